@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 from bench.report import Metric, median
-from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
 from microclaw.store.database import Database
@@ -118,7 +117,6 @@ async def _telemetry(path: Path) -> tuple[float, float]:
             bus=await stack.enter_async_context(Bus()),
             store=DeviceTable(database),
             open_transport=partial(open_transport, lock_folder=path.parent / "locks"),
-            load_board=load_board,
             mint_id=iter(f"d{n}" for n in range(DEVICES)).__next__,
             now_ms=lambda: BEGAN_MS,
         )

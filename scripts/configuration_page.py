@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from microclaw.config.schema import all_settings
+from microclaw.config.schema import all_settings, dotted
 from microclaw.config.show import value_text
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "configuration.md"
@@ -22,14 +22,14 @@ def with_settings(page: str) -> str:
 
 def table() -> str:
     rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
-    for name, setting in all_settings():
+    for path, setting in all_settings():
         default = "" if setting.default is None else f"`{value_text(setting.default)}`"
         meaning = setting.about
         if setting.choices:
             meaning += f" ({', '.join(f'`{choice}`' for choice in setting.choices)})"
         if setting.low is not None and setting.high is not None:
             meaning += f" ({setting.low:.15g} to {setting.high:.15g})"
-        rows.append(f"| `{name}`{' *' if setting.secret else ''} | {default} | {meaning} |")
+        rows.append(f"| `{dotted(path)}`{' *' if setting.secret else ''} | {default} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 

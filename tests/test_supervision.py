@@ -69,7 +69,7 @@ async def test_a_task_that_always_dies_waits_longer_to_ten_minutes_and_ends_nobo
     dying, _ = script(*[RuntimeError("dead")] * 20)
     pauses = Pauses(14)
     async with supervised(pauses) as tasks:
-        other = tasks.start("other", asyncio.Event().wait)  # type: ignore[arg-type]  # it never returns
+        other = tasks.start("other", asyncio.Event().wait)
         running = tasks.start("dying", dying)
         await pauses.over.wait()
         assert max(pauses.waits) == LONGEST_RETRY_S
@@ -131,7 +131,7 @@ async def test_work_without_an_end_is_well_again_after_a_while_and_its_next_fail
 async def test_a_pass_within_the_work_counts_too() -> None:
     pauses = Pauses(1)
     async with supervised(pauses) as tasks:
-        running = tasks.start("loop", asyncio.Event().wait)  # type: ignore[arg-type]  # it never returns
+        running = tasks.start("loop", asyncio.Event().wait)
         await asyncio.sleep(0)
         tasks.note("loop", FULL)
         assert tasks.failing() == ("loop",)

@@ -76,11 +76,12 @@ class SupervisedTasks:
         self._monotonic_s = monotonic_s
         self._sleep = sleep
         self._tasks: dict[str, _Task] = {}
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(
         self,
         name: str,
-        work: Callable[[], Awaitable[None]],
+        work: Callable[[], Awaitable[object]],
         *,
         every_s: float | None = None,
         after: asyncio.Event | None = None,
@@ -92,7 +93,15 @@ class SupervisedTasks:
         """
         task = _Task(name, Backoff(min_s=first_retry_s, max_s=max(first_retry_s, LONGEST_RETRY_S)))
         self._tasks[name] = task
-        return self._group.create_task(self._run(task, work, every_s, after), name=name)
+        self._running[name] = self._group.create_task(self._run(task, work, every_s, after), name=name)
+        return self._running[name]
+
+    async def stop(self, *names: str) -> None:
+        """Cancel the tasks of these names, or all, and return when they have ended."""
+        stopped = [task for name, task in self._running.items() if not names or name in names]
+        for task in stopped:
+            task.cancel()
+        await asyncio.gather(*stopped, return_exceptions=True)
 
     def note(self, name: str, error: Exception | None) -> None:
         """A pass within the work of this name ended, well or with an error; the work goes on by itself."""
@@ -115,7 +124,7 @@ class SupervisedTasks:
         return tuple(state.name for state in self.states() if state.phase == "failing")
 
     async def _run(
-        self, task: _Task, work: Callable[[], Awaitable[None]], every_s: float | None, after: asyncio.Event | None
+        self, task: _Task, work: Callable[[], Awaitable[object]], every_s: float | None, after: asyncio.Event | None
     ) -> None:
         if after is not None:
             await after.wait()
@@ -152,12 +161,6 @@ class SupervisedTasks:
         if task.phase == "failing" and task.began_s is not None:
             return "running" if self._monotonic_s() - task.began_s >= WELL_AFTER_S else "failing"
         return task.phase
-
-
-async def ended(task: asyncio.Task[None]) -> None:
-    """Cancel it, and return when it has ended."""
-    task.cancel()
-    await asyncio.wait((task,))
 
 
 def _reason(error: Exception) -> str:

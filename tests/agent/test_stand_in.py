@@ -26,7 +26,7 @@ name = "dear"
 base_url = "{first}/v1"
 api_key = "sk-first-0123456789"
 offline_first = false
-[[model.fallback]]
+[model.fallback.second]
 provider = "openai"
 name = "cheap"
 base_url = "{second}/v1"

@@ -20,7 +20,7 @@ import pytest_asyncio
 from tests.api.unix_http import UnixConnection
 
 from microclaw.api.access import OF_ROLE, access_of, every_route
-from microclaw.api.parts import HostParts
+from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.auth.people import MQTT, Role
 from microclaw.auth.sign_ins import csrf_token
@@ -108,7 +108,7 @@ class Column:
 
 
 class Matrix:
-    def __init__(self, host: HostParts, columns: list[Column]) -> None:
+    def __init__(self, host: Host, columns: list[Column]) -> None:
         self.host = host
         self.columns = columns
 

@@ -6,33 +6,26 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from tests.cli.conftest import clean_environ, run_in
+from tests.cli.conftest import run_in
 
 from microclaw.api.access import OPEN_HERE
-from microclaw.api.parts import HostParts
+from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.auth.certificates import lan_names
-from microclaw.cli.child import Child
 from microclaw.config.load import load_settings
 
 RIGHT = "correct horse battery"
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostParts]:
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
     home = tmp_path_factory.mktemp("https") / "home"
     home.mkdir(mode=0o700)
     text = '[host]\nhttp_host = "0.0.0.0"\nhttp_tls = "own"\nhttp_names = ["claw.example"]\n'
@@ -44,12 +37,12 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostPa
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-def port_of(host: HostParts) -> int:
+def port_of(host: Host) -> int:
     assert host.plane is not None
     return int(host.plane.socket.getsockname()[1])
 
 
-def trusting(host: HostParts) -> ssl.SSLContext:
+def trusting(host: Host) -> ssl.SSLContext:
     made = run_in(host.settings.home, "person", "ca", "-")
     assert made.code == 0, made.err
     assert "PRIVATE" not in made.out
@@ -57,7 +50,7 @@ def trusting(host: HostParts) -> ssl.SSLContext:
 
 
 async def ask(
-    host: HostParts, context: ssl.SSLContext, method: str, path: str, body: Any = None, **headers: str
+    host: Host, context: ssl.SSLContext, method: str, path: str, body: Any = None, **headers: str
 ) -> tuple[int, Any, Any]:
     def work() -> tuple[int, Any, Any]:
         connection = HTTPSConnection("127.0.0.1", port_of(host), timeout=60, context=context)
@@ -73,7 +66,7 @@ async def ask(
     return await asyncio.to_thread(work)
 
 
-async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: HostParts) -> None:
+async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) -> None:
     context = await asyncio.to_thread(trusting, host)
     code = await host.admission.sign_ins.new_code()
     status, headers, _ = await ask(host, context, "POST", "/v1/signin/code", {"code": code})
@@ -87,7 +80,7 @@ async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: HostPa
     assert (await ask(host, context, "GET", "/v1/me", Cookie=bare))[0] == 401
 
 
-async def test_it_answers_to_its_own_names_and_addresses_alone(host: HostParts) -> None:
+async def test_it_answers_to_its_own_names_and_addresses_alone(host: Host) -> None:
     context, port = await asyncio.to_thread(trusting, host), port_of(host)
     for name in (*lan_names().names[:2], "claw.example", "127.0.0.1", "192.0.2.99", "[2001:db8::1]"):
         assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 200
@@ -99,7 +92,7 @@ async def test_it_answers_to_its_own_names_and_addresses_alone(host: HostParts) 
         assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 403
 
 
-async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: HostParts) -> None:
+async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: Host) -> None:
     context = await asyncio.to_thread(trusting, host)
     for path in ("/", "/signin", "/healthz"):
         assert (await ask(host, context, "GET", path))[0] == 200
@@ -111,7 +104,7 @@ async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(ho
         assert (await ask(host, context, "GET", path, Authorization=f"Bearer {secret}"))[0] == 200
 
 
-async def test_old_tls_and_plain_http_get_nothing(host: HostParts) -> None:
+async def test_old_tls_and_plain_http_get_nothing(host: Host) -> None:
     context = await asyncio.to_thread(trusting, host)
     assert host.plane is not None
     assert host.plane.tls is not None
@@ -124,7 +117,7 @@ async def test_old_tls_and_plain_http_get_nothing(host: HostParts) -> None:
     assert (await ask(host, context, "GET", "/healthz"))[0] == 200
 
 
-async def test_the_command_line_trusts_the_exported_authority_and_no_other(host: HostParts, tmp_path: Path) -> None:
+async def test_the_command_line_trusts_the_exported_authority_and_no_other(host: Host, tmp_path: Path) -> None:
     """From another home: refused without the authority's certificate, then by each way to give it."""
     secret = await host.admission.tokens.create("laptop", "owner")
     place, exported = f"https://127.0.0.1:{port_of(host)}", tmp_path / "ca.pem"
@@ -143,36 +136,6 @@ async def test_the_command_line_trusts_the_exported_authority_and_no_other(host:
     assert (await asyncio.to_thread(tell, "device", "list")).code == 0
     (other / "host-ca.pem").write_text("nothing")
     assert (await asyncio.to_thread(tell, "device", "list")).code == 1
-
-
-async def test_mcp_over_http_in_front_of_it_asks_it_by_its_own_authority(host: HostParts) -> None:
-    secret = await host.admission.tokens.create("assistant", "owner")
-    words = ["microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
-    home = host.settings.home
-    child = Child("MCP server", words, log=home / "mcp-stderr", environ=clean_environ(home))
-
-    async def opened(token: str) -> tuple[int, str]:
-        def work() -> tuple[int, str]:
-            place = urlsplit(facts["url"])
-            connection = HTTPConnection("127.0.0.1", place.port, timeout=60)
-            accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-            headers = {**accepts, "Authorization": f"Bearer {token}"}
-            try:
-                connection.request("POST", place.path, json.dumps(INITIALIZE), headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read().decode()
-            finally:
-                connection.close()
-
-        return await asyncio.to_thread(work)
-
-    try:
-        facts, _ = await asyncio.to_thread(child.wait_ready)
-        status, text = await opened(secret)
-        assert (status, '"serverInfo"' in text) == (200, True)
-        assert (await opened("mc_wrong"))[0] == 401
-    finally:
-        await asyncio.to_thread(child.stop)
 
 
 async def test_each_address_that_it_says_is_among_the_names_of_its_certificate(tmp_path: Path) -> None:

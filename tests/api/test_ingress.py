@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 from tests.api.conftest import Answer
 
-from microclaw.api.parts import HostParts
+from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.config.load import load_settings
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostParts]:
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
     """A host whose ingress is for 127.0.0.1, as the Supervisor's address is not on this machine."""
     home = tmp_path_factory.mktemp("ingress") / "home"
     home.mkdir(mode=0o700)
@@ -43,7 +43,7 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HostPa
         yield running
 
 
-async def ask(host: HostParts, method: str, path: str, body: Any = None, headers: Mapping[str, str] = SENT) -> Answer:
+async def ask(host: Host, method: str, path: str, body: Any = None, headers: Mapping[str, str] = SENT) -> Answer:
     def call() -> Answer:
         connection = HTTPConnection("127.0.0.1", host.ingress, timeout=60)
         text = None if body is None else json.dumps(body)
@@ -57,13 +57,13 @@ async def ask(host: HostParts, method: str, path: str, body: Any = None, headers
     return await asyncio.to_thread(call)
 
 
-async def sign_in(host: HostParts, headers: Mapping[str, str] = SENT) -> Answer:
+async def sign_in(host: Host, headers: Mapping[str, str] = SENT) -> Answer:
     answer = await ask(host, "POST", "/v1/signin/password", {"name": "owner", "password": RIGHT}, headers)
     assert answer.status == 200, answer.body
     return answer
 
 
-async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address_from_the_root(host: HostParts) -> None:
+async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address_from_the_root(host: Host) -> None:
     for path in ("/", "/signin"):
         answer = await ask(host, "GET", path)
         assert answer.status == 200
@@ -79,12 +79,12 @@ async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address
         assert (await ask(host, "GET", path)).status == 404
 
 
-async def test_where_it_leads_to_is_below_the_path_of_home_assistant(host: HostParts) -> None:
+async def test_where_it_leads_to_is_below_the_path_of_home_assistant(host: Host) -> None:
     answer = await ask(host, "GET", "/memory/")
     assert (answer.status, answer.headers["Location"]) == (307, f"{BELOW}/memory")
 
 
-async def test_a_session_is_for_this_path_of_home_assistant_alone(host: HostParts) -> None:
+async def test_a_session_is_for_this_path_of_home_assistant_alone(host: Host) -> None:
     cookie = (await sign_in(host)).headers["Set-Cookie"]
     assert cookie.startswith("microclaw-ingress=")
     assert f"; Path={BELOW}/;" in cookie
@@ -95,7 +95,7 @@ async def test_a_session_is_for_this_path_of_home_assistant_alone(host: HostPart
     assert secure.headers["Set-Cookie"].endswith("; Secure")
 
 
-async def test_a_session_does_what_its_person_may_with_its_own_word(host: HostParts) -> None:
+async def test_a_session_does_what_its_person_may_with_its_own_word(host: Host) -> None:
     answer = await sign_in(host)
     session = {**SENT, "Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
     me = await ask(host, "GET", "/v1/me", headers=session)
@@ -108,14 +108,14 @@ async def test_a_session_does_what_its_person_may_with_its_own_word(host: HostPa
     assert (await ask(host, "GET", "/v1/me", headers=session)).status == 401
 
 
-async def test_home_assistants_user_is_nobody_here(host: HostParts) -> None:
+async def test_home_assistants_user_is_nobody_here(host: Host) -> None:
     assert (await ask(host, "GET", "/v1/status", headers={**SENT, "X-Remote-User-Id": "1"})).status == 401
     compile_wasm = {"sourceCode": "void on_init(void) {}"}  # which needs no token on loopback
     assert (await ask(host, "POST", "/api/compile-wasm", compile_wasm)).status == 401
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", f"https://{HA}", "http://homeassistant.local", "null"])
-async def test_a_page_from_elsewhere_is_refused(host: HostParts, origin: str) -> None:
+async def test_a_page_from_elsewhere_is_refused(host: Host, origin: str) -> None:
     answer = await ask(host, "GET", "/v1/me", headers={**SENT, "Origin": origin})
     assert answer.status == 403
 
@@ -123,13 +123,13 @@ async def test_a_page_from_elsewhere_is_refused(host: HostParts, origin: str) ->
 @pytest.mark.parametrize(
     "path", ["", "/", "/api/hassio_ingress/", f"{BELOW}/../x", f"{BELOW}; Path=/", "//evil.example"]
 )
-async def test_what_is_no_path_of_ingress_is_refused(host: HostParts, path: str) -> None:
+async def test_what_is_no_path_of_ingress_is_refused(host: Host, path: str) -> None:
     answer = await ask(host, "GET", "/", headers={**SENT, "X-Ingress-Path": path})
     assert answer.status == 400
     assert answer.headers["X-Frame-Options"] == "DENY"
 
 
-async def test_the_watchdog_needs_no_browser(host: HostParts) -> None:
+async def test_the_watchdog_needs_no_browser(host: Host) -> None:
     answer = await ask(host, "GET", "/healthz", headers={})
     assert (answer.status, answer.json["ok"]) == (200, True)
 

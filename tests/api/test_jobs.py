@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from microclaw.api.jobs import CANCELLED, Feed, Jobs, stream_response
+from microclaw.api.caller import NOBODY
+from microclaw.api.jobs import CANCELLED, Feed, Jobs
 from microclaw.config.settings import Limits
 from microclaw.errors import Overloaded, PinRefused
 from microclaw.events import Step
@@ -82,7 +83,7 @@ async def test_a_reader_that_leaves_cancels_a_job_that_has_not_begun() -> None:
         return Result({})
 
     async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        response = stream_response(Jobs(group, Limits()).start("job", work, cancellable=True), 1.0)
+        response = Jobs(group, Limits()).stream(NOBODY, "job", work, cancellable=True)
         lines = response.body_iterator
         await anext(lines)  # type: ignore[call-overload]  # an asynchronous generator
         await lines.aclose()  # type: ignore[attr-defined]  # the same

@@ -6,13 +6,12 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from microclaw.api.metrics_page import MAX_SERIES, MAX_TELEMETRY, host_metrics, metrics_page
-from microclaw.api.parts import HostParts
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.cluster.status import COUNTS
 from microclaw.link_server.meter import LaneName, LinkMeter
@@ -47,18 +46,16 @@ def metrics(
 ) -> Iterable[Metric]:
     """Of a host with these parts."""
     of = SimpleNamespace
-    parts = of(
+    host = of(
         link=None if link is None else of(meter=link, links=of(depths=lambda: depths)),
         apps=of(reconciler=of(status=lambda: kept)),
         voice=of(service=None if voice is None else of(parts=of(traces=voice))),
-        mqtt=lambda: mqtt,
-        cluster=None if cluster is None else of(gauges=lambda: cluster),
-        history=of(recent=lambda: telemetry),
         devices=of(list=lambda: range(7)),
-        code=of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}}),
-        live=of(listeners=2),
     )
-    return host_metrics(cast(HostParts, parts))
+    history, code = of(recent=lambda: telemetry), of(counts=lambda: {"running": 0, "waiting": 0, "endings": {}})
+    view: Any = None if cluster is None else of(gauges=lambda: cluster)
+    parts: tuple[Any, ...] = (host, of(listeners=2), history, code, lambda: mqtt, view)
+    return host_metrics(*parts)
 
 
 def lines(what: Iterable[Metric]) -> list[str]:

@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 from tests.api.conftest import Answer
 
-from microclaw.api.parts import HostParts
+from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.auth.sign_ins import WRONG_OF_ADDRESS
 from microclaw.config.load import load_settings
@@ -25,7 +25,7 @@ from microclaw.config.load import load_settings
 class Browser:
     """Requests as a browser sends them; its cookie and word are given with each."""
 
-    host: HostParts
+    host: Host
 
     @property
     def address(self) -> tuple[str, int]:

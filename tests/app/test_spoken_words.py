@@ -49,8 +49,7 @@ async def test_questions_and_answers_are_spoken_as_a_person_would_say_them(tmp_p
     spoken: list[str] = []
     async with (
         asyncio.timeout(240),
-        running_host(settings, make_voice=make_voice) as host,
-        host.boards.running(2),
+        running_host(settings, make_voice=make_voice, virtual_boards=2),
         asyncio.TaskGroup() as tasks,
     ):
         approvals = made[0].approvals

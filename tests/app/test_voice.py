@@ -16,7 +16,6 @@ from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
 from tests.voice.xiaozhi.conftest import CLIENT, MAC, EnergyDetector, foreign_device
 
 from microclaw.agent.inbox import Inbox
-from microclaw.api.status import problems_of
 from microclaw.app import running_host
 from microclaw.auth.approvals import Approvals
 from microclaw.config.load import load_settings
@@ -114,7 +113,7 @@ async def test_voice_of_somebody_who_may_not_speak_is_off_and_says_so(
     store.execute("INSERT INTO people VALUES ('p-1', 'ada', 'read-only', 1)")
     store.close()
     async with asyncio.timeout(60), running_host(settings) as host:
-        (problem,) = [problem for problem in problems_of(host) if told in problem]
+        (problem,) = [problem for problem in host.problems if told in problem]
         assert "next: microclaw config set voice.person owner" in problem
 
 
@@ -132,11 +131,11 @@ async def test_wyoming_says_its_address_without_speech_and_xiaozhi_too_and_a_tak
         assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", address)
         assert address in (await run(tmp_path, "status")).out
         assert f"at {address}" in (await run(tmp_path, "doctor")).out
-        assert not [problem for problem in problems_of(host) if "wyoming" in problem]
+        assert not [problem for problem in host.problems if "wyoming" in problem]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         settings = replace(settings, voice=replace(settings.voice, wyoming_port=port))
         async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
-            [problem] = [problem for problem in problems_of(host) if "wyoming" in problem]
+            [problem] = [problem for problem in host.problems if "wyoming" in problem]
             assert f"cannot listen at 127.0.0.1:{port}" in problem
             assert "voice.wyoming_port" in problem

@@ -29,7 +29,6 @@ from microclaw.apps.undo import Undo
 from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
-from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AppEntry,
@@ -327,7 +326,6 @@ async def lab(database: Database, change_log: ChangeLog) -> AsyncIterator[Lab]:
             bus=bus,
             store=DeviceTable(database),
             open_transport=lambda endpoint, board: transport,
-            load_board=load_board,
             mint_id=lambda: "d1",
             now_ms=lambda: 0,
         ) as registry,

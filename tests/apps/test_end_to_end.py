@@ -110,7 +110,6 @@ async def bench(tmp_path: Path, build_cache: Path, trial_pool: TrialPool) -> Asy
             bus=bus,
             store=DeviceTable(database),
             open_transport=partial(open_transport, lock_folder=tmp_path / "locks"),
-            load_board=load_board,
             mint_id=lambda: "d-1",
             now_ms=lambda: 0,
         ) as registry,

@@ -69,7 +69,6 @@ async def bench_with(tmp_path: Path, build_cache: Path, *firmware: str) -> Async
             bus=bus,
             store=DeviceTable(database),
             open_transport=partial(open_transport, lock_folder=tmp_path / "locks"),
-            load_board=load_board,
             mint_id=lambda: "d-1",
             now_ms=lambda: 0,
         ) as registry,

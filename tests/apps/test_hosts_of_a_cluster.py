@@ -13,7 +13,6 @@ from tests.store.two_hosts import hold_news, two_hosts
 
 from microclaw.apps.changes import AppVersion, ChangeLog, PutApp, RemoveApp, SetLevel
 from microclaw.apps.undo import UndoChoice, UndoReport
-from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.calls import GpioSet
 from microclaw.devices.registry import Registry
@@ -51,7 +50,6 @@ async def labs(copies: tuple[SharedDatabase, SharedDatabase]) -> AsyncIterator[t
                 bus=await stack.enter_async_context(Bus()),
                 store=DeviceTable(copy),
                 open_transport=lambda endpoint, board: transport,
-                load_board=load_board,
                 mint_id=lambda: "d1",
                 now_ms=lambda: 0,
             )

@@ -169,7 +169,6 @@ async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
             bus=bus,
             store=DeviceTable(database),
             open_transport=open_quick,
-            load_board=load_board,
             mint_id=lambda: "d-1",
             now_ms=lambda: 0,
         ) as registry,

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import ClientSession
 from tests.link_server.scripted import ScriptedDevice
 
-from microclaw.api.parts import HostParts
+from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.operations import HostFacts
@@ -51,7 +51,7 @@ class WholeHost:
     """`microclaw up --database` but for the process."""
 
     name: str
-    host: HostParts
+    host: Host
     client: Client
     wire: Wire
 

@@ -14,7 +14,7 @@ from tests.cluster.hosts import WholeHost, paired, whole_host
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
-from microclaw.app.cluster import HostCluster
+from microclaw.app.cluster import UNCONNECTED, HostCluster
 from microclaw.devices.calls import (
     AppInstall,
     AppUninstall,
@@ -170,6 +170,6 @@ async def test_a_host_looks_after_the_boards_of_its_machine_and_one_after_those_
     for name, flag, ours in (("west", False, {"desk", "lamp"}), ("east", True, {"roof", "lamp"})):
         hosts: Any = SimpleNamespace(host_id=f"{name}-0001")
         holding: Any = SimpleNamespace(place_of={"here": f"{name}-0001", "far": "north-0001"}.get)
-        cluster = HostCluster(no, no, hosts, no, holding, no, no, no)
-        cluster.unconnected.is_held = flag
+        duties: Any = SimpleNamespace(here={UNCONNECTED} if flag else ())
+        cluster = HostCluster(no, no, no, hosts, duties, holding, no, no, no)
         assert set(filter(cluster.looks_after(registry), devices)) == ours

@@ -73,7 +73,7 @@ def test_secret_moves_between_the_files_with_its_form(home: Path) -> None:
         ("agent.queues", "1"),
         ("model.api_key", "k"),
         ("model.fallback.name", "x"),
-        ("model.fallback[3].provider", "openai"),
+        ("mcp.servers..url", "http://x"),
         ("agent..x", "1"),
         ("cluster.host", "-"),
         ("cluster.database", "postgresql://h"),
@@ -107,17 +107,6 @@ def test_file_that_is_no_toml_or_too_long_is_left_as_it_is(home: Path) -> None:
         assert (home / "config.toml").read_text() == text
 
 
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [("backup.folder", "{}"), ("catalog.folders", '["{}"]'), ("mqtt.ca_file", "{}")],
-)
-def test_a_folder_that_is_not_there_is_written_with_a_warning(home: Path, key: str, value: str) -> None:
-    gone = home / "gone"
-    (_warning,) = write_changes(home, {}, {key: value.format(gone)}).warnings
-    assert not gone.exists()
-    assert write_changes(home, {}, {key: value.format(home)}).warnings == ()
-
-
 def test_several_changes_are_one(home: Path) -> None:
     changes: dict[str, str | None] = {"model.api_key": "k", "model.provider": "anthropic"}
     with pytest.raises(ConfigError):
@@ -134,12 +123,12 @@ def test_link_to_a_file_elsewhere_stays_a_link(home: Path, tmp_path: Path) -> No
     assert "queue = 5" in (tmp_path / "dotfiles.toml").read_text()
 
 
-def test_row_and_its_secret(home: Path) -> None:
-    put(home, "model.fallback[1].provider", "openai")
-    put(home, "model.fallback[1].api_key", "sk-row")
+def test_what_has_a_name_and_its_secret(home: Path) -> None:
+    put(home, "model.fallback.second.provider", "openai")
+    put(home, "model.fallback.second.api_key", "sk-row")
     put(home, "mcp.servers.git.command", "uvx git-mcp")
     shown = {item.key: (item.value, item.origin) for item in read_views(home, {"MICROCLAW_AGENT__QUEUE": "3"})}
-    assert shown["model.fallback[1].api_key"] == ("...(short)", "secrets.toml:2")
+    assert shown["model.fallback.second.api_key"] == ("...(short)", "secrets.toml:2")
     assert shown["mcp.servers.git.command"][0] == ("uvx", "git-mcp")
     assert shown["agent.queue"] == (3, "MICROCLAW_AGENT__QUEUE")
 

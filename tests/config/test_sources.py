@@ -26,7 +26,7 @@ name = "main-model"
 api_key = "${MAIN_KEY}"
 base_url = "https://models.example/v1"
 offline_first = false
-[[model.fallback]]
+[model.fallback.large]
 provider = "anthropic"
 name = "second"
 [model.tasks.summary]
@@ -121,13 +121,13 @@ def test_environment_is_stronger_than_the_files(home: Path) -> None:
     assert settings.proxy == "http://10.0.0.1:80"
 
 
-def test_rows_of_a_variable_replace_the_rows_of_the_files(home: Path) -> None:
-    write(home, EVERYTHING, secrets='[[model.fallback]]\napi_key = "sk-second"\n')
+def test_a_fallback_takes_its_key_from_secrets_and_another_comes_by_variables(home: Path) -> None:
+    write(home, EVERYTHING, secrets='[model.fallback.large]\napi_key = "sk-second"\n')
     rows = load_settings(ENVIRON, home=home).model.fallbacks
-    assert rows == (ModelChoice("anthropic", "second", "sk-ant"),)  # the variable is stronger than the row's own key
-    environ = {**ENVIRON, "MICROCLAW_MODEL__FALLBACK": '[{provider = "openai", name = "x", api_key = "k"}]'}
-    rows = load_settings(environ, home=home).model.fallbacks
-    assert rows == (ModelChoice("openai", "x", "k", "https://models.example/v1"),)
+    assert rows == (ModelChoice("anthropic", "second", "sk-ant"),)  # the variable is stronger than its own key
+    environ = {**ENVIRON, "MICROCLAW_MODEL__FALLBACK__X": '{provider = "openai", name = "x", api_key = "k"}'}
+    found = load_settings(environ, home=home).model.fallbacks
+    assert found == (*rows, ModelChoice("openai", "x", "k", "https://models.example/v1"))
 
 
 def test_table_of_texts_may_be_split_between_the_files(home: Path) -> None:
@@ -140,7 +140,7 @@ def test_missing_credential_switches_its_part_off_with_one_line(home: Path) -> N
     write(
         home,
         '[telegram]\ntoken = "${BOT}"\n[search]\n[model]\nprovider = "anthropic"\n'
-        '[[model.fallback]]\nprovider = "openai"\n[mcp.servers.git]\n'
+        '[model.fallback.x]\nprovider = "openai"\n[mcp.servers.git]\n'
         'command = ["git-mcp"]\nenv = { KEY = "${GIT_KEY}" }\n',
     )
     settings = load_settings({}, home=home)
@@ -206,10 +206,10 @@ command = [
   3,
 ]
 
-[[model.fallback]]
+[model.fallback.a]
 provider = "anthropic"
 
-[[model.fallback]]
+[model.fallback.b]
 provider='x'
 """
     lines = [line.split(":")[1] for line in said(home, text)]
@@ -236,6 +236,7 @@ provider='x'
         "[host]\nhttp_host = '0.0.0.0'\n",
         "[host]\nhttp_host = '0.0.0.0'\nhttp_tls = 'files'\nhttp_cert = '/c.pem'\n",
         "[model.tasks.sing]\nname = 'x'\n",
+        "[[model.fallback]]\nname = 'x'\n",
     ],
 )
 def test_mistake_is_named(home: Path, text: str) -> None:

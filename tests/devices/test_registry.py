@@ -116,7 +116,6 @@ def build_registry(bus: Bus, table: DeviceTable, record: Record = no_record) -> 
         bus=bus,
         store=table,
         open_transport=open_fake,
-        load_board=load_board,
         mint_id=lambda: f"dev{next(ids)}",
         now_ms=lambda: 1_700_000_000_000,
         record=record,

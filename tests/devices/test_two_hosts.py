@@ -11,7 +11,6 @@ import pytest
 from tests.devices.test_registry import FakeTransport, open_fake
 from tests.store.two_hosts import hold_news, two_hosts, until
 
-from microclaw.boards import load_board
 from microclaw.boards.firmware import parse_firmware
 from microclaw.bus import Bus
 from microclaw.devices.calls import GpioGet, PinLevel
@@ -44,7 +43,6 @@ def registry(host: str, copy: SharedDatabase, bus: Bus) -> Registry:
         bus=bus,
         store=DeviceTable(copy),
         open_transport=open_fake,
-        load_board=load_board,
         mint_id=lambda: f"{host}{next(ids)}",
         now_ms=lambda: 7,
     )

@@ -14,7 +14,7 @@ import pytest
 from microclaw.audit import AuditEvent, AuditKind, AuditLog
 from microclaw.cli.hosting import log_to
 from microclaw.config.load import load_settings
-from microclaw.config.schema import all_settings
+from microclaw.config.schema import all_settings, dotted
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
 from microclaw.egress.secret_values import SecretValues
@@ -22,7 +22,7 @@ from microclaw.masking import MASK, SecretMask
 
 DECLARED = {
     "model.api_key": "sk-ant-first-1234567890",
-    "model.fallback[N].api_key": "sk-oai/second+1234567890",
+    "model.fallback.NAME.api_key": "sk-oai/second+1234567890",
     "model.tasks.NAME.api_key": "sk-task-1234567890",
     "telegram.token": "123456789:AAtelegram-token_of_the_bot",
     "search.api_key": "BSA-third-1234567890",
@@ -54,7 +54,7 @@ def settings(tmp_path: Path) -> Settings:
 enabled = true
 [model]
 provider = "anthropic"
-[[model.fallback]]
+[model.fallback.second]
 provider = "openai"
 [model.tasks.summary]
 provider = "openai"
@@ -78,8 +78,8 @@ url = "http://127.0.0.1:9/"
         f"""
 [model]
 api_key = "{SECRETS["model.api_key"]}"
-[[model.fallback]]
-api_key = "{SECRETS["model.fallback[N].api_key"]}"
+[model.fallback.second]
+api_key = "{SECRETS["model.fallback.NAME.api_key"]}"
 [model.tasks.summary]
 api_key = "{SECRETS["model.tasks.NAME.api_key"]}"
 [telegram]
@@ -155,7 +155,7 @@ def test_a_token_of_a_person_is_masked_though_only_its_hash_is_known(log: Path) 
 
 def test_every_setting_that_is_declared_a_secret_is_known_to_the_mask(settings: Settings) -> None:
     """Whoever declares a new one adds it to DECLARED, and finds here whether the mask knows it."""
-    assert {name for name, setting in all_settings() if setting.secret} == set(DECLARED)
+    assert {dotted(path) for path, setting in all_settings() if setting.secret} == set(DECLARED)
     found = secret_texts(settings)
     for name, value in SECRETS.items():
         assert value in found or name == "secrets.values", name  # SecretValues tells the mask of these

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
@@ -157,8 +156,6 @@ async def running_plane(
                 open_transport, lock_folder=folder / "locks", links=lambda link_id: links.link(link_id)
             ),
             load_board=load_board,
-            mint_id=lambda: f"d-{secrets.token_hex(4)}",
-            now_ms=now_ms,
         )
         parts = LinkParts(
             links=LinkTable(database, now_ms=now_ms, random_bytes=os.urandom),

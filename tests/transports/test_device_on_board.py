@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AppList,
@@ -43,7 +42,6 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
             bus=bus,
             store=DeviceTable(database),
             open_transport=partial(open_transport, lock_folder=tmp_path / "locks"),
-            load_board=load_board,
             mint_id=lambda: f"dev{next(ids)}",
             now_ms=lambda: 0,
         ) as registry,

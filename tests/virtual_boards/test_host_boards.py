@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.api.parts import HostParts
+from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.config.load import load_settings
 from microclaw.errors import ConfigError, DeviceUnreachable
@@ -24,7 +24,7 @@ QUICK = RestartLimits(restarts=2, pause_s=0.01)
 
 
 @pytest.fixture
-async def host(tmp_path: Path) -> AsyncIterator[HostParts]:
+async def host(tmp_path: Path) -> AsyncIterator[Host]:
     async with running_host(load_settings({}, home=tmp_path / "home", http_port=None)) as host:
         yield host
 
@@ -45,7 +45,7 @@ class Bench:
     async def put_back(self, device_id: str) -> None:
         self.filled.put_nowait(device_id)
 
-    def boards(self, host: HostParts, limits: RestartLimits = QUICK) -> VirtualBoards:
+    def boards(self, host: Host, limits: RestartLimits = QUICK) -> VirtualBoards:
         return VirtualBoards(host.devices, self.put_back, limits=limits, process=self.process)
 
 
@@ -85,7 +85,7 @@ def only(boards: VirtualBoards) -> BoardStanding:
     return standing
 
 
-async def test_a_board_that_dies_is_back_under_its_name_and_filled(host: HostParts, bench: Bench) -> None:
+async def test_a_board_that_dies_is_back_under_its_name_and_filled(host: Host, bench: Bench) -> None:
     boards = bench.boards(host)
     async with boards.running(1) as (ready,), asyncio.timeout(LIMIT_S):
         device = host.devices.get("virtual-1")
@@ -101,7 +101,7 @@ async def test_a_board_that_dies_is_back_under_its_name_and_filled(host: HostPar
     assert [process.running for process in bench.made] == [False, False]
 
 
-async def test_a_board_that_dies_again_and_again_has_failed(host: HostParts, bench: Bench, said: Said) -> None:
+async def test_a_board_that_dies_again_and_again_has_failed(host: Host, bench: Bench, said: Said) -> None:
     boards = bench.boards(host)
     async with boards.running(1) as (ready,):
         os.kill(ready.pid, signal.SIGKILL)
@@ -115,7 +115,7 @@ async def test_a_board_that_dies_again_and_again_has_failed(host: HostParts, ben
     assert len(bench.made) == 3
 
 
-async def test_a_start_that_fails_counts_as_an_end(host: HostParts, bench: Bench, said: Said) -> None:
+async def test_a_start_that_fails_counts_as_an_end(host: Host, bench: Bench, said: Said) -> None:
     boards = bench.boards(host)
     async with boards.running(1):
         bench.refuse = True
@@ -125,7 +125,7 @@ async def test_a_start_that_fails_counts_as_an_end(host: HostParts, bench: Bench
         assert len(bench.made) == 3
 
 
-async def test_ends_of_long_ago_do_not_count(host: HostParts, bench: Bench) -> None:
+async def test_ends_of_long_ago_do_not_count(host: Host, bench: Bench) -> None:
     boards = bench.boards(host, RestartLimits(restarts=1, window_s=0.0, pause_s=0.01))
     async with boards.running(1):
         for number in (1, 2, 3):
@@ -135,7 +135,7 @@ async def test_ends_of_long_ago_do_not_count(host: HostParts, bench: Bench) -> N
             assert only(boards).restarts == number
 
 
-async def test_one_boards_death_leaves_the_other_alone(host: HostParts, bench: Bench) -> None:
+async def test_one_boards_death_leaves_the_other_alone(host: Host, bench: Bench) -> None:
     boards = bench.boards(host)
     async with boards.running(2) as (first, second), asyncio.timeout(LIMIT_S):
         os.kill(second.pid, signal.SIGKILL)
@@ -144,7 +144,7 @@ async def test_one_boards_death_leaves_the_other_alone(host: HostParts, bench: B
         assert [s.restarts for s in boards.standing().values()] == [0, 1]
 
 
-async def test_leaving_starts_nothing(host: HostParts, bench: Bench) -> None:
+async def test_leaving_starts_nothing(host: Host, bench: Bench) -> None:
     boards = bench.boards(host)
     async with boards.running(2):
         pass
@@ -153,7 +153,7 @@ async def test_leaving_starts_nothing(host: HostParts, bench: Bench) -> None:
     assert boards.standing() == {}
 
 
-async def test_leaving_before_a_restart_starts_nothing(host: HostParts, bench: Bench, said: Said) -> None:
+async def test_leaving_before_a_restart_starts_nothing(host: Host, bench: Bench, said: Said) -> None:
     boards = bench.boards(host, RestartLimits(pause_s=LIMIT_S))
     async with boards.running(1):
         await bench.made[0].kill()
@@ -162,7 +162,7 @@ async def test_leaving_before_a_restart_starts_nothing(host: HostParts, bench: B
     assert len(bench.made) == 1
 
 
-async def test_a_board_whose_device_was_removed_stays_off(host: HostParts, bench: Bench, said: Said) -> None:
+async def test_a_board_whose_device_was_removed_stays_off(host: Host, bench: Bench, said: Said) -> None:
     boards = bench.boards(host)
     async with boards.running(1):
         await host.devices.remove("virtual-1")
@@ -172,7 +172,7 @@ async def test_a_board_whose_device_was_removed_stays_off(host: HostParts, bench
         assert host.devices.list() == ()
 
 
-async def test_a_renamed_boards_device_gets_it_back(host: HostParts, bench: Bench) -> None:
+async def test_a_renamed_boards_device_gets_it_back(host: Host, bench: Bench) -> None:
     boards = bench.boards(host)
     async with boards.running(1), asyncio.timeout(LIMIT_S):
         await host.devices.rename("virtual-1", "desk")
@@ -181,7 +181,7 @@ async def test_a_renamed_boards_device_gets_it_back(host: HostParts, bench: Benc
         assert [(d.name, d.endpoints) for d in host.devices.list()] == [("desk", bench.made[1].ready.transports)]
 
 
-async def test_programs_that_cannot_be_put_back_do_not_end_the_watch(host: HostParts) -> None:
+async def test_programs_that_cannot_be_put_back_do_not_end_the_watch(host: Host) -> None:
     bench = Bench()
 
     async def fails(device_id: str) -> None:
@@ -196,7 +196,7 @@ async def test_programs_that_cannot_be_put_back_do_not_end_the_watch(host: HostP
         assert [s.restarts for s in boards.standing().values()] == [2]
 
 
-async def test_a_name_of_another_kind_of_board_is_refused_and_no_process_stays(host: HostParts, bench: Bench) -> None:
+async def test_a_name_of_another_kind_of_board_is_refused_and_no_process_stays(host: Host, bench: Bench) -> None:
     await host.devices.add("virtual-1", "esp32-s3-devkitc-1-v1.1", ["wasmachine://127.0.0.1:9"])
     with pytest.raises(ConfigError):
         async with bench.boards(host).running(1):

@@ -8,23 +8,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct, convert
 from starlette.responses import Response
 
 from microclaw.agent.accepted_message import AcceptedMessage
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller
 from microclaw.api.credential_end import has_ended
 from microclaw.api.jobs import MEDIA_TYPE, stream
-from microclaw.api.parts import HostParts
+from microclaw.devices.registry import Registry
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.operations import SessionLine
 from microclaw.operations.operation import Access
-from microclaw.store.sessions import session_name
+from microclaw.store.sessions import Sessions, session_name
 from microclaw.wire.host_api import answer_object, encode_event
 
 CHANNEL = "terminal"
@@ -35,13 +37,12 @@ _MAX_TEXT_CHARS = 80
 ChatId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
+@dataclass(frozen=True, slots=True)
 class ChatService:
-    """What the routes work with."""
-
-    def __init__(self, parts: HostParts) -> None:
-        self.parts = parts
-        self.inbox = parts.conversations.inbox
-        self.outbox, self.sessions = self.inbox.outbox, parts.knowledge.sessions
+    inbox: Inbox
+    sessions: Sessions
+    devices: Registry
+    keepalive_s: float
 
 
 class ChatFacts(Struct, frozen=True, kw_only=True):
@@ -88,7 +89,7 @@ async def say(
 ) -> Response:
     """One message; the turn's events as JSON lines."""
     if device is not None:
-        chats.parts.devices.get(device)
+        chats.devices.get(device)
     channel, own_id = _chat_address(asked.by, chat_id)
     accepted = await chats.inbox.accept(Inbound(channel, own_id, text, asked.by.person_id, device))
 
@@ -96,8 +97,8 @@ async def say(
         if has_ended(asked.request.scope):  # nobody may read the answer any more
             chats.inbox.cancel(channel, own_id, message_id=accepted.message_id)
 
-    events = _delivered(accepted, chats.outbox)
-    return stream(events, encode_event, chats.parts.settings.limits.keepalive_s, left=leave)
+    events = _delivered(accepted, chats.inbox.outbox)
+    return stream(events, encode_event, chats.keepalive_s, left=leave)
 
 
 @by_hand("chat.list", http="GET /v1/chat", access=Access.ASK)
@@ -131,7 +132,7 @@ async def cancel(chats: ChatService, asked: Asked, chat_id: str) -> CancelledTur
 @by_hand("chat.undelivered", http="GET /v1/chat/{chat_id}/undelivered", access=Access.ASK)
 async def undelivered(chats: ChatService, asked: Asked, chat_id: str) -> UndeliveredMessages:
     """Answers and notes that nobody has read yet."""
-    waiting = await chats.outbox.undelivered(*_chat_address(asked.by, chat_id))
+    waiting = await chats.inbox.outbox.undelivered(*_chat_address(asked.by, chat_id))
     return UndeliveredMessages(
         messages=[UndeliveredMessage(kind=one.kind, answer=answer_object(one.answer)) for one in waiting]
     )
@@ -142,10 +143,10 @@ async def delivered(
     chats: ChatService, asked: Asked, chat_id: str, outbound_ids: Annotated[list[int], Meta(max_length=256)]
 ) -> DeliveredMessages:
     """These answers and notes of the chat were read."""
-    waiting = {one.outbound_id for one in await chats.outbox.undelivered(*_chat_address(asked.by, chat_id))}
+    waiting = {one.outbound_id for one in await chats.inbox.outbox.undelivered(*_chat_address(asked.by, chat_id))}
     read = [outbound_id for outbound_id in outbound_ids if outbound_id in waiting]
     for outbound_id in read:
-        await chats.outbox.delivered(outbound_id)
+        await chats.inbox.outbox.delivered(outbound_id)
     return DeliveredMessages(delivered=read)
 
 

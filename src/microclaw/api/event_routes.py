@@ -9,9 +9,9 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from msgspec import Meta
 from starlette.responses import Response
@@ -24,9 +24,6 @@ from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
 from microclaw.operations.operation import Access
 from microclaw.tasks.access import seen_by
-
-if TYPE_CHECKING:
-    from microclaw.api.parts import HostParts
 
 RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
@@ -167,9 +164,17 @@ KINDS = frozenset({LOST, *(kind.kind for kind in LIVE_EVENTS)})
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
+@dataclass(frozen=True, slots=True)
+class EventService:
+    live: LiveFeed
+    people: Roles
+    pins: LivePins
+    keepalive_s: float
+
+
 @by_hand("event.stream", http="GET /v1/events", access=Access.LOOK, media=MEDIA_TYPE)
 async def events(
-    parts: HostParts,
+    service: EventService,
     asked: Asked,
     device: Annotated[str | None, Meta(max_length=64, description="Only this device's.")] = None,
     kind: Annotated[list[str], Meta(max_length=16, description="Only these kinds.")] = [],  # noqa: B006
@@ -181,10 +186,10 @@ async def events(
         raise ConfigError(
             f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
         )
-    feed, roles, by = parts.live, parts.admission.people, asked.by
+    feed, roles, by = service.live, service.people, asked.by
     person, wanted = roles.get(by.person_id), frozenset(kind or KINDS)
     feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
-    boards = parts.pins.check(list(dict.fromkeys(edges)))
+    boards = service.pins.check(list(dict.fromkeys(edges)))
     if asked.request.method == "HEAD":
         return Response(media_type=MEDIA_TYPE)
     after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
@@ -192,8 +197,8 @@ async def events(
     def sees(event: LiveEvent) -> bool:
         return event.kind in wanted and device in (None, event.device) and may_see(roles, by.person_id, event)
 
-    found = feed.read(after, sees, gap=gap, pins=parts.pins, boards=boards, person_id=by.person_id)
-    return stream(found, str.encode, parts.settings.limits.keepalive_s, b": nothing new\n\n", MEDIA_TYPE)
+    found = feed.read(after, sees, gap=gap, pins=service.pins, boards=boards, person_id=by.person_id)
+    return stream(found, str.encode, service.keepalive_s, b": nothing new\n\n", MEDIA_TYPE)
 
 
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:

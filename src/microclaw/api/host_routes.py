@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,13 +15,21 @@ from starlette.responses import Response, StreamingResponse
 
 from microclaw import __version__
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.caller import check_local_owner
 from microclaw.api.openapi_document import openapi_of
-from microclaw.api.parts import HostParts
+from microclaw.backup.scheduled import ScheduledBackups
+from microclaw.flash.operations import InstallParts
 from microclaw.operations.operation import Access, Operation
+from microclaw.store.database import Database
+from microclaw.supervision import SupervisedTasks
 
 ARCHIVE: Final = "application/x-tar"
 _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthService:
+    database: Database
+    tasks: SupervisedTasks
 
 
 class Health(Struct, frozen=True, kw_only=True):
@@ -33,19 +41,23 @@ class Health(Struct, frozen=True, kw_only=True):
 
 
 @by_hand("health.read", http="GET /healthz", access=Access.OPEN)
-async def healthz(parts: HostParts, _: Asked) -> Health:
+async def healthz(service: HealthService, _: Asked) -> Health:
     """Alive; 503 while the disk takes no writes."""
-    if (refusal := await parts.database.refusal()) is not None:
+    if (refusal := await service.database.refusal()) is not None:
         raise refusal
-    return Health(ok=True, version=__version__, failing=list(parts.tasks.failing()))
+    return Health(ok=True, version=__version__, failing=list(service.tasks.failing()))
 
 
 @by_hand("metrics.read", http="GET /metrics", access=Access.OPEN, media="text/plain")
-async def metrics(parts: HostParts, _: Asked) -> Response:
+async def metrics(page: Callable[[], bytes], _: Asked) -> Response:
     """Counters, gauges and histograms as Prometheus text."""
+    return Response(page(), media_type=_PROMETHEUS_TEXT)
+
+
+def read_metrics(*parts: Any) -> bytes:
     from microclaw.api.metrics_page import host_metrics, metrics_page  # the client takes 2 MB: for those who ask
 
-    return Response(metrics_page(host_metrics(parts)), media_type=_PROMETHEUS_TEXT)
+    return metrics_page(host_metrics(*parts))
 
 
 @dataclass(frozen=True)
@@ -66,19 +78,16 @@ async def document(found: Document, _: Asked) -> dict[str, Any]:
 
 
 @by_hand("install.part", http="GET /v1/firmware/parts/{name}", access=Access.OWN, media="application/octet-stream")
-async def board_part(parts: HostParts, asked: Asked, name: str) -> Response:
+async def board_part(parts: InstallParts, _: Asked, name: str) -> Response:
     """A part that a manifest named, its bytes."""
-    parts.admission.gate.check_owner(asked.by.person_id, "set up boards")
-    data = parts.services["install"].kept(name.removesuffix(".bin"))
-    return Response(data, media_type="application/octet-stream")
+    return Response(parts.kept(name.removesuffix(".bin")), media_type="application/octet-stream")
 
 
 @by_hand("backup.read", http="POST /v1/backup", access=Access.SOCKET, media=ARCHIVE)
-async def backup(parts: HostParts, asked: Asked) -> Response:
+async def backup(backups: ScheduledBackups, _: Asked) -> Response:
     """The home as a tar archive, for the owner on this machine."""
-    check_local_owner(parts.admission.gate, asked.by, "read the whole home")
     stack = ExitStack()
-    chunks = await asyncio.to_thread(stack.enter_context, parts.backups.reading())
+    chunks = await asyncio.to_thread(stack.enter_context, backups.reading())
     return StreamingResponse(_sent(chunks, stack), media_type=ARCHIVE)
 
 

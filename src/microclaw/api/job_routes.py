@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Struct, UnsetType
 
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.jobs import CancelState
-from microclaw.api.parts import HostParts
+from microclaw.api.jobs import CancelState, Jobs
+from microclaw.api.waiting import WaitingRequests
 from microclaw.errors import UnknownName
 from microclaw.operations.operation import Access
+
+if TYPE_CHECKING:
+    from microclaw.api.requests_elsewhere import RequestsElsewhere
+
+
+@dataclass(frozen=True, slots=True)
+class JobService:
+    """`elsewhere`: the requests that came in at the other hosts of a cluster."""
+
+    jobs: Jobs
+    requests: WaitingRequests
+    elsewhere: RequestsElsewhere | None
 
 
 class JobCancelled(Struct, frozen=True, kw_only=True):
@@ -18,11 +31,11 @@ class JobCancelled(Struct, frozen=True, kw_only=True):
 
 
 @by_hand("job.cancel", http="POST /v1/jobs/{number}/cancel", access=Access.ASK)
-async def cancel_job(parts: HostParts, asked: Asked, number: str) -> JobCancelled:
+async def cancel_job(service: JobService, asked: Asked, number: str) -> JobCancelled:
     """End what your request with this number does, before it changes."""
-    state = parts.jobs.cancel(asked.by.job_key(number))
-    if state == "unknown" and parts.requests_elsewhere is not None and not asked.by.direct:
-        state = await parts.requests_elsewhere.cancel(asked.by.job_key(number))
+    state = service.jobs.cancel(asked.by.job_key(number))
+    if state == "unknown" and service.elsewhere is not None and not asked.by.direct:
+        state = await service.elsewhere.cancel(asked.by.job_key(number))
     return JobCancelled(state=state)
 
 
@@ -37,11 +50,11 @@ class WaitedRequest(Struct, frozen=True, kw_only=True):
 
 
 @by_hand("job.end", http="GET /v1/requests/{number}", access=Access.ASK)
-async def waited(parts: HostParts, asked: Asked, number: str) -> WaitedRequest:
+async def waited(service: JobService, asked: Asked, number: str) -> WaitedRequest:
     """What became of a request that was told to wait for a yes (202)."""
-    kept = parts.requests.find(asked.by.job_key(number))
-    if kept is None and parts.requests_elsewhere is not None and not asked.by.direct:
-        kept = await parts.requests_elsewhere.find(asked.by.job_key(number))
+    kept = service.requests.find(asked.by.job_key(number))
+    if kept is None and service.elsewhere is not None and not asked.by.direct:
+        kept = await service.elsewhere.find(asked.by.job_key(number))
     if kept is None:
         raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
     if kept.status is None:

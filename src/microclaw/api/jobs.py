@@ -7,7 +7,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from starlette.responses import StreamingResponse
 
@@ -18,15 +18,11 @@ from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent, encode_event, failure_of
 
+if TYPE_CHECKING:
+    from microclaw.api.caller import Caller
+
 MEDIA_TYPE = "application/x-ndjson"
 T = TypeVar("T")
-
-
-def stream_response(feed: Feed, keepalive_s: float) -> StreamingResponse:
-    """A job's events as JSON lines. A client that disconnects cancels a job that can be cancelled, and no other; the
-    questions that wait are withdrawn.
-    """
-    return stream(feed.read(), encode_event, keepalive_s, left=feed.leave)
 
 
 def stream(
@@ -85,6 +81,10 @@ class Feed:
         self._stop: Callable[[], object] | None = None
         self._on_leave: dict[str, Callable[[], object]] = {}
         self.is_left = False
+
+    @property
+    def is_over(self) -> bool:
+        return self._end is not None
 
     def when_left(self, name: str, act: Callable[[], object] | None) -> None:
         """What is done once when the reader goes; None: nothing any more."""
@@ -189,6 +189,14 @@ class Jobs:
             self._feeds[number] = feed
             task.add_done_callback(lambda _task: self._feeds.pop(number, None))
         return feed
+
+    def stream(self, by: Caller, name: str, work: Work, *, cancellable: bool = False) -> StreamingResponse:
+        """Start a job of the caller's; the answer is its events as JSON lines.
+
+        A client that disconnects cancels a job that can be cancelled, and no other; its questions are withdrawn.
+        """
+        feed = self.start(name, work, token=by.token, person_id=by.person_id, number=by.job, cancellable=cancellable)
+        return stream(feed.read(), encode_event, self._limits.keepalive_s, left=feed.leave)
 
     def cancel(self, number: str) -> CancelState:
         """End a job if it has changed nothing yet; "unknown" when no job with this number runs."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate, islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily as Counter
@@ -14,10 +14,16 @@ from prometheus_client.metrics_core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from microclaw import __version__
-from microclaw.api.parts import HostParts
+from microclaw.api.event_routes import LiveFeed
+from microclaw.api.host import Host
 from microclaw.api.status import resident_mb
 from microclaw.link_server.meter import RTT_BOUNDS_S, LaneName, LinkMeter
+from microclaw.tasks.service import TaskService
+from microclaw.telemetry.history import TelemetryHistory
 from microclaw.voice.trace import BOUNDS_S, VoiceTraces
+
+if TYPE_CHECKING:
+    from microclaw.cluster.status import ClusterView
 
 MAX_SERIES: Final = 1_100  # every device of a full host
 MAX_TELEMETRY: Final = 5_000
@@ -40,38 +46,44 @@ class _Collector(Collector):
         return self._metrics
 
 
-def host_metrics(parts: HostParts) -> Iterator[Metric]:
+def host_metrics(
+    host: Host,
+    live: LiveFeed,
+    history: TelemetryHistory,
+    code: TaskService,
+    mqtt: Callable[[], Mapping[str, Any]],
+    cluster: ClusterView | None,
+) -> Iterator[Metric]:
     """Every metric of a host."""
-    if parts.link is not None:
-        yield from link_metrics(parts.link.meter, parts.link.links.depths())
-    if parts.voice.service is not None:
-        yield _voice_metric(parts.voice.service.parts.traces)
-    mqtt = parts.mqtt()
-    if mqtt["state"] != "off":
-        yield from _mqtt_metrics(mqtt)
-    if parts.cluster is not None:
-        yield from cluster_metrics(parts.cluster.gauges())
+    if host.link is not None:
+        yield from link_metrics(host.link.meter, host.link.links.depths())
+    if host.voice.service is not None:
+        yield _voice_metric(host.voice.service.parts.traces)
+    if (sent := mqtt())["state"] != "off":
+        yield from _mqtt_metrics(sent)
+    if cluster is not None:
+        yield from cluster_metrics(cluster.gauges())
     yield _by(Gauge("microclaw_info", "The host's version", labels=("version",)), {__version__: 1})
-    yield Gauge("microclaw_devices", "Devices the host knows", value=len(parts.devices.list()))
+    yield Gauge("microclaw_devices", "Devices the host knows", value=len(host.devices.list()))
     reachable = Gauge(
         "microclaw_device_reachable", "1 when a device with programs answered the last check", labels=("device",)
     )
-    for check in islice(parts.apps.reconciler.status(), MAX_SERIES):
+    for check in islice(host.apps.reconciler.status(), MAX_SERIES):
         reachable.add_metric((check.device_name,), float(check.unreachable_since_ms is None))
     yield reachable
     telemetry = Gauge(
         "microclaw_device_telemetry", "The last value of each series of a device", labels=("device", "key")
     )
-    for device, key, value in islice(parts.history.recent(), MAX_TELEMETRY):
+    for device, key, value in islice(history.recent(), MAX_TELEMETRY):
         telemetry.add_metric((device, key), value)
     yield telemetry
-    code = parts.code.counts()
+    counted = code.counts()
     tasks = Gauge("microclaw_code_tasks", "Code in the sandbox now", labels=("state",))
-    yield _by(tasks, {"running": code["running"], "queued": code["waiting"]})
+    yield _by(tasks, {"running": counted["running"], "queued": counted["waiting"]})
     yield _by(
-        Counter("microclaw_code_tasks_ended_total", "Tasks by how they ended", labels=("ending",)), code["endings"]
+        Counter("microclaw_code_tasks_ended_total", "Tasks by how they ended", labels=("ending",)), counted["endings"]
     )
-    yield Gauge("microclaw_event_listeners", "Open streams of live events", value=parts.live.listeners)
+    yield Gauge("microclaw_event_listeners", "Open streams of live events", value=live.listeners)
     yield Gauge("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
     yield Gauge("microclaw_process_cpu_seconds", "User and system time spent", value=time.process_time())
 

@@ -20,15 +20,15 @@ from starlette.responses import Response, StreamingResponse
 
 from microclaw.agent.accepted_message import AcceptedMessage, events_of
 from microclaw.agent.client_turn import ClientTurns
+from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.waiting_questions import asks_something
 from microclaw.api.by_hand import Asked, by_hand, unless_left
 from microclaw.api.caller import Caller
 from microclaw.api.failures import STATUS_BY_CODE, openai_error
-from microclaw.api.jobs import Feed, paced
+from microclaw.api.jobs import Feed, Jobs, paced
 from microclaw.api.openai_answer import REFUSED, CompletionTurn, Head, stream, whole
 from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody, completion_body
-from microclaw.api.parts import HostParts
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply
@@ -66,9 +66,9 @@ class Completion(Struct, frozen=True, kw_only=True):
 class OpenAiService:
     """What the routes work with."""
 
-    def __init__(self, parts: HostParts) -> None:
-        self.parts = parts
-        self.turns = ClientTurns(parts.conversations)
+    def __init__(self, conversations: Conversations, jobs: Jobs, keepalive_s: float) -> None:
+        self.inbox, self.turns = conversations.inbox, ClientTurns(conversations)
+        self.jobs, self.keepalive_s = jobs, keepalive_s
         self.model = ModelFacts(id=MODEL, object="model", created=int(time.time()), owned_by=MODEL)
 
 
@@ -96,7 +96,7 @@ async def complete(service: OpenAiService, asked: Asked) -> Completion:
 async def _complete(service: OpenAiService, asked: Asked) -> Response:
     try:
         body = completion_body(await asked.request.body())
-        turn = await _begun(service.parts, service.turns, asked.by, body)
+        turn = await _begun(service, asked.by, body)
     except BadRequest as exc:
         return openai_error(400, _with_next_step(exc), code="unsupported_or_invalid", param=exc.param)
     except MicroclawError as exc:
@@ -109,10 +109,9 @@ async def _complete(service: OpenAiService, asked: Asked) -> Response:
     return await unless_left(asked.request, whole(turn, head))  # who leaves ends the turn before its next effect
 
 
-async def _begun(parts: HostParts, turns: ClientTurns, by: Caller, body: CompletionBody) -> CompletionTurn:
+async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> CompletionTurn:
     """The running turn. Raises BadRequest, MessageTooLong, Overloaded."""
-    keepalive_s = parts.settings.limits.keepalive_s
-    inbox = parts.conversations.inbox
+    inbox, keepalive_s = service.inbox, service.keepalive_s
     system, history, text = body.conversation_messages()
     if body.conversation is not None:
         inbound = Inbound(CHANNEL, f"{by.source}.{conversation_of(body.conversation)}", text, by.person_id)
@@ -126,12 +125,12 @@ async def _begun(parts: HostParts, turns: ClientTurns, by: Caller, body: Complet
         at_once = inbox.answer_at_once(inbound)
         if at_once is not None:
             return CompletionTurn(events_of(at_once))
-    turn = await turns.prepared(inbound, system, history)
+    turn = await service.turns.prepared(inbound, system, history)
 
     async def run(feed: Feed) -> Answer:
         return await turn.run(feed.put)
 
-    feed = parts.jobs.start("chat completion", run, token=by.token, person_id=by.person_id)
+    feed = service.jobs.start("chat completion", run, token=by.token, person_id=by.person_id)
     return CompletionTurn(paced(_of_job(feed), keepalive_s), turn.stop, turn.shown, turn.told)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, cast
 
@@ -30,12 +30,13 @@ from microclaw.api.caller import (
     questions_in,
 )
 from microclaw.api.failures import is_openai
-from microclaw.api.jobs import Feed
-from microclaw.api.parts import HostParts
-from microclaw.api.waiting import numbered
+from microclaw.api.jobs import Feed, Jobs
+from microclaw.api.waiting import WaitingRequests, numbered
 from microclaw.apps.changes import made_by
 from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.auth.admission import Admission
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection, names_text, select
 from microclaw.events import AskedProgram, Step
 from microclaw.operations.operation import Access, Approve, Call, Effect, Fields, Operation, Permission, fault, load
@@ -47,7 +48,18 @@ from microclaw.wire.host_api import Result, failure_object, failure_of
 _JSON: Final = "application/json"
 
 
-def operation_routes(parts: HostParts) -> list[Route]:
+@dataclass(frozen=True, slots=True)
+class RouteParts:
+    """`services` are what the acts and the routes by hand work with, by noun."""
+
+    services: Mapping[str, Any]
+    admission: Admission
+    devices: Registry
+    jobs: Jobs
+    requests: WaitingRequests
+
+
+def operation_routes(parts: RouteParts) -> list[Route]:
     """A route for each act that has one, and one for many devices where it takes these."""
     declared = [one for act in load() for one in (act, act.of_many) if one.http is not None]
     return [Route(one.path, partial(_answer, parts, one), methods=[one.method], name=one.name) for one in declared]
@@ -70,7 +82,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
     return made if isinstance(made, Response) else Response(msgspec.json.encode(made), act.status, media_type=_JSON)
 
 
-async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) -> Response:
+async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request) -> Response:
     by = numbered(request)
     await _check_form(request)
     values = await _values(act, request)
@@ -111,7 +123,7 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
         async def job(feed: Feed) -> Result:
             return Result(msgspec.to_builtins(await work(feed)))
 
-        return parts.stream(by, action, job, cancellable=act.cancellable)
+        return parts.jobs.stream(by, action, job, cancellable=act.cancellable)
 
     async def answer() -> Response:
         result = await work(None)
@@ -126,7 +138,7 @@ async def _answer(parts: HostParts, act: Operation[..., Any], request: Request) 
 
 
 def _call(
-    parts: HostParts,
+    parts: RouteParts,
     act: Operation[..., Any],
     by: Caller,
     values: Mapping[str, Any],
@@ -154,7 +166,7 @@ def _call(
 
 
 async def _needs(
-    parts: HostParts, act: Operation[..., Any], call: Call, devices: Sequence[Device], values: Mapping[str, Any]
+    parts: RouteParts, act: Operation[..., Any], call: Call, devices: Sequence[Device], values: Mapping[str, Any]
 ) -> Permission:
     """What it needs with these values; on many devices the heaviest, as what is on one that cannot say is not known."""
     if act.before is None or not call.asks:
@@ -182,7 +194,7 @@ async def _granted(
 
 
 async def _on_each(
-    parts: HostParts,
+    parts: RouteParts,
     act: Operation[..., Any],
     call: Call,
     devices: Sequence[Device],

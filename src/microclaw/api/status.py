@@ -7,16 +7,17 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
 from msgspec import convert
 from msgspec.structs import replace
 
 from microclaw import __version__
+from microclaw.api.host import ChannelStates, Host
 from microclaw.api.operations import (
     AlarmFacts,
     DeferredStatus,
@@ -28,22 +29,28 @@ from microclaw.api.operations import (
     StatusRow,
 )
 from microclaw.apps.deferred import DeferredLog
-from microclaw.audit import alarm_text
+from microclaw.audit import AuditLog, alarm_text
+from microclaw.auth.admission import Admission
+from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.clock import now_ms
+from microclaw.config.settings import BudgetSettings
 from microclaw.link_server.device_facts import pending_pairings
+from microclaw.link_server.server import LinkServer
 from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
+from microclaw.models.usage import UsageLog
 from microclaw.operations.result import filled
+from microclaw.ota.rollout_service import RolloutService
+from microclaw.schedules.book import ScheduleBook
 from microclaw.store.crashes import CrashTable
+from microclaw.store.database import Database
+from microclaw.supervision import SupervisedTasks
+from microclaw.tasks.service import TaskService
+from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.mqtt_text import mqtt_line
 from microclaw.telemetry.operations import refused_values
 from microclaw.text import count_text, format_duration, moment_text
-
-if TYPE_CHECKING:
-    from microclaw.api.parts import HostParts
-    from microclaw.channels.telegram.poller import TelegramState
-    from microclaw.link_server.server import LinkServer
 
 _DAY_MS: Final = 86_400_000
 SHOWN: Final = 5  # of the schedules that are due next, of the approvals, and of deferred acts that ended
@@ -53,59 +60,120 @@ _PAIR: Final = "microclaw device pair CODE"
 _SWITCH: Final = {"telegram": "telegram.token", "the chat gateway": "gateway.enabled true"}
 
 
-@dataclass(slots=True)
-class ChannelStates:
-    """`gateway` is its address, `clients` counts its connections, `gateway_open`: it asks nobody for a token,
-    `gateway_token` is the file with the local one, None on a network.
+@dataclass(frozen=True, slots=True)
+class StatusReader:
+    """`plans` is the rest of an owner's screen."""
 
-    `problems` says why a configured channel is off.
-    """
+    host: Host
+    tasks: SupervisedTasks
+    audit: AuditLog
+    database: Database
+    history: TelemetryHistory
+    mqtt: Callable[[], Mapping[str, Any]]
+    plans: Callable[[], AsyncIterator[tuple[str, str]]]
 
-    telegram: TelegramState | None = None
-    gateway: str | None = None
-    clients: Callable[[], int] = lambda: 0
-    problems: list[str] = field(default_factory=list)
-    gateway_open: bool = False
-    gateway_token: Path | None = None
-
-
-async def read_status(parts: HostParts, is_owner: bool) -> Status:
-    """The document of GET /v1/status."""
-    (model, hint), at = await describe_model(parts.conversations.model), parts.plane
-    made = Status(
-        version=__version__,
-        host=None if parts.settings.cluster.database is None else parts.settings.cluster.host_name,
-        http=parts.http,
-        https=HttpsFacts() if at is None else HttpsFacts(at.urls, at.local_url, at.fingerprint),
-        link=None if parts.link is None else await _link(parts.link),
-        xiaozhi=parts.voice.xiaozhi_object(),
-        wyoming=parts.voice.wyoming_object(),
-        up_s=round(time.monotonic() - parts.began_s, 1),
-        rss_mb=round(resident_mb(), 1),
-        model=model,
-        model_hint=hint,
-        deferred=await _deferred(parts),
-        devices=await _devices(parts),
-    )
-    if is_owner:
-        outages = outages_of(parts.conversations.model)
-        made = replace(
-            made,
-            pid=os.getpid(),
-            home=str(parts.settings.home),
-            problems=problems_of(parts),
-            alarms=await _alarms(parts),
-            gateway_open=parts.channels.gateway is not None and parts.channels.gateway_open,
-            failing=[one.text for one in parts.tasks.states() if one.phase == "failing"],
-            mqtt=dict(parts.mqtt()),
-            model_outages=[convert(one, ModelOutage, from_attributes=True) for one in outages],
+    async def read(self, is_owner: bool) -> Status:
+        """The document of GET /v1/status."""
+        host, at = self.host, self.host.plane
+        model, hint = await describe_model(host.conversations.model)
+        made = Status(
+            version=__version__,
+            host=None if host.settings.cluster.database is None else host.settings.cluster.host_name,
+            http=host.http,
+            https=HttpsFacts() if at is None else HttpsFacts(at.urls, at.local_url, at.fingerprint),
+            link=None if host.link is None else await _link(host.link),
+            xiaozhi=host.voice.xiaozhi_object(),
+            wyoming=host.voice.wyoming_object(),
+            up_s=round(time.monotonic() - host.began_s, 1),
+            rss_mb=round(resident_mb(), 1),
+            model=model,
+            model_hint=hint,
+            deferred=await _deferred(host),
+            devices=await _devices(host),
         )
-    of_owners = await _screen_of_owners(parts, made) if is_owner else []
-    screen = [*_screen(parts, made), *of_owners, *await _events(parts, made)]
-    return replace(made, screen=[StatusRow(about, text) for about, text in screen])
+        if is_owner:
+            outages = outages_of(host.conversations.model)
+            made = replace(
+                made,
+                pid=os.getpid(),
+                home=str(host.settings.home),
+                problems=host.problems,
+                alarms=await self._alarms(),
+                gateway_open=host.channels.gateway is not None and host.channels.gateway_open,
+                failing=[one.text for one in self.tasks.states() if one.phase == "failing"],
+                mqtt=dict(self.mqtt()),
+                model_outages=[convert(one, ModelOutage, from_attributes=True) for one in outages],
+            )
+        screen = [*_screen(host, made)]
+        if is_owner:
+            screen += [*_screen_of_owners(host, made), *[row async for row in self.plans()]]
+        screen += await self._events(made)
+        return replace(made, screen=[StatusRow(about, text) for about, text in screen])
+
+    async def _events(self, made: Status) -> list[tuple[str, str]]:
+        """What waits and what went wrong at devices."""
+        rows = [("deferred", one.line) for one in made.deferred]
+        crashes = await CrashTable(self.database).groups(since_ms=now_ms() - _DAY_MS)
+        if crashes:
+            boards = count_text(len({device for one in crashes for device in one.devices}), "board")
+            text = f"{count_text(len(crashes), 'kind')} of crash in the last day on {boards}"
+            rows.append(("crash", f"{text}; next: microclaw logs --crashes"))
+        return [*rows, *(("telemetry", f"{one.device}: {one.text}") for one in refused_values(self.history))]
+
+    async def _alarms(self) -> list[AlarmFacts]:
+        alarms = []
+        for alarm in self.audit.alarms():
+            device = self.host.devices.owner_of(f"link:{alarm.event.about}")
+            name = alarm.event.about or "a device" if device is None else device.name
+            text, step = alarm_text(alarm, name)
+            alarms.append(AlarmFacts(alarm.event.kind.value, name, alarm.at_ms, text, step))
+        if (refusal := await self.database.refusal()) is not None:
+            alarms.append(AlarmFacts(refusal.code, "this host", now_ms(), refusal.message, refusal.next_step))
+        return alarms
 
 
-def _screen(parts: HostParts, made: Status) -> Iterator[tuple[str, str]]:
+async def costs_and_plans(
+    usage: UsageLog,
+    budget: BudgetSettings,
+    mcp: Callable[[], Mapping[str, str]],
+    backups: ScheduledBackups,
+    tasks: TaskService,
+    rollouts: RolloutService,
+    book: ScheduleBook,
+    admission: Admission,
+) -> AsyncIterator[tuple[str, str]]:
+    """The rest of an owner's screen: what is spent, what runs at times, what waits."""
+    today = (await usage.report("day", 1)).today
+    if today.requests or budget.day_usd is not None or budget.day_tokens is not None:
+        usd = "" if budget.day_usd is None else f" of ${budget.day_usd:.2f}"
+        tokens = "" if budget.day_tokens is None else f" of {budget.day_tokens:,}"
+        yield "usage", f"today ${today.cost_usd:.2f}{usd}, {today.tokens:,}{tokens} tokens"
+    for name, state in mcp().items():
+        yield "mcp", f"{name}: {state}"
+    if (backup := backups.text()) is not None:
+        yield "backup", backup
+    code = tasks.counts()
+    if code["running"] or code["waiting"] or code["endings"]:
+        text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
+        yield "code", f"{text}: microclaw task list"
+    for rollout in await rollouts.rollouts.standing():
+        text = f"{rollout.rollout_id} of {rollout.version}: {rollout.state}, {rollout.text}"
+        yield "rollout", f"{text}; next: microclaw firmware rollouts {rollout.rollout_id}"
+    schedules = await book.all()
+    due = [(one.next_ms, one) for one in schedules if one.state == "active" and one.next_ms is not None]
+    soon = sorted(due, key=lambda one: one[0])[:SHOWN]
+    for next_ms, one in soon:
+        yield "schedule", f"{moment_text(next_ms)}   {one.what} ({one.said})"
+    if len(schedules) > len(soon):
+        yield "schedule", f"{len(schedules)} in all: microclaw schedule list"
+    pending, name_of = admission.approvals.pending(), admission.gate.name_of
+    for asked in pending[:SHOWN]:
+        yield "approval", f"{asked.action} (asked by {name_of(asked.person_id)})"
+    if pending:
+        yield "approval", f"{len(pending)} in all: microclaw approval list"
+
+
+def _screen(host: Host, made: Status) -> Iterator[tuple[str, str]]:
     pid = "" if made.pid is None else f" (pid {made.pid})"
     yield "host", f"running{pid}, up {made.up_s:.0f} s, {made.rss_mb:.0f} MB"
     yield "api", made.http or "only the control socket"
@@ -114,7 +182,7 @@ def _screen(parts: HostParts, made: Status) -> Iterator[tuple[str, str]]:
     for one in () if link is None else link.waiting:
         yield "pairing", f"{one.board} at {one.address} shows a code, good for {one.seconds_left} s: {_PAIR}"
     yield "model", made.model
-    window = parts.conversations.context.window
+    window = host.conversations.context.window
     if (learned := window.learned) is not None:
         named = "" if learned.named_tokens is None else f" (the server named {learned.named_tokens:,})"
         again = format_duration(window.retry_in_s * 1000)
@@ -126,47 +194,24 @@ def _screen(parts: HostParts, made: Status) -> Iterator[tuple[str, str]]:
         yield "wyoming", made.wyoming["address"]
 
 
-async def _screen_of_owners(parts: HostParts, made: Status) -> list[tuple[str, str]]:
-    today, budget = (await parts.usage.report("day", 1)).today, parts.settings.budget
-    outages = made.model_outages or ()
-    rows = [("model", f"{one.reason}{f' - {one.next_step}' if one.next_step else ''}") for one in outages]
-    if today.requests or budget.day_usd is not None or budget.day_tokens is not None:
-        usd = "" if budget.day_usd is None else f" of ${budget.day_usd:.2f}"
-        tokens = "" if budget.day_tokens is None else f" of {budget.day_tokens:,}"
-        rows.append(("usage", f"today ${today.cost_usd:.2f}{usd}, {today.tokens:,}{tokens} tokens"))
-    rows += _channels(parts)
+def _screen_of_owners(host: Host, made: Status) -> Iterator[tuple[str, str]]:
+    for one in made.model_outages or ():
+        yield "model", f"{one.reason}{f' - {one.next_step}' if one.next_step else ''}"
+    yield from _channels(host.channels, host.settings.problems)
     if made.mqtt and made.mqtt["state"] != "off":
-        rows.append(("mqtt", mqtt_line(made.mqtt)))
-    rows += [("mcp", f"{name}: {state}") for name, state in parts.mcp_servers().items()]
-    rows += [("failing", text) for text in made.failing or ()]
-    rows += [("off", text) for text in made.problems or () if text.partition(" is off: ")[0] not in _SWITCH]
-    rows += [("alarm", f"{one.text}   {one.next_step}") for one in made.alarms or ()]
-    if (backup := parts.backups.text()) is not None:
-        rows.append(("backup", backup))
-    code = parts.code.counts()
-    if code["running"] or code["waiting"] or code["endings"]:
-        text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
-        rows.append(("code", f"{text}: microclaw task list"))
-    for one in await parts.rollouts.rollouts.standing():
-        step = f"next: microclaw firmware rollouts {one.rollout_id}"
-        rows.append(("rollout", f"{one.rollout_id} of {one.version}: {one.state}, {one.text}; {step}"))
-    schedules = await parts.schedules.scheduling.book.all()
-    due = {one.schedule_id: one.next_ms for one in schedules if one.state == "active" and one.next_ms is not None}
-    soon = sorted((one for one in schedules if one.schedule_id in due), key=lambda one: due[one.schedule_id])[:SHOWN]
-    rows += [("schedule", f"{moment_text(one.next_ms or 0)}   {one.what} ({one.said})") for one in soon]
-    if len(schedules) > len(soon):
-        rows.append(("schedule", f"{len(schedules)} in all: microclaw schedule list"))
-    pending, gate = parts.admission.approvals.pending(), parts.admission.gate
-    rows += [("approval", f"{one.action} (asked by {gate.name_of(one.person_id)})") for one in pending[:SHOWN]]
-    if pending:
-        rows.append(("approval", f"{len(pending)} in all: microclaw approval list"))
-    return rows
+        yield "mqtt", mqtt_line(made.mqtt)
+    for text in made.failing or ():
+        yield "failing", text
+    for text in made.problems or ():
+        if text.partition(" is off: ")[0] not in _SWITCH:
+            yield "off", text
+    for alarm in made.alarms or ():
+        yield "alarm", f"{alarm.text}   {alarm.next_step}"
 
 
-def _channels(parts: HostParts) -> Iterator[tuple[str, str]]:
-    channels = parts.channels
+def _channels(channels: ChannelStates, problems: Sequence[str]) -> Iterator[tuple[str, str]]:
     if (telegram := channels.telegram) is None:
-        yield "telegram", _off("telegram", parts.settings.problems)
+        yield "telegram", _off("telegram", problems)
     elif telegram.phase == "listening":
         yield "telegram", f"@{(telegram.bot or '').removeprefix('@')} listens"
     else:
@@ -185,21 +230,10 @@ def _off(name: str, problems: Sequence[str]) -> str:
     return f"off: {reason}" if reason else f"off (microclaw config set {_SWITCH[name]})"
 
 
-async def _events(parts: HostParts, made: Status) -> list[tuple[str, str]]:
-    """What waits and what went wrong at devices."""
-    rows = [("deferred", one.line) for one in made.deferred]
-    crashes = await CrashTable(parts.database).groups(since_ms=now_ms() - _DAY_MS)
-    if crashes:
-        boards = count_text(len({device for one in crashes for device in one.devices}), "board")
-        text = f"{count_text(len(crashes), 'kind')} of crash in the last day on {boards}"
-        rows.append(("crash", f"{text}; next: microclaw logs --crashes"))
-    return [*rows, *(("telemetry", f"{one.device}: {one.text}") for one in refused_values(parts.history))]
-
-
-async def _deferred(parts: HostParts) -> list[DeferredStatus]:
+async def _deferred(host: Host) -> list[DeferredStatus]:
     """The acts that wait for their devices, and how the newest of the last day came out."""
-    log, since_ms = DeferredLog(parts.apps.change_log), now_ms() - _DAY_MS
-    names = {device.device_id: device.name for device in parts.devices.list()}
+    log, since_ms = DeferredLog(host.apps.change_log), now_ms() - _DAY_MS
+    names = {device.device_id: device.name for device in host.devices.list()}
     waiting = [one for one in await log.waiting() if one.device_id in names]
     ended = [one for one in await log.ended(limit=SHOWN) if (one.ended_ms or 0) > since_ms]
     return [
@@ -210,30 +244,18 @@ async def _deferred(parts: HostParts) -> list[DeferredStatus]:
     ]
 
 
-async def _alarms(parts: HostParts) -> list[AlarmFacts]:
-    alarms = []
-    for alarm in parts.audit.alarms():
-        device = parts.devices.owner_of(f"link:{alarm.event.about}")
-        name = alarm.event.about or "a device" if device is None else device.name
-        text, step = alarm_text(alarm, name)
-        alarms.append(AlarmFacts(alarm.event.kind.value, name, alarm.at_ms, text, step))
-    if (refusal := await parts.database.refusal()) is not None:
-        alarms.append(AlarmFacts(refusal.code, "this host", now_ms(), refusal.message, refusal.next_step))
-    return alarms
-
-
 async def _link(server: LinkServer) -> LinkStatus:
     connected = sorted(link.name for link in server.links.online)
     return LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
 
 
-async def _devices(parts: HostParts) -> list[DeviceStatus]:
-    checks = {one.device_id: one for one in parts.apps.reconciler.status()}
+async def _devices(host: Host) -> list[DeviceStatus]:
+    checks = {one.device_id: one for one in host.apps.reconciler.status()}
     wanted: dict[str, list[str]] = {}
-    for app in await parts.apps.change_log.desired():
+    for app in await host.apps.change_log.desired():
         wanted.setdefault(app.device_id, []).append(app.name)
-    processes, shown = parts.boards.standing(), list[DeviceStatus]()
-    for device in parts.devices.list():
+    processes, shown = host.boards.standing(), list[DeviceStatus]()
+    for device in host.devices.list():
         check, process = checks.get(device.device_id), processes.get(device.device_id)
         of_device = filled(
             DeviceStatus,
@@ -249,13 +271,6 @@ async def _devices(parts: HostParts) -> list[DeviceStatus]:
         if len(shown) % AT_ONCE == 0:
             await asyncio.sleep(0)
     return shown
-
-
-def problems_of(parts: HostParts) -> list[str]:
-    """What is set and off, and why, a line each."""
-    off = [f"{name} is off: {problem}" for name, problem in parts.voice.problems.items() if name != "voice"]
-    more = [text for text in (parts.audit.problem, parts.egress.problem) if text is not None]
-    return [*parts.settings.problems, *parts.channels.problems, *off, *more]
 
 
 async def describe_model(model: Model) -> tuple[str, str | None]:

@@ -14,6 +14,7 @@ from microclaw.agent.code_tool import code_tool
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
+from microclaw.agent.erase import ConversationEraser
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.inbox_limits import InboxLimits
 from microclaw.agent.offer import more_tools
@@ -35,11 +36,13 @@ from microclaw.apps.tools.switching import switch_tool, times_tool
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
+from microclaw.devices.call_text import CALLS
 from microclaw.egress.destinations import Egress
 from microclaw.egress.fetching import Fetcher
 from microclaw.egress.proxy import EgressProxy
 from microclaw.knowledge.consolidate import Consolidator
 from microclaw.knowledge.knowledge_base import HEARTBEAT_NAME, open_knowledge
+from microclaw.knowledge.operations import KnowledgeService
 from microclaw.knowledge.tools import remembering_tools, skill_tools
 from microclaw.link_server.server import LinkServer
 from microclaw.models.budget import Budget, LocalDays
@@ -56,6 +59,7 @@ from microclaw.schedules.operations import Schedules
 from microclaw.schedules.runner import Nightly, Runner, WallClock
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
+from microclaw.store.erase import ConversationRows
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
@@ -176,7 +180,7 @@ class Agent:
             fleet=base.fleet,
         )
         self.schedules = Schedules(scheduling, runner)
-        self.services = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
+        acts: dict[str, Any] = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
         consolidate = Consolidator(knowledge.memory, model=language_model).run
         nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
         self.background: dict[str, Callable[[], Awaitable[None]]] = {
@@ -194,8 +198,9 @@ class Agent:
             )
             self.background["heartbeat"] = base.duty("heartbeat", heartbeat.run)
         self.tools = tools.with_more(
-            (*declared_tools(self.services), start_tool(self.subagents), more_tools(lambda: self.tools.tools))
+            (*declared_tools(acts), start_tool(self.subagents), more_tools(lambda: self.tools.tools))
         )
+        self.services = acts | dict.fromkeys(("memory", "session", "skill"), self._knowledge_service(base))
         self.conversations = Conversations(
             inbox=inbox,
             model=model,
@@ -208,6 +213,23 @@ class Agent:
             approvals=admission.approvals,
             roles=admission.people,
             limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
+        )
+
+    def _knowledge_service(self, base: Base) -> KnowledgeService:
+        knowledge = self.knowledge
+        eraser = ConversationEraser(
+            inbox=self.inbox,
+            sessions=knowledge.sessions,
+            search=knowledge.search,
+            rows=ConversationRows(base.database, index=base.index),
+            history=base.settings.chat_history,
+        )
+        return KnowledgeService(
+            gate=base.admission.gate,
+            knowledge=knowledge,
+            erase=eraser.erase,
+            tools=frozenset(tool.name for tool in self.tools.tools),
+            capabilities=frozenset(CALLS),
         )
 
 

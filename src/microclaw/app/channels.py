@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from microclaw.addresses import bracketed, is_loopback
+from microclaw.addresses import is_loopback
 from microclaw.agent.inbox import Inbox
+from microclaw.api.host import ChannelStates
 from microclaw.api.server import tcp_listener
-from microclaw.api.status import ChannelStates
 from microclaw.app.devices import Base
 from microclaw.auth.tokens import PREFIX, SECRET_BYTES
 from microclaw.channels.delivery import ReadFile
-from microclaw.config.settings import TelegramSettings
+from microclaw.config.settings import GatewaySettings, TelegramSettings
 from microclaw.durable import read_private, write_private
 from microclaw.errors import ConfigError, StoreError
 from microclaw.supervision import SupervisedTasks
@@ -27,50 +26,46 @@ if TYPE_CHECKING:
     from microclaw.channels.telegram.poller import TelegramState
 
 FIRST_PAUSE_S: Final = 15.0
-Work: TypeAlias = Callable[[], Awaitable[None]]
 _TOKEN: Final = re.compile(r"mc_[A-Za-z0-9_-]{43}")
 _log = logging.getLogger(__name__)
 
 
-@asynccontextmanager
 async def open_channels(
-    base: Base, inbox: Inbox, tasks: SupervisedTasks, read_file: ReadFile
-) -> AsyncGenerator[tuple[ChannelStates, AbstractAsyncContextManager[object]]]:
-    """Inside, they take messages in; enter it after the agent, so that they stop before it. One that fails is off.
-
-    The gateway listens, and serves its clients inside the block that comes with the states.
-    """
+    base: Base, inbox: Inbox, tasks: SupervisedTasks, read_file: ReadFile, stack: AsyncExitStack
+) -> ChannelStates:
+    """They take messages in from then on; after the agent, so that they stop before it. One that fails is off."""
     states, settings = ChannelStates(), base.settings
-    gateway: AbstractAsyncContextManager[object] = nullcontext()
-    async with AsyncExitStack() as stack:
-        if settings.gateway is not None:
-            wanted, hint = settings.gateway, "another port: microclaw config set gateway.port 18790"
-            try:
-                local_token = open_local_token(settings.gateway_token) if is_loopback(wanted.host) else None
-                listener = stack.enter_context(tcp_listener(wanted.host, wanted.port, next_step=hint))
-            except (ConfigError, StoreError) as exc:
-                states.problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
-                _log.warning("%s", states.problems[0])
-            else:
-                from microclaw.api.gateway import Gateway  # its protocol: only who has a gateway needs it
+    if settings.gateway is not None:
+        try:
+            await _open_gateway(base, settings.gateway, inbox, states, stack)
+        except (ConfigError, StoreError) as exc:
+            states.problems.append(f"the chat gateway is off: {exc.message} (next: {exc.next_step})")
+            _log.warning("%s", states.problems[0])
+    if settings.telegram is not None:
+        from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
 
-                tokens, approvals = base.admission.tokens, base.admission.approvals
-                served = Gateway(wanted, inbox=inbox, tokens=tokens, approvals=approvals, local_token=local_token)
-                gateway = served.serving(listener)
-                host, port = listener.getsockname()[:2]
-                states.gateway, states.clients = f"ws://{bracketed(host)}:{port}", lambda: served.clients
-                states.gateway_open = wanted.open and is_loopback(wanted.host)
-                states.gateway_token = settings.gateway_token if local_token else None
-                if states.gateway_open:
-                    _log.warning("the chat gateway is open: every program of this machine is the owner there")
-        if settings.telegram is not None:
-            from microclaw.channels.telegram.poller import TelegramState  # only who has a bot needs it
+        states.telegram = TelegramState()
+        poll = partial(_telegram, settings.telegram, inbox, base, states.telegram, read_file)
+        tasks.start("telegram", base.duty("telegram", poll), first_retry_s=FIRST_PAUSE_S)
+    return states
 
-            states.telegram = TelegramState()
-            poll = partial(_telegram, settings.telegram, inbox, base, states.telegram, read_file)
-            polling = tasks.start("telegram", base.duty("telegram", poll), first_retry_s=FIRST_PAUSE_S)
-            stack.callback(polling.cancel)
-        yield states, gateway
+
+async def _open_gateway(
+    base: Base, wanted: GatewaySettings, inbox: Inbox, states: ChannelStates, stack: AsyncExitStack
+) -> None:
+    from microclaw.api.gateway import Gateway  # its protocol: only who has a gateway needs it
+
+    path, is_here = base.settings.gateway_token, is_loopback(wanted.host)
+    token = open_local_token(path) if is_here else None
+    hint = "another port: microclaw config set gateway.port 18790"
+    listener = stack.enter_context(tcp_listener(wanted.host, wanted.port, next_step=hint))
+    tokens, approvals = base.admission.tokens, base.admission.approvals
+    gateway = Gateway(wanted, inbox=inbox, tokens=tokens, approvals=approvals, local_token=token)
+    states.gateway = await stack.enter_async_context(gateway.serving(listener))
+    states.clients = lambda: gateway.clients
+    states.gateway_open, states.gateway_token = wanted.open and is_here, path if token else None
+    if states.gateway_open:
+        _log.warning("the chat gateway is open: every program of this machine is the owner there")
 
 
 def open_local_token(path: Path) -> str:

@@ -14,16 +14,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from microclaw import __version__
 from microclaw.agent.inbox import Inbox
 from microclaw.api.jobs import Jobs
 from microclaw.api.requests_elsewhere import RequestsElsewhere
 from microclaw.api.waiting import WaitingRequests
-from microclaw.auth.approvals import Approvals
+from microclaw.auth.admission import Admission
 from microclaw.auth.authority import BEGIN_ANEW_FILE, Authority
 from microclaw.auth.pairing import HostIdentity, Wish
-from microclaw.auth.people import Roles
 from microclaw.clock import now_ms
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.files import SharedFiles
@@ -44,6 +44,7 @@ from microclaw.link_server.holding import LinkHolding, StaleHolders
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.other_hosts import OtherHosts
 from microclaw.live_hosts import LeftWork
+from microclaw.store.database import Database
 from microclaw.store.link_holders import LinkHolderTable
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schema import VERSION
@@ -53,31 +54,8 @@ from microclaw.text import host_called
 
 CLEAR_EVERY_S: Final = 300.0
 PAIR_S: Final = 20.0
+UNCONNECTED: Final = "unconnected-devices"  # whoever has this duty looks after them
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # Linux: another at each start of the machine
-
-
-@dataclass(slots=True)
-class Addresses:
-    """Where this host is reached, and for what; told to the others once it is known."""
-
-    api: str | None = None
-    link: str | None = None
-    calls: str | None = None
-
-
-@dataclass(slots=True)
-class DutyFlag:
-    """Whether this host has a duty whose work is done elsewhere."""
-
-    is_held: bool = False
-
-    async def hold(self, _fence: int) -> None:
-        """The duty's work; until it is cancelled."""
-        self.is_held = True
-        try:
-            await asyncio.get_running_loop().create_future()
-        finally:
-            self.is_held = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +64,13 @@ class HostCluster:
 
     settings: Settings
     database: SharedDatabase
+    index: Database
     hosts: Hosts
     duties: Duties
     holding: LinkHolding
     files: SharedFiles
     requests: HostRequests
-    addresses: Addresses
-    unconnected: DutyFlag = field(default_factory=DutyFlag)  # devices that no host has a connection of
+    addresses: dict[str, str | None]  # "api", "link" and "calls", told to the others once they are known
     counts: Counter[str] = field(default_factory=Counter)  # of cluster.status.COUNTS
 
     @property
@@ -112,6 +90,11 @@ class HostCluster:
         return [link_id for link_id in links if self.holding.place_of(link_id) == self.host_id]
 
     @property
+    def origin(self) -> str:
+        """The same for all hosts of a database."""
+        return hashlib.sha256(urlsplit(self.database.url).path.encode()).hexdigest()[:8]
+
+    @property
     def view(self) -> ClusterView:
         """What `status --cluster` and /metrics show."""
         return ClusterView(self.database, self.hosts, self.duties, self.counts)
@@ -122,20 +105,18 @@ class HostCluster:
         left_work: Mapping[str, Callable[[], Awaitable[object]]],
         *,
         after: asyncio.Event,
-    ) -> list[asyncio.Task[None]]:
+    ) -> None:
         """Take up what dead hosts left, part by part, and maybe look after the devices that are connected nowhere."""
-        unconnected = partial(self.duties.hold, "unconnected-devices", self.unconnected.hold)
+        waiting = partial(self.duties.hold, UNCONNECTED, lambda _fence: asyncio.Event().wait())
         stale = StaleHolders(LinkHolderTable(self.database), self.hosts.is_live)
 
         async def clear_holders() -> None:
-            if self.unconnected.is_held:
+            if UNCONNECTED in self.duties.here:
                 await stale.clear()
 
-        return [
-            tasks.start("what dead hosts left", LeftWork(self.hosts, left_work).run, after=after),
-            tasks.start("devices without a connection", unconnected),
-            tasks.start("rows of hosts that are gone", clear_holders, every_s=CLEAR_EVERY_S, after=after),
-        ]
+        tasks.start("what dead hosts left", LeftWork(self.hosts, left_work).run, after=after)
+        tasks.start("devices without a connection", waiting)
+        tasks.start("rows of hosts that are gone", clear_holders, every_s=CLEAR_EVERY_S, after=after)
 
     def looks_after(self, registry: Registry) -> Callable[[str], bool]:
         """Which devices, by id, this host keeps as they should be: those connected here; of those that are connected
@@ -145,26 +126,34 @@ class HostCluster:
             try:
                 device = registry.get(device_id)
             except UnknownName:
-                return self.unconnected.is_held
+                return UNCONNECTED in self.duties.here
             links = [one.removeprefix("link:") for one in device.endpoints if one.startswith("link:")]
             places = {self.holding.place_of(link_id) for link_id in links} - {None}
             if places:
                 return self.host_id in places
-            return self.unconnected.is_held if device.host is None else device.host == self.name
+            return UNCONNECTED in self.duties.here if device.host is None else device.host == self.name
 
         return is_ours
 
-    def questions(self, approvals: Approvals, people: Roles) -> ClusterQuestions:
-        """What waits for a yes at all hosts; to be asked while `requests` are served."""
-        return ClusterQuestions(self.requests, approvals, people)
+    def remote_devices(self, owner_of: OwnerOf) -> tuple[RemoteCalls, Machine]:
+        """Calls to devices at other hosts, and where ports are."""
+        remote = RemoteCalls(self.requests, owner_of)
+        return remote, Machine(self.name, lambda port, host: port_elsewhere(port, host, remote, self.hosts.of_name))
 
-    def requests_elsewhere(self, waiting: WaitingRequests, jobs: Jobs) -> RequestsElsewhere:
-        """Requests of the API that came in at the other hosts; to be asked while `requests` are served."""
+    async def join(
+        self,
+        authority: Authority,
+        admission: Admission,
+        inbox: Inbox,
+        waiting: WaitingRequests,
+        jobs: Jobs,
+        stack: AsyncExitStack,
+    ) -> tuple[ClusterQuestions, RequestsElsewhere]:
+        """From then on this host asks the others, and answers them: they know each other by the authority.
+
+        Gives the questions for approval of all hosts, and the requests of the API that came in at the others.
+        """
         ended = lambda: [one.facts.name for one in self.hosts.ended()]  # noqa: E731
-        return RequestsElsewhere(self.requests, waiting, jobs, ended)
-
-    def stopping(self, inbox: Inbox) -> Callable[[str, str], Awaitable[bool]]:
-        """Stops a chat's turn at the other hosts; to be used while `requests` are served."""
 
         async def stop_here(chat: tuple[str, str]) -> AsyncGenerator[object, None]:
             yield inbox.cancel(*chat)
@@ -174,15 +163,13 @@ class HostCluster:
             return any(stopped for _host, stopped in answers)
 
         self.requests.answer("stop", tuple[str, str], stop_here)
-        return stop
-
-    def remote_devices(self, owner_of: OwnerOf) -> RemoteCalls:
-        """Calls to devices at other hosts."""
-        return RemoteCalls(self.requests, owner_of)
-
-    def machine(self, remote: RemoteCalls) -> Machine:
-        """Where ports are."""
-        return Machine(self.name, lambda port, host: port_elsewhere(port, host, remote, self.hosts.of_name))
+        inbox.stop_elsewhere = stop
+        questions = ClusterQuestions(self.requests, admission.approvals, admission.people)
+        elsewhere = RequestsElsewhere(self.requests, waiting, jobs, ended)
+        address, _, port = (self.settings.cluster.address or f"{self.database.own_address}:0").rpartition(":")
+        serving = self.requests.serving(authority.pair, address.strip("[]"), int(port), self.settings.identity)
+        self.addresses["calls"] = await stack.enter_async_context(serving)
+        return questions, elsewhere
 
     @asynccontextmanager
     async def sharing(
@@ -198,7 +185,7 @@ class HostCluster:
         async with events.serving():
             yield both
 
-    def follow(self, registry: Registry, links: LinkRegistry, tasks: SupervisedTasks) -> asyncio.Task[None]:
+    def follow(self, registry: Registry, links: LinkRegistry, tasks: SupervisedTasks) -> None:
         """What other hosts write about devices' links is followed, and this one's devices can be asked."""
 
         def dead() -> list[tuple[str, int]]:
@@ -210,7 +197,7 @@ class HostCluster:
         self.database.listen(others.changed)
         self.hosts.listen(others.hosts_changed)
         DeviceCalls(self.requests, registry.owner_of, self.counts)
-        return tasks.start("follow the other hosts of the cluster", others.run)
+        tasks.start("follow the other hosts of the cluster", others.run)
 
     def share_codes(self, identity: HostIdentity) -> None:
         """Codes that devices show at this host are good at the others, and theirs here, while `requests` are served.
@@ -227,22 +214,15 @@ class HostCluster:
         self.requests.answer("pair", tuple[bytes, Wish], pair_here)
         identity.ask_host = pair_there
 
-    @asynccontextmanager
-    async def serving(self, authority: Authority) -> AsyncIterator[None]:
-        """Inside, this host asks the others, and answers them: they know each other by the authority."""
-        settings = self.settings
-        address, _, port = (settings.cluster.address or f"{self.database.own_address}:0").rpartition(":")
-        opened = self.requests.serving(authority.pair, address.strip("[]"), int(port), settings.identity)
-        async with opened as self.addresses.calls:
-            yield
-
 
 async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> HostCluster:
     """Be one of the hosts of the database at `url`, as long as `stack`. ConfigError when that cannot be, StoreError."""
     stack.callback(os.close, await asyncio.to_thread(take_lock, settings.database))
-    name, started_ms, addresses = settings.cluster.host_name, now_ms(), Addresses()
+    name, started_ms = settings.cluster.host_name, now_ms()
+    addresses: dict[str, str | None] = {}
     host_id = f"{name}-{secrets.token_hex(2)}"
     database = await stack.enter_async_context(SharedDatabase.opened(url, host_id))
+    index = await stack.enter_async_context(Database.open(settings.cluster_index))
 
     def facts() -> HostFacts:
         return HostFacts(
@@ -250,9 +230,9 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
             version=__version__,
             schema=VERSION,
             devices=holding.here,
-            api=addresses.api,
-            link=addresses.link,
-            calls=addresses.calls,
+            api=addresses.get("api"),
+            link=addresses.get("link"),
+            calls=addresses.get("calls"),
             started_ms=started_ms,
             wall_ms=now_ms(),
         )
@@ -269,7 +249,7 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
             "or stop all other hosts, and start this one",
         )
     duties, files = Duties(database, hosts, is_able=lambda: not database.is_too_old), SharedFiles(database)
-    return HostCluster(settings, database, hosts, duties, holding, files, HostRequests(hosts), addresses)
+    return HostCluster(settings, database, index, hosts, duties, holding, files, HostRequests(hosts), addresses)
 
 
 def home_key(home: Path) -> str:

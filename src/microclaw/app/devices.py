@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -26,7 +25,6 @@ from microclaw.auth.admission import Admission
 from microclaw.auth.approved_acts import approval_now
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
-from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
@@ -63,7 +61,6 @@ from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.reported import ReportedEvents
 from microclaw.transports.discovery import announced, announcement_of
 from microclaw.transports.open import open_transport
-from microclaw.wasm import build_glue, find_toolchain
 
 if TYPE_CHECKING:
     from microclaw.app.cluster import HostCluster
@@ -108,11 +105,10 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """The known devices and their links. `socket` is where devices connect, None without a link."""
+    """The known devices and their links."""
 
     registry: Registry
     links: LinkRegistry
-    socket: socket.socket | None
 
 
 def news_of_changes(base: Base, devices: Registry) -> OnEnd:
@@ -153,23 +149,13 @@ def notes_to_chats(outbox: Outbox, publish: Callable[[LiveEvent], None]) -> Tell
     return tell
 
 
-async def warm_compiler(settings: Settings) -> None:
-    """Build the C library that every program needs, before the first compile. ConfigError as `build_glue`."""
-    await build_glue(find_toolchain(), settings.cache)
-
-
 async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
-    """The registry is open as long as `stack`. Raises ConfigError when the link's port is taken."""
-    link = base.settings.link
-    listener = None
-    if link is not None:
-        hint = f"microclaw up --link {link.host}:0, or --link off"
-        listener = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
-
+    """The registry is open as long as `stack`."""
     registry: Registry
     links: LinkRegistry
-    owner_of = lambda endpoint: registry.owner_of(endpoint)  # noqa: E731
-    remote = None if base.cluster is None else base.cluster.remote_devices(owner_of)
+    remote, machine = None, ONLY_MACHINE
+    if base.cluster is not None:
+        remote, machine = base.cluster.remote_devices(lambda endpoint: registry.owner_of(endpoint))
     registry = Registry(
         bus=base.bus,
         store=DeviceTable(base.database),
@@ -179,11 +165,8 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
             links=lambda link_id: links.link(link_id),
             zone=local_zone(base.settings),
         ),
-        load_board=load_board,
-        mint_id=lambda: f"d-{secrets.token_hex(4)}",
-        now_ms=now_ms,
         record=base.audit.record,
-        machine=ONLY_MACHINE if base.cluster is None or remote is None else base.cluster.machine(remote),
+        machine=machine,
     )
     parts = LinkParts(
         links=LinkTable(base.database, now_ms=now_ms, random_bytes=secrets.token_bytes),
@@ -198,38 +181,38 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     )
     links = await LinkRegistry.open(parts)
     await stack.enter_async_context(registry)
-    return Devices(registry, links, listener)
+    return Devices(registry, links)
 
 
-async def open_authority(
-    base: Base, devices: Devices, supervised: SupervisedTasks, stack: AsyncExitStack
-) -> Authority | None:
+async def open_authority(base: Base, tasks: SupervisedTasks) -> Authority | None:
     """What devices, people and other hosts know this one by; None where nobody asks. StoreError: it is not whole."""
     host = base.settings.host
     is_for_people = base.settings.http_port is not None and host.http_tls == "own"
-    if devices.socket is None and not is_for_people and base.cluster is None:
+    if base.settings.link is None and not is_for_people and base.cluster is None:
         return None
     extra = (host.http_host, *host.http_names) if is_for_people else ()  # 127.0.0.2 is no address of an interface
     table, look = IdentityTable(base.database), partial(lan_names, *extra)
     authority = await Authority.open(base.settings.identity, table, look, now_ms=now_ms, record=base.audit.record)
-    renewing = supervised.start("renew the host's certificate", authority.renew_if_due, every_s=RENEWAL_CHECK_S)
-    stack.callback(renewing.cancel)
+    tasks.start("renew the host's certificate", authority.renew_if_due, every_s=RENEWAL_CHECK_S)
     return authority
 
 
 async def open_link_server(
     base: Base, devices: Devices, authority: Authority | None, stack: AsyncExitStack, group: asyncio.TaskGroup
 ) -> LinkServer | None:
-    """The server that devices connect to, announced on the LAN; None without a link."""
-    if devices.socket is None or base.settings.link is None or authority is None:
+    """The server that devices connect to, announced on the LAN; None without a link. ConfigError: the port is taken."""
+    link = base.settings.link
+    if link is None or authority is None:
         return None
+    hint = f"microclaw up --link {link.host}:0, or --link off"
+    listening = stack.enter_context(tcp_listener(link.host, link.port, next_step=hint))
     opened = LinkServer.opened(
         devices.links,
         devices.registry,
         base.database,
         authority=authority,
-        listening=devices.socket,
-        plain=base.settings.link.plain,
+        listening=listening,
+        plain=link.plain,
         limits=LinkLimits(),
         meter=LinkMeter(),
         now_ms=now_ms,
@@ -239,7 +222,7 @@ async def open_link_server(
     server = await stack.enter_async_context(opened)
     if base.cluster is not None:
         base.cluster.share_codes(server.identity)
-    host, port = devices.socket.getsockname()[:2]
+    host, port = listening.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
     announcement = announcement_of(host, port, names, ca_sha256=authority.fingerprint, version=__version__)
     if announcement is not None:  # only where the LAN can reach it

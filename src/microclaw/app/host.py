@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.attempts import latest_attempts
 from microclaw.agent.background.unattended import AgentTasks
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.erase import ConversationEraser
 from microclaw.api.asgi_apps import api_app, control_socket_app, host_api
-from microclaw.api.event_routes import LiveFeed
+from microclaw.api.chat_routes import ChatService
+from microclaw.api.compile_routes import CompileService
+from microclaw.api.event_routes import EventService, LiveFeed
+from microclaw.api.host import Host
+from microclaw.api.host_routes import HealthService, read_metrics
 from microclaw.api.ingress import SUPERVISOR, AnyHost, Ingress
+from microclaw.api.job_routes import JobService
 from microclaw.api.jobs import Jobs
 from microclaw.api.live_pins import LivePins
+from microclaw.api.openai import OpenAiService
+from microclaw.api.operation_routes import RouteParts
 from microclaw.api.operations import HostService
-from microclaw.api.parts import HostParts
 from microclaw.api.server import Listener, serving, unix_listener
-from microclaw.api.status import read_status
+from microclaw.api.status import StatusReader, costs_and_plans
+from microclaw.api.tool_routes import ToolService
 from microclaw.api.waiting import WaitingRequests
 from microclaw.app.agent import RETRY_S, Agent, build_inbox, build_model, build_tasks, outward_tools
 from microclaw.app.channels import open_channels
@@ -38,9 +42,8 @@ from microclaw.app.devices import (
     open_link_server,
     open_rollouts,
     open_telemetry,
-    warm_compiler,
 )
-from microclaw.app.mqtt import mqtt_serving
+from microclaw.app.mqtt import open_mqtt
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
 from microclaw.apps.changes import ChangeLog
@@ -61,7 +64,6 @@ from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
-from microclaw.devices.call_text import CALLS
 from microclaw.egress.destinations import Egress
 from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
@@ -69,28 +71,27 @@ from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, StoreMissing
 from microclaw.events import LiveEvent
 from microclaw.flash.operations import InstallParts
-from microclaw.knowledge.operations import KnowledgeService
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
+from microclaw.mcp.server.service import McpService
 from microclaw.models.operations import UsageService
 from microclaw.ota.operations import FirmwareService
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
-from microclaw.store.erase import ConversationRows
 from microclaw.store.journal import Journal
 from microclaw.store.session_files import move_files
-from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks, ended
+from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
 from microclaw.tasks.device_code import DeviceCode
 from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
 from microclaw.telemetry.operations import last_values
 from microclaw.virtual_boards.host_boards import VirtualBoards
+from microclaw.wasm import build_glue, find_toolchain
 
 if TYPE_CHECKING:
     from microclaw.app.cluster import HostCluster
 
-MQTT_OFF: Final = {"state": "off", "text": None}
 _log = logging.getLogger(__name__)
 
 
@@ -98,226 +99,203 @@ _log = logging.getLogger(__name__)
 async def running_host(
     settings: Settings,
     *,
-    boards_ready: asyncio.Event | None = None,
+    virtual_boards: int = 0,
     egress: Egress | None = None,
     new_store: bool = False,
     make_voice: VoiceMaker | None = None,
     mask: SecretMask | None = None,
     ingress_from: str = SUPERVISOR,
-) -> AsyncIterator[HostParts]:
+    when_unused: Callable[[], object] | None = None,
+) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
-    Turns that the last run left unfinished go on once `boards_ready` is set, where one is given.
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
     `make_voice` makes what voice works with; without it nobody is heard. `mask` is that of the log, which the host
-    tells the secrets that it reads later. `ingress_from` replaces the Supervisor's address, for tests.
+    tells the secrets that it reads later. `ingress_from` replaces the Supervisor's address, for tests. `when_unused` is
+    called once no `microclaw mcp` has used it for a while.
 
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
     """
     async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
         database, cluster = await _open_store(settings, stack, new_store=new_store)
         model, usage = build_model(settings, database)
         control = stack.enter_context(unix_listener(settings.control_socket))
-        api_socket = people_socket(settings, stack)
-        ingress = ingress_socket(settings, stack)
+        api_socket, ingress = people_socket(settings, stack), ingress_socket(settings, stack)
         mask = mask or SecretMask(await asyncio.to_thread(secret_texts, settings))
-        audit = await stack.enter_async_context(AuditLog.opened(settings.home, mask=mask.masked))
+        audit = await enter(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
         secret_values = SecretValues(settings.home, os.environ, mask=mask)
         await asyncio.to_thread(secret_values.tell_mask)
-        proxy = EgressProxy(
-            AllowlistSource(settings.home), egress, secret_values, record=audit.record, way=settings.proxy
-        )
+        allowlist = AllowlistSource(settings.home)
+        proxy = EgressProxy(allowlist, egress, secret_values, record=audit.record, way=settings.proxy)
         admission = await open_admission(settings, database, audit.record)
-        origin = "" if cluster is None else hashlib.sha256(urlsplit(cluster.database.url).path.encode()).hexdigest()[:8]
-        live = LiveFeed(secrets.token_hex(4), origin=origin)
-        bus = await stack.enter_async_context(Bus())
+        live = LiveFeed(secrets.token_hex(4), origin="" if cluster is None else cluster.origin)
+        bus = await enter(Bus())
         publish: Callable[[LiveEvent], None] = live.put
         if cluster is not None:
-            publish = await stack.enter_async_context(cluster.sharing(publish, partial(live.put, is_own=False)))
+            publish = await enter(cluster.sharing(publish, partial(live.put, is_own=False)))
         admission.approvals.listen(lambda news: publish(approval_event(news, admission.people, now_ms())))
-        index = database if cluster is None else await stack.enter_async_context(Database.open(settings.cluster_index))
-        if cluster is None:
-            await move_files(settings.sessions, database)
+        index = database if cluster is None else cluster.index
         base = Base(settings, database, index, bus, admission, Journal(database, now_ms), publish, audit, cluster)
         devices = await open_devices(base, stack)
-        group = await stack.enter_async_context(asyncio.TaskGroup())
+        registry, group = devices.registry, await enter(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)
         if cluster is not None:
-            stack.callback(cluster.follow(devices.registry, devices.links, tasks).cancel)
+            cluster.follow(registry, devices.links, tasks)
         rollouts = await open_rollouts(base, devices)
-        authority = await open_authority(base, devices, tasks, stack)
+        authority = await open_authority(base, tasks)
         link = await open_link_server(base, devices, authority, stack, group)
-        plane = None
-        if api_socket is not None:
-            plane = await open_people_plane(base, api_socket, authority, tasks, stack)
+        plane = None if api_socket is None else await open_people_plane(base, api_socket, authority, tasks)
         change_log = ChangeLog(database, fleet=base.fleet)
-        change_log.report_to(news_of_changes(base, devices.registry))
-        inbox, looks_after = build_inbox(base), base.looks_after(devices.registry)
-        apps = Apps(
-            settings,
-            devices.registry,
-            change_log,
-            admission.gate,
-            publish=publish,
-            tell=notes_to_chats(inbox.outbox, publish),
-            looks_after=looks_after,
-        )
+        change_log.report_to(news_of_changes(base, registry))
+        inbox, looks_after = build_inbox(base), base.looks_after(registry)
+        tell = notes_to_chats(inbox.outbox, publish)
+        apps = Apps(settings, registry, change_log, admission.gate, publish=publish, tell=tell, looks_after=looks_after)
         history, reported = open_telemetry(base, devices, apps.source_log)
         code = build_tasks(base, proxy)
-        await stack.enter_async_context(code.serving())
-        servers = await stack.enter_async_context(McpServers(settings.mcp_servers, proxy=settings.proxy))
-        voice = HostVoice(base, devices, link, make_voice)
+        await enter(code.serving())
+        servers = await enter(McpServers(settings.mcp_servers, proxy=settings.proxy))
+        voice = HostVoice(base, devices, link)
         own_tools = outward_tools(base, apps, inbox.outbox, egress, code, history)
         server_tools = lambda: (*servers.tools(), *voice.tools())  # noqa: E731
         agent = Agent(base, model, apps, inbox, link, tasks, own_tools, server_tools)
         await agent.knowledge.memory.texts.refresh()
-        conversations = await stack.enter_async_context(agent.conversations)
-        await stack.enter_async_context(apps.late)
-        runner = AgentTasks(conversations, admission.gate)
-        coded = DeviceCode(code, devices.registry, settings.tasks.from_devices)
-        await stack.enter_async_context(devices.links.parts.tasks.serving(runner, devices.links.link, code=coded))
-        opening = open_channels(base, inbox, tasks, code.read_result)
-        channels, gateway = await stack.enter_async_context(opening)
-        await stack.enter_async_context(voice.serving(inbox, group))
-        opening_mqtt = mqtt_serving(base, devices, apps, rollouts.offers, agent.tools, tasks, live)
-        publisher = await stack.enter_async_context(opening_mqtt)
-        mqtt = (lambda: MQTT_OFF) if publisher is None else publisher.status_object
+        conversations = await enter(agent.conversations)
+        await enter(apps.late)
+        device_tasks, runner = devices.links.parts.tasks, AgentTasks(conversations, admission.gate)
+        coded = DeviceCode(code, registry, settings.tasks.from_devices)
+        await enter(device_tasks.serving(runner, devices.links.link, code=coded))
+        channels = await open_channels(base, inbox, tasks, code.read_result, stack)
+        await voice.open(inbox, group, stack, make_voice)
+        mqtt = await open_mqtt(base, devices, apps, rollouts.offers, agent.tools, tasks, live, stack)
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
-        questions, requests_elsewhere = Questions(admission.approvals, admission.people), None
+        questions, elsewhere = Questions(admission.approvals, admission.people), None
         if cluster is not None and authority is not None:
-            questions = cluster.questions(admission.approvals, admission.people)
-            requests_elsewhere = cluster.requests_elsewhere(waiting, jobs)
-            inbox.stop_elsewhere = cluster.stopping(inbox)
-            await stack.enter_async_context(cluster.serving(authority))
-        prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
-        boards = VirtualBoards(devices.registry, apps.reconciler.check, prefix=prefix)
+            questions, elsewhere = await cluster.join(authority, admission, inbox, waiting, jobs, stack)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
-        knowledge = KnowledgeService(
-            gate=admission.gate,
-            knowledge=agent.knowledge,
-            erase=ConversationEraser(
-                inbox=inbox,
-                sessions=agent.knowledge.sessions,
-                search=agent.knowledge.search,
-                rows=ConversationRows(database, index=index),
-                history=settings.chat_history,
-            ).erase,
-            tools=frozenset(tool.name for tool in agent.tools.tools),
-            capabilities=frozenset(CALLS),
-        )
-        device_service = DeviceService(
-            registry=devices.registry,
-            gate=admission.gate,
+        prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
+        host = Host(
+            settings=settings,
+            admission=admission,
+            plane=plane,
+            ingress=None if ingress is None else int(ingress.getsockname()[1]),
             link=link,
+            devices=registry,
+            boards=VirtualBoards(registry, apps.reconciler.check, prefix=prefix),
             apps=apps,
-            last=partial(last_values, history),
+            conversations=conversations,
+            voice=voice.state,
+            channels=channels,
+            more_problems=lambda: [audit.problem, proxy.problem],
         )
-        services: dict[str, Any] = {
+        book = agent.schedules.scheduling.book
+        plans = partial(
+            costs_and_plans, usage, settings.budget, servers.states, backups, code, rollouts, book, admission
+        )
+        status = StatusReader(host, tasks, audit, database, history, mqtt, plans)
+        workshop, limits = Workshop(apps, CompileQueue(apps.compile), trial_turns()), settings.limits
+        view = None if cluster is None else cluster.view
+        strangers: dict[str, Any] = {  # for who shows no token
+            "page": None,
+            "health": HealthService(database, tasks),
+            "signin": admission.sign_ins,
+            "compile": CompileService(CompileQueue(apps.compile)),
+            "metrics": partial(read_metrics, host, live, history, code, mqtt, view),
+        }
+        tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
+        device_service = DeviceService(
+            registry=registry, gate=admission.gate, link=link, apps=apps, last=partial(last_values, history)
+        )
+        task_service = Tasks(code, admission.people)
+        mcp = McpService(
+            tool_service,
+            device_service,
+            task_service,
+            host.boards,
+            control_socket=settings.control_socket,
+            record=audit.record,
+            when_unused=when_unused,
+        )
+        services: dict[str, Any] = {  # of the acts and the other routes, by noun
+            **strangers,
             **agent.services,
-            **dict.fromkeys(("memory", "session", "skill"), knowledge),
-            "crash": CrashService(devices.registry, CrashTable(database)),
+            "host": HostService(status.read, admission.people),
+            "crash": CrashService(registry, CrashTable(database)),
             "device": device_service,
             "fleet": apps,
             "telemetry": history,
-            "cluster": None if cluster is None else cluster.view,
+            "cluster": view,
             "firmware": FirmwareService(rollouts, admission.gate.name_of),
             "install": InstallParts(settings, link, rollouts.publisher.moduli),
-            "task": Tasks(code, admission.people),
+            "task": task_service,
             "voice": voice.state,
             "person": PeopleService(admission, inbox.outbox.push),
             "approval": questions,
             "usage": UsageService(usage, settings.budget, admission.people.get),
-            "program": Workshop(apps, CompileQueue(apps.compile), trial_turns()),
-            "app": Programs(apps, admission.gate, partial(latest_attempts, agent.conversations.journal)),
+            "program": workshop,
+            "app": Programs(apps, admission.gate, partial(latest_attempts, conversations.journal)),
+            "backup": backups,
+            "caller": admission,
+            "chat": ChatService(inbox, agent.knowledge.sessions, registry, limits.keepalive_s),
+            "compile": CompileService(workshop.compiling),
+            "event": EventService(live, admission.people, LivePins(group, registry), limits.keepalive_s),
+            "job": JobService(jobs, waiting, elsewhere),
+            "openai": OpenAiService(conversations, jobs, limits.keepalive_s),
+            "tool": tool_service,
+            "mcp": mcp,
         }
-        parts = HostParts(
-            settings=settings,
-            database=database,
-            audit=audit,
-            admission=admission,
-            plane=plane,
-            ingress=None if ingress is None else int(ingress.getsockname()[1]),
-            devices=devices.registry,
-            link=link,
-            boards=boards,
-            rollouts=rollouts,
-            apps=apps,
-            usage=usage,
-            conversations=agent.conversations,
-            knowledge=agent.knowledge,
-            schedules=agent.schedules,
-            services=services,
-            tasks=tasks,
-            jobs=jobs,
-            live=live,
-            pins=LivePins(group, devices.registry),
-            voice=voice.state,
-            channels=channels,
-            mqtt=mqtt,
-            mcp_servers=servers.states,
-            history=history,
-            backups=backups,
-            code=code,
-            egress=proxy,
-            cluster=None if cluster is None else cluster.view,
-            requests=waiting,
-            requests_elsewhere=requests_elsewhere,
-        )
-        services["host"] = HostService(partial(read_status, parts), admission.people)
-        api = host_api(parts)
-        listeners = [Listener("control", control_socket_app(parts, api), control)]
+        api = host_api(RouteParts(services, admission, registry, jobs, waiting))
+        people_app = partial(api_app, api, strangers, admission, limits)
+        listeners = [Listener("control", control_socket_app(api, limits), control)]
         if plane is not None:
-            door = api_app(parts, api, plane.allowed_hosts, on_network=plane.on_network)
-            listeners.append(Listener("api", door, plane.socket, tls=plane.tls))
+            app = people_app(plane.allowed_hosts, on_network=plane.on_network)
+            listeners.append(Listener("api", app, plane.socket, tls=plane.tls))
         if ingress is not None:
-            behind = Ingress(api_app(parts, api, AnyHost(), on_network=True), proxy=ingress_from)
-            listeners.append(Listener("ingress", behind, ingress))
-        await stack.enter_async_context(serving(listeners, group))
-        await stack.enter_async_context(gateway)
+            app = Ingress(people_app(AnyHost(), on_network=True), proxy=ingress_from)
+            listeners.append(Listener("ingress", app, ingress))
+        await enter(serving(listeners, group))
         stack.callback(live.end)  # after the listeners: its readers end before those do
-        await stack.enter_async_context(apps.trial_pool)  # last: its board's start must not delay the listeners
-        recovered = asyncio.Event()
-        recover = partial(_recover, conversations, apps, looks_after, recovered)
-        left_work: dict[str, Callable[[], Awaitable[object]]] = {
-            "tasks of devices": devices.links.parts.tasks.take_up,
-            "code": code.take_up,
-            "turns": conversations.take_up,
-            "schedules": agent.schedules.runner.take_up,
-        }
-        stack.push_async_callback(history.flush)  # what waits when the tasks have ended
-        started = [
-            tasks.start("close what the last run left open", recover, after=boards_ready),
-            tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered),
-            tasks.start("rollouts", base.duty("rollouts", rollouts.run), after=boards_ready),
-            *([] if cluster is None else cluster.start_work(tasks, left_work, after=recovered)),
-            tasks.start("runs at intervals", apps.timed_runs.run, after=recovered),
-            tasks.start("warm up the model", model.warm_up, after=boards_ready),
-            tasks.start("build the C library", partial(warm_compiler, settings)),
-            tasks.start("index what is remembered", agent.knowledge.search.refresh),
-            tasks.start("old results of code", code.prune, every_s=PRUNE_S),
-            tasks.start("keep telemetry", history.flush, every_s=FLUSH_S),
-            tasks.start("make telemetry smaller", history.downsample, every_s=STEP_S),
-            tasks.start("collect crashes and readings", reported.follow),
-        ]
-        if settings.backup is not None:
-            started.append(tasks.start("backup", backups.run_due, every_s=CHECK_S, after=recovered))
-        for task in started:
-            stack.callback(task.cancel)
-        stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
-        stack.callback(admission.approvals.close)  # chats have let go of theirs: a request's would hold up the end
-        stack.push_async_callback(conversations.drain)  # first of all: the chats' streams end before the listeners
-        await stack.enter_async_context(agent.subagents.working())
-        for name, work in agent.background.items():
-            first_retry_s = RETRY_S.get(name, FIRST_RETRY_S)
-            background = tasks.start(name, work, after=boards_ready, first_retry_s=first_retry_s)
-            stack.push_async_callback(ended, background)
         if link is not None:
             link.start()
         if cluster is not None:
-            cluster.addresses.api, cluster.addresses.link = parts.http, None if link is None else link.address
-        yield parts
+            cluster.addresses.update({"api": host.http, "link": None if link is None else link.address})
+        await enter(host.boards.running(virtual_boards))
+        await enter(mcp.serving())
+        await enter(apps.trial_pool)  # last: its board's start must not delay the others
+        recovered = asyncio.Event()
+        stack.push_async_callback(history.flush)  # what waits when the tasks have ended
+        stack.push_async_callback(tasks.stop)
+        tasks.start("close what the last run left open", partial(_recover, conversations, apps, looks_after, recovered))
+        tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered)
+        tasks.start("rollouts", base.duty("rollouts", rollouts.run))
+        if cluster is not None:
+            left_work: dict[str, Callable[[], Awaitable[object]]] = {
+                "tasks of devices": device_tasks.take_up,
+                "code": code.take_up,
+                "turns": conversations.take_up,
+                "schedules": agent.schedules.runner.take_up,
+            }
+            cluster.start_work(tasks, left_work, after=recovered)
+        tasks.start("runs at intervals", apps.timed_runs.run, after=recovered)
+        tasks.start("warm up the model", model.warm_up)
+        tasks.start("build the C library", lambda: build_glue(find_toolchain(), settings.cache))
+        tasks.start("index what is remembered", agent.knowledge.search.refresh)
+        tasks.start("old results of code", code.prune, every_s=PRUNE_S)
+        tasks.start("keep telemetry", history.flush, every_s=FLUSH_S)
+        tasks.start("make telemetry smaller", history.downsample, every_s=STEP_S)
+        tasks.start("collect crashes and readings", reported.follow)
+        if settings.backup is not None:
+            tasks.start("backup", backups.run_due, every_s=CHECK_S, after=recovered)
+        stack.push_async_callback(jobs.drain)  # on the way out: jobs that have started may end
+        stack.callback(admission.approvals.close)  # chats have let go of theirs: a request's would hold up the end
+        stack.push_async_callback(conversations.drain)  # before the listeners: the chats' streams end with it
+        await enter(agent.subagents.working())
+        for name, work in agent.background.items():
+            tasks.start(name, work, first_retry_s=RETRY_S.get(name, FIRST_RETRY_S))
+        stack.push_async_callback(tasks.stop, *agent.background)
+        yield host
 
 
 async def _open_store(
@@ -330,7 +308,9 @@ async def _open_store(
         cluster = await open_cluster(settings, url, stack)
         return cluster.database, cluster
     await asyncio.to_thread(_check_store, settings, new_store=new_store)
-    return await stack.enter_async_context(Database.open(settings.database)), None
+    database = await stack.enter_async_context(Database.open(settings.database))
+    await move_files(settings.sessions, database)
+    return database, None
 
 
 def _check_store(settings: Settings, *, new_store: bool) -> None:

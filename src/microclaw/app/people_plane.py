@@ -52,8 +52,7 @@ async def open_people_plane(
     base: Base,
     listening: socket.socket,
     authority: Authority | None,
-    supervised: SupervisedTasks,
-    stack: AsyncExitStack,
+    tasks: SupervisedTasks,
 ) -> PeoplePlane:
     """`authority` is there where its certificate is wanted. ConfigError for a bad one that was given."""
     wanted, port = base.settings.host, listening.getsockname()[1]
@@ -69,8 +68,7 @@ async def open_people_plane(
         files = Path(wanted.http_cert or ""), Path(wanted.http_key or "")  # config.load says so
         given = await asyncio.to_thread(GivenCertificate, *files, now_ms)
         context, names, fingerprint = given.context, lambda: given.names, None
-        reading = supervised.start("renew the pages' certificate", given.refresh, every_s=RENEWAL_CHECK_S)
-        stack.callback(reading.cancel)
+        tasks.start("renew the pages' certificate", given.refresh, every_s=RENEWAL_CHECK_S)
     urls = tuple(f"https://{bracketed(name)}:{port}" for name in _call_names(host, names()))
     allowed = AllowedHosts(host, lambda: names().names)
     # The own certificate has 127.0.0.1; NAME.local is not known to every machine itself.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -35,13 +35,12 @@ _log = logging.getLogger(__name__)
 
 
 class HostVoice:
-    """Its engines are the settings', or what `make` makes. Outside of `serving` there is no service and no tool."""
+    """Its engines are the settings', or what `make` makes. Until `open` there is no service and no tool."""
 
-    def __init__(self, base: Base, devices: Devices, link: LinkServer | None, make: VoiceMaker | None) -> None:
+    def __init__(self, base: Base, devices: Devices, link: LinkServer | None) -> None:
         self._base = base
         self._devices = devices
         self._link = link
-        self._make = make
         self.state = VoiceState()
 
     def tools(self) -> tuple[Tool[Any], ...]:
@@ -53,39 +52,36 @@ class HostVoice:
 
         return xiaozhi_tools(self._devices.registry, server.tools_of)
 
-    @asynccontextmanager
-    async def serving(self, inbox: Inbox, group: asyncio.TaskGroup) -> AsyncGenerator[None]:
-        """Enter it after the conversations, so that it ends before them. A part that fails is off."""
-        wanted, audio = self._base.settings.voice.xiaozhi, self._devices.links.parts.audio
-        parts = self._make(inbox, self._base.admission.approvals) if self._make is not None else None
-        async with AsyncExitStack() as stack:
-            if parts is None:
-                with self._off_where_refused("voice"):
-                    parts = self._chosen_parts(inbox)
-            if parts is not None:
-                from microclaw.voice.service import VoiceService  # only who is spoken to needs it
+    async def open(
+        self, inbox: Inbox, group: asyncio.TaskGroup, stack: AsyncExitStack, make: VoiceMaker | None
+    ) -> None:
+        """After the conversations, so that it ends before them. A part that fails is off."""
+        settings, audio = self._base.settings.voice, self._devices.links.parts.audio
+        parts = make(inbox, self._base.admission.approvals) if make is not None else None
+        if parts is None:
+            with self._off_where_refused("voice"):
+                parts = self._chosen_parts(inbox)
+        if parts is not None:
+            from microclaw.voice.service import VoiceService  # only who is spoken to needs it
 
-                cluster = self._base.cluster
-                devices = None if cluster is None else partial(cluster.spoken_to, self._devices.registry)
-                service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, devices=devices)
-                await stack.enter_async_context(service.serving())
-                self.state.service = service
-                if cluster is not None:
-                    look_again = lambda _link_id: service.look_again()  # noqa: E731
-                    cluster.holding.moved.append(look_again)
-                    stack.callback(cluster.holding.moved.remove, look_again)
-                audio.open = service.open_link
-            if wanted is not None:
-                with self._off_where_refused("xiaozhi"):
-                    await self._open_xiaozhi(wanted, stack)
-            if self._base.settings.voice.wyoming_port is not None:
-                with self._off_where_refused("wyoming"):
-                    await self._open_wyoming(self._base.settings.voice.wyoming_port, parts, inbox, stack, group)
-            try:
-                yield
-            finally:
-                audio.open = None
-                self.state.service = self.state.xiaozhi = None
+            cluster = self._base.cluster
+            devices = None if cluster is None else partial(cluster.spoken_to, self._devices.registry)
+            service = VoiceService(parts, now_ms=now_ms, note_taker=self._note_taker, devices=devices)
+            await stack.enter_async_context(service.serving())
+            self.state.service, audio.open = service, service.open_link
+            if cluster is not None:
+                cluster.holding.moved.append(lambda _link_id: service.look_again())
+        if settings.xiaozhi is not None:
+            with self._off_where_refused("xiaozhi"):
+                await self._open_xiaozhi(settings.xiaozhi, stack)
+        if settings.wyoming_port is not None:
+            with self._off_where_refused("wyoming"):
+                await self._open_wyoming(settings.wyoming_port, parts, inbox, stack, group)
+        stack.callback(self._close)
+
+    def _close(self) -> None:
+        self._devices.links.parts.audio.open = None
+        self.state.service = self.state.xiaozhi = None
 
     @contextmanager
     def _off_where_refused(self, part: str) -> Iterator[None]:

@@ -105,7 +105,6 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
                 open_transport=partial(open_transport, lock_folder=settings.cache / "locks"),
                 load_board=lambda *_: board,
                 mint_id=lambda: "d-direct",
-                now_ms=now_ms,
             )
             change_log, cache = ChangeLog(database), BuildCache(settings.cache)
             registry.explain_silence = SilenceExplainer(change_log).explain

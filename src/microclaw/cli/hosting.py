@@ -13,8 +13,7 @@ import stat
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -22,8 +21,8 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from microclaw.addresses import address_range
-from microclaw.api.parts import HostParts
-from microclaw.api.status import OFFLINE, problems_of
+from microclaw.api.host import Host
+from microclaw.api.status import OFFLINE
 from microclaw.app import running_host
 from microclaw.boards import load_board
 from microclaw.config.settings import Settings
@@ -32,7 +31,6 @@ from microclaw.errors import ConfigError, StoreUnreachable
 from microclaw.masking import SecretMask
 from microclaw.text import clean_text, escape_hidden
 from microclaw.virtual_boards.host_boards import BOARD
-from microclaw.virtual_boards.process import BoardReady
 
 Ready: TypeAlias = Callable[[dict[str, Any]], None]
 
@@ -43,8 +41,8 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
 MAX_FACT_CHARS = 200
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign, backslash or control character
-_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "aiohttp.access")
-_DOORS = ("uvicorn", "websockets", "aiohttp", "h11", "microclaw.api.gateway", "microclaw.link_server.listener")
+_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "aiohttp.access", "mcp")
+_DOORS = ("uvicorn", "websockets", "aiohttp", "h11", "mcp", "microclaw.api.gateway", "microclaw.link_server.listener")
 _DEVICES = ("microclaw.link_server", "microclaw.telemetry.reported", "microclaw.voice")  # their lines begin with one
 LINES_OF_DEVICE = 60  # in REFUSALS_S
 REFUSALS_S = 3600.0
@@ -61,16 +59,18 @@ def run_host(
     ready: Ready,
     verbose: bool,
     die_with_parent: bool = False,
+    while_used: bool = False,
     new_store: bool = False,
 ) -> None:
-    """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers; `new_store` as `running_host`."""
+    """Run until SIGINT or SIGTERM, or only `while_used` by `microclaw mcp`. `ready` is called once, when the host
+    answers; `new_store` as `running_host`."""
     if die_with_parent:
         _die_with_parent()
     mask = SecretMask(secret_texts(settings))
     log_to(settings.log, verbose=verbose, mask=mask)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, virtual_boards, ready, mask, new_store=new_store))
+            runner.run(_run(settings, virtual_boards, ready, mask, while_used=while_used, new_store=new_store))
     except BaseExceptionGroup as group:
         raise _sole_error(group) from group
 
@@ -92,22 +92,23 @@ def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: SecretMask, *, new_store: bool) -> None:
+async def _run(
+    settings: Settings, virtual_boards: int, ready: Ready, mask: SecretMask, *, while_used: bool, new_store: bool
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    async with AsyncExitStack() as stack:
-        boards_ready = asyncio.Event()
-        running = running_host(settings, boards_ready=boards_ready, new_store=new_store, mask=mask)
-        host = await stack.enter_async_context(running)
-        boards = await stack.enter_async_context(host.boards.running(virtual_boards))
-        boards_ready.set()
-        ready({**_facts(host, boards), SIGN_IN: await _first_link(host)})
+    when_unused = stop.set if while_used else None
+    running = running_host(
+        settings, virtual_boards=virtual_boards, new_store=new_store, mask=mask, when_unused=when_unused
+    )
+    async with running as host:
+        ready({**_facts(host), SIGN_IN: await _first_link(host)})
         await stop.wait()
 
 
-async def _first_link(host: HostParts) -> str | None:
+async def _first_link(host: Host) -> str | None:
     """A link that signs the owner in, where nobody ever did. It is for the terminal alone: no log, no document."""
     if host.plane is None or not sys.stdout.isatty() or not await host.admission.sign_ins.never_used():
         return None
@@ -118,8 +119,8 @@ async def _first_link(host: HostParts) -> str | None:
         return None
 
 
-def _facts(host: HostParts, boards: Sequence[BoardReady]) -> dict[str, Any]:
-    title, model = load_board(BOARD).title, host.conversations.model.name
+def _facts(host: Host) -> dict[str, Any]:
+    boards, title, model = host.boards.ready, load_board(BOARD).title, host.conversations.model.name
     return {
         "pid": os.getpid(),
         "ready_s": _seconds_since_start(),
@@ -133,7 +134,7 @@ def _facts(host: HostParts, boards: Sequence[BoardReady]) -> dict[str, Any]:
         "gateway_token": host.channels.gateway_token and str(host.channels.gateway_token),
         "xiaozhi": host.voice.ota,
         "wyoming": host.voice.wyoming,
-        "problems": problems_of(host),
+        "problems": host.problems,
         "model": "none: offline intents answer" if model == OFFLINE else model,
         "boards": [{"name": b.name, "title": title, "pid": b.pid, "transports": list(b.transports)} for b in boards],
     }

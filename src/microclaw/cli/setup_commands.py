@@ -17,7 +17,6 @@ from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_
 from microclaw.config.edit import write_changes
 from microclaw.config.load import VARIABLES, private_home
 from microclaw.config.places import text_of
-from microclaw.config.schema import dotted
 from microclaw.config.show import read_views
 from microclaw.config.sources import Sources
 
@@ -104,7 +103,7 @@ def read_current(home: Path) -> CurrentSettings:
     """What is set now, for the questions and for the tests of keys."""
     shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
     values = Sources(home, os.environ).values
-    plain = {dotted(path): value for path, value in values.items() if isinstance(value, str)}
+    plain = {".".join(path): value for path, value in values.items() if isinstance(value, str)}
     for provider, (_, address) in VARIABLES.items():
         if os.environ.get(address):
             plain[f"address.{provider}"] = os.environ[address].strip()

@@ -35,13 +35,14 @@ class Duties:
         self._database = database
         self._hosts = hosts
         self._is_able = is_able
+        self.here: set[str] = set()  # those that this host has
 
     async def held(self) -> list[tuple[str, str | None, int]]:
         """Each duty's name, holder and fence."""
         query = "SELECT name, holder, fence FROM duties ORDER BY name"
         return await self._database.read(lambda sql: sql.execute(query).fetchall())
 
-    async def hold(self, name: str, work: Callable[[int], Awaitable[None]]) -> None:
+    async def hold(self, name: str, work: Callable[[int], Awaitable[object]]) -> None:
         """Run `work(fence)` while this host has the duty; returns when the work ended by itself.
 
         The work is cancelled when the duty is lost, before another host may have it, and begins again when it is won
@@ -66,9 +67,10 @@ class Duties:
         row = await self._database.write(lambda sql: sql.execute(_TAKE, values).fetchone())
         return None if row is None else int(row[0])
 
-    async def _work(self, name: str, fence: int, term: int, work: Callable[[int], Awaitable[None]]) -> bool:
+    async def _work(self, name: str, fence: int, term: int, work: Callable[[int], Awaitable[object]]) -> bool:
         """Whether the work ended by itself; else the duty is lost."""
         _log.info("this host has the duty %s now, fence %d", name, fence)
+        self.here.add(name)
         working = asyncio.ensure_future(work(fence))
         watching = asyncio.create_task(self._until_lost(name, fence, term), name=f"cluster: watch the duty {name}")
         try:
@@ -79,6 +81,7 @@ class Duties:
             _log.warning("this host has the duty %s no more", name)
             return False
         finally:
+            self.here.discard(name)
             working.cancel()
             watching.cancel()
             _, ended = await asyncio.gather(watching, working, return_exceptions=True)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
-from itertools import chain, pairwise
 from operator import getitem
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from microclaw.audit import AuditEvent, AuditKind, append_events
 from microclaw.audit.files import locked
-from microclaw.config.forms import WholePath, form_of
-from microclaw.config.load import Assembly, find_mistakes
+from microclaw.config.load import find_mistakes
 from microclaw.config.schema import Node, Path, all_settings, did_you_mean, dotted, find, value_in
 from microclaw.config.sources import CONFIG, SECRETS, Mistake, text_of_file
 from microclaw.durable import write_given
@@ -24,14 +21,12 @@ from microclaw.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
 
-_PART: Final = re.compile(r"([^.\[\]]+)(?:\[([1-9][0-9]{0,3})\])?")
-
 LAN: Final = "0.0.0.0:8443"  # where boards of the network reach the link
 
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """Which files changed, and what is still missing (a variable that is not set, a folder that is not there)."""
+    """Which files changed, and what is still missing (a variable that is not set)."""
 
     files: tuple[str, ...]
     warnings: tuple[Mistake, ...]
@@ -49,8 +44,7 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
             _apply(key, value, documents)
         texts = {name: document.as_string() for name, document in documents.items()}
         known = {(m.key, m.message) for m in find_mistakes(environ, home)}
-        written = Assembly(home, environ, texts)
-        new = [m for m in written.mistakes if (m.key, m.message) not in known]
+        new = [m for m in find_mistakes(environ, home, texts) if (m.key, m.message) not in known]
         if fatal := [m for m in new if m.fatal]:
             raise ConfigError(f"nothing was written: {fatal[0].message}", next_step=fatal[0].next_step)
         changed = tuple(name for name, text in texts.items() if text != before[name])
@@ -59,7 +53,7 @@ def write_changes(home: FilePath, environ: Mapping[str, str], changes: Mapping[s
         for name in changed:  # secrets first: a secret that moves is never in no file
             path = (home / name).resolve()  # what a link of that name points to
             write_given(path, [texts[name].encode()], replace=True, next_step="free space there")
-        return WriteResult(changed, (*new, *_missing_paths(changes, written.sources.values)))
+        return WriteResult(changed, tuple(new))
 
 
 def open_link(home: FilePath, environ: Mapping[str, str]) -> None:
@@ -68,26 +62,13 @@ def open_link(home: FilePath, environ: Mapping[str, str]) -> None:
 
 
 def read_key(text: str) -> tuple[Path, Node]:
-    """`model.fallback[1].name` as a path and its setting; ConfigError with the nearest name for one there is not."""
-    parts = [_PART.fullmatch(part) for part in text.split(".")]
-    names = [[part[1], *([int(part[2]) - 1] if part[2] else [])] for part in parts if part is not None]
-    path: Path = tuple(chain.from_iterable(names))
-    setting = find(path) if all(parts) else None
+    """`model.fallback.second.name` as a path and its setting; ConfigError names the nearest one."""
+    path = tuple(text.split("."))
+    setting = find(path) if all(path) else None
     if setting is None or (setting.inside and not setting.about):
-        hint = did_you_mean(text, (name for name, _ in all_settings()))
+        hint = did_you_mean(text, (dotted(path) for path, _ in all_settings()))
         raise ConfigError(f"{text} is no setting{hint}", next_step="microclaw config get --all")
     return path, setting
-
-
-def _missing_paths(changes: Mapping[str, str | None], values: Mapping[Path, Any]) -> Iterator[Mistake]:
-    """New folders and files that are not there. They are no mistakes yet: a disk may be mounted later."""
-    for key in changes:
-        path, setting = read_key(key)
-        value = values.get(path) if setting.form is form_of(WholePath) else None
-        for place in value if isinstance(value, tuple) else (value,):
-            if place is not None and not FilePath(place).expanduser().exists():
-                text = f"{key}: {place} is not there, and the host does not make it"
-                yield Mistake(CONFIG, None, key, text, "make it, or mount the disk that has it", fatal=False)
 
 
 def _note(home: FilePath, changes: Mapping[str, str | None]) -> None:
@@ -128,14 +109,8 @@ def _table_of(document: Any, path: Path) -> Any:
     import tomlkit
 
     node = document
-    for part, following in pairwise(path):
-        rows = isinstance(following, int)
-        if isinstance(part, int) and part > len(node):
-            raise ConfigError(f"{dotted(path)}: there are {len(node)} rows before it", next_step="count on")
-        if part == len(node):
-            node.append(tomlkit.table())
-        new = tomlkit.aot() if rows else tomlkit.table()
-        node = node[part] if isinstance(part, int) else node.setdefault(part, new)
-        if not isinstance(node, list if rows else dict):
+    for part in path[:-1]:
+        node = node.setdefault(part, tomlkit.table())
+        if not isinstance(node, dict):
             raise ConfigError(f"{dotted(path)} is in no section", next_step="microclaw config check")
     return node

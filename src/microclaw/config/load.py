@@ -148,7 +148,7 @@ class Assembly:
         unset = self.sources.unset((*path, "env")) or self.sources.unset((*path, "headers"))
         if bool(server.command) == bool(server.url):
             form = "a command or a url, not both" if server.url else "a command or a url"
-            self._wrong(path, f"{dotted(path)} needs {form}", f"microclaw config set {dotted(path)}.command ...")
+            self._wrong(path, f"{'.'.join(path)} needs {form}", f"microclaw config set {'.'.join(path)}.command ...")
         elif unset is not None:
             self.problems.append(f"MCP server {name} is off: the environment has no {unset}")
         return bool(server.command) != bool(server.url) and unset is None
@@ -161,7 +161,7 @@ class Assembly:
                 step = "microclaw config set model.provider anthropic (or openai)"
                 self._wrong(("model", key), f"model.{key} needs model.provider", step)
         main = None if provider is None else self._choice(("model",), section, provider)
-        rows = [self._row(("model", "fallback", n), row) for n, row in enumerate(section.fallback)]
+        rows = [self._row(("model", "fallback", name), row) for name, row in section.fallback.items()]
         tasks = {task: self._row(("model", "tasks", task), row) for task, row in section.tasks.items()}
         return settings.ModelSettings(
             main=main,
@@ -173,7 +173,7 @@ class Assembly:
     def _row(self, path: Path, row: settings.ModelRow) -> ModelChoice | None:
         if provider := row.provider or self.file.model.provider:
             return self._choice(path, row, provider)
-        self._wrong(path, f"{dotted(path)} needs a provider", f"add provider to {dotted(path)}")
+        self._wrong(path, f"{'.'.join(path)} needs a provider", f"add provider to {'.'.join(path)}")
         return None
 
     def _choice(self, path: Path, row: settings.ModelRow, provider: Provider) -> ModelChoice | None:
@@ -206,7 +206,7 @@ class Assembly:
             self._mistakes.append(Mistake(url, None, url, f"{url} is not {form.words}", f"correct or unset {url}"))
         return text_of(environ, key), address
 
-    def _has(self, part: str, *path: str | int) -> bool:
+    def _has(self, part: str, *path: str) -> bool:
         """The setting is there; else the part is off, which is a problem."""
         if path in self.sources.values:
             return True

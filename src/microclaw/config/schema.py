@@ -6,7 +6,7 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType
@@ -17,11 +17,12 @@ import msgspec
 from microclaw.config.forms import Form
 from microclaw.config.settings import ConfigFile
 
-Path: TypeAlias = tuple[str | int, ...]
-"""Names of tables and of a value in the last one; an int is a row of an array of tables, from 0."""
+Path: TypeAlias = tuple[str, ...]
+"""Names of tables and of a value in the last one."""
+
+dotted: Final = ".".join
 
 NAME: Final = "NAME"  # stands for the names that a person chooses
-ROW: Final = "[N]"  # stands for the numbers of an array's rows
 SHOWN_CHARS: Final = 200  # of a wrong value
 _PASSWORD: Final = re.compile(r"(?<=//)[^/\s@]*(?=@)")
 _WORDS: Final = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
@@ -30,8 +31,8 @@ _WORDS: Final = {int: "a whole number", float: "a number", bool: "true or false"
 class Node:
     """A section, whose `about` is empty, or a setting: its type, and what setting() says of it.
 
-    `inside` of a section or a table of texts is by name, or under NAME (one of `names`, where there are any) or ROW
-    alone. `form` and `choices` are of the value, or of each in its list; `words` say what it may be.
+    `inside` of a section or a table of texts is by name, or under NAME alone (one of `names`, where there are any).
+    `form` and `choices` are of the value, or of each in its list; `words` say what it may be.
     """
 
     def __init__(
@@ -49,10 +50,8 @@ class Node:
         words += "" if low is None else f" of {low:.15g} to {high:.15g}"
         self.words = f"a list, each {words}{', none twice' if self.choices else ''}" if self.is_list else words
 
-    def child(self, part: str | int) -> Node | None:
-        if NAME in self.inside and isinstance(part, str) and (not self.names or part in self.names):
-            return self.inside[NAME]
-        return self.inside.get(ROW if isinstance(part, int) else part)
+    def child(self, part: str) -> Node | None:
+        return self.inside.get(NAME if NAME in self.inside and (not self.names or part in self.names) else part)
 
     def checked(self, value: object) -> Any:
         """The value as its type. Raises ValueError with the end of a sentence that begins with the setting's name."""
@@ -85,22 +84,17 @@ def find(path: Path) -> Node | None:
     return node
 
 
-def dotted(path: Path) -> str:
-    """A path as a person writes it: `model.fallback[2].name`, rows counted from 1."""
-    text = ""
-    for part in path:
-        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
-    return text
-
-
-def all_settings(section: Node | None = None, before: str = "") -> Iterator[tuple[str, Node]]:
-    """Every setting with its dotted name, in the order of settings.py; NAME and [N] stand for any."""
-    for name, node in (section or root()).inside.items():
-        path = f"{before}{name}" if name == ROW or not before else f"{before}.{name}"
+def all_settings(
+    names: Callable[[Path], Iterable[str]] = lambda _path: (NAME,), section: Node | None = None, path: Path = ()
+) -> Iterator[tuple[Path, Node]]:
+    """Every setting with its path, in the order of settings.py; `names` gives those that a person chose there."""
+    inside = (section or root()).inside
+    for part in names(path) if NAME in inside else inside:
+        node = inside.get(part) or inside[NAME]
         if node.about:
-            yield path, node
+            yield (*path, part), node
         else:
-            yield from all_settings(node, path)
+            yield from all_settings(names, node, (*path, part))
 
 
 def value_in(text: str, node: Node | None) -> object:
@@ -141,8 +135,6 @@ def _inside(kind: Any, secret: bool) -> tuple[Mapping[str, Node], tuple[str, ...
     inner = get_args(kind)
     if get_origin(kind) is Mapping:
         return {NAME: Node(inner[1], secret=secret)}, get_args(inner[0])
-    if get_origin(kind) is tuple and is_dataclass(inner[0]):
-        return {ROW: Node(inner[0])}, ()
     if not is_dataclass(kind):
         return {}, ()
     hints = get_type_hints(kind, include_extras=True)

@@ -59,7 +59,7 @@ class ModelSection(ModelRow):
     """[model]; load.py makes ModelSettings of it."""
 
     offline_first: bool = setting(True, "sentences the offline intents are sure of ask no model")
-    fallback: tuple[ModelRow, ...] = ()
+    fallback: Mapping[str, ModelRow] = field(default_factory=dict)
     tasks: Mapping[ModelTask, ModelRow] = field(default_factory=dict)
 
 

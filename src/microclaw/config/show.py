@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any, Final
 
 from microclaw.config.load import Assembly
-from microclaw.config.schema import NAME, ROW, Node, Path, dotted, root, without_password
+from microclaw.config.schema import Node, Path, all_settings, dotted, without_password
 from microclaw.config.settings import Settings
 
 DEFAULT: Final = "default"
@@ -31,7 +31,9 @@ class SettingView:
 
 def read_views(home: FilePath, environ: Mapping[str, str]) -> list[SettingView]:
     """Every setting that is set or may be, in the order of settings.py."""
-    return list(_views(root(), (), Assembly(home, environ)))
+    assembly = Assembly(home, environ)
+    chosen = lambda path: [one[-1] for one in assembly.sources.values if one and one[:-1] == path]  # noqa: E731
+    return [_view(node, path, assembly) for path, node in all_settings(chosen)]
 
 
 def masked(secret: str) -> str:
@@ -65,16 +67,6 @@ def value_text(value: object) -> str:
             return ", ".join(f"{name} = {item}" for name, item in value.items())
         case _:
             return str(value)
-
-
-def _views(section: Node, path: Path, assembly: Assembly) -> Iterator[SettingView]:
-    chosen = section.inside.get(NAME) or section.inside.get(ROW)
-    there = {p[-1]: chosen for p in assembly.sources.values if p and p[:-1] == path and chosen}
-    for part, node in (there if chosen else section.inside).items():
-        if node.about:
-            yield _view(node, (*path, part), assembly)
-        else:
-            yield from _views(node, (*path, part), assembly)
 
 
 def _view(setting: Node, path: Path, assembly: Assembly) -> SettingView:

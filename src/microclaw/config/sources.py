@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -16,7 +15,7 @@ from urllib.parse import unquote
 import msgspec
 
 from microclaw.config.places import text_of
-from microclaw.config.schema import NAME, ROW, Node, Path, did_you_mean, dotted, find, root, value_in
+from microclaw.config.schema import NAME, Node, Path, did_you_mean, dotted, find, root, value_in
 from microclaw.config.settings import ConfigFile
 from microclaw.durable import read_limited
 from microclaw.errors import ConfigError, StoreError
@@ -85,14 +84,10 @@ class Sources:
     @cached_property
     def file(self) -> ConfigFile:
         """The same as one typed value."""
-        if not self.values:  # the tree need not be made
-            return ConfigFile()
         whole: dict[Any, Any] = {}
         for path, value in self.values.items():  # a table stands before what is in it
             if path:
                 reduce(lambda node, part: node[part], path[:-1], whole)[path[-1]] = {} if value == {} else value
-        if "fallback" in whole.get("model", {}):
-            whole["model"]["fallback"] = [row for _, row in sorted(whole["model"]["fallback"].items())]
         return msgspec.convert(whole, ConfigFile)
 
     def take(self, path: Path, text: str, variable: str) -> None:
@@ -133,21 +128,18 @@ class Sources:
             self._section(root(), reduce(lambda inner, part: {part: inner}, reversed(path), value), ())
 
     def _section(self, section: Node, value: object, path: Path) -> None:
-        is_rows = ROW in section.inside
-        if not isinstance(value, list if is_rows else Mapping):
-            form = f"[[{dotted(path)}]]" if is_rows else f"[{dotted(path)}]"
-            self._wrong(path, f"{dotted(path)} is not a section", f"write it as {form}")
+        if not isinstance(value, Mapping):
+            form = [*path, *((NAME,) if NAME in section.inside else ())]
+            self._wrong(path, f"{'.'.join(path)} is not a section", f"write it as [{'.'.join(form)}]")
             return
-        if is_rows and self._environ is None:  # a variable's rows replace the files'
-            self.values = {known: found for known, found in self.values.items() if known[: len(path)] != path}
         self._put(path, {})
-        for part, inner in enumerate(value) if isinstance(value, list) else value.items():
+        for part, inner in value.items():
             below, node = (*path, part), section.child(part)
             if node is None:
-                near = did_you_mean(str(part), section.names or section.inside, f"{dotted(path)}." if path else "")
-                text = f"{dotted(below)} is no {'setting' if path else 'section'}{near}"
+                near = did_you_mean(part, section.names or section.inside, f"{'.'.join(path)}." if path else "")
+                text = f"{'.'.join(below)} is no {'setting' if path else 'section'}{near}"
                 self._wrong(below, text, "correct or remove it; all: microclaw config get --all")
-            elif NAME in section.inside and not section.about and not _SECTION_NAME.fullmatch(str(part)):
+            elif NAME in section.inside and not section.about and not _SECTION_NAME.fullmatch(part):
                 self._wrong(below, f"{part!r} is no name: letters, digits, - and _, at most 32", "rename it")
             elif node.inside and (not node.about or isinstance(inner, Mapping)):
                 self._section(node, inner, below)
@@ -222,7 +214,6 @@ class _UnsetVariable(Exception):
 def _lines_of(text: str) -> dict[Path, int]:
     """Where each table and value of a right text begins. What looks like a key within a long text comes too late."""
     lines: dict[Path, int] = {}
-    rows: Counter[Path] = Counter()
     section: Path = ()
     for number, line in enumerate(text.split("\n"), 1):
         key = _KEY.match(line)
@@ -230,13 +221,8 @@ def _lines_of(text: str) -> dict[Path, int]:
             continue
         words = [word.strip("\"'") for word in re.findall(_WORD, key[2])]
         path = () if key[1] else section
-        for count, word in enumerate(words, 1):
+        for word in words:
             path = (*path, word)
-            if key[1] == "[[" and count == len(words):
-                lines.setdefault(path, number)
-                rows[path] += 1
-            if rows[path]:  # `[a.b]` after `[[a]]` belongs to its last row
-                path = (*path, rows[path] - 1)
             lines.setdefault(path, number)
         section = path if key[1] else section
     return lines

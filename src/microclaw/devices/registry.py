@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Self
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.boards import load_board
 from microclaw.boards.firmware import FirmwareDescription, parse_firmware
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
+from microclaw.clock import now_ms
 from microclaw.devices import entry
 from microclaw.devices.calls import Call
 from microclaw.devices.device import QUEUE_DEPTH, Device, ExplainSilence, Transport, TransportOpener
@@ -37,9 +40,9 @@ class Registry:
         bus: Bus,
         store: DeviceTable,
         open_transport: TransportOpener,
-        load_board: Callable[[str], BoardProfile],
-        mint_id: Callable[[], str],
-        now_ms: Callable[[], int],
+        load_board: Callable[[str], BoardProfile] = load_board,
+        mint_id: Callable[[], str] = lambda: f"d-{secrets.token_hex(4)}",
+        now_ms: Callable[[], int] = now_ms,
         record: Record = no_record,
         machine: Machine = ONLY_MACHINE,
     ) -> None:

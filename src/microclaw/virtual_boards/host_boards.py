@@ -93,6 +93,10 @@ class VirtualBoards:
         """The state of each board, by its device's id."""
         return {board.device_id: board.standing for board in self._boards}
 
+    @property
+    def ready(self) -> tuple[BoardReady, ...]:
+        return tuple(board.process.ready for board in self._boards)
+
     @asynccontextmanager
     async def running(self, count: int) -> AsyncIterator[tuple[BoardReady, ...]]:
         """Start so many boards; leaving the block ends them."""
@@ -106,7 +110,7 @@ class VirtualBoards:
             async with asyncio.TaskGroup() as group:
                 watching = [group.create_task(self._watch(b), name=f"watch {b.name}") for b in self._boards]
                 try:
-                    yield tuple(board.process.ready for board in self._boards)
+                    yield self.ready
                 finally:
                     for task in watching:
                         task.cancel()
