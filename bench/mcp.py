@@ -50,7 +50,7 @@ def measure() -> list[Metric]:
         straight = [_straight(host) for _ in range(CALLS)]
     through_ms, straight_ms = median(through) * 1000, median(straight) * 1000
     return [
-        Metric("initialize, nothing running", median(cold_s), "s", 1.0),
+        Metric("initialize, nothing running", median(cold_s), "s", 4.0),
         Metric("initialize, beside a running host", median(warm_s), "s", 1.0),
         Metric("first tools/list, nothing running", median(cold_tools_s), "s"),
         Metric("end, after stdin is closed", median(ended_s), "s"),

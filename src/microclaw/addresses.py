@@ -49,7 +49,7 @@ def address_range(address: str) -> str:
 
     Text that is no address counts as itself.
     """
-    parsed = _parsed(address)
+    parsed = ip_of(address)
     if parsed is None:
         return address
     return str(ipaddress.ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
@@ -57,13 +57,13 @@ def address_range(address: str) -> str:
 
 def single_address(address: str) -> str:
     """One machine's address: IPv4 (also where it is mapped into IPv6), or the /64 that one IPv6 host has to itself."""
-    parsed = _parsed(address)
+    parsed = ip_of(address)
     if parsed is None:
         return address
     return str(parsed) if parsed.version == 4 else address_range(address)
 
 
-def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def ip_of(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from http.client import HTTPMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
+from tests.api.people_host import PeopleHost, people_host
 
 from microclaw.cli.child import Child
 from microclaw.operations.client import Client
@@ -40,8 +42,15 @@ def host_facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, A
         yield facts
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
+    """A host in this process, for tests of `loop_scope="module"`."""
+    async with people_host(tmp_path_factory.mktemp("people") / "home") as running:
+        yield running
+
+
 @pytest.fixture
-def host(host_facts: dict[str, Any]) -> Client:
+def client(host_facts: dict[str, Any]) -> Client:
     return Client(Path(host_facts["control"]))
 
 

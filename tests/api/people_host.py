@@ -85,6 +85,19 @@ class PeopleHost:
             (await asyncio.to_thread(AnswerForms.of, self._document)).check(method, path, None, answer)
         return answer
 
+    async def begun(
+        self, who: str | None, path: str, body: bytes, length: int | None = None, *more: str
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The connection of a POST whose head says `length`; the body is written as far as it is given."""
+        address = urlsplit(self.http)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        lines = [f"POST {path} HTTP/1.1", f"Host: {address.netloc}", "Content-Type: application/json", *more]
+        if who is not None:
+            lines.append(f"Authorization: Bearer {self.secrets[who]}")
+        lines += [f"Content-Length: {len(body) if length is None else length}", "", ""]
+        writer.write("\r\n".join(lines).encode() + body)
+        return reader, writer
+
     async def waiting(self, count: int = 1) -> list[dict[str, Any]]:
         """What waits for a decision, once there are so many."""
         async with asyncio.timeout(60):

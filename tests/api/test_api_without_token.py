@@ -45,22 +45,16 @@ def test_foreign_host_is_refused(api: tuple[str, int], host: str) -> None:
     assert body["error"]["code"] == "forbidden"
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example", "file://"])
-def test_foreign_origin_is_refused_even_on_loopback(api: tuple[str, int], origin: str) -> None:
-    status, _, body = ask(api, "POST", "/api/compile-wasm", b"{}", {"Origin": origin})
-    assert status == 403
-    assert body["error"]["code"] == "forbidden"
-
-
 @pytest.mark.parametrize(
     "origin",
     [
+        *("https://evil.example", "null", "http://127.0.0.1.evil.example", "file://"),
         *("http://localhost", "http://localhost:3000", "http://127.0.0.1:{port}", "https://localhost:{port}"),
         *("http://localhost:{port}#.evil.example", "http://localhost:{port}?@evil.example", "http://localhost:{port}/"),
         *("http://evil.example@localhost:{port}", "localhost:{port}", "", "http://localhost:{port}\\.evil.example"),
     ],
 )
-def test_a_page_of_another_server_on_this_machine_is_foreign(api: tuple[str, int], origin: str) -> None:
+def test_foreign_origin_is_refused_even_on_loopback(api: tuple[str, int], origin: str) -> None:
     headers = {"Host": f"localhost:{api[1]}", "Origin": origin.format(port=api[1])}
     status, _, body = ask(api, "POST", "/api/compile-wasm", b"{}", headers)
     assert status == 403
@@ -94,29 +88,6 @@ def test_a_program_of_several_files_with_the_compiler_of_ones_choice(api: tuple[
         status, _, answer = ask(api, "POST", "/api/compile-wasm", json.dumps(asked).encode(), headers)
         assert (status, answer["error"]["code"]) == (422, "build_error")
         assert "root:" not in json.dumps(answer)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b"\xff\xfe",
-        b'{"source": 1}',
-        b'{"source": ""}',
-        b'{"source": "x", "extra": 1}',
-        b'{"source": "x", "optimizationLevel": "O9"}',
-        b'{"source": "x", "name": "../../etc/passwd"}',
-        b"[" * 100_000,
-        b'{"source": ' + b'{"a":' * 50_000,
-    ],
-)
-def test_bad_body_is_refused_in_the_one_form(api: tuple[str, int], body: bytes) -> None:
-    status, _, answer = ask(api, "POST", "/api/compile-wasm", body, {"Content-Type": "application/json"})
-    assert status in (400, 422)
-    assert set(answer["error"]) >= {"code", "message", "next"}
 
 
 def test_claimed_length_over_the_limit_is_refused_before_the_body_comes(api: tuple[str, int]) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.types import Message, Receive, Scope, Send
 from tests.stores import new_store
 
-from microclaw.api.caller import WRONG_TOKENS, BearerAuth, Caller, caller_of
+from microclaw.api.caller import Caller
+from microclaw.api.credentials import WRONG_TOKENS, Callers
+from microclaw.api.failures import Refused
 from microclaw.auth.codes import MAX_ADDRESSES, WRONG_TOKENS_S
 from microclaw.auth.people import People
 from microclaw.auth.tokens import PersonTokens
@@ -23,40 +21,28 @@ from microclaw.store.people import PeopleTable, Person, PersonTokenTable
 
 
 class Bench:
-    """Two apps that say their name, a clock, tokens of the owner and of a guest."""
+    """A clock, tokens of the owner and of a guest, and the callers that were let in."""
 
     def __init__(self, tokens: PersonTokens, secrets: dict[str, str]) -> None:
         self.now_s = 1000.0
         self.secrets = secrets
         self.tokens = tokens
         self.numbers: tuple[bytes, ...] = ()
-        self.callers: list[Caller] = []
-        self.bearer = BearerAuth(
-            inside=self.app("inside"), outside=self.app("outside"), tokens=tokens, now_s=lambda: self.now_s
-        )
-
-    def app(self, name: str) -> Any:
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            if name == "inside":
-                self.callers.append(await caller_of(Request(scope)))
-            await JSONResponse({"app": name})(scope, receive, send)
-
-        return answer
+        self.let_in: list[Caller] = []
+        self.callers = Callers(tokens, now_s=lambda: self.now_s)
 
     async def ask(self, *shown: str, path: str = "/v1/status", address: str = "127.0.0.1") -> tuple[int, bytes]:
-        sent: list[Message] = []
-
-        async def receive() -> Message:
-            return {"type": "http.request", "body": b"", "more_body": False}
-
-        async def send(message: Message) -> None:
-            sent.append(message)
-
         headers = [(b"authorization", value.encode()) for value in shown]
         headers += [(b"microclaw-request", number) for number in self.numbers]
         scope = {"type": "http", "method": "GET", "path": path, "headers": headers, "client": (address, 1)}
-        await self.bearer(scope, receive, send)
-        return sent[0]["status"], b"".join(message.get("body", b"") for message in sent[1:])
+        try:
+            caller = await self.callers.caller(scope)
+        except Refused as exc:
+            answer = exc.response(path)
+            return answer.status_code, bytes(answer.body)
+        assert caller is not None
+        self.let_in.append(caller)
+        return 200, b""
 
 
 @pytest.fixture
@@ -73,10 +59,10 @@ async def test_a_request_is_known_by_its_number_where_that_is_one(bench: Bench) 
     for numbers in ((), (number,), (number, number), (b"owner",), (b"A" * 16,), (b"a" * 33,), (b"a.b" * 6,)):
         bench.numbers = numbers
         assert (await bench.ask(f"Bearer {bench.secrets['owner']}"))[0] == 200
-    first = bench.callers[0]
-    assert [caller.request for caller in bench.callers] == ["", number.decode(), "", "", "", "", ""]
+    first = bench.let_in[0]
+    assert [caller.request for caller in bench.let_in] == ["", number.decode(), "", "", "", "", ""]
     assert (first.asks_in(), first.asks_in("chat")) == (first.source, "chat")
-    numbered = bench.callers[1]
+    numbered = bench.let_in[1]
     assert numbered.asks_in() == numbered.asks_in(numbered.source) == f"{numbered.source}.{number.decode()}"
 
 
@@ -88,15 +74,9 @@ async def test_what_is_not_for_every_role_is_the_owners(bench: Bench, path: str)
 
 async def test_a_read_only_token_opens_no_chat(bench: Bench) -> None:
     """The chat gateway asks for a guest at least, whatever its path."""
-    gateway = BearerAuth(
-        inside=bench.app("inside"),
-        outside=None,
-        tokens=bench.tokens,
-        access=lambda _method, _path: Access.ASK,
-    )
+    bench.callers = Callers(bench.tokens, access=lambda _method, _path: Access.ASK)
     secret = await bench.tokens.create("screen", "owner", scope="read")
     for shown, status in ((secret, 403), (bench.secrets["p-g"], 200)):
-        bench.bearer = gateway
         assert (await bench.ask(f"Bearer {shown}", path="/ws"))[0] == status
 
 
@@ -119,4 +99,4 @@ async def test_after_ten_wrong_tokens_an_address_waits_with_its_wrong_ones(bench
 async def test_addresses_kept_are_bounded(bench: Bench) -> None:
     for number in range(MAX_ADDRESSES + 50):
         await bench.ask("Bearer x", address=f"10.0.{number // 256}.{number % 256}")
-    assert len(bench.bearer._wrong) == MAX_ADDRESSES
+    assert len(bench.callers._wrong) == MAX_ADDRESSES

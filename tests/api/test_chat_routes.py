@@ -6,19 +6,19 @@ from microclaw.events import Answer
 from microclaw.operations.client import Client
 
 
-def chat(host: Client, text: str, chat_id: str = "c1") -> list[object]:
-    return list(host.stream("/v1/chat", {"text": text, "chat_id": chat_id}))
+def chat(client: Client, text: str, chat_id: str = "c1") -> list[object]:
+    return list(client.stream("/v1/chat", {"text": text, "chat_id": chat_id}))
 
 
-def test_an_answer_that_was_read_is_not_left_over(host: Client) -> None:
-    chat(host, "what is running", "c2")
-    chat(host, "what is running", "c2")  # the note of the first one's delivery is written by then
-    left = host.get("/v1/chat/c2/undelivered")["messages"]
+def test_an_answer_that_was_read_is_not_left_over(client: Client) -> None:
+    chat(client, "what is running", "c2")
+    chat(client, "what is running", "c2")  # the note of the first one's delivery is written by then
+    left = client.get("/v1/chat/c2/undelivered")["messages"]
     assert len(left) <= 1, "only the newest may still be being noted"
 
 
-def test_another_chats_answers_cannot_be_marked_as_read(host: Client) -> None:
-    last = chat(host, "what is running", "c3")[-1]
+def test_another_chats_answers_cannot_be_marked_as_read(client: Client) -> None:
+    last = chat(client, "what is running", "c3")[-1]
     assert isinstance(last, Answer)
-    done = host.post("/v1/chat/c4/delivered", {"outbound_ids": [last.outbound_id, 10_000]})
+    done = client.post("/v1/chat/c4/delivered", {"outbound_ids": [last.outbound_id, 10_000]})
     assert done == {"delivered": []}

@@ -182,13 +182,14 @@ async def test_a_subscriber_that_takes_a_chats_id_is_told_what_waits_there(tmp_p
     ("text", "code"),
     [
         ("hello", "bad_json"),
-        ("[" * 60_000, "bad_json"),
+        ('{"x":' + "[" * 60_000, "bad_json"),
         ("[1]", "bad_message"),
         ('{"content":"a"}', "bad_message"),
         ('{"type":"message"}', "bad_message"),
         ('{"type":"message","content":"  "}', "bad_message"),
         ('{"type":"message","content":"a","chat_id":7}', "bad_message"),
-        ('{"type":"message","content":"a","chat_id":"\\ud800"}', "bad_message"),
+        ('{"type":"message","content":"a","chat_id":"\\ud800"}', "bad_json"),
+        ('{"type":"message","content":"a","chat_id":"\\n"}', "bad_message"),
         ('{"type":"message","content":"a","chat_id":"%s"}' % ("x" * 32), "chat_id_too_long"),
         ('{"type":"subscribe","events":"delta"}', "bad_message"),
         ('{"type":"approve","approval_id":"x","approved":"yes"}', "bad_message"),
@@ -229,26 +230,6 @@ async def test_a_fifth_client_is_refused_with_1013_and_a_place_becomes_free(tmp_
             assert await hear(late) == {"type": "pong", "ts": 1}
 
 
-async def test_a_client_that_does_not_read_is_dropped_and_others_go_on(tmp_path: Path) -> None:
-    async def flood(inbound: Inbound) -> AsyncIterator[TurnEvent]:
-        for _ in range(4000):
-            yield Delta("x" * 4000)
-            await asyncio.sleep(0)
-        yield Answer("done")
-
-    async with gateway(tmp_path, flood, send_s=0.5) as door:
-        reader, writer = await _raw_client(door.address)
-        writer.write(_frame({"type": "subscribe", "events": ["delta"]}) + _frame({"type": "message", "content": "go"}))
-        await door.inbox.until(lambda: len(door.inbox.inbound) == 1)
-        async with door.connect() as client:
-            await tell(client, type="ping", ts=1)
-            assert await hear(client) == {"type": "pong", "ts": 1}
-            await tell(client, type="message", content="go", chat_id="ws_10001")
-            assert [(await hear(client))["content"] for _ in range(2)] == ["done", "done"]  # its own, and the other's
-        writer.close()
-        del reader
-
-
 async def test_a_client_that_takes_nothing_of_a_message_for_a_while_is_cut_off(tmp_path: Path) -> None:
     async def long(inbound: Inbound) -> AsyncIterator[TurnEvent]:
         yield Delta("x" * (16 << 20))
@@ -274,9 +255,7 @@ async def test_a_client_that_pings_and_does_not_read_is_cut_off(tmp_path: Path) 
 
 
 REFUSED_HEADS = [
-    ({"Content-Length": "3"}, 400),
-    ({"Transfer-Encoding": "chunked"}, 400),
-    ({"Content-Length": "3", "Transfer-Encoding": "chunked"}, 400),
+    ({"Content-Length": "3", "Transfer-Encoding": "chunked"}, None),
     ({"X-Long": "a" * 9000}, 431),
     ({f"X-{number}": "a" for number in range(200)}, 431),
     ({"Sec-WebSocket-Version": "8"}, 400),
@@ -286,14 +265,15 @@ REFUSED_HEADS = [
 
 @pytest.mark.parametrize(("headers", "status"), REFUSED_HEADS)
 async def test_a_head_that_the_parser_refuses_is_answered_and_closed(
-    tmp_path: Path, headers: dict[str, str], status: int, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, headers: dict[str, str], status: int | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with gateway(tmp_path) as door:
         host, _, port = door.address.removeprefix("ws://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(_upgrade(f"{host}:{port}", headers))
         async with asyncio.timeout(60):
-            assert int((await reader.read()).split()[1]) == status
+            answer = await reader.read()
+        assert (int(answer.split()[1]) if answer else None) == status
         writer.close()
     assert [record.message for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
@@ -320,28 +300,37 @@ async def test_a_handshake_that_is_not_decided_in_time_is_cut(tmp_path: Path) ->
 # Who comes in
 
 
+NAMES = ["localhost", "127.0.0.1", "[::1]", "192.0.2.7", "{machine}", "{machine}.local"]
+LOCAL = {"Sec-WebSocket-Protocol": f"microclaw.chat, bearer.{LOCAL_TOKEN}"}
+NO_TOKEN = {"Sec-WebSocket-Protocol": "microclaw.chat"}
+LOOPBACK, NETWORK = {"bound_to": "127.0.0.1"}, {"bound_to": "0.0.0.0", "is_open": True}
+
+
 @pytest.mark.parametrize(
-    ("headers", "status"),
+    ("options", "headers", "status"),
     [
-        ({"Origin": "https://evil.example"}, 403),
-        ({"Origin": "null"}, 403),
-        ({"Origin": "http://127.0.0.1:1"}, 403),
-        ({"Host": "evil.example"}, 403),
-        ({"Host": ""}, 403),
-        ({"Authorization": "Bearer mc_wrong"}, 401),
+        *((LOOPBACK, {"Host": f"{name}:{{port}}", "Origin": f"http://{name}:{{port}}"}, 101) for name in NAMES),
+        *((LOOPBACK, {"Host": f"{name}:{{port}}", "Origin": "http://localhost:1"}, 403) for name in NAMES),
+        (LOOPBACK, {"Origin": "null"}, 403),
+        (LOOPBACK, {"Host": "evil.example"}, 403),
+        (LOOPBACK, {"Host": ""}, 403),
+        (LOOPBACK, {"X-Not-Ascii": "\xe9"}, 101),
+        (LOOPBACK, AS_LOCAL, 101),
+        (LOOPBACK, LOCAL, 101),
+        (LOOPBACK, NO_TOKEN, 401),
+        (LOOPBACK, {"Authorization": f"Bearer {LOCAL_TOKEN}x"}, 401),
+        ({**LOOPBACK, "is_open": True}, NO_TOKEN, 101),
+        ({**LOOPBACK, "is_open": True}, {"Authorization": "Bearer mc_wrong"}, 401),
+        (NETWORK, NO_TOKEN, 401),
+        (NETWORK, AS_LOCAL, 401),
+        (NETWORK, {"Authorization": "Bearer mc_member"}, 101),
     ],
 )
-async def test_who_may_not_come_in_is_refused(tmp_path: Path, headers: dict[str, str], status: int) -> None:
-    async with gateway(tmp_path) as door:
-        assert await _status(door.address, headers) == status
-
-
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "[::1]", "192.0.2.7", "{machine}", "{machine}.local"])
-async def test_a_host_that_is_an_address_or_this_machine_comes_in(tmp_path: Path, name: str) -> None:
-    async with gateway(tmp_path) as door:
-        host = f"{name.format(machine=socket.gethostname())}:{door.address.rpartition(':')[2]}"
-        assert await _status(door.address, {"Host": host, "Origin": f"http://{host}"}) == 101
-        assert await _status(door.address, {"Host": host, "Origin": "http://localhost:1"}) == 403
+async def test_who_comes_in(tmp_path: Path, options: dict[str, Any], headers: dict[str, str], status: int) -> None:
+    async with gateway(tmp_path, **options) as door:
+        named = {"machine": socket.gethostname(), "port": door.address.rpartition(":")[2]}
+        assert await _status(door.address, {key: value.format(**named) for key, value in headers.items()}) == status
+        assert await _status(door.address, headers, path="/other") != 101
 
 
 async def test_the_log_has_neither_a_query_nor_a_line_for_each_refusal(tmp_path: Path) -> None:
@@ -365,34 +354,13 @@ async def test_the_log_has_neither_a_query_nor_a_line_for_each_refusal(tmp_path:
     assert len(written) < 20_000
 
 
-async def test_on_loopback_a_token_is_required_unless_it_is_opened(tmp_path: Path) -> None:
-    async with gateway(tmp_path) as door:
-        assert await _status(door.address, NO_TOKEN) == 401
-        assert await _status(door.address, AS_LOCAL) == 101
-        assert await _status(door.address, {"Sec-WebSocket-Protocol": f"microclaw.chat, bearer.{LOCAL_TOKEN}"}) == 101
-        assert await _status(door.address, {"Authorization": f"Bearer {LOCAL_TOKEN}x"}) == 401
-    async with gateway(tmp_path, is_open=True) as door:
-        assert await _status(door.address, NO_TOKEN) == 101
-        assert await _status(door.address, {"Authorization": "Bearer mc_wrong"}) == 401
-
-
-async def test_off_loopback_only_a_persons_token_counts(tmp_path: Path) -> None:
-    async with gateway(tmp_path, bound_to="0.0.0.0", is_open=True) as door:
-        assert await _status(door.address, NO_TOKEN) == 401
-        assert await _status(door.address, AS_LOCAL) == 401
-        assert await _status(door.address, {"Authorization": "Bearer mc_member"}) == 101
-        async with door.connect(subprotocols=["microclaw.chat", "bearer.mc_member"]) as client:
-            assert client.subprotocol == "microclaw.chat"
-            await tell(client, type="message", content="hi", chat_id="ws_1")
-            assert (await hear(client))["chat_id"] == "ws_1"
-            assert (door.inbox.inbound[0].chat_id, door.inbox.inbound[0].person_id) == ("t-2@ws_1", "p-1")
-
-
 async def test_the_same_chat_id_under_two_tokens_is_two_conversations(tmp_path: Path) -> None:
     headers = [AS_LOCAL, {"Authorization": "Bearer mc_owner"}, {"Authorization": "Bearer mc_member"}]
     async with gateway(tmp_path) as door:
-        for each in headers:
-            async with door.connect(additional_headers=each) as client:
+        browsers: dict[str, Any] = {"subprotocols": ["microclaw.chat", "bearer.mc_member"]}
+        for each in (*({"additional_headers": one} for one in headers[:2]), browsers):
+            async with door.connect(**each) as client:
+                assert client.subprotocol == ("microclaw.chat" if each is browsers else None)
                 await tell(client, type="message", content="hi", chat_id="ws_same")
                 assert (await hear(client))["chat_id"] == "ws_same"
         assert [inbound.chat_id for inbound in door.inbox.inbound] == ["same", "t-1@ws_same", "t-2@ws_same"]
@@ -540,10 +508,7 @@ def _upgrade(host: str, headers: Mapping[str, str], *, path: str = "/") -> bytes
         **headers,
     }
     lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
-    return "\r\n".join([*lines, "", ""]).encode()
-
-
-NO_TOKEN = {"Sec-WebSocket-Protocol": "microclaw.chat"}
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 def _frame(value: object) -> bytes:

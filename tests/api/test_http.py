@@ -85,23 +85,8 @@ def test_openai_paths_fail_in_openai_form(api: Address, tokens: dict[str, str]) 
         found, _, content = ask(api, method, path, {**shown, **headers}, body)
         error = json.loads(content)["error"]
         assert (found, error.get("type"), error["code"]) == (status, kind, code)
-
-
-def test_what_a_request_does_not_know_is_refused(api: Address, tokens: dict[str, str]) -> None:
-    headers = {**bearer(tokens["all"]), "Content-Type": "application/json"}
-    for method, path, body in (
-        ("GET", "/v1/tasks?limt=1", None),
-        ("GET", "/v1/me?x", None),
-        ("POST", "/v1/tasks", {"code": "1", "seconds": True}),
-        ("POST", "/v1/tasks", {"code": "1", "memory_mb": 1.5}),
-        ("POST", "/v1/tasks", {"code": "1", "keep": [7]}),
-        ("POST", "/v1/devices/virtual-1/notify", {"text": "x", "speak": 1}),
-        ("POST", OPENAI, {"messages": []}),
-    ):
-        content = None if body is None else json.dumps(body).encode()
-        assert ask(api, method, path, headers, content)[0] in (400, 422), path
-    assert ask(api, "GET", "/v1/tasks?limit=1", headers)[0] == 200
-    assert ask(api, "GET", "/v1/models?api-version=2024-10-21", headers)[0] == 200
+    assert ask(api, "GET", "/v1/models?api-version=2024-10-21", bearer(tokens["all"]))[0] == 200  # Azure's clients
+    assert ask(api, "GET", "/v1/me?x", bearer(tokens["all"]))[0] == 422
 
 
 async def test_a_file_has_versions_and_parts(tmp_path: Path) -> None:

@@ -6,30 +6,22 @@ import asyncio
 import json
 import ssl
 from collections.abc import AsyncIterator
-from http.client import HTTPConnection, HTTPSConnection
+from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from tests.cli.conftest import clean_environ, run_in
+from tests.cli.conftest import run_in
 
 from microclaw.api.access import OPEN_HERE
 from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.auth.certificates import lan_names
-from microclaw.cli.child import Child
 from microclaw.config.load import load_settings
-from microclaw.errors import ConfigError
 
 RIGHT = "correct horse battery"
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -146,36 +138,6 @@ async def test_the_command_line_trusts_the_exported_authority_and_no_other(host:
     assert (await asyncio.to_thread(tell, "device", "list")).code == 1
 
 
-async def test_mcp_over_http_in_front_of_it_asks_it_by_its_own_authority(host: Host) -> None:
-    secret = await host.admission.tokens.create("assistant", "owner")
-    words = ["microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
-    home = host.settings.home
-    child = Child("MCP server", words, log=home / "mcp-stderr", environ=clean_environ(home))
-
-    async def opened(token: str) -> tuple[int, str]:
-        def work() -> tuple[int, str]:
-            place = urlsplit(facts["url"])
-            connection = HTTPConnection("127.0.0.1", place.port, timeout=60)
-            accepts = {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}
-            headers = {**accepts, "Authorization": f"Bearer {token}"}
-            try:
-                connection.request("POST", place.path, json.dumps(INITIALIZE), headers)
-                answer = connection.getresponse()
-                return answer.status, answer.read().decode()
-            finally:
-                connection.close()
-
-        return await asyncio.to_thread(work)
-
-    try:
-        facts, _ = await asyncio.to_thread(child.wait_ready)
-        status, text = await opened(secret)
-        assert (status, '"serverInfo"' in text) == (200, True)
-        assert (await opened("mc_wrong"))[0] == 401
-    finally:
-        await asyncio.to_thread(child.stop)
-
-
 async def test_each_address_that_it_says_is_among_the_names_of_its_certificate(tmp_path: Path) -> None:
     """127.0.0.2 can be bound and is no address of an interface."""
     home = tmp_path / "home"
@@ -190,14 +152,3 @@ async def test_each_address_that_it_says_is_among_the_names_of_its_certificate(t
             async with asyncio.timeout(60):
                 _, writer = await asyncio.open_connection(place.hostname, place.port, ssl=context)
                 writer.close()
-
-
-async def test_without_tls_it_listens_on_loopback_alone(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text('[host]\nhttp_host = "0.0.0.0"\n')
-    with pytest.raises(ConfigError):
-        load_settings({}, home=home, http_port=0)
-    (home / "config.toml").write_text('[host]\nhttp_host = "0.0.0.0"\nhttp_tls = "files"\n')
-    with pytest.raises(ConfigError):
-        load_settings({}, home=home, http_port=0)

@@ -14,9 +14,9 @@ from microclaw.events import Step
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
 
-async def read_all(feed: Feed, keepalive_s: float = 5.0) -> list[StreamEvent]:
+async def read_all(feed: Feed) -> list[StreamEvent]:
     async with asyncio.timeout(60):
-        return [event async for event in feed.read(keepalive_s)]
+        return [event async for event in feed.read()]
 
 
 async def test_full_feed_drops_the_oldest_and_never_the_end() -> None:
@@ -38,9 +38,9 @@ async def test_job_goes_on_when_its_reader_has_left() -> None:
         return Result({})
 
     async with asyncio.TaskGroup() as group:
-        reading = Jobs(group, Limits()).start("job", work).read(1.0)
+        reading = Jobs(group, Limits()).start("job", work).read()
         await anext(reading)
-        await reading.aclose()  # type: ignore[attr-defined]  # an asynchronous generator
+        await reading.aclose()
         left.set()
     assert done == ["finished"]
 

@@ -8,22 +8,32 @@ from pathlib import Path
 import pytest
 from tests.api.people_host import people_host
 
-from microclaw.api.live_pins import MAX_WAITING, EdgeNews, EdgeReader, LivePins
+from microclaw.api.live_pins import MAX_EDGES, EdgeNews, EdgeReader, LivePins, WatchedBoard
 from microclaw.devices.calls import GpioSet
 from microclaw.errors import NotSupported
 from microclaw.events import Edge
 
 MOVED = [Edge(1.0, 4, 1), Edge(2.0, 4, 0)]
+ROWS = [(1.0, 4, 1), (2.0, 4, 0)]
 
 
 def test_a_reader_that_does_not_keep_up_loses_the_oldest_and_is_told_how_many() -> None:
-    reader = EdgeReader(lambda: None)
-    for n in range(MAX_WAITING + 3):
-        reader.put(EdgeNews("kitchen", n, tuple(MOVED), dropped=1 if n == 0 else 0))
-    found = reader.take()
-    assert len(found) == MAX_WAITING
-    assert [news.dropped for news in found] == [3 * len(MOVED) + 1, *[0] * (MAX_WAITING - 1)]
-    assert reader.take() == []
+    board = WatchedBoard("kitchen")
+    reader = EdgeReader([board])
+    assert list(reader.take()) == []
+    board.begin()
+    board.count(MOVED, 0)
+    board.tell(1)
+    assert [(one["begins"], one["edges"], one["dropped"]) for one in reader.take()] == [(True, ROWS, 0)]
+    for _ in range(MAX_EDGES):
+        board.count(MOVED, 0)
+        board.tell(2)
+    (news,) = reader.take()
+    assert (news["begins"], len(news["edges"]), news["dropped"]) == (False, MAX_EDGES, MAX_EDGES)
+    board.count(MOVED, 3)  # the board's own loss
+    board.tell(3, "away")
+    assert [(one["problem"], one["edges"]) for one in reader.take()] == [("away", [])]
+    assert list(reader.take()) == []
 
 
 async def test_who_watches_gets_a_boards_edges_once_and_a_second_reader_begins_anew(tmp_path: Path) -> None:
@@ -36,22 +46,22 @@ async def test_who_watches_gets_a_boards_edges_once_and_a_second_reader_begins_a
             await board.call(GpioSet(10, level))
             found: list[EdgeNews] = []
             async with asyncio.timeout(60):
-                while not any(edge.level == level for one in found for edge in one.edges):
+                while not any(to == level for one in found for _, _, to in one["edges"]):
                     await news.wait()
                     news.clear()
                     found += reader.take()
-            return found, [edge.level for one in found for edge in one.edges if edge.pin == 10]
+            return found, [to for one in found for _, pin, to in one["edges"] if pin == 10]
 
         (device_id,) = pins.check(["virtual-1"])
         first_news, second_news = asyncio.Event(), asyncio.Event()
         with pins.watching([device_id], first_news.set) as first:
             found, levels = await move(first, first_news, 1)
-            assert (found[0].begins, levels) == (True, [1])
-            assert not any(one.begins for one in found[1:])
+            assert (found[0]["begins"], levels) == (True, [1])
+            assert not any(one["begins"] for one in found[1:])
             with pins.watching([device_id], second_news.set) as second:
                 found, levels = await move(second, second_news, 0)
-                assert (found[0].begins, levels) == (True, [1, 0])  # with what was before
-            assert [edge.level for one in first.take() for edge in one.edges] == [0]
+                assert (found[0]["begins"], levels) == (True, [1, 0])  # with what was before
+            assert [to for one in first.take() for _, _, to in one["edges"]] == [0]
             await host.devices.add("mute", "virtual", ("wasmachine://127.0.0.1:9",))
             with pytest.raises(NotSupported):
                 pins.check(["virtual-1", "mute"])

@@ -6,7 +6,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -26,25 +25,13 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[People
         yield running
 
 
-async def begun(
-    host: PeopleHost, who: str | None, path: str, body: bytes, length: int
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A request whose head says `length`, and as much of its body as is given."""
-    address = urlsplit(host.http)
-    reader, writer = await asyncio.open_connection(address.hostname, address.port)
-    token = "" if who is None else f"Authorization: Bearer {host.secrets[who]}\r\n"
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{token}"
-    writer.write(f"{head}Content-Length: {length}\r\n\r\n".encode() + body)
-    return reader, writer
-
-
 @pytest.mark.parametrize(
     ("who", "path", "most"), [("gus", "/v1/chat", REQUESTS_OF_PERSON), (None, "/v1/signin/code", REQUESTS_OF_ADDRESS)]
 )
 async def test_slow_bodies_keep_nobody_else_out_and_are_refused_in_the_form_of_all_errors(
     host: PeopleHost, who: str | None, path: str, most: int
 ) -> None:
-    held = [await begun(host, who, path, b"{", 1_000) for _ in range(SLOW)]
+    held = [await host.begun(who, path, b"{", 1_000) for _ in range(SLOW)]
     try:
         for _ in range(3):
             assert (await host.ask("owner", "GET", "/v1/status"))[0] == 200
@@ -66,7 +53,7 @@ async def test_slow_bodies_keep_nobody_else_out_and_are_refused_in_the_form_of_a
 async def test_a_trial_ends_when_the_token_that_asked_for_it_is_removed(host: PeopleHost) -> None:
     fast = BLINK.replace("every(100,", "every(1,")
     body = json.dumps({"source": fast, "for_ms": 3_600_000}).encode()
-    reader, writer = await begun(host, "gus", "/v1/programs/try", body, len(body))
+    reader, writer = await host.begun("gus", "/v1/programs/try", body)
     async with asyncio.timeout(TIMEOUT_S):
         while b'"running"' not in (line := await reader.readline()):
             assert b'"failure"' not in line, line

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import Message
-from tests.api.people_host import BLINK, PeopleHost, people_host
+from tests.api.people_host import BLINK, PeopleHost
 
 from microclaw.api.by_hand import unless_left
 from microclaw.events import Step
@@ -21,12 +19,6 @@ WRONG = '#include "microclaw.h"\nvoid on_init(void) {\n    gpio_opn(2, GPIO_OUT)
 PIN_26 = BLINK.replace("gpio_open(2,", "gpio_open(26,")
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
-    async with people_host(tmp_path_factory.mktemp("programs") / "home") as running:
-        yield running
 
 
 async def checked(host: PeopleHost, source: str, **more: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
-from microclaw.api.request_check import DRAIN_BYTES, RequestCheck
+from microclaw.api.failures import DRAIN_BYTES, AnswersInForm
+from microclaw.api.request_check import with_body
 
 
 async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
@@ -17,7 +18,7 @@ async def echo(_scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": message["body"]})
 
 
-async def call(guard: RequestCheck, messages: list[Message]) -> tuple[int, bytes]:
+async def call(guard: AnswersInForm, messages: list[Message]) -> tuple[int, bytes]:
     """Send the messages, then nothing more."""
     sent: list[Message] = []
 
@@ -37,7 +38,7 @@ async def call(guard: RequestCheck, messages: list[Message]) -> tuple[int, bytes
 
 
 async def test_body_in_pieces_reaches_the_app_whole() -> None:
-    guard = RequestCheck(echo, body_bytes=10, body_s=5)
+    guard = AnswersInForm(with_body(echo, 10, 5))
     pieces: list[Message] = [
         {"type": "http.request", "body": b"abc", "more_body": True},
         {"type": "http.request", "body": b"def", "more_body": False},
@@ -46,26 +47,26 @@ async def test_body_in_pieces_reaches_the_app_whole() -> None:
 
 
 async def test_body_that_does_not_come_is_given_up() -> None:
-    guard = RequestCheck(echo, body_bytes=10, body_s=0.02)
+    guard = AnswersInForm(with_body(echo, 10, 0.02))
     status, body = await call(guard, [{"type": "http.request", "body": b"a", "more_body": True}])
     assert status == 408
     assert json.loads(body)["error"]["code"] == "timeout"
 
 
 async def test_peer_that_hangs_up_in_its_body_does_not_reach_the_app() -> None:
-    guard = RequestCheck(echo, body_bytes=10, body_s=5)
+    guard = AnswersInForm(with_body(echo, 10, 5))
     status, _ = await call(guard, [{"type": "http.disconnect"}])
     assert status == 400
 
 
 async def test_pieces_that_add_up_over_the_limit_are_refused() -> None:
-    guard = RequestCheck(echo, body_bytes=4, body_s=5)
+    guard = AnswersInForm(with_body(echo, 4, 5))
     pieces: list[Message] = [{"type": "http.request", "body": b"abc", "more_body": True} for _ in range(2)]
     assert (await call(guard, pieces))[0] == 413
 
 
 async def test_what_a_refused_client_still_sends_is_read_before_the_connection_ends() -> None:
-    guard = RequestCheck(echo, body_bytes=4, body_s=5)
+    guard = AnswersInForm(with_body(echo, 4, 5))
     pieces: list[Message] = [
         {"type": "http.request", "body": b"x" * 65_536, "more_body": number < 19} for number in range(20)
     ]
@@ -75,7 +76,7 @@ async def test_what_a_refused_client_still_sends_is_read_before_the_connection_e
 
 
 async def test_a_client_that_never_stops_is_cut_off() -> None:
-    guard = RequestCheck(echo, body_bytes=4, body_s=5)
+    guard = AnswersInForm(with_body(echo, 4, 5))
     piece = b"x" * 65_536
     pieces: list[Message] = [
         {"type": "http.request", "body": piece, "more_body": True} for _ in range(2 * DRAIN_BYTES // len(piece))

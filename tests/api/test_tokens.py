@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
-from tests.api.people_host import BLINK, PeopleHost, people_host
+from tests.api.people_host import BLINK, PeopleHost
 
 from microclaw.devices.calls import GpioGet
 from microclaw.events import ApprovalAsked, ApprovalSettled
 from microclaw.wire.host_api import Failure, Result
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
-    async with people_host(tmp_path_factory.mktemp("people") / "home") as running:
-        yield running
-
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

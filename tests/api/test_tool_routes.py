@@ -7,11 +7,9 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from urllib.parse import urlsplit
 
 import pytest
-import pytest_asyncio
-from tests.api.people_host import BLINK, PeopleHost, people_host
+from tests.api.people_host import BLINK, PeopleHost
 
 from microclaw.events import ApprovalAsked
 from microclaw.wire.host_api import Result, decode_event
@@ -19,25 +17,13 @@ from microclaw.wire.host_api import Result, decode_event
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
-    async with people_host(tmp_path_factory.mktemp("tools") / "home") as running:
-        yield running
-
-
 @asynccontextmanager
 async def calling(
     host: PeopleHost, tool: str, arguments: dict[str, object], *, who: str = "owner", foreign: bool = False
 ) -> AsyncIterator[asyncio.StreamReader]:
     """A call over a connection of its own; leaving the block closes it."""
-    address = urlsplit(host.http)
-    reader, writer = await asyncio.open_connection(str(address.hostname), address.port)
     body = json.dumps({"arguments": arguments, "foreign": foreign}).encode()
-    head = (
-        f"POST /v1/tools/{tool} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {host.secrets[who]}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    writer.write(head.encode() + body)
+    reader, writer = await host.begun(who, f"/v1/tools/{tool}", body)
     try:
         async with asyncio.timeout(60):
             yield reader

@@ -7,8 +7,6 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from tests.api.people_host import PeopleHost, people_host
@@ -70,18 +68,6 @@ async def test_nobody_is_asked_for_what_is_not_there(host: PeopleHost) -> None:
     assert (await host.socket("GET", "/v1/approvals"))["approvals"] == []
 
 
-async def begun(host: PeopleHost, method: str, path: str, body: dict[str, Any] | None = None) -> asyncio.StreamWriter:
-    """The connection of a request of ada's that waits for its answer."""
-    address = urlsplit(host.http)
-    _, writer = await asyncio.open_connection(address.hostname, address.port)
-    content = b"" if body is None else json.dumps(body).encode()
-    head = f"{method} {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {host.secrets['ada']}\r\n"
-    head += f"Prefer: wait=60\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
-    writer.write(head.encode() + content)
-    await writer.drain()
-    return writer
-
-
 async def test_a_question_goes_with_the_connection_that_waits_for_it_and_others_stay(tmp_path: Path) -> None:
     async with people_host(tmp_path / "home", agent=AgentSettings(approvals="always")) as host:
         device = f"/v1/devices/{host.device.name}"
@@ -90,7 +76,8 @@ async def test_a_question_goes_with_the_connection_that_waits_for_it_and_others_
         tool = {"arguments": {"pin": 5, "level": 1, "device": host.device.name}}
         stop = f"{device}/apps/blink/stop"  # a job, which goes on without its reader: its question does not
         for path, body in ((f"{device}/call", call), (stop, None), ("/v1/tools/gpio-set", tool)):
-            connection = await begun(host, "POST", path, body)
+            content = b"" if body is None else json.dumps(body).encode()
+            _, connection = await host.begun("ada", path, content, None, "Prefer: wait=60")
             assert len(await host.waiting(2)) == 2
             connection.transport.abort()
             async with asyncio.timeout(60):

@@ -52,7 +52,7 @@ def test_the_archive_is_plain_tar_with_the_home_and_what_it_says_of_itself(home:
 
 
 def test_what_is_of_a_running_host_or_can_be_fetched_again_stays_out(home: Path) -> None:
-    for name in ("microclaw.log", "microclaw.log.1", "mcp.lock", "voice/whisper/base.en/model.bin", "backups/old.age"):
+    for name in ("mcp-host.log", "microclaw.log.1", "voice/whisper/base.en/model.bin", "backups/old.age"):
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_bytes(b"x")
     (home / ".config.toml.0123abcd.new").write_bytes(b"half")

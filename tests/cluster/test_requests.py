@@ -297,7 +297,7 @@ async def test_what_waits_or_runs_for_a_request_is_found_at_any_host_unless_one_
         ClusterQuestions(b.requests, Approvals(timeout_s=60), OwnerAlone())
         with pytest.raises(UnknownName):
             await questions.decide("12345678", approved=True, by="owner")
-        kept = KeptRequest("12345678", 200, bytearray(b'{"removed":"lamp"}'), is_over=True)
+        kept = KeptRequest("12345678", 200, b'{"removed":"lamp"}')
         waiting.keep("token-1.77", kept)
         assert await elsewhere.find("token-1.77") == kept
         assert await elsewhere.find("token-2.77") is None
@@ -312,7 +312,7 @@ async def test_what_waits_or_runs_for_a_request_is_found_at_any_host_unless_one_
         feed = jobs.start("waits", work, token="token-1", number="token-1.5", cancellable=True)
         assert await elsewhere.cancel("token-1.5") == "cancelled"
         async with asyncio.timeout(60):
-            (end,) = [event async for event in feed.read(1.0) if isinstance(event, Failure)]
+            (end,) = [event async for event in feed.read() if isinstance(event, Failure)]
         assert end.code == "cancelled"
 
 

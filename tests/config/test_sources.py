@@ -234,6 +234,7 @@ provider='x'
         "[mcp.servers.'a b']\nurl = 'http://x'\n",
         "[voice]\nasr = ['whisper', 'sphinx']\n",
         "[host]\nhttp_host = '0.0.0.0'\n",
+        "[host]\nhttp_host = '0.0.0.0'\nhttp_tls = 'files'\nhttp_cert = '/c.pem'\n",
         "[model.tasks.sing]\nname = 'x'\n",
         "[[model.fallback]]\nname = 'x'\n",
     ],

@@ -21,7 +21,6 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.servers import ClientLimits, McpServers
 from microclaw.mcp.client.tools import HELP, name_of
-from microclaw.mcp.client.transports import BURST, MessageLimit
 from microclaw.operations.tool import ToolContext, ToolResult
 
 STRANGER = Path(__file__).with_name("stranger.py")
@@ -243,13 +242,3 @@ async def test_leaving_ends_every_process_even_a_stubborn_one(tmp_path: Path) ->
     for pid in starts(tmp_path):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
-
-
-def test_the_limit_lets_a_burst_pass_and_refills() -> None:
-    now = 0.0
-    limit = MessageLimit(now_s=lambda: now)
-    assert [limit.wrong_with(10) for _ in range(BURST)] == [None] * BURST
-    assert limit.wrong_with(10) is not None
-    now = 1.0
-    assert limit.wrong_with(10) is None
-    assert limit.wrong_with(2 << 20)

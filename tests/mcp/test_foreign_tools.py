@@ -10,7 +10,7 @@ import pytest
 
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolRetry
-from microclaw.mcp.client.tools import description_of, help_tool, tool_from
+from microclaw.mcp.client.tools import help_tool, tool_from
 from microclaw.operations.tool import AnyArguments, ToolContext, schema_of
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "obey")
@@ -22,8 +22,9 @@ async def test_nothing_hidden_reaches_a_model() -> None:
 
     schema = {"type": "object", "properties": {"a": {"type": "string", "description": f"a name{TAGS}"}}}
     listed = types.Tool(name="look", description=f"Looks.{TAGS}\u202e", input_schema=schema)
-    tool = tool_from(McpServerSettings(name="good", command=("x",)), listed, call)
-    assert not isinstance(tool, str)
+    offered = tool_from(McpServerSettings(name="good", command=("x",)), listed, call)
+    assert not isinstance(offered, str)
+    tool = offered.tool
     assert "Looks" not in tool.description
     assert schema_of(tool)["properties"] == {"a": {"type": "string"}}
     output = await tool.run(AnyArguments({}), ToolContext("owner", lambda step: None))
@@ -44,13 +45,14 @@ async def test_a_servers_own_words_are_fenced_and_taint() -> None:
     async def call(_: str, __: dict[str, Any]) -> types.CallToolResult:
         raise AssertionError("nobody calls it here")
 
-    tool = tool_from(server, listed, call)
-    assert not isinstance(tool, str)
+    offered = tool_from(server, listed, call)
+    assert not isinstance(offered, str)
+    tool = offered.tool
     shown = f"{tool.description} {schema_of(tool)}"
     assert "obey" not in shown
     assert schema_of(tool)["properties"] == {"description": {"type": "string", "enum": ["a"]}}
     assert schema_of(tool)["$defs"] == {"title": {"type": "integer"}}
-    words = help_tool({"mcp_good_look": description_of(server, listed)})
+    words = help_tool({"mcp_good_look": offered})
     assert words.foreign
     output = await words.run(words.parameters(tool="mcp_good_look"), ToolContext("owner", lambda step: None))
     description = str(output.fields["description"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.mcp.server.handlers import without_commands
+from microclaw.mcp.server.hints import without_commands
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,10 @@
-"""`microclaw mcp --http` with the official client over real HTTP: tokens, roles, foreign pages."""
+"""The host's MCP server with the official client over real HTTP: tokens, roles, sessions."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,14 +13,10 @@ import pytest_asyncio
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 from tests.api.people_host import PeopleHost, people_host
-from tests.mcp.conftest import TIMEOUT_S, clean_environ
+from tests.mcp.conftest import TIMEOUT_S
 
 from mcp import Client
-from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
 from microclaw.audit import AuditKind, RecordedEvent, read_events
-from microclaw.cli.child import Child
-from microclaw.errors import ConfigError
-from microclaw.mcp.server.http import check_address, serve_http
 from microclaw.operations.client import Client as HostClient
 
 INITIALIZE = {
@@ -41,16 +35,9 @@ async def people(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Peop
         yield running
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def url(people: PeopleHost) -> AsyncIterator[str]:
-    home = people.settings.home
-    words = ["microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
-    child = Child("MCP server", words, log=home / "mcp-stderr", environ=clean_environ(home))
-    try:
-        facts, _ = await asyncio.to_thread(child.wait_ready)
-        yield facts["url"]
-    finally:
-        await asyncio.to_thread(child.stop)
+@pytest.fixture(scope="module")
+def url(people: PeopleHost) -> str:
+    return f"{people.http}/mcp"
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +62,22 @@ async def post(url: str, **headers: str) -> httpx2.Response:
         return await http.post(url, json=INITIALIZE, headers={**ACCEPT, **headers})
 
 
-async def test_a_removed_token_opens_nothing_more(url: str, people: PeopleHost) -> None:
-    client = HostClient(people.settings.control_socket)
-    secret = (await asyncio.to_thread(client.post, "/v1/tokens", {"name": "brief"}))["secret"]
-    assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 200
-    await asyncio.to_thread(client.delete, "/v1/tokens/brief")
+async def no_question_waits(people: PeopleHost) -> None:
+    async with asyncio.timeout(TIMEOUT_S):
+        while (await people.socket("GET", "/v1/approvals"))["approvals"]:
+            pass
+
+
+async def test_a_removed_token_opens_nothing_more_and_takes_its_questions_back(url: str, people: PeopleHost) -> None:
+    owner = HostClient(people.settings.control_socket)
+    secret = (await asyncio.to_thread(owner.post, "/v1/tokens", {"name": "brief"}))["secret"]
+    async with connected(url, secret) as client:
+        told = await client.call_tool("restart-device", {})
+        assert told.structured_content is not None
+        assert told.structured_content["act"]["outcome"] == "waiting"
+        assert len(await people.waiting()) == 1
+        await asyncio.to_thread(owner.delete, "/v1/tokens/brief")
+        await no_question_waits(people)
     assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 401
 
 
@@ -98,9 +96,7 @@ async def test_a_question_ends_when_its_session_is_closed(
         assert told.structured_content is not None
         assert told.structured_content["act"]["outcome"] == "waiting"
         assert len(await people.waiting()) == 1
-    async with asyncio.timeout(TIMEOUT_S):
-        while (await people.socket("GET", "/v1/approvals"))["approvals"]:
-            pass
+    await no_question_waits(people)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -157,34 +153,3 @@ async def test_a_session_is_its_tokens_alone(url: str, people: PeopleHost, token
     assert lines[0].event.kind is AuditKind.TOKEN_MISUSED
     assert lines[0].event.address == "127.0.0.1"
     assert session not in str(lines)
-
-
-async def test_off_loopback_tls_is_needed(tmp_path: Path) -> None:
-    for host in ("127.0.0.1", "::1", "localhost"):
-        check_address(host, None, None)
-    with pytest.raises(ConfigError):
-        check_address("0.0.0.0", None, None)
-    check_address("0.0.0.0", tmp_path / "c.pem", tmp_path / "k.pem")
-    with pytest.raises(ConfigError):
-        check_address("127.0.0.1", tmp_path / "c.pem", None)
-
-
-async def test_a_request_whose_head_never_ends_is_closed() -> None:
-    class Quick(TimeoutConfig):
-        head_timeout_s = 0.1
-
-    with tcp_listener("127.0.0.1", 0) as listener:
-        port = listener.getsockname()[1]
-        make = partial(Quick, http=HeadTimeout)
-        serving = asyncio.create_task(
-            serve_http("http://127.0.0.1:1", listener, names=("127.0.0.1",), make_config=make)
-        )
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: ")
-                assert await reader.read() == b""
-                writer.close()
-        finally:
-            serving.cancel()
-            await asyncio.wait((serving,))

@@ -16,41 +16,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from microclaw.errors import ConfigError
-from microclaw.mcp.server.install import CLIENTS, installing, own_command, settings_file, uninstalling, write
+from microclaw.mcp.server.install import CLIENTS, edited, own_command, settings_file, write
 
-HOME = Path("/home/ada")
 VALUE = {"command": "/bin/microclaw", "args": ["mcp"]}
 
 
-@pytest.mark.parametrize(
-    ("client", "platform", "environ", "path"),
-    [
-        ("claude-desktop", "darwin", {}, "/home/ada/Library/Application Support/Claude/claude_desktop_config.json"),
-        ("claude-desktop", "linux", {}, "/home/ada/.config/Claude/claude_desktop_config.json"),
-        ("claude-desktop", "linux", {"XDG_CONFIG_HOME": "/c"}, "/c/Claude/claude_desktop_config.json"),
-        ("claude-desktop", "win32", {"APPDATA": "/r"}, "/r/Claude/claude_desktop_config.json"),
-        ("claude-code", "linux", {}, "/home/ada/.claude.json"),
-        ("cursor", "darwin", {}, "/home/ada/.cursor/mcp.json"),
-    ],
-)
-def test_each_client_has_its_file(client: str, platform: str, environ: dict[str, str], path: str) -> None:
-    name = next(each for each in CLIENTS if each == client)
-    assert settings_file(name, HOME, environ, platform) == Path(path)
+@pytest.mark.skipif(sys.platform != "linux", reason="platformdirs knows the other systems")
+def test_each_client_has_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    assert [str(settings_file(client)) for client in CLIENTS] == [
+        "/home/ada/.config/Claude/claude_desktop_config.json",
+        "/home/ada/.claude.json",
+        "/home/ada/.cursor/mcp.json",
+    ]
 
 
-def test_the_command_is_what_runs_now_as_an_absolute_path(tmp_path: Path) -> None:
+def test_the_command_is_what_runs_now_as_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = tmp_path / "microclaw"
     script.write_text("#!/bin/sh\n")
-    assert own_command(str(script), executable="/py") == ["/py", "-m", "microclaw"]  # it cannot be run
+    assert own_command(str(script)) == [sys.executable, "-m", "microclaw"]  # it cannot be run
     script.chmod(0o700)
-    assert own_command(str(script), executable="/py") == [str(script)]
-    assert own_command("-c", executable="/py") == ["/py", "-m", "microclaw"]
-    cache = "/home/ada/.cache/uv/archive-v0/x"
-    assert own_command(str(script), prefix=cache, uvx="/bin/uvx") == ["/bin/uvx", "microclaw"]
-    wheel = "file:///w/microclaw-1.whl"
-    again = own_command(str(script), prefix=cache, uvx="/bin/uvx", source=wheel)
-    assert again == ["/bin/uvx", "--from", f"microclaw @ {wheel}", "microclaw"]
-    assert own_command(str(script), prefix=cache, uvx=None, source=wheel) == [str(script)]
+    assert own_command(str(script)) == [str(script)]
+    assert own_command("-c") == [sys.executable, "-m", "microclaw"]
+    monkeypatch.setattr(sys, "prefix", "/home/ada/.cache/uv/archive-v0/x")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert own_command(str(script)) == [str(script)]
+    script.rename(tmp_path / "uvx")
+    again = own_command(str(script))
+    assert (again[0], again[-1]) == (str(tmp_path / "uvx"), "microclaw")
 
 
 def test_writing_keeps_a_backup_the_mode_and_a_link(tmp_path: Path) -> None:
@@ -59,7 +53,7 @@ def test_writing_keeps_a_backup_the_mode_and_a_link(tmp_path: Path) -> None:
     real.chmod(0o600)
     path = tmp_path / "link.json"
     path.symlink_to(real)
-    backup = write(installing(path, {"command": "x"}), datetime(2026, 1, 2, 3, 4, 5))
+    backup = write(edited(path, {"command": "x"}), datetime(2026, 1, 2, 3, 4, 5))
     assert backup == tmp_path / "real.json.20260102-030405-000000.bak"
     assert backup.read_text() == '{"mine": 1}'
     assert path.is_symlink()
@@ -70,7 +64,7 @@ def test_writing_keeps_a_backup_the_mode_and_a_link(tmp_path: Path) -> None:
 def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_text("{}")
-    edit = installing(path, {"command": "x"})
+    edit = edited(path, {"command": "x"})
     path.write_text('{"new": 1}')
     with pytest.raises(ConfigError):
         write(edit, datetime(2026, 1, 1))
@@ -81,16 +75,16 @@ def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
 def test_what_is_missing_on_the_way_is_made(tmp_path: Path, text: str) -> None:
     path = tmp_path / "s.json"
     path.write_text(text)
-    assert json.loads(installing(path, VALUE).new)["mcpServers"] == {"microclaw": VALUE}
+    assert json.loads(edited(path, VALUE).new)["mcpServers"] == {"microclaw": VALUE}
 
 
 def test_an_entry_that_is_there_is_replaced_in_its_place(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
     path.write_text('{"mcpServers": {"microclaw": {"command": "old"}, "other": {}}}')
-    edit = installing(path, VALUE)
+    edit = edited(path, VALUE)
     assert list(json.loads(edit.new)["mcpServers"].items()) == [("microclaw", VALUE), ("other", {})]
     path.write_text(edit.new)
-    assert not installing(path, VALUE).changes
+    assert not edited(path, VALUE).changes
 
 
 @pytest.mark.parametrize(
@@ -111,7 +105,7 @@ def test_what_is_not_plain_json_is_left_alone_and_the_entry_is_shown(tmp_path: P
     path = tmp_path / "s.json"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        installing(path, VALUE)
+        edited(path, VALUE)
     assert f'"microclaw": {json.dumps(VALUE)}' in str(caught.value.next_step)
     assert path.read_text() == text
 
@@ -120,14 +114,14 @@ def test_taking_out_of_a_file_with_comments_is_left_to_its_owner(tmp_path: Path)
     path = tmp_path / "s.json"
     path.write_text('{"mcpServers": {"microclaw": {}} /* mine */}')
     with pytest.raises(ConfigError):
-        uninstalling(path)
+        edited(path, None)
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"mcpServers": {"other": 1}}', '{"other":1}'])
 def test_what_is_not_there_is_not_removed(tmp_path: Path, text: str) -> None:
     path = tmp_path / "s.json"
     path.write_text(text)
-    assert not uninstalling(path).changes
+    assert not edited(path, None).changes
 
 
 json_values = st.recursive(
@@ -145,9 +139,9 @@ def test_any_settings_keep_their_other_values(
     path = tmp_path_factory.mktemp("any") / "s.json"
     document.pop("mcpServers", None)
     path.write_text(json.dumps(document, indent=indent))
-    assert json.loads(installing(path, VALUE).new) == {**document, "mcpServers": {"microclaw": VALUE}}
+    assert json.loads(edited(path, VALUE).new) == {**document, "mcpServers": {"microclaw": VALUE}}
     path.write_text(json.dumps({**document, "mcpServers": {"microclaw": 1, "other": [{}]}, "z": 0}, indent=indent))
-    assert json.loads(uninstalling(path).new) == {**document, "mcpServers": {"other": [{}]}, "z": 0}
+    assert json.loads(edited(path, None).new) == {**document, "mcpServers": {"other": [{}]}, "z": 0}
 
 
 def run(home: Path, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
@@ -166,7 +160,7 @@ def run(home: Path, *words: str, answer: str = "") -> subprocess.CompletedProces
 @pytest.mark.skipif(sys.platform == "win32", reason="HOME is another there")
 def test_install_and_uninstall_leave_the_file_as_it_was(tmp_path: Path) -> None:
     client: Final = "claude-code"
-    path = settings_file(client, tmp_path, {})
+    path = tmp_path / ".claude.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     before = json.dumps({"mcpServers": {"other": {"command": "x"}}}, indent=2) + "\n"
     path.write_text(before)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import select
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mcp_types import TextContent
 from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
 
 from microclaw.cli.child import Child
@@ -115,8 +113,6 @@ async def test_a_killed_client_leaves_no_host_behind(place: Place) -> None:
 async def test_a_host_that_a_person_started_goes_on_after_the_client(beside: Place, host: dict[str, Any]) -> None:
     async with beside.client() as client:
         assert not (await client.call_tool("list-devices", {})).is_error
-    with (beside.home / "mcp.lock").open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody uses it any more
     assert await pid_of_host(beside.home) == host["pid"]
 
 
@@ -169,13 +165,11 @@ def test_stdout_carries_the_protocol_alone(beside: Place) -> None:
     assert process.returncode == 0
 
 
-async def test_a_host_that_does_not_start_is_told_with_its_reason(place: Place) -> None:
+def test_a_host_that_does_not_start_is_told_with_its_reason(place: Place) -> None:
     (place.home / "microclaw.db").write_bytes(b"not a database at all" * 100)
-    async with place.client() as client:
-        done = await client.call_tool("list-devices", {})
-        assert done.is_error
-        assert isinstance(done.content[0], TextContent)
-        assert "next: " in done.content[0].text
+    process = started(place.home)
+    out, _ = process.communicate(json.dumps(INITIALIZE).encode() + b"\n", timeout=TIMEOUT_S)
+    assert "next: " in json.loads(out)["error"]["message"]
 
 
 def test_a_client_that_closes_its_end_of_the_answers_is_an_end_and_no_failure(beside: Place) -> None:

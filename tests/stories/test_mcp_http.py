@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx2
 import pytest
 from mcp.client.streamable_http import streamable_http_client
-from tests.stories.conftest import TIMEOUT_S, Host, environ_of
+from tests.stories.conftest import TIMEOUT_S, Host
 from tests.stories.doors import Door, blink, level, member_of, running
 from tests.stories.mcp_stdio import outcome, over_stdio
 
@@ -27,23 +24,8 @@ TOOLS = {
 
 
 @pytest.fixture(scope="module")
-def url(host: Host) -> Iterator[str]:
-    """`microclaw mcp --http` on a free port."""
-    words = ["-m", "microclaw.cli", "--json", "mcp", "--http", "127.0.0.1:0"]
-    process = subprocess.Popen(
-        [sys.executable, *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environ_of(host.home),
-    )
-    assert process.stdout is not None
-    try:
-        yield str(json.loads(process.stdout.readline())["url"])
-    finally:
-        process.terminate()
-        process.wait(TIMEOUT_S)
-        process.stdout.close()
+def url(host: Host) -> str:
+    return f"{host.facts['http']}/mcp"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Who may call which route, as the acts declare it; read by the door (api.caller) and by the matrix test.
+"""Who may call which route, as the acts declare it; read by api.credentials and by the matrix test.
 
 What is not declared is nobody's but the owner's. What an act or the gate checks besides (a risky act, an own
 conversation) stays as it is: this is the least that a caller must be.
@@ -11,6 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Final
+
+from starlette.routing import compile_path
 
 from microclaw.api.by_hand import load_by_hand
 from microclaw.operations.operation import Access, load
@@ -52,19 +54,10 @@ def methods_at(path: str) -> list[str]:
     return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
-def _pattern(path: str) -> re.Pattern[str]:
-    """A path as Starlette matches it: a parameter is one word, with `:path` all the rest."""
-    parts = re.split(r"\{(\w+(?::path)?)\}", path)
-    words = (
-        re.escape(part) if n % 2 == 0 else (".*" if part.endswith(":path") else "[^/]+") for n, part in enumerate(parts)
-    )
-    return re.compile("".join(words), re.DOTALL)
-
-
 @cache
 def _routes() -> dict[str, list[tuple[re.Pattern[str], Access]]]:
     found: dict[str, list[tuple[re.Pattern[str], Access]]] = defaultdict(list)
     for access, route in every_route():
         method, path = route.split(" ")
-        found[method].append((_pattern(path), access))
+        found[method].append((compile_path(path)[0], access))
     return dict(found)

@@ -61,7 +61,7 @@ class by_hand(operation):
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What the work gives; it is cancelled when the client leaves, who then has no answer."""
     doing = asyncio.create_task(work, name=f"{request.url.path}: work")
-    leaving = asyncio.create_task(_left(request), name=f"{request.url.path}: client")
+    leaving = asyncio.create_task(left(request), name=f"{request.url.path}: client")
     try:
         await asyncio.wait((doing, leaving), return_when=asyncio.FIRST_COMPLETED)
         if not doing.done():
@@ -73,6 +73,7 @@ async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
         await asyncio.gather(doing, leaving, return_exceptions=True)
 
 
-async def _left(request: Request) -> None:
+async def left(request: Request) -> None:
+    """Until the client has left."""
     while (await request.receive())["type"] != "http.disconnect":
         pass  # the rest of a body that was read already

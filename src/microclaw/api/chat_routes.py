@@ -6,13 +6,13 @@ The message is in the agent's inbox, so the answer is kept for a client that dis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct, convert
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.inbox import Inbox
@@ -21,13 +21,13 @@ from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller
 from microclaw.api.credential_end import has_ended
-from microclaw.api.jobs import MEDIA_TYPE, paced
+from microclaw.api.jobs import MEDIA_TYPE, stream
 from microclaw.devices.registry import Registry
-from microclaw.events import Answer, Inbound
+from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.operations import SessionLine
 from microclaw.operations.operation import Access
 from microclaw.store.sessions import Sessions, session_name
-from microclaw.wire.host_api import Keepalive, answer_object, encode_event
+from microclaw.wire.host_api import answer_object, encode_event
 
 CHANNEL = "terminal"
 MAX_CHATS = 20
@@ -97,8 +97,8 @@ async def say(
         if has_ended(asked.request.scope):  # nobody may read the answer any more
             chats.inbox.cancel(channel, own_id, message_id=accepted.message_id)
 
-    lines = _lines(accepted, chats.inbox.outbox, chats.keepalive_s, leave)
-    return StreamingResponse(lines, media_type=MEDIA_TYPE)
+    events = _delivered(accepted, chats.inbox.outbox)
+    return stream(events, encode_event, chats.keepalive_s, left=leave)
 
 
 @by_hand("chat.list", http="GET /v1/chat", access=Access.ASK)
@@ -155,17 +155,12 @@ def _chat_address(by: Caller, chat_id: str) -> tuple[str, str]:
     return (CHANNEL if by.direct else API), by.scoped(chat_id)
 
 
-async def _lines(
-    accepted: AcceptedMessage, outbox: Outbox, keepalive_s: float, leave: Callable[[], None]
-) -> AsyncIterator[bytes]:
-    """A turn's events as they come, a keepalive when there are none. Closing it does not end the turn by itself."""
-    try:
-        async with aclosing(paced(accepted.events, keepalive_s)) as events:
-            async for event in events:
-                yield encode_event(event or Keepalive())
-                if isinstance(event, Answer):
-                    if event.outbound_id is not None:
-                        await asyncio.shield(outbox.delivered(event.outbound_id, soon=True))  # its reader may leave
-                    return
-    finally:
-        leave()
+async def _delivered(accepted: AcceptedMessage, outbox: Outbox) -> AsyncGenerator[TurnEvent, None]:
+    """A turn's events; its answer was read when the next one is asked for. Closing it does not end the turn."""
+    async with aclosing(accepted.events) as events:
+        async for event in events:
+            yield event
+            if isinstance(event, Answer):
+                if event.outbound_id is not None:
+                    await asyncio.shield(outbox.delivered(event.outbound_id, soon=True))  # its reader may leave
+                return

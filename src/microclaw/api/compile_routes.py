@@ -131,13 +131,7 @@ async def compile_wasm(
 async def compilers(_service: CompileService, _asked: Asked) -> Compilers:
     """Which compilers are here, and how to get the others."""
     listed = [
-        CompilerFacts(
-            compiler=one.compiler,
-            available=one.version is not None,
-            version=one.version,
-            message=one.problem,
-            next_step=one.next_step,
-        )
+        filled(CompilerFacts, one, available=one.version is not None, message=one.problem)
         for one in await asyncio.to_thread(list_compilers)
     ]
     found = partial(Compilers, compilers=listed, boards=list(board_ids()))

@@ -6,8 +6,8 @@ To what is behind it, its client has left: streams end, and a job that has chang
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Final, TypeAlias
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -43,15 +43,14 @@ class EndsWithCredential:
         if scope["type"] != "http" or not isinstance(caller, Caller) or caller.token is None:
             await self._app(scope, receive, send)
             return
-        scope, role, is_answered = {**scope, ENDED_KEY: asyncio.Event()}, self._role(caller), False
+        scope, is_answered = {**scope, ENDED_KEY: asyncio.Event()}, False
 
         async def sending(message: Message) -> None:
             nonlocal is_answered
             await send(message)
             is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
-        async def cut_at_end() -> None:
-            await self._until_ended(caller, role)
+        def cut() -> None:
             scope[ENDED_KEY].set()
             for pending in self._approvals.pending():
                 if pending.chat_id.partition(".")[0] == caller.source:
@@ -59,22 +58,34 @@ class EndsWithCredential:
             if not is_answered:  # else the connection may have another request by now
                 scope["state"]["abort"]()
 
-        watching = asyncio.create_task(cut_at_end(), name="api: credential")
-        try:
+        async with when_credential_ends(self._watching, self._roles, caller, cut):
             await self._app(scope, receive, sending)
-        finally:
-            watching.cancel()
-            await asyncio.wait((watching,))
 
-    async def _until_ended(self, caller: Caller, role: str | None) -> None:
-        await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
-        try:
-            async with self._watching(caller.token) as watch:
-                if self._role(caller) == role:  # else it changed before the watch began
-                    await watch.until_ended()
-        except StoreError:
-            pass  # nobody knows whether it is still there
 
-    def _role(self, caller: Caller) -> str | None:
-        person = self._roles.get(caller.person_id)
+@asynccontextmanager
+async def when_credential_ends(
+    watching: Watching, roles: Roles, caller: Caller, act: Callable[[], object]
+) -> AsyncGenerator[None]:
+    """Inside, `act` is done once what the caller came in with has ended; on the control socket that is nothing."""
+
+    def role() -> str | None:
+        person = roles.get(caller.person_id)
         return None if person is None else person.role
+
+    async def watch(before: str | None) -> None:
+        await asyncio.sleep(RECHECK_S)  # most are done by then, and need no watch
+        with suppress(StoreError):  # nobody knows whether it is still there
+            async with watching(caller.token) as credential:
+                if role() == before:  # else it changed before the watch began
+                    await credential.until_ended()
+        act()
+
+    if caller.token is None:
+        yield
+        return
+    task = asyncio.create_task(watch(role()), name=f"{caller.source}: credential")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))

@@ -6,19 +6,19 @@ import asyncio
 import json
 import logging
 import re
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, nullcontext
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields
-from functools import partial
 from itertools import islice
-from typing import Annotated, assert_never
+from typing import Annotated, Any
 
 from msgspec import Meta
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.live_pins import MAX_BOARDS, EdgeNews, LivePins
+from microclaw.api.jobs import stream
+from microclaw.api.live_pins import MAX_BOARDS, LivePins
 from microclaw.auth.people import Roles, person_behind
 from microclaw.errors import ConfigError, Overloaded
 from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
@@ -29,22 +29,8 @@ RING_EVENTS = 1_024
 MAX_LISTENERS = 16  # a quarter of the connections that the listener takes
 _NOT_LOGGED = frozenset({"at_ms", "text", "person_id"})
 _NOT_TOLD = frozenset({"person_id"})
-_FACTS = {"name": "what"}  # as a log line has it: a record's own name is its logger's
+_RENAMED = {"name": "what"}  # as a log line has it: a record's own name is its logger's
 _log = logging.getLogger("microclaw.live")
-
-
-@dataclass(frozen=True, slots=True)
-class NumberedEvent:
-    number: int
-    event: LiveEvent
-
-
-@dataclass(frozen=True, slots=True)
-class LostEvents:
-    """So many events were lost before the one after `after`; `count` None: nobody knows how many."""
-
-    count: int | None
-    after: int
 
 
 class LiveFeed:
@@ -56,14 +42,16 @@ class LiveFeed:
     ) -> None:
         self.run = origin + run
         self._origin = origin
-        self.listeners = 0
         self._ring: deque[LiveEvent] = deque(maxlen=ring_events)
-        self._count = 0  # of all events ever: the last one's number
-        self._max_listeners = max_listeners
-        self._of: Counter[str] = Counter()  # open streams by person
-        self._news: set[asyncio.Event] = set()
+        self.last = 0  # the number of the last event ever
+        self._room = max_listeners
+        self._readers: dict[asyncio.Event, str] = {}  # what wakes each, and whose it is
         self._ended = False
         self._on_event: list[Callable[[LiveEvent, bool], None]] = []
+
+    @property
+    def listeners(self) -> int:
+        return len(self._readers)
 
     def listen(self, on_event: Callable[[LiveEvent, bool], None]) -> None:
         """Call it with each event from now on, and with whether that happened at this host."""
@@ -77,7 +65,7 @@ class LiveFeed:
             return
         _log_event(event)
         self._ring.append(event)
-        self._count += 1
+        self.last += 1
         self._wake()
 
     def end(self) -> None:
@@ -87,73 +75,76 @@ class LiveFeed:
 
     def check_room(self, person_id: str = "", *, is_owner: bool = True) -> None:
         """Raise Overloaded when too many are reading: who is no owner has a quarter, all of them three quarters."""
-        room = self._max_listeners if is_owner else self._max_listeners * 3 // 4
-        theirs = self._of[person_behind(person_id)]
-        if self.listeners >= room or (not is_owner and theirs >= max(1, self._max_listeners // 4)):
+        theirs = list(self._readers.values()).count(person_behind(person_id))
+        full = self.listeners >= self._room * (4 if is_owner else 3) // 4
+        if full or (not is_owner and theirs >= max(1, self._room // 4)):
             text = f"{self.listeners} streams of live events are open already, {theirs} of them of this person"
             raise Overloaded(text, next_step="close one of them")
 
-    @property
-    def last(self) -> int:
-        return self._count
-
-    def place(self, last_event_id: str | None) -> tuple[int, LostEvents | None]:
-        """Where a reader with this `Last-Event-ID` begins, and the gap that it is told of first. After an earlier run
+    def place(self, last_event_id: str | None) -> tuple[int, bool]:
+        """Where a reader with this `Last-Event-ID` begins, and whether it is told of a gap first. After an earlier run
         of this host that is this run's first event; an id that this host does not know begins now."""
         if not last_event_id:
-            return self.last, None
+            return self.last, False
         match = _ID.fullmatch(last_event_id)
         run, number = ("", 0) if match is None else (match[1], int(match[2]))
         if run == self.run and number <= self.last:
-            return number, None
+            return number, False
         earlier = run not in ("", self.run) and run.startswith(self._origin)
-        after = 0 if earlier else self.last
-        return after, LostEvents(None, after)
+        return 0 if earlier else self.last, True
 
     async def read(
         self,
         after: int,
-        keepalive_s: float,
+        sees: Callable[[LiveEvent], bool] = lambda _event: True,
+        *,
+        gap: bool = False,
         pins: LivePins | None = None,
         boards: Sequence[str] = (),
         person_id: str = "",
-    ) -> AsyncGenerator[NumberedEvent | LostEvents | EdgeNews | None, None]:
-        """Events after this number; LostEvents where the ring was too short, None after `keepalive_s` without any. The
-        edges of `boards` (ids) come between them."""
-        news, person = asyncio.Event(), person_behind(person_id)
+    ) -> AsyncGenerator[str, None]:
+        """The event stream after this number; `lost` where the ring was too short, and first for a `gap`. The edges of
+        `boards` (ids) come between the events."""
+        news = asyncio.Event()
         with nullcontext() if pins is None or not boards else pins.watching(boards, news.set) as edges:
-            self.listeners += 1
-            self._of[person] += 1
-            self._news.add(news)
+            self._readers[news] = person_behind(person_id)
             try:
+                yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
+                if gap:
+                    yield _block(LOST, {"count": None}, f"{self.run}-{after}")
                 while True:
                     news.clear()
-                    oldest = self._count - len(self._ring)
-                    if after < oldest:
-                        yield LostEvents(oldest - after, oldest)
+                    oldest = self.last - len(self._ring)
+                    if after < oldest:  # with an id, so that who comes back after it is not told of the same gap again
+                        yield _block(LOST, {"count": oldest - after}, f"{self.run}-{oldest}")
                         after = oldest
                     for event in tuple(islice(self._ring, after - oldest, None)):
                         after += 1
-                        yield NumberedEvent(after, event)
+                        if sees(event):
+                            yield _block(event.kind, _facts(event, _NOT_TOLD), f"{self.run}-{after}")
                     for counted in () if edges is None else edges.take():
-                        yield counted
-                    if after < self._count:
+                        yield _block("edges", counted)  # no id: GET /v1/devices/{name}/edges has what is missed
+                    if after < self.last:
                         continue
                     if self._ended:
                         return
-                    try:
-                        async with asyncio.timeout(keepalive_s):
-                            await news.wait()
-                    except TimeoutError:
-                        yield None
+                    await news.wait()
             finally:
-                self.listeners -= 1
-                self._of[person] -= 1
-                self._news.discard(news)
+                del self._readers[news]
 
     def _wake(self) -> None:
-        for news in self._news:
+        for news in self._readers:
             news.set()
+
+
+def _block(kind: str, facts: Mapping[str, Any], number: str = "") -> str:
+    """One event of the stream: its id, its kind, its facts as one line of JSON."""
+    identity = f"id: {number}\n" if number else ""
+    return f"{identity}event: {kind}\ndata: {json.dumps(facts, separators=(',', ':'))}\n\n"
+
+
+def _facts(event: LiveEvent, without: Collection[str]) -> dict[str, Any]:
+    return {field.name: getattr(event, field.name) for field in fields(event) if field.name not in without}
 
 
 def _log_event(event: LiveEvent) -> None:
@@ -161,8 +152,8 @@ def _log_event(event: LiveEvent) -> None:
     if isinstance(event, DeviceLog | Published):
         return
     level = logging.WARNING if isinstance(event, Alarm) else logging.INFO
-    names = (field.name for field in fields(event) if field.name not in _NOT_LOGGED)
-    _log.log(level, event.kind, extra={_FACTS.get(name, name): getattr(event, name) for name in names})
+    facts = _facts(event, _NOT_LOGGED)
+    _log.log(level, event.kind, extra={_RENAMED.get(name, name): value for name, value in facts.items()})
 
 
 MEDIA_TYPE = "text/event-stream"
@@ -197,24 +188,18 @@ async def events(
             f"there is no kind of event {unknown[0]!r}", next_step=f"ask for any of {', '.join(sorted(KINDS))}"
         )
     feed, roles, by = service.live, service.people, asked.by
-    person = roles.get(by.person_id)
+    person, wanted = roles.get(by.person_id), frozenset(kind or KINDS)
     feed.check_room(by.person_id, is_owner=person is not None and person.role == "owner")
-    after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
-    stream = event_stream(
-        feed,
-        after,
-        service.keepalive_s,
-        device,
-        frozenset(kind or KINDS),
-        partial(may_see, roles, by.person_id),
-        service.pins,
-        service.pins.check(list(dict.fromkeys(edges))),
-        by.person_id,
-        gap,
-    )
+    boards = service.pins.check(list(dict.fromkeys(edges)))
     if asked.request.method == "HEAD":
         return Response(media_type=MEDIA_TYPE)
-    return StreamingResponse(stream, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
+
+    def sees(event: LiveEvent) -> bool:
+        return event.kind in wanted and device in (None, event.device) and may_see(roles, by.person_id, event)
+
+    found = feed.read(after, sees, gap=gap, pins=service.pins, boards=boards, person_id=by.person_id)
+    return stream(found, str.encode, service.keepalive_s, b": nothing new\n\n", MEDIA_TYPE)
 
 
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:
@@ -225,54 +210,3 @@ def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:
     if person is None or (isinstance(event, ApprovalChanged) and person.role == "read-only"):
         return False
     return seen_by(roles, person_id) in (None, event.person_id)
-
-
-async def event_stream(
-    feed: LiveFeed,
-    after: int,
-    keepalive_s: float,
-    device: str | None,
-    kinds: frozenset[str],
-    sees: Callable[[LiveEvent], bool] = lambda _event: True,
-    pins: LivePins | None = None,
-    boards: Sequence[str] = (),
-    person_id: str = "",
-    gap: LostEvents | None = None,
-) -> AsyncGenerator[str, None]:
-    """The body of the answer: events of these kinds, of this device or of any, and the edges of `boards` (ids). `gap`
-    is told first."""
-    yield f"retry: {RETRY_MS}\n\n"  # at once, so that the reader knows that it is heard
-    if gap is not None:
-        yield _lost_text(feed.run, gap)
-    async with aclosing(feed.read(after, keepalive_s, pins, boards, person_id)) as events:
-        async for each in events:
-            match each:
-                case None:
-                    yield ": nothing new\n\n"
-                case LostEvents():
-                    yield _lost_text(feed.run, each)
-                case EdgeNews():
-                    yield _edges_text(each)
-                case NumberedEvent(event=event):
-                    if event.kind in kinds and device in (None, event.device) and sees(event):
-                        yield event_text(feed.run, each)
-                case _:
-                    assert_never(each)
-
-
-def event_text(run: str, numbered: NumberedEvent) -> str:
-    """One event of the stream: its id, its kind, its facts as one line of JSON."""
-    event = numbered.event
-    value = {field.name: getattr(event, field.name) for field in fields(event) if field.name not in _NOT_TOLD}
-    data = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    return f"id: {run}-{numbered.number}\nevent: {event.kind}\ndata: {data}\n\n"
-
-
-def _lost_text(run: str, lost: LostEvents) -> str:
-    """With an id, so that who comes back after it is not told of the same gap again."""
-    return f'id: {run}-{lost.after}\nevent: {LOST}\ndata: {{"count":{json.dumps(lost.count)}}}\n\n'
-
-
-def _edges_text(news: EdgeNews) -> str:
-    """Without an id: what a reader missed of it, it reads with GET /v1/devices/{name}/edges."""
-    return f"event: edges\ndata: {json.dumps(news.to_json(), separators=(',', ':'))}\n\n"

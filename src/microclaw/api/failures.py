@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
+import msgspec
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -71,36 +74,88 @@ def retry_headers(status: int) -> dict[str, str]:
     return {"Retry-After": str(RETRY_AFTER_S[status])} if status in RETRY_AFTER_S else {}
 
 
+DRAIN_BYTES: Final = 16 << 20
+DRAIN_S: Final = 2.0
+
+
+class Refused(Exception):
+    """A request that goes no further: it is answered with this before its body is read, and the connection ends."""
+
+    def __init__(
+        self, status: int, code: str, text: str, next_step: str | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(text)
+        self._status, self._failure = status, Failure(code, text, next_step)
+        self._headers = {"Connection": "close", **(headers or {})}
+
+    def response(self, path: str = "") -> Response:
+        made = failure_response(self._failure, self._status, path=path)
+        made.headers.update(self._headers)
+        return made
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, then read on for a moment: a client that is still sending would lose the answer when we close."""
+        response = self.response(scope["path"])
+        await send({"type": "http.response.start", "status": response.status_code, "headers": response.raw_headers})
+        await send({"type": "http.response.body", "body": response.body, "more_body": True})
+        left = DRAIN_BYTES
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_S):
+                while left > 0 and (message := await receive()).get("more_body", False):
+                    left -= len(message.get("body", b""))
+        await send({"type": "http.response.body", "body": b""})
+
+
+# On every answer: it is what it says it is, no page of others frames it, and it tells no other site where it was.
+ANSWER_HEADERS: Final = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"x-frame-options": b"DENY",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",  # these two where it has none of its own
+    b"cache-control": b"no-store",
+}
+
+
 class AnswersInForm:
-    """ASGI: what fails behind it is answered in the one form of errors, and so is a request that still waits when the
-    host's end cuts it off."""
+    """ASGI, the outermost: what fails behind it is answered in the one form of errors, and so is a request that still
+    waits when the host's end cuts it off. Every answer has ANSWER_HEADERS."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self.is_stopping: Callable[[], bool] = lambda: False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
         has_begun = False
 
         async def sending(message: Message) -> None:
             nonlocal has_begun
             has_begun = True
+            if message["type"] == "http.response.start":
+                own = {bytes(key).lower() for key, _ in message.get("headers", ())}
+                more = [(key, value) for key, value in ANSWER_HEADERS.items() if key not in own]
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
             await send(message)
 
         try:
             await self._app({**scope, "app": self}, receive, sending)  # with an app Starlette's router raises its 404
         except asyncio.CancelledError:
-            if scope["type"] != "http" or has_begun or not self.is_stopping():
+            if has_begun or not self.is_stopping():
                 raise
             stopping = Overloaded("the host is stopping", next_step="ask again when it is back: microclaw up")
-            await _answer(stopping, scope)(scope, receive, send)
+            await error_response(stopping, scope)(scope, receive, sending)
         except Exception as exc:
             if has_begun:
                 raise
-            await _answer(exc, scope)(scope, receive, send)
+            if isinstance(exc, Refused):
+                await exc.answer(scope, receive, sending)
+            else:
+                await error_response(exc, scope)(scope, receive, sending)
 
 
-def _answer(error: Exception, scope: Scope) -> Response:
+def error_response(error: Exception, scope: Scope) -> Response:
     path = scope["path"]
     if isinstance(error, MicroclawError):
         return failure_response(failure_of(error), path=path)
@@ -137,11 +192,30 @@ _TYPES: Final = {  # others below 500 are the request's
 }
 
 
-def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
-    body = error_object(status, message, code=code, param=param)
-    return JSONResponse(body, status_code=status, headers=retry_headers(status))
+class OpenAIFault(Struct, frozen=True):
+    message: str
+    type: str
+    param: str | None
+    code: str | None
 
 
-def error_object(status: int, message: str, *, code: str | None = None, param: str | None = None) -> dict[str, object]:
+class OpenAIError(Struct, frozen=True):
+    """An error in OpenAI's form."""
+
+    error: OpenAIFault
+
+
+class Error(Struct, frozen=True):
+    """What went wrong, with every status of 400 and above."""
+
+    error: Failure
+
+
+def openai_fault(status: int, message: str, *, code: str | None = None, param: str | None = None) -> OpenAIError:
     kind = _TYPES.get(status, "invalid_request_error" if status < 500 else "server_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return OpenAIError(OpenAIFault(message, kind, param, code))
+
+
+def openai_error(status: int, message: str, *, code: str | None = None, param: str | None = None) -> JSONResponse:
+    made = msgspec.to_builtins(openai_fault(status, message, code=code, param=param))
+    return JSONResponse(made, status_code=status, headers=retry_headers(status))

@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections import defaultdict
 from typing import Any, Final, Self, assert_never
 
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.inbox import Inbox
-from microclaw.api import gateway_messages as messages
 from microclaw.api.caller import Caller
-from microclaw.api.gateway_messages import Approve, ClientMessage, Message, Ping, Subscribe
+from microclaw.api.gateway_messages import Approve, ClientMessage, Message, Ping, Subscribe, line
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.channels.delivery import ChannelTasks, Deliveries
 from microclaw.errors import UnknownName
-from microclaw.events import Answer, Delta, Inbound, ToolRun, TurnEvent
+from microclaw.events import Answer, Delta, Inbound, ToolRun
 
 _log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ws"
-CLOSE_S: Final = 2.0
 _PLAIN: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -46,45 +44,46 @@ def visible(journaled: str) -> str:
 
 
 class Client:
-    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's.
+    """One client's connection. `chat_id` is the visible one; `journaled` the conversation's."""
 
-    Who sends waits until the client has taken what was sent before; api.server cuts one that takes nothing.
-    """
-
-    def __init__(self, websocket: WebSocket, chat_id: str, caller: Caller) -> None:
+    def __init__(self, connection: ServerConnection, chat_id: str, caller: Caller, send_s: float) -> None:
         self.chat_id = chat_id
         self.caller = caller
-        self.journaled = ""
         self.events: frozenset[str] = frozenset()
         self.is_open = True
-        self._websocket = websocket
+        self._connection = connection
+        self._send_s = send_s
+
+    @property
+    def journaled(self) -> str:
+        return conversation_id(self.caller.source, self.chat_id)
 
     async def send(self, type_: str, **fields: object) -> bool:
-        """Whether the message was written to the connection."""
+        """Whether the message was written to the connection; one that takes nothing for too long is cut."""
         if self.is_open:
             try:
-                await self._websocket.send_text(messages.line(type_, **fields))
-            except (WebSocketDisconnect, RuntimeError):  # Starlette says RuntimeError of a socket that is closing
+                async with asyncio.timeout(self._send_s):
+                    await self._connection.send(line(type_, **fields))
+            except TimeoutError:
+                self.is_open = False
+                self._connection.transport.abort()
+            except ConnectionClosed:
                 self.is_open = False
         return self.is_open
 
     async def close(self, code: int, reason: str) -> None:
         """Nothing more is written: an answer goes to the next client of the conversation."""
         self.is_open = False
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await self._websocket.close(code, reason)
-        except (TimeoutError, WebSocketDisconnect, RuntimeError):
-            self._websocket.state.abort()  # it takes no goodbye
+        await self._connection.close(code, reason)
 
 
 class GatewayChats:
-    """Inside `async with`, the outbox's answers for this channel go to the clients with their chat id."""
+    """Inside `async with`, the outbox's answers for this channel go to the `clients` with their chat id."""
 
     def __init__(self, inbox: Inbox, approvals: Approvals) -> None:
+        self.clients: set[Client] = set()
         self._inbox = inbox
         self._approvals = approvals
-        self._clients: defaultdict[str, list[Client]] = defaultdict(list)
         self._deliveries = Deliveries(inbox.outbox, "gateway")
         self._tasks = ChannelTasks()
 
@@ -98,84 +97,69 @@ class GatewayChats:
         self._stop_listening()
         await self._tasks.__aexit__(*error)
 
-    async def enter(self, client: Client) -> None:
-        """Put the client into the conversation of its chat id; send it the answers and questions that wait there."""
-        self.leave(client)
-        client.journaled = conversation_id(client.caller.source, client.chat_id)
-        self._clients[client.journaled].append(client)
+    async def look(self, client: Client) -> None:
+        """Send the client the answers and questions that wait in its conversation."""
         self._inbox.outbox.look_again(CHANNEL)
         await self._show_pending(client)
-
-    def leave(self, client: Client) -> None:
-        here = self._clients.get(client.journaled, [])
-        if client in here:
-            here.remove(client)
-        if not here:
-            self._clients.pop(client.journaled, None)
 
     async def take(self, client: Client, message: ClientMessage) -> None:
         """Raises the MicroclawError that the client is told."""
         match message:
-            case Message():
-                await self._begin_turn(client, message)
+            case Message(content, chat_id):
+                if chat_id and chat_id != client.chat_id:
+                    client.chat_id = chat_id
+                    await self.look(client)
+                inbound = Inbound(CHANNEL, client.journaled, content, person_id=client.caller.person_id)
+                accepted = await self._inbox.accept(inbound)
+                following = self._follow(client, client.journaled, accepted)
+                self._tasks.start(following, f"gateway: turn of {client.chat_id}")
             case Ping(ts):
                 await client.send("pong", **({} if ts is None else {"ts": ts}))
             case Subscribe(events):
                 client.events = events
                 await self._show_pending(client)
-            case Approve():
-                self._decide(client, message)
+            case Approve(approval_id, approved):
+                if approval_id not in (one.approval_id for one in self._pending(client)):
+                    text = "nothing waits under this approval_id: it was decided already, or its time is over"
+                    raise UnknownName(text)
+                self._approvals.decide(approval_id, approved=approved, by=client.caller.person_id)
             case _:
                 assert_never(message)
-
-    async def _begin_turn(self, client: Client, message: Message) -> None:
-        if message.chat_id is not None and message.chat_id != client.chat_id:
-            client.chat_id = message.chat_id
-            await self.enter(client)
-        inbound = Inbound(CHANNEL, client.journaled, message.content, person_id=client.caller.person_id)
-        accepted = await self._inbox.accept(inbound)
-        self._tasks.start(self._follow(client, client.journaled, accepted), f"gateway: turn of {client.chat_id}")
-
-    def _decide(self, client: Client, decision: Approve) -> None:
-        pending = next((p for p in self._approvals.pending() if p.approval_id == decision.approval_id), None)
-        if pending is not None and (pending.channel, pending.chat_id) != (CHANNEL, client.journaled):
-            pending = None  # another conversation's: not this client's to know of
-        if pending is None:
-            raise UnknownName("nothing waits under this approval_id: it was decided already, or its time is over")
-        self._approvals.decide(decision.approval_id, approved=decision.approved, by=client.caller.person_id)
 
     async def _follow(self, client: Client, journaled: str, accepted: AcceptedMessage) -> None:
         """Send the turn's events to the client that asked, and the answer to whoever has the chat id by then."""
         try:
             async for event in accepted.events:
-                if isinstance(event, Answer):
-                    await self._answer(client, journaled, event)
-                elif client.is_open:
-                    await _show(client, event)
+                match event:
+                    case Answer():
+                        await self._answer(client, journaled, event)
+                    case Delta(text) if "delta" in client.events:
+                        await client.send("delta", content=text)
+                    case ToolRun(name, state) if "tool" in client.events:
+                        await client.send("tool", name=name, state=state)
         except Exception:
             _log.exception("gateway: an answer was not delivered")
 
     async def _answer(self, client: Client, journaled: str, answer: Answer) -> None:
         if not self._deliveries.claim(answer.outbound_id):
             return
-        text = _text(answer)
-        if await client.send("response", content=text, chat_id=visible(journaled)):
+        if await client.send("response", content=_text(answer), chat_id=visible(journaled)):
             await self._deliveries.done(answer.outbound_id)
         elif answer.outbound_id is not None:
-            await self._hand_over(journaled, answer.outbound_id, text)
+            await self._hand_over(journaled, answer.outbound_id, _text(answer))
 
     async def _deliver(self) -> None:
-        async for outbound in self._inbox.outbox.outgoing(CHANNEL, chats=self._chats_here):
+        def here() -> tuple[str, ...]:
+            return tuple({one.journaled for one in self.clients if one.is_open})
+
+        async for outbound in self._inbox.outbox.outgoing(CHANNEL, chats=here):
             if self._deliveries.claim(outbound.outbound_id):
                 handing = self._hand_over(outbound.chat_id, outbound.outbound_id, _text(outbound.answer))
                 self._tasks.start(handing, f"gateway: answer {outbound.outbound_id}")
 
-    def _chats_here(self) -> tuple[str, ...]:
-        return tuple(journaled for journaled, clients in self._clients.items() if any(c.is_open for c in clients))
-
     async def _hand_over(self, journaled: str, outbound_id: int, text: str) -> None:
         """Send it to everybody with this chat id; with nobody there it waits for somebody."""
-        clients = tuple(self._clients.get(journaled, ()))
+        clients = [one for one in self.clients if one.journaled == journaled]
         if any(await asyncio.gather(*(one.send("response", content=text, chat_id=one.chat_id) for one in clients))):
             await self._deliveries.done(outbound_id)
             return
@@ -184,32 +168,25 @@ class GatewayChats:
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
-        if pending.channel != CHANNEL:
-            return
-        if isinstance(news, PendingApproval):
-            what = _question(pending)
-        else:
-            what = {"type_": "approval_settled", "approval_id": pending.approval_id, "outcome": news.outcome}
-        for client in self._clients.get(pending.chat_id, ()):
-            if "approval" in client.events:
-                self._tasks.start(_told(client, what), f"gateway: question {pending.approval_id}")
+        told = _question(pending)
+        if not isinstance(news, PendingApproval):
+            told = {"type_": "approval_settled", "approval_id": pending.approval_id, "outcome": news.outcome}
+        for client in self.clients:
+            if "approval" in client.events and (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
+                self._tasks.start(_told(client, told), f"gateway: question {pending.approval_id}")
+
+    def _pending(self, client: Client) -> list[PendingApproval]:
+        """Another conversation's are not this client's to know of."""
+        here = (CHANNEL, client.journaled)
+        return [one for one in self._approvals.pending() if (one.channel, one.chat_id) == here]
 
     async def _show_pending(self, client: Client) -> None:
-        for pending in self._approvals.pending() if "approval" in client.events else ():
-            if (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
-                await client.send(**_question(pending))
+        for pending in self._pending(client) if "approval" in client.events else ():
+            await client.send(**_question(pending))
 
 
 async def _told(client: Client, what: dict[str, Any]) -> None:
     await client.send(**what)
-
-
-async def _show(client: Client, event: TurnEvent) -> None:
-    match event:
-        case Delta(text) if "delta" in client.events:
-            await client.send("delta", content=text)
-        case ToolRun(name, state) if "tool" in client.events:
-            await client.send("tool", name=name, state=state)
 
 
 def _question(pending: PendingApproval) -> dict[str, Any]:

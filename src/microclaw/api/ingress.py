@@ -11,11 +11,11 @@ import re
 from collections.abc import Container
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw.api.failures import PATH_KEY, failure_response
-from microclaw.api.request_check import refuse, with_answer_headers
-from microclaw.wire.host_api import Failure
+from microclaw.api.caller import client_address
+from microclaw.api.failures import PATH_KEY, Refused
 
 SUPERVISOR: Final = "172.30.32.2"
 HEALTH: Final = "/healthz"  # the Supervisor's watchdog asks it without a browser
@@ -23,10 +23,7 @@ _PATH: Final = re.compile(r"/api/hassio_ingress/[A-Za-z0-9_-]{1,128}")
 _HOST: Final = re.compile(rb"^https?://[^/]*(?=/)")
 _FORWARDED: Final = (b"x-ingress-path", b"x-forwarded-host", b"x-forwarded-proto", b"x-forwarded-for")
 # Home Assistant shows the page in a frame of its own page, which has the same origin.
-_FRAMED: Final = {
-    b"x-frame-options": (b"DENY", b"SAMEORIGIN"),
-    b"content-security-policy": (b"frame-ancestors 'none'", b"frame-ancestors 'self'"),
-}
+_FRAMED: Final = (b"x-frame-options", b"SAMEORIGIN")
 
 
 class AnyHost(Container[str]):
@@ -40,7 +37,7 @@ class Ingress:
     """Gives `app`, which takes AnyHost, the request as the browser sent it; `proxy` is the one address that may call.
 
     Every add-on of one Home Assistant has its origin in the browser, so the session's cookie is sent to this path
-    alone (api.caller).
+    alone (api.credentials).
     """
 
     def __init__(self, app: ASGIApp, *, proxy: str = SUPERVISOR) -> None:
@@ -48,38 +45,33 @@ class Ingress:
         self._proxy = proxy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        peer = str((scope.get("client") or ("?", 0))[0])
-        if peer != self._proxy:
+        path = self._path(scope)
+        await self._app(_as_sent(scope, path), receive, _framed(send, path))
+
+    def _path(self, scope: Scope) -> str:
+        if (peer := client_address(scope)) != self._proxy:
             text = f"only Home Assistant's Supervisor ({self._proxy}) calls here, not {peer}"
-            failure = Failure("forbidden", text, "call the host by its own address: microclaw status")
-            await refuse(failure_response(failure, 403), scope, receive, with_answer_headers(send))
-            return
-        path = _one(scope, b"x-ingress-path")
-        if scope["path"] != HEALTH and (path is None or not _PATH.fullmatch(path)):
-            failure = Failure(
-                "bad_request", "there is no X-Ingress-Path of Home Assistant", "open it in Home Assistant"
+            raise Refused(403, "forbidden", text, "call the host by its own address: microclaw status")
+        path = _one(scope, "x-ingress-path") or ""
+        if scope["path"] != HEALTH and not _PATH.fullmatch(path):
+            raise Refused(
+                400, "bad_request", "there is no X-Ingress-Path of Home Assistant", "open it in Home Assistant"
             )
-            await refuse(failure_response(failure, 400), scope, receive, with_answer_headers(send))
-            return
-        await self._app(_as_sent(scope, path or ""), receive, _framed(send, path or ""))
+        return path
 
 
 def _as_sent(scope: Scope, path: str) -> Scope:
     """The request with the browser's own scheme and Host, and without what only the proxy says."""
     headers = [(key, value) for key, value in scope["headers"] if key not in _FORWARDED]
-    host = _one(scope, b"x-forwarded-host")
-    if host is not None:
-        headers = [(key, value) for key, value in headers if key != b"host"]
-        headers.append((b"host", host.encode("latin-1")))
-    scheme = "https" if _one(scope, b"x-forwarded-proto") == "https" else "http"
+    if (host := _one(scope, "x-forwarded-host")) is not None:
+        headers = [(key, value) for key, value in headers if key != b"host"] + [(b"host", host.encode("latin-1"))]
+    scheme = "https" if _one(scope, "x-forwarded-proto") == "https" else "http"
     return {**scope, "headers": headers, "scheme": scheme, PATH_KEY: path}
 
 
-def _one(scope: Scope, name: bytes) -> str | None:
+def _one(scope: Scope, name: str) -> str | None:
     """The header's value; None where there is none, or more than one."""
-    values = [value.decode("latin-1") for key, value in scope["headers"] if key == name]
+    values = Headers(scope=scope).getlist(name)
     return values[0] if len(values) == 1 else None
 
 
@@ -88,11 +80,11 @@ def _framed(send: Send, path: str) -> Send:
 
     async def framed(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = []
+            headers = [_FRAMED]
             for key, value in message.get("headers", ()):
-                old, new = _FRAMED.get(bytes(key).lower(), (b"", b""))
-                value = _HOST.sub(path.encode(), bytes(value)) if bytes(key).lower() == b"location" else bytes(value)
-                headers.append((key, value.replace(old, new) if old else value))
+                if bytes(key).lower() == b"location":
+                    value = _HOST.sub(path.encode(), bytes(value))
+                headers.append((key, bytes(value).replace(b"frame-ancestors 'none'", b"frame-ancestors 'self'")))
             message = {**message, "headers": headers}
         await send(message)
 

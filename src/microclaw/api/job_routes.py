@@ -9,7 +9,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.jobs import CancelState, Jobs
-from microclaw.api.waiting import WaitingRequests, read_answer
+from microclaw.api.waiting import WaitingRequests
 from microclaw.errors import UnknownName
 from microclaw.operations.operation import Access
 
@@ -57,6 +57,6 @@ async def waited(service: JobService, asked: Asked, number: str) -> WaitedReques
         kept = await service.elsewhere.find(asked.by.job_key(number))
     if kept is None:
         raise UnknownName("no request of this token has that number", next_step="GET /v1/approvals has what waits")
-    if not kept.is_over:
+    if kept.status is None:
         return WaitedRequest(request=number, state="waiting", approval_id=kept.approval_id)
-    return WaitedRequest(request=number, state="ended", status=kept.status or 500, result=read_answer(kept.body))
+    return WaitedRequest(request=number, state="ended", status=kept.status, result=kept.result)

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 
 from starlette.responses import StreamingResponse
 
@@ -15,18 +16,39 @@ from microclaw.auth.approvals import approved_act
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import Limits
 from microclaw.errors import MicroclawError, Overloaded
-from microclaw.events import TurnEvent
 from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent, encode_event, failure_of
 
 if TYPE_CHECKING:
     from microclaw.api.caller import Caller
 
 MEDIA_TYPE = "application/x-ndjson"
+T = TypeVar("T")
 
 
-async def paced(events: AsyncGenerator[TurnEvent, None], keepalive_s: float) -> AsyncGenerator[TurnEvent | None, None]:
+def stream(
+    events: AsyncGenerator[T, None],
+    encode: Callable[[T], bytes],
+    keepalive_s: float,
+    keepalive: bytes = encode_event(Keepalive()),
+    media_type: str = MEDIA_TYPE,
+    left: Callable[[], object] = lambda: None,
+) -> StreamingResponse:
+    """The events as they come, a keepalive when there are none for a while. `left` is called at the end."""
+
+    async def lines() -> AsyncIterator[bytes]:
+        try:
+            async with aclosing(paced(events, keepalive_s)) as coming:
+                async for event in coming:
+                    yield keepalive if event is None else encode(event)
+        finally:
+            left()
+
+    return StreamingResponse(lines(), media_type=media_type)
+
+
+async def paced(events: AsyncGenerator[T, None], keepalive_s: float) -> AsyncGenerator[T | None, None]:
     """Every event, and None when none came for a while."""
-    coming: asyncio.Future[TurnEvent] | None = None
+    coming: asyncio.Future[T] | None = None
     try:
         while True:
             coming = asyncio.ensure_future(anext(events))
@@ -59,6 +81,10 @@ class Feed:
         self._stop: Callable[[], object] | None = None
         self._on_leave: dict[str, Callable[[], object]] = {}
         self.is_left = False
+
+    @property
+    def is_over(self) -> bool:
+        return self._end is not None
 
     def when_left(self, name: str, act: Callable[[], object] | None) -> None:
         """What is done once when the reader goes; None: nothing any more."""
@@ -101,8 +127,8 @@ class Feed:
             self._end = event
             self._news.set()
 
-    async def read(self, keepalive_s: float) -> AsyncIterator[StreamEvent]:
-        """Every event, a Keepalive when none came for a while, and the end last."""
+    async def read(self) -> AsyncGenerator[StreamEvent, None]:
+        """Every event, and the end last."""
         while True:
             while self._events:
                 yield self._events.popleft()
@@ -110,11 +136,7 @@ class Feed:
                 yield self._end
                 return
             self._news.clear()
-            try:
-                async with asyncio.timeout(keepalive_s):
-                    await self._news.wait()
-            except TimeoutError:
-                yield Keepalive()
+            await self._news.wait()
 
 
 Work: TypeAlias = Callable[[Feed], Awaitable[StreamEvent]]
@@ -174,15 +196,7 @@ class Jobs:
         A client that disconnects cancels a job that can be cancelled, and no other; its questions are withdrawn.
         """
         feed = self.start(name, work, token=by.token, person_id=by.person_id, number=by.job, cancellable=cancellable)
-
-        async def lines() -> AsyncIterator[bytes]:
-            try:
-                async for event in feed.read(self._limits.keepalive_s):
-                    yield encode_event(event)
-            finally:
-                feed.leave()
-
-        return StreamingResponse(lines(), media_type=MEDIA_TYPE)
+        return stream(feed.read(), encode_event, self._limits.keepalive_s, left=feed.leave)
 
     def cancel(self, number: str) -> CancelState:
         """End a job if it has changed nothing yet; "unknown" when no job with this number runs."""

@@ -117,7 +117,7 @@ async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> Co
         inbound = Inbound(CHANNEL, f"{by.source}.{conversation_of(body.conversation)}", text, by.person_id)
         accepted = await inbox.accept(inbound)
         stop = partial(inbox.cancel, CHANNEL, inbound.chat_id, message_id=accepted.message_id)
-        return CompletionTurn(_of_conversation(inbox, accepted, keepalive_s), stop)
+        return CompletionTurn(paced(_of_conversation(inbox, accepted), keepalive_s), stop)
     # The chat id is of this request alone, for its approvals.
     inbound = Inbound(CHANNEL, f"{by.source}.{secrets.token_hex(8)}", text, by.person_id)
     last = history[-1] if history else None
@@ -131,26 +131,22 @@ async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> Co
         return await turn.run(feed.put)
 
     feed = service.jobs.start("chat completion", run, token=by.token, person_id=by.person_id)
-    return CompletionTurn(_of_job(feed, keepalive_s), turn.stop, turn.shown, turn.told)
+    return CompletionTurn(paced(_of_job(feed), keepalive_s), turn.stop, turn.shown, turn.told)
 
 
-async def _of_job(feed: Feed, keepalive_s: float) -> AsyncGenerator[TurnEvent | None]:
-    async for event in feed.read(keepalive_s):
-        match event:
-            case Keepalive() | Result():
-                yield None
-            case Failure():
+async def _of_job(feed: Feed) -> AsyncGenerator[TurnEvent, None]:
+    async with aclosing(feed.read()) as events:
+        async for event in events:
+            if isinstance(event, Failure):
                 yield Answer(event.message, error_code=event.code, next_step=event.next_step)
-            case _:
+            elif not isinstance(event, Keepalive | Result):
                 yield event
 
 
-async def _of_conversation(
-    inbox: Inbox, accepted: AcceptedMessage, keepalive_s: float
-) -> AsyncGenerator[TurnEvent | None]:
+async def _of_conversation(inbox: Inbox, accepted: AcceptedMessage) -> AsyncGenerator[TurnEvent, None]:
     """An answer that nobody waited for is in the conversation."""
-    async with aclosing(paced(accepted.events, keepalive_s)) as coming:
-        async for event in coming:
+    async with aclosing(accepted.events) as events:
+        async for event in events:
             if isinstance(event, Answer) and event.outbound_id is not None:
                 await inbox.outbox.delivered(event.outbound_id, soon=True)
             yield event

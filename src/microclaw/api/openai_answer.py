@@ -10,11 +10,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
 from starlette.responses import JSONResponse
 
 from microclaw.agent.acts import acts_of, reads_of, with_record
 from microclaw.agent.toolbox import INTERNAL
-from microclaw.api.failures import error_object, openai_error
+from microclaw.api.failures import openai_error, openai_fault
 from microclaw.api.openai_request import MODEL
 from microclaw.events import Answer, ApprovalAsked, Delta, ToolRun, TurnEvent
 from microclaw.text import format_duration
@@ -63,76 +64,82 @@ class Head:
         return _line(self.object("chat.completion.chunk", choices=[choice], **fields))
 
 
-async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
-    """The completion as one document. An act that waits for a yes ends it at once."""
-    ended = False
+@dataclass(frozen=True, slots=True)
+class End:
+    """The completion's last text, its `microclaw`, and the answer; a question that waits has none."""
+
+    text: str
+    extra: dict[str, Any]
+    answer: Answer = Answer("")  # noqa: RUF009  it does not change
+
+
+async def parts(turn: CompletionTurn, *, streams: bool) -> AsyncGenerator[str | End | None]:
+    """The texts of a turn and its end; without `streams` that has the whole text. An act that waits for a yes ends it
+    at once; a client that goes away ends the turn at its next safe point."""
+    ended, text, said = False, "", ""  # `said` is of the answer: what came before a tool call is not part of it
     try:
-        async with aclosing(turn.events) as events:
-            async for event in events:
-                ended = isinstance(event, ApprovalAsked | Answer)
-                if isinstance(event, ApprovalAsked):
-                    text = _waiting_text(event)
-                    turn.told(text)
-                    return _completion(head, text, Answer(""), _waiting(event))
-                if isinstance(event, Answer):
-                    text = _text(event)
-                    turn.shown(text)
-                    if (status := _refused(event)) is not None:
-                        return openai_error(status, text, code=event.error_code)
-                    return _completion(head, text, event, _extra(event))
-    finally:
-        if not ended:
-            turn.stop()
-    return openai_error(500, "the turn ended without an answer (next: see the host's log)")
-
-
-async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
-    """Server-Sent Events; a client that goes away ends the turn at its next safe point."""
-    ended = False
-    shown: list[str] = []
-    begun = 0  # where in `shown` the answer begins: what came before a tool call is not part of it
-
-    def content(text: str) -> bytes:
-        shown.append(text)
-        return head.chunk({"content": text})
-
-    try:
-        yield head.chunk({"role": "assistant", "content": ""})
         async with aclosing(turn.events) as events:
             async for event in events:
                 ended = isinstance(event, ApprovalAsked | Answer)
                 match event:
                     case None:
-                        yield b": working\n\n"
-                    case Delta(text):
-                        yield content(text)
-                    case ToolRun(state="started") if len(shown) > begun:
-                        yield content("\n\n")
-                        begun = len(shown)
+                        yield None
+                    case Delta(piece) if streams:
+                        text, said = text + piece, said + piece
+                        yield piece
+                    case ToolRun(state="started") if said:
+                        text, said = f"{text}\n\n", ""
+                        yield "\n\n"
                     case ApprovalAsked():
-                        yield content(_waiting_text(event) if len(shown) == begun else f"\n\n{_waiting_text(event)}")
-                        turn.told("".join(shown))
-                        yield head.chunk({}, "stop", microclaw=_waiting(event))
-                        break
-                    case Answer() if event.error_code in _BROKEN:
-                        if record := with_record("", event.actions):
-                            yield content(f"\n\n{record}")
-                        turn.shown("".join(shown))
-                        broken = error_object(REFUSED.get(event.error_code, 500), _text(event), code=event.error_code)
-                        yield _line({**broken, "microclaw": _extra(event)})
+                        rest = f"\n\n{_waiting_text(event)}" if said else _waiting_text(event)
+                        turn.told(text + rest)
+                        yield End(rest, _waiting(event))
                         return
                     case Answer():
-                        if rest := _rest(_text(event), "".join(shown[begun:]).strip()):
-                            yield content(rest)
-                        turn.shown("".join(shown))
-                        yield head.chunk({}, "stop", microclaw=_extra(event))
-                        if head.with_usage:
-                            usage = _usage(event)
-                            yield _line(head.object("chat.completion.chunk", choices=[], usage=usage))
-                        break
+                        rest = _rest(_text(event), said.strip())
+                        if streams and event.error_code in _BROKEN:
+                            record = with_record("", event.actions)
+                            rest = f"\n\n{record}" if record else ""
+                        turn.shown(text + rest)
+                        yield End(rest, _extra(event), event)
+                        return
     finally:
         if not ended:
             turn.stop()
+
+
+async def whole(turn: CompletionTurn, head: Head) -> JSONResponse:
+    """The completion as one document."""
+    async with aclosing(parts(turn, streams=False)) as found:
+        async for part in found:
+            if isinstance(part, End):
+                # Once something was done it is an answer: nobody may try it again.
+                status = None if acts_of(part.answer.actions) else REFUSED.get(part.answer.error_code or "")
+                if status is not None:
+                    return openai_error(status, part.text, code=part.answer.error_code)
+                return _completion(head, part)
+    return openai_error(500, "the turn ended without an answer (next: see the host's log)")
+
+
+async def stream(turn: CompletionTurn, head: Head) -> AsyncIterator[bytes]:
+    """Server-Sent Events."""
+    yield head.chunk({"role": "assistant", "content": ""})
+    async with aclosing(parts(turn, streams=True)) as found:
+        async for part in found:
+            text = part.text if isinstance(part, End) else part
+            if text is None:
+                yield b": working\n\n"
+            elif text:
+                yield head.chunk({"content": text})
+            if not isinstance(part, End):
+                continue
+            if (code := part.answer.error_code) in _BROKEN:
+                fault = openai_fault(REFUSED.get(code or "", 500), _text(part.answer), code=code)
+                yield _line({**msgspec.to_builtins(fault), "microclaw": part.extra})
+                return
+            yield head.chunk({}, "stop", microclaw=part.extra)
+            if head.with_usage:
+                yield _line(head.object("chat.completion.chunk", choices=[], usage=_usage(part.answer)))
     yield b"data: [DONE]\n\n"
 
 
@@ -140,15 +147,10 @@ def _rest(text: str, streamed: str) -> str:
     return text[len(streamed) :] if text.startswith(streamed) else f"\n\n{text}"
 
 
-def _refused(answer: Answer) -> int | None:
-    """The status of an answer that is none. Once something was done it is an answer: nobody may try it again."""
-    return None if acts_of(answer.actions) else REFUSED.get(answer.error_code or "")
-
-
-def _completion(head: Head, content: str, answer: Answer, extra: dict[str, Any]) -> JSONResponse:
-    message = {"role": "assistant", "content": content, "refusal": None}
+def _completion(head: Head, end: End) -> JSONResponse:
+    message = {"role": "assistant", "content": end.text, "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    return JSONResponse(head.object("chat.completion", choices=[choice], usage=_usage(answer), microclaw=extra))
+    return JSONResponse(head.object("chat.completion", choices=[choice], usage=_usage(end.answer), microclaw=end.extra))
 
 
 def _extra(answer: Answer) -> dict[str, Any]:
@@ -169,19 +171,10 @@ def _done(answer: Answer) -> dict[str, Any]:
 
 
 def _waiting(asked: ApprovalAsked) -> dict[str, Any]:
-    approval = {
-        "approval_id": asked.approval_id,
-        "text": asked.text,
-        "detail": asked.detail,
-        "expires_s": asked.expires_s,
-        "may_decide": asked.may_decide,
-    }
+    told = ("approval_id", "text", "detail", "expires_s", "may_decide")
+    approval = {name: getattr(asked, name) for name in told}
     evidence = tuple(proof for action in asked.actions if action.outcome == "done" for proof in action.evidence)
-    return {
-        "state": "waiting",
-        "approval": approval,
-        **_done(Answer("", asked.actions, evidence)),
-    }
+    return {"state": "waiting", "approval": approval, **_done(Answer("", asked.actions, evidence))}
 
 
 def _waiting_text(asked: ApprovalAsked) -> str:

@@ -6,15 +6,17 @@ docs/api.md says the same in words.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from http import HTTPStatus
 from typing import Any, Final, TypeAlias
 
 import msgspec
 
 from microclaw import __version__
 from microclaw.api.access import OPEN_HERE
-from microclaw.api.caller import CSRF_HEADER
-from microclaw.api.failures import RETRY_AFTER_S, STATUS_BY_CODE, is_openai
+from microclaw.api.credentials import CSRF_HEADER
+from microclaw.api.failures import RETRY_AFTER_S, STATUS_BY_CODE, Error, OpenAIError, is_openai
 from microclaw.api.jobs import MEDIA_TYPE as NDJSON
+from microclaw.api.waiting import Waiting
 from microclaw.operations.operation import Access, Operation, Parameter
 from microclaw.wire.host_api import stream_schemas
 
@@ -24,34 +26,17 @@ Act: TypeAlias = Operation[..., Any]
 LINE: Final = "StreamLine"
 _SCHEMAS: Final = "#/components/schemas/{name}"
 _BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
-_DONE: Final = {200: "Done", 201: "Made", 202: "Begun"}
 _TASK_FILE: Final = "/v1/tasks/{number}/files/{name}"
 _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
-_REASONS: Final = {
-    400: "Wrong, and why",
-    401: "No valid token",
-    403: "Not allowed",
-    404: "There is no such thing",
-    408: "The body did not come in time",
-    409: "It is in the way of what is there",
-    413: "Too large",
-    415: "A body that is compressed, or does not say that it is JSON",
-    422: "The request, the program or a pin is wrong",
-    429: "Too much: Retry-After says when again",
-    500: "A fault of the host",
-    502: "A device, a model or a broker failed",
-    503: "No room now: Retry-After says when again",
-    504: "A device did not answer in time",
-}
 
 
 def openapi_of(acts: Collection[Act]) -> Document:
     """The document of the routes of these acts."""
     routes = [one for act in acts for one in (act, act.of_many) if one.http is not None]
-    types = [kind for one in routes for kind in _types(one)]
+    types = [Error, OpenAIError, Waiting, *(kind for one in routes for kind in _types(one))]
     found, declared = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
     line, lines = stream_schemas()
-    schemas = declared | lines | {LINE: line, "Error": _ERROR, "OpenAIError": _OPENAI_ERROR, "Waiting": _WAITING}
+    schemas = declared | lines | {LINE: line}
     _complete(schemas)
     of, paths = dict(zip(types, found, strict=True)), Document()
     for one in routes:
@@ -118,7 +103,7 @@ def _complete(value: object) -> None:
 
 
 def _route(act: Act, path: str, of: Mapping[Any, Document]) -> Document:
-    answers = {str(act.status): {"description": _DONE[act.status], "content": _content(act, of)}}
+    answers = {str(act.status): {"description": HTTPStatus(act.status).phrase, "content": _content(act, of)}}
     route: Document = {
         "tags": [act.noun],
         "summary": act.summary,
@@ -162,7 +147,7 @@ def _parameter(act: Act, given: Parameter) -> Document:
 
 def _failed(status: int, schema: str) -> Document:
     found: Document = {
-        "description": _REASONS[status],
+        "description": HTTPStatus(status).phrase,
         "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{schema}"}}},
     }
     if status in RETRY_AFTER_S:
@@ -176,7 +161,6 @@ _WAITS: Final[Document] = {
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Waiting"}}},
 }
 _TEXT: Final = {"type": "string"}
-_MAYBE_TEXT: Final = {"type": ["string", "null"]}
 _FILE: Final[Document] = {"type": "string", "format": "binary"}
 _STREAMED: Final[Mapping[str, Document]] = {
     NDJSON: {"$ref": f"#/components/schemas/{LINE}"},
@@ -184,45 +168,5 @@ _STREAMED: Final[Mapping[str, Document]] = {
         "type": "object",
         "required": ["data"],
         "properties": {"id": _TEXT, "event": _TEXT, "data": {"type": "string", "description": "JSON, one object"}},
-    },
-}
-_ERROR: Final[Document] = {
-    "type": "object",
-    "description": "What went wrong, with every status of 400 and above.",
-    "required": ["error"],
-    "properties": {"error": {"$ref": "#/components/schemas/Failure"}},
-}
-_OPENAI_ERROR: Final[Document] = {
-    "type": "object",
-    "description": "An error in OpenAI's form.",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type"],
-            "properties": {"message": _TEXT, "type": _TEXT, "param": _MAYBE_TEXT, "code": _MAYBE_TEXT},
-        }
-    },
-}
-_WAITING: Final[Document] = {
-    "type": "object",
-    "description": "Told to a program that did not send `Prefer: wait`.",
-    "required": ["state", "request", "approval", "next"],
-    "properties": {
-        "state": {"const": "waiting"},
-        "request": {"type": "string", "description": "GET /v1/requests/{number} has its end."},
-        "approval": {
-            "title": "AskedApproval",  # generators name it after the property, which another form is called
-            "type": "object",
-            "required": ["approval_id", "action", "detail", "expires_s", "may_decide"],
-            "properties": {
-                "approval_id": _TEXT,
-                "action": _TEXT,
-                "detail": {"type": "array", "items": _TEXT},
-                "expires_s": {"type": "number"},
-                "may_decide": {"type": "boolean"},
-            },
-        },
-        "next": _TEXT,
     },
 }

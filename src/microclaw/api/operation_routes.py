@@ -31,6 +31,7 @@ from microclaw.api.caller import (
 )
 from microclaw.api.failures import is_openai
 from microclaw.api.jobs import Feed, Jobs
+from microclaw.api.waiting import WaitingRequests, numbered
 from microclaw.apps.changes import made_by
 from microclaw.apps.many import BoardOutcome, SharedStages, on_each
 from microclaw.auth.admission import Admission
@@ -55,6 +56,7 @@ class RouteParts:
     admission: Admission
     devices: Registry
     jobs: Jobs
+    requests: WaitingRequests
 
 
 def operation_routes(parts: RouteParts) -> list[Route]:
@@ -73,7 +75,7 @@ def by_hand_routes(services: Mapping[str, Any]) -> list[Route]:
 
 
 async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Request) -> Response:
-    by = NOBODY if act.least is Access.OPEN and CALLER_KEY not in request.scope else await caller_of(request)
+    by = NOBODY if act.least is Access.OPEN and CALLER_KEY not in request.scope else caller_of(request)
     await _check_form(request)
     run: Callable[..., Awaitable[Any]] = act.run
     made = await run(service, Asked(request, by), **await _values(act, request))
@@ -81,7 +83,7 @@ async def _answer_by_hand(service: Any, act: Operation[..., Any], request: Reque
 
 
 async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request) -> Response:
-    by = await caller_of(request)
+    by = numbered(request)
     await _check_form(request)
     values = await _values(act, request)
     chosen: Sequence[Device] = ()
@@ -122,10 +124,17 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
             return Result(msgspec.to_builtins(await work(feed)))
 
         return parts.jobs.stream(by, action, job, cancellable=act.cancellable)
-    reads_alone = act.does is Effect.READ and act.has_body
-    result = await (unless_left(request, work(None)) if reads_alone else work(None))
-    headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
-    return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
+
+    async def answer() -> Response:
+        result = await work(None)
+        headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
+        return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
+
+    if act.method == "GET" or by.direct:
+        return await answer()
+    if act.does is Effect.READ:
+        return await unless_left(request, answer())
+    return await parts.requests.answer(request, by, parts.admission.approvals, answer())
 
 
 def _call(

@@ -32,7 +32,7 @@ class StatusRow(Struct, frozen=True):
     text: str
 
 
-class HttpsFacts(Struct, frozen=True, kw_only=True):
+class HttpsFacts(Struct, frozen=True):
     urls: tuple[str, ...] = ()
     local: str | None = None
     ca_sha256: str | None = None
@@ -60,7 +60,7 @@ class ModelOutage(Struct, frozen=True, kw_only=True, rename={"next_step": "next"
     retry_in_s: float
 
 
-class AlarmFacts(Struct, frozen=True, kw_only=True, rename={"next_step": "next"}):
+class AlarmFacts(Struct, frozen=True, rename={"next_step": "next"}):
     """Something that a person should look at, and what to do about it."""
 
     kind: str
@@ -70,7 +70,7 @@ class AlarmFacts(Struct, frozen=True, kw_only=True, rename={"next_step": "next"}
     next_step: str | None
 
 
-class DeferredStatus(Struct, frozen=True, kw_only=True):
+class DeferredStatus(Struct, frozen=True):
     """An act that waits for its device, or how one of the last day came out."""
 
     text: str

@@ -8,9 +8,10 @@ import os
 import socket
 import ssl
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,67 +53,34 @@ class TimeoutConfig(uvicorn.Config):
     max_connections: int = 512
 
 
-class UnreadTimeout(asyncio.Protocol):
-    """For uvicorn's protocols: cuts a connection whose peer does not read."""
-
-    config: uvicorn.Config
-    loop: asyncio.AbstractEventLoop
-    transport: asyncio.Transport
-    _unread_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        super().connection_made(transport)
-        # Paused for as long as anything waits to be read. Not 0: asyncio's TLS transport would never go on from there.
-        transport.set_write_buffer_limits(high=1)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._end_unread_timer()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._unread_timer is None:
-            assert isinstance(self.config, TimeoutConfig)
-            self._unread_timer = self.loop.call_later(self.config.unread_timeout_s, self.transport.abort)
-
-    def resume_writing(self) -> None:
-        self._end_unread_timer()
-        super().resume_writing()
-
-    def _end_unread_timer(self) -> None:
-        if self._unread_timer is not None:
-            self._unread_timer.cancel()
-            self._unread_timer = None
-
-
-class HeadTimeout(UnreadTimeout, H11Protocol):
-    """Closes a connection that begins a request and does not end its head. uvicorn waits for ever there.
+class HeadTimeout(H11Protocol):
+    """Closes a connection that begins a request and does not end its head, or whose peer does not read. uvicorn waits
+    for ever there.
 
     Where all connections are taken, one that asks for nothing gives way: it waits for a request, or its request was
     refused. It is the oldest of the address that has most of those. `api.shares` leaves room besides the others.
     uvicorn's own limit would answer everybody with 503, in plain text.
     """
 
-    _head_timer: asyncio.TimerHandle | None = None
-    _opened_s: float = 0.0
+    config: TimeoutConfig
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        self._timers: dict[str, asyncio.TimerHandle] = {}
         super().connection_made(transport)
+        # Paused for as long as anything waits to be read. Not 0: asyncio's TLS transport would never go on from there.
+        transport.set_write_buffer_limits(high=1)
         self._opened_s = self.loop.time()
         self.app_state = {**self.app_state, "abort": transport.abort}  # for its scope: ASGI has no word for it
-        assert isinstance(self.config, TimeoutConfig)
+        self._start("head", self.config.head_timeout_s, transport.close)
         if len(self.connections) > self.config.max_connections:
             victim = self._who_gives_way()
             self.connections.discard(victim)
             victim.transport.abort()
-            if victim is self:
-                return
-        self._expect_head()
 
     @property
     def gives_way(self) -> bool:
         """Whether nothing would be lost with it: it waits for a request, or was answered before it was heard out."""
-        waits = self._head_timer is not None or self.timeout_keep_alive_task is not None
+        waits = "head" in self._timers or self.timeout_keep_alive_task is not None
         return waits or (self.cycle is not None and self.cycle.response_started and self.cycle.more_body)
 
     def _who_gives_way(self) -> HeadTimeout:
@@ -129,26 +97,33 @@ class HeadTimeout(UnreadTimeout, H11Protocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self.conn.their_state is h11.IDLE:
-            self._expect_head()
+            self._start("head", self.config.head_timeout_s, self.transport.close)
         else:
-            self._end_timer()
+            self._stop("head")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_timer()
+        for name in tuple(self._timers):
+            self._stop(name)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._start("unread", self.config.unread_timeout_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop("unread")
+        super().resume_writing()
 
     def _unsupported_upgrade_warning(self) -> None:
         """No line in the log: any client can ask for an upgrade, and uvicorn advises to install something."""
 
-    def _expect_head(self) -> None:
-        if self._head_timer is None:
-            assert isinstance(self.config, TimeoutConfig)
-            self._head_timer = self.loop.call_later(self.config.head_timeout_s, self.transport.close)
+    def _start(self, name: str, after_s: float, act: Callable[[], None]) -> None:
+        if name not in self._timers:
+            self._timers[name] = self.loop.call_later(after_s, act)
 
-    def _end_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+    def _stop(self, name: str) -> None:
+        if name in self._timers:
+            self._timers.pop(name).cancel()
 
 
 MAX_CONNECTIONS = 64
@@ -158,19 +133,11 @@ START_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """An app and the listening socket it answers on.
-
-    `websocket` is the protocol of a connection that was upgraded, None for none; `websocket_options` are uvicorn's
-    `ws_*` settings. `clients` may be connected for long, besides MAX_CONNECTIONS: twice as many are taken as both, as
-    most have said nothing.
-    """
+    """An app and the listening socket it answers on."""
 
     name: str
     app: ASGIApp
     socket: socket.socket
-    clients: int = 0
-    websocket: type[asyncio.Protocol] | None = None
-    websocket_options: Mapping[str, Any] = field(default_factory=dict)
     tls: ssl.SSLContext | None = None
 
 
@@ -203,51 +170,46 @@ async def serving(
 def unix_listener(path: Path) -> Iterator[socket.socket]:
     """A listening socket at `path`, mode 0600; a stale file there is removed. The caller holds the host's lock."""
     path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)
     try:
-        listener.bind(str(path))
-    except OSError as exc:
-        listener.close()
-        raise ConfigError(f"cannot listen on {path}: {exc.strerror or exc}", next_step="give another --home") from exc
+        _listen(listener, str(path), str(path), "give another --home")
     finally:
         os.umask(before)
-    listener.listen(MAX_CONNECTIONS)
-    try:
-        yield listener
-    finally:
-        listener.close()
-        path.unlink(missing_ok=True)
+    with listener:
+        try:
+            yield listener
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
 def tcp_listener(host: str, port: int, *, next_step: str = "microclaw up --port 0") -> Iterator[socket.socket]:
     """A listening TCP socket; port 0 takes any free one. ConfigError says when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _listen(listener, (host, port), f"{bracketed(host)}:{port}", next_step)
+    with listener:
+        yield listener
+
+
+def _listen(listener: socket.socket, address: str | tuple[str, int], shown: str, next_step: str) -> None:
     try:
-        listener.bind((host, port))
+        listener.bind(address)
         listener.listen(MAX_CONNECTIONS)
     except OSError as exc:
         listener.close()
-        if exc.errno == errno.EADDRINUSE:
-            raise ConfigError(f"port {port} is taken on {host}", next_step=next_step) from exc
-        text = f"cannot listen on {bracketed(host)}:{port}: {exc.strerror or exc}"
-        raise ConfigError(text, next_step=next_step) from exc
-    try:
-        yield listener
-    finally:
-        listener.close()
+        why = "it is taken" if exc.errno == errno.EADDRINUSE else exc.strerror or exc
+        raise ConfigError(f"cannot listen on {shown}: {why}", next_step=next_step) from exc
 
 
 def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) -> _Server:
     app = AnswersInForm(listener.app)
+    tls = listener.tls
     config = TimeoutConfig(
         app,
         lifespan="off",
-        ws=listener.websocket or "none",
-        **listener.websocket_options,
+        ws="none",
         http=HeadTimeout,
         log_config=None,
         access_log=False,
@@ -255,9 +217,9 @@ def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) 
         proxy_headers=False,
         timeout_keep_alive=5,
         timeout_graceful_shutdown=GRACE_S,
-        ssl_context_factory=None if listener.tls is None else _always(listener.tls),
+        ssl_context_factory=None if tls is None else lambda *_: tls,
     )
-    config.max_connections = 2 * (MAX_CONNECTIONS + listener.clients)
+    config.max_connections = 2 * MAX_CONNECTIONS  # as most have said nothing
     config.head_timeout_s = head_timeout_s
     config.unread_timeout_s = unread_timeout_s
     server = _Server(config)
@@ -265,45 +227,25 @@ def _server(listener: Listener, head_timeout_s: float, unread_timeout_s: float) 
     return server
 
 
-def _always(context: ssl.SSLContext) -> Callable[[uvicorn.Config, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
-    return lambda _config, _default: context
-
-
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the host has its own."""
+    """uvicorn without its signal handlers (the host has its own), and without its minute for a TLS handshake."""
+
+    config: TimeoutConfig
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        if self.config.ssl is None:
-            await super().startup(sockets=sockets)
-        else:
-            await self._startup_tls(self.config.ssl, sockets or [])
-        self.ready.set()
-
-    async def _startup_tls(self, context: ssl.SSLContext, sockets: list[socket.socket]) -> None:
-        """As uvicorn's own, which leaves a handshake a minute."""
-        config, loop = self.config, asyncio.get_running_loop()
-        assert isinstance(config, TimeoutConfig)
         await self.lifespan.startup()
-
-        def protocol() -> asyncio.Protocol:
-            return HeadTimeout(config=config, server_state=self.server_state, app_state=self.lifespan.state)
-
-        self.servers = [
-            await loop.create_server(
-                protocol,
-                sock=listening,
-                ssl=context,
-                backlog=config.backlog,
-                ssl_handshake_timeout=config.head_timeout_s,
-                ssl_shutdown_timeout=GRACE_S,
-            )
-            for listening in sockets
-        ]
+        config, tls = self.config, dict[str, Any]()
+        if config.ssl is not None:
+            tls = {"ssl_handshake_timeout": config.head_timeout_s, "ssl_shutdown_timeout": GRACE_S}
+        made = partial(HeadTimeout, config=config, server_state=self.server_state, app_state=self.lifespan.state)
+        loop = asyncio.get_running_loop()
+        self.servers = [await loop.create_server(made, sock=one, ssl=config.ssl, **tls) for one in sockets or []]
         self.started = True
+        self.ready.set()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -9,16 +9,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Final
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.addresses import single_address
 from microclaw.api.caller import CALLER_KEY, Caller, client_address
-from microclaw.api.failures import failure_response
-from microclaw.api.request_check import refuse
+from microclaw.api.failures import Refused
 from microclaw.apps.queues import Places
 from microclaw.auth.people import Roles, person_behind
 from microclaw.errors import Overloaded
-from microclaw.wire.host_api import failure_of
 
 OWNERS_REQUESTS: Final = 48
 OTHERS_REQUESTS: Final = 48
@@ -44,8 +43,7 @@ class Shares:
                 try:
                     place.enter_context(self._place(scope))
                 except Overloaded as exc:
-                    await refuse(failure_response(failure_of(exc), path=scope["path"]), scope, receive, send)
-                    return
+                    raise Refused(503, exc.code, exc.message, exc.next_step) from exc
 
                 async def sending(message: Message) -> None:
                     await send(message)
@@ -66,6 +64,5 @@ class Shares:
 
 
 def _has_body(scope: Scope) -> bool:
-    return any(
-        key == b"transfer-encoding" or (key == b"content-length" and value != b"0") for key, value in scope["headers"]
-    )
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"

@@ -13,15 +13,15 @@ from starlette.responses import Response
 from microclaw.api.access import OF_ROLE
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import client_address
-from microclaw.api.cookies import session_cookie
-from microclaw.api.failures import failure_response
+from microclaw.api.credentials import session_cookie
+from microclaw.api.failures import Refused
 from microclaw.auth.admission import Admission
 from microclaw.auth.sign_ins import MAX_CHARS, OpenedSession, SignIns, TooManyTries, csrf_token
 from microclaw.errors import PermissionRefused
 from microclaw.operations.operation import Access
 from microclaw.store.people import Role
 from microclaw.store.sign_ins import LONGEST_MS
-from microclaw.wire.host_api import TOO_MANY, Failure
+from microclaw.wire.host_api import TOO_MANY
 
 
 class OpenedSignIn(Struct, frozen=True, kw_only=True):
@@ -110,12 +110,10 @@ async def _opened(asked: Asked, opening: Awaitable[OpenedSession | None], wrong:
         opened = await opening
     except TooManyTries as exc:
         wait_s = math.ceil(exc.wait_s)
-        failure = Failure(TOO_MANY, "too many wrong tries within a minute", f"wait {wait_s} s, or: {step}")
-        answer = failure_response(failure, 429)
-        answer.headers["Retry-After"] = str(wait_s)
-        return answer
+        text, step = "too many wrong tries within a minute", f"wait {wait_s} s, or: {step}"
+        return Refused(429, TOO_MANY, text, step, {"Retry-After": str(wait_s)}).response()
     if opened is None:
-        return failure_response(Failure("unauthorized", wrong, f"sign in by a link: {step}"), 401)
+        return Refused(401, "unauthorized", wrong, f"sign in by a link: {step}").response()
     one, csrf = opened.sign_in, csrf_token(opened.secret)
     made = OpenedSignIn(name=one.person.name, role=one.person.role, id=one.sign_in_id, ends_ms=one.ends_ms, csrf=csrf)
     return _with_cookie(asked, made, opened.secret, LONGEST_MS // 1000)

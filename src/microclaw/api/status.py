@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +28,6 @@ from microclaw.api.operations import (
     Status,
     StatusRow,
 )
-from microclaw.api.server import PeoplePlane
 from microclaw.apps.deferred import DeferredLog
 from microclaw.audit import AuditLog, alarm_text
 from microclaw.auth.admission import Admission
@@ -39,6 +40,7 @@ from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
 from microclaw.models.usage import UsageLog
+from microclaw.operations.result import filled
 from microclaw.ota.rollout_service import RolloutService
 from microclaw.schedules.book import ScheduleBook
 from microclaw.store.crashes import CrashTable
@@ -72,14 +74,14 @@ class StatusReader:
 
     async def read(self, is_owner: bool) -> Status:
         """The document of GET /v1/status."""
-        host = self.host
+        host, at = self.host, self.host.plane
         model, hint = await describe_model(host.conversations.model)
         made = Status(
             version=__version__,
             host=None if host.settings.cluster.database is None else host.settings.cluster.host_name,
             http=host.http,
-            https=_https(host.plane),
-            link=await _link(host.link),
+            https=HttpsFacts() if at is None else HttpsFacts(at.urls, at.local_url, at.fingerprint),
+            link=None if host.link is None else await _link(host.link),
             xiaozhi=host.voice.xiaozhi_object(),
             wyoming=host.voice.wyoming_object(),
             up_s=round(time.monotonic() - host.began_s, 1),
@@ -124,12 +126,9 @@ class StatusReader:
             device = self.host.devices.owner_of(f"link:{alarm.event.about}")
             name = alarm.event.about or "a device" if device is None else device.name
             text, step = alarm_text(alarm, name)
-            kind = alarm.event.kind.value
-            alarms.append(AlarmFacts(kind=kind, device=name, at_ms=alarm.at_ms, text=text, next_step=step))
+            alarms.append(AlarmFacts(alarm.event.kind.value, name, alarm.at_ms, text, step))
         if (refusal := await self.database.refusal()) is not None:
-            kind, text = refusal.code, refusal.message
-            made = AlarmFacts(kind=kind, device="this host", at_ms=now_ms(), text=text, next_step=refusal.next_step)
-            alarms.append(made)
+            alarms.append(AlarmFacts(refusal.code, "this host", now_ms(), refusal.message, refusal.next_step))
         return alarms
 
 
@@ -239,27 +238,15 @@ async def _deferred(host: Host) -> list[DeferredStatus]:
     ended = [one for one in await log.ended(limit=SHOWN) if (one.ended_ms or 0) > since_ms]
     return [
         DeferredStatus(
-            text=one.text(names.get(one.device_id, one.device_id)),
-            state=one.state,
-            at_ms=one.ended_ms or one.at_ms,
-            outcome=one.outcome,
+            one.text(names.get(one.device_id, one.device_id)), one.state, one.ended_ms or one.at_ms, one.outcome
         )
         for one in (*waiting, *ended)
     ]
 
 
-def _https(plane: PeoplePlane | None) -> HttpsFacts:
-    if plane is None:
-        return HttpsFacts()
-    return HttpsFacts(urls=plane.urls, local=plane.local_url, ca_sha256=plane.fingerprint)
-
-
-async def _link(server: LinkServer | None) -> LinkStatus | None:
-    if server is None:
-        return None
-    waiting = await pending_pairings(server)
+async def _link(server: LinkServer) -> LinkStatus:
     connected = sorted(link.name for link in server.links.online)
-    return LinkStatus(address=server.address, connected=connected, waiting=waiting)
+    return LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
 
 
 async def _devices(host: Host) -> list[DeviceStatus]:
@@ -270,18 +257,17 @@ async def _devices(host: Host) -> list[DeviceStatus]:
     processes, shown = host.boards.standing(), list[DeviceStatus]()
     for device in host.devices.list():
         check, process = checks.get(device.device_id), processes.get(device.device_id)
-        shown.append(
-            DeviceStatus(
-                name=device.name,
-                board=device.board.board_id,
-                transports=tuple(device.endpoints),
-                apps=wanted.get(device.device_id, []),
-                reachable=device.reachable if check is None else check.unreachable_since_ms is None,
-                never_reached=device.never_reached,
-                problem=None if check is None else check.problem,
-                process=None if process is None else process.text,
-            )
+        of_device = filled(
+            DeviceStatus,
+            device,
+            board=device.board.board_id,
+            transports=tuple(device.endpoints),
+            apps=wanted.get(device.device_id, []),
+            reachable=device.reachable if check is None else check.unreachable_since_ms is None,
+            problem=None if check is None else check.problem,
+            process=None if process is None else process.text,
         )
+        shown.append(of_device)
         if len(shown) % AT_ONCE == 0:
             await asyncio.sleep(0)
     return shown
@@ -309,12 +295,7 @@ def outage_text(out: Outage) -> str:
 
 def resident_mb() -> float:
     """This process's memory in RAM; where the system does not tell, the highest it ever was."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-    import resource
-
+    with suppress(OSError):
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() / (1 << 20)
     highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return highest / (1 << 20) if sys.platform == "darwin" else highest / 1024

@@ -1,14 +1,16 @@
-"""/v1/tools: the agent's tools for other programs (MCP), through the same gate and approvals. It has no tool itself."""
+"""/v1/tools and /mcp: the agent's tools for other programs, through the same gate and approvals. It has none itself."""
 
 from __future__ import annotations
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.agent.conversation import Conversations
@@ -16,10 +18,12 @@ from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.by_hand import Asked, by_hand
-from microclaw.api.caller import questions_in
-from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs
+from microclaw.api.caller import Caller, questions_in
+from microclaw.api.credential_end import when_credential_ends
+from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, stream
+from microclaw.api.request_check import replaying
 from microclaw.apps.changes import conversation_of, made_by
-from microclaw.auth.approvals import Approvals
+from microclaw.auth.admission import Admission
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Action
@@ -28,7 +32,7 @@ from microclaw.operations.operation import Access, Effect, Permission
 from microclaw.operations.result import filled
 from microclaw.operations.tool import MAX_ARGUMENT_BYTES, Begin, Tool, ToolContext, ToolResult, schema_of
 from microclaw.store.journal import EffectKey
-from microclaw.wire.host_api import Result, StreamEvent, action_object, evidence_object
+from microclaw.wire.host_api import Result, StreamEvent, action_object, encode_event, evidence_object
 
 CHANNEL = "mcp"
 MAX_TAINTED = 4096
@@ -41,12 +45,69 @@ class ToolService:
     """
 
     conversations: Conversations
-    approvals: Approvals
+    admission: Admission
     devices: Registry
     jobs: Jobs
+    keepalive_s: float
     tainted: dict[str, None] = field(default_factory=dict)
 
-    def taint(self, chat: str) -> None:
+    @property
+    def offered(self) -> list[Tool[Any]]:
+        return [tool for tool in self.conversations.tools.tools if tool.name != MORE_TOOLS]
+
+    def start(
+        self,
+        by: Caller,
+        name: str,
+        arguments: Mapping[str, Any],
+        *,
+        device: str | None = None,
+        session: str | None = None,
+        foreign: bool = False,
+    ) -> Feed:
+        """Begin a call; its end is a Result. Who leaves the feed ends a call that has changed nothing yet, and its
+        questions; so does the end of the caller's token. Raises UnknownName, Overloaded."""
+        tools, admission = self.conversations.tools, self.admission
+        if all(tool.name != name for tool in tools.tools):
+            raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
+        if device is not None:
+            self.devices.get(device)
+        chat = f"{by.source}.{session or secrets.token_hex(4)}"
+        given, request = json.dumps(arguments), f"{chat}.{secrets.token_hex(4)}"
+        effect, journal, calls = (
+            tools.effect_of(name),
+            TurnJournal(self.conversations.journal, request),
+            StoppableCalls(),
+        )
+
+        async def run(feed: Feed) -> StreamEvent:
+            feed.when_left("call", calls.stop)  # what has changed nothing ends with its client
+
+            async def tool(begin: Begin) -> ToolResult:
+                is_foreign = foreign or chat in self.tainted
+                context = ToolContext(
+                    by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
+                )
+                conversation = None if session is None else conversation_of(CHANNEL, chat)
+                asked = questions_in(feed, admission.approvals, channel=CHANNEL, chat_id=chat, request=request)
+                with made_by(request, by.person_id, conversation), asked:
+                    return await tools.call(name, given, context)
+
+            async with when_credential_ends(admission.watching, admission.people, by, feed.leave):
+                result = await journal.call(
+                    EffectKey(request, 0, 0),
+                    ToolCall(request, name, given),
+                    effect,
+                    lambda begin: calls.run(effect, begin, tool),
+                )
+            if result.foreign:
+                self._taint(chat)
+            act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))
+            return Result(_result(result, act))
+
+        return self.jobs.start(f"tool {name}", run, token=by.token, person_id=by.person_id, number=by.job)
+
+    def _taint(self, chat: str) -> None:
         self.tainted.pop(chat, None)
         self.tainted[chat] = None
         if len(self.tainted) > MAX_TAINTED:
@@ -73,8 +134,7 @@ class Tools(Struct, frozen=True, kw_only=True):
 @by_hand("tool.list", http="GET /v1/tools", access=Access.ASK)
 async def list_tools(service: ToolService, _: Asked) -> Tools:
     """Every tool: name, description, schema, permission, effect."""
-    tools = service.conversations.tools.tools
-    return Tools(tools=[_facts(tool) for tool in tools if tool.name != MORE_TOOLS])
+    return Tools(tools=[_facts(tool) for tool in service.offered])
 
 
 @by_hand("tool.call", http="POST /v1/tools/{name}", access=Access.ASK, media=MEDIA_TYPE)
@@ -92,41 +152,46 @@ async def call(  # the gate knows each tool's permission
     `session` groups calls of one conversation: once one of them has read untrusted text, its actions ask. `foreign`:
     the request itself comes from untrusted text, whatever was called before.
     """
-    by, tools = asked.by, service.conversations.tools
-    if all(tool.name != name for tool in tools.tools):
-        raise UnknownName(f"there is no tool {name[:80]!r}", next_step="GET /v1/tools has them")
-    if device is not None:
-        service.devices.get(device)
-    chat = f"{by.source}.{session or secrets.token_hex(4)}"
-    given, request = json.dumps(arguments), f"{chat}.{secrets.token_hex(4)}"
-    journal = TurnJournal(service.conversations.journal, request)
-    effect, calls = tools.effect_of(name), StoppableCalls()
+    feed = service.start(asked.by, name, arguments, device=device, session=session, foreign=foreign)
+    return stream(feed.read(), encode_event, service.keepalive_s, left=feed.leave)
 
-    async def run(feed: Feed) -> StreamEvent:
-        feed.when_left("call", calls.stop)  # what has changed nothing ends with its client
 
-        async def tool(begin: Begin) -> ToolResult:
-            is_foreign = foreign or chat in service.tainted
-            context = ToolContext(
-                by.person_id, feed.put, device, channel=CHANNEL, chat_id=chat, foreign=is_foreign, begin=begin
-            )
-            conversation = None if session is None else conversation_of(CHANNEL, chat)
-            questions = questions_in(feed, service.approvals, channel=CHANNEL, chat_id=chat, request=request)
-            with made_by(request, by.person_id, conversation), questions:
-                return await tools.call(name, given, context)
+class McpMessage(Struct):
+    """A message of JSON-RPC 2.0, as the Model Context Protocol has it."""
 
-        result = await journal.call(
-            EffectKey(request, 0, 0),
-            ToolCall(request, name, given),
-            effect,
-            lambda begin: calls.run(effect, begin, tool),
-        )
-        if result.foreign:
-            service.taint(chat)
-        act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))
-        return Result(_result(result, act))
+    jsonrpc: Literal["2.0"]
+    method: str | None = None
+    params: dict[str, Any] | None = None
+    id: int | str | None = None
 
-    return service.jobs.stream(by, f"tool {name}", run)
+
+class _Passed(Response):
+    """The answer of an ASGI app to the request as it came."""
+
+    def __init__(self, app: ASGIApp, body: bytes) -> None:
+        super().__init__()
+        self._app, self._body = app, body
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._app(scope, replaying(self._body, receive), send)
+
+
+@by_hand("mcp.ask", http="POST /mcp", access=Access.ASK, reads=McpMessage, media="text/event-stream")
+async def ask_mcp(app: ASGIApp, asked: Asked) -> Response:
+    """The Model Context Protocol's Streamable HTTP: one message."""
+    return _Passed(app, await asked.request.body())
+
+
+@by_hand("mcp.listen", http="GET /mcp", access=Access.ASK, media="text/event-stream")
+async def listen_mcp(app: ASGIApp, asked: Asked) -> Response:
+    """The messages of an MCP session that answer nothing."""
+    return _Passed(app, await asked.request.body())
+
+
+@by_hand("mcp.end", http="DELETE /mcp", access=Access.ASK, media="text/plain")
+async def end_mcp(app: ASGIApp, asked: Asked) -> Response:
+    """End an MCP session."""
+    return _Passed(app, await asked.request.body())
 
 
 def _facts(tool: Tool[Any]) -> ToolFacts:

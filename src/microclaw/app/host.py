@@ -72,6 +72,7 @@ from microclaw.errors import ConfigError, StoreMissing
 from microclaw.flash.operations import InstallParts
 from microclaw.masking import SecretMask
 from microclaw.mcp.client.servers import McpServers
+from microclaw.mcp.server.service import McpService
 from microclaw.models.operations import UsageService
 from microclaw.ota.operations import FirmwareService
 from microclaw.store.crashes import CrashTable
@@ -103,12 +104,14 @@ async def running_host(
     make_voice: VoiceMaker | None = None,
     mask: SecretMask | None = None,
     ingress_from: str = SUPERVISOR,
+    when_unused: Callable[[], object] | None = None,
 ) -> AsyncIterator[Host]:
     """Inside, the host answers on its control socket. Leaving it ends every part in order and loses nothing.
 
     `egress` replaces the rule that only public addresses are fetched, for tests with servers of their own.
     `make_voice` makes what voice works with; without it nobody is heard. `mask` is that of the log, which the host
-    tells the secrets that it reads later. `ingress_from` replaces the Supervisor's address, for tests.
+    tells the secrets that it reads later. `ingress_from` replaces the Supervisor's address, for tests. `when_unused` is
+    called once no `microclaw mcp` has used it for a while.
 
     Raises StoreError when another host owns this home, StoreMissing unless `new_store` is what a person wants there,
     ConfigError when a port is taken.
@@ -200,20 +203,32 @@ async def running_host(
             "compile": CompileService(CompileQueue(apps.compile)),
             "metrics": partial(read_metrics, host, live, history, code, mqtt, view),
         }
+        tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
+        device_service = DeviceService(
+            registry=registry, gate=admission.gate, link=link, apps=apps, last=partial(last_values, history)
+        )
+        task_service = Tasks(code, admission.people)
+        mcp = McpService(
+            tool_service,
+            device_service,
+            task_service,
+            host.boards,
+            control_socket=settings.control_socket,
+            record=audit.record,
+            when_unused=when_unused,
+        )
         services: dict[str, Any] = {  # of the acts and the other routes, by noun
             **strangers,
             **agent.services,
             "host": HostService(status.read, admission.people),
             "crash": CrashService(registry, CrashTable(database)),
-            "device": DeviceService(
-                registry=registry, gate=admission.gate, link=link, apps=apps, last=partial(last_values, history)
-            ),
+            "device": device_service,
             "fleet": apps,
             "telemetry": history,
             "cluster": view,
             "firmware": FirmwareService(rollouts, admission.gate.name_of),
             "install": InstallParts(settings, link, rollouts.publisher.moduli),
-            "task": Tasks(code, admission.people),
+            "task": task_service,
             "voice": voice.state,
             "person": PeopleService(admission, inbox.outbox.push),
             "approval": questions,
@@ -227,10 +242,11 @@ async def running_host(
             "event": EventService(live, admission.people, LivePins(group, registry), limits.keepalive_s),
             "job": JobService(jobs, waiting, elsewhere),
             "openai": OpenAiService(conversations, jobs, limits.keepalive_s),
-            "tool": ToolService(conversations, admission.approvals, registry, jobs),
+            "tool": tool_service,
+            "mcp": mcp,
         }
-        api = host_api(RouteParts(services, admission, registry, jobs))
-        people_app = partial(api_app, api, strangers, admission, limits, waiting)
+        api = host_api(RouteParts(services, admission, registry, jobs, waiting))
+        people_app = partial(api_app, api, strangers, admission, limits)
         listeners = [Listener("control", control_socket_app(api, limits), control)]
         if plane is not None:
             app = people_app(plane.allowed_hosts, on_network=plane.on_network)
@@ -245,6 +261,7 @@ async def running_host(
         if cluster is not None:
             cluster.addresses.update({"api": host.http, "link": None if link is None else link.address})
         await enter(host.boards.running(virtual_boards))
+        await enter(mcp.serving())
         await enter(apps.trial_pool)  # last: its board's start must not delay the others
         recovered = asyncio.Event()
         stack.push_async_callback(history.flush)  # what waits when the tasks have ended

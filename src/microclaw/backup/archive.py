@@ -43,7 +43,7 @@ READ_BYTES: Final = 1 << 20
 NAMED_LEFT_OUT: Final = 20
 # Of a running host or its past: made again, or of no use elsewhere. Whisper's models can be fetched again.
 _NOT_KEPT: Final = re.compile(
-    r"(microclaw\.db.*|control\.sock|backup\.new|[^/]*\.lock|[^/]*\.log(\.[0-9]+)?|voice/whisper)(/.*)?"
+    r"(microclaw\.db.*|control\.(sock|mcp)|backup\.new|[^/]*\.lock|[^/]*\.log(\.[0-9]+)?|voice/whisper)(/.*)?"
     r"|(.*/)?\.[^/]+\.[0-9a-f]{8}\.new",
     re.DOTALL,
 )

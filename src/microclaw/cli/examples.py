@@ -107,7 +107,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "person password": ("person password ada",),
     "person rm": ("person rm ada",),
     "person ca": ("person ca", "person ca host-ca.pem"),
-    "mcp": ("mcp install claude-code", "mcp --http 127.0.0.1:8765"),
+    "mcp": ("mcp install claude-code",),
     "mcp install": ("mcp install claude-code", "mcp install claude-code --remove"),
     "backup make": ("backup make host.age", "backup make --new-key host.key"),
     "backup restore": ("backup restore host.age --list", "backup restore host.age"),

@@ -54,6 +54,7 @@ def up(
     ] = None,
     link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
     die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
+    while_used: Annotated[bool, typer.Option("--while-used", hidden=True)] = False,
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
     options = global_options(ctx)
@@ -111,6 +112,7 @@ def up(
             ready=ready,
             verbose=options.verbose,
             die_with_parent=die_with_parent,
+            while_used=while_used,
             new_store=new_store,
         )
     finally:

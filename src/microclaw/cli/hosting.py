@@ -41,8 +41,8 @@ _PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 FACTS = ("device", "transport", "app", "what", "address", "code", "reason", "why", "method", "lane", "count", "took_ms")
 MAX_FACT_CHARS = 200
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")  # no space, quote, equals sign, backslash or control character
-_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "aiohttp.access")
-_DOORS = ("uvicorn", "websockets", "aiohttp", "h11", "microclaw.api.gateway", "microclaw.link_server.listener")
+_SERVERS = ("uvicorn", "uvicorn.error", "uvicorn.access", "websockets", "aiohttp.access", "mcp")
+_DOORS = ("uvicorn", "websockets", "aiohttp", "h11", "mcp", "microclaw.api.gateway", "microclaw.link_server.listener")
 _DEVICES = ("microclaw.link_server", "microclaw.telemetry.reported", "microclaw.voice")  # their lines begin with one
 LINES_OF_DEVICE = 60  # in REFUSALS_S
 REFUSALS_S = 3600.0
@@ -59,16 +59,18 @@ def run_host(
     ready: Ready,
     verbose: bool,
     die_with_parent: bool = False,
+    while_used: bool = False,
     new_store: bool = False,
 ) -> None:
-    """Run until SIGINT or SIGTERM. `ready` is called once, when the host answers; `new_store` as `running_host`."""
+    """Run until SIGINT or SIGTERM, or only `while_used` by `microclaw mcp`. `ready` is called once, when the host
+    answers; `new_store` as `running_host`."""
     if die_with_parent:
         _die_with_parent()
     mask = SecretMask(secret_texts(settings))
     log_to(settings.log, verbose=verbose, mask=mask)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, virtual_boards, ready, mask, new_store=new_store))
+            runner.run(_run(settings, virtual_boards, ready, mask, while_used=while_used, new_store=new_store))
     except BaseExceptionGroup as group:
         raise _sole_error(group) from group
 
@@ -90,12 +92,18 @@ def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-async def _run(settings: Settings, virtual_boards: int, ready: Ready, mask: SecretMask, *, new_store: bool) -> None:
+async def _run(
+    settings: Settings, virtual_boards: int, ready: Ready, mask: SecretMask, *, while_used: bool, new_store: bool
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    async with running_host(settings, virtual_boards=virtual_boards, new_store=new_store, mask=mask) as host:
+    when_unused = stop.set if while_used else None
+    running = running_host(
+        settings, virtual_boards=virtual_boards, new_store=new_store, mask=mask, when_unused=when_unused
+    )
+    async with running as host:
         ready({**_facts(host), SIGN_IN: await _first_link(host)})
         await stop.wait()
 

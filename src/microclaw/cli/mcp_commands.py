@@ -1,30 +1,17 @@
-"""`microclaw mcp`: serve MCP on stdio or HTTP, write it into assistants' settings. The protocol is in microclaw.mcp."""
+"""`microclaw mcp`: serve MCP on stdio, write it into assistants' settings. The protocol is in microclaw.mcp."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from microclaw.addresses import bracketed
 from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.mcp.server.install import (
-    CLIENTS,
-    Edit,
-    entry,
-    installed_from,
-    installing,
-    own_command,
-    settings_file,
-    uninstalling,
-    write,
-)
+from microclaw.mcp.server.install import CLIENTS, Edit, edited, entry, own_command, settings_file, write
 
 mcp_group = command_group(runs_alone=True)
 
@@ -35,67 +22,18 @@ def mcp(
     all_tools: Annotated[
         bool, typer.Option("--all-tools", help="Offer the agent's own tools too: web, files, memory.")
     ] = False,
-    http: Annotated[
-        str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve HTTP there; off loopback only with TLS.")
-    ] = None,
-    certificate: Annotated[
-        Path | None, typer.Option("--certificate", metavar="FILE", help="TLS certificate chain, PEM.")
-    ] = None,
-    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its private key, PEM.")] = None,
 ) -> None:
     """Serve an MCP client on stdin and stdout; starts the host with a virtual board where none runs.
 
-    With --http it serves clients that show a token (microclaw person tokens --add NAME), until Ctrl-C.
+    Over HTTP the host itself serves them, at /mcp of its API, with a token (microclaw person tokens --add NAME).
     """
     options = global_options(ctx)
     if ctx.invoked_subcommand is not None:
         return
-    if http is not None:
-        _serve(options, http, certificate, key)
-        return
     settings = options.settings()
-    from microclaw.mcp.server.stdio import serve_stdio
+    from microclaw.mcp.server.bridge import serve_stdio
 
     serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
-
-
-def _serve(options: GlobalOptions, http: str, certificate: Path | None, key: Path | None) -> None:
-    host, port = _place(http)
-    settings = options.settings()
-    import asyncio
-
-    from microclaw.api.server import HeadTimeout, TimeoutConfig, tcp_listener
-    from microclaw.audit import AuditLog
-    from microclaw.mcp.server.http import PATH, check_address, host_address, serve_http
-    from microclaw.operations.host_address import trusted_authorities
-
-    check_address(host, certificate, key)
-    with tcp_listener(host, port, next_step="microclaw mcp --http 127.0.0.1:0") as listener:
-        from microclaw.mcp.server.shared_host import SharedHost
-
-        with SharedHost(settings.home, settings.control_socket) as attachment:
-            address = asyncio.run(host_address(attachment, settings.control_socket))
-            shown = bracketed(host)
-            url = f"{'http' if certificate is None else 'https'}://{shown}:{listener.getsockname()[1]}{PATH}"
-            if not options.wrote_json("mcp", {"ready": True, "url": url}):
-                options.line(f"MCP at {url} with a token; make one: microclaw person tokens --add NAME")
-            names = ("127.0.0.1", "localhost", "[::1]") if certificate is None else (shown,)
-            patient = partial(TimeoutConfig, http=HeadTimeout)
-
-            async def serve_and_record() -> None:
-                async with AuditLog.opened(settings.home) as audit:
-                    await serve_http(
-                        address,
-                        listener,
-                        names=names,
-                        certificate=certificate,
-                        key=key,
-                        record=audit.record,
-                        authorities=trusted_authorities(settings.home, os.environ),
-                        make_config=patient,
-                    )
-
-            asyncio.run(serve_and_record())
 
 
 @mcp_group.command("install")
@@ -109,14 +47,13 @@ def install(
     name = next((one for one in CLIENTS if one == client), None)
     if name is None:
         raise typer.BadParameter(f"{client!r} is none of {', '.join(CLIENTS)}")
-    path = settings_file(name, Path.home(), os.environ)
+    path = settings_file(name)
     if remove:
-        _apply(options, name, uninstalling(path), done=f"taken out of {name}: restart it")
+        _apply(options, name, edited(path, None), done=f"taken out of {name}: restart it")
         return
     home = options.home or (Path(os.environ["MICROCLAW_HOME"]) if os.environ.get("MICROCLAW_HOME") else None)
-    command = own_command(sys.argv[0], uvx=shutil.which("uvx"), source=installed_from())
-    value = entry(name, command, None if home is None else home.expanduser().absolute())
-    _apply(options, name, installing(path, value), done=f"installed in {name}: restart it")
+    value = entry(name, own_command(sys.argv[0]), None if home is None else home.expanduser().absolute())
+    _apply(options, name, edited(path, value), done=f"installed in {name}: restart it")
 
 
 def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> None:
@@ -133,10 +70,3 @@ def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> Non
     kept = "" if backup is None else f"; the old file is {backup.name}"
     facts["backup"] = None if backup is None else str(backup)
     options.report("mcp_install", {**facts, "changed": True}, f"{done}{kept}")
-
-
-def _place(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65535:
-        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--http")
-    return host.removeprefix("[").removesuffix("]"), int(port)

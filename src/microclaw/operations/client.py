@@ -8,7 +8,7 @@ import asyncio
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import copy
 from dataclasses import replace
@@ -74,8 +74,7 @@ class _Host:
 
     `timeout_s` is the longest silence of the host. `ask` is given this client and each question that a call waits
     with; without it they wait, `timeout_s` at most, for somebody to decide elsewhere. (On the control socket what the
-    owner does is their yes: nothing is asked there.) `attach` is awaited when nobody listens; then the request is sent
-    once more.
+    owner does is their yes: nothing is asked there.)
     """
 
     def __init__(
@@ -87,14 +86,12 @@ class _Host:
         home: Path | None = None,
         timeout_s: float = REQUEST_TIMEOUT_S,
         ask: Callable[[Any, ApprovalAsked], Any] | None = None,
-        attach: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         if isinstance(host, Path):
             host = Endpoint(host)
         self._endpoint = host if isinstance(host, Endpoint) else endpoint_of(host, home, token=token, ca_file=ca_file)
         self._timeout_s = timeout_s
         self._ask = ask
-        self._attach = attach
         self._watch: Watch | None = None
         self._within_s: float | None = None
 
@@ -155,7 +152,6 @@ class _Host:
         query: Query | None = None,
         number: str = "",
         within_s: float | None = None,
-        keepalives: bool = False,
     ) -> AsyncGenerator[StreamEvent, None]:
         """Events as the host sends them; an error at the start raises HostError.
 
@@ -166,7 +162,7 @@ class _Host:
         async with aclosing(self._lines(HostRequest(method, path, body, query, headers))) as lines:
             async for line in lines:
                 event = decode_event(line)
-                if keepalives or not isinstance(event, Keepalive):
+                if not isinstance(event, Keepalive):
                     yield event
                 if until is not None and time.monotonic() > until:
                     raise HostError(Failure("not_in_time", f"it did not end within {within_s:g} s", _NOT_IN_TIME))
@@ -292,7 +288,7 @@ class _Host:
         return None
 
     async def _document(self, request: HostRequest, silent_s: float | None = None) -> JsonObject:
-        return await self._endpoint.document(request, silent_s or self._timeout_s, self._attach)
+        return await self._endpoint.document(request, silent_s or self._timeout_s)
 
     async def _lines(self, request: HostRequest) -> AsyncGenerator[bytes, None]:
         """The lines of an answer, without their ends."""
@@ -308,7 +304,7 @@ class _Host:
             raise self._endpoint.gone()
 
     async def _pieces(self, request: HostRequest) -> AsyncGenerator[bytes, None]:
-        async with self._endpoint.answer(request, self._timeout_s, self._attach) as pieces:
+        async with self._endpoint.answer(request, self._timeout_s) as pieces:
             async for piece in pieces:
                 yield piece
 

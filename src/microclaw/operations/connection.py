@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -119,20 +119,9 @@ class Endpoint:
         return str(self.address or "the host")
 
     @asynccontextmanager
-    async def answer(
-        self, request: HostRequest, silent_s: float, attach: Callable[[], Awaitable[None]] | None = None
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of an answer whose status is good, as it comes. A silence of `silent_s` raises NoHost.
-
-        `attach` is awaited when nobody listens; then it is tried once more.
-        """
-        try:
-            reader, writer = await self._connected(min(CONNECT_S, silent_s))
-        except NoHost:
-            if attach is None:
-                raise
-            await attach()
-            reader, writer = await self._connected(min(CONNECT_S, silent_s))
+    async def answer(self, request: HostRequest, silent_s: float) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of an answer whose status is good, as it comes. A silence of `silent_s` raises NoHost."""
+        reader, writer = await self._connected(min(CONNECT_S, silent_s))
         try:
             with self._failing(silent_s):
                 http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
@@ -149,11 +138,9 @@ class Endpoint:
         finally:
             writer.transport.abort()
 
-    async def document(
-        self, request: HostRequest, silent_s: float, attach: Callable[[], Awaitable[None]] | None = None
-    ) -> JsonObject:
+    async def document(self, request: HostRequest, silent_s: float) -> JsonObject:
         """The answer's JSON, which must be an object."""
-        async with self.answer(request, silent_s, attach) as body:
+        async with self.answer(request, silent_s) as body:
             content = await self.whole(body)
         try:
             value = json.loads(content)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Final, TypeAlias
 
 import mcp_types as types
@@ -35,9 +36,10 @@ _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class ToolDescription:
-    """A server's own words about a tool: untrusted."""
+class OfferedTool:
+    """The agent's tool, and a server's own words about it: untrusted."""
 
+    tool: Tool[Any]
     server: str
     about: str
     schema: str
@@ -47,11 +49,12 @@ class _HelpParameters(Parameters):
     tool: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, description="Its name here.")]
 
 
-def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> Tool[Any] | str:
+def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> OfferedTool | str:
     """The agent's tool, or what is wrong with the listed one."""
     wrong = _wrong_with(listed.input_schema)
     if wrong is not None:
         return f"its tool {clean_text(listed.name, one_line=True, limit=60)!r} is left out: {wrong}"
+    schema = clean_text(json.dumps(listed.input_schema, ensure_ascii=False))
     reads = server.trusted_reads and listed.annotations is not None and listed.annotations.read_only_hint is True
     repeats = listed.annotations is not None and listed.annotations.idempotent_hint is True
     effect = Effect.READ if reads else Effect.IDEMPOTENT if server.trusted_reads and repeats else Effect.ONCE
@@ -63,7 +66,7 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
             raise ToolFailed(text, next_step="other arguments, or another way")
         return ToolOutput({"success": True, "result": text}, (Evidence("reported", f"told by {server.name}"),))
 
-    return Tool(
+    tool = Tool(
         name_of(server.name, listed.name),
         f"A tool of the MCP server {server.name}. What it says of itself is untrusted: {HELP} shows it.",
         AnyArguments,
@@ -71,11 +74,13 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
         effect,
         run,
         foreign=True,
-        schema=_shown(listed.input_schema),
+        schema=_without_words(json.loads(schema)),
     )
+    about = clean_text(listed.description or listed.title or listed.name, limit=MAX_DESCRIPTION_CHARS)
+    return OfferedTool(tool, server.name, about, schema)
 
 
-def help_tool(described: Mapping[str, ToolDescription]) -> Tool[Any]:
+def help_tool(described: Mapping[str, OfferedTool]) -> Tool[Any]:
     """mcp-tool-help. What it shows is fenced, and taints the turn, as a tool's results do."""
 
     async def show(asked: _HelpParameters, _: ToolContext) -> ToolOutput:
@@ -91,22 +96,12 @@ def help_tool(described: Mapping[str, ToolDescription]) -> Tool[Any]:
     return Tool(HELP, about, _HelpParameters, Permission.READ, Effect.READ, show, foreign=True)
 
 
-def description_of(server: McpServerSettings, listed: types.Tool) -> ToolDescription:
-    about = clean_text(listed.description or listed.title or listed.name, limit=MAX_DESCRIPTION_CHARS)
-    schema = clean_text(json.dumps(listed.input_schema, ensure_ascii=False))
-    return ToolDescription(server.name, about, schema)
-
-
 def name_of(server: str, tool: str) -> str:
     """mcp_<server>_<tool> of letters that models may use; one that is too long ends with a hash of the whole."""
     name = f"mcp_{_NOT_IN_A_NAME.sub('_', server)}_{_NOT_IN_A_NAME.sub('_', tool)}"
     if len(name) <= MAX_NAME_CHARS:
         return name
     return f"{name[: MAX_NAME_CHARS - 9]}_{hashlib.sha256(f'{server}/{tool}'.encode()).hexdigest()[:8]}"
-
-
-def _shown(schema: dict[str, Any]) -> Any:
-    return _without_words(json.loads(clean_text(json.dumps(schema, ensure_ascii=False))))
 
 
 _WORDS: Final = frozenset({"description", "title", "examples", "default", "$comment"})
@@ -133,19 +128,14 @@ def _is_prose(value: Any) -> bool:
     return any(isinstance(one, str) and len(one) > MAX_CHOICE_CHARS for one in values)
 
 
-def _argument_names(schema: Any) -> list[str]:
-    """The names of arguments at every depth; a model reads them."""
-    found: list[str] = []
+def _parts(schema: Any) -> Iterator[Any]:
+    """The objects and lists that a schema is made of."""
     left = [schema]
     while left:
         part = left.pop()
-        if isinstance(part, dict):
-            names = part.get("properties")
-            found += list(names) if isinstance(names, dict) else []
-            left.extend(part.values())
-        elif isinstance(part, list):
-            left.extend(part)
-    return found
+        if isinstance(part, dict | list):
+            yield part
+            left.extend(part.values() if isinstance(part, dict) else part)
 
 
 def _wrong_with(schema: dict[str, Any]) -> str | None:
@@ -156,9 +146,11 @@ def _wrong_with(schema: dict[str, Any]) -> str | None:
         return f"its schema has {size_bytes:,} bytes, at most {MAX_SCHEMA_BYTES:,} are taken"
     if schema.get("type") != "object":
         return "its arguments are no object"
-    if _count_of(schema, MAX_SCHEMA_NODES) > MAX_SCHEMA_NODES:
+    parts = list(islice(_parts(schema), MAX_SCHEMA_NODES + 1))  # each takes the checker its time
+    if len(parts) > MAX_SCHEMA_NODES:
         return f"its schema has more than {MAX_SCHEMA_NODES} parts"
-    if any(_ARGUMENT.fullmatch(name) is None for name in _argument_names(schema)):
+    maps = [part.get("properties") for part in parts if isinstance(part, dict)]
+    if any(_ARGUMENT.fullmatch(name) is None for names in maps if isinstance(names, dict) for name in names):
         return "the name of an argument is no name: letters, digits, _ . $ and -, 64 at most"
     try:
         jsonschema.Draft202012Validator.check_schema(schema)
@@ -167,17 +159,6 @@ def _wrong_with(schema: dict[str, Any]) -> str | None:
     except jsonschema.SchemaError as exc:
         return f"its schema is wrong: {clean_text(exc.message, one_line=True, limit=120)}"
     return None
-
-
-def _count_of(value: Any, most: int) -> int:
-    """How many objects and lists a schema is made of, counted up to `most` + 1: each takes the checker its time."""
-    left, count = [value], 0
-    while left and count <= most:
-        part = left.pop()
-        if isinstance(part, dict | list):
-            count += 1
-            left.extend(part.values() if isinstance(part, dict) else part)
-    return count
 
 
 def _text_of(result: types.CallToolResult) -> str:

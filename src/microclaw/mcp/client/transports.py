@@ -16,16 +16,15 @@ from typing import Any, Final
 
 import anyio
 import httpx2
-import mcp_types as types
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectSendStream
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
 from microclaw.config.settings import McpServerSettings
 from microclaw.link_server.limits import RateLimit
+from microclaw.mcp.lines import FLOOD, MAX_MESSAGE_BYTES, Received, Streams, message_lines
 from microclaw.models.bounded_http import bounded_client
 
-MAX_MESSAGE_BYTES: Final = 1 << 20
 BURST: Final = 500
 A_SECOND: Final = 100.0
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
@@ -34,44 +33,23 @@ CONNECT_S: Final = 10.0
 MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much is opened anew
 SILENCE_S: Final = 300.0  # a stream of events may be quiet for long
 
-Streams = tuple[MemoryObjectReceiveStream[SessionMessage | Exception], MemoryObjectSendStream[SessionMessage]]
 
-
-class MessageLimit:
-    """How large and how many messages may be. Over it the connection ends: a queue would only delay the flood."""
-
-    def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._now_s = now_s
-        self._rate = RateLimit(A_SECOND, BURST, now_s())
-
-    def wrong_with(self, size_bytes: int) -> str | None:
-        """Count one message; what is wrong with it, or None."""
-        if size_bytes > MAX_MESSAGE_BYTES:
-            return f"it sent a message of {size_bytes:,} bytes, at most {MAX_MESSAGE_BYTES:,} are read"
-        if not self._rate.allows(self._now_s()):
-            return f"it flooded this host: more than {BURST} messages at once"
-        return None
+def message_limit() -> Callable[[], bool]:
+    """Whether one more message may be. Over it the connection ends: a queue would only delay the flood."""
+    rate = RateLimit(A_SECOND, BURST, time.monotonic())
+    return lambda: rate.allows(time.monotonic())
 
 
 class ConnectionEnd:
-    """Why a connection ended; the first reason counts."""
+    """Why a connection ended, once it has; the first reason counts. `news` is set then, and when its list changed."""
 
     def __init__(self) -> None:
-        self._event = asyncio.Event()
-        self.reason = "it ended"
+        self.reason: str | None = None
+        self.news = asyncio.Event()
 
     def because(self, reason: str) -> None:
-        if not self._event.is_set():
-            self.reason = reason
-            self._event.set()
-
-    @property
-    def is_set(self) -> bool:
-        return self._event.is_set()
-
-    async def wait(self) -> str:
-        await self._event.wait()
-        return self.reason
+        self.reason = self.reason or reason
+        self.news.set()
 
 
 def child_environ(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
@@ -93,64 +71,31 @@ async def server_process(
         limit=MAX_MESSAGE_BYTES,
         start_new_session=True,
     )
-    sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
-    send, outgoing = anyio.create_memory_object_stream["SessionMessage"](16)
+    assert process.stdout is not None
+    assert process.stdin is not None
     try:
-        async with asyncio.TaskGroup() as group:
-            reading = group.create_task(_read(process, sending, end), name=f"read {command[0]}")
-            writing = group.create_task(_write(process, outgoing), name=f"write {command[0]}")
+        async with (
+            message_lines(process.stdout, process.stdin, message_limit()) as (streams, reading),
+            asyncio.TaskGroup() as group,
+        ):
+            telling = group.create_task(_tell(process, reading, end), name=f"end of {command[0]}")
             try:
-                yield received, send
+                yield streams
             finally:
-                writing.cancel()
-                reading.cancel()
+                telling.cancel()
     finally:
-        for stream in (sending, received, send, outgoing):
-            stream.close()
         await _end(process)
 
 
-async def _read(
-    process: asyncio.subprocess.Process, sending: MemoryObjectSendStream[SessionMessage | Exception], end: ConnectionEnd
-) -> None:
-    assert process.stdout is not None
-    limit = MessageLimit()
-    async with sending:
-        try:
-            while line := await process.stdout.readline():
-                if (wrong := limit.wrong_with(len(line))) is not None:
-                    end.because(wrong)
-                    return
-                if not line.strip():
-                    continue
-                try:
-                    message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-                except ValueError:
-                    continue  # servers print to stdout by mistake; the limit counts it
-                await sending.send(SessionMessage(message))
-            end.because(await _ending(process))
-        except ValueError:
-            end.because(f"it sent a line of more than {MAX_MESSAGE_BYTES:,} bytes")
-        except (anyio.BrokenResourceError, ConnectionError):
-            end.because("its connection broke")
-
-
-async def _ending(process: asyncio.subprocess.Process) -> str:
-    """Why there is nothing more to read; what it wrote to stderr is not kept."""
-    try:
-        async with asyncio.timeout(END_S):
-            code = await process.wait()
-    except TimeoutError:
-        return "it closed its output"
-    return "it ended" if code == 0 else f"it ended with code {code} (run its command by hand to see why)"
-
-
-async def _write(process: asyncio.subprocess.Process, outgoing: MemoryObjectReceiveStream[SessionMessage]) -> None:
-    assert process.stdin is not None
-    with suppress(ConnectionError):  # it is gone: the reader tells
-        async for item in outgoing:
-            process.stdin.write(item.message.model_dump_json(by_alias=True, exclude_unset=True).encode() + b"\n")
-            await process.stdin.drain()
+async def _tell(process: asyncio.subprocess.Process, reading: asyncio.Task[str], end: ConnectionEnd) -> None:
+    """Say why there is nothing more to read; what it wrote to stderr is not kept."""
+    reason = await asyncio.shield(reading)
+    if process.stdout is not None and process.stdout.at_eof():
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_S):
+                code = await process.wait()
+                reason = f"it ended with code {code} (run its command by hand to see why)" if code else "it ended"
+    end.because(reason)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -175,7 +120,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
 @asynccontextmanager
 async def remote_server(
     server: McpServerSettings, proxy: str | None, end: ConnectionEnd
-) -> AsyncIterator[tuple[MemoryObjectReceiveStream[SessionMessage | Exception], Any]]:
+) -> AsyncIterator[tuple[Received, Any]]:
     """The streams of a connection; `end` hears why they ended."""
     assert server.url is not None
     async with bounded_client(
@@ -195,12 +140,11 @@ async def remote_server(
 
 
 async def _pass_on(read: Any, sending: MemoryObjectSendStream[SessionMessage | Exception], end: ConnectionEnd) -> None:
-    limit = MessageLimit()
+    allows = message_limit()
     async with sending:
         async for item in read:
-            wrong = limit.wrong_with(0)
-            if wrong is not None:
-                end.because(wrong)
+            if not allows():
+                end.because(FLOOD)
                 return
             await sending.send(item)
         end.because("its connection ended")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Final
 
 import mcp_types as types
+
+from microclaw.auth.gate import Effect, Permission
+from microclaw.operations.tool import Tool, schema_of
 
 OUTPUT: Final[dict[str, Any]] = {
     "type": "object",
@@ -86,34 +89,30 @@ ABOUT: Final = {
 """What a client must know beyond the tool's own description, which the host's agent has from its prompt."""
 
 
-def tools_from(listed: list[dict[str, Any]], *, every: bool) -> list[types.Tool]:
-    """The host's GET /v1/tools as MCP tools; `every`: those for the host's own agent, too."""
-    known = {str(tool["name"]): tool for tool in listed}
+def offered(tools: Sequence[Tool[Any]], *, every: bool) -> list[Tool[Any]]:
+    """Those for MCP's clients, in their order; `every`: those for the host's own agent, too."""
+    known = {tool.name: tool for tool in tools}
     names = [name for name in TOOLS if name in known]
     if every:
-        names += [name for name, tool in known.items() if name not in TOOLS and tool["skill"] is None]
-    return [_tool(known[name]) for name in names]
+        names += [name for name, tool in known.items() if name not in TOOLS and tool.skill is None]
+    return [known[name] for name in names]
 
 
-def offered(name: str, *, every: bool) -> bool:
-    return every or name in TOOLS
-
-
-def _tool(tool: Mapping[str, Any]) -> types.Tool:
-    name, reads = str(tool["name"]), tool["permission"] == "read"
-    destroys = name in DESTRUCTIVE if name in TOOLS else tool["permission"] == "risky"
+def tool_from(tool: Tool[Any]) -> types.Tool:
+    name, reads = tool.name, tool.permission is Permission.READ
+    destroys = name in DESTRUCTIVE if name in TOOLS else tool.permission is Permission.RISKY
     title = name.replace("-", " ").replace("_", " ").capitalize()
     return types.Tool(
         name=name,
         title=title,
-        description=tool["description"] + ABOUT.get(name, ""),
-        input_schema=tool["schema"],
+        description=tool.description + ABOUT.get(name, ""),
+        input_schema=dict(schema_of(tool)),
         output_schema=OUTPUT,
         annotations=types.ToolAnnotations(
             title=title,
             read_only_hint=reads,
             destructive_hint=destroys and not reads,
-            idempotent_hint=tool["effect"] in ("read", "idempotent"),
-            open_world_hint=name not in TOOLS and bool(tool["foreign"]),
+            idempotent_hint=tool.effect is not Effect.ONCE,
+            open_world_hint=name not in TOOLS and tool.foreign,
         ),
     )

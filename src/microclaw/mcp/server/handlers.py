@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import mcp_types as types
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
 
 from microclaw import __version__
-from microclaw.errors import MicroclawError, UnknownName
-from microclaw.mcp.server.calls import Context, Follower, HostCalls, Reporter, Waiting, where_to_decide
-from microclaw.mcp.server.forms import offered, tools_from
-from microclaw.mcp.server.prompts import get_prompt, list_prompts
-from microclaw.mcp.server.resources import TEMPLATES, TrialStore, file_links, list_resources, read_resource, trial_link
-from microclaw.mcp.server.service import Caller, Service
-from microclaw.operations.connection import HostError
-from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS
+from microclaw.api.tool_routes import ToolService
+from microclaw.apps.device_operations import DeviceService
+from microclaw.errors import MicroclawError
+from microclaw.events import ApprovalAsked
+from microclaw.mcp.server.calls import Calls, Context, where_to_decide
+from microclaw.mcp.server.forms import offered, tool_from
+from microclaw.mcp.server.hints import without_commands
+from microclaw.mcp.server.prompts import PROMPTS, get_prompt
+from microclaw.mcp.server.resources import TEMPLATES, Resources, file_links, trial_link
+from microclaw.mcp.server.service import Session
+from microclaw.operations.tool import Tool
+from microclaw.tasks.operations import Tasks
+from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS, Failure
 
+R = TypeVar("R")
 NAME: Final = "microclaw"
 TITLE: Final = "microclaw: programs for ESP32-class boards"
 INSTRUCTIONS: Final = (
@@ -38,123 +42,81 @@ INSTRUCTIONS: Final = (
     "void on_init(void) { led = gpio_open(2, GPIO_OUT); every(500, tick); } "
     "Every function is in the resource microclaw://headers/microclaw.h, whole programs are in microclaw://examples."
 )
-# An assistant may have a shell, and would run a command that it reads; tools know more and go through the gate.
-_TOOLS: Final = {  # what a client calls instead of a command
-    "app list": "query-wasm-apps",
-    "app undo": "undo",
-    "app uninstall": "uninstall-wasm-app",
-    "app stop": "switch-program",
-    "app start": "switch-program",
-    "app restart": "switch-program",
-    "app build": "try-program",
-    "logs": "read-logs",
-    "device list": "list-devices",
-    "device show": "device-info",
-    "schedule list": "schedule-list",
-    "schedule rm": "schedule-remove",
-    "schedule pause": "schedule-remove",
-    "schedule resume": "schedule-remove",
-    "schedule add": "schedule-add",
-}
-_PERSON: Final = "the person can, on the host's own command line"
-_COMMANDS: Final = (
-    "app|approval|backup|chat|config|demo|device|doctor|exec|firmware|flash|fleet|logs|mcp|memory|person|run|schedule"
-    "|setup|status|task|up|virtual(?! board)|voice"
-)
-_COMMAND: Final = re.compile(rf"`?\bmicroclaw ((?:{_COMMANDS})\b(?: (?:-{{0,2}}[A-Za-z0-9][\w.:/-]*|\"[^\"]*\"))*)`?")
 
 
-@asynccontextmanager
-async def mcp_server(service: Service, *, every_tool: bool = False) -> AsyncIterator[Server[Any]]:
-    """A server whose requests go to the host through `service`; leaving ends the calls that still run."""
-    async with HostCalls() as calls, service.sessions(calls.end_session):
-        yield _Handlers(service, calls, TrialStore(), every_tool).server()
+class Handlers:
+    """`server(session_of)` answers with the host's tools, in the name of the session that `session_of` finds."""
 
+    def __init__(self, tools: ToolService, devices: DeviceService, tasks: Tasks) -> None:
+        self.calls = Calls(tools)
+        self._tools = tools
+        self._resources = Resources(devices, tasks)
 
-@dataclass(frozen=True, slots=True)
-class _Handlers:
-    service: Service
-    calls: HostCalls
-    trials: TrialStore
-    every_tool: bool
+    def server(self, session_of: Callable[[Context], Session]) -> Server[Any]:
+        async def list_tools(context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+            return types.ListToolsResult(tools=[tool_from(tool) for tool in self._offered(session_of(context))])
 
-    def server(self) -> Server[Any]:
+        async def call_tool(
+            context: Context, params: types.CallToolRequestParams
+        ) -> types.CallToolResult | types.InputRequiredResult:
+            return await self._call(context, session_of(context), params)
+
+        async def list_resources(context: Context, _: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
+            return types.ListResourcesResult(resources=await self._resources.listed(session_of(context)))
+
+        async def read_resource(context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+            with _protocol_errors():
+                content = await self._resources.read(session_of(context), str(params.uri))
+            return types.ReadResourceResult(contents=[content])
+
+        async def one_prompt(_: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+            with _protocol_errors():
+                return get_prompt(params.name, params.arguments or {})
+
         return Server(
             NAME,
             version=__version__,
             title=TITLE,
             instructions=INSTRUCTIONS,
-            on_list_tools=self.list_tools,
-            on_call_tool=self.call_tool,
-            on_list_resources=self.list_resources,
-            on_list_resource_templates=self.list_templates,
-            on_read_resource=self.read_resource,
-            on_list_prompts=self.list_prompts,
-            on_get_prompt=self.get_prompt,
+            on_list_tools=list_tools,
+            on_call_tool=call_tool,
+            on_list_resources=list_resources,
+            on_list_resource_templates=_always(types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))),
+            on_read_resource=read_resource,
+            on_list_prompts=_always(types.ListPromptsResult(prompts=list(PROMPTS))),
+            on_get_prompt=one_prompt,
         )
 
-    async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        with _protocol_errors():
-            caller = await self.service.caller(context)
-            listed = await caller.host.get("/v1/tools")
-        return types.ListToolsResult(tools=tools_from(listed["tools"], every=self.every_tool))
+    def _offered(self, session: Session) -> list[Tool[Any]]:
+        return offered(self._tools.offered, every=session.every_tool)
 
-    async def call_tool(
-        self, context: Context, params: types.CallToolRequestParams
+    async def _call(
+        self, context: Context, session: Session, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        reporter = Reporter(context)
+        if all(tool.name != params.name for tool in self._offered(session)):
+            raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:80]!r}; tools/list has them")
         try:
-            if not offered(params.name, every=self.every_tool):
-                raise _no_tool(params.name)
-            async with reporter.telling_of_start():
-                caller = await self.service.caller(context)
-            result = await Follower(context, self.calls, caller, reporter).follow(params)
+            result = await self.calls.follow(context, session, params)
         except MicroclawError as exc:
-            if isinstance(exc, HostError) and exc.failure.code == UnknownName.code:  # a device, or the tool itself
-                listed = await self.list_tools(context, None)
-                if all(tool.name != params.name for tool in listed.tools):
-                    raise _no_tool(params.name) from exc
             return _failed(exc.message, exc.next_step)
-        if isinstance(result, types.InputRequiredResult):
-            return result
-        return _told(result, params) if isinstance(result, Waiting) else self._result(caller, params.name, result)
+        match result:
+            case types.InputRequiredResult():
+                return result
+            case ApprovalAsked():
+                return _waiting(result, params)
+            case Failure(message=message, next_step=next_step):
+                return _failed(message, next_step)
+        return self._result(session, params.name, result)
 
-    async def list_resources(
-        self, context: Context, _: types.PaginatedRequestParams | None
-    ) -> types.ListResourcesResult:
-        with _protocol_errors():
-            caller = await self.service.caller(context)
-            return types.ListResourcesResult(resources=await list_resources(caller, self.trials))
-
-    async def list_templates(
-        self, _: Context, __: types.PaginatedRequestParams | None
-    ) -> types.ListResourceTemplatesResult:
-        return types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))
-
-    async def read_resource(
-        self, context: Context, params: types.ReadResourceRequestParams
-    ) -> types.ReadResourceResult:
-        with _protocol_errors():
-            caller = await self.service.caller(context)
-        with _protocol_errors(types.INVALID_PARAMS):
-            content = await read_resource(caller, self.trials, str(params.uri))
-        return types.ReadResourceResult(contents=[content])
-
-    async def list_prompts(self, _: Context, __: types.PaginatedRequestParams | None) -> types.ListPromptsResult:
-        return types.ListPromptsResult(prompts=list_prompts())
-
-    async def get_prompt(self, _: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
-        with _protocol_errors(types.INVALID_PARAMS):
-            return get_prompt(params.name, params.arguments or {})
-
-    def _result(self, caller: Caller, tool: str, result: dict[str, Any]) -> types.CallToolResult:
+    def _result(self, session: Session, tool: str, result: dict[str, Any]) -> types.CallToolResult:
         content = dict(result["content"])
         structured = {**content, "evidence": result["evidence"], "act": result["act"]}
         if not result["ok"]:
             message = str(content.get("message") or content.get("error") or "it failed")
             return _failed(message, result["next"], content.get("diagnostics", ()), structured)
-        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=_dump(content))]
-        trial_id = self.trials.keep(caller.owner, tool, result)
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
+        trial_id = self._resources.keep_trial(session, tool, result)
         if trial_id is not None:
             blocks.append(trial_link(trial_id))
         blocks += file_links(content)
@@ -162,8 +124,11 @@ class _Handlers:
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
 
 
-def _no_tool(name: str) -> MCPError:
-    return MCPError(types.INVALID_PARAMS, f"there is no tool {name[:80]!r}; tools/list has them")
+def _always(answer: R) -> Callable[[Context, Any], Awaitable[R]]:
+    async def given(_: Context, __: Any) -> R:
+        return answer
+
+    return given
 
 
 def _failed(
@@ -181,9 +146,8 @@ def _failed(
     return types.CallToolResult(content=[text], structured_content=structured, is_error=True)
 
 
-def _told(waiting: Waiting, params: types.CallToolRequestParams) -> types.CallToolResult:
+def _waiting(asked: ApprovalAsked, params: types.CallToolRequestParams) -> types.CallToolResult:
     """Neither done nor failed: it waits for a yes that this client cannot ask for."""
-    asked = waiting.asked
     message = (
         f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
         "done by itself: do not call it again, look whether it happened."
@@ -191,7 +155,7 @@ def _told(waiting: Waiting, params: types.CallToolRequestParams) -> types.CallTo
     approval = {
         "approval_id": asked.approval_id,
         "text": asked.text,
-        "detail": asked.detail,
+        "detail": list(asked.detail),
         "expires_s": asked.expires_s,
     }
     args = json.dumps(params.arguments or {})
@@ -207,28 +171,10 @@ def _told(waiting: Waiting, params: types.CallToolRequestParams) -> types.CallTo
 
 
 @contextmanager
-def _protocol_errors(code: int = types.INTERNAL_ERROR) -> Iterator[None]:
+def _protocol_errors() -> Iterator[None]:
     """The host's errors as the protocol's."""
     try:
         yield
     except MicroclawError as exc:
         text = exc.message if not exc.next_step else f"{exc.message} (next: {exc.next_step})"
-        raise MCPError(code, without_commands(text)) from exc
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def without_commands(text: str) -> str:
-    """The text with each `microclaw ...` command as a tool to call, or as the person's part."""
-    return _COMMAND.sub(lambda found: _instead(found[1]), text)
-
-
-def _instead(command: str) -> str:
-    verb, *rest = command.split()
-    tool = _TOOLS.get(verb) or _TOOLS.get(" ".join((verb, *rest[:1])))
-    if tool is None:
-        return _PERSON
-    number = next((word for word in rest if word.isdecimal()), None)
-    return f"call {tool}" if number is None else f"call {tool} for {number}"
+        raise MCPError(types.INVALID_PARAMS, without_commands(text)) from exc

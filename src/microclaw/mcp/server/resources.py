@@ -5,19 +5,28 @@ Read-only; nothing is stored.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import mimetypes
 import secrets
+import sys
+from collections import OrderedDict
 from importlib import resources
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
 import mcp_types as types
+import msgspec
 
-from microclaw.errors import UnknownName
-from microclaw.mcp.server.service import Caller
-from microclaw.operations.connection import MAX_REPLY_BYTES, segment
+from microclaw.apps.device_calls import read_edges
+from microclaw.apps.device_operations import DeviceService, list_devices, show_device
+from microclaw.errors import Overloaded, UnknownName, over_limit
+from microclaw.mcp.server.service import Session
+from microclaw.operations.connection import MAX_REPLY_BYTES
+from microclaw.operations.operation import Call
+from microclaw.tasks.access import check_sees
+from microclaw.tasks.operations import Tasks
 from microclaw.text import escape_hidden
 
 SCHEME: Final = "microclaw://"
@@ -46,60 +55,111 @@ TEMPLATES: Final = tuple(
 )
 
 
-class TrialStore:
-    """The newest timelines by id; the oldest is dropped. Only the client that made one can read it."""
+class Resources:
+    """Reads them in the name of a session. The newest timelines are kept; only the session that made one reads it."""
 
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[str, dict[str, Any]]] = {}
+    def __init__(self, devices: DeviceService, tasks: Tasks) -> None:
+        self._devices = devices
+        self._tasks = tasks
+        self._trials: OrderedDict[str, tuple[str, dict[str, Any]]] = OrderedDict()
 
-    def keep(self, owner: str, tool: str, result: dict[str, Any]) -> str | None:
-        """Its id; None for a result without a timeline."""
+    def keep_trial(self, session: Session, tool: str, result: dict[str, Any]) -> str | None:
+        """The id of its timeline; None for a result without one."""
         edges = [edge for evidence in result["evidence"] for edge in evidence["edges"]]
         if tool not in TRIAL_TOOLS or not edges:
             return None
         content = result["content"]
         trial_id = secrets.token_hex(4)
-        self._kept[trial_id] = (
-            owner,
-            {
-                "trial": trial_id,
-                "tool": tool,
-                "summary": content.get("summary") or content.get("trial") or content.get("message"),
-                "edges": edges,
-            },
-        )
-        if len(self._kept) > MAX_TRIALS:
-            self._kept.pop(next(iter(self._kept)))
+        summary = content.get("summary") or content.get("trial") or content.get("message")
+        trial = {"trial": trial_id, "tool": tool, "summary": summary, "edges": edges}
+        self._trials[trial_id] = (session.key, trial)
+        if len(self._trials) > MAX_TRIALS:
+            self._trials.popitem(last=False)
         return trial_id
 
-    def get(self, owner: str, trial_id: str) -> dict[str, Any] | None:
-        kept = self._kept.get(trial_id)
-        return kept[1] if kept is not None and kept[0] == owner else None
+    async def listed(self, session: Session) -> list[types.Resource]:
+        found = [
+            types.Resource(uri=HEADER, name="microclaw.h", title="What programs may call", mime_type=C_SOURCE),
+            types.Resource(uri=EXAMPLES, name="examples", title="Programs that work, as examples", mime_type=C_SOURCE),
+            types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON),
+        ]
+        for name in [device.name for device in self._devices.registry.list()]:
+            uri = f"{DEVICES}/{quote(name, safe='')}"
+            found.append(types.Resource(uri=uri, name=name, title=f"Device {name}", mime_type=JSON))
+            title = f"Pin timeline of {name}"
+            found.append(types.Resource(uri=f"{uri}/pins", name=f"{name} pins", title=title, mime_type=JSON))
+        for uri, trial in [(_trial_uri(i), one) for i, (owner, one) in self._trials.items() if owner == session.key]:
+            title = trial["summary"]
+            found.append(types.Resource(uri=uri, name=f"trial {trial['trial']}", title=title, mime_type=JSON))
+        return found
 
-    def of(self, owner: str) -> list[dict[str, Any]]:
-        return [trial for whose, trial in self._kept.values() if whose == owner]
+    async def read(self, session: Session, uri: str) -> types.TextResourceContents | types.BlobResourceContents:
+        """The content of a resource. UnknownName for an unknown URI."""
+        words = [unquote(word) for word in uri.removeprefix(SCHEME).split("/")] if uri.startswith(SCHEME) else []
+        match words:
+            case ["headers", "microclaw.h"]:
+                header = resources.files("microclaw.wasm") / "headers" / "microclaw.h"
+                return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text=header.read_text(encoding="utf-8"))
+            case ["examples"]:
+                folder = resources.files("microclaw.patterns")
+                texts = [f"/* {name}.c */\n{(folder / f'{name}.c').read_text(encoding='utf-8')}" for name in PROGRAMS]
+                return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text="\n".join(texts))
+            case ["tasks", number, "files", name] if number.isdecimal():
+                blob = base64.b64encode(await self._file(session, int(number), name)).decode()
+                return types.BlobResourceContents(uri=uri, mime_type=_kind_of(name), blob=blob)
+            case ["devices"]:
+                document: Any = await list_devices.run(self._devices, _call(session), limit=sys.maxsize)
+            case ["devices", name]:
+                document = await show_device.run(self._devices, _call(session), device=name)
+            case ["devices", name, "pins"]:
+                document = await self._pins(session, name)
+            case ["trials", trial_id] if self._trials.get(trial_id, ("", {}))[0] == session.key:
+                document = self._trials[trial_id][1]
+            case _:
+                raise UnknownName(f"there is no resource {uri[:120]!r}", next_step="resources/list has them")
+        text = escape_hidden(json.dumps(msgspec.to_builtins(document), ensure_ascii=False))
+        return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
+
+    async def _file(self, session: Session, number: int, name: str) -> bytes:
+        service = self._tasks.service
+        await check_sees(service, self._tasks.roles, session.by.person_id, number)
+        path = await service.file(number, name)
+        try:
+            size_bytes = (await asyncio.to_thread(path.stat)).st_size
+            if size_bytes > MAX_REPLY_BYTES:
+                text = over_limit("the file", MAX_REPLY_BYTES, "byte", size_bytes)
+                raise Overloaded(text, next_step=f"GET /v1/tasks/{number}/files/{quote(name)}")
+            return await asyncio.to_thread(path.read_bytes)
+        except FileNotFoundError as exc:
+            raise UnknownName("this file is kept no longer", next_step="run the task again") from exc
+
+    async def _pins(self, session: Session, name: str) -> dict[str, Any]:
+        edges: list[list[float]] = []
+        cursor = dropped = 0
+        for _ in range(MAX_PAGES):
+            page = await read_edges.run(self._devices, _call(session), device=name, cursor=cursor)
+            edges += page.edges
+            dropped += page.dropped
+            if not page.edges or page.cursor == cursor or len(edges) > MAX_EDGES:
+                break
+            cursor = page.cursor
+        return {"device": name, "now_ms": page.now_ms, "dropped": dropped, "edges": edges[-MAX_EDGES:]}
 
 
-async def list_resources(caller: Caller, trials: TrialStore) -> list[types.Resource]:
-    found = [
-        types.Resource(uri=HEADER, name="microclaw.h", title="What programs may call", mime_type=C_SOURCE),
-        types.Resource(uri=EXAMPLES, name="examples", title="Programs that work, as examples", mime_type=C_SOURCE),
-        types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON),
-    ]
-    for device in (await _devices(caller))["devices"]:
-        uri = f"{DEVICES}/{quote(device['name'], safe='')}"
-        found.append(types.Resource(uri=uri, name=device["name"], title=f"Device {device['name']}", mime_type=JSON))
-        title = f"Pin timeline of {device['name']}"
-        found.append(types.Resource(uri=f"{uri}/pins", name=f"{device['name']} pins", title=title, mime_type=JSON))
-    for trial in trials.of(caller.owner):
-        uri = f"{SCHEME}trials/{trial['trial']}"
-        found.append(types.Resource(uri=uri, name=f"trial {trial['trial']}", title=trial["summary"], mime_type=JSON))
-    return found
+def _call(session: Session) -> Call:
+    """Of an act that reads: nothing is asked."""
+
+    async def approve(*_: Any) -> None: ...
+
+    return Call(session.by.person_id, approve, lambda _: None)
+
+
+def _trial_uri(trial_id: str) -> str:
+    return f"{SCHEME}trials/{trial_id}"
 
 
 def trial_link(trial_id: str) -> types.ResourceLink:
-    uri = f"{SCHEME}trials/{trial_id}"
-    return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {trial_id}", mime_type=JSON)
+    return types.ResourceLink(type="resource_link", uri=_trial_uri(trial_id), name=f"trial {trial_id}", mime_type=JSON)
 
 
 def file_links(content: dict[str, Any]) -> list[types.ResourceLink]:
@@ -120,65 +180,3 @@ def file_links(content: dict[str, Any]) -> list[types.ResourceLink]:
 
 def _kind_of(name: str) -> str:
     return mimetypes.guess_type(name)[0] or "application/octet-stream"
-
-
-async def read_resource(
-    caller: Caller, trials: TrialStore, uri: str
-) -> types.TextResourceContents | types.BlobResourceContents:
-    """The content of a resource. UnknownName for an unknown URI."""
-    if uri == HEADER:
-        header = (resources.files("microclaw.wasm") / "headers" / "microclaw.h").read_text(encoding="utf-8")
-        return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text=header)
-    if uri == EXAMPLES:
-        folder = resources.files("microclaw.patterns")
-        texts = [f"/* {name}.c */\n{(folder / f'{name}.c').read_text(encoding='utf-8')}" for name in PROGRAMS]
-        return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text="\n".join(texts))
-    match _words(uri):
-        case ["tasks", number, "files", name] if not {"", ".", ".."} & {*name.split("/")}:
-            path = f"/v1/tasks/{segment(number)}/files/{quote(name, safe='')}"
-            read = b"".join(
-                [piece async for piece in caller.host.download(path, method="GET", most_bytes=MAX_REPLY_BYTES)]
-            )
-            return types.BlobResourceContents(uri=uri, mime_type=_kind_of(name), blob=base64.b64encode(read).decode())
-    text = escape_hidden(json.dumps(await _document(caller, trials, uri), ensure_ascii=False))
-    return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
-
-
-async def _devices(caller: Caller) -> dict[str, Any]:
-    """All that GET /v1/devices has, in one."""
-    whole: dict[str, Any] = await caller.host.get("/v1/devices")
-    while whole["next"] is not None:
-        page = await caller.host.get(f"/v1/devices?after={quote(whole['next'], safe='')}")
-        whole = {**whole, "devices": [*whole["devices"], *page["devices"]], "next": page["next"]}
-    return whole
-
-
-async def _document(caller: Caller, trials: TrialStore, uri: str) -> dict[str, Any]:
-    match _words(uri):
-        case ["devices"]:
-            return await _devices(caller)
-        case ["devices", name]:
-            return await caller.host.get(f"/v1/devices/{segment(name)}")
-        case ["devices", name, "pins"]:
-            return await _pins(caller, name)
-        case ["trials", trial_id] if (trial := trials.get(caller.owner, trial_id)) is not None:
-            return trial
-    raise UnknownName(f"there is no resource {uri[:120]!r}", next_step="resources/list has them")
-
-
-def _words(uri: str) -> list[str]:
-    return [unquote(word) for word in uri.removeprefix(SCHEME).split("/")] if uri.startswith(SCHEME) else []
-
-
-async def _pins(caller: Caller, name: str) -> dict[str, Any]:
-    edges: list[list[float]] = []
-    cursor = dropped = 0
-    for _ in range(MAX_PAGES):
-        page = await caller.host.get(f"/v1/devices/{segment(name)}/edges", {"cursor": cursor})
-        edges += page["edges"]
-        dropped += page["dropped"]
-        if not page["edges"] or page["cursor"] == cursor or len(edges) > MAX_EDGES:
-            break
-        cursor = page["cursor"]
-    kept = edges[-MAX_EDGES:]
-    return {"device": name, "now_ms": page["now_ms"], "dropped": dropped, "edges": kept}

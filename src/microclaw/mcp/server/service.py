@@ -1,125 +1,234 @@
-"""The caller of an MCP request: the client of the host, and the owner of its calls. It answers nothing itself."""
+"""The MCP server inside the host: at /mcp of the API for tokens, and on a socket for `microclaw mcp`. It has no tool.
+
+The library is loaded at the first request: most hosts never see one.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
 import logging
 import secrets
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
-import anyio
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
 
+from microclaw.api.caller import CALLER_KEY, LOCAL_OWNER, Caller, client_address
+from microclaw.api.server import unix_listener
+from microclaw.api.tool_routes import ToolService
+from microclaw.apps.device_operations import DeviceService
+from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.errors import MicroclawError
-from microclaw.mcp.server.shared_host import SharedHost
-from microclaw.operations.client import AsyncClient
-from microclaw.operations.connection import segment
-from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.mcp.server.bridge import mcp_socket
+from microclaw.tasks.operations import Tasks
+from microclaw.virtual_boards.host_boards import VirtualBoards
 
-YOUNG_S: Final = 10.0  # a host that is younger may still be getting its boards
-POLL_S: Final = 0.1
-NAME: Final = "virtual-1"
-BOARD: Final = "virtual"
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from microclaw.mcp.server import handlers
+
+SESSION_HEADER: Final = "mcp-session-id"
+MAX_MESSAGE_BYTES: Final = 1 << 20
+MAX_SESSIONS: Final = 64  # of each kind
+MAX_OWNERS: Final = 1024
+IDLE_S: Final = 1800.0
+FIRST_S: Final = 30.0  # for whoever started a host to come
+GRACE_S: Final = 3.0  # an assistant that restarts its servers comes back at once
+LENT: Final = "virtual-1"
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
-    """The sender of a request. `owner` separates callers' calls and timelines; `session` is its name in the host."""
+class Session:
+    """A client's session: whose, and its name in the host. `every_tool`: the agent's own tools are offered, too."""
 
-    host: AsyncClient
-    owner: str
-    session: str
+    by: Caller
+    name: str
+    every_tool: bool = False
 
-
-EndSession: TypeAlias = Callable[[str, str], None]
-"""Called with the owner and the name of a session that is over."""
-
-
-class Service(Protocol):
-    def sessions(self, ended: EndSession) -> AbstractAsyncContextManager[None]:
-        """Inside, `ended` hears of each session that ends before this server does."""
-        ...
-
-    async def caller(self, context: Any) -> Caller:
-        """Who sends this request, once the host is ready."""
-        ...
+    @property
+    def key(self) -> str:
+        return f"{self.by.source}.{self.name}"
 
 
-class LocalService:
-    """One client on stdin and stdout, in the name of the owner of this account."""
+class McpService:
+    """`async with service.serving()`; the service itself is the ASGI app of /mcp, behind the API's own checks.
 
-    def __init__(self, shared_host: SharedHost, host: AsyncClient, lent: LentBoard) -> None:
-        self._shared_host = shared_host
-        self._lent = lent
-        self._looking = anyio.Lock()
-        self._caller = Caller(host, "local", f"mcp-{secrets.token_hex(4)}")
-        self._has_boards = False
-
-    def sessions(self, ended: EndSession) -> AbstractAsyncContextManager[None]:  # noqa: ARG002
-        return nullcontext()  # one client, which ends with this process
-
-    async def caller(self, context: Any) -> Caller:  # noqa: ARG002
-        await self._shared_host.ready()
-        async with self._looking:
-            if not self._has_boards:
-                await self._wait_for_boards()
-                self._has_boards = True
-        return self._caller
-
-    async def _wait_for_boards(self) -> None:
-        """Another client's host may have just begun: it answers before its virtual board is there."""
-        while True:
-            status = await self._caller.host.get("/v1/status")
-            if status["up_s"] > YOUNG_S:
-                await self._lent.lend(status["devices"])
-                return
-            if status["devices"]:
-                return
-            await anyio.sleep(POLL_S)
-
-
-class LentBoard:
-    """`async with LentBoard(host) as board: await board.lend(devices)`; leaving takes it back.
-
-    Its client has no `attach`: taking a board back starts no host.
+    `when_unused` is called once nobody of this machine has had a session for a while.
     """
 
-    def __init__(self, host: AsyncClient) -> None:
-        self._host = host
-        self._process: VirtualBoardProcess | None = None
+    def __init__(
+        self,
+        tools: ToolService,
+        devices: DeviceService,
+        tasks: Tasks,
+        boards: VirtualBoards,
+        *,
+        control_socket: Path,
+        record: Record,
+        when_unused: Callable[[], object] | None = None,
+    ) -> None:
+        self._works_with = (tools, devices, tasks)
+        self._devices = devices.registry
+        self._boards = boards
+        self._socket = mcp_socket(control_socket)
+        self._record = record
+        self._when_unused = when_unused
+        self._group = asyncio.TaskGroup()
+        self._ending = asyncio.Event()
+        self._starting, self._lending = asyncio.Lock(), asyncio.Lock()
+        self._handlers: handlers.Handlers | None = None
+        self._http: StreamableHTTPSessionManager | None = None
+        self._owners: OrderedDict[str, str] = OrderedDict()  # of sessions, the newest; for the security log alone
+        self._sessions: set[asyncio.Task[None]] = set()  # on the socket
+        self._unused: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> LentBoard:
-        return self
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        with unix_listener(self._socket) as listener:
+            async with self._group:
+                server = await asyncio.start_unix_server(self._accept, sock=listener, limit=MAX_MESSAGE_BYTES)
+                self._end_after(FIRST_S)
+                try:
+                    yield
+                finally:
+                    self._ending.set()
+                    server.close()
+                    if self._unused is not None:
+                        self._unused.cancel()
+                    for task in self._sessions:
+                        task.cancel()
 
-    async def __aexit__(self, *_: Any) -> None:
-        if self._process is None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A session is its token's alone: another one gets a 404, as for one that does not exist, and is recorded."""
+        manager, session = await self._manager(), session_of(scope)
+        from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+        from mcp.server.auth.provider import AccessToken
+
+        asked_for, source = Headers(scope=scope).get(SESSION_HEADER), session.by.source
+        user = AuthenticatedUser(AccessToken(token="", client_id=source, scopes=[]))
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._note(scope, source, asked_for, message)
+            await send(message)
+
+        await manager.handle_request({**scope, "user": user}, receive, watched)
+        if scope["method"] == "DELETE":
+            (await self._loaded()).calls.end_session(session)
+
+    def _note(self, scope: Scope, source: str, asked_for: str | None, answer: Message) -> None:
+        """Remember whose a new session is; record a request for somebody else's."""
+        opened = Headers(raw=answer["headers"]).get(SESSION_HEADER)
+        if asked_for is None and opened is not None:
+            self._owners[opened] = source
+            if len(self._owners) > MAX_OWNERS:
+                self._owners.popitem(last=False)
+        elif asked_for is not None and answer["status"] == 404 and self._owners.get(asked_for, source) != source:
+            text = "a token asked for another token's MCP session"
+            self._record(AuditEvent(AuditKind.TOKEN_MISUSED, text, address=client_address(scope)))
+
+    async def _loaded(self) -> handlers.Handlers:
+        if self._handlers is None:
+            module = await asyncio.to_thread(import_module, "microclaw.mcp.server.handlers")
+            self._handlers = self._handlers or module.Handlers(*self._works_with)
+        return self._handlers
+
+    async def _manager(self) -> StreamableHTTPSessionManager:
+        async with self._starting:
+            if self._http is None:
+                found = await self._loaded()
+                from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+                self._http = StreamableHTTPSessionManager(
+                    found.server(lambda context: session_of(cast("Request", context.request).scope)),
+                    session_idle_timeout=IDLE_S,
+                    max_request_body_size=MAX_MESSAGE_BYTES,
+                    max_sessions=MAX_SESSIONS,
+                )
+                is_running = asyncio.Event()
+                self._group.create_task(self._run(self._http, is_running), name="MCP over HTTP")
+                await is_running.wait()
+            return self._http
+
+    async def _run(self, manager: StreamableHTTPSessionManager, is_running: asyncio.Event) -> None:
+        async with manager.run():
+            is_running.set()
+            await self._ending.wait()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._ending.is_set() or len(self._sessions) >= MAX_SESSIONS:
+            writer.close()
             return
+        if self._unused is not None:
+            self._unused.cancel()
+        session = self._group.create_task(self._serve(reader, writer), name="MCP session")
+        self._sessions.add(session)
+        session.add_done_callback(self._left)
+
+    def _left(self, session: asyncio.Task[None]) -> None:
+        self._sessions.discard(session)
+        if not self._sessions and not self._ending.is_set():
+            self._end_after(GRACE_S)
+
+    def _end_after(self, wait_s: float) -> None:
+        """End the host then, where it is there for these sessions alone."""
+        if self._when_unused is not None:
+            self._unused = asyncio.get_running_loop().call_later(wait_s, self._end)
+
+    def _end(self) -> None:
+        self._ending.set()  # who comes now starts the next host
+        if self._when_unused is not None:
+            self._when_unused()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One `microclaw mcp`: its first line says what it wants, and is answered with one; then come messages."""
         try:
-            await self._host.delete(f"/v1/devices/{segment(NAME)}")
-        except MicroclawError as exc:  # the host has gone, or somebody removed it: the board ends all the same
-            _log.warning("%s was not taken out of the host's list: %s", NAME, exc.message)
+            writer.write(b"{}\n")
+            options = json.loads(await reader.readline())
+            session = Session(LOCAL_OWNER, f"mcp-{secrets.token_hex(4)}", bool(options["all_tools"]))
+            found = await self._loaded()
+            from microclaw.mcp.lines import message_lines
+
+            server = found.server(lambda _: session)
+            async with self._lent_board(), message_lines(reader, writer) as (streams, _):
+                try:
+                    await server.run(*streams, server.create_initialization_options())
+                finally:
+                    found.calls.end_session(session)
+        except Exception:  # of this session alone
+            _log.exception("an MCP session failed")
         finally:
-            await self._process.stop()
+            writer.close()
 
-    async def lend(self, devices: list[dict[str, Any]]) -> None:
-        """Add a board if the host has none, or only one that a killed client left behind."""
-        left_behind = [device for device in devices if device["name"] == NAME and device["reachable"] is False]
-        if self._process is not None or len(left_behind) < len(devices):
-            return
-        process = VirtualBoardProcess(name=NAME, board=BOARD)
-        ready = await process.start()
-        try:
-            if left_behind:
-                await self._host.delete(f"/v1/devices/{segment(NAME)}")
-            body = {"name": NAME, "board": BOARD, "transports": list(ready.transports)}
-            await self._host.post("/v1/devices", body)
-        except MicroclawError as exc:
-            _log.warning("no board was lent: %s", exc.message)  # another client was first
-            await process.stop()
-            return
-        except BaseException:
-            await process.stop()
-            raise
-        self._process = process
+    @asynccontextmanager
+    async def _lent_board(self) -> AsyncIterator[None]:
+        """Lend the host a virtual board where it has no device, or only one that a killed host left behind."""
+        async with AsyncExitStack() as stack:
+            async with self._lending:
+                left = [one for one in self._devices.list() if one.name != LENT or one.reachable is not False]
+                if not left and not self._boards.standing():
+                    await stack.enter_async_context(self._boards.running(1))
+                    stack.push_async_callback(self._take_back)
+            yield
+
+    async def _take_back(self) -> None:
+        with suppress(MicroclawError):  # somebody removed it
+            await self._devices.remove(self._devices.get(LENT).device_id)
+
+
+def session_of(scope: Scope) -> Session:
+    """A client of the newest protocol names no session: each token has one for all of those."""
+    session_id = Headers(scope=scope).get(SESSION_HEADER)
+    name = "mcp-http" if session_id is None else f"mcp-{hashlib.sha256(session_id.encode()).hexdigest()[:32]}"
+    return Session(scope[CALLER_KEY], name)

@@ -1,0 +1,185 @@
+"""One MCP server of the agent: connects to it, again and again, lists its tools and calls them. It trusts nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import mcp_types as types
+from mcp.client.subscriptions import ListenNotSupportedError
+from mcp.shared.exceptions import MCPError
+from pydantic import ValidationError
+
+from mcp import Client
+from microclaw.backoff import Backoff
+from microclaw.config.settings import McpServerSettings
+from microclaw.errors import ToolFailed
+from microclaw.mcp.client.servers import ClientLimits
+from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, tool_from
+from microclaw.mcp.client.transports import ConnectionEnd, child_environ, remote_server, server_process
+
+MAX_TOOLS: Final = 64  # of one server
+MAX_COMPLAINTS: Final = 64  # about one server's tools, as long as the host runs
+MAX_PAGES: Final = 16
+MAX_TIMEOUTS: Final = 2  # in a row; then it is taken for hung
+_log = logging.getLogger("microclaw.mcp.client.servers")
+
+
+class ServerConnection:
+    """`run` never ends by itself and raises nothing. `state` is in words; `offered` has its tools of now, by name."""
+
+    def __init__(
+        self,
+        server: McpServerSettings,
+        proxy: str | None,
+        limits: ClientLimits,
+        environ: Mapping[str, str],
+        on_change: Callable[[], None],
+    ) -> None:
+        self.state = "not connected yet"
+        self.offered: dict[str, OfferedTool] = {}
+        self._server = server
+        self._proxy = proxy
+        self._limits = limits
+        self._environ = environ
+        self._on_change = on_change
+        self._client: Client | None = None
+        self._end = ConnectionEnd()
+        self._timeouts = 0
+        self._complaints: set[str] = set()
+
+    async def run(self) -> None:
+        backoff = Backoff(min_s=self._limits.first_pause_s, max_s=self._limits.longest_pause_s)
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        while True:
+            began_s = loop.time()
+            self._end = ConnectionEnd()
+            try:
+                await self._connect()
+            except TimeoutError:
+                self._end.because(f"it did not answer within {self._limits.connect_s:g} s")
+            except Exception as exc:  # somebody else's program: whatever it does, the host goes on
+                _log.debug("MCP server %s", self._server.name, exc_info=True)
+                self._end.because(_reason(exc))
+            if task is not None and task.cancelling():  # an error while a connection was closed hid the cancellation
+                raise asyncio.CancelledError
+            self.offered, self._client = {}, None
+            if loop.time() - began_s > self._limits.longest_pause_s:
+                backoff.succeeded()
+            self._say(f"off: {self._end.reason}; tried again from time to time", logging.WARNING)
+            await asyncio.sleep(backoff.next_wait_s())
+
+    async def call(self, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
+        """ToolFailed when the server is off, ends meanwhile, or does not answer in time."""
+        name, client, end = self._server.name, self._client, self._end
+        if client is None:
+            raise ToolFailed(f"the MCP server {name} is off", next_step="go on without it, or try it later")
+        try:
+            async with asyncio.timeout(self._limits.call_s):
+                result = await client.call_tool(tool, arguments)
+        except TimeoutError as exc:
+            self._timeouts += 1
+            if self._timeouts >= MAX_TIMEOUTS:
+                end.because(f"it did not answer {MAX_TIMEOUTS} times in a row")
+            raise ToolFailed(
+                f"the MCP server {name} did not answer within {self._limits.call_s:g} s",
+                next_step="nobody knows whether it was done: look before trying again",
+            ) from exc
+        except MCPError as exc:
+            raise ToolFailed(f"the MCP server {name} refused: {exc.message[:500]}") from exc
+        except (ValidationError, RuntimeError) as exc:
+            raise ToolFailed(f"the MCP server {name} gave an answer that is none: {_reason(exc)}") from exc
+        self._timeouts = 0
+        return result
+
+    async def _connect(self) -> None:
+        """Serve one connection to its end: read its list, and again whenever that changes."""
+        if self._server.command:
+            environ = child_environ(self._environ, self._server.env)
+            transport = server_process(self._server.command, environ, self._end)
+        else:
+            transport = remote_server(self._server, self._proxy, self._end)
+        async with asyncio.timeout(self._limits.connect_s) as deadline:
+            async with Client(transport, message_handler=self._hear, cache=None) as client:
+                deadline.reschedule(None)
+                self._client, self._timeouts = client, 0
+                watch = asyncio.create_task(self._watch(client), name=f"changes of {self._server.name}")
+                try:
+                    while self._end.reason is None:
+                        self._end.news.clear()
+                        await self._relist(client)
+                        await asyncio.sleep(self._limits.relist_pause_s)
+                        await self._end.news.wait()
+                finally:
+                    watch.cancel()
+                    await asyncio.gather(watch, return_exceptions=True)
+
+    async def _hear(self, message: Any) -> None:
+        if isinstance(message, types.ToolListChangedNotification):
+            self._end.news.set()
+
+    async def _watch(self, client: Client) -> None:
+        """The newest protocol tells changes on a stream that is asked for; older ones by themselves."""
+        tools = client.server_capabilities.tools
+        if tools is None or not tools.list_changed:
+            return
+        try:
+            async with client.listen(tools_list_changed=True) as events:
+                self._end.news.set()  # no event comes for earlier changes
+                async for _ in events:
+                    self._end.news.set()
+        except ListenNotSupportedError:
+            return
+
+    async def _relist(self, client: Client) -> None:
+        listed: list[types.Tool] = []
+        cursor: str | None = None
+        async with asyncio.timeout(self._limits.connect_s):
+            for _ in range(MAX_PAGES):
+                page = await client.list_tools(cursor=cursor, cache_mode="bypass")
+                listed += page.tools
+                cursor = page.next_cursor
+                if cursor is None or len(listed) > MAX_TOOLS:
+                    break
+        self.offered, wrong = await asyncio.to_thread(self._made, listed[:MAX_TOOLS])  # a hostile schema takes its time
+        for text in wrong:  # each once, and only as many as a person would read
+            if text not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
+                self._complaints.add(text)
+                _log.warning("MCP server %s: %s", self._server.name, text)
+        self._say(f"on: {len(self.offered)} tools", logging.INFO)
+
+    def _made(self, listed: list[types.Tool]) -> tuple[dict[str, OfferedTool], list[str]]:
+        """Its tools as the agent's, and what is wrong with the others."""
+        found: dict[str, OfferedTool] = {}
+        wrong: list[str] = []
+        size_bytes = 0
+        for number, tool in enumerate(listed):
+            size_bytes += len(tool.model_dump_json())
+            if size_bytes > MAX_SCHEMAS_BYTES:
+                wrong.append(f"tools after its first {number} are left out: they take too much room")
+                break
+            made = tool_from(self._server, tool, self.call)
+            if isinstance(made, str):
+                wrong.append(made)
+            else:
+                found.setdefault(made.tool.name, made)
+        return found, wrong
+
+    def _say(self, state: str, level: int) -> None:
+        """A state is logged once, however often it is tried again."""
+        if state != self.state:
+            self.state = state
+            _log.log(level, "MCP server %s is %s", self._server.name, state)
+        self._on_change()
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of an error, of a group the first one's."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, FileNotFoundError):
+        return f"there is no program {error.filename}"
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0][:200]}" if text else type(error).__name__

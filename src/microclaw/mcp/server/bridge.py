@@ -1,0 +1,167 @@
+"""`microclaw mcp`: the lines of an MCP client on stdin and stdout, passed on to the host of this home and back.
+
+Where no host runs one is started with a virtual board; it ends soon after its last client. A host that went away is
+started again at the client's next line. The MCP library is not loaded here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from microclaw.errors import ConfigError, MicroclawError, NoHost, StoreOwned
+from microclaw.mcp.server.hints import without_commands
+
+START_S: Final = 30.0
+POLL_S: Final = 0.1
+END_S: Final = 5.0
+MAX_READY_BYTES: Final = 64 << 10
+WORDS: Final = ("up", "--virtual", "1", "--while-used")
+GREETING: Final = b"{}\n"
+INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0, 5.1
+OPENING: Final = ("initialize", "notifications/initialized")
+
+
+def mcp_socket(control_socket: Path) -> Path:
+    """Where the host listens for `microclaw mcp`; whoever can open it is the owner."""
+    return control_socket.with_suffix(".mcp")
+
+
+def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -> None:
+    """Pass lines on until the client closes stdin or stdout, or a signal comes; then this process has ended."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: os._exit(0))
+    _Bridge(home, mcp_socket(control_socket), every_tool).run()
+    os._exit(0)  # a thread may write to stdout for ever
+
+
+class _Bridge:
+    def __init__(self, home: Path, place: Path, every_tool: bool) -> None:
+        self._home = home
+        self._place = place
+        self._hello = json.dumps({"all_tools": every_tool}).encode() + b"\n"
+        self._host: socket.socket | None = None
+        self._reading = threading.Thread()
+        self._opening: list[bytes] = []  # the handshake, for a host that is started again
+        self._unanswered: dict[str, Any] = {}  # the ids of requests, by their text
+        self._writing = threading.Lock()
+
+    def run(self) -> None:
+        for line in sys.stdin.buffer:
+            message = _parsed(line)
+            if "method" in message and "id" in message:
+                self._unanswered[json.dumps(message["id"])] = message["id"]
+            try:
+                self._connected().sendall(line)
+            except MicroclawError as exc:
+                step = "" if exc.next_step is None else f" (next: {exc.next_step})"
+                self._fail(without_commands(f"{exc.message}{step}"))
+            except OSError:
+                pass  # the host went away: the thread that reads tells
+            else:
+                self._opening += [line] if message.get("method") in OPENING else []
+        if self._host is not None:
+            self._host.shutdown(socket.SHUT_WR)
+            self._reading.join(END_S)
+
+    def _connected(self) -> socket.socket:
+        if self._host is None:
+            host = self._connect()
+            for line in self._opening:
+                host.sendall(line)
+            again = {json.dumps(_parsed(line).get("id")) for line in self._opening}
+            self._reading = threading.Thread(target=self._read, args=(host, again), daemon=True)
+            self._host = host
+            self._reading.start()
+        return self._host
+
+    def _connect(self) -> socket.socket:
+        until_s = time.monotonic() + START_S
+        while True:
+            host = socket.socket(socket.AF_UNIX)
+            host.settimeout(START_S)
+            try:
+                host.connect(str(self._place))
+                host.sendall(self._hello)
+                if host.recv(len(GREETING)) == GREETING:  # else it is just ending
+                    host.settimeout(None)
+                    return host
+            except OSError:
+                pass
+            host.close()
+            if time.monotonic() > until_s:
+                raise NoHost(f"the host was not ready within {START_S:.0f} s", next_step="microclaw doctor")
+            _start_host(self._home)
+            time.sleep(POLL_S)
+
+    def _read(self, host: socket.socket, again: set[str]) -> None:
+        """Pass its answers on; not those to the handshake that it was given `again`."""
+        try:
+            for line in host.makefile("rb"):
+                message = _parsed(line)
+                number = json.dumps(message.get("id"))
+                if "method" not in message:
+                    self._unanswered.pop(number, None)
+                if "method" in message or number not in again:
+                    self._write(line)
+                again.discard(number)
+        except ConnectionError:
+            pass
+        self._host = None
+        self._fail("the host went away in the middle of a call (next: look with list-devices)")
+
+    def _fail(self, text: str) -> None:
+        """Answer all requests with an error."""
+        for number in list(self._unanswered):
+            error = {"code": INTERNAL_ERROR, "message": text}
+            answer = {"jsonrpc": "2.0", "id": self._unanswered.pop(number), "error": error}
+            self._write(json.dumps(answer).encode() + b"\n")
+
+    def _write(self, line: bytes) -> None:
+        with self._writing:
+            try:
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
+            except BrokenPipeError:  # the client has gone
+                os._exit(0)
+
+
+def _start_host(home: Path) -> None:
+    """Return when it is ready, or when another one has this home; where its own ports are taken, with any."""
+    error: dict[str, Any] = {}
+    for port in ((), ("--port", "0")):
+        words = ["-m", "microclaw", "--json", "--home", str(home), *WORDS, *port]
+        with (home / "mcp-host.log").open("ab") as log:
+            host = subprocess.Popen(
+                [sys.executable, *words],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert host.stdout is not None
+        with host.stdout:
+            said = _parsed(host.stdout.readline(MAX_READY_BYTES))
+        error = said.get("error") or {}
+        if said.get("ready") is True or error.get("code") == StoreOwned.code:
+            return
+        if error.get("code") != ConfigError.code:
+            break
+    text = error.get("message", "it gave no reason")
+    raise ConfigError(f"the host did not start: {text}", next_step=error.get("next") or "microclaw doctor")
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
