@@ -50,7 +50,7 @@ class _Bridge:
         self._hello = json.dumps({"all_tools": every_tool}).encode() + b"\n"
         self._host: socket.socket | None = None
         self._reading = threading.Thread()
-        self._opening: list[bytes] = []  # the handshake, for a host that is started again
+        self._opening: dict[str, bytes] = {}  # the handshake by its ids, for a host that is started again
         self._unanswered: dict[str, Any] = {}  # the ids of requests, by their text
         self._writing = threading.Lock()
 
@@ -67,7 +67,8 @@ class _Bridge:
             except OSError:
                 pass  # the host went away: the thread that reads tells
             else:
-                self._opening += [line] if message.get("method") in OPENING else []
+                if message.get("method") in OPENING:
+                    self._opening[json.dumps(message.get("id"))] = line
         if self._host is not None:
             self._host.shutdown(socket.SHUT_WR)
             self._reading.join(END_S)
@@ -75,10 +76,9 @@ class _Bridge:
     def _connected(self) -> socket.socket:
         if self._host is None:
             host = self._connect()
-            for line in self._opening:
+            for line in self._opening.values():
                 host.sendall(line)
-            again = {json.dumps(_parsed(line).get("id")) for line in self._opening}
-            self._reading = threading.Thread(target=self._read, args=(host, again), daemon=True)
+            self._reading = threading.Thread(target=self._read, args=(host, set(self._opening)), daemon=True)
             self._host = host
             self._reading.start()
         return self._host
@@ -110,6 +110,8 @@ class _Bridge:
                 number = json.dumps(message.get("id"))
                 if "method" not in message:
                     self._unanswered.pop(number, None)
+                if "error" in message and message.get("id") is not None:
+                    self._opening.pop(number, None)  # a handshake that was refused is none
                 if "method" in message or number not in again:
                     self._write(line)
                 again.discard(number)
