@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ MAX_READY_BYTES: Final = 64 << 10
 WORDS: Final = ("up", "--virtual", "1", "--while-used")
 GREETING: Final = b"{}\n"
 INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0, 5.1
+GONE: Final = "the host went away in the middle of a call (next: look with list-devices)"
 OPENING: Final = ("initialize", "notifications/initialized")
 
 
@@ -60,17 +62,18 @@ class _Bridge:
             if "method" in message and "id" in message:
                 self._unanswered[json.dumps(message["id"])] = message["id"]
             try:
-                self._connected().sendall(line)
+                host = self._connected()
+                if message.get("method") in OPENING:
+                    self._opening[json.dumps(message.get("id"))] = line
+                host.sendall(line)
             except MicroclawError as exc:
                 step = "" if exc.next_step is None else f" (next: {exc.next_step})"
                 self._fail(without_commands(f"{exc.message}{step}"))
             except OSError:
-                pass  # the host went away: the thread that reads tells
-            else:
-                if message.get("method") in OPENING:
-                    self._opening[json.dumps(message.get("id"))] = line
-        if self._host is not None:
-            self._host.shutdown(socket.SHUT_WR)
+                self._fail(GONE)
+        if (last := self._host) is not None:
+            with suppress(OSError):  # it has gone
+                last.shutdown(socket.SHUT_WR)
             self._reading.join(END_S)
 
     def _connected(self) -> socket.socket:
@@ -118,14 +121,15 @@ class _Bridge:
         except ConnectionError:
             pass
         self._host = None
-        self._fail("the host went away in the middle of a call (next: look with list-devices)")
+        self._fail(GONE)
 
     def _fail(self, text: str) -> None:
         """Answer all requests with an error."""
         for number in list(self._unanswered):
-            error = {"code": INTERNAL_ERROR, "message": text}
-            answer = {"jsonrpc": "2.0", "id": self._unanswered.pop(number), "error": error}
-            self._write(json.dumps(answer).encode() + b"\n")
+            self._opening.pop(number, None)
+            if (own := self._unanswered.pop(number, None)) is not None:
+                answer = {"jsonrpc": "2.0", "id": own, "error": {"code": INTERNAL_ERROR, "message": text}}
+                self._write(json.dumps(answer).encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
         with self._writing:
