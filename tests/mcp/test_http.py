@@ -25,6 +25,7 @@ INITIALIZE = {
     "method": "initialize",
     "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
 }
+TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("obey"); }\n'
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 
@@ -71,17 +72,17 @@ async def no_question_waits(people: PeopleHost) -> None:
 async def test_a_removed_token_opens_nothing_more_and_takes_its_questions_back(url: str, people: PeopleHost) -> None:
     owner = HostClient(people.settings.control_socket)
     secret = (await asyncio.to_thread(owner.post, "/v1/tokens", {"name": "brief"}))["secret"]
+    async with connected(url, people.secrets["ada"]) as other:
+        await other.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
     async with connected(url, secret) as client:
-        told = await client.call_tool("restart-device", {})
+        await client.call_tool("read-logs", {})
+        told = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
         assert told.structured_content is not None
         assert told.structured_content["act"]["outcome"] == "waiting"
         assert len(await people.waiting()) == 1
         await asyncio.to_thread(owner.delete, "/v1/tokens/brief")
         await no_question_waits(people)
     assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 401
-
-
-TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("obey"); }\n'
 
 
 async def test_a_question_ends_when_its_session_is_closed(

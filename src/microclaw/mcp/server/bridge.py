@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ MAX_READY_BYTES: Final = 64 << 10
 WORDS: Final = ("up", "--virtual", "1", "--while-used")
 GREETING: Final = b"{}\n"
 INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0, 5.1
+GONE: Final = "the host went away in the middle of a call (next: look with list-devices)"
 OPENING: Final = ("initialize", "notifications/initialized")
 
 
@@ -50,7 +52,7 @@ class _Bridge:
         self._hello = json.dumps({"all_tools": every_tool}).encode() + b"\n"
         self._host: socket.socket | None = None
         self._reading = threading.Thread()
-        self._opening: list[bytes] = []  # the handshake, for a host that is started again
+        self._opening: dict[str, bytes] = {}  # the handshake by its ids, for a host that is started again
         self._unanswered: dict[str, Any] = {}  # the ids of requests, by their text
         self._writing = threading.Lock()
 
@@ -60,25 +62,26 @@ class _Bridge:
             if "method" in message and "id" in message:
                 self._unanswered[json.dumps(message["id"])] = message["id"]
             try:
-                self._connected().sendall(line)
+                host = self._connected()
+                if message.get("method") in OPENING:
+                    self._opening[json.dumps(message.get("id"))] = line
+                host.sendall(line)
             except MicroclawError as exc:
                 step = "" if exc.next_step is None else f" (next: {exc.next_step})"
                 self._fail(without_commands(f"{exc.message}{step}"))
             except OSError:
-                pass  # the host went away: the thread that reads tells
-            else:
-                self._opening += [line] if message.get("method") in OPENING else []
-        if self._host is not None:
-            self._host.shutdown(socket.SHUT_WR)
+                self._fail(GONE)
+        if (last := self._host) is not None:
+            with suppress(OSError):  # it has gone
+                last.shutdown(socket.SHUT_WR)
             self._reading.join(END_S)
 
     def _connected(self) -> socket.socket:
         if self._host is None:
             host = self._connect()
-            for line in self._opening:
+            for line in self._opening.values():
                 host.sendall(line)
-            again = {json.dumps(_parsed(line).get("id")) for line in self._opening}
-            self._reading = threading.Thread(target=self._read, args=(host, again), daemon=True)
+            self._reading = threading.Thread(target=self._read, args=(host, set(self._opening)), daemon=True)
             self._host = host
             self._reading.start()
         return self._host
@@ -110,20 +113,23 @@ class _Bridge:
                 number = json.dumps(message.get("id"))
                 if "method" not in message:
                     self._unanswered.pop(number, None)
+                if "error" in message and message.get("id") is not None:
+                    self._opening.pop(number, None)  # a handshake that was refused is none
                 if "method" in message or number not in again:
                     self._write(line)
                 again.discard(number)
         except ConnectionError:
             pass
         self._host = None
-        self._fail("the host went away in the middle of a call (next: look with list-devices)")
+        self._fail(GONE)
 
     def _fail(self, text: str) -> None:
         """Answer all requests with an error."""
         for number in list(self._unanswered):
-            error = {"code": INTERNAL_ERROR, "message": text}
-            answer = {"jsonrpc": "2.0", "id": self._unanswered.pop(number), "error": error}
-            self._write(json.dumps(answer).encode() + b"\n")
+            self._opening.pop(number, None)
+            if (own := self._unanswered.pop(number, None)) is not None:
+                answer = {"jsonrpc": "2.0", "id": own, "error": {"code": INTERNAL_ERROR, "message": text}}
+                self._write(json.dumps(answer).encode() + b"\n")
 
     def _write(self, line: bytes) -> None:
         with self._writing:

@@ -66,15 +66,16 @@ class Calls:
     ) -> dict[str, Any] | Failure | ApprovalAsked | types.InputRequiredResult:
         """The result; the question that the client answers with its next request, or that it cannot ask. Cancelling it
         ends the call, unless that has begun to change something."""
-        progress, question, is_kept = Progress(context), None, False
+        progress, question, is_kept, asked = Progress(context), None, False, None
         if params.request_state is None:
             feed = self._tools.start(session.by, params.name, params.arguments or {}, session=session.name)
         else:
             call = self._taken_up(session, params.request_state)
-            answer, feed = (params.input_responses or {}).get(ANSWER), call.feed
-            if isinstance(answer, types.ElicitResult):
-                await self._decide(session, call.asked, answer, progress)
+            feed, asked = call.feed, call.asked
         try:
+            answer = (params.input_responses or {}).get(ANSWER)
+            if asked is not None and isinstance(answer, types.ElicitResult):
+                await self._decide(session, asked, answer, progress)
             async with aclosing(paced(feed.read(), self._tools.keepalive_s)) as events:
                 async for event in events:
                     match event:
