@@ -37,7 +37,7 @@ _FIRST: Final = b"age-encryption.org/v1\n"
 _STANZA: Final = rb"-> ([!-~]+(?: [!-~]+)*)\n((?:[A-Za-z0-9+/]{64}\n)*[A-Za-z0-9+/]{0,63}\n)"
 _HEADER: Final = re.compile(rb"(%s(?P<stanzas>(?:%s){1,20})---) (?P<mac>[A-Za-z0-9+/]{43})\n" % (_FIRST, _STANZA))
 _LABEL: Final = b"age-encryption.org/v1/"
-_CHANGED: Final = "its header was changed"
+_CHANGED: Final = "its header was changed, or is none that is read here"
 
 
 @dataclass(frozen=True, slots=True)
