@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
 
-from tests.cluster.test_alone import LOOK
+from tests.cluster.test_hosts import LOOK
 from tests.postgres import running_server
 
 from bench import scale_devices

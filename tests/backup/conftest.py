@@ -6,7 +6,6 @@ import asyncio
 import io
 import os
 import shutil
-from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +22,13 @@ from microclaw.store.links import LinkTable
 
 NOW_MS: Final = 1_800_000_000_000
 KEY: Final = PrivateKey(bytes(range(32)))
-DEVICE: Final = """INSERT INTO devices (device_id, name, board_id, labels, created_ms)
-    VALUES ('d-1', 'lamp', 'virtual', '[]', 1)"""
-WAITING: Final = """INSERT INTO inbox (channel, chat_id, principal, text, origin, received_ms, state, starts)
-    VALUES ('terminal', 't', 'owner', 'set pin 4 high', 'typed', 1, 'waiting', 1)"""
+ROWS: Final = (
+    "INSERT INTO devices (device_id, name, board_id, labels, created_ms) VALUES ('d-1', 'lamp', 'virtual', '[]', 1)",
+    "INSERT INTO inbox (channel, chat_id, principal, text, origin, received_ms, state, starts) "
+    "VALUES ('terminal', 't', 'owner', 'set pin 4 high', 'typed', 1, 'waiting', 1)",
+    "INSERT OR IGNORE INTO people VALUES ('owner', 'owner', 'owner', 1)",
+    f"INSERT INTO sign_ins VALUES ('s-1', 'owner', x'{'ab' * 32}', 'link', '', '', 1, 1)",
+)
 FILES: Final = {
     "config.toml": b"[agent]\nturn_s = 60\n",
     "memory/MEMORY.md": b"the kitchen lamp is board-1\n",
@@ -43,27 +45,27 @@ async def make_home(home: Path) -> None:
     """An authority, a device with its link, a message that is being answered, files of every kind."""
     names = host_names("lab.example", ())
     async with Database.open(home / "microclaw.db") as database:
-        table = IdentityTable(database)
-        await Authority.open(home / "identity", table, lambda: names, now_ms=lambda: NOW_MS)
+        await Authority.open(home / "identity", IdentityTable(database), lambda: names, now_ms=lambda: NOW_MS)
         await LinkTable(database, now_ms=lambda: NOW_MS, random_bytes=lambda size: b"e" * size).open("d-1")
-        await database.write(lambda connection: connection.execute(DEVICE).rowcount)
-        await database.write(lambda connection: connection.execute(WAITING).rowcount)
+        for row in ROWS:
+            await database.write(lambda connection, row=row: connection.execute(row).rowcount)  # type: ignore[misc]
     for name, content in FILES.items():
         (home / name).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         (home / name).write_bytes(content)
         (home / name).chmod(0o600)
     (home / "skills/water/check.py").chmod(0o700)
-    os.utime(home / "sessions/terminal_t.jsonl", (1_700_000_000, 1_700_000_000))
+    os.utime(home / "workspace/bin", (1_700_000_000, 1_700_000_000))
 
 
 def tree(home: Path) -> dict[str, tuple[int, bytes]]:
     """Each file's mode and content, the store and what is the host's own aside."""
-    found = {}
-    for path in sorted(home.rglob("*")):
-        name = str(path.relative_to(home))
-        if path.is_file() and not name.startswith(("microclaw.db", "audit/", "audit.begun")):
-            found[name] = (path.stat().st_mode & 0o777, path.read_bytes())
-    return found
+    files = {str(path.relative_to(home)): path for path in sorted(home.rglob("*")) if path.is_file()}
+    own = ("microclaw.db", "audit/", "audit.begun")
+    return {
+        name: (path.stat().st_mode & 0o777, path.read_bytes())
+        for name, path in files.items()
+        if not name.startswith(own)
+    }
 
 
 @pytest.fixture(scope="module")
@@ -84,5 +86,4 @@ def backup_of(home: Path) -> bytes:
 
 
 def restore(data: bytes, home: Path, *, replace: bool = False) -> Restored:
-    chunks = decrypted(io.BytesIO(data), KEY)
-    return restore_home(chunks, home, replace=replace, now=lambda: datetime(2026, 11, 22, 10, 30))
+    return restore_home(decrypted(io.BytesIO(data), KEY), home, replace=replace)

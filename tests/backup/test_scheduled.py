@@ -14,7 +14,7 @@ from microclaw.audit import AuditEvent
 from microclaw.backup.age import Password, decrypted
 from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.config.load import load_settings
-from microclaw.config.settings import BackupSettings
+from microclaw.config.settings import BackupSettings, Settings
 from microclaw.errors import ConfigError, Overloaded, StoreError
 from microclaw.text import moment_text
 
@@ -95,17 +95,10 @@ async def test_a_password_file_locks_them_and_must_be_private(kept: Backups, tmp
     assert b"".join(decrypted(io.BytesIO(path.read_bytes()), Password("correct horse battery")))
 
 
-async def test_a_folder_or_a_store_that_is_not_there_is_told(kept: Backups) -> None:
+async def test_a_folder_that_is_not_there_is_told_and_one_backup_is_made_at_a_time(kept: Backups) -> None:
     with pytest.raises(StoreError) as error:
         await kept.made(folder=str(kept.folder / "usb")).run_due()
     assert "mount" in str(error.value.next_step)
-    (kept.home / "microclaw.db").rename(kept.home / "gone.db")
-    with pytest.raises(ConfigError):
-        await kept.made().run_due()
-    assert kept.files() == []
-
-
-async def test_one_backup_at_a_time(kept: Backups) -> None:
     backups = kept.made()
     with backups.reading() as chunks:
         with pytest.raises(Overloaded):
@@ -128,15 +121,13 @@ async def test_a_host_that_ends_leaves_no_half_backup(kept: Backups) -> None:
 
 
 def test_settings_need_a_lock_and_one_alone(tmp_path: Path) -> None:
-    def load(key: str = "", file: str = "") -> BackupSettings | None:
-        named = {"FOLDER": str(tmp_path), "RECIPIENT": key, "PASSWORD_FILE": file}
-        environ = {f"MICROCLAW_BACKUP__{name}": value for name, value in named.items()}
-        settings = load_settings(environ, home=tmp_path / "home")
-        assert bool(settings.problems) is not bool(key or file)
-        return settings.backup
-
-    assert load() is None
-    assert load(str(KEY.public)) is not None
-    assert load("", str(tmp_path)) is not None
+    for key, file, problems in (("", "", 1), (str(KEY.public), "", 0), ("", str(tmp_path), 0)):
+        assert len(settings_of(tmp_path, key, file).problems) == problems
     with pytest.raises(ConfigError):
-        load(str(KEY.public), str(tmp_path))
+        settings_of(tmp_path, str(KEY.public), str(tmp_path))
+
+
+def settings_of(folder: Path, key: str, file: str) -> Settings:
+    named = {"FOLDER": str(folder), "RECIPIENT": key, "PASSWORD_FILE": file}
+    environ = {f"MICROCLAW_BACKUP__{name}": value for name, value in named.items()}
+    return load_settings(environ, home=folder / "home")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.cluster.hosts import Leases, WholeHost, paired, whole_host
+from tests.cluster.hosts import WholeHost, paired, whole_host
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
@@ -31,8 +31,3 @@ async def lamp(east: WholeHost, west: WholeHost) -> ScriptedDevice:
     device = await paired(east)
     await until(lambda: [one.name for one in west.host.devices.list()] == ["lamp"])
     return device
-
-
-@pytest.fixture
-def leases() -> Leases:
-    return Leases()

@@ -1,17 +1,18 @@
-"""Hosts of one database in this process, each on a wire that can be cut: whole ones, or their leases alone."""
+"""Hosts of one database in this process, whole ones or their leases alone, that can be cut off from it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psycopg
 from aiohttp import ClientSession
 from tests.link_server.scripted import ScriptedDevice
 
@@ -32,12 +33,12 @@ PATIENCE_S = 60
 
 @asynccontextmanager
 async def host_in(
-    url: str, host_id: str, *, devices: int = 0, home: str | None = None, calls: Callable[[], str | None] = lambda: None
+    url: str, host_id: str, *, home: str | None = None, calls: Callable[[], str | None] = lambda: None
 ) -> AsyncIterator[tuple[SharedDatabase, Hosts]]:
     """Its name is its id without the last part; its home its own unless `home` says another."""
 
     def facts() -> HostFacts:
-        return HostFacts(host_id.rpartition("-")[0], "1.0", VERSION, devices, None, None, calls(), 0, 0)
+        return HostFacts(host_id.rpartition("-")[0], "1.0", VERSION, 0, None, None, calls(), 0, 0)
 
     async with (
         SharedDatabase.opened(url, host_id) as database,
@@ -53,7 +54,7 @@ class WholeHost:
     name: str
     host: Host
     client: Client
-    wire: Wire
+    way: Way
 
     @property
     def link(self) -> str:
@@ -73,7 +74,7 @@ class WholeHost:
                 await asyncio.sleep(0.02)
         return found
 
-    async def sees(self, *names: str) -> None:
+    async def sees(self, *names: str) -> Any:
         """These hosts, and no others beside itself, and where they can be asked."""
         wanted = dict.fromkeys((self.name, *names), True)
 
@@ -81,7 +82,7 @@ class WholeHost:
             told = [one["facts"] for one in facts["cluster"]["hosts"]]
             return {one["name"]: one["calls"] is not None for one in told} == wanted
 
-        await self.until("/v1/cluster", sees)
+        return (await self.until("/v1/cluster", sees))["cluster"]
 
     def device(self, name: str = "lamp") -> Device:
         return self.host.devices.get(name)
@@ -113,10 +114,9 @@ async def whole_host(url: str, home: Path, *, like: Path | None = None) -> Async
     if like is not None:
         copy_identity(like, home)
     settings = load_settings({}, home=home, http_port=0, link=LinkSettings(port=0, plain=True))
-    async with wire_to(url) as wire:
-        cluster = ClusterSettings(database=wire.url, host=home.name)
-        async with running_host(replace(settings, cluster=cluster)) as host:
-            yield WholeHost(home.name, host, Client(settings.control_socket), wire)
+    way = Way(url)
+    async with running_host(replace(settings, cluster=ClusterSettings(database=way.url, host=home.name))) as host:
+        yield WholeHost(home.name, host, Client(settings.control_socket), way)
 
 
 async def paired(host: WholeHost, name: str = "lamp") -> ScriptedDevice:
@@ -128,84 +128,21 @@ async def paired(host: WholeHost, name: str = "lamp") -> ScriptedDevice:
     return device
 
 
-@dataclass
-class Leases:
-    """Who is alive, as all hosts see it. `end` is what the end of a lease is."""
-
-    dead: set[str] = field(default_factory=set)
-    listeners: list[Callable[[], object]] = field(default_factory=list)
-
-    def end(self, host_id: str) -> None:
-        self.dead.add(host_id)
-        for changed in self.listeners:
-            changed()
-
-
-@dataclass
-class Seat:
-    """A `microclaw.live_hosts.Fleet`."""
-
-    host_id: str
-    leases: Leases
-
-    def is_live(self, host_id: str) -> bool:
-        return host_id not in self.leases.dead
-
-    def listen(self, changed: Callable[[], object]) -> None:
-        self.leases.listeners.append(changed)
-
-
-@asynccontextmanager
-async def wire_to(url: str) -> AsyncIterator[Wire]:
-    """A way to the database that can be cut, and mended."""
-    wire = Wire(url)
-    await wire.mend()
-    try:
-        yield wire
-    finally:
-        wire.cut()
-
-
-class Wire:
-    """After `cut` nothing comes through any more, and nobody can connect, until `mend`."""
+class Way:
+    """A host's own user of the database: cut off, it loses its connections, and gets none until `mend`."""
 
     def __init__(self, url: str) -> None:
-        place = urlsplit(url)
-        self._far, self._near = place.port, 0
-        self._server: asyncio.Server | None = None
-        self._ends: set[asyncio.StreamWriter] = set()
-        self._place = place
-
-    @property
-    def url(self) -> str:
-        return self._place._replace(netloc=f"{self._place.username}@127.0.0.1:{self._near}").geturl()
-
-    async def mend(self) -> None:
-        """Let connect, under the same address as before."""
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._near)
-        self._near = self._server.sockets[0].getsockname()[1]
+        self._server_url, self._user = url, f"host_{secrets.token_hex(4)}"
+        self.url = urlsplit(url)._replace(netloc=f"{self._user}@{urlsplit(url).netloc.partition('@')[2]}").geturl()
+        self._run(f"CREATE ROLE {self._user} SUPERUSER LOGIN")
 
     def cut(self) -> None:
-        if self._server is not None:
-            self._server.close()
-        for end in self._ends:
-            end.transport.abort()
-        self._ends.clear()
+        end = f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '{self._user}'"
+        self._run(f"ALTER ROLE {self._user} NOLOGIN; {end}")
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._ends.add(writer)
-        try:
-            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._far)
-        except OSError:  # the server is away
-            writer.transport.abort()
-            return
-        self._ends.add(far_writer)
-        await asyncio.gather(_pass(reader, far_writer), _pass(far_reader, writer))
+    def mend(self) -> None:
+        self._run(f"ALTER ROLE {self._user} LOGIN")
 
-
-async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    def _run(self, statements: str) -> None:
+        with psycopg.connect(self._server_url, autocommit=True) as connection:
+            connection.execute(statements.encode())

@@ -3,161 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+import psycopg
 import pytest
-from tests.cluster.hosts import host_in, wire_to
+from tests.cluster.hosts import Way, host_in
 from tests.postgres import running_server
 from tests.store.two_hosts import until
 
 from microclaw.cluster import hosts as module
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import RENEW_S, TTL_S
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, StoreError
+from microclaw.store.devices import DeviceRow, DeviceTable
+from microclaw.store.schema import VERSION
 
-HOST = """
-import asyncio, sys
-from tests.cluster.hosts import host_in
+LOOK = """
+import asyncio, pathlib, sys, tempfile
+from microclaw.app.host import running_host
+from microclaw.config.load import load_settings
+from dataclasses import replace
 
 async def main():
-    async with host_in(sys.argv[1], sys.argv[2]) as (_, hosts):
-        hosts.listen(lambda: print(hosts.lost, flush=True))
-        print("ready", flush=True)
-        await asyncio.Event().wait()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings({"HOME": folder}, home=pathlib.Path(folder) / "home")
+        async with running_host(replace(settings, http_port=0, gateway_off=True, gateway=None)):
+            print(sorted(name for name in sys.modules if name.startswith("psycopg") or ".cluster." in name))
 
 asyncio.run(main())
 """
-
-
-@contextmanager
-def other_process(url: str, host_id: str) -> Iterator[subprocess.Popen[str]]:
-    """A host that tells at each change whether it found that it was lost; at the end it is killed."""
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOST, url, host_id], stdout=subprocess.PIPE, text=True, env=environ
-    )
-    try:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-async def test_hosts_see_each_other_and_a_leave_at_once(database_url: str) -> None:
-    async with host_in(database_url, "a-0001") as (_, first):
-        async with host_in(database_url, "b-0001", devices=7) as (_, second):
-            assert set(second.live) == {"a-0001", "b-0001"}
-            await until(lambda: first.is_live("b-0001"))
-            assert first.live["b-0001"].devices == 7
-        left_at = time.monotonic()
-        await until(lambda: not first.is_live("b-0001"))
-        assert time.monotonic() - left_at < TTL_S - RENEW_S, "no lease had to end"
-        assert [one.ended for one in first.ended()] == ["in order"]
-
-
-async def test_a_host_that_is_cut_off_is_gone_for_the_others_and_stops_its_duties_before(database_url: str) -> None:
-    first, second = Worker(), Worker()
-    async with (
-        wire_to(database_url) as wire,
-        host_in(wire.url, "a-0001") as (one, ha),
-        host_in(database_url, "b-0001") as (other, hb),
-        holding(Duties(one, ha), first),
-    ):
-        await until(lambda: first.working and hb.is_live("a-0001"))
-        term = ha.term
-        async with holding(Duties(other, hb), second):
-            await asyncio.sleep(RENEW_S * 2)
-            assert not second.working
-            wire.cut()
-            async with asyncio.timeout(60):
-                while not second.working:
-                    await asyncio.sleep(0.002)
-                    assert not (first.working and second.working)
-            assert not hb.is_live("a-0001")
-            await until(lambda: ha.lost)
-            assert not ha.is_live("a-0001")
-            assert ha.is_live("b-0001"), "what a host does not know is as it was"
-            assert ha.stale
-            assert (first.fences, second.fences) == ([1], [2])
-            await wire.mend()
-            await until(lambda: hb.is_live("a-0001") and not ha.lost)
-            assert ha.term > term
-            assert not hb.lost
-            await asyncio.sleep(RENEW_S * 2)
-            assert not first.working
-        await until(lambda: first.working)
-        assert first.fences == [1, 3], "in order it goes over at once"
-
-
-async def test_a_frozen_host_loses_its_lease_and_comes_back(database_url: str) -> None:
-    async with host_in(database_url, "a-0001") as (_, first):
-        with other_process(database_url, "b-0001") as process:
-            await until(lambda: first.is_live("b-0001"))
-            process.send_signal(signal.SIGSTOP)
-            await until(lambda: not first.is_live("b-0001"))
-            process.send_signal(signal.SIGCONT)
-            assert process.stdout is not None
-            assert await asyncio.to_thread(process.stdout.readline) == "True\n", "it is told before it is there again"
-            await until(lambda: first.is_live("b-0001"))
-        await until(lambda: not first.is_live("b-0001"))
-        assert [(one.host_id, one.ended) for one in first.ended()] == [("b-0001", "gone")]
-
-
-async def test_a_restart_of_the_database_costs_no_lease() -> None:
-    with TemporaryDirectory() as folder, running_server(Path(folder)) as server:
-        url = server.new_database()
-        async with host_in(url, "a-0001") as (_, first), host_in(url, "b-0001") as (_, second):
-            await until(lambda: first.is_live("b-0001"))
-            seen: list[bool] = []
-            first.listen(lambda: seen.append(first.is_live("b-0001")))
-            await asyncio.to_thread(server.kill)
-            await asyncio.sleep(TTL_S * 2)
-            assert first.is_live("b-0001"), "nobody is held for gone by a host that does not see the database"
-            await asyncio.to_thread(server.start)
-            await until(lambda: not (first.stale or second.stale or first.lost or second.lost))
-            await asyncio.sleep(TTL_S)
-            assert all(seen)
-            assert set(first.live) == set(second.live) == {"a-0001", "b-0001"}
-
-
-async def test_a_second_live_host_of_a_name_is_refused_and_one_whose_namesake_was_killed_is_not(
-    database_url: str,
-) -> None:
-    async with host_in(database_url, "c-0001", home="one") as (_, first):
-        with pytest.raises(ConfigError) as refused:
-            async with host_in(database_url, "c-0002", home="two"):
-                pytest.fail("it joined")  # pragma: no cover
-        assert "cluster.host" in (refused.value.next_step or "")
-        assert set(first.live) == {"c-0001"}
-        assert not first.lost
-    for killed, again, home in (("d-0001", "d-0002", "d-0001"), ("d-0003", "d-0004", "elsewhere")):
-        with other_process(database_url, killed):
-            pass
-        began = time.monotonic()
-        async with host_in(database_url, again, home=home) as (_, second):
-            assert home == "elsewhere" or time.monotonic() - began < TTL_S, "in its home it waits for no lease"
-            assert set(second.live) == {again}
-
-
-async def test_the_time_of_all_hosts_is_the_databases_when_a_clock_is_wrong(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with host_in(database_url, "a-0001") as (_, first):
-        for step_s in (3_600, -3_600):
-            monkeypatch.setattr(module, "now_ms", lambda step_s=step_s: round((time.time() + step_s) * 1000))
-            await until(lambda step_s=step_s: abs(first.standing()[0].clock_ahead_s - step_s) < 30)  # type: ignore[misc]
-            assert abs(first.now_ms() / 1000 - time.time()) < 30
-        assert not first.lost
 
 
 class Worker:
@@ -186,15 +67,111 @@ async def holding(duties: Duties, worker: Worker) -> AsyncIterator[None]:
         await asyncio.wait((task,))
 
 
-async def test_work_that_ends_frees_the_duty_and_an_error_is_raised(database_url: str) -> None:
-    async def ends(fence: int) -> None:
-        if fence == 2:
-            raise LookupError(fence)
+async def test_a_host_that_is_cut_off_is_gone_for_the_others_and_stops_its_duties_before(database_url: str) -> None:
+    first, second = Worker(), Worker()
+    way = Way(database_url)
+    async with (
+        host_in(way.url, "a-0001") as (one, ha),
+        host_in(database_url, "b-0001") as (other, hb),
+        holding(Duties(one, ha), first),
+    ):
+        await until(lambda: first.working and hb.is_live("a-0001"))
+        term = ha.term
+        async with holding(Duties(other, hb), second):
+            await asyncio.sleep(RENEW_S * 2)
+            assert not second.working
+            way.cut()
+            async with asyncio.timeout(60):
+                while not second.working:
+                    await asyncio.sleep(0.002)
+                    assert not (first.working and second.working)
+            assert not hb.is_live("a-0001")
+            await until(lambda: ha.lost)
+            assert not ha.is_live("a-0001")
+            assert ha.is_live("b-0001"), "what a host does not know is as it was"
+            way.mend()
+            await until(lambda: hb.is_live("a-0001") and not ha.lost)
+            assert ha.term > term
+            await asyncio.sleep(RENEW_S * 2)
+            assert not first.working
+        await until(lambda: first.working)
+        assert (first.fences, second.fences) == ([1, 3], [2]), "in order it goes over at once"
 
-    async with host_in(database_url, "a-0001") as (database, hosts):
-        duties = Duties(database, hosts)
-        await duties.hold("telegram", ends)
+
+async def test_a_host_that_stops_in_order_is_gone_at_once_and_work_that_ends_frees_its_duty(database_url: str) -> None:
+    async def fails(fence: int) -> None:
+        raise LookupError(fence)
+
+    async with host_in(database_url, "a-0001") as (database, first):
+        async with host_in(database_url, "b-0001"):
+            await until(lambda: first.is_live("b-0001"))
+        left_at = time.monotonic()
+        await until(lambda: not first.is_live("b-0001"))
+        assert time.monotonic() - left_at < TTL_S - RENEW_S, "no lease had to end"
+        assert [one.ended for one in first.ended()] == ["in order"]
+        duties = Duties(database, first)
+        with pytest.raises(LookupError):
+            await duties.hold("telegram", fails)
         assert await duties.held() == [("telegram", None, 1)]
-        with pytest.raises(LookupError, match="2"):
-            await duties.hold("telegram", ends)
-        assert await duties.held() == [("telegram", None, 2)]
+
+
+async def test_a_restart_of_the_database_costs_no_lease() -> None:
+    with TemporaryDirectory() as folder, running_server(Path(folder)) as server:
+        url = server.new_database()
+        async with host_in(url, "a-0001") as (_, first), host_in(url, "b-0001") as (_, second):
+            await until(lambda: first.is_live("b-0001"))
+            seen: list[bool] = []
+            first.listen(lambda: seen.append(first.is_live("b-0001")))
+            await asyncio.to_thread(server.kill)
+            await asyncio.sleep(TTL_S * 2)
+            assert first.is_live("b-0001"), "nobody is held for gone by a host that does not see the database"
+            await asyncio.to_thread(server.start)
+            await until(lambda: not (first.stale or second.stale or first.lost or second.lost))
+            await asyncio.sleep(TTL_S)
+            assert all(seen)
+            assert set(first.live) == set(second.live) == {"a-0001", "b-0001"}
+
+
+async def test_a_second_live_host_of_a_name_is_refused(database_url: str) -> None:
+    async with host_in(database_url, "c-0001", home="one") as (_, first):
+        with pytest.raises(ConfigError) as refused:
+            async with host_in(database_url, "c-0002", home="two"):
+                pytest.fail("it joined")  # pragma: no cover
+        assert "cluster.host" in (refused.value.next_step or "")
+        assert set(first.live) == {"c-0001"}
+        assert not first.lost
+
+
+async def test_the_time_of_all_hosts_is_the_databases_when_a_clock_is_wrong(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host_in(database_url, "a-0001") as (_, first):
+        for step_s in (3_600, -3_600):
+            monkeypatch.setattr(module, "now_ms", lambda step_s=step_s: round((time.time() + step_s) * 1000))
+            await until(lambda step_s=step_s: abs(first.standing()[0].clock_ahead_s - step_s) < 30)  # type: ignore[misc]
+            assert abs(first.now_ms() / 1000 - time.time()) < 30
+        assert not first.lost
+
+
+async def test_an_older_host_gives_up_its_duties_and_writes_nothing_beside_a_newer_one(database_url: str) -> None:
+    async with host_in(database_url, "old-0001") as (old, hosts):
+        table, worker = DeviceTable(old), Worker()
+        async with holding(Duties(old, hosts, is_able=lambda: not old.is_too_old), worker):
+            await until(lambda: worker.working)
+            facts = msgspec.structs.replace(hosts.live["old-0001"], schema=VERSION + 1)
+            newer = msgspec.json.encode({**msgspec.structs.asdict(facts), "more": True}).decode()
+            with psycopg.connect(database_url) as connection:
+                connection.execute("UPDATE store_version SET version = %s", (VERSION + 1,))
+                connection.execute(
+                    "INSERT INTO hosts (host_id, name, home, facts, renewed_ms, until_ms) "
+                    "SELECT 'new-0001', 'new', 'new', %s, renewed_ms, until_ms + 60000 FROM hosts", (newer,),
+                )  # fmt: skip
+            with pytest.raises(StoreError, match=str(VERSION + 1)):
+                await table.put(DeviceRow("lamp", "lamp", "virtual"))
+            assert not await table.list()
+            await until(lambda: not worker.working and hosts.is_live("new-0001"))
+
+
+def test_a_host_that_is_alone_imports_the_declared_act_of_many_hosts_alone() -> None:
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "['microclaw.cluster.operations']\n"

@@ -1,32 +1,64 @@
-"""What a host had begun is left alone while it lives, and is closed or sent once, by another, when it is dead."""
+"""Schedules, changes and texts of several hosts: a live host's are its own, a dead one's are one other's, once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, aclosing
-from types import SimpleNamespace
-from typing import Any, TypeAlias
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TypeAlias
 
-import psycopg
 import pytest
-from tests.cluster.hosts import Leases, Seat
+from tests.cluster.hosts import PATIENCE_S
+from tests.schedules.conftest import START, Clock, Hands, MakeWorld, World, world_of
 from tests.store.two_hosts import until
 
-from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
 from microclaw.errors import DeployRejected, TakenOver
-from microclaw.events import Answer, Inbound
-from microclaw.link_server.tasks import DeviceTasks
-from microclaw.store.inbox import InboxTable
-from microclaw.store.link_events import LinkTaskTable, OpenTask, add_task, end_in
+from microclaw.live_hosts import LeftWork
+from microclaw.schedules.entry import ToolAct
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
-from microclaw.wire.link.messages import TaskStatus
 
+A_MINUTE = timedelta(minutes=1)
 BLINK = PutApp("blink", AppVersion("ab", 8192, 20, 180_000, (2,)))
-Opened: TypeAlias = Callable[[str], Awaitable[tuple[SharedDatabase, Seat]]]
+Opened: TypeAlias = Callable[[str], Awaitable[tuple[SharedDatabase, "Seat"]]]
+OneHost: TypeAlias = Callable[..., AbstractAsyncContextManager[World]]
+__all__ = ["world_of"]
+
+
+@dataclass
+class Leases:
+    """Who is alive, as all hosts see it. `end` is what the end of a lease is."""
+
+    dead: set[str] = field(default_factory=set)
+    listeners: list[Callable[[], object]] = field(default_factory=list)
+
+    def end(self, host_id: str) -> None:
+        self.dead.add(host_id)
+        for changed in self.listeners:
+            changed()
+
+
+@dataclass
+class Seat:
+    """A `microclaw.live_hosts.Fleet`."""
+
+    host_id: str
+    leases: Leases
+
+    def is_live(self, host_id: str) -> bool:
+        return host_id not in self.leases.dead
+
+    def listen(self, changed: Callable[[], object]) -> None:
+        self.leases.listeners.append(changed)
+
+
+@pytest.fixture
+def leases() -> Leases:
+    return Leases()
 
 
 @pytest.fixture
@@ -36,64 +68,82 @@ async def stack() -> AsyncIterator[AsyncExitStack]:
 
 
 @pytest.fixture
-def host(database_url: str, leases: Leases, stack: AsyncExitStack) -> Opened:
+def opened(database_url: str, leases: Leases, stack: AsyncExitStack) -> Opened:
     async def opened(name: str) -> tuple[SharedDatabase, Seat]:
         return await stack.enter_async_context(SharedDatabase.opened(database_url, name)), Seat(name, leases)
 
     return opened
 
 
-async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(host: Opened, leases: Leases) -> None:
-    logs = []
-    for name in ("a", "b"):
-        database, fleet = await host(name)
-        logs.append(ChangeLog(database, fleet=fleet))
-    a, b = logs
+@pytest.fixture
+def host(database_url: str, leases: Leases, world_of: MakeWorld) -> OneHost:
+    @asynccontextmanager
+    async def made(
+        name: str, *, ahead: timedelta = timedelta(), hold: asyncio.Event | None = None
+    ) -> AsyncIterator[World]:
+        seat, store = Seat(name, leases), SharedDatabase.opened(database_url, name)
+        async with world_of(Clock(START + ahead), Hands(hold=hold), store=store, fleet=seat) as world:
+            left = asyncio.create_task(LeftWork(seat, {"schedules": world.runner.take_up}).run())
+            yield world
+            left.cancel()
+            await asyncio.wait((left,))
+
+    return made
+
+
+async def test_each_due_time_fires_once_with_clocks_a_minute_apart(host: OneHost) -> None:
+    async with host("a") as a, host("b", ahead=A_MINUTE) as b:
+        schedule = await a.add("every 5 minutes")
+        for step in range(1, 25):  # an hour in steps of 2.5 minutes; each is the first to see it in its turn
+            for one in (a, b) if step % 2 else (b, a):
+                await one.clock.to(START + timedelta(minutes=2.5 * step) + (A_MINUTE if one is b else timedelta()))
+            await until(lambda: not (a.runner.running or b.runner.running))
+        runs = await a.ended(schedule, 12)
+        assert len({run.due_ms for run in runs}) == len(runs) == len(a.hands.done) + len(b.hands.done)
+        assert {run.state for run in runs} == {"done"}
+
+
+@pytest.mark.parametrize(("tool", "state", "done"), [("undo", "unknown", []), ("again", "done", ["set"])])
+async def test_a_hosts_run_is_no_others_until_it_is_dead_and_then_closed_or_repeated_by_one(
+    host: OneHost, leases: Leases, stack: AsyncExitStack, tool: str, state: str, done: list[str]
+) -> None:
+    async with host("a", hold=asyncio.Event()) as a:
+        schedule = await a.add("every 5 minutes", deed=ToolAct(tool, "{}"))
+        await a.clock.to(START + timedelta(minutes=5))
+        await asyncio.wait_for(a.hands.begun.wait(), PATIENCE_S)
+        b, c = [await stack.enter_async_context(host(name)) for name in "bc"]
+        await b.clock.to(START + timedelta(minutes=10))
+        skipped, run = await b.ended(schedule, 1)
+        assert (skipped.state, run.state, run.host) == ("skipped", "started", "a")
+        leases.end("a")
+        _, run = await b.ended(schedule, 2)
+        assert run.state == state
+        assert run.host in ("b", "c")
+        assert b.hands.done + c.hands.done == done
+        with pytest.raises(TakenOver):  # it was only cut off
+            await a.table.started(schedule.schedule_id, run.due_ms)
+
+
+async def test_a_change_that_a_live_host_makes_is_no_other_hosts_to_close(opened: Opened, leases: Leases) -> None:
+    a, b = [ChangeLog(database, fleet=fleet) for database, fleet in [await opened(name) for name in "ab"]]
     number = await a.plan("d-1", "app.deploy", "put blink", BLINK, None)
     assert [change.change_id for change in await a.unfinished("d-1")] == [number]
     assert await b.unfinished() == []
     with pytest.raises(DeployRejected):
         await b.plan("d-1", "app.deploy", "put another", BLINK, None)
-    await b.plan("d-2", "app.deploy", "put it elsewhere", BLINK, None)
     leases.end("a")
     assert [change.change_id for change in await b.unfinished("d-1")] == [number]
     await b.fail(number)
     await b.plan("d-1", "app.deploy", "put another", BLINK, None)
 
 
-async def test_a_devices_task_ends_once_at_one_host_when_its_own_is_dead(
-    host: Opened, leases: Leases, stack: AsyncExitStack
-) -> None:
-    a, _ = await host("a")
-    taken, ended = OpenTask("d-1", "t1", b"1", "a"), list[str]()
-    assert await a.write(lambda sql: add_task(sql, taken, 1)) is None
-    tasks = []
-    for name in ("b", "c"):
-        database, fleet = await host(name)
-
-        async def end_task(task: OpenTask, status: TaskStatus, database: SharedDatabase = database) -> None:
-            await database.write(lambda sql: end_in(sql, task))
-            ended.append(status.state)
-
-        board: Any = SimpleNamespace(link_id="d-1", name="lamp", online=False, tell=None, end_task=end_task)
-        tasks.append(DeviceTasks(LinkTaskTable(database), fleet))
-        runner: Any = None  # no task is started here
-        await stack.enter_async_context(tasks[-1].serving(runner, lambda _, board=board: board))  # type: ignore[misc]
-    assert ended == []
-    leases.end("a")
-    await asyncio.gather(*(one.take_up() for one in tasks))
-    assert ended == ["failed"]
-    with pytest.raises(TakenOver):
-        await a.write(lambda sql: end_in(sql, taken))
-
-
 async def test_each_text_is_sent_by_one_host_and_what_a_dead_one_had_in_hand_by_another(
-    host: Opened, leases: Leases
+    opened: Opened, leases: Leases
 ) -> None:
     outboxes, sent = list[Outbox](), dict[str, list[str]]()
 
     async def send(name: str) -> None:
-        database, fleet = await host(name)
+        database, fleet = await opened(name)
         outboxes.append(Outbox(OutboxTable(database, lambda: 1_700_000_000_000), fleet=fleet))
         sent[name] = []
         async with aclosing(outboxes[-1].outgoing("test")) as going_out:
@@ -113,32 +163,3 @@ async def test_each_text_is_sent_by_one_host_and_what_a_dead_one_had_in_hand_by_
     assert sorted(sent["b"]) == sorted(texts)
     sending[1].cancel()
     await asyncio.wait(sending)
-
-
-async def test_a_turn_whose_answer_the_database_did_not_take_is_taken_up_at_its_own_host(
-    host: Opened, database_url: str
-) -> None:
-    inboxes = []
-    for name in "ab":
-        database, fleet = await host(name)
-        outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000), fleet=fleet)
-        inboxes.append(Inbox(InboxTable(database, lambda: 1_700_000_000_000), outbox, fleet=fleet))
-        await inboxes[-1].open()
-    a, b = inboxes
-    await a.accept(Inbound("test", "c1", "one"))
-    turn = await anext(a)
-    await b.accept(Inbound("test", "c1", "two"))
-    waits = asyncio.create_task(anext(b))
-    with psycopg.connect(database_url, autocommit=True) as other:
-        other.execute("ALTER TABLE outbox RENAME TO away")
-        assert (await a.answer(turn, Answer("done"))).outbound_id is None
-        other.execute("ALTER TABLE away RENAME TO outbox")
-    a.finish(turn)
-    await a.take_up()
-    again = await asyncio.wait_for(anext(a), 60)
-    await a.take_up()
-    assert (again.number, again.message.starts, waits.done()) == (turn.number, 1, False)
-    assert (await a.answer(again, Answer("done"))).outbound_id is not None
-    a.finish(again)
-    assert (await asyncio.wait_for(waits, 60)).message.inbound.text == "two"
-    assert not a.is_busy("test", "c1")

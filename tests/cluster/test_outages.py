@@ -1,10 +1,11 @@
-"""The database is away, frozen, lost in the middle of a commit: nothing acknowledged is lost, and all goes on."""
+"""The database is away, frozen, lost in the middle of a commit or for one host: nothing is lost or done twice."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,19 +13,20 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.cluster.hosts import WholeHost, wire_to
+from tests.cluster.hosts import Way, WholeHost, paired
 from tests.link_server.scripted import ScriptedDevice
 from tests.postgres import USER, PostgresServer, running_server
 from tests.store.two_hosts import until
 
-from microclaw.devices.calls import GpioSet
 from microclaw.errors import ConfigError, StoreError, StoreUnreachable
+from microclaw.events import Answer
 from microclaw.operations.connection import HostError
 from microclaw.store import postgres as module
 from microclaw.store.postgres import SharedDatabase, make_tables
 from microclaw.store.postgres_connection import PostgresConnection
-from microclaw.store.sql import Sql
-from microclaw.wire.link.messages import Event, Notify
+from microclaw.wire.link.messages import Call, Result
+
+HELD = ("gpio.set", "device.restart")
 
 
 @pytest.fixture
@@ -39,22 +41,21 @@ async def database(server: PostgresServer) -> AsyncIterator[SharedDatabase]:
     url = server.new_database()
     with psycopg.connect(url) as connection:
         connection.execute("CREATE TABLE done (n INTEGER PRIMARY KEY)")
-    async with SharedDatabase.opened(url, "a") as database:
+    async with SharedDatabase.opened(Way(url).url, "a") as database:
         yield database
 
 
 async def add(database: SharedDatabase, number: int) -> None:
-    def work(sql: Sql) -> None:
-        sql.execute("INSERT INTO done VALUES (?)", (number,))
-
-    await database.write(work)
+    await database.write(lambda sql: sql.execute("INSERT INTO done VALUES (?)", (number,)).rowcount)
 
 
 async def numbers(database: SharedDatabase) -> list[int]:
     return await database.read(lambda sql: [n for (n,) in sql.execute("SELECT n FROM done ORDER BY n").fetchall()])
 
 
-async def test_a_frozen_database_holds_nobody_up_for_ever(server: PostgresServer, database: SharedDatabase) -> None:
+async def test_a_frozen_database_holds_nobody_up_for_ever_and_a_failed_statement_nobody_else(
+    server: PostgresServer, database: SharedDatabase
+) -> None:
     await add(database, 1)
     server.freeze()
     try:
@@ -68,7 +69,12 @@ async def test_a_frozen_database_holds_nobody_up_for_ever(server: PostgresServer
     finally:
         server.freeze(over=True)
     await asyncio.wait_for(waiting, 60)
-    assert await numbers(database) == [1, 2]
+    with pytest.raises(StoreError):
+        await database.read(lambda sql: sql.execute("SELECT nothing"))
+    for number, ending in ((2, StoreError), (3, None)):
+        (outcome,) = await asyncio.gather(add(database, number), return_exceptions=True)
+        assert ending is None or isinstance(outcome, ending)
+    assert await numbers(database) == [1, 2, 3]
 
 
 def test_a_commit_that_the_server_did_not_survive_is_not_taken_for_anothers(server: PostgresServer) -> None:
@@ -94,51 +100,33 @@ def test_a_commit_that_the_server_did_not_survive_is_not_taken_for_anothers(serv
         assert connection.execute("SELECT n FROM done ORDER BY n").fetchall() == [(n,) for n in range(10, 14)]
 
 
-async def test_a_statement_that_fails_ends_neither_the_reads_nor_the_writes(database: SharedDatabase) -> None:
-    for harm, mend in (
-        ("UPDATE store_version SET version = version + 1", "UPDATE store_version SET version = version - 1"),
-        ("ALTER TABLE store_version RENAME TO away", "ALTER TABLE away RENAME TO store_version"),
-    ):
-        with psycopg.connect(database.url, autocommit=True) as connection:
-            connection.execute(harm)
-            with pytest.raises(StoreError):
-                await database.read(lambda sql: sql.execute("SELECT nothing"))
-            assert await numbers(database) == []
-            with pytest.raises(StoreError):
-                await asyncio.gather(*(add(database, number) for number in range(3)))
-            connection.execute(mend)
-    await add(database, 1)
-    assert await numbers(database) == [1]
-
-
 @pytest.mark.parametrize("committed", [True, False])
 async def test_a_commit_whose_answer_was_lost_is_looked_up(
-    database: SharedDatabase, monkeypatch: pytest.MonkeyPatch, committed: bool
+    server: PostgresServer, database: SharedDatabase, monkeypatch: pytest.MonkeyPatch, committed: bool
 ) -> None:
-    """The wire is cut once the commit took place, or before it was sent."""
-    execute, loop, lost = psycopg.ClientCursor.execute, asyncio.get_running_loop(), list[Any]()
-    async with wire_to(database.url) as wire, SharedDatabase.opened(wire.url, "b") as cut_off:
+    """Its connection ends once the commit took place, or before it was sent."""
+    execute, lost, way = psycopg.ClientCursor.execute, list[Any](), Way(database.url)
 
-        async def cut() -> None:
-            wire.cut()
-            await wire.mend()
+    def lossy(self: Any, query: Any, *values: Any) -> Any:
+        if not lost and str(query).endswith("COMMIT"):
+            lost.append(query)
+            if committed:
+                execute(self, query)
+            way.cut()
+            way.mend()
+        return execute(self, query, *values)
 
-        def lossy(self: Any, query: Any, *values: Any) -> Any:
-            if not lost and str(query).endswith("COMMIT"):
-                lost.append(query)
-                if committed:
-                    execute(self, query)
-                asyncio.run_coroutine_threadsafe(cut(), loop).result(60)
-            return execute(self, query, *values)
-
+    async with SharedDatabase.opened(way.url, "b") as cut_off:
         await add(cut_off, 1)
         monkeypatch.setattr(psycopg.ClientCursor, "execute", lossy)
         await add(cut_off, 2)
-        assert lost
+    assert lost
     assert await numbers(database) == [1, 2], "once"
 
 
-async def test_a_start_while_the_database_is_away_waits_for_it(server: PostgresServer) -> None:
+async def test_a_start_while_the_database_is_away_waits_and_a_wrong_password_or_name_is_refused_at_once(
+    server: PostgresServer,
+) -> None:
     url = server.new_database()
     server.stop()
     starting = asyncio.create_task(asyncio.to_thread(make_tables, url, "a"))
@@ -146,10 +134,6 @@ async def test_a_start_while_the_database_is_away_waits_for_it(server: PostgresS
     assert not starting.done()
     server.start()
     await starting
-
-
-def test_a_start_with_a_wrong_password_or_database_is_refused_at_once(server: PostgresServer) -> None:
-    url = server.new_database()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE ROLE guest LOGIN PASSWORD 'right'")
         hba = server.data / "pg_hba.conf"
@@ -163,21 +147,56 @@ def test_a_start_with_a_wrong_password_or_database_is_refused_at_once(server: Po
     assert time.monotonic() - began < module.START_S / 4
 
 
-async def test_a_device_stays_connected_while_its_host_has_no_database(
+async def test_turns_and_tasks_go_on_once_at_another_host_and_the_one_that_was_cut_off_does_nothing_for_them(
     east: WholeHost, west: WholeHost, lamp: ScriptedDevice
 ) -> None:
-    async with lamp.connected():
-        await until(west.online)
-        east.wire.cut()
-        await east.until("/v1/cluster", lambda facts: not facts["cluster"]["member"])
-        assert await east.device().call(GpioSet(4, 1), timeout_s=60)
-        with pytest.raises(HostError):
-            await east.ask("/v1/devices/lamp/notify", {"text": "tea is ready"})
-        await lamp.send(Event("tick", {"n": 1}))
-        await asyncio.sleep(0.5)
-        assert lamp.outbox.rows, "nothing is acked that is not written"
-        await east.wire.mend()
-        await until(lambda: not lamp.outbox.rows)
-        await east.ask("/v1/devices/lamp/notify", {"text": "tea is cold"})
-        assert (await lamp.next(Notify)).text == "tea is cold"
-        assert lamp.closed is None
+    asked, answers = Counter[str](), asyncio.Event()
+    fan = await paired(east, "fan")
+
+    def held(echo: Callable[[Call], Result | None]) -> Callable[[Call], Result | None]:
+        def answer(call: Call) -> Result | None:
+            asked[call.method] += 1
+            return None if call.method in HELD and not answers.is_set() else echo(call)
+
+        return answer
+
+    lamp.answer, fan.answer = held(lamp.answer), held(fan.answer)
+
+    def say(host: WholeHost, text: str, chat_id: str) -> asyncio.Task[Answer]:
+        return asyncio.create_task(asyncio.to_thread(host.client.say, text, chat_id=chat_id))
+
+    async def undelivered(chat_id: str, count: int) -> list[dict[str, Any]]:
+        found = await east.until(f"/v1/chat/{chat_id}/undelivered", lambda found: len(found["messages"]) >= count)
+        return [one["answer"] for one in found["messages"]]
+
+    async with lamp.connected(), fan.connected():
+        await until(lambda: len(west.host.devices.list()) == 2 and west.online("lamp") and west.online("fan"))
+        begun = [say(west, "turn on pin 4 of lamp", "c1"), say(west, "restart fan", "c2")]
+        (asking,) = (await east.until("/v1/approvals", lambda found: found["approvals"]))["approvals"]
+        await east.ask(f"/v1/approvals/{asking['approval_id']}", {"approved": True, "wait_s": 0})
+        place = f"/v1/tasks/{(await west.ask('/v1/tasks', {'code': 'import time; time.sleep(600)'}))['task']}"
+        await west.until(place, lambda found: found["state"] == "running")
+        with pytest.raises(HostError) as there:
+            await east.ask(place)
+        assert there.value.code == "overloaded", "it runs at the other host"
+        await until(lambda: all(asked[method] for method in HELD))
+        begun.append(say(west, "what time is it?", "c1"))
+        later = say(east, "what time is it?", "c1")
+        assert (await say(east, "what time is it?", "c3")).error_code is None, "another chat does not wait"
+        assert not later.done()
+        west.way.cut()
+        await east.sees()
+        answers.set()
+        assert (await later).error_code is None
+        lit, told = await undelivered("c1", 2)
+        assert (lit["actions"][0]["outcome"], lit["error"], told["error"]) == ("done", None, None), "it was done again"
+        (restarted,) = await undelivered("c2", 1)
+        assert restarted["error"] == "outcome_unknown", "it may have been done"
+        assert (await east.until(place, lambda found: found["state"] == "failed"))["ending"] == "interrupted"
+        west.way.mend()
+        await west.sees("east")
+        codes = [one.error_code for one in await asyncio.gather(*begun)]
+        assert codes[2] == "taken_over"
+        assert set(codes) <= {"taken_over", "store_unreachable"}
+        assert {method: asked[method] for method in HELD} == {"gpio.set": 2, "device.restart": 1}
+        assert [len(await undelivered(*chat)) for chat in (("c1", 2), ("c2", 1))] == [2, 1], "no second answers"

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import io
 import tarfile
-from contextlib import suppress
 from typing import Final
 
 from microclaw.backup.age import PrivateKey, decrypted
 from microclaw.backup.archive import NAME
-from microclaw.backup.restore import contents_of, members
+from microclaw.backup.restore import read_archive
 from microclaw.errors import BackupError
 
 KEY: Final = PrivateKey(bytes(range(32)))
@@ -30,14 +29,10 @@ def fuzz_one(data: bytes) -> None:
             list(decrypted(io.BytesIO(file), KEY))
         except BackupError:
             continue
-    with suppress(BackupError):
-        contents_of(data)
     for rest in (data, _header(data) + data):
         try:
-            _, files = members([_beginning(), rest, bytes(2 * tarfile.BLOCKSIZE)])
-            for info, found in files:
-                assert ".." not in info.name.split("/")
-                assert sum(map(len, found)) == info.size
+            _, found = read_archive([_beginning(), rest, bytes(2 * tarfile.BLOCKSIZE)])
+            assert not any(".." in name.split("/") for name, _ in found)
         except BackupError:
             continue
 

@@ -13,15 +13,13 @@ import os
 import secrets
 import shutil
 import sqlite3
-import sys
 import tarfile
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import IO, Any, Final
 
 import msgspec
 
@@ -29,37 +27,20 @@ from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.files import append_events, locked
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
-from microclaw.backup.archive import (
-    BLOCK,
-    FORMAT,
-    HOME,
-    IDENTITY,
-    MAX_FILE_BYTES,
-    NAME,
-    STORE,
-    Contents,
-    StoreCounts,
-    is_kept,
-    is_odd,
-)
+from microclaw.backup.archive import FORMAT, HOME, IDENTITY, NAME, STORE, Contents, StoreCounts, is_kept, is_odd
 from microclaw.durable import make_folders, make_private_folder, read_private, sync_folder
-from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError
+from microclaw.errors import BackupDamaged, BackupNewer, ConfigError, NotABackup, StoreError
 from microclaw.store.codes import end_codes
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
-from microclaw.store.schema import BASE, VERSION
+from microclaw.store.schema import VERSION
 from microclaw.store.sign_ins import end_sessions
 from microclaw.store.sqlite_file import connect, open_store, take_lock
 
-MAX_PAX_BYTES: Final = 4096
-MAX_CONTENTS_BYTES: Final = 64 * 1024
-READ_BYTES: Final = 1 << 16
+MAX_HEADERS_BYTES: Final = 64 * 1024  # that are read for one file of the archive, or for the list of contents
 _OF_A_HOME: Final = (STORE, IDENTITY, "config.toml", "secrets.toml", "microclaw.log")
 _AT_FDCWD: Final = -100  # <fcntl.h>
-_EXCHANGE: Final = 2  # RENAME_EXCHANGE of <linux/fs.h>, RENAME_SWAP of macOS
-
-Member: TypeAlias = tuple[tarfile.TarInfo, Iterator[bytes]]
-"""A file of the home, with its name relative to it. Its bytes must be read before the next member is taken."""
+_EXCHANGE: Final = 2  # RENAME_EXCHANGE of <linux/fs.h>
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,51 +54,47 @@ class Restored:
 
 
 def whole_archive(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[bytes]]:
-    """The contents at the beginning of an archive, and the archive with them. As `members`."""
+    """The contents at the beginning of an archive, and the archive with them. As `read_archive`."""
     stream, head = iter(chunks), b""
-    while len(head) < BLOCK + MAX_CONTENTS_BYTES and (data := next(stream, b"")):
+    while len(head) < 2 * MAX_HEADERS_BYTES and (data := next(stream, b"")):
         head += data
-    return members([head])[0], itertools.chain([head], stream)
+    return _begun(_Plain(iter([head])))[1], itertools.chain([head], stream)
 
 
-def members(chunks: Iterable[bytes]) -> tuple[Contents, Iterator[Member]]:
-    """What the backup says of itself, and its files. NotABackup, BackupNewer; BackupDamaged, also from the iterator.
-
-    Only when the iterator has ended is the whole archive read.
+def read_archive(chunks: Iterable[bytes], folder: Path | None = None) -> tuple[Contents, list[tuple[str, int]]]:
+    """All of an archive: what it says of itself, and its files' names and sizes. They are written into `folder`, empty,
+    for its owner alone, and are on the disk when this returns. NotABackup, BackupNewer, BackupDamaged, OSError.
     """
-    tar, info = _Tar(iter(chunks)), None
-    with suppress(BackupDamaged):
-        info = tar.next_header()
-    if not info or (info.name, info.type) != (NAME, tarfile.REGTYPE) or not 0 < info.size <= MAX_CONTENTS_BYTES:
-        raise NotABackup("the file is encrypted, and what is in it is no backup of microclaw")
-    contents = contents_of(b"".join(tar.data(info.size)))
-    return contents, _files(contents, tar)
-
-
-def contents_of(data: bytes) -> Contents:
-    """BackupNewer, BackupDamaged; BackupError for one of a store that is not opened any more."""
+    plain, found = _Plain(iter(chunks)), list[tuple[str, int]]()
+    tar, contents = _begun(plain)
+    if folder is not None and contents.bytes > shutil.disk_usage(folder).free:
+        raise OSError(errno.ENOSPC, f"it needs {contents.bytes / 1e6:,.1f} MB")
+    left = contents.bytes
     try:
-        version = msgspec.json.decode(data, type=dict[str, object]).get("format")
-        if isinstance(version, int) and version > FORMAT:
-            raise BackupNewer(f"the backup has format {version}, this microclaw knows {FORMAT}")
-        contents = msgspec.json.decode(data, type=Contents)
-    except (msgspec.DecodeError, ValueError, RecursionError) as exc:
-        raise BackupDamaged(f"its list of contents cannot be read: {exc}") from exc
-    if contents.format != FORMAT:
-        raise BackupDamaged("its list of contents is wrong")
-    if contents.store_version > VERSION:
-        known = f"its store has version {contents.store_version}, this microclaw knows {VERSION}"
-        raise BackupNewer(f"the backup was made by microclaw {contents.microclaw[:20]}: {known}")
-    if contents.store_version < BASE:
-        known = f"its store has version {contents.store_version}, this microclaw opens {BASE} and later"
-        step = "restore a newer backup: microclaw backup --help"
-        raise BackupError(f"the backup is too old: {known}", next_step=step)
-    return contents
+        while (info := tar.next()) is not None:
+            name = _checked(info)
+            left -= info.size
+            found.append((name, info.size))
+            if left < 0 or len(found) > contents.files:
+                raise BackupDamaged(f"it holds more than it says: {contents.text()}")
+            source = tar.extractfile(info)
+            assert source is not None  # of a plain file
+            plain.allowed += info.size
+            _write(None if folder is None else folder / name, source, info)
+            plain.allowed = MAX_HEADERS_BYTES
+    except (tarfile.TarError, ValueError) as exc:
+        raise BackupDamaged("its archive is broken or ends too early") from exc
+    for _ in plain.chunks:  # only then is the file known to be whole
+        pass
+    if left or len(found) != contents.files or STORE not in dict(found):
+        raise BackupDamaged(f"it holds less than it says, or a file twice: {contents.text()}")
+    if folder is not None:
+        for place in (*filter(Path.is_dir, folder.rglob("*")), folder):
+            sync_folder(place)
+    return contents, found
 
 
-def restore_home(
-    chunks: Iterable[bytes], home: Path, *, replace: bool, now: Callable[[], datetime] = datetime.now
-) -> Restored:
+def restore_home(chunks: Iterable[bytes], home: Path, *, replace: bool) -> Restored:
     """Blocking. ConfigError for a home that is not empty, unless `replace`; StoreOwned while its host runs; BackupError
     and StoreError. All of them leave the home as it was.
     """
@@ -133,12 +110,12 @@ def restore_home(
             stack.callback(os.close, take_lock(home / STORE))
         ready = folder / "ready"
         if ready.is_dir():  # of an earlier restore: a whole home, the old one or a backup's, is not thrown away
-            _keep(ready, home, now())
+            _keep(ready, home)
         contents, unanswered = _unpacked(chunks, ready)
         old = None
         try:
             if not is_there or not _exchange(ready, home):
-                old = _keep(home, home, now()) if is_there else None
+                old = _keep(home, home) if is_there else None
                 ready.rename(home)  # nothing is there, or an empty folder; one that is not empty any more stays
         except OSError as exc:
             text = f"{home} cannot be replaced: {exc.strerror}; what was restored is in {ready}"
@@ -146,17 +123,16 @@ def restore_home(
             raise StoreError(text, next_step=step) from exc
         sync_folder(home.parent)
         if ready.is_dir():  # exchanged
-            old = _keep(ready, home, now())
+            old = _keep(ready, home)
         return Restored(contents, home, old, unanswered)
 
 
 def check_home(home: Path, *, replace: bool) -> None:
     """ConfigError where nothing may be restored to. To be asked before a password is."""
-    if home.exists() and not home.is_dir():
-        raise ConfigError(f"{home} is no folder", next_step="give --home another one")
-    if os.path.ismount(home):
-        text = f"{home} is a disk of its own, which cannot be replaced in one step"
-        raise ConfigError(text, next_step=f"restore into a folder on it: --home {home / 'home'}")
+    if (home.exists() and not home.is_dir()) or os.path.ismount(home):
+        raise ConfigError(
+            f"{home} is no folder that can be replaced", next_step="give --home a folder in it, or another"
+        )
     if _has_files(home) and not any((home / name).exists() for name in _OF_A_HOME):
         text = f"{home} is not empty, and is no home of microclaw"
         raise ConfigError(text, next_step="give --home an empty folder, or one that does not exist")
@@ -165,90 +141,76 @@ def check_home(home: Path, *, replace: bool) -> None:
         raise ConfigError(text, next_step="give --home an empty one, or --replace: the old one is kept beside it")
 
 
-def unpack(files: Iterable[Member], folder: Path) -> None:
-    """Write them into an empty folder, for its owner alone and on the disk when this returns. OSError, BackupError."""
-    for info, data in files:
-        path = folder / info.name
-        try:
-            make_folders(path.parent)
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except FileExistsError as exc:
-            raise BackupDamaged(f"it holds {info.name[:80]!r} twice") from exc
-        with os.fdopen(fd, "wb") as file:
-            file.writelines(data)
-            file.flush()
-            os.fchmod(fd, info.mode)
-            os.utime(fd, (info.mtime, info.mtime))
-            os.fsync(fd)
-    for place in (*filter(Path.is_dir, folder.rglob("*")), folder):
-        sync_folder(place)
-
-
-class _Tar:
-    """Reads the few forms that a backup has. tarfile's own reader takes sparse files and chains of headers, which may
-    fill the memory; its parser of one header is used.
+class _Plain:
+    """An archive's bytes for tarfile, which reads no more of them than is `allowed`: a long header, or a chain of them,
+    or a map of a sparse file would fill the memory.
     """
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._buffer = bytearray()
+        self.chunks, self.allowed, self._buffer = chunks, MAX_HEADERS_BYTES, b""
 
-    def take(self, size_bytes: int) -> bytes:
-        """So many bytes, or what is left at the end."""
-        while len(self._buffer) < size_bytes and (data := next(self._chunks, None)) is not None:
+    def read(self, size_bytes: int) -> bytes:
+        while len(self._buffer) < size_bytes and (data := next(self.chunks, None)) is not None:
             self._buffer += data
-        taken = bytes(self._buffer[:size_bytes])
-        del self._buffer[:size_bytes]
+        taken, self._buffer = self._buffer[:size_bytes], self._buffer[size_bytes:]
+        self.allowed -= len(taken)
+        if self.allowed < 0:
+            raise tarfile.ReadError("it has a header that is too long")
         return taken
 
-    def next_header(self) -> tarfile.TarInfo | None:
-        """The next file's, with the long name that may stand before it; None at the end. BackupDamaged."""
-        try:
-            block = self.take(BLOCK)
-            if block == bytes(BLOCK):
-                return None
-            info = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
-            if info.type == tarfile.XHDTYPE and 0 < info.size <= MAX_PAX_BYTES:
-                _, name = b"".join(self.data(info.size)).split(b" path=", 1)  # LENGTH path=NAME\n, and nothing else
-                info = tarfile.TarInfo.frombuf(self.take(BLOCK), "utf-8", "strict")
-                info.name = name.decode().removesuffix("\n")
-        except (tarfile.TarError, ValueError) as exc:
-            raise BackupDamaged("its archive is broken or ends too early") from exc
-        return info
 
-    def data(self, size_bytes: int) -> Iterator[bytes]:
-        """A file's bytes, up to the next header. BackupDamaged."""
-        left = size_bytes
-        while left and (data := self.take(min(left, READ_BYTES))):
-            left -= len(data)
-            yield data
-        padding = -size_bytes % BLOCK
-        if left or len(self.take(padding)) != padding:
-            raise BackupDamaged("it ends within a file")
+def _begun(plain: _Plain) -> tuple[tarfile.TarFile, Contents]:
+    """The archive behind its first file, and what that says."""
+    try:
+        stream: Any = plain
+        tar = tarfile.open(fileobj=stream, mode="r|", encoding="utf-8", errors="strict")  # noqa: SIM115 - no file
+        info = tar.next()
+        source = info and info.name == NAME and info.size < MAX_HEADERS_BYTES and tar.extractfile(info)
+        plain.allowed = 2 * MAX_HEADERS_BYTES
+        data = source.read() if source else b""
+    except (tarfile.TarError, ValueError):
+        data = b""
+    if not data:
+        raise NotABackup("the file is encrypted, and what is in it is no backup of microclaw")
+    try:
+        found = msgspec.json.decode(data, type=dict[str, Any])
+        if found.get("format") != FORMAT:
+            raise BackupNewer(f"the backup has format {found.get('format')!s:.20}, this microclaw knows {FORMAT}")
+        contents = msgspec.convert(found, Contents)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
+        raise BackupDamaged(f"its list of contents cannot be read: {exc}") from exc
+    if contents.store_version > VERSION:
+        known = f"its store has version {contents.store_version}, this microclaw knows {VERSION}"
+        raise BackupNewer(f"the backup was made by microclaw {contents.microclaw[:20]}: {known}")
+    return tar, contents
 
 
-def _files(contents: Contents, tar: _Tar) -> Iterator[Member]:
-    names, left = set[str](), contents.bytes
-    while (info := tar.next_header()) is not None:
-        shown, name = info.name, info.name.removeprefix(f"{HOME}/")
-        is_ours = name != shown and not is_odd(name) and (name == STORE or is_kept(name))
-        is_plain = info.type == tarfile.REGTYPE and info.mode in (0o600, 0o700)
-        is_bounded = 0 <= info.size < MAX_FILE_BYTES and 0 <= info.mtime < 1 << 40
-        if not (is_ours and is_plain and is_bounded) or info.uid or info.gid or info.uname or info.gname:
-            raise BackupDamaged(f"it holds {shown[:80]!r} of a name, kind, owner, mode or size that no backup has")
-        info.name = name
-        left -= info.size
-        names.add(name)
-        if left < 0 or len(names) > contents.files:
-            raise BackupDamaged(f"it holds more than it says: {contents.text()}")
-        data = tar.data(info.size)
-        yield info, data
-        deque(data, maxlen=0)  # what was not read
-    if left or len(names) != contents.files or STORE not in names:
-        raise BackupDamaged(f"it holds less than it says, or a file twice: {contents.text()}")
-    while rest := tar.take(READ_BYTES):
-        if rest.strip(b"\0"):
-            raise BackupDamaged("something follows its end")
+def _checked(info: tarfile.TarInfo) -> str:
+    """The name in the home of a file that a backup may hold."""
+    name = info.name.removeprefix(f"{HOME}/")
+    is_ours = name != info.name and not is_odd(name) and (name == STORE or is_kept(name))
+    if not is_ours or info.type != tarfile.REGTYPE or info.size < 0 or not info.pax_headers.keys() <= {"path"}:
+        raise BackupDamaged(f"it holds {info.name[:80]!r} of a name or kind that no backup has")
+    return name
+
+
+def _write(path: Path | None, source: IO[bytes], info: tarfile.TarInfo) -> None:
+    """None reads it only."""
+    if path is None:
+        while source.read(1 << 16):
+            pass
+        return
+    mode, mtime = 0o700 if info.mode & 0o100 else 0o600, max(0, min(int(info.mtime), 1 << 33))
+    try:
+        make_folders(path.parent)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    except (FileExistsError, NotADirectoryError) as exc:
+        raise BackupDamaged(f"it holds {info.name[:80]!r} twice") from exc
+    with os.fdopen(fd, "wb") as file:
+        shutil.copyfileobj(source, file)
+        file.flush()
+        os.utime(fd, (mtime, mtime))
+        os.fsync(fd)
 
 
 def _unpacked(chunks: Iterable[bytes], ready: Path) -> tuple[Contents, int]:
@@ -257,10 +219,7 @@ def _unpacked(chunks: Iterable[bytes], ready: Path) -> tuple[Contents, int]:
     try:
         shutil.rmtree(folder, ignore_errors=True)  # of a restore that a power cut ended
         folder.mkdir(mode=0o700)
-        contents, files = members(chunks)
-        if contents.bytes > shutil.disk_usage(folder).free:
-            raise OSError(errno.ENOSPC, f"it needs {contents.bytes / 1e6:,.1f} MB")
-        unpack(files, folder)
+        contents, _ = read_archive(chunks, folder)
         unanswered = _settle(folder, contents)
         folder.rename(ready)
         sync_folder(ready.parent)
@@ -287,9 +246,6 @@ def _settle(folder: Path, contents: Contents) -> int:
             store.execute("COMMIT")
     except (StoreError, sqlite3.Error, OSError) as exc:
         raise BackupDamaged(f"its store cannot be used: {getattr(exc, 'message', exc)}") from exc
-    for name in StoreCounts.__struct_fields__:
-        if (held := getattr(counts, name)) != (said := getattr(contents, name)):
-            raise BackupDamaged(f"its store has {name.replace('_', ' ')} {held}, and it says {said}")
     if counts.host and pem_fingerprint(read_private(folder / IDENTITY / AUTHORITY_FILE) or b"") != counts.host:
         raise BackupDamaged("its identity is not the one that its devices trust")
     made = datetime.fromtimestamp(contents.made_ms / 1000).astimezone()
@@ -308,11 +264,9 @@ def _remove_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _keep(old: Path, home: Path, now: datetime) -> Path:
+def _keep(old: Path, home: Path) -> Path:
     """Give an old home a name of its own beside the new one."""
-    name = f"{home.name}.before-{now:%Y%m%d-%H%M%S}"
-    names = itertools.chain([name], (f"{name}-{count}" for count in itertools.count(2)))
-    place = next(path for path in map(home.with_name, names) if not path.exists())
+    place = home.with_name(f"{home.name}.before-{datetime.now():%Y%m%d-%H%M%S-%f}")
     old.rename(place)
     sync_folder(home.parent)
     return place
@@ -320,14 +274,9 @@ def _keep(old: Path, home: Path, now: datetime) -> Path:
 
 def _exchange(one: Path, other: Path) -> bool:
     """Swap two folders in one step; False where this system cannot."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    names = os.fsencode(one), os.fsencode(other)
-    with suppress(AttributeError):  # an old C library
-        if sys.platform == "darwin":
-            done = libc.renamex_np(*names, _EXCHANGE)
-        else:
-            done = libc.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _EXCHANGE)
-        if done == 0:
+    with suppress(AttributeError):  # another system than Linux, or an old C library
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _EXCHANGE) == 0:
             return True
         number = ctypes.get_errno()
         if number not in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -16,16 +17,24 @@ import typer
 
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.files import append_events
-from microclaw.backup.age import MAX_KEY_FILE_BYTES, Key, Lock, Password, PrivateKey, PublicKey, decrypted, encrypted
+from microclaw.backup.age import (
+    MAX_KEY_FILE_BYTES,
+    MIN_PASSWORD_CHARS,
+    Password,
+    PrivateKey,
+    PublicKey,
+    decrypted,
+    encrypted,
+)
 from microclaw.backup.archive import STORE, Contents, home_archive
-from microclaw.backup.restore import check_home, members, restore_home, whole_archive
+from microclaw.backup.restore import check_home, read_archive, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.clock import now_ms
 from microclaw.config.load import read_database
 from microclaw.config.places import home_folder
-from microclaw.durable import read_given, write_given
-from microclaw.errors import ConfigError, NotABackup, StoreError, StoreOwned
+from microclaw.durable import open_regular, read_given, read_given_text, write_given
+from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.store.sqlite_file import take_lock
 from microclaw.text import count_text, moment_text, one_line
 
@@ -65,7 +74,7 @@ def make(
         raise typer.BadParameter("--recipient or --password-file, not both")
     target = _target(file, force=force)
     settings = options.settings()
-    lock: Lock = PublicKey.parse(recipient) if recipient is not None else _new_password(password_file)
+    lock = _password(password_file, is_new=True) if recipient is None else PublicKey.parse(recipient)
     without = None if settings.backup is None else folder_of(settings.backup)
     with _archive(options, settings.home, without) as (contents, chunks):
         size_bytes = write_given(target, encrypted(chunks, lock), replace=force)
@@ -97,7 +106,11 @@ def restore(
     if not show:
         check_home(home, replace=replace)
     with _opened(file) as opened:
-        key: Key = _key(identity) if identity is not None else _password(password_file)
+        key: Password | PrivateKey
+        if identity is None:
+            key = _password(password_file, is_new=False)
+        else:
+            key = PrivateKey.parse(read_given_text(identity, MAX_KEY_FILE_BYTES))
         chunks = decrypted(opened, key)
         if show:
             _list(options, file, chunks)
@@ -110,8 +123,7 @@ def restore(
     if restored.unanswered:
         text += f"\njust being answered, and not done again: {count_text(restored.unanswered, 'message')}"
     if count := contents.changing_tokens:
-        text += f"\n{count_text(count, 'device')} with a token: the host changes it after a day, at the next connection"
-        text += "; those that got a new one since the backup have to be paired again (docs/backup.md)"
+        text += f"\n{count_text(count, 'device')} with a token may have to be paired again (docs/backup.md)"
     text += f"\nstart it: {options.with_home('microclaw up')}; {ONE_HOST}"
     facts = {"home": str(restored.home), "old_home": old, "unanswered": restored.unanswered}
     options.report("restore", {**facts, "contents": msgspec.to_builtins(contents)}, text)
@@ -161,22 +173,20 @@ def migrate(
 
 
 def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
-    contents, found = members(chunks)
-    rows: dict[str, list[int]] = {}
-    for info, _ in found:  # to the end: only then is the file known to be whole
-        name = info.name.partition("/")[0]
-        row = rows.setdefault(f"{name}/" if "/" in info.name else name, [0, 0])
-        row[0] += 1
-        row[1] += info.size
-    listed = [{"name": name, "files": count, "bytes": size} for name, (count, size) in sorted(rows.items())]
+    contents, found = read_archive(chunks)
+    files, sizes = Counter[str](), Counter[str]()
+    for name, size_bytes in found:
+        part = f"{name.partition('/')[0]}/" if "/" in name else name
+        files[part] += 1
+        sizes[part] += size_bytes
+    parts = [{"name": name, "files": files[name], "bytes": sizes[name]} for name in sorted(files)]
     if options.wrote_json(
-        "backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": listed}
+        "backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": parts}
     ):
         return
     by = f"as of {moment_text(contents.made_ms)}, by microclaw {contents.microclaw}"
     options.say(f"{file} is whole: {contents.text()}, {by}{_left_out(contents)}")
-    cells = [(row["name"], f"{row['files']:,}", f"{row['bytes']:,}") for row in listed]
-    options.table(cells, head=("NAME", "FILES", "BYTES"))
+    options.table([(name, files[name], sizes[name]) for name in sorted(files)], head=("NAME", "FILES", "BYTES"))
 
 
 @contextmanager
@@ -204,7 +214,7 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
     home = (options.home or home_folder(os.environ)).expanduser().resolve()
     if path.resolve().is_relative_to(home):
         text = f"{path} is in the home that the backups protect: lost with it, nobody could open them"
-        raise ConfigError(text, next_step="name a file on another disk, or outside of the home to move it from there")
+        raise ConfigError(text, next_step="name a file outside of the home")
     key = PrivateKey()
     write_given(path, [key.to_text().encode()])
     if options.wrote_json("backup_key", {"file": str(path), "recipient": str(key.public)}):
@@ -214,59 +224,34 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
 
 
 def _target(file: Path, *, force: bool) -> Path:
-    """Where to write. ConfigError where that cannot be."""
+    """Where to write; ConfigError where that cannot be, before a password is asked for."""
     target = file.expanduser().absolute()
-    if not target.parent.is_dir():
-        raise ConfigError(f"there is no folder {target.parent}", next_step="make it, or name another place")
-    if target.is_dir():
-        raise ConfigError(f"{target} is a folder", next_step=f"name a file in it: {target / 'microclaw.age'}")
+    if not target.parent.is_dir() or target.is_dir():
+        raise ConfigError(f"{target} is no file in a folder that is there", next_step="name another place")
     if target.exists() and not force:
         raise ConfigError(f"{target} is there already", next_step="name another file, or --force to replace it")
     return target
 
 
-@contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
+def _opened(file: Path) -> BinaryIO:
     try:
-        opened = file.expanduser().open("rb")
+        return os.fdopen(open_regular(file.expanduser(), os.O_RDONLY), "rb")
     except OSError as exc:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
-    with opened:
-        if not opened.seekable():
-            raise NotABackup(f"{file} is not a plain file")
-        yield opened
 
 
-def _key(file: Path) -> PrivateKey:
-    return PrivateKey.parse(read_given(file, MAX_KEY_FILE_BYTES).decode(errors="replace"))
-
-
-def _new_password(file: str | None) -> Password:
-    """A password for a new backup; asked for twice."""
-    if file is not None:
-        return Password.parse(_line_of(file), "stdin" if file == "-" else file)
-    _check_terminal()
-    text = str(typer.prompt("Password for the backup", hide_input=True, confirmation_prompt=True, err=True))
-    return Password.parse(text.encode(), "what was typed")
-
-
-def _password(file: str | None) -> Password:
-    """Of a backup that is there; it may be another program's, and short."""
-    if file is not None:
-        return Password.parse(_line_of(file), "stdin" if file == "-" else file, least_chars=1)
-    _check_terminal()
-    return Password(str(typer.prompt("Password of the backup", hide_input=True, err=True)).strip())
-
-
-def _check_terminal() -> None:
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody can type a password here: give --password-file FILE, or - for stdin")
-
-
-def _line_of(file: str) -> bytes:
+def _password(file: str | None, *, is_new: bool) -> Password:
+    """Of a file, or typed: twice for a new backup. That of an old one may be another program's, and short."""
     if file == "-":
-        return sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
-    return read_given(Path(file), MAX_KEY_FILE_BYTES)
+        content = sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
+    elif file is not None:
+        content = read_given(Path(file), MAX_KEY_FILE_BYTES)
+    elif sys.stdin.isatty():
+        text = typer.prompt("Password of the backup", hide_input=True, confirmation_prompt=is_new, err=True)
+        content = str(text).encode()
+    else:
+        raise typer.BadParameter("nobody can type a password here: give --password-file FILE, or - for stdin")
+    return Password.parse(content, file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
 
 
 def _left_out(contents: Contents) -> str:
