@@ -1,8 +1,7 @@
 """One connection to a PostgreSQL database, as store/database.py uses it: made anew where it was lost.
 
-Statements go down psycopg's pipeline: a change is waited for with the next answer, a round trip less. A commit whose
-answer was lost is looked up by the mark that it left, not by its transaction's number: a server that was killed may
-give that to another.
+A change waits for the next statement and goes with it: a round trip less. A commit whose answer was lost is looked up
+by the mark that it left, not by its transaction's number: a server that was killed may give that to another.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 from psycopg import conninfo
 from psycopg.pq import TransactionStatus
-from psycopg.rows import TupleRow
 
 from microclaw.addresses import is_loopback
 from microclaw.errors import StoreError, StoreUnreachable, StoreUnwritable
@@ -42,6 +40,7 @@ _SESSION: Final = {
 }
 _LOCKED: Final = ("BEGIN", f"SELECT pg_advisory_xact_lock({LOCK}, 0)")
 _VERSION: Final = "SELECT version FROM store_version"
+_SAVEPOINTS: Final = ("SAVEPOINT job", "RELEASE job", "ROLLBACK TO job")
 IS_IT_WELL: Final = "see whether PostgreSQL runs and this machine reaches it; the host connects again by itself"
 
 
@@ -54,15 +53,12 @@ class PostgresConnection:
         self._url = url
         self._host = host
         self._writes = writes
-        self._stack = ExitStack()
         self._connection: psycopg.Connection | None = None
-        self._pipeline: psycopg.Pipeline | None = None
-        self._sent: list[tuple[str, Cursor]] = []  # changes that are not waited for yet: the table, and the answer
         self._changed: set[str] = set()
         self._mark = ""
+        self._waiting: list[Waiting] = []
         self._asked_at: float | None = None
         self._version = VERSION
-        self._version_asked: Cursor | None = None
 
     @property
     def is_too_old(self) -> bool:
@@ -71,83 +67,83 @@ class PostgresConnection:
     @property
     def is_in_transaction(self) -> bool:
         one = self._connection
-        return one is not None and not one.closed and one.info.transaction_status != TransactionStatus.IDLE
+        if one is None or one.closed:
+            return False
+        return bool(self._waiting) or one.info.transaction_status != TransactionStatus.IDLE
 
     @property
     def is_lost(self) -> bool:
         return self._connection is None or self._connection.closed
 
+    def _open(self) -> psycopg.Connection:
+        """The connection, made anew where it was lost."""
+        if self._connection is None or self._connection.closed:
+            self._connection = connect(self._url, f"microclaw {self._host}")
+        return self._connection
+
     def begin(self) -> None:
         """With the first statement: a lost connection is found out there."""
         self._open()
-        self._changed, self._mark = set(), secrets.token_hex(8)
-        for text in _LOCKED if self._writes else ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",):
-            self._send(text)
-        self._version_asked = self._send(_VERSION) if self._writes else None
-
-    def _open(self) -> None:
-        """Connect, where the connection was lost."""
-        if self.is_lost:
-            self.close()
-            self._sent, self._version_asked = [], None
-            self._connection = connect(self._url, f"microclaw {self._host}")
-            self._stack.callback(self._connection.close)  # as a context it would commit
-            self._pipeline = self._stack.enter_context(self._connection.pipeline())
+        self._changed, self._mark, self._waiting = set(), secrets.token_hex(8), []
+        self._wait(*(*_LOCKED, _VERSION) if self._writes else ("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",))
 
     def commit(self) -> None:
-        if self._sent and not self._changed:
-            self.wait()
-        if self.is_too_old and self._writes:
+        if not self._changed and any(one.table for one in self._waiting):
+            self.flush()
+        if self._connection is not None and self._connection.info.transaction_status == TransactionStatus.IDLE:
+            self._waiting = []
+            return
+        if self._writes and self.is_too_old:
             raise newer(self._version)
-        self._changed |= {table for table, _ in self._sent}
-        if self._changed:
-            query = """INSERT INTO last_commits VALUES (%s, %s)
-                ON CONFLICT (host) DO UPDATE SET mark = excluded.mark"""
-            self._send(query, (self._host, self._mark))
-            self._send("SELECT pg_notify(%s, %s)", (CHANNEL, f"{self._host} {' '.join(sorted(self._changed))}"))
+        self._changed |= {one.table for one in self._waiting if one.table is not None}
+        if not self._changed:
+            self._ask("COMMIT")
+            return
+        news = f"{self._host} {' '.join(sorted(self._changed))}"
         try:
-            self._send("COMMIT")
-            self.wait()
+            self._ask(
+                f"INSERT INTO last_commits VALUES ('{self._host}', '{self._mark}') "  # noqa: S608 - an id and hex digits
+                "ON CONFLICT (host) DO UPDATE SET mark = excluded.mark; "
+                f"SELECT pg_notify('{CHANNEL}', '{news}'); COMMIT"
+            )
         except psycopg.OperationalError:
-            if not (self._changed and self.is_lost and self._is_committed()):
+            if not self.is_lost or not self._is_committed():
                 raise
 
     def _is_committed(self) -> bool:
         give_up = time.monotonic() + DECIDE_S
         while time.monotonic() < give_up:
             with contextlib.suppress(StoreError, psycopg.Error):
-                self._open()
-                for text in _LOCKED:
-                    self._send(text)
-                found = self.execute("SELECT mark FROM last_commits WHERE host = ?", (self._host,)).fetchone()
-                self.execute("COMMIT")
-                if found != (self._mark,):
-                    self.close()  # lost: it is done again
-                return bool(found == (self._mark,))
+                connection, self._waiting = self._open(), []
+                self._wait(*_LOCKED)
+                found = self._ask("SELECT mark FROM last_commits WHERE host = %s", (self._host,)).fetchone()
+                self._ask("COMMIT")
+                if found == (self._mark,):
+                    return True
+                connection.close()  # lost: it is done again
+                return False
             time.sleep(0.1)
         raise StoreUnreachable(
             "the database was lost while it wrote: whether the last change is in it is not known", next_step=IS_IT_WELL
         )
 
     def rollback(self) -> None:
-        if self.is_lost:
-            return  # it is undone
-        with contextlib.suppress(psycopg.Error, StoreError):  # what failed is known
-            self.wait()
+        self._waiting = []
         if self.is_in_transaction:
             with contextlib.suppress(psycopg.Error, StoreError):  # lost: it is undone
-                self._send("ROLLBACK")
-                self._version_asked = self._send(_VERSION) if self._writes else None  # a statement may fail for it
-                self.wait()
+                self._ask("ROLLBACK")
+                if self._writes:
+                    self._ask(_VERSION)  # a statement may have failed for it
 
     def rewrite(self) -> None:
-        with connect(self._url, f"microclaw {self._host}") as connection:
-            connection.execute("SET statement_timeout = 0")
-            connection.execute("VACUUM")
+        connection = self._open()
+        connection.execute("SET statement_timeout = 0")
+        connection.execute("VACUUM")
+        connection.close()  # the next one has the limit again
 
     def close(self) -> None:
-        with contextlib.suppress(psycopg.Error):
-            self._stack.close()
+        if self._connection is not None:
+            self._connection.close()
 
     def cut_if_silent(self) -> None:
         """From another thread."""
@@ -166,76 +162,114 @@ class PostgresConnection:
         return error
 
     def execute(self, sql: str, values: Values = (), /) -> Rows:
-        """A job's changes are waited for at its end, so that a failure is this job's."""
         assert self._connection is not None
-        if sql == "ROLLBACK TO job":
-            with contextlib.suppress(psycopg.Error):
-                self.wait()
-        elif sql == "RELEASE job" and self._connection.info.transaction_status == TransactionStatus.INERROR:
-            raise StoreError("a statement failed, and the job went on")
+        if sql in _SAVEPOINTS:
+            return self._savepoint(sql)
         text, is_numbered = in_its_words(sql)
         given = {f"p{at}": value for at, value in enumerate(values, 1)} if is_numbered else values
-        table, is_behind = changed_table(sql), bool(self._sent)
-        cursor = self._send(text, given)
-        if table is not None:
-            self._sent.append((table, cursor))
-        is_mark = sql == "SAVEPOINT job" or (sql == "RELEASE job" and not is_behind)
-        if not is_mark and (table is None or "RETURNING" in sql):
-            self.wait()
+        table = changed_table(sql)
+        if table is None or "RETURNING" in sql:
+            cursor = self._ask(text, given)
+            self._note(table, cursor.rowcount)
+            return cursor
+        self._waiting.append(Waiting(self, psycopg.ClientCursor(self._connection).mogrify(text, given), table))
+        return self._waiting[-1]
+
+    def _savepoint(self, sql: str) -> Rows:
+        """Begin, end or undo a job: what it changed is sent before its end, so that a failure is this job's."""
+        assert self._connection is not None
+        if sql == "ROLLBACK TO job":
+            while self._waiting and self._waiting[-1].text != "SAVEPOINT job":
+                self._waiting.pop()
+            return self._waiting[-1] if self._waiting else self._ask(sql)
+        if self._connection.info.transaction_status == TransactionStatus.INERROR:
+            raise StoreError("a statement failed, and the job went on")
+        if sql == "RELEASE job" and self._waiting and self._waiting[-1].table:
+            return self._ask(sql)
+        self._wait(sql)
+        return self._waiting[-1]
+
+    def _wait(self, *texts: str) -> None:
+        self._waiting += [Waiting(self, text) for text in texts]
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            last = self._waiting.pop()
+            last.count = self._ask(last.text).rowcount
+            self._note(last.table, last.count)
+
+    def _ask(self, text: str, values: Any = None) -> psycopg.Cursor:
+        """Send what waits, and this; the cursor is at the last of its answers."""
+        assert self._connection is not None
+        waiting, self._waiting = self._waiting, []
+        cursor = psycopg.ClientCursor(self._connection)
+        text = text if values is None else cursor.mogrify(text, values)
+        self._asked_at = time.monotonic()
+        try:
+            cursor.execute("; ".join((*(one.text for one in waiting), text)))
+        finally:
+            self._asked_at = None
+        for one in waiting:
+            one.count = cursor.rowcount
+            self._note(one.table, one.count)
+            self._look_at(one.text, cursor)
+            cursor.nextset()
+        while cursor.nextset():
+            pass
+        self._look_at(text, cursor)
         return cursor
+
+    def _look_at(self, text: str, cursor: psycopg.Cursor) -> None:
+        """Write nothing into a database that a newer microclaw upgraded."""
+        if text == _VERSION:
+            (self._version,) = cursor.fetchone() or (VERSION,)
+            if self.is_too_old:
+                raise newer(self._version)
 
     def executemany(self, sql: str, values: Iterable[Values], /) -> Rows:
         assert self._connection is not None
         text, is_numbered = in_its_words(sql)
         rows = [{f"p{at}": value for at, value in enumerate(row, 1)} if is_numbered else row for row in values]
-        cursor = Cursor(self._connection, self)
-        with self._asking():
-            cursor.executemany(text, rows)
-        if (table := changed_table(sql)) is not None:
-            self._sent.append((table, cursor))
-        self.wait()
-        return cursor
-
-    def _send(self, text: str, values: Any = None) -> Cursor:
-        assert self._connection is not None
-        cursor = Cursor(self._connection, self)
-        with self._asking():
-            return cursor.execute(text, values)
-
-    def wait(self) -> None:
-        """Wait for the answers to all that was sent. Nothing is written into a database that a newer one upgraded."""
-        assert self._pipeline is not None
-        sent, self._sent = self._sent, []
-        version, self._version_asked = self._version_asked, None
-        with self._asking():
-            self._pipeline.sync()
-        self._changed |= {table for table, cursor in sent if self._writes and cursor.rowcount > 0}
-        if version is not None:
-            (self._version,) = version.fetchone() or (VERSION,)
-            if self.is_too_old:
-                raise newer(self._version)
-
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
+        self.flush()
+        cursor = self._connection.cursor()
         self._asked_at = time.monotonic()
         try:
-            yield
+            cursor.executemany(text, rows)
         finally:
             self._asked_at = None
+        self._note(changed_table(sql), cursor.rowcount)
+        return cursor
+
+    def _note(self, table: str | None, count: int) -> None:
+        if self._writes and count and table is not None:
+            self._changed.add(table)
 
 
-class Cursor(psycopg.ClientCursor[TupleRow]):
-    """An answer that is waited for when somebody wants to know how many rows were changed."""
+@dataclass
+class Waiting:
+    """A statement that goes with the next one, unless somebody wants to know how many rows it changes."""
 
-    def __init__(self, connection: psycopg.Connection, owner: PostgresConnection) -> None:
-        super().__init__(connection)
-        self._owner = owner
+    connection: PostgresConnection
+    text: str
+    table: str | None = None  # which it changes
+    count: int | None = None
 
     @property
     def rowcount(self) -> int:
-        if super().rowcount < 0:
-            self._owner.wait()
-        return super().rowcount
+        if self.count is None:
+            self.connection.flush()
+        assert self.count is not None
+        return self.count
+
+    def fetchone(self) -> Any:
+        return None
+
+    def fetchall(self) -> list[Any]:
+        return []
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
 
 
 def cut(connection: psycopg.Connection | psycopg.AsyncConnection) -> None:
