@@ -16,8 +16,8 @@ from microclaw.audit.files import FOLDER, append_lines
 from microclaw.auth.certificates import new_authority
 from microclaw.backup.age import PrivateKey
 from microclaw.cli.backup_findings import LATE_DAYS, key_findings, late_findings
-from microclaw.cli.findings import Finding
 from microclaw.config.settings import BackupSettings, Settings
+from microclaw.findings import Finding
 
 NOW_MS = 1_800_000_000_000
 DAY_MS = 86_400_000

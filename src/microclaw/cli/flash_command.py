@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from click import IntRange
 
 from microclaw.apps.device_operations import list_devices
 from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_options
+from microclaw.cli.secret_value import wifi_password as read_wifi_password
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
-from microclaw.durable import read_given_text
 from microclaw.errors import ConfigError, NoHost
 from microclaw.link_server.operations import provision
 from microclaw.text import clean_text
@@ -29,11 +30,8 @@ if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.operations.client import Client
     from microclaw.transports.serial_address import ListPorts
 
-_BEFORE: Final = ("default-reset", "usb-reset", "no-reset", "no-reset-no-sync")
-_AFTER: Final = ("hard-reset", "watchdog-reset", "soft-reset", "no-reset")
 _RESTART_S: Final = 300.0
 _POLL_S: Final = 1.0
-_MAX_PASSWORD_BYTES: Final = 200
 _STEP_PERCENT: Final = 10
 
 
@@ -85,19 +83,11 @@ def flash(
         str | None,
         typer.Option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's."),
     ] = None,
-    before: Annotated[
-        str, typer.Option("--before", help="How esptool resets it: default-reset, usb-reset, no-reset.")
-    ] = "default-reset",
-    after: Annotated[
-        str, typer.Option("--after", help="And at the end: hard-reset, watchdog-reset, no-reset.")
-    ] = "hard-reset",
-    baud: Annotated[int, typer.Option("--baud", min=9600, max=3_000_000, help="How fast the image is sent.")] = 460_800,
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
     options = global_options(ctx)
     for is_wrong, text in (
-        (before not in _BEFORE, f"--before {before!r} is none of {', '.join(_BEFORE)}"),
-        (after not in _AFTER, f"--after {after!r} is none of {', '.join(_AFTER)}"),
+        (wifi_password is not None and wifi is None, "a password without a network: give --wifi SSID too"),
         (adopt and (erase or image is not None), "--adopt erases and writes no image: leave --erase and --image out"),
         (forget and keep_wifi, "--forget and --keep-wifi contradict each other: leave one out"),
     ):
@@ -111,12 +101,12 @@ def flash(
     from microclaw.ota.keys import read_public_key
 
     trusted = [read_public_key(path).trusted for path in update_key or []]
-    password = read_password(wifi, wifi_password, "--wifi-password")
+    password = None if wifi_password is None else read_wifi_password(wifi_password, "--wifi-password")
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     host: Host | None = None
     if claim is not None:
-        from microclaw.cli.flash_claim import ClaimedHost
+        from microclaw.cli.provision_batch import ClaimedHost
 
         claimed = host = ClaimedHost(claim, name)
         name = claimed.name
@@ -125,19 +115,11 @@ def flash(
     wishes = Wishes(
         *(image, adopt, erase, wifi, password, name, board, address, keep_wifi, forget),
         update_keys={key.key_id: key.n for key in trusted},
-        channel=None if channel is None else _checked(channel, "channel", "a-z0-9-"),
-        revision=None if revision is None else _checked(revision, "revision", "A-Za-z0-9._-"),
+        channel=_checked(channel, "channel", "a-z0-9-"),
+        revision=_checked(revision, "revision", "A-Za-z0-9._-"),
     )
-    shop = Workshop(
-        chosen,
-        Esptool(chosen, before, after, baud),
-        person,
-        host,
-        firmware_folder(),
-        cache_folder(os.environ),
-        download,
-        waits=claim is None,
-    )
+    files, cache = firmware_folder(), cache_folder(os.environ)
+    shop = Workshop(chosen, Esptool(chosen), person, host, files, cache, download, waits=claim is None)
     done = asyncio.run(flash_board(shop, wishes))
     person.end_line()
     _report(options, done)
@@ -183,12 +165,9 @@ class TerminalPerson:
         self._needs_terminal(question, "name it with its option (microclaw flash --help)")
         for number, choice in enumerate(choices, 1):
             self._write(f"  {number}  {clean_text(choice, one_line=True)}\n")
-        first = choices.index(default) + 1
-        while True:
-            answer = int(typer.prompt(question, default=first, type=int, err=True))
-            if 1 <= answer <= len(choices):
-                return choices[answer - 1]
-            self._write(f"1 to {len(choices)}\n")
+        numbers = IntRange(1, len(choices))
+        answer: int = typer.prompt(question, default=choices.index(default) + 1, type=numbers, err=True)
+        return choices[answer - 1]
 
     def password(self, question: str) -> str:
         self._needs_terminal(question, "give --wifi-password @FILE")
@@ -273,25 +252,9 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
     return BoardPort(address_of(chosen, ports))
 
 
-def read_password(ssid: str | None, source: str | None, option: str) -> str | None:
-    """Of the Wi-Fi: from a file, or one line from stdin where that is no terminal."""
-    if source is None:
-        return None
-    if ssid is None:
-        raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint=option)
-    if source != "-" and not source.startswith("@"):
-        text = "a password on the command line is seen by every program: write @FILE, or - for stdin"
-        raise typer.BadParameter(text, param_hint=option)
-    text = sys.stdin.readline() if source == "-" else read_given_text(Path(source[1:]), _MAX_PASSWORD_BYTES)
-    password = text.rstrip("\r\n")
-    if len(password.encode()) > _MAX_PASSWORD_BYTES or "\n" in password:
-        raise ConfigError("the file has more than a password", next_step="put the password alone on its first line")
-    return password
-
-
-def _checked(word: str, what: str, letters: str) -> str:
+def _checked(word: str | None, what: str, letters: str) -> str | None:
     """A channel or revision; ConfigError when it is none."""
-    if re.fullmatch(f"[{letters}]{{1,32}}", word) is None:
+    if word is not None and re.fullmatch(f"[{letters}]{{1,32}}", word) is None:
         raise ConfigError(f"{word[:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
     return word
 
