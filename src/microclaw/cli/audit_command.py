@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
+import click
+from click.exceptions import Exit
 
 from microclaw.audit import (
     AuditKind,
@@ -22,7 +23,7 @@ from microclaw.audit import (
     verify_chains,
 )
 from microclaw.audit.files import FOLDER
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.errors import StoreError
 from microclaw.text import count_text
 
@@ -38,28 +39,24 @@ _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+@click.command()
+@click.option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
+@click.option("--kind", multiple=True, metavar="KIND", help="As token.wrong, or all of token; repeatable.")
+@click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N of the events.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as events come, until Ctrl-C.")
+@click.option("--verify", is_flag=True, help="Whether a line was changed, removed or inserted; and each chain's head.")
+@click.option("--head", multiple=True, metavar="HEAD", help="--verify: a head that was noted elsewhere; repeatable.")
+@click.pass_obj
 def audit(
-    ctx: typer.Context,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
-    ] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option("--kind", metavar="KIND", help="As token.wrong, or all of token; repeatable.")
-    ] = None,
-    tail: Annotated[
-        int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N of the events.")
-    ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Whether a line was changed, removed or inserted; and each chain's head.")
-    ] = False,
-    head: Annotated[
-        list[str] | None,
-        typer.Option("--head", metavar="HEAD", help="--verify: a head that was noted elsewhere; repeatable."),
-    ] = None,
+    options: GlobalOptions,
+    since: str | None,
+    kind: tuple[str, ...],
+    tail: int | None,
+    follow: bool,
+    verify: bool,
+    head: tuple[str, ...],
 ) -> None:
     """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
-    options = global_options(ctx)
     options.only_here("the security log")
     home, kinds, from_ms = options.settings().home, _kinds(kind or ()), 0 if since is None else since_ms(since)
     try:
@@ -91,13 +88,13 @@ def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> N
         if not whole:
             options.line(f"next: {BROKEN_STEP}")
     if not whole:
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def _noted(text: str) -> re.Match[str]:
     """A head as somebody noted it: whole, or its hash alone."""
     if (found := _HEAD.fullmatch(text.strip().lower())) is None:
-        raise typer.BadParameter(
+        raise click.BadParameter(
             f"--head {text[:80]!r}: give a head of `microclaw person log --verify`, or its 64 hex digits"
         )
     return found
@@ -180,7 +177,7 @@ def _kinds(given: tuple[str, ...] | list[str]) -> frozenset[str]:
     known = {*groups, *(kind.value for kind in AuditKind)}
     for name in given:
         if name not in known:
-            raise typer.BadParameter(f"there is no kind {name[:40]!r}; kinds: {', '.join(sorted(groups))}")
+            raise click.BadParameter(f"there is no kind {name[:40]!r}; kinds: {', '.join(sorted(groups))}")
     return frozenset(given)
 
 
@@ -193,4 +190,4 @@ def since_ms(text: str) -> int:
         day = date.fromisoformat(text)
         return int(datetime(day.year, day.month, day.day).astimezone().timestamp() * 1000)
     except (ValueError, OverflowError):  # also a day before the calendar's first, in a zone east of Greenwich
-        raise typer.BadParameter(f"--since {text[:40]!r}: say 30m, 12h, 7d, or a day as 2026-11-20") from None
+        raise click.BadParameter(f"--since {text[:40]!r}: say 30m, 12h, 7d, or a day as 2026-11-20") from None

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 from msgspec import to_builtins
 
 from microclaw.apps.device_calls import check as check_device
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.cli.targets import endpoint_of, is_address
 from microclaw.devices.examine import CheckLine, Examination, examine
 from microclaw.link_server.device_facts import NEVER_REACHED, DeviceFacts
 
 
-def check(
-    ctx: typer.Context,
-    target: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|ADDRESS",
-            help="A device of the host, or HOST:PORT, serial:... without one.",
-        ),
-    ],
-    board: Annotated[
-        str | None, typer.Option("--board", help="With an address: the board's profile, to compare the chip with.")
-    ] = None,
-) -> None:
+@click.command()
+@click.argument("target", metavar="NAME|ADDRESS", help="A device of the host, or HOST:PORT, serial:... without one.")
+@click.option("--board", help="With an address: the board's profile, to compare the chip with.")
+@click.pass_obj
+def check(options: GlobalOptions, target: str, board: str | None) -> None:
     """Reach a board now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
-    options = global_options(ctx)
     if is_address(target):
         options.only_here(f"a check of {target}")
         found = asyncio.run(_check_at(target, board))
@@ -39,7 +30,7 @@ def check(
     if not options.wrote_json("check", to_builtins(found)):
         show_check(options, found.lines)
     if not found.ok:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def show_check(options: GlobalOptions, lines: Iterable[CheckLine]) -> None:
@@ -67,7 +58,7 @@ def only_board(options: GlobalOptions) -> str:
     from microclaw.transports.serial_survey import only_board_port
 
     if options.address() is not None:
-        raise typer.BadParameter("auto looks at this machine's ports; name the one of that host: --console PATH")
+        raise click.BadParameter("auto looks at this machine's ports; name the one of that host: --console PATH")
     return only_board_port()
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 from msgspec import to_builtins
 
 from microclaw.apps import device_operations as devices
@@ -16,10 +16,10 @@ from microclaw.boards.firmware import described_text
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.cli.device_check import check, only_board, report_added
 from microclaw.cli.discover_command import discover
-from microclaw.cli.firmware_option import FirmwareOption, firmware_words
+from microclaw.cli.firmware_option import firmware_option, firmware_words
 from microclaw.cli.known_devices import known_devices
 from microclaw.cli.operation_commands import done
-from microclaw.cli.options import command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.telemetry_command import last_text, show_telemetry
 from microclaw.cli.wifi_command import wifi
 from microclaw.cli.xiaozhi_steps import add_xiaozhi
@@ -29,32 +29,25 @@ from microclaw.link_server.operations import provision as provision_act
 from microclaw.text import count_text, one_line
 
 device_group = command_group()
-device_group.command("wifi")(wifi)
-device_group.command("check")(check)
-device_group.command("discover")(discover)
+device_group.add_command(wifi, "wifi")
+device_group.add_command(check, "check")
+device_group.add_command(discover, "discover")
 
 
 @device_group.command("show")
-def show(
-    ctx: typer.Context,
-    name: str,
-    key: Annotated[str | None, typer.Argument(metavar="[KEY]", help="One series, to --plot or --csv.")] = None,
-    plot: Annotated[bool, typer.Option("--plot", help="Draw what it measured.")] = False,
-    file: Annotated[
-        Path | None,
-        typer.Option("--csv", metavar="FILE", help="Write what it measured to a new file; - is the output."),
-    ] = None,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="From then on: 30m, 2h (the default), 7d, or a day.")
-    ] = None,
-) -> None:
+@click.argument("name")
+@click.argument("key", required=False, metavar="[KEY]", help="One series, to --plot or --csv.")
+@click.option("--plot", is_flag=True, help="Draw what it measured.")
+@click.option("--csv", "file", type=Path, metavar="FILE", help="Write what it measured to a new file; - is the output.")
+@click.option("--since", metavar="WHEN", help="From then on: 30m, 2h (the default), 7d, or a day.")
+@click.pass_obj
+def show(options: GlobalOptions, name: str, key: str | None, plot: bool, file: Path | None, since: str | None) -> None:
     """Show one device: its transports, what it can do, what its board is; or what it measured."""
-    options = global_options(ctx)
     if plot or file is not None:
         show_telemetry(options, name, key, since, file)
         return
     if key is not None or since is not None:
-        raise typer.BadParameter("a series and --since are for --plot or --csv FILE")
+        raise click.BadParameter("a series and --since are for --plot or --csv FILE")
     device = options.host().call(devices.show_device, device=name)
     options.end_with_json("device", to_builtins(device))
     for title, text in _rows(device):
@@ -137,47 +130,42 @@ def _limits(firmware: dict[str, Any]) -> str:
 
 
 @device_group.command("add")
+@click.argument("name", required=False, help="What it is called.")
+@click.option("--board", help="The board's profile; a virtual board's is virtual.")
+@click.option("--wasmachine", metavar="HOST:PORT", help="Where its WASMachine listens.")
+@click.option("--serial", metavar="PATH|COM3|usb-VID:PID:SERIAL", help="Its JSON line port.")
+@click.option(
+    "--console",
+    metavar="auto|PATH|COM3|usb-VID:PID:SERIAL",
+    help="Where its serial console is, to read: microclaw logs NAME --console.",
+)
+@click.option("--virtual", metavar="SOCKET", help="A virtual board's control.")
+@firmware_option
+@click.option("--xiaozhi", is_flag=True, help="Say how a device with xiaozhi's firmware comes to this host.")
+@click.pass_obj
 def add(
-    ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="What it is called.")] = None,
-    board: Annotated[
-        str | None, typer.Option("--board", help="The board's profile; a virtual board's is virtual.")
-    ] = None,
-    wasmachine: Annotated[
-        str | None, typer.Option("--wasmachine", metavar="HOST:PORT", help="Where its WASMachine listens.")
-    ] = None,
-    serial: Annotated[
-        str | None, typer.Option("--serial", metavar="PATH|COM3|usb-VID:PID:SERIAL", help="Its JSON line port.")
-    ] = None,
-    console: Annotated[
-        str | None,
-        typer.Option(
-            "--console",
-            metavar="auto|PATH|COM3|usb-VID:PID:SERIAL",
-            help="Where its serial console is, to read: microclaw logs NAME --console.",
-        ),
-    ] = None,
-    virtual: Annotated[
-        str | None, typer.Option("--virtual", metavar="SOCKET", help="A virtual board's control.")
-    ] = None,
-    firmware: FirmwareOption = None,
-    xiaozhi: Annotated[
-        bool, typer.Option("--xiaozhi", help="Say how a device with xiaozhi's firmware comes to this host.")
-    ] = False,
+    options: GlobalOptions,
+    name: str | None,
+    board: str | None,
+    wasmachine: str | None,
+    serial: str | None,
+    console: str | None,
+    virtual: str | None,
+    firmware: tuple[str, ...],
+    xiaozhi: bool,
 ) -> None:
     """Add a device by its addresses, or more addresses, or what its firmware has, to a device that is there."""
-    options = global_options(ctx)
     if xiaozhi:
         add_xiaozhi(options, name)
         return
     if name is None:
-        raise typer.BadParameter("what is it called? microclaw device add NAME")
+        raise click.BadParameter("what is it called? microclaw device add NAME")
     words = list(firmware_words(firmware))
     console = only_board(options) if console == "auto" else console
     given = {"wasmachine://": wasmachine, "serial:": serial, "console:": console, "virtual:": virtual}
     transports = [prefix + address for prefix, address in given.items() if address]
     if not transports and firmware is None:
-        raise typer.BadParameter("give an address: --wasmachine, --serial, --console or --virtual")
+        raise click.BadParameter("give an address: --wasmachine, --serial, --console or --virtual")
     host = options.host()
     if board is None and any(one.name == name for one in known_devices(host)):
         said = []
@@ -190,24 +178,22 @@ def add(
         options.report("device", to_builtins(device), "; ".join(said))
         return
     if not transports:
-        raise typer.BadParameter("give an address: --wasmachine, --serial or --virtual")
+        raise click.BadParameter("give an address: --wasmachine, --serial or --virtual")
     if board is None and virtual is None:
         from microclaw.boards import board_ids
 
-        raise typer.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
+        raise click.BadParameter(f"which board is it? --board with one of {', '.join(board_ids())}")
     added = host.call(devices.add_device, name=name, board=board or "virtual", transports=transports, firmware=words)
     described = f"; its firmware is {described_text(words)}" if words else ""
     report_added(options, added, f"{added.name} added ({added.title}){described}")
 
 
 @device_group.command("explore")
-def explore(
-    ctx: typer.Context,
-    name: str,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the answer as the device's description.")] = False,
-) -> None:
+@click.argument("name")
+@click.option("--keep", is_flag=True, help="Keep the answer as the device's description.")
+@click.pass_obj
+def explore(options: GlobalOptions, name: str, keep: bool) -> None:
     """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
-    options = global_options(ctx)
     host = options.host()
     found = done(options, host, explore_act, {"device": name})
     words = found.firmware
@@ -218,7 +204,7 @@ def explore(
             options.line(f"{'not known':<12} {line}")
         options.line(f"{'description':<12} {described_text(words)}")
         if not keep and (options.yes or sys.stdin.isatty()):
-            keep = options.yes or typer.confirm(f"Keep this as the description of {name}?")
+            keep = options.yes or click.confirm(f"Keep this as the description of {name}?")
     if keep:
         host.call(devices.describe_firmware, device=name, firmware=words)
         options.say(f"kept: the firmware of {name} is {described_text(words)}")
@@ -228,46 +214,45 @@ def explore(
 
 
 @device_group.command("provision")
+@click.argument("name", required=False, help="What the device is to be called, or a known device; none with --batch.")
+@click.option("--board", help="The board's profile; a board of another profile is refused.")
+@click.option("--file", type=Path, metavar="PATH", help="Write it there, 0600.")
+@click.option("--qr", is_flag=True, help="Show it as a QR code.")
+@click.option("--no-secret", is_flag=True, help="For a device that shows a pairing code.")
+@click.option("--address", "host", metavar="HOST", help="How the device reaches this host.")
+@click.option("--batch", type=click.IntRange(1, 500), metavar="N", help="For N devices; needs --out.")
+@click.option("--out", type=Path, metavar="CSV", help="With --batch: their table, 0600.")
+@click.option("--sheet", type=Path, metavar="SVG", help="With --batch: labels with QR codes, 24 a page (A4).")
+@click.option("--prefix", default="board-", help="With --batch: of their names, before the number.")
+@click.option("--days", default=90, type=click.IntRange(1, 366), help="With --batch: how long it is good.")
+@click.option("--force", is_flag=True, help="With --batch: write over files that are there.")
+@click.pass_obj
 def provision(
-    ctx: typer.Context,
-    name: Annotated[
-        str | None,
-        typer.Argument(help="What the device is to be called, or a known device; none with --batch."),
-    ] = None,
-    board: Annotated[
-        str | None, typer.Option("--board", help="The board's profile; a board of another profile is refused.")
-    ] = None,
-    file: Annotated[Path | None, typer.Option("--file", metavar="PATH", help="Write it there, 0600.")] = None,
-    qr: Annotated[bool, typer.Option("--qr", help="Show it as a QR code.")] = False,
-    no_secret: Annotated[bool, typer.Option("--no-secret", help="For a device that shows a pairing code.")] = False,
-    host: Annotated[str | None, typer.Option("--address", metavar="HOST", help="How the device reaches this host.")] = (
-        None
-    ),
-    batch: Annotated[
-        int | None, typer.Option("--batch", metavar="N", min=1, max=500, help="For N devices; needs --out.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="CSV", help="With --batch: their table, 0600.")] = None,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="SVG", help="With --batch: labels with QR codes, 24 a page (A4).")
-    ] = None,
-    prefix: Annotated[
-        str, typer.Option("--prefix", help="With --batch: of their names, before the number.")
-    ] = "board-",
-    days: Annotated[int, typer.Option("--days", min=1, max=366, help="With --batch: how long it is good.")] = 90,
-    force: Annotated[bool, typer.Option("--force", help="With --batch: write over files that are there.")] = False,
+    options: GlobalOptions,
+    name: str | None,
+    board: str | None,
+    file: Path | None,
+    qr: bool,
+    no_secret: bool,
+    host: str | None,
+    batch: int | None,
+    out: Path | None,
+    sheet: Path | None,
+    prefix: str,
+    days: int,
+    force: bool,
 ) -> None:
     """Print what a device needs to trust this host and be paired: as text, file or QR code; --batch for many."""
-    options = global_options(ctx)
     if batch is not None:
         if out is None or name is not None or file is not None or qr or no_secret:
-            raise typer.BadParameter("--batch N takes --out CSV, and no NAME, --file, --qr, --no-secret")
+            raise click.BadParameter("--batch N takes --out CSV, and no NAME, --file, --qr, --no-secret")
         from microclaw.cli.provision_batch import provision_many
 
         asked = {"count": batch, "name": prefix, "board": board, "host": host, "days": days}
         provision_many(options, options.host(), asked, out=out, sheet=sheet, force=force)
         return
     if name is None or out is not None or sheet is not None:
-        raise typer.BadParameter("give a NAME; or for many devices --batch N --out CSV")
+        raise click.BadParameter("give a NAME; or for many devices --batch N --out CSV")
     made = options.host().call(provision_act, name=name, board=board, secret=not no_secret, host=host)
     if file is not None:
         write_private(file, made.given.to_json().encode())

@@ -6,12 +6,12 @@ import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from microclaw.cli.known_devices import known_devices
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.config.places import cache_folder
 from microclaw.errors import NoHost
 from microclaw.text import one_line
@@ -26,34 +26,33 @@ MAX_FOR_S = 60.0
 SHOWN_FACT_CHARS = 24
 
 
+@click.command()
+@click.option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
+@click.option(
+    "--for", "for_s", default=3.0, type=click.FloatRange(0.1, MAX_FOR_S), metavar="SECONDS", help="How long to listen."
+)
+@click.option("--interface", multiple=True, metavar="ADDRESS", help="Only there; an address of this machine.")
+@click.option(
+    "--ask", is_flag=True, help="Also open each serial port and ask who is there. Opening may restart a board."
+)
+@click.option("--port", multiple=True, type=click.IntRange(1, 65535), help="With --subnet: instead of 8080 and 18080.")
+@click.pass_obj
 def discover(
-    ctx: typer.Context,
-    subnet: Annotated[
-        str | None, typer.Option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
-    ] = None,
-    for_s: Annotated[
-        float, typer.Option("--for", metavar="SECONDS", min=0.1, max=MAX_FOR_S, help="How long to listen.")
-    ] = 3.0,
-    interface: Annotated[
-        list[str] | None, typer.Option("--interface", metavar="ADDRESS", help="Only there; an address of this machine.")
-    ] = None,
-    ask: Annotated[
-        bool,
-        typer.Option("--ask", help="Also open each serial port and ask who is there. Opening may restart a board."),
-    ] = False,
-    port: Annotated[
-        list[int] | None, typer.Option("--port", min=1, max=65535, help="With --subnet: instead of 8080 and 18080.")
-    ] = None,
+    options: GlobalOptions,
+    subnet: str | None,
+    for_s: float,
+    interface: tuple[str, ...],
+    ask: bool,
+    port: tuple[int, ...],
 ) -> None:
     """Find boards on the network and on serial ports.
 
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.
     """
-    options = global_options(ctx)
     network = None if subnet is None else parse_subnet(subnet)
     if port and network is None:
-        raise typer.BadParameter("--port goes with --subnet")
+        raise click.BadParameter("--port goes with --subnet")
     known = _known_names(options)
     ports = tuple(port or PORTS)
     if network is not None:
@@ -84,7 +83,7 @@ def _say_what_was_asked(options: GlobalOptions, network: IPv4Network, ports: Seq
 
 async def _search(
     for_s: float,
-    interfaces: list[str] | None,
+    interfaces: Sequence[str],
     network: IPv4Network | None,
     ports: Sequence[int],
     known: Sequence[HostPort],
@@ -102,7 +101,7 @@ async def _search(
         return await probe_subnet(network, load_board("virtual"), lock_folder=locks, ports=ports, also=known)
 
     announced, probed, serial = await asyncio.gather(
-        browse(for_s, interfaces=interfaces), probe(), survey_ports(locks, ask=ask)
+        browse(for_s, interfaces=interfaces or None), probe(), survey_ports(locks, ask=ask)
     )
     return [*announced, *(probed.found if probed else ()), *serial], probed
 

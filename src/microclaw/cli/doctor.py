@@ -11,9 +11,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from microclaw.addresses import is_local, is_loopback
 from microclaw.api.operations import DeviceStatus, read_status
@@ -21,7 +21,7 @@ from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
 from microclaw.builds.confinement import NEXT_STEP, SHUT_OFF, confinement
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
 from microclaw.cli.findings import Finding, problem, report_findings, warning
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.clock import now_ms
 from microclaw.config.load import VARIABLES, find_mistakes, private_home
 from microclaw.config.settings import ModelChoice, ModelSettings, Settings
@@ -40,29 +40,21 @@ from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
 VERSION_S = 10.0
 
 
-def doctor(
-    ctx: typer.Context,
-    port: Annotated[
-        str | None, typer.Option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
-    ] = None,
-    report: Annotated[
-        bool, typer.Option("--report", help="Print one block to paste for others: a board's facts and no secrets.")
-    ] = False,
-    try_pin: Annotated[
-        int | None,
-        typer.Option("--try-pin", metavar="N", min=0, max=63, help="With --report: set this free pin to 1 and 0 once."),
-    ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="With --report -d NAME: restart the board to time its way back.")
-    ] = False,
-) -> None:
+@click.command()
+@click.option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
+@click.option("--report", is_flag=True, help="Print one block to paste for others: a board's facts and no secrets.")
+@click.option(
+    "--try-pin", type=click.IntRange(0, 63), metavar="N", help="With --report: set this free pin to 1 and 0 once."
+)
+@click.option("--restart", is_flag=True, help="With --report -d NAME: restart the board to time its way back.")
+@click.pass_obj
+def doctor(options: GlobalOptions, port: str | None, report: bool, try_pin: int | None, restart: bool) -> None:
     """Check what microclaw needs here. Each problem comes with its next step."""
-    options = global_options(ctx)
     if report:
         _report(options, port, try_pin, restart=restart)
         return
     if try_pin is not None or restart:
-        raise typer.BadParameter("--try-pin and --restart are of --report: add it")
+        raise click.BadParameter("--try-pin and --restart are of --report: add it")
     report_findings(options, "doctor", examine(options) if port is None else _examine_board(port))
 
 
@@ -70,7 +62,7 @@ def _report(options: GlobalOptions, port: str | None, try_pin: int | None, *, re
     from microclaw.cli.board_report import print_report
 
     if (try_pin is not None or restart) and port is None and options.device is None:
-        raise typer.BadParameter("which board? add -p PORT, or -d NAME for one that is online")
+        raise click.BadParameter("which board? add -p PORT, or -d NAME for one that is online")
     if try_pin is not None:
         options.agree(f"Pin {try_pin} is set high and low once. Is nothing on it that must not move?")
     if restart and options.device is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import typer
+from click.exceptions import Exit
 
 from microclaw.cli.options import FAILED, GlobalOptions
 
@@ -35,7 +35,7 @@ def report_findings(options: GlobalOptions, schema: str, findings: Sequence[Find
             if finding.next_step:
                 terminal.row("", f"next: {finding.next_step}")
     if not healthy:
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def problem(part: str, text: str, next_step: str) -> Finding:

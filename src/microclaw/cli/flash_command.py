@@ -8,12 +8,12 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import typer
+import click
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_options
+from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
@@ -37,64 +37,56 @@ _MAX_PASSWORD_BYTES: Final = 200
 _STEP_PERCENT: Final = 10
 
 
+@click.command()
+@click.option("-p", "--port", metavar="PORT", help="/dev/ttyUSB0, COM3, socket://HOST:PORT; none: found on USB.")
+@click.option("--image", type=Path, metavar="FILE", help="The image to write; none: the stock MicroPython.")
+@click.option("--adopt", is_flag=True, help="The board runs MicroPython already: erase nothing, keep its files.")
+@click.option("--erase", is_flag=True, help="Erase the board first, even where nothing asks for it.")
+@click.option("--wifi", metavar="SSID", help="Its Wi-Fi; none: asked.")
+@click.option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself.")
+@click.option("--keep-wifi", is_flag=True, help="Ask for no Wi-Fi, leave what the board knows.")
+@click.option("--forget", is_flag=True, help="Keep nothing that it was told before: Wi-Fi, access point, time server.")
+@click.option("--name", help="What to call the board.")
+@click.option("--board", metavar="PROFILE", help="Its board profile.")
+@click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
+@click.option(
+    "--claim", type=Path, metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."
+)
+@click.option(
+    "--update-key",
+    multiple=True,
+    type=Path,
+    metavar="FILE",
+    help="Public key of updates (.pem); none: those the host knows.",
+)
+@click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
+@click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
+@click.option("--before", default="default-reset", help="How esptool resets it: default-reset, usb-reset, no-reset.")
+@click.option("--after", default="hard-reset", help="And at the end: hard-reset, watchdog-reset, no-reset.")
+@click.option("--baud", default=460_800, type=click.IntRange(9600, 3_000_000), help="How fast the image is sent.")
+@click.pass_obj
 def flash(
-    ctx: typer.Context,
-    port: Annotated[
-        str | None,
-        typer.Option(
-            "-p", "--port", metavar="PORT", help="/dev/ttyUSB0, COM3, socket://HOST:PORT; none: found on USB."
-        ),
-    ] = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="The image to write; none: the stock MicroPython.")
-    ] = None,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="The board runs MicroPython already: erase nothing, keep its files.")
-    ] = False,
-    erase: Annotated[bool, typer.Option("--erase", help="Erase the board first, even where nothing asks for it.")] = (
-        False
-    ),
-    wifi: Annotated[str | None, typer.Option("--wifi", metavar="SSID", help="Its Wi-Fi; none: asked.")] = None,
-    wifi_password: Annotated[
-        str | None,
-        typer.Option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself."),
-    ] = None,
-    keep_wifi: Annotated[bool, typer.Option("--keep-wifi", help="Ask for no Wi-Fi, leave what the board knows.")] = (
-        False
-    ),
-    forget: Annotated[
-        bool, typer.Option("--forget", help="Keep nothing that it was told before: Wi-Fi, access point, time server.")
-    ] = False,
-    name: Annotated[str | None, typer.Option("--name", help="What to call the board.")] = None,
-    board: Annotated[str | None, typer.Option("--board", metavar="PROFILE", help="Its board profile.")] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
-    ] = None,
-    claim: Annotated[
-        Path | None,
-        typer.Option("--claim", metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."),
-    ] = None,
-    update_key: Annotated[
-        list[Path] | None,
-        typer.Option("--update-key", metavar="FILE", help="Public key of updates (.pem); none: those the host knows."),
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's."),
-    ] = None,
-    before: Annotated[
-        str, typer.Option("--before", help="How esptool resets it: default-reset, usb-reset, no-reset.")
-    ] = "default-reset",
-    after: Annotated[
-        str, typer.Option("--after", help="And at the end: hard-reset, watchdog-reset, no-reset.")
-    ] = "hard-reset",
-    baud: Annotated[int, typer.Option("--baud", min=9600, max=3_000_000, help="How fast the image is sent.")] = 460_800,
+    options: GlobalOptions,
+    port: str | None,
+    image: Path | None,
+    adopt: bool,
+    erase: bool,
+    wifi: str | None,
+    wifi_password: str | None,
+    keep_wifi: bool,
+    forget: bool,
+    name: str | None,
+    board: str | None,
+    address: str | None,
+    claim: Path | None,
+    update_key: tuple[Path, ...],
+    channel: str | None,
+    revision: str | None,
+    before: str,
+    after: str,
+    baud: int,
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
-    options = global_options(ctx)
     for is_wrong, text in (
         (before not in _BEFORE, f"--before {before!r} is none of {', '.join(_BEFORE)}"),
         (after not in _AFTER, f"--after {after!r} is none of {', '.join(_AFTER)}"),
@@ -102,7 +94,7 @@ def flash(
         (forget and keep_wifi, "--forget and --keep-wifi contradict each other: leave one out"),
     ):
         if is_wrong:
-            raise typer.BadParameter(text)
+            raise click.BadParameter(text)
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
     from microclaw.flash.steps import flash_board
@@ -173,7 +165,7 @@ class TerminalPerson:
         if self._options.yes:
             return True
         self._needs_terminal(question, GIVE_YES)
-        return typer.confirm(clean_text(question, one_line=True), default=default, err=True)
+        return click.confirm(clean_text(question, one_line=True), default=default, err=True)
 
     def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
         """By number; with --yes the default."""
@@ -185,14 +177,14 @@ class TerminalPerson:
             self._write(f"  {number}  {clean_text(choice, one_line=True)}\n")
         first = choices.index(default) + 1
         while True:
-            answer = int(typer.prompt(question, default=first, type=int, err=True))
+            answer = int(click.prompt(question, default=first, type=int, err=True))
             if 1 <= answer <= len(choices):
                 return choices[answer - 1]
             self._write(f"1 to {len(choices)}\n")
 
     def password(self, question: str) -> str:
         self._needs_terminal(question, "give --wifi-password @FILE")
-        return str(typer.prompt(clean_text(question, one_line=True), hide_input=True, err=True))
+        return str(click.prompt(clean_text(question, one_line=True), hide_input=True, err=True))
 
     @property
     def asks_nothing(self) -> bool:
@@ -278,10 +270,10 @@ def read_password(ssid: str | None, source: str | None, option: str) -> str | No
     if source is None:
         return None
     if ssid is None:
-        raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint=option)
+        raise click.BadParameter("a password without a network: give --wifi SSID too", param_hint=option)
     if source != "-" and not source.startswith("@"):
         text = "a password on the command line is seen by every program: write @FILE, or - for stdin"
-        raise typer.BadParameter(text, param_hint=option)
+        raise click.BadParameter(text, param_hint=option)
     text = sys.stdin.readline() if source == "-" else read_given_text(Path(source[1:]), _MAX_PASSWORD_BYTES)
     password = text.rstrip("\r\n")
     if len(password.encode()) > _MAX_PASSWORD_BYTES or "\n" in password:

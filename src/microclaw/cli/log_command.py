@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
+import click
 
 from microclaw.apps.crash_operations import clear_crashes, list_crashes, show_crash
 from microclaw.apps.device_calls import Logs, read_logs
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.operation_commands import show
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.text import one_line
 
@@ -22,39 +22,37 @@ LISTEN_MS: Final = 1_500
 """Without --follow a console that has just been opened is listened to for so long."""
 
 
+@click.command()
+@click.argument("target", required=False, metavar="DEVICE[/APP]")
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
+@click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
+@click.option("--since", metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day.")
+@click.option("--console", is_flag=True, help="Its serial console instead, with the firmware's own lines.")
+@click.option("--crashes", is_flag=True, help="How boards and their programs failed, by kind: of DEVICE, else of all.")
+@click.option("--crash", type=click.IntRange(min=1), metavar="ID", help="One of these kinds, with its newest traces.")
+@click.option("--forget", is_flag=True, help="Forget that crash, or these.")
+@click.pass_obj
 def logs(
-    ctx: typer.Context,
-    target: Annotated[str | None, typer.Argument(metavar="DEVICE[/APP]")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
-    tail: Annotated[
-        int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N lines.")
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day."),
-    ] = None,
-    console: Annotated[
-        bool, typer.Option("--console", help="Its serial console instead, with the firmware's own lines.")
-    ] = False,
-    crashes: Annotated[
-        bool, typer.Option("--crashes", help="How boards and their programs failed, by kind: of DEVICE, else of all.")
-    ] = False,
-    crash: Annotated[
-        int | None, typer.Option("--crash", metavar="ID", min=1, help="One of these kinds, with its newest traces.")
-    ] = None,
-    forget: Annotated[bool, typer.Option("--forget", help="Forget that crash, or these.")] = False,
+    options: GlobalOptions,
+    target: str | None,
+    follow: bool,
+    tail: int | None,
+    since: str | None,
+    console: bool,
+    crashes: bool,
+    crash: int | None,
+    forget: bool,
 ) -> None:
     """Show what a device's programs print."""
-    options = global_options(ctx)
     target = target or options.device
     from_ms = None if since is None else since_ms(since)
     if crashes or crash is not None:
         if follow or console or tail is not None or (since is not None and (forget or crash is not None)):
-            raise typer.BadParameter("--crashes goes with --since or --forget, --crash with --forget")
+            raise click.BadParameter("--crashes goes with --since or --forget, --crash with --forget")
         _crashes(options, target, crash, from_ms, forget=forget)
         return
     if target is None or forget:
-        raise typer.BadParameter("name the DEVICE, or give --crashes")
+        raise click.BadParameter("name the DEVICE, or give --crashes")
     host = options.host()
     device, _, app = target.partition("/")
     kept: deque[dict[str, Any]] = deque(maxlen=tail)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, assert_never
 
-import typer
+from click.exceptions import Exit
 
 from microclaw.api.operations import read_status
 from microclaw.cli.options import FAILED, GlobalOptions
@@ -71,7 +71,7 @@ def _status(options: GlobalOptions, system: ServiceManager) -> None:
         options.line("runs" if problem is None else problem)
         options.say(f"its log: {system.logs}")
     if problem is not None:
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GIVE_YES, GlobalOptions, NobodyToAsk, global_options
+from microclaw.cli.options import FAILED, GIVE_YES, GlobalOptions, NobodyToAsk
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.cli.service_commands import install_service, report, service_manager, service_of
 from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
@@ -22,35 +22,38 @@ from microclaw.config.show import read_views
 from microclaw.config.sources import Sources
 
 
+@click.command()
+@click.option("--provider", help="anthropic or openai.")
+@click.option("--model", help="The model's name.")
+@click.option("--model-key", metavar=SECRET_METAVAR, help="Its key, in a file or on stdin.")
+@click.option("--model-url", help="The address of a compatible server.")
+@click.option("--telegram-token", metavar=SECRET_METAVAR, help="The bot's token.")
+@click.option("--search-key", metavar=SECRET_METAVAR, help="Brave Search's key.")
+@click.option("--lan/--no-lan", default=None, help="Let boards on the network connect.")
+@click.option("--service", is_flag=True, help="Start the host at each login.")
+@click.pass_obj
 def setup(
-    ctx: typer.Context,
-    provider: Annotated[str | None, typer.Option("--provider", help="anthropic or openai.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="The model's name.")] = None,
-    model_key: Annotated[
-        str | None, typer.Option("--model-key", metavar=SECRET_METAVAR, help="Its key, in a file or on stdin.")
-    ] = None,
-    model_url: Annotated[str | None, typer.Option("--model-url", help="The address of a compatible server.")] = None,
-    telegram_token: Annotated[
-        str | None, typer.Option("--telegram-token", metavar=SECRET_METAVAR, help="The bot's token.")
-    ] = None,
-    search_key: Annotated[
-        str | None, typer.Option("--search-key", metavar=SECRET_METAVAR, help="Brave Search's key.")
-    ] = None,
-    lan: Annotated[bool | None, typer.Option("--lan/--no-lan", help="Let boards on the network connect.")] = None,
-    service: Annotated[bool, typer.Option("--service", help="Start the host at each login.")] = False,
+    options: GlobalOptions,
+    provider: str | None,
+    model: str | None,
+    model_key: str | None,
+    model_url: str | None,
+    telegram_token: str | None,
+    search_key: str | None,
+    lan: bool | None,
+    service: bool,
 ) -> None:
     """Set up models, Telegram and search. Each key is tested. With --yes it asks nothing and takes options and
     environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY). A key comes
     from a file (--model-key @FILE) or stdin (-): every account of a machine sees its command lines."""
-    options = global_options(ctx)
     home = private_home(os.environ, options.home)
     if provider is not None and provider not in PROVIDERS[:2]:
-        raise typer.BadParameter(f"--provider is {' or '.join(PROVIDERS[:2])}")
+        raise click.BadParameter(f"--provider is {' or '.join(PROVIDERS[:2])}")
     options.settings()  # refuses files that are wrong already, before any question
     current = read_current(home)
     secrets = {"--model-key": model_key, "--telegram-token": telegram_token, "--search-key": search_key}
     if sum(value == "-" for value in secrets.values()) > 1:
-        raise typer.BadParameter("stdin can give one of the keys; the others come from files: @FILE")
+        raise click.BadParameter("stdin can give one of the keys; the others come from files: @FILE")
     key_of = {name: None if value is None else secret_value(name, value) for name, value in secrets.items()}
     options_given = {
         "model.provider": provider or ("openai" if model_url else None),
@@ -91,13 +94,13 @@ class TerminalQuestions:
             self.say(f"one of {', '.join(choices)}")
 
     def ask(self, text: str, default: str) -> str:
-        return str(typer.prompt(text, default=default, show_default=bool(default))).strip()
+        return str(click.prompt(text, default=default, show_default=bool(default))).strip()
 
     def secret(self, text: str) -> str:
-        return str(typer.prompt(text, default="", hide_input=True, show_default=False))
+        return str(click.prompt(text, default="", hide_input=True, show_default=False))
 
     def confirm(self, text: str, *, default: bool) -> bool:
-        return typer.confirm(text, default=default)
+        return click.confirm(text, default=default)
 
 
 def read_current(home: Path) -> CurrentSettings:
@@ -150,4 +153,4 @@ def _finish(options: GlobalOptions, home: Path, plan: Plan) -> None:
         options.say("next: microclaw up --virtual 1, then microclaw chat")
     if plan.refused:
         sys.stderr.write(f"not written, as the service refused the key: {', '.join(plan.refused)}\n")
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+import click
 import msgspec
-import typer
 
 from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
@@ -32,7 +32,7 @@ ROWS, ROWS_OF_MANY = 12, 6
 def show_telemetry(options: GlobalOptions, name: str, key: str | None, since: str | None, file: Path | None) -> None:
     """Draw it, or write it as CSV into the file; `-` is the output."""
     if file is not None and options.json:
-        raise typer.BadParameter("--csv or --json, one of them")
+        raise click.BadParameter("--csv or --json, one of them")
     host, from_ms = options.host(), since_ms(since or DEFAULT_SINCE)
     if file is None:
         found = host.call(show, name=name, key=key, since=from_ms, points=2 * WIDEST)

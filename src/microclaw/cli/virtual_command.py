@@ -10,14 +10,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
+import click
+from click.exceptions import Exit
 
 from microclaw.cli.board_control import BoardControl
-from microclaw.cli.firmware_option import FirmwareOption, firmware_words
+from microclaw.cli.firmware_option import firmware_option, firmware_words
 from microclaw.cli.joining import join_host, published_keys
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.devices.entry import check_name
 from microclaw.durable import make_folders
 from microclaw.wire import board_control as control
@@ -26,31 +27,30 @@ LINK_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.1
 
 
+@click.command()
+@click.option("--name", help="The board's name; virtual-1, with --join board-1.")
+@click.option("--join", is_flag=True, help="Join the host that runs here, over its link: takes Python programs too.")
+@click.option("--board", default="virtual", help="The board's profile.")
+@click.option("--wasmachine", type=click.IntRange(0, 65535), help="TCP port; 0: any. [default: 18080, with --join any]")
+@click.option("--serial", default="pty", metavar="PORT|pty|none", help="JSON line console.")
+@click.option("--clock", default="real", metavar="real|virtual", help="virtual: it jumps to the next timer.")
+@click.option("--network", is_flag=True, help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
+@click.option("--flash", type=Path, help="Folder that keeps its flash between runs.")
+@firmware_option
+@click.pass_obj
 def virtual(
-    ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Option("--name", help="The board's name; virtual-1, with --join board-1.")
-    ] = None,
-    join: Annotated[
-        bool, typer.Option("--join", help="Join the host that runs here, over its link: takes Python programs too.")
-    ] = False,
-    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
-    wasmachine: Annotated[
-        int | None,
-        typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0: any. [default: 18080, with --join any]"),
-    ] = None,
-    serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line console.")] = "pty",
-    clock: Annotated[
-        str, typer.Option("--clock", metavar="real|virtual", help="virtual: it jumps to the next timer.")
-    ] = "real",
-    network: Annotated[
-        bool, typer.Option("--network", help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
-    ] = False,
-    flash: Annotated[Path | None, typer.Option("--flash", help="Folder that keeps its flash between runs.")] = None,
-    firmware: FirmwareOption = None,
+    options: GlobalOptions,
+    name: str | None,
+    join: bool,
+    board: str,
+    wasmachine: int | None,
+    serial: str,
+    clock: str,
+    network: bool,
+    flash: Path | None,
+    firmware: tuple[str, ...],
 ) -> None:
     """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
-    options = global_options(ctx)
     name = name or ("board-1" if join else "virtual-1")
     words = ["--name", name, "--board", board, "--serial", serial, "--clock", clock]
     words += [f"--firmware={word}" for word in firmware_words(firmware)]
@@ -74,7 +74,7 @@ def virtual(
     if flash is not None:
         words += ["--flash", str(flash.absolute())]
     if code := _run_board(options, words, link=link, secret=secret):
-        raise typer.Exit(code)
+        raise Exit(code)
 
 
 def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, secret: str | None) -> int:

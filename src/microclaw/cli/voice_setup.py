@@ -8,12 +8,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Annotated, Any, Final, cast, get_args
+from typing import Any, Final, cast, get_args
 
+import click
 import msgspec
-import typer
+from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, command_group, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, command_group
 from microclaw.config.edit import write_changes
 from microclaw.config.load import private_home
 from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
@@ -54,21 +55,12 @@ voice_group = command_group()
 
 
 @voice_group.command("setup")
-def setup_voice(
-    ctx: typer.Context,
-    asr: Annotated[
-        list[str] | None, typer.Option("--asr", metavar="ENGINE", help="Speech to text; may be repeated, in order.")
-    ] = None,
-    tts: Annotated[
-        list[str] | None, typer.Option("--tts", metavar="ENGINE", help="Text to speech; may be repeated, in order.")
-    ] = None,
-    fetch: Annotated[
-        str | None,
-        typer.Option("--fetch", metavar="NAME", help="Whisper's model from its hub: tiny.en, base.en or small.en."),
-    ] = None,
-) -> None:
+@click.option("--asr", multiple=True, metavar="ENGINE", help="Speech to text; may be repeated, in order.")
+@click.option("--tts", multiple=True, metavar="ENGINE", help="Text to speech; may be repeated, in order.")
+@click.option("--fetch", metavar="NAME", help="Whisper's model from its hub: tiny.en, base.en or small.en.")
+@click.pass_obj
+def setup_voice(options: GlobalOptions, asr: tuple[str, ...], tts: tuple[str, ...], fetch: str | None) -> None:
     """Look which speech engines work here, try them with a sentence, set their order. With --yes it asks nothing."""
-    options = global_options(ctx)
     options.only_here("voice setup")
     if options.json and not options.yes:
         raise NobodyToAsk("--json goes with --yes: nobody answers questions in a document", "the same with --yes")
@@ -111,7 +103,7 @@ def setup_voice(
     _report(options, states, chosen, trials, changes if files else {}, files)
     if not is_ok:
         sys.stderr.write("nothing was written: no pair of engines understood its own sentence\n")
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def _chosen(
@@ -133,7 +125,7 @@ def _chosen(
             raise ConfigError(f"nothing here {DOES[role]}: {first}", next_step="docs/voice-engines.md")
         names = proposed
         if not options.yes and sys.stdin.isatty():
-            names = tuple(str(typer.prompt(f"What {DOES[role]}, in order", default=" ".join(proposed))).split())
+            names = tuple(str(click.prompt(f"What {DOES[role]}, in order", default=" ".join(proposed))).split())
     for name in names:
         if name not in problems:
             raise ConfigError(f"there is no engine {name[:40]!r} that {DOES[role]}", next_step=" ".join(problems))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Annotated, Final
+from typing import Final
 
-import typer
+import click
+from click.exceptions import Exit
 from msgspec import to_builtins
 
 from microclaw.cli.flash_command import read_password
-from microclaw.cli.options import GlobalOptions, NobodyToAsk, global_options
+from microclaw.cli.options import GlobalOptions, NobodyToAsk
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.link_server import operations as links
 from microclaw.operations.client import Client
@@ -19,33 +20,32 @@ _BACK_S: Final = 120.0  # after the trial: until the board is back in its former
 _POLL_S: Final = 0.5
 
 
+@click.command()
+@click.argument("name", help="The device.")
+@click.argument("ssid", required=False, help="The network; none: list those that it knows.")
+@click.option("--password", metavar="@FILE|-", help="From a file or stdin; none: asked.")
+@click.option("--open", "is_open", is_flag=True, help="The network has no password.")
+@click.option("--later", is_flag=True, help="Only note it: a network that is not there yet.")
+@click.option("--forget", is_flag=True, help="The device is to forget this network.")
+@click.pass_obj
 def wifi(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="The device.")],
-    ssid: Annotated[str | None, typer.Argument(help="The network; none: list those that it knows.")] = None,
-    password: Annotated[
-        str | None, typer.Option("--password", metavar="@FILE|-", help="From a file or stdin; none: asked.")
-    ] = None,
-    is_open: Annotated[bool, typer.Option("--open", help="The network has no password.")] = False,
-    later: Annotated[bool, typer.Option("--later", help="Only note it: a network that is not there yet.")] = False,
-    forget: Annotated[bool, typer.Option("--forget", help="The device is to forget this network.")] = False,
+    options: GlobalOptions, name: str, ssid: str | None, password: str | None, is_open: bool, later: bool, forget: bool
 ) -> None:
     """Another Wi-Fi for a device: it is tried, and the former one counts again if this host is not reached over it."""
-    options = global_options(ctx)
     host = options.host()
     if ssid is None:
         if is_open or later or forget or password is not None:
-            raise typer.BadParameter("name the network, too")
+            raise click.BadParameter("name the network, too")
         _list(options, host.call(links.list_wifi, device=name))
         return
     if forget:
         if is_open or later or password is not None:
-            raise typer.BadParameter("--forget goes with the network's name alone")
+            raise click.BadParameter("--forget goes with the network's name alone")
         done = host.call(links.set_wifi, device=name, ssid=ssid, forget=True)
         options.report("wifi", to_builtins(done), f"{done.device} has forgotten {done.ssid}")
         return
     if is_open and password is not None:
-        raise typer.BadParameter("--open and --password exclude each other")
+        raise click.BadParameter("--open and --password exclude each other")
     secret = None if is_open else _password(ssid, password)
     trial = host.call(links.set_wifi, device=name, ssid=ssid, password=secret, later=later)
     if trial.state == "trying":
@@ -56,7 +56,7 @@ def wifi(
     failed = f"{trial.device} stays in its former Wi-Fi: {trial.ssid}: {trial.why}"
     options.report("wifi", to_builtins(trial), told if is_kept else failed)
     if not is_kept:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def _list(options: GlobalOptions, found: links.WifiNetworks) -> None:
@@ -75,7 +75,7 @@ def _password(ssid: str, source: str | None) -> str:
     if not sys.stdin.isatty():
         step = "give --password @FILE, or --open; or run it at a terminal and type it there"
         raise NobodyToAsk("nobody is at a terminal to be asked for the password", step)
-    return str(typer.prompt(f"Password of {ssid}", hide_input=True, err=True))
+    return str(click.prompt(f"Password of {ssid}", hide_input=True, err=True))
 
 
 def _wait(host: Client, began: links.WifiTrialFacts) -> links.WifiTrialFacts:
