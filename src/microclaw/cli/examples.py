@@ -31,7 +31,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "person tokens": ("person tokens", "person tokens --add laptop --days 90"),
     "person signins": ("person signins", "person signins --end all"),
     "person log": ("person log --since 7d", "person log --kind token -f", "person log --verify"),
-    "setup": ("setup", "setup --lan --service"),
+    "setup": ("setup",),
     "chat": ("chat", 'chat "blink the LED on kitchen"'),
     "exec": ("exec kitchen gpio.set pin=2 level=1", "exec kitchen gpio.get 4", "exec kitchen"),
     "logs": ("logs kitchen -f", "logs kitchen/blink --tail 20", "logs --crashes --since 7d"),
