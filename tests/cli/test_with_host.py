@@ -86,7 +86,7 @@ def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, program: Cal
     ran = ask("doctor", "--report", "-d", "virtual-1")
     assert ran.code == 0, ran.err
     assert re.search(r"\n  call           ok, 5 times, [\d.]+ ms ", ran.out)
-    assert re.search(r"\n  pasted  running  sha256 [0-9a-f]{64}\n", ran.out)
+    assert re.search(r"\n  pasted         running  [0-9a-f]{64}\n", ran.out)
     assert "virtual-1" not in ran.out
     assert "127.0.0.1" not in ran.out
     assert ask("doctor", "--report", "-d", "nobody").code == 1

@@ -124,7 +124,10 @@ async def add_device(
     labels: Labels = [],  # noqa: B006
     firmware: FirmwareWords | None = None,
 ) -> AddedDevice:
-    """Add a device by its addresses; or, without a board, more addresses or what its firmware has to one that is there."""
+    """Add a device by its addresses.
+
+    Without a board: more addresses, or what its firmware has, to the device of that name.
+    """
     from microclaw.boards.firmware import parse_firmware
 
     registry, by = service.registry, service.by(call)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Sequence
 from ipaddress import IPv4Network
-from typing import Annotated
 
-import typer
+import click
 
 from microclaw.cli.known_devices import known_devices
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.config.places import cache_folder
 from microclaw.errors import NoHost
 from microclaw.text import one_line
@@ -24,39 +24,31 @@ MAX_FOR_S = 60.0
 SHOWN_FACT_CHARS = 24
 
 
-def discover(
-    ctx: typer.Context,
-    subnet: Annotated[
-        str | None, typer.Option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
-    ] = None,
-    for_s: Annotated[
-        float, typer.Option("--for", metavar="SECONDS", min=0.1, max=MAX_FOR_S, help="How long to listen.")
-    ] = 3.0,
-    interface: Annotated[
-        list[str] | None, typer.Option("--interface", metavar="ADDRESS", help="Only there; an address of this machine.")
-    ] = None,
-    ask: Annotated[
-        bool,
-        typer.Option("--ask", help="Also open each serial port and ask who is there. Opening may restart a board."),
-    ] = False,
-) -> None:
+@click.command()
+@click.option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
+@click.option(
+    "--for", "for_s", default=3.0, type=click.FloatRange(0.1, MAX_FOR_S), metavar="SECONDS", help="How long to listen."
+)
+@click.option("--interface", multiple=True, metavar="ADDRESS", help="Only there; an address of this machine.")
+@click.option(
+    "--ask", is_flag=True, help="Also open each serial port and ask who is there. Opening may restart a board."
+)
+@click.pass_obj
+def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface: tuple[str, ...], ask: bool) -> None:
     """Find boards on the network and on serial ports.
 
     Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
     a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.
     """
-    options = global_options(ctx)
     network = None if subnet is None else parse_subnet(subnet)
     known = _known_names(options)
     found = asyncio.run(_search(network, for_s, interface, known, ask=ask))
-    rows = [(each, _place(each), known.get(_endpoint(each))) for each in found]
+    rows = [(each, known.get(_endpoint(each))) for each in found]
     keys = ("kind", "name", "address", "port")
-    listed = [
-        {key: getattr(e, key) for key in keys} | {"facts": dict(e.facts), "known_as": name} for e, _, name in rows
-    ]
+    listed = [{key: getattr(e, key) for key in keys} | {"facts": dict(e.facts), "known_as": name} for e, name in rows]
     options.end_with_json("discover", {"found": listed})
     options.table(
-        [(e.kind, e.name, place, _facts(e), name or "") for e, place, name in rows],
+        [(e.kind, e.name, _place(e), _facts(e), name or "") for e, name in rows],
         head=("KIND", "NAME", "ADDRESS", "SAYS", "KNOWN AS"),
         empty="nobody announced itself",
     )
@@ -68,11 +60,11 @@ def discover(
 
 
 async def _search(
-    network: IPv4Network | None, for_s: float, interfaces: list[str] | None, known: dict[str, str], *, ask: bool
+    network: IPv4Network | None, for_s: float, interfaces: Sequence[str], known: dict[str, str], *, ask: bool
 ) -> list[DiscoveredService]:
     """Search each way at once; an error of one ends the others. The host's own boards are asked at their own ports."""
     locks = cache_folder(os.environ) / "locks"
-    ways = [browse(for_s, interfaces=interfaces), survey_ports(locks, ask=ask)]
+    ways = [browse(for_s, interfaces=interfaces or None), survey_ports(locks, ask=ask)]
     if network is not None:
         also = [place for one in known if one.startswith(SCHEME) and (place := tcp_address(one)) is not None]
         ways.insert(1, probe_subnet(network, lock_folder=locks, also=also))

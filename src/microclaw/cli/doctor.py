@@ -11,16 +11,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
+from click.exceptions import Exit
 
 from microclaw.addresses import is_loopback
 from microclaw.api.operations import read_status
 from microclaw.audit import alarm_text, open_alarms, read_events, verify_chains
 from microclaw.builds.confinement import confinement_findings
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.clock import now_ms
 from microclaw.config.load import VARIABLES, find_mistakes, private_home
 from microclaw.config.settings import Settings
@@ -39,17 +40,12 @@ from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
 VERSION_S = 10.0
 
 
-def doctor(
-    ctx: typer.Context,
-    port: Annotated[
-        str | None, typer.Option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
-    ] = None,
-    report: Annotated[
-        bool, typer.Option("--report", help="Print one block to paste for others: a board's facts and no secrets.")
-    ] = False,
-) -> None:
+@click.command()
+@click.option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
+@click.option("--report", is_flag=True, help="Print one block to paste for others: a board's facts and no secrets.")
+@click.pass_obj
+def doctor(options: GlobalOptions, port: str | None, report: bool) -> None:
     """Check what microclaw needs here. Each problem comes with its next step."""
-    options = global_options(ctx)
     if not report:
         _show(options, examine(options) if port is None else _examine_board(port))
         return
@@ -60,9 +56,8 @@ def doctor(
 
 def examine(options: GlobalOptions) -> list[Finding]:
     """Every finding, the good ones too, in the order in which things are needed."""
-    found = _all(
-        ("python", _python), ("compiler", _compiler), ("sandbox", confinement_findings), ("binaryen", _binaryen)
-    )
+    machine = ("python", _python), ("compiler", _compiler), ("sandbox", confinement_findings), ("binaryen", _binaryen)
+    found = _all(*machine)
     try:
         home = private_home(os.environ, options.home)
     except MicroclawError as exc:
@@ -90,7 +85,7 @@ def _show(options: GlobalOptions, findings: Sequence[Finding]) -> None:
             if one.next_step:
                 terminal.row("", f"next: {one.next_step}")
     if not healthy:
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def _all(*checks: tuple[str, Callable[..., Iterator[Finding]]], of: tuple[Any, ...] = ()) -> list[Finding]:
@@ -243,14 +238,12 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
     if status.mqtt and status.mqtt["state"] != "off":
         yield Finding("mqtt", *connection_finding(status.mqtt))
     for one in status.devices:
-        wrong = (
-            "never reached"
-            if one.never_reached
-            else one.problem or ("does not answer" if one.reachable is False else "")
-        )
-        step = f"is it on, and in this network? microclaw device check {one.name}" if wrong else None
-        fine = "answers" if one.reachable else "not asked yet"
-        yield Finding("device", not wrong, f"{one.name}: {wrong or fine}", step)
+        wrong = "never reached" if one.never_reached else one.problem
+        if wrong or one.reachable is False:
+            step = f"is it on, and in this network? microclaw device check {one.name}"
+            yield problem("device", f"{one.name}: {wrong or 'does not answer'}", step)
+        else:
+            yield Finding("device", True, f"{one.name} {'answers' if one.reachable else 'was not asked yet'}")
 
 
 def _alarms(settings: Settings) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from typer.core import TyperGroup
+import click
 
 FROM_GROUP: Final = 3
 """A group's help has so many examples of its commands, where it has none of its own."""
@@ -31,7 +31,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "person tokens": ("person tokens", "person tokens --add laptop --days 90"),
     "person signins": ("person signins", "person signins --end all"),
     "person log": ("person log --since 7d", "person log --kind token -f", "person log --verify"),
-    "setup": ("setup", "setup --lan --service"),
+    "setup": ("setup",),
     "chat": ("chat", 'chat "blink the LED on kitchen"'),
     "exec": ("exec kitchen gpio.set pin=2 level=1", "exec kitchen gpio.get 4", "exec kitchen"),
     "logs": ("logs kitchen -f", "logs kitchen/blink --tail 20", "logs --crashes --since 7d"),
@@ -126,7 +126,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 
 def add_examples(name: str, command: Any) -> None:
     """Put the examples at the end of the help of a command, and of those below it."""
-    if isinstance(command, TyperGroup):
+    if isinstance(command, click.Group):
         for below, one in command.commands.items():
             add_examples(f"{name} {below}", one)
     if lines := examples_of(name, command):
@@ -137,7 +137,7 @@ def add_examples(name: str, command: Any) -> None:
 def examples_of(name: str, command: Any) -> list[str]:
     """Whole command lines; a group that has none of its own shows some of its commands'."""
     own = EXAMPLES.get(name, ())
-    if not own and isinstance(command, TyperGroup):
+    if not own and isinstance(command, click.Group):
         shown = (examples_of(f"{name} {below}", one) for below, one in command.commands.items() if not one.hidden)
         return [lines[0] for lines in shown if lines][:FROM_GROUP]
     return [line if "microclaw " in line else f"microclaw {line}" for line in own]

@@ -8,13 +8,12 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Final
 
-import typer
-from click import IntRange
+import click
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_options
+from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk
 from microclaw.cli.secret_value import wifi_password as read_wifi_password
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
@@ -35,64 +34,57 @@ _POLL_S: Final = 1.0
 _STEP_PERCENT: Final = 10
 
 
+@click.command()
+@click.option("-p", "--port", metavar="PORT", help="/dev/ttyUSB0, COM3, socket://HOST:PORT; none: found on USB.")
+@click.option("--image", type=Path, metavar="FILE", help="The image to write; none: the stock MicroPython.")
+@click.option("--adopt", is_flag=True, help="The board runs MicroPython already: erase nothing, keep its files.")
+@click.option("--erase", is_flag=True, help="Erase the board first, even where nothing asks for it.")
+@click.option("--wifi", metavar="SSID", help="Its Wi-Fi; none: asked.")
+@click.option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself.")
+@click.option("--keep-wifi", is_flag=True, help="Ask for no Wi-Fi, leave what the board knows.")
+@click.option("--forget", is_flag=True, help="Keep nothing that it was told before: Wi-Fi, access point, time server.")
+@click.option("--name", help="What to call the board.")
+@click.option("--board", metavar="PROFILE", help="Its board profile.")
+@click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
+@click.option(
+    "--claim", type=Path, metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."
+)
+@click.option(
+    "--update-key",
+    multiple=True,
+    type=Path,
+    metavar="FILE",
+    help="Public key of updates (.pem); none: those the host knows.",
+)
+@click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
+@click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
+@click.pass_obj
 def flash(
-    ctx: typer.Context,
-    port: Annotated[
-        str | None,
-        typer.Option(
-            "-p", "--port", metavar="PORT", help="/dev/ttyUSB0, COM3, socket://HOST:PORT; none: found on USB."
-        ),
-    ] = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="The image to write; none: the stock MicroPython.")
-    ] = None,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="The board runs MicroPython already: erase nothing, keep its files.")
-    ] = False,
-    erase: Annotated[bool, typer.Option("--erase", help="Erase the board first, even where nothing asks for it.")] = (
-        False
-    ),
-    wifi: Annotated[str | None, typer.Option("--wifi", metavar="SSID", help="Its Wi-Fi; none: asked.")] = None,
-    wifi_password: Annotated[
-        str | None,
-        typer.Option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself."),
-    ] = None,
-    keep_wifi: Annotated[bool, typer.Option("--keep-wifi", help="Ask for no Wi-Fi, leave what the board knows.")] = (
-        False
-    ),
-    forget: Annotated[
-        bool, typer.Option("--forget", help="Keep nothing that it was told before: Wi-Fi, access point, time server.")
-    ] = False,
-    name: Annotated[str | None, typer.Option("--name", help="What to call the board.")] = None,
-    board: Annotated[str | None, typer.Option("--board", metavar="PROFILE", help="Its board profile.")] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
-    ] = None,
-    claim: Annotated[
-        Path | None,
-        typer.Option("--claim", metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."),
-    ] = None,
-    update_key: Annotated[
-        list[Path] | None,
-        typer.Option("--update-key", metavar="FILE", help="Public key of updates (.pem); none: those the host knows."),
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's."),
-    ] = None,
+    options: GlobalOptions,
+    port: str | None,
+    image: Path | None,
+    adopt: bool,
+    erase: bool,
+    wifi: str | None,
+    wifi_password: str | None,
+    keep_wifi: bool,
+    forget: bool,
+    name: str | None,
+    board: str | None,
+    address: str | None,
+    claim: Path | None,
+    update_key: tuple[Path, ...],
+    channel: str | None,
+    revision: str | None,
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
-    options = global_options(ctx)
     for is_wrong, text in (
         (wifi_password is not None and wifi is None, "a password without a network: give --wifi SSID too"),
         (adopt and (erase or image is not None), "--adopt erases and writes no image: leave --erase and --image out"),
         (forget and keep_wifi, "--forget and --keep-wifi contradict each other: leave one out"),
     ):
         if is_wrong:
-            raise typer.BadParameter(text)
+            raise click.BadParameter(text)
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
     from microclaw.flash.steps import flash_board
@@ -155,7 +147,7 @@ class TerminalPerson:
         if self._options.yes:
             return True
         self._needs_terminal(question, GIVE_YES)
-        return typer.confirm(clean_text(question, one_line=True), default=default, err=True)
+        return click.confirm(clean_text(question, one_line=True), default=default, err=True)
 
     def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
         """By number; with --yes the default."""
@@ -165,13 +157,13 @@ class TerminalPerson:
         self._needs_terminal(question, "name it with its option (microclaw flash --help)")
         for number, choice in enumerate(choices, 1):
             self._write(f"  {number}  {clean_text(choice, one_line=True)}\n")
-        numbers = IntRange(1, len(choices))
-        answer: int = typer.prompt(question, default=choices.index(default) + 1, type=numbers, err=True)
+        numbers = click.IntRange(1, len(choices))
+        answer: int = click.prompt(question, default=choices.index(default) + 1, type=numbers, err=True)
         return choices[answer - 1]
 
     def password(self, question: str) -> str:
         self._needs_terminal(question, "give --wifi-password @FILE")
-        return str(typer.prompt(clean_text(question, one_line=True), hide_input=True, err=True))
+        return str(click.prompt(clean_text(question, one_line=True), hide_input=True, err=True))
 
     @property
     def asks_nothing(self) -> bool:

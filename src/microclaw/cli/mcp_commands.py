@@ -8,12 +8,12 @@ import sys
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
 from microclaw.addresses import bracketed
-from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.mcp.server.install import (
     CLIENTS,
     Edit,
@@ -26,29 +26,21 @@ from microclaw.mcp.server.install import (
     write,
 )
 
-mcp_group = command_group(runs_alone=True)
 
-
-@mcp_group.callback()
-def mcp(
-    ctx: typer.Context,
-    all_tools: Annotated[
-        bool, typer.Option("--all-tools", help="Offer the agent's own tools too: web, files, memory.")
-    ] = False,
-    http: Annotated[
-        str | None, typer.Option("--http", metavar="HOST:PORT", help="Serve HTTP there; off loopback only with TLS.")
-    ] = None,
-    certificate: Annotated[
-        Path | None, typer.Option("--certificate", metavar="FILE", help="TLS certificate chain, PEM.")
-    ] = None,
-    key: Annotated[Path | None, typer.Option("--key", metavar="FILE", help="Its private key, PEM.")] = None,
+@click.group(invoke_without_command=True)
+@click.option("--all-tools", is_flag=True, help="Offer the agent's own tools too: web, files, memory.")
+@click.option("--http", metavar="HOST:PORT", help="Serve HTTP there; off loopback only with TLS.")
+@click.option("--certificate", type=Path, metavar="FILE", help="TLS certificate chain, PEM.")
+@click.option("--key", type=Path, metavar="FILE", help="Its private key, PEM.")
+@click.pass_obj
+def mcp_group(
+    options: GlobalOptions, all_tools: bool, http: str | None, certificate: Path | None, key: Path | None
 ) -> None:
     """Serve an MCP client on stdin and stdout; starts the host with a virtual board where none runs.
 
     With --http it serves clients that show a token (microclaw person tokens --add NAME), until Ctrl-C.
     """
-    options = global_options(ctx)
-    if ctx.invoked_subcommand is not None:
+    if click.get_current_context().invoked_subcommand is not None:
         return
     if http is not None:
         _serve(options, http, certificate, key)
@@ -99,16 +91,14 @@ def _serve(options: GlobalOptions, http: str, certificate: Path | None, key: Pat
 
 
 @mcp_group.command("install")
-def install(
-    ctx: typer.Context,
-    client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
-    remove: Annotated[bool, typer.Option("--remove", help="Take it out of there again.")] = False,
-) -> None:
+@click.argument("client", metavar="claude-desktop|claude-code|cursor")
+@click.option("--remove", is_flag=True, help="Take it out of there again.")
+@click.pass_obj
+def install(options: GlobalOptions, client: str, remove: bool) -> None:
     """Write this server into an assistant's settings: shown first, the old file is kept."""
-    options = global_options(ctx)
     name = next((one for one in CLIENTS if one == client), None)
     if name is None:
-        raise typer.BadParameter(f"{client!r} is none of {', '.join(CLIENTS)}")
+        raise click.BadParameter(f"{client!r} is none of {', '.join(CLIENTS)}")
     path = settings_file(name, Path.home(), os.environ)
     if remove:
         _apply(options, name, uninstalling(path), done=f"taken out of {name}: restart it")
@@ -138,5 +128,5 @@ def _apply(options: GlobalOptions, client: str, edit: Edit, *, done: str) -> Non
 def _place(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 65535:
-        raise typer.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--http")
+        raise click.BadParameter(f"{text!r} is not HOST:PORT", param_hint="--http")
     return host.removeprefix("[").removesuffix("]"), int(port)

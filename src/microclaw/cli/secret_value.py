@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-import typer
+import click
 
 from microclaw.durable import read_given, read_given_text
 from microclaw.errors import ConfigError
@@ -41,7 +41,7 @@ def wifi_password(source: str, option: str) -> str:
     """A network's password, from `@FILE` or one line of stdin (`-`); wrong usage where it is the password itself."""
     if source != "-" and not source.startswith("@"):
         text = "a password on the command line is seen by every program: write @FILE, or - for stdin"
-        raise typer.BadParameter(text, param_hint=option)
+        raise click.BadParameter(text, param_hint=option)
     text = sys.stdin.readline() if source == "-" else read_given_text(Path(source[1:]), _MAX_PASSWORD_BYTES)
     password = text.rstrip("\r\n")
     if len(password.encode()) > _MAX_PASSWORD_BYTES or "\n" in password:
