@@ -82,7 +82,7 @@ async def list_devices(
     )
 
 
-@operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK)
+@operation("device.show", http="GET /v1/devices/{device}", access=Access.LOOK, is_command=False)
 async def show_device(service: DeviceService, _: Call, device: DeviceName) -> OneDevice:
     """One device, with its pins, its last values and what works on such boards."""
     from microclaw.boards.today import family_of, today_object
@@ -114,6 +114,7 @@ async def show_device(service: DeviceService, _: Call, device: DeviceName) -> On
     status=201,
     place="/v1/devices/{name}",
     previews=True,
+    is_command=False,
 )
 async def add_device(
     service: DeviceService,

@@ -23,7 +23,10 @@ from microclaw.boards.reader import board_ids
 from microclaw.cli.options import GlobalOptions
 from microclaw.errors import MicroclawError
 from microclaw.findings import Finding
-from microclaw.flash.report import masked_mac, plain_words, report_by_cable, shown_number
+from microclaw.firmware_folder import firmware_folder
+from microclaw.flash.board_port import BoardPort
+from microclaw.flash.esptool import Esptool
+from microclaw.flash.report import CableReport, masked_mac, plain_words, report_by_cable, shown_number
 from microclaw.link_server.device_facts import LinkState
 from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError
@@ -84,14 +87,14 @@ def print_report(options: GlobalOptions, port: str | None, findings: Iterable[Fi
         options.say("\nthis is this machine alone: for a board add -p PORT, or -d NAME for one that is online")
 
 
+def look_by_cable(port: str) -> CableReport:
+    place = BoardPort.parse(port)
+    return asyncio.run(report_by_cable(place, Esptool(place), firmware_folder()))
+
+
 def _by_cable(report: Report, port: str) -> str | None:
     """What the cable shows. The device's name, where nothing is wrong."""
-    from microclaw.firmware_folder import firmware_folder
-    from microclaw.flash.board_port import BoardPort
-    from microclaw.flash.esptool import Esptool
-
-    place = BoardPort.parse(port)
-    found = asyncio.run(report_by_cable(place, Esptool(place), firmware_folder()))
+    found = look_by_cable(port)
     report.board, report.memory = found.board, {"of": "MicroPython alone", **found.memory}
     for note in found.notes:
         report.check(note.part, "ok" if note.ok else f"problem: {note.cause}")

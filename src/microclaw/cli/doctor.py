@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import platform
 import shutil
@@ -46,12 +45,16 @@ VERSION_S = 10.0
 @click.pass_obj
 def doctor(options: GlobalOptions, port: str | None, report: bool) -> None:
     """Check what microclaw needs here. Each problem comes with its next step."""
-    if not report:
-        _show(options, examine(options) if port is None else _examine_board(port))
+    if port is None and not report:
+        _show(options, examine(options))
         return
-    from microclaw.cli.board_report import print_report
+    from microclaw.cli.board_report import look_by_cable, print_report  # takes 0.2 s, and few have a board on a cable
 
-    print_report(options, port, examine(options))
+    if report:
+        print_report(options, port, examine(options))
+    else:
+        notes = look_by_cable(str(port)).notes
+        _show(options, [Finding(note.part, note.ok, note.text, note.next_step) for note in notes])
 
 
 def examine(options: GlobalOptions) -> list[Finding]:
@@ -97,17 +100,6 @@ def _all(*checks: tuple[str, Callable[..., Iterator[Finding]]], of: tuple[Any, .
         except MicroclawError as exc:
             found.append(problem(part, exc.message, exc.next_step))
     return found
-
-
-def _examine_board(port: str) -> list[Finding]:
-    from microclaw.firmware_folder import firmware_folder
-    from microclaw.flash.board_port import BoardPort  # takes 0.2 s, and most never have a board on a cable
-    from microclaw.flash.esptool import Esptool
-    from microclaw.flash.report import report_by_cable
-
-    place = BoardPort.parse(port)
-    found = asyncio.run(report_by_cable(place, Esptool(place), firmware_folder()))
-    return [Finding(note.part, note.ok, note.text, note.next_step) for note in found.notes]
 
 
 def _python() -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -39,10 +39,12 @@ _STEP_PERCENT: Final = 10
 @click.option("--image", type=Path, metavar="FILE", help="The image to write; none: the stock MicroPython.")
 @click.option("--adopt", is_flag=True, help="The board runs MicroPython already: erase nothing, keep its files.")
 @click.option("--erase", is_flag=True, help="Erase the board first, even where nothing asks for it.")
-@click.option("--wifi", metavar="SSID", help="Its Wi-Fi; none: asked.")
+@click.option("--wifi", "ssid", metavar="SSID", help="Its Wi-Fi; none: asked.")
 @click.option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself.")
-@click.option("--keep-wifi", is_flag=True, help="Ask for no Wi-Fi, leave what the board knows.")
-@click.option("--forget", is_flag=True, help="Keep nothing that it was told before: Wi-Fi, access point, time server.")
+@click.option("--keep-wifi", "keeps_wifi", is_flag=True, help="Ask for no Wi-Fi, leave what the board knows.")
+@click.option(
+    "--forget", "forgets", is_flag=True, help="Keep nothing that it was told before: Wi-Fi, access point, time server."
+)
 @click.option("--name", help="What to call the board.")
 @click.option("--board", metavar="PROFILE", help="Its board profile.")
 @click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
@@ -61,30 +63,24 @@ _STEP_PERCENT: Final = 10
 @click.pass_obj
 def flash(
     options: GlobalOptions,
+    /,
     port: str | None,
-    image: Path | None,
-    adopt: bool,
-    erase: bool,
-    wifi: str | None,
     wifi_password: str | None,
-    keep_wifi: bool,
-    forget: bool,
-    name: str | None,
-    board: str | None,
-    address: str | None,
     claim: Path | None,
     update_key: tuple[Path, ...],
-    channel: str | None,
-    revision: str | None,
+    **wanted: Any,
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
     for is_wrong, text in (
-        (wifi_password is not None and wifi is None, "a password without a network: give --wifi SSID too"),
-        (adopt and (erase or image is not None), "--adopt erases and writes no image: leave --erase and --image out"),
-        (forget and keep_wifi, "--forget and --keep-wifi contradict each other: leave one out"),
+        (wifi_password is not None and not wanted["ssid"], "a password without a network: give --wifi SSID too"),
+        (wanted["adopt"] and (wanted["erase"] or wanted["image"]), "--adopt erases and writes no image"),
+        (wanted["forgets"] and wanted["keeps_wifi"], "--forget and --keep-wifi contradict each other: leave one out"),
     ):
         if is_wrong:
             raise click.BadParameter(text)
+    for what, letters in (("channel", "a-z0-9-"), ("revision", "A-Za-z0-9._-")):
+        if wanted[what] is not None and re.fullmatch(f"[{letters}]{{1,32}}", wanted[what]) is None:
+            raise ConfigError(f"{wanted[what][:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
     from microclaw.flash.steps import flash_board
@@ -92,7 +88,7 @@ def flash(
     from microclaw.flash.workshop import Wishes, Workshop
     from microclaw.ota.keys import read_public_key
 
-    trusted = [read_public_key(path).trusted for path in update_key or []]
+    trusted = [read_public_key(path).trusted for path in update_key]
     password = None if wifi_password is None else read_wifi_password(wifi_password, "--wifi-password")
     person = TerminalPerson(options)
     chosen = find_port(person, port)
@@ -100,16 +96,11 @@ def flash(
     if claim is not None:
         from microclaw.cli.provision_batch import ClaimedHost
 
-        claimed = host = ClaimedHost(claim, name)
-        name = claimed.name
+        claimed = host = ClaimedHost(claim, wanted["name"])
+        wanted["name"] = claimed.name
     elif _runs(client := options.host(), person):
         host = RunningHost(options, client, person)
-    wishes = Wishes(
-        *(image, adopt, erase, wifi, password, name, board, address, keep_wifi, forget),
-        update_keys={key.key_id: key.n for key in trusted},
-        channel=_checked(channel, "channel", "a-z0-9-"),
-        revision=_checked(revision, "revision", "A-Za-z0-9._-"),
-    )
+    wishes = Wishes(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
     files, cache = firmware_folder(), cache_folder(os.environ)
     shop = Workshop(chosen, Esptool(chosen), person, host, files, cache, download, waits=claim is None)
     done = asyncio.run(flash_board(shop, wishes))
@@ -242,13 +233,6 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
         chosen = boards[texts.index(person.choose("Which board?", texts, texts[0]))]
     person.say(f"board on {describe(chosen)}")
     return BoardPort(address_of(chosen, ports))
-
-
-def _checked(word: str | None, what: str, letters: str) -> str | None:
-    """A channel or revision; ConfigError when it is none."""
-    if word is not None and re.fullmatch(f"[{letters}]{{1,32}}", word) is None:
-        raise ConfigError(f"{word[:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
-    return word
 
 
 def _report(options: GlobalOptions, done: Outcome) -> None:

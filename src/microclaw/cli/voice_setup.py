@@ -31,7 +31,7 @@ AWAY: Final = frozenset({"openai"})
 DOES: Final = {"asr": "hears", "tts": "speaks"}
 TRIAL_S: Final = 60.0
 NEXT: Final = (
-    "a device with xiaozhi's firmware: microclaw device add --xiaozhi",
+    "a device with xiaozhi's firmware: docs/xiaozhi.md",
     "a board of yours with a microphone: docs/voice.md",
 )
 voice_group = command_group()

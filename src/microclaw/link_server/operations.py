@@ -117,6 +117,7 @@ class Provisioned(Result, frozen=True, kw_only=True):
     http="POST /v1/devices/provision",
     permission=Permission.ACT,
     access=Access.SOCKET,
+    is_command=False,
 )
 async def provision(
     service: LinkService,
