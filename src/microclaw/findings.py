@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True, rename={"next_step": "next"}):
     """`warns`: it works as somebody wanted it, and is worth a second thought."""
 
     part: str

@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 from click.exceptions import Exit
+from msgspec import to_builtins
 
 from microclaw.addresses import is_loopback
 from microclaw.api.operations import read_status
@@ -70,7 +71,8 @@ def examine(options: GlobalOptions) -> list[Finding]:
         settings = options.settings()
     except MicroclawError:
         return found  # the configuration's findings say why
-    found += _all(("code", _code), ("model", _models), ("gateway", _unlocked), ("mqtt", _mqtt), of=(settings,))
+    found += _all(("code", _code), ("model", _models), ("gateway", _unlocked), of=(settings,))
+    found += setting_warnings(settings)
     if options.address() is None:
         found += _all(("audit", _audit_chain), ("backup", _backup_warnings), of=(settings,))
     return found + _all(("host", _host), of=(options,))
@@ -79,9 +81,7 @@ def examine(options: GlobalOptions) -> list[Finding]:
 def _show(options: GlobalOptions, findings: Sequence[Finding]) -> None:
     """The command ends with exit code 1 when one is a problem. Warnings alone are 0."""
     healthy = all(one.ok for one in findings)
-    names = {"part": "part", "ok": "ok", "warns": "warns", "text": "text", "next": "next_step"}
-    rows = [{key: getattr(one, name) for key, name in names.items()} for one in findings]
-    if not options.wrote_json("doctor", {"ok": healthy, "findings": rows}):
+    if not options.wrote_json("doctor", {"ok": healthy, "findings": to_builtins(findings)}):
         terminal = options.terminal()
         for one in findings:
             terminal.row(one.part, one.text, right=one.verdict, bad=not one.ok)
@@ -181,10 +181,6 @@ def _open_gateway(where: str) -> Finding:
     return warning("gateway", text, "microclaw config set gateway.open false, and no --open-gateway")
 
 
-def _mqtt(settings: Settings) -> Iterator[Finding]:
-    yield from (warning("mqtt", text, step) for text, step in setting_warnings(settings.mqtt))
-
-
 def _audit_chain(settings: Settings) -> Iterator[Finding]:
     broken = [report for report in verify_chains(settings.home) if not report.whole]
     for report in broken:
@@ -228,7 +224,7 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
     elif text := status.wyoming.get("text"):
         yield problem("wyoming", f"voice.wyoming_port is set; {text}", "docs/voice.md")
     if status.mqtt and status.mqtt["state"] != "off":
-        yield Finding("mqtt", *connection_finding(status.mqtt))
+        yield connection_finding(status.mqtt)
     for one in status.devices:
         wrong = "never reached" if one.never_reached else one.problem
         if wrong or one.reachable is False:
