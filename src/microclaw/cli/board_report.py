@@ -12,7 +12,6 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
 from typing import Any, Final, TypeAlias
 
 import microclaw
@@ -42,43 +41,34 @@ _MEMORY: Final = {"heap_free": "gc_free", "free_heap": "free", "idf_free": "idf_
 Facts: TypeAlias = dict[str, Any]
 
 
-@dataclass(slots=True)
-class Report:
-    """The block, part by part. `memory` has what it is `of`; `checks` say how each ended, or why it was not tried."""
-
-    machine: Facts
-    board: Facts = field(default_factory=dict)
-    memory: Facts = field(default_factory=dict)
-    link: Facts = field(default_factory=dict)
-    programs: list[Facts] = field(default_factory=list)
-    checks: list[Facts] = field(default_factory=list)
-
-    def check(self, part: str, outcome: str) -> None:
-        self.checks.append({"part": part, "outcome": outcome})
-
-
 def print_report(options: GlobalOptions, port: str | None, findings: Iterable[Finding]) -> None:
     """Look, then print. `findings` are of this machine."""
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    system = plain_words(f"{platform.system()} {platform.release()} {platform.machine()}")
-    report = Report({"microclaw": microclaw.__version__, "python": python, "system": system})
+    machine = {
+        "microclaw": microclaw.__version__,
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "system": plain_words(f"{platform.system()} {platform.release()} {platform.machine()}"),
+    }
     wrong = [f"{one.part} {one.verdict}" for one in findings if one.verdict != "ok" and one.part != "device"]
-    report.check("this machine", ", ".join(wrong) or "ok")
+    checks = {"this machine": ", ".join(wrong) or "ok"}
+    report: Facts = {"machine": machine, "board": {}, "memory": {}, "link": {}, "programs": [], "checks": checks}
     name = options.device
     if port is not None:
-        name = _by_cable(report, port) or name
+        found = look_by_cable(port)
+        report |= {"board": found.board, "memory": {"of": "MicroPython alone", **found.memory}}
+        checks |= {note.part: "ok" if note.ok else f"problem: {note.cause}" for note in found.notes}
+        name = name or (found.name if all(note.ok for note in found.notes) else None)
     if name is not None:
         try:
             _by_host(report, options.host(), name)
         except MicroclawError as exc:
             if options.device is not None:
                 raise
-            report.check("host", f"problem ({_code(exc)})")
-    sections = asdict(report)
-    if options.wrote_json("report", sections):
+            checks["host"] = f"problem ({_code(exc)})"
+    report["checks"] = [{"part": part, "outcome": outcome} for part, outcome in checks.items()]
+    if options.wrote_json("report", report):
         return
     options.line("microclaw board report 1")
-    for title, section in sections.items():
+    for title, section in report.items():
         options.line(title if section else f"{title}: nothing known")
         rows = section.items() if isinstance(section, dict) else (one.values() for one in section)
         for first, *rest in rows:
@@ -92,22 +82,13 @@ def look_by_cable(port: str) -> CableReport:
     return asyncio.run(report_by_cable(place, Esptool(place), firmware_folder()))
 
 
-def _by_cable(report: Report, port: str) -> str | None:
-    """What the cable shows. The device's name, where nothing is wrong."""
-    found = look_by_cable(port)
-    report.board, report.memory = found.board, {"of": "MicroPython alone", **found.memory}
-    for note in found.notes:
-        report.check(note.part, "ok" if note.ok else f"problem: {note.cause}")
-    return found.name if all(note.ok for note in found.notes) else None
-
-
-def _by_host(report: Report, host: Client, name: str) -> None:
+def _by_host(report: Facts, host: Client, name: str) -> None:
     """What the host knows, and what the board answers over its link or address."""
     device = host.call(show_device, device=name)
-    report.board.setdefault("profile", device.board if device.board in board_ids() else "unknown")
-    report.board["ways in"] = ", ".join(sorted({plain_words(way.partition(":")[0]) for way in device.transports}))
+    report["board"].setdefault("profile", device.board if device.board in board_ids() else "unknown")
+    report["board"]["ways in"] = ", ".join(sorted({plain_words(way.partition(":")[0]) for way in device.transports}))
     if device.link is not None:
-        report.link = _link(device.link)
+        report["link"] = _link(device.link)
 
     def ask(method: str) -> Any:
         return host.call(call_device, device=name, method=method, wait=False).result
@@ -120,9 +101,9 @@ def _by_host(report: Report, host: Client, name: str) -> None:
     }
     for part, look in looks.items():
         try:
-            report.check(part, look())
+            report["checks"][part] = look()
         except MicroclawError as exc:
-            report.check(part, f"problem ({_code(exc)})")
+            report["checks"][part] = f"problem ({_code(exc)})"
 
 
 def _code(exc: MicroclawError) -> str:
@@ -136,14 +117,14 @@ def _link(link: LinkState) -> Facts:
     return state | {title: number for title, number in numbers.items() if number is not None}
 
 
-def _facts(report: Report, facts: Mapping[str, Any]) -> str:
+def _facts(report: Facts, facts: Mapping[str, Any]) -> str:
     for name in (one for one in _FACTS if one in facts):
-        report.board.setdefault(name, plain_words(facts[name]))
+        report["board"].setdefault(name, plain_words(facts[name]))
     if _MAC.fullmatch(mac := str(facts.get("mac", ""))):
-        report.board.setdefault("mac", masked_mac(mac))
+        report["board"].setdefault("mac", masked_mac(mac))
     numbers = ((title, shown_number(facts.get(name))) for name, title in _MEMORY.items())
     if live := {title: number for title, number in numbers if number is not None}:
-        report.memory = {"of": "the running board", **live}
+        report["memory"] = {"of": "the running board", **live}
     return "ok"
 
 
@@ -157,9 +138,9 @@ def _timed(ask: Callable[[str], Any], method: str) -> str:
     return f"ok, {len(taken)} times, {middle:g} ms ({low:g} to {high:g})"
 
 
-def _programs(report: Report, host: Client, name: str) -> str:
+def _programs(report: Facts, host: Client, name: str) -> str:
     for app in host.call(list_apps, device=name).apps:
         known = app.sha256 if _SHA256.fullmatch(app.sha256 or "") else "not known to this host"
         state = plain_words(app.condition)
-        report.programs.append({"name": program_name(app.name), "state": state, "sha256": known})
+        report["programs"].append({"name": program_name(app.name), "state": state, "sha256": known})
     return "ok"

@@ -141,7 +141,6 @@ def _password(ssid: str, source: str | None) -> str:
 @click.option("--address", "host", metavar="HOST", help="How the device reaches this host.")
 @click.option("--batch", type=click.IntRange(1, 500), metavar="N", help="For N devices; needs --out.")
 @click.option("--out", type=Path, metavar="CSV", help="With --batch: their table, 0600.")
-@click.option("--sheet", type=Path, metavar="SVG", help="With --batch: labels with QR codes, 24 a page (A4).")
 @click.option("--prefix", default="board-", help="With --batch: of their names, before the number.")
 @click.option("--days", default=90, type=click.IntRange(1, 366), help="With --batch: how long it is good.")
 @click.option("--force", is_flag=True, help="With --batch: write over files that are there.")
