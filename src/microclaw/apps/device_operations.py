@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
@@ -24,7 +25,6 @@ from microclaw.link_server.device_facts import (
 from microclaw.link_server.operations import Board, DeviceName, LinkService
 from microclaw.operations.operation import Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Result
-from microclaw.transports.serial_survey import only_board_port
 
 if TYPE_CHECKING:
     from microclaw.apps.parts import Apps
@@ -130,10 +130,12 @@ async def add_device(
     Without a board: more addresses, or what its firmware has, to the device of that name.
     """
     from microclaw.boards.firmware import parse_firmware
+    from microclaw.transports.serial_survey import only_board_port
 
     registry, by = service.registry, service.by(call)
     described = None if firmware is None else parse_firmware(firmware)
-    endpoints = [f"console:{only_board_port()}" if one == "console:auto" else one for one in transports]
+    port = await asyncio.to_thread(only_board_port) if "console:auto" in transports else ""
+    endpoints = [f"console:{port}" if one == "console:auto" else one for one in transports]
     await call.approve(f"add the device {name}", (*endpoints, *(firmware or ())))
     if board is None and not labels and any(one.name == name for one in registry.list()):
         found = registry.get(name)
