@@ -76,7 +76,7 @@ def _usage(path: str, command: Any) -> str:
 
 def _argument(argument: Any) -> str:
     """Its name as a value's: NAME, [NAME] where it may be left out, NAME... where there may be more."""
-    name = re.sub(r"^\[([^][]+)\](\.\.\.)?$", r"\1", argument.metavar or argument.name.upper())
+    name = re.sub(r"^\[(.+)\](\.\.\.)?$", r"\1\2", argument.metavar or argument.name.upper())
     name += "..." if argument.nargs != 1 and not name.endswith("...") else ""
     return name if argument.required else f"[{name}]"
 

@@ -41,7 +41,7 @@ backup_group = command_group()
 
 
 @backup_group.command("make")
-@click.argument("file", required=False, type=Path, metavar="FILE", help="As microclaw.age.")
+@click.argument("file", required=False, type=Path, metavar="[FILE]", help="As microclaw.age.")
 @password_file_option
 @click.option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
 @click.option("--force", is_flag=True, help="Replace FILE.")

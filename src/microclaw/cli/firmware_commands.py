@@ -112,7 +112,7 @@ def update(options: GlobalOptions, release: str, follow: bool) -> None:
 
 
 @firmware_group.command("rollouts")
-@click.argument("number", required=False, type=click.IntRange(min=1), metavar="NUMBER", help="How this one stands.")
+@click.argument("number", required=False, type=click.IntRange(min=1), metavar="[NUMBER]", help="How this one stands.")
 @click.option("-f", "--follow", is_flag=True, help="Show how it goes on, until its end.")
 @click.pass_obj
 def rollouts(options: GlobalOptions, number: int | None, follow: bool) -> None:

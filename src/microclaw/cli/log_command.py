@@ -23,7 +23,7 @@ LISTEN_MS: Final = 1_500
 
 
 @click.command()
-@click.argument("target", required=False, metavar="DEVICE[/APP]")
+@click.argument("target", required=False, metavar="[DEVICE[/APP]]")
 @click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
 @click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
 @click.option("--since", metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day.")

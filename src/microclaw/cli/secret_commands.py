@@ -24,8 +24,8 @@ from microclaw.errors import ConfigError
 
 
 @click.command()
-@click.argument("method", required=False, metavar="METHOD", help="GET, POST, ..., or CONNECT.")
-@click.argument("url", required=False, metavar="URL", help="http://HOST/, https://HOST/, or HOST:PORT.")
+@click.argument("method", required=False, metavar="[METHOD]", help="GET, POST, ..., or CONNECT.")
+@click.argument("url", required=False, metavar="[URL]", help="http://HOST/, https://HOST/, or HOST:PORT.")
 @click.option("--task", default="task", metavar="NAME", help="It is of a task of this name.")
 @click.option("--file", type=Path, metavar="FILE", help="Instead of the home's egress.yaml.")
 @click.pass_obj
@@ -102,7 +102,7 @@ def _try(
 
 
 @click.command()
-@click.argument("name", required=False, metavar="NAME", help="Small letters, digits, - and _.")
+@click.argument("name", required=False, metavar="[NAME]", help="Small letters, digits, - and _.")
 @click.argument("value", default="-", metavar="[@FILE|-]", help="Where the value is; - is stdin.")
 @click.option("--rm", "remove", metavar="NAME", help="What needs it is refused then.")
 @click.pass_obj

@@ -82,7 +82,7 @@ def run(
 
 @task_group.command("get")
 @click.argument("number", type=int, metavar="NUMBER", help="As `task list` shows it.")
-@click.argument("name", required=False, metavar="NAME", help="A file that it left.")
+@click.argument("name", required=False, metavar="[NAME]", help="A file that it left.")
 @click.option("-o", "--out", type=Path, metavar="FILE", help="Where it goes. [default: its own name, here]")
 @click.pass_obj
 def get(options: GlobalOptions, number: int, name: str | None, out: Path | None) -> None:
