@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import re
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,7 +24,6 @@ from microclaw.text import clean_text
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.board_port import BoardPort
-    from microclaw.flash.pairing import HostCalls
     from microclaw.flash.workshop import Host, Outcome, Person
     from microclaw.operations.client import Client
     from microclaw.transports.serial_address import ListPorts
@@ -165,32 +164,27 @@ class TerminalPerson:
         if not sys.stdin.isatty():
             raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
 
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+    @staticmethod
+    def _write(text: str) -> None:
+        click.echo(text, nl=False, err=True)
 
 
+@dataclass(frozen=True, slots=True)
 class RunningHost:
     """The host of this machine, or the one that --host names."""
 
-    def __init__(self, options: GlobalOptions, client: Client, person: TerminalPerson) -> None:
-        self._options = options
-        self._client = client
-        self._person = person
-
-    @property
-    def calls(self) -> HostCalls:
-        return self._client
+    options: GlobalOptions
+    calls: Client
+    person: TerminalPerson
 
     async def open_to_network(self) -> None:
         """Ask, write the setting, and wait until the person has started the host again."""
         question = "Boards come in on port 8443, which is closed to your network. Open it (TLS, paired boards alone)?"
-        if self._options.address() is not None or not self._person.confirm(question, default=True):
+        if self.options.address() is not None or not self.person.confirm(question, default=True):
             text = "the host accepts only boards on its own machine: 8443 is closed"
             raise ConfigError(text, next_step=f"there: microclaw up --link {LAN}")
-        home = private_home(os.environ, self._options.home)
-        open_link(home, os.environ)
-        self._person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
+        open_link(private_home(os.environ, self.options.home), os.environ)
+        self.person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
         try:
             async with asyncio.timeout(_RESTART_S):
                 while await asyncio.to_thread(self._is_closed):  # noqa: ASYNC110  the host is another process
@@ -200,7 +194,7 @@ class RunningHost:
 
     def _is_closed(self) -> bool:
         try:
-            return self._client.call(provision, name="board", secret=False).only_local
+            return self.calls.call(provision, name="board", secret=False).only_local
         except NoHost:
             return True
 
@@ -236,7 +230,7 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
 
 
 def _report(options: GlobalOptions, done: Outcome) -> None:
-    document = {**dataclasses.asdict(done), "paired": done.device is not None}
+    document = {**asdict(done), "paired": done.device is not None}
     del document["connections"]
     if options.wrote_json("flash", document):
         return

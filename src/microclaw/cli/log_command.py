@@ -63,7 +63,8 @@ def logs(
             text = f"the lines of {device}'s console do not say which program printed them"
             raise ConfigError(text, next_step=f"leave the program out: microclaw logs {device} --console")
         is_still, cursor = page.cursor == cursor, page.cursor
-        is_end = is_still and (follow or not _has_just_opened(page))
+        has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
+        is_end = is_still and (follow or not has_just_opened)
         if page.dropped and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page.dropped:,} lines were lost)")
         own = (line for line in page.lines if not app or line["app"] == app)
@@ -108,19 +109,14 @@ def _end(options: GlobalOptions, device: str, page: Logs) -> None:
         options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
 
 
-def _has_just_opened(page: Logs) -> bool:
-    return page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
-
-
 def _came_ms(line: dict[str, Any], device: str) -> int:
     """When a line reached the host. ConfigError where that is not known: its board's time has no date."""
-    at_ms = line["at_ms"]
-    if not isinstance(at_ms, int):
-        raise ConfigError(
-            f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date",
-            next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20",
-        )
-    return at_ms
+    if isinstance(line["at_ms"], int):
+        return line["at_ms"]
+    raise ConfigError(
+        f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date",
+        next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20",
+    )
 
 
 def _log_line(options: GlobalOptions, line: dict[str, Any], *, is_console: bool) -> None:
