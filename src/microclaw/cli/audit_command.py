@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import click
 from click.exceptions import Exit
@@ -33,6 +33,7 @@ BROKEN_STEP: Final = (
     "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder "
     "audit, compare it with a backup, and look who could write there"
 )
+_Choice: TypeAlias = tuple[int, frozenset[str]]  # since when, in Unix ms, and which kinds
 _HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<hash>[0-9a-f]{64})")
 _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -134,10 +135,8 @@ def _report(report: ChainReport) -> dict[str, Any]:
     }
 
 
-def _read(
-    options: GlobalOptions, home: Path, wanted: tuple[int, frozenset[str]], tail: int | None, *, follow: bool
-) -> None:
-    """What is there since then and of these kinds, the newest `tail` of it; then what comes."""
+def _read(options: GlobalOptions, home: Path, wanted: _Choice, tail: int | None, *, follow: bool) -> None:
+    """What is there and is wanted, the newest `tail` of it; then what comes."""
     for news in followed_events(home):
         found = deque((one for one in news if one.is_wanted(*wanted)), maxlen=tail)
         if not follow:

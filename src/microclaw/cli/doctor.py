@@ -37,8 +37,6 @@ from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 from microclaw.voice.operations import trace as voice_facts
 from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
 
-VERSION_S = 10.0
-
 
 @click.command()
 @click.option("-p", "--port", metavar="PORT", help="Look at the board on this port instead.")
@@ -117,7 +115,7 @@ def _binaryen() -> Iterator[Finding]:
         yield problem("binaryen", "missing: programs that sleep in main need it", INSTALL_BINARYEN)
         return
     try:
-        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=VERSION_S, check=True)
+        done = subprocess.run([found, "--version"], capture_output=True, text=True, timeout=10.0, check=True)
         yield Finding("binaryen", True, done.stdout.strip())
     except (OSError, subprocess.SubprocessError) as exc:
         yield problem("binaryen", f"{found} does not run: {exc}", INSTALL_BINARYEN)
