@@ -231,7 +231,7 @@ def flash(chip: Chip, host: Host, image: Path) -> str:
 def flash_once(chip: Chip, host: Host, image: Path) -> tuple[bool, bool]:
     """Did it succeed, and is the image written? The emulator has no RTS: then it is started anew as a person would."""
     wrote = False
-    words = ["flash", "--port", chip.port, "--image", str(image), "--before", "no-reset", "--after", "no-reset"]
+    words = ["flash", "--port", chip.port, "--image", str(image)]
     words += ["--name", "chip", "--board", "esp32-devkitc-v4", "--wifi", SSID, "--address", HOST_FROM_CHIP, "--yes"]
     process = subprocess.Popen(
         host.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=host.environ

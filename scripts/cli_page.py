@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import typer
-from typer.core import TyperOption
+import click
 
 from microclaw.cli.examples import EXAMPLES
 from microclaw.cli.main import COMMANDS, GROUPS, app, load_command
@@ -25,12 +24,13 @@ do: [commands.md](../commands.md).
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no host runs, 4 the device cannot be reached, 5 some of many failed,
 130 interrupted. Errors are one line on stderr, and what to do next.
 """
+_NUMBER: Final = re.compile(r"(INTEGER|FLOAT)( RANGE)?")
 _FACTS: Final = re.compile(r"\s*\[([^\[\]]+)\]$")  # "[default: O3; 1<=x<=9]", "[required]"
 
 
 def page() -> str:
     """The whole page."""
-    root = typer.main.get_command(app)
+    root = app
     parts = [_HEAD, _sections(), "## Options of every command\n\nThey may stand anywhere on the line.\n", _table(root)]
     for title, names in GROUPS.items():
         parts.append(f"## {title}\n")
@@ -69,14 +69,14 @@ def _command(path: str, command: Any) -> str:
 
 def _usage(path: str, command: Any) -> str:
     """In the words of the page's tables: `[OPTIONS]` only where there are some."""
-    has_options = any(isinstance(one, TyperOption) and not one.hidden for one in command.params)
-    words = [_argument(one) for one in command.params if not isinstance(one, TyperOption) and not one.hidden]
+    has_options = any(isinstance(one, click.Option) and not one.hidden for one in command.params)
+    words = [_argument(one) for one in command.params if isinstance(one, click.Argument)]
     return " ".join(["microclaw", path, *(["[OPTIONS]"] if has_options else []), *words])
 
 
 def _argument(argument: Any) -> str:
     """Its name as a value's: NAME, [NAME] where it may be left out, NAME... where there may be more."""
-    name = re.sub(r"^\[([^][]+)\](\.\.\.)?$", r"\1", argument.metavar or argument.name.upper())
+    name = re.sub(r"^\[(.+)\](\.\.\.)?$", r"\1\2", argument.metavar or argument.name.upper())
     name += "..." if argument.nargs != 1 and not name.endswith("...") else ""
     return name if argument.required else f"[{name}]"
 
@@ -88,7 +88,7 @@ def _examples(path: str) -> list[str]:
 
 def _table(command: Any) -> str:
     """Arguments that say no more than their name are in the usage alone."""
-    with typer.Context(command, info_name="x") as ctx:
+    with click.Context(command, info_name="x", show_default=True) as ctx:
         shown = [(one, one.get_help_record(ctx)) for one in command.params if not getattr(one, "hidden", False)]
     rows = [_row(one, *record) for one, record in shown if record]
     head = ["| argument, option | meaning | default, limits |", "| --- | --- | --- |"]
@@ -99,18 +99,14 @@ def _row(parameter: Any, label: str, about: str) -> str | None:
     facts = _FACTS.search(about)
     meaning = " ".join(_FACTS.sub("", about).split())
     limits = "" if facts is None else facts[1].removeprefix("default: ")
-    if isinstance(parameter, TyperOption):
-        name = re.sub(r"<([^>]+)>", lambda found: _KINDS.get(found[1], found[1].upper()), label)
+    if isinstance(parameter, click.Option):
+        name = re.sub(" PATH$", " FILE", _NUMBER.sub("N", label))
     elif meaning:
         name, limits = re.sub(r"^\[(.+)\]$", r"\1", _argument(parameter)), limits.replace("required", "").strip("; ")
     else:
         return None
     cells = (f"`{name}`", meaning, f"`{limits}`" if limits else "")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-# Of the parser's names of types: the words of the page.
-_KINDS: Final = {"str": "TEXT", "int": "N", "int range": "N", "float": "N", "float range": "N", "path": "FILE"}
 
 
 if __name__ == "__main__":

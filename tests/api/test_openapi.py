@@ -121,7 +121,6 @@ async def test_answers_have_the_fields_of_the_document_and_no_others(host: Peopl
         ("owner", "GET", "/v1/schedules/1", None),
         ("owner", "GET", f"/v1/devices/{name}/edges", None),
         ("owner", "GET", f"/v1/devices/{name}/logs", None),
-        ("owner", "PUT", f"/v1/devices/{name}/firmware", {"firmware": []}),
         ("owner", "PATCH", f"/v1/devices/{name}", {"name": name}),
         ("owner", "GET", "/v1/models/microclaw", None),
         (

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import typer
-from typer.core import TyperGroup, TyperOption
+import click
 
 from microclaw.cli.examples import EXAMPLES, examples_of
 from microclaw.cli.main import COMMANDS, GROUPS, app, hoist_globals, load_command
@@ -38,11 +37,11 @@ def test_no_example_is_of_a_command_that_is_gone() -> None:
 
 
 def test_each_example_is_read_by_the_parser_as_its_own_command() -> None:
-    main: Any = typer.main.get_command(app)
+    main: Any = app
     for name, line in LINES:
         command, path = main, []
         context = command.make_context("microclaw", hoist_globals(shlex.split(line.replace("\\\n", ""))))
-        while isinstance(command, TyperGroup) and (rest := [*context._protected_args, *context.args]):
+        while isinstance(command, click.Group) and (rest := [*context._protected_args, *context.args]):
             word, command, rest = command.resolve_command(context, rest)
             assert command is not None, line
             path.append(word)
@@ -75,7 +74,7 @@ def test_every_command_is_in_one_section_and_has_an_example_and_every_option_its
     assert sorted(name for names in GROUPS.values() for name in names.split()) == sorted(COMMANDS)
     assert [name for name, command in EVERY if not examples_of(name, command)] == []
     for name, command in EVERY:
-        options = [one for one in command.params if isinstance(one, TyperOption) and not one.hidden]
+        options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
         assert not [one.opts for one in options if not (one.help or "").strip()], name
 
 

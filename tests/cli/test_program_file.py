@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
+from click.exceptions import Exit
 
 from microclaw.apps.act_results import Deployed
 from microclaw.cli.main import main
@@ -55,11 +55,11 @@ def _made(kind: Any, *, verified: bool) -> Deployed:
 
 def test_a_board_that_contradicts_the_trial_ends_with_1(capsys: pytest.CaptureFixture[str]) -> None:
     made = _made("counted", verified=False)
-    with pytest.raises(typer.Exit) as ended:
+    with pytest.raises(Exit) as ended:
         end_install(GlobalOptions(), made)
     assert ended.value.exit_code == 1
     capsys.readouterr()
-    with pytest.raises(typer.Exit) as ended:
+    with pytest.raises(Exit) as ended:
         end_install(GlobalOptions(json=True), made)
     assert ended.value.exit_code == 1
     assert json.loads(capsys.readouterr().out)["verified"] is False

@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import click
 import pytest
-import typer
 from tests.cli.conftest import clean_environ
-from typer.core import TyperGroup
 
 from microclaw.cli.child import Child
 from microclaw.cli.main import app, hoist_globals
@@ -76,9 +75,9 @@ def test_each_line_is_one_command_that_there_is(line: str) -> None:
     """No `a | b` for "a, or b", which a shell would pipe, and no command or option that was renamed."""
     words = shlex.split(line, comments=True)[1:]
     assert not {"|", "...", ";", "&&"} & set(words)
-    command: Any = typer.main.get_command(app)
+    command: Any = app
     context = command.make_context("microclaw", hoist_globals(words))
-    while isinstance(command, TyperGroup):
+    while isinstance(command, click.Group):
         _, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
         assert command is not None
         context = command.make_context(command.name, rest, parent=context)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from microclaw.cli.main import app
 from microclaw.cli.program_files import files_beside

@@ -14,8 +14,8 @@ from tests.cli.conftest import clean_environ
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_is_offered_the_commands(tmp_path: Path, shell: str) -> None:
     line = "microclaw device sh"
-    asked = {"_MICROCLAW_COMPLETE": f"complete_{shell}", "COMP_WORDS": line, "COMP_CWORD": "2"}
-    asked |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    asked = {"_MICROCLAW_COMPLETE": f"{shell}_complete", "COMP_WORDS": line}
+    asked["COMP_CWORD"] = "sh" if shell == "fish" else "2"
     ran = subprocess.run(
         [sys.executable, "-m", "microclaw"],
         capture_output=True,

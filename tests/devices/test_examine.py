@@ -32,7 +32,7 @@ async def device_at(*endpoints: str, locks: Path, board_id: str = "virtual") -> 
 
 
 def line_of(found: Examination, part: str) -> CheckLine:
-    return next(line for line in found.lines if line.part == part)
+    return next(line for line in found.findings if line.part == part)
 
 
 async def test_a_board_is_reached_by_each_transport_and_says_what_it_is(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ async def test_a_board_is_reached_by_each_transport_and_says_what_it_is(tmp_path
         device_at(*board.ready.transports, locks=tmp_path / "locks") as device,
     ):
         found = await examine(device)
-    assert found.ok, found.lines
+    assert found.ok, found.findings
     assert [way.endpoint for way in found.transports] == list(device.endpoints)
     assert all(way.reached for way in found.transports)
     assert all(way.ms is not None for way in found.transports)
@@ -90,7 +90,7 @@ async def test_what_answers_otherwise_is_no_board(tmp_path: Path) -> None:
         found = await examine(device)
     assert not found.reached
     assert found.transports[0].problem
-    assert [line.part for line in found.lines] == ["reach"]
+    assert [line.part for line in found.findings] == ["reach"]
 
 
 @pytest.mark.parametrize(

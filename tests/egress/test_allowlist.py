@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from microclaw.cli.doctor import egress_findings
 from microclaw.cli.main import main
 from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import MAX_BYTES, read_allowlist
 from microclaw.egress.policy import AllowlistSource
+from microclaw.egress.secret_values import egress_findings
 from microclaw.errors import ConfigError
 
 RIGHT = """\

@@ -290,7 +290,7 @@ async def test_what_the_board_may_not_take_is_refused_and_an_update_can_be_cance
 async def test_an_offer_that_is_called_off_while_the_board_is_away_never_begins(
     updatable: Firmware, as_flashed: Path, tmp_path: Path
 ) -> None:
-    """Both wait for it: `firmware withdraw`."""
+    """Both wait for it: `firmware list --withdraw`."""
     payload = bundle(files(as_flashed, "1.4.0"))
     host = UpdateHost(payload)
     host.serve = lambda _host, _window: False

@@ -12,8 +12,7 @@ from tests.cli.conftest import run_in
 from tests.flash.conftest import StartBoard
 from tests.flash.pty_board import MICROPYTHON
 
-from microclaw.cli.flash_claim import ClaimedHost
-from microclaw.cli.provision_batch import to_csv
+from microclaw.cli.provision_batch import ClaimedHost, to_csv
 from microclaw.durable import write_private
 from microclaw.errors import ConfigError
 

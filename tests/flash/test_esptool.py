@@ -69,7 +69,7 @@ async def test_over_tcp_with_no_reset(tmp_path: Path) -> None:
     path.write_bytes(whole_image())
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        tool = Esptool(BoardPort.parse(f"socket://127.0.0.1:{port}"), "no-reset", "no-reset")
+        tool = Esptool(BoardPort.parse(f"socket://127.0.0.1:{port}"))
         assert (await tool.facts()).chip == "ESP32"
         image = read_image(path)
         shown: list[float] = []

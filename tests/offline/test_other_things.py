@@ -9,8 +9,8 @@ from tests.offline.conftest import Ask
 @pytest.mark.parametrize(
     ("said", "command"),
     [
-        ("cancel task 12 on virtual-1", "microclaw task cancel 12"),
-        ("stop task #12", "microclaw task cancel 12"),
+        ("cancel task 12 on virtual-1", "microclaw task list --cancel 12"),
+        ("stop task #12", "microclaw task list --cancel 12"),
         ("cancel rollout 15", "microclaw firmware rollout-change 15 stop"),
         ("pause rollout 3", "microclaw firmware rollout-change 3 pause"),
         ("cancel approval 15", "microclaw approval decide 15 no"),

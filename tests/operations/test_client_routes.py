@@ -53,7 +53,7 @@ def test_every_error_says_code_message_and_next() -> None:
     assert (error.code, error.message, error.next) == ("failed", "no", "do this")
 
 
-HEAVY: Final = ("pydantic", "fastapi", "httpx2", "sqlite3", "cryptography", "typer", "rich")
+HEAVY: Final = ("pydantic", "fastapi", "httpx2", "sqlite3", "cryptography", "click", "rich")
 
 
 def test_the_import_is_light_and_has_nothing_of_a_server() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.boards import load_board
 from microclaw.errors import ConfigError
 from microclaw.transports.address import HostPort
 from microclaw.transports.subnet_probe import parse_subnet, probe_subnet
@@ -42,18 +41,10 @@ async def test_application_manager_is_found_and_others_are_not(tmp_path: Path) -
             board_port = int(address.rpartition(":")[2])
             web_port = stranger.sockets[0].getsockname()[1]
             async with asyncio.timeout(WAIT_S):
-                probe = await probe_subnet(
-                    network, load_board("virtual"), lock_folder=tmp_path, ports=(web_port, board_port)
-                )
-                elsewhere = await probe_subnet(
-                    network,
-                    load_board("virtual"),
-                    lock_folder=tmp_path,
-                    ports=(web_port,),
-                    also=(HostPort("127.0.0.1", board_port),),
-                )
+                probe = await probe_subnet(network, lock_folder=tmp_path, ports=(web_port, board_port))
+                also = (HostPort("127.0.0.1", board_port), HostPort("192.0.2.1", board_port))
+                elsewhere = await probe_subnet(network, lock_folder=tmp_path, ports=(web_port,), also=also)
     for each in (probe, elsewhere):
-        assert [(found.kind, found.address, found.port, dict(found.facts)) for found in each.found] == [
+        assert [(found.kind, found.address, found.port, dict(found.facts)) for found in each] == [
             ("wasmachine", "127.0.0.1", board_port, {"programs": "none"})
         ]
-        assert each.silent == (HostPort("127.0.0.1", web_port),)

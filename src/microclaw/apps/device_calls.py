@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, convert
 
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit import AuditKind
+from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.devices.call_text import call_from, call_words, result_value
 from microclaw.devices.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.examine import Examination
@@ -25,10 +26,59 @@ Cursor: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of
 
 @operation("device.check", http="POST /v1/devices/{device}/check", is_command=False)
 async def check(service: DeviceService, _: Call, device: DeviceName) -> Examination:
-    """Reach a device now by each of its transports; nothing is changed there."""
-    from microclaw.apps.reconciler import check_device
+    """Reach a device now, by each of its addresses: what it is, how it is, and what to do. Exit code 1: a problem."""
+    return await service.check(service.registry.get(device))
 
-    return await check_device(service.registry.get(device), service.link, service.apps.reconciler.status())
+
+class Explored(Result, frozen=True, kw_only=True):
+    """What is there, what is not (`lacking_...`), and what could not be found out (`unknown`, in sentences).
+
+    `firmware` is the description that follows from it; `kept` as the device's.
+    """
+
+    document: ClassVar = "exploration"
+
+    device: str
+    natives: list[str]
+    lacking_natives: list[str]
+    nodes: list[str]
+    lacking_nodes: list[str]
+    unknown: list[str]
+    firmware: list[str]
+    kept: bool
+
+    def lines(self) -> Iterable[str]:
+        for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
+            yield f"{title:<12} {', '.join(getattr(self, key)) or '-'}"
+        yield from (f"{'not known':<12} {one}" for one in self.unknown)
+        yield f"{'description':<12} {described_text(self.firmware)}"
+        yield "kept" if self.kept else f"not kept: microclaw device explore {self.device} --keep"
+
+
+@operation(
+    "device.explore",
+    http="POST /v1/devices/{device}/explore",
+    permission=Permission.ACT,
+    asks=True,
+    steps=True,
+    words="explore {device} with a program of the host's",
+)
+async def explore(
+    service: DeviceService,
+    call: Call,
+    device: DeviceName,
+    keep: Annotated[bool, Meta(description="Keep the answer as the device's description.")] = False,
+) -> Explored:
+    """Find out which functions and device files a board's firmware has, by a program that is there for a moment."""
+    found = await service.apps.explorer.explore(device, call.report)
+    if keep:
+        device_id = service.registry.get(device).device_id
+        await service.registry.describe_firmware(device_id, parse_firmware(found.words), by=service.by(call))
+    names = ("natives", "lacking_natives", "nodes", "lacking_nodes")
+    sets = {name: sorted(getattr(found.findings, name)) for name in names}
+    return Explored(
+        device=found.device_name, unknown=list(found.unknown), firmware=list(found.words), kept=keep, **sets
+    )
 
 
 class CallAnswer(Result, frozen=True, kw_only=True, omit_defaults=True):

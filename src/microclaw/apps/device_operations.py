@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
+from microclaw.boards.reader import board_ids
+from microclaw.errors import ConfigError
 from microclaw.link_server.device_facts import (
+    AddedDevice,
     DeviceFacts,
     DeviceList,
     LastValue,
@@ -18,13 +22,14 @@ from microclaw.link_server.device_facts import (
     pending_pairings,
     pin_facts,
 )
-from microclaw.link_server.operations import DeviceName, LinkService
+from microclaw.link_server.operations import Board, DeviceName, LinkService
 from microclaw.operations.operation import Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Result
 
 if TYPE_CHECKING:
     from microclaw.apps.parts import Apps
     from microclaw.devices.device import Device
+    from microclaw.devices.examine import Examination
 
 MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
 
@@ -42,10 +47,15 @@ class DeviceService(LinkService):
     def facts(self, device: Device) -> DeviceFacts:
         return device_facts(device, self.link, DeviceFacts)
 
+    async def check(self, device: Device) -> Examination:
+        from microclaw.apps.reconciler import check_device
+
+        return await check_device(device, self.link, self.apps.reconciler.status())
+
 
 Transports: TypeAlias = Annotated[
     list[str],
-    Meta(min_length=1, max_length=8, description="Ways into it, such as wasmachine://192.168.1.20:80."),
+    Meta(max_length=8, description="Ways into it, such as wasmachine://192.168.1.20:80; console:auto is this host's."),
 ]
 FirmwareWords: TypeAlias = Annotated[list[str], Meta(max_length=64, description="As docs/firmware.md has them.")]
 Labels: TypeAlias = Annotated[
@@ -110,18 +120,38 @@ async def add_device(
     service: DeviceService,
     call: Call,
     name: str,
-    board: str,
-    transports: Transports,
-    labels: Labels = [],  # noqa: B006  msgspec copies it
-    firmware: FirmwareWords = [],  # noqa: B006
-) -> DeviceFacts:
-    """Add a device by its transports."""
-    from microclaw.boards.firmware import parse_firmware
+    board: Board = None,
+    transports: Transports = [],  # noqa: B006  msgspec copies it
+    labels: Labels = [],  # noqa: B006
+    firmware: FirmwareWords | None = None,
+) -> AddedDevice:
+    """Add a device by its addresses.
 
-    described = parse_firmware(firmware)
-    await call.approve(f"add the device {name}", (*transports, *firmware))
-    added = await service.registry.add(name, board, transports, labels, described, reached=False, by=service.by(call))
-    return service.facts(added)
+    Without a board: more addresses, or what its firmware has, to the device of that name.
+    """
+    from microclaw.boards.firmware import parse_firmware
+    from microclaw.transports.serial_survey import only_board_port
+
+    registry, by = service.registry, service.by(call)
+    described = None if firmware is None else parse_firmware(firmware)
+    port = await asyncio.to_thread(only_board_port) if "console:auto" in transports else ""
+    endpoints = [f"console:{port}" if one == "console:auto" else one for one in transports]
+    await call.approve(f"add the device {name}", (*endpoints, *(firmware or ())))
+    if board is None and not labels and any(one.name == name for one in registry.list()):
+        found = registry.get(name)
+        if endpoints:
+            await registry.set_transports(name, (*found.endpoints, *endpoints), by=by)
+        if described is not None:
+            await registry.describe_firmware(name, described, by=by)
+    elif not endpoints:
+        raise ConfigError(f"{name} has no address yet", next_step="give it one: --wasmachine, --serial or --virtual")
+    else:
+        is_virtual = any(one.startswith("virtual:") for one in endpoints)
+        if board is None and not is_virtual:
+            raise ConfigError(f"which board is {name}?", next_step=f"--board with one of {', '.join(board_ids())}")
+        found = await registry.add(name, board or "virtual", endpoints, labels, described, reached=False, by=by)
+    checked = await service.check(found) if endpoints else None
+    return device_facts(registry.get(name), service.link, AddedDevice, check=checked)
 
 
 @operation(
@@ -163,41 +193,6 @@ async def remove(service: DeviceService, call: Call, device: DeviceName) -> Remo
     if service.link is not None:
         await service.link.forget(found, by=by)
     return RemovedDevice(removed=found.name)
-
-
-@operation(
-    "device.add-transports",
-    http="POST /v1/devices/{device}/transports",
-    permission=Permission.ACT,
-    access=Access.OWN,
-    previews=True,
-    is_command=False,
-)
-async def add_transports(service: DeviceService, call: Call, device: DeviceName, transports: Transports) -> DeviceFacts:
-    """More ways into a device."""
-    found = service.registry.get(device)
-    await call.approve(f"give {found.name} more transports", transports)
-    endpoints = (*service.registry.get(device).endpoints, *transports)
-    return service.facts(await service.registry.set_transports(device, endpoints, by=service.by(call)))
-
-
-@operation(
-    "device.describe",
-    http="PUT /v1/devices/{device}/firmware",
-    permission=Permission.ACT,
-    effect=Effect.IDEMPOTENT,
-    previews=True,
-    is_command=False,
-)
-async def describe_firmware(
-    service: DeviceService, call: Call, device: DeviceName, firmware: FirmwareWords
-) -> DeviceFacts:
-    """Say what the firmware on the board has; what runs there is not touched."""
-    from microclaw.boards.firmware import described_text, parse_firmware
-
-    found, described = service.registry.get(device), parse_firmware(firmware)
-    await call.approve(f"describe the firmware of {found.name}", (described_text(described.words),))
-    return service.facts(await service.registry.describe_firmware(found.device_id, described, by=service.by(call)))
 
 
 @operation(

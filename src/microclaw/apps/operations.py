@@ -33,7 +33,6 @@ from microclaw.apps.results import (
     ChangeFacts,
     Changes,
     DeferredFacts,
-    Explored,
     Tries,
 )
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
@@ -318,20 +317,6 @@ async def cancel(programs: Programs, _call: Call, device: DeviceName, name: AppN
     target = programs.apps.registry.get(device)
     act = await programs.apps.deferrals.cancel(target.device_id, name)
     return DeferralCancelled(device=target.name, name=act.name, deferred=DeferredFacts.of(act))
-
-
-@operation(
-    "app.explore",
-    http="POST /v1/devices/{device}/explore",
-    permission=Permission.ACT,
-    asks=True,
-    steps=True,
-    is_command=False,
-    words="explore {device} with a program of the host's",
-)
-async def explore(programs: Programs, call: Call, device: DeviceName) -> Explored:
-    """What the firmware has, found out by a program that is there for a moment."""
-    return Explored.of(await programs.apps.explorer.explore(device, call.report))
 
 
 @operation("app.changes", http="GET /v1/changes")

@@ -17,7 +17,6 @@ from microclaw.transports.pin_program import PIN_PROGRAM
 if TYPE_CHECKING:
     from microclaw.apps.catalogue import AppListing, VersionBefore
     from microclaw.apps.deferred import DeferredAct
-    from microclaw.apps.explorer import Exploration
 
 AppCondition: TypeAlias = Literal[
     "running",
@@ -285,29 +284,6 @@ class Tries(Listing, frozen=True, kw_only=True):
     empty: ClassVar = "no model wrote a program yet"
 
     tries: list[Attempt]
-
-
-class Explored(Result, frozen=True, kw_only=True):
-    """What is there, what is not (`lacking_...`), and what could not be found out (`unknown`, in sentences).
-
-    `firmware` is the description that follows from it.
-    """
-
-    document: ClassVar = "exploration"
-
-    device: str
-    natives: list[str]
-    lacking_natives: list[str]
-    nodes: list[str]
-    lacking_nodes: list[str]
-    unknown: list[str]
-    firmware: list[str]
-
-    @classmethod
-    def of(cls, found: Exploration) -> Self:
-        names = ("natives", "lacking_natives", "nodes", "lacking_nodes")
-        sets = {name: sorted(getattr(found.findings, name)) for name in names}
-        return cls(device=found.device_name, unknown=list(found.unknown), firmware=list(found.words), **sets)
 
 
 def _clock(ms: int) -> str:

@@ -22,6 +22,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.builds.container import ContainerCommand, container_command, is_container
 from microclaw.errors import NoSandbox
+from microclaw.findings import Finding, problem, warning
 from microclaw.sandbox.bubblewrap import SYSTEM, Descriptors, bubblewrap, common_words, start_waiting
 from microclaw.sandbox.landlock import landlock_version, rules_for, start_in_landlock
 from microclaw.sandbox.seccomp import compiler_filter
@@ -29,8 +30,7 @@ from microclaw.sandbox.seccomp import compiler_filter
 Confinement: TypeAlias = Literal["bubblewrap", "landlock", "none"]
 Limit: TypeAlias = Callable[[int], None]
 """Sets the limits of a process that has not begun yet."""
-SHUT_OFF: Final = "compilers and speech engines run in bubblewrap"
-NEXT_STEP: Final = "apt-get install bubblewrap"
+_NEXT_STEP: Final = "apt-get install bubblewrap"
 PROBE_S: Final = 10.0
 _SHARED: Final = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 - never read whole
 
@@ -67,6 +67,19 @@ def confinement() -> Confinement:
     if _bubblewrap_works():
         return "bubblewrap"
     return "landlock" if landlock_version() > 0 else "none"
+
+
+def confinement_findings() -> Iterator[Finding]:
+    """How compilers and speech engines are shut off from this machine."""
+    how = confinement()
+    if how == "none":
+        text = "nothing shuts compilers and speech engines off from this machine: neither bubblewrap nor Landlock"
+        yield problem("sandbox", text, _NEXT_STEP)
+    elif how == "landlock":
+        text = "compilers and speech engines run in Landlock, which hides less of this machine than bubblewrap would"
+        yield warning("sandbox", text, _NEXT_STEP)
+    else:
+        yield Finding("sandbox", True, "compilers and speech engines run in bubblewrap")
 
 
 def start_confined(

@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, Literal
 
-import typer
+import click
 
 from microclaw.apps import operations as programs
 from microclaw.apps.results import AppList
 from microclaw.apps.run_times import parse_time_ms
 from microclaw.cli.catalog_upgrades import entry_values, upgrade_from_catalogs
-from microclaw.cli.firmware_option import FirmwareOption, described_board
+from microclaw.cli.firmware_option import described_board, firmware_option
 from microclaw.cli.known_devices import known_devices
 from microclaw.cli.many_devices import chosen_device, chosen_names
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.programs import (
     EVERY_HELP,
     EXPECT_HELP,
     STOP_AFTER_HELP,
-    CompilerOption,
-    HeapOption,
-    OptimizationOption,
-    WhenBackOption,
+    compiler_option,
     end_install,
+    heap_option,
     install_program,
+    optimization_option,
     program_values,
     refuse_when_back,
+    when_back_option,
 )
 from microclaw.cli.targets import is_address
 from microclaw.devices.calls import AppInstall
@@ -40,27 +40,31 @@ from microclaw.patterns.catalog import KIND_OF, LANGUAGES, SHIPPED, Catalog, Ent
 from microclaw.patterns.operations import folders_of
 
 app_group = command_group()
-_Sets: TypeAlias = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter, as pin=4; may repeat.")
-]
+_sets_option = click.option(
+    "--set", "sets", multiple=True, metavar="NAME=VALUE", help="A parameter, as pin=4; may repeat."
+)
 
 
 @app_group.command()
+@click.argument("file", type=Path, help="C, C++ or Python source, or a sketch (.ino).")
+@click.option("-o", "--output", type=Path, help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
+@click.option("--board", default="virtual", help="The board's profile.")
+@optimization_option
+@compiler_option
+@firmware_option
+@click.pass_obj
 def build(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C, C++ or Python source, or a sketch (.ino).")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
-    ] = None,
-    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
-    optimization: OptimizationOption = "O3",
-    compiler: CompilerOption = None,
-    firmware: FirmwareOption = None,
+    options: GlobalOptions,
+    file: Path,
+    output: Path | None,
+    board: str,
+    optimization: str,
+    compiler: str | None,
+    firmware: tuple[str, ...],
 ) -> None:
     """Compile and check a program; needs no host."""
     from microclaw.cli.trials import build_file, image_contents, show_image
 
-    options = global_options(ctx)
     image = build_file(options.settings(), file, described_board(board, firmware), optimization, compiler)
     target = output or file.with_suffix(".wasm" if image.kind == "wasm" else ".mpy")
     try:
@@ -90,24 +94,29 @@ def build(
 
 
 @app_group.command()
+@click.argument("name", help="Of a catalogue's entry (app search); a file: microclaw run FILE.")
+@_sets_option
+@click.option("--from", "only", metavar="DIR", help=f"This catalogue alone: a folder, or {SHIPPED}.")
+@click.option("--name", "app", help="The program's name on the board.")
+@click.option("--in", "language", type=click.Choice(["c", "py"]), help="c or py, where the board takes both.")
+@heap_option
+@click.option("--replace", is_flag=True, help="Take over a name that another host's app holds.")
+@click.option("--force", is_flag=True, help="Install it although its trial failed.")
+@when_back_option
+@click.pass_obj
 def install(
-    ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="Of a catalogue's entry (app search); a file: microclaw run FILE.")],
-    sets: _Sets = None,
-    only: Annotated[
-        str | None, typer.Option("--from", metavar="DIR", help=f"This catalogue alone: a folder, or {SHIPPED}.")
-    ] = None,
-    app: Annotated[str | None, typer.Option("--name", help="The program's name on the board.")] = None,
-    language: Annotated[
-        Literal["c", "py"] | None, typer.Option("--in", help="c or py, where the board takes both.")
-    ] = None,
-    heap: HeapOption = 8192,
-    replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
-    when_back: WhenBackOption = False,
+    options: GlobalOptions,
+    name: str,
+    sets: tuple[str, ...],
+    only: str | None,
+    app: str | None,
+    language: Literal["c", "py"] | None,
+    heap: int,
+    replace: bool,
+    force: bool,
+    when_back: bool,
 ) -> None:
     """Build, check, try, install and verify a ready program, as `run` does with a file."""
-    options = global_options(ctx)
     if Path(name).suffix:
         raise ConfigError(f"{name} is a file; this installs ready programs", next_step=f"microclaw run {name}")
     entry = Catalog(folders_of(options.settings()), only=only).find(name)
@@ -127,23 +136,20 @@ def install(
 
 
 @app_group.command()
-def publish(
-    ctx: typer.Context,
-    what: Annotated[Path, typer.Argument(metavar="FILE|FOLDER", help="NAME.toml with its sources beside it.")],
-    to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="The catalogue; the first of catalog.folders without it.")
-    ] = None,
-) -> None:
+@click.argument("what", type=Path, metavar="FILE|FOLDER", help="NAME.toml with its sources beside it.")
+@click.option("--to", type=Path, metavar="DIR", help="The catalogue; the first of catalog.folders without it.")
+@click.pass_obj
+def publish(options: GlobalOptions, what: Path, to: Path | None) -> None:
     """Build and try a catalogue's entry, and put it there when it does what it says; needs no host."""
     from microclaw.cli.catalog_publish import publish_entry  # with the compiler, which the host has otherwise
 
-    publish_entry(global_options(ctx), what, to)
+    publish_entry(options, what, to)
 
 
 @app_group.command("list")
-def list_apps(ctx: typer.Context) -> None:
+@click.pass_obj
+def list_apps(options: GlobalOptions) -> None:
     """What runs where; on a board at an address: microclaw exec HOST:PORT apps.list."""
-    options = global_options(ctx)
     if not options.chooses_many:
         perform(options, programs.list_apps, {})
         return
@@ -154,14 +160,12 @@ def list_apps(ctx: typer.Context) -> None:
 
 
 @app_group.command()
-def uninstall(
-    ctx: typer.Context,
-    name: str,
-    board: Annotated[str, typer.Option("--board", help="With -d HOST:PORT: the board's profile.")] = "virtual",
-    when_back: WhenBackOption = False,
-) -> None:
+@click.argument("name")
+@click.option("--board", default="virtual", help="With -d HOST:PORT: the board's profile.")
+@when_back_option
+@click.pass_obj
+def uninstall(options: GlobalOptions, name: str, board: str, when_back: bool) -> None:
     """Take a program off a device; with -d HOST:PORT, without a host."""
-    options = global_options(ctx)
     if not options.chooses_many and options.device and is_address(options.device):
         refuse_when_back(when_back=when_back)
         from microclaw.cli.direct_programs import uninstall_directly
@@ -172,21 +176,27 @@ def uninstall(
 
 
 @app_group.command()
+@click.argument("name", required=False, help="A program's name; else all that are outdated.")
+@click.argument(
+    "file", required=False, type=Path, help="Source or a .wasm file; without it the newer version of its catalogue."
+)
+@optimization_option
+@click.option("--expect", type=Path, metavar="FILE", help=EXPECT_HELP)
+@when_back_option
+@_sets_option
+@click.option("--dry-run", is_flag=True, help="Show what is newer, and change nothing.")
+@click.pass_obj
 def upgrade(
-    ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="A program's name; else all that are outdated.")] = None,
-    file: Annotated[
-        Path | None,
-        typer.Argument(help="Source or a .wasm file; without it the newer version of its catalogue."),
-    ] = None,
-    optimization: OptimizationOption = "O3",
-    expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
-    when_back: WhenBackOption = False,
-    sets: _Sets = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what is newer, and change nothing.")] = False,
+    options: GlobalOptions,
+    name: str | None,
+    file: Path | None,
+    optimization: str,
+    expect: Path | None,
+    when_back: bool,
+    sets: tuple[str, ...],
+    dry_run: bool,
 ) -> None:
     """Put a new version of a program where it is; the old one comes back where the new one is not verified."""
-    options = global_options(ctx)
     if file is None:
         if expect is not None or optimization != "O3" or when_back:
             raise ConfigError("-O, --expect and --when-back are of a FILE", next_step="microclaw app upgrade NAME FILE")
@@ -199,18 +209,17 @@ def upgrade(
 
 
 @app_group.command("set")
-def set_times(
-    ctx: typer.Context,
-    name: str,
-    every: Annotated[str | None, typer.Option("--every", metavar="TIME|off", help=EVERY_HELP)] = None,
-    stop_after: Annotated[str | None, typer.Option("--stop-after", metavar="TIME|off", help=STOP_AFTER_HELP)] = None,
-) -> None:
+@click.argument("name")
+@click.option("--every", metavar="TIME|off", help=EVERY_HELP)
+@click.option("--stop-after", metavar="TIME|off", help=STOP_AFTER_HELP)
+@click.pass_obj
+def set_times(options: GlobalOptions, name: str, every: str | None, stop_after: str | None) -> None:
     """Change when a program runs; a time that is not given stays. It is tried with them, and begins anew."""
     values: dict[str, Any] = {"name": name}
     for key, option, text in (("every_ms", "--every", every), ("stop_after_ms", "--stop-after", stop_after)):
         if text is not None:
             values[key] = None if text == "off" else parse_time_ms(text, option)
-    perform(global_options(ctx), programs.set_times, values, end=end_install)
+    perform(options, programs.set_times, values, end=end_install)
 
 
 def _kind(entry: Entry, host: Client, names: Sequence[str], language: str | None) -> ProgramKind:

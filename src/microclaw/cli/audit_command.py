@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final, TypeAlias
 
-import typer
+import click
+from click.exceptions import Exit
 
 from microclaw.audit import (
     AuditKind,
     ChainReport,
     RecordedEvent,
     followed_events,
-    read_events,
     verify_chains,
 )
 from microclaw.audit.files import FOLDER
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.errors import StoreError
 from microclaw.text import count_text
 
@@ -33,40 +33,37 @@ BROKEN_STEP: Final = (
     "was it a person of this host, or an older version of microclaw in this home? Else keep a copy of the folder "
     "audit, compare it with a backup, and look who could write there"
 )
+_Choice: TypeAlias = tuple[int, frozenset[str]]  # since when, in Unix ms, and which kinds
 _HEAD: Final = re.compile(r"(?:(?P<stem>acts|attempts):(?P<n>[0-9]{1,15}):)?(?P<hash>[0-9a-f]{64})")
 _AGO: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
 _UNIT_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
+@click.command()
+@click.option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
+@click.option("--kind", multiple=True, metavar="KIND", help="As token.wrong, or all of token; repeatable.")
+@click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N of the events.")
+@click.option("-f", "--follow", is_flag=True, help="Go on as events come, until Ctrl-C.")
+@click.option("--verify", is_flag=True, help="Whether a line was changed, removed or inserted; and each chain's head.")
+@click.option("--head", multiple=True, metavar="HEAD", help="--verify: a head that was noted elsewhere; repeatable.")
+@click.pass_obj
 def audit(
-    ctx: typer.Context,
-    since: Annotated[
-        str | None, typer.Option("--since", metavar="WHEN", help="As 30m, 12h, 7d, or a day: 2026-11-20.")
-    ] = None,
-    kind: Annotated[
-        list[str] | None, typer.Option("--kind", metavar="KIND", help="As token.wrong, or all of token; repeatable.")
-    ] = None,
-    tail: Annotated[
-        int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N of the events.")
-    ] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events come, until Ctrl-C.")] = False,
-    verify: Annotated[
-        bool, typer.Option("--verify", help="Whether a line was changed, removed or inserted; and each chain's head.")
-    ] = False,
-    head: Annotated[
-        list[str] | None,
-        typer.Option("--head", metavar="HEAD", help="--verify: a head that was noted elsewhere; repeatable."),
-    ] = None,
+    options: GlobalOptions,
+    since: str | None,
+    kind: tuple[str, ...],
+    tail: int | None,
+    follow: bool,
+    verify: bool,
+    head: tuple[str, ...],
 ) -> None:
     """The security log: who came in, what was decided. Exit code 1 when --verify finds that it is not whole."""
-    options = global_options(ctx)
     options.only_here("the security log")
-    home, kinds, from_ms = options.settings().home, _kinds(kind or ()), 0 if since is None else since_ms(since)
+    home, wanted = options.settings().home, (0 if since is None else since_ms(since), _kinds(kind))
     try:
         if verify or head:
-            _verify(options, home, [_noted(text) for text in head or ()])
+            _verify(options, home, [_noted(text) for text in head])
         else:
-            _read(options, home, from_ms, kinds, tail=tail, follow=follow)
+            _read(options, home, wanted, tail, follow=follow)
     except OSError as exc:
         text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
         raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
@@ -76,14 +73,11 @@ def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> N
     reports = verify_chains(home, frozenset(one["hash"] for one in noted))
     unknown = [text for one in noted if (text := _unknown_head(one, reports)) is not None]
     whole = not unknown and all(report.whole for report in reports)
-    document = {"whole": whole, "sets": [_report(report) for report in reports], "heads": unknown}
-    if not options.wrote_json("audit_verify", document):
+    if not options.wrote_json("audit_verify", {"whole": whole, "sets": list(map(_report, reports)), "heads": unknown}):
         for report in reports:
             options.line(chain_text(report))
             for one in report.breaks[:MAX_NAMED]:
                 options.line(f"  {one.what}: {one.file} line {one.line}: {one.text}")
-            if (more := len(report.breaks) - MAX_NAMED) > 0:
-                options.line(f"  and {more:,} more places")
             if report.whole and report.last.n:
                 options.line(f"  head {report.stem}:{report.last.n}:{report.last.hash}")
         for text in unknown:
@@ -91,13 +85,13 @@ def _verify(options: GlobalOptions, home: Path, noted: list[re.Match[str]]) -> N
         if not whole:
             options.line(f"next: {BROKEN_STEP}")
     if not whole:
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def _noted(text: str) -> re.Match[str]:
     """A head as somebody noted it: whole, or its hash alone."""
     if (found := _HEAD.fullmatch(text.strip().lower())) is None:
-        raise typer.BadParameter(
+        raise click.BadParameter(
             f"--head {text[:80]!r}: give a head of `microclaw person log --verify`, or its 64 hex digits"
         )
     return found
@@ -115,18 +109,16 @@ def _unknown_head(noted: re.Match[str], reports: Iterable[ChainReport]) -> str |
 
 def chain_text(report: ChainReport) -> str:
     """One line: what the chain covers, and whether it is whole."""
+    if report.whole and not (report.lines or report.anchor.n or report.torn):
+        return f"{report.stem:<9} empty: no line was written yet"
     facts = [count_text(report.lines, "line")]
     if report.anchor.n:
         facts.append(f"from {report.anchor.n + 1:,} on, the ones before were rotated away")
     if report.torn:
         places = ", ".join(f"{file} line {line}" for file, line in report.torn[:MAX_NAMED])
-        more = len(report.torn) - MAX_NAMED
-        facts.append(
-            f"{count_text(len(report.torn), 'line')} without an event: {places}{f', {more:,} more' * (more > 0)}"
-        )
-    if report.whole and not (report.lines or report.anchor.n or report.torn):
-        return f"{report.stem:<9} empty: no line was written yet"
-    return f"{report.stem:<9} {'whole' if report.whole else 'BROKEN'}: {'; '.join(facts)}"
+        facts.append(f"{count_text(len(report.torn), 'line')} without an event: {places}")
+    broken = f"BROKEN in {count_text(len(report.breaks), 'place')}"
+    return f"{report.stem:<9} {'whole' if report.whole else broken}: {'; '.join(facts)}"
 
 
 def _report(report: ChainReport) -> dict[str, Any]:
@@ -143,31 +135,28 @@ def _report(report: ChainReport) -> dict[str, Any]:
     }
 
 
-def _read(
-    options: GlobalOptions, home: Path, since_ms: int, kinds: frozenset[str], *, tail: int | None, follow: bool
-) -> None:
-    if follow:
-        for news in followed_events(home):
-            wanted = [one for one in news if one.is_wanted(since_ms, kinds)]
-            _show(options, list(deque(wanted, maxlen=tail)))
-            tail = None  # of what was there already; what comes is shown whole
-            time.sleep(FOLLOW_S)
-    found = list(deque(read_events(home, since_ms=since_ms, kinds=kinds), maxlen=tail))
-    if not options.wrote_json("audit", {"events": [_object(one) for one in found]}):
-        _show(options, found)
-        if not found and tail != 0:
-            options.say("nothing of that kind or time" if kinds or since_ms else "nothing yet")
+def _read(options: GlobalOptions, home: Path, wanted: _Choice, tail: int | None, *, follow: bool) -> None:
+    """What is there and is wanted, the newest `tail` of it; then what comes."""
+    for news in followed_events(home):
+        found = deque((one for one in news if one.is_wanted(*wanted)), maxlen=tail)
+        if not follow:
+            options.end_with_json("audit", {"events": [_object(one) for one in found]})
+        for one in found:
+            if not options.wrote_json("audit_event", _object(one)):
+                options.line(_text(one))
+        if not follow:
+            if not found and tail != 0:
+                options.say("nothing of that kind or time" if any(wanted) else "nothing yet")
+            return
+        tail = None
+        time.sleep(FOLLOW_S)
 
 
-def _show(options: GlobalOptions, events: list[RecordedEvent]) -> None:
-    for one in events:
-        if options.wrote_json("audit_event", _object(one)):
-            continue
-        at = datetime.fromtimestamp(one.at_ms / 1000).astimezone()
-        event = one.event
-        more = {"about": event.about, "from": event.address, "by": event.by, "approval": event.approval}
-        facts = (event.text, *(f"{word} {value}" for word, value in more.items() if value))
-        options.line(f"{at:%Y-%m-%d %H:%M:%S}  {event.kind.value:<21}  {', '.join(facts)}")
+def _text(one: RecordedEvent) -> str:
+    at, event = datetime.fromtimestamp(one.at_ms / 1000).astimezone(), one.event
+    more = {"about": event.about, "from": event.address, "by": event.by, "approval": event.approval}
+    facts = (event.text, *(f"{word} {value}" for word, value in more.items() if value))
+    return f"{at:%Y-%m-%d %H:%M:%S}  {event.kind.value:<21}  {', '.join(facts)}"
 
 
 def _object(one: RecordedEvent) -> dict[str, Any]:
@@ -175,12 +164,12 @@ def _object(one: RecordedEvent) -> dict[str, Any]:
     return {"at_ms": one.at_ms, **{name: event[name] for name in event if name not in ("known", "network")}}
 
 
-def _kinds(given: tuple[str, ...] | list[str]) -> frozenset[str]:
+def _kinds(given: Sequence[str]) -> frozenset[str]:
     groups = {kind.value.partition(".")[0] for kind in AuditKind}
     known = {*groups, *(kind.value for kind in AuditKind)}
     for name in given:
         if name not in known:
-            raise typer.BadParameter(f"there is no kind {name[:40]!r}; kinds: {', '.join(sorted(groups))}")
+            raise click.BadParameter(f"there is no kind {name[:40]!r}; kinds: {', '.join(sorted(groups))}")
     return frozenset(given)
 
 
@@ -193,4 +182,4 @@ def since_ms(text: str) -> int:
         day = date.fromisoformat(text)
         return int(datetime(day.year, day.month, day.day).astimezone().timestamp() * 1000)
     except (ValueError, OverflowError):  # also a day before the calendar's first, in a zone east of Greenwich
-        raise typer.BadParameter(f"--since {text[:40]!r}: say 30m, 12h, 7d, or a day as 2026-11-20") from None
+        raise click.BadParameter(f"--since {text[:40]!r}: say 30m, 12h, 7d, or a day as 2026-11-20") from None

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, BinaryIO, Final
+from typing import BinaryIO, Final
 
+import click
 import msgspec
-import typer
 
 from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.files import append_events
@@ -29,7 +29,7 @@ from microclaw.backup.age import (
 from microclaw.backup.archive import STORE, Contents, home_archive
 from microclaw.backup.restore import check_home, read_archive, restore_home, whole_archive
 from microclaw.backup.scheduled import folder_of
-from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.clock import now_ms
 from microclaw.config.load import read_database
 from microclaw.config.places import home_folder
@@ -41,37 +41,39 @@ from microclaw.text import count_text, moment_text, one_line
 MAX_BACKUP_BYTES: Final = 256 << 30  # that a host may send: what it says is not believed without end
 ONE_HOST: Final = "the old host has to stay off: two with one identity take each other's devices"
 
-PasswordFile = Annotated[
-    str | None, typer.Option("--password-file", metavar="FILE|-", help="Read the password's line there; -: stdin.")
-]
+password_file_option = click.option(
+    "--password-file", metavar="FILE|-", help="Read the password's line there; -: stdin."
+)
 
 
 backup_group = command_group()
 
 
 @backup_group.command("make")
+@click.argument("file", required=False, type=Path, metavar="[FILE]", help="As microclaw.age.")
+@password_file_option
+@click.option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
+@click.option("--force", is_flag=True, help="Replace FILE.")
+@click.option(
+    "--new-key", type=Path, metavar="KEYFILE", help="Make a key for --recipient and backup.recipient, and end."
+)
+@click.pass_obj
 def make(
-    ctx: typer.Context,
-    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="As microclaw.age.")] = None,
-    password_file: PasswordFile = None,
-    recipient: Annotated[
-        str | None, typer.Option("--recipient", metavar="age1...", help="Lock it with a public key, not a password.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE.")] = False,
-    new_key: Annotated[
-        Path | None,
-        typer.Option("--new-key", metavar="KEYFILE", help="Make a key for --recipient and backup.recipient, and end."),
-    ] = None,
+    options: GlobalOptions,
+    file: Path | None,
+    password_file: str | None,
+    recipient: str | None,
+    force: bool,
+    new_key: Path | None,
 ) -> None:
     """Put all of this host into one encrypted file."""
-    options = global_options(ctx)
     if new_key is not None and file is None:
         _make_key(options, new_key)
         return
     if file is None or new_key is not None:
-        raise typer.BadParameter("name the FILE to write, or --new-key KEYFILE alone")
+        raise click.BadParameter("name the FILE to write, or --new-key KEYFILE alone")
     if recipient is not None and password_file is not None:
-        raise typer.BadParameter("--recipient or --password-file, not both")
+        raise click.BadParameter("--recipient or --password-file, not both")
     target = _target(file, force=force)
     settings = options.settings()
     lock = _password(password_file, is_new=True) if recipient is None else PublicKey.parse(recipient)
@@ -86,22 +88,18 @@ def make(
 
 
 @backup_group.command("restore")
+@click.argument("file", type=Path, metavar="FILE", help="A file that `microclaw backup make` made.")
+@password_file_option
+@click.option("--identity", type=Path, metavar="KEYFILE", help="The key of a backup for a public key.")
+@click.option("--list", "show", is_flag=True, help="Check it, show what is in it, and change nothing.")
+@click.option("--replace", is_flag=True, help="Also where there is a home already; it is kept beside the new one.")
+@click.pass_obj
 def restore(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `microclaw backup make` made.")],
-    password_file: PasswordFile = None,
-    identity: Annotated[
-        Path | None, typer.Option("--identity", metavar="KEYFILE", help="The key of a backup for a public key.")
-    ] = None,
-    show: Annotated[bool, typer.Option("--list", help="Check it, show what is in it, and change nothing.")] = False,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Also where there is a home already; it is kept beside the new one.")
-    ] = False,
+    options: GlobalOptions, file: Path, password_file: str | None, identity: Path | None, show: bool, replace: bool
 ) -> None:
     """Restore a backup into an empty home, on this machine or a new one."""
-    options = global_options(ctx)
     if identity is not None and password_file is not None:
-        raise typer.BadParameter("--identity or --password-file, not both")
+        raise click.BadParameter("--identity or --password-file, not both")
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
     if not show:
         check_home(home, replace=replace)
@@ -130,30 +128,23 @@ def restore(
 
 
 @backup_group.command("migrate")
+@click.option("--to", metavar="postgresql://…", help="Copy this home's store into that empty database.")
+@click.option("--back", is_flag=True, help="Write what the shared database has into this home's own store.")
+@click.option("--database", metavar="postgresql://…", help="With --back; else cluster.database.")
+@click.option("--dry-run", is_flag=True, help="Check it, show the rows, and change nothing.")
+@click.option("--replace", is_flag=True, help="Also over what is there.")
+@click.pass_obj
 def migrate(
-    ctx: typer.Context,
-    to: Annotated[
-        str | None,
-        typer.Option("--to", metavar="postgresql://…", help="Copy this home's store into that empty database."),
-    ] = None,
-    back: Annotated[
-        bool, typer.Option("--back", help="Write what the shared database has into this home's own store.")
-    ] = False,
-    database: Annotated[
-        str | None, typer.Option("--database", metavar="postgresql://…", help="With --back; else cluster.database.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it, show the rows, and change nothing.")] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Also over what is there.")] = False,
+    options: GlobalOptions, to: str | None, back: bool, database: str | None, dry_run: bool, replace: bool
 ) -> None:
     """Copy this home's store into a database that several hosts share, or back. No host may run.
 
     Memory and persona stay where they are.
     """
-    options = global_options(ctx)
     settings = options.settings()
     given = to or database or settings.cluster.database
     if (to is None) == (not back) or (database is not None and not back) or given is None:
-        raise typer.BadParameter("--to postgresql://…, or --back with --database or the setting cluster.database")
+        raise click.BadParameter("--to postgresql://…, or --back with --database or the setting cluster.database")
     url = read_database(given)
     from microclaw.cluster.migrating import migrate_back, migrate_to  # PostgreSQL's client, with this alone
 
@@ -247,10 +238,10 @@ def _password(file: str | None, *, is_new: bool) -> Password:
     elif file is not None:
         content = read_given(Path(file), MAX_KEY_FILE_BYTES)
     elif sys.stdin.isatty():
-        text = typer.prompt("Password of the backup", hide_input=True, confirmation_prompt=is_new, err=True)
+        text = click.prompt("Password of the backup", hide_input=True, confirmation_prompt=is_new, err=True)
         content = str(text).encode()
     else:
-        raise typer.BadParameter("nobody can type a password here: give --password-file FILE, or - for stdin")
+        raise click.BadParameter("nobody can type a password here: give --password-file FILE, or - for stdin")
     return Password.parse(content, file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
 
 

@@ -12,10 +12,10 @@ from microclaw.audit import AuditKind, read_events
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
 from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKey
-from microclaw.cli.findings import Finding, problem, warning
 from microclaw.config.forms import seconds_in
 from microclaw.config.settings import Settings
 from microclaw.errors import ConfigError
+from microclaw.findings import Finding, problem, warning
 from microclaw.text import count_text
 
 DAY_MS: Final = 86_400_000

@@ -6,15 +6,16 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
+from click.exceptions import Exit
 
 from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
 from microclaw.apps.device_operations import show_device
 from microclaw.cli.many_devices import ask_once
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.targets import endpoint_of, is_address
 from microclaw.devices.call_text import (
     CALLS,
@@ -32,24 +33,25 @@ HELP = "help"
 CALL_TIMEOUT_S = 15.0
 
 
-def execute(
-    ctx: typer.Context,
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="DEVICE [METHOD [ARG]...]",
-            help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, "
-            "adc.read, apps.list, ..., and pin=2 level=1, or 2 1; no method: they are typed line by line.",
-        ),
-    ],
-    board: Annotated[str, typer.Option("--board", help="With an address: the board's profile.")] = "virtual",
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For a device that is away, up to 15 s.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Also on a pin that a program has.")] = False,
-) -> None:
+@click.command()
+@click.argument(
+    "words",
+    required=True,
+    nargs=-1,
+    metavar="DEVICE [METHOD [ARG]...]",
+    help="A device's name, or HOST:PORT without a host (with -d, -l or --all: none), gpio.set, gpio.get, "
+    "adc.read, apps.list, ..., and pin=2 level=1, or 2 1; no method: they are typed line by line.",
+)
+@click.option("--board", default="virtual", help="With an address: the board's profile.")
+@click.option("--wait/--no-wait", default=True, help="For a device that is away, up to 15 s.")
+@click.option("--force", is_flag=True, help="Also on a pin that a program has.")
+@click.pass_obj
+def execute(options: GlobalOptions, words: tuple[str, ...], board: str, wait: bool, force: bool) -> None:
     """Call one method of a device, or of several."""
-    options = global_options(ctx)
     is_one = not options.chooses_many
-    target = options.device or words.pop(0) if is_one else ""
+    target = options.device or "" if is_one else ""
+    if is_one and not target:
+        target, words = words[0], words[1:]
     if not words:
         _line_by_line(options, target, board)
         return
@@ -106,7 +108,7 @@ def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
             failed = True
             options.line(f"{exc}: {line}")
     if failed and not sys.stdin.isatty():  # nobody has seen it
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def call_endpoint(target: str, board_id: str, call: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import typer
+from click.exceptions import Exit
 from msgspec import to_builtins
 
 from microclaw.apps import operations as programs
@@ -69,7 +69,7 @@ def upgrade_from_catalogs(
     text = f"{len(results) - failed} of {len(results)} programs" if results else "no program has a newer version"
     options.report("upgrades", {"results": results}, text)
     if failed:
-        raise typer.Exit(FAILED if failed == len(results) else SOME_FAILED)
+        raise Exit(FAILED if failed == len(results) else SOME_FAILED)
 
 
 def entry_values(

@@ -7,14 +7,15 @@ import shlex
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
+from click.exceptions import Exit
 
 from microclaw.api.operations import read_status
 from microclaw.cli.approval_prompt import ApprovalPrompt
 from microclaw.cli.interrupts import on_interrupt
-from microclaw.cli.options import INTERRUPTED, GlobalOptions, global_options
+from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError, NoHost, ProtocolError, exit_code_of
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Step, ToolRun
 from microclaw.operations.client import Client
@@ -25,20 +26,19 @@ from microclaw.text import clean_text
 from microclaw.wire.host_api import Failure, answer_from, answer_object
 
 
-def chat(
-    ctx: typer.Context,
-    message: Annotated[list[str] | None, typer.Argument(help="One message; without it a conversation.")] = None,
-    session: Annotated[str, typer.Option("--session", help="The conversation's name.")] = "terminal",
-) -> None:
+@click.command()
+@click.argument("message", nargs=-1, help="One message; without it a conversation.")
+@click.option("--session", default="terminal", help="The conversation's name.")
+@click.pass_obj
+def chat(options: GlobalOptions, message: tuple[str, ...], session: str) -> None:
     """Talk to the agent."""
-    options = global_options(ctx)
     text = " ".join(message or []).strip()
     if text:
         _one_message(options, text, session)
     elif message:
-        raise typer.BadParameter("the message has no words; leave it out for a conversation", param_hint="MESSAGE")
+        raise click.BadParameter("the message has no words; leave it out for a conversation", param_hint="MESSAGE")
     elif options.json:
-        raise typer.BadParameter("--json needs a message", param_hint="MESSAGE")
+        raise click.BadParameter("--json needs a message", param_hint="MESSAGE")
     else:
         _converse(options, session)
 
@@ -59,7 +59,7 @@ def _one_message(options: GlobalOptions, text: str, session: str) -> None:
         options.terminal().answer(answer)
         conversation.tell_files(options.terminal(), answer)
     if answer.error_code:
-        raise typer.Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
+        raise Exit(INTERRUPTED if answer.error_code == "cancelled" else exit_code_of(answer.error_code))
 
 
 def _conversation(options: GlobalOptions, terminal: Terminal | None, session: str) -> Conversation:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
 
-import typer
+import click
+from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, command_group, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, command_group
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import Assembly, private_home
@@ -20,15 +20,11 @@ config_group = command_group()
 
 
 @config_group.command("get")
-def get(
-    ctx: typer.Context,
-    key: Annotated[
-        str | None, typer.Argument(metavar="[KEY]", help="One setting; all that are set without it.")
-    ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Defaults and what is not set, too.")] = False,
-) -> None:
+@click.argument("key", required=False, metavar="[KEY]", help="One setting; all that are set without it.")
+@click.option("--all", "everything", is_flag=True, help="Defaults and what is not set, too.")
+@click.pass_obj
+def get(options: GlobalOptions, key: str | None, everything: bool) -> None:
     """Show settings and where each comes from; secrets are masked."""
-    options = global_options(ctx)
     found = read_views(private_home(os.environ, options.home), os.environ)
     if key is not None:
         read_key(key)
@@ -49,19 +45,17 @@ def get(
 
 
 @config_group.command("set")
-def set_value(
-    ctx: typer.Context,
-    key: Annotated[str, typer.Argument(help="Such as agent.turn_s or telegram.token.")],
-    value: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[VALUE]", help="- reads stdin. A secret is in @FILE, or asked for, unseen, without it."
-        ),
-    ] = None,
-    default: Annotated[bool, typer.Option("--default", help="Remove it: its default holds again.")] = False,
-) -> None:
+@click.argument("key", help="Such as agent.turn_s or telegram.token.")
+@click.argument(
+    "value",
+    required=False,
+    metavar="[VALUE]",
+    help="- reads stdin. A secret is in @FILE, or asked for, unseen, without it.",
+)
+@click.option("--default", is_flag=True, help="Remove it: its default holds again.")
+@click.pass_obj
+def set_value(options: GlobalOptions, key: str, value: str | None, default: bool) -> None:
     """Change one setting; comments stay. Secrets go to secrets.toml, or write '${ENV}' for a variable's value."""
-    options = global_options(ctx)
     _, known = read_key(key)
     if default:
         value = None
@@ -71,8 +65,8 @@ def set_value(
         value = sys.stdin.readline().strip()
     elif value is None:
         if not known.secret or not sys.stdin.isatty():
-            raise typer.BadParameter(f"{key} needs a value")
-        value = str(typer.prompt(key, hide_input=True)).strip()
+            raise click.BadParameter(f"{key} needs a value")
+        value = str(click.prompt(key, hide_input=True)).strip()
     written = write_changes(private_home(os.environ, options.home), os.environ, {key: value})
     warnings = [mistake_object(mistake) for mistake in written.warnings]
     options.end_with_json("config_written", {"files": list(written.files), "warnings": warnings})
@@ -84,9 +78,9 @@ def set_value(
 
 
 @config_group.command("check")
-def check(ctx: typer.Context) -> None:
+@click.pass_obj
+def check(options: GlobalOptions) -> None:
     """Name every mistake in the files and the environment with its line; exit 1 when there is one."""
-    options = global_options(ctx)
     home = private_home(os.environ, options.home)
     assembly, path = Assembly(home, os.environ), home / "config.toml"
     mistakes, problems = assembly.mistakes, assembly.problems
@@ -100,7 +94,7 @@ def check(ctx: typer.Context) -> None:
         for problem in problems:
             options.say(f"note: {problem}")
     if mistakes:
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def mistake_object(mistake: Mistake) -> dict[str, object]:

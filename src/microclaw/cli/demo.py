@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-import typer
+import click
 
 from microclaw.api.operations import read_status
 from microclaw.apps.device_operations import add_device
@@ -26,7 +26,7 @@ from microclaw.cli.board_control import BoardControl
 from microclaw.cli.chat_commands import Conversation
 from microclaw.cli.child import Child
 from microclaw.cli.host_commands import link_text
-from microclaw.cli.options import global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.config.load import load_settings
 from microclaw.durable import write_private
 from microclaw.errors import MicroclawError
@@ -47,18 +47,16 @@ Rows: TypeAlias = Iterator[tuple[str, ...]]
 """(stage, text) or (stage, text, "ok"); ("", "") is an empty line, the text of "passed" the last one."""
 
 
-def demo(
-    ctx: typer.Context,
-    once: Annotated[bool, typer.Option("--once", help="No questions; the exit code says whether it worked.")] = False,
-    voice: Annotated[bool, typer.Option("--voice", help="Say the sentence into the board's microphone.")] = False,
-    fleet: Annotated[bool, typer.Option("--fleet", help="Update many virtual boards in stages instead.")] = False,
-    cluster: Annotated[bool, typer.Option("--cluster", help="Kill one of three hosts while they install.")] = False,
-    boards: Annotated[
-        int, typer.Option("--boards", min=MIN_FLEET, max=300, help="So many, with --fleet and --cluster.")
-    ] = 20,
-) -> None:
+@click.command()
+@click.option("--once", is_flag=True, help="No questions; the exit code says whether it worked.")
+@click.option("--voice", is_flag=True, help="Say the sentence into the board's microphone.")
+@click.option("--fleet", is_flag=True, help="Update many virtual boards in stages instead.")
+@click.option("--cluster", is_flag=True, help="Kill one of three hosts while they install.")
+@click.option("--boards", default=20, type=click.IntRange(MIN_FLEET, 300), help="So many, with --fleet and --cluster.")
+@click.pass_obj
+def demo(options: GlobalOptions, once: bool, voice: bool, fleet: bool, cluster: bool, boards: int) -> None:
     """See it work on a virtual board. One sentence becomes a program that goes on without the host."""
-    terminal = global_options(ctx).terminal()
+    terminal = options.terminal()
     if voice or fleet or cluster:
         from microclaw.cli import demo_forms as forms  # voice and signing take a second to import
 

@@ -25,7 +25,7 @@ from msgspec import UNSET
 from microclaw import __version__
 from microclaw.api.operations import read_status
 from microclaw.apps import operations as programs
-from microclaw.apps.device_operations import add_transports, label
+from microclaw.apps.device_operations import add_device, label
 from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
 from microclaw.cli.firmware_publish import new_manifest, send_release
@@ -61,7 +61,7 @@ def voice(stage: Stage) -> Rows:
     (name,) = stage.join(client)
     board = stage.board(name)
     stage.until(lambda: board.ask(control.Link()).state == "connected", "the board is not linked")
-    client.call(add_transports, device=name, transports=stage.transports(name))
+    client.call(add_device, name=name, transports=stage.transports(name))
     yield "board", f"{name} is linked, with a microphone and a speaker"
     said = stage.home / "said.wav"
     said.write_bytes(asyncio.run(_speech()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from typer.core import TyperGroup
+import click
 
 FROM_GROUP: Final = 3
 """A group's help has so many examples of its commands, where it has none of its own."""
@@ -23,7 +23,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "memory sessions": ("memory sessions", "memory sessions terminal -n 10"),
     "memory skills": ("memory skills", "memory skills plant-watering"),
     "memory check-skills": ("memory check-skills plant-watering",),
-    "task list": ("task list --limit 5", "task list 7"),
+    "task list": ("task list --limit 5", "task list 7", "task list --cancel 7"),
     "task subagents": ("task subagents", "task subagents --cancel 3"),
     "task secrets": ("task secrets", "task secrets weather @key.txt"),
     "task egress": ("task egress", "task egress GET https://api.example.com/v1"),
@@ -31,7 +31,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "person tokens": ("person tokens", "person tokens --add laptop --days 90"),
     "person signins": ("person signins", "person signins --end all"),
     "person log": ("person log --since 7d", "person log --kind token -f", "person log --verify"),
-    "setup": ("setup", "setup --lan --service"),
+    "setup": ("setup",),
     "chat": ("chat", 'chat "blink the LED on kitchen"'),
     "exec": ("exec kitchen gpio.set pin=2 level=1", "exec kitchen gpio.get 4", "exec kitchen"),
     "logs": ("logs kitchen -f", "logs kitchen/blink --tail 20", "logs --crashes --since 7d"),
@@ -50,8 +50,8 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "device notify": ('device notify kitchen "tea is ready"',),
     "device list": ("device list", "device list --json"),
     "device show": ("device show kitchen", "device show kitchen temp --plot"),
-    "device add": ("device add hall --xiaozhi", "device add lab --wasmachine 10.0.0.5:8080"),
-    "device explore": ("device explore kitchen",),
+    "device add": ("device add lab --board esp32-devkitc-v4 --wasmachine 10.0.0.5:8080",),
+    "device explore": ("device explore kitchen", "device explore kitchen --keep"),
     "device rename": ("device rename kitchen hall",),
     "device merge": ("device merge kitchen kitchen-2",),
     "device remove": ("device remove kitchen",),
@@ -74,14 +74,12 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "firmware": ("firmware list", "firmware update 1.4.0 -d kitchen", "firmware status"),
     "firmware keygen": ("firmware keygen --out fleet.pem",),
     "firmware publish": ("firmware publish --version 1.4.0 \\\n    --board esp32s3 --key fleet.pem",),
-    "firmware list": ("firmware list", "firmware list 1.4.0 --verify"),
-    "firmware withdraw": ("firmware withdraw 1.4.0",),
+    "firmware list": ("firmware list", "firmware list 1.4.0 --verify", "firmware list --withdraw 1.4.0"),
     "firmware update": ("firmware update 1.4.0 -d kitchen",),
     "firmware status": ("firmware status",),
     "firmware cancel": ("firmware cancel -d kitchen",),
-    "firmware keys": ("firmware keys",),
+    "firmware keys": ("firmware keys", "firmware keys --distrust 3f9a0c"),
     "firmware trust": ("firmware trust fleet.pub.pem",),
-    "firmware distrust": ("firmware distrust 3f9a0c",),
     "firmware change-keys": (
         "firmware change-keys --add b.pub.pem \\\n    --key a.pem --all",
         "firmware change-keys --remove 3f9a --key b.pem",
@@ -93,7 +91,6 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "memory edit": ("memory edit", "memory edit SOUL.md"),
     "memory search": ("memory search relay",),
     "task run": ("task run plot.py --keep plot.png",),
-    "task cancel": ("task cancel 7",),
     "task get": ("task get 7", "task get 7 plot.png -o plot.png"),
     "schedule add": ('schedule add "at 7:00" "turn on pin 4"',),
     "schedule run": ("schedule run 1",),
@@ -126,7 +123,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
 
 def add_examples(name: str, command: Any) -> None:
     """Put the examples at the end of the help of a command, and of those below it."""
-    if isinstance(command, TyperGroup):
+    if isinstance(command, click.Group):
         for below, one in command.commands.items():
             add_examples(f"{name} {below}", one)
     if lines := examples_of(name, command):
@@ -137,7 +134,7 @@ def add_examples(name: str, command: Any) -> None:
 def examples_of(name: str, command: Any) -> list[str]:
     """Whole command lines; a group that has none of its own shows some of its commands'."""
     own = EXAMPLES.get(name, ())
-    if not own and isinstance(command, TyperGroup):
+    if not own and isinstance(command, click.Group):
         shown = (examples_of(f"{name} {below}", one) for below, one in command.commands.items() if not one.hidden)
         return [lines[0] for lines in shown if lines][:FROM_GROUP]
     return [line if "microclaw " in line else f"microclaw {line}" for line in own]

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
+import click
 import msgspec
-import typer
+from click.exceptions import Exit
 
 from microclaw.cli.firmware_publish import keygen, publish, unsigned
 from microclaw.cli.firmware_signing import (
-    CommandOption,
-    KeyOption,
-    NameOption,
-    PasswordOption,
-    PublicOption,
     Signer,
+    command_option,
+    key_option,
+    name_option,
+    password_option,
+    public_option,
 )
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import show
-from microclaw.cli.options import FAILED, GlobalOptions, command_group, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, command_group
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
@@ -30,43 +31,47 @@ from microclaw.ota.results import Offers, UpdateKey
 from microclaw.text import count_text
 
 firmware_group = command_group()
-firmware_group.command("keygen")(keygen)
-firmware_group.command("publish")(publish)
+firmware_group.add_command(keygen, "keygen")
+firmware_group.add_command(publish, "publish")
 FOLLOW_S: Final = 3_600.0
 """A trial that fails three times takes half an hour."""
 _POLL_S: Final = 0.5
-Follow = Annotated[bool, typer.Option("--follow/--no-follow", help="Wait for the end.")]
+follow_option = click.option("--follow/--no-follow", default=True, help="Wait for the end.")
 
 
 @firmware_group.command("trust")
-def trust(
-    ctx: typer.Context, public: Annotated[Path, typer.Argument(metavar="FILE.pub.pem")], name: NameOption = None
-) -> None:
+@click.argument("public", type=Path, metavar="FILE.pub.pem")
+@name_option
+@click.pass_obj
+def trust(options: GlobalOptions, public: Path, name: str | None) -> None:
     """This host passes on what the key signs; no device is told."""
-    options = global_options(ctx)
     show(options, firmware.trust, _known(options.host(), read_public_key(public), name, public))
 
 
 @firmware_group.command("change-keys")
+@click.option("--add", multiple=True, type=Path, metavar="FILE.pub.pem", help="The host knows it from then on, too.")
+@click.option("--remove", multiple=True, metavar="KEY", help="What it signed is refused there for ever.")
+@key_option
+@password_option
+@command_option
+@public_option
+@follow_option
+@click.pass_obj
 def change_keys(
-    ctx: typer.Context,
-    add: Annotated[
-        list[Path] | None, typer.Option("--add", metavar="FILE.pub.pem", help="The host knows it from then on, too.")
-    ] = None,
-    remove: Annotated[
-        list[str] | None, typer.Option("--remove", metavar="KEY", help="What it signed is refused there for ever.")
-    ] = None,
-    key: KeyOption = None,
-    password: PasswordOption = None,
-    sign_command: CommandOption = None,
-    public_key: PublicOption = None,
-    follow: Follow = True,
+    options: GlobalOptions,
+    add: tuple[Path, ...],
+    remove: tuple[str, ...],
+    key: Path | None,
+    password: str | None,
+    sign_command: str | None,
+    public_key: Path | None,
+    follow: bool,
 ) -> None:
     """Devices (-d, -l, --all) trust other keys from then on, by a change that a key of theirs signed."""
-    options, host = global_options(ctx), global_options(ctx).host()
+    host = options.host()
     new, gone = [(read_public_key(file), file) for file in add or ()], tuple(remove or ())
     if not new and not gone:
-        raise typer.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
+        raise click.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
     signer = Signer(options, key, password, sign_command, public_key)
     if signer.public.key_id in gone:
         text = f"{signer.public.key_id} cannot sign its own removal"
@@ -96,25 +101,23 @@ def change_keys(
 
 
 @firmware_group.command("update")
-def update(
-    ctx: typer.Context,
-    release: Annotated[str, typer.Argument(metavar="VERSION", help="Or its number: firmware list.")],
-    follow: Follow = True,
-) -> None:
+@click.argument("release", metavar="VERSION", help="Or its number: firmware list.")
+@follow_option
+@click.pass_obj
+def update(options: GlobalOptions, release: str, follow: bool) -> None:
     """Offer a release to devices (-d, -l, --all), and follow it; one that is away gets it when it is back."""
-    options, host = global_options(ctx), global_options(ctx).host()
+    host = options.host()
     ask_once(options, host, f"offer {release} to")
     _end(options, host, host.call(firmware.update, release=release, **choice_body(options)), follow=follow)
 
 
 @firmware_group.command("rollouts")
-def rollouts(
-    ctx: typer.Context,
-    number: Annotated[int | None, typer.Argument(metavar="NUMBER", min=1, help="How this one stands.")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Show how it goes on, until its end.")] = False,
-) -> None:
+@click.argument("number", required=False, type=click.IntRange(min=1), metavar="[NUMBER]", help="How this one stands.")
+@click.option("-f", "--follow", is_flag=True, help="Show how it goes on, until its end.")
+@click.pass_obj
+def rollouts(options: GlobalOptions, number: int | None, follow: bool) -> None:
     """Rollouts, the newest first, or how one of them stands. Exit code 1 with -f when it stopped by itself."""
-    options, host = global_options(ctx), global_options(ctx).host()
+    host = options.host()
     if number is None:
         show(options, firmware.list_rollouts, host.call(firmware.list_rollouts))
         return
@@ -128,7 +131,7 @@ def rollouts(
         one = host.call(firmware.show_rollout, number=number)
     show(options, firmware.show_rollout, one)
     if follow and one.state == "halted":
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def _known(host: Client, key: PublicKey, name: str | None, file: Path) -> UpdateKey:

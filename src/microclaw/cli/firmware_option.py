@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Final
 
-import typer
+import click
 
 from microclaw.boards import load_board
 from microclaw.boards.firmware import PLAIN, STOCK, parse_firmware, words_of_toml
@@ -15,14 +15,12 @@ from microclaw.durable import read_given_text
 
 MAX_FILE_BYTES: Final = 64 << 10
 
-FirmwareOption: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--firmware",
-        metavar="FILE|KEY=VALUE",
-        help="What the firmware on the board has, where it differs from the profile: nodes=-i2c (docs/firmware.md).",
-    ),
-]
+firmware_option = click.option(
+    "--firmware",
+    multiple=True,
+    metavar="FILE|KEY=VALUE",
+    help="What the firmware on the board has, where it differs from the profile: nodes=-i2c (docs/firmware.md).",
+)
 
 
 def firmware_words(arguments: Sequence[str] | None) -> tuple[str, ...]:

@@ -8,22 +8,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
+import click
 import msgspec
-import typer
 
 from microclaw.boards.today import OUR_FIRMWARE
 from microclaw.cli.firmware_signing import (
-    CommandOption,
-    KeyOption,
-    NameOption,
-    PasswordOption,
-    PublicOption,
     Signer,
+    command_option,
+    key_option,
+    name_option,
+    password_option,
+    public_option,
     signing_public_key,
 )
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.durable import read_given, replace_file
 from microclaw.errors import ConfigError, MicroclawError, NoHost
@@ -52,19 +52,14 @@ PIECE_BYTES: Final = 512 << 10
 _PAYLOAD: Final = ".payload"
 
 
-def keygen(
-    ctx: typer.Context,
-    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The private key's file.")] = Path(
-        "firmware-key.pem"
-    ),
-    password: Annotated[
-        str | None, typer.Option("--password", metavar=SECRET_METAVAR, help="Lock the key with it.")
-    ] = None,
-    lock: Annotated[bool, typer.Option("--lock", help="Ask for a password to lock the key with.")] = False,
-    name: NameOption = None,
-) -> None:
+@click.command()
+@click.option("--out", default=Path("firmware-key.pem"), type=Path, metavar="FILE", help="The private key's file.")
+@click.option("--password", metavar=SECRET_METAVAR, help="Lock the key with it.")
+@click.option("--lock", is_flag=True, help="Ask for a password to lock the key with.")
+@name_option
+@click.pass_obj
+def keygen(options: GlobalOptions, out: Path, password: str | None, lock: bool, name: str | None) -> None:
     """Make the key that signs updates: FILE is secret, FILE.pub.pem is for hosts and boards."""
-    options = global_options(ctx)
     secret = _new_password(password, lock=lock)
     public = out.with_suffix(".pub.pem")
     if public.exists():
@@ -93,54 +88,59 @@ def keygen(
     )
 
 
+@click.command()
+@click.option("--version", metavar="X.Y.Z", help="Of the release.")
+@click.option("--board", metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
+@click.option("--image", type=Path, metavar="FILE", help="An application of your own.")
+@click.option(
+    "--revision", multiple=True, metavar="R", help="Only boards of this revision take it; may be given again."
+)
+@click.option("--channel", default="stable", help="Devices of this channel take it.")
+@click.option("--name", help="Of the firmware, as devices say it.")
+@click.option("--only", metavar="DEVICE_ID", help="For one device alone.")
+@click.option("--security-version", type=click.IntRange(0, 65_535), help="None: as the last release had it.")
+@click.option("--allow-downgrade", is_flag=True, help="Boards with a newer one take it.")
+@click.option("--valid-days", default=90, type=click.IntRange(1, 3_650), help="Boards take it for so long.")
+@key_option
+@password_option
+@command_option
+@public_option
+@click.option("--manifest-only", type=Path, metavar="OUT", help="Write what is to be signed, and its payload.")
+@click.option("--manifest", type=Path, metavar="FILE", help="What --manifest-only wrote.")
+@click.option("--signature", type=Path, metavar="FILE", help="Of --manifest, 384 bytes.")
+@click.pass_obj
 def publish(
-    ctx: typer.Context,
-    version: Annotated[str | None, typer.Option("--version", metavar="X.Y.Z", help="Of the release.")] = None,
-    board: Annotated[
-        str | None, typer.Option("--board", metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
-    ] = None,
-    image: Annotated[Path | None, typer.Option("--image", metavar="FILE", help="An application of your own.")] = None,
-    revision: Annotated[
-        list[str] | None,
-        typer.Option("--revision", metavar="R", help="Only boards of this revision take it; may be given again."),
-    ] = None,
-    channel: Annotated[str, typer.Option("--channel", help="Devices of this channel take it.")] = "stable",
-    name: Annotated[str | None, typer.Option("--name", help="Of the firmware, as devices say it.")] = None,
-    only: Annotated[str | None, typer.Option("--only", metavar="DEVICE_ID", help="For one device alone.")] = None,
-    security_version: Annotated[
-        int | None, typer.Option("--security-version", min=0, max=65_535, help="None: as the last release had it.")
-    ] = None,
-    allow_downgrade: Annotated[
-        bool, typer.Option("--allow-downgrade", help="Boards with a newer one take it.")
-    ] = False,
-    valid_days: Annotated[int, typer.Option("--valid-days", min=1, max=3_650, help="Boards take it for so long.")] = 90,
-    key: KeyOption = None,
-    password: PasswordOption = None,
-    sign_command: CommandOption = None,
-    public_key: PublicOption = None,
-    manifest_only: Annotated[
-        Path | None, typer.Option("--manifest-only", metavar="OUT", help="Write what is to be signed, and its payload.")
-    ] = None,
-    manifest: Annotated[
-        Path | None, typer.Option("--manifest", metavar="FILE", help="What --manifest-only wrote.")
-    ] = None,
-    signature: Annotated[
-        Path | None, typer.Option("--signature", metavar="FILE", help="Of --manifest, 384 bytes.")
-    ] = None,
+    options: GlobalOptions,
+    version: str | None,
+    board: str | None,
+    image: Path | None,
+    revision: tuple[str, ...],
+    channel: str,
+    name: str | None,
+    only: str | None,
+    security_version: int | None,
+    allow_downgrade: bool,
+    valid_days: int,
+    key: Path | None,
+    password: str | None,
+    sign_command: str | None,
+    public_key: Path | None,
+    manifest_only: Path | None,
+    manifest: Path | None,
+    signature: Path | None,
 ) -> None:
     """Sign a release of this installation's files for boards, or of an image, and give it to the host."""
-    options = global_options(ctx)
     if (manifest is None) != (signature is None):
-        raise typer.BadParameter("--manifest and --signature belong together")
+        raise click.BadParameter("--manifest and --signature belong together")
     if manifest is not None and signature is not None:
         if version or board or image or key or sign_command or manifest_only:
-            raise typer.BadParameter("a signed manifest says all itself: give --manifest and --signature alone")
+            raise click.BadParameter("a signed manifest says all itself: give --manifest and --signature alone")
         payload = read_given(manifest.with_name(manifest.name + _PAYLOAD), MAX_PAYLOAD_BYTES)
         signed = read_given(manifest, MAX_MANIFEST_BYTES), read_given(signature, SIGNATURE_BYTES)
         _end(options, send_release(options.host(), *signed, payload, options.say))
         return
     if board is None:
-        raise typer.BadParameter("say for which chip: --board esp32s3")
+        raise click.BadParameter("say for which chip: --board esp32s3")
     _check_board(board, image)
     signer = None if manifest_only is not None else Signer(options, key, password, sign_command, public_key)
     public = signing_public_key(options, public_key) if signer is None else signer.public
@@ -211,7 +211,7 @@ def _payload(
     """Payload, kind, name and version."""
     if image is None:
         if version is None:
-            raise typer.BadParameter("a release of our files needs its number: --version 1.4.0")
+            raise click.BadParameter("a release of our files needs its number: --version 1.4.0")
         name = name or OUR_FIRMWARE
         files = own_files(board, name=name, version=version, security_version=security_version)
         return pack(asyncio.run(files)), "files", name, version
@@ -252,8 +252,8 @@ def _new_password(given: str | None, *, lock: bool) -> str | None:
     if not lock:
         return None
     if not sys.stdin.isatty():
-        raise typer.BadParameter("nobody is at a terminal: --password @FILE")
-    return str(typer.prompt("Password of the new key", hide_input=True, confirmation_prompt=True, err=True))
+        raise click.BadParameter("nobody is at a terminal: --password @FILE")
+    return str(click.prompt("Password of the new key", hide_input=True, confirmation_prompt=True, err=True))
 
 
 def _end(options: GlobalOptions, release: ReleaseRow) -> None:

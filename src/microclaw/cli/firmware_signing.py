@@ -8,9 +8,9 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Final
 
-import typer
+import click
 
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
@@ -28,29 +28,15 @@ from microclaw.ota.keys import (
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
 
-KeyOption: TypeAlias = Annotated[
-    Path | None, typer.Option("--key", metavar="FILE", help="The private key, on this machine alone.")
-]
-NameOption: TypeAlias = Annotated[
-    str | None, typer.Option("--name", help="What people call the key. [default: its file's name]")
-]
-PasswordOption: TypeAlias = Annotated[
-    str | None, typer.Option("--password", metavar=SECRET_METAVAR, help="Of the key; none: asked at a terminal.")
-]
-CommandOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--sign-command",
-        metavar="CMD",
-        help="Signs instead: the manifest on stdin, 384 bytes on stdout (an HSM's tool).",
-    ),
-]
-PublicOption: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        "--public-key", metavar="FILE", help="The signing key's public one; none: the only one the host knows."
-    ),
-]
+key_option = click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone.")
+name_option = click.option("--name", help="What people call the key. [default: its file's name]")
+password_option = click.option("--password", metavar=SECRET_METAVAR, help="Of the key; none: asked at a terminal.")
+command_option = click.option(
+    "--sign-command", metavar="CMD", help="Signs instead: the manifest on stdin, 384 bytes on stdout (an HSM's tool)."
+)
+public_option = click.option(
+    "--public-key", type=Path, metavar="FILE", help="The signing key's public one; none: the only one the host knows."
+)
 
 
 class Signer:
@@ -61,7 +47,7 @@ class Signer:
     ) -> None:
         self._command = command
         if (key is None) == (command is None):
-            raise typer.BadParameter("say who signs: --key FILE, or --sign-command CMD")
+            raise click.BadParameter("say who signs: --key FILE, or --sign-command CMD")
         if key is not None:
             self._key = read_signing_key(key, key_password(key, password))
             self.public = self._key.public
@@ -82,8 +68,8 @@ def key_password(path: Path, given: str | None) -> str | None:
     if given is not None:
         return secret_value("--password", given)
     if not sys.stdin.isatty():
-        raise typer.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
-    return str(typer.prompt(f"Password of {path}", hide_input=True, err=True))
+        raise click.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
+    return str(click.prompt(f"Password of {path}", hide_input=True, err=True))
 
 
 def signing_public_key(options: GlobalOptions, path: Path | None) -> PublicKey:

@@ -3,106 +3,83 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import re
 import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import typer
+import click
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk, global_options
+from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk
+from microclaw.cli.secret_value import wifi_password as read_wifi_password
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
 from microclaw.config.places import cache_folder
-from microclaw.durable import read_given_text
 from microclaw.errors import ConfigError, NoHost
 from microclaw.link_server.operations import provision
 from microclaw.text import clean_text
 
 if TYPE_CHECKING:  # they take 0.2 s to import, which `--help` must not
     from microclaw.flash.board_port import BoardPort
-    from microclaw.flash.pairing import HostCalls
     from microclaw.flash.workshop import Host, Outcome, Person
     from microclaw.operations.client import Client
     from microclaw.transports.serial_address import ListPorts
 
-_BEFORE: Final = ("default-reset", "usb-reset", "no-reset", "no-reset-no-sync")
-_AFTER: Final = ("hard-reset", "watchdog-reset", "soft-reset", "no-reset")
 _RESTART_S: Final = 300.0
 _POLL_S: Final = 1.0
-_MAX_PASSWORD_BYTES: Final = 200
 _STEP_PERCENT: Final = 10
 
 
+@click.command()
+@click.option("-p", "--port", metavar="PORT", help="/dev/ttyUSB0, COM3, socket://HOST:PORT; none: found on USB.")
+@click.option("--image", type=Path, metavar="FILE", help="The image to write; none: the stock MicroPython.")
+@click.option("--adopt", is_flag=True, help="The board runs MicroPython already: erase nothing, keep its files.")
+@click.option("--erase", is_flag=True, help="Erase the board first, even where nothing asks for it.")
+@click.option("--wifi", "ssid", metavar="SSID", help="Its Wi-Fi; none: asked.")
+@click.option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself.")
+@click.option("--keep-wifi", "keeps_wifi", is_flag=True, help="Ask for no Wi-Fi, leave what the board knows.")
+@click.option(
+    "--forget", "forgets", is_flag=True, help="Keep nothing that it was told before: Wi-Fi, access point, time server."
+)
+@click.option("--name", help="What to call the board.")
+@click.option("--board", metavar="PROFILE", help="Its board profile.")
+@click.option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
+@click.option(
+    "--claim", type=Path, metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."
+)
+@click.option(
+    "--update-key",
+    multiple=True,
+    type=Path,
+    metavar="FILE",
+    help="Public key of updates (.pem); none: those the host knows.",
+)
+@click.option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
+@click.option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's.")
+@click.pass_obj
 def flash(
-    ctx: typer.Context,
-    port: Annotated[
-        str | None,
-        typer.Option(
-            "-p", "--port", metavar="PORT", help="/dev/ttyUSB0, COM3, socket://HOST:PORT; none: found on USB."
-        ),
-    ] = None,
-    image: Annotated[
-        Path | None, typer.Option("--image", metavar="FILE", help="The image to write; none: the stock MicroPython.")
-    ] = None,
-    adopt: Annotated[
-        bool, typer.Option("--adopt", help="The board runs MicroPython already: erase nothing, keep its files.")
-    ] = False,
-    erase: Annotated[bool, typer.Option("--erase", help="Erase the board first, even where nothing asks for it.")] = (
-        False
-    ),
-    wifi: Annotated[str | None, typer.Option("--wifi", metavar="SSID", help="Its Wi-Fi; none: asked.")] = None,
-    wifi_password: Annotated[
-        str | None,
-        typer.Option("--wifi-password", metavar="@FILE|-", help="From a file or stdin, never written here itself."),
-    ] = None,
-    keep_wifi: Annotated[bool, typer.Option("--keep-wifi", help="Ask for no Wi-Fi, leave what the board knows.")] = (
-        False
-    ),
-    forget: Annotated[
-        bool, typer.Option("--forget", help="Keep nothing that it was told before: Wi-Fi, access point, time server.")
-    ] = False,
-    name: Annotated[str | None, typer.Option("--name", help="What to call the board.")] = None,
-    board: Annotated[str | None, typer.Option("--board", metavar="PROFILE", help="Its board profile.")] = None,
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST", help="How the board reaches this host, if not as usual.")
-    ] = None,
-    claim: Annotated[
-        Path | None,
-        typer.Option("--claim", metavar="CSV", help="No host is near: a row of `device provision --batch --out CSV`."),
-    ] = None,
-    update_key: Annotated[
-        list[Path] | None,
-        typer.Option("--update-key", metavar="FILE", help="Public key of updates (.pem); none: those the host knows."),
-    ] = None,
-    channel: Annotated[
-        str | None, typer.Option("--channel", help="Whose updates it takes; without it: stable, or what it has.")
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option("--revision", help="Of the board: updates may be for some alone. Without it: the chip's."),
-    ] = None,
-    before: Annotated[
-        str, typer.Option("--before", help="How esptool resets it: default-reset, usb-reset, no-reset.")
-    ] = "default-reset",
-    after: Annotated[
-        str, typer.Option("--after", help="And at the end: hard-reset, watchdog-reset, no-reset.")
-    ] = "hard-reset",
-    baud: Annotated[int, typer.Option("--baud", min=9600, max=3_000_000, help="How fast the image is sent.")] = 460_800,
+    options: GlobalOptions,
+    /,
+    port: str | None,
+    wifi_password: str | None,
+    claim: Path | None,
+    update_key: tuple[Path, ...],
+    **wanted: Any,
 ) -> None:
     """Put our firmware on a board, pair it, give it Wi-Fi. Run again, it does what is missing."""
-    options = global_options(ctx)
     for is_wrong, text in (
-        (before not in _BEFORE, f"--before {before!r} is none of {', '.join(_BEFORE)}"),
-        (after not in _AFTER, f"--after {after!r} is none of {', '.join(_AFTER)}"),
-        (adopt and (erase or image is not None), "--adopt erases and writes no image: leave --erase and --image out"),
-        (forget and keep_wifi, "--forget and --keep-wifi contradict each other: leave one out"),
+        (wifi_password is not None and not wanted["ssid"], "a password without a network: give --wifi SSID too"),
+        (wanted["adopt"] and (wanted["erase"] or wanted["image"]), "--adopt erases and writes no image"),
+        (wanted["forgets"] and wanted["keeps_wifi"], "--forget and --keep-wifi contradict each other: leave one out"),
     ):
         if is_wrong:
-            raise typer.BadParameter(text)
+            raise click.BadParameter(text)
+    for what, letters in (("channel", "a-z0-9-"), ("revision", "A-Za-z0-9._-")):
+        if wanted[what] is not None and re.fullmatch(f"[{letters}]{{1,32}}", wanted[what]) is None:
+            raise ConfigError(f"{wanted[what][:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
     from microclaw.firmware_folder import firmware_folder
     from microclaw.flash.esptool import Esptool
     from microclaw.flash.steps import flash_board
@@ -110,34 +87,21 @@ def flash(
     from microclaw.flash.workshop import Wishes, Workshop
     from microclaw.ota.keys import read_public_key
 
-    trusted = [read_public_key(path).trusted for path in update_key or []]
-    password = read_password(wifi, wifi_password, "--wifi-password")
+    trusted = [read_public_key(path).trusted for path in update_key]
+    password = None if wifi_password is None else read_wifi_password(wifi_password, "--wifi-password")
     person = TerminalPerson(options)
     chosen = find_port(person, port)
     host: Host | None = None
     if claim is not None:
-        from microclaw.cli.flash_claim import ClaimedHost
+        from microclaw.cli.provision_batch import ClaimedHost
 
-        claimed = host = ClaimedHost(claim, name)
-        name = claimed.name
+        claimed = host = ClaimedHost(claim, wanted["name"])
+        wanted["name"] = claimed.name
     elif _runs(client := options.host(), person):
         host = RunningHost(options, client, person)
-    wishes = Wishes(
-        *(image, adopt, erase, wifi, password, name, board, address, keep_wifi, forget),
-        update_keys={key.key_id: key.n for key in trusted},
-        channel=None if channel is None else _checked(channel, "channel", "a-z0-9-"),
-        revision=None if revision is None else _checked(revision, "revision", "A-Za-z0-9._-"),
-    )
-    shop = Workshop(
-        chosen,
-        Esptool(chosen, before, after, baud),
-        person,
-        host,
-        firmware_folder(),
-        cache_folder(os.environ),
-        download,
-        waits=claim is None,
-    )
+    wishes = Wishes(**wanted, password=password, update_keys={key.key_id: key.n for key in trusted})
+    files, cache = firmware_folder(), cache_folder(os.environ)
+    shop = Workshop(chosen, Esptool(chosen), person, host, files, cache, download, waits=claim is None)
     done = asyncio.run(flash_board(shop, wishes))
     person.end_line()
     _report(options, done)
@@ -173,7 +137,7 @@ class TerminalPerson:
         if self._options.yes:
             return True
         self._needs_terminal(question, GIVE_YES)
-        return typer.confirm(clean_text(question, one_line=True), default=default, err=True)
+        return click.confirm(clean_text(question, one_line=True), default=default, err=True)
 
     def choose(self, question: str, choices: tuple[str, ...], default: str) -> str:
         """By number; with --yes the default."""
@@ -183,16 +147,13 @@ class TerminalPerson:
         self._needs_terminal(question, "name it with its option (microclaw flash --help)")
         for number, choice in enumerate(choices, 1):
             self._write(f"  {number}  {clean_text(choice, one_line=True)}\n")
-        first = choices.index(default) + 1
-        while True:
-            answer = int(typer.prompt(question, default=first, type=int, err=True))
-            if 1 <= answer <= len(choices):
-                return choices[answer - 1]
-            self._write(f"1 to {len(choices)}\n")
+        numbers = click.IntRange(1, len(choices))
+        answer: int = click.prompt(question, default=choices.index(default) + 1, type=numbers, err=True)
+        return choices[answer - 1]
 
     def password(self, question: str) -> str:
         self._needs_terminal(question, "give --wifi-password @FILE")
-        return str(typer.prompt(clean_text(question, one_line=True), hide_input=True, err=True))
+        return str(click.prompt(clean_text(question, one_line=True), hide_input=True, err=True))
 
     @property
     def asks_nothing(self) -> bool:
@@ -203,32 +164,27 @@ class TerminalPerson:
         if not sys.stdin.isatty():
             raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
 
-    def _write(self, text: str) -> None:
-        sys.stderr.write(text)
-        sys.stderr.flush()
+    @staticmethod
+    def _write(text: str) -> None:
+        click.echo(text, nl=False, err=True)
 
 
+@dataclass(frozen=True, slots=True)
 class RunningHost:
     """The host of this machine, or the one that --host names."""
 
-    def __init__(self, options: GlobalOptions, client: Client, person: TerminalPerson) -> None:
-        self._options = options
-        self._client = client
-        self._person = person
-
-    @property
-    def calls(self) -> HostCalls:
-        return self._client
+    options: GlobalOptions
+    calls: Client
+    person: TerminalPerson
 
     async def open_to_network(self) -> None:
         """Ask, write the setting, and wait until the person has started the host again."""
         question = "Boards come in on port 8443, which is closed to your network. Open it (TLS, paired boards alone)?"
-        if self._options.address() is not None or not self._person.confirm(question, default=True):
+        if self.options.address() is not None or not self.person.confirm(question, default=True):
             text = "the host accepts only boards on its own machine: 8443 is closed"
             raise ConfigError(text, next_step=f"there: microclaw up --link {LAN}")
-        home = private_home(os.environ, self._options.home)
-        open_link(home, os.environ)
-        self._person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
+        open_link(private_home(os.environ, self.options.home), os.environ)
+        self.person.say("written. Start the host again now: Ctrl-C in its window, then microclaw up; this waits")
         try:
             async with asyncio.timeout(_RESTART_S):
                 while await asyncio.to_thread(self._is_closed):  # noqa: ASYNC110  the host is another process
@@ -238,7 +194,7 @@ class RunningHost:
 
     def _is_closed(self) -> bool:
         try:
-            return self._client.call(provision, name="board", secret=False).only_local
+            return self.calls.call(provision, name="board", secret=False).only_local
         except NoHost:
             return True
 
@@ -273,31 +229,8 @@ def find_port(person: Person, named: str | None, listed: ListPorts | None = None
     return BoardPort(address_of(chosen, ports))
 
 
-def read_password(ssid: str | None, source: str | None, option: str) -> str | None:
-    """Of the Wi-Fi: from a file, or one line from stdin where that is no terminal."""
-    if source is None:
-        return None
-    if ssid is None:
-        raise typer.BadParameter("a password without a network: give --wifi SSID too", param_hint=option)
-    if source != "-" and not source.startswith("@"):
-        text = "a password on the command line is seen by every program: write @FILE, or - for stdin"
-        raise typer.BadParameter(text, param_hint=option)
-    text = sys.stdin.readline() if source == "-" else read_given_text(Path(source[1:]), _MAX_PASSWORD_BYTES)
-    password = text.rstrip("\r\n")
-    if len(password.encode()) > _MAX_PASSWORD_BYTES or "\n" in password:
-        raise ConfigError("the file has more than a password", next_step="put the password alone on its first line")
-    return password
-
-
-def _checked(word: str, what: str, letters: str) -> str:
-    """A channel or revision; ConfigError when it is none."""
-    if re.fullmatch(f"[{letters}]{{1,32}}", word) is None:
-        raise ConfigError(f"{word[:40]!r} is no {what}", next_step=f"give 1 to 32 of {letters}")
-    return word
-
-
 def _report(options: GlobalOptions, done: Outcome) -> None:
-    document = {**dataclasses.asdict(done), "paired": done.device is not None}
+    document = {**asdict(done), "paired": done.device is not None}
     del document["connections"]
     if options.wrote_json("flash", document):
         return

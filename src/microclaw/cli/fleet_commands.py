@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Any, Final
 
-import typer
+import click
 
 from microclaw.apps import fleet_operations as fleet
 from microclaw.apps.fleet_export import FLEET
@@ -14,8 +14,8 @@ from microclaw.cli.fleet_file import FleetFile
 from microclaw.cli.known_devices import known_devices
 from microclaw.cli.many_devices import chosen_names
 from microclaw.cli.operation_commands import done, show
-from microclaw.cli.options import GlobalOptions, command_group, global_options
-from microclaw.cli.programs import WhenBackOption
+from microclaw.cli.options import GlobalOptions, command_group
+from microclaw.cli.programs import when_back_option
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError
@@ -23,18 +23,21 @@ from microclaw.text import count_text
 
 fleet_group = command_group()
 _FILE: Final = re.compile(r"[A-Za-z0-9][\w.-]*\.(c|cpp|ino|py|wasm|yaml)")
-_File: TypeAlias = Annotated[Path, typer.Option("-f", "--file", metavar="FILE", help="What shall run where.")]
-_Prune: TypeAlias = Annotated[
-    bool, typer.Option("--prune", help="Also take off what is not in the file and this host installed.")
-]
+_file_option = click.option(
+    "-f", "--file", default=Path(FLEET), type=Path, metavar="FILE", help="What shall run where."
+)
+_prune_option = click.option(
+    "--prune", is_flag=True, help="Also take off what is not in the file and this host installed."
+)
 
 
 @fleet_group.command()
-def apply(
-    ctx: typer.Context, file: _File = Path(FLEET), prune: _Prune = False, when_back: WhenBackOption = False
-) -> None:
+@_file_option
+@_prune_option
+@when_back_option
+@click.pass_obj
+def apply(options: GlobalOptions, file: Path, prune: bool, when_back: bool) -> None:
     """Make the devices run what a file says. A second time it does nothing."""
-    options = global_options(ctx)
     host, asked = options.host(), {**_read(options, file), "prune": prune}
     found = done(options, host, fleet.diff, asked)
     if found.differences and not options.quiet and not options.json:
@@ -46,22 +49,21 @@ def apply(
 
 
 @fleet_group.command()
-def diff(ctx: typer.Context, file: _File = Path(FLEET), prune: _Prune = False) -> None:
+@_file_option
+@_prune_option
+@click.pass_obj
+def diff(options: GlobalOptions, file: Path, prune: bool) -> None:
     """What `apply` would change. Exit code 0 when nothing, 1 when something."""
-    options = global_options(ctx)
     show(options, fleet.diff, done(options, options.host(), fleet.diff, {**_read(options, file), "prune": prune}))
 
 
 @fleet_group.command()
-def export(
-    ctx: typer.Context,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="Write the file and the programs there; else the file is printed."),
-    ] = None,
-) -> None:
+@click.option(
+    "--out", type=Path, metavar="DIR", help="Write the file and the programs there; else the file is printed."
+)
+@click.pass_obj
+def export(options: GlobalOptions, out: Path | None) -> None:
     """What is wanted on the devices now, as a file for `apply`."""
-    options = global_options(ctx)
     host, many = options.host(), options.devices or options.labels or options.every
     found = done(options, host, fleet.export, {"devices": chosen_names(options, host) if many else None})
     if out is not None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gc
 from dataclasses import replace
-from typing import Annotated, Any, Final
+from typing import Any, Final, get_args
 from urllib.parse import urlsplit
 
+import click
 import msgspec
-import typer
 
 from microclaw.api.operations import read_status
 from microclaw.cli.operation_commands import show
-from microclaw.cli.options import global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.cli.service_commands import ServiceAct
 from microclaw.cli.service_commands import service as manage_service
 from microclaw.cli.sign_in_commands import open_page
@@ -25,39 +25,38 @@ from microclaw.store.usage import KEPT_DAYS, UsageGroup
 OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
 
 
+@click.command()
+@click.option("--virtual", default=0, type=click.IntRange(0, 16), help="Start N virtual boards with it.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The API's port, 8080 by default; 0 takes any.")
+@click.option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default.")
+@click.option("--open-gateway", is_flag=True, help="The chat gateway asks programs of this machine for no token.")
+@click.option(
+    "--new-store", is_flag=True, help="Begin with an empty store where the old one is missing; devices pair again."
+)
+@click.option("--database", metavar="postgresql://…", help="Share that database with other hosts.")
+@click.option(
+    "--service",
+    type=click.Choice(get_args(ServiceAct)),
+    help="Instead: the host started at each login, by systemd or launchd.",
+)
+@click.option("--link-plain", is_flag=True, hidden=True)
+@click.option("--die-with-parent", is_flag=True, hidden=True)
+@click.option("--while-used", is_flag=True, hidden=True)
+@click.pass_obj
 def up(
-    ctx: typer.Context,
-    virtual: Annotated[int, typer.Option("--virtual", min=0, max=16, help="Start N virtual boards with it.")] = 0,
-    port: Annotated[
-        int | None,
-        typer.Option("--port", min=0, max=65535, help="The API's port, 8080 by default; 0 takes any."),
-    ] = None,
-    link: Annotated[
-        str | None,
-        typer.Option("--link", metavar="HOST:PORT|off", help="Where devices connect; 127.0.0.1:8443 by default."),
-    ] = None,
-    open_gateway: Annotated[
-        bool,
-        typer.Option("--open-gateway", help="The chat gateway asks programs of this machine for no token."),
-    ] = False,
-    new_store: Annotated[
-        bool,
-        typer.Option("--new-store", help="Begin with an empty store where the old one is missing; devices pair again."),
-    ] = False,
-    database: Annotated[
-        str | None,
-        typer.Option("--database", metavar="postgresql://…", help="Share that database with other hosts."),
-    ] = None,
-    service: Annotated[
-        ServiceAct | None,
-        typer.Option("--service", help="Instead: the host started at each login, by systemd or launchd."),
-    ] = None,
-    link_plain: Annotated[bool, typer.Option("--link-plain", hidden=True)] = False,
-    die_with_parent: Annotated[bool, typer.Option("--die-with-parent", hidden=True)] = False,
-    while_used: Annotated[bool, typer.Option("--while-used", hidden=True)] = False,
+    options: GlobalOptions,
+    virtual: int,
+    port: int | None,
+    link: str | None,
+    open_gateway: bool,
+    new_store: bool,
+    database: str | None,
+    service: ServiceAct | None,
+    link_plain: bool,
+    die_with_parent: bool,
+    while_used: bool,
 ) -> None:
     """Run the host in the foreground; Ctrl-C stops it."""
-    options = global_options(ctx)
     if service is not None:
         manage_service(options, service)
         return
@@ -119,19 +118,20 @@ def up(
         gc.enable()
 
 
+@click.command()
+@click.option("--cluster", is_flag=True, help="The hosts that share a database with this one.")
+@click.option("--usage", "costs", is_flag=True, help="What models cost: requests, tokens and money.")
+@click.option(
+    "--by", default="day", type=click.Choice(get_args(UsageGroup)), help="With --usage: what a line stands for."
+)
+@click.option("--days", default=30, type=click.IntRange(1, KEPT_DAYS), help="With --usage: today and the days before.")
+@click.option("--open", "link", is_flag=True, help="Print a link that signs a browser in, once.")
+@click.option("--person", default="owner", help="With --open: who signs in with it.")
+@click.pass_obj
 def status(
-    ctx: typer.Context,
-    cluster: Annotated[bool, typer.Option("--cluster", help="The hosts that share a database with this one.")] = False,
-    costs: Annotated[bool, typer.Option("--usage", help="What models cost: requests, tokens and money.")] = False,
-    by: Annotated[UsageGroup, typer.Option("--by", help="With --usage: what a line stands for.")] = "day",
-    days: Annotated[
-        int, typer.Option("--days", min=1, max=KEPT_DAYS, help="With --usage: today and the days before.")
-    ] = 30,
-    link: Annotated[bool, typer.Option("--open", help="Print a link that signs a browser in, once.")] = False,
-    person: Annotated[str, typer.Option("--person", help="With --open: who signs in with it.")] = "owner",
+    options: GlobalOptions, cluster: bool, costs: bool, by: UsageGroup, days: int, link: bool, person: str
 ) -> None:
     """What the host is doing: model, devices, programs."""
-    options = global_options(ctx)
     if link:
         open_page(options, person)
     elif costs:

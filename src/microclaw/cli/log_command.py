@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
+import click
 
 from microclaw.apps.crash_operations import clear_crashes, list_crashes, show_crash
 from microclaw.apps.device_calls import Logs, read_logs
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.operation_commands import show
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.text import one_line
 
@@ -22,71 +22,66 @@ LISTEN_MS: Final = 1_500
 """Without --follow a console that has just been opened is listened to for so long."""
 
 
+@click.command()
+@click.argument("target", required=False, metavar="[DEVICE[/APP]]")
+@click.option("-f", "--follow", is_flag=True, help="Go on as lines come, until Ctrl-C.")
+@click.option("--tail", type=click.IntRange(0, MAX_TAIL), metavar="N", help="Only the newest N lines.")
+@click.option("--since", metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day.")
+@click.option("--console", is_flag=True, help="Its serial console instead, with the firmware's own lines.")
+@click.option("--crashes", is_flag=True, help="How boards and their programs failed, by kind: of DEVICE, else of all.")
+@click.option("--crash", type=click.IntRange(min=1), metavar="ID", help="One of these kinds, with its newest traces.")
+@click.option("--forget", is_flag=True, help="Forget that crash, or these.")
+@click.pass_obj
 def logs(
-    ctx: typer.Context,
-    target: Annotated[str | None, typer.Argument(metavar="DEVICE[/APP]")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as lines come, until Ctrl-C.")] = False,
-    tail: Annotated[
-        int | None, typer.Option("--tail", metavar="N", min=0, max=MAX_TAIL, help="Only the newest N lines.")
-    ] = None,
-    since: Annotated[
-        str | None,
-        typer.Option("--since", metavar="WHEN", help="Only what came since then: 30s, 10m, 12h, 7d, or a day."),
-    ] = None,
-    console: Annotated[
-        bool, typer.Option("--console", help="Its serial console instead, with the firmware's own lines.")
-    ] = False,
-    crashes: Annotated[
-        bool, typer.Option("--crashes", help="How boards and their programs failed, by kind: of DEVICE, else of all.")
-    ] = False,
-    crash: Annotated[
-        int | None, typer.Option("--crash", metavar="ID", min=1, help="One of these kinds, with its newest traces.")
-    ] = None,
-    forget: Annotated[bool, typer.Option("--forget", help="Forget that crash, or these.")] = False,
+    options: GlobalOptions,
+    target: str | None,
+    follow: bool,
+    tail: int | None,
+    since: str | None,
+    console: bool,
+    crashes: bool,
+    crash: int | None,
+    forget: bool,
 ) -> None:
     """Show what a device's programs print."""
-    options = global_options(ctx)
     target = target or options.device
     from_ms = None if since is None else since_ms(since)
     if crashes or crash is not None:
         if follow or console or tail is not None or (since is not None and (forget or crash is not None)):
-            raise typer.BadParameter("--crashes goes with --since or --forget, --crash with --forget")
+            raise click.BadParameter("--crashes goes with --since or --forget, --crash with --forget")
         _crashes(options, target, crash, from_ms, forget=forget)
         return
     if target is None or forget:
-        raise typer.BadParameter("name the DEVICE, or give --crashes")
-    host = options.host()
+        raise click.BadParameter("name the DEVICE, or give --crashes")
     device, _, app = target.partition("/")
+    host, cursor, problem = options.host(), 0, None
     kept: deque[dict[str, Any]] = deque(maxlen=tail)
-    cursor, is_new = 0, False  # of what is there already the choice is made first
-    problem = None
+    is_new = False  # of what is there already the choice is made first
     while True:
         page = host.call(read_logs, device=device, cursor=cursor, console=console)
-        is_console = page.console
-        if is_console and app:
-            raise _nameless(device)
+        if page.console and app:
+            text = f"the lines of {device}'s console do not say which program printed them"
+            raise ConfigError(text, next_step=f"leave the program out: microclaw logs {device} --console")
+        is_still, cursor = page.cursor == cursor, page.cursor
+        has_just_opened = page.console and not page.problem and (page.open_ms or 0) < LISTEN_MS
+        is_end = is_still and (follow or not has_just_opened)
         if page.dropped and (is_new or (tail is None and from_ms is None)):
-            options.say(f"({page.dropped:,} {'' if cursor else 'older '}lines were lost)")
-        kept.extend(line for line in page.lines if not app or line["app"] == app)
-        is_end, cursor = page.cursor == cursor, page.cursor
-        if is_console and is_end and not follow and _has_just_opened(page):
-            time.sleep(FOLLOW_S)
-            continue
+            options.say(f"({page.dropped:,} lines were lost)")
+        own = (line for line in page.lines if not app or line["app"] == app)
+        kept.extend(line for line in own if is_new or from_ms is None or _came_ms(line, device) >= from_ms)
         if is_new or tail is None or is_end:
             for line in kept:
-                if is_new or from_ms is None or _came_ms(line, device) >= from_ms:
-                    _log_line(options, line, is_console=is_console)
+                _log_line(options, line, is_console=page.console)
             kept.clear()
-        if is_console and follow and page.problem != problem:
+        if follow and page.problem != problem:
             problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")
         if is_end and not follow:
-            if is_console:
-                _end_of_console(options, device, page)
+            _end(options, device, page)
             return
         if is_end and not is_new:
             kept, is_new = deque(), True
-        if is_end:
+        if is_still:
             time.sleep(FOLLOW_S)
 
 
@@ -106,34 +101,22 @@ def _crashes(
         show(options, list_crashes, host.call(list_crashes, device=device, since=from_ms or 0))
 
 
-def _nameless(device: str) -> ConfigError:
-    return ConfigError(
-        f"the lines of {device}'s console do not say which program printed them",
-        next_step=f"leave the program out: microclaw logs {device} --console",
-    )
-
-
-def _end_of_console(options: GlobalOptions, device: str, page: Logs) -> None:
-    """Say that it was silent; DeviceUnreachable when its port was open and is not any more."""
+def _end(options: GlobalOptions, device: str, page: Logs) -> None:
+    """Say that a console was silent; DeviceUnreachable when its port was open and is not any more."""
     if page.problem:
         raise DeviceUnreachable(page.problem, next_step="is the cable in and the board powered? -f waits for it")
-    if not page.cursor:
+    if page.console and not page.cursor:
         options.say(f"{device}'s console was silent for {LISTEN_MS / 1000:g} s; go on listening with -f")
-
-
-def _has_just_opened(page: Logs) -> bool:
-    return not page.problem and bool((page.open_ms or 0) < LISTEN_MS)
 
 
 def _came_ms(line: dict[str, Any], device: str) -> int:
     """When a line reached the host. ConfigError where that is not known: its board's time has no date."""
-    at_ms = line["at_ms"]
-    if not isinstance(at_ms, int):
-        raise ConfigError(
-            f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date",
-            next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20",
-        )
-    return at_ms
+    if isinstance(line["at_ms"], int):
+        return line["at_ms"]
+    raise ConfigError(
+        f"when the lines of {device} came is not known: its way in tells the board's own time, which has no date",
+        next_step=f"leave --since out; the newest lines: microclaw logs {device} --tail 20",
+    )
 
 
 def _log_line(options: GlobalOptions, line: dict[str, Any], *, is_console: bool) -> None:

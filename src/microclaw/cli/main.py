@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Any, Final
 
-import typer
-from typer.core import TyperCommand, TyperGroup
+import click
+from click.exceptions import Exit
 
 from microclaw import __version__
 from microclaw.cli.examples import add_examples
 from microclaw.operations.nouns import MODULES
 
-# Each command's help, and what it is: a function, a typer.Typer with commands of its own, or declared acts.
+# Each command's help, and where it is: a command, a group, or declared acts.
 DECLARED: Final = ""
 COMMANDS: Final = {
     "demo": ("demo:demo", "See it work on a virtual board."),
@@ -70,12 +70,12 @@ _WITH_VALUE: Final = ("--device=", "--label=", "--home=", "--host=")
 _EVERY: Final = "--all"  # of `config get` it is an option of its own
 
 
-class LazyGroup(TyperGroup):
+class LazyGroup(click.Group):
     """The commands of the table, known by their help alone until one is called."""
 
-    def __init__(self, *, commands: dict[str, Any], **settings: Any) -> None:
-        listed = {name: TyperCommand(name, help=about) for name, (_, about) in COMMANDS.items()}
-        super().__init__(commands={**listed, **commands}, **settings)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands.update({name: click.Command(name, help=about) for name, (_, about) in COMMANDS.items()})
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """For the shell's completion the words come as they were typed: the global options are moved here."""
@@ -101,89 +101,61 @@ class LazyGroup(TyperGroup):
         return name, load_command(name) if name in COMMANDS else command, rest
 
 
-def load_command(name: str) -> Any:
+def load_command(name: str) -> click.Command:
     """A command of the table, imported."""
     place, about = COMMANDS[name]
     module, _, attribute = place.partition(":")
-    found: Any = getattr(import_module(f"microclaw.cli.{module}"), attribute) if module else None
+    command: Any = getattr(import_module(f"microclaw.cli.{module}"), attribute) if module else None
     if name in MODULES:
-        found = import_module("microclaw.cli.operation_commands").group(name, found)
-    if isinstance(found, typer.Typer):
-        command = typer.main.get_command(found)
-    else:
-        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-        alone.command(name)(found)
-        command = typer.main.get_command(alone)
-    if isinstance(command, TyperGroup):
-        command.name, command.help = name, about
+        command = import_module("microclaw.cli.operation_commands").group(name, command)
+    command.name = name
+    if isinstance(command, click.Group):
+        command.help = about
     add_examples(name, command)
-    return command
+    return command  # type: ignore[no-any-return]  # it is imported by its name
 
 
-app = typer.Typer(
-    name="microclaw",
+def _show_completion(_ctx: Any, _option: Any, shell: str | None) -> None:
+    if shell is not None:
+        from click import shell_completion  # only when it is asked for
+
+        kind = shell_completion.get_completion_class(shell)
+        assert kind is not None
+        click.echo(kind(app, {}, "microclaw", _COMPLETE_VARIABLE).source())
+        raise Exit(0)
+
+
+@click.group(
+    "microclaw",
     cls=LazyGroup,
     help="A sentence becomes a checked program that runs on the board.",
     no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich's help costs 80 ms
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True},
 )
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"microclaw {__version__}")
-        raise typer.Exit
-
-
-def _show_completion(shell: str | None) -> None:
-    if shell is not None:
-        from typer import completion  # only when it is asked for
-
-        script = completion.get_completion_script(  # type: ignore[attr-defined]  # typer re-exports it unsaid
-            prog_name="microclaw", complete_var=_COMPLETE_VARIABLE, shell=shell
-        )
-        typer.echo(script)
-        raise typer.Exit
-
-
-@app.callback()
-def _global_options(
-    ctx: typer.Context,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
-    devices: Annotated[
-        list[str] | None,
-        typer.Option("-d", "--device", metavar="NAME", help="The device to act on; again for more."),
-    ] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option("-l", "--label", metavar="LABEL", help="The devices with this label."),
-    ] = None,
-    every: Annotated[bool, typer.Option("--all", help="All devices.")] = False,
-    home: Annotated[Path | None, typer.Option("--home", metavar="DIR", help="The host's data folder.")] = None,
-    host: Annotated[
-        str | None,
-        typer.Option("--host", metavar="URL", help="A host elsewhere, by https, with the token in MICROCLAW_TOKEN."),
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print answers only.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show tracebacks and more lines.")] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Ask nothing.")] = False,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colour.")] = False,
-    _completion: Annotated[
-        Literal["bash", "zsh", "fish"] | None,
-        typer.Option("--completion", callback=_show_completion, is_eager=True, help="Print a shell's completion."),
-    ] = None,
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end.")
-    ] = False,
-) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("-d", "--device", multiple=True, metavar="NAME", help="The device to act on; again for more.")
+@click.option("-l", "--label", multiple=True, metavar="LABEL", help="The devices with this label.")
+@click.option("--all", "every", is_flag=True, help="All devices.")
+@click.option("--home", type=Path, metavar="DIR", help="The host's data folder.")
+@click.option("--host", metavar="URL", help="A host elsewhere, by https, with the token in MICROCLAW_TOKEN.")
+@click.option("-q", "--quiet", is_flag=True, help="Print answers only.")
+@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks and more lines.")
+@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+@click.option("--no-color", is_flag=True, help="No colour.")
+@click.option(
+    "--completion", type=click.Choice(["bash", "zsh", "fish"]), expose_value=False, is_eager=True,
+    callback=_show_completion, help="Print a shell's completion.",
+)  # fmt: skip
+@click.version_option(__version__, message="microclaw %(version)s", help="Show the version and end.")
+@click.pass_context
+def app(
+    ctx: click.Context, as_json: bool, device: tuple[str, ...], label: tuple[str, ...], every: bool, home: Path | None,
+    host: str | None, quiet: bool, verbose: bool, yes: bool, no_color: bool,
+) -> None:  # fmt: skip
     from microclaw.cli.options import GlobalOptions  # `--help` does not come here, and is quick without it
 
     words = ctx.obj or ()
-    chosen, meant = tuple(devices or ()), tuple(labels or ())
-    ctx.obj = GlobalOptions(as_json, chosen, home, quiet, verbose, yes, no_color, host, meant, every)
+    ctx.obj = GlobalOptions(as_json, device, home, quiet, verbose, yes, no_color, host, label, every)
     if host == "local":
         os.environ.pop("MICROCLAW_HOST", None)  # for the processes that this one starts, too
     if ctx.invoked_subcommand in _ONLY_HERE and "--help" not in words and "-h" not in words:
@@ -203,11 +175,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    if _COMPLETE_VARIABLE in os.environ:
-        from typer import completion  # only when a shell asks
-
-        completion.completion_init()  # type: ignore[attr-defined]  # typer re-exports it without saying so
-    code = app(args=words, prog_name="microclaw", standalone_mode=False, obj=tuple(words))
+    code = app.main(words, "microclaw", _COMPLETE_VARIABLE, standalone_mode=False, obj=tuple(words))
     sys.stdout.flush()
     if code == 130:
         raise KeyboardInterrupt

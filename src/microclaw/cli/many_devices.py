@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import typer
+from click.exceptions import Exit
 
 from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
@@ -72,7 +72,7 @@ def end_many(options: GlobalOptions, schema: str, made: Mapping[str, Any]) -> No
         later = f", {waiting} of them deferred until they are back" if waiting else ""
         options.say(f"{len(results) - len(failed)} of {len(results)} devices{later}{left_out}")
     if failed:
-        raise typer.Exit(FAILED if len(failed) == len(results) else SOME_FAILED)
+        raise Exit(FAILED if len(failed) == len(results) else SOME_FAILED)
 
 
 def chosen_device(options: GlobalOptions, host: Client) -> str:

@@ -6,29 +6,23 @@ import os
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
+import click
 
-from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.options import GlobalOptions
 from microclaw.mcp.server.install import CLIENTS, Edit, edited, entry, own_command, settings_file, write
 
-mcp_group = command_group(runs_alone=True)
 
-
-@mcp_group.callback()
-def mcp(
-    ctx: typer.Context,
-    all_tools: Annotated[
-        bool, typer.Option("--all-tools", help="Offer the agent's own tools too: web, files, memory.")
-    ] = False,
-) -> None:
+@click.group(invoke_without_command=True)
+@click.option("--all-tools", is_flag=True, help="Offer the agent's own tools too: web, files, memory.")
+@click.pass_obj
+def mcp_group(options: GlobalOptions, all_tools: bool) -> None:
     """Serve an MCP client on stdin and stdout; starts the host with a virtual board where none runs.
 
     Over HTTP the host itself serves them, at /mcp of its API, with a token (microclaw person tokens --add NAME).
     """
-    options = global_options(ctx)
-    if ctx.invoked_subcommand is not None:
+    if click.get_current_context().invoked_subcommand is not None:
         return
     settings = options.settings()
     from microclaw.mcp.server.bridge import serve_stdio
@@ -37,16 +31,14 @@ def mcp(
 
 
 @mcp_group.command("install")
-def install(
-    ctx: typer.Context,
-    client: Annotated[str, typer.Argument(metavar="claude-desktop|claude-code|cursor")],
-    remove: Annotated[bool, typer.Option("--remove", help="Take it out of there again.")] = False,
-) -> None:
+@click.argument("client", metavar="claude-desktop|claude-code|cursor")
+@click.option("--remove", is_flag=True, help="Take it out of there again.")
+@click.pass_obj
+def install(options: GlobalOptions, client: str, remove: bool) -> None:
     """Write this server into an assistant's settings: shown first, the old file is kept."""
-    options = global_options(ctx)
     name = next((one for one in CLIENTS if one == client), None)
     if name is None:
-        raise typer.BadParameter(f"{client!r} is none of {', '.join(CLIENTS)}")
+        raise click.BadParameter(f"{client!r} is none of {', '.join(CLIENTS)}")
     path = settings_file(name)
     if remove:
         _apply(options, name, edited(path, None), done=f"taken out of {name}: restart it")

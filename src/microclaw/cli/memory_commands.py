@@ -7,11 +7,10 @@ import shlex
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Annotated
 
-import typer
+import click
 
-from microclaw.cli.options import command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.knowledge import operations as knowledge
 
@@ -19,14 +18,12 @@ memory_group = command_group()
 
 
 @memory_group.command("edit")
-def edit_memory(
-    ctx: typer.Context,
-    name: Annotated[
-        str, typer.Argument(help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.")
-    ] = knowledge.MEMORY,
-) -> None:
+@click.argument(
+    "name", default=knowledge.MEMORY, help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md."
+)
+@click.pass_obj
+def edit_memory(options: GlobalOptions, name: str) -> None:
     """Edit MEMORY.md, or the text of that name, with $EDITOR; the old version is kept."""
-    options = global_options(ctx)
     host = options.host()
     found = host.call(knowledge.show_memory, name=name)
     path, text = _edited(found.text)

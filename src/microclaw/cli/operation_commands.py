@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
 
+import click
 import msgspec
-import typer
+from click.core import ParameterSource
+from click.exceptions import Exit
 from msgspec import UNSET
 
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, device_with_program, end_many
-from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.steps import follow
 from microclaw.cli.targets import is_address
 from microclaw.errors import ConfigError
@@ -22,21 +24,20 @@ from microclaw.operations.operation import Call, Operation, Parameter, Permissio
 from microclaw.operations.result import Listing
 
 
-def group(word: str, by_hand: typer.Typer | None = None) -> typer.Typer:
+def group(word: str, by_hand: click.Group | None = None) -> click.Group:
     """`microclaw WORD`: the commands of its nouns' acts, and those that are there `by_hand`, which go before."""
     made = by_hand or command_group()
-    there = {one.name or one.callback.__name__ for one in made.registered_commands if one.callback}
     found: dict[str, list[Operation[..., Any]]] = {}
     for noun in (word, *(one for one, above in BELOW.items() if above == word)):
         for act in load(noun):
-            if act.is_command and (verb := act.command or act.verb) not in there:
+            if act.is_command and (verb := act.command or act.verb) not in made.commands:
                 found.setdefault(verb, []).append(act)
     for verb, acts in found.items():
-        made.command(verb)(_command(*acts))
+        made.add_command(_command(verb, *acts))
     return made
 
 
-def _command(first: Operation[..., Any], *others: Operation[..., Any]) -> Any:
+def _command(verb: str, first: Operation[..., Any], *others: Operation[..., Any]) -> click.Command:
     """One of `others` is done where its needed parameter is given, else the first."""
     shown: dict[str, tuple[Parameter, list[Operation[..., Any]]]] = {}
     for act in (first, *others):
@@ -45,20 +46,22 @@ def _command(first: Operation[..., Any], *others: Operation[..., Any]) -> Any:
                 name = f"{act.verb}_{one.name}".replace("-", "_") if _needed(one) else one.name
                 shown.setdefault(name, (one, []))[1].append(act)
 
-    def run(ctx: typer.Context, **values: Any) -> None:
-        given = [name for name in shown if getattr(ctx.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    def run(**values: Any) -> None:
+        ctx = click.get_current_context()
+        given = [name for name in shown if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
         act = next((acts[0] for one, acts in (shown[name] for name in given) if _needed(one)), first)
         if stray := [one.name for one, acts in (shown[name] for name in given) if act not in acts]:
-            raise typer.BadParameter(f"{stray[0]} is of another use of this command")
-        own = {one.name: _value(one, values[name]) for name, (one, acts) in shown.items() if act in acts}
-        (perform if act.here is None else _here)(global_options(ctx), act, own)
+            raise click.BadParameter(f"{stray[0]} is of another use of this command")
+        own = {
+            one.name: _value(one, values[name]) if name in given or one.default is msgspec.NODEFAULT else one.default
+            for name, (one, acts) in shown.items()
+            if act in acts
+        }
+        (perform if act.here is None else _here)(ctx.obj, act, own)
 
-    ctx = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-    made = (_of_typer(name, one, is_needed=_needed(one) and first in acts) for name, (one, acts) in shown.items())
-    ordered = sorted(made, key=lambda one: one.default is not inspect.Parameter.empty)
-    run.__signature__ = inspect.Signature([ctx, *ordered])  # type: ignore[attr-defined]  # typer reads it
-    run.__doc__ = "\n\n".join((first.help, *(act.summary for act in others)))
-    return run
+    params = [_parameter(name, one, is_needed=_needed(one) and first in acts) for name, (one, acts) in shown.items()]
+    about = "\n\n".join((first.help, *(act.summary for act in others)))
+    return click.Command(verb, callback=run, params=sorted(params, key=lambda one: not one.required), help=about)
 
 
 def _needed(one: Parameter) -> bool:
@@ -66,13 +69,15 @@ def _needed(one: Parameter) -> bool:
 
 
 def _value(one: Parameter, given: Any) -> Any:
-    return given if not one.option.rest else given or [] if _is_list(one) else " ".join(given or []).strip()
+    if one.option.rest and get_origin(_kind(one)) is not list:
+        return " ".join(given).strip()
+    return list(given) if isinstance(given, tuple) else given
 
 
 def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
     """Do an act that needs no host: who sits at this machine is the owner."""
     if (wrong := act.check(values)) is not None:
-        raise typer.BadParameter(wrong)
+        raise click.BadParameter(wrong)
 
     async def approve(*_: object) -> None: ...
 
@@ -86,10 +91,6 @@ def _here(options: GlobalOptions, act: Operation[..., Any], values: dict[str, An
 def _is_flag(one: Parameter) -> bool:
     """-d is of every command."""
     return one.name == "device" and not one.option.argument
-
-
-def _is_list(one: Parameter) -> bool:
-    return get_origin(one.kind) is list
 
 
 Loses: TypeAlias = Callable[[Client, Sequence[str]], Sequence[str]]
@@ -122,7 +123,7 @@ def perform(
     if chooses:
         values = values | choice_body(options)
     if (wrong := act.check(values)) is not None:
-        raise typer.BadParameter(wrong)
+        raise click.BadParameter(wrong)
     if (question := act.question(values)) is not None:
         options.agree(question)
     if chooses:
@@ -147,7 +148,7 @@ def _on_many(
     many = act.of_many
     values = {**values, **choice_body(options)}
     if (wrong := many.check(values)) is not None:
-        raise typer.BadParameter(wrong)
+        raise click.BadParameter(wrong)
     if act.permission is not Permission.READ:
         asked = act.asked({**values, "device": ""}).strip()
         ask_once(options, host, f"{asked[:1].upper()}{asked[1:]}", lambda names: loses(host, names))
@@ -167,27 +168,28 @@ def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values:
     return as_result(act, follow(options, host, path, body, method=act.method, query=query))
 
 
-def _plain(kind: Any) -> Any:
-    """typer knows no bounds of a list's items; the act checks them."""
-    items = get_args(kind)
-    return list[get_args(items[0])[0]] if get_origin(kind) is list and hasattr(items[0], "__metadata__") else kind  # type: ignore[misc]
+def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter:
+    """A parameter that must be given is an argument, another one an option. The act checks bounds."""
+    option, about, kind = one.option, one.meta.description, _kind(one)
+    is_many = get_origin(kind) is list
+    what = click.Choice(get_args(kind)) if get_origin(kind) is Literal else str if option.rest or is_many else kind
+    default = None if _needed(one) or option.rest or is_many or one.default is UNSET else one.default
+    if option.rest or option.argument or (_needed(one) and not option.flag):
+        metavar, count = option.metavar or one.name.upper(), -1 if option.rest else 1
+        is_needed = is_needed and not (option.rest and is_many)  # no words are an empty list
+        metavar = metavar if is_needed or metavar.startswith("[") else f"[{metavar}]"
+        return click.Argument([name], is_needed, about, metavar=metavar, type=what, nargs=count, default=default)
+    flags = (option.flag or f"--{one.name.replace('_', '-')}").split("/")
+    how: dict[str, Any] = {"is_flag": True} if what is bool else {"multiple": is_many, "metavar": option.metavar}
+    return click.Option([*flags, name], type=what, default=default, help=about, **how)
 
 
-def _of_typer(name: str, one: Parameter, *, is_needed: bool) -> inspect.Parameter:
-    """A parameter that must be given is an argument, another one an option."""
-    option, about = one.option, one.meta.description
-    kind = list[str] if option.rest else option.told or _plain(one.kind)
-    is_argument = option.rest or option.argument or (_needed(one) and not option.flag)
-    metavar = option.metavar or (one.name.upper() if is_argument else None)
-    how: Any
-    if is_argument:
-        how = typer.Argument(metavar=metavar, help=about)
-    else:
-        how = typer.Option(*(option.flag or f"--{one.name.replace('_', '-')}").split("/"), metavar=metavar, help=about)
-    default = inspect.Parameter.empty if is_needed else None if option.rest or _needed(one) else one.default
-    if (_needed(one) and not is_needed) or (option.rest and _is_list(one)):
-        kind, default = kind | None, None
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])
+def _kind(one: Parameter) -> Any:
+    """Its type where it is given, without what is said of it."""
+    kind = one.option.told or one.kind
+    if get_origin(kind) in (Union, UnionType):
+        kind = next(each for each in get_args(kind) if each is not NoneType)
+    return get_args(kind)[0] if hasattr(kind, "__metadata__") else kind
 
 
 def show(options: GlobalOptions, act: Operation[..., Any], result: Any) -> None:
@@ -206,4 +208,4 @@ def show(options: GlobalOptions, act: Operation[..., Any], result: Any) -> None:
     if warning := getattr(result, "warning", None):
         options.say(f"careful: {warning}")
     if result.exit_code:
-        raise typer.Exit(result.exit_code)
+        raise Exit(result.exit_code)

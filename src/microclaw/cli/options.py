@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import typer
+import click
+from click.exceptions import Exit
 
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.config.load import load_settings
@@ -30,7 +31,7 @@ SOME_FAILED: Final = 5  # of many devices
 INTERRUPTED: Final = 130
 
 
-class NobodyToAsk(typer.BadParameter):
+class NobodyToAsk(click.BadParameter):
     """Wrong usage: somebody has to answer, and nobody is at a terminal. `next_step` says how it is answered."""
 
     def __init__(self, message: str, next_step: str) -> None:
@@ -40,7 +41,7 @@ class NobodyToAsk(typer.BadParameter):
 
 @dataclass(frozen=True, slots=True)
 class GlobalOptions:
-    """The global options. Commands get it with `global_options(ctx)`."""
+    """The global options. Commands get them by `click.pass_obj`."""
 
     json: bool = False
     devices: tuple[str, ...] = ()
@@ -116,14 +117,14 @@ class GlobalOptions:
             return
         if not sys.stdin.isatty():
             raise NobodyToAsk(f"this needs a yes, and nobody is at a terminal: {question}{hint}", GIVE_YES)
-        if not typer.confirm(question, default=default):
+        if not click.confirm(question, default=default):
             self.say("nothing was changed")
-            raise typer.Exit(FAILED)
+            raise Exit(FAILED)
 
     def end_with_json(self, schema: str, value: Mapping[str, Any]) -> None:
         """With --json: print the document and end the command."""
         if self.wrote_json(schema, value):
-            raise typer.Exit
+            raise Exit
 
     def with_home(self, text: str) -> str:
         """`text` with the home of --home in each `microclaw up` of this machine: without it another home starts."""
@@ -159,17 +160,6 @@ class GlobalOptions:
             self.line(line)
 
 
-def global_options(ctx: typer.Context) -> GlobalOptions:
-    value = ctx.find_root().obj
-    assert isinstance(value, GlobalOptions)
-    return value
-
-
-def command_group(*, runs_alone: bool = False) -> typer.Typer:
-    """A group for main.py's table, which has its help. `runs_alone`: it does something without a command."""
-    return typer.Typer(
-        add_completion=False,
-        rich_markup_mode=None,
-        no_args_is_help=not runs_alone,
-        invoke_without_command=runs_alone,
-    )
+def command_group(**settings: Any) -> click.Group:
+    """A group for main.py's table, which has its name and help."""
+    return click.Group(no_args_is_help=not settings.get("invoke_without_command"), **settings)

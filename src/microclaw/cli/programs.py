@@ -8,9 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Any
 
-import typer
+import click
+from click.core import ParameterSource
+from click.exceptions import Exit
 from msgspec import to_builtins
 
 from microclaw.apps import operations as programs
@@ -18,9 +20,9 @@ from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import program_language
 from microclaw.apps.run_times import RunTimes, parse_run_times, times_body
 from microclaw.boards.profile import BoardProfile
-from microclaw.cli.firmware_option import FirmwareOption, described_board
+from microclaw.cli.firmware_option import described_board, firmware_option
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.program_files import (
     WASM_MAGIC,
     app_name,
@@ -35,31 +37,21 @@ from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError
 from microclaw.wire.host_api import Failure
 
-CompilerOption: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        "--compiler", metavar="NAME", help="zig, wasi-sdk, clang, docker or podman; the first that is here without it."
-    ),
-]
-WhenBackOption: TypeAlias = Annotated[
-    bool,
-    typer.Option("--when-back", help="Where the device does not answer: done when it is back, and told then."),
-]
+compiler_option = click.option(
+    "--compiler", metavar="NAME", help="zig, wasi-sdk, clang, docker or podman; the first that is here without it."
+)
+when_back_option = click.option(
+    "--when-back", is_flag=True, help="Where the device does not answer: done when it is back, and told then."
+)
 EVERY_HELP = "Begin it anew so often: 30s, 10m, 1h."
 STOP_AFTER_HELP = "Stop each run after this time."
-EveryOption: TypeAlias = Annotated[str | None, typer.Option("--every", metavar="TIME", help=EVERY_HELP)]
-StopAfterOption: TypeAlias = Annotated[str | None, typer.Option("--stop-after", metavar="TIME", help=STOP_AFTER_HELP)]
-NameOption: TypeAlias = Annotated[
-    str | None, typer.Option("--name", help="The app's name; the file's without its ending otherwise.")
-]
-HeapOption: TypeAlias = Annotated[
-    int,
-    typer.Option("--heap", min=256, max=16 << 20, help="The app's heap in bytes."),
-]
-OptimizationOption: TypeAlias = Annotated[
-    str,
-    typer.Option("-O", "--optimization", callback=optimization_level, help="O0, O1, O2, O3, Os or Oz."),
-]
+every_option = click.option("--every", metavar="TIME", help=EVERY_HELP)
+stop_after_option = click.option("--stop-after", metavar="TIME", help=STOP_AFTER_HELP)
+name_option = click.option("--name", help="The app's name; the file's without its ending otherwise.")
+heap_option = click.option("--heap", default=8192, type=click.IntRange(256, 16 << 20), help="The app's heap in bytes.")
+optimization_option = click.option(
+    "-O", "--optimization", default="O3", type=optimization_level, metavar="LEVEL", help="O0, O1, O2, O3, Os or Oz."
+)
 EXPECT_HELP = "What it must do, one expectation a line (docs/proof.md)."
 
 
@@ -79,40 +71,56 @@ class RunRequest:
     when_back: bool
 
 
+@click.command()
+@click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")
+@name_option
+@heap_option
+@optimization_option
+@click.option("--expect", type=Path, metavar="FILE", help=EXPECT_HELP)
+@every_option
+@stop_after_option
+@click.option("--replace", is_flag=True, help="Take over a name that another host's app holds.")
+@click.option("--force", is_flag=True, help="Install it although its trial failed.")
+@when_back_option
+@click.option("--watch", "watches", is_flag=True, help="Run it at each save of its file, until Ctrl-C.")
+@click.option("--try", "tries", is_flag=True, help="Only try it, on a virtual board, without a host.")
+@click.option("--for", "duration", default="10s", metavar="TIME", help="With --try: board time, as 10s, 500ms, 2min.")
+@click.option(
+    "--set",
+    "inputs",
+    multiple=True,
+    metavar="PIN=LEVEL[@TIME]",
+    help="With --try: an input, as 14=1@2s, for an ADC 1=2.5V@2s; may repeat.",
+)
+@click.option("--realtime", is_flag=True, help="With --try: real time, no jumps.")
+@compiler_option
+@click.option("--board", default="virtual", help="With --try or -d HOST:PORT: the board's profile.")
+@firmware_option
+@click.pass_obj
 def run(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")],
-    name: NameOption = None,
-    heap: HeapOption = 8192,
-    optimization: OptimizationOption = "O3",
-    expect: Annotated[Path | None, typer.Option("--expect", metavar="FILE", help=EXPECT_HELP)] = None,
-    every: EveryOption = None,
-    stop_after: StopAfterOption = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Take over a name that another host's app holds.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Install it although its trial failed.")] = False,
-    when_back: WhenBackOption = False,
-    watches: Annotated[bool, typer.Option("--watch", help="Run it at each save of its file, until Ctrl-C.")] = False,
-    tries: Annotated[bool, typer.Option("--try", help="Only try it, on a virtual board, without a host.")] = False,
-    duration: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="With --try: board time, as 10s, 500ms, 2min.")
-    ] = "10s",
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="PIN=LEVEL[@TIME]",
-            help="With --try: an input, as 14=1@2s, for an ADC 1=2.5V@2s; may repeat.",
-        ),
-    ] = None,
-    realtime: Annotated[bool, typer.Option("--realtime", help="With --try: real time, no jumps.")] = False,
-    compiler: CompilerOption = None,
-    board: Annotated[str, typer.Option("--board", help="With --try or -d HOST:PORT: the board's profile.")] = "virtual",
-    firmware: FirmwareOption = None,
+    options: GlobalOptions,
+    file: Path,
+    name: str | None,
+    heap: int,
+    optimization: str,
+    expect: Path | None,
+    every: str | None,
+    stop_after: str | None,
+    replace: bool,
+    force: bool,
+    when_back: bool,
+    watches: bool,
+    tries: bool,
+    duration: str,
+    inputs: tuple[str, ...],
+    realtime: bool,
+    compiler: str | None,
+    board: str,
+    firmware: tuple[str, ...],
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
-    options = global_options(ctx)
     at_address = not options.chooses_many and options.device is not None and is_address(options.device)
-    _check_mode(ctx, tries=tries, at_address=at_address)
+    _check_mode(tries=tries, at_address=at_address)
     asked = RunRequest(
         file=file,
         name=app_name(file, name),
@@ -146,16 +154,17 @@ def run(
         once()
 
 
-def _check_mode(ctx: typer.Context, *, tries: bool, at_address: bool) -> None:
+def _check_mode(*, tries: bool, at_address: bool) -> None:
     """Raise BadParameter for an option that would have no effect."""
+    ctx = click.get_current_context()
     unused = {
         "--try": {"replace", "force", "when_back"} if tries else {"duration", "inputs", "realtime", "compiler"},
         "-d HOST:PORT": set() if tries or at_address else {"board", "firmware"},
     }
     for mode, names in unused.items():
         for one in ctx.command.params:
-            if one.name in names and getattr(ctx.get_parameter_source(one.name), "name", "") == "COMMANDLINE":
-                raise typer.BadParameter(f"{one.opts[0]} is {'not ' if tries else ''}of a run with {mode}")
+            if one.name in names and ctx.get_parameter_source(one.name) is ParameterSource.COMMANDLINE:
+                raise click.BadParameter(f"{one.opts[0]} is {'not ' if tries else ''}of a run with {mode}")
 
 
 def _run_on_host(options: GlobalOptions, asked: RunRequest, times: Mapping[str, Any]) -> None:
@@ -222,4 +231,4 @@ def end_install(options: GlobalOptions, made: Deployed) -> None:
     if options.quiet and not options.json:  # the step that says so was not shown
         text = f"{made.name} is on {made.device}, but not verified: {made.told}"
         raise HostError(Failure("not_verified", text, f"microclaw logs {made.device}"))
-    raise typer.Exit(FAILED)
+    raise Exit(FAILED)

@@ -1,62 +1,44 @@
-"""`device provision --batch`: secrets for many boards at once, as a table and as sheets of labels to print.
+"""Secrets for many boards at once as a table: `device provision --batch` writes it, `flash --claim` gives its rows out.
 
-Each label has a board's name and its line as a QR code (docs/protocols/link.md). Who reads a label can become that
-board, once: the files are private, and a secret is spent by the first board that uses it.
+The column `line` is what a board's label has as a QR code (docs/protocols/link.md). Who reads it can become that
+board, once: the file is private, and a secret is spent by the first board that uses it.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
-from xml.sax.saxutils import escape
 
 from microclaw.cli.options import GlobalOptions
-from microclaw.durable import write_private
+from microclaw.durable import read_private, replace_file, write_private
 from microclaw.errors import ConfigError
+from microclaw.flash.pairing import HostCalls
 from microclaw.link_server.operations import provision
-from microclaw.operations.client import Client
 from microclaw.text import count_text
 
 COLUMNS: Final = ("name", "host", "port", "ca_sha256", "secret", "line", "expires", "claimed")
-COLUMNS_OF_LABELS: Final = 3
-ROWS_OF_LABELS: Final = 8
-PER_SHEET: Final = COLUMNS_OF_LABELS * ROWS_OF_LABELS
-_PAGE_MM: Final = (210.0, 297.0)  # A4; a label is 70 x 37 mm, as common sheets have 24 of them
-_LABEL_MM: Final = (70.0, 37.0)
-_QR_MM: Final = 29.0
+_REMEDY: Final = "make one where the host is: microclaw device provision --batch N --out FILE"
 
 
-def check_files(out: Path, sheet: Path | None, *, force: bool) -> None:
-    """Before any secret is made. Raises ConfigError."""
-    if sheet is not None and sheet.suffix != ".svg":
-        raise ConfigError(f"{sheet} is no .svg", next_step="such as --sheet labels.svg: it is printed by any browser")
-    for path in (out, *([] if sheet is None else sheet_paths(sheet, PER_SHEET + 1))):
-        if not path.parent.is_dir():
-            raise ConfigError(f"there is no folder {path.parent}", next_step="make it, or name another one")
-        if path.exists() and not force:
-            raise ConfigError(f"{path} is there already", next_step="name another file, or give --force")
-
-
-def provision_many(
-    options: GlobalOptions, host: Client, asked: dict[str, Any], *, out: Path, sheet: Path | None, force: bool
-) -> None:
-    """`asked` is for the act; writes the table, and the sheets where they are wanted."""
-    check_files(out, sheet, force=force)
-    made = host.call(provision, **asked)
+def provision_many(options: GlobalOptions, asked: dict[str, Any], out: Path, *, force: bool) -> None:
+    """`asked` is for the act; writes the table. Raises ConfigError before any secret is made."""
+    if not out.parent.is_dir():
+        raise ConfigError(f"there is no folder {out.parent}", next_step="make it, or name another one")
+    if out.exists() and not force:
+        raise ConfigError(f"{out} is there already", next_step="name another file, or give --force")
+    made = options.host().call(provision, **asked)
     boards = [{**asdict(one), "line": one.uri, "expires": one.expires} for one in made.boards]
     write_private(out, to_csv(boards).encode())
-    sheets = [] if sheet is None else sheet_paths(sheet, len(boards))
-    for path, page in zip(sheets, pages(boards), strict=False):
-        write_private(path, page.encode())
-    files = [str(out), *map(str, sheets)]
-    document = {"names": [one["name"] for one in boards], "expires_ms": made.boards[0].expires_ms, "files": files}
+    names = [one["name"] for one in boards]
+    document = {"names": names, "expires_ms": made.boards[0].expires_ms, "files": [str(out)]}
     options.end_with_json("provision_batch", document)
-    options.line(f"{count_text(len(boards), 'board')}: {boards[0]['name']} to {boards[-1]['name']}")
-    options.say(f"written, for your eyes only: {', '.join(files)}")
+    options.line(f"{count_text(len(boards), 'board')}: {names[0]} to {names[-1]}")
+    options.say(f"written, for your eyes only: {out}")
     if made.only_local:  # --address was given
         options.say("this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443")
     options.say(f"each secret is good for one board, until {boards[0]['expires']}. next: microclaw flash --claim {out}")
@@ -71,44 +53,60 @@ def to_csv(boards: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
-def sheet_paths(sheet: Path, count: int) -> list[Path]:
-    """One file a page: labels.svg, or labels-1.svg, labels-2.svg and so on where one page is not enough."""
-    page_count = -(-count // PER_SHEET)
-    if page_count <= 1:
-        return [sheet]
-    return [sheet.with_name(f"{sheet.stem}-{number}{sheet.suffix}") for number in range(1, page_count + 1)]
+class ClaimedHost:
+    """In the place of the host: it knows what a row says. The row is marked before its secret is given away."""
 
+    def __init__(self, path: Path, name: str | None) -> None:
+        """`name` of the row; None: the first that is free. Raises ConfigError."""
+        self._path = path
+        self._rows = _read(path)
+        free = [row for row in self._rows if not row["claimed"] and date.fromisoformat(row["expires"]) > _today()]
+        chosen = next((row for row in free if name in (None, row["name"])), None)
+        if chosen is None:
+            which = "no row" if name is None else f"no row for {name}"
+            raise ConfigError(f"{path} has {which} that is free and good", next_step=_REMEDY)
+        self._row = chosen
+        self.name = chosen["name"]
 
-def pages(boards: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """The sheets as SVG, A4, 24 labels each."""
-    for at in range(0, len(boards), PER_SHEET):
-        labels = (_label(board, number) for number, board in enumerate(boards[at : at + PER_SHEET]))
-        width, height = _PAGE_MM
-        yield (
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}mm" height="{height}mm"'
-            f' viewBox="0 0 {width} {height}" font-family="sans-serif">\n' + "".join(labels) + "</svg>\n"
+    @property
+    def calls(self) -> HostCalls:
+        return self
+
+    async def open_to_network(self) -> None:
+        raise ConfigError(
+            "a claimed host cannot be opened from here", next_step="there: microclaw up --link 0.0.0.0:8443"
         )
 
+    def get(self, _path: str) -> dict[str, Any]:
+        """Nobody can be asked which devices and keys of updates the host has."""
+        return {"devices": [], "keys": []}
 
-def _label(board: dict[str, Any], number: int) -> str:
-    row, column = divmod(number, COLUMNS_OF_LABELS)
-    width, height = _LABEL_MM
-    left, top = column * width, 0.5 + row * height
-    lines = (board["name"], f"{board['host']}:{board['port']}", f"until {board['expires']}")
-    x = left + 4 + _QR_MM + 3
-    texts = "".join(
-        f'<text x="{x:.1f}" y="{top + 13 + 6 * at:.1f}" font-size="{4.2 if at == 0 else 2.6}">{escape(line)}</text>\n'
-        for at, line in enumerate(lines)
-    )
-    return _qr(board["line"], left + 4, top + (height - _QR_MM) / 2) + texts
+    def post(self, _path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        row = self._row
+        made = {"host": body["host"] or row["host"], "port": int(row["port"]), "ca_sha256": row["ca_sha256"]}
+        if not body["secret"]:
+            return {**made, "only_local": False}
+        row["claimed"] = _today().isoformat()
+        replace_file(self._path, to_csv(self._rows).encode())
+        return {**made, "only_local": False, "secret": row["secret"]}
 
 
-def _qr(line: str, x: float, y: float) -> str:
-    """Dark modules as one path; the label is the quiet zone."""
-    import segno  # QR codes: only here
+def _read(path: Path) -> list[dict[str, str]]:
+    content = read_private(path)
+    if content is None:
+        raise ConfigError(f"there is no {path}", next_step=_REMEDY)
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode()), strict=True))
+        for row in rows:
+            if set(row) != set(COLUMNS) or None in row.values() or not 0 < int(row["port"]) < 65_536:
+                raise ValueError("a column is missing or wrong")
+            date.fromisoformat(row["expires"])
+    except (ValueError, csv.Error) as exc:
+        raise ConfigError(f"{path} is no table of boards: {exc}", next_step=_REMEDY) from exc
+    if not rows:
+        raise ConfigError(f"{path} has no boards", next_step=_REMEDY)
+    return rows
 
-    code = segno.make(line, error="m", micro=False)
-    rows = list(code.matrix)
-    module = _QR_MM / len(rows)
-    dark = "".join(f"M{at} {down}h1v1h-1z" for down, row in enumerate(rows) for at, bit in enumerate(row) if bit)
-    return f'<path transform="translate({x:.2f} {y:.2f}) scale({module:.4f})" d="{dark}"/>\n'
+
+def _today() -> date:
+    return datetime.now(UTC).date()

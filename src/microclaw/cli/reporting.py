@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import sys
 import traceback
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import typer
+import click
 from msgspec.structs import replace
 
 from microclaw.cli.options import FAILED, INTERRUPTED, GlobalOptions, NobodyToAsk
@@ -22,14 +21,13 @@ from microclaw.wire.host_api import Failure, failure_object, failure_of
 
 USAGE: Final = 2
 _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO))
-_NO_COMMAND: Final = re.compile(r"No such command '(.*?)'\.")
 
 
 def exit_code_for(error: BaseException, words: list[str]) -> int:
     """Print the error and return the exit code."""
     try:
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
-            raise error.__context__  # typer makes an exit code of it
+            raise error.__context__  # click makes an exit code of it
         if isinstance(error, OSError | SystemExit):
             raise error
         return _tell(error, _options_in(words))
@@ -42,26 +40,24 @@ def exit_code_for(error: BaseException, words: list[str]) -> int:
         return _tell(exc, _options_in(words))
 
 
-def wrong_usage(error: Any) -> tuple[str, str]:
-    """A parser error of typer, with the next step."""
+def wrong_usage(error: click.ClickException) -> tuple[str, str]:
+    """A parser error of click, with the next step."""
     context = getattr(error, "ctx", None)
     command = "microclaw" if context is None else str(context.command_path)
-    message = " ".join(str(error.format_message()).split())
     next_step = error.next_step if isinstance(error, NobodyToAsk) else None
-    if next_step is None and (found := _NO_COMMAND.match(message)) is not None:
-        next_step = meant_by(found[1], command)
-    return message, next_step or f"{command} --help"
+    if isinstance(error, click.NoSuchCommand):
+        next_step = meant_by(error.command_name, command)
+    return " ".join(error.format_message().split()), next_step or f"{command} --help"
 
 
 def _tell(error: BaseException, options: GlobalOptions) -> int:
-    if isinstance(error, typer.Abort | KeyboardInterrupt):
+    if isinstance(error, click.Abort | KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
         return INTERRUPTED
-    if hasattr(error, "format_message"):  # a usage error of the option parser
-        message = str(error.format_message())
-        if message.startswith("Usage:"):  # a command group without a command shows its help
-            sys.stderr.write(message + "\n")
-            return USAGE
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):  # a command group without a command shows its help
+        sys.stderr.write(error.format_message() + "\n")
+        return USAGE
+    if isinstance(error, click.ClickException):
         return _show(options, Failure("usage", *wrong_usage(error), exit_code=USAGE))
     if isinstance(error, MicroclawError):
         failure = getattr(error, "failure", None) or failure_of(error)

@@ -6,12 +6,13 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
+import click
 import msgspec
-import typer
+from click.exceptions import Exit
 
-from microclaw.cli.options import FAILED, GlobalOptions, global_options
+from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.load import private_home
 from microclaw.config.yaml_file import FileMistakes
@@ -22,20 +23,17 @@ from microclaw.egress.secret_values import SecretValues, missing_secrets, missin
 from microclaw.errors import ConfigError
 
 
-def egress(
-    ctx: typer.Context,
-    method: Annotated[str | None, typer.Argument(metavar="METHOD", help="GET, POST, ..., or CONNECT.")] = None,
-    url: Annotated[str | None, typer.Argument(metavar="URL", help="http://HOST/, https://HOST/, or HOST:PORT.")] = None,
-    task: Annotated[str, typer.Option("--task", metavar="NAME", help="It is of a task of this name.")] = "task",
-    file: Annotated[
-        Path | None, typer.Option("--file", metavar="FILE", help="Instead of the home's egress.yaml.")
-    ] = None,
-) -> None:
+@click.command()
+@click.argument("method", required=False, metavar="[METHOD]", help="GET, POST, ..., or CONNECT.")
+@click.argument("url", required=False, metavar="[URL]", help="http://HOST/, https://HOST/, or HOST:PORT.")
+@click.option("--task", default="task", metavar="NAME", help="It is of a task of this name.")
+@click.option("--file", type=Path, metavar="FILE", help="Instead of the home's egress.yaml.")
+@click.pass_obj
+def egress(options: GlobalOptions, method: str | None, url: str | None, task: str, file: Path | None) -> None:
     """The allowlist, its mistakes and its missing secrets; or the verdict on one request, and why.
 
     Nothing is connected to and no name looked up. Exit 1 for a mistake, a missing secret and a refused request.
     """
-    options = global_options(ctx)
     options.only_here("the allowlist")
     home = private_home(os.environ, options.home)
     path = file or home / FILE_NAME
@@ -49,17 +47,17 @@ def egress(
             for one in exc.diagnostics:
                 options.line(one.render())
             options.line(f"tasks have no network until this is right: {exc.next_step}")
-        raise typer.Exit(FAILED) from None
+        raise Exit(FAILED) from None
     missing = missing_secrets(home, os.environ, allowlist)
     if method is None:
         _show(options, path, allowlist, missing)
         is_right = not missing
     elif url is None:
-        raise typer.BadParameter("METHOD needs a URL")
+        raise click.BadParameter("METHOD needs a URL")
     else:
         is_right = _try(options, allowlist, missing, method.upper(), url, task)
     if not is_right:
-        raise typer.Exit(FAILED)
+        raise Exit(FAILED)
 
 
 def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, str]) -> None:
@@ -103,14 +101,13 @@ def _try(
     return verdict.allowed and not lacks
 
 
-def secrets(
-    ctx: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Small letters, digits, - and _.")] = None,
-    value: Annotated[str, typer.Argument(metavar="[@FILE|-]", help="Where the value is; - is stdin.")] = "-",
-    remove: Annotated[str | None, typer.Option("--rm", metavar="NAME", help="What needs it is refused then.")] = None,
-) -> None:
+@click.command()
+@click.argument("name", required=False, metavar="[NAME]", help="Small letters, digits, - and _.")
+@click.argument("value", default="-", metavar="[@FILE|-]", help="Where the value is; - is stdin.")
+@click.option("--rm", "remove", metavar="NAME", help="What needs it is refused then.")
+@click.pass_obj
+def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | None) -> None:
     """The secrets that tasks use through the proxy and never see; with NAME: keep one. It is never shown again."""
-    options = global_options(ctx)
     options.only_here("tasks' secrets")
     values = SecretValues(private_home(os.environ, options.home), os.environ)
     if remove is not None:
@@ -130,7 +127,7 @@ def _given(name: str, value: str) -> str:
         step = f"microclaw task secrets {name[:40]} @FILE, or: microclaw task secrets {name[:40]} - for stdin"
         raise ConfigError("a value on the command line can be seen by others and stays in the history", next_step=step)
     if value == "-" and sys.stdin.isatty():
-        return str(typer.prompt(name, hide_input=True)).strip()
+        return str(click.prompt(name, hide_input=True)).strip()
     return secret_value(name, value)
 
 

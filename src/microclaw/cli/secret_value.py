@@ -6,10 +6,13 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from microclaw.durable import read_given
+import click
+
+from microclaw.durable import read_given, read_given_text
 from microclaw.errors import ConfigError
 
 MAX_SECRET_BYTES: Final = 4096
+_MAX_PASSWORD_BYTES: Final = 200
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
 
@@ -32,3 +35,15 @@ def secret_value(name: str, given: str) -> str:
         text = f"{name}: {place} is not one line with a secret"
         raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
     return secret
+
+
+def wifi_password(source: str, option: str) -> str:
+    """A network's password, from `@FILE` or one line of stdin (`-`); wrong usage where it is the password itself."""
+    if source != "-" and not source.startswith("@"):
+        text = "a password on the command line is seen by every program: write @FILE, or - for stdin"
+        raise click.BadParameter(text, param_hint=option)
+    text = sys.stdin.readline() if source == "-" else read_given_text(Path(source[1:]), _MAX_PASSWORD_BYTES)
+    password = text.rstrip("\r\n")
+    if len(password.encode()) > _MAX_PASSWORD_BYTES or "\n" in password:
+        raise ConfigError("the file has more than a password", next_step="put the password alone on its first line")
+    return password

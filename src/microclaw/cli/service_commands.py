@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, assert_never
+from typing import Final, Literal, TypeAlias
 
-import typer
+from click.exceptions import Exit
 
 from microclaw.api.operations import read_status
 from microclaw.cli.options import FAILED, GlobalOptions
@@ -41,37 +41,26 @@ def service(options: GlobalOptions, act: ServiceAct) -> None:
             options.line(system.text(service_of(options)).rstrip("\n"))
         case "install":
             text = system.text(service_of(options))
-            if not options.quiet and not options.json:
-                options.line(f"# {system.path}\n{text}")
+            options.say(f"# {system.path}\n{text}")
             options.agree("Write and start it?", default=True, hint=f", or {SHOW_FILE}")
-            report(options, install_service(options, system, text))
+            _report(options, _install(options, system, text))
         case "remove":
-            _remove(options, system)
+            if not system.path.exists():
+                step = "microclaw up --service install"
+                raise UnknownName(f"no service is installed ({system.path})", next_step=step)
+            ran = [run(command) for command in system.stop]
+            system.path.unlink(missing_ok=True)
+            notes = [f"note: {line}" for line in (*ran, *map(run, system.reload)) if line is not None]
+            _report(options, [f"removed {system.path}; the data in {options.settings().home} stays", *notes])
         case "status":
-            _status(options, system)
-        case _:
-            assert_never(act)
-
-
-def _remove(options: GlobalOptions, system: ServiceManager) -> None:
-    """The host's data stays."""
-    if not system.path.exists():
-        raise UnknownName(f"no service is installed ({system.path})", next_step="microclaw up --service install")
-    ran = [run(command) for command in system.stop]
-    system.path.unlink(missing_ok=True)
-    notes = [f"note: {line}" for line in (*ran, *map(run, system.reload)) if line is not None]
-    report(options, [f"removed {system.path}; the data in {options.settings().home} stays", *notes])
-
-
-def _status(options: GlobalOptions, system: ServiceManager) -> None:
-    installed = system.path.exists()
-    problem = run(system.check) if installed else "not installed: microclaw up --service install"
-    facts = {"installed": installed, "running": problem is None, "file": str(system.path)}
-    if not options.wrote_json("service", facts):
-        options.line("runs" if problem is None else problem)
-        options.say(f"its log: {system.logs}")
-    if problem is not None:
-        raise typer.Exit(FAILED)
+            installed = system.path.exists()
+            problem = run(system.check) if installed else "not installed: microclaw up --service install"
+            facts = {"installed": installed, "running": problem is None, "file": str(system.path)}
+            if not options.wrote_json("service", facts):
+                options.line(problem or "runs")
+                options.say(f"its log: {system.logs}")
+            if problem is not None:
+                raise Exit(FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +129,7 @@ def service_of(options: GlobalOptions) -> ServiceSpec:
     return ServiceSpec(command, settings.home, writable, shares_tmp=in_tmp)
 
 
-def install_service(options: GlobalOptions, system: ServiceManager, text: str) -> list[str]:
+def _install(options: GlobalOptions, system: ServiceManager, text: str) -> list[str]:
     """Write the file, enable and start the service. Returns lines for the person; the first names the file."""
     try:
         system.path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,11 +154,10 @@ def install_service(options: GlobalOptions, system: ServiceManager, text: str) -
         lines.append("it runs, and starts at each login")
     if system.kind == "systemd":
         lines.append("to start it at boot, before anybody logs in: loginctl enable-linger")
-    lines.append(f"its log: {system.logs}")
-    return [*lines, *_unseen_variables(options)]
+    return [*lines, f"its log: {system.logs}", *_unseen_variables(options)]
 
 
-def report(options: GlobalOptions, lines: list[str]) -> None:
+def _report(options: GlobalOptions, lines: list[str]) -> None:
     options.report("service", {"notes": lines}, "\n".join(lines))
 
 

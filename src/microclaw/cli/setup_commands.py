@@ -1,102 +1,103 @@
-"""`microclaw setup`: asks the few questions, tests each key, writes the settings. Each question is in setup_plan.py."""
+"""`microclaw setup`: asks the few questions, tests each key at its service, writes the settings."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Any, Final, Protocol, TypeAlias
 
-import typer
+import click
 
-from microclaw.cli.options import FAILED, GIVE_YES, GlobalOptions, NobodyToAsk, global_options
-from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
-from microclaw.cli.service_commands import install_service, report, service_manager, service_of
-from microclaw.cli.setup_plan import LAN, PROVIDERS, CurrentSettings, Plan, ask_all, take_given
-from microclaw.config.edit import write_changes
+from microclaw.cli.options import GlobalOptions, NobodyToAsk
+from microclaw.cli.service_commands import service
+from microclaw.config.edit import LAN, write_changes
+from microclaw.config.forms import Url, form_of
 from microclaw.config.load import VARIABLES, private_home
-from microclaw.config.places import text_of
+from microclaw.config.settings import SearchSettings, TelegramSettings
 from microclaw.config.show import read_views
 from microclaw.config.sources import Sources
+from microclaw.errors import MicroclawError, ToolFailed
+from microclaw.text import clean_text, count_text
+
+TRIES: Final = 3
+LOCAL_MODEL: Final = "http://localhost:11434/v1"  # Ollama's address for OpenAI's clients
+PROVIDERS: Final = ("anthropic", "openai", "compatible", "none")
+MODEL: Final = ("model.provider", "model.name", "model.base_url", "model.api_key")
+PROBE_S: Final = 15.0
+ANTHROPIC_VERSION: Final = "2023-06-01"  # docs.claude.com: the header every request carries
+ADDRESSES: Final = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
+Changes: TypeAlias = dict[str, str | None]
 
 
-def setup(
-    ctx: typer.Context,
-    provider: Annotated[str | None, typer.Option("--provider", help="anthropic or openai.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="The model's name.")] = None,
-    model_key: Annotated[
-        str | None, typer.Option("--model-key", metavar=SECRET_METAVAR, help="Its key, in a file or on stdin.")
-    ] = None,
-    model_url: Annotated[str | None, typer.Option("--model-url", help="The address of a compatible server.")] = None,
-    telegram_token: Annotated[
-        str | None, typer.Option("--telegram-token", metavar=SECRET_METAVAR, help="The bot's token.")
-    ] = None,
-    search_key: Annotated[
-        str | None, typer.Option("--search-key", metavar=SECRET_METAVAR, help="Brave Search's key.")
-    ] = None,
-    lan: Annotated[bool | None, typer.Option("--lan/--no-lan", help="Let boards on the network connect.")] = None,
-    service: Annotated[bool, typer.Option("--service", help="Start the host at each login.")] = False,
-) -> None:
-    """Set up models, Telegram and search. Each key is tested. With --yes it asks nothing and takes options and
-    environment (ANTHROPIC_API_KEY, OPENAI_API_KEY, OPENAI_BASE_URL, TELEGRAM_BOT_TOKEN, BRAVE_API_KEY). A key comes
-    from a file (--model-key @FILE) or stdin (-): every account of a machine sees its command lines."""
-    options = global_options(ctx)
+@click.command()
+@click.pass_obj
+def setup(options: GlobalOptions) -> None:
+    """Set up models, Telegram and search by a few questions.
+
+    Each key is tested. Enter skips a question, Ctrl-C changes nothing. Without a terminal: microclaw config set.
+    """
     home = private_home(os.environ, options.home)
-    if provider is not None and provider not in PROVIDERS[:2]:
-        raise typer.BadParameter(f"--provider is {' or '.join(PROVIDERS[:2])}")
     options.settings()  # refuses files that are wrong already, before any question
-    current = read_current(home)
-    secrets = {"--model-key": model_key, "--telegram-token": telegram_token, "--search-key": search_key}
-    if sum(value == "-" for value in secrets.values()) > 1:
-        raise typer.BadParameter("stdin can give one of the keys; the others come from files: @FILE")
-    key_of = {name: None if value is None else secret_value(name, value) for name, value in secrets.items()}
-    options_given = {
-        "model.provider": provider or ("openai" if model_url else None),
-        "model.name": model,
-        "model.api_key": key_of["--model-key"],
-        "model.base_url": model_url,
-        "telegram.token": key_of["--telegram-token"],
-        "search.api_key": key_of["--search-key"],
-        "host.link": None if lan is None else LAN if lan else "127.0.0.1:8443",
-    }
-    given = {key: value for key, value in options_given.items() if value}
-    asked = TerminalQuestions(options)
-    if options.yes:
-        plan = take_given({**_from_environment(os.environ, given), **given}, current, asked)
-        plan.service = service
-    elif given or service or not sys.stdin.isatty():
-        raise NobodyToAsk("setup asks its questions in a terminal, or takes all of its answers as options", GIVE_YES)
+    if not sys.stdin.isatty():
+        raise NobodyToAsk("setup asks its questions in a terminal", "microclaw config set KEY VALUE, or @FILE")
+    changes, as_service = ask_all(TerminalQuestions(options), read_current(home))
+    written = write_changes(home, os.environ, changes).files
+    names = ", ".join(str(home / name) for name in written)
+    options.report("setup", {"files": list(written)}, f"written: {names}" if written else "nothing changed")
+    if as_service:
+        service(replace(options, yes=True), "install")
     else:
-        plan = ask_all(asked, current)
-    _finish(options, home, plan)
+        options.say("next: microclaw up --virtual 1, then microclaw chat")
+
+
+class Questions(Protocol):
+    """Asks the person, or a test's script. An empty answer skips the question."""
+
+    def say(self, text: str) -> None: ...
+    def choose(self, text: str, choices: tuple[str, ...], default: str) -> str: ...
+    def ask(self, text: str, default: str) -> str: ...
+    def secret(self, text: str) -> str: ...
+    def confirm(self, text: str, *, default: bool) -> bool: ...
 
 
 class TerminalQuestions:
     """Questions at the terminal; keys are not shown."""
 
     def __init__(self, options: GlobalOptions) -> None:
-        self._options = options
-
-    def say(self, text: str) -> None:
-        self._options.say(text)
+        self.say = options.say
 
     def choose(self, text: str, choices: tuple[str, ...], default: str) -> str:
-        while True:
-            answer = self.ask(f"{text} [{'/'.join(choices)}]", default)
-            found = [choice for choice in choices if choice.startswith(answer.lower())]
-            if len(found) == 1:
-                return found[0]
-            self.say(f"one of {', '.join(choices)}")
+        return str(click.prompt(text, default=default, type=click.Choice(choices)))
 
     def ask(self, text: str, default: str) -> str:
-        return str(typer.prompt(text, default=default, show_default=bool(default))).strip()
+        return str(click.prompt(text, default=default, show_default=bool(default))).strip()
 
     def secret(self, text: str) -> str:
-        return str(typer.prompt(text, default="", hide_input=True, show_default=False))
+        return str(click.prompt(text, default="", hide_input=True, show_default=False))
 
     def confirm(self, text: str, *, default: bool) -> bool:
-        return typer.confirm(text, default=default)
+        return click.confirm(text, default=default)
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentSettings:
+    """The settings before setup: values as `config get` shows them (secrets masked), and their origins."""
+
+    shown: Mapping[str, tuple[object, str]]
+    values: Mapping[str, str]
+    proxy: str | None = None
+
+    def line(self, key: str) -> str | None:
+        """A setting with secrets masked; None when it is not set."""
+        value, origin = self.shown.get(key, (None, ""))
+        return f"{value} ({origin})" if value is not None and origin not in ("", "default") else None
 
 
 def read_current(home: Path) -> CurrentSettings:
@@ -110,43 +111,157 @@ def read_current(home: Path) -> CurrentSettings:
     return CurrentSettings(shown, plain, plain.get("proxy.url"))
 
 
-def _from_environment(environ: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
-    """Keys of the present shell, which a service would not have; a model's only where the options name none."""
-    pairs = [
-        ("telegram.token", "TELEGRAM_BOT_TOKEN"),
-        ("search.api_key", "BRAVE_API_KEY"),
-        ("model.name", "MICROCLAW_MODEL"),
-    ]
-    found = {key: value for key, name in pairs if (value := text_of(environ, name))}
-    if not any(key in given for key in ("model.api_key", "model.base_url")):
-        for provider, (key_name, url_name) in VARIABLES.items():
-            key, url = text_of(environ, key_name), text_of(environ, url_name)
-            if given.get("model.provider", provider) == provider and (key or (url and provider == "openai")):
-                found["model.provider"] = provider
-                found |= {"model.api_key": key} if key else {}
-                found |= {"model.base_url": url} if url else {}
-                break
-    return found
+def ask_all(questions: Questions, current: CurrentSettings) -> tuple[Changes, bool]:
+    """Every question, each with its default: the changes, and whether the host starts at each login."""
+    questions.say("Enter keeps what is set or skips the question; Ctrl-C leaves everything as it is.")
+    changes = _ask_model(questions, current)
+    for setting, name, hint, probe in SERVICES:
+        questions.say(f"{name}: {current.line(setting) or hint}")
+        key = _ask_key(questions, f"The key of {name}", partial(probe, current))
+        if key is not None:
+            changes[setting] = key
+    link = current.values.get("host.link")
+    opened = link is not None and not link.startswith(("127.", "[::1]", "localhost")) and link != "off"
+    wanted = questions.confirm("Let boards on the local network connect (port 8443, TLS)?", default=opened)
+    if wanted != opened:
+        changes["host.link"] = LAN if wanted else None
+    return changes, questions.confirm("Start the host at each login?", default=False)
 
 
-def _finish(options: GlobalOptions, home: Path, plan: Plan) -> None:
-    written = write_changes(home, os.environ, plan.changes)
-    if options.json:
-        document = {"files": list(written.files), "refused": plan.refused, "off": list(options.settings().problems)}
-        options.document("setup", document)
-    elif written.files:
-        options.say(f"written: {', '.join(str(home / name) for name in written.files)}")
+def _ask_model(questions: Questions, current: CurrentSettings) -> Changes:
+    provider_now = current.values.get("model.provider")
+    if now := current.line("model.api_key") or current.line("model.base_url"):
+        questions.say(f"model: {provider_now}, {now}")
+    choices = (*PROVIDERS, "keep") if provider_now else PROVIDERS
+    choice = questions.choose("Which models answer?", choices, "keep" if provider_now else "none")
+    if choice == "none":
+        questions.say("Without a model the offline intents answer.")
+        return dict.fromkeys(MODEL) if provider_now else {}
+    if choice == "keep":
+        key, url = current.values.get("model.api_key"), current.values.get("model.base_url")
+        questions.say(f"  {_probe_model(current, provider_now or '', key, url).line}")
+        return {}
+    provider = "anthropic" if choice == "anthropic" else "openai"
+    url = _ask_url(questions, current) if choice == "compatible" else None
+    prompt = "The key" if url is None else "The key, if it needs one"
+    key = _ask_key(questions, prompt, lambda text: _probe_model(current, provider, text or None, url), url is not None)
+    if key is None and url is None:
+        return {}
+    name = questions.ask("The model's name (empty: the default)", "")
+    return dict(zip(MODEL, (provider, name or None, url, key), strict=True))
+
+
+def _ask_url(questions: Questions, current: CurrentSettings) -> str:
+    while True:
+        url = questions.ask("Its address", current.values.get("model.base_url", LOCAL_MODEL))
+        if form_of(Url).has(url):
+            return url
+        questions.say(f"{url} is not {form_of(Url).words}")
+
+
+def _ask_key(
+    questions: Questions, text: str, probe: Callable[[str], ProbeResult], optional: bool = False
+) -> str | None:
+    """A key that its service accepted, or that the person keeps anyway; None when skipped."""
+    for _ in range(TRIES):
+        key = questions.secret(f"{text} (not shown; Enter skips)").strip()
+        if not key and not optional:
+            return None
+        found = probe(key)
+        questions.say(f"  {found.line}")
+        if found.works or questions.confirm("Keep it all the same?", default=found.works is None):
+            return key or None
+        if not key:
+            return None
+    questions.say("Skipped.")
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """`works` is None when the service did not answer."""
+
+    works: bool | None
+    text: str
+
+    @property
+    def line(self) -> str:
+        return f"{ {True: 'it works', False: 'it does not work', None: 'not tested'}[self.works] }: {self.text}"
+
+
+def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: str | None) -> ProbeResult:
+    """Ask a provider which models there are: it costs nothing, and needs the key."""
+    address = url or current.values.get(f"address.{provider}") or ADDRESSES[provider]  # ANTHROPIC_BASE_URL
+    if provider == "anthropic":
+        path, headers = "/v1/models", {"x-api-key": key or "", "anthropic-version": ANTHROPIC_VERSION}
     else:
-        options.say("nothing changed")
-    if plan.service:
-        system = service_manager()
-        text = system.text(service_of(options))
-        options.say(f"# {system.path}\n{text}")
-        lines = install_service(options, system, text)
-        if not options.json:
-            report(options, lines)
-    elif not options.json:
-        options.say("next: microclaw up --virtual 1, then microclaw chat")
-    if plan.refused:
-        sys.stderr.write(f"not written, as the service refused the key: {', '.join(plan.refused)}\n")
-        raise typer.Exit(FAILED)
+        path, headers = "/models", {"Authorization": f"Bearer {key}"} if key else {}
+    found = asyncio.run(_models_at(address.rstrip("/") + path, headers, current.proxy))
+    return ProbeResult(found.works, found.text.replace(key, "...") if key else found.text)  # a server may say it back
+
+
+def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
+    from microclaw.channels.telegram.api import BotApi, TelegramError, TelegramUnreachable
+
+    address = current.values.get("telegram.base_url")
+    settings = TelegramSettings(token, address) if address else TelegramSettings(token)
+
+    async def bot() -> object:
+        async with BotApi.opened(settings, proxy=current.proxy) as api:
+            return await api.call("getMe")
+
+    try:
+        me = asyncio.run(bot())
+    except TelegramError as exc:
+        return ProbeResult(False if exc.status in (401, 404) else None, f"Telegram: {exc.status} {exc.description}")
+    except TelegramUnreachable as exc:
+        return ProbeResult(None, f"Telegram cannot be reached: {exc.message}")
+    name = me.get("username") if isinstance(me, dict) else None
+    return ProbeResult(True, f"it is the bot @{name}") if name else ProbeResult(None, "the answer names no bot")
+
+
+def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:
+    from microclaw.agent.search_engines import search_engine
+
+    address = current.values.get("search.base_url")
+    settings = SearchSettings(api_key=key, base_url=address) if address else SearchSettings(api_key=key)
+    try:
+        hits = asyncio.run(search_engine(settings, proxy=current.proxy).search("ESP32", 1))
+    except MicroclawError as exc:
+        refused = isinstance(exc, ToolFailed) and any(f"answered {n}" in exc.message for n in (401, 403, 422))
+        return ProbeResult(False if refused else None, exc.message)
+    return ProbeResult(True, f"it found {len(hits)} page" if hits else "it answers, and found nothing")
+
+
+# Services with one key: its setting, the name, where a key comes from, the test.
+SERVICES: Final = (
+    ("telegram.token", "Telegram", "@BotFather gives a bot and its token.", _probe_telegram),
+    ("search.api_key", "web search", "Brave Search gives a key.", _probe_search),
+)
+
+
+async def _models_at(url: str, headers: dict[str, str], proxy: str | None) -> ProbeResult:
+    import httpx2
+
+    from microclaw.models.bounded_http import bounded_client
+    from microclaw.models.provider_errors import shown_address
+
+    try:
+        async with bounded_client(proxy=proxy, base_url=url) as client:
+            answer = await client.get(url, headers=headers, timeout=PROBE_S)
+    except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
+        return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
+    found: Any = None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(answer.content)
+    found = found if isinstance(found, dict) else {}
+    if answer.status_code != 200:
+        error = found.get("error")
+        reason = clean_text(str(error.get("message", "")), one_line=True, limit=120) if isinstance(error, dict) else ""
+        works = False if answer.status_code in (401, 403) else None
+        return ProbeResult(works, f"{shown_address(url)} answered {answer.status_code} {reason}".rstrip())
+    rows = found.get("data") if isinstance(found.get("data"), list) else []
+    names = [row["id"] for row in rows if isinstance(row, dict) and isinstance(row.get("id"), str)]
+    if not names:
+        return ProbeResult(None, f"{shown_address(url)} answered without a list of models: is this its address?")
+    return ProbeResult(True, f"{count_text(len(names), 'model')}, such as {names[0][:60]}")

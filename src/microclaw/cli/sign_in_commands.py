@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
-import typer
+import click
 from msgspec import to_builtins
 
 from microclaw.api.operations import read_status
 from microclaw.auth import operations as people
 from microclaw.cli.audit_command import audit
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.errors import ConfigError, NoHost
 
 MAX_PASSWORD_LINE: Final = 1024
 person_group = command_group()
-person_group.command("log")(audit)
+person_group.add_command(audit, "log")
 _CERTIFICATE: Final = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\n?", re.DOTALL)
 
 
@@ -42,31 +42,28 @@ def open_page(options: GlobalOptions, person: str) -> None:
 
 
 @person_group.command("password")
-def password(
-    ctx: typer.Context,
-    name: str,
-    remove: Annotated[bool, typer.Option("--remove", help="No password any more.")] = False,
-) -> None:
+@click.argument("name")
+@click.option("--remove", is_flag=True, help="No password any more.")
+@click.pass_obj
+def password(options: GlobalOptions, name: str, remove: bool) -> None:
     """Set a password, typed twice or on stdin; every session of the person ends."""
-    options, text = global_options(ctx), None
+    text: str | None = None
     if not remove and sys.stdin.isatty():
-        text = typer.prompt(f"A password for {name}, at least 12 characters", hide_input=True, confirmation_prompt=True)
+        text = click.prompt(f"A password for {name}, at least 12 characters", hide_input=True, confirmation_prompt=True)
     elif not remove:
         text = sys.stdin.readline(MAX_PASSWORD_LINE).rstrip("\r\n")
     perform(options, people.set_password, {"name": name, "password": text})
 
 
 @person_group.command("ca")
-def authority(
-    ctx: typer.Context,
-    file: Annotated[str | None, typer.Argument(help="Write the certificate (PEM) there; - prints it.")] = None,
-) -> None:
+@click.argument("file", required=False, help="Write the certificate (PEM) there; - prints it.")
+@click.pass_obj
+def authority(options: GlobalOptions, file: str | None) -> None:
     """The host's own certificate authority, for browsers and `--host`: its fingerprint, never its key."""
     from microclaw.auth.authority import AUTHORITY_FILE
     from microclaw.authority_pem import pem_fingerprint
     from microclaw.durable import read_private
 
-    options = global_options(ctx)
     options.only_here("its authority")
     path = options.settings().identity / AUTHORITY_FILE
     found = _CERTIFICATE.search(read_private(path) or b"")  # without the key, which lies in the same file

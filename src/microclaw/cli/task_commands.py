@@ -7,13 +7,14 @@ import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Final
 
+import click
 import msgspec
-import typer
+from click.exceptions import Exit
 
 from microclaw.cli.interrupts import on_interrupt
-from microclaw.cli.options import GlobalOptions, command_group, global_options
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.secret_commands import egress, secrets
 from microclaw.durable import read_given, write_given
 from microclaw.errors import ConfigError
@@ -28,38 +29,39 @@ _BY_SUFFIX: Final = {
     ".py": "python", ".sh": "shell", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript"
 }  # fmt: skip
 task_group = command_group()
-task_group.command()(egress)
-task_group.command()(secrets)
+task_group.add_command(egress)
+task_group.add_command(secrets)
 
 
 @task_group.command("run")
+@click.argument("file", type=Path, metavar="FILE", help="Python, shell or JavaScript; - is the input.")
+@click.option(
+    "--with",
+    "given",
+    multiple=True,
+    metavar="[NAME=]FILE",
+    help="A file that it reads, as NAME or by its own; repeatable.",
+)
+@click.option("--keep", multiple=True, metavar="NAME", help="A file that it writes and that is kept.")
+@click.option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]")
+@click.option("--language", metavar="NAME", help="python, shell or javascript. [default: by its suffix]")
+@click.option("--seconds", type=float, metavar="S", help="How long it may take.")
+@click.pass_obj
 def run(
-    ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Python, shell or JavaScript; - is the input.")],
-    given: Annotated[
-        list[str] | None,
-        typer.Option("--with", metavar="[NAME=]FILE", help="A file that it reads, as NAME or by its own; repeatable."),
-    ] = None,
-    keep: Annotated[
-        list[str] | None, typer.Option("--keep", metavar="NAME", help="A file that it writes and that is kept.")
-    ] = None,
-    allow: Annotated[
-        str | None,
-        typer.Option("--allow", metavar="NAME", help="It may ask what egress.yaml allows to NAME. [default: nothing]"),
-    ] = None,
-    language: Annotated[
-        str | None,
-        typer.Option("--language", metavar="NAME", help="python, shell or javascript. [default: by its suffix]"),
-    ] = None,
-    seconds: Annotated[float | None, typer.Option("--seconds", metavar="S", help="How long it may take.")] = None,
+    options: GlobalOptions,
+    file: Path,
+    given: tuple[str, ...],
+    keep: tuple[str, ...],
+    allow: str | None,
+    language: str | None,
+    seconds: float | None,
 ) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
-    options = global_options(ctx)
     code = _code(file)
     language, files = language or code_language(file), _files(given or ())
     host = options.host()
     began = host.call(
-        tasks.run, code=code, language=language, files=files, keep=keep or [], allow=allow, seconds=seconds
+        tasks.run, code=code, language=language, files=files, keep=list(keep), allow=allow, seconds=seconds
     )
     printed: list[str] = []
     with on_interrupt(lambda: host.call(tasks.cancel, number=began.number), once=True):
@@ -75,20 +77,16 @@ def run(
     for name, why in page.refused.items():
         sys.stderr.write(f"{clean_text(name, one_line=True)} is not kept: {clean_text(why, one_line=True)}\n")
     if page.state != "done":
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 @task_group.command("get")
-def get(
-    ctx: typer.Context,
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `task list` shows it.")],
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="A file that it left.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where it goes. [default: its own name, here]")
-    ] = None,
-) -> None:
+@click.argument("number", type=int, metavar="NUMBER", help="As `task list` shows it.")
+@click.argument("name", required=False, metavar="[NAME]", help="A file that it left.")
+@click.option("-o", "--out", type=Path, metavar="FILE", help="Where it goes. [default: its own name, here]")
+@click.pass_obj
+def get(options: GlobalOptions, number: int, name: str | None, out: Path | None) -> None:
     """Fetch a file that a task left (-o - is the output), or show what it printed."""
-    options = global_options(ctx)
     host = options.host()
     if name is None:
         for page in _pages(options, host, number, wait_s=0):

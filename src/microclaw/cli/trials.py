@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
+from click.exceptions import Exit
 
 from microclaw.apps.building import ProgramImage, cached_compiler, program_language
 from microclaw.apps.expectation_result import NO_EXPECTATION
@@ -72,7 +72,7 @@ def try_program(
     else:
         show_trial(options.terminal(), trial)
     if not trial.ok:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
 def build_file(

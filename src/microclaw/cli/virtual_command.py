@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,62 +11,64 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-import typer
+import click
+from click.exceptions import Exit
 
 from microclaw.cli.board_control import BoardControl
-from microclaw.cli.firmware_option import FirmwareOption, firmware_words
-from microclaw.cli.joining import join_host, published_keys
-from microclaw.cli.options import GlobalOptions, global_options
+from microclaw.cli.firmware_option import firmware_option, firmware_words
+from microclaw.cli.known_devices import known_devices
+from microclaw.cli.options import GlobalOptions
 from microclaw.devices.entry import check_name
-from microclaw.durable import make_folders
+from microclaw.durable import make_folders, replace_file
+from microclaw.errors import ConfigError
+from microclaw.link_server.operations import Provisioned, provision
+from microclaw.operations.client import Client
+from microclaw.operations.connection import HostError
+from microclaw.ota.manifest import MAX_KEYS
+from microclaw.ota.operations import list_keys
 from microclaw.wire import board_control as control
 
 LINK_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.1
+_KEYS_FILE: Final = "update-keys.pem"
 
 
+@click.command()
+@click.option("--name", help="The board's name; virtual-1, with --join board-1.")
+@click.option("--join", is_flag=True, help="Join the host that runs here, over its link: takes Python programs too.")
+@click.option("--board", default="virtual", help="The board's profile.")
+@click.option("--wasmachine", type=click.IntRange(0, 65535), help="TCP port; 0: any. [default: 18080, with --join any]")
+@click.option("--serial", default="pty", metavar="PORT|pty|none", help="JSON line console.")
+@click.option("--clock", default="real", metavar="real|virtual", help="virtual: it jumps to the next timer.")
+@click.option("--network", is_flag=True, help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
+@click.option("--flash", type=Path, help="Folder that keeps its flash between runs.")
+@firmware_option
+@click.pass_obj
 def virtual(
-    ctx: typer.Context,
-    name: Annotated[
-        str | None, typer.Option("--name", help="The board's name; virtual-1, with --join board-1.")
-    ] = None,
-    join: Annotated[
-        bool, typer.Option("--join", help="Join the host that runs here, over its link: takes Python programs too.")
-    ] = False,
-    board: Annotated[str, typer.Option("--board", help="The board's profile.")] = "virtual",
-    wasmachine: Annotated[
-        int | None,
-        typer.Option("--wasmachine", min=0, max=65535, help="TCP port; 0: any. [default: 18080, with --join any]"),
-    ] = None,
-    serial: Annotated[str, typer.Option("--serial", metavar="PORT|pty|none", help="JSON line console.")] = "pty",
-    clock: Annotated[
-        str, typer.Option("--clock", metavar="real|virtual", help="virtual: it jumps to the next timer.")
-    ] = "real",
-    network: Annotated[
-        bool, typer.Option("--network", help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
-    ] = False,
-    flash: Annotated[Path | None, typer.Option("--flash", help="Folder that keeps its flash between runs.")] = None,
-    firmware: FirmwareOption = None,
+    options: GlobalOptions,
+    name: str | None,
+    join: bool,
+    board: str,
+    wasmachine: int | None,
+    serial: str,
+    clock: str,
+    network: bool,
+    flash: Path | None,
+    firmware: tuple[str, ...],
 ) -> None:
     """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
-    options = global_options(ctx)
     name = name or ("board-1" if join else "virtual-1")
     words = ["--name", name, "--board", board, "--serial", serial, "--clock", clock]
     words += [f"--firmware={word}" for word in firmware_words(firmware)]
-    link, secret = None, None
+    link, secret = None, ""
     if join:
-        check_name(name)
-        folder = flash or options.settings().home / "virtual" / name
-        again = f"microclaw virtual --join --name {name}-2"
-        joined = join_host(options, name, board, folder, is_ours=flash is None, again=again)
-        make_folders(folder)
-        link, flash, secret = joined.url, folder, joined.secret
-        words += ["--link", link, "--link-ca-sha256", joined.ca_sha256]
-        if secret is not None:
-            words += ["--link-secret-file", "-"]
-        if (keys := published_keys(options.host(), folder)) is not None:
+        flash, is_ours = flash or options.settings().home / "virtual" / name, flash is None
+        made = _join(options, name, board, flash, is_ours=is_ours)
+        link, secret = f"wss://{made.host}:{made.port}/link", made.secret or ""
+        words += ["--link", link, "--link-ca-sha256", made.ca_sha256, *(["--link-secret-file", "-"] if secret else [])]
+        if (keys := _published_keys(options.host(), flash)) is not None:
             words += ["--update-keys", str(keys.absolute())]
     if wasmachine is not None or join:  # the host that it joins has it over the link: no port of its own is needed
         words += ["--wasmachine", str(wasmachine or 0)]
@@ -73,22 +76,58 @@ def virtual(
         words.append("--network")
     if flash is not None:
         words += ["--flash", str(flash.absolute())]
-    if code := _run_board(options, words, link=link, secret=secret):
-        raise typer.Exit(code)
+    if code := _run_board(options, words, link, secret):
+        raise Exit(code)
 
 
-def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, secret: str | None) -> int:
+def _join(options: GlobalOptions, name: str, board: str, folder: Path, *, is_ours: bool) -> Provisioned:
+    """What the board needs for the host that runs here; no secret where it is paired and has its credential still.
+
+    The credential of a device that the host does not know any more is removed, where the folder `is_ours`.
+    """
+    check_name(name)
+    client, credential = options.host(), folder / "link"
+    known = next((row for row in known_devices(client) if row.name == name), None)
+    if known is not None and (known.link is None or known.voice_only):
+        again = f"microclaw virtual --join --name {name}-2"
+        raise ConfigError(f"{name} is another kind of device: {known.title}", next_step=again)
+    paired = known is not None and credential.is_dir()
+    if not paired and is_ours:
+        shutil.rmtree(credential, ignore_errors=True)
+    made = client.call(provision, name=name, board=board, secret=not paired)
+    make_folders(folder)
+    return made
+
+
+def _published_keys(client: Client, folder: Path) -> Path | None:
+    """The host's public keys for updates as a file for the board, as `flash` gives them to a real one.
+
+    None where there are none, or where they are not for this person to see: the board takes no updates then.
+    """
+    try:
+        keys = client.call(list_keys).keys
+    except HostError as exc:
+        if exc.status not in (403, 404):
+            raise
+        return None
+    if not keys:
+        return None
+    replace_file(folder / _KEYS_FILE, "".join(key.public for key in keys[:MAX_KEYS]).encode())
+    return folder / _KEYS_FILE
+
+
+def _run_board(options: GlobalOptions, words: list[str], link: str | None, secret: str) -> int:
     """Start the board, show where it is, pass on the wish to end it, and wait for it."""
     process = subprocess.Popen(
         [sys.executable, "-m", "microclaw.virtual", *words, "--die-with-parent"],
-        stdin=None if secret is None else subprocess.PIPE,
+        stdin=subprocess.PIPE if secret else None,
         stdout=subprocess.PIPE,
         start_new_session=True,
+        text=True,
     )
-    if secret is not None:
-        assert process.stdin is not None
+    if process.stdin is not None:
         with suppress(BrokenPipeError), process.stdin:  # one that does not start says why itself
-            process.stdin.write(secret.encode("ascii"))
+            process.stdin.write(secret)
     stopped = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -99,8 +138,7 @@ def _run_board(options: GlobalOptions, words: list[str], *, link: str | None, se
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
     assert process.stdout is not None
-    line = process.stdout.readline()
-    if line:
+    if line := process.stdout.readline():
         facts = json.loads(line)
         if not options.wrote_json("virtual", facts):
             _show_board(options, facts, link)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import find_spec
-from typing import Annotated, Any, Final, cast, get_args
+from typing import Any, Final, cast, get_args
 
-import msgspec
-import typer
+import click
+from click.exceptions import Exit
+from msgspec import to_builtins
 
-from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, command_group, global_options
+from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, command_group
 from microclaw.config.edit import write_changes
 from microclaw.config.load import private_home
 from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
@@ -22,7 +22,7 @@ from microclaw.errors import ConfigError, VoiceError
 from microclaw.voice.engine_choice import HOW_TO_INSTALL, PACKAGES, chosen_recognizer, chosen_synthesizer
 from microclaw.voice.engine_trial import try_engines
 from microclaw.voice.engines.engine import Recognizer, Synthesizer
-from microclaw.voice.operations import TEST_SENTENCE, EngineState, EngineTrial
+from microclaw.voice.operations import TEST_SENTENCE, EngineState
 
 PREFERRED: Final = {"asr": ("wyoming",), "tts": ("piper", "wyoming")}
 """These are first where they work: a person has set them up, and they are better than what is there by itself."""
@@ -31,50 +31,24 @@ AWAY: Final = frozenset({"openai"})
 DOES: Final = {"asr": "hears", "tts": "speaks"}
 TRIAL_S: Final = 60.0
 NEXT: Final = (
-    "a device with xiaozhi's firmware: microclaw device add --xiaozhi",
+    "a device with xiaozhi's firmware: docs/xiaozhi.md",
     "a board of yours with a microphone: docs/voice.md",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PairTrial:
-    """`trial` is None where an engine failed; `problem` says why then."""
-
-    tts: str
-    asr: str
-    trial: EngineTrial | None
-    problem: str | None
-
-    @property
-    def is_ok(self) -> bool:
-        return self.trial is not None and self.trial.ok
-
-
 voice_group = command_group()
 
 
 @voice_group.command("setup")
-def setup_voice(
-    ctx: typer.Context,
-    asr: Annotated[
-        list[str] | None, typer.Option("--asr", metavar="ENGINE", help="Speech to text; may be repeated, in order.")
-    ] = None,
-    tts: Annotated[
-        list[str] | None, typer.Option("--tts", metavar="ENGINE", help="Text to speech; may be repeated, in order.")
-    ] = None,
-    fetch: Annotated[
-        str | None,
-        typer.Option("--fetch", metavar="NAME", help="Whisper's model from its hub: tiny.en, base.en or small.en."),
-    ] = None,
-) -> None:
+@click.option("--asr", multiple=True, metavar="ENGINE", help="Speech to text, in this order; else those that work.")
+@click.option("--tts", multiple=True, metavar="ENGINE", help="Text to speech, in this order; else those that work.")
+@click.option("--fetch", metavar="NAME", help="Whisper's model from its hub: tiny.en, base.en or small.en.")
+@click.pass_obj
+def setup_voice(options: GlobalOptions, asr: tuple[str, ...], tts: tuple[str, ...], fetch: str | None) -> None:
     """Look which speech engines work here, try them with a sentence, set their order. With --yes it asks nothing."""
-    options = global_options(ctx)
     options.only_here("voice setup")
     if options.json and not options.yes:
         raise NobodyToAsk("--json goes with --yes: nobody answers questions in a document", "the same with --yes")
     settings = options.settings()
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if missing:
+    if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise ConfigError(f"voice needs packages that are not here: {', '.join(missing)}", next_step=HOW_TO_INSTALL)
     if fetch is not None:
         from microclaw.voice.engines.whisper_models import fetch_model
@@ -87,77 +61,63 @@ def setup_voice(
         options.say(f"{state.name:<13} {DOES[state.role]:<7} {state.problem or 'works'}")
     home = private_home(os.environ, options.home)
     origins = {view.key: view.origin for view in read_views(home, os.environ)}
+    now = {"asr": settings.voice.asr, "tts": settings.voice.tts}
     chosen = {
-        role: _chosen(options, role, given, states, current, is_own=origins.get(f"voice.{role}", DEFAULT) != DEFAULT)
-        for role, given, current in (("asr", asr, settings.voice.asr), ("tts", tts, settings.voice.tts))
+        role: _chosen(role, given, states, now[role], is_own=origins.get(f"voice.{role}", DEFAULT) != DEFAULT)
+        for role, given in (("asr", asr), ("tts", tts))
     }
-    trials = asyncio.run(_trials(chosen["asr"], chosen["tts"], settings))
-    for one in trials:
-        options.say(f"{one.tts} says, {one.asr} hears: {_verdict(one)}")
+    trials = asyncio.run(_trials(options, chosen, settings))
+    if not any(one["ok"] for one in trials):
+        options.wrote_json("voice-setup", {"engines": to_builtins(states), "trials": trials, "ok": False})
+        options.say("nothing was written: no pair of engines understood its own sentence")
+        raise Exit(FAILED)
     chosen = tried_order(chosen, trials)
-    is_ok = any(one.is_ok for one in trials)
-    wanted = {"voice.asr": (chosen["asr"], settings.voice.asr), "voice.tts": (chosen["tts"], settings.voice.tts)}
-    changes = {key: value_text(new) for key, (new, old) in wanted.items() if new != tuple(old)}
-    if fetch is not None:
-        changes["voice.whisper_model"] = fetch
-    if not settings.voice.enabled:
-        changes["voice.enabled"] = "true"
+    changes = {f"voice.{role}": value_text(names) for role, names in chosen.items() if names != tuple(now[role])}
+    changes |= {} if fetch is None else {"voice.whisper_model": fetch}
+    changes |= {} if settings.voice.enabled else {"voice.enabled": "true"}
     files: Sequence[str] = ()
-    if changes and is_ok:
+    if changes:
         for key, value in changes.items():
             options.say(f"{key} = {value}")
         options.agree("Write this?", default=True)
         files = write_changes(home, os.environ, changes).files
-    _report(options, states, chosen, trials, changes if files else {}, files)
-    if not is_ok:
-        sys.stderr.write("nothing was written: no pair of engines understood its own sentence\n")
-        raise typer.Exit(FAILED)
+    facts = {"engines": to_builtins(states), **chosen, "trials": trials, "changes": changes, "files": files, "ok": True}
+    written = f"written: {', '.join(files)}; the host reads it when it starts" if files else "nothing to change"
+    options.report("voice-setup", facts, "\n".join((written, *(f"next: {line}" for line in NEXT))))
 
 
 def _chosen(
-    options: GlobalOptions,
-    role: str,
-    given: Sequence[str] | None,
-    states: Sequence[EngineState],
-    current: Sequence[str],
-    *,
-    is_own: bool,
+    role: str, given: Sequence[str], states: Sequence[EngineState], now: Sequence[str], *, is_own: bool
 ) -> tuple[str, ...]:
     """The engines of this role in their order. Raises ConfigError for one that does not work, or when none does."""
     problems = {state.name: state.problem for state in states if state.role == role}
-    proposed = proposed_order(role, problems, current, is_own=is_own)
-    names = tuple(given or ())
-    if not names:
-        if not proposed:
-            first = next(iter(problems.values()))
-            raise ConfigError(f"nothing here {DOES[role]}: {first}", next_step="docs/voice-engines.md")
-        names = proposed
-        if not options.yes and sys.stdin.isatty():
-            names = tuple(str(typer.prompt(f"What {DOES[role]}, in order", default=" ".join(proposed))).split())
-    for name in names:
+    for name in given:
         if name not in problems:
             raise ConfigError(f"there is no engine {name[:40]!r} that {DOES[role]}", next_step=" ".join(problems))
         if (problem := problems[name]) is not None:
             raise ConfigError(f"{name} does not work: {problem}", next_step="docs/voice-engines.md")
+    if not (names := given or proposed_order(role, problems, now, is_own=is_own)):
+        first = next(iter(problems.values()))
+        raise ConfigError(f"nothing here {DOES[role]}: {first}", next_step="docs/voice-engines.md")
     return tuple(dict.fromkeys(names))
 
 
 def proposed_order(
-    role: str, problems: dict[str, str | None], current: Sequence[str], *, is_own: bool
+    role: str, problems: Mapping[str, str | None], now: Sequence[str], *, is_own: bool
 ) -> tuple[str, ...]:
     """Those that work: first what the person's own settings name, then the better ones, then the others."""
-    first = (*current, *PREFERRED[role]) if is_own else (*PREFERRED[role], *current)
+    first = (*now, *PREFERRED[role]) if is_own else (*PREFERRED[role], *now)
     others = (name for name in problems if name not in AWAY)
     return tuple(name for name in dict.fromkeys((*first, *others)) if problems.get(name, "unknown") is None)
 
 
-def tried_order(chosen: Mapping[str, Sequence[str]], trials: Sequence[PairTrial]) -> dict[str, tuple[str, ...]]:
-    """The engines that spoke or heard, those that were understood first. Where none did, the choice stays."""
+def tried_order(chosen: Mapping[str, Sequence[str]], trials: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """The engines that spoke or heard, those that were understood first."""
     found: dict[str, tuple[str, ...]] = {}
     for role, names in chosen.items():
-        pairs = {name: [one for one in trials if name == (one.asr if role == "asr" else one.tts)] for name in names}
-        alive = [name for name in names if any(one.trial is not None for one in pairs[name])]
-        found[role] = tuple(sorted(alive, key=lambda name: not any(one.is_ok for one in pairs[name])) or names)
+        pairs = {name: [one for one in trials if one[role] == name] for name in names}
+        alive = [name for name in names if any(one["problem"] is None for one in pairs[name])]
+        found[role] = tuple(sorted(alive, key=lambda name: not any(one["ok"] for one in pairs[name])))
     return found
 
 
@@ -178,80 +138,45 @@ async def _states(settings: Settings) -> list[EngineState]:
 
 
 def _engine(role: str, name: str, settings: Settings) -> Recognizer | Synthesizer:
-    return _recognizer(name, settings) if role == "asr" else _synthesizer(name, settings)
-
-
-def _recognizer(name: str, settings: Settings) -> Recognizer:
+    if role == "tts":
+        voice = replace(settings.voice, tts=(cast(SynthesizerName, name),))
+        return chosen_synthesizer(voice, proxy=settings.proxy)
     from microclaw.voice.engines.command_grammar import SpokenNames
 
     voice = replace(settings.voice, asr=(cast(RecognizerName, name),))
     return chosen_recognizer(voice, SpokenNames, settings.home, proxy=settings.proxy)
 
 
-def _synthesizer(name: str, settings: Settings) -> Synthesizer:
-    return chosen_synthesizer(replace(settings.voice, tts=(cast(SynthesizerName, name),)), proxy=settings.proxy)
-
-
-async def _trials(recognizers: Sequence[str], synthesizers: Sequence[str], settings: Settings) -> list[PairTrial]:
-    """Each synthesizer with each recognizer, one after another."""
-    found: list[PairTrial] = []
-    for asr in recognizers:
-        recognizer = _recognizer(asr, settings)
+async def _trials(options: GlobalOptions, chosen: Mapping[str, Sequence[str]], settings: Settings) -> list[Any]:
+    """Each synthesizer with each recognizer, one after another, as the document has them; shown as they come."""
+    found: list[dict[str, Any]] = []
+    for asr in chosen["asr"]:
+        recognizer = cast(Recognizer, _engine("asr", asr, settings))
         try:
-            found.extend([await _trial(tts, asr, recognizer, settings) for tts in synthesizers])
+            for tts in chosen["tts"]:
+                found.append(made := {"tts": tts, "asr": asr, **await _trial(tts, recognizer, settings)})
+                options.say(f"{tts} says, {asr} hears: {_verdict(made)}")
         finally:
             await recognizer.close()
     return found
 
 
-async def _trial(tts: str, asr: str, recognizer: Recognizer, settings: Settings) -> PairTrial:
-    synthesizer = _synthesizer(tts, settings)
+async def _trial(tts: str, recognizer: Recognizer, settings: Settings) -> dict[str, Any]:
+    synthesizer = cast(Synthesizer, _engine("tts", tts, settings))
     try:
         async with asyncio.timeout(TRIAL_S):
-            return PairTrial(tts, asr, await try_engines(synthesizer, recognizer, TEST_SENTENCE), None)
+            return {"problem": None, **to_builtins(await try_engines(synthesizer, recognizer, TEST_SENTENCE))}
     except VoiceError as exc:
-        return PairTrial(tts, asr, None, exc.message)
+        return {"problem": exc.message, "ok": False}
     except TimeoutError:
-        return PairTrial(tts, asr, None, f"it took more than {TRIAL_S:g} s")
+        return {"problem": f"it took more than {TRIAL_S:g} s", "ok": False}
     finally:
         await synthesizer.close()
 
 
-def _verdict(one: PairTrial) -> str:
-    if one.trial is None:
-        return f"failed: {one.problem}"
-    if one.is_ok:
-        return (
-            f"understood; first audio {one.trial.first_audio_ms} ms, heard {one.trial.recognition_ms} ms after its end"
-        )
-    return f"said {one.trial.said!r}, heard {one.trial.heard or 'nothing'!r}"
-
-
-def _report(
-    options: GlobalOptions,
-    states: Sequence[EngineState],
-    chosen: dict[str, tuple[str, ...]],
-    trials: Sequence[PairTrial],
-    changes: dict[str, str],
-    files: Sequence[str],
-) -> None:
-    is_ok = any(one.is_ok for one in trials)
-    document: dict[str, Any] = {
-        "engines": msgspec.to_builtins(states),
-        "asr": list(chosen["asr"]),
-        "tts": list(chosen["tts"]),
-        "trials": [
-            {"tts": one.tts, "asr": one.asr, "ok": one.is_ok, "problem": one.problem}
-            | ({} if one.trial is None else msgspec.to_builtins(one.trial))
-            for one in trials
-        ],
-        "changes": changes,
-        "files": list(files),
-        "next": list(NEXT) if is_ok else [],
-        "ok": is_ok,
-    }
-    if options.wrote_json("voice-setup", document) or not is_ok:
-        return
-    options.say(f"written: {', '.join(files)}; the host reads it when it starts" if files else "nothing to change")
-    for line in NEXT:
-        options.say(f"next: {line}")
+def _verdict(one: Mapping[str, Any]) -> str:
+    if one["problem"] is not None:
+        return f"failed: {one['problem']}"
+    if one["ok"]:
+        return f"understood; first audio {one['first_audio_ms']} ms, heard {one['recognition_ms']} ms after its end"
+    return f"said {one['said']!r}, heard {one['heard'] or 'nothing'!r}"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
-import typer
+from click.exceptions import Exit
 
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions
@@ -27,11 +27,11 @@ def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, ru
         while True:
             seen = _next_save((file, *([expect] if expect else [])), seen)
             if _run_once(options, run):
-                raise typer.Exit(INTERRUPTED)
+                raise Exit(INTERRUPTED)
             if not options.quiet and not options.json:
                 options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
     except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+        raise Exit(INTERRUPTED) from None
 
 
 def _run_once(options: GlobalOptions, run: Callable[[], None]) -> bool:
@@ -48,7 +48,7 @@ def _run_once(options: GlobalOptions, run: Callable[[], None]) -> bool:
             raise KeyboardInterrupt
 
     try:
-        with on_interrupt(count), suppress(typer.Exit):  # it has told why
+        with on_interrupt(count), suppress(Exit):  # it has told why
             run()
     except NoHost:
         raise

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
-
-from msgspec import Struct
+from typing import Any, ClassVar, Final
 
 from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device, IntermittentTransport, Transport, revoked_text
 from microclaw.errors import MicroclawError
+from microclaw.operations.result import Result
 from microclaw.text import clean_text, format_duration, program_name
 
 REACH_S: Final = 8.0
@@ -53,10 +52,12 @@ class TransportReach:
     next_step: str | None = None
 
 
-class Examination(Struct, frozen=True, kw_only=True):
+class Examination(Result, frozen=True, kw_only=True, rename={"findings": "lines"}):
     """`ok`: all lines are. `programs` is None where the device lists none, `free_bytes` and `uptime_ms` where it does
     not say.
     """
+
+    document: ClassVar = "check"
 
     ok: bool
     reached: bool
@@ -66,7 +67,22 @@ class Examination(Struct, frozen=True, kw_only=True):
     firmware: str | None
     free_bytes: int | None
     uptime_ms: int | None
-    lines: tuple[CheckLine, ...]
+    findings: tuple[CheckLine, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return int(not self.ok)
+
+    def lines(self) -> Iterable[str]:
+        return lines_of(self.findings)
+
+
+def lines_of(found: Iterable[CheckLine]) -> Iterable[str]:
+    """As text, below each line what to do."""
+    for one in found:
+        yield f"{one.part:<12} {one.text}{'' if one.ok else '   problem'}"
+        if one.next_step:
+            yield f"{'':12} next: {one.next_step}"
 
 
 async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board: bool = True) -> Examination:
@@ -107,7 +123,7 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
         firmware=firmware,
         free_bytes=free_bytes,
         uptime_ms=uptime_ms,
-        lines=tuple(lines),
+        findings=tuple(lines),
     )
 
 

@@ -6,15 +6,18 @@ The proxy alone reads the values. Every value that is read or written is told to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from microclaw.config.edit import write_changes
 from microclaw.config.sources import SECRETS, Sources
-from microclaw.egress.allowlist import SECRET_NAME, Allowlist
+from microclaw.egress.allowlist import FILE_NAME, SECRET_NAME, Allowlist, read_allowlist
 from microclaw.egress.policy import version_of
 from microclaw.errors import ConfigError, UnknownName
+from microclaw.findings import Finding, problem
 from microclaw.masking import MIN_CHARS, SecretMask
+from microclaw.text import count_text
 
 
 class SecretValues:
@@ -84,6 +87,20 @@ def missing_text(name: str, where: str) -> tuple[str, str]:
     """What that means, and the next step."""
     text = f"there is no secret {name}, which egress.yaml names ({where}): what needs it is refused"
     return text, f"microclaw task secrets {name} @FILE"
+
+
+def egress_findings(home: Path) -> Iterator[Finding]:
+    """Of the allowlist, where there is one: with a mistake in it tasks have no network. Blocking."""
+    try:
+        allowlist = read_allowlist(home / FILE_NAME)
+        missing = missing_secrets(home, os.environ, allowlist)
+    except ConfigError as exc:
+        yield problem("egress", f"tasks have no network: {exc.message}", "microclaw task egress")
+        return
+    if allowlist.entries:
+        allowed = count_text(len(allowlist.entries), "host")
+        yield Finding("egress", True, f"tasks may ask {allowed}: microclaw task egress")
+    yield from (problem("egress", *missing_text(name, where)) for name, where in missing.items())
 
 
 def _is_usable(value: str) -> bool:

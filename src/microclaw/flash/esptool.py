@@ -21,12 +21,14 @@ from microclaw.flash.board_port import BUSY, HOLD_BOOT, BoardPort, explain
 from microclaw.flash.chips import MB
 from microclaw.flash.raw_repl import PULLED
 from microclaw.text import clean_text
+from microclaw.transports.address import HostPort
 
 Progress: TypeAlias = Callable[[float], None]
 
 QUIET_S: Final = 150.0  # erasing 16 MB says nothing for up to two minutes (esptool CHIP_ERASE_TIMEOUT)
 ASK_S: Final = 180.0  # for all of what only asks, with esptool's own tries
 _SLACK: Final = 4  # how much longer than by its baud rate an image may take: blocks are sent again
+_BAUD: Final = "460800"
 _USUAL_BAUD: Final = 115_200  # what a cable does that does not do more
 BUSY_S: Final = 5.0  # who looks at each new port, as ModemManager does, lets go of it by then
 _AGAIN_S: Final = 0.2
@@ -59,17 +61,14 @@ class ChipFacts:
 
 @dataclass(frozen=True, slots=True)
 class Esptool:
-    """`before` and `after`: how it resets the board; `baud`: how fast it talks."""
+    """It resets the board by DTR and RTS, which a port on the network has not."""
 
     port: BoardPort
-    before: str = "default-reset"
-    after: str = "hard-reset"
-    baud: int = 460_800
 
     @property
     def stays(self) -> bool:
-        """The board stays in download mode at the end, as nothing may reset it."""
-        return self.after == "no-reset"
+        """The board stays in download mode at the end, as nothing resets it."""
+        return isinstance(self.port.address, HostPort)
 
     async def facts(self) -> ChipFacts:
         """Connect and read what the board is. The board stays in download mode."""
@@ -96,7 +95,7 @@ class Esptool:
             file = Path(folder, "flash.bin")
             await asyncio.to_thread(file.write_bytes, data)
             words = ["write-flash", *(("--erase-all",) if erases else ()), hex(address), str(file)]
-            sending_s = _SLACK * len(data) * 10 / min(self.baud, _USUAL_BAUD)  # ten bits a byte
+            sending_s = _SLACK * len(data) * 10 / _USUAL_BAUD  # ten bits a byte
             output = await self._run(words, stays=False, limit_s=ASK_S + QUIET_S + sending_s, progress=progress)
         if "Hash of data verified" not in output:
             raise DeviceError("the board did not confirm what was written", next_step="run it again")
@@ -121,9 +120,10 @@ class Esptool:
     async def _once(
         self, words: Sequence[str], *, stays: bool, limit_s: float, progress: Progress | None
     ) -> tuple[int, str]:
-        after = "no-reset" if stays else self.after
-        command = [sys.executable, "-m", "esptool", "--port", await self.port.path(), "--baud", str(self.baud)]
-        command += ["--before", self.before, "--after", after, *words]
+        before = "no-reset" if self.stays else "default-reset"
+        after = "no-reset" if stays or self.stays else "hard-reset"
+        command = [sys.executable, "-m", "esptool", "--port", await self.port.path(), "--baud", _BAUD]
+        command += ["--before", before, "--after", after, *words]
         environ = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "400", "PYTHONUNBUFFERED": "1"}
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from msgspec import Meta, Struct, convert
 
-from microclaw.boards.firmware import firmware_object
+from microclaw.boards.firmware import described_text, firmware_object
 from microclaw.boards.pins import labelled_pins, refusal
 from microclaw.boards.profile import BoardProfile, Layout
+from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
+from microclaw.devices.examine import Examination, lines_of
 from microclaw.events import ProgramKind
 from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.link_events import UpdateFacts
-from microclaw.text import host_called
+from microclaw.text import count_text, format_duration, host_called, one_line
 from microclaw.wire import xiaozhi
 
 if TYPE_CHECKING:
@@ -169,6 +171,94 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
     layout: Layout | None
     problem: str | None
     telemetry: list[LastValue]
+
+    def lines(self) -> Iterable[str]:
+        yield from (f"{title:<12} {text}" for title, text in self._facts() if text)
+        if self.today is not None:
+            yield from _today(self.name, **self.today)
+
+    def _facts(self) -> Iterator[tuple[str, str | None]]:
+        link = self.link
+        told = None if link is None else link.firmware
+        yield from (("name", self.name), ("device_id", self.device_id), ("title", self.title), ("chip", self.chip))
+        if self.revoked:
+            yield "state", f"{REVOKED}: microclaw device pair CODE -d {self.name}"
+        if self.never_reached:
+            yield "state", f"{NEVER_REACHED}: microclaw device check {self.name}"
+        yield "problem", self.problem
+        for title in ("transports", "labels", "capabilities"):
+            yield title, ", ".join(getattr(self, title)) or "-"
+        yield "power cut", self.power_cut
+        yield from _firmware(self, told)
+        if link is not None:
+            yield from (("link", self.connection), ("address", link.address or "-"), ("version", told or "-"))
+            yield "round trip", None if link.rtt_ms is None else f"{link.rtt_ms:.1f} ms"
+            if (facts := link.updates) is not None:
+                board = f"{facts.board} of revision {facts.revision}" if facts.revision else facts.board
+                how = f"over the link ({', '.join(facts.kinds)}), channel {facts.channel}, for {board}"
+                yield "updates", f"{how}, signed by {', '.join(facts.keys)}"
+            elif self.kinds == ["py"]:
+                yield "updates", "by cable alone: it has no key; microclaw flash --update-key FILE gives it one"
+        if self.telemetry:
+            values = (f"{one.key} {round(one.value, 3):,} {one.unit}".strip() for one in self.telemetry)
+            age_ms = max(0.0, time.time() * 1000 - max(one.at_ms for one in self.telemetry))
+            yield "telemetry", f"{', '.join(values)} ({format_duration(age_ms)} ago); over time: --plot"
+        if self.today is None and told is not None:
+            yield "today", "its firmware is not one that this project tried"
+
+
+def _firmware(device: DeviceFacts, told: str | None) -> Iterator[tuple[str, str]]:
+    """What it has for programs, and how much. `told`: what its link said of it."""
+    has = device.firmware
+    kb = has["max_module_bytes"] // 1024
+    if device.voice_only:
+        whose = "xiaozhi's" if device.link is None else one_line(told or "not seen yet")
+        yield "firmware", f"{whose}: it is spoken to, and runs no programs"
+    elif device.kinds == ["py"]:
+        is_ours = told is not None and told.startswith(f"{OUR_FIRMWARE} ")
+        yield "firmware", "microclaw on MicroPython" if is_ours else one_line(told or "-")
+        yield "limits", f"{has['max_apps']} Python programs at once, {kb} KB each; they share the memory"
+    else:
+        yield "firmware", described_text(has["described"])
+        yield "device files", ", ".join(has["nodes"]) or "-"
+        lacking = f", without {', '.join(has['natives_lacking'])}" if has["natives_lacking"] else ""
+        yield "natives", f"{', '.join([*has['native_groups'], *has['natives_added']]) or '-'}{lacking}"
+        limits = (
+            count_text(has["max_apps"], "app"),
+            f"{kb} KB a program",
+            f"{has['max_memory_bytes'] // 1024} KB of memory",
+            has["max_heap_bytes"] and f"{has['max_heap_bytes']} B of heap",
+            has["max_timers"] and f"{has['max_timers']} timers",
+            "" if has["files"] else "no files",
+        )
+        yield "limits", ", ".join(filter(None, limits))
+
+
+def _today(name: str, family: str, hardware: list[str], findings: list[dict[str, Any]]) -> Iterator[str]:
+    """What works on such a board, by state; docs/boards.md has the evidence of each."""
+    yield f"today        {family} (docs/boards.md)"
+    for text in STATES.values():
+        if found := [one["feature"].replace("`", "") for one in findings if one["text"] == text]:
+            yield f"  {text}: {'; '.join(found)}"
+    if hardware:
+        yield f"  on hardware: {'; '.join(hardware)}"
+    elif family not in {families()[one].title for one in VIRTUALS}:
+        yield f"  on hardware: nothing yet. Be the first: microclaw doctor --report -d {name} prints what to paste"
+
+
+class AddedDevice(DeviceFacts, frozen=True, kw_only=True):
+    """`check`: whether it is reached by its addresses; None where none came."""
+
+    check: Examination | None
+
+    def lines(self) -> Iterable[str]:
+        described = self.firmware["described"]
+        about = f"; its firmware is {described_text(described)}" if described else ""
+        yield f"{self.name} ({self.title}): {self.transports_text}{about}"
+        if self.never_reached:
+            yield f"it is kept, and was {NEVER_REACHED}"
+        if self.check is not None:
+            yield from lines_of(one for one in self.check.findings if one.part in ("reach", "console") or not one.ok)
 
 
 def device_facts(device: Device, server: LinkServer | None, form: type[F], **more: Any) -> F:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
@@ -11,6 +14,7 @@ from microclaw.audit import AuditKind
 from microclaw.auth.provisioning import Provision
 from microclaw.devices.calls import WifiForget, WifiList, WifiSet, WifiTrial
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
+from microclaw.events import Step
 from microclaw.link_server.device_facts import DeviceFacts, device_facts
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Result
@@ -23,6 +27,8 @@ if TYPE_CHECKING:
     from microclaw.link_server.server import LinkServer
 
 _LIST_S = 5.0
+_POLL_S = 0.5
+_BACK_S = 120.0  # after a trial: until the board is back in its former network, and has dialled again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +103,13 @@ class Provisioned(Result, frozen=True, kw_only=True):
     def given(self) -> Provision:
         """It as text, file and QR code."""
         return Provision(self.host, self.port, self.ca_sha256, self.secret, self.expires_ms, self.name)
+
+    def lines(self) -> Iterable[str]:
+        yield self.given.to_text()
+        if self.only_local:
+            yield "this host lets in devices of this machine alone; others: microclaw up --link 0.0.0.0:8443"
+        if self.secret:
+            yield "the secret is good for one device, for 30 days"
 
 
 @operation(
@@ -201,15 +214,36 @@ class WifiTrialFacts(Result, frozen=True, kw_only=True):
     why: str | None
     seconds: int | None
 
+    @property
+    def exit_code(self) -> int:
+        return int(self.state == "failed")
+
+    def lines(self) -> Iterable[str]:
+        news = {"kept": f"knows {self.ssid}", "forgotten": f"has forgotten {self.ssid}"}
+        yield f"{self.device} {news.get(self.state, f'stays in its former Wi-Fi: {self.ssid}: {self.why}')}"
+
 
 class WifiNetworks(Result, frozen=True, kw_only=True):
     """`ssid` is the one that it is in, `trial` how the trial of another one ended."""
+
+    document: ClassVar = "wifi"
 
     device: str
     online: bool
     networks: list[str]
     ssid: str | None
     trial: WifiTrialFacts | None
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.online else DeviceUnreachable.exit_code
+
+    def lines(self) -> Iterable[str]:
+        if not self.online:
+            yield f"{self.device} is not connected: switch it on, and ask again"
+        yield from (f"{one}{'  (connected)' if one == self.ssid else ''}" for one in self.networks)
+        if self.trial is not None and self.trial.state == "failed":
+            yield f"the last change failed: {self.trial.ssid}: {self.trial.why or 'no reason given'}"
 
 
 @operation("device.wifi-list", http="GET /v1/devices/{device}/wifi", access=Access.OWN, is_command=False)
@@ -236,6 +270,7 @@ async def list_wifi(service: LinkService, _: Call, device: DeviceName) -> WifiNe
     permission=Permission.RISKY,
     access=Access.OWN,
     previews=True,
+    steps=True,
     is_command=False,
 )
 async def set_wifi(
@@ -247,7 +282,9 @@ async def set_wifi(
     later: bool = False,
     forget: bool = False,
 ) -> WifiTrialFacts:
-    """Another network: tried first, and given up when the host is not reached over it. `later`: only noted.
+    """Another network: tried first, which is waited for, and given up when the host is not reached over it.
+
+    `later`: only noted.
 
     `forget`: a network less; never the one that the board is in.
     """
@@ -263,7 +300,28 @@ async def set_wifi(
         trial = await board.call(WifiSet(ssid, password, later), wait=False)
     note = f"Wi-Fi {shown} forgotten" if forget else f"Wi-Fi {shown}"
     service.gate.note(AuditKind.DEVICE_CHANGED, note, call.person_id, about=board.name)
+    if trial.state == "trying":
+        call.report(Step("try", f"{board.name} tries {shown}, for {trial.seconds or 0} s at most", "running"))
+        trial = await _ended(board, trial)
     return _trial(board, trial)
+
+
+async def _ended(board: Device, began: WifiTrial) -> WifiTrial:
+    """How the trial ended, once the board is back and says so."""
+    try:
+        async with asyncio.timeout((began.seconds or 0) + _BACK_S):
+            while True:
+                await asyncio.sleep(_POLL_S)  # the board says nothing by itself
+                with suppress(DeviceUnreachable, DeviceTimeout):
+                    trial = (await board.call(WifiList(), _LIST_S, wait=False)).trial
+                    if trial is not None and trial.ssid == began.ssid and trial.state != "trying":
+                        return trial
+    except TimeoutError as exc:
+        raise DeviceTimeout(
+            f"{board.name} tries {_shown(began.ssid)} and has not come back yet",
+            next_step="is its former Wi-Fi still there? Else its own access point after two minutes, or: "
+            "microclaw flash --wifi SSID, with a cable",
+        ) from exc
 
 
 def _trial(device: Device, trial: WifiTrial) -> WifiTrialFacts:

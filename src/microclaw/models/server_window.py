@@ -6,17 +6,41 @@ Sources: llama.cpp `GET /props`, Ollama `POST /api/ps` and `/api/show`, LM Studi
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from microclaw.addresses import is_local
+from microclaw.config.settings import Settings
 from microclaw.errors import ModelError
+from microclaw.findings import Finding, problem
 
 ANSWER_S: Final = 5.0
 _MAX_BYTES: Final = 1 << 20
 _OLLAMA_SET: Final = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
 _MIN_WINDOW, _MAX_WINDOW = 256, 100_000_000
+
+
+def window_findings(settings: Settings) -> Iterator[Finding]:
+    """Of each model server at home: only they load a model with a window of their own choice. Blocking."""
+    wanted = settings.agent.context_tokens
+    for choice in filter(None, (settings.model.main, *settings.model.fallbacks)):
+        if choice.provider != "openai" or not is_local(choice.base_url):
+            continue
+        try:
+            window = asyncio.run(window_of(choice.base_url or "", choice.name, api_key=choice.api_key))
+        except ModelError as exc:
+            yield problem("model", exc.message, exc.next_step)
+            continue
+        name = choice.name or "its first model"
+        if window is None:
+            yield Finding("model", True, f"{name}: its server does not say how large its context is")
+            continue
+        text = f"{name} takes {window:,} tokens, and agent.context_tokens is {wanted:,}"
+        step = f"load it with a larger one, or: microclaw config set agent.context_tokens {window}"
+        yield problem("model", text, step) if window < wanted else Finding("model", True, text)
 
 
 async def window_of(base_url: str, model: str | None = None, *, api_key: str | None = None) -> int | None:

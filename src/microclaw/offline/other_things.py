@@ -29,7 +29,7 @@ _WAYS: Final[Mapping[str, str]] = {
 }
 # A thing with numbers or names of its own: the command for each way, "" for any other.
 _COMMANDS: Final[Mapping[str, Mapping[str, str]]] = {
-    "task": {"end": "task cancel {n}", "begin": "task run FILE", "": "task list {n}"},
+    "task": {"end": "task list --cancel {n}", "begin": "task run FILE", "": "task list {n}"},
     "schedule": {
         "end": "schedule rm {n}",
         "begin": "schedule resume {n}",

@@ -41,11 +41,8 @@ if TYPE_CHECKING:
     from microclaw.store.firmware import KeyRow
 
 MAX_SHOWN: Final = 50  # names in a question, failures of a rollout
-Release: TypeAlias = Annotated[
-    str,
-    Meta(max_length=40, pattern=NAME, description="Its number or version: firmware list."),
-    Option(metavar="VERSION"),
-]
+_IS_RELEASE: Final = Meta(max_length=40, pattern=NAME, description="Its number or version: firmware list.")
+Release: TypeAlias = Annotated[str, _IS_RELEASE, Option(metavar="VERSION")]
 Devices: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=1000), Option(hidden=True)]
 Labels: TypeAlias = Annotated[tuple[str, ...], Meta(max_length=16), Option(hidden=True)]
 All: TypeAlias = Annotated[bool, Option(hidden=True)]
@@ -102,11 +99,14 @@ async def trust(
     "firmware.distrust",
     http="DELETE /v1/firmware/keys/{key_id}",
     said="updates signed by {key_id} are taken no more",
+    command="keys",
 )
 async def distrust(
     service: FirmwareService,
     call: Call,
-    key_id: Annotated[str, Meta(pattern=NAME, description="As firmware keys shows it."), Option(metavar="KEY")],
+    key_id: Annotated[
+        str, Meta(pattern=NAME, description="No releases of this key any more."), Option("--distrust", metavar="KEY")
+    ],
 ) -> UpdateKey:
     """Take no more releases of this key; devices keep what they trust."""
     known = await service.publisher.key(key_id)  # first: nobody is asked for what is not there
@@ -168,8 +168,15 @@ async def receive(
     return PayloadOffset(offset=await service.publisher.receive(sha256, offset, data))
 
 
-@_risky("firmware.withdraw", http="POST /v1/firmware/releases/{release}/withdraw", confirm="withdraw {release}?")
-async def withdraw(service: FirmwareService, call: Call, release: Release) -> WithdrawnReleases:
+@_risky(
+    "firmware.withdraw",
+    http="POST /v1/firmware/releases/{release}/withdraw",
+    confirm="withdraw {release}?",
+    command="list",
+)
+async def withdraw(
+    service: FirmwareService, call: Call, release: Annotated[str, _IS_RELEASE, Option("--withdraw", metavar="VERSION")]
+) -> WithdrawnReleases:
     """Nobody gets it any more; a device that has the offer and not the update gives it up, one that runs it goes on."""
     rollouts, name = service.rollouts, service.by(call)
     rows = await service.publisher.find(release)

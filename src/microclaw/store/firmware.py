@@ -160,7 +160,7 @@ class FirmwareTable(RowTable[ReleaseRow]):
             raise ConfigError(
                 f"{new.name} {new.version} for {new.board or 'every board'} is published already, as release "
                 f"{there[0].release_id}",
-                next_step=f"give another --version, or first: microclaw firmware withdraw {there[0].release_id}",
+                next_step=f"give another --version, or first: microclaw firmware list --withdraw {there[0].release_id}",
             )
         count = scalar(sql, "SELECT count(*) FROM firmware_releases")
         if count >= MAX_RELEASES:

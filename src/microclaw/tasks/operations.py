@@ -212,8 +212,11 @@ async def show(
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     said="{summary}",
+    command="list",
 )
-async def cancel(tasks: Tasks, call: Call, number: Number) -> CancelledTask:
+async def cancel(
+    tasks: Tasks, call: Call, number: Annotated[Number, Option("--cancel", metavar="NUMBER")]
+) -> CancelledTask:
     """End a task; all of its processes are dead afterwards. Exit code 1 when it came to an end of its own."""
     await _check_sees(tasks, call, number)
     return facts(CancelledTask, await tasks.service.cancel(number))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from microclaw.addresses import is_local
 
 if TYPE_CHECKING:
-    from microclaw.config.settings import MqttSettings
+    from microclaw.config.settings import Settings
+from microclaw.findings import Finding, problem, warning
 
 
 def mqtt_line(mqtt: Mapping[str, Any]) -> str:
@@ -19,30 +20,31 @@ def mqtt_line(mqtt: Mapping[str, Any]) -> str:
     return "   ".join(parts)
 
 
-def setting_warnings(settings: MqttSettings) -> Iterator[tuple[str, str]]:
-    """What is unwise in the settings, each with what to do."""
-    if settings.url is None:
+def setting_warnings(settings: Settings) -> Iterator[Finding]:
+    """What is unwise in the settings."""
+    mqtt = settings.mqtt
+    if mqtt.url is None:
         return
-    if settings.url.startswith("mqtt://") and not is_local(settings.url):
-        text = f"{settings.url} is not on this network: all that is sent, the password too, can be read on the way"
-        yield text, "use mqtts:// (and mqtt.ca_file, where the authority is your own)"
-    if settings.commands and settings.user is None:
+    if mqtt.url.startswith("mqtt://") and not is_local(mqtt.url):
+        text = f"{mqtt.url} is not on this network: all that is sent, the password too, can be read on the way"
+        yield warning("mqtt", text, "use mqtts:// (and mqtt.ca_file, where the authority is your own)")
+    if mqtt.commands and mqtt.user is None:
         text = "mqtt.commands is on and the broker asks this host for no name: whoever reaches it may set pins"
-        yield text, "let the broker ask for names (mqtt.user), and say there who may write to .../set and .../undo"
+        step = "let the broker ask for names (mqtt.user), and say there who may write to .../set and .../undo"
+        yield warning("mqtt", text, step)
 
 
-def connection_finding(mqtt: Mapping[str, Any]) -> tuple[bool, str, str | None, bool]:
-    """Whether it works, in words, what to do, and whether it is a warning."""
+def connection_finding(mqtt: Mapping[str, Any]) -> Finding:
     if mqtt["state"] != "on":
-        return False, _trouble(mqtt), mqtt["next"] or "the broker's log says more", False
+        return problem("mqtt", _trouble(mqtt), mqtt["next"] or "the broker's log says more")
     others, lost = _others(mqtt), _lost(mqtt["buffer"])
     if others:
-        return False, others[0], "give one of them another topic: microclaw config set mqtt.topic NAME", False
+        return problem("mqtt", others[0], "give one of them another topic: microclaw config set mqtt.topic NAME")
     if mqtt["text"]:
-        return False, mqtt["text"], "the broker's own settings say what this host may write, read, and how much", False
+        return problem("mqtt", mqtt["text"], "look in the broker's settings what this host may write and read")
     if lost:
-        return True, f"the buffer was full once: {lost}", "see why the broker was away so long", True
-    return True, mqtt_line(mqtt), None, False
+        return warning("mqtt", f"the buffer was full once: {lost}", "see why the broker was away so long")
+    return Finding("mqtt", True, mqtt_line(mqtt))
 
 
 def _trouble(mqtt: Mapping[str, Any]) -> str:

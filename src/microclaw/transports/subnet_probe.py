@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
+from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppList
 from microclaw.errors import ConfigError, DeviceError, ProtocolError
 from microclaw.transports.address import HostPort
@@ -23,17 +23,8 @@ SMALLEST_PREFIX: Final = 22
 CONNECT_S: Final = 0.7
 ANSWER_S: Final = 5.0
 _FIRST_S: Final = 4.5  # the firmware sleeps a second after each client, this probe's first connection included
-MAX_SILENT: Final = 16
 _AT_ONCE: Final = 48
 _STARTS_A_SECOND: Final = 150  # under what home routers and their address tables take for an attack
-
-
-@dataclass(frozen=True, slots=True)
-class SubnetProbe:
-    """Who answered. `silent`: where something listens that did not answer as an application manager, the first ones."""
-
-    found: tuple[DiscoveredService, ...]
-    silent: tuple[HostPort, ...]
 
 
 def parse_subnet(text: str) -> ipaddress.IPv4Network:
@@ -55,20 +46,20 @@ def parse_subnet(text: str) -> ipaddress.IPv4Network:
 
 async def probe_subnet(
     network: ipaddress.IPv4Network,
-    board: BoardProfile,
     *,
     lock_folder: Path,
     ports: Sequence[int] = PORTS,
     also: Sequence[HostPort] = (),
-) -> SubnetProbe:
+) -> list[DiscoveredService]:
     """Every address that answers as a WASMachine application manager, with the programs it lists.
 
-    `also` are addresses of known boards, asked beside the subnet's.
+    `also` are places of known boards: those in the subnet are asked, too.
     """
     found: list[DiscoveredService] = []
-    silent: list[HostPort] = []
-    wanted = dict.fromkeys(HostPort(str(address), port) for address in network.hosts() for port in ports)
-    gate = asyncio.Semaphore(_AT_ONCE)
+    hosts = dict.fromkeys(map(str, network.hosts()))
+    wanted = dict.fromkeys(HostPort(host, port) for host in hosts for port in ports)
+    wanted |= dict.fromkeys(place for place in also if place.host in hosts)
+    gate, board = asyncio.Semaphore(_AT_ONCE), load_board("virtual")
 
     async def look(place: HostPort) -> None:
         async with gate:
@@ -77,16 +68,13 @@ async def probe_subnet(
             there = await _ask(place.host, place.port, board, lock_folder)
             if there is not None:
                 found.append(there)
-            elif len(silent) < MAX_SILENT:
-                silent.append(place)
 
     async with asyncio.TaskGroup() as group:
-        for place in wanted | dict.fromkeys(also):
+        for place in wanted:
             group.create_task(look(place), name=f"probe {place}")
             await asyncio.sleep(1 / _STARTS_A_SECOND)
     found.sort(key=lambda each: (ipaddress.IPv4Address(each.address), each.port))
-    silent.sort(key=lambda each: (ipaddress.IPv4Address(each.host), each.port))
-    return SubnetProbe(tuple(found[:MAX_FOUND]), tuple(silent))
+    return found[:MAX_FOUND]
 
 
 async def _is_open(host: str, port: int) -> bool:

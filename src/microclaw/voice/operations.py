@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 from msgspec import Meta, Struct
 
 from microclaw.errors import ConfigError
+from microclaw.findings import Finding, problem, warning
 from microclaw.operations.operation import Access, Call, Option, operation
 from microclaw.operations.result import Result
 
@@ -56,6 +57,19 @@ class VoiceFacts(Result, frozen=True, kw_only=True):
         for turn in self.turns:
             yield f"{turn.device}  {turn.trigger}  {turn.outcome}, {turn.late_frames} late frames"
             yield from (f"  {step:<16} {at_ms:>9,.0f} ms" for step, at_ms in turn.steps)
+
+    def findings(self) -> Iterable[Finding]:
+        """One for each engine. An engine that fails is a warning as long as another one of its role works."""
+        if self.problem is not None:
+            unwanted = "not installed" in self.problem or "voice.enabled" in self.problem
+            yield Finding("voice", True, f"off: {self.problem}", warns=not unwanted)  # it is meant to be on, and cannot
+        working = {one.role for one in self.engines if one.problem is None}
+        for one in self.engines:
+            if one.problem is None:
+                yield Finding("voice", True, f"{one.name} {'hears' if one.role == 'asr' else 'speaks'}")
+            else:
+                tell = warning if one.role in working else problem
+                yield tell("voice", f"{one.name}: {one.problem}", "docs/voice-engines.md")
 
 
 class EngineTrial(Result, frozen=True, kw_only=True):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from microclaw.config.settings import MqttSettings
+from microclaw.config.settings import MqttSettings, Settings
 from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 
 BUFFER = {"events": 0, "telemetry": 0, "bytes": 0, "lost_events": 0, "lost_telemetry": 0, "lost_unwritten": 0}
@@ -29,17 +30,13 @@ ON: dict[str, Any] = {
     ],
 )
 def test_unwise_settings_are_warned_about(settings: MqttSettings, warnings: int) -> None:
-    assert len(list(setting_warnings(settings))) == warnings
+    home = Path("home")
+    assert len(list(setting_warnings(Settings(home, home, home, mqtt=settings)))) == warnings
 
 
 def test_what_is_not_right_is_a_finding() -> None:
     waiting = {**ON, "state": "disturbed", "text": "refused", "next": "look", "buffer": {**BUFFER, "events": 3}}
     shared, lost = {**ON, "others": ["h-2"]}, {**ON, "buffer": {**BUFFER, "lost_telemetry": 9}}
     found = [connection_finding(state) for state in (ON, waiting, shared, lost)]
-    assert [(is_well, warns) for is_well, _, _, warns in found] == [
-        (True, False),
-        (False, False),
-        (False, False),
-        (True, True),
-    ]
-    assert [bool(step) for _, _, step, _ in found[:3]] == [False, True, True]
+    assert [one.verdict for one in found] == ["ok", "problem", "problem", "warning"]
+    assert [bool(one.next_step) for one in found[:3]] == [False, True, True]

@@ -326,7 +326,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
     async def check_device(asked: OnDevice, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         found = await examined(device, link, apps.reconciler.status())
-        lines = [asdict(line) for line in found.lines]
+        lines = [asdict(line) for line in found.findings]
         evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
         fields = {"success": True, "device": device.name, "reached": found.reached, "ok": found.ok, "lines": lines}
         return ToolOutput(fields, (evidence,))

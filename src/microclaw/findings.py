@@ -1,0 +1,27 @@
+"""What a check of this machine or of the host found; `doctor` shows it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Finding(Struct, frozen=True, rename={"next_step": "next"}):
+    """`warns`: it works as somebody wanted it, and is worth a second thought."""
+
+    part: str
+    ok: bool
+    text: str
+    next_step: str | None = None
+    warns: bool = False
+
+    @property
+    def verdict(self) -> str:
+        return "problem" if not self.ok else "warning" if self.warns else "ok"
+
+
+def problem(part: str, text: str, next_step: str | None) -> Finding:
+    return Finding(part, False, text, next_step)
+
+
+def warning(part: str, text: str, next_step: str | None) -> Finding:
+    return Finding(part, True, text, next_step, warns=True)
