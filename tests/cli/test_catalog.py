@@ -98,19 +98,19 @@ def test_an_entry_is_shown_with_its_wiring_its_values_and_its_source(run: Run) -
 
 def test_publishing_writes_a_version_once_and_takes_only_newer_ones(run: Run, mine: Path) -> None:
     shelf = mine.parent / "shelf"
-    first = run("app", "publish", str(mine), "--to", str(shelf))
+    first = run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf))
     assert first.code == 0, first.err
     again = json.loads(run("--json", "app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)).out)
     assert again["new"] is False
     before = bytes_in(shelf)
     (mine / "lamp.py").write_text(PY + "# a comment\n")
-    refused = [run("app", "publish", str(mine), "--to", str(shelf))]
+    refused = [run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf))]
     raised(mine, "0.9.0")
-    refused.append(run("app", "publish", str(mine), "--to", str(shelf)))
+    refused.append(run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)))
     assert [one.code for one in refused] == [1, 1]
     assert bytes_in(shelf) == before
     raised(mine, "1.0.1")
-    assert run("app", "publish", str(mine), "--to", str(shelf)).code == 0
+    assert run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)).code == 0
     listed = json.loads(run("--json", "app", "search", "--from", str(shelf)).out)["entries"]
     assert [(one["name"], one["version"]) for one in listed] == [("lamp", "1.0.1")]
 
@@ -119,7 +119,7 @@ def test_a_link_in_the_catalogue_leads_nowhere(run: Run, mine: Path) -> None:
     elsewhere = mine.parent / "elsewhere"
     elsewhere.mkdir()
     (mine.parent / "shelf" / "lamp").symlink_to(elsewhere)
-    assert run("app", "publish", str(mine), "--to", str(mine.parent / "shelf")).code == 1
+    assert run("app", "publish", str(mine / "lamp.toml"), "--to", str(mine.parent / "shelf")).code == 1
     assert list(elsewhere.iterdir()) == []
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
@@ -16,14 +16,8 @@ from microclaw.cli.options import GlobalOptions
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.errors import ConfigError
 from microclaw.ota import operations as firmware
-from microclaw.ota.keys import (
-    SIGNATURE_BYTES,
-    PublicKey,
-    is_locked,
-    public_key,
-    read_public_key,
-    read_signing_key,
-)
+from microclaw.ota.keys import SIGNATURE_BYTES, is_locked, public_key, read_public_key, read_signing_key
+from microclaw.ota.manifest import ALG, SCHEMA, KeyChange, Release, moment, write_manifest
 
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
@@ -31,11 +25,8 @@ SIGN_S: Final = 120.0
 KeyOption: TypeAlias = Annotated[
     Path | None, typer.Option("--key", metavar="FILE", help="The private key, on this machine alone.")
 ]
-NameOption: TypeAlias = Annotated[
-    str | None, typer.Option("--name", help="What people call the key. [default: its file's name]")
-]
 PasswordOption: TypeAlias = Annotated[
-    str | None, typer.Option("--password", metavar=SECRET_METAVAR, help="Of the key; none: asked at a terminal.")
+    str | None, typer.Option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise.")
 ]
 CommandOption: TypeAlias = Annotated[
     str | None,
@@ -59,14 +50,20 @@ class Signer:
     def __init__(
         self, options: GlobalOptions, key: Path | None, password: str | None, command: str | None, public: Path | None
     ) -> None:
-        self._command = command
         if (key is None) == (command is None):
             raise typer.BadParameter("say who signs: --key FILE, or --sign-command CMD")
+        self._command = command
         if key is not None:
-            self._key = read_signing_key(key, key_password(key, password))
+            self._key = read_signing_key(key, secret_value("--password", password or "-") if is_locked(key) else None)
             self.public = self._key.public
+        elif public is not None:
+            self.public = read_public_key(public)
         else:
-            self.public = signing_public_key(options, public)
+            known = options.host().call(firmware.list_keys).keys
+            if len(known) != 1:
+                text = f"the host knows {len(known)} keys, and nobody said which one signs"
+                raise ConfigError(text, next_step="give --public-key FILE.pub.pem")
+            self.public = public_key(known[0].public.encode())
 
     def sign(self, manifest: bytes) -> bytes:
         """Raises ConfigError, and BadSignature where the command signed with another key."""
@@ -75,26 +72,11 @@ class Signer:
         return signature
 
 
-def key_password(path: Path, given: str | None) -> str | None:
-    """The password of a key file that has one."""
-    if not is_locked(path):
-        return None
-    if given is not None:
-        return secret_value("--password", given)
-    if not sys.stdin.isatty():
-        raise typer.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
-    return str(typer.prompt(f"Password of {path}", hide_input=True, err=True))
-
-
-def signing_public_key(options: GlobalOptions, path: Path | None) -> PublicKey:
-    """The public key of who signs elsewhere: of a file, or the only one that the host knows."""
-    if path is not None:
-        return read_public_key(path)
-    known = options.host().call(firmware.list_keys).keys
-    if len(known) != 1:
-        text = f"the host knows {len(known)} keys, and nobody said which one signs"
-        raise ConfigError(text, next_step="give --public-key FILE.pub.pem")
-    return public_key(known[0].public.encode())
+def new_manifest(form: type[Release | KeyChange], *, valid_days: int = 90, **facts: Any) -> bytes:
+    """What is to be signed, valid from now on; `facts` are the further fields."""
+    now_s = time.time()
+    expires = moment(now_s + valid_days * 86_400)
+    return write_manifest(form(schema=SCHEMA, created=moment(now_s), expires=expires, alg=ALG, **facts))
 
 
 def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
@@ -103,22 +85,19 @@ def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> 
         process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except (OSError, ValueError, IndexError) as exc:
         raise ConfigError(f"cannot start {command[:80]!r}: {exc}", next_step="check --sign-command") from exc
-    assert process.stdin is not None
-    assert process.stdout is not None
     end = threading.Timer(limit_s, process.kill)
     end.start()
     try:
-        with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
-            stdin.write(manifest)  # smaller than any pipe
-        with process.stdout as stdout:
-            signature = stdout.read(SIGNATURE_BYTES + 1)
-        code = process.wait()
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
+                stdin.write(manifest)  # smaller than any pipe
+            signature = process.stdout.read(SIGNATURE_BYTES + 1)
     finally:
         end.cancel()
-        process.kill()
-        process.wait()
-    if code != 0 or len(signature) != SIGNATURE_BYTES:
-        text = f"the command that signs ended with {code} and gave {len(signature)} bytes, expected {SIGNATURE_BYTES}"
-        step = f"it has {limit_s:g} s to write the raw signature to stdout and nothing else"
+    if process.returncode != 0 or len(signature) != SIGNATURE_BYTES:
+        text = f"the command that signs ended with {process.returncode} and gave {len(signature)} bytes"
+        step = f"it has {limit_s:g} s to write the raw signature, {SIGNATURE_BYTES} bytes, to stdout and nothing else"
         raise ConfigError(text, next_step=step)
     return signature

@@ -50,7 +50,8 @@ def _command(first: Operation[..., Any], *others: Operation[..., Any]) -> Any:
         act = next((acts[0] for one, acts in (shown[name] for name in given) if _needed(one)), first)
         if stray := [one.name for one, acts in (shown[name] for name in given) if act not in acts]:
             raise typer.BadParameter(f"{stray[0]} is of another use of this command")
-        own = {one.name: _value(one, values[name]) for name, (one, acts) in shown.items() if act in acts}
+        meant = [(one, values[name]) for name, (one, acts) in shown.items() if act in acts]
+        own = {one.name: _value(one, word) for one, word in meant if one.option.reads is None or word is not None}
         (perform if act.here is None else _here)(global_options(ctx), act, own)
 
     ctx = inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
@@ -66,6 +67,8 @@ def _needed(one: Parameter) -> bool:
 
 
 def _value(one: Parameter, given: Any) -> Any:
+    if one.option.reads is not None:
+        return one.option.reads(given)
     return given if not one.option.rest else given or [] if _is_list(one) else " ".join(given or []).strip()
 
 
@@ -101,11 +104,10 @@ def perform(
     values: dict[str, Any],
     *,
     loses: Loses = lambda _host, _names: (),
-    end: Callable[[GlobalOptions, Any], None] | None = None,
 ) -> None:
     """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown.
 
-    `loses` says on which of several devices something is replaced. `end` shows the result of one device.
+    `loses` says on which of several devices something is replaced.
     """
     host = options.host()
     if act.many is not None and not options.chooses_many and options.device and is_address(options.device):
@@ -127,11 +129,7 @@ def perform(
         options.agree(question)
     if chooses:
         ask_once(options, host, f"{act.asked(values)} on")
-    result = done(options, host, act, values)
-    if end is None:
-        show(options, act, result)
-    else:
-        end(options, result)
+    show(options, act, done(options, host, act, values))
 
 
 def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> str | None:
@@ -185,6 +183,8 @@ def _of_typer(name: str, one: Parameter, *, is_needed: bool) -> inspect.Paramete
     else:
         how = typer.Option(*(option.flag or f"--{one.name.replace('_', '-')}").split("/"), metavar=metavar, help=about)
     default = inspect.Parameter.empty if is_needed else None if option.rest or _needed(one) else one.default
+    if option.reads is not None:
+        kind, default = str if is_needed else str | None, inspect.Parameter.empty if is_needed else None
     if (_needed(one) and not is_needed) or (option.rest and _is_list(one)):
         kind, default = kind | None, None
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, how])

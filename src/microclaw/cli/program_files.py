@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from microclaw.apps.building import check_app_name, is_python, program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.apps.expectations import Expectations
 from microclaw.config.settings import Limits
 from microclaw.durable import read_given, read_given_text
 from microclaw.errors import ConfigError, DeployRejected
@@ -42,9 +42,24 @@ def optimization_level(text: str) -> str:
     return f"O{level}"
 
 
-def read_expectations(file: Path) -> Expectations:
+def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
+    """The program of a file, and what it must do, as the acts on programs take them. Raises ConfigError, BuildError."""
+    content = read_program(file)
+    values: dict[str, Any] = {}
+    if content.startswith(WASM_MAGIC):
+        values["wasm"] = base64.b64encode(content).decode()
+    else:
+        values |= {"source": source_text(content, file), "language": program_language(file.name)}
+    if expect is not None:
+        values["expect"] = expectations_text(expect)
+    return values
+
+
+def expectations_text(file: Path) -> str:
     """The file's expectations; ConfigError says why it cannot be read, or line, column and what to write instead."""
-    return parse_expectations(read_given_text(file, 4 * MAX_TEXT_CHARS))
+    text = read_given_text(file, 4 * MAX_TEXT_CHARS)
+    parse_expectations(text)
+    return text
 
 
 def read_program(file: Path) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,7 +56,7 @@ def egress(
     elif url is None:
         raise typer.BadParameter("METHOD needs a URL")
     else:
-        is_right = _try(options, allowlist, missing, method.upper(), url, task)
+        is_right = _try(options, _verdict(allowlist, method.upper(), url, task), missing)
     if not is_right:
         raise typer.Exit(FAILED)
 
@@ -87,10 +86,8 @@ def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dic
         options.line(f"{text}\n  next: {step}")
 
 
-def _try(
-    options: GlobalOptions, allowlist: Allowlist, missing: dict[str, str], method: str, url: str, task: str
-) -> bool:
-    verdict, way = _verdict(allowlist, method, url, task)
+def _try(options: GlobalOptions, found: tuple[Verdict, str], missing: dict[str, str]) -> bool:
+    verdict, way = found
     line, secret = (None, None) if verdict.entry is None else (verdict.entry.line, verdict.entry.secret)
     lacks = secret if verdict.allowed and secret in missing else None
     step = f"microclaw task secrets {lacks} @FILE" if lacks else verdict.next_step or None
@@ -118,20 +115,14 @@ def secrets(
         values.remove(remove)
         options.report("secret_removed", {"name": remove}, f"{remove} is removed")
     elif name is not None:
-        values.set(name, _given(name, value))
+        if value != "-" and not value.startswith("@"):
+            step = f"microclaw task secrets {name[:40]} @FILE, or - for stdin"
+            raise ConfigError("a value on the command line is seen by others and stays in the history", next_step=step)
+        values.set(name, secret_value(name, value))
         options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
     elif not options.wrote_json("secrets", {"secrets": [{"name": one} for one in values.names()]}):
         rows = [(one,) for one in values.names()]
         options.table(rows, head=("NAME",), empty="no secrets (microclaw task secrets NAME @FILE)")
-
-
-def _given(name: str, value: str) -> str:
-    if value != "-" and not value.startswith("@"):
-        step = f"microclaw task secrets {name[:40]} @FILE, or: microclaw task secrets {name[:40]} - for stdin"
-        raise ConfigError("a value on the command line can be seen by others and stays in the history", next_step=step)
-    if value == "-" and sys.stdin.isatty():
-        return str(typer.prompt(name, hide_input=True)).strip()
-    return secret_value(name, value)
 
 
 def _verdict(allowlist: Allowlist, method: str, url: str, task: str) -> tuple[Verdict, str]:
