@@ -24,7 +24,6 @@ from microclaw.cli.programs import (
     ReplaceOption,
     WhenBackOption,
     check_way,
-    install_program,
 )
 from microclaw.cli.targets import is_address
 from microclaw.devices.calls import AppInstall
@@ -110,7 +109,7 @@ def install(
         **entry_values(options, entry, params, kinds),
     }
     options.say(entry.diagram(params))
-    install_program(options, values)
+    perform(options, programs.install, values)
 
 
 @app_group.command()

@@ -65,7 +65,11 @@ def upgrade_from_catalogs(
     if name is not None and len(lost) == len(there):
         text = f"no program {name[:63]!r} came from a catalogue that is there"
         raise UnknownName(text, next_step=f"give its new version: microclaw app upgrade {name[:63]} FILE")
-    asked = [{**how, **_values(options, *one, sets)} for one in newer]  # refused before anything is changed
+    asked = []
+    for app, origin, entry in newer:  # what is wrong is refused before anything is changed
+        params = {**origin.params, **entry.values(sets)}
+        program = entry_values(options, entry, params, (app.kind or "wasm",))
+        asked.append({**how, "device": app.device, "name": app.name, **program})
     if len(newer) > 1:
         what = names_text([f"{one.name} on {one.device}" for one, *_ in newer])
         options.agree(f"Upgrade {len(newer)} programs: {what}?")
@@ -97,16 +101,3 @@ def _show(options: GlobalOptions, found: Sequence[tuple[AppFacts, AppOrigin, Ent
     if not options.wrote_json("outdated", {"apps": rows}):
         shown = [tuple(row[key] or "-" for key in ("name", "device", "entry", "version", "newest")) for row in rows]
         options.table(shown, head=("NAME", "DEVICE", "ENTRY", "HAS", "NEW"), empty="no program has a newer version")
-
-
-def _values(
-    options: GlobalOptions, app: AppFacts, origin: AppOrigin, entry: Entry, sets: Sequence[str]
-) -> dict[str, Any]:
-    try:
-        found = entry_values(options, entry, {**origin.params, **entry.values(sets)}, (app.kind or "wasm",))
-    except ConfigError as exc:
-        raise ConfigError(
-            f"{app.name} on {app.device}, which was installed with other values: {exc.message}",
-            next_step=f"install it again: microclaw app install {entry.name} -d {app.device} --set NAME=VALUE",
-        ) from exc
-    return {"device": app.device, "name": app.name, **found}

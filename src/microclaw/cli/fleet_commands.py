@@ -18,6 +18,7 @@ from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import WhenBackOption
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
+from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError
 from microclaw.text import count_text
 
@@ -98,16 +99,11 @@ def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write them all, or raise ConfigError: a file that is there with another content is never replaced."""
+    """Write them, or raise ConfigError: a file that is there with another content is never replaced."""
     if odd := [name for name in files if not _FILE.fullmatch(name)]:  # the host may be another one
         raise ProtocolError(f"the host named a file {odd[0][:60]!r}")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            at = folder / name
-            if (at.exists() or at.is_symlink()) and at.read_bytes() != content:
-                raise ConfigError(f"{at} is there and is not the same", next_step="give an empty folder with --out")
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-    except OSError as exc:
-        raise ConfigError(f"cannot write into {folder}: {exc.strerror}", next_step="give another --out DIR") from exc
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        at = folder / name
+        if not (at.is_file() and at.read_bytes() == content):
+            write_given(at, [content], next_step="give an empty folder with --out")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, TypeAlias, get_args, get_origin
+from collections.abc import Mapping
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 import typer
@@ -95,20 +95,8 @@ def _is_list(one: Parameter) -> bool:
     return get_origin(one.kind) is list
 
 
-Loses: TypeAlias = Callable[[Client, Sequence[str]], Sequence[str]]
-
-
-def perform(
-    options: GlobalOptions,
-    act: Operation[..., Any],
-    values: dict[str, Any],
-    *,
-    loses: Loses = lambda _host, _names: (),
-) -> None:
-    """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown.
-
-    `loses` says on which of several devices something is replaced.
-    """
+def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
+    """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown."""
     host = options.host()
     if act.many is not None and not options.chooses_many and options.device and is_address(options.device):
         raise ConfigError(
@@ -116,7 +104,7 @@ def perform(
             next_step="microclaw up, then the device's name with -d",
         )
     if act.many is not None and options.chooses_many:
-        _on_many(options, host, act, values, loses)
+        _on_many(options, host, act, values)
         return
     if any(map(_is_flag, act.parameters)):
         values = values | {"device": _device(options, host, act, values)}
@@ -139,16 +127,14 @@ def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], valu
     return device_with_program(options, host, values["name"]) if "name" in act.in_path else chosen_device(options, host)
 
 
-def _on_many(
-    options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any], loses: Loses
-) -> None:
+def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> None:
     many = act.of_many
     values = {**values, **choice_body(options)}
     if (wrong := many.check(values)) is not None:
         raise typer.BadParameter(wrong)
     if act.permission is not Permission.READ:
         asked = act.asked({**values, "device": ""}).strip()
-        ask_once(options, host, f"{asked[:1].upper()}{asked[1:]}", lambda names: loses(host, names))
+        ask_once(options, host, f"{asked[:1].upper()}{asked[1:]}")
     made = done(options, host, many, values)
     if not act.steps and not options.json:
         for row in made.results:

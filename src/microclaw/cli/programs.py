@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
 from microclaw.apps import operations as programs
+from microclaw.apps.building import check_app_name
 from microclaw.apps.run_times import times_body
 from microclaw.cli.firmware_option import FirmwareOption, described_board
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import GlobalOptions, global_options
-from microclaw.cli.program_files import app_name, optimization_level, program_values
+from microclaw.cli.options import global_options
+from microclaw.cli.program_files import name_of_file, optimization_level, program_values
 from microclaw.cli.targets import is_address
-from microclaw.operations.client import Client
 
 WhenBackOption: TypeAlias = Annotated[
     bool,
@@ -94,10 +90,11 @@ def run(
     is_direct = not options.chooses_many and options.device is not None and is_address(options.device)
     way = _TRIAL if tries else _ADDRESS if is_direct else _HOST
     check_way(ctx, way)
+    check_app_name(name := name_of_file(file) if name is None else name)
 
     def once() -> None:
         values = {
-            "name": app_name(file, name),
+            "name": name,
             "heap_bytes": heap,
             "optimization": optimization,
             "replace": replace,
@@ -107,7 +104,7 @@ def run(
             **program_values(file, expect),
         }
         if way == _HOST:
-            install_program(options, values)
+            perform(options, programs.install, values)
         elif way == _ADDRESS:
             from microclaw.cli.direct_programs import run_directly
 
@@ -132,18 +129,3 @@ def check_way(ctx: typer.Context, way: str = _ADDRESS) -> None:
         is_given = getattr(ctx.get_parameter_source(str(one.name)), "name", "") == "COMMANDLINE"
         if is_given and way not in _WAYS.get(str(one.name), (way,)):
             raise typer.BadParameter(f"{one.opts[0]} has no effect with {way}")
-
-
-def install_program(options: GlobalOptions, values: dict[str, Any]) -> None:
-    perform(options, programs.install, values, loses=partial(_replaced_on, values))
-
-
-def _replaced_on(values: Mapping[str, Any], host: Client, devices: Sequence[str]) -> list[str]:
-    """Of these devices, those that have another program of this name, one from other source or bytes."""
-    name = values["name"]
-    there = [app for app in host.call(programs.list_apps).apps if app.name == name and app.device in devices]
-    if "wasm" in values:
-        mine = hashlib.sha256(base64.b64decode(values["wasm"])).hexdigest()
-        return [app.device for app in there if app.sha256 != mine]
-    shown = [host.call(programs.show, device=app.device, name=name) for app in there]
-    return [app.device for app in shown if app.source != values["source"]]

@@ -13,7 +13,6 @@ import typer
 from microclaw.cli.options import FAILED, GlobalOptions, global_options
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.load import private_home
-from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
@@ -40,15 +39,7 @@ def egress(
     path = file or home / FILE_NAME
     if file is not None and not file.exists():
         raise ConfigError(f"there is no {file}", next_step="name an allowlist: --file FILE")
-    try:
-        allowlist = read_allowlist(path)
-    except FileMistakes as exc:
-        mistakes = [one.to_json() for one in exc.diagnostics]
-        if not options.wrote_json("egress", {"ok": False, "file": str(path), "mistakes": mistakes}):
-            for one in exc.diagnostics:
-                options.line(one.render())
-            options.line(f"tasks have no network until this is right: {exc.next_step}")
-        raise typer.Exit(FAILED) from None
+    allowlist = read_allowlist(path)
     missing = missing_secrets(home, os.environ, allowlist)
     if method is None:
         _show(options, path, allowlist, missing)
@@ -63,7 +54,7 @@ def egress(
 
 def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, str]) -> None:
     found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
-    value = {"ok": not missing, "file": str(path), "exists": path.exists(), "mistakes": [], **found}
+    value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
     if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
         return
     options.table(
