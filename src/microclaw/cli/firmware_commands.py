@@ -61,7 +61,7 @@ def change_keys(
     new, gone = [read_public_key(file) for file in add or ()], tuple(remove or ())
     if not new and not gone:
         raise typer.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
-    signer = Signer(options, key, password, sign_command, public_key)
+    signer = Signer(key, password, sign_command, public_key)
     signed_by = signer.public.key_id
     if signed_by in gone:
         raise ConfigError(f"{signed_by} cannot sign its own removal", next_step="sign with the key that stays")

@@ -104,7 +104,7 @@ def publish(
         raise ConfigError(f"no board {board[:40]!r} takes updates", next_step=f"--board is one of {', '.join(known)}")
     if image is None and version is None:
         raise typer.BadParameter("a release of our files needs its number: --version 1.4.0")
-    signer = Signer(options, key, password, sign_command, public_key)
+    signer = Signer(key, password, sign_command, public_key)
     if security_version is None:
         rows = host.call(firmware.list_releases).releases
         security_version = max((row.security_version for row in rows if row.board == board), default=0)

@@ -6,17 +6,17 @@ import shlex
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
-from microclaw.cli.options import GlobalOptions
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.errors import ConfigError
-from microclaw.ota import operations as firmware
-from microclaw.ota.keys import SIGNATURE_BYTES, is_locked, public_key, read_public_key, read_signing_key
+from microclaw.ota.keys import SIGNATURE_BYTES, is_locked, read_public_key, read_signing_key
 from microclaw.ota.manifest import ALG, SCHEMA, KeyChange, Release, moment, write_manifest
 
 SIGN_S: Final = 120.0
@@ -38,36 +38,26 @@ CommandOption: TypeAlias = Annotated[
 ]
 PublicOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        "--public-key", metavar="FILE", help="The signing key's public one; none: the only one the host knows."
-    ),
+    typer.Option("--public-key", metavar="FILE.pub.pem", help="Of what --sign-command signs with."),
 ]
 
 
 class Signer:
     """Signs with one key, whose public part is `public`; each signature is verified here."""
 
-    def __init__(
-        self, options: GlobalOptions, key: Path | None, password: str | None, command: str | None, public: Path | None
-    ) -> None:
-        if (key is None) == (command is None):
-            raise typer.BadParameter("say who signs: --key FILE, or --sign-command CMD")
-        self._command = command
+    def __init__(self, key: Path | None, password: str | None, command: str | None, public: Path | None) -> None:
+        self._sign: Callable[[bytes], bytes]
         if key is not None:
-            self._key = read_signing_key(key, secret_value("--password", password or "-") if is_locked(key) else None)
-            self.public = self._key.public
-        elif public is not None:
-            self.public = read_public_key(public)
+            private = read_signing_key(key, secret_value("--password", password or "-") if is_locked(key) else None)
+            self.public, self._sign = private.public, private.sign
+        elif command is not None and public is not None:
+            self.public, self._sign = read_public_key(public), partial(run_sign_command, command)
         else:
-            known = options.host().call(firmware.list_keys).keys
-            if len(known) != 1:
-                text = f"the host knows {len(known)} keys, and nobody said which one signs"
-                raise ConfigError(text, next_step="give --public-key FILE.pub.pem")
-            self.public = public_key(known[0].public.encode())
+            raise typer.BadParameter("say who signs: --key FILE, or --sign-command CMD and --public-key FILE.pub.pem")
 
     def sign(self, manifest: bytes) -> bytes:
         """Raises ConfigError, and BadSignature where the command signed with another key."""
-        signature = self._key.sign(manifest) if self._command is None else run_sign_command(self._command, manifest)
+        signature = self._sign(manifest)
         self.public.verify(manifest, signature)
         return signature
 
