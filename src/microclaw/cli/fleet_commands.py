@@ -17,9 +17,8 @@ from microclaw.cli.operation_commands import done, show
 from microclaw.cli.options import GlobalOptions, command_group, global_options
 from microclaw.cli.programs import WhenBackOption
 from microclaw.devices.calls import AppInstall
-from microclaw.devices.selection import names_text
 from microclaw.durable import write_given
-from microclaw.errors import ConfigError, MicroclawError, ProtocolError
+from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.text import count_text
 
 fleet_group = command_group()
@@ -88,11 +87,7 @@ def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
     ids = {one for entry in found.entries for one in entry.ids}
     if options.devices or options.labels or options.every:
         names = chosen_names(options, host)
-        meant = [one for one in known if one.name in names]
-        ids = {one.device_id for one in meant if AppInstall.method in one.capabilities}
-        if len(ids) < len(meant) and (options.devices or not ids):
-            others = [one.name for one in meant if one.device_id not in ids]
-            raise ConfigError(f"takes no programs: {names_text(others)}", next_step="microclaw device show NAME")
+        ids = {one.device_id for one in known if one.name in names and AppInstall.method in one.capabilities}
     programs = [{**entry.body, "devices": [one for one in entry.ids if one in ids]} for entry in found.entries]
     devices = [one.device_id for one in known if one.device_id in ids]
     return {"programs": [one for one in programs if one["devices"]], "devices": devices}
