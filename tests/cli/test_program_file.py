@@ -45,7 +45,7 @@ def test_a_board_that_contradicts_the_trial_ends_with_1(verified: bool, code: in
     evidence = EvidenceObject("counted", "no edge on pin 2 in 3 s", ())
     made = Deployed(name="blink", device="desk", evidence=evidence, verified=verified, proof="accepted only")
     assert made.exit_code == code
-    assert ("microclaw logs desk" in "".join(made.lines())) is not verified
+    assert (len(list(made.lines())) == 1) is verified
 
 
 @pytest.mark.parametrize(

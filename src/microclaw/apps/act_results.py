@@ -120,10 +120,10 @@ class Deployed(AppAct, frozen=True, kw_only=True):
         verified = "it runs, but was not verified: " if self.verified is False else ""
         return f"{verified}{super().told}{times}"
 
-    def lines(self) -> Iterable[str]:
-        yield f"proof     {self.proof}{'' if self.expected else ' (--expect FILE)'}"
+    def lines(self) -> Iterable[tuple[str, str]]:
+        yield "proof", f"{self.proof}{'' if self.expected else ' (--expect FILE)'}"
         if self.verified is False:
-            yield f"{self.name}: {self.told}; next: microclaw logs {self.device}"
+            yield "next", f"microclaw logs {self.device}: {self.told}"
 
     @classmethod
     def deployment(cls, made: Deployment, **more: Any) -> Self:

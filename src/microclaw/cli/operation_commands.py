@@ -188,7 +188,7 @@ def show(options: GlobalOptions, act: Operation[..., Any], result: Any) -> None:
         options.say(sentence)
     else:
         for line in result.lines():
-            options.line(line)
+            options.line(line) if isinstance(line, str) else options.terminal().row(*line)
     if warning := getattr(result, "warning", None):
         options.say(f"careful: {warning}")
     if result.exit_code:
