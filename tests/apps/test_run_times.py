@@ -10,9 +10,9 @@ from microclaw.apps.run_times import (
     LEAST_MS,
     MOST_MS,
     RunTimes,
-    parse_run_times,
     parse_time_ms,
     time_word,
+    times_body,
     trial_ms,
 )
 from microclaw.errors import ConfigError
@@ -24,13 +24,13 @@ from microclaw.errors import ConfigError
 )
 def test_times_that_cannot_be_are_refused(every: str | None, stop_after: str | None) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse_run_times(every, stop_after)
+        times_body(every, stop_after)
     assert caught.value.next_step
 
 
 @given(st.integers(LEAST_MS, MOST_MS))
 def test_a_written_time_is_read_back_as_it_was(ms: int) -> None:
-    assert parse_time_ms(time_word(ms), "--every") == ms
+    assert parse_time_ms(time_word(ms)) == ms
 
 
 def test_a_trial_goes_on_until_the_second_run_was_seen_but_for_two_hours_at_most() -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.cli.conftest import Ran
+from tests.cli.conftest import Run
 
-from microclaw.cli.main import main
-
-Run = Callable[..., Any]
 TOML = """title = "a lamp"
 app = "lamp"
 version = "1.0.0"
@@ -43,27 +39,6 @@ void on_init(void) { gpio_set(gpio_open(PIN, GPIO_OUT), 1); }
 PY = "from machine import Pin\n\nPIN = 4\nPin(PIN, Pin.OUT, value=1)\n"
 
 
-def in_home(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run `microclaw WORDS` in this process, which spares its start."""
-    for name in ("MICROCLAW_HOST", "MICROCLAW_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("MICROCLAW_HOME", str(home))
-
-    def run(*words: str) -> Ran:
-        capsys.readouterr()
-        code = main(list(words))
-        found = capsys.readouterr()
-        return Ran(code, found.out, found.err)
-
-    return run
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """With an empty home and no host."""
-    return in_home(tmp_path / "home", monkeypatch, capsys)
-
-
 @pytest.fixture
 def mine(tmp_path: Path) -> Path:
     """An entry as its author has it, and beside it the empty catalogue shelf/."""
@@ -76,11 +51,10 @@ def mine(tmp_path: Path) -> Path:
     return folder
 
 
-def raised(folder: Path, version: str, name: str = "lamp") -> None:
+def raised(folder: Path, version: str) -> None:
     """Give the author's entry another version."""
-    file = folder / f"{name}.toml"
-    before = file.read_text().partition('version = "')[2].partition('"')[0]
-    file.write_text(file.read_text().replace(f'version = "{before}"', f'version = "{version}"'))
+    file = folder / "lamp.toml"
+    file.write_text(re.sub(r'version = ".*"', f'version = "{version}"', file.read_text()))
 
 
 def bytes_in(folder: Path) -> dict[str, bytes]:
@@ -98,19 +72,19 @@ def test_an_entry_is_shown_with_its_wiring_its_values_and_its_source(run: Run) -
 
 def test_publishing_writes_a_version_once_and_takes_only_newer_ones(run: Run, mine: Path) -> None:
     shelf = mine.parent / "shelf"
-    first = run("app", "publish", str(mine), "--to", str(shelf))
+    first = run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf))
     assert first.code == 0, first.err
     again = json.loads(run("--json", "app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)).out)
     assert again["new"] is False
     before = bytes_in(shelf)
     (mine / "lamp.py").write_text(PY + "# a comment\n")
-    refused = [run("app", "publish", str(mine), "--to", str(shelf))]
+    refused = [run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf))]
     raised(mine, "0.9.0")
-    refused.append(run("app", "publish", str(mine), "--to", str(shelf)))
+    refused.append(run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)))
     assert [one.code for one in refused] == [1, 1]
     assert bytes_in(shelf) == before
     raised(mine, "1.0.1")
-    assert run("app", "publish", str(mine), "--to", str(shelf)).code == 0
+    assert run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)).code == 0
     listed = json.loads(run("--json", "app", "search", "--from", str(shelf)).out)["entries"]
     assert [(one["name"], one["version"]) for one in listed] == [("lamp", "1.0.1")]
 
@@ -119,7 +93,7 @@ def test_a_link_in_the_catalogue_leads_nowhere(run: Run, mine: Path) -> None:
     elsewhere = mine.parent / "elsewhere"
     elsewhere.mkdir()
     (mine.parent / "shelf" / "lamp").symlink_to(elsewhere)
-    assert run("app", "publish", str(mine), "--to", str(mine.parent / "shelf")).code == 1
+    assert run("app", "publish", str(mine / "lamp.toml"), "--to", str(mine.parent / "shelf")).code == 1
     assert list(elsewhere.iterdir()) == []
 
 

@@ -120,7 +120,7 @@ def test_check_tells_all_mistakes_and_fails(
     write(WRONG)
     code, document = run("task", "egress", "--json")
     assert code == 1
-    assert len(json.loads(document)["mistakes"]) == 18
+    assert len(json.loads(document)["error"]["diagnostics"]) == 18
     write(RIGHT)
     assert run("task", "egress")[0] == 1
     run("task", "secrets", "weather", "-", stdin="a-long-value\n")

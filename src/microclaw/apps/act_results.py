@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from msgspec import UNSET, Struct, UnsetType, convert, structs
@@ -118,6 +119,11 @@ class Deployed(AppAct, frozen=True, kw_only=True):
         times = f"; {self.times.text}" if isinstance(self.times, Times) and self.unchanged is UNSET else ""
         verified = "it runs, but was not verified: " if self.verified is False else ""
         return f"{verified}{super().told}{times}"
+
+    def lines(self) -> Iterable[tuple[str, str]]:
+        yield "proof", f"{self.proof}{'' if self.expected else ' (--expect FILE)'}"
+        if self.verified is False:
+            yield "next", f"microclaw logs {self.device}: {self.told}"
 
     @classmethod
     def deployment(cls, made: Deployment, **more: Any) -> Self:

@@ -35,6 +35,7 @@ from microclaw.apps.results import (
     DeferredFacts,
     Tries,
 )
+from microclaw.apps.run_times import run_times, time_or_off
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
 
@@ -132,7 +133,6 @@ async def install(
     when_back: WhenBack = False,
 ) -> Deployed:
     """Build, check, try, install and verify a program."""
-    from microclaw.apps.run_times import run_times
     from microclaw.audit import AuditKind
 
     target = programs.apps.registry.get(device)
@@ -286,8 +286,16 @@ async def set_times(
     call: Call,
     device: DeviceName,
     name: AppName,
-    every_ms: Annotated[int | UnsetType | None, Meta(description="Begun anew so often.")] = UNSET,
-    stop_after_ms: Annotated[int | UnsetType | None, Meta(description="Of each run.")] = UNSET,
+    every_ms: Annotated[
+        int | UnsetType | None,
+        Meta(description="Begun anew so often."),
+        Option("--every", metavar="TIME|off", reads=time_or_off),
+    ] = UNSET,
+    stop_after_ms: Annotated[
+        int | UnsetType | None,
+        Meta(description="Of each run."),
+        Option("--stop-after", metavar="TIME|off", reads=time_or_off),
+    ] = UNSET,
 ) -> Deployed:
     """Change when a program runs; a time that is not given stays, null drops it. It is tried with them."""
     from microclaw.apps.upgrade import NewTimes, UnchangedTimes

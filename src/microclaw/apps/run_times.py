@@ -121,23 +121,22 @@ def check_keeper(times: RunTimes | None, kind: ProgramKind) -> None:
         )
 
 
-def parse_time_ms(text: str, option: str) -> int:
+def parse_time_ms(text: str) -> int:
     """Read "30s", "10m" or "10min", "1h", "1d", "500ms", or a plain number of seconds. Raises ConfigError."""
     ms = read_duration_ms(text)
     if ms is None or ms > _LONGEST_MS:
-        raise ConfigError(f"{option}: {text!r:.40} is not a time", next_step=f"write it as {option} 30s, 10m, 1h or 1d")
+        raise ConfigError(f"{text!r:.40} is not a time", next_step="write it as 30s, 10m, 1h or 1d")
     return round(ms)
 
 
-def parse_run_times(every: str | None, stop_after: str | None) -> RunTimes | None:
-    """As `--every` and `--stop-after` give them. Raises ConfigError."""
-    every_ms = None if every is None else parse_time_ms(every, "--every")
-    return run_times(every_ms, None if stop_after is None else parse_time_ms(stop_after, "--stop-after"))
+def time_or_off(text: str) -> int | None:
+    """The time; None for "off"."""
+    return None if text.strip().lower() == "off" else parse_time_ms(text)
 
 
 def times_body(every: str | None, stop_after: str | None) -> dict[str, int | None]:
     """When a program runs, as the host takes it; nothing where neither is given. Raises ConfigError."""
-    times = parse_run_times(every, stop_after)
+    times = run_times(*(None if text is None else parse_time_ms(text) for text in (every, stop_after)))
     return {} if times is None else {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
 
 

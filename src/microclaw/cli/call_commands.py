@@ -6,13 +6,15 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import click
 from click.exceptions import Exit
 
 from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
 from microclaw.apps.device_operations import show_device
+from microclaw.boards import load_board
 from microclaw.cli.many_devices import ask_once
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, GlobalOptions
@@ -25,12 +27,14 @@ from microclaw.devices.call_text import (
     method_form,
     result_value,
 )
+from microclaw.devices.calls import Call
+from microclaw.devices.device import check_call, not_offered
 from microclaw.errors import MicroclawError, NoHost
 from microclaw.operations.operation import Permission
 from microclaw.terminal.prompt import line_reader
+from microclaw.transports.open import open_transport
 
-HELP = "help"
-CALL_TIMEOUT_S = 15.0
+CALL_TIMEOUT_S: Final = 15.0
 
 
 @click.command()
@@ -48,20 +52,40 @@ CALL_TIMEOUT_S = 15.0
 @click.pass_obj
 def execute(options: GlobalOptions, words: tuple[str, ...], board: str, wait: bool, force: bool) -> None:
     """Call one method of a device, or of several."""
-    is_one = not options.chooses_many
-    target = options.device or "" if is_one else ""
-    if is_one and not target:
-        target, words = words[0], words[1:]
-    if not words:
-        _line_by_line(options, target, board)
+    how = {"wait": wait, "force": force}
+    if options.chooses_many:
+        if call_permission(words[0]) is not Permission.READ:
+            ask_once(options, options.host(), f"Call {words[0]} on")
+        perform(options, call_device, {**_values(words), **how})
         return
-    values = _values(words) | {"wait": wait, "force": force}
-    if is_one:
-        _call(options, target, board, values)
-        return
-    if call_permission(words[0]) is not Permission.READ:
-        ask_once(options, options.host(), f"Call {words[0]} on")
-    perform(options, call_device, values)
+    target, *rest = words if options.device is None else (options.device, *words)
+    there = BoardAt(target, board) if is_address(target) else None
+    if there is not None:
+        options.only_here(f"a call of {target}")
+    if rest:
+        _call(options, target, there, {**_values(rest), **how})
+    else:
+        _line_by_line(options, target, there)
+
+
+@dataclass(frozen=True, slots=True)
+class BoardAt:
+    """The board at an address, without a host; each call has a connection of its own."""
+
+    name: str
+    board_id: str = "virtual"
+
+    async def call(self, call: Call[Any]) -> Any:
+        """Raises DeviceError and its kinds."""
+        endpoint, board = endpoint_of(self.name), load_board(self.board_id)
+        transport = open_transport(endpoint, board)
+        try:
+            if call.method not in transport.capabilities:
+                raise not_offered(endpoint, call, transport.capabilities)
+            check_call(board, call)
+            return await transport.call(call, CALL_TIMEOUT_S)
+        finally:
+            await transport.close()
 
 
 def _values(words: Sequence[str]) -> dict[str, Any]:
@@ -69,36 +93,28 @@ def _values(words: Sequence[str]) -> dict[str, Any]:
     return {"method": method, "arguments": arguments_from_words(method, given)}
 
 
-def _call(options: GlobalOptions, target: str, board: str, values: dict[str, Any]) -> None:
-    """Through the host for a device's name, directly for an address; its answer is shown."""
-    if not is_address(target):
+def _call(options: GlobalOptions, target: str, there: BoardAt | None, values: dict[str, Any]) -> None:
+    if there is None:
         made = options.host().call(call_device, device=target, **values)
     else:
-        options.only_here(f"a call of {target}")
         call = call_from(values["method"], values["arguments"])
-        made = CallAnswer(method=call.method, result=result_value(call_endpoint(target, board, call)))
+        made = CallAnswer(method=call.method, result=result_value(asyncio.run(there.call(call))))
     show(options, call_device, made)
 
 
-def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
+def _line_by_line(options: GlobalOptions, target: str, there: BoardAt | None) -> None:
     """Call what is typed, a method a line; `help` lists those that the device has."""
-    if is_address(target):
-        options.only_here(f"a call of {target}")
-        methods = list(CALLS)
-    else:
-        methods = [one for one in options.host().call(show_device, device=target).capabilities if one in CALLS]
-    home = options.settings().home
+    offered = CALLS if there is not None else options.host().call(show_device, device=target).capabilities
+    home, failed = options.settings().home, False
     read_line = line_reader(home / "repl_history" if home.is_dir() else None, prompt=f"{target}> ")
-    failed = False
     while (line := read_line()) is not None:
         try:
-            method, *given = shlex.split(line) or [""]
-            if method == HELP:
-                options.table(
-                    [(method_form(one), METHOD_HELP[one]) for one in methods], head=("METHOD", "WHAT IT DOES")
-                )
-            elif method:
-                _call(options, target, board, _values([method, *given]))
+            words = shlex.split(line)
+            if words == ["help"]:
+                rows = [(method_form(one), METHOD_HELP[one]) for one in offered if one in CALLS]
+                options.table(rows, head=("METHOD", "WHAT IT DOES"))
+            elif words:
+                _call(options, target, there, _values(words))
         except NoHost:
             raise
         except MicroclawError as exc:
@@ -109,26 +125,3 @@ def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
             options.line(f"{exc}: {line}")
     if failed and not sys.stdin.isatty():  # nobody has seen it
         raise Exit(FAILED)
-
-
-def call_endpoint(target: str, board_id: str, call: Any) -> Any:
-    """Do a call of the board at an address, on a connection of its own. Raises DeviceError and its kinds."""
-    return asyncio.run(call_at(target, board_id, call))
-
-
-async def call_at(target: str, board_id: str, call: Any) -> Any:
-    """As `call_endpoint`, where an event loop runs already."""
-    from microclaw.boards import load_board
-    from microclaw.devices.device import check_call, not_offered
-    from microclaw.transports.open import open_transport
-
-    endpoint = endpoint_of(target)
-    board = load_board(board_id)
-    transport = open_transport(endpoint, board)
-    try:
-        if call.method not in transport.capabilities:
-            raise not_offered(endpoint, call, transport.capabilities)
-        check_call(board, call)
-        return await transport.call(call, CALL_TIMEOUT_S)
-    finally:
-        await transport.close()

@@ -28,7 +28,7 @@ from microclaw.apps import operations as programs
 from microclaw.apps.device_operations import add_device, label
 from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
-from microclaw.cli.firmware_publish import new_manifest, send_release
+from microclaw.cli.firmware_publish import release_manifest, send_release
 from microclaw.cli.known_devices import known_devices
 from microclaw.devices.calls import AppInstall
 from microclaw.durable import replace_file
@@ -147,7 +147,7 @@ def _publish(stage: Stage, key: SigningKey, version: str, fault: str = "") -> tu
     about = {**json.loads(files[ABOUT]), "fault": fault}
     data = random.Random(version).randbytes(DATA_BYTES)  # noqa: S311 - the same release is the same bytes
     payload = pack({**files, ABOUT: json.dumps(about).encode(), "data.bin": data})
-    manifest = new_manifest(
+    manifest = release_manifest(
         payload, kind="files", name="microclaw-virtual", board=chip, channel="stable", version=version,
         security_version=0, key_id=key.public.key_id, allow_downgrade=version == __version__,
     )  # fmt: skip

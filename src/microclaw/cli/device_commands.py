@@ -171,15 +171,12 @@ def provision(
     if name is None or out is not None:
         raise click.BadParameter("give a NAME; or for many devices --batch N --out CSV")
 
-    def given(options: GlobalOptions, made: links.Provisioned) -> None:
-        if file is not None:
-            write_private(file, made.given.to_json().encode())
-        options.end_with_json("provision", to_builtins(made))
-        show_result(options, links.provision, made)
-        if qr:
-            options.line(made.given.qr())
-        if file is not None:
-            options.say(f"written to {file}: whoever reads it can become this device")
-
-    values = {"name": name, "board": board, "secret": not no_secret, "host": host}
-    perform(options, links.provision, values, end=given)
+    made = options.host().call(links.provision, name=name, board=board, secret=not no_secret, host=host)
+    if file is not None:
+        write_private(file, made.given.to_json().encode())
+    options.end_with_json("provision", to_builtins(made))
+    show_result(options, links.provision, made)
+    if qr:
+        options.line(made.given.qr())
+    if file is not None:
+        options.say(f"written to {file}: whoever reads it can become this device")

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, convert
 
+from microclaw.apps import operations as programs
 from microclaw.apps.act_results import Deployed
-from microclaw.apps.building import cached_compiler, program_language
+from microclaw.apps.building import cached_compiler
 from microclaw.apps.changes import ChangeLog
 from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
+from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
-from microclaw.apps.listing import ListingDevice, removal_text
+from microclaw.apps.listing import removal_text
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
-from microclaw.cli.call_commands import call_at
+from microclaw.cli.call_commands import BoardAt
+from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions
-from microclaw.cli.program_files import WASM_MAGIC, read_expectations, read_program, source_text
-from microclaw.cli.programs import RunRequest, end_install, refuse_when_back
 from microclaw.cli.steps import Stages
 from microclaw.clock import now_ms
-from microclaw.devices.calls import AppUninstall, Call
+from microclaw.devices.calls import AppUninstall
 from microclaw.devices.registry import Registry
-from microclaw.errors import AppNotFound, ConfigError, MicroclawError
+from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Step
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
@@ -40,37 +41,19 @@ from microclaw.wasm import BuildCache
 from microclaw.wire.host_api import failure_of
 
 
-def run_directly(options: GlobalOptions, target: str, asked: RunRequest) -> None:
+def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any], board: BoardProfile) -> None:
     """Build, check, try, install and verify, as a host does. Every program that is there counts as somebody else's.
 
     Exit code 1 when the board's evidence contradicts the trial.
     """
     options.only_here(f"a program for {target}")
-    refuse_when_back(when_back=asked.when_back)
-    if asked.times is not None:
-        raise ConfigError(
-            "--every and --stop-after need a host: this firmware has no intervals",
-            next_step="microclaw up, then the device's name with -d",
-        )
-    board, content = asked.board(), read_program(asked.file)
-    is_wasm = content.startswith(WASM_MAGIC)
-    request = DeployRequest(
-        device=target,
-        name=asked.name,
-        source=None if is_wasm else source_text(content, asked.file),
-        language=None if is_wasm else program_language(asked.file.name),
-        wasm=content if is_wasm else None,
-        heap_bytes=asked.heap_bytes,
-        optimization=asked.optimization,
-        replace=asked.replace,
-        force=asked.force,
-        expectations=None if asked.expect is None else read_expectations(asked.expect),
-    )
+    fields = {name: values[name] for name in FleetProgram.__struct_fields__ if name in values}
+    request = convert({**fields, "devices": []}, FleetProgram).request()
+    request = replace(request, device=target, replace=values["replace"], force=values["force"])
     outcome = asyncio.run(_deploy(options, board, request))
     if isinstance(outcome, MicroclawError):
         raise outcome
-    made = Deployed.deployment(outcome, change_id=UNSET)  # nobody keeps the change
-    end_install(options, made)
+    show(options, programs.install, Deployed.deployment(outcome, change_id=UNSET))  # nobody keeps the change
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: DeployRequest) -> Deployment | MicroclawError:
@@ -105,6 +88,7 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
                 open_transport=partial(open_transport, lock_folder=settings.cache / "locks"),
                 load_board=lambda *_: board,
                 mint_id=lambda: "d-direct",
+                now_ms=now_ms,
             )
             change_log, cache = ChangeLog(database), BuildCache(settings.cache)
             registry.explain_silence = SilenceExplainer(change_log).explain
@@ -116,29 +100,17 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
                 )
 
 
-def uninstall_directly(options: GlobalOptions, target: str, name: str, board_id: str) -> None:
-    """Take a program off a board."""
+def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
+    """Take a program off a board. AppNotFound, or DeployRejected when it is still listed."""
     options.only_here(f"a removal from {target}")
-    text = asyncio.run(take_off(_BoardAt(target, board_id), name, asyncio.sleep))
-    options.report("removal", {"name": name, "device": target}, text)
+    board = BoardAt(target)
 
+    async def take_off() -> str:
+        look = f"microclaw exec {target} apps.list"
+        try:
+            await board.call(AppUninstall(name))
+        except AppNotFound as exc:
+            raise AppNotFound(exc.message, next_step=look) from exc
+        return await removal_text(board, name, asyncio.sleep, next_step=f"restart the board, then {look}")
 
-async def take_off(board: ListingDevice, name: str, sleep: Callable[[float], Awaitable[None]]) -> str:
-    """Remove a program; what the board lists without it. AppNotFound, or DeployRejected when it is still listed."""
-    look = f"microclaw exec {board.name} apps.list"
-    try:
-        await board.call(AppUninstall(name))
-    except AppNotFound as exc:
-        raise AppNotFound(exc.message, next_step=f"see what is: {look}") from exc
-    return await removal_text(board, name, sleep, next_step=f"restart the board, then {look}")
-
-
-@dataclass(frozen=True, slots=True)
-class _BoardAt:
-    """The board at an address; each call has a connection of its own."""
-
-    name: str
-    board_id: str
-
-    async def call(self, call: Call[Any]) -> Any:
-        return await call_at(self.name, self.board_id, call)
+    options.report("removal", {"name": name, "device": target}, asyncio.run(take_off()))

@@ -18,7 +18,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "app search": ("app search light", "app search --show fade --source"),
     "app install": ("app install fade -d kitchen --set pin=7",),
     "app upgrade": ("app upgrade blink blink.c -d kitchen", "app upgrade --dry-run"),
-    "app publish": ("app publish lamp --to my-catalog",),
+    "app publish": ("app publish lamp.toml --to my-catalog",),
     "approval list": ("approval list", "approval list 4kq7"),
     "memory sessions": ("memory sessions", "memory sessions terminal -n 10"),
     "memory skills": ("memory skills", "memory skills plant-watering"),

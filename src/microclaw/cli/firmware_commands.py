@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
+from math import inf
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import click
-import msgspec
 from click.exceptions import Exit
+from msgspec.structs import replace
 
-from microclaw.cli.firmware_publish import keygen, publish, unsigned
+from microclaw.cli.firmware_publish import keygen, publish
 from microclaw.cli.firmware_signing import (
     Signer,
     command_option,
     key_option,
-    name_option,
+    new_manifest,
     password_option,
     public_option,
 )
@@ -25,9 +27,9 @@ from microclaw.cli.options import FAILED, GlobalOptions, command_group
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
-from microclaw.ota.keys import PublicKey, read_public_key
+from microclaw.ota.keys import read_public_key
 from microclaw.ota.manifest import KeyChange
-from microclaw.ota.results import Offers, UpdateKey
+from microclaw.ota.results import OfferOutcome, Offers, RolloutFacts
 from microclaw.text import count_text
 
 firmware_group = command_group()
@@ -37,15 +39,7 @@ FOLLOW_S: Final = 3_600.0
 """A trial that fails three times takes half an hour."""
 _POLL_S: Final = 0.5
 follow_option = click.option("--follow/--no-follow", default=True, help="Wait for the end.")
-
-
-@firmware_group.command("trust")
-@click.argument("public", type=Path, metavar="FILE.pub.pem")
-@name_option
-@click.pass_obj
-def trust(options: GlobalOptions, public: Path, name: str | None) -> None:
-    """This host passes on what the key signs; no device is told."""
-    show(options, firmware.trust, _known(options.host(), read_public_key(public), name, public))
+T = TypeVar("T")
 
 
 @firmware_group.command("change-keys")
@@ -69,35 +63,37 @@ def change_keys(
 ) -> None:
     """Devices (-d, -l, --all) trust other keys from then on, by a change that a key of theirs signed."""
     host = options.host()
-    new, gone = [(read_public_key(file), file) for file in add or ()], tuple(remove or ())
+    new, gone = [read_public_key(file) for file in add or ()], tuple(remove or ())
     if not new and not gone:
         raise click.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
-    signer = Signer(options, key, password, sign_command, public_key)
-    if signer.public.key_id in gone:
-        text = f"{signer.public.key_id} cannot sign its own removal"
-        raise ConfigError(text, next_step="sign with the key that stays")
-    for one, file in new:
-        _known(host, one, None, file)
-    what = [*(f"trust {one.key_id}" for one, _ in new), *(f"trust {one} no more" for one in gone)]
+    signer = Signer(key, password, sign_command, public_key)
+    signed_by = signer.public.key_id
+    if signed_by in gone:
+        raise ConfigError(f"{signed_by} cannot sign its own removal", next_step="sign with the key that stays")
     names = chosen_names(options, host)
+    what = [*(f"trust {one.key_id}" for one in new), *(f"trust {one} no more" for one in gone)]
     options.agree(f"{count_text(len(names), 'device')}: {' and '.join(what)}?")
-    statuses = [one for one in host.call(firmware.status).devices if one.device in names]
-    if left_out := sorted({*names} - {one.device for one in statuses if one.runs is not None}):
+    for one, file in zip(new, add or (), strict=True):
+        host.call(firmware.trust, public=one.pem.decode(), name=file.name.removesuffix(".pub.pem"))
+    kinds: dict[str, list[str]] = {}  # devices by the name of their firmware: each has a signed change of its own
+    for status in host.call(firmware.status).devices:
+        if status.device in names and status.runs is not None:
+            kinds.setdefault(status.runs.name, []).append(status.device)
+    if left_out := sorted({*names} - {name for of_kind in kinds.values() for name in of_kind}):
         options.say(f"left out, as they take no updates: {', '.join(left_out)}")
-    if not (kinds := sorted({one.runs.name for one in statuses if one.runs is not None})):
+    if not kinds:
         raise ConfigError("none of these devices takes updates", next_step="microclaw firmware status")
-    serial, made = _next_serial(host), Offers(version="", results=[])
-    for kind in kinds:  # a signed change for each firmware's name
-        keys = tuple(one.trusted for one, _ in new)
-        manifest = unsigned(
-            KeyChange, kind="keys", name=kind, serial=serial, add=keys, remove=gone, key_id=signer.public.key_id
-        )
-        published = host.call(firmware.publish, manifest=manifest, signature=signer.sign(manifest)).release
-        assert published is not None
-        devices = tuple(one.device for one in statuses if one.runs is not None and one.runs.name == kind)
-        offered = host.call(firmware.update, release=str(published.release_id), devices=devices)
-        made = Offers(version=offered.version, results=made.results + offered.results)
-    _end(options, host, made, follow=follow)
+    made = host.call(firmware.list_releases).releases
+    serial = max((int(one.version.removeprefix("keys-")) for one in made if one.kind == "keys"), default=0) + 1
+    change: dict[str, Any] = {"serial": serial, "add": tuple(one.trusted for one in new), "remove": gone}
+    results: list[OfferOutcome] = []
+    for kind, devices in sorted(kinds.items()):
+        manifest = new_manifest(KeyChange, kind="keys", name=kind, key_id=signed_by, **change)
+        release = host.call(firmware.publish, manifest=manifest, signature=signer.sign(manifest)).release
+        assert release is not None
+        offers = host.call(firmware.update, release=str(release.release_id), devices=tuple(devices))
+        results += offers.results
+    _end_offers(options, host, Offers(version=offers.version, results=results), follow=follow)
 
 
 @firmware_group.command("update")
@@ -108,7 +104,7 @@ def update(options: GlobalOptions, release: str, follow: bool) -> None:
     """Offer a release to devices (-d, -l, --all), and follow it; one that is away gets it when it is back."""
     host = options.host()
     ask_once(options, host, f"offer {release} to")
-    _end(options, host, host.call(firmware.update, release=release, **choice_body(options)), follow=follow)
+    _end_offers(options, host, host.call(firmware.update, release=release, **choice_body(options)), follow=follow)
 
 
 @firmware_group.command("rollouts")
@@ -121,45 +117,55 @@ def rollouts(options: GlobalOptions, number: int | None, follow: bool) -> None:
     if number is None:
         show(options, firmware.list_rollouts, host.call(firmware.list_rollouts))
         return
-    one, told = host.call(firmware.show_rollout, number=number), ""
-    while follow and not one.is_over:
-        head = next(iter(one.lines()))
-        if head != told:
-            options.say(head)
-        told = head
-        time.sleep(_POLL_S)
-        one = host.call(firmware.show_rollout, number=number)
+    one = host.call(firmware.show_rollout, number=number)
+
+    def look(_: RolloutFacts) -> tuple[RolloutFacts, bool]:
+        now = host.call(firmware.show_rollout, number=number)
+        return now, not now.is_over
+
+    if follow and not one.is_over:
+        one = _followed(options, one, look, lambda now: list(now.lines())[:1], goes_on=True)
     show(options, firmware.show_rollout, one)
     if follow and one.state == "halted":
         raise Exit(FAILED)
 
 
-def _known(host: Client, key: PublicKey, name: str | None, file: Path) -> UpdateKey:
-    return host.call(firmware.trust, public=key.pem.decode(), name=name or file.name.removesuffix(".pub.pem"))
-
-
-def _end(options: GlobalOptions, host: Client, made: Offers, *, follow: bool) -> None:
-    """Tell each change until every offer is over, or waits for a device that is absent; the exit code of all."""
-    until_s, told, waits = time.monotonic() + FOLLOW_S, set[str](), follow
+def _followed(
+    options: GlobalOptions,
+    made: T,
+    look: Callable[[T], tuple[T, bool]],
+    lines: Callable[[T], Iterable[str]],
+    *,
+    goes_on: bool,
+    within_s: float = inf,
+) -> T:
+    """Tell each of its lines once while it goes on, as `look` says; how it stands then."""
+    told, until_s = set[str](), time.monotonic() + within_s
     while True:
-        for text in [one.text for one in made.results if one.text not in told]:
-            options.say(text)
-            told.add(text)
-        if not waits or time.monotonic() > until_s:
-            break
+        for line in lines(made):
+            if line not in told:
+                options.say(line)
+            told.add(line)
+        if not goes_on or time.monotonic() > until_s:
+            return made
         time.sleep(_POLL_S)
-        known, waits = {one.device: one for one in host.call(firmware.status).devices}, False
-        results = []
-        for one in made.results:
+        made, goes_on = look(made)
+
+
+def _end_offers(options: GlobalOptions, host: Client, made: Offers, *, follow: bool) -> None:
+    """Tell each change until every offer is over, or waits for a device that is absent; the exit code of all."""
+
+    def look(before: Offers) -> tuple[Offers, bool]:
+        known = {one.device: one for one in host.call(firmware.status).devices}
+        results, goes_on = list(before.results), False
+        for index, one in enumerate(results):
             if one.offer is not None and (status := known.get(one.device)) is not None:
-                one = msgspec.structs.replace(one, offer=(now := status.now(one.offer)))
-                waits = waits or not (now.is_over or (now.state == "waiting" and status.absent))
-            results.append(one)
-        made = msgspec.structs.replace(made, results=results)
+                now = status.now(one.offer)
+                results[index] = replace(one, offer=now)
+                goes_on = goes_on or not (now.is_over or (now.state == "waiting" and status.absent))
+        return replace(before, results=results), goes_on
+
+    made = _followed(
+        options, made, look, lambda now: [one.text for one in now.results], goes_on=follow, within_s=FOLLOW_S
+    )
     show(options, firmware.update, made)
-
-
-def _next_serial(host: Client) -> int:
-    """Above every one that this host gave."""
-    found = host.call(firmware.list_releases).releases
-    return max((int(one.version.removeprefix("keys-")) for one in found if one.kind == "keys"), default=0) + 1

@@ -26,15 +26,12 @@ firmware_option = click.option(
 def firmware_words(arguments: Sequence[str] | None) -> tuple[str, ...]:
     """The checked words of all arguments in their shortest form. Raises ConfigError with the valid keys and values."""
     words: list[str] = []
-    for argument in arguments or ():
-        words += [argument] if "=" in argument or argument in (PLAIN, STOCK) else _words_of_file(Path(argument))
+    for one in arguments or ():
+        is_word = "=" in one or one in (PLAIN, STOCK)
+        words += [one] if is_word else words_of_toml(read_given_text(Path(one), MAX_FILE_BYTES), one)
     return parse_firmware(words).words
 
 
 def described_board(board_id: str, arguments: Sequence[str] | None) -> BoardProfile:
     """A board's profile with the firmware that the arguments describe."""
     return parse_firmware(firmware_words(arguments)).applied(load_board(board_id))
-
-
-def _words_of_file(file: Path) -> tuple[str, ...]:
-    return words_of_toml(read_given_text(file, MAX_FILE_BYTES), str(file))

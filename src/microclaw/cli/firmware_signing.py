@@ -4,83 +4,59 @@ from __future__ import annotations
 
 import shlex
 import subprocess
-import sys
 import threading
+import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
-from microclaw.cli.options import GlobalOptions
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.errors import ConfigError
-from microclaw.ota import operations as firmware
-from microclaw.ota.keys import (
-    SIGNATURE_BYTES,
-    PublicKey,
-    is_locked,
-    public_key,
-    read_public_key,
-    read_signing_key,
-)
+from microclaw.ota.keys import SIGNATURE_BYTES, is_locked, read_public_key, read_signing_key
+from microclaw.ota.manifest import ALG, SCHEMA, KeyChange, Release, moment, write_manifest
 
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
 
 key_option = click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone.")
-name_option = click.option("--name", help="What people call the key. [default: its file's name]")
-password_option = click.option("--password", metavar=SECRET_METAVAR, help="Of the key; none: asked at a terminal.")
+password_option = click.option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise.")
 command_option = click.option(
     "--sign-command", metavar="CMD", help="Signs instead: the manifest on stdin, 384 bytes on stdout (an HSM's tool)."
 )
 public_option = click.option(
-    "--public-key", type=Path, metavar="FILE", help="The signing key's public one; none: the only one the host knows."
+    "--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with."
 )
 
 
 class Signer:
     """Signs with one key, whose public part is `public`; each signature is verified here."""
 
-    def __init__(
-        self, options: GlobalOptions, key: Path | None, password: str | None, command: str | None, public: Path | None
-    ) -> None:
-        self._command = command
-        if (key is None) == (command is None):
-            raise click.BadParameter("say who signs: --key FILE, or --sign-command CMD")
+    def __init__(self, key: Path | None, password: str | None, command: str | None, public: Path | None) -> None:
+        self._sign: Callable[[bytes], bytes]
         if key is not None:
-            self._key = read_signing_key(key, key_password(key, password))
-            self.public = self._key.public
+            private = read_signing_key(key, secret_value("--password", password or "-") if is_locked(key) else None)
+            self.public, self._sign = private.public, private.sign
+        elif command is not None and public is not None:
+            self.public, self._sign = read_public_key(public), partial(run_sign_command, command)
         else:
-            self.public = signing_public_key(options, public)
+            raise click.BadParameter("say who signs: --key FILE, or --sign-command CMD and --public-key FILE.pub.pem")
 
     def sign(self, manifest: bytes) -> bytes:
         """Raises ConfigError, and BadSignature where the command signed with another key."""
-        signature = self._key.sign(manifest) if self._command is None else run_sign_command(self._command, manifest)
+        signature = self._sign(manifest)
         self.public.verify(manifest, signature)
         return signature
 
 
-def key_password(path: Path, given: str | None) -> str | None:
-    """The password of a key file that has one."""
-    if not is_locked(path):
-        return None
-    if given is not None:
-        return secret_value("--password", given)
-    if not sys.stdin.isatty():
-        raise click.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
-    return str(click.prompt(f"Password of {path}", hide_input=True, err=True))
-
-
-def signing_public_key(options: GlobalOptions, path: Path | None) -> PublicKey:
-    """The public key of who signs elsewhere: of a file, or the only one that the host knows."""
-    if path is not None:
-        return read_public_key(path)
-    known = options.host().call(firmware.list_keys).keys
-    if len(known) != 1:
-        text = f"the host knows {len(known)} keys, and nobody said which one signs"
-        raise ConfigError(text, next_step="give --public-key FILE.pub.pem")
-    return public_key(known[0].public.encode())
+def new_manifest(form: type[Release | KeyChange], *, valid_days: int = 90, **facts: Any) -> bytes:
+    """What is to be signed, valid from now on; `facts` are the further fields."""
+    now_s = time.time()
+    expires = moment(now_s + valid_days * 86_400)
+    return write_manifest(form(schema=SCHEMA, created=moment(now_s), expires=expires, alg=ALG, **facts))
 
 
 def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
@@ -89,22 +65,19 @@ def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> 
         process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except (OSError, ValueError, IndexError) as exc:
         raise ConfigError(f"cannot start {command[:80]!r}: {exc}", next_step="check --sign-command") from exc
-    assert process.stdin is not None
-    assert process.stdout is not None
     end = threading.Timer(limit_s, process.kill)
     end.start()
     try:
-        with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
-            stdin.write(manifest)  # smaller than any pipe
-        with process.stdout as stdout:
-            signature = stdout.read(SIGNATURE_BYTES + 1)
-        code = process.wait()
+        with process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            with suppress(BrokenPipeError), process.stdin as stdin:  # one that reads nothing signs nothing
+                stdin.write(manifest)  # smaller than any pipe
+            signature = process.stdout.read(SIGNATURE_BYTES + 1)
     finally:
         end.cancel()
-        process.kill()
-        process.wait()
-    if code != 0 or len(signature) != SIGNATURE_BYTES:
-        text = f"the command that signs ended with {code} and gave {len(signature)} bytes, expected {SIGNATURE_BYTES}"
-        step = f"it has {limit_s:g} s to write the raw signature to stdout and nothing else"
+    if process.returncode != 0 or len(signature) != SIGNATURE_BYTES:
+        text = f"the command that signs ended with {process.returncode} and gave {len(signature)} bytes"
+        step = f"it has {limit_s:g} s to write the raw signature, {SIGNATURE_BYTES} bytes, to stdout and nothing else"
         raise ConfigError(text, next_step=step)
     return signature

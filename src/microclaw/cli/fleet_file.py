@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_type_hints
 
 import msgspec
 import yaml
 
-from microclaw.apps.building import check_app_name, program_language
+from microclaw.apps.building import check_app_name
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.run_times import times_body
-from microclaw.cli.program_files import WASM_MAGIC, name_of_file, read_expectations, read_program, source_text
+from microclaw.cli.program_files import expectations_text, name_of_file, program_values
 from microclaw.config.schema import did_you_mean
 from microclaw.config.yaml_file import YamlFile
 from microclaw.devices.calls import AppInstall
@@ -24,19 +24,24 @@ from microclaw.errors import MicroclawError
 from microclaw.link_server.device_facts import ListedDevice
 
 MAX_BYTES: Final = 1 << 20
-TERMS: Final = ("heap_bytes", "timers", "watchdog_ms", "optimization")
 _Text = Annotated[str, msgspec.Meta(pattern=r"\S")]
 _Names = Annotated[list[_Text], msgspec.Meta(min_length=1)]
-_FORM: Final[dict[str, Any]] = {
+_FILES: Final[dict[str, Any]] = {
     "file": _Text,
     "name": _Text,
     "devices": _Names | Literal["all"],
     "labels": _Names,
-    **{key: kind for key, kind in get_type_hints(FleetProgram, include_extras=True).items() if key in TERMS},
     "expect": _Text,
     "every": str | int,
     "stop_after": str | int,
 }
+_MADE: Final = ("source", "wasm", "language", "every_ms", "stop_after_ms")  # of the fields above
+_TERMS: Final[dict[str, Any]] = {
+    key: kind
+    for key, kind in get_type_hints(FleetProgram, include_extras=True).items()
+    if key not in _FILES and key not in _MADE
+}
+_FORM: Final = {**_FILES, **_TERMS}
 _EMPTY: Final = "write programs:, and below it - file: blink.c"
 
 
@@ -112,20 +117,19 @@ class FleetFile(YamlFile):
         fields = self.fields(node, tuple(_FORM), "a program")
         if not fields:
             return
-        found = {key: value for key in fields if (value := self._value(fields[key], key)) is not None}
+        values = {key: self._tried(at, partial(_value, at, key)) for key, at in fields.items()}
+        found = {key: value for key, value in values.items() if value is not None}
         if "file" not in fields:
             self.at(node, "file is missing", "write file: blink.c, a path beside this file")
         name = found.get("name", "" if "name" in fields else name_of_file(Path(found.get("file", ""))))
-        body: dict[str, Any] = {"name": name, **{key: found[key] for key in TERMS if key in found}}
+        body: dict[str, Any] = {"name": name, **{key: found[key] for key in _TERMS if key in found}}
         if name:
-            self._try(fields.get("name", fields.get("file", node)), lambda: check_app_name(name))
-        if "file" in found:
-            self._try(fields["file"], lambda: body.update(_program(self.path.parent / found["file"])))
-        if "expect" in found:
-            at = self.path.parent / found["expect"]
-            self._try(fields["expect"], lambda: body.update(expect=read_expectations(at).text))
+            self._tried(fields.get("name", fields.get("file", node)), lambda: check_app_name(name))
+        for key, read in (("file", program_values), ("expect", lambda file: {"expect": expectations_text(file)})):
+            if key in found:
+                body |= self._tried(fields[key], partial(read, self.path.parent / found[key])) or {}
         times = [str(found[key]) if key in found else None for key in ("every", "stop_after")]
-        self._try(fields.get("every", fields.get("stop_after", node)), lambda: body.update(times_body(*times)))
+        body |= self._tried(fields.get("every", fields.get("stop_after", node)), lambda: times_body(*times)) or {}
         both = [key for key in ("devices", "labels") if key in fields]
         if len(both) != 1:
             text = "devices and labels together have two meanings" if both else "it says no devices"
@@ -136,26 +140,16 @@ class FleetFile(YamlFile):
             entry = FleetEntry(node.start_mark.line + 1, name, body, found.get("labels", []), nodes, choice)
             self.entries.append(entry)
 
-    def _value(self, node: yaml.Node, key: str) -> Any:
-        """A field's value; None when that is a mistake."""
+    def _tried(self, node: yaml.Node, act: Callable[[], Any]) -> Any:
+        """Its result; what it raises is a mistake at this place, and gives None."""
         try:
-            return msgspec.convert(yaml.safe_load(yaml.serialize(node)), _FORM[key])
-        except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
-            self.at(node, f"{key}: {exc}".replace("`", ""), "docs/fleet.md has what it may be")
-            return None
-
-    def _try(self, node: yaml.Node, act: Callable[[], object]) -> None:
-        """Do it; what it raises is a mistake at this place."""
-        try:
-            act()
+            return act()
         except MicroclawError as exc:
             details = [one.render() for one in getattr(exc, "diagnostics", ())]
             self.at(node, "; ".join(details) or exc.message, exc.next_step or "correct it")
+        except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
+            self.at(node, str(exc).replace("`", ""), "docs/fleet.md has what it may be")
 
 
-def _program(file: Path) -> dict[str, Any]:
-    """The program as the host takes it. Raises ConfigError and BuildError."""
-    content = read_program(file)
-    if content.startswith(WASM_MAGIC):
-        return {"wasm": base64.b64encode(content).decode()}
-    return {"source": source_text(content, file), "language": program_language(file.name)}
+def _value(node: yaml.Node, key: str) -> Any:
+    return msgspec.convert(yaml.safe_load(yaml.serialize(node)), _FORM[key])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from click.exceptions import Exit
@@ -42,21 +42,10 @@ def chosen_names(options: GlobalOptions, host: Client) -> list[str]:
     return names
 
 
-def ask_once(
-    options: GlobalOptions,
-    host: Client,
-    act: str,
-    loses: Callable[[Sequence[str]], Sequence[str]] = lambda _names: (),
-) -> None:
+def ask_once(options: GlobalOptions, host: Client, act: str) -> None:
     names = chosen_names(options, host)
-    replaced = loses(names)
-    lost = f"another program of that name is replaced on {names_text(replaced)}" if replaced else ""
-    if lost:
-        options.say(f"careful: {lost}")
-    if len(names) > 1 or lost:
-        how_many = f"{len(names)} devices: " if len(names) > 1 else ""
-        hint = f"; {lost}" if lost else ""
-        options.agree(f"{act} {how_many}{names_text(names)}?", hint=hint)
+    if len(names) > 1:
+        options.agree(f"{act} {len(names)} devices: {names_text(names)}?")
 
 
 def end_many(options: GlobalOptions, schema: str, made: Mapping[str, Any]) -> None:

@@ -26,39 +26,28 @@ def edit_memory(options: GlobalOptions, name: str) -> None:
     """Edit MEMORY.md, or the text of that name, with $EDITOR; the old version is kept."""
     host = options.host()
     found = host.call(knowledge.show_memory, name=name)
-    path, text = _edited(found.text)
-    if text == found.text:
-        path.unlink()
-        options.say("nothing was changed")
-    else:
+    path = _edited(found.text)
+    text = path.read_text(errors="replace")
+    if text != found.text:
         try:
             host.call(knowledge.edit_memory, text=text, was=found.digest, name=name)
         except MicroclawError:
             options.terminal().row("memory", f"what you wrote is in {path}")
             raise
-        path.unlink()
-        old = Path(found.file).parent / "versions"
-        kept = f"is in {old}" if old.is_absolute() else "is kept"
-        options.say(f"changed: {found.file}; the old version {kept}")
-    options.wrote_json("memory_edit", {"changed": text != found.text, "file": found.file})
+    path.unlink()
+    said = f"changed: {found.file}; the old version is kept" if text != found.text else "nothing was changed"
+    options.report("memory_edit", {"changed": text != found.text, "file": found.file}, said)
 
 
-def _edited(text: str) -> tuple[Path, str]:
-    """The text as the person's editor left it, and where that is."""
+def _edited(text: str) -> Path:
+    """The file with the text as the person's editor left it."""
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     fd, name = tempfile.mkstemp(prefix="microclaw-memory-", suffix=".md")
-    path = Path(name)
     with os.fdopen(fd, "w") as file:
         file.write(text)
     try:
-        words = shlex.split(editor)
-        done = subprocess.run([*words, name], check=False)
-    except (OSError, ValueError) as exc:
-        path.unlink()
-        raise ConfigError(f"the editor {editor!r} cannot be started: {exc}", next_step="set EDITOR to one") from exc
-    if done.returncode != 0:
-        path.unlink()
-        raise ConfigError(
-            f"{editor} ended with {done.returncode}: nothing was changed", next_step="edit once more, and save"
-        )
-    return path, path.read_text(errors="replace")
+        subprocess.run([*shlex.split(editor), name], check=True)
+    except (OSError, ValueError, subprocess.CalledProcessError) as exc:
+        Path(name).unlink()
+        raise ConfigError(f"nothing was changed: {exc}", next_step="set EDITOR to an editor, or edit again") from exc
+    return Path(name)

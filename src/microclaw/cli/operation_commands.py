@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import click
 import msgspec
@@ -55,7 +55,7 @@ def _command(verb: str, first: Operation[..., Any], *others: Operation[..., Any]
         own = {
             one.name: _value(one, values[name]) if name in given or one.default is msgspec.NODEFAULT else one.default
             for name, (one, acts) in shown.items()
-            if act in acts
+            if act in acts and (name in given or one.default is not UNSET)
         }
         (perform if act.here is None else _here)(ctx.obj, act, own)
 
@@ -69,6 +69,8 @@ def _needed(one: Parameter) -> bool:
 
 
 def _value(one: Parameter, given: Any) -> Any:
+    if one.option.reads is not None:
+        return one.option.reads(given)
     if one.option.rest and get_origin(_kind(one)) is not list:
         return " ".join(given).strip()
     return list(given) if isinstance(given, tuple) else given
@@ -93,21 +95,8 @@ def _is_flag(one: Parameter) -> bool:
     return one.name == "device" and not one.option.argument
 
 
-Loses: TypeAlias = Callable[[Client, Sequence[str]], Sequence[str]]
-
-
-def perform(
-    options: GlobalOptions,
-    act: Operation[..., Any],
-    values: dict[str, Any],
-    *,
-    loses: Loses = lambda _host, _names: (),
-    end: Callable[[GlobalOptions, Any], None] | None = None,
-) -> None:
-    """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown.
-
-    `loses` says on which of several devices something is replaced. `end` shows the result of one device.
-    """
+def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, Any]) -> None:
+    """Do an act as a command does: on the devices of -d, -l or --all, with its steps and its question shown."""
     host = options.host()
     if act.many is not None and not options.chooses_many and options.device and is_address(options.device):
         raise ConfigError(
@@ -115,7 +104,7 @@ def perform(
             next_step="microclaw up, then the device's name with -d",
         )
     if act.many is not None and options.chooses_many:
-        _on_many(options, host, act, values, loses)
+        _on_many(options, host, act, values)
         return
     if any(map(_is_flag, act.parameters)):
         values = values | {"device": _device(options, host, act, values)}
@@ -128,11 +117,7 @@ def perform(
         options.agree(question)
     if chooses:
         ask_once(options, host, f"{act.asked(values)} on")
-    result = done(options, host, act, values)
-    if end is None:
-        show(options, act, result)
-    else:
-        end(options, result)
+    show(options, act, done(options, host, act, values))
 
 
 def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> str | None:
@@ -142,16 +127,14 @@ def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], valu
     return device_with_program(options, host, values["name"]) if "name" in act.in_path else chosen_device(options, host)
 
 
-def _on_many(
-    options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any], loses: Loses
-) -> None:
+def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> None:
     many = act.of_many
     values = {**values, **choice_body(options)}
     if (wrong := many.check(values)) is not None:
         raise click.BadParameter(wrong)
     if act.permission is not Permission.READ:
         asked = act.asked({**values, "device": ""}).strip()
-        ask_once(options, host, f"{asked[:1].upper()}{asked[1:]}", lambda names: loses(host, names))
+        ask_once(options, host, f"{asked[:1].upper()}{asked[1:]}")
     made = done(options, host, many, values)
     if not act.steps and not options.json:
         for row in made.results:
@@ -172,8 +155,9 @@ def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter
     """A parameter that must be given is an argument, another one an option. The act checks bounds."""
     option, about, kind = one.option, one.meta.description, _kind(one)
     is_many = get_origin(kind) is list
-    what = click.Choice(get_args(kind)) if get_origin(kind) is Literal else str if option.rest or is_many else kind
-    default = None if _needed(one) or option.rest or is_many or one.default is UNSET else one.default
+    is_text = option.rest or is_many or option.reads is not None
+    what = click.Choice(get_args(kind)) if get_origin(kind) is Literal else str if is_text else kind
+    default = None if _needed(one) or is_text or one.default is UNSET else one.default
     if option.rest or option.argument or (_needed(one) and not option.flag):
         metavar, count = option.metavar or one.name.upper(), -1 if option.rest else 1
         is_needed = is_needed and not (option.rest and is_many)  # no words are an empty list
@@ -204,7 +188,7 @@ def show(options: GlobalOptions, act: Operation[..., Any], result: Any) -> None:
         options.say(sentence)
     else:
         for line in result.lines():
-            options.line(line)
+            options.line(line) if isinstance(line, str) else options.terminal().row(*line)
     if warning := getattr(result, "warning", None):
         options.say(f"careful: {warning}")
     if result.exit_code:

@@ -60,7 +60,7 @@ class GlobalOptions:
         if self.chooses_many:
             raise ConfigError(
                 "this acts on one device, and several are chosen",
-                next_step="give one -d NAME; exec, run and app install, upgrade, start, stop, uninstall, list do",
+                next_step="give one -d NAME; exec, run and app install, upgrade, start, stop, uninstall do",
             )
         return self.devices[0] if self.devices else None
 

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
-from microclaw.apps.building import check_app_name, is_python, program_language
+from microclaw.apps.building import program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.apps.expectations import Expectations
 from microclaw.config.settings import Limits
 from microclaw.durable import read_given, read_given_text
-from microclaw.errors import ConfigError, DeployRejected
+from microclaw.errors import ConfigError
 
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
 MAX_SOURCE_CHARS: Final = Limits().source_chars
 _GIVE_A_PROGRAM: Final = "give the path of a .c, .cpp, .ino, .py or .wasm file"
-
-
-def app_name(file: Path, name: str | None) -> str:
-    """The name that a program of a file gets, by the host's rule. Raises ConfigError for one that it does not take."""
-    chosen = name_of_file(file) if name is None else name
-    try:
-        check_app_name(chosen)
-    except DeployRejected as exc:
-        how = "--name NAME, or rename the file" if name is None else "--name NAME"
-        raise ConfigError(exc.message, next_step=f"{how}: {exc.next_step}") from exc
-    return chosen
 
 
 def name_of_file(file: Path) -> str:
@@ -42,9 +31,24 @@ def optimization_level(text: str) -> str:
     return f"O{level}"
 
 
-def read_expectations(file: Path) -> Expectations:
+def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
+    """The program of a file, and what it must do, as the acts on programs take them. Raises ConfigError, BuildError."""
+    content = read_program(file)
+    values: dict[str, Any] = {}
+    if content.startswith(WASM_MAGIC):
+        values["wasm"] = base64.b64encode(content).decode()
+    else:
+        values |= {"source": source_text(content, file), "language": program_language(file.name)}
+    if expect is not None:
+        values["expect"] = expectations_text(expect)
+    return values
+
+
+def expectations_text(file: Path) -> str:
     """The file's expectations; ConfigError says why it cannot be read, or line, column and what to write instead."""
-    return parse_expectations(read_given_text(file, 4 * MAX_TEXT_CHARS))
+    text = read_given_text(file, 4 * MAX_TEXT_CHARS)
+    parse_expectations(text)
+    return text
 
 
 def read_program(file: Path) -> bytes:
@@ -68,11 +72,6 @@ def _read(file: Path) -> bytes:
 def source_text(content: bytes, file: Path) -> str:
     """The program as text, with the files beside it that it includes in quotes (wasm/source_files.py)."""
     text = _as_text(content, file)
-    if file.suffix and program_language(file.name) is None and is_python(text):
-        raise ConfigError(
-            f"{file}: its name does not say which language it is, and it does not look like C",
-            next_step=f"name it {file.stem}.py, or {file.stem}.c, .cpp or .ino",
-        )
     if program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde")):
         beside = files_beside(file, text)
         if beside:

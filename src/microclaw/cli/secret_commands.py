@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from click.exceptions import Exit
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.secret_value import secret_value
 from microclaw.config.load import private_home
-from microclaw.config.yaml_file import FileMistakes
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
 from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
@@ -39,15 +37,7 @@ def egress(options: GlobalOptions, method: str | None, url: str | None, task: st
     path = file or home / FILE_NAME
     if file is not None and not file.exists():
         raise ConfigError(f"there is no {file}", next_step="name an allowlist: --file FILE")
-    try:
-        allowlist = read_allowlist(path)
-    except FileMistakes as exc:
-        mistakes = [one.to_json() for one in exc.diagnostics]
-        if not options.wrote_json("egress", {"ok": False, "file": str(path), "mistakes": mistakes}):
-            for one in exc.diagnostics:
-                options.line(one.render())
-            options.line(f"tasks have no network until this is right: {exc.next_step}")
-        raise Exit(FAILED) from None
+    allowlist = read_allowlist(path)
     missing = missing_secrets(home, os.environ, allowlist)
     if method is None:
         _show(options, path, allowlist, missing)
@@ -55,14 +45,14 @@ def egress(options: GlobalOptions, method: str | None, url: str | None, task: st
     elif url is None:
         raise click.BadParameter("METHOD needs a URL")
     else:
-        is_right = _try(options, allowlist, missing, method.upper(), url, task)
+        is_right = _try(options, _verdict(allowlist, method.upper(), url, task), missing)
     if not is_right:
         raise Exit(FAILED)
 
 
 def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, str]) -> None:
     found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
-    value = {"ok": not missing, "file": str(path), "exists": path.exists(), "mistakes": [], **found}
+    value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
     if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
         return
     options.table(
@@ -85,10 +75,8 @@ def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dic
         options.line(f"{text}\n  next: {step}")
 
 
-def _try(
-    options: GlobalOptions, allowlist: Allowlist, missing: dict[str, str], method: str, url: str, task: str
-) -> bool:
-    verdict, way = _verdict(allowlist, method, url, task)
+def _try(options: GlobalOptions, found: tuple[Verdict, str], missing: dict[str, str]) -> bool:
+    verdict, way = found
     line, secret = (None, None) if verdict.entry is None else (verdict.entry.line, verdict.entry.secret)
     lacks = secret if verdict.allowed and secret in missing else None
     step = f"microclaw task secrets {lacks} @FILE" if lacks else verdict.next_step or None
@@ -115,20 +103,14 @@ def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | 
         values.remove(remove)
         options.report("secret_removed", {"name": remove}, f"{remove} is removed")
     elif name is not None:
-        values.set(name, _given(name, value))
+        if value != "-" and not value.startswith("@"):
+            step = f"microclaw task secrets {name[:40]} @FILE, or - for stdin"
+            raise ConfigError("a value on the command line is seen by others and stays in the history", next_step=step)
+        values.set(name, secret_value(name, value))
         options.report("secret_set", {"name": name}, f"{name} is kept in secrets.toml")
     elif not options.wrote_json("secrets", {"secrets": [{"name": one} for one in values.names()]}):
         rows = [(one,) for one in values.names()]
         options.table(rows, head=("NAME",), empty="no secrets (microclaw task secrets NAME @FILE)")
-
-
-def _given(name: str, value: str) -> str:
-    if value != "-" and not value.startswith("@"):
-        step = f"microclaw task secrets {name[:40]} @FILE, or: microclaw task secrets {name[:40]} - for stdin"
-        raise ConfigError("a value on the command line can be seen by others and stays in the history", next_step=step)
-    if value == "-" and sys.stdin.isatty():
-        return str(click.prompt(name, hide_input=True)).strip()
-    return secret_value(name, value)
 
 
 def _verdict(allowlist: Allowlist, method: str, url: str, task: str) -> tuple[Verdict, str]:

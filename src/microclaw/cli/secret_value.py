@@ -16,23 +16,28 @@ _MAX_PASSWORD_BYTES: Final = 200
 SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
 
-def secret_value(name: str, given: str) -> str:
-    """What `@FILE` or `-` (stdin) stands for; a value itself is taken with a warning. ConfigError without a secret."""
-    if given.startswith("@"):
-        content = read_given(Path(given[1:]), MAX_SECRET_BYTES)
-    elif given == "-":
-        content = sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="replace")
-    else:
+def secret_value(name: str, given: str, *, is_new: bool = False) -> str:
+    """What `@FILE` or `-` (stdin; a terminal is asked, for a new one twice) stands for. ConfigError without a secret.
+
+    A value itself is taken with a warning.
+    """
+    if given == "-" and sys.stdin.isatty():
+        return str(click.prompt(name, hide_input=True, confirmation_prompt=is_new, err=True)).strip()
+    if given != "-" and not given.startswith("@"):
         if given and "${" not in given:
             sys.stderr.write(
                 f"warning: a value of {name} on the command line can be seen by other accounts of this machine (ps) "
                 f"and stays in the shell's history: {name} @FILE, or {name} - for stdin\n"
             )
         return given
+    content = (
+        sys.stdin.readline(MAX_SECRET_BYTES + 1).encode(errors="replace")
+        if given == "-"
+        else read_given(Path(given[1:]), MAX_SECRET_BYTES)
+    )
     secret = content.decode(errors="replace").strip()
-    place = "stdin" if given == "-" else given[1:]
     if not secret or "\n" in secret or len(content) > MAX_SECRET_BYTES:
-        text = f"{name}: {place} is not one line with a secret"
+        text = f"{name}: {given} is not one line with a secret"
         raise ConfigError(text, next_step="give the secret alone, as one line of a file (@FILE) or of stdin (-)")
     return secret
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
+from unicodedata import normalize
 
 import click
 import msgspec
@@ -57,8 +57,7 @@ def run(
     seconds: float | None,
 ) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
-    code = _code(file)
-    language, files = language or code_language(file), _files(given or ())
+    code, language, files = _code(file), language or code_language(file), _files(given or ())
     host = options.host()
     began = host.call(
         tasks.run, code=code, language=language, files=files, keep=list(keep), allow=allow, seconds=seconds
@@ -115,21 +114,18 @@ def code_language(file: Path) -> str:
 
 def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[tasks.TaskWithOutput]:
     """What it printed, page by page as it comes; with `wait_s` until it has ended."""
-    after, is_mid_line = 0, False
-    while True:
+    after, last, goes_on = 0, "\n", True
+    while goes_on:
         page = host.call(tasks.show, number=number, after=after, wait_s=wait_s)
+        goes_on = page.output_more or bool(wait_s and page.is_open)
         missing = page.output_begins - after
-        after = page.output_ends
-        is_last = not page.output_more and not (wait_s and page.is_open)
-        if is_last and not page.is_open:
+        after, last = page.output_ends, page.output or last
+        if not goes_on and not page.is_open:
             missing += page.output_bytes - after
         if missing > 0:
             _note(options, f"{missing:,} bytes that it printed are not kept, and not shown")
         yield page
-        is_mid_line = not page.output.endswith("\n") if page.output else is_mid_line
-        if is_last:
-            break
-    if is_mid_line and sys.stdout.isatty():
+    if not last.endswith("\n") and sys.stdout.isatty():
         _print("\n")
 
 
@@ -145,33 +141,22 @@ def _code(file: Path) -> str:
     try:
         return code.decode()
     except UnicodeDecodeError as exc:
-        raise ConfigError(
-            f"{file} is not UTF-8: byte {exc.start + 1:,} is 0x{code[exc.start]:02x}",
-            next_step="save the code as UTF-8 (iconv -f LATIN1 -t UTF-8), without a coding line",
-        ) from exc
+        step = "save the code as UTF-8 (iconv -f LATIN1 -t UTF-8), without a coding line"
+        raise ConfigError(f"{file} is not UTF-8 (byte {exc.start + 1:,})", next_step=step) from exc
 
 
 def _files(given: Sequence[str]) -> dict[str, bytes]:
-    """By their names."""
-    found: dict[str, Path] = {}
-    for name, path in map(_named, given):
-        if name in found:
-            raise ConfigError(
-                f"{found[name]} and {path} would both be {name} in the task's folder",
-                next_step=f"give one of them another name: --with {shlex.quote(f'other-{Path(name).name}={path}')}",
-            )
-        found[name] = path
-    return {name: read_given(path, MAX_FILE_BYTES) for name, path in found.items()}
-
-
-def _named(given: str) -> tuple[str, Path]:
-    """The name in the task's folder, and the file; a file whose own name has the = is meant before NAME=FILE."""
-    name, is_named, file = given.partition("=")
-    if not is_named or Path(given).exists():
-        name, file = Path(given).name, given
-    if not name or not file:
-        raise ConfigError(f"{given!r} is not NAME=FILE", next_step="as in --with data.csv=measured/monday.csv")
-    return unicodedata.normalize("NFC", name), Path(file)
+    """The contents of [NAME=]FILE, by their names in the task's folder."""
+    found: dict[str, bytes] = {}
+    for one in given:
+        name, is_named, path = one.partition("=")
+        file = Path(path if is_named else one)
+        name = normalize("NFC", name if is_named else file.name)
+        if not name or name in found:
+            text = f"two files would be {name} in the task's folder" if name else f"{one!r} is not NAME=FILE"
+            raise ConfigError(text, next_step="give each a name: --with data.csv=measured/monday.csv")
+        found[name] = read_given(file, MAX_FILE_BYTES)
+    return found
 
 
 def _print(text: str) -> None:

@@ -3,124 +3,90 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
+import click
 from click.exceptions import Exit
 
-from microclaw.apps.building import ProgramImage, cached_compiler, program_language
+from microclaw.apps.building import ProgramImage, cached_compiler
 from microclaw.apps.expectation_result import NO_EXPECTATION
+from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
-from microclaw.apps.run_times import check_keeper
+from microclaw.apps.run_times import check_keeper, run_times
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.options import GlobalOptions
-from microclaw.cli.program_files import WASM_MAGIC, name_of_file, read_expectations, read_program, source_text
-from microclaw.cli.programs import RunRequest
-from microclaw.config.settings import Settings
-from microclaw.errors import ConfigError
 from microclaw.events import PROGRAM_KINDS, Step
-from microclaw.py.image import PyImage
 from microclaw.terminal.page import Terminal
-from microclaw.text import count_text, escape_hidden
+from microclaw.text import count_text
 from microclaw.wasm import BuildCache, read_module
 from microclaw.wasm.checks import memory_map
 from microclaw.wasm.image import Image
-from microclaw.wasm.toolchain import compiler_chosen
 
-MAX_LOG_LINES = 20
+MAX_LOG_LINES: Final = 20
 
 
 def try_program(
     options: GlobalOptions,
-    asked: RunRequest,
+    values: Mapping[str, Any],
+    board: BoardProfile,
     duration: str,
     inputs: Sequence[str],
-    compiler: str | None,
     *,
     realtime: bool,
 ) -> None:
     """Build it and try it. Exit code 1 when the trial failed."""
-    profile = asked.board()
-    heap, timers = fit_limits(profile, asked.heap_bytes, DEFAULT_TIMERS)
+    times = run_times(values.get("every_ms"), values.get("stop_after_ms"))
+    if realtime and times is not None:
+        raise click.BadParameter("--realtime does not go with --every and --stop-after: the board's clock jumps")
+    heap, timers = fit_limits(board, values["heap_bytes"], DEFAULT_TIMERS)
     trial_options = TrialOptions(
         for_ms=parse_duration_ms(duration),
         inputs=tuple(parse_input(text) for text in inputs),
         realtime=realtime,
         heap_bytes=heap,
         timers=timers,
-        expectations=None if asked.expect is None else read_expectations(asked.expect),
-        times=asked.times,
+        expectations=parse_expectations(values["expect"]) if "expect" in values else None,
+        times=times,
     )
-    if realtime and trial_options.times is not None:
-        raise ConfigError(
-            "--realtime does not go with --every and --stop-after",
-            next_step="leave --realtime out: the board's clock jumps",
-        )
-    image = build_file(options.settings(), asked.file, profile, asked.optimization, compiler, name=asked.name)
-    check_keeper(trial_options.times, image.kind)
-    if not options.json and not options.quiet:
-        show_image(options.terminal(), image, optimization=asked.optimization, heap_bytes=heap)
-    trial = asyncio.run(try_image(image, profile, trial_options, cache=BuildCache(options.settings().cache)))
-    if options.json:
-        document = {**trial.to_json(), "diagnostics": [found.to_json() for found in image.warnings]}
-        sys.stdout.write(escape_hidden(json.dumps(document, ensure_ascii=False)) + "\n")
-    else:
-        show_trial(options.terminal(), trial)
+    image = build_program(options, values, board)
+    check_keeper(times, image.kind)
+    trial = try_built(options, image, board, trial_options)
+    if not options.wrote_json("try", {**trial.to_json(), "diagnostics": [one.to_json() for one in image.warnings]}):
+        _show_trial(options.terminal(), trial)
     if not trial.ok:
         raise Exit(1)
 
 
-def build_file(
-    settings: Settings,
-    file: Path,
-    board: BoardProfile,
-    optimization: str,
-    compiler: str | None = None,
-    *,
-    name: str | None = None,
-) -> ProgramImage:
-    """Compile C, C++ or Python, or check wasm, by the file's first bytes and name. Raises BuildError, ConfigError."""
-    name = name_of_file(file) if name is None else name
-    content = read_program(file)
-    if content.startswith(WASM_MAGIC):
-        return read_module(content, board, name=name)
-    build = cached_compiler(BuildCache(settings.cache))
-    source, language = source_text(content, file), program_language(file.name)
-    with compiler_chosen(compiler):
-        return asyncio.run(build(source, board, name, optimization, language, PROGRAM_KINDS))
+def build_program(options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile) -> ProgramImage:
+    """Compile what `program_values` has, or check its wasm, and show that. Raises BuildError, ConfigError."""
+    name, level = values["name"], values.get("optimization", "O3")
+    if "wasm" in values:
+        image: ProgramImage = read_module(base64.b64decode(values["wasm"]), board, name=name)
+    else:
+        build = cached_compiler(BuildCache(options.settings().cache))
+        image = asyncio.run(build(values["source"], board, name, level, values["language"], PROGRAM_KINDS))
+    if not options.json and not options.quiet:
+        terminal, heap_bytes = options.terminal(), values.get("heap_bytes", 8192)
+        took_ms = None if image.cached or not image.compile_ms else image.compile_ms
+        terminal.step(Step("compile", compile_text(image, level), took_ms=took_ms))
+        terminal.row("check", check_text(image, heap_bytes))
+        if isinstance(image, Image):
+            kilobytes = image.memory.initial_bytes // 1024
+            terminal.row("", f"memory {kilobytes} KB: {memory_map(image.memory, heap_bytes)}")
+        for warning in image.warnings:
+            terminal.warning(warning.render())
+    return image
 
 
-def show_image(terminal: Terminal, image: ProgramImage, *, optimization: str, heap_bytes: int) -> None:
-    took_ms = None if image.cached or not image.compile_ms else image.compile_ms
-    terminal.step(Step("compile", compile_text(image, optimization), took_ms=took_ms))
-    terminal.row("check", check_text(image, heap_bytes))
-    if isinstance(image, Image):
-        terminal.row("", f"memory {image.memory.initial_bytes // 1024} KB: {memory_map(image.memory, heap_bytes)}")
-    for warning in image.warnings:
-        terminal.warning(warning.render())
+def try_built(options: GlobalOptions, image: ProgramImage, board: BoardProfile, how: TrialOptions) -> Trial:
+    return asyncio.run(try_image(image, board, how, cache=BuildCache(options.settings().cache)))
 
 
-def image_contents(image: ProgramImage) -> dict[str, Any]:
-    """What is in it: of a Python program the modules that it imports."""
-    if isinstance(image, PyImage):
-        return {"imports": list(image.imports)}
-    return {
-        "imports": [i.name for i in image.imports],
-        "exports": list(image.exports),
-        "memory": {
-            "initial_bytes": image.memory.initial_bytes,
-            "static_bytes": image.memory.static_bytes,
-            "stack_bytes": image.memory.stack_bytes,
-        },
-    }
-
-
-def show_trial(terminal: Terminal, trial: Trial) -> None:
+def _show_trial(terminal: Terminal, trial: Trial) -> None:
     if trial.ok:
         terminal.step(Step("try", trial.summary()))
     else:
@@ -128,11 +94,9 @@ def show_trial(terminal: Terminal, trial: Trial) -> None:
     if line := trial.runs_line():
         terminal.row("runs", line)
     for pin in trial.pins:
-        edges = [edge for edge in trial.edges if edge.pin == pin]
-        if edges:
-            first = 1 - edges[0].level
+        if edges := [edge for edge in trial.edges if edge.pin == pin]:
             note = f"{trial.board_ms / 1000:g} s, {count_text(len(edges), 'edge')}"
-            terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=first, note=note)
+            terminal.track(pin, edges, start_ms=0, end_ms=trial.board_ms, level=1 - edges[0].level, note=note)
     log = trial.log
     for line in log[:MAX_LOG_LINES]:
         terminal.row("log", line.rstrip("\n"))

@@ -10,7 +10,6 @@ from typing import Final, TypeAlias
 
 from click.exceptions import Exit
 
-from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.cli.program_files import files_beside
 from microclaw.errors import MicroclawError, NoHost
@@ -18,46 +17,25 @@ from microclaw.errors import MicroclawError, NoHost
 _LOOK_S: Final = 0.3
 _SETTLED_S: Final = 0.2
 """Editors write in several steps: a file counts as saved once it rests that long."""
+_State: TypeAlias = tuple[tuple[int, int] | None, ...]
 
 
 def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, run: Callable[[], None]) -> None:
-    """Ctrl-C ends the watching; the program stays on the board."""
-    try:
-        seen = None
-        while True:
-            seen = _next_save((file, *([expect] if expect else [])), seen)
-            if _run_once(options, run):
-                raise Exit(INTERRUPTED)
-            if not options.quiet and not options.json:
-                options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
-    except KeyboardInterrupt:
-        raise Exit(INTERRUPTED) from None
-
-
-def _run_once(options: GlobalOptions, run: Callable[[], None]) -> bool:
-    """One run; what is wrong with the program is told, and the next save tries again. True: Ctrl-C came meanwhile.
-
-    The first Ctrl-C lets the run end as it can (it is cancelled, or has begun); the next one breaks off.
-    """
-    interrupts = 0
-
-    def count() -> None:
-        nonlocal interrupts
-        interrupts += 1
-        if interrupts > 1:
-            raise KeyboardInterrupt
-
-    try:
-        with on_interrupt(count), suppress(Exit):  # it has told why
-            run()
-    except NoHost:
-        raise
-    except MicroclawError as exc:
-        options.terminal().error(exc)
-    return interrupts > 0
-
-
-_State: TypeAlias = tuple[tuple[int, int] | None, ...]
+    """Ctrl-C ends the watching; the program stays on the board. Of a program that is wrong the next save is tried."""
+    seen = None
+    while True:
+        seen = _next_save((file, *([expect] if expect else [])), seen)
+        try:
+            with suppress(Exit):  # it has told why
+                run()
+        except NoHost:
+            raise
+        except MicroclawError as exc:
+            if exc.exit_code == INTERRUPTED:
+                raise
+            options.terminal().error(exc)
+        if not options.quiet and not options.json:
+            options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
 
 
 def _next_save(files: tuple[Path, ...], seen: _State | None) -> _State:
@@ -74,20 +52,16 @@ def _next_save(files: tuple[Path, ...], seen: _State | None) -> _State:
 
 
 def _state(files: tuple[Path, ...]) -> _State:
-    return tuple(_facts(file) for file in (*files, *_included(files[0])))
-
-
-def _included(file: Path) -> list[Path]:
-    """The other files of a program, as they are now."""
-    try:
-        names = files_beside(file, file.read_text(encoding="utf-8", errors="replace"))
-        return [file.parent / name for name in sorted(names)]
-    except (OSError, MicroclawError):  # while an editor replaces one; a run says what is wrong
-        return []
+    """When the files, and those that the first one includes, were changed, and their sizes."""
+    included: list[Path] = []
+    with suppress(OSError, MicroclawError):  # while an editor replaces one; a run says what is wrong
+        text = files[0].read_text(encoding="utf-8", errors="replace")
+        included = [files[0].parent / name for name in sorted(files_beside(files[0], text))]
+    return tuple(_facts(file) for file in (*files, *included))
 
 
 def _facts(file: Path) -> tuple[int, int] | None:
-    """When it was changed and its size; None while an editor replaces it."""
+    """None while an editor replaces it."""
     try:
         found = file.stat()
     except FileNotFoundError:

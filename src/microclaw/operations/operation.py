@@ -115,7 +115,8 @@ class Option:
     """How a parameter stands on the command line: as the option `flag` ("-n/--newest"), as an `argument` that may be
     left out, as all words that follow (`rest`), or not at all (`hidden`).
 
-    `told` is the type that callers are told, where those inside the host may give more.
+    `told` is the type that callers are told, where those inside the host may give more. `reads` makes the value of the
+    option's text: of a file's name its content, of "10m" a time.
     """
 
     flag: str = ""
@@ -124,6 +125,7 @@ class Option:
     argument: bool = False
     hidden: bool = False
     told: Any = None
+    reads: Callable[[str], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """It in a line, among those of many devices."""
         return ""
 
-    def lines(self) -> Iterable[str]:
-        """It as text, for a command whose act has no sentence."""
+    def lines(self) -> Iterable[str | tuple[str, str]]:
+        """It as text, for a command whose act has no sentence; of a pair the first is the name of a stage."""
         return ()
 
 

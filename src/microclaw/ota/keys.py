@@ -151,7 +151,7 @@ def read_signing_key(path: Path, password: str | None = None) -> SigningKey:
     try:
         key = load_pem_private_key(pem, password.encode() if password else None)
     except TypeError:
-        step = "microclaw asks for it at a terminal; else --password-file FILE"
+        step = "give --password @FILE, or - to be asked"
         raise ConfigError(f"{path} needs its password, or has none", next_step=step) from None
     except (ValueError, UnsupportedAlgorithm):
         step = "check the password; else is it the file that keygen wrote?"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta
@@ -68,6 +69,12 @@ class FirmwareService:
         return self.name_of(call.person_id)
 
 
+def _public_key(file: str) -> str:
+    from microclaw.ota.keys import read_public_key  # cryptography, which most commands need not
+
+    return read_public_key(Path(file)).pem.decode()
+
+
 @_owner("firmware.keys", http="GET /v1/firmware/keys")
 async def list_keys(service: FirmwareService, _: Call) -> UpdateKeys:
     """The public keys whose updates this host passes on; what a device trusts: firmware status."""
@@ -78,19 +85,19 @@ async def list_keys(service: FirmwareService, _: Call) -> UpdateKeys:
     "firmware.trust",
     http="POST /v1/firmware/keys",
     status=201,
-    is_command=False,
     said="updates signed by {key_id} are passed on",
 )
 async def trust(
     service: FirmwareService,
     call: Call,
-    public: Annotated[str, Meta(max_length=16_384)],
-    name: Annotated[str, Meta(min_length=1, max_length=64)],
+    public: Annotated[str, Meta(max_length=16_384), Option(metavar="FILE.pub.pem", reads=_public_key)],
+    name: Annotated[str, Meta(max_length=64, description="What people call it; its id otherwise.")] = "",
 ) -> UpdateKey:
     """Pass on what this key signs; no device is told."""
     from microclaw.ota.keys import public_key  # cryptography, which a command needs not
 
     key = public_key(public.encode())
+    name = name or key.key_id
     await call.approve(f"pass on updates signed by the key {key.key_id} ({name})", ())
     return _key(await service.publisher.trust(key, name, by=service.by(call)))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta
 
 from microclaw.apps.parts import Apps
-from microclaw.apps.run_times import parse_time_ms
+from microclaw.apps.run_times import time_or_off
 from microclaw.apps.tools.programs import on_its_holder
 from microclaw.apps.upgrade import NewTimes, UnchangedTimes
 from microclaw.auth.gate import Effect, Permission
@@ -72,16 +72,12 @@ class TimesParameters(OnDevice, kw_only=True, rename="camel"):
     def new_times(self) -> NewTimes:
         new = NewTimes()
         if self.every is not None:
-            new["every_ms"] = _read(self.every, "every")
+            new["every_ms"] = time_or_off(self.every)
         if self.stop_after is not None:
-            new["stop_after_ms"] = _read(self.stop_after, "stopAfter")
+            new["stop_after_ms"] = time_or_off(self.stop_after)
         if not new:
             raise ToolRetry("nothing to set", next_step="give every or stopAfter, as 10m, or off to drop it")
         return new
-
-
-def _read(text: str, field: str) -> int | None:
-    return None if text.strip().lower() == "off" else parse_time_ms(text, field)
 
 
 def times_tool(apps: Apps) -> Tool[TimesParameters]:

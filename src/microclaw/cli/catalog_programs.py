@@ -1,8 +1,8 @@
-"""Programs on boards that came from a catalogue: which have a newer version there, and putting it in their place."""
+"""Programs of catalogues on boards: the values of their acts, and newer versions put in their place."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from click.exceptions import Exit
@@ -25,15 +25,31 @@ from microclaw.patterns.operations import folders_of
 from microclaw.wire.host_api import failure_object
 
 
+def entry_values(
+    options: GlobalOptions, entry: Entry, params: Mapping[str, Value], kinds: Collection[ProgramKind]
+) -> dict[str, Any]:
+    """The program of an entry, as the acts on programs take it: of these kinds the one that it prefers. ConfigError."""
+    kind = next((one for one in entry.kinds if one in kinds), None)
+    if kind is None:
+        text = f"{entry.name} ({entry.languages}) has no program that all of these boards take"
+        raise ConfigError(f"{text}; {entry.missing}".rstrip("; "), next_step="choose others with -d, or --in c or py")
+    # What another machine's host builds is not known here: the form that needs least.
+    program = entry.fill(params, kind, blocking=None if options.address() is None else False)
+    return {
+        "source": program.source,
+        "language": program_language(program.file),
+        "expect": program.expect or None,
+        "origin": AppOrigin(entry=entry.name, version=entry.version_text, catalog=entry.folder, params=dict(params)),
+    }
+
+
 def upgrade_from_catalogs(
-    options: GlobalOptions, name: str | None, sets: Sequence[str] = (), *, dry_run: bool = False
+    options: GlobalOptions, name: str | None, sets: Sequence[str], how: Mapping[str, Any], *, dry_run: bool
 ) -> None:
     """Upgrade the program of a name, or all, to the newer version of the catalogue; each is verified as by `upgrade`.
 
     Exit code 5 when some failed, 1 when all did.
     """
-    if sets and name is None:
-        raise ConfigError("--set is of one program", next_step="microclaw app upgrade NAME --set pin=4")
     host, catalog = options.host(), Catalog(folders_of(options.settings()))
     chosen = set(chosen_names(options, host)) if options.chooses_many or options.device else None
     there = [
@@ -41,15 +57,19 @@ def upgrade_from_catalogs(
         for app in host.call(programs.list_apps).apps
         if app.origin and name in (None, app.name) and (chosen is None or app.device in chosen)
     ]
-    lost = [(app, origin) for app, origin, entry in there if entry is None]
     newer = [(app, origin, one) for app, origin, one in there if one and one.version > parse_version(origin.version)]
+    lost = [(app, origin, one) for app, origin, one in there if one is None]
     if dry_run:
-        _show(options, newer, lost)
+        _show(options, [*lost, *newer])
         return
-    if name is not None and (lost or not there):
+    if name is not None and len(lost) == len(there):
         text = f"no program {name[:63]!r} came from a catalogue that is there"
         raise UnknownName(text, next_step=f"give its new version: microclaw app upgrade {name[:63]} FILE")
-    asked = [_values(options, *one, sets) for one in newer]  # refused before anything is changed
+    asked = []
+    for app, origin, entry in newer:  # what is wrong is refused before anything is changed
+        params = {**origin.params, **entry.values(sets)}
+        program = entry_values(options, entry, params, (app.kind or "wasm",))
+        asked.append({**how, "device": app.device, "name": app.name, **program})
     if len(newer) > 1:
         what = names_text([f"{one.name} on {one.device}" for one, *_ in newer])
         options.agree(f"Upgrade {len(newer)} programs: {what}?")
@@ -72,44 +92,12 @@ def upgrade_from_catalogs(
         raise Exit(FAILED if failed == len(results) else SOME_FAILED)
 
 
-def entry_values(
-    options: GlobalOptions, entry: Entry, params: Mapping[str, Value], kind: ProgramKind
-) -> dict[str, Any]:
-    """The program of an entry, as the acts on programs take it."""
-    # What another machine's host builds is not known here: the form that needs least.
-    program = entry.fill(params, kind, blocking=None if options.address() is None else False)
-    return {
-        "source": program.source,
-        "language": program_language(program.file),
-        "expect": program.expect or None,
-        "origin": AppOrigin(entry=entry.name, version=entry.version_text, catalog=entry.folder, params=dict(params)),
-    }
-
-
-def _show(
-    options: GlobalOptions,
-    newer: Sequence[tuple[AppFacts, AppOrigin, Entry]],
-    lost: Sequence[tuple[AppFacts, AppOrigin]],
-) -> None:
+def _show(options: GlobalOptions, found: Sequence[tuple[AppFacts, AppOrigin, Entry | None]]) -> None:
     """`newest` is None where the catalogue is not looked at, or has the entry no more."""
-    found: list[tuple[AppFacts, AppOrigin, str | None]] = [(*one, None) for one in lost]
-    found += [(app, origin, entry.version_text) for app, origin, entry in newer]
-    rows = [{"name": app.name, "device": app.device, **to_builtins(of), "newest": new} for app, of, new in found]
+    rows = [
+        {"name": app.name, "device": app.device, **to_builtins(origin), "newest": entry and entry.version_text}
+        for app, origin, entry in found
+    ]
     if not options.wrote_json("outdated", {"apps": rows}):
         shown = [tuple(row[key] or "-" for key in ("name", "device", "entry", "version", "newest")) for row in rows]
         options.table(shown, head=("NAME", "DEVICE", "ENTRY", "HAS", "NEW"), empty="no program has a newer version")
-        if lost:
-            options.say(f"not looked at: {', '.join({origin.catalog for _, origin in lost})} (catalog.folders)")
-
-
-def _values(
-    options: GlobalOptions, app: AppFacts, origin: AppOrigin, entry: Entry, sets: Sequence[str]
-) -> dict[str, Any]:
-    try:
-        found = entry_values(options, entry, {**origin.params, **entry.values(sets)}, app.kind or "wasm")
-    except ConfigError as exc:
-        raise ConfigError(
-            f"{app.name} on {app.device}, which was installed with other values: {exc.message}",
-            next_step=f"install it again: microclaw app install {entry.name} -d {app.device} --set NAME=VALUE",
-        ) from exc
-    return {"device": app.device, "name": app.name, **found}
