@@ -90,12 +90,14 @@ def test_what_an_extra_keeps_out_is_refused_before_anything_is_done(ask: Run, wo
     file = str(work / "fleet.yaml")
     assert ask("run", str(work / "blink.c"), "-d", "virtual-2", "--name", "old").code == 0
     before = installed(ask)
-    told = ask("fleet", "diff", "-f", file, "--json")
+    told = ask("fleet", "apply", "--dry-run", "-f", file, "--json")
     assert ("virtual-2", "blink", "refused") in rows_of(told)
     done = ask("fleet", "apply", "-f", file, "-y")
     assert done.code != 0
     assert installed(ask) == before
-    assert ("virtual-2", "blink", "install") in rows_of(ask("fleet", "diff", "-f", file, "--prune", "--json"))
+    assert ("virtual-2", "blink", "install") in rows_of(
+        ask("fleet", "apply", "--dry-run", "-f", file, "--prune", "--json")
+    )
     assert ask("fleet", "apply", "-f", file, "--prune", "-y").code == 0
     assert ("virtual-2", "blink") in installed(ask)
 
@@ -141,7 +143,7 @@ def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:
     text = (out / "fleet.yaml").read_text()
     assert "devices: [virtual-1, virtual-2]" in text
     assert "optimization: Os" in text
-    same = ask("fleet", "diff", "-f", str(out / "fleet.yaml"), "--json")
+    same = ask("fleet", "apply", "--dry-run", "-f", str(out / "fleet.yaml"), "--json")
     assert same.code == 0, same.out
     assert {row["act"] for row in json.loads(same.out)["rows"]} == {"unchanged"}
     assert ask("fleet", "export", "--out", str(out)).code == 0  # the same again
@@ -212,7 +214,7 @@ def test_all_mistakes_are_told_together_with_their_lines(ask: Run, work: Path) -
 def test_what_is_no_fleet_is_refused_without_a_host(run: Run, tmp_path: Path, text: str, line: int) -> None:
     file = tmp_path / "fleet.yaml"
     file.write_text(text)
-    ran = run("fleet", "diff", "-f", str(file), "--json")
+    ran = run("fleet", "apply", "--dry-run", "-f", str(file), "--json")
     assert ran.code == 1, ran.err
     assert [one["line"] for one in json.loads(ran.out)["error"]["diagnostics"]] == [line]
 

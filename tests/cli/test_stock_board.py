@@ -77,7 +77,7 @@ def test_acts_at_pins_are_reported_held_claimed_and_undone(ask: Run, kitchen: st
     refused = ask("run", str(tmp_path / "lamp.c"), "-d", "kitchen")
     assert refused.code != 0
     (tmp_path / "fleet.yaml").write_text("programs: []\n")
-    same = ask("fleet", "diff", "-f", str(tmp_path / "fleet.yaml"), "-d", "kitchen")
+    same = ask("fleet", "apply", "--dry-run", "-f", str(tmp_path / "fleet.yaml"), "-d", "kitchen")
     assert (same.code, same.out.splitlines()[-1]) == (0, "no programs")
     assert "microclaw-pins" not in same.out
     (tmp_path / "fleet.yaml").write_text("programs:\n  - {file: gone.c, devices: [kitchen]}\n")

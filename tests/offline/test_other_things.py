@@ -11,8 +11,8 @@ from tests.offline.conftest import Ask
     [
         ("cancel task 12 on virtual-1", "microclaw task list --cancel 12"),
         ("stop task #12", "microclaw task list --cancel 12"),
-        ("cancel rollout 15", "microclaw firmware rollout-change 15 stop"),
-        ("pause rollout 3", "microclaw firmware rollout-change 3 pause"),
+        ("cancel rollout 15", "microclaw firmware rollouts 15 --do stop"),
+        ("pause rollout 3", "microclaw firmware rollouts 3 --do pause"),
         ("cancel approval 15", "microclaw approval decide 15 no"),
         ("please approve approval 15", "microclaw approval decide 15 yes"),
         ("turn off the schedule 1 on virtual-1", "microclaw schedule rm 1"),

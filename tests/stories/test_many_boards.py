@@ -102,30 +102,33 @@ def test_a_file_is_the_state_that_is_wanted(fleet: Host, tmp_path: Path) -> None
     file = tmp_path / "fleet.yaml"
     file.write_text(f"programs:\n  - file: blink.c\n    devices: [{HALL}, {YARD}]\n")
     named = ("-f", str(file))
-    assert fleet.run("fleet", "diff", *named).code == 1
+    assert fleet.run("fleet", "apply", "--dry-run", *named).code == 1
     assert fleet.run("--json", "fleet", "apply", *named).json["error"]["code"] == "usage"  # nobody said yes
     assert fleet.run("fleet", "apply", *named, "--yes").code == 0
     assert [fleet.conditions(name) for name in (HALL, YARD)] == [RUNNING, RUNNING]
-    again = fleet.run("--json", "fleet", "diff", *named)
+    again = fleet.run("--json", "fleet", "apply", "--dry-run", *named)
     assert (again.code, again.json["counts"]) == (0, {"unchanged": 2})
 
     out = tmp_path / "kitchen"
     exported = fleet.run("--json", "fleet", "export", "--out", str(out))
     assert (exported.code, sorted(exported.json["files"])) == (0, ["blink.c", "fleet.yaml"])
-    assert fleet.run("fleet", "diff", "-f", str(out / "fleet.yaml")).code == 0
+    assert fleet.run("fleet", "apply", "--dry-run", "-f", str(out / "fleet.yaml")).code == 0
 
     blink(tmp_path, 10, 50)
-    changed = fleet.run("--json", "fleet", "diff", *named)
+    changed = fleet.run("--json", "fleet", "apply", "--dry-run", *named)
     assert (changed.code, changed.json["counts"]) == (1, {"replace": 2})
     file.write_text(f"programs:\n  - file: blink.c\n    devices: [{YARD}]\n")
     assert fleet.run("fleet", "apply", *named, "--yes").code == 0
-    assert fleet.run("--json", "fleet", "diff", *named, "--all").json["counts"] == {"unchanged": 1, "extra": 1}
+    assert fleet.run("--json", "fleet", "apply", "--dry-run", *named, "--all").json["counts"] == {
+        "unchanged": 1,
+        "extra": 1,
+    }
     assert fleet.run("fleet", "apply", *named, "--all", "--prune", "--yes").code == 0
     assert [fleet.conditions(name) for name in (HALL, YARD)] == [EMPTY, RUNNING]
     assert fleet.run("app", "undo").code == 0
     assert [fleet.conditions(name) for name in (HALL, YARD)] == [RUNNING, RUNNING]
     assert fleet.run("app", "undo").code == 0
-    assert fleet.run("fleet", "diff", "-f", str(out / "fleet.yaml")).code == 0
+    assert fleet.run("fleet", "apply", "--dry-run", "-f", str(out / "fleet.yaml")).code == 0
 
 
 def test_mistakes_of_a_file_are_told_with_their_lines_and_nothing_is_done(fleet: Host, tmp_path: Path) -> None:

@@ -173,7 +173,7 @@ def test_a_rollout_is_taken_back_to_what_its_boards_ran(fleet: Fleet) -> None:
     number = started.json["rollout"]
     until(lambda: rollout(fleet.host, number) == "done")
     assert fleet.version == "1.4.0"
-    assert fleet.host.run("firmware", "rollout-change", str(number), "undo", "-y").code == 0
+    assert fleet.host.run("firmware", "rollouts", str(number), "--do", "undo", "-y").code == 0
     until(lambda: fleet.version == "0.0.3" and fleet.lamp()["offer"]["state"] == "healthy")
 
 

@@ -178,7 +178,7 @@ def _check(rows: Sequence[FleetRow], shown: str | None) -> None:
     if shown not in (None, digest_of(rows)):
         raise ConfigError(
             "the differences are not those that were shown: something was changed meanwhile; nothing was done",
-            next_step="look again: microclaw fleet diff -f FILE",
+            next_step="look again: microclaw fleet apply --dry-run -f FILE",
         )
     for row in rows:
         if (why := row.difference.error) is not None:

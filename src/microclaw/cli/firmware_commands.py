@@ -22,7 +22,7 @@ from microclaw.cli.firmware_signing import (
     public_option,
 )
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
-from microclaw.cli.operation_commands import show
+from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, GlobalOptions, command_group
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client
@@ -110,10 +110,20 @@ def update(options: GlobalOptions, release: str, follow: bool) -> None:
 @firmware_group.command("rollouts")
 @click.argument("number", required=False, type=click.IntRange(min=1), metavar="[NUMBER]", help="How this one stands.")
 @click.option("-f", "--follow", is_flag=True, help="Show how it goes on, until its end.")
+@click.option(
+    "--do",
+    type=click.Choice(["pause", "resume", "stop", "undo"]),
+    help="No more offers; go on; end it for good; take its boards back to what they ran.",
+)
 @click.pass_obj
-def rollouts(options: GlobalOptions, number: int | None, follow: bool) -> None:
+def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str | None) -> None:
     """Rollouts, the newest first, or how one of them stands. Exit code 1 with -f when it stopped by itself."""
     host = options.host()
+    if do is not None:
+        if number is None or follow:
+            raise click.BadParameter("--do is of one rollout: firmware rollouts NUMBER --do pause")
+        perform(options, firmware.change_rollout, {"number": number, "act": do})
+        return
     if number is None:
         show(options, firmware.list_rollouts, host.call(firmware.list_rollouts))
         return

@@ -35,26 +35,21 @@ _prune_option = click.option(
 @_file_option
 @_prune_option
 @when_back_option
+@click.option("--dry-run", is_flag=True, help="Show what it would change, and change nothing; exit code 1: something.")
 @click.pass_obj
-def apply(options: GlobalOptions, file: Path, prune: bool, when_back: bool) -> None:
+def apply(options: GlobalOptions, file: Path, prune: bool, when_back: bool, dry_run: bool) -> None:
     """Make the devices run what a file says. A second time it does nothing."""
     host, asked = options.host(), {**_read(options, file), "prune": prune}
     found = done(options, host, fleet.diff, asked)
+    if dry_run:
+        show(options, fleet.diff, found)
+        return
     if found.differences and not options.quiet and not options.json:
         options.table(found.table(), head=tuple(found.columns))
     if found.differences and "refused" not in found.counts:
         options.agree(found.question)
     asked |= {"when_back": when_back, "digest": found.digest}
     show(options, fleet.apply, done(options, host, fleet.apply, asked))
-
-
-@fleet_group.command()
-@_file_option
-@_prune_option
-@click.pass_obj
-def diff(options: GlobalOptions, file: Path, prune: bool) -> None:
-    """What `apply` would change. Exit code 0 when nothing, 1 when something."""
-    show(options, fleet.diff, done(options, options.host(), fleet.diff, {**_read(options, file), "prune": prune}))
 
 
 @fleet_group.command()

@@ -30,7 +30,7 @@ COMMANDS: Final = {
     "exec": ("call_commands:execute", "Call one method of a device, or of several."),
     "logs": ("log_command:logs", "Show what a device's programs print."),
     "virtual": ("virtual_command:virtual", "Run a virtual ESP32-S3; Ctrl-C ends it."),
-    "fleet": ("fleet_commands:fleet_group", "What runs on many devices, as a file: diff, apply, export."),
+    "fleet": ("fleet_commands:fleet_group", "What runs on many devices, as a file: apply, export."),
     "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
     "run": ("programs:run", "Build, check, try, install and verify a program."),
     "app": ("app_commands:app_group", "Programs: yours and ready ones; list, change, undo."),

@@ -90,7 +90,11 @@ async def list_keys(service: FirmwareService, _: Call) -> UpdateKeys:
 async def trust(
     service: FirmwareService,
     call: Call,
-    public: Annotated[str, Meta(max_length=16_384), Option(metavar="FILE.pub.pem", reads=_public_key)],
+    public: Annotated[
+        str,
+        Meta(max_length=16_384, description="The public key (PEM)."),
+        Option(metavar="FILE.pub.pem", reads=_public_key),
+    ],
     name: Annotated[str, Meta(max_length=64, description="What people call it; its id otherwise.")] = "",
 ) -> UpdateKey:
     """Pass on what this key signs; no device is told."""
@@ -316,6 +320,7 @@ async def roll_out(
     http="POST /v1/rollouts/{number}/{act}",
     permission=Permission.ACT,
     confirm=lambda values: "take its boards back to what they ran?" if values["act"] == "undo" else None,
+    is_command=False,
 )
 async def change_rollout(
     service: FirmwareService,

@@ -232,7 +232,7 @@ class RolloutFacts(Result, frozen=True, kw_only=True):
         if not self.is_over:
             yield f"next: microclaw firmware rollouts {self.rollout} -f"
         if self.state == "halted":
-            yield f"next: microclaw firmware rollout-change {self.rollout} undo, or publish a mended version"
+            yield f"next: microclaw firmware rollouts {self.rollout} --do undo, or publish a mended version"
 
 
 class RolloutList(Listing, frozen=True, kw_only=True):
