@@ -11,20 +11,38 @@ from msgspec import to_builtins
 
 from microclaw.apps import device_operations as devices
 from microclaw.apps.device_calls import check as check_device
-from microclaw.cli.discover_command import discover
 from microclaw.cli.firmware_option import firmware_option, firmware_words
 from microclaw.cli.operation_commands import perform
 from microclaw.cli.operation_commands import show as show_result
 from microclaw.cli.options import GlobalOptions, NobodyToAsk, command_group
 from microclaw.cli.secret_value import wifi_password
 from microclaw.cli.targets import endpoint_of, is_address
-from microclaw.cli.telemetry_command import show_telemetry
 from microclaw.devices.examine import Examination, examine
 from microclaw.durable import write_private
 from microclaw.link_server import operations as links
 
 device_group = command_group()
-device_group.add_command(discover, "discover")
+
+
+@device_group.command("discover")
+@click.option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
+@click.option(
+    "--for", "for_s", default=3.0, type=click.FloatRange(0.1, 60.0), metavar="SECONDS", help="How long to listen."
+)
+@click.option("--interface", multiple=True, metavar="ADDRESS", help="Only there; an address of this machine.")
+@click.option(
+    "--ask", is_flag=True, help="Also open each serial port and ask who is there. Opening may restart a board."
+)
+@click.pass_obj
+def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface: tuple[str, ...], ask: bool) -> None:
+    """Find boards on the network and on serial ports.
+
+    Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
+    a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.
+    """
+    from microclaw.cli import discover_command  # the network and its protocols, of this command alone
+
+    discover_command.discover(options, subnet, for_s, interface, ask=ask)
 
 
 @device_group.command("show")
@@ -37,6 +55,8 @@ device_group.add_command(discover, "discover")
 def show(options: GlobalOptions, name: str, key: str | None, plot: bool, file: Path | None, since: str | None) -> None:
     """Show one device: its transports, what it can do, what its board is; or what it measured."""
     if plot or file is not None:
+        from microclaw.cli.telemetry_command import show_telemetry  # drawing and CSV
+
         show_telemetry(options, name, key, since, file)
     elif key is not None or since is not None:
         raise click.BadParameter("a series and --since are for --plot or --csv FILE")

@@ -7,8 +7,6 @@ import os
 from collections.abc import Sequence
 from ipaddress import IPv4Network
 
-import click
-
 from microclaw.cli.known_devices import known_devices
 from microclaw.cli.options import GlobalOptions
 from microclaw.config.places import cache_folder
@@ -20,26 +18,11 @@ from microclaw.transports.serial_survey import survey_ports
 from microclaw.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
 from microclaw.transports.wasmachine import SCHEME
 
-MAX_FOR_S = 60.0
 SHOWN_FACT_CHARS = 24
 
 
-@click.command()
-@click.option("--subnet", metavar="192.168.1.0/24", help="Also ask each address for WASMachine.")
-@click.option(
-    "--for", "for_s", default=3.0, type=click.FloatRange(0.1, MAX_FOR_S), metavar="SECONDS", help="How long to listen."
-)
-@click.option("--interface", multiple=True, metavar="ADDRESS", help="Only there; an address of this machine.")
-@click.option(
-    "--ask", is_flag=True, help="Also open each serial port and ask who is there. Opening may restart a board."
-)
-@click.pass_obj
-def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface: tuple[str, ...], ask: bool) -> None:
-    """Find boards on the network and on serial ports.
-
-    Microclaw hosts and devices, ESPHome, xiaozhi and MCP servers announce themselves; WASMachine boards are asked, on
-    a subnet that you name. Serial ports are listed with what their USB ids suggest, and opened only with --ask.
-    """
+def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface: Sequence[str], *, ask: bool) -> None:
+    """Show what is found, and by which name the host knows it."""
     network = None if subnet is None else parse_subnet(subnet)
     known = _known_names(options)
     found = asyncio.run(_search(network, for_s, interface, known, ask=ask))
