@@ -130,6 +130,13 @@ def test_a_fallback_takes_its_key_from_secrets_and_another_comes_by_variables(ho
     assert found == (*rows, ModelChoice("openai", "x", "k", "https://models.example/v1"))
 
 
+def test_rows_of_fallbacks_are_named_by_their_numbers(home: Path) -> None:
+    text = EVERYTHING.replace("[model.fallback.large]", "[[model.fallback]]")
+    write(home, text, secrets='[[model.fallback]]\napi_key = "sk-row"\n')
+    environ = {name: value for name, value in ENVIRON.items() if name != "ANTHROPIC_API_KEY"}
+    assert load_settings(environ, home=home).model.fallbacks == (ModelChoice("anthropic", "second", "sk-row"),)
+
+
 def test_table_of_texts_may_be_split_between_the_files(home: Path) -> None:
     text = '[mcp.servers.a]\ncommand = ["a"]\nenv = { PLAIN = "${BOT}", EMPTY = "" }\n'
     write(home, text, secrets='[mcp.servers.a.env]\nTOKEN = " line\\n"\n')
@@ -236,7 +243,6 @@ provider='x'
         "[host]\nhttp_host = '0.0.0.0'\n",
         "[host]\nhttp_host = '0.0.0.0'\nhttp_tls = 'files'\nhttp_cert = '/c.pem'\n",
         "[model.tasks.sing]\nname = 'x'\n",
-        "[[model.fallback]]\nname = 'x'\n",
     ],
 )
 def test_mistake_is_named(home: Path, text: str) -> None:
