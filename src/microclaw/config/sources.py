@@ -128,7 +128,7 @@ class Sources:
             self._section(root(), reduce(lambda inner, part: {part: inner}, reversed(path), value), ())
 
     def _section(self, section: Node, value: object, path: Path) -> None:
-        if isinstance(value, list) and NAME in section.inside:  # [[model.fallback]]: its rows are named by their numbers
+        if isinstance(value, list) and NAME in section.inside:  # rows, [[model.fallback]], are named by their numbers
             value = {str(number): row for number, row in enumerate(value, 1)}
         if not isinstance(value, Mapping):
             form = [*path, *((NAME,) if NAME in section.inside else ())]

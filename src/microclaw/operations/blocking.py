@@ -28,7 +28,7 @@ def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> C
 
     @wraps(method)
     def waited(self: Any, *given: P.args, **named: P.kwargs) -> R:
-        return _wait(method(self, *given, **named))
+        return _wait(lambda: method(self, *given, **named))
 
     return cast("Callable[Concatenate[Any, P], R]", waited)
 
@@ -42,13 +42,13 @@ def iterated(
     def iterate(self: Any, *given: P.args, **named: P.kwargs) -> Generator[T, None, None]:
         values = method(self, *given, **named)
         try:
-            while (value := _wait(_next(values))) is not None:
+            while (value := _wait(lambda: _next(values))) is not None:
                 yield value
         finally:
             if threading.current_thread().name == _THREAD:  # the collector of garbage ran there: it waits for nothing
                 _loop().create_task(_closed(values))
             elif not _loop().is_closed():
-                _wait(values.aclose())
+                _wait(lambda: _closed(values))
 
     return cast("Callable[Concatenate[Any, P], Generator[T, None, None]]", iterate)
 
@@ -60,27 +60,45 @@ async def in_caller(function: Callable[..., Any], *given: Any) -> None:
     await asyncio.wrap_future(done)
 
 
-def _wait(work: Coroutine[Any, Any, R]) -> R:
-    """Its result; the loop's thread runs it. What breaks the wait off cancels it, and waits until it has ended."""
+def _wait(work: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    """The result of the coroutine that `work` makes; the loop's thread runs it.
+
+    What breaks the wait off, at any moment, cancels it, and waits until it has ended.
+    """
     jobs: _Jobs = SimpleQueue()
-    before = _JOBS.set(jobs)
-    future = asyncio.run_coroutine_threadsafe(_ending(work, jobs), _loop())
-    _JOBS.reset(before)
+    made: Future[R] = Future()
+    tasks: list[asyncio.Task[None]] = []
+
+    def start() -> None:
+        tasks.append(asyncio.create_task(_ending(work, made, jobs)))
+
+    def cancel() -> None:  # behind `start`, if an interrupt left it the time
+        if tasks:
+            tasks[0].cancel()
+        else:
+            jobs.put(None)
+
+    loop, before = _loop(), _JOBS.set(jobs)
     try:
+        loop.call_soon_threadsafe(start)
         while (job := jobs.get()) is not None:
             job()
     except BaseException:
-        future.cancel()
+        loop.call_soon_threadsafe(cancel)
         with suppress(Empty):
             while jobs.get(timeout=_CANCEL_S) is not None:
                 pass
         raise
-    return future.result()
+    finally:
+        _JOBS.reset(before)
+    return made.result()
 
 
-async def _ending(work: Coroutine[Any, Any, R], jobs: _Jobs) -> R:
+async def _ending(work: Callable[[], Coroutine[Any, Any, R]], made: Future[R], jobs: _Jobs) -> None:
     try:
-        return await work
+        made.set_result(await work())
+    except BaseException as exc:
+        made.set_exception(exc)
     finally:
         jobs.put(None)
 
