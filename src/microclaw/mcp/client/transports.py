@@ -82,6 +82,8 @@ async def server_process(
             try:
                 yield streams
             finally:
+                if reading.done():
+                    await asyncio.wait((telling,))
                 telling.cancel()
     finally:
         await _end(process)
