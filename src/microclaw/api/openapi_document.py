@@ -32,7 +32,8 @@ _STATUSES: Final = sorted({*STATUS_BY_CODE.values(), 401, 408, 415, 429})
 
 def openapi_of(acts: Collection[Act]) -> Document:
     """The document of the routes of these acts."""
-    routes = [one for act in acts for one in (act, act.of_many) if one.http is not None]
+    ours = (act for act in acts if act.noun != "mcp")  # a protocol of its own, with its own errors
+    routes = [one for act in ours for one in (act, act.of_many) if one.http is not None]
     types = [Error, OpenAIError, Waiting, *(kind for one in routes for kind in _types(one))]
     found, declared = msgspec.json.schema_components(types, ref_template=_SCHEMAS)
     line, lines = stream_schemas()

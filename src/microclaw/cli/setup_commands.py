@@ -39,9 +39,9 @@ Changes: TypeAlias = dict[str, str | None]
 @click.command()
 @click.pass_obj
 def setup(options: GlobalOptions) -> None:
-    """Set up models, Telegram and search by a few questions.
+    """Set up models, Telegram and search.
 
-    Each key is tested. Enter skips a question, Ctrl-C changes nothing. Without a terminal: microclaw config set.
+    A few questions; each key is tested. Enter skips one, Ctrl-C changes nothing. Without a terminal: config set.
     """
     home = private_home(os.environ, options.home)
     options.settings()  # refuses files that are wrong already, before any question
