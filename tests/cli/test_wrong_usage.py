@@ -26,6 +26,11 @@ logs x --since 10
 status --usage --by moon
 moon
 setup --modle x
+app stop
+schedule rm
+person add
+firmware trust
+device rename kitchen
 --home
 chat ''
 --completion moon

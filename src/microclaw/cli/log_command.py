@@ -91,8 +91,7 @@ def _crashes(
     host = options.host()
     if forget:
         which = "all crashes" if crash is None else f"crash {crash}"
-        if not options.json:
-            options.agree(f"Forget {which}{f' of {device}' if device else ''}?")
+        options.agree(f"Forget {which}{f' of {device}' if device else ''}?")
         numbers = None if crash is None else [crash]
         show(options, clear_crashes, host.call(clear_crashes, crashes=numbers, device=device))
     elif crash is not None:

@@ -175,7 +175,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    code = app.main(words, "microclaw", _COMPLETE_VARIABLE, standalone_mode=False, obj=tuple(words))
+    if _COMPLETE_VARIABLE in os.environ:
+        app.main(words, "microclaw", _COMPLETE_VARIABLE)  # it answers the shell, and ends
+    try:
+        with app.make_context("microclaw", list(words), obj=tuple(words)) as ctx:
+            code = app.invoke(ctx)
+    except Exit as exc:
+        code = exc.exit_code
     sys.stdout.flush()
     if code == 130:
         raise KeyboardInterrupt

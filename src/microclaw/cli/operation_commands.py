@@ -162,7 +162,8 @@ def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter
         metavar, count = option.metavar or one.name.upper(), -1 if option.rest else 1
         is_needed = is_needed and not (option.rest and is_many)  # no words are an empty list
         metavar = metavar if is_needed or metavar.startswith("[") else f"[{metavar}]"
-        return click.Argument([name], is_needed, about, metavar=metavar, type=what, nargs=count, default=default)
+        given = {} if is_needed else {"default": default}  # click takes None for a value of what must be given
+        return click.Argument([name], is_needed, about, metavar=metavar, type=what, nargs=count, **given)
     flags = (option.flag or f"--{one.name.replace('_', '-')}").split("/")
     how: dict[str, Any] = {"is_flag": True} if what is bool else {"multiple": is_many, "metavar": option.metavar}
     return click.Option([*flags, name], type=what, default=default, help=about, **how)

@@ -26,8 +26,6 @@ _FULL: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, er
 def exit_code_for(error: BaseException, words: list[str]) -> int:
     """Print the error and return the exit code."""
     try:
-        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
-            raise error.__context__  # click makes an exit code of it
         if isinstance(error, OSError | SystemExit):
             raise error
         return _tell(error, _options_in(words))
