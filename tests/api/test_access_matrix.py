@@ -193,6 +193,11 @@ def filled(path: str, value: Callable[[str], str]) -> str:
     return re.sub(r"\{(\w+)(?::path)?\}", lambda found: value(found[1]), path)
 
 
+async def test_a_newline_behind_a_path_opens_nothing() -> None:
+    for _, method, path in ALL:
+        assert access_of(method, f"{path}\n") is Access.SOCKET
+
+
 async def test_every_route_has_a_row_and_every_row_a_route(matrix: Matrix) -> None:
     client = Client(matrix.host.settings.control_socket)
     paths = (await asyncio.to_thread(client.get, "/api/openapi.json"))["paths"]

@@ -130,10 +130,10 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
         headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
         return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
 
+    if act.does is Effect.READ and act.method != "GET":
+        return await unless_left(request, answer())
     if act.method == "GET" or by.direct:
         return await answer()
-    if act.does is Effect.READ:
-        return await unless_left(request, answer())
     return await parts.requests.answer(request, by, parts.admission.approvals, answer())
 
 

@@ -120,8 +120,8 @@ class _Bridge:
                 again.discard(number)
         except ConnectionError:
             pass
-        self._host = None
         self._fail(GONE)
+        self._host = None
 
     def _fail(self, text: str) -> None:
         """Answer all requests with an error."""

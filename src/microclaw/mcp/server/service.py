@@ -44,7 +44,7 @@ MAX_OWNERS: Final = 1024
 IDLE_S: Final = 1800.0
 FIRST_S: Final = 60.0  # for whoever started a host to come
 GRACE_S: Final = 3.0  # an assistant that restarts its servers comes back at once
-LENT: Final = "virtual-1"
+LENT: Final = "virtual-1"  # behind the name of its host in a cluster
 _log = logging.getLogger(__name__)
 
 
@@ -150,15 +150,16 @@ class McpService:
                 found = await self._loaded()
                 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-                self._http = StreamableHTTPSessionManager(
+                manager = StreamableHTTPSessionManager(
                     found.server(lambda context: session_of(cast("Request", context.request).scope)),
                     session_idle_timeout=IDLE_S,
                     max_request_body_size=MAX_MESSAGE_BYTES,
                     max_sessions=MAX_SESSIONS,
                 )
                 is_running = asyncio.Event()
-                self._group.create_task(self._run(self._http, is_running), name="MCP over HTTP")
+                self._group.create_task(self._run(manager, is_running), name="MCP over HTTP")
                 await is_running.wait()
+                self._http = manager
             return self._http
 
     async def _run(self, manager: StreamableHTTPSessionManager, is_running: asyncio.Event) -> None:
@@ -216,15 +217,17 @@ class McpService:
         """Lend the host a virtual board where it has no device, or only one that a killed host left behind."""
         async with AsyncExitStack() as stack:
             async with self._lending:
-                left = [one for one in self._devices.list() if one.name != LENT or one.reachable is not False]
+                left = [
+                    one for one in self._devices.list() if not one.name.endswith(LENT) or one.reachable is not False
+                ]
                 if not left and not self._boards.standing():
                     await stack.enter_async_context(self._boards.running(1))
-                    stack.push_async_callback(self._take_back)
+                    stack.push_async_callback(self._take_back, next(iter(self._boards.standing())))
             yield
 
-    async def _take_back(self) -> None:
+    async def _take_back(self, device_id: str) -> None:
         with suppress(MicroclawError):  # somebody removed it
-            await self._devices.remove(self._devices.get(LENT).device_id)
+            await self._devices.remove(device_id)
 
 
 def session_of(scope: Scope) -> Session:
