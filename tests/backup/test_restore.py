@@ -27,9 +27,9 @@ from microclaw.audit.files import append_lines, locked
 from microclaw.backup.age import CHUNK_BYTES, decrypted, encrypted
 from microclaw.backup.archive import NAME, WORK, Contents, HomeFile, archive_of, home_archive
 from microclaw.backup.restore import MAX_HEADERS_BYTES, read_archive, restore_home
-from microclaw.errors import BackupDamaged, BackupNewer, ConfigError, NotABackup, StoreError, StoreOwned
+from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError, StoreOwned
 from microclaw.store.database import Database
-from microclaw.store.schema import VERSION
+from microclaw.store.schema import BASE, VERSION
 from microclaw.store.sqlite_file import take_lock
 
 PATIENCE_S = 60
@@ -154,6 +154,8 @@ def test_an_archive_that_holds_more_or_less_than_it_says_or_is_none_of_ours_is_t
     for contents in (replace(SOUND, format=2), replace(SOUND, store_version=VERSION + 1)):
         with pytest.raises(BackupNewer):
             read_archive([tar_of(contents=contents)])
+    with pytest.raises(BackupError, match="too old"):
+        read_archive([tar_of(contents=replace(SOUND, store_version=BASE - 1))])
     for other in (b"", b"x" * 5000, tarfile.TarInfo("photo.jpg").tobuf() + bytes(1024)):
         with pytest.raises(NotABackup):
             read_archive([other])

@@ -9,16 +9,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
 
+import psycopg
 import pytest
 from tests.cluster.hosts import PATIENCE_S
 from tests.schedules.conftest import START, Clock, Hands, MakeWorld, World, world_of
 from tests.store.two_hosts import until
 
+from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
 from microclaw.errors import DeployRejected, TakenOver
+from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import LeftWork
 from microclaw.schedules.entry import ToolAct
+from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
 
@@ -163,3 +167,30 @@ async def test_each_text_is_sent_by_one_host_and_what_a_dead_one_had_in_hand_by_
     assert sorted(sent["b"]) == sorted(texts)
     sending[1].cancel()
     await asyncio.wait(sending)
+
+
+async def test_a_turn_whose_answer_was_not_stored_goes_on_at_its_own_host(opened: Opened, database_url: str) -> None:
+    inboxes = []
+    for name in "ab":
+        database, fleet = await opened(name)
+        outbox = Outbox(OutboxTable(database, lambda: 1_700_000_000_000), fleet=fleet)
+        inboxes.append(Inbox(InboxTable(database, lambda: 1_700_000_000_000), outbox, fleet=fleet))
+        await inboxes[-1].open()
+    a, b = inboxes
+    await a.accept(Inbound("test", "c1", "one"))
+    turn = await anext(a)
+    await b.accept(Inbound("test", "c1", "two"))
+    waits = asyncio.create_task(anext(b))
+    with psycopg.connect(database_url, autocommit=True) as other:
+        other.execute("ALTER TABLE outbox RENAME TO away")
+        assert (await a.answer(turn, Answer("done"))).outbound_id is None
+        other.execute("ALTER TABLE away RENAME TO outbox")
+    a.finish(turn)
+    await a.take_up()
+    again = await asyncio.wait_for(anext(a), 60)
+    await a.take_up()
+    assert (again.number, again.message.starts, waits.done()) == (turn.number, 1, False)
+    assert (await a.answer(again, Answer("done"))).outbound_id is not None
+    a.finish(again)
+    assert (await asyncio.wait_for(waits, 60)).message.inbound.text == "two"
+    assert not a.is_busy("test", "c1")

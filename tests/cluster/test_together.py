@@ -14,6 +14,8 @@ from tests.store.two_hosts import until
 
 from microclaw.auth.authority import AUTHORITY_FILE, BEGIN_ANEW_FILE, CONSENT
 from microclaw.errors import StoreError
+from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.messages import PairRequest
 
 DESK: dict[str, Any] = {"name": "desk", "board": "virtual", "transports": ["wasmachine://10.9.9.9:1"]}
 LABELS = ("PUT", "/v1/devices/desk/labels", {"labels": ["x"]})
@@ -110,6 +112,16 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another_o
     async with spot.connected():
         await spot.until_ready()
     await east.until("/v1/devices", lambda found: not found["pairings"])
+
+
+async def test_a_host_without_its_database_gives_a_device_no_code(east: WholeHost, west: WholeHost) -> None:
+    spot = ScriptedDevice(west.link, "")
+    west.way.cut()
+    async with spot.connected(PairRequest("virtual", token_wanted=True)):
+        assert await spot.until_closed() == CloseCode.OVERLOADED
+    west.way.mend()
+    await west.sees("east")
+    await spot.pair(lambda code: east.ask("/v1/devices/pair", {"code": code, "name": "spot"}))
 
 
 async def refused(url: str, home: Path) -> str:

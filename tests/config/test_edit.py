@@ -133,6 +133,22 @@ def test_what_has_a_name_and_its_secret(home: Path) -> None:
     assert shown["agent.queue"] == (3, "MICROCLAW_AGENT__QUEUE")
 
 
+def test_rows_of_a_file_are_changed_by_their_numbers(home: Path) -> None:
+    (home / "config.toml").write_text('[[model.fallback]]\nprovider = "openai"\nname = "a"\n')
+    (home / "secrets.toml").write_text('[[model.fallback]]\napi_key = "sk-one"\n')
+    (home / "secrets.toml").chmod(0o600)
+    put(home, "model.fallback.2.provider", "openai")
+    put(home, "model.fallback.2.api_key", "sk-two")
+    put(home, "model.fallback.1.name", "b")
+    assert put(home, "model.fallback.1.api_key", None) == ("secrets.toml",)
+    for name in ("second", "0", "4"):
+        with pytest.raises(ConfigError):
+            put(home, f"model.fallback.{name}.provider", "openai")
+    shown = {item.key.removeprefix("model.fallback."): item.origin for item in read_views(home, {})}
+    assert [shown[key] for key in ("1.name", "1.api_key", "2.provider")] == ["config.toml:3", "", "config.toml:5"]
+    assert [choice.api_key for choice in load_settings({}, home=home).model.fallbacks] == ["sk-two"]  # no key: not used
+
+
 @pytest.mark.parametrize("provider", [None, "anthropic"])
 def test_a_providers_own_variables_are_shown_where_they_count(home: Path, provider: str | None) -> None:
     if provider is not None:

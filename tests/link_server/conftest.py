@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from tests.link_server.real_host import real_host as real_host
 from tests.link_server.scripted import PATIENCE_S
-from tests.link_server.scripted import MemoryOutbox as MemoryOutbox
 from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
 
 from microclaw.api.metrics_page import link_metrics, metrics_page

@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from tests.wire.link.ends import MemoryOutbox
 
 from microclaw.link_server.links import SystemClock
 from microclaw.wire.link import actions
@@ -32,7 +33,7 @@ from microclaw.wire.link.messages import (
     Result,
     Software,
 )
-from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
+from microclaw.wire.link.sequence import InboxCursor
 from microclaw.wire.link.session import LinkSession
 
 PATIENCE_S = 60.0
@@ -46,30 +47,6 @@ CAPABILITIES = (
 def _echo(call: Call) -> Result:
     """What it was asked, or no programs."""
     return Result(ok=True, value={"apps": []} if call.method == "apps.list" else dict(call.params))
-
-
-class MemoryOutbox:
-    """A device's flash, for as long as the test."""
-
-    def __init__(self) -> None:
-        self.epoch = secrets.token_bytes(8)
-        self.rows: dict[int, tuple[bytes, bytes]] = {}
-        self.acked = self.last = 0
-
-    def cursor(self) -> OutboxCursor:
-        return OutboxCursor(self.epoch, self.acked, self.last)
-
-    def append(self, message_id: bytes, payload: bytes) -> int:
-        self.last += 1
-        self.rows[self.last] = (message_id, payload)
-        return self.last
-
-    def unacked_after(self, seq: int, limit: int) -> list[StoredMessage]:
-        return [StoredMessage(n, self.rows[n][1]) for n in sorted(self.rows) if n > seq][:limit]
-
-    def ack(self, seq: int) -> None:
-        self.acked = max(self.acked, seq)
-        self.rows = {n: row for n, row in self.rows.items() if n > seq}
 
 
 @dataclass

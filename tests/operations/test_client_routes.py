@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from microclaw.api.access import every_route
-from microclaw.errors import MicroclawError
 from microclaw.operations.operation import Access, load
 
 OF_THE_CLIENT: Final = {"GET /v1/events", "POST /v1/chat", "POST /v1/jobs/{number}/cancel", "POST /v1/tools/{name}"}
@@ -44,23 +43,26 @@ MISSING: Final[Mapping[str, tuple[str, ...]]] = {
 def test_every_route_has_an_act_a_method_or_a_reason() -> None:
     public = {route for access, route in every_route() if "/v1/" in route and access is not Access.SOCKET}
     declared = {route for act in load() for route in (act.http, act.many)}  # `client.call` does them
-    reasons = {route for routes in MISSING.values() for route in routes}
-    assert sorted(public - declared - OF_THE_CLIENT) == sorted(reasons)
+    assert public - declared - OF_THE_CLIENT == {route for routes in MISSING.values() for route in routes}
 
 
-def test_every_error_says_code_message_and_next() -> None:
-    error = MicroclawError("no", next_step="do this")
-    assert (error.code, error.message, error.next) == ("failed", "no", "do this")
+LOOPS: Final = """
+from concurrent.futures import ThreadPoolExecutor
+from microclaw.operations.blocking import _loop
+print(len(set(ThreadPoolExecutor(8).map(lambda _: _loop(), range(8)))))"""
 
 
-HEAVY: Final = ("pydantic", "fastapi", "httpx2", "sqlite3", "cryptography", "click", "rich")
+def ran(program: str) -> set[str]:
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
+    return set(done.stdout.split())
 
 
 def test_the_import_is_light_and_has_nothing_of_a_server() -> None:
-    program = "import sys, microclaw.operations.client; print('\\n'.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
-    loaded = set(done.stdout.split())
-    assert not loaded & set(HEAVY)
+    loaded = ran("import sys, microclaw.operations.client; print('\\n'.join(sys.modules))")
+    assert not loaded & {"pydantic", "fastapi", "httpx2", "sqlite3", "cryptography", "click", "rich"}
     ours = {name.split(".")[1] for name in loaded if name.startswith("microclaw.")}
-    known = {"durable", "operations", "wire", "events", "errors", "text", "config", "addresses"}
-    assert ours <= known | {"backoff"}
+    assert ours <= {"durable", "operations", "wire", "events", "errors", "text", "config", "addresses", "backoff"}
+
+
+def test_threads_whose_first_calls_come_at_one_time_share_an_event_loop() -> None:
+    assert ran(LOOPS) == {"1"}

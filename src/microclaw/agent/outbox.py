@@ -252,7 +252,7 @@ class Outbox:
             news.set()
 
 
-async def run_logged(work: Coroutine[Any, Any, None], name: str) -> None:
+async def run_logged(work: Coroutine[Any, Any, object], name: str) -> None:
     """Run a channel's task. Its failure is logged and does not end the task group, and with it the host."""
     try:
         await work

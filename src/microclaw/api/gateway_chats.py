@@ -173,7 +173,7 @@ class GatewayChats:
             told = {"type_": "approval_settled", "approval_id": pending.approval_id, "outcome": news.outcome}
         for client in self.clients:
             if "approval" in client.events and (pending.channel, pending.chat_id) == (CHANNEL, client.journaled):
-                self._tasks.start(_told(client, told), f"gateway: question {pending.approval_id}")
+                self._tasks.start(client.send(**told), f"gateway: question {pending.approval_id}")
 
     def _pending(self, client: Client) -> list[PendingApproval]:
         """Another conversation's are not this client's to know of."""
@@ -183,10 +183,6 @@ class GatewayChats:
     async def _show_pending(self, client: Client) -> None:
         for pending in self._pending(client) if "approval" in client.events else ():
             await client.send(**_question(pending))
-
-
-async def _told(client: Client, what: dict[str, Any]) -> None:
-    await client.send(**what)
 
 
 def _question(pending: PendingApproval) -> dict[str, Any]:

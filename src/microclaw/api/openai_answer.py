@@ -101,7 +101,8 @@ async def parts(turn: CompletionTurn, *, streams: bool) -> AsyncGenerator[str | 
                             record = with_record("", event.actions)
                             rest = f"\n\n{record}" if record else ""
                         turn.shown(text + rest)
-                        yield End(rest, _extra(event), event)
+                        state = "done" if event.error_code is None else "failed"
+                        yield End(rest, {"state": state, **_done(event)}, event)
                         return
     finally:
         if not ended:
@@ -151,11 +152,6 @@ def _completion(head: Head, end: End) -> JSONResponse:
     message = {"role": "assistant", "content": end.text, "refusal": None}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
     return JSONResponse(head.object("chat.completion", choices=[choice], usage=_usage(end.answer), microclaw=end.extra))
-
-
-def _extra(answer: Answer) -> dict[str, Any]:
-    """What the host did, and how it knows."""
-    return {"state": "done" if answer.error_code is None else "failed", **_done(answer)}
 
 
 def _done(answer: Answer) -> dict[str, Any]:

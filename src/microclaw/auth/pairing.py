@@ -118,9 +118,7 @@ class HostIdentity:
     @property
     def pending(self) -> tuple[PendingPairing, ...]:
         """Devices that wait at this host now, the oldest first."""
-        now_ms = self._codes.now_ms()
-        for pending in [pending for pending in self._pending.values() if pending.row.until_ms <= now_ms]:
-            self._withdraw(pending)
+        self._drop_expired()
         return tuple(self._pending.values())
 
     async def waiting(self) -> tuple[WaitingDevice, ...]:
@@ -201,6 +199,7 @@ class HostIdentity:
             self.record(AuditEvent(AuditKind.CODE_LOCKED, "devices' codes, after too many wrong ones", by=wish.by))
             step = f"wait {locked_s:.0f} s, then type the code the device shows now"
             raise Overloaded(f"pairing is locked after {DEVICE.wrong_tries} wrong codes", next_step=step)
+        self._drop_expired()
         digest = DEVICE.hash(code)
         if digest in self._pending:
             return await self.pair_shown(digest, wish)
@@ -218,6 +217,7 @@ class HostIdentity:
 
     async def pair_shown(self, digest: bytes, wish: Wish) -> str:
         """As `confirm`, for the device that waits at this host with the code of this hash."""
+        self._drop_expired()
         if (pending := self._pending.pop(digest, None)) is None:
             raise DeviceUnreachable(_LEFT, next_step="let it ask for a new code")
         try:
@@ -303,6 +303,11 @@ class HostIdentity:
             how = "by a code that a person confirmed" if secret is None else "by the secret it was provisioned with"
             self.record(AuditEvent(AuditKind.PAIRING_DONE, how, address=address, about=device_id, by=by))
         return paired
+
+    def _drop_expired(self) -> None:
+        now_ms = self._codes.now_ms()
+        for pending in [pending for pending in self._pending.values() if pending.row.until_ms <= now_ms]:
+            self._withdraw(pending)
 
     def _withdraw(self, pending: PendingPairing) -> None:
         if self._pending.get(pending.row.hash) is pending:

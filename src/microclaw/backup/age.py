@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from microclaw.bech32 import decode_bech32, encode_bech32
-from microclaw.errors import BackupCut, BackupDamaged, BackupLocked, BackupNewer, ConfigError, NotABackup
+from microclaw.errors import BackupCut, BackupDamaged, BackupLocked, BackupNewer, ConfigError, NotABackup, StoreError
 
 CHUNK_BYTES: Final = 64 * 1024
 KEY_BYTES: Final = 32
@@ -72,7 +72,11 @@ class Password:
 
     def _key(self, salt: bytes, factor: int) -> bytes:
         kdf = Scrypt(salt=_LABEL + b"scrypt" + salt, length=KEY_BYTES, n=1 << factor, r=8, p=1)
-        return kdf.derive(self.text.encode())
+        try:
+            return kdf.derive(self.text.encode())
+        except MemoryError as exc:
+            text = f"this machine has not the {(1 << factor) * 1024 >> 20} MiB that the password takes to try"
+            raise StoreError(text, next_step="end other programs, or do it on another machine") from exc
 
 
 @dataclass(frozen=True, slots=True)

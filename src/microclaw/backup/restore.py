@@ -29,11 +29,11 @@ from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
 from microclaw.backup.archive import FORMAT, HOME, IDENTITY, NAME, STORE, Contents, StoreCounts, is_kept, is_odd
 from microclaw.durable import make_folders, make_private_folder, read_private, sync_folder
-from microclaw.errors import BackupDamaged, BackupNewer, ConfigError, NotABackup, StoreError
+from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError
 from microclaw.store.codes import end_codes
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
-from microclaw.store.schema import VERSION
+from microclaw.store.schema import BASE, VERSION
 from microclaw.store.sign_ins import end_sessions
 from microclaw.store.sqlite_file import connect, open_store, take_lock
 
@@ -182,6 +182,10 @@ def _begun(plain: _Plain) -> tuple[tarfile.TarFile, Contents]:
     if contents.store_version > VERSION:
         known = f"its store has version {contents.store_version}, this microclaw knows {VERSION}"
         raise BackupNewer(f"the backup was made by microclaw {contents.microclaw[:20]}: {known}")
+    if contents.store_version < BASE:
+        known = f"its store has version {contents.store_version}, this microclaw opens {BASE} and later"
+        step = "restore a newer backup: microclaw backup --help"
+        raise BackupError(f"the backup is too old: {known}", next_step=step)
     return tar, contents
 
 

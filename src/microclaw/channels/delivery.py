@@ -41,7 +41,7 @@ class ChannelTasks:
             task.cancel()
         await self._group.__aexit__(None, None, None)
 
-    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def start(self, work: Coroutine[Any, Any, object], name: str) -> None:
         task = self._group.create_task(run_logged(work, name), name=name)
         self._running.add(task)
         task.add_done_callback(self._running.discard)

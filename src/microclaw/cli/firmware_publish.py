@@ -67,7 +67,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
 
 
 @click.command()
-@click.option("--board", metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
+@click.option("--board", required=True, metavar="CHIP", help="esp32s3, esp32c3, ...; CHIP-small without PSRAM.")
 @click.option("--version", metavar="X.Y.Z", help="Of the release.")
 @click.option("--image", type=Path, metavar="FILE", help="An application of your own.")
 @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -38,7 +39,10 @@ class Signer:
     def __init__(self, key: Path | None, password: str | None, command: str | None, public: Path | None) -> None:
         self._sign: Callable[[bytes], bytes]
         if key is not None:
-            private = read_signing_key(key, secret_value("--password", password or "-") if is_locked(key) else None)
+            locked = is_locked(key)
+            if locked and password is None and not sys.stdin.isatty():
+                raise click.BadParameter("the key has a password, and nobody is at a terminal: --password @FILE")
+            private = read_signing_key(key, secret_value("--password", password or "-") if locked else None)
             self.public, self._sign = private.public, private.sign
         elif command is not None and public is not None:
             self.public, self._sign = read_public_key(public), partial(run_sign_command, command)

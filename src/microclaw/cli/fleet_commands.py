@@ -17,8 +17,8 @@ from microclaw.cli.operation_commands import done, show
 from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.programs import when_back_option
 from microclaw.devices.calls import AppInstall
-from microclaw.durable import write_given
-from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.devices.selection import names_text
+from microclaw.errors import ConfigError, MicroclawError, ProtocolError
 from microclaw.text import count_text
 
 fleet_group = command_group()
@@ -84,18 +84,27 @@ def _read(options: GlobalOptions, file: Path) -> dict[str, Any]:
     ids = {one for entry in found.entries for one in entry.ids}
     if options.devices or options.labels or options.every:
         names = chosen_names(options, host)
-        ids = {one.device_id for one in known if one.name in names and AppInstall.method in one.capabilities}
+        meant = [one for one in known if one.name in names]
+        ids = {one.device_id for one in meant if AppInstall.method in one.capabilities}
+        if len(ids) < len(meant) and (options.devices or not ids):
+            others = [one.name for one in meant if one.device_id not in ids]
+            raise ConfigError(f"takes no programs: {names_text(others)}", next_step="microclaw device show NAME")
     programs = [{**entry.body, "devices": [one for one in entry.ids if one in ids]} for entry in found.entries]
     devices = [one.device_id for one in known if one.device_id in ids]
     return {"programs": [one for one in programs if one["devices"]], "devices": devices}
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """Write them, or raise ConfigError: a file that is there with another content is never replaced."""
+    """Write them all, or raise ConfigError: a file that is there with another content is never replaced."""
     if odd := [name for name in files if not _FILE.fullmatch(name)]:  # the host may be another one
         raise ProtocolError(f"the host named a file {odd[0][:60]!r}")
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items():
-        at = folder / name
-        if not (at.is_file() and at.read_bytes() == content):
-            write_given(at, [content], next_step="give an empty folder with --out")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            at = folder / name
+            if (at.exists() or at.is_symlink()) and at.read_bytes() != content:
+                raise ConfigError(f"{at} is there and is not the same", next_step="give an empty folder with --out")
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as exc:
+        raise ConfigError(f"cannot write into {folder}: {exc.strerror}", next_step="give another --out DIR") from exc

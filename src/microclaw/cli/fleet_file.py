@@ -20,7 +20,7 @@ from microclaw.config.yaml_file import YamlFile
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
 from microclaw.durable import read_given
-from microclaw.errors import MicroclawError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.link_server.device_facts import ListedDevice
 
 MAX_BYTES: Final = 1 << 20
@@ -147,9 +147,10 @@ class FleetFile(YamlFile):
         except MicroclawError as exc:
             details = [one.render() for one in getattr(exc, "diagnostics", ())]
             self.at(node, "; ".join(details) or exc.message, exc.next_step or "correct it")
-        except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
-            self.at(node, str(exc).replace("`", ""), "docs/fleet.md has what it may be")
 
 
 def _value(node: yaml.Node, key: str) -> Any:
-    return msgspec.convert(yaml.safe_load(yaml.serialize(node)), _FORM[key])
+    try:
+        return msgspec.convert(yaml.safe_load(yaml.serialize(node)), _FORM[key])
+    except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
+        raise ConfigError(f"{key}: {exc}".replace("`", ""), next_step="docs/fleet.md has what it may be") from exc

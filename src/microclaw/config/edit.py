@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
-from operator import getitem
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -98,19 +97,31 @@ def _apply(key: str, text: str | None, documents: Mapping[str, TOMLDocument]) ->
     for name, document in documents.items():
         if text is not None and name == place:
             value = text if "${" in text and not setting.inside else value_in(text, setting)
-            _table_of(document, path)[path[-1]] = value
+            try:
+                _table_of(document, path)[path[-1]] = value
+            except (LookupError, TypeError) as exc:
+                text = f"{dotted(path)} is in no section, or no row of the file has that number"
+                raise ConfigError(text, next_step="microclaw config check") from exc
         else:
             with suppress(LookupError, TypeError, AttributeError):  # it is not there, or in no section
-                reduce(getitem, path[:-1], cast(Any, document)).pop(path[-1])
+                reduce(_below, path[:-1], cast(Any, document)).pop(path[-1])
+
+
+def _below(node: Any, part: str) -> Any:
+    """What has this name in a table, or this number in rows, `[[model.fallback]]`. LookupError, TypeError."""
+    named = {str(number): row for number, row in enumerate(node, 1)} if isinstance(node, list) else node
+    return named[part]
 
 
 def _table_of(document: Any, path: Path) -> Any:
-    """The table that has the last name of a path, made where it is missing."""
+    """The table that has the last name of a path, made where it is missing. LookupError, TypeError: it cannot be."""
     import tomlkit
 
     node = document
     for part in path[:-1]:
-        node = node.setdefault(part, tomlkit.table())
-        if not isinstance(node, dict):
-            raise ConfigError(f"{dotted(path)} is in no section", next_step="microclaw config check")
+        if isinstance(node, dict):
+            node.setdefault(part, tomlkit.table())
+        elif isinstance(node, list) and part == str(len(node) + 1):
+            node.append(tomlkit.table())
+        node = _below(node, part)
     return node

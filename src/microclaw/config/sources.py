@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, reduce
@@ -216,6 +217,7 @@ class _UnsetVariable(Exception):
 def _lines_of(text: str) -> dict[Path, int]:
     """Where each table and value of a right text begins. What looks like a key within a long text comes too late."""
     lines: dict[Path, int] = {}
+    rows: Counter[Path] = Counter()
     section: Path = ()
     for number, line in enumerate(text.split("\n"), 1):
         key = _KEY.match(line)
@@ -223,9 +225,13 @@ def _lines_of(text: str) -> dict[Path, int]:
             continue
         words = [word.strip("\"'") for word in re.findall(_WORD, key[2])]
         path = () if key[1] else section
-        for word in words:
+        for count, word in enumerate(words, 1):
             path = (*path, word)
+            rows[path] += key[1] == "[[" and count == len(words)
             lines.setdefault(path, number)
+            if rows[path]:  # `[a.b]` after `[[a]]` belongs to its last row
+                path = (*path, str(rows[path]))
+                lines.setdefault(path, number)
         section = path if key[1] else section
     return lines
 

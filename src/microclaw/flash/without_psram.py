@@ -42,7 +42,6 @@ _IN_FLASH: Final = Path(__file__).with_name("names_in_flash.txt")
 """Names of stock images 1.25 and 1.26 that are not in stock_image.toml: methods, frozen modules, what chips have."""
 _MIN_CHARS: Final = 12  # what reads a shorter text takes as much
 _WORD: Final = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)*")
-_Trees = Mapping[str, ast.Module]
 
 
 def outlined(modules: Mapping[str, str]) -> tuple[dict[str, str], bytes]:

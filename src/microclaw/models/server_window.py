@@ -67,7 +67,7 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
 
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
-            name = model or _first_name(models)
+            name = model or next((str(row["id"]) for row in _rows(models, "data") if "id" in row), None)
             if (window := _of_llama_cpp(await ask("GET", f"{root}/props"))) is not None:
                 return window
             if (window := _of_list(await ask("GET", f"{root}/api/v0/models"), name)) is not None:
@@ -83,10 +83,6 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
                 next_step="start the model server, or correct OPENAI_BASE_URL",
                 fault="unreachable",
             ) from exc
-
-
-def _first_name(models: Any) -> str | None:
-    return next((str(row["id"]) for row in _rows(models, "data") if "id" in row), None)
 
 
 def _of_llama_cpp(props: Any) -> int | None:

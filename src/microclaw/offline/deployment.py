@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
-from microclaw.offline.paces import PACE, RATE, SPAN, check_whole, exact_ms
+from microclaw.offline.paces import PACE, RATE, SPAN, check_whole, exact_ms, pace_ms
 from microclaw.offline.pins import PinTarget, board_of
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import OutOfRange, fill, pattern_kinds
@@ -80,6 +80,15 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
         arguments = {**arguments, "expect": f"{program.expect}{_TRIED_BEFORE}"}
     origin = f"{program.origin}   (a pattern: no model wrote this)"
     return Act("deploy-wasm-app", arguments, wanted.intent, wanted.plan, origin, wanted.words)
+
+
+def paced(
+    at: Context, pattern: str, act: str, target: PinTarget, values: Mapping[str, Value | Fraction], words: str
+) -> Deployment:
+    """One that goes on for ever, each time as long as was asked for."""
+    period_ms = pace_ms(at.parse, pattern)
+    intent, words = f"{act}(pin={target.pin}, period={seconds(period_ms)})", f"{words} every {spoken(period_ms)}"
+    return Deployment(pattern, {**values, "PERIOD_MS": period_ms}, intent, for_ever(at, act), words, target)
 
 
 def for_ever(at: Context, otherwise: str) -> str:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Final
 
 from microclaw.offline.decision import Context, Decision, ask
-from microclaw.offline.deployment import Deployment, deploy, for_ever, seconds, spoken
-from microclaw.offline.paces import pace_ms, square_wave
+from microclaw.offline.deployment import Deployment, deploy, for_ever, paced, seconds, spoken
+from microclaw.offline.paces import square_wave
 from microclaw.offline.pins import PinTarget, addressable_led, board_of, no_addressable_led, pin_target
 
 _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
@@ -59,15 +59,8 @@ def _led_blink(at: Context) -> Deployment:
 
 
 def _rainbow(at: Context) -> Deployment:
-    target, period_ms = _chain(at), pace_ms(at.parse, "rainbow")
-    return Deployment(
-        "rainbow",
-        {"PIN": target.pin, "PERIOD_MS": period_ms},
-        f"rainbow(pin={target.pin}, period={seconds(period_ms)})",
-        for_ever(at, "rainbow"),
-        f"show a rainbow on {_spoken(target)} every {spoken(period_ms)}",
-        target,
-    )
+    target = _chain(at)
+    return paced(at, "rainbow", "rainbow", target, {"PIN": target.pin}, f"show a rainbow on {_spoken(target)}")
 
 
 def _servo(at: Context) -> Deployment:
@@ -87,15 +80,8 @@ def _servo(at: Context) -> Deployment:
 
 
 def _servo_sweep(at: Context) -> Deployment:
-    target, period_ms = pin_target(at), pace_ms(at.parse, "servo_sweep")
-    return Deployment(
-        "servo_sweep",
-        {"PIN": target.pin, "PERIOD_MS": period_ms},
-        f"sweep(pin={target.pin}, period={seconds(period_ms)})",
-        for_ever(at, "sweep"),
-        f"sweep the servo on pin {target.pin} every {spoken(period_ms)}",
-        target,
-    )
+    target = pin_target(at)
+    return paced(at, "servo_sweep", "sweep", target, {"PIN": target.pin}, f"sweep the servo on pin {target.pin}")
 
 
 _DEPLOYMENTS: Final[Mapping[str, Callable[[Context], Deployment]]] = {

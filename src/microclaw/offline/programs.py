@@ -13,7 +13,17 @@ from fractions import Fraction
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
-from microclaw.offline.deployment import Deployment, check_flash, deploy, for_ever, free_name, seconds, spoken, waiting
+from microclaw.offline.deployment import (
+    Deployment,
+    check_flash,
+    deploy,
+    for_ever,
+    free_name,
+    paced,
+    seconds,
+    spoken,
+    waiting,
+)
 from microclaw.offline.paces import SquareWave, duty_of, exact_ms, pace_ms, square_wave
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
@@ -113,15 +123,8 @@ def _fast_for(target: PinTarget, wave: SquareWave, for_ms: Fraction) -> Deployme
 
 
 def _fade(at: Context) -> Deployment:
-    target, period_ms = pin_target(at), pace_ms(at.parse, "fade")
-    return Deployment(
-        "fade",
-        {**_pin_values(target), "PERIOD_MS": period_ms},
-        f"fade(pin={target.pin}, period={seconds(period_ms)})",
-        for_ever(at, "fade"),
-        f"fade {target.words} every {spoken(period_ms)}",
-        target,
-    )
+    target = pin_target(at)
+    return paced(at, "fade", "fade", target, _pin_values(target), f"fade {target.words}")
 
 
 def _pulse(at: Context) -> Deployment:

@@ -21,6 +21,7 @@ _Jobs: TypeAlias = "SimpleQueue[Callable[[], object] | None]"
 _JOBS: Final[ContextVar[_Jobs]] = ContextVar("what a waiting thread does meanwhile")
 _CANCEL_S: Final = 5.0
 _THREAD: Final = "calls of hosts"
+_STARTS: Final = threading.RLock()
 
 
 def blocking(method: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]) -> Callable[Concatenate[Any, P], R]:
@@ -46,9 +47,9 @@ def iterated(
                 yield value
         finally:
             if threading.current_thread().name == _THREAD:  # the collector of garbage ran there: it waits for nothing
-                _loop().create_task(_closed(values))
+                _loop().create_task(values.aclose())
             elif not _loop().is_closed():
-                _wait(lambda: _closed(values))
+                _wait(values.aclose)
 
     return cast("Callable[Concatenate[Any, P], Generator[T, None, None]]", iterate)
 
@@ -103,16 +104,17 @@ async def _ending(work: Callable[[], Coroutine[Any, Any, R]], made: Future[R], j
         jobs.put(None)
 
 
-async def _closed(values: AsyncGenerator[T, None]) -> None:
-    await values.aclose()
-
-
 async def _next(values: AsyncGenerator[T, None]) -> T | None:
     return await anext(values, None)
 
 
-@cache
 def _loop() -> asyncio.AbstractEventLoop:
+    with _STARTS:  # the same loop for threads that ask at one time
+        return _started()
+
+
+@cache
+def _started() -> asyncio.AbstractEventLoop:
     """The event loop of all clients that block, in a thread that ends with the process."""
     made: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
 
@@ -134,4 +136,5 @@ def _loop() -> asyncio.AbstractEventLoop:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_loop.cache_clear)  # its thread is the parent's alone
+    os.register_at_fork(before=_STARTS.acquire, after_in_parent=_STARTS.release, after_in_child=_STARTS.release)
+    os.register_at_fork(after_in_child=_started.cache_clear)  # its thread is the parent's alone

@@ -23,14 +23,7 @@ from microclaw.config.places import control_socket, home_folder
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.blocking import blocking, in_caller, iterated
-from microclaw.operations.connection import (
-    SAME_VERSION,
-    Endpoint,
-    HostError,
-    HostRequest,
-    Query,
-    segment,
-)
+from microclaw.operations.connection import SAME_VERSION, Endpoint, HostError, HostRequest, Query, segment
 from microclaw.operations.host_address import CA_VARIABLE, checked_token, named_host, token_for, trusted_authorities
 from microclaw.operations.live_events import EventDecoder, LiveEvent
 from microclaw.operations.operation import Operation
@@ -87,8 +80,7 @@ class _Host:
         timeout_s: float = REQUEST_TIMEOUT_S,
         ask: Callable[[Any, ApprovalAsked], Any] | None = None,
     ) -> None:
-        if isinstance(host, Path):
-            host = Endpoint(host)
+        host = Endpoint(host) if isinstance(host, Path) else host
         self._endpoint = host if isinstance(host, Endpoint) else endpoint_of(host, home, token=token, ca_file=ca_file)
         self._timeout_s = timeout_s
         self._ask = ask
@@ -355,7 +347,12 @@ class Client(_Host):
 
 
 def endpoint_of(
-    host: str | None, home: Path | None, *, token: str | None = None, ca_file: Path | None = None, said_by: str = _CLASS
+    host: str | None,
+    home: Path | None,
+    *,
+    token: str | None = None,
+    ca_file: Path | None = None,
+    said_by: str = _CLASS,
 ) -> Endpoint:
     """The host that `host` or MICROCLAW_HOST names, else this machine's own. ConfigError when it cannot be used."""
     address = named_host(host, os.environ, said_by)

@@ -44,12 +44,14 @@ class Publisher:
     async def trust(self, key: PublicKey, name: str, *, by: str) -> KeyRow:
         """From now on this host passes on what this key signs."""
         async with self._changing:
-            others = [row.name for row in await self.table.keys.list() if row.key_id != key.key_id]
+            rows = await self.table.keys.list()
+            others = [row.name for row in rows if row.key_id != key.key_id]
             if len(others) >= MAX_KEYS:
                 raise ConfigError(f"{MAX_KEYS} keys is the limit", next_step="microclaw firmware keys")
             if name in others:
                 raise ConfigError(f"another key is called {name}", next_step="give another --name")
-            await self.table.keys.put(KeyRow(key.key_id, name, key.der, self._now_ms()))
+            if len(others) == len(rows):  # a key that is known keeps its name and its time
+                await self.table.keys.put(KeyRow(key.key_id, name, key.der, self._now_ms()))
         self._note(AuditKind.FIRMWARE_KEY, f"updates signed by {key.key_id} are passed on from now on", name, by)
         return await self.key(key.key_id)
 

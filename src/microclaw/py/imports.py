@@ -58,7 +58,7 @@ def _check_from(node: ast.ImportFrom, graph: CallGraph, findings: Findings) -> s
         findings.error(node, f"cannot tell what {node.module} would bring", "name what you need of it")
     for alias in node.names if found else ():
         module = canonical(node.module or "")
-        if alias.name not in stock_image().modules[module] and not _may_fail(node, graph):
+        if alias.name not in stock_image().modules[module] and not _is_caught(node, "ImportError", graph):
             near = nearest(alias.name, stock_image().modules[module])
             findings.error(node, f"the module {module} has no {alias.name}", f"did you mean {near}?" if near else None)
     return found
@@ -73,7 +73,7 @@ def _check_module(name: str, node: ast.AST, graph: CallGraph, findings: Findings
         _refuse(findings, node, f"a program cannot use {name}", refused)
     elif module in stock_image().modules:
         return {module}
-    elif not _may_fail(node, graph):
+    elif not _is_caught(node, "ImportError", graph):
         findings.error(node, f"the board's MicroPython has no module {name}", _hint(module))
     return set()
 
@@ -83,13 +83,11 @@ def _hint(module: str) -> str:
     return f"did you mean {near}?" if near else "put the code that you need from it into this file"
 
 
-def _may_fail(node: ast.AST, graph: CallGraph) -> bool:
-    """Whether an import stands in a `try` that catches ImportError."""
+def _is_caught(node: ast.AST, error: str, graph: CallGraph) -> bool:
+    """Whether it stands in a `try` that catches this error."""
     parent = graph.scopes.parents.get(node)
     while parent is not None:
-        if isinstance(parent, ast.Try) and any(
-            h.type is None or "ImportError" in ast.unparse(h.type) for h in parent.handlers
-        ):
+        if isinstance(parent, ast.Try) and any(h.type is None or error in ast.unparse(h.type) for h in parent.handlers):
             return True
         parent = graph.scopes.parents.get(parent)
     return False
@@ -112,7 +110,7 @@ def _check_names(graph: CallGraph, board: BoardProfile, findings: Findings) -> N
         elif (refused := stock.refused.get(origin)) is not None and "." in origin:
             _refuse(findings, node, f"a program cannot use {ast.unparse(node)}", refused)
         elif module == "builtins":
-            if name not in stock.builtins and not _is_tested(node, graph):
+            if name not in stock.builtins and not _is_caught(node, "NameError", graph):
                 _undefined(name, node, graph, findings)
         elif isinstance(node, ast.Attribute) and module in stock.modules:
             members = stock.members.get(
@@ -181,18 +179,6 @@ def nearest(name: str, *known: Iterable[str]) -> str | None:
         return next(word for word, form in plain.items() if form == near[0])
     constants = [word for word in plain if word.isupper() and name.isupper()]
     return max((word for word in constants if asked.startswith(plain[word])), key=len, default=None)
-
-
-def _is_tested(node: ast.AST, graph: CallGraph) -> bool:
-    """Whether a name stands in a `try` that catches NameError."""
-    parent = graph.scopes.parents.get(node)
-    while parent is not None:
-        if isinstance(parent, ast.Try) and any(
-            h.type is None or "NameError" in ast.unparse(h.type) for h in parent.handlers
-        ):
-            return True
-        parent = graph.scopes.parents.get(parent)
-    return False
 
 
 def _check_files(graph: CallGraph, findings: Findings) -> None:

@@ -65,15 +65,18 @@ class OutboxTable(TimedTable):
         one = {"outbound_id": outbound_id, "host": instead_of, "delivered_ms": None}
         return update(sql, "outbox", one, host=holder).rowcount == 1
 
-    @reads
-    def undelivered(
-        self, sql: Sql, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
+    async def undelivered(
+        self, channel: str, *, chats: Collection[str] | None = None, limit: int = 64
     ) -> tuple[OutboxRow, ...]:
         """Oldest first; of these chats only, where some are given."""
+        rows = await self._undelivered(channel, chats, limit)
+        return tuple(row for row in rows if row.outbound_id not in self._late)  # delivered during the read, too
+
+    @reads
+    def _undelivered(self, sql: Sql, channel: str, chats: Collection[str] | None, limit: int) -> tuple[OutboxRow, ...]:
         only = "" if chats is None else f"AND chat_id {one_of(chats)}"
         where = f"outbox WHERE channel = ? AND delivered_ms IS NULL {only} ORDER BY outbound_id LIMIT ?"
-        rows = select(sql, OutboxRow, where, (channel, *(chats or ()), limit))
-        return tuple(row for row in rows if row.outbound_id not in self._late)
+        return select(sql, OutboxRow, where, (channel, *(chats or ()), limit))
 
     @reads
     def count(self, sql: Sql, channel: str) -> int:

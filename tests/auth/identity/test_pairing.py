@@ -63,6 +63,16 @@ async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> No
         await host.identity.confirm(pending.code)
 
 
+async def test_code_of_a_connection_that_has_not_noticed_its_end_is_over_all_the_same(host: Host) -> None:
+    at_hand, elsewhere = await waiting(host), await waiting(host)
+    host.clock.forward(s=120)
+    with pytest.raises(UnknownName):
+        await host.identity.confirm(at_hand.code)
+    with pytest.raises(DeviceUnreachable):  # another host was asked for it, which asks this one
+        await host.identity.pair_shown(elsewhere.row.hash, Wish())
+    assert host.devices.names == {}
+
+
 async def test_device_that_went_away_cannot_be_confirmed_and_the_person_is_told(host: Host) -> None:
     pending, leaving = await waiting(host), await waiting(host)
     connection = asyncio.create_task(host.identity.outcome(pending))

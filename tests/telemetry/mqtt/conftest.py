@@ -119,7 +119,7 @@ class Broker:
         assert self.process is not None
         assert self.process.poll() is None, (self.folder / "mosquitto.log").read_text()
         with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            return probe.connect_ex(("127.0.0.1", self.tls_port if self.ca_file.exists() else self.port)) == 0
 
     def kill(self) -> None:
         """As a power cut does."""

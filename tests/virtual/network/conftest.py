@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from shutil import which
 
 import pytest
+from tests.telemetry.mqtt.conftest import Broker, wait_for
 
 from microclaw.boards import load_board
 from microclaw.virtual.board import Board
@@ -22,59 +19,11 @@ from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wasm import BuildCache, compile_module
 
-LIMIT_S = 60.0
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@dataclass
-class Broker:
-    """mosquitto on two ports: `port` lets everybody in, `closed_port` nobody."""
-
-    folder: Path
-    port: int = field(default_factory=free_port)
-    closed_port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        found = which("mosquitto") or which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-        assert found is not None, "mosquitto is missing: make setup-system"
-        rows = ["per_listener_settings true", f"listener {self.port} 127.0.0.1", "allow_anonymous true"]
-        rows += [f"listener {self.closed_port} 127.0.0.1", "allow_anonymous false"]
-        config = self.folder / "mosquitto.conf"
-        config.write_text("\n".join(rows) + "\n")
-        self.process = subprocess.Popen(
-            [found, "-c", str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_for(self.listens, "mosquitto did not start")
-
-    def listens(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, "mosquitto ended: a port was taken"
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.closed_port)) == 0
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(LIMIT_S)
-            self.process = None
-
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     made = Broker(tmp_path_factory.mktemp("mosquitto"))
+    made.prepare()
     made.start()
     yield made
     made.stop()

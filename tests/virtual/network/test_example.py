@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.virtual.network.conftest import Broker, MakeBench, wait_for
+from tests.telemetry.mqtt.conftest import Broker, wait_for
+from tests.virtual.network.conftest import MakeBench
 from tests.virtual.network.test_mqtt import listening
 
 SOURCE = (Path(__file__).parents[3] / "examples/mqtt_c/mqtt_c.c").read_text(encoding="utf-8")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 
-from tests.virtual.network.conftest import LIMIT_S, MakeBench
+from tests.telemetry.mqtt.conftest import LIMIT_S
+from tests.virtual.network.conftest import MakeBench
 
 BEGIN = r"""
 #include <esp_http_client.h>

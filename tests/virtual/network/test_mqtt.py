@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
-from tests.virtual.network.conftest import LIMIT_S, Bench, Broker, MakeBench, wait_for
+from tests.telemetry.mqtt.conftest import LIMIT_S, Broker, wait_for
+from tests.virtual.network.conftest import Bench, MakeBench
 
 PROGRAM = r"""
 #include <mqtt_client.h>
@@ -124,7 +125,7 @@ async def test_program_goes_on_without_its_broker_and_comes_back(
 
 async def test_refusal_by_the_broker_is_an_error_with_its_code(make_bench: MakeBench, broker: Broker) -> None:
     bench = make_bench()
-    await bench.run(program(broker.closed_port, name="stranger"))
+    await bench.run(program(broker.password_port, name="stranger"))
     bench.wait_line("error 2 0 5")
     assert any("mqtt: no connection to 127.0.0.1" in line and "attempt 1" in line for line in bench.console())
 

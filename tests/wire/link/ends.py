@@ -38,7 +38,7 @@ class ManualClock:
 class MemoryOutbox:
     """An outbox in memory (wire/link/sequence.py)."""
 
-    random: Random
+    random: Random = field(default_factory=Random)
     epoch: bytes = b""
     acked: int = 0
     last: int = 0

@@ -102,7 +102,11 @@ class _Bridge:
             host.close()
             if time.monotonic() > until_s:
                 raise NoHost(f"the host was not ready within {START_S:.0f} s", next_step="microclaw doctor")
-            _start_host(self._home)
+            try:
+                _start_host(self._home)
+            except OSError as exc:  # no such home, a full disk, no process more
+                text = f"no host can be started in {self._home}: {exc.strerror}"
+                raise ConfigError(text, next_step="microclaw doctor") from exc
             time.sleep(POLL_S)
 
     def _read(self, host: socket.socket, again: set[str]) -> None:

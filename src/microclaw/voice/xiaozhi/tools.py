@@ -87,54 +87,49 @@ def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | N
         device = find_device(devices, context, asked.device, is_spoken_to=True)
         return device, await _tools_with(name, device, tools_of).call(name, arguments)
 
-    async def volume(asked: VolumeParameters, context: ToolContext) -> ToolOutput:
-        device, _ = await call(asked, context, VOLUME, volume=asked.volume)
-        return _accepted(device, f"the volume is {asked.volume} %")
+    def setting(own_name: str, name: str, about: str, kind: type[OnDevice], words: str, told: str) -> Tool[Any]:
+        """Sets what `kind` has besides the device."""
+        (key,) = {*kind.__struct_fields__} - {*OnDevice.__struct_fields__}
 
-    async def brightness(asked: BrightnessParameters, context: ToolContext) -> ToolOutput:
-        device, _ = await call(asked, context, BRIGHTNESS, brightness=asked.brightness)
-        return _accepted(device, f"the screen's brightness is {asked.brightness} %")
+        async def run(asked: OnDevice, context: ToolContext) -> ToolOutput:
+            values = {key: getattr(asked, key)}
+            device, _ = await call(asked, context, own_name, **values)
+            evidence = Evidence("accepted", f"{device.name} took it: {told.format(**values)}")
+            return ToolOutput({"success": True, "device": device.name}, (evidence,))
 
-    async def theme(asked: ThemeParameters, context: ToolContext) -> ToolOutput:
-        device, _ = await call(asked, context, THEME, theme=asked.theme)
-        return _accepted(device, f"the screen's theme is {asked.theme}")
+        shown = on_device(devices, words, is_spoken_to=True)
+        describe = describe_device(devices, is_spoken_to=True)
+        return Tool(name, about, kind, Permission.ACT, Effect.IDEMPOTENT, run, describe=describe, words=shown)
 
     async def status(asked: StatusParameters, context: ToolContext) -> ToolOutput:
         device, text = await call(asked, context, STATUS)
         fields = {"success": True, "device": device.name, "status": fence_text(text, device.name)}
         return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
 
-    about, act, again = describe_device(devices, is_spoken_to=True), Permission.ACT, Effect.IDEMPOTENT
     return {
-        VOLUME: Tool(
+        VOLUME: setting(
+            VOLUME,
             "voice-volume",
             "Set how loud a voice device speaks.",
             VolumeParameters,
-            act,
-            again,
-            volume,
-            describe=about,
-            words=on_device(devices, "set the volume of {device} to {volume} %", is_spoken_to=True),
+            "set the volume of {device} to {volume} %",
+            "the volume is {volume} %",
         ),
-        BRIGHTNESS: Tool(
+        BRIGHTNESS: setting(
+            BRIGHTNESS,
             "voice-brightness",
             "Set how bright the screen of a voice device is.",
             BrightnessParameters,
-            act,
-            again,
-            brightness,
-            describe=about,
-            words=on_device(devices, "set the screen of {device} to {brightness} % brightness", is_spoken_to=True),
+            "set the screen of {device} to {brightness} % brightness",
+            "the screen's brightness is {brightness} %",
         ),
-        THEME: Tool(
+        THEME: setting(
+            THEME,
             "voice-theme",
             "Make the screen of a voice device light or dark.",
             ThemeParameters,
-            act,
-            again,
-            theme,
-            describe=about,
-            words=on_device(devices, "set the screen of {device} to {theme}", is_spoken_to=True),
+            "set the screen of {device} to {theme}",
+            "the screen's theme is {theme}",
         ),
         STATUS: Tool(
             "voice-status",
@@ -156,12 +151,6 @@ def _tools_with(name: str, device: Device, tools_of: Callable[[str], DeviceTools
             next_step="speak to it: it connects for a conversation",
         )
     return tools
-
-
-def _accepted(device: Device, text: str) -> ToolOutput:
-    return ToolOutput(
-        {"success": True, "device": device.name}, (Evidence("accepted", f"{device.name} took it: {text}"),)
-    )
 
 
 def _own_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[Any]:

@@ -3,44 +3,36 @@
 from . import core
 
 
-class Event:
+class _Flag:
     def __init__(self):
         self._is_set = False
         self._waiting = core.TaskQueue()
 
+    def set(self):
+        self._is_set = True
+        while self._waiting.peek():
+            core._task_queue.push(self._waiting.pop())
+
+    def clear(self):
+        self._is_set = False
+
+
+class Event(_Flag):
     def is_set(self):
         return self._is_set
 
-    def set(self):
-        self._is_set = True
-        _wake_all(self._waiting)
-
-    def clear(self):
-        self._is_set = False
-
     async def wait(self):
         if not self._is_set:
-            await _queued(self._waiting)
+            await _Queued(self._waiting)
         return True
 
 
-class ThreadSafeFlag:
+class ThreadSafeFlag(_Flag):
     """May be set in a handler of an interrupt; `wait` clears it. One task waits at a time."""
-
-    def __init__(self):
-        self._is_set = False
-        self._waiting = core.TaskQueue()
-
-    def set(self):
-        self._is_set = True
-        _wake_all(self._waiting)
-
-    def clear(self):
-        self._is_set = False
 
     async def wait(self):
         if not self._is_set:
-            await _queued(self._waiting)
+            await _Queued(self._waiting)
         self._is_set = False
 
 
@@ -59,7 +51,7 @@ class Lock:
         if self._is_locked:
             me = core.cur_task
             try:
-                await _queued(self._waiting)
+                await _Queued(self._waiting)
             except core.CancelledError:
                 if self._next is me:
                     self._hand_on()
@@ -101,15 +93,6 @@ class _Queued:
             raise StopIteration
         queue.push(core.cur_task)
         core.cur_task.data = queue
-
-
-def _queued(queue):
-    return _Queued(queue)
-
-
-def _wake_all(queue):
-    while queue.peek():
-        core._task_queue.push(queue.pop())
 
 
 async def wait_for(aw, timeout):
