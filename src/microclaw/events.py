@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Literal, TypeAlias
 
+from msgspec import Struct
+
 Stage: TypeAlias = Literal[
     "intent", "plan", "code", "model", "tool", "compile", "check", "try", "approve", "deploy", "verify", "undo", "asks",
     "sorry",
@@ -17,8 +19,7 @@ ProgramKind: TypeAlias = Literal["wasm", "py"]
 PROGRAM_KINDS: Final[tuple[ProgramKind, ...]] = ("wasm", "py")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Tokens and money of a turn; offline models leave all at 0. `cached_tokens` are part of `input_tokens`."""
 
     input_tokens: int = 0
@@ -36,8 +37,7 @@ class Usage:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
+class Edge(Struct, frozen=True):
     """A level change that a board counted: board time in ms since its boot, GPIO number, new level."""
 
     t_ms: float
@@ -45,8 +45,7 @@ class Edge:
     level: int
 
 
-@dataclass(frozen=True, slots=True)
-class AskedProgram:
+class AskedProgram(Struct, frozen=True):
     """The program that a question is about: what its detail says in words, for who draws it.
 
     After a yes exactly the image `sha256` is installed, in place of the image `replaces`. `pins` are those it drives or
@@ -64,8 +63,7 @@ class AskedProgram:
     diff: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """How an answer knows what it says.
 
     counted: edges or levels read from the board; reported: the program's own log or event, or a reading;
@@ -79,8 +77,7 @@ class Evidence:
     spoken: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, tag="step", rename={"next_step": "next"}):
     """One line of progress: the stage, what happened, and lines to show below it (a program's source).
 
     Three spaces in `text` part what happened from a side note, which a terminal may set flush right.
@@ -132,15 +129,13 @@ class Inbound:
     attachments: tuple[Attachment, ...] = field(default=(), metadata={"column": None})
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(Struct, frozen=True, tag="delta"):
     """A piece of the answer's text, while a model streams it."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Struct, frozen=True):
     """A tool that the turn called: its arguments as JSON text, its effect class, how it ended and the evidence for it.
 
     refused: nothing was done; failed: it was tried; unknown: nobody can tell. `reason` says why it is not done.
@@ -154,8 +149,7 @@ class Action:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ToolRun:
+class ToolRun(Struct, frozen=True):
     """A tool call of the turn began or ended, for those who show activity and no steps."""
 
     name: str
@@ -163,8 +157,7 @@ class ToolRun:
     evidence: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalAsked:
+class ApprovalAsked(Struct, frozen=True):
     """The turn waits for a yes or a no; `detail` shows exactly what would happen, a line each.
 
     `may_decide`: a yes of the person who asked counts; else an owner decides. `actions` are what the turn did before.
@@ -178,8 +171,7 @@ class ApprovalAsked:
     actions: tuple[Action, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalSettled:
+class ApprovalSettled(Struct, frozen=True, tag="approval_settled"):
     """The turn goes on: somebody (`by` is the name) decided, wherever that was, or the time was over."""
 
     approval_id: str
@@ -190,8 +182,7 @@ class ApprovalSettled:
 NOTHING_WAITS: Final = "nothing_waits"  # the error code of a bare yes or no where nothing was asked
 
 
-@dataclass(frozen=True, slots=True)
-class ResultFile:
+class ResultFile(Struct, frozen=True):
     """A file that a task left, for the chat that asked: `task` and `name` find it (tasks.service)."""
 
     task: int
@@ -200,8 +191,7 @@ class ResultFile:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The end of a turn. `error_code` is set when the turn could not do what was asked (errors.py codes).
 
     `outbound_id` is its place in the outbox: who has delivered it says so (agent.outbox). `tainted_s` is when the
@@ -228,8 +218,7 @@ class Answer:
 TurnEvent: TypeAlias = Step | Delta | ToolRun | ApprovalAsked | ApprovalSettled | Answer
 
 
-@dataclass(frozen=True, slots=True)
-class LiveEvent:
+class LiveEvent(Struct, frozen=True):
     """`device` is the device's name, `at_ms` Unix time."""
 
     kind: ClassVar[str]
@@ -237,8 +226,7 @@ class LiveEvent:
     at_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceConnected(LiveEvent):
+class DeviceConnected(LiveEvent, frozen=True):
     """Its session is ready. `transport` is the way in, `address` where it came from."""
 
     kind = "device.connected"
@@ -246,8 +234,7 @@ class DeviceConnected(LiveEvent):
     address: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceLeft(LiveEvent):
+class DeviceLeft(LiveEvent, frozen=True):
     """Its connection is gone, with the close code and reason."""
 
     kind = "device.left"
@@ -256,14 +243,12 @@ class DeviceLeft(LiveEvent):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppDeployed(LiveEvent):
+class AppDeployed(LiveEvent, frozen=True):
     kind = "app.deployed"
     app: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppEnded(LiveEvent):
+class AppEnded(LiveEvent, frozen=True):
     """A program ended by itself (`why` is exited, trapped, ...) or was taken away (removed, stopped)."""
 
     kind = "app.ended"
@@ -271,8 +256,7 @@ class AppEnded(LiveEvent):
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Alarm(LiveEvent):
+class Alarm(LiveEvent, frozen=True):
     """A person should look: a replaced token, a crash."""
 
     kind = "alarm"
@@ -280,16 +264,14 @@ class Alarm(LiveEvent):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceEvent(LiveEvent):
+class DeviceEvent(LiveEvent, frozen=True):
     """An `event` message of the device: its name only, its data stays in the store."""
 
     kind = "device.event"
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceLog(LiveEvent):
+class DeviceLog(LiveEvent, frozen=True):
     """A `log` message of the device. `n` grows by one with each: a gap is what was lost."""
 
     kind = "log"
@@ -299,8 +281,7 @@ class DeviceLog(LiveEvent):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Published(LiveEvent):
+class Published(LiveEvent, frozen=True):
     """What a program gave to `mqtt.publish`. It goes to the host's broker with the device's other events."""
 
     kind = "mqtt.publish"
@@ -309,8 +290,7 @@ class Published(LiveEvent):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Crashed(LiveEvent):
+class Crashed(LiveEvent, frozen=True):
     """A crash that a device reported is kept. `is_new`: nobody had this kind before; `count`: how often, by now."""
 
     kind = "crash"
@@ -321,8 +301,7 @@ class Crashed(LiveEvent):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutChanged(LiveEvent):
+class RolloutChanged(LiveEvent, frozen=True):
     """A rollout's state or stage (from 1) is another one; `soaking`: its stage is through. `device` is empty."""
 
     kind = "rollout"
@@ -334,8 +313,7 @@ class RolloutChanged(LiveEvent):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskChanged(LiveEvent):
+class TaskChanged(LiveEvent, frozen=True):
     """Code in the sandbox has another state. `device` is the device whose task it is, else empty; `by` is the name
     that people read, and `person_id`, which readers are not told, who sees it.
     """
@@ -349,8 +327,7 @@ class TaskChanged(LiveEvent):
     person_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalChanged(LiveEvent):
+class ApprovalChanged(LiveEvent, frozen=True):
     """A question is asked (`state` is asked) or ended: approved, declined, expired; `by` is who decided.
 
     `person` is the name of who asked for the act, `text` the act. `device` is empty; `person_id`, which readers are not

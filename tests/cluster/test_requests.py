@@ -8,7 +8,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast, get_type_hints
@@ -233,7 +233,7 @@ async def test_a_request_is_found_and_cancelled_at_any_host_and_unknown_only_whe
 def _example(kind: type[LiveEvent]) -> LiveEvent:
     values: dict[Any, Any] = {str: "é", int: 7, bool: True}
     hints = get_type_hints(kind)
-    return kind(**{field.name: values.get(hints[field.name], "info") for field in fields(kind)})
+    return kind(**{name: values.get(hints[name], "info") for name in kind.__struct_fields__})
 
 
 async def test_every_kind_of_live_event_comes_to_the_other_host_and_not_back(members: tuple[Member, Member]) -> None:

@@ -7,9 +7,10 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from types import TracebackType
 from typing import Final, Self
+
+from msgspec.structs import replace
 
 from microclaw.agent.approval_watch import ApprovalWatch
 from microclaw.agent.compaction import Compactor

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Self
 
+from msgspec import structs
+
 from microclaw.agent.accepted_message import AcceptedMessage, events_of, no_events
 from microclaw.agent.inbox_limits import InboxLimits, WaitingCount, check_readable
 from microclaw.agent.outbox import Outbox
@@ -261,7 +263,7 @@ class Inbox:
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
         for late in turn.leave_out():
             insort(chat.waiting, late, key=_NUMBER)
-        body = encode(replace(answer, outbound_id=None))
+        body = encode(structs.replace(answer, outbound_id=None))
         outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
         outbound_id: int | None = None
         try:
@@ -274,7 +276,7 @@ class Inbox:
         finally:
             self._unanswered.went(inbound, len(turn.streams))
             chat.running = None
-        return replace(answer, outbound_id=outbound_id)
+        return structs.replace(answer, outbound_id=outbound_id)
 
     def finish(self, turn: RunningTurn) -> None:
         """The listeners have the answer: the chat's next turn may begin."""

@@ -11,8 +11,10 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
+
+from msgspec.structs import replace
 
 from microclaw.agent.running_turn import TurnStream
 from microclaw.agent.turn_journal import answer_from, encode

@@ -6,8 +6,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import structs
 
 from microclaw.agent.acts import answer_text, with_record
 from microclaw.agent.asking import Asking, RetryLimits, TurnCancelled
@@ -318,7 +320,7 @@ class Turn:
             code, next_step = progress.failure.error_code, progress.failure.next_step
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
-            return replace(self._finished(progress, text, code, next_step), question=reply.question)
+            return structs.replace(self._finished(progress, text, code, next_step), question=reply.question)
         words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
         text = (with_record if reply.literal else answer_text)(words, progress.actions)
         return self._finished(progress, text, code, next_step)

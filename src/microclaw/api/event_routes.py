@@ -9,11 +9,12 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
 
 from msgspec import Meta
+from msgspec.structs import asdict
 from starlette.responses import Response
 
 from microclaw.api.by_hand import Asked, by_hand
@@ -144,7 +145,7 @@ def _block(kind: str, facts: Mapping[str, Any], number: str = "") -> str:
 
 
 def _facts(event: LiveEvent, without: Collection[str]) -> dict[str, Any]:
-    return {field.name: getattr(event, field.name) for field in fields(event) if field.name not in without}
+    return {name: value for name, value in asdict(event).items() if name not in without}
 
 
 def _log_event(event: LiveEvent) -> None:

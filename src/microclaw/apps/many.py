@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+from msgspec.structs import replace
 
 from microclaw.apps.deploy import INSTALLED_ALL_THE_SAME
 from microclaw.devices.device import Device

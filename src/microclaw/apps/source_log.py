@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.apps.building import stored_program
 from microclaw.apps.changes import Change, ChangeLog, PutApp, conversation_now

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from msgspec import structs
+
 from microclaw.apps.board_time import MAX_ADVANCE_MS, Events, Passed, Run, pass_needed_time
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.colors import colors_of
@@ -53,7 +55,7 @@ async def run_image(trial_board: TrialBoard, image: ProgramImage, run: Run) -> R
     await give(control, run.stimuli, levels_over_time(run.stimuli), start_ms)
     install = AppInstall(image.name, image.code, run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
     if run.times is not None and kept_by(image.kind) == "board":
-        install = replace(install, every_ms=run.times.every_ms, stop_after_ms=run.times.stop_after_ms)
+        install = structs.replace(install, every_ms=run.times.every_ms, stop_after_ms=run.times.stop_after_ms)
     refused: str | None = None
     passed = Passed()
     events = Events(boot_lines)

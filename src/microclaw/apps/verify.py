@@ -7,6 +7,8 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from microclaw.apps.counted_edges import (
     EXPECTED_EDGES,
     MOMENT_MS,
@@ -175,7 +177,9 @@ async def _watch(
     if edges is not None and pwm is not None:
         if edges.agrees != pwm.agrees:
             return pwm if edges.agrees else edges
-        return replace(edges, evidence=replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}"))
+        return replace(
+            edges, evidence=structs.replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}")
+        )
     return edges or pwm or await _read_lines(device, name, trial, before, sleep)
 
 
@@ -256,7 +260,9 @@ def edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
     late = next((edge for edge in page.edges if edge.t_ms > page.now_ms + _ROUNDING_MS), None)
     if late is not None:
         raise DeviceLied(f"an edge on pin {late.pin} at {late.t_ms:.0f} ms, and its clock is at {page.now_ms:.0f} ms")
-    return [replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.t_ms >= before.now_ms - _ROUNDING_MS]
+    return [
+        structs.replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.t_ms >= before.now_ms - _ROUNDING_MS
+    ]
 
 
 async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[int, int]:

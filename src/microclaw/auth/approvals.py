@@ -12,11 +12,12 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import OwnerAlone, Roles, name_of

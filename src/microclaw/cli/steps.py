@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
+
+from msgspec import structs
 
 from microclaw.cli.approval_prompt import ask_person
 from microclaw.cli.interrupts import on_interrupt
@@ -114,7 +115,7 @@ class Stages:
         told = {line.strip() for text in (failure.message, *_texts(failure)) for line in text.splitlines()}
         wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
         if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
-            step = dataclasses.replace(step, text=_short(step.text), detail=(), next_step=None)
+            step = structs.replace(step, text=_short(step.text), detail=(), next_step=None)
         self._terminal.step(step)
 
     def flush(self) -> None:

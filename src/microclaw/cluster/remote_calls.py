@@ -7,7 +7,6 @@ devices/calls.py are the schema: a field that the other host does not know is re
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -42,7 +41,7 @@ class CallRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array
         """ProtocolError for a call that this host does not know, or whose fields are other ones."""
         text = f"another host asks for {self.method:.40}, which this one does not know so"
         kind = _CALLS.get(self.method)
-        if kind is None or self.fields.keys() - {field.name for field in dataclasses.fields(kind)}:
+        if kind is None or self.fields.keys() - set(kind.__struct_fields__):
             raise ProtocolError(text, next_step=VERSION_STEP)
         try:
             call: Call[Any] = msgspec.convert(self.fields, kind)

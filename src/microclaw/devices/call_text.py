@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, get_type_hints
@@ -111,7 +109,7 @@ def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
     """`pin=2 level=1`, or `2 1` in the call's own order, typed as the call wants them."""
     call_type = _call_type(method)
     hints = get_type_hints(call_type)
-    names = [field.name for field in dataclasses.fields(call_type)]
+    names = call_type.__struct_fields__
     arguments: dict[str, Any] = {}
     for index, word in enumerate(words):
         name, separator, text = word.partition("=")
@@ -126,20 +124,7 @@ def arguments_from_words(method: str, words: Sequence[str]) -> dict[str, Any]:
 def argument_names(method: str) -> tuple[str, ...]:
     """The names of a call's arguments in its own order; none for an unknown method."""
     call_type = CALLS.get(method)
-    return () if call_type is None else tuple(field.name for field in dataclasses.fields(call_type))
-
-
-def result_value(result: object) -> Any:
-    """A call's answer as JSON values."""
-    if dataclasses.is_dataclass(result) and not isinstance(result, type):
-        return {field.name: result_value(getattr(result, field.name)) for field in dataclasses.fields(result)}
-    if isinstance(result, Mapping):
-        return {str(key): result_value(value) for key, value in result.items()}
-    if isinstance(result, tuple | list):
-        return [result_value(value) for value in result]
-    if isinstance(result, bytes):
-        return base64.b64encode(result).decode()
-    return result
+    return () if call_type is None else call_type.__struct_fields__
 
 
 def _call_type(method: str) -> type[Call[Any]]:
@@ -153,9 +138,9 @@ def _call_type(method: str) -> type[Call[Any]]:
 def method_form(method: str) -> str:
     """ "gpio.set pin=... level=...", with what may be left out in brackets."""
     words = [method]
-    for field in dataclasses.fields(CALLS[method]):
+    for field in msgspec.structs.fields(CALLS[method]):
         word = f"{field.name}=..."
-        words.append(word if field.default is dataclasses.MISSING else f"[{word}]")
+        words.append(word if field.required else f"[{word}]")
     return " ".join(words)
 
 

@@ -1,14 +1,15 @@
 """The one vocabulary of device methods (protocols/link.md): typed calls and what they return.
 
-A call is a frozen dataclass whose `method` is its name on the command line, in logs and on the link. A transport says
+A call is a struct whose `method` is its name on the command line, in logs and on the link. A transport says
 which methods it offers; `Device.call(GpioGet(pin=4))` finds the transport.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import ClassVar, Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from microclaw.events import Edge, ProgramKind
 
@@ -18,29 +19,25 @@ DEFAULT_PWM_HZ: Final = 5000
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[R]):
+class Call(Struct, Generic[R], frozen=True):
     """A request to a device; R is what its answer is."""
 
     method: ClassVar[str]
     idempotent: ClassVar[bool] = True
 
 
-@dataclass(frozen=True, slots=True)
-class PinLevel:
+class PinLevel(Struct, frozen=True):
     pin: int
     level: int
 
 
-@dataclass(frozen=True, slots=True)
-class AdcReading:
+class AdcReading(Struct, frozen=True):
     pin: int
     raw: int
     volts: float
 
 
-@dataclass(frozen=True, slots=True)
-class PwmState:
+class PwmState(Struct, frozen=True):
     """`duty` is 0-255, `frequency_hz` as set."""
 
     pin: int
@@ -48,37 +45,32 @@ class PwmState:
     frequency_hz: int
 
 
-@dataclass(frozen=True, slots=True)
-class SensorReading:
+class SensorReading(Struct, frozen=True):
     """Field names carry their units: temperature_c, humidity_pct, pressure_hpa, voltage_v, current_ma, power_mw."""
 
     sensor: str
     values: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceFacts:
+class DeviceFacts(Struct, frozen=True):
     """What a device says of itself; a field the firmware does not report is absent."""
 
     values: Mapping[str, str | int | float | bool]
 
 
-@dataclass(frozen=True, slots=True)
-class AppEntry:
+class AppEntry(Struct, frozen=True):
     name: str
     heap_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class AppReply:
+class AppReply(Struct, frozen=True):
     """An app's own answer to a request: CoAP-style status and its attributes."""
 
     status: int
     values: Mapping[str, str | int | float | bool | bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class EdgeLog:
+class EdgeLog(Struct, frozen=True):
     """Edges since a cursor; `dropped` counts those that the board's ring no longer held."""
 
     edges: tuple[Edge, ...]
@@ -87,8 +79,7 @@ class EdgeLog:
     now_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class PwmChange:
+class PwmChange(Struct, frozen=True):
     """A duty or frequency change at a PWM pin, board time in ms; `duty` is 0-255, `pulse_us` the time high a period."""
 
     t_ms: float
@@ -98,8 +89,7 @@ class PwmChange:
     pulse_us: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LedChange:
+class LedChange(Struct, frozen=True):
     """What a chain of addressable LEDs was sent: (red, green, blue) of each, 0 to 255."""
 
     t_ms: float
@@ -107,16 +97,14 @@ class LedChange:
     colors: tuple[tuple[int, int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PwmLog:
+class PwmLog(Struct, frozen=True):
     """PWM changes since a cursor."""
 
     changes: tuple[PwmChange, ...]
     cursor: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """`t_ms` is the board's time; `at_ms` when it reached this host, in Unix time, where that is known."""
 
     t_ms: float
@@ -125,15 +113,13 @@ class LogLine:
     at_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogPage:
+class LogPage(Struct, frozen=True):
     lines: tuple[LogLine, ...]
     cursor: int
     dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleLine:
+class ConsoleLine(Struct, frozen=True):
     """A line of a board's serial console, of whatever program or of the firmware. `n` is this host's count."""
 
     n: int
@@ -141,8 +127,7 @@ class ConsoleLine:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ConsolePage:
+class ConsolePage(Struct, frozen=True):
     """`open_ms`: for how long the port has been open. `problem`: why it is not, after it was."""
 
     lines: tuple[ConsoleLine, ...]
@@ -152,8 +137,7 @@ class ConsolePage:
     problem: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class AppRuns:
+class AppRuns(Struct, frozen=True):
     """Of a program that a board runs at an interval or for a time: how long ago, or in how long, in ms.
 
     `last_how`: returned, exited, stopped or trapped. `missed`: times at which the run before still went on.
@@ -170,8 +154,7 @@ class AppRuns:
     last_how: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AppState:
+class AppState(Struct, frozen=True):
     """What a virtual board knows of an app and stock firmware does not tell.
 
     `sha256` is of the program's bytes, in hex; None where the board does not tell it.
@@ -196,78 +179,66 @@ class AppState:
         return self.state == "trapped" or (waits and self.runs is not None and self.runs.last_how == "trapped")
 
 
-@dataclass(frozen=True, slots=True)
-class GpioSet(Call[PinLevel]):
+class GpioSet(Call[PinLevel], frozen=True):
     method = "gpio.set"
     pin: int
     level: int
 
 
-@dataclass(frozen=True, slots=True)
-class GpioGet(Call[PinLevel]):
+class GpioGet(Call[PinLevel], frozen=True):
     method = "gpio.get"
     pin: int
 
 
-@dataclass(frozen=True, slots=True)
-class AdcRead(Call[AdcReading]):
+class AdcRead(Call[AdcReading], frozen=True):
     method = "adc.read"
     pin: int
 
 
-@dataclass(frozen=True, slots=True)
-class PwmSet(Call[PwmState]):
+class PwmSet(Call[PwmState], frozen=True):
     method = "pwm.set"
     pin: int
     duty: int
     frequency_hz: int = DEFAULT_PWM_HZ
 
 
-@dataclass(frozen=True, slots=True)
-class I2cRead(Call[SensorReading]):
+class I2cRead(Call[SensorReading], frozen=True):
     """Read a sensor that the firmware has a driver for, by name (bme280, ina219)."""
 
     method = "i2c.read"
     sensor: str
 
 
-@dataclass(frozen=True, slots=True)
-class I2cScan(Call["I2cAddresses"]):
+class I2cScan(Call["I2cAddresses"], frozen=True):
     method = "i2c.scan"
 
 
-@dataclass(frozen=True, slots=True)
-class I2cAddresses:
+class I2cAddresses(Struct, frozen=True):
     addresses: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceInfo(Call[DeviceFacts]):
+class DeviceInfo(Call[DeviceFacts], frozen=True):
     method = "device.info"
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceStatus(Call[DeviceFacts]):
+class DeviceStatus(Call[DeviceFacts], frozen=True):
     method = "device.status"
 
 
-@dataclass(frozen=True, slots=True)
-class Restart:
+class Restart(Struct, frozen=True):
     """A board that was seen back in another boot, so long after it was asked."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRestart(Call[Restart]):
+class DeviceRestart(Call[Restart], frozen=True):
     """Done when the device is back. OutcomeUnknown when it was asked, and was not seen back yet."""
 
     method = "device.restart"
     idempotent = False
 
 
-@dataclass(frozen=True, slots=True)
-class WifiTrial:
+class WifiTrial(Struct, frozen=True):
     """Of a network that the board was given. `state`: trying, kept, failed; `seconds` is how long it is tried."""
 
     ssid: str
@@ -276,8 +247,7 @@ class WifiTrial:
     seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WifiNetworks:
+class WifiNetworks(Struct, frozen=True):
     """Names of the networks that a board knows, the one to be tried first in front, and the one that it is in."""
 
     networks: tuple[str, ...]
@@ -285,13 +255,11 @@ class WifiNetworks:
     trial: WifiTrial | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class WifiList(Call[WifiNetworks]):
+class WifiList(Call[WifiNetworks], frozen=True):
     method = "wifi.list"
 
 
-@dataclass(frozen=True, slots=True)
-class WifiSet(Call[WifiTrial]):
+class WifiSet(Call[WifiTrial], frozen=True):
     """The board answers, tries the network, and goes back to the former one when the host is not reached over it.
 
     `later`: only note it, for a network that is not there yet.
@@ -300,19 +268,20 @@ class WifiSet(Call[WifiTrial]):
     method = "wifi.set"
     idempotent = False
     ssid: str
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     later: bool = False
 
+    def __repr__(self) -> str:
+        return f"WifiSet(ssid={self.ssid!r}, later={self.later})"
 
-@dataclass(frozen=True, slots=True)
-class WifiForget(Call[None]):
+
+class WifiForget(Call[None], frozen=True):
     method = "wifi.forget"
     idempotent = False
     ssid: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppInstall(Call[None]):
+class AppInstall(Call[None], frozen=True):
     """Load a program under a name that is free on the device. Accepted only means loaded.
 
     `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` count on WASMachine only, `every_ms` and
@@ -331,22 +300,19 @@ class AppInstall(Call[None]):
     stop_after_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class AppUninstall(Call[None]):
+class AppUninstall(Call[None], frozen=True):
     method = "apps.remove"
     idempotent = False
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppStart(Call[None]):
+class AppStart(Call[None], frozen=True):
     method = "apps.start"
     idempotent = False
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppStop(Call[None]):
+class AppStop(Call[None], frozen=True):
     """It stays on the device."""
 
     method = "apps.stop"
@@ -354,8 +320,7 @@ class AppStop(Call[None]):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppUndo(Call[None]):
+class AppUndo(Call[None], frozen=True):
     """Back to the version that the device itself kept of the app."""
 
     method = "apps.undo"
@@ -363,13 +328,11 @@ class AppUndo(Call[None]):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class AppList(Call[tuple[AppEntry, ...]]):
+class AppList(Call[tuple[AppEntry, ...]], frozen=True):
     method = "apps.list"
 
 
-@dataclass(frozen=True, slots=True)
-class AppRequest(Call[AppReply]):
+class AppRequest(Call[AppReply], frozen=True):
     """Ask an app under /app/NAME/url."""
 
     method = "apps.request"
@@ -378,36 +341,31 @@ class AppRequest(Call[AppReply]):
     values: Mapping[str, str | int | float | bool]
 
 
-@dataclass(frozen=True, slots=True)
-class EdgesRead(Call[EdgeLog]):
+class EdgesRead(Call[EdgeLog], frozen=True):
     """Edges the board counted since `cursor`; only boards that report pins offer it."""
 
     method = "edges.read"
     cursor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PwmRead(Call[PwmLog]):
+class PwmRead(Call[PwmLog], frozen=True):
     """PWM changes the board noted since `cursor`; only boards that report pins offer it."""
 
     method = "pwm.read"
     cursor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class LogsRead(Call[LogPage]):
+class LogsRead(Call[LogPage], frozen=True):
     method = "logs.read"
     cursor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ConsoleRead(Call[ConsolePage]):
+class ConsoleRead(Call[ConsolePage], frozen=True):
     """Opens the port if it is not open. What came before that is not known."""
 
     method = "console.read"
     cursor: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AppStates(Call[tuple[AppState, ...]]):
+class AppStates(Call[tuple[AppState, ...]], frozen=True):
     method = "apps.states"

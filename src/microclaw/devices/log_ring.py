@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.devices.calls import LogLine, LogPage
 from microclaw.fair_ring import FairRing

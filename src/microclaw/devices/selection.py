@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError, UnknownName
+
+if TYPE_CHECKING:
+    from microclaw.devices.device import Device
+    from microclaw.devices.registry import Registry
 
 MAX_SHOWN: Final = 8
 

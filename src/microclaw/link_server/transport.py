@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from microclaw.devices.calls import (
     AdcRead,
@@ -95,7 +94,7 @@ async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bo
 
 def params_of(call: Call[Any]) -> ValueMap:
     """The call's fields by their names, which are the link's."""
-    params: ValueMap = {field.name: getattr(call, field.name) for field in dataclasses.fields(call)}
+    params: ValueMap = structs.asdict(call)
     if isinstance(call, EdgesRead):
         params["cursor"] = min(call.cursor, MAX_CURSOR)
     return params
@@ -184,7 +183,7 @@ def _runs(app: _State) -> AppRuns | None:
     last = app.last
     if last is None:
         return runs
-    return dataclasses.replace(runs, last_ago_ms=last.ago_ms, last_took_ms=last.took_ms, last_how=last.how)
+    return structs.replace(runs, last_ago_ms=last.ago_ms, last_took_ms=last.took_ms, last_how=last.how)
 
 
 class _States(Struct):

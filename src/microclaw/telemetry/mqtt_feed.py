@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any, Final
+
+from msgspec.structs import asdict
 
 from microclaw.events import Alarm, AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer
@@ -59,8 +60,8 @@ class MqttFeed:
     def take_live(self, event: LiveEvent) -> None:
         """An event of the host itself. Those that a device sent come with `keep_event`."""
         if isinstance(event, _TOLD):
-            names = (field.name for field in fields(event) if field.name not in _NOT_FACTS)
-            self.add_event(event.device, event.kind, {name: getattr(event, name) for name in names}, event.at_ms)
+            facts = {name: value for name, value in asdict(event).items() if name not in _NOT_FACTS}
+            self.add_event(event.device, event.kind, facts, event.at_ms)
 
     def add_event(self, device: str | None, name: str, data: Mapping[str, Any], at_ms: int) -> None:
         """An event of a device, or with None of the host."""

@@ -1,7 +1,7 @@
 """The format of the host's API: events, one JSON object a line, and errors. Host and clients both read it; no IO.
 
-A `_...Line` is an event as it stands on the line: msgspec checks it and maps it to the value that the parts of the host
-tell each other.
+A `_...Line` is an event as it stands on the line, where the parts of the host tell each other more: msgspec checks it
+and maps it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from microclaw.events import (
     Delta,
     Evidence,
     EvidenceKind,
-    Stage,
+    ResultFile,
     Step,
     ToolRun,
     TurnEvent,
@@ -66,19 +66,6 @@ class Keepalive(Struct, frozen=True, tag="keepalive"):
 StreamEvent: TypeAlias = TurnEvent | Result | Failure | Keepalive
 
 
-class _StepLine(Struct, tag="step", rename={"next_step": "next"}):
-    stage: Stage
-    text: str
-    state: Literal["running", "done", "failed"]
-    detail: tuple[str, ...]
-    took_ms: float | None
-    next_step: str | None
-
-
-class _DeltaLine(Struct, tag="delta"):
-    text: str
-
-
 class _ToolLine(Struct, tag="tool"):
     name: str
     state: Literal["started", "done", "failed"]
@@ -109,12 +96,6 @@ class _ApprovalLine(Struct, tag="approval"):
     actions: tuple[_ActionObject, ...] = ()
 
 
-class _SettledLine(Struct, tag="approval_settled"):
-    approval_id: str
-    outcome: Literal["approved", "declined", "expired"]
-    by: str | None = None
-
-
 class _EdgeRow(Struct, array_like=True, frozen=True):
     t_ms: float
     pin: int
@@ -134,15 +115,6 @@ class _UsageObject(Struct, kw_only=True):
     cost_usd: float | None
 
 
-class _FileObject(Struct):
-    """A file that a task left."""
-
-    task: int
-    name: str
-    media_type: str
-    size_bytes: int
-
-
 class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_step": "next"}):
     text: str
     actions: tuple[_ActionObject, ...]
@@ -151,24 +123,17 @@ class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_ste
     error_code: str | None
     next_step: str | None
     outbound_id: int | None = None
-    files: tuple[_FileObject, ...] = ()
+    files: tuple[ResultFile, ...] = ()
 
 
 class _ErrorLine(Struct, tag="error"):
     error: Failure
 
 
-_LINES: Final[dict[type, Any]] = {  # what an event is on the line
-    Step: _StepLine,
-    Delta: _DeltaLine,
-    ToolRun: _ToolLine,
-    ApprovalAsked: _ApprovalLine,
-    ApprovalSettled: _SettledLine,
-    Answer: _AnswerLine,
-}
+_LINES: Final[dict[type, Any]] = {ToolRun: _ToolLine, ApprovalAsked: _ApprovalLine, Answer: _AnswerLine}
 _EVENTS: Final = {line: event for event, line in _LINES.items()}
 _Line: TypeAlias = (
-    _StepLine | _DeltaLine | _ToolLine | _ApprovalLine | _SettledLine | _AnswerLine | Result | _ErrorLine | Keepalive
+    Step | Delta | _ToolLine | _ApprovalLine | ApprovalSettled | _AnswerLine | Result | _ErrorLine | Keepalive
 )
 _DECODER: Final = msgspec.json.Decoder(_Line)
 
