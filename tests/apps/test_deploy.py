@@ -7,6 +7,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.apps.conftest import make_trial
 
 from microclaw.apps.deploy import Deployment, DeployRequest
@@ -475,7 +476,7 @@ async def test_each_pin_of_the_trial_must_move_on_the_board(lab: Any) -> None:
 
 async def test_pins_that_are_late_against_each_other_are_not_verified(lab: Any) -> None:
     lab.plays("two", 2, 5)
-    late = [replace(edge, t_ms=edge.t_ms + 400 * (edge.pin == 5)) for edge in lab.transport.edges]
+    late = [structs.replace(edge, t_ms=edge.t_ms + 400 * (edge.pin == 5)) for edge in lab.transport.edges]
     lab.transport.edges = sorted(late, key=lambda edge: edge.t_ms)
     done = await lab.deployer.deploy(blink("two"), lab.steps.append)
     assert not done.verified

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from microclaw.apps.counted_edges import compare_pwm
 from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_settled, edges_to_settle
@@ -155,7 +156,7 @@ def test_a_rhythm_with_every_level_inverted_is_another_one(gaps_ms: tuple[float,
     for count in range(5, 12):
         found = compare_settled(expected, toggled(gaps_ms, count, begins=0))
         assert (found.agrees, found.difference) == (False, INVERTED), count
-    is_high_before = [replace(edge, t_ms=edge.t_ms + 30.0) for edge in expected[1:8]]
+    is_high_before = [structs.replace(edge, t_ms=edge.t_ms + 30.0) for edge in expected[1:8]]
     assert compare_settled(expected, is_high_before) == Agreement(True, first=1)
 
 

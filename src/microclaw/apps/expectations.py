@@ -6,31 +6,29 @@ record. Times are in ms since the program's installation; shares are 0 to 1; dut
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.apps.colors import Color
 from microclaw.apps.line_pattern import LinePattern
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The part of the trial that a check is about; `until_ms` None: to its end."""
 
     from_ms: float = 0.0
     until_ms: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Level:
+class Level(Struct, frozen=True):
     """A condition: this pin has this level."""
 
     pin: int
     level: int
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(Struct, frozen=True):
     """From each rise to the next, all through the window."""
 
     pin: int
@@ -39,8 +37,7 @@ class Period:
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class Duty:
+class Duty(Struct, frozen=True):
     """The share of each period that the pin is high; `points` is the tolerance in percentage points."""
 
     pin: int
@@ -49,8 +46,7 @@ class Duty:
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseLength:
+class PhaseLength(Struct, frozen=True):
     """How long the pin keeps this level each time."""
 
     pin: int
@@ -60,8 +56,7 @@ class PhaseLength:
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class EdgeCount:
+class EdgeCount(Struct, frozen=True):
     """Exactly so many edges, or pulses (rises)."""
 
     pin: int
@@ -70,8 +65,7 @@ class EdgeCount:
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class EdgeAt:
+class EdgeAt(Struct, frozen=True):
     """An edge to `level` at a time."""
 
     pin: int
@@ -80,15 +74,13 @@ class EdgeAt:
     slack_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class LevelAt:
+class LevelAt(Struct, frozen=True):
     pin: int
     level: int
     at_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """The pin has this level all through the window, where `condition` holds."""
 
     pin: int
@@ -97,28 +89,24 @@ class Hold:
     condition: Level | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PinEffect:
+class PinEffect(Struct, frozen=True):
     """The pin goes to `level`; None: it changes, once."""
 
     pin: int
     level: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class StayEffect:
+class StayEffect(Struct, frozen=True):
     """The pin does not move."""
 
     pin: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogEffect:
+class LogEffect(Struct, frozen=True):
     pattern: LinePattern
 
 
-@dataclass(frozen=True, slots=True)
-class PwmEffect:
+class PwmEffect(Struct, frozen=True):
     """The duty becomes `percent`; `points` is the tolerance in percentage points."""
 
     pin: int
@@ -126,8 +114,7 @@ class PwmEffect:
     points: float
 
 
-@dataclass(frozen=True, slots=True)
-class LedEffect:
+class LedEffect(Struct, frozen=True):
     """An LED of the chain on the pin gets the color; `index` None: all of them."""
 
     pin: int
@@ -138,8 +125,7 @@ class LedEffect:
 Effect: TypeAlias = PinEffect | StayEffect | LogEffect | PwmEffect | LedEffect
 
 
-@dataclass(frozen=True, slots=True)
-class Reaction:
+class Reaction(Struct, frozen=True):
     """Each time `trigger.pin` goes to `trigger.level`, the effect follows within `within_ms`, and only then.
 
     A trigger that bounces is one trigger, and its time counts from the last bounce. `for_ms`: the pin goes back so long
@@ -154,8 +140,7 @@ class Reaction:
     tolerance: float = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class PwmRamp:
+class PwmRamp(Struct, frozen=True):
     """The duty goes from `start` to `end` percent without turning back; `tolerance` None: in that time at most."""
 
     pin: int
@@ -166,8 +151,7 @@ class PwmRamp:
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class PwmAt:
+class PwmAt(Struct, frozen=True):
     """The duty is `percent` at a time; `points` is the tolerance in percentage points."""
 
     pin: int
@@ -176,8 +160,7 @@ class PwmAt:
     points: float
 
 
-@dataclass(frozen=True, slots=True)
-class PwmPeriod:
+class PwmPeriod(Struct, frozen=True):
     """From one smallest duty to the next, all through the window."""
 
     pin: int
@@ -186,15 +169,13 @@ class PwmPeriod:
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class PwmFrequency:
+class PwmFrequency(Struct, frozen=True):
     pin: int
     frequency_hz: float
     tolerance: float
 
 
-@dataclass(frozen=True, slots=True)
-class LedAt:
+class LedAt(Struct, frozen=True):
     """An addressable LED has the color at a time; `index` None: each of the chain."""
 
     pin: int
@@ -203,8 +184,7 @@ class LedAt:
     at_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class LedWithin:
+class LedWithin(Struct, frozen=True):
     """It has the color for the first time by then."""
 
     pin: int
@@ -213,8 +193,7 @@ class LedWithin:
     within_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class LedPhase:
+class LedPhase(Struct, frozen=True):
     """How long it keeps the color each time."""
 
     pin: int
@@ -225,8 +204,7 @@ class LedPhase:
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class ServoAt:
+class ServoAt(Struct, frozen=True):
     """A servo gets pulses of one of these lengths at a time; 0: none."""
 
     pin: int
@@ -235,8 +213,7 @@ class ServoAt:
     slack_us: float
 
 
-@dataclass(frozen=True, slots=True)
-class LogEvery:
+class LogEvery(Struct, frozen=True):
     """A matching line each `every_ms`, all through the window."""
 
     pattern: LinePattern
@@ -245,8 +222,7 @@ class LogEvery:
     window: Window
 
 
-@dataclass(frozen=True, slots=True)
-class LogCount:
+class LogCount(Struct, frozen=True):
     """Matching lines in the window: exactly `count`, or at least one (None)."""
 
     pattern: LinePattern
@@ -276,8 +252,7 @@ Check: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PinStimulus:
+class PinStimulus(Struct, frozen=True):
     """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`.
 
     `pattern`: which of those that stimuli.py has.
@@ -290,8 +265,7 @@ class PinStimulus:
     pattern: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SensorStimulus:
+class SensorStimulus(Struct, frozen=True):
     """`value` is in the unit of the board's sensor: quantity `temperature_c`, `humidity_pct`, `voltage_v` ..."""
 
     sensor: str
@@ -303,8 +277,7 @@ class SensorStimulus:
 MAX_ADC_V: Final = 3.3
 
 
-@dataclass(frozen=True, slots=True)
-class AdcStimulus:
+class AdcStimulus(Struct, frozen=True):
     pin: int
     volts: float
     at_ms: float
@@ -313,8 +286,7 @@ class AdcStimulus:
 Stimulus: TypeAlias = PinStimulus | SensorStimulus | AdcStimulus
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectationLine:
+class ExpectationLine(Struct, frozen=True):
     """One line of the text with its checks; `number` counts from 1."""
 
     number: int
@@ -322,8 +294,7 @@ class ExpectationLine:
     checks: tuple[Check, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Expectations:
+class Expectations(Struct, frozen=True):
     """All that was expected of one program. `for_ms`, `uptime_ms` and `soak_ms` are None where the text does not say.
 
     `uptime_ms`: how long the board is up when the program starts. `soak_ms`: how long it goes on after what is needed.
