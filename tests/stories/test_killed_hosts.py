@@ -178,7 +178,7 @@ def test_a_schedule_that_was_due_while_the_host_was_off_runs_once(house: House) 
 
 def test_in_a_schedules_act_nothing_is_done_twice(blinking: House) -> None:
     blinking.wire.hold("remove", delivered=True)
-    made = blinking.host.run("--json", "schedule", "add", "in 1 second", "stop blink on desk")
+    made = blinking.host.run("--json", "schedule", "add", "in 5 seconds", "stop blink on desk")
     assert made.code == 0
     assert blinking.wire.caught.wait(TIMEOUT_S)
     blinking.kill_host()
