@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microclaw.apps.changes import (
-    ACTION,
     AppVersion,
     ChangeLog,
     DeviceAction,
@@ -18,8 +17,10 @@ from microclaw.apps.changes import (
 )
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
+from microclaw.store.rows import stored_form
 from microclaw.wasm.image import Image, MemoryUse
 
+READ, WRITE = stored_form(DeviceAction, "action")
 PINS = st.integers(0, 48)
 ACTIONS: st.SearchStrategy[DeviceAction] = st.one_of(
     st.builds(
@@ -35,16 +36,16 @@ ACTIONS: st.SearchStrategy[DeviceAction] = st.one_of(
 
 @given(ACTIONS)
 def test_an_action_survives_the_store(action: DeviceAction) -> None:
-    assert ACTION["read"](ACTION["write"](action)) == action
+    assert READ(WRITE(action)) == action
 
 
 def test_the_stored_form_is_stable() -> None:
     version = AppVersion("ab", 8192, 20, 180_000, (2,))
-    assert ACTION["write"](PutApp("blink", version)) == (
-        '{"do":"app.put","name":"blink","version":'
-        '{"sha256":"ab","heap_bytes":8192,"timers":20,"watchdog_ms":180000,"pins":[2]}}'
+    assert WRITE(PutApp("blink", version)) == (
+        '{"do": "app.put", "name": "blink", "version": '
+        '{"sha256": "ab", "heap_bytes": 8192, "timers": 20, "watchdog_ms": 180000, "pins": [2]}}'
     )
-    assert ACTION["write"](SetLevel(4, 1)) == '{"do":"gpio.set","pin":4,"level":1}'
+    assert WRITE(SetLevel(4, 1)) == '{"do": "gpio.set", "pin": 4, "level": 1}'
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_the_stored_form_is_stable() -> None:
 )
 def test_anything_else_is_a_store_error_with_a_next_step(text: str) -> None:
     with pytest.raises(StoreError) as caught:
-        ACTION["read"](text)
+        READ(text)
     assert caught.value.next_step
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from microclaw.store.rows import BOOL, JSON_TUPLE, columns, insert, one_of, select
+from microclaw.store.rows import columns, insert, one_of, select
 
 
 @dataclass(frozen=True, slots=True)
 class Lamp:
     name: str
     owner_id: str = field(metadata={"column": "owner"})
-    pins: tuple[int, ...] = field(metadata=JSON_TUPLE)
-    lit: bool = field(metadata=BOOL)
+    pins: tuple[int, ...]
+    lit: bool
     notes: tuple[str, ...] = field(default=(), metadata={"column": None})
 
 

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from functools import lru_cache
-from typing import Any
-
-from msgspec import Struct, ValidationError, convert, to_builtins
-
-from microclaw.errors import StoreError
+from msgspec import Struct
 
 
 class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -36,20 +29,3 @@ class Origin(Struct, frozen=True, forbid_unknown_fields=True):
     version: str
     catalog: str
     params: tuple[tuple[str, int | str], ...] = ()
-
-
-def json_column(kind: Any, what: str, **more: str) -> Mapping[str, Any]:
-    """A field's metadata (store/rows.py) for a column with such a value as JSON, or NULL. StoreError for any other."""
-
-    @lru_cache(maxsize=64)
-    def read(text: str | None) -> Any:
-        try:
-            return None if text is None else convert(json.loads(text), kind)
-        except (ValueError, ValidationError) as exc:
-            step = "restore the home directory from a backup"
-            raise StoreError(f"{what} cannot be read: {exc}", next_step=step) from exc
-
-    def write(value: object) -> str | None:
-        return None if value is None else json.dumps(to_builtins(value), separators=(",", ":"))
-
-    return {"read": read, "write": write, **more}

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from microclaw.apps.app_terms import Claims, Origin, json_column
+from microclaw.apps.app_terms import Claims, Origin
 from microclaw.apps.building import ProgramImage, stored_facts
 from microclaw.apps.run_times import RunTimes
 from microclaw.auth.people import OWNER
@@ -32,7 +32,6 @@ from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
 from microclaw.store.database import Database
 from microclaw.store.journal import Work, no_work
-from microclaw.store.rows import JSON_TUPLE
 
 Ahead: TypeAlias = Callable[[], AbstractContextManager[Work]]
 """What is to be written before the next change begins: a function for its transaction, which is committed inside."""
@@ -162,7 +161,6 @@ class SetPwm(_Stored, frozen=True, tag="pwm.set"):
 
 
 DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm
-ACTION: Final = json_column(DeviceAction, "a stored change")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +175,8 @@ class Change(ChangeRow):
     """
 
     kind: ChangeKind
-    forward: DeviceAction = field(metadata=ACTION)
-    inverse: DeviceAction | None = field(metadata=ACTION)
+    forward: DeviceAction
+    inverse: DeviceAction | None
     state: ChangeState = "planned"
     undone_by: int | None = None
     turn: str | None = None
@@ -223,14 +221,14 @@ class DesiredApp:
     heap_bytes: int
     timers: int
     watchdog_ms: int
-    pins: tuple[int, ...] = field(metadata=JSON_TUPLE)
+    pins: tuple[int, ...]
     since_ms: int
-    claims: Claims = field(default=Claims(), metadata=json_column(Claims, "the claims of a stored app"))
+    claims: Claims = field(default=Claims())
     suspect_ms: int | None = None
     kind: ProgramKind = "wasm"
     stopped_ms: int | None = None
-    origin: Origin | None = field(default=None, metadata=json_column(Origin, "the origin of a stored app"))
-    times: RunTimes | None = field(default=None, metadata=json_column(RunTimes, "the times of a stored app"))
+    origin: Origin | None = None
+    times: RunTimes | None = None
     silences: int = 0
     waits: bool = field(default=False, metadata={"column": None})
 

@@ -9,7 +9,6 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from microclaw.apps.app_terms import json_column
 from microclaw.apps.changes import (
     AppVersion,
     Change,
@@ -24,7 +23,6 @@ from microclaw.auth.people import OWNER
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected
 from microclaw.store.apps import DeferredRow, DeferredState, DeferredTable
-from microclaw.store.rows import BOOL
 
 DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "start"]
 _PUTS = frozenset({"install", "upgrade", "start"})
@@ -52,16 +50,16 @@ class DeferredAct(DeferredRow):
     """
 
     at_ms: int
-    order: Order = field(metadata=json_column(Order, "a deferred act", column="act"))
+    order: Order = field(metadata={"column": "act"})
     person_id: str = field(metadata={"column": "person"})
     turn: str | None
-    place: Place | None = field(metadata=json_column(Place, "the place of a deferred act"))
+    place: Place | None
     state: DeferredState = "waiting"
     tries: int = 0
     change_id: int | None = None
     outcome: str | None = None
     ended_ms: int | None = None
-    told: bool = field(default=False, metadata=BOOL)
+    told: bool = False
 
     @property
     def conversation(self) -> str | None:

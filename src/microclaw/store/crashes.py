@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
 from microclaw.operations.result import Result
-from microclaw.store.rows import JSON_TUPLE, Table, keep_newest, matching, reads, scalar, select, writes
+from microclaw.store.rows import Table, keep_newest, matching, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
@@ -33,7 +33,7 @@ class CrashReport:
     title: str
     firmware: str
     trace: str
-    log: tuple[str, ...] = field(metadata=JSON_TUPLE)
+    log: tuple[str, ...]
 
 
 class CrashGroup(Result, frozen=True, rename={"crash_id": "id"}):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from microclaw.addresses import is_of_one_machine
 from microclaw.store.crashes import move_crashes
-from microclaw.store.rows import BOOL, JSON_TUPLE, Table, delete, insert, reads, scalar, select, update, writes
+from microclaw.store.rows import Table, delete, insert, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 from microclaw.store.telemetry import move_series
 
@@ -23,10 +23,10 @@ class DeviceRow:
     device_id: str
     name: str
     board_id: str
-    labels: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
+    labels: tuple[str, ...] = ()
     created_ms: int = 0
-    firmware: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
-    reached: bool = field(default=True, metadata=BOOL)
+    firmware: tuple[str, ...] = ()
+    reached: bool = True
     transports: tuple[str, ...] = field(default=(), metadata={"column": None})
     host: str | None = field(default=None, metadata={"column": None})
 

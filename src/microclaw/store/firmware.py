@@ -13,20 +13,7 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.store.database import Database
-from microclaw.store.rows import (
-    BOOL,
-    JSON_TUPLE,
-    RowTable,
-    first,
-    insert,
-    keep_newest,
-    one_of,
-    reads,
-    scalar,
-    select,
-    update,
-    writes,
-)
+from microclaw.store.rows import RowTable, first, insert, keep_newest, one_of, reads, scalar, select, update, writes
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text
 from microclaw.wire.link.messages import OtaStatus
@@ -69,7 +56,7 @@ class ReleaseRow:
     device: str
     version: str
     security_version: int
-    allow_downgrade: bool = field(metadata=BOOL)
+    allow_downgrade: bool
     sha256: str
     size_bytes: int
     key_id: str
@@ -79,7 +66,7 @@ class ReleaseRow:
     signature: bytes = field(repr=False)
     published_ms: int
     published_by: str
-    revisions: tuple[str, ...] = field(metadata=JSON_TUPLE)
+    revisions: tuple[str, ...]
     release_id: int = 0
     withdrawn_ms: int | None = None
 

@@ -7,14 +7,12 @@ once; `end_in` joins that of the outbox, so that a task that was taken has one e
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final
-
-import msgspec
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final
 
 from microclaw.errors import TakenOver
-from microclaw.store.rows import JSON_TUPLE, RowTable, Table, delete, insert, keep_newest, reads, select, update, writes
+from microclaw.store.rows import RowTable, Table, delete, insert, keep_newest, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
@@ -35,12 +33,6 @@ class UpdateFacts:
     revision: str = ""
 
 
-_FACTS: Final[Mapping[str, Any]] = {
-    "read": lambda text: text and msgspec.json.decode(text, type=UpdateFacts),
-    "write": lambda facts: facts and msgspec.json.encode(facts).decode(),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Presence:
     """What a device's last `hello` said, and when it was last connected."""
@@ -48,11 +40,11 @@ class Presence:
     device_id: str
     firmware: str
     board: str
-    capabilities: tuple[str, ...] = field(metadata=JSON_TUPLE)
+    capabilities: tuple[str, ...]
     address: str
     seen_ms: int
-    kinds: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
-    ota: UpdateFacts | None = field(default=None, metadata=_FACTS)
+    kinds: tuple[str, ...] = ()
+    ota: UpdateFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

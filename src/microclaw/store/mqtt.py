@@ -5,13 +5,12 @@ The buffer is bounded in bytes. When it is full the oldest telemetry is lost fir
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.store.database import Database
-from microclaw.store.rows import JSON_TUPLE, RowTable, Table, insert, one_of, reads, scalar, select, writes
+from microclaw.store.rows import RowTable, Table, insert, one_of, reads, scalar, select, writes
 from microclaw.store.sql import Sql
 
 Kind: TypeAlias = Literal["event", "telemetry"]
@@ -48,8 +47,8 @@ class PublishedDevice:
 
     device_id: str
     name: str
-    topics: tuple[str, ...] = field(metadata=JSON_TUPLE)
-    components: dict[str, str] = field(default_factory=dict, metadata={"read": json.loads, "write": json.dumps})
+    topics: tuple[str, ...]
+    components: dict[str, str] = field(default_factory=dict)
 
 
 class MqttBuffer(Table):

@@ -1,17 +1,23 @@
 """Frozen dataclasses as rows: a field is the column of the same name. It knows no table and opens no database.
 
-A field's metadata says what is different: `column` is another name, or None for a field that is no column; `read` makes
-its value of what SQLite gives, `write` what SQLite gets.
+Its type says how it is kept: numbers, texts and bytes as they are, a truth as 0 or 1, all else as JSON. Its metadata
+says what is different: `column` is another name, or None for a field that is no column; `read` and `write` are for JSON
+of another form.
 """
 
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache, wraps
-from typing import Any, ClassVar, Concatenate, Final, Generic, ParamSpec, TypeVar
+from types import NoneType, UnionType
+from typing import Any, ClassVar, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, Union
 
+from msgspec import ValidationError, convert, to_builtins
+
+from microclaw.errors import StoreError
 from microclaw.store.database import Database, Refresh
 from microclaw.store.sql import Rows, Sql
 
@@ -19,8 +25,7 @@ R = TypeVar("R")
 P = ParamSpec("P")
 T = TypeVar("T", bound="Table")
 
-JSON_TUPLE: Final[Mapping[str, Any]] = {"read": lambda text: tuple(json.loads(text)), "write": json.dumps}
-BOOL: Final[Mapping[str, Any]] = {"read": bool, "write": int}
+_PLAIN: Final = (int, float, str, bytes, NoneType)
 
 
 class Table:
@@ -231,8 +236,26 @@ def _plan(kind: type[Any]) -> tuple[tuple[str, str, Any, Any], ...]:
 
 @cache
 def _plan_once(kind: Any) -> tuple[tuple[str, str, Any, Any], ...]:
+    types = typing.get_type_hints(kind)
     return tuple(
-        (field.name, column, field.metadata.get("read"), field.metadata.get("write"))
+        (field.name, column, field.metadata.get("read", read), field.metadata.get("write", write))
         for field in fields(kind)
+        for read, write in [stored_form(types[field.name], f"{kind.__name__}.{field.name}")]
         if (column := field.metadata.get("column", field.name)) is not None
     )
+
+
+def stored_form(kind: Any, what: str) -> tuple[Any, Any]:
+    """How values of a type are read and written, each None where they are as they are; StoreError for any other."""
+    parts = typing.get_args(kind) if typing.get_origin(kind) in (Union, UnionType) else (kind,)
+    if kind is bool or all(part in _PLAIN or typing.get_origin(part) is Literal for part in parts):
+        return bool if kind is bool else None, None
+
+    def read(text: str | None) -> Any:
+        try:
+            return None if text is None else convert(json.loads(text), kind)
+        except (ValueError, ValidationError) as exc:
+            step = "restore the home directory from a backup"
+            raise StoreError(f"the stored {what} cannot be read: {exc}", next_step=step) from exc
+
+    return read, lambda value: None if value is None else json.dumps(to_builtins(value))

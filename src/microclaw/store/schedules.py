@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import TakenOver
-from microclaw.store.rows import BOOL, RowTable, delete, first, insert, keep_newest, reads, select, update, writes
+from microclaw.store.rows import RowTable, delete, first, insert, keep_newest, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 ScheduleState: TypeAlias = Literal["active", "paused", "over"]
@@ -51,7 +51,7 @@ class RunRow:
     schedule_id: int
     due_ms: int
     state: RunState
-    woke: bool = field(metadata=BOOL)
+    woke: bool
     claimed_ms: int
     ended_ms: int | None
     result: str

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from microclaw.store.rows import JSON_TUPLE, RowTable, reads, select, update, writes
+from microclaw.store.rows import RowTable, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 TaskState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled"]
@@ -39,10 +39,6 @@ def _of_files(files: Sequence[FileRow]) -> str:
     return json.dumps([astuple(one) for one in files])
 
 
-def _pairs(text: str) -> tuple[tuple[str, str], ...]:
-    return tuple((str(name), str(why)) for name, why in json.loads(text))
-
-
 @dataclass(frozen=True, slots=True)
 class TaskRow:
     """One task. `number` 0 is not stored yet. `person_id` is who may see it, `asked_by` the name that people read,
@@ -61,8 +57,8 @@ class TaskRow:
     created_ms: int
     number: int = field(default=0, metadata={"column": "task_number"})
     device_id: str | None = None
-    inputs: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
-    keep: tuple[str, ...] = field(default=(), metadata=JSON_TUPLE)
+    inputs: tuple[str, ...] = ()
+    keep: tuple[str, ...] = ()
     allow: str | None = None
     state: TaskState = "queued"
     ending: TaskEnding = ""
@@ -71,7 +67,7 @@ class TaskRow:
     output: bytes = b""
     output_bytes: int = 0
     files: tuple[FileRow, ...] = field(default=(), metadata={"read": _files, "write": _of_files})
-    refused: tuple[tuple[str, str], ...] = field(default=(), metadata={"read": _pairs, "write": json.dumps})
+    refused: tuple[tuple[str, str], ...] = ()
     kept_bytes: int = 0
     started_ms: int | None = None
     ended_ms: int | None = None
