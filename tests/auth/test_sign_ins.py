@@ -163,10 +163,10 @@ async def test_a_right_password_opens_and_only_a_hash_of_it_is_kept(bench: Bench
     assert await bench.is_right("scho\u0308ne gru\u0308ße, welt")
     await bench.sign_ins.set_password("owner", RIGHT)
     assert await bench.is_right(RIGHT, "Owner")
-    hashed = await PasswordTable(bench.database).get("owner")
-    assert hashed is not None
-    assert hashed.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert RIGHT not in hashed
+    row = await PasswordTable(bench.database).get("owner")
+    assert row is not None
+    assert row.hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert RIGHT not in row.hash
     for wrong in ("", RIGHT + " ", RIGHT.upper(), "x" * 512, "\0", "\ud800"):
         assert not await bench.is_right(wrong)
 

@@ -82,4 +82,4 @@ async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
 
 async def rows_of(table: NoteTable) -> int:
     """How many rows the index has."""
-    return int(await table._database.read(lambda sql: sql.execute("SELECT count(*) FROM notes").fetchone()[0]))
+    return int(await table.database.read(lambda sql: sql.execute("SELECT count(*) FROM notes").fetchone()[0]))

@@ -259,7 +259,6 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         fleet: Fleet = ALONE,
     ) -> None:
         super().__init__(database, now_ms)
-        self.database = database
         self._fleet = fleet
         self._listeners: list[OnEnd] = []
         self.news = asyncio.Event()  # set with each change that was done, here or at another host

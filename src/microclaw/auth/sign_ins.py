@@ -25,7 +25,7 @@ from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.tokens import SECRET_BYTES, SESSION_PREFIX, Credentials
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.store.database import Database
-from microclaw.store.sign_ins import LONGEST_MS, PasswordTable, SignIn, SignInTable
+from microclaw.store.sign_ins import LONGEST_MS, PasswordRow, PasswordTable, SignIn, SignInTable
 from microclaw.text import clean_text
 
 MAX_OF_PERSON: Final = 32  # sessions; the one that was used longest ago gives way
@@ -86,7 +86,7 @@ class SignIns(Credentials[SignIn]):
 
     async def never_used(self) -> bool:
         """Whether nobody has signed in here yet, and no password is set."""
-        return not await self._table.list() and not await self._passwords.any()
+        return not await self._table.list() and not await self._passwords.list()
 
     async def new_code(self, reference: str = OWNER.person_id) -> str:
         """A code for one sign-in of this person within its ten minutes."""
@@ -128,8 +128,8 @@ class SignIns(Credentials[SignIn]):
             person: Person | None = self._people.named(name)
         except UnknownName:
             person = None
-        hashed = None if person is None else await self._passwords.get(person.person_id)
-        is_right = await self._in_turn(lambda: self._is_right(password, hashed))
+        row = None if person is None else await self._passwords.get(person.person_id)
+        is_right = await self._in_turn(lambda: self._is_right(password, None if row is None else row.hash))
         if is_right and person is not None:
             for tries, key in counted:
                 tries.take_back(key)
@@ -147,7 +147,8 @@ class SignIns(Credentials[SignIn]):
             fault = f"a password has {MIN_CHARS} to {MAX_CHARS} characters, {MIN_DIFFERENT} of them different"
             step = "take another one, for example four words"
             raise ConfigError(f"{fault}; this one {len(text)}, {different} different", next_step=step)
-        await self._passwords.put(person.person_id, await self._in_turn(lambda: _hash(text)), self._now_ms())
+        hashed = await self._in_turn(lambda: _hash(text))
+        await self._passwords.put(PasswordRow(person.person_id, hashed, self._now_ms()))
         return await self._password_changed(person, "set anew", "a new password")
 
     async def remove_password(self, reference: str) -> Person:

@@ -167,7 +167,7 @@ class PersonTokens(Credentials[Token]):
 
     async def fresh(self) -> None:
         """Return once this host knows what any host ended before. StoreError where that cannot be known."""
-        await self._table.catch_up_with(IDENTITY)
+        await self._table.database.catch_up_with(IDENTITY)
 
     async def create(self, name: str, person_id: str, *, days: int | None = None, scope: Scope = "all") -> str:
         """The secret, shown this once. ConfigError for a name that is none or taken, or a scope above the person's."""

@@ -125,8 +125,8 @@ class Search:
         Needs as much free space as they have. Other writes wait meanwhile: two seconds for about 100 MB.
         """
         await self._table.scrub()
-        if not self._table.is_beside(self._sessions):
-            await self._sessions.scrub()
+        if self._table.database is not self._sessions.database:
+            await self._sessions.database.rewrite()
 
     @asynccontextmanager
     async def without(self, source: str) -> AsyncIterator[None]:
@@ -146,7 +146,8 @@ class Search:
         words = _query_words(text)
         if not words:
             return ()
-        await self.refresh(at_most_s=self._patience_s, soon=not fresh and self._table.is_beside(self._sessions))
+        soon = not fresh and self._table.database is self._sessions.database
+        await self.refresh(at_most_s=self._patience_s, soon=soon)
         if fresh:
             await self._table.settle()
         hits = await self._table.search(person, words)

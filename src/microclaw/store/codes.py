@@ -77,7 +77,7 @@ class CodeTable(Table):
 
     def forget_later(self, kind: str, digest: bytes) -> None:
         """Soon."""
-        self._database.write_later(lambda sql: delete(sql, "codes", kind=kind, hash=digest))
+        self.database.write_later(lambda sql: delete(sql, "codes", kind=kind, hash=digest))
 
 
 def end_codes(sql: Sql) -> None:

@@ -32,9 +32,9 @@ class Downsampling(Table):
 
     async def step(self, now_ms: int) -> bool:
         """One transaction at most; False when nothing was due."""
-        work = await self._database.read(lambda sql: _due(sql, now_ms))
+        work = await self.database.read(lambda sql: _due(sql, now_ms))
         if work is not None:
-            await self._database.write(work)
+            await self.database.write(work)
         return work is not None
 
 

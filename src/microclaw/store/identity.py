@@ -13,7 +13,19 @@ from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import StoreError
 from microclaw.store.codes import SECRET, claim_secret, spend_secrets
-from microclaw.store.rows import Table, delete, first, insert, keep_newest, reads, scalar, select, update, writes
+from microclaw.store.rows import (
+    RowTable,
+    Table,
+    delete,
+    first,
+    insert,
+    keep_newest,
+    reads,
+    scalar,
+    select,
+    update,
+    writes,
+)
 from microclaw.store.sql import Sql
 
 TokenState: TypeAlias = Literal["current", "pending", "retired", "revoked"]
@@ -178,7 +190,7 @@ class IdentityTable(Table):
     async def use_certificate(self, serial: str, at_ms: int) -> CertificateRow | None:
         """The certificate's row before this use, or None when this store never issued it."""
         where = "certificates WHERE serial = ?"
-        found = await self._database.read(lambda sql: first(sql, CertificateRow, where, (serial,)))
+        found = await self.database.read(lambda sql: first(sql, CertificateRow, where, (serial,)))
         if found is not None and found.used_ms is None and found.revoked_ms is None:
             await self._note_certificate(serial, found.device_id, at_ms)
         return found
@@ -198,14 +210,11 @@ class IdentityTable(Table):
         """End every credential of the device; returns how many could still open something."""
         return _revoke(sql, device_id, at_ms)
 
-    @reads
-    def xiaozhi_client(self, sql: Sql, device_id: str) -> XiaozhiClientRow | None:
-        """The installation that was paired last; none once its credentials were revoked."""
-        return first(sql, XiaozhiClientRow, "xiaozhi_clients WHERE device_id = ?", (device_id,))
 
-    @writes
-    def put_xiaozhi_client(self, sql: Sql, row: XiaozhiClientRow) -> None:
-        insert(sql, "xiaozhi_clients", row, over=("device_id",))
+class XiaozhiClientTable(RowTable[XiaozhiClientRow]):
+    """The installation of each device that was paired last; none once its credentials were revoked."""
+
+    _kind, _name, _key, _order = XiaozhiClientRow, "xiaozhi_clients", "device_id", "device_id"
 
 
 def _authority(sql: Sql) -> str | None:

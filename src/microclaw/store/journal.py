@@ -74,7 +74,7 @@ class Journal(TimedTable):
 
     async def write(self, works: Iterable[Work]) -> None:
         """Do them in one step."""
-        await self._database.write(in_order(works))
+        await self.database.write(in_order(works))
 
     def adding(self, row: TurnRow) -> Work:
         """Keep a row of a turn."""

@@ -63,7 +63,7 @@ class MqttBuffer(Table):
 
     async def open(self) -> None:
         """Read the sizes that the last run left."""
-        self.sizes = await self._database.read(_sizes)
+        self.sizes = await self.database.read(_sizes)
 
     @writes
     def add(self, sql: Sql, messages: Sequence[BufferedMessage]) -> None:

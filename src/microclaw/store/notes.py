@@ -93,17 +93,13 @@ class NoteTable(Table):
     def put_soon(self, file: NoteFile, notes: Sequence[NewNote]) -> None:
         """Add them with the next write, or with `settle`; a crash before that loses rows and file."""
         self._has_late = True
-        self._database.write_later(lambda sql: _put(sql, file, notes))
+        self.database.write_later(lambda sql: _put(sql, file, notes))
 
     async def settle(self) -> None:
         """See to it that a search finds what was put soon."""
         if self._has_late:
             self._has_late = False
-            await self._database.write(lambda _sql: None)
-
-    def is_beside(self, other: Table) -> bool:
-        """Whether the other table is in the same database."""
-        return self._database is other._database
+            await self.database.write(lambda _sql: None)
 
     @writes
     def drop(self, sql: Sql, paths: Iterable[str]) -> None:
@@ -113,8 +109,8 @@ class NoteTable(Table):
     async def scrub(self) -> None:
         """Take what was dropped out of the database, also inside the index; StoreError. Other writes wait."""
         optimize = "INSERT INTO notes_words (notes_words) VALUES ('optimize')"
-        await self._database.write(lambda sql: sql.execute(optimize).rowcount)
-        await super().scrub()
+        await self.database.write(lambda sql: sql.execute(optimize).rowcount)
+        await self.database.rewrite()
 
     @reads
     def search(self, sql: Sql, person: str, words: Iterable[str], *, limit: int = _CANDIDATES) -> tuple[NoteHit, ...]:

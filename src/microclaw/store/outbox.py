@@ -57,7 +57,7 @@ class OutboxTable(TimedTable):
         that no other host reads."""
         one, now_ms = {"outbound_id": outbound_id, "delivered_ms": None}, self._now_ms()
         self._late.add(outbound_id)
-        self._database.write_later(lambda sql: update(sql, "outbox", one, delivered_ms=now_ms))
+        self.database.write_later(lambda sql: update(sql, "outbox", one, delivered_ms=now_ms))
 
     @writes
     def hold(self, sql: Sql, outbound_id: int, holder: str | None, *, instead_of: str | None) -> bool:

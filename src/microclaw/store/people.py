@@ -120,7 +120,7 @@ class CredentialTable(RowTable[C]):
 
     def note_use(self, number: str, used_ms: int) -> None:
         """Written with the next transaction."""
-        self._database.write_later(lambda sql: update(sql, self._name, {self._key: number}, used_ms=used_ms))
+        self.database.write_later(lambda sql: update(sql, self._name, {self._key: number}, used_ms=used_ms))
 
     @writes
     def add_new(self, sql: Sql, row: C) -> bool:

@@ -35,33 +35,25 @@ class Table:
     """The tables whose changes at other hosts are news."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
 
     @property
     def host(self) -> str | None:
         """This host; None for one that runs alone."""
-        return self._database.host
+        return self.database.host
 
     @property
     def is_shared(self) -> bool:
         """Whether other hosts read and write it, too."""
         return self.host is not None
 
-    async def catch_up_with(self, tables: frozenset[str]) -> None:
-        """As Database.catch_up_with."""
-        await self._database.catch_up_with(tables)
-
-    async def scrub(self) -> None:
-        """As Database.rewrite."""
-        await self._database.rewrite()
-
     def follow(self, refresh: Refresh) -> None:
         """As Database.follow."""
-        self._database.follow(self.followed, refresh)
+        self.database.follow(self.followed, refresh)
 
     def listen(self, changed: Callable[[], None]) -> None:
         """Call `changed` when another host changed rows."""
-        self._database.listen(lambda tables: changed() if tables & self.followed else None)
+        self.database.listen(lambda tables: changed() if tables & self.followed else None)
 
 
 class TimedTable(Table):
@@ -77,7 +69,7 @@ def reads(work: Callable[Concatenate[T, Sql, P], R]) -> Callable[Concatenate[T, 
 
     @wraps(work)
     async def run(table: T, /, *args: P.args, **options: P.kwargs) -> R:
-        return await table._database.read(lambda sql: work(table, sql, *args, **options))
+        return await table.database.read(lambda sql: work(table, sql, *args, **options))
 
     return run
 
@@ -87,7 +79,7 @@ def writes(work: Callable[Concatenate[T, Sql, P], R]) -> Callable[Concatenate[T,
 
     @wraps(work)
     async def run(table: T, /, *args: P.args, **options: P.kwargs) -> R:
-        return await table._database.write(lambda sql: work(table, sql, *args, **options))
+        return await table.database.write(lambda sql: work(table, sql, *args, **options))
 
     return run
 

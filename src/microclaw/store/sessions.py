@@ -82,7 +82,7 @@ class Sessions(TimedTable):
 
     async def append(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> None:
         """Add messages behind those that the conversation has; all of them are kept when this returns."""
-        await self._database.write(self.appending(channel, chat_id, messages))
+        await self.database.write(self.appending(channel, chat_id, messages))
 
     def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
         """What adds them inside a transaction."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.store.people import CredentialTable, Person
-from microclaw.store.rows import Table, delete, insert, reads, scalar, writes
+from microclaw.store.rows import RowTable
 from microclaw.store.sql import Sql
 
 IDLE_MS: Final = 7 * 86_400_000  # without a request
@@ -55,22 +55,14 @@ class SignInTable(CredentialTable[SignIn]):
     followed = frozenset({"people", "sign_ins"})
 
 
-class PasswordTable(Table):
-    """Passwords of one database: hashes in the PHC string format, with their salt and parameters."""
+@dataclass(frozen=True, slots=True)
+class PasswordRow:
+    """`hash` in the PHC string format, with its salt and parameters."""
 
-    @reads
-    def any(self, sql: Sql) -> bool:
-        return scalar(sql, "SELECT 1 FROM person_passwords LIMIT 1") is not None
+    person_id: str
+    hash: str = field(repr=False)
+    set_ms: int
 
-    @reads
-    def get(self, sql: Sql, person_id: str) -> str | None:
-        hashed: str | None = scalar(sql, "SELECT hash FROM person_passwords WHERE person_id = ?", (person_id,))
-        return hashed
 
-    @writes
-    def put(self, sql: Sql, person_id: str, hashed: str, now_ms: int) -> None:
-        insert(sql, "person_passwords", None, over=("person_id",), person_id=person_id, hash=hashed, set_ms=now_ms)
-
-    @writes
-    def delete(self, sql: Sql, person_id: str) -> int:
-        return delete(sql, "person_passwords", person_id=person_id).rowcount
+class PasswordTable(RowTable[PasswordRow]):
+    _kind, _name, _key, _order = PasswordRow, "person_passwords", "person_id", "person_id"

@@ -23,7 +23,7 @@ from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError
-from microclaw.store.identity import XiaozhiClientRow
+from microclaw.store.identity import XiaozhiClientRow, XiaozhiClientTable
 from microclaw.wire.xiaozhi import SCHEME, credential_of
 
 TOKEN_WAITS_S: Final = 600.0
@@ -91,6 +91,7 @@ class Enrolment:
         clock_s: Callable[[], float],
     ) -> None:
         self._identity = identity
+        self._clients = XiaozhiClientTable(identity.table.database)
         self._devices = devices
         self._tasks = tasks
         self._now_ms = now_ms
@@ -132,7 +133,7 @@ class Enrolment:
         if asker.key in self._tokens:
             return True
         credential = credential_of(asker.mac)
-        row = await self._identity.table.xiaozhi_client(credential)
+        row = await self._clients.get(credential)
         if row is None or not hmac.compare_digest(row.client, asker.client) or self.device(asker.mac) is None:
             return False
         since_ms = self._now_ms() - UNUSED_LIFE_MS
@@ -170,8 +171,7 @@ class Enrolment:
             if isinstance(outcome, Refusal):
                 self._identity.record(outcome.event(asker.address))
             else:
-                row = XiaozhiClientRow(outcome.device_id, asker.client, self._now_ms())
-                await self._identity.table.put_xiaozhi_client(row)
+                await self._clients.put(XiaozhiClientRow(outcome.device_id, asker.client, self._now_ms()))
                 self._tokens[asker.key] = _Waiting(outcome.token, self._clock_s() + TOKEN_WAITS_S)
                 while len(self._tokens) > MAX_WAITING_TOKENS:
                     self._tokens.popitem(last=False)
