@@ -14,7 +14,7 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 
@@ -61,12 +61,16 @@ _COUNTED: Final = {
 }
 
 
-class StoreCounts(msgspec.Struct, frozen=True, kw_only=True):
+class Contents(msgspec.Struct, frozen=True, kw_only=True):
     """`host` is the SHA-256 of the authority's certificate that devices trust, None where there never was one.
 
-    `changing_tokens`: devices with a token, which the host changes after a day.
+    `changing_tokens`: devices with a token, which the host changes after a day. `files` and `bytes` are those that
+    follow. `left_out`: files of the home that a backup cannot hold.
     """
 
+    format: int = FORMAT
+    microclaw: str = __version__
+    made_ms: Count
     host: str | None
     store_version: Count
     devices: Count
@@ -75,24 +79,6 @@ class StoreCounts(msgspec.Struct, frozen=True, kw_only=True):
     people: Count
     changing_tokens: Count = 0
     conversations: Count = 0
-
-    @classmethod
-    def of(cls, store: sqlite3.Connection) -> StoreCounts:
-        (version,) = store.execute("PRAGMA user_version").fetchone()
-        host = store.execute("SELECT fingerprint FROM authority").fetchone()
-        counts = {
-            name: store.execute(f"SELECT count(*) FROM {rows}").fetchone()[0]  # noqa: S608 - names of this file
-            for name, rows in _COUNTED.items()
-        }
-        return cls(host=host and host[0], store_version=version, **counts)
-
-
-class Contents(StoreCounts, frozen=True, kw_only=True):
-    """`files` and `bytes` are those that follow. `left_out`: files of the home that a backup cannot hold."""
-
-    format: int = FORMAT
-    microclaw: str = __version__
-    made_ms: Count
     files: Annotated[int, msgspec.Meta(ge=0, le=MAX_FILES + 1)]
     bytes: Count
     left_out: tuple[str, ...] = ()
@@ -131,7 +117,7 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
             held, left_out = _hold(home, folder, without)
         files = [HomeFile(STORE, copy, copy.stat().st_size), *held]
         contents = Contents(
-            **msgspec.structs.asdict(counts),
+            **counts,
             made_ms=now_ms,
             files=len(files),
             bytes=sum(file.size_bytes for file in files),
@@ -142,15 +128,20 @@ def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Ite
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_store(store: Path, copy: Path) -> StoreCounts:
-    """A whole copy, also while a host writes, and checked: a damaged store must not take the place of good backups."""
+def _copy_store(store: Path, copy: Path) -> dict[str, Any]:
+    """A whole copy, also while a host writes, and checked: a damaged store must not take the place of good backups.
+    What the list of contents says of it."""
     try:
         with closing(sqlite3.connect(copy)) as target:
             with closing(connect(store, read_only=True)) as source:
                 source.backup(target)
             (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
             if verdict == "ok":
-                return StoreCounts.of(target)
+                (version,) = target.execute("PRAGMA user_version").fetchone()
+                rows = {"host": "SELECT max(fingerprint) FROM authority"}
+                rows |= {name: f"SELECT count(*) FROM {table}" for name, table in _COUNTED.items()}  # noqa: S608 - ours
+                found = {name: target.execute(query).fetchone()[0] for name, query in rows.items()}
+                return {"store_version": version, **found}
     except (sqlite3.Error, OSError) as exc:
         step = "free some space on the disk of the home, then do it again; else see: microclaw doctor"
         raise StoreError(f"the store {store} cannot be copied: {exc}", next_step=step) from exc

@@ -27,7 +27,7 @@ from microclaw.audit import AuditEvent, AuditKind
 from microclaw.audit.files import append_events, locked
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
-from microclaw.backup.archive import FORMAT, HOME, IDENTITY, NAME, STORE, Contents, StoreCounts, is_kept, is_odd
+from microclaw.backup.archive import FORMAT, HOME, IDENTITY, NAME, STORE, Contents, is_kept, is_odd
 from microclaw.durable import make_folders, make_private_folder, read_private, sync_folder
 from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError
 from microclaw.store.codes import end_codes
@@ -35,7 +35,7 @@ from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
 from microclaw.store.schema import BASE, VERSION
 from microclaw.store.sign_ins import end_sessions
-from microclaw.store.sqlite_file import connect, open_store, take_lock
+from microclaw.store.sqlite_file import open_store, take_lock
 
 MAX_HEADERS_BYTES: Final = 64 * 1024  # that are read for one file of the archive, or for the list of contents
 _OF_A_HOME: Final = (STORE, IDENTITY, "config.toml", "secrets.toml", "microclaw.log")
@@ -239,9 +239,8 @@ def _settle(folder: Path, contents: Contents) -> int:
     """Check the store and the identity, and end what a store from a backup does not know: links, sessions, codes and
     open turns since. How many messages get no answer."""
     try:
-        with closing(connect(folder / STORE, read_only=True)) as store:
-            counts = StoreCounts.of(store)  # before its tables are those of this version
         with closing(open_store(folder / STORE)) as store:
+            (host,) = store.execute("SELECT max(fingerprint) FROM authority").fetchone()
             store.execute("BEGIN IMMEDIATE")
             renew_all(store, secrets.token_bytes)
             end_sessions(store)
@@ -250,7 +249,7 @@ def _settle(folder: Path, contents: Contents) -> int:
             store.execute("COMMIT")
     except (StoreError, sqlite3.Error, OSError) as exc:
         raise BackupDamaged(f"its store cannot be used: {getattr(exc, 'message', exc)}") from exc
-    if counts.host and pem_fingerprint(read_private(folder / IDENTITY / AUTHORITY_FILE) or b"") != counts.host:
+    if host and pem_fingerprint(read_private(folder / IDENTITY / AUTHORITY_FILE) or b"") != host:
         raise BackupDamaged("its identity is not the one that its devices trust")
     made = datetime.fromtimestamp(contents.made_ms / 1000).astimezone()
     text = f"this home is the backup of {made:%Y-%m-%d %H:%M:%S %z}: {contents.text()}"
