@@ -262,6 +262,5 @@ def _revoke(sql: Sql, device_id: str, at_ms: int) -> int:
     live = sum(row.state in ("current", "pending") for row in _tokens(sql, device_id))
     update(sql, "tokens", {"device_id": device_id}, state="revoked")
     spend_secrets(sql, device_id, unused=True)
-    for table in ("xiaozhi_clients", "xiaozhi_reports", "xiaozhi_updates"):
-        delete(sql, table, device_id=device_id)
+    delete(sql, "xiaozhi_clients", device_id=device_id)
     return live + _end_certificates(sql, device_id, at_ms)

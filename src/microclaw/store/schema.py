@@ -54,6 +54,7 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "DROP TABLE pairing_secrets",
         "DROP TABLE one_time_codes",
     ),
+    tuple(f"DROP TABLE IF EXISTS {name}" for name in ("xiaozhi_reports", "xiaozhi_updates", "old_texts")),  # unread
 )
 VERSION: Final = BASE + len(STEPS)
 

@@ -405,34 +405,11 @@ CREATE TABLE notes (
 CREATE INDEX notes_of_file ON notes (path);
 CREATE VIRTUAL TABLE notes_words USING fts5 (words, content = '', tokenize = 'porter unicode61 remove_diacritics 2');
 
--- Devices of xiaozhi's firmware: `client` is the SHA-256 of the id that the installation made for itself; reports
--- and updates are of older hosts, and get no rows any more.
+-- Devices of xiaozhi's firmware: `client` is the SHA-256 of the id that the installation made for itself.
 CREATE TABLE xiaozhi_clients (
     device_id TEXT PRIMARY KEY,
     client    BLOB NOT NULL,
     paired_ms INTEGER NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE xiaozhi_reports (
-    device_id  TEXT PRIMARY KEY,
-    board      TEXT NOT NULL,
-    chip       TEXT NOT NULL,
-    version    TEXT NOT NULL,
-    slot_bytes INTEGER,
-    at_ms      INTEGER NOT NULL
-) WITHOUT ROWID;
-
-CREATE TABLE xiaozhi_updates (
-    device_id    TEXT PRIMARY KEY,
-    file         TEXT NOT NULL,
-    sha256       TEXT NOT NULL,
-    from_version TEXT NOT NULL,
-    version      TEXT NOT NULL,
-    agreed_ms    INTEGER NOT NULL,
-    state        TEXT NOT NULL,
-    offers       INTEGER NOT NULL,
-    changed_ms   INTEGER NOT NULL,
-    reason       TEXT NOT NULL
 ) WITHOUT ROWID;
 
 -- What devices measure: values by time; buckets of a minute and of an hour, by series. A series without a device is
@@ -691,12 +668,4 @@ CREATE TABLE texts (
     changed_ms INTEGER NOT NULL,
     version    INTEGER NOT NULL,
     text       TEXT NOT NULL
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE old_texts (
-    name    TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    kept_ms INTEGER NOT NULL,
-    text    TEXT NOT NULL,
-    PRIMARY KEY (name, version)
 ) STRICT, WITHOUT ROWID;
