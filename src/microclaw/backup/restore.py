@@ -34,7 +34,6 @@ from microclaw.store.codes import end_codes
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
 from microclaw.store.schema import BASE, VERSION
-from microclaw.store.sign_ins import end_sessions
 from microclaw.store.sqlite_file import open_store, take_lock
 
 MAX_HEADERS_BYTES: Final = 64 * 1024  # that are read for one file of the archive, or for the list of contents
@@ -243,7 +242,7 @@ def _settle(folder: Path, contents: Contents) -> int:
             (host,) = store.execute("SELECT max(fingerprint) FROM authority").fetchone()
             store.execute("BEGIN IMMEDIATE")
             renew_all(store, secrets.token_bytes)
-            end_sessions(store)
+            store.execute("DELETE FROM sign_ins")  # one that ended since must not be alive again
             end_codes(store)
             unanswered = end_unanswered(store)
             store.execute("COMMIT")

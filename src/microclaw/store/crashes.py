@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Final, Literal, TypeAlias
 
 from microclaw.errors import UnknownName
 from microclaw.operations.result import Result
-from microclaw.store.rows import Table, keep_newest, matching, reads, scalar, select, writes
+from microclaw.store.rows import Table, insert, keep_newest, matching, reads, scalar, select, values_of, writes
 from microclaw.store.sql import Sql
 
 CrashKind: TypeAlias = Literal["program", "reset", "firmware"]
@@ -138,23 +137,21 @@ def insert_crash(sql: Sql, report: CrashReport) -> StoredCrash | None:
     is_new = scalar(sql, "SELECT 1 FROM crash_groups WHERE fingerprint = ?", (report.fingerprint,)) is None
     if is_new:
         _make_room(sql, report.device_id)
-    row = {**asdict(report), "log": json.dumps(report.log)}
-    (row["crash_id"],) = sql.execute(
+    row = values_of(report)
+    crash_id = row["crash_id"] = scalar(
+        sql,
         """INSERT INTO crash_groups (fingerprint, kind, program, version, title, first_ms, last_ms, found_on)
         VALUES (:fingerprint, :kind, :program, :version, :title, :at_ms, :at_ms, :device_id)
         ON CONFLICT (fingerprint) DO UPDATE SET last_ms = greatest(crash_groups.last_ms, excluded.last_ms)
         RETURNING crash_id""",
         row,
-    ).fetchone()
-    _count(sql, "VALUES (:crash_id, :device_id, 1, :at_ms, :at_ms)", row)
-    sql.execute(
-        """INSERT INTO crash_reports (crash_id, device_id, at_ms, firmware, trace, log)
-        VALUES (:crash_id, :device_id, :at_ms, :firmware, :trace, :log)""",
-        row,
     )
-    keep_newest(sql, "crash_reports", KEPT_REPORTS, "report_id", crash_id=row["crash_id"])
-    count = scalar(sql, "SELECT sum(count) FROM crash_devices WHERE crash_id = ?", (row["crash_id"],))
-    return StoredCrash(row["crash_id"], is_new, count)
+    _count(sql, "VALUES (:crash_id, :device_id, 1, :at_ms, :at_ms)", row)
+    columns = ("crash_id", "device_id", "at_ms", "firmware", "trace", "log")
+    insert(sql, "crash_reports", None, **{column: row[column] for column in columns})
+    keep_newest(sql, "crash_reports", KEPT_REPORTS, "report_id", crash_id=crash_id)
+    count = scalar(sql, "SELECT sum(count) FROM crash_devices WHERE crash_id = ?", (crash_id,))
+    return StoredCrash(crash_id, is_new, count)
 
 
 def move_crashes(sql: Sql, device_id: str, heir_id: str) -> None:

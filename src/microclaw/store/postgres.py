@@ -130,7 +130,7 @@ class SharedDatabase(Database):
         super().__init__(self._writing, self._reads)
         self._listeners: list[Callable[[frozenset[str]], None]] = []
         self._followers: list[Follower] = []
-        self._asked: dict[str, asyncio.Future[None]] = {}
+        self._asked: dict[str, asyncio.Event] = {}
         self._listens = asyncio.Event()
         self.is_heard = False  # whether what other hosts change is told here
         self._aside: psycopg.AsyncConnection | None = None
@@ -166,11 +166,11 @@ class SharedDatabase(Database):
     async def catch_up_with(self, tables: frozenset[str]) -> None:
         """News come in the order of the commits: who hears his own has heard all before it."""
         asked = secrets.token_hex(8)
-        heard = self._asked[asked] = asyncio.get_running_loop().create_future()
+        heard = self._asked[asked] = asyncio.Event()
         try:
             async with asyncio.timeout(FRESH_S):
                 await self.write(lambda sql: sql.execute("SELECT pg_notify(?, ?)", (CHANNEL, f"{self.host} ={asked}")))
-                await heard
+                await heard.wait()
                 for follower in self._followers:
                     if follower.tables & tables:
                         await follower.done.wait()
@@ -240,9 +240,8 @@ class SharedDatabase(Database):
                     if self._listens.is_set():  # what changed meanwhile was not told
                         tables = await connection.execute("SELECT tablename FROM pg_tables")
                         self._tell(frozenset(name for (name,) in await tables.fetchall()))
-                        for asked in self._asked.values():  # their news may have gone before this
-                            if not asked.done():
-                                asked.set_result(None)
+                        for heard in self._asked.values():  # their news may have gone before this
+                            heard.set()
                     self._listens.set()
                     while True:
                         async for news in connection.notifies(timeout=HEAR_S):
@@ -257,8 +256,8 @@ class SharedDatabase(Database):
         host, *tables = payload.split(" ")
         if host != self.host:
             self._tell(frozenset(tables))
-        elif tables and (asked := self._asked.get(tables[0].removeprefix("="))) is not None and not asked.done():
-            asked.set_result(None)
+        elif tables and (heard := self._asked.get(tables[0].removeprefix("="))) is not None:
+            heard.set()
 
     def _tell(self, tables: frozenset[str]) -> None:
         for changed in self._listeners:

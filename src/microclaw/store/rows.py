@@ -19,7 +19,7 @@ from msgspec import ValidationError, convert, to_builtins
 
 from microclaw.errors import StoreError
 from microclaw.store.database import Database, Refresh
-from microclaw.store.sql import Rows, Sql
+from microclaw.store.sql import Rows, Sql, Values
 
 R = TypeVar("R")
 P = ParamSpec("P")
@@ -146,7 +146,15 @@ def first(connection: Sql, kind: type[R], rest: str, values: Iterable[object] = 
     return next(iter(select(connection, kind, rest, values)), None)
 
 
-def scalar(sql: Sql, query: str, values: Sequence[object] = ()) -> Any:
+def values_of(row: object) -> dict[str, Any]:
+    """What its columns are to have."""
+    return {
+        column: getattr(row, name) if write is None else write(getattr(row, name))
+        for name, column, _, write in _plan(type(row))
+    }
+
+
+def scalar(sql: Sql, query: str, values: Values = ()) -> Any:
     """The first value of the first row; None without a row."""
     row = sql.execute(query, values).fetchone()
     return None if row is None else row[0]
@@ -206,10 +214,7 @@ def insert(
     `over` are the columns of its key: a row of that key is overwritten; with none of them it stays as it is. `more`
     are columns that the row lacks; all of them where it is None. Names are ours, never text from outside.
     """
-    values = {
-        column: getattr(row, name) if write is None else write(getattr(row, name))
-        for name, column, _, write in (() if row is None else _plan(type(row)))
-    } | more
+    values = ({} if row is None else values_of(row)) | more
     values.pop(number or "", None)
     query = f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
     if over is not None:

@@ -7,7 +7,6 @@ from typing import Final
 
 from microclaw.store.people import CredentialTable, Person
 from microclaw.store.rows import RowTable
-from microclaw.store.sql import Sql
 
 IDLE_MS: Final = 7 * 86_400_000  # without a request
 LONGEST_MS: Final = 30 * 86_400_000
@@ -43,11 +42,6 @@ class SignIn:
     def is_over(self, now_ms: int) -> bool:
         """Also where the clock is so far behind its begin that it is wrong."""
         return not self.made_ms - CLOCK_BACK_MS <= now_ms < self.ends_ms
-
-
-def end_sessions(sql: Sql) -> None:
-    """For a store from a backup: a session that ended after it was made must not be alive again."""
-    sql.execute("DELETE FROM sign_ins")
 
 
 class SignInTable(CredentialTable[SignIn]):
