@@ -83,15 +83,13 @@ def build(
 @click.pass_obj
 def install(
     options: GlobalOptions,
+    /,
     name: str,
     sets: tuple[str, ...],
     only: str | None,
     app: str | None,
     language: Literal["c", "py"] | None,
-    heap: int,
-    replace: bool,
-    force: bool,
-    when_back: bool,
+    **terms: Any,
 ) -> None:
     """Build, check, try, install and verify a ready program, as `run` does with a file."""
     if Path(name).suffix:
@@ -103,14 +101,7 @@ def install(
     boards = [one for one in known_devices(host) if {one.name, one.device_id} & names]
     taking = [{*one.kinds} for one in boards if AppInstall.method in one.capabilities]
     kinds = set(entry.kinds if language is None else (KIND_OF[language],)).intersection(*taking)
-    values: dict[str, Any] = {
-        "name": app or entry.app_name,
-        "heap_bytes": heap,
-        "replace": replace,
-        "force": force,
-        "when_back": when_back,
-        **entry_values(options, entry, params, kinds),
-    }
+    values = {"name": app or entry.app_name, **terms, **entry_values(options, entry, params, kinds)}
     options.say(entry.diagram(params))
     perform(options, programs.install, values)
 
@@ -154,19 +145,18 @@ def uninstall(options: GlobalOptions, name: str, when_back: bool) -> None:
 @click.pass_obj
 def upgrade(
     options: GlobalOptions,
+    /,
     name: str | None,
     file: Path | None,
-    optimization: str,
     expect: Path | None,
-    when_back: bool,
     sets: tuple[str, ...],
     dry_run: bool,
+    **terms: Any,
 ) -> None:
     """Put a new version of a program where it is; the old one comes back where the new one is not verified."""
-    how = {"optimization": optimization, "when_back": when_back}
     if (expect and file is None) or (file is not None and (sets or dry_run)) or (sets and name is None):
         raise click.BadParameter("--expect is of a FILE, --dry-run of a catalogue's programs, --set of one of them")
     if file is None:
-        upgrade_from_catalogs(options, name, sets or (), how, dry_run=dry_run)
+        upgrade_from_catalogs(options, name, sets or (), terms, dry_run=dry_run)
     else:
-        perform(options, programs.upgrade, {"name": name, **how, **program_values(file, expect)})
+        perform(options, programs.upgrade, {"name": name, **terms, **program_values(file, expect)})

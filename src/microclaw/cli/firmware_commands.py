@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from math import inf
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import click
 from click.exceptions import Exit
 from msgspec.structs import replace
 
 from microclaw.cli.firmware_publish import keygen, publish
-from microclaw.cli.firmware_signing import (
-    Signer,
-    command_option,
-    key_option,
-    new_manifest,
-    password_option,
-    public_option,
-)
+from microclaw.cli.firmware_signing import Signer, new_manifest, signing_options
 from microclaw.cli.many_devices import ask_once, choice_body, chosen_names
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, GlobalOptions, command_group
@@ -29,7 +21,7 @@ from microclaw.operations.client import Client
 from microclaw.ota import operations as firmware
 from microclaw.ota.keys import read_public_key
 from microclaw.ota.manifest import KeyChange
-from microclaw.ota.results import OfferOutcome, Offers, RolloutFacts
+from microclaw.ota.results import OfferOutcome, Offers
 from microclaw.text import count_text
 
 firmware_group = command_group()
@@ -39,34 +31,27 @@ FOLLOW_S: Final = 3_600.0
 """A trial that fails three times takes half an hour."""
 _POLL_S: Final = 0.5
 follow_option = click.option("--follow/--no-follow", default=True, help="Wait for the end.")
-T = TypeVar("T")
 
 
 @firmware_group.command("change-keys")
 @click.option("--add", multiple=True, type=Path, metavar="FILE.pub.pem", help="The host knows it from then on, too.")
 @click.option("--remove", multiple=True, metavar="KEY", help="What it signed is refused there for ever.")
-@key_option
-@password_option
-@command_option
-@public_option
+@signing_options
 @follow_option
 @click.pass_obj
 def change_keys(
     options: GlobalOptions,
     add: tuple[Path, ...],
     remove: tuple[str, ...],
-    key: Path | None,
-    password: str | None,
-    sign_command: str | None,
-    public_key: Path | None,
     follow: bool,
+    make_signer: Callable[[], Signer],
 ) -> None:
     """Devices (-d, -l, --all) trust other keys from then on, by a change that a key of theirs signed."""
     host = options.host()
     new, gone = [read_public_key(file) for file in add or ()], tuple(remove or ())
     if not new and not gone:
         raise click.BadParameter("say which key: --add FILE.pub.pem, or --remove KEY")
-    signer = Signer(key, password, sign_command, public_key)
+    signer = make_signer()
     signed_by = signer.public.key_id
     if signed_by in gone:
         raise ConfigError(f"{signed_by} cannot sign its own removal", next_step="sign with the key that stays")
@@ -127,55 +112,38 @@ def rollouts(options: GlobalOptions, number: int | None, follow: bool, do: str |
     if number is None:
         show(options, firmware.list_rollouts, host.call(firmware.list_rollouts))
         return
-    one = host.call(firmware.show_rollout, number=number)
-
-    def look(_: RolloutFacts) -> tuple[RolloutFacts, bool]:
-        now = host.call(firmware.show_rollout, number=number)
-        return now, not now.is_over
-
-    if follow and not one.is_over:
-        one = _followed(options, one, look, lambda now: list(now.lines())[:1], goes_on=True)
+    one, told = host.call(firmware.show_rollout, number=number), set[str]()
+    while follow and not one.is_over:
+        _tell(options, told, [*one.lines()][:1])
+        time.sleep(_POLL_S)
+        one = host.call(firmware.show_rollout, number=number)
     show(options, firmware.show_rollout, one)
     if follow and one.state == "halted":
         raise Exit(FAILED)
 
 
-def _followed(
-    options: GlobalOptions,
-    made: T,
-    look: Callable[[T], tuple[T, bool]],
-    lines: Callable[[T], Iterable[str]],
-    *,
-    goes_on: bool,
-    within_s: float = inf,
-) -> T:
-    """Tell each of its lines once while it goes on, as `look` says; how it stands then."""
-    told, until_s = set[str](), time.monotonic() + within_s
-    while True:
-        for line in lines(made):
-            if line not in told:
-                options.say(line)
-            told.add(line)
-        if not goes_on or time.monotonic() > until_s:
-            return made
-        time.sleep(_POLL_S)
-        made, goes_on = look(made)
-
-
 def _end_offers(options: GlobalOptions, host: Client, made: Offers, *, follow: bool) -> None:
     """Tell each change until every offer is over, or waits for a device that is absent; the exit code of all."""
-
-    def look(before: Offers) -> tuple[Offers, bool]:
+    told, until_s = set[str](), time.monotonic() + FOLLOW_S
+    while True:
+        _tell(options, told, [one.text for one in made.results])
+        if not follow or time.monotonic() > until_s:
+            break
+        time.sleep(_POLL_S)
         known = {one.device: one for one in host.call(firmware.status).devices}
-        results, goes_on = list(before.results), False
+        results, follow = list(made.results), False
         for index, one in enumerate(results):
             if one.offer is not None and (status := known.get(one.device)) is not None:
                 now = status.now(one.offer)
                 results[index] = replace(one, offer=now)
-                goes_on = goes_on or not (now.is_over or (now.state == "waiting" and status.absent))
-        return replace(before, results=results), goes_on
-
-    made = _followed(
-        options, made, look, lambda now: [one.text for one in now.results], goes_on=follow, within_s=FOLLOW_S
-    )
+                follow = follow or not (now.is_over or (now.state == "waiting" and status.absent))
+        made = replace(made, results=results)
     show(options, firmware.update, made)
+
+
+def _tell(options: GlobalOptions, told: set[str], lines: Iterable[str]) -> None:
+    """Say those that are not `told` yet."""
+    for line in lines:
+        if line not in told:
+            options.say(line)
+        told.add(line)

@@ -12,14 +12,7 @@ import click
 import msgspec
 
 from microclaw.boards.today import OUR_FIRMWARE
-from microclaw.cli.firmware_signing import (
-    Signer,
-    command_option,
-    key_option,
-    new_manifest,
-    password_option,
-    public_option,
-)
+from microclaw.cli.firmware_signing import Signer, new_manifest, signing_options
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.secret_value import SECRET_METAVAR, secret_value
 from microclaw.durable import read_given
@@ -75,31 +68,23 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
 )
 @click.option("--channel", default="stable", help="Devices of this channel take it.")
 @click.option("--name", help="Of the firmware, as devices say it.")
-@click.option("--only", metavar="DEVICE_ID", help="For one device alone.")
+@click.option("--only", "device", metavar="DEVICE_ID", help="For one device alone.")
 @click.option("--security-version", type=click.IntRange(0, 65_535), help="None: as the last release had it.")
 @click.option("--allow-downgrade", is_flag=True, help="Boards with a newer one take it.")
 @click.option("--valid-days", default=90, type=click.IntRange(1, 3_650), help="Boards take it for so long.")
-@key_option
-@password_option
-@command_option
-@public_option
+@signing_options
 @click.pass_obj
 def publish(
     options: GlobalOptions,
+    /,
     board: str,
     version: str | None,
     image: Path | None,
     revision: tuple[str, ...],
-    channel: str,
     name: str | None,
-    only: str | None,
     security_version: int | None,
-    allow_downgrade: bool,
-    valid_days: int,
-    key: Path | None,
-    password: str | None,
-    sign_command: str | None,
-    public_key: Path | None,
+    make_signer: Callable[[], Signer],
+    **facts: Any,
 ) -> None:
     """Sign a release of this installation's files for boards, or of an image, and give it to the host."""
     host = options.host()
@@ -108,7 +93,7 @@ def publish(
         raise ConfigError(f"no board {board[:40]!r} takes updates", next_step=f"--board is one of {', '.join(known)}")
     if image is None and version is None:
         raise click.BadParameter("a release of our files needs its number: --version 1.4.0")
-    signer = Signer(key, password, sign_command, public_key)
+    signer = make_signer()
     if security_version is None:
         rows = host.call(firmware.list_releases).releases
         security_version = max((row.security_version for row in rows if row.board == board), default=0)
@@ -126,13 +111,10 @@ def publish(
         name=name,
         board=board,
         revisions=tuple(sorted(set(revision))) if revision else None,
-        channel=channel,
-        device=only,
         version=version,
         security_version=security_version,
         key_id=signer.public.key_id,
-        valid_days=valid_days,
-        allow_downgrade=allow_downgrade,
+        **facts,
     )
     made = send_release(host, manifest, signer.sign(manifest), payload, options.say)
     text = f"release {made.release_id}: {made.name} {made.version} for {made.board}, {made.size_bytes} bytes"

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,15 +22,6 @@ from microclaw.ota.manifest import ALG, SCHEMA, KeyChange, Release, moment, writ
 
 SIGN_S: Final = 120.0
 """A person may have to touch a token, or type its PIN."""
-
-key_option = click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone.")
-password_option = click.option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise.")
-command_option = click.option(
-    "--sign-command", metavar="CMD", help="Signs instead: the manifest on stdin, 384 bytes on stdout (an HSM's tool)."
-)
-public_option = click.option(
-    "--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with."
-)
 
 
 class Signer:
@@ -54,6 +45,24 @@ class Signer:
         signature = self._sign(manifest)
         self.public.verify(manifest, signature)
         return signature
+
+
+def signing_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of who signs. The command gets them as `make_signer`."""
+
+    @click.option("--key", type=Path, metavar="FILE", help="The private key, on this machine alone.")
+    @click.option("--password", metavar=SECRET_METAVAR, help="Of a key that has one; asked for otherwise.")
+    @click.option(
+        "--sign-command",
+        metavar="CMD",
+        help="Signs instead: the manifest on stdin, 384 bytes on stdout (an HSM's tool).",
+    )
+    @click.option("--public-key", type=Path, metavar="FILE.pub.pem", help="Of what --sign-command signs with.")
+    @wraps(command)
+    def run(*given: Any, key: Any, password: Any, sign_command: Any, public_key: Any, **more: Any) -> None:
+        command(*given, make_signer=partial(Signer, key, password, sign_command, public_key), **more)
+
+    return run
 
 
 def new_manifest(form: type[Release | KeyChange], *, valid_days: int = 90, **facts: Any) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 from click.core import ParameterSource
@@ -21,7 +21,9 @@ when_back_option = click.option(
     "--when-back", is_flag=True, help="Where the device does not answer: done when it is back, and told then."
 )
 name_option = click.option("--name", help="The app's name; the file's without its ending otherwise.")
-heap_option = click.option("--heap", default=8192, type=click.IntRange(256, 16 << 20), help="The app's heap in bytes.")
+heap_option = click.option(
+    "--heap", "heap_bytes", default=8192, type=click.IntRange(256, 16 << 20), help="The app's heap in bytes."
+)
 replace_option = click.option("--replace", is_flag=True, help="Take over a name that another host's app holds.")
 force_option = click.option("--force", is_flag=True, help="Install it although its trial failed.")
 optimization_option = click.option(
@@ -70,16 +72,12 @@ _WAYS: Final = {
 @click.pass_obj
 def run(
     options: GlobalOptions,
+    /,
     file: Path,
     name: str | None,
-    heap: int,
-    optimization: str,
     expect: Path | None,
     every: str | None,
     stop_after: str | None,
-    replace: bool,
-    force: bool,
-    when_back: bool,
     watches: bool,
     tries: bool,
     duration: str,
@@ -87,6 +85,7 @@ def run(
     realtime: bool,
     board: str,
     firmware: tuple[str, ...],
+    **terms: Any,
 ) -> None:
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     is_direct = not options.chooses_many and options.device is not None and is_address(options.device)
@@ -95,16 +94,7 @@ def run(
     check_app_name(name := name_of_file(file) if name is None else name)
 
     def once() -> None:
-        values = {
-            "name": name,
-            "heap_bytes": heap,
-            "optimization": optimization,
-            "replace": replace,
-            "force": force,
-            "when_back": when_back,
-            **times_body(every, stop_after),
-            **program_values(file, expect),
-        }
+        values = {"name": name, **terms, **times_body(every, stop_after), **program_values(file, expect)}
         if way == _HOST:
             perform(options, programs.install, values)
         elif way == _ADDRESS:
