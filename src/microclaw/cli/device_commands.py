@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import click
-from msgspec import to_builtins
 
 from microclaw.apps import device_operations as devices
 from microclaw.apps.device_calls import check as check_device
@@ -194,9 +193,8 @@ def provision(
     made = options.host().call(links.provision, name=name, board=board, secret=not no_secret, host=host)
     if file is not None:
         write_private(file, made.given.to_json().encode())
-    options.end_with_json("provision", to_builtins(made))
     show_result(options, links.provision, made)
-    if qr:
+    if qr and not options.json:
         options.line(made.given.qr())
     if file is not None:
         options.say(f"written to {file}: whoever reads it can become this device")

@@ -64,14 +64,14 @@ def read_program(file: Path) -> bytes:
     return content
 
 
-def _read(file: Path) -> bytes:
-    """Another file of a program, which may be empty."""
-    return read_program(file) if file.stat().st_size else b""
-
-
 def source_text(content: bytes, file: Path) -> str:
     """The program as text, with the files beside it that it includes in quotes (wasm/source_files.py)."""
-    text = _as_text(content, file)
+    try:
+        text = content.decode("utf-8-sig")  # without the mark that some editors put before it
+    except UnicodeDecodeError as exc:
+        raise ConfigError(
+            f"{file} is neither wasm nor UTF-8 text (byte {exc.start})", next_step="save the source as UTF-8"
+        ) from exc
     if program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde")):
         beside = files_beside(file, text)
         if beside:
@@ -101,7 +101,7 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
         tabs = [one for one in sorted(folder.iterdir()) if one.suffix in (".ino", ".pde", ".cpp") and one.is_file()]
         for tab in tabs[:MAX_FILES]:
             if tab.name != file.name and tab.resolve().is_relative_to(folder):
-                found[tab.name] = _as_text(_read(tab), tab)
+                found[tab.name] = read_given_text(tab, MAX_FILE_BYTES)
                 texts.append((PurePosixPath(), found[tab.name]))
     while texts and len(found) <= MAX_FILES:
         within, text = texts.pop()
@@ -113,7 +113,7 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
             sources = (stem.with_suffix(suffix) for suffix in (".c", ".cpp", ".cc", ".cxx"))
             for each in (stem, *(one for one in sources if stem.suffix.startswith(".h") and _is_in(folder, one))):
                 if folder / each != file.resolve() and str(each) not in found:
-                    found[str(each)] = _as_text(_read(folder / each), folder / each)
+                    found[str(each)] = read_given_text(folder / each, MAX_FILE_BYTES)
                     texts.append((each.parent, found[str(each)]))
     return found
 
@@ -121,13 +121,3 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
 def _is_in(folder: Path, name: PurePosixPath) -> bool:
     at = folder / name
     return ".." not in name.parts and at.is_file() and at.resolve().is_relative_to(folder)
-
-
-def _as_text(content: bytes, file: Path) -> str:
-    """Without the mark that some editors put before UTF-8."""
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as exc:
-        raise ConfigError(
-            f"{file} is neither wasm nor UTF-8 text (byte {exc.start})", next_step="save the source as UTF-8"
-        ) from exc
