@@ -151,8 +151,7 @@ def migrate(
     how = {"replacing": replace or dry_run, "dry_run": dry_run}
     home, name = settings.home, settings.cluster.host_name
     moved = asyncio.run(migrate_back(url, home, **how) if back else migrate_to(url, home, name, **how))
-    if options.wrote_json("migrate", {**asdict(moved), "dry_run": dry_run}):
-        return
+    options.end_with_json("migrate", {**asdict(moved), "dry_run": dry_run})
     options.table([(name, f"{count:,}") for name, count in moved.rows.items()], head=("TABLE", "ROWS"), empty="no rows")
     would = "would have " if dry_run else ""
     rows = count_text(sum(moved.rows.values()), "row")
@@ -171,10 +170,7 @@ def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
         files[part] += 1
         sizes[part] += size_bytes
     parts = [{"name": name, "files": files[name], "bytes": sizes[name]} for name in sorted(files)]
-    if options.wrote_json(
-        "backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": parts}
-    ):
-        return
+    options.end_with_json("backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": parts})
     by = f"as of {moment_text(contents.made_ms)}, by microclaw {contents.microclaw}"
     options.say(f"{file} is whole: {contents.text()}, {by}{_left_out(contents)}")
     options.table([(name, files[name], sizes[name]) for name in sorted(files)], head=("NAME", "FILES", "BYTES"))
@@ -208,8 +204,7 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
         raise ConfigError(text, next_step="name a file outside of the home")
     key = PrivateKey()
     write_given(path, [key.to_text().encode()])
-    if options.wrote_json("backup_key", {"file": str(path), "recipient": str(key.public)}):
-        return
+    options.end_with_json("backup_key", {"file": str(path), "recipient": str(key.public)})
     options.line(str(key.public))
     options.say(f"its private key is in {path}: keep that away from this machine, it opens the backups")
 

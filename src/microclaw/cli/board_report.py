@@ -65,8 +65,7 @@ def print_report(options: GlobalOptions, port: str | None, findings: Iterable[Fi
                 raise
             checks["host"] = f"problem ({_code(exc)})"
     report["checks"] = [{"part": part, "outcome": outcome} for part, outcome in checks.items()]
-    if options.wrote_json("report", report):
-        return
+    options.end_with_json("report", report)
     options.line("microclaw board report 1")
     for title, section in report.items():
         options.line(title if section else f"{title}: nothing known")

@@ -11,8 +11,7 @@ import click
 from microclaw.apps import device_operations as devices
 from microclaw.apps.device_calls import check as check_device
 from microclaw.cli.firmware_option import firmware_option, firmware_words
-from microclaw.cli.operation_commands import perform
-from microclaw.cli.operation_commands import show as show_result
+from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import GlobalOptions, NobodyToAsk, command_group
 from microclaw.cli.secret_value import wifi_password
 from microclaw.cli.targets import endpoint_of, is_address
@@ -51,7 +50,9 @@ def discover(options: GlobalOptions, subnet: str | None, for_s: float, interface
 @click.option("--csv", "file", type=Path, metavar="FILE", help="Write what it measured to a new file; - is the output.")
 @click.option("--since", metavar="WHEN", help="From then on: 30m, 2h (the default), 7d, or a day.")
 @click.pass_obj
-def show(options: GlobalOptions, name: str, key: str | None, plot: bool, file: Path | None, since: str | None) -> None:
+def show_device(
+    options: GlobalOptions, name: str, key: str | None, plot: bool, file: Path | None, since: str | None
+) -> None:
     """Show one device: its transports, what it can do, what its board is; or what it measured."""
     if plot or file is not None:
         from microclaw.cli.telemetry_command import show_telemetry  # drawing and CSV
@@ -72,7 +73,7 @@ def check(options: GlobalOptions, target: str) -> None:
         perform(options, check_device, {"device": target})
         return
     options.only_here(f"a check of {target}")
-    show_result(options, check_device, asyncio.run(_check_at(target)))
+    show(options, check_device, asyncio.run(_check_at(target)))
 
 
 async def _check_at(target: str) -> Examination:
@@ -193,7 +194,7 @@ def provision(
     made = options.host().call(links.provision, name=name, board=board, secret=not no_secret, host=host)
     if file is not None:
         write_private(file, made.given.to_json().encode())
-    show_result(options, links.provision, made)
+    show(options, links.provision, made)
     if qr and not options.json:
         options.line(made.given.qr())
     if file is not None:

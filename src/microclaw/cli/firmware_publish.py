@@ -48,8 +48,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
     except MicroclawError as exc:  # the key is made, and stays
         unknown = exc.message
     made = {"key_id": key.public.key_id, "private": str(out), "public": str(public), "known_to_host": unknown is None}
-    if options.wrote_json("firmware-key", made):
-        return
+    options.end_with_json("firmware-key", made)
     options.line(f"key {key.public.key_id}: {out} (secret), {public}")
     options.say("who has it can update every board that trusts it; if it is lost, nobody can (docs/updates.md)")
     if unknown is not None:

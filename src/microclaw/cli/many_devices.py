@@ -64,32 +64,22 @@ def end_many(options: GlobalOptions, schema: str, made: Mapping[str, Any]) -> No
         raise Exit(FAILED if len(failed) == len(results) else SOME_FAILED)
 
 
-def chosen_device(options: GlobalOptions, host: Client) -> str:
-    """The device of -d, else the only one there is."""
+def chosen_device(options: GlobalOptions, host: Client, program: str | None = None) -> str:
+    """The device of -d, else the only one that has a program of that name, else the only one there is."""
     if options.device:
         return options.device
-    names = [one.name for one in known_devices(host)]
+    having = []
+    if program is not None:
+        from microclaw.apps.operations import list_apps
+
+        having = sorted({app.device for app in host.call(list_apps).apps if app.name == program})
+    names = having or sorted(one.name for one in known_devices(host))
     if len(names) == 1:
         return names[0]
+    if program is not None and not having:
+        step = "microclaw app list; for a device that does not answer: -d NAME"
+        raise ConfigError(f"no device lists a program {program}", next_step=step)
     if not names:
         raise ConfigError("this host knows no device", next_step="microclaw device add NAME --wasmachine HOST:PORT")
-    raise ConfigError(f"which device? there are {len(names)}", next_step=f"give -d {' or -d '.join(sorted(names)[:5])}")
-
-
-def device_with_program(options: GlobalOptions, host: Client, name: str) -> str:
-    """The device of -d, else the only one that has a program of that name, else the only one there is."""
-    from microclaw.apps.operations import list_apps
-
-    if options.device:
-        return options.device
-    found = sorted({app.device for app in host.call(list_apps).apps if app.name == name})
-    if len(found) > 1:
-        step = f"give -d {' or -d '.join(found[:5])}"
-        raise ConfigError(f"which device? {name} is on {len(found)}: {', '.join(found[:5])}", next_step=step)
-    if found:
-        return found[0]
-    devices = known_devices(host)
-    if len(devices) == 1:
-        return devices[0].name
-    step = "microclaw app list; for a device that does not answer: -d NAME"
-    raise ConfigError(f"no device lists a program {name}", next_step=step)
+    which = f"{program} is on {len(names)}: {', '.join(names[:5])}" if having else f"there are {len(names)}"
+    raise ConfigError(f"which device? {which}", next_step=f"give -d {' or -d '.join(names[:5])}")

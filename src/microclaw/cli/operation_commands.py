@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET
 
-from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, device_with_program, end_many
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, end_many
 from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.steps import follow
 from microclaw.cli.targets import is_address
@@ -124,7 +124,7 @@ def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], valu
     """The device that is meant, where one has to be."""
     if "device" not in act.in_path or options.device:
         return options.device
-    return device_with_program(options, host, values["name"]) if "name" in act.in_path else chosen_device(options, host)
+    return chosen_device(options, host, values["name"] if "name" in act.in_path else None)
 
 
 def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> None:

@@ -20,7 +20,6 @@ from microclaw.cli.targets import is_address
 when_back_option = click.option(
     "--when-back", is_flag=True, help="Where the device does not answer: done when it is back, and told then."
 )
-name_option = click.option("--name", help="The app's name; the file's without its ending otherwise.")
 heap_option = click.option(
     "--heap", "heap_bytes", default=8192, type=click.IntRange(256, 16 << 20), help="The app's heap in bytes."
 )
@@ -47,7 +46,7 @@ _WAYS: Final = {
 
 @click.command()
 @click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")
-@name_option
+@click.option("--name", help="The app's name; the file's without its ending otherwise.")
 @heap_option
 @optimization_option
 @expect_option
