@@ -103,8 +103,7 @@ def run(
         else:
             from microclaw.cli.trials import try_program  # with the compiler, which the host has otherwise
 
-            profile = described_board(board, firmware)
-            try_program(options, values, profile, duration, inputs or (), realtime=realtime)
+            try_program(options, values, described_board(board, firmware), duration, inputs, realtime=realtime)
 
     if watches:
         from microclaw.cli.watch_command import run_at_each_save

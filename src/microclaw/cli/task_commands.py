@@ -6,7 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from unicodedata import normalize
 
 import click
@@ -47,21 +47,11 @@ task_group.add_command(secrets)
 @click.option("--language", metavar="NAME", help="python, shell or javascript. [default: by its suffix]")
 @click.option("--seconds", type=float, metavar="S", help="How long it may take.")
 @click.pass_obj
-def run(
-    options: GlobalOptions,
-    file: Path,
-    given: tuple[str, ...],
-    keep: tuple[str, ...],
-    allow: str | None,
-    language: str | None,
-    seconds: float | None,
-) -> None:
+def run(options: GlobalOptions, /, file: Path, given: tuple[str, ...], language: str | None, **terms: Any) -> None:
     """Run code in the sandbox and show what it prints; Ctrl-C ends it."""
-    code, language, files = _code(file), language or code_language(file), _files(given or ())
+    code, language, files = _code(file), language or code_language(file), _files(given)
     host = options.host()
-    began = host.call(
-        tasks.run, code=code, language=language, files=files, keep=list(keep), allow=allow, seconds=seconds
-    )
+    began = host.call(tasks.run, code=code, language=language, files=files, **terms)
     printed: list[str] = []
     with on_interrupt(lambda: host.call(tasks.cancel, number=began.number), once=True):
         for page in _pages(options, host, began.number, wait_s=WAIT_S):
