@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from microclaw.apps import device_operations as devices
-from microclaw.cli.known_devices import known_devices
+from microclaw.cli.many_devices import known_devices
 from microclaw.events import Step
 from microclaw.operations.client import Client
 from microclaw.wire.host_api import Result, StreamEvent

@@ -31,12 +31,6 @@ def blink(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("words", [["status"], ["chat", "hi"], ["app", "list"]])
-def test_no_host_is_exit_code_3_with_the_way_to_start_one(run: Run, tmp_path: Path, words: list[str]) -> None:
-    ran = run(*words, "--home", str(tmp_path / "h 2"))
-    assert (ran.code, ran.out) == (3, "")
-
-
 def test_build_writes_a_wasm_file_and_tells_of_it(run: Run, blink: Path, tmp_path: Path) -> None:
     ran = run("app", "build", str(blink), "-o", str(tmp_path / "out.wasm"), "--json")
     assert ran.code == 0, ran.err

@@ -14,8 +14,7 @@ from microclaw.apps import operations as programs
 from microclaw.apps.building import program_language
 from microclaw.apps.results import AppFacts, AppOrigin
 from microclaw.cli.firmware_option import described_board, firmware_option
-from microclaw.cli.known_devices import known_devices
-from microclaw.cli.many_devices import chosen_device, chosen_names
+from microclaw.cli.many_devices import chosen_device, chosen_names, known_devices
 from microclaw.cli.operation_commands import done, perform
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions, command_group
 from microclaw.cli.program_files import name_of_file, program_values

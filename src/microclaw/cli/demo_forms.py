@@ -29,7 +29,7 @@ from microclaw.apps.device_operations import add_device, label
 from microclaw.boards import load_board
 from microclaw.cli.demo import BOARD, EDGES, PIN, DemoFailed, Rows, Stage
 from microclaw.cli.firmware_commands import release_manifest, send_release
-from microclaw.cli.known_devices import known_devices
+from microclaw.cli.many_devices import known_devices
 from microclaw.devices.calls import AppInstall
 from microclaw.durable import replace_file
 from microclaw.link_client.speech import RATE_HZ

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from ipaddress import IPv4Network
 
-from microclaw.cli.known_devices import known_devices
+from microclaw.cli.many_devices import known_devices
 from microclaw.cli.options import GlobalOptions
 from microclaw.config.places import cache_folder
 from microclaw.errors import NoHost

@@ -11,8 +11,7 @@ import click
 from microclaw.apps import fleet_operations as fleet
 from microclaw.apps.fleet_export import FLEET
 from microclaw.cli.fleet_file import FleetFile
-from microclaw.cli.known_devices import known_devices
-from microclaw.cli.many_devices import chosen_names
+from microclaw.cli.many_devices import chosen_names, known_devices
 from microclaw.cli.operation_commands import done, show
 from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.programs import when_back_option

@@ -1,4 +1,4 @@
-"""Commands that act on several devices: ask before the first act, then a line for each and the exit code of all."""
+"""The devices of a host; acts on several: asked before the first one, then a line for each and the exit code of all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,23 @@ from typing import Any
 
 from click.exceptions import Exit
 
-from microclaw.cli.known_devices import known_devices
+from microclaw.apps.device_operations import list_devices
 from microclaw.cli.options import FAILED, SOME_FAILED, GlobalOptions
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError
+from microclaw.link_server.device_facts import ListedDevice
 from microclaw.operations.client import Client
+
+
+def known_devices(host: Client) -> list[ListedDevice]:
+    """All of them, by name; the host tells them in pages."""
+    found: list[ListedDevice] = []
+    after: str | None = ""
+    while after is not None:
+        page = host.call(list_devices, after=after)
+        found += page.devices
+        after = page.next
+    return found
 
 
 def _selection(options: GlobalOptions) -> Selection:

@@ -18,7 +18,7 @@ from click.exceptions import Exit
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.firmware_option import firmware_option, firmware_words
-from microclaw.cli.known_devices import known_devices
+from microclaw.cli.many_devices import known_devices
 from microclaw.cli.options import GlobalOptions
 from microclaw.devices.entry import check_name
 from microclaw.durable import make_folders, replace_file
