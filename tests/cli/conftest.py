@@ -2,52 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+from tests.stories.conftest import Ran as Ran
+from tests.stories.conftest import environ_of, microclaw
 
 from microclaw.cli.child import Child
 
 TIMEOUT_S = 60
-
-
-@dataclass(frozen=True, slots=True)
-class Ran:
-    code: int
-    out: str
-    err: str
-
-
 Run: TypeAlias = Callable[..., Ran]
-
-
-def clean_environ(home: Path) -> dict[str, str]:
-    """This environment without model keys, colour wishes, or somebody's home."""
-    kept = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-    for name in ("NO_COLOR", "MICROCLAW_HOST", "MICROCLAW_TOKEN"):
-        kept.pop(name, None)
-    return {**kept, "MICROCLAW_HOME": str(home)}
-
-
-def run_in(
-    home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S, environ: Mapping[str, str] | None = None
-) -> Ran:
-    done = subprocess.run(
-        [sys.executable, "-m", "microclaw.cli", *words],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        env={**clean_environ(home), **(environ or {})},
-        check=False,
-    )
-    return Ran(done.returncode, done.stdout, done.stderr)
+clean_environ, run_in = environ_of, microclaw
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.cli.conftest import Run
 
-Run = Callable[..., Any]
 ON_LOOPBACK = ["device", "discover", "--interface", "127.0.0.1", "--for", "0.2"]
 
 

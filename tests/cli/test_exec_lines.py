@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from tests.cli.conftest import Run
 
 from microclaw.devices.call_text import CALLS, METHOD_HELP
-
-Run = Callable[..., Any]
 
 
 def test_help_is_there_for_every_method() -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-Run = Callable[..., Any]
+from tests.cli.conftest import Run
 
 SENSOR = """#include "microclaw.h"
 static int bus;

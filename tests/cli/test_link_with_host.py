@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import clean_environ
+from tests.cli.conftest import Run, clean_environ
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
@@ -24,7 +24,6 @@ from microclaw.events import Answer, ApprovalAsked
 from microclaw.operations.client import Client
 from microclaw.wire import board_control as control
 
-Run = Callable[..., Any]
 StartBoard = Callable[..., AbstractContextManager[Child]]
 PATIENCE_S = 60.0
 PAUSE_S = 0.2

@@ -5,13 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import stat
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-
-Run = Callable[..., Any]
+from tests.cli.conftest import Run
 
 
 def test_batches_have_names_of_their_own_and_lose_no_file(ask: Run, tmp_path: Path) -> None:

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import clean_environ
-
-Run = Callable[..., Any]
+from tests.cli.conftest import Run, clean_environ
 
 BLINK = """#include "microclaw.h"
 static int led;

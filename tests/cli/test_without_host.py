@@ -7,15 +7,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-Run = Callable[..., Any]
+from tests.cli.conftest import Run
 
 BLINK = """#include "microclaw.h"
 static int led;

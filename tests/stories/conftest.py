@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +63,9 @@ def environ_of(home: Path) -> dict[str, str]:
     return {**kept, "MICROCLAW_HOME": str(home)}
 
 
-def microclaw(home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S) -> Ran:
+def microclaw(
+    home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEOUT_S, environ: Mapping[str, str] | None = None
+) -> Ran:
     """Run `microclaw WORDS` as a process, without a terminal."""
     done = subprocess.run(
         [sys.executable, "-m", "microclaw.cli", *words],
@@ -71,7 +73,7 @@ def microclaw(home: Path, *words: str, stdin: str = "", timeout_s: float = TIMEO
         capture_output=True,
         text=True,
         timeout=timeout_s,
-        env=environ_of(home),
+        env={**environ_of(home), **(environ or {})},
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
