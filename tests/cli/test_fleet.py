@@ -9,12 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Ran, Run, clean_environ, run_in
+from tests.cli.conftest import Ran, Run
+from tests.stories.conftest import Host, running_host
 
 from microclaw.apps import operations as programs
-from microclaw.cli.child import Child
 from microclaw.cli.fleet_file import FleetFile
-from microclaw.operations.client import Client
 
 BLINK = """#include "microclaw.h"
 static int led;
@@ -44,15 +43,11 @@ FLEET = """programs:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The home of a host with two boards; the second is in the kitchen."""
-    folder = tmp_path_factory.mktemp("home")
-    words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "2", "--die-with-parent"]
-    with Child("host", words, log=folder / "stderr", environ=clean_environ(folder)) as child:
-        ready = child.wait_ready()[0]
-        assert run_in(folder, "device", "label", "virtual-2", "room=kitchen").code == 0
-        (folder / "test-control").symlink_to(ready["control"])
-        yield folder
+def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """A host with two boards; the second is in the kitchen."""
+    with running_host(tmp_path_factory.mktemp("boards") / "home", "--virtual", "2") as host:
+        assert host.run("device", "label", "virtual-2", "room=kitchen").code == 0
+        yield host
 
 
 @pytest.fixture
@@ -70,12 +65,11 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ask(home: Path) -> Iterator[Run]:
+def ask(boards: Host) -> Iterator[Run]:
     """Run `microclaw WORDS`; afterwards nothing is left on the boards."""
-    yield lambda *words, stdin="": run_in(home, *words, stdin=stdin)
-    client = Client(home / "test-control")
-    for app in client.call(programs.list_apps).apps:
-        client.call(programs.uninstall, device=app.device, name=app.name)
+    yield boards.run
+    for app in boards.client.call(programs.list_apps).apps:
+        boards.remove(app.device, app.name)
 
 
 def rows_of(ran: Ran) -> list[tuple[str, str, str]]:
@@ -102,10 +96,10 @@ def test_what_an_extra_keeps_out_is_refused_before_anything_is_done(ask: Run, wo
     assert ("virtual-2", "blink") in installed(ask)
 
 
-def test_another_hosts_program_is_neither_pruned_nor_replaced(home: Path, ask: Run, work: Path) -> None:
+def test_another_hosts_program_is_neither_pruned_nor_replaced(boards: Host, ask: Run, work: Path) -> None:
     address = next(
         one.removeprefix("wasmachine://")
-        for device in Client(home / "test-control").get("/v1/devices")["devices"]
+        for device in boards.client.get("/v1/devices")["devices"]
         for one in device["transports"]
         if device["name"] == "virtual-1" and one.startswith("wasmachine://")
     )

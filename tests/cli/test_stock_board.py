@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Run, clean_environ
-
-from microclaw.cli.child import Child
+from tests.cli.conftest import Run
+from tests.stories.conftest import running_board
 
 TALKER = """#include <stdio.h>
 #include <unistd.h>
@@ -28,12 +27,10 @@ def home(host: dict[str, Any]) -> Path:
 
 
 @pytest.fixture(scope="module")
-def control(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+def control(home: Path) -> Iterator[dict[str, Any]]:
     """The board's ready document; the host knows its WASMachine port alone."""
-    work = tmp_path_factory.mktemp("kitchen")
-    words = ["microclaw.cli", "--json", "virtual", "--name", "shed", "--wasmachine", "0", "--serial", "pty"]
-    with Child("kitchen", words, log=work / "stderr", environ=clean_environ(home)) as board:
-        yield board.wait_ready()[0]
+    with running_board(home, "--name", "shed", "--wasmachine", "0", "--serial", "pty") as board:
+        yield board
 
 
 @pytest.fixture

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
+from tests.stories.conftest import running_board
 
 BLINK = """#include "microclaw.h"
 static int led;
@@ -145,22 +144,10 @@ def test_port_that_is_taken_is_said_with_a_way_out(run: Run) -> None:
     assert ran.code == 1
 
 
-@contextmanager
-def a_board() -> Iterator[str]:
-    """The address of a virtual board, without a host."""
-    words = [sys.executable, "-m", "microclaw.cli", "--json", "virtual", "--wasmachine", "0"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield f"127.0.0.1:{json.loads(process.stdout.readline())['wasmachine']}"
-        finally:
-            process.terminate()
-
-
 def test_no_force_puts_a_program_on_a_pin_that_the_board_forbids(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "flash.c"
     path.write_text(BLINK.replace("gpio_open(2", "gpio_open(2 + (millis() >= 0) * 25"))
-    with a_board() as address:
-        refused = run("-d", address, "run", str(path), "--force")
+    with running_board(tmp_path / "home", "--wasmachine", "0") as board:
+        refused = run("-d", f"127.0.0.1:{board['wasmachine']}", "run", str(path), "--force")
         assert refused.code == 1
         assert "pin 27" in refused.err
