@@ -64,17 +64,9 @@ def build(
     image = build_program(options, values, described_board(board, firmware))
     target = output or file.with_suffix(".wasm" if image.kind == "wasm" else ".mpy")
     write_given(target, [image.code], replace=True, next_step="give another path with -o")
-    document = {
-        "file": str(target),
-        "size_bytes": image.size_bytes,
-        "sha256": image.sha256,
-        "compiler": image.compiler,
-        "compile_ms": round(image.compile_ms, 1),
-        "cached": image.cached,
-        "kind": image.kind,
-        "pins": list(image.pins),
-        "warnings": [w.to_json() for w in image.warnings],
-    }
+    facts = {name: getattr(image, name) for name in ("size_bytes", "sha256", "compiler", "cached", "kind", "pins")}
+    compile_ms, warnings = round(image.compile_ms, 1), [one.to_json() for one in image.warnings]
+    document = {"file": str(target), **facts, "compile_ms": compile_ms, "warnings": warnings}
     if not options.wrote_json("build", document) and not options.quiet:
         options.terminal().row("file", str(target))
 

@@ -64,6 +64,8 @@ def audit(
             _verify(options, home, [_noted(text) for text in head])
         else:
             _read(options, home, wanted, tail, follow=follow)
+    except BrokenPipeError:  # of the output, and not of the log
+        raise
     except OSError as exc:
         text = f"the security log {home / FOLDER} cannot be read: {exc.strerror or exc}"
         raise StoreError(text, next_step="check what is there, its owner and permissions") from exc
