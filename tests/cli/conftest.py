@@ -8,9 +8,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from tests.stories.conftest import Ran as Ran
-from tests.stories.conftest import environ_of, microclaw
-
-from microclaw.cli.child import Child
+from tests.stories.conftest import environ_of, microclaw, running_host
 
 TIMEOUT_S = 60
 Run: TypeAlias = Callable[..., Ran]
@@ -26,10 +24,8 @@ def run(tmp_path: Path) -> Run:
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """A running host with virtual-1; its ready document."""
-    home = tmp_path_factory.mktemp("home")
-    words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
-    with Child("host", words, log=home / "stderr", environ=clean_environ(home)) as child:
-        yield child.wait_ready()[0]
+    with running_host(tmp_path_factory.mktemp("host") / "home", "--virtual", "1") as running:
+        yield running.facts
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from microclaw.errors import ConfigError
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
 MAX_SOURCE_CHARS: Final = Limits().source_chars
-_GIVE_A_PROGRAM: Final = "give the path of a .c, .cpp, .ino, .py or .wasm file"
 
 
 def name_of_file(file: Path) -> str:
@@ -55,7 +54,7 @@ def read_program(file: Path) -> bytes:
     """The file's bytes; ConfigError says why it cannot be read."""
     content = read_given(file, MAX_FILE_BYTES)
     if not content:
-        raise ConfigError(f"{file} is empty", next_step=_GIVE_A_PROGRAM)
+        raise ConfigError(f"{file} is empty", next_step="give the path of a .c, .cpp, .ino, .py or .wasm file")
     if file.suffix == ".wasm" and not content.startswith(WASM_MAGIC):
         raise ConfigError(
             f"{file} is no wasm module: it does not begin with 00 61 73 6d",
