@@ -23,18 +23,18 @@ async def test_a_code_lets_a_stranger_in_once(people: People, database: Database
         await people.pair(code)
     again = await People.opened(database, now_s=clock)
     assert await again.find("telegram", "42") == person
-    assert again.addresses(person.person_id) == (("telegram", "42"),)
+    assert again.named(person.person_id).addresses == (("telegram", "42"),)
 
 
 async def test_a_known_name_gets_the_address_and_keeps_its_role(people: People) -> None:
     assert await people.pair(await people.ask_pairing("telegram", "1", "Boss"), role="owner") == OWNER
-    assert people.addresses("owner") == (("telegram", "1"),)
+    assert people.named("owner").addresses == (("telegram", "1"),)
     ada = await people.pair(await people.ask_pairing("telegram", "2", "Ada"), role="guest")
     code = await people.ask_pairing("gateway", "x", "?")
     with pytest.raises(ConfigError):
         await people.pair(code, role="member", name="ada")
     assert await people.pair(code, name="ada") == ada
-    assert people.addresses(ada.person_id) == (("telegram", "2"), ("gateway", "x"))
+    assert people.named("ada").addresses == (("telegram", "2"), ("gateway", "x"))
 
 
 async def test_the_oldest_place_gives_way_after_its_two_minutes(people: People, clock: Clock) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -189,11 +189,9 @@ class MemoryPeople(People):
         self.asked.append((channel, external_id, display_name))
         return "482913"
 
-    def owners(self) -> tuple[Person, ...]:
-        return tuple({p.person_id: p for p in self.known.values() if p.role == "owner"}.values())
-
-    def addresses(self, person_id: str) -> tuple[tuple[str, str], ...]:
-        return tuple(address for address, person in self.known.items() if person.person_id == person_id)
+    def list(self) -> tuple[Person, ...]:
+        everybody = {person.person_id: person for person in self.known.values()}.values()
+        return tuple(replace(p, addresses=tuple(at for at in self.known if self.known[at] == p)) for p in everybody)
 
     def get(self, person_id: str) -> Person | None:
         return next((person for person in self.known.values() if person.person_id == person_id), None)

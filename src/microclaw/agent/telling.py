@@ -61,7 +61,7 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
         person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
         if person is None:
             raise ToolFailed("nobody to say it to", next_step="name a person")
-        chats = people.addresses(person.person_id)
+        chats = person.addresses
         if asked.person is None or (not chats and person.person_id == context.person_id):
             chats = ((context.channel, context.chat_id),)
         if not chats:

@@ -91,18 +91,10 @@ FAULT: Final = ActEnd("unknown", "a fault inside the host ended it", next_step="
 UNTOLD: Final = ActEnd("unknown", "what asked for it does not tell how it ended")
 
 
-@dataclass(frozen=True, slots=True)
-class Yes:
-    """The question's number, and the name of who said yes to it."""
-
-    approval_id: str
-    by: str
-
-
 class ApprovedAct:
     """One act; `yes` is to its last question, `end` is what is told when it is over."""
 
-    def __init__(self, yes: Yes | None) -> None:
+    def __init__(self, yes: ApprovalOutcome | None) -> None:
         self.end: ActEnd = DONE
         self.is_over = False
         self.yes = yes
@@ -111,7 +103,7 @@ class ApprovedAct:
     def failed(self, why: str, code: str | None = None, next_step: str | None = None) -> None:
         self.end = ActEnd("failed", clean_text(why, one_line=True, limit=MAX_WHY_CHARS), code, next_step)
 
-    def approved(self, yes: Yes, tell: Callable[[ActEnd], None]) -> None:
+    def approved(self, yes: ApprovalOutcome, tell: Callable[[ActEnd], None]) -> None:
         """`tell` is called once with the end."""
         if self.is_over:
             tell(UNTOLD)
@@ -129,14 +121,14 @@ _act: ContextVar[ApprovedAct | None] = ContextVar("approved act", default=None)
 _turn: ContextVar[str | None] = ContextVar("turn that asks", default=None)
 
 
-def yes_now() -> Yes | None:
+def yes_now() -> ApprovalOutcome | None:
     """The yes that the act under way here had; None where nobody was asked."""
     return None if (act := _act.get()) is None else act.yes
 
 
 def approval_now() -> str | None:
     """The number of the question that the act under way here had its yes to."""
-    return None if (yes := yes_now()) is None else yes.approval_id
+    return None if (yes := yes_now()) is None else yes.pending.approval_id
 
 
 @contextmanager
@@ -274,7 +266,7 @@ class Approvals:
             self._note(kind, pending, "" if outcome.by is None else f"{outcome.outcome}: ", outcome.by)
             self._notify(outcome)
             if outcome.outcome == "approved" and act is not None:
-                act.approved(Yes(pending.approval_id, outcome.by or ""), partial(self._end, asked))
+                act.approved(outcome, partial(self._end, asked))
             else:  # also after a yes that came just too late
                 self._end(asked, UNTOLD if outcome.outcome == "approved" else GONE)
         if outcome.by is None and self._closed:

@@ -137,14 +137,6 @@ class People:
     def list(self) -> tuple[Person, ...]:
         return tuple(self._known.values())
 
-    def addresses(self, person_id: str) -> tuple[tuple[str, str], ...]:
-        """(channel, external id) of somebody, oldest first: where a message reaches them."""
-        person = self._known.get(person_id)
-        return () if person is None else person.addresses
-
-    def owners(self) -> tuple[Person, ...]:
-        return tuple(person for person in self.list() if person.role == "owner")
-
     async def look_up(self, person_id: str) -> Person | None:
         """As `get`; before it says None it looks what other hosts wrote."""
         if self.get(person_id) is None and self._table.is_shared:

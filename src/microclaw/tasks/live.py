@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
 
-from microclaw.auth.approvals import Yes
+from microclaw.auth.approvals import ApprovalOutcome
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.store.tasks import TaskEnding, TaskRow
 from microclaw.tasks.order import Language, TaskOrder
@@ -49,7 +49,7 @@ class LiveTask:
     command: tuple[str, ...]
     limits: SandboxLimits
     files: Mapping[str, Path]
-    yes: Yes | None = None  # that somebody said to the question for it
+    yes: ApprovalOutcome | None = None  # that somebody said to the question for it
     output: bytearray = field(default_factory=bytearray)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)

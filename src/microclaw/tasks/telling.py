@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from microclaw.audit import AuditEvent, AuditKind, Record
-from microclaw.auth.approvals import Yes
+from microclaw.auth.approvals import ApprovalOutcome
 from microclaw.events import LiveEvent, TaskChanged
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.live import LiveTask
@@ -35,11 +35,11 @@ class TaskTelling:
     def started(self, live: LiveTask) -> None:
         self._note(AuditKind.TASK_STARTED, _started_text(live), live.row, live.yes)
 
-    def ended(self, row: TaskRow, yes: Yes | None = None) -> None:
+    def ended(self, row: TaskRow, yes: ApprovalOutcome | None = None) -> None:
         self._note(AuditKind.TASK_ENDED, _ended_text(row), row, yes)
 
-    def _note(self, kind: AuditKind, text: str, row: TaskRow, yes: Yes | None) -> None:
-        approval = None if yes is None else yes.approval_id
+    def _note(self, kind: AuditKind, text: str, row: TaskRow, yes: ApprovalOutcome | None) -> None:
+        approval = None if yes is None else yes.pending.approval_id
         known, about, network = (row.code_sha256[:16],), f"task {row.number}", row.allow is not None
         event = AuditEvent(kind, text, about=about, by=row.asked_by, known=known, approval=approval, network=network)
         self._record(event)
@@ -48,7 +48,7 @@ class TaskTelling:
 def _started_text(live: LiveTask) -> str:
     row, limits = live.row, live.limits
     network = "no network" if row.allow is None else f"network: {row.allow}"
-    approval = live.order.approval if live.yes is None else f"{live.yes.approval_id}, by {live.yes.by}"
+    approval = live.order.approval if live.yes is None else f"{live.yes.pending.approval_id}, by {live.yes.by}"
     return (
         f"task {row.number}: {row.language}, {row.code_bytes:,} bytes, sha256 {row.code_sha256[:16]}, "
         f"{limits.wall_s:g} s, {limits.memory_bytes >> 20} MB, {network}, approval: {approval}"

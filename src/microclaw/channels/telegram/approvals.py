@@ -151,9 +151,7 @@ class ApprovalService:
         if pending.channel == CHANNEL and (here := chat_number(pending.chat_id)) is not None:
             chats.append(here)
         if not self._approvals.may_decide(pending, pending.person_id):
-            addresses = [
-                address for owner in self._people.owners() for address in self._people.addresses(owner.person_id)
-            ]
+            addresses = [one for person in self._people.list() if person.role == "owner" for one in person.addresses]
             owners = [chat_number(external_id) for channel, external_id in addresses if channel == CHANNEL]
             chats += [chat for chat in owners[:MAX_OWNERS] if chat is not None and chat not in chats]
         return tuple(chats)
