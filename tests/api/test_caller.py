@@ -99,4 +99,4 @@ async def test_after_ten_wrong_tokens_an_address_waits_with_its_wrong_ones(bench
 async def test_addresses_kept_are_bounded(bench: Bench) -> None:
     for number in range(MAX_ADDRESSES + 50):
         await bench.ask("Bearer x", address=f"10.0.{number // 256}.{number % 256}")
-    assert len(bench.callers._wrong) == MAX_ADDRESSES
+    assert len(bench.callers._wrong._times) == MAX_ADDRESSES

@@ -66,7 +66,7 @@ class MemoryTokens(PersonTokens):
         self.table = MemoryTokenTable()
         self.people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
         self.now_s = 1000.0
-        super().__init__(self.table, self.people, now_s=lambda: self.now_s)
+        super().__init__(self.table, self.people, now_ms=lambda: int(self.now_s * 1000))
         for token_id, person, expires_ms in (("t-1", OWNER, None), ("t-2", MEMBER, 2_000_000)):
             digest = hashlib.sha256(f"mc_{person.role}".encode()).digest()
             row = Token(token_id, person.role, person.person_id, digest, 1, expires_ms)

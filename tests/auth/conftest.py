@@ -42,7 +42,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def people(database: Database, clock: Clock) -> People:
-    return await People.opened(database, now_s=clock, monotonic_s=clock)
+    return await People.opened(database, now_ms=clock.ms, clock_s=clock)
 
 
 async def asked(approvals: Approvals, count: int = 1) -> tuple[PendingApproval, ...]:

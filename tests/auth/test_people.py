@@ -21,7 +21,7 @@ async def test_a_code_lets_a_stranger_in_once(people: People, database: Database
     assert await people.find("telegram", "42") == person
     with pytest.raises(UnknownName):
         await people.pair(code)
-    again = await People.opened(database, now_s=clock)
+    again = await People.opened(database, now_ms=clock.ms)
     assert await again.find("telegram", "42") == person
     assert again.named(person.person_id).addresses == (("telegram", "42"),)
 
@@ -79,7 +79,7 @@ async def test_who_is_removed_is_a_stranger_again(people: People, database: Data
     await people.pair(await people.ask_pairing("telegram", "1", "Ada"))
     await people.remove("ada")
     assert await people.find("telegram", "1") is None
-    assert (await People.opened(database, now_s=clock)).list() == (OWNER,)
+    assert (await People.opened(database, now_ms=clock.ms)).list() == (OWNER,)
     with pytest.raises(UnknownName):
         await people.remove("ada")
     with pytest.raises(ConfigError):

@@ -34,7 +34,7 @@ class Bench:
     def __init__(self, people: People, database: Database, clock: Clock) -> None:
         self.people, self.database, self.clock = people, database, clock
         self.events: list[AuditEvent] = []
-        self.sign_ins = SignIns(database, people, now_s=clock, monotonic_s=clock, record=self.events.append)
+        self.sign_ins = SignIns(database, people, now_ms=clock.ms, clock_s=clock, record=self.events.append)
 
     async def opened(self, who: str = "owner") -> OpenedSession:
         found = await self.sign_ins.with_code(await self.sign_ins.new_code(who), **FROM)
@@ -85,7 +85,7 @@ async def test_a_link_lives_ten_minutes_over_a_kill_of_its_host_and_is_used_once
     for suffix in ("", "-wal"):  # a kill -9 would leave it
         killed.with_name(f"killed.db{suffix}").write_bytes((tmp_path / "home" / f"store.db{suffix}").read_bytes())
     async with Database.open(killed) as database:
-        again = Bench(await People.opened(database, now_s=bench.clock), database, bench.clock)
+        again = Bench(await People.opened(database, now_ms=bench.clock.ms), database, bench.clock)
         bench.clock.forward(s=SIGN_IN.life_s - 1)
         opened = [await again.sign_ins.with_code(one, **FROM) for one in (late, used, code, code)]
         assert [one is not None for one in opened] == [False, False, True, False]

@@ -16,7 +16,7 @@ from microclaw.store.people import PersonTokenTable
 
 @pytest.fixture
 def tokens(database: Database, people: People, clock: Clock) -> PersonTokens:
-    return PersonTokens(PersonTokenTable(database), people, now_s=clock)
+    return PersonTokens(PersonTokenTable(database), people, now_ms=clock.ms)
 
 
 async def test_a_token_is_its_persons_and_only_its_hash_is_kept_with_its_use_a_minute(

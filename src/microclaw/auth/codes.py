@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from microclaw.clock import now_ms
 from microclaw.store.codes import SECRET, CodeRow, CodeTable
 from microclaw.store.database import Database
 
@@ -91,10 +92,6 @@ class WrongTokens:
         self._now_s = now_s
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def __len__(self) -> int:
-        """How many addresses are remembered."""
-        return len(self._times)
-
     def add(self, address: str) -> None:
         self._times.setdefault(address, deque(maxlen=self._limit)).append(self._now_s())
         self._times.move_to_end(address)
@@ -123,7 +120,7 @@ class Codes:
         self,
         database: Database,
         *,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        now_ms: Callable[[], int] = now_ms,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.table = CodeTable(database)

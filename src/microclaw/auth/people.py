@@ -13,6 +13,7 @@ from typing import Final, Literal, Protocol, cast
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import PERSON, Codes
+from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, StoreError, UnknownName
 from microclaw.operations.operation import Permission
 from microclaw.store.codes import CodeRow
@@ -84,14 +85,11 @@ MAX_PEOPLE: Final = 256
 class People:
     """Made by `People.opened`. They are kept in memory, and read again when another host changed them."""
 
-    def __init__(
-        self, database: Database, *, now_s: Callable[[], float], monotonic_s: Callable[[], float], record: Record
-    ) -> None:
+    def __init__(self, database: Database, codes: Codes, record: Record) -> None:
         self._table = PeopleTable(database)
         self._record = record
-        self._now_s = now_s
         self._known: dict[str, Person] = {}
-        self._codes = Codes(database, now_ms=self._now_ms, clock_s=monotonic_s)
+        self._codes = codes
         self._told: dict[bytes, str] = {}  # the codes that this host told accounts, which get the same again
         self._asking = asyncio.Lock()  # two messages of one sender get one code
         self._listeners: list[Callable[[], Awaitable[object]]] = []
@@ -102,16 +100,16 @@ class People:
         cls,
         database: Database,
         *,
-        now_s: Callable[[], float] = time.time,
-        monotonic_s: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = now_ms,
+        clock_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
     ) -> People:
         """Read everybody; the owner is added to a store without one."""
-        people = cls(database, now_s=now_s, monotonic_s=monotonic_s, record=record)
+        people = cls(database, Codes(database, now_ms=now_ms, clock_s=clock_s), record)
         people._table.follow(people._refresh)
         await people._read()
         if people.get(OWNER.person_id) is None:
-            await people._add(replace(OWNER, created_ms=people._now_ms()))
+            await people._add(replace(OWNER, created_ms=now_ms()))
         return people
 
     def listen(self, listener: Callable[[], Awaitable[object]]) -> None:
@@ -234,7 +232,7 @@ class People:
     def _new(self, name: str, role: Role) -> Person:
         if len(self._known) >= MAX_PEOPLE:
             raise Overloaded(f"this host knows {MAX_PEOPLE} people already", next_step="microclaw person rm NAME")
-        return Person(f"p-{secrets.token_hex(4)}", name, role, self._now_ms())
+        return Person(f"p-{secrets.token_hex(4)}", name, role, self._codes.now_ms())
 
     def _note(self, text: str, person: Person) -> None:
         self._record(AuditEvent(AuditKind.ROLE_CHANGED, text, about=person.name, by=OWNER.name))
@@ -294,7 +292,7 @@ class People:
     async def _add(self, person: Person) -> None:
         async with self._changing:
             try:
-                await self._table.put(person, self._now_ms())
+                await self._table.put(person, self._codes.now_ms())
             except StoreError:  # another host may have been faster
                 await self._read()
                 self._checked(person.name)
@@ -303,7 +301,7 @@ class People:
 
     async def _change(self, before: Person, after: Person) -> None:
         async with self._changing:
-            is_same = await self._table.replace(before, after, self._now_ms())
+            is_same = await self._table.replace(before, after, self._codes.now_ms())
             await self._read()
             if not is_same:
                 text = f"{before.name} was changed or removed meanwhile, at another host of the cluster"
@@ -319,6 +317,3 @@ class People:
 
     async def _read(self) -> None:
         self._known = {person.person_id: person for person in await self._table.list()}
-
-    def _now_ms(self) -> int:
-        return int(self._now_s() * 1000)

@@ -23,6 +23,7 @@ from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import SIGN_IN, Codes, WrongTokens, digest_of
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.tokens import SECRET_BYTES, SESSION_PREFIX, Credentials
+from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, Overloaded, UnknownName
 from microclaw.store.database import Database
 from microclaw.store.sign_ins import LONGEST_MS, PasswordRow, PasswordTable, SignIn, SignInTable
@@ -72,15 +73,15 @@ class SignIns(Credentials[SignIn]):
         database: Database,
         people: People,
         *,
-        now_s: Callable[[], float] = time.time,
-        monotonic_s: Callable[[], float] = time.monotonic,
+        now_ms: Callable[[], int] = now_ms,
+        clock_s: Callable[[], float] = time.monotonic,
         record: Record = no_record,
     ) -> None:
-        super().__init__(SignInTable(database), people, now_s=now_s, record=record)
-        self._codes = Codes(database, now_ms=self._now_ms, clock_s=monotonic_s)
+        super().__init__(SignInTable(database), people, now_ms=now_ms, record=record)
+        self._codes = Codes(database, now_ms=now_ms, clock_s=clock_s)
         self._passwords = PasswordTable(database)
         limits = (WRONG_OF_ADDRESS, WRONG_OF_NAME, WRONG_OF_ALL)
-        self._tries = tuple(WrongTokens(limit, monotonic_s) for limit in limits)
+        self._tries = tuple(WrongTokens(limit, clock_s) for limit in limits)
         self._turn = asyncio.Lock()
         self._waiting = 0
 

@@ -9,7 +9,6 @@ import asyncio
 import hmac
 import re
 import secrets
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import Final, Generic, TypeVar
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import digest_of
 from microclaw.auth.people import OWNER, RANK, People, Person, Role, limited_id
+from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, Overloaded, UnknownName, over_limit
 from microclaw.store.people import CredentialTable
 from microclaw.store.people import Scope as Scope
@@ -83,12 +83,12 @@ class Credentials(Generic[C]):
         table: CredentialTable[C],
         people: People,
         *,
-        now_s: Callable[[], float] = time.time,
+        now_ms: Callable[[], int] = now_ms,
         record: Record = no_record,
     ) -> None:
         self._table: CredentialTable[C] = table
         self._people = people
-        self._now_s = now_s
+        self._now_ms = now_ms
         self.record = record
         self._used: dict[str, int] = {}  # when they were last used here, which may not be written yet
         self._watches: set[TokenWatch] = set()
@@ -157,9 +157,6 @@ class Credentials(Generic[C]):
         for watch in self._watches:
             if watch.token_id == number:
                 watch.end()
-
-    def _now_ms(self) -> int:
-        return int(self._now_s() * 1000)
 
 
 class PersonTokens(Credentials[Token]):
