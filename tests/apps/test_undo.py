@@ -9,7 +9,7 @@ from microclaw.apps.changes import SetLevel, made_by
 from microclaw.apps.deploy import DeployRequest
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
-from microclaw.auth.people import OwnerAlone, Person
+from microclaw.auth.people import OWNER_ALONE, Person
 from microclaw.devices.calls import AppState, GpioSet, PwmSet
 from microclaw.errors import (
     DeployRejected,
@@ -350,21 +350,13 @@ async def test_a_level_that_the_board_itself_told_after_its_restart_is_brought_b
     assert lab.transport.levels == {4: 1}
 
 
-class _Family(OwnerAlone):
-    """The owner and two members."""
-
-    def get(self, person_id: str) -> Person | None:
-        known = {name: Person(name, name, "member") for name in ("ann", "ben")}
-        return known.get(person_id) or super().get(person_id)
-
-
 async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(lab: Any) -> None:
     undo = Undo(
         lab.installer,
         deployer=lab.deployer,
         lifecycle=lab.lifecycle,
         direct_io=lab.direct_io,
-        gate=Gate(_Family()),
+        gate=Gate(OWNER_ALONE | {name: Person(name, name, "member") for name in ("ann", "ben")}),
     )
     with made_by("m1", "ann"):
         await lab.direct_io.act("paper", GpioSet(4, 1))

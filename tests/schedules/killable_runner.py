@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from microclaw.auth.people import OwnerAlone
+from microclaw.auth.people import OWNER_ALONE
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
@@ -85,7 +85,7 @@ async def main() -> None:
     clock, hands = Clock(), Hands()
     async with Database.open(FOLDER / "store.db") as database:
         table = ScheduleTable(database)
-        book = ScheduleBook(table, OwnerAlone(), clock.now_ms, devices=cast("Registry", NoDevices()), zone="UTC")
+        book = ScheduleBook(table, OWNER_ALONE, clock.now_ms, devices=cast("Registry", NoDevices()), zone="UTC")
         if POINT != "none":
             await book.add(ScheduleRequest("in 1 minute", "act", ToolAct(TOOL, "{}"), "owner"))
         clock.at_ms = DUE_MS

@@ -23,7 +23,7 @@ from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, o
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import Approvals
-from microclaw.auth.people import OwnerAlone, Roles, person_behind
+from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.errors import MicroclawError, TakenOver
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
@@ -79,7 +79,7 @@ class Conversations:
         self.approvals = approvals
         self._questions = WaitingQuestions(approvals, now_s)
         inbox.answer_at_once = self._questions.answer
-        self._roles = roles or OwnerAlone()
+        self._roles = roles or OWNER_ALONE
         self.limits = limits or TurnLimits()
         self._now_s = now_s
         self._answered = 0

@@ -20,7 +20,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
-from microclaw.auth.people import OwnerAlone, Roles, name_of
+from microclaw.auth.people import OWNER_ALONE, Roles, name_of
 from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, UnknownName
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
@@ -194,7 +194,7 @@ class Approvals:
         self._record = record
         self._timeout_s = timeout_s
         self._new_id = new_id
-        self._roles = roles or OwnerAlone()
+        self._roles = roles or OWNER_ALONE
         self._waiting: dict[str, _Question] = {}
         self._approved: dict[str, _Question] = {}  # the last ones that somebody said yes to
         self._listeners: list[Listener] = []

@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import re
 import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
@@ -131,26 +131,20 @@ class DeviceCredentials:
             return await self._by_token(authorization)
         return Refusal(Reason.NO_CREDENTIALS)
 
-    @contextmanager
-    def entered(self, identity: Identity) -> Iterator[None]:
-        """For the time of a connection, which hears of a credential that ends, also at another host.
+    @asynccontextmanager
+    async def entered(self, identity: Identity) -> AsyncGenerator[bool]:
+        """For the time of a connection, which hears of a credential that ends, also at another host. Whether it is
+        still good: looked at once more, so that no revocation falls between authentication and this moment.
 
         The last connection of a device is the one that counts.
         """
         connection = object()
         self._open[connection] = identity
         try:
-            yield
+            is_good, _, _ = (await self._of_its_kind(identity)).get(identity.credential, _NO_CREDENTIAL)
+            yield is_good
         finally:
             del self._open[connection]
-
-    async def is_still_valid(self, identity: Identity) -> bool:
-        """Whether a connection may live on. To be asked once more after it was entered among the live ones.
-
-        So no revocation falls between authentication and that moment.
-        """
-        is_good, _, _ = (await self._of_its_kind(identity)).get(identity.credential, _NO_CREDENTIAL)
-        return is_good
 
     async def is_ended(self, identity: Identity) -> bool:
         """Whether a live connection is to be closed, as its credential opens nothing any more.

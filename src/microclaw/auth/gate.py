@@ -7,7 +7,7 @@ from typing import Final
 
 from microclaw.audit import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.approvals import Approvals, approval_now
-from microclaw.auth.people import MAY, OwnerAlone, Roles, name_of
+from microclaw.auth.people import MAY, OWNER_ALONE, Roles, name_of
 from microclaw.errors import PermissionRefused
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Effect, Permission
@@ -32,7 +32,7 @@ class Gate:
         record: Record = no_record,
     ) -> None:
         self._record = record
-        self._roles = roles or OwnerAlone()
+        self._roles = roles or OWNER_ALONE
         self._approvals = approvals
         self._always_ask = always_ask
 

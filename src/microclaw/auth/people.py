@@ -59,13 +59,8 @@ def name_of(people: Roles, person_id: str) -> str:
     return person_id if person is None else person.name
 
 
-class OwnerAlone:
-    """The roles of a host that knows its owner alone."""
-
-    def get(self, person_id: str) -> Person | None:
-        return OWNER if person_id == OWNER.person_id else None
-
-
+OWNER_ALONE: Final = {OWNER.person_id: OWNER}
+"""The roles of a host that knows its owner alone."""
 MQTT: Final = Person("mqtt", "MQTT", "automation")
 
 

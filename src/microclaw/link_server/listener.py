@@ -263,19 +263,17 @@ class Listener:
             connection = await link.attach(partial(self._connection, link_socket, link, link))
         self._live.add(connection)
         try:
-            with self._identity.credentials.entered(identity):
-                await self._serve_identity(link_socket, link, connection, identity)
+            async with self._identity.credentials.entered(identity) as is_good:
+                if is_good:
+                    await self._serve_identity(link, connection, identity)
+                else:
+                    await self._turn_away(link_socket, CloseCode.REVOKED, "revoked")
         finally:
             connection.gone.set()
             self._live.discard(connection)
             await link.detach(connection)
 
-    async def _serve_identity(
-        self, link_socket: LinkSocket, link: DeviceLink, connection: Connection, identity: Identity
-    ) -> None:
-        if not await self._identity.credentials.is_still_valid(identity):
-            await self._turn_away(link_socket, CloseCode.REVOKED, "revoked")
-            return
+    async def _serve_identity(self, link: DeviceLink, connection: Connection, identity: Identity) -> None:
         connection.on_ready = lambda: self._after_hello(link, connection, identity)
         async with asyncio.TaskGroup() as tasks:
             connection.on_renewal = Renewal(link.link_id, self._identity.credentials, tasks).ask

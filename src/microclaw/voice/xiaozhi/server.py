@@ -311,8 +311,8 @@ class XiaozhiServer:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live
         try:
-            with self._identity.credentials.entered(identity):
-                if not await self._identity.credentials.is_still_valid(identity):
+            async with self._identity.credentials.entered(identity) as is_good:
+                if not is_good:
                     live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
                 await live.run(answer)
         finally:
