@@ -8,10 +8,11 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.auth.conftest import Clock
 from tests.test_durable import disk_full_after
 
 from microclaw.audit import AuditEvent, AuditKind, AuditLog, append_events, followed_events, open_alarms, read_events
@@ -25,18 +26,10 @@ SECRETS = ["mc_" + "aB3-" * 10 + "xyz", "mc1_d-1234abcd_" + "Zz9_" * 10 + "abc",
 PLAIN = ["living-room-lamp-number-1.1", "virtual:/tmp/microclaw-boards/virtual-1.sock", "usb-Espressif-serial-unit-3"]
 
 
-@dataclass
-class Clock:
-    now_s: float = 1_800_000_000.0
-
-    def now_ms(self) -> int:
-        return int(self.now_s * 1000)
-
-
 @contextmanager
 def running(home: Path, clock: Clock | None = None) -> Iterator[AuditLog]:
     clock = clock or Clock()
-    log = AuditLog(home, clock_s=lambda: clock.now_s, now_ms=clock.now_ms)
+    log = AuditLog(home, clock_s=clock, now_ms=clock.ms)
     log.start()
     try:
         yield log
@@ -209,4 +202,4 @@ def test_an_alarm_stays_open_until_its_device_was_revoked_or_paired_again(home: 
     with running(home, clock) as log:
         assert [alarm.event.about for alarm in log.alarms()] == ["fan"]
         clock.now_s += 8 * 86_400
-        assert log.alarms() == open_alarms(read_events(home), clock.now_ms()) == []
+        assert log.alarms() == open_alarms(read_events(home), clock.ms()) == []

@@ -94,7 +94,7 @@ async def test_a_code_of_the_bot_is_an_accounts_only_one_good_at_every_host_and_
     before = await there.people.ask_pairing("telegram", "42", "Ada")
     code = await here.people.ask_pairing("telegram", "42", "Ada")
     assert await here.people.ask_pairing("telegram", "42", "Ada") == code
-    assert [row.about for row, _ in await there.people.asking()] == ["Ada"]
+    assert [row.about for row in await there.people.asking()] == ["Ada"]
     rows = await copies[1].read(lambda c: c.execute("SELECT * FROM codes").fetchall())
     assert code not in repr(rows)
     with pytest.raises(UnknownName):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 from msgspec import Meta, Struct
 
 from microclaw.auth.codes import SIGN_IN
+from microclaw.clock import now_ms
 from microclaw.errors import UnknownName
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Listing, Result, filled
@@ -163,8 +164,8 @@ async def list_people(service: PeopleService, call: Call) -> PeopleFacts:
     """Who this host knows, and who asks to be let in."""
     people = service.admission.people
     asking = [
-        AskingPerson(channel=row.place, name=row.about, seconds_left=round(left_s))
-        for row, left_s in await people.asking()
+        AskingPerson(channel=row.place, name=row.about, seconds_left=round((row.until_ms - now_ms()) / 1000))
+        for row in await people.asking()
     ]
     return PeopleFacts(people=[_facts(one) for one in people.list()], asking=asking)
 
@@ -249,8 +250,7 @@ async def add_token(
     ),
 ) -> NewToken:
     """Make a token for the API and print it: it is shown this once, keep it secret."""
-    who = service.admission.people.named(person)
-    secret = await service.admission.tokens.create(name, who.person_id, days=days, scope=scope)
+    secret = await service.admission.tokens.create(name, person, days=days, scope=scope)
     made = next(one for one in await service.admission.tokens.list() if one.name == name)
     return filled(NewToken, made, person=made.person.name, role=made.person.role, secret=secret)
 

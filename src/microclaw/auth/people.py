@@ -140,13 +140,9 @@ class People:
         """The person at this address; None for an unknown sender."""
         return next((person for person in self.list() if (channel, external_id) in person.addresses), None)
 
-    async def asking(self) -> tuple[tuple[CodeRow, float], ...]:
-        """Who got a code and waits for the owner, the oldest first; and for how many seconds more.
-
-        Of a row the holder is the account, and the place its channel.
-        """
-        now_ms = self._codes.now_ms()
-        return tuple((row, (row.until_ms - now_ms) / 1000) for row in await self._codes.list(PERSON))
+    async def asking(self) -> tuple[CodeRow, ...]:
+        """Who got a code and waits for the owner, the oldest first. A holder is an account, the place its channel."""
+        return await self._codes.list(PERSON)
 
     async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
         """A code that an unknown sender shows the owner: one an account, the same one while it lasts.

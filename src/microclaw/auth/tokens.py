@@ -166,13 +166,13 @@ class PersonTokens(Credentials[Token]):
         """Return once this host knows what any host ended before. StoreError where that cannot be known."""
         await self._table.database.catch_up_with(IDENTITY)
 
-    async def create(self, name: str, person_id: str, *, days: int | None = None, scope: Scope = "all") -> str:
+    async def create(self, name: str, reference: str, *, days: int | None = None, scope: Scope = "all") -> str:
         """The secret, shown this once. ConfigError for a name that is none or taken, or a scope above the person's."""
+        person = self._people.named(reference)
         if len(name) > MAX_NAME_CHARS:
             raise ConfigError(over_limit("the token's name", MAX_NAME_CHARS, "character", len(name)), next_step=_RULE)
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{name!r} is no name for a token", next_step=_RULE)
-        person = self._people.named(person_id)
         if scope != "all" and RANK[SCOPES[scope]] > RANK[person.role]:
             text = f"{person.name} is {role_words(person.role)}, and the scope {scope} is {role_words(SCOPES[scope])}'s"
             raise ConfigError(text, next_step="a smaller --scope, or none: the token is then all that its person is")
