@@ -244,18 +244,18 @@ class HostIdentity:
         host: str | None = None,
         life_ms: int = SECRET_LIFE_MS,
     ) -> Provision:
-        """For a new device to be called `name`, or the known `device_id`; `board_id` lets no board of another profile
-        use it, and is the profile of a board whose own name is no profile's.
+        """For a new device to be called `name`, or the known `device_id` of that name; `board_id` lets no board of
+        another profile use it, and is the profile of a board whose own name is no profile's.
 
         The secret is good for `life_ms`, until the device that paired with it has connected once.
         Raises UnknownName for a `board_id` that no profile has.
         """
         if board_id is not None:
             load_board(board_id)
-        known = replace(self._known, host=host or self._known.host)
+        known = replace(self._known, host=host or self._known.host, name=name)
         if not with_secret:
             return known
-        whose = (device_id or "", board_id or "", name or "")
+        whose = (device_id or "", board_id or "", "" if device_id else name or "")
         secret, row = await self._codes.give(PROVISION, *whose, life_ms=life_ms)
         about = device_id or name
         self.record(AuditEvent(AuditKind.SECRET_MADE, "lets one device in", about=about, by=OWNER.name))

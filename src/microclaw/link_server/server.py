@@ -10,7 +10,6 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -145,15 +144,14 @@ class LinkServer(LinkedDevices):
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
         link_id = None if known is None else link_id_of(known) or known.device_id
-        made = await self.identity.provision(
+        return await self.identity.provision(
             device_id=link_id,
-            name=None if known is not None else name,
+            name=name,
             board_id=board,
             with_secret=with_secret,
             host=host or (self._host if self.is_local else None),
             life_ms=life_ms,
         )
-        return replace(made, name=name)
 
     async def provision_many(
         self, prefix: str, count: int, *, board: str | None, host: str | None, life_ms: int
