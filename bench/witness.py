@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from bench.wanted import Want
 from microclaw.cli.board_control import BoardControl
+from microclaw.events import Edge
 from microclaw.wire import board_control as control
 from microclaw.wire import board_replies as replies
 
@@ -68,7 +69,7 @@ class Witness:
         edges = self._board.edges(0)
         pins = self._pins()
         return Mark(
-            edges.next,
+            edges.cursor,
             self._board.ask(control.Pwm()).next,
             self._next_line(),
             {row.pin: row.role for row in pins.values()},
@@ -268,18 +269,18 @@ class Witness:
             time.sleep(_POLL_S)
         return True
 
-    def _wait_edges(self, mark: Mark, pin: int, count: int, limit_s: float) -> list[replies.EdgeRow]:
+    def _wait_edges(self, mark: Mark, pin: int, count: int, limit_s: float) -> list[Edge]:
         end = time.monotonic() + limit_s
         while len(edges := self._of_pin(mark, pin)) < count and time.monotonic() < end:
             time.sleep(_POLL_S)
         return edges
 
-    def _of_pin(self, mark: Mark, pin: int) -> list[replies.EdgeRow]:
+    def _of_pin(self, mark: Mark, pin: int) -> list[Edge]:
         """Its edges since, but for a first one that only says that an output begins low."""
         edges = [row for row in self._edges(mark) if row.pin == pin]
         return edges[1:] if edges and not edges[0].level else edges
 
-    def _edges(self, mark: Mark) -> Sequence[replies.EdgeRow]:
+    def _edges(self, mark: Mark) -> Sequence[Edge]:
         return self._board.edges(mark.edges).edges
 
     def _changes(self, mark: Mark) -> Sequence[replies.PwmRow]:

@@ -134,7 +134,7 @@ def test_installed_program_is_found_by_the_next_host(start: Start, client: Clien
     client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
     install(client)
     ended(first, signal.SIGTERM)
-    cursor = link.edges(0).next
+    cursor = link.edges(0).cursor
     until(lambda: len(link.edges(cursor).edges) >= 4)  # the board goes on alone
     start()
     apps = client.get("/v1/apps")["apps"]

@@ -133,8 +133,8 @@ class Stage:
         while not final:
             time.sleep(0.1)
             page = board.edges(cursor)
-            cursor = page.next
-            seen += [Edge(*row) for row in page.edges if row.pin == PIN and row.t_ms >= start_ms]
+            cursor = page.cursor
+            seen += [row for row in page.edges if row.pin == PIN and row.t_ms >= start_ms]
             enough = len(seen) >= EDGES and page.now_ms >= seen[EDGES - 1].t_ms + 350  # the last level is shown, too
             final = enough or time.monotonic() >= give_up
             period = f"period {rhythms(seen)[0].period_s:.3f} s, " if len(seen) > 1 else ""
@@ -193,16 +193,16 @@ def blink(stage: Stage, *, once: bool) -> Rows:
     answer = conversation.listen(SENTENCE)
     if answer.error_code:
         raise DemoFailed(answer.text, next_step=answer.next_step)
-    page = board.edges(before.next)
+    page = board.edges(before.cursor)
     first = next((row for row in page.edges if row.pin == PIN), None)
     if first is None:
         raise DemoFailed(f"pin {PIN} did not move: {answer.text}", next_step="microclaw logs")
     yield "", f"sentence to first edge: {(first.t_ms - before.now_ms) / 1000:.2f} s"
     yield "", ""
-    stage.watch_pin(board, page.next)
+    stage.watch_pin(board, page.cursor)
 
     (host := stage.children["host"]).stop()
-    cursor = board.edges(0).next  # from here on there is no host
+    cursor = board.edges(0).cursor  # from here on there is no host
     yield "host", f"stopping... gone (pid {host.pid}). Is the board still working?"
     alone, cursor = stage.watch_pin(board, cursor, "+")
     if len(alone) < 6 or abs(rhythms(alone)[0].period_s - 1) > 0.2:

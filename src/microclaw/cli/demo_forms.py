@@ -66,7 +66,7 @@ def voice(stage: Stage) -> Rows:
     said = stage.home / "said.wav"
     said.write_bytes(asyncio.run(_speech()))
     yield "you", f"(spoken) {SPOKEN}"
-    cursor = board.edges(0).next
+    cursor = board.edges(0).cursor
     board.ask(control.Mic(str(said), "wake"))
 
     def answered() -> Any:
