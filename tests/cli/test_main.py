@@ -66,9 +66,9 @@ def test_unexpected_error_is_a_json_document_too(
     assert (tmp_path / "home" / "microclaw.log").exists()
 
 
-@pytest.mark.parametrize("words", ["device list", "--help"])
-@pytest.mark.parametrize("closing", ["| head -c 1", ">&-"])
-def test_a_reader_that_has_left_is_no_error(tmp_path: Path, words: str, closing: str) -> None:
+@pytest.mark.parametrize("words", ["device list", "--help", "chat"])
+@pytest.mark.parametrize("closing", ["| head -c 1", ">&-", "<&-"])
+def test_a_stream_that_is_closed_is_no_error(tmp_path: Path, words: str, closing: str) -> None:
     command = f'set -o pipefail; "{sys.executable}" -m microclaw.cli --home "{tmp_path / "home"}" {words} {closing}'
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert "unexpected" not in ran.stderr

@@ -13,14 +13,16 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click import Abort
+from click.testing import CliRunner
 
 from microclaw.cli.main import main
+from microclaw.cli.options import GlobalOptions
 from microclaw.cli.setup_commands import ask_all, read_current
 from microclaw.config.edit import LAN, write_changes
 from microclaw.config.load import load_settings
@@ -101,49 +103,19 @@ def key_of(model: ModelSettings) -> str | None:
     return None if model.main is None else model.main.api_key
 
 
-@dataclass
-class Script:
-    """A person with answers; `said` is what was on the screen."""
-
-    answers: list[str]
-    said: list[str] = field(default_factory=list)
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    def choose(self, text: str, choices: tuple[str, ...], default: str) -> str:
-        return self._next(text) or default
-
-    def ask(self, text: str, default: str) -> str:
-        return self._next(text) or default
-
-    def secret(self, text: str) -> str:
-        return self._next(text)
-
-    def confirm(self, text: str, *, default: bool) -> bool:
-        return {"y": True, "n": False, "": default}[self._next(text)]
-
-    def _next(self, text: str) -> str:
-        self.said.append(text)
-        answer = self.answers.pop(0)
-        if answer == "^C":
-            raise KeyboardInterrupt
-        return answer
-
-
-def run(home: Path, *answers: str) -> list[str]:
-    """What was on the screen."""
-    script = Script(list(answers))
-    changes, _ = ask_all(script, read_current(home))
+def run(home: Path, *answers: str) -> str:
+    """What was on the screen; Abort where the answers end before the questions, as with Ctrl-C."""
+    with CliRunner().isolation("".join(f"{answer}\n" for answer in answers)) as (screen, *_):
+        changes, _ = ask_all(GlobalOptions(), read_current(home))
+        assert sys.stdin.read() == ""
     write_changes(home, os.environ, changes)
-    assert script.answers == []
-    return script.said
+    return screen.getvalue().decode()
 
 
 def test_each_key_is_tested_and_written(home: Path) -> None:
     answers = ("anthropic", ANTHROPIC_KEY, "", TELEGRAM_TOKEN, BRAVE_KEY, "y", "n")
     said = run(home, *answers)
-    assert sum(line.startswith("  it works: ") for line in said) == 3
+    assert said.count("\n  it works: ") == 3
     settings = load_settings(os.environ, home=home)
     assert (key_of(settings.model), settings.host.link) == (ANTHROPIC_KEY, LAN)
     assert settings.telegram is not None
@@ -162,8 +134,7 @@ def test_every_question_can_be_skipped(home: Path) -> None:
 def test_second_run_shows_what_is_set_masked_and_keeps_it(home: Path) -> None:
     run(home, "anthropic", ANTHROPIC_KEY, "my-model", TELEGRAM_TOKEN, "", "", "")
     before = (home / "secrets.toml").read_text(), (home / "config.toml").read_text()
-    said = run(home, "", "", "", "", "")
-    screen = "\n".join(said)
+    screen = run(home, "", "", "", "", "")
     assert ANTHROPIC_KEY not in screen
     assert TELEGRAM_TOKEN not in screen
     assert ((home / "secrets.toml").read_text(), (home / "config.toml").read_text()) == before
@@ -171,7 +142,7 @@ def test_second_run_shows_what_is_set_masked_and_keeps_it(home: Path) -> None:
 
 def test_refused_key_is_asked_for_again_and_never_shown(home: Path) -> None:
     said = run(home, "anthropic", "sk-wrong-key-000000", "n", ANTHROPIC_KEY, "", "", "", "", "")
-    assert "sk-wrong" not in "".join(said)  # the server said the key back
+    assert "sk-wrong" not in said  # the server said the key back
     assert key_of(load_settings(os.environ, home=home).model) == ANTHROPIC_KEY
 
 
@@ -203,8 +174,8 @@ def test_interrupt_at_any_question_leaves_the_files_as_they_were(home: Path) -> 
     before = (home / "config.toml").read_text()
     answers = ["anthropic", ANTHROPIC_KEY, "", TELEGRAM_TOKEN, BRAVE_KEY, "y", "n"]
     for count in range(len(answers)):
-        with pytest.raises(KeyboardInterrupt):
-            run(home, *answers[:count], "^C")
+        with pytest.raises(Abort):
+            run(home, *answers[:count])
         assert (home / "config.toml").read_text() == before
         assert not (home / "secrets.toml").exists()
 

@@ -212,13 +212,12 @@ def _split_globals(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _mend_streams() -> None:
-    """Python has no stream where the caller closed it (`>&-`): use the null device. A letter that the locale lacks is
+    """Python has no stream where the caller closed it (`<&-`): use the null device. A letter that the locale lacks is
     written as "?"; it would end the command.
     """
-    if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
-    if sys.stderr is None:
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115  open as long as the process
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115  open as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import click
 
@@ -47,7 +47,7 @@ def setup(options: GlobalOptions) -> None:
     options.settings()  # refuses files that are wrong already, before any question
     if not sys.stdin.isatty():
         raise NobodyToAsk("setup asks its questions in a terminal", "microclaw config set KEY VALUE, or @FILE")
-    changes, as_service = ask_all(TerminalQuestions(options), read_current(home))
+    changes, as_service = ask_all(options, read_current(home))
     written = write_changes(home, os.environ, changes).files
     names = ", ".join(str(home / name) for name in written)
     options.report("setup", {"files": list(written)}, f"written: {names}" if written else "nothing changed")
@@ -57,42 +57,16 @@ def setup(options: GlobalOptions) -> None:
         options.say("next: microclaw up --virtual 1, then microclaw chat")
 
 
-class Questions(Protocol):
-    """Asks the person, or a test's script. An empty answer skips the question."""
-
-    def say(self, text: str) -> None: ...
-    def choose(self, text: str, choices: tuple[str, ...], default: str) -> str: ...
-    def ask(self, text: str, default: str) -> str: ...
-    def secret(self, text: str) -> str: ...
-    def confirm(self, text: str, *, default: bool) -> bool: ...
-
-
-class TerminalQuestions:
-    """Questions at the terminal; keys are not shown."""
-
-    def __init__(self, options: GlobalOptions) -> None:
-        self.say = options.say
-
-    def choose(self, text: str, choices: tuple[str, ...], default: str) -> str:
-        return str(click.prompt(text, default=default, type=click.Choice(choices)))
-
-    def ask(self, text: str, default: str) -> str:
-        return str(click.prompt(text, default=default, show_default=bool(default))).strip()
-
-    def secret(self, text: str) -> str:
-        return str(click.prompt(text, default="", hide_input=True, show_default=False))
-
-    def confirm(self, text: str, *, default: bool) -> bool:
-        return click.confirm(text, default=default)
-
-
 @dataclass(frozen=True, slots=True)
 class CurrentSettings:
     """The settings before setup: values as `config get` shows them (secrets masked), and their origins."""
 
     shown: Mapping[str, tuple[object, str]]
     values: Mapping[str, str]
-    proxy: str | None = None
+
+    @property
+    def proxy(self) -> str | None:
+        return self.values.get("proxy.url")
 
     def line(self, key: str) -> str | None:
         """A setting with secrets masked; None when it is not set."""
@@ -108,72 +82,74 @@ def read_current(home: Path) -> CurrentSettings:
     for provider, (_, address) in VARIABLES.items():
         if os.environ.get(address):
             plain[f"address.{provider}"] = os.environ[address].strip()
-    return CurrentSettings(shown, plain, plain.get("proxy.url"))
+    return CurrentSettings(shown, plain)
 
 
-def ask_all(questions: Questions, current: CurrentSettings) -> tuple[Changes, bool]:
+def ask_all(options: GlobalOptions, current: CurrentSettings) -> tuple[Changes, bool]:
     """Every question, each with its default: the changes, and whether the host starts at each login."""
-    questions.say("Enter keeps what is set or skips the question; Ctrl-C leaves everything as it is.")
-    changes = _ask_model(questions, current)
+    options.say("Enter keeps what is set or skips the question; Ctrl-C leaves everything as it is.")
+    changes = _ask_model(options, current)
     for setting, name, hint, probe in SERVICES:
-        questions.say(f"{name}: {current.line(setting) or hint}")
-        key = _ask_key(questions, f"The key of {name}", partial(probe, current))
+        options.say(f"{name}: {current.line(setting) or hint}")
+        key = _ask_key(options, f"The key of {name}", partial(probe, current))
         if key is not None:
             changes[setting] = key
     link = current.values.get("host.link")
     opened = link is not None and not link.startswith(("127.", "[::1]", "localhost")) and link != "off"
-    wanted = questions.confirm("Let boards on the local network connect (port 8443, TLS)?", default=opened)
+    wanted = click.confirm("Let boards on the local network connect (port 8443, TLS)?", default=opened)
     if wanted != opened:
         changes["host.link"] = LAN if wanted else None
-    return changes, questions.confirm("Start the host at each login?", default=False)
+    return changes, click.confirm("Start the host at each login?", default=False)
 
 
-def _ask_model(questions: Questions, current: CurrentSettings) -> Changes:
+def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
     provider_now = current.values.get("model.provider")
     if now := current.line("model.api_key") or current.line("model.base_url"):
-        questions.say(f"model: {provider_now}, {now}")
+        options.say(f"model: {provider_now}, {now}")
     choices = (*PROVIDERS, "keep") if provider_now else PROVIDERS
-    choice = questions.choose("Which models answer?", choices, "keep" if provider_now else "none")
+    before = "keep" if provider_now else "none"
+    choice = click.prompt("Which models answer?", default=before, type=click.Choice(choices))
     if choice == "none":
-        questions.say("Without a model the offline intents answer.")
+        options.say("Without a model the offline intents answer.")
         return dict.fromkeys(MODEL) if provider_now else {}
     if choice == "keep":
         key, url = current.values.get("model.api_key"), current.values.get("model.base_url")
-        questions.say(f"  {_probe_model(current, provider_now or '', key, url).line}")
+        options.say(f"  {_probe_model(current, provider_now or '', key, url).line}")
         return {}
     provider = "anthropic" if choice == "anthropic" else "openai"
-    url = _ask_url(questions, current) if choice == "compatible" else None
+    url = _ask_url(options, current) if choice == "compatible" else None
     prompt = "The key" if url is None else "The key, if it needs one"
-    key = _ask_key(questions, prompt, lambda text: _probe_model(current, provider, text or None, url), url is not None)
+    key = _ask_key(options, prompt, lambda text: _probe_model(current, provider, text or None, url), url is not None)
     if key is None and url is None:
         return {}
-    name = questions.ask("The model's name (empty: the default)", "")
+    name = click.prompt("The model's name (empty: the default)", default="", show_default=False).strip()
     return dict(zip(MODEL, (provider, name or None, url, key), strict=True))
 
 
-def _ask_url(questions: Questions, current: CurrentSettings) -> str:
+def _ask_url(options: GlobalOptions, current: CurrentSettings) -> str:
     while True:
-        url = questions.ask("Its address", current.values.get("model.base_url", LOCAL_MODEL))
+        url: str = click.prompt("Its address", default=current.values.get("model.base_url", LOCAL_MODEL)).strip()
         if form_of(Url).has(url):
             return url
-        questions.say(f"{url} is not {form_of(Url).words}")
+        options.say(f"{url} is not {form_of(Url).words}")
 
 
 def _ask_key(
-    questions: Questions, text: str, probe: Callable[[str], ProbeResult], optional: bool = False
+    options: GlobalOptions, text: str, probe: Callable[[str], ProbeResult], optional: bool = False
 ) -> str | None:
     """A key that its service accepted, or that the person keeps anyway; None when skipped."""
     for _ in range(TRIES):
-        key = questions.secret(f"{text} (not shown; Enter skips)").strip()
+        prompt = f"{text} (not shown; Enter skips)"
+        key: str = click.prompt(prompt, default="", hide_input=True, show_default=False).strip()
         if not key and not optional:
             return None
         found = probe(key)
-        questions.say(f"  {found.line}")
-        if found.works or questions.confirm("Keep it all the same?", default=found.works is None):
+        options.say(f"  {found.line}")
+        if found.works or click.confirm("Keep it all the same?", default=found.works is None):
             return key or None
         if not key:
             return None
-    questions.say("Skipped.")
+    options.say("Skipped.")
     return None
 
 
