@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from microclaw.cli.interrupts import break_off, on_interrupt
 from microclaw.events import ApprovalAsked
@@ -16,13 +16,6 @@ from microclaw.text import format_duration
 _YES = frozenset({"y", "yes"})
 
 
-def ask_person(terminal: Terminal, host: Client, asked: ApprovalAsked, *, yes: bool) -> None:
-    """Ask for the approval that one call of this command line waits for; Ctrl-C is a no."""
-    prompt = ApprovalPrompt(host, terminal, yes, lambda: None)
-    prompt = replace(prompt, cancel=lambda: prompt.decide(asked, approved=False))
-    prompt.ask(asked)
-
-
 @dataclass(frozen=True, slots=True)
 class ApprovalPrompt:
     """`yes` approves without asking (--yes). Without a keyboard it prints the command that decides."""
@@ -30,19 +23,19 @@ class ApprovalPrompt:
     host: Client
     terminal: Terminal
     yes: bool
-    cancel: Callable[[], object]
+    cancel: Callable[[], object] | None = None  # Ctrl-C; without it that is a no
 
     def ask(self, asked: ApprovalAsked) -> None:
-        """Show exactly what would happen, then decide; Enter alone is a no, Ctrl-C a no that ends the turn."""
+        """Show exactly what would happen, then decide; Enter alone is a no."""
         self.terminal.approval(asked)
         if self.yes:
             self.decide(asked, approved=True)
         elif sys.stdin.isatty():
             answer = self._typed()
-            if answer is None:
+            if answer is None and self.cancel is not None:
                 self.cancel()
             else:
-                self.decide(asked, approved=answer.strip().lower() in _YES)
+                self.decide(asked, approved=answer is not None and answer.strip().lower() in _YES)
         else:
             decide = f"microclaw approval decide {asked.approval_id} yes (or no), in another terminal"
             self.terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")

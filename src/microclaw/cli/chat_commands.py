@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,7 +106,12 @@ class Conversation:
 
         With --yes an answer that waits for a yes gets it, but not one that asks whether the sentence was read rightly.
         """
-        with _cancelling(self.host, self.chat_id):
+
+        def stop() -> None:
+            if not cancel(self.host, self.chat_id):
+                raise KeyboardInterrupt
+
+        with on_interrupt(stop, once=True):
             answer = self.listen(text)
             if answer.error_code == "confirm" and self.prompt is not None and self.prompt.yes:
                 answer = self.listen(_confirmation(answer))
@@ -198,13 +202,3 @@ def _confirmation(answer: Answer) -> str:
 def cancel(host: Client, chat_id: str) -> bool:
     """Ask the host to end the turn of a chat at the next safe point, with an answer; False when there is none."""
     return bool(host.post(f"/v1/chat/{segment(chat_id)}/cancel")["cancelled"])
-
-
-def _cancelling(host: Client, chat_id: str) -> AbstractContextManager[None]:
-    """While inside, the first SIGINT cancels the turn and the next ones interrupt."""
-
-    def stop() -> None:
-        if not cancel(host, chat_id):
-            raise KeyboardInterrupt
-
-    return on_interrupt(stop, once=True)

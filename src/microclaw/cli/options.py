@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 from click.exceptions import Exit
 
-from microclaw.cli.approval_prompt import ask_person
+from microclaw.cli.approval_prompt import ApprovalPrompt
 from microclaw.config.load import load_settings
 from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError
@@ -77,7 +77,7 @@ class GlobalOptions:
         endpoint = endpoint_of(self.host_url, self.home, said_by=OPTION)
         if endpoint.address is None:
             return Client(endpoint)
-        return Client(endpoint, ask=lambda host, asked: ask_person(self.terminal(), host, asked, yes=self.yes))
+        return Client(endpoint, ask=lambda host, asked: ApprovalPrompt(host, self.terminal(), self.yes).ask(asked))
 
     def address(self) -> HostAddress | None:
         """The host's address; None for this machine's own. Raises ConfigError."""

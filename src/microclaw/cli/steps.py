@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 from msgspec import structs
 
-from microclaw.cli.approval_prompt import ask_person
+from microclaw.cli.approval_prompt import ApprovalPrompt
 from microclaw.cli.interrupts import on_interrupt
 from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError, NoHost, ProtocolError
@@ -37,21 +36,10 @@ def follow(
 ) -> dict[str, Any]:
     """Start work of the host, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
 
-    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
+    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening. A handler that the caller set
+    hears of the first one too.
     """
     terminal, number = options.terminal(), request_number()
-    try:
-        with _cancelling(terminal, host, number):
-            return _result(options, terminal, host, host.stream(path, body, method=method, query=query, number=number))
-    except KeyboardInterrupt as exc:
-        raise HostError(_STOPPED_LISTENING) from exc
-
-
-def _cancelling(terminal: Terminal, host: Client, number: str) -> AbstractContextManager[None]:
-    """While inside, the first SIGINT cancels the work or says that it has begun, and the next ones interrupt.
-
-    A handler that the caller set hears of the first one too.
-    """
 
     def stop() -> None:
         try:
@@ -64,7 +52,11 @@ def _cancelling(terminal: Terminal, host: Client, number: str) -> AbstractContex
             terminal.row("", "the change has begun: the host finishes it. Ctrl-C again stops listening only")
             terminal.row("next", "see it: microclaw app changes; take it back: microclaw app undo")
 
-    return on_interrupt(stop, once=True, passed_on=True)
+    try:
+        with on_interrupt(stop, once=True, passed_on=True):
+            return _result(options, terminal, host, host.stream(path, body, method=method, query=query, number=number))
+    except KeyboardInterrupt as exc:
+        raise HostError(_STOPPED_LISTENING) from exc
 
 
 def _result(options: GlobalOptions, terminal: Terminal, host: Client, events: Iterator[StreamEvent]) -> dict[str, Any]:
@@ -77,7 +69,7 @@ def _result(options: GlobalOptions, terminal: Terminal, host: Client, events: It
                 if not options.quiet and not options.json:
                     stages.show(event)
             case ApprovalAsked():
-                ask_person(terminal, host, event, yes=options.yes)
+                ApprovalPrompt(host, terminal, options.yes).ask(event)
             case ApprovalSettled():
                 terminal.event(event)
             case Result(value):
