@@ -6,6 +6,7 @@ import os
 import sys
 
 import click
+import msgspec
 from click.exceptions import Exit
 
 from microclaw.cli.options import FAILED, GlobalOptions, command_group
@@ -13,7 +14,6 @@ from microclaw.cli.secret_value import secret_value
 from microclaw.config.edit import read_key, write_changes
 from microclaw.config.load import Assembly, private_home
 from microclaw.config.show import DEFAULT, read_views, value_text
-from microclaw.config.sources import Mistake
 from microclaw.errors import ConfigError
 
 config_group = command_group()
@@ -68,7 +68,7 @@ def set_value(options: GlobalOptions, key: str, value: str | None, default: bool
             raise click.BadParameter(f"{key} needs a value")
         value = str(click.prompt(key, hide_input=True)).strip()
     written = write_changes(private_home(os.environ, options.home), os.environ, {key: value})
-    warnings = [mistake_object(mistake) for mistake in written.warnings]
+    warnings = msgspec.to_builtins(written.warnings)
     options.end_with_json("config_written", {"files": list(written.files), "warnings": warnings})
     done = f"{key} is {'set' if value is not None else 'not set any more'} ({', '.join(written.files)})"
     options.say(f"{done}; the host reads it when it starts" if written.files else "nothing changed")
@@ -84,8 +84,7 @@ def check(options: GlobalOptions) -> None:
     home = private_home(os.environ, options.home)
     assembly, path = Assembly(home, os.environ), home / "config.toml"
     mistakes, problems = assembly.mistakes, assembly.problems
-    found = [mistake_object(mistake) for mistake in mistakes]
-    value = {"ok": not mistakes, "file": str(path), "mistakes": found, "off": problems}
+    value = {"ok": not mistakes, "file": str(path), "mistakes": msgspec.to_builtins(mistakes), "off": problems}
     if not options.wrote_json("config_check", value):
         for mistake in mistakes:
             options.line(f"{mistake}\n  next: {mistake.next_step}")
@@ -95,14 +94,3 @@ def check(options: GlobalOptions) -> None:
             options.say(f"note: {problem}")
     if mistakes:
         raise Exit(FAILED)
-
-
-def mistake_object(mistake: Mistake) -> dict[str, object]:
-    return {
-        "file": mistake.place,
-        "line": mistake.line,
-        "key": mistake.key,
-        "message": mistake.message,
-        "next": mistake.next_step,
-        "stops_host": mistake.fatal,
-    }

@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import chain
 from pathlib import Path as FilePath
@@ -47,8 +46,7 @@ Origin: TypeAlias = tuple[str, int | None]
 """A file or a variable, and the line in the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mistake:
+class Mistake(msgspec.Struct, frozen=True, rename={"place": "file", "next_step": "next", "fatal": "stops_host"}):
     """`fatal`: the host does not start with it; else only a part is off. `place` is a file or a variable."""
 
     place: str
