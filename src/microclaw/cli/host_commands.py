@@ -88,10 +88,9 @@ def up(
             how = f"token in {facts['gateway_token']}" if facts["gateway_token"] else "a person's token opens it"
             how = OPEN_GATEWAY if facts["gateway_open"] else how
             terminal.row("gateway", f"{facts['gateway']}   {how}")
-        if facts["xiaozhi"]:
-            terminal.row("xiaozhi", facts["xiaozhi"])
-        if facts["wyoming"]:
-            terminal.row("wyoming", facts["wyoming"])
+        for voice in ("xiaozhi", "wyoming"):
+            if facts[voice]:
+                terminal.row(voice, facts[voice])
         terminal.row("model", facts["model"])
         for board in facts["boards"]:
             terminal.row("board", f"{board['name']} ({board['title']}, own process {board['pid']})")

@@ -68,9 +68,21 @@ def run_host(
         _die_with_parent()
     mask = SecretMask(secret_texts(settings))
     log_to(settings.log, verbose=verbose, mask=mask)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        unused = stop.set if while_used else None
+        async with running_host(
+            settings, virtual_boards=virtual_boards, new_store=new_store, mask=mask, when_unused=unused
+        ) as host:
+            ready({**_facts(host), SIGN_IN: await _first_link(host)})
+            await stop.wait()
+
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(settings, virtual_boards, ready, mask, while_used=while_used, new_store=new_store))
+            runner.run(run())
     except BaseExceptionGroup as group:
         raise _sole_error(group) from group
 
@@ -90,22 +102,6 @@ def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
-
-
-async def _run(
-    settings: Settings, virtual_boards: int, ready: Ready, mask: SecretMask, *, while_used: bool, new_store: bool
-) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, stop.set)
-    when_unused = stop.set if while_used else None
-    running = running_host(
-        settings, virtual_boards=virtual_boards, new_store=new_store, mask=mask, when_unused=when_unused
-    )
-    async with running as host:
-        ready({**_facts(host), SIGN_IN: await _first_link(host)})
-        await stop.wait()
 
 
 async def _first_link(host: Host) -> str | None:
