@@ -5,21 +5,18 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
 
 
 @contextmanager
-def on_interrupt(act: Callable[[], object], *, once: bool = False, passed_on: bool = False) -> Iterator[None]:
+def on_interrupt(act: Callable[[], object], *, once: bool = False) -> Iterator[None]:
     """While inside, SIGINT calls `act`; with `once` the first one does, and the handler from before gets the next ones.
 
-    `passed_on`: a handler that the caller had set hears of it too, before `act`. Only in the main thread.
+    Only in the main thread.
     """
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(*_: object) -> None:
         if once:
             signal.signal(signal.SIGINT, before)
-        if passed_on and callable(before) and before is not signal.default_int_handler:
-            before(number, frame)
         act()
 
     before = signal.signal(signal.SIGINT, handle)

@@ -36,8 +36,7 @@ def follow(
 ) -> dict[str, Any]:
     """Start work of the host, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
 
-    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening. A handler that the caller set
-    hears of the first one too.
+    The first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
     """
     terminal, number = options.terminal(), request_number()
 
@@ -53,7 +52,7 @@ def follow(
             terminal.row("next", "see it: microclaw app changes; take it back: microclaw app undo")
 
     try:
-        with on_interrupt(stop, once=True, passed_on=True):
+        with on_interrupt(stop, once=True):
             return _result(options, terminal, host, host.stream(path, body, method=method, query=query, number=number))
     except KeyboardInterrupt as exc:
         raise HostError(_STOPPED_LISTENING) from exc
@@ -104,7 +103,8 @@ class Stages:
         step, self._failed = self._failed, None
         if step is None:
             return
-        told = {line.strip() for text in (failure.message, *_texts(failure)) for line in text.splitlines()}
+        texts = (failure.message, *(str(diagnostic["text"]) for diagnostic in failure.diagnostics))
+        told = {line.strip() for text in texts for line in text.splitlines()}
         wanted = {line.strip() for text in (step.text, *step.detail) for line in text.splitlines()}
         if wanted <= told and (failure.next_step or "").startswith(step.next_step or ""):
             step = structs.replace(step, text=_short(step.text), detail=(), next_step=None)
@@ -120,7 +120,3 @@ def _short(text: str) -> str:
     """The first line of a reason, on one line of the terminal: who sees stdout alone must not guess."""
     line = text.strip().partition("\n")[0]
     return line if len(line) <= MAX_REASON_CHARS else f"{line[: MAX_REASON_CHARS - 1]}…"
-
-
-def _texts(failure: Failure) -> list[str]:
-    return [str(diagnostic["text"]) for diagnostic in failure.diagnostics]
