@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
-from microclaw.api.caller import NOBODY
+from microclaw.api.caller import LOCAL_OWNER, NOBODY, Caller
 from microclaw.api.jobs import CANCELLED, Feed, Jobs
 from microclaw.config.settings import Limits
 from microclaw.errors import Overloaded, PinRefused
@@ -59,14 +60,14 @@ async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:
 
     async with asyncio.TaskGroup() as group:
         jobs = Jobs(group, Limits())
-        early = jobs.start("job", work, number="a", cancellable=True)
-        assert jobs.cancel("a") == "cancelled"
+        early = jobs.start("job", work, by=replace(LOCAL_OWNER, request="a"), cancellable=True)
+        assert jobs.cancel("socket.a") == "cancelled"
         assert await read_all(early) == [CANCELLED]
         assert jobs.cancel("nobody's") == "unknown"
         go_on.set()
-        late = jobs.start("job", work, number="b", cancellable=True)
+        late = jobs.start("job", work, by=replace(LOCAL_OWNER, request="b"), cancellable=True)
         await begun.wait()
-        assert jobs.cancel("b") == "begun"
+        assert jobs.cancel("socket.b") == "begun"
         assert await read_all(late) == [Result({})]
     assert changed == ["device"]
 
@@ -139,7 +140,7 @@ async def test_one_person_has_half_of_the_room_and_the_last_place_is_the_command
         jobs = Jobs(group, Limits(parallel_jobs=8))
 
         def start(person_id: str, token: str) -> Feed:
-            return jobs.start("waits", work, token=token, person_id=person_id)
+            return jobs.start("waits", work, by=Caller(person_id, direct=False, source=token))
 
         for number in range(4):
             start("p-1", f"t-{number % 2}")  # two tokens of one person

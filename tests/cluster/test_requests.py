@@ -8,7 +8,7 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast, get_type_hints
@@ -22,8 +22,9 @@ from tests.cluster.hosts import host_in
 from tests.link_server.conftest import Published
 from tests.store.two_hosts import until
 
+from microclaw.api.caller import Caller
+from microclaw.api.job_routes import JobService
 from microclaw.api.jobs import Feed, Jobs
-from microclaw.api.requests_elsewhere import RequestsElsewhere
 from microclaw.api.waiting import WaitingRequests
 from microclaw.auth.certificates import HOSTS_NAME, KeyPair, device_certificate, host_certificate, new_authority
 from microclaw.boards import load_board
@@ -212,22 +213,24 @@ async def test_a_request_is_found_and_cancelled_at_any_host_and_unknown_only_whe
     ended = list[str]()
     async with asyncio.TaskGroup() as group:
         here, there = (Jobs(group, Limits()) for _ in members)
-        elsewhere = RequestsElsewhere(members[0].requests, WaitingRequests(), here, lambda: ended)
-        for act in (elsewhere.find("token-2.77"), elsewhere.cancel("token-2.5")):
+        first, second = (Caller("p-1", direct=False, source=f"token-{number}") for number in (1, 2))
+        service = JobService(here, WaitingRequests(), members[0].requests, lambda: ended)
+        for act in (service.find(second, "77"), service.cancel(second, "5")):
             with pytest.raises(Overloaded):  # b does not answer such questions
                 await act
-        RequestsElsewhere(members[1].requests, WaitingRequests(), there, list)
-        assert await elsewhere.find("token-2.77") is None
+        JobService(there, WaitingRequests(), members[1].requests)
+        with pytest.raises(UnknownName, match=r"has that number$"):
+            await service.find(second, "77")
         ended.append("c")
-        with pytest.raises(UnknownName):
-            await elsewhere.find("token-2.77")
+        with pytest.raises(UnknownName, match="at c, which ended"):
+            await service.find(second, "77")
 
         async def work(_feed: Feed) -> StreamEvent:
             await asyncio.get_running_loop().create_future()
             raise AssertionError
 
-        there.start("waits", work, token="token-1", number="token-1.5", cancellable=True)
-        assert await elsewhere.cancel("token-1.5") == "cancelled"
+        there.start("waits", work, by=replace(first, request="5"), cancellable=True)
+        assert await service.cancel(first, "5") == "cancelled"
 
 
 def _example(kind: type[LiveEvent]) -> LiveEvent:

@@ -157,20 +157,19 @@ class Jobs:
         name: str,
         work: Work,
         *,
-        token: str | None = None,
-        person_id: str = "",
-        number: str = "",
+        by: Caller | None = None,
         cancellable: bool = False,
     ) -> Feed:
         """Run `work`; what it returns, or its failure, is the end of the feed. Raises Overloaded.
 
-        `token` is the token or session that it came with, `person_id` whose that is: a job may wait minutes for an
-        approval, so one person has at most half of the room, and the last place is the command line's.
-        `number` is what `cancel` finds it by; a `cancellable` job calls its feed's `begin` before it changes something.
+        A job may wait minutes for an approval, so one person has at most half of the room, and the last place is the
+        command line's. `cancel` finds it by the request's number; a `cancellable` job calls its feed's `begin` before
+        it changes something.
         """
         if self._closed:
             raise Overloaded("the host is stopping", next_step="microclaw up")
-        person, limit = None if token is None else person_behind(person_id), self._limits.parallel_jobs
+        person = None if by is None or by.direct else person_behind(by.person_id)
+        limit, number = self._limits.parallel_jobs, "" if by is None else by.job
         running = len(self._tasks)
         theirs = 0 if person is None else sum(one == person for one in self._tasks.values())
         room = limit if person is None else max(1, limit - 1)
@@ -195,7 +194,7 @@ class Jobs:
 
         A client that disconnects cancels a job that can be cancelled, and no other; its questions are withdrawn.
         """
-        feed = self.start(name, work, token=by.token, person_id=by.person_id, number=by.job, cancellable=cancellable)
+        feed = self.start(name, work, by=by, cancellable=cancellable)
         return stream(feed.read(), encode_event, self._limits.keepalive_s, left=feed.leave)
 
     def cancel(self, number: str) -> CancelState:

@@ -130,7 +130,7 @@ async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> Co
     async def run(feed: Feed) -> Answer:
         return await turn.run(feed.put)
 
-    feed = service.jobs.start("chat completion", run, token=by.token, person_id=by.person_id)
+    feed = service.jobs.start("chat completion", run, by=by)
     return CompletionTurn(paced(_of_job(feed), keepalive_s), turn.stop, turn.shown, turn.told)
 
 

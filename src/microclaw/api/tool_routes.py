@@ -105,7 +105,7 @@ class ToolService:
             act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))
             return Result(_result(result, act))
 
-        return self.jobs.start(f"tool {name}", run, token=by.token, person_id=by.person_id, number=by.job)
+        return self.jobs.start(f"tool {name}", run, by=by)
 
     def _taint(self, chat: str) -> None:
         self.tainted.pop(chat, None)

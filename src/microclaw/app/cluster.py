@@ -19,9 +19,6 @@ from urllib.parse import urlsplit
 from microclaw import __version__
 from microclaw.agent.inbox import Inbox
 from microclaw.api.event_routes import LiveFeed
-from microclaw.api.jobs import Jobs
-from microclaw.api.requests_elsewhere import RequestsElsewhere
-from microclaw.api.waiting import WaitingRequests
 from microclaw.auth.admission import Admission
 from microclaw.auth.authority import BEGIN_ANEW_FILE, Authority
 from microclaw.auth.pairing import HostIdentity, Wish
@@ -89,6 +86,10 @@ class HostCluster:
         links = (one.removeprefix("link:") for one in endpoints if one.startswith("link:"))
         return [link_id for link_id in links if self.holding.place_of(link_id) == self.host_id]
 
+    def ended(self) -> list[str]:
+        """The names of the hosts that are gone."""
+        return [one.facts.name for one in self.hosts.ended()]
+
     @property
     def origin(self) -> str:
         """The same for all hosts of a database."""
@@ -145,15 +146,12 @@ class HostCluster:
         authority: Authority,
         admission: Admission,
         inbox: Inbox,
-        waiting: WaitingRequests,
-        jobs: Jobs,
         stack: AsyncExitStack,
-    ) -> tuple[ClusterQuestions, RequestsElsewhere]:
+    ) -> ClusterQuestions:
         """From then on this host asks the others, and answers them: they know each other by the authority.
 
-        Gives the questions for approval of all hosts, and the requests of the API that came in at the others.
+        Gives the questions for approval of all hosts.
         """
-        ended = lambda: [one.facts.name for one in self.hosts.ended()]  # noqa: E731
 
         async def stop_here(chat: tuple[str, str]) -> AsyncGenerator[object, None]:
             yield inbox.cancel(*chat)
@@ -165,11 +163,10 @@ class HostCluster:
         self.requests.answer("stop", tuple[str, str], stop_here)
         inbox.stop_elsewhere = stop
         questions = ClusterQuestions(self.requests, admission.approvals, admission.people)
-        elsewhere = RequestsElsewhere(self.requests, waiting, jobs, ended)
         address, _, port = (self.settings.cluster.address or f"{self.database.own_address}:0").rpartition(":")
         serving = self.requests.serving(authority.pair, address.strip("[]"), int(port), self.settings.identity)
         self.addresses["calls"] = await stack.enter_async_context(serving)
-        return questions, elsewhere
+        return questions
 
     async def share(self, live: LiveFeed, stack: AsyncExitStack) -> None:
         """What happens here is told to the other hosts, and what happens there comes into the feed."""

@@ -170,9 +170,10 @@ async def running_host(
         await voice.open(inbox, group, stack, make_voice)
         mqtt = await open_mqtt(base, devices, apps, rollouts.offers, agent.tools, tasks, live, stack)
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
-        questions, elsewhere = Questions(admission.approvals, admission.people), None
+        questions, job_service = Questions(admission.approvals, admission.people), JobService(jobs, waiting)
         if cluster is not None and authority is not None:
-            questions, elsewhere = await cluster.join(authority, admission, inbox, waiting, jobs, stack)
+            job_service = JobService(jobs, waiting, cluster.requests, cluster.ended)
+            questions = await cluster.join(authority, admission, inbox, stack)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
         prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
         host = Host(
@@ -240,7 +241,7 @@ async def running_host(
             "chat": ChatService(inbox, agent.knowledge.sessions, registry, limits.keepalive_s),
             "compile": CompileService(workshop.compiling),
             "event": EventService(live, admission.people, LivePins(group, registry), limits.keepalive_s),
-            "job": JobService(jobs, waiting, elsewhere),
+            "job": job_service,
             "openai": OpenAiService(conversations, jobs, limits.keepalive_s),
             "tool": tool_service,
             "mcp": mcp,
