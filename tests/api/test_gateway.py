@@ -138,6 +138,14 @@ async def hear(client: ClientConnection) -> dict[str, Any]:
     return value
 
 
+async def closing_code(client: ClientConnection) -> int:
+    """The gateway's, where the next thing that it says is that it closes."""
+    with pytest.raises(websockets.ConnectionClosed) as closed:
+        await hear(client)
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
+
+
 # As the device speaks
 
 
@@ -220,10 +228,7 @@ async def test_a_text_frame_that_is_not_utf_8_closes_1007(tmp_path: Path) -> Non
 async def test_a_fifth_client_is_refused_with_1013_and_a_place_becomes_free(tmp_path: Path) -> None:
     async with gateway(tmp_path) as door, door.connect(), door.connect(), door.connect(), door.connect() as fourth:
         async with door.connect() as fifth:
-            with pytest.raises(websockets.ConnectionClosed) as closed:
-                await hear(fifth)
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1013
+            assert await closing_code(fifth) == 1013
         await fourth.close()
         async with door.connect() as late:
             await tell(late, type="ping", ts=1)
@@ -423,10 +428,7 @@ async def test_a_client_whose_token_ended_is_closed_with_1008_and_not_heard(
             await end(tokens)
             if speaks:
                 await tell(client, type="message", content="after")
-            with pytest.raises(websockets.ConnectionClosed) as closed:
-                await hear(client)
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1008
+            assert await closing_code(client) == 1008
         assert [inbound.text for inbound in door.inbox.inbound] == ["before"]
         await tell(other, type="ping")
         assert (await hear(other))["type"] == "pong"
@@ -455,10 +457,7 @@ async def test_a_client_whose_token_ended_decides_nothing_and_gets_no_answer(tmp
 async def test_a_host_that_stops_says_so(tmp_path: Path) -> None:
     async with gateway(tmp_path) as door:
         client = await door.connect()
-    with pytest.raises(websockets.ConnectionClosed) as closed:
-        await hear(client)
-    assert closed.value.rcvd is not None
-    assert closed.value.rcvd.code == 1001
+    assert await closing_code(client) == 1001
 
 
 async def _raw_client(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -125,11 +124,6 @@ def check_local_owner(gate: Gate, caller: Caller, action: str) -> None:
     if not caller.direct:
         gate.note(AuditKind.TOKEN_MISUSED, f"no token may {action}", caller.person_id, about=caller.source)
         raise PermissionRefused(f"no token may {action}", next_step="do it on the host's own command line")
-
-
-def place_of(by: Caller) -> str:
-    """Where this one request's questions are asked."""
-    return f"{by.source}.{secrets.token_hex(4)}"
 
 
 @contextmanager

@@ -78,7 +78,7 @@ class Feed:
         self._events: deque[StreamEvent] = deque(maxlen=size)
         self._end: StreamEvent | None = None
         self._news = asyncio.Event()
-        self._stop: Callable[[], object] | None = None
+        self.stop: Callable[[], object] | None = None  # of a job that can be cancelled, until it begins
         self._on_leave: dict[str, Callable[[], object]] = {}
         self.is_left = False
 
@@ -101,21 +101,17 @@ class Feed:
         while self._on_leave:
             self._on_leave.popitem()[1]()
 
-    def cancel_with(self, stop: Callable[[], object]) -> None:
-        """Make the job cancellable until it begins."""
-        self._stop = stop
-
     def begin(self) -> None:
         """Call it before the first change: from here on the job is not cancelled. Raises CancelledError if it was."""
         if self._end is CANCELLED:
             raise asyncio.CancelledError
-        self._stop = None
+        self.stop = None
 
     def cancel(self) -> CancelState:
         """End a job that can be cancelled and has not begun to change anything."""
-        if self._end is None and self._stop is not None:
+        if self._end is None and self.stop is not None:
             self.finish(CANCELLED)
-            self._stop()
+            self.stop()
         return "cancelled" if self._end is CANCELLED else "begun"
 
     def put(self, event: StreamEvent) -> None:
@@ -183,7 +179,7 @@ class Jobs:
         self._tasks[task] = person
         task.add_done_callback(self._tasks.pop)
         if cancellable:
-            feed.cancel_with(task.cancel)
+            feed.stop = task.cancel
         if number:
             self._feeds[number] = feed
             task.add_done_callback(lambda _task: self._feeds.pop(number, None))

@@ -5,6 +5,7 @@ On many devices an act has one question for all, and an outcome for each: what f
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -26,7 +27,6 @@ from microclaw.api.caller import (
     admit,
     caller_of,
     check_local_owner,
-    place_of,
     questions_in,
 )
 from microclaw.api.failures import is_openai
@@ -148,7 +148,7 @@ def _call(
     """Who asks. Inside the `stack` the feed gets the questions, and changes are the request's."""
     # what the command line starts reports to the terminal's chat
     channel, chat_id = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
-    place = place_of(by)
+    place = f"{by.source}.{secrets.token_hex(4)}"  # this one request's
     asks_in = chat_id if feed is None else place
     device, tool = values.get("device"), values.get("method", "")  # of a call the security log names the method
 

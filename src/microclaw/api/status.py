@@ -35,8 +35,6 @@ from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.clock import now_ms
 from microclaw.config.settings import BudgetSettings
 from microclaw.link_server.device_facts import pending_pairings
-from microclaw.link_server.server import LinkServer
-from microclaw.models.fallback import Outage
 from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
 from microclaw.models.usage import UsageLog
@@ -76,12 +74,16 @@ class StatusReader:
         """The document of GET /v1/status."""
         host, at = self.host, self.host.plane
         model, hint = await describe_model(host.conversations.model)
+        link = None
+        if (server := host.link) is not None:
+            connected = sorted(one.name for one in server.links.online)
+            link = LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
         made = Status(
             version=__version__,
             host=None if host.settings.cluster.database is None else host.settings.cluster.host_name,
             http=host.http,
             https=HttpsFacts() if at is None else HttpsFacts(at.urls, at.local_url, at.fingerprint),
-            link=None if host.link is None else await _link(host.link),
+            link=link,
             xiaozhi=host.voice.xiaozhi_object(),
             wyoming=host.voice.wyoming_object(),
             up_s=round(time.monotonic() - host.began_s, 1),
@@ -244,11 +246,6 @@ async def _deferred(host: Host) -> list[DeferredStatus]:
     ]
 
 
-async def _link(server: LinkServer) -> LinkStatus:
-    connected = sorted(link.name for link in server.links.online)
-    return LinkStatus(address=server.address, connected=connected, waiting=await pending_pairings(server))
-
-
 async def _devices(host: Host) -> list[DeviceStatus]:
     checks = {one.device_id: one for one in host.apps.reconciler.status()}
     wanted: dict[str, list[str]] = {}
@@ -277,7 +274,10 @@ async def describe_model(model: Model) -> tuple[str, str | None]:
     """The model that answers, and what a person can do to change it."""
     if model.name != OFFLINE:
         out = next((outage for outage in outages_of(model) if outage.model == model.name), None)
-        return (f"{model.name} answers" if out is None else outage_text(out)), None
+        if out is None:
+            return f"{model.name} answers", None
+        who = f"{out.instead} answers instead of {out.model}" if out.instead else f"{out.model} does not answer"
+        return f"{who} ({out.why}; {out.again})", None
     from microclaw.offline.dialogue import count_kinds  # loaded after the host's start
 
     kinds = await asyncio.to_thread(count_kinds)
@@ -285,12 +285,6 @@ async def describe_model(model: Model) -> tuple[str, str | None]:
         f"none: no API key set. Offline intents answer ({kinds} kinds of sentence).",
         "any sentence: microclaw setup, or set ANTHROPIC_API_KEY or OPENAI_BASE_URL, then run again",
     )
-
-
-def outage_text(out: Outage) -> str:
-    """Who answers instead of a model, why, and until when."""
-    who = f"{out.instead} answers instead of {out.model}" if out.instead else f"{out.model} does not answer"
-    return f"{who} ({out.why}; {out.again})"
 
 
 def resident_mb() -> float:

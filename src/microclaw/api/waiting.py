@@ -70,11 +70,6 @@ class WaitingRequests:
     def find(self, key: str) -> KeptRequest | None:
         return self._kept.get(key)
 
-    def keep(self, key: str, kept: KeptRequest) -> None:
-        while len(self._kept) >= MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
-        self._kept[key] = kept
-
     async def answer(
         self, request: Request, by: Caller, approvals: Approvals, work: Coroutine[Any, Any, Response]
     ) -> Response:
@@ -117,7 +112,9 @@ class WaitingRequests:
                 return doing.result()
             pending = asking.result()
             kept = KeptRequest(pending.approval_id)
-            self.keep(by.job, kept)
+            while len(self._kept) >= MAX_KEPT:
+                del self._kept[next(iter(self._kept))]
+            self._kept[by.job] = kept
             place = f"/v1/requests/{by.request}"
             decide = f"POST /v1/approvals/{pending.approval_id}"
             told = Waiting(
