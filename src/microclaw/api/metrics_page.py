@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.metrics_core import CounterMetricFamily as Counter
 from prometheus_client.metrics_core import GaugeMetricFamily as Gauge
 from prometheus_client.metrics_core import HistogramMetricFamily, Metric
@@ -27,23 +28,19 @@ if TYPE_CHECKING:
 
 MAX_SERIES: Final = 1_100  # every device of a full host
 MAX_TELEMETRY: Final = 5_000
-RTT_LABELS: Final = (*(f"{bound:g}" for bound in RTT_BOUNDS_S), "+Inf")
-VOICE_LABELS: Final = (*(f"{bound:g}" for bound in BOUNDS_S), "+Inf")
 
 
 def metrics_page(metrics: Iterable[Metric]) -> bytes:
     """Prometheus text 0.0.4."""
-    registry = CollectorRegistry()  # not the library's own, which is one for the whole process
-    registry.register(_Collector(metrics))
-    return generate_latest(registry)
+    return generate_latest(_Collected(metrics))  # not the library's own registry: it is one for the whole process
 
 
-class _Collector(Collector):
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._metrics = list(metrics)
+@dataclass(frozen=True)
+class _Collected(Collector):
+    metrics: Iterable[Metric]
 
     def collect(self) -> Iterable[Metric]:
-        return self._metrics
+        return self.metrics
 
 
 def host_metrics(
@@ -63,26 +60,21 @@ def host_metrics(
         yield from _mqtt_metrics(sent)
     if cluster is not None:
         yield from cluster_metrics(cluster.gauges())
-    yield _by(Gauge("microclaw_info", "The host's version", labels=("version",)), {__version__: 1})
+    yield _by(Gauge, "microclaw_info", "The host's version", "version", {__version__: 1})
     yield Gauge("microclaw_devices", "Devices the host knows", value=len(host.devices.list()))
-    reachable = Gauge(
-        "microclaw_device_reachable", "1 when a device with programs answered the last check", labels=("device",)
-    )
-    for check in islice(host.apps.reconciler.status(), MAX_SERIES):
-        reachable.add_metric((check.device_name,), float(check.unreachable_since_ms is None))
-    yield reachable
-    telemetry = Gauge(
-        "microclaw_device_telemetry", "The last value of each series of a device", labels=("device", "key")
-    )
+    checks = islice(host.apps.reconciler.status(), MAX_SERIES)
+    reached = {check.device_name: float(check.unreachable_since_ms is None) for check in checks}
+    about = "1 when a device with programs answered the last check"
+    yield _by(Gauge, "microclaw_device_reachable", about, "device", reached)
+    about = "The last value of each series of a device"
+    telemetry = Gauge("microclaw_device_telemetry", about, labels=("device", "key"))
     for device, key, value in islice(history.recent(), MAX_TELEMETRY):
         telemetry.add_metric((device, key), value)
     yield telemetry
     counted = code.counts()
-    tasks = Gauge("microclaw_code_tasks", "Code in the sandbox now", labels=("state",))
-    yield _by(tasks, {"running": counted["running"], "queued": counted["waiting"]})
-    yield _by(
-        Counter("microclaw_code_tasks_ended_total", "Tasks by how they ended", labels=("ending",)), counted["endings"]
-    )
+    tasks = {"running": counted["running"], "queued": counted["waiting"]}
+    yield _by(Gauge, "microclaw_code_tasks", "Code in the sandbox now", "state", tasks)
+    yield _by(Counter, "microclaw_code_tasks_ended_total", "Tasks by how they ended", "ending", counted["endings"])
     yield Gauge("microclaw_event_listeners", "Open streams of live events", value=live.listeners)
     yield Gauge("process_resident_memory_bytes", "Memory in RAM", value=resident_mb() * (1 << 20))
     yield Gauge("microclaw_process_cpu_seconds", "User and system time spent", value=time.process_time())
@@ -90,36 +82,32 @@ def host_metrics(
 
 def link_metrics(meter: LinkMeter, depths: Mapping[LaneName, int]) -> Iterator[Metric]:
     about = "Messages waiting to be sent, all connections together"
-    yield _by(Gauge("microclaw_link_queue_depth", about, labels=("lane",)), depths)
+    yield _by(Gauge, "microclaw_link_queue_depth", about, "lane", depths)
     yield Gauge("microclaw_link_connections", "Devices connected over the link now", value=meter.connections)
-    buckets = list(zip(RTT_LABELS, map(float, accumulate(meter.rtt_counts)), strict=True))
-    yield HistogramMetricFamily(
-        "microclaw_link_rtt_seconds", "Round trip of the link's own pings", buckets, meter.rtt_sum_s
-    )
-    dropped = Counter("microclaw_link_dropped_total", "Messages that a full lane lost", labels=("lane",))
-    yield _by(dropped, meter.dropped_by_lane)
+    buckets, about = _buckets(RTT_BOUNDS_S, meter.rtt_counts), "Round trip of the link's own pings"
+    yield HistogramMetricFamily("microclaw_link_rtt_seconds", about, buckets, meter.rtt_sum_s)
+    dropped = meter.dropped_by_lane
+    yield _by(Counter, "microclaw_link_dropped_total", "Messages that a full lane lost", "lane", dropped)
     yield Counter("microclaw_link_replayed_total", "Durable messages sent again", value=meter.replayed_messages)
     about = "Audio frames dropped because they were too old"
     yield Counter("microclaw_link_glitches_total", about, value=meter.glitches)
-    refused = Counter("microclaw_link_refused_total", "Connections refused or broken off", labels=("reason",))
-    yield _by(refused, meter.refused_by_reason)
+    about = "Connections refused or broken off"
+    yield _by(Counter, "microclaw_link_refused_total", about, "reason", meter.refused_by_reason)
 
 
 def _mqtt_metrics(mqtt: Mapping[str, Any]) -> Iterator[Metric]:
     """`mqtt` is its part of the host's status."""
     buffer = mqtt["buffer"]
     yield Gauge("microclaw_mqtt_connected", "1 while the broker has this host", value=float(mqtt["state"] == "on"))
-    waiting = Gauge("microclaw_mqtt_buffered", "Messages that wait for the broker", labels=("kind",))
-    yield _by(waiting, {"event": buffer["events"], "telemetry": buffer["telemetry"]})
+    waiting = {"event": buffer["events"], "telemetry": buffer["telemetry"]}
+    yield _by(Gauge, "microclaw_mqtt_buffered", "Messages that wait for the broker", "kind", waiting)
     yield Gauge("microclaw_mqtt_buffer_bytes", "What they take on the disk", value=buffer["bytes"])
-    lost = Counter("microclaw_mqtt_lost_total", "Messages that the full buffer lost", labels=("kind",))
     kinds = {"event": "lost_events", "telemetry": "lost_telemetry", "unwritten": "lost_unwritten"}
-    yield _by(lost, {kind: buffer[name] for kind, name in kinds.items()})
-    about = "Messages that the broker has"
-    yield Counter("microclaw_mqtt_acknowledged_total", about, value=mqtt["acknowledged"])
-    if mqtt["commands"] is not None:
-        done = Counter("microclaw_mqtt_commands_total", "Commands by how they ended", labels=("outcome",))
-        yield _by(done, mqtt["commands"])
+    lost = {kind: buffer[name] for kind, name in kinds.items()}
+    yield _by(Counter, "microclaw_mqtt_lost_total", "Messages that the full buffer lost", "kind", lost)
+    yield Counter("microclaw_mqtt_acknowledged_total", "Messages that the broker has", value=mqtt["acknowledged"])
+    if (done := mqtt["commands"]) is not None:
+        yield _by(Counter, "microclaw_mqtt_commands_total", "Commands by how they ended", "outcome", done)
 
 
 def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
@@ -136,20 +124,24 @@ def cluster_metrics(cluster: Mapping[str, float]) -> Iterator[Metric]:
         ("calls", "Calls of other hosts to devices here", ("served", "refused")),
         ("events", "Live events between this host and the others", ("sent", "taken", "dropped", "refused")),
     ):
-        family = Counter(f"microclaw_cluster_{what}_total", about, labels=("outcome",))
-        yield _by(family, {outcome: cluster[f"{what}_{outcome}"] for outcome in outcomes})
+        found = {outcome: cluster[f"{what}_{outcome}"] for outcome in outcomes}
+        yield _by(Counter, f"microclaw_cluster_{what}_total", about, "outcome", found)
 
 
 def _voice_metric(voice: VoiceTraces) -> Metric:
     family = HistogramMetricFamily("microclaw_voice_seconds", "Durations within a spoken turn", labels=("span",))
     for name, found in voice.durations.items():
-        buckets = list(zip(VOICE_LABELS, map(float, accumulate(found.counts)), strict=True))
-        family.add_metric((name,), buckets, found.sum_s)
+        family.add_metric((name,), _buckets(BOUNDS_S, found.counts), found.sum_s)
     return family
 
 
-def _by(family: Gauge | Counter, values: Mapping[Any, float]) -> Metric:
-    """One series for each value of the family's label."""
-    for label, value in values.items():
-        family.add_metric((label,), value)
+def _buckets(bounds: Sequence[float], counts: Iterable[int]) -> list[tuple[str, float]]:
+    return list(zip((*(f"{bound:g}" for bound in bounds), "+Inf"), map(float, accumulate(counts)), strict=True))
+
+
+def _by(kind: type[Gauge | Counter], name: str, about: str, label: str, values: Mapping[Any, float]) -> Metric:
+    """One series for each value of the label."""
+    family = kind(name, about, labels=(label,))
+    for of, value in values.items():
+        family.add_metric((of,), value)
     return family
