@@ -52,3 +52,10 @@ async def test_an_open_gateway_asks_for_no_token_and_is_logged(
             await client.send(json.dumps({"type": "ping", "ts": 7}))
             assert json.loads(await client.recv()) == {"type": "pong", "ts": 7}
     assert caplog.records
+
+
+async def test_a_gateway_that_is_switched_off_does_not_listen(tmp_path: Path) -> None:
+    gateway = GatewaySettings(port=0, open=True, enabled=False)
+    settings = replace(load_settings({}, home=tmp_path, http_port=None), gateway=gateway)
+    async with asyncio.timeout(60), running_host(settings) as host:
+        assert host.channels.gateway is None

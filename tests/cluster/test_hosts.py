@@ -34,7 +34,7 @@ from dataclasses import replace
 async def main():
     with tempfile.TemporaryDirectory() as folder:
         settings = load_settings({"HOME": folder}, home=pathlib.Path(folder) / "home")
-        async with running_host(replace(settings, http_port=0, gateway_off=True, gateway=None)):
+        async with running_host(replace(settings, http_port=0, gateway=None)):
             print(sorted(name for name in sys.modules if name.startswith("psycopg") or ".cluster." in name))
 
 asyncio.run(main())

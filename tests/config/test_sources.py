@@ -13,7 +13,14 @@ import pytest
 from microclaw.config import settings as declared
 from microclaw.config.load import find_mistakes, load_settings
 from microclaw.config.schema import all_settings
-from microclaw.config.settings import AgentSettings, McpServerSettings, ModelChoice, SearchSettings, TelegramSettings
+from microclaw.config.settings import (
+    AgentSettings,
+    GatewaySettings,
+    McpServerSettings,
+    ModelChoice,
+    SearchSettings,
+    TelegramSettings,
+)
 from microclaw.errors import ConfigError
 
 EVERYTHING = """
@@ -159,7 +166,7 @@ def test_missing_credential_switches_its_part_off_with_one_line(home: Path) -> N
 def test_channel_that_is_switched_off_is_no_problem(home: Path) -> None:
     write(home, "[telegram]\nenabled = false\n[gateway]\nenabled = false\n")
     settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc"}, home=home)
-    assert (settings.telegram, settings.gateway, settings.problems) == (None, None, ())
+    assert (settings.telegram, settings.gateway, settings.problems) == (None, GatewaySettings(enabled=False), ())
     write(home, "")
     settings = load_settings({"TELEGRAM_BOT_TOKEN": "1:abc", "BRAVE_API_KEY": "b"}, home=home)
     assert (settings.telegram, settings.search) == (TelegramSettings("1:abc"), SearchSettings(api_key="b"))

@@ -35,7 +35,7 @@ async def open_channels(
 ) -> ChannelStates:
     """They take messages in from then on; after the agent, so that they stop before it. One that fails is off."""
     states, settings = ChannelStates(), base.settings
-    if settings.gateway is not None:
+    if settings.gateway is not None and settings.gateway.enabled:
         try:
             await _open_gateway(base, settings.gateway, inbox, states, stack)
         except (ConfigError, StoreError) as exc:

@@ -164,7 +164,7 @@ def _models(settings: Settings) -> Iterator[Finding]:
 def _unlocked(settings: Settings) -> Iterator[Finding]:
     """Listeners that the settings open without a lock."""
     gateway, voice = settings.gateway, settings.voice
-    if gateway is not None and gateway.open:
+    if gateway is not None and gateway.enabled and gateway.open:
         yield _open_gateway("config.toml")
     if gateway is not None and gateway.enabled and not is_loopback(gateway.host):
         text = f"the chat gateway listens at {gateway.host} without TLS: tokens and words can be read in that network"

@@ -64,10 +64,8 @@ def up(
     settings = options.settings()
     http_port = settings.host.http_port if port is None else port
     link_settings = read_link(link or settings.host.link, http_port=http_port, plain=link_plain)
-    gateway = settings.gateway
-    if gateway is None and not settings.gateway_off:
-        gateway = GatewaySettings() if http_port else GatewaySettings(port=0)
-    if open_gateway and gateway is not None:
+    gateway = settings.gateway or (GatewaySettings() if http_port else GatewaySettings(port=0))
+    if open_gateway:
         gateway = replace(gateway, open=True)
     cluster = settings.cluster
     if database is not None:

@@ -100,7 +100,7 @@ class Assembly:
         self._mistakes: list[Mistake] = []
         self._own = {provider: self._variables_of(names, environ) for provider, names in VARIABLES.items()}
         self.sources.secrets.update(key for key, _ in self._own.values() if key)
-        telegram, gateway, search, backup = file.telegram, file.gateway, file.search, file.backup
+        telegram, search, backup = file.telegram, file.search, file.backup
         model = self._model(file.model)
         wants_bot = telegram is not None and telegram.enabled
         has_bot = wants_bot and self._has("telegram", "telegram", "token")
@@ -113,12 +113,9 @@ class Assembly:
             self._wrong(("backup", "password_file"), text, "microclaw config set backup.password_file --default")
         self._bind(file.host)
         servers = file.mcp.servers.items()
-        gateway_off = gateway is not None and not gateway.enabled
         self.parts: dict[str, Any] = {
             "model": model,
             "telegram": telegram if has_bot else None,
-            "gateway": None if gateway_off else gateway,
-            "gateway_off": gateway_off,
             "search": search if has_search else None,
             "mcp_servers": tuple(replace(one, name=name) for name, one in servers if self._complete(name, one)),
             "proxy": file.proxy.url,

@@ -310,13 +310,10 @@ class ConfigFile(Sections):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelChoice:
+class ModelChoice(ModelRow):
     """One model of one provider; without a name OpenAI-compatible servers answer with their first one."""
 
     provider: Provider
-    name: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    base_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,7 +358,6 @@ class Settings(Sections):
     http_port: int | None = DEFAULT_HTTP_PORT  # None: no API on loopback
     link: LinkSettings | None = None  # None: no device plane
     model: ModelSettings = ModelSettings()
-    gateway_off: bool = False  # somebody switched it off: `up` would bring it otherwise
     mcp_servers: tuple[McpServerSettings, ...] = ()
     proxy: str | None = None  # an http:// proxy for everything that goes out (HTTP CONNECT)
     backup: BackupSettings | None = None  # None: the host makes none by itself
