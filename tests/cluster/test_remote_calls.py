@@ -21,7 +21,7 @@ from microclaw.operations.connection import HostError
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire.link.messages import Call, ErrorInfo, Event, Notify, Result
 
-PORT, CONSOLE, ADDRESS = "serial:/dev/nothing-is-here", "console:/dev/nothing-is-here", "wasmachine://192.0.2.7:8080"
+CONSOLE = "console:/dev/nothing-is-here"
 
 
 async def test_a_device_of_another_host_is_called(east: WholeHost, west: WholeHost, lamp: ScriptedDevice) -> None:
@@ -138,8 +138,8 @@ async def test_a_board_that_comes_back_to_another_host_tells_by_its_uptime_wheth
 
 def test_a_host_looks_after_the_boards_of_its_machine_and_one_after_those_that_are_nowhere() -> None:
     no: Any = None
-    places = {"desk": ("west", PORT), "roof": (None, ADDRESS), "lamp": (None, "link:here"), "far": (None, "link:far")}
-    devices = {name: SimpleNamespace(host=host, endpoints=(place,)) for name, (host, place) in places.items()}
+    places = {"desk": ("west", ()), "roof": (None, ()), "lamp": (None, ("here",)), "far": (None, ("far",))}
+    devices = {name: SimpleNamespace(host=host, link_ids=links) for name, (host, links) in places.items()}
     registry: Any = SimpleNamespace(get=devices.__getitem__)
     for name, flag, ours in (("west", False, {"desk", "lamp"}), ("east", True, {"roof", "lamp"})):
         hosts: Any = SimpleNamespace(host_id=f"{name}-0001")

@@ -60,6 +60,7 @@ from microclaw.schedules.runner import Nightly, Runner, WallClock
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
+from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.schedules import ScheduleTable
 from microclaw.store.tasks import TaskTable
@@ -133,7 +134,6 @@ class Agent:
     ) -> None:
         settings, admission, devices = base.settings, base.admission, apps.registry
         language_model = model if settings.model.main else None  # the offline one writes no summaries
-        self.inbox = inbox
         shared = None if base.cluster is None else base.database
         self.knowledge = knowledge = open_knowledge(settings, base.index, shared=shared)
         context = TurnContext(
@@ -148,7 +148,7 @@ class Agent:
             *own_tools,
         )
         tools = build_toolbox(apps, admission.gate, link, more, server_tools)
-        clock, table = WallClock(base.now_ms), ScheduleTable(base.database)
+        clock, table, journal = WallClock(base.now_ms), ScheduleTable(base.database), Journal(base.database, now_ms)
         book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
         wakes_an_hour = settings.schedules.wakes_an_hour
         scheduling = Scheduling(
@@ -164,7 +164,7 @@ class Agent:
             model=model,
             tools=tools,
             context=context,
-            journal=base.journal,
+            journal=journal,
             outbox=inbox.outbox,
             roles=admission.people,
             limits=SubagentLimits(count=settings.agent.subagents, iterations=settings.agent.iterations),
@@ -199,7 +199,17 @@ class Agent:
         self.tools = tools.with_more(
             (*declared_tools(acts), start_tool(self.subagents), more_tools(lambda: self.tools.tools))
         )
-        self.services = acts | dict.fromkeys(("memory", "session", "skill"), self._knowledge_service(base))
+        eraser = ConversationEraser(
+            inbox=inbox, sessions=knowledge.sessions, search=knowledge.search, history=settings.chat_history
+        )
+        service = KnowledgeService(
+            gate=admission.gate,
+            knowledge=knowledge,
+            erase=eraser.erase,
+            tools=frozenset(tool.name for tool in self.tools.tools),
+            capabilities=frozenset(CALLS),
+        )
+        self.services = acts | dict.fromkeys(("memory", "session", "skill"), service)
         self.conversations = Conversations(
             inbox=inbox,
             model=model,
@@ -208,26 +218,10 @@ class Agent:
             sessions=knowledge.sessions,
             skills=knowledge.skills,
             compactor=Compactor(model=language_model, sessions=knowledge.sessions),
-            journal=base.journal,
+            journal=journal,
             approvals=admission.approvals,
             roles=admission.people,
             limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
-        )
-
-    def _knowledge_service(self, base: Base) -> KnowledgeService:
-        knowledge = self.knowledge
-        eraser = ConversationEraser(
-            inbox=self.inbox,
-            sessions=knowledge.sessions,
-            search=knowledge.search,
-            history=base.settings.chat_history,
-        )
-        return KnowledgeService(
-            gate=base.admission.gate,
-            knowledge=knowledge,
-            erase=eraser.erase,
-            tools=frozenset(tool.name for tool in self.tools.tools),
-            capabilities=frozenset(CALLS),
         )
 
 

@@ -82,8 +82,7 @@ class HostCluster:
 
     def spoken_to(self, registry: Registry) -> list[str]:
         """The ids of links that are connected here: each device is spoken to by one host."""
-        endpoints = (endpoint for device in registry.list() for endpoint in device.endpoints)
-        links = (one.removeprefix("link:") for one in endpoints if one.startswith("link:"))
+        links = (link_id for device in registry.list() for link_id in device.link_ids)
         return [link_id for link_id in links if self.holding.place_of(link_id) == self.host_id]
 
     def ended(self) -> list[str]:
@@ -128,9 +127,7 @@ class HostCluster:
                 device = registry.get(device_id)
             except UnknownName:
                 return UNCONNECTED in self.duties.here
-            links = [one.removeprefix("link:") for one in device.endpoints if one.startswith("link:")]
-            places = {self.holding.place_of(link_id) for link_id in links} - {None}
-            if places:
+            if places := {self.holding.place_of(link_id) for link_id in device.link_ids} - {None}:
                 return self.host_id in places
             return UNCONNECTED in self.duties.here if device.host is None else device.host == self.name
 
@@ -208,7 +205,7 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
     """Be one of the hosts of the database at `url`, as long as `stack`. ConfigError when that cannot be, StoreError."""
     stack.callback(os.close, await asyncio.to_thread(take_lock, settings.database))
     name, started_ms = settings.cluster.host_name, now_ms()
-    addresses: dict[str, str | None] = {}
+    addresses: dict[str, str | None] = dict.fromkeys(("api", "link", "calls"))
     host_id = f"{name}-{secrets.token_hex(2)}"
     database = await stack.enter_async_context(SharedDatabase.opened(url, host_id))
     index = await stack.enter_async_context(Database.open(settings.cluster_index))
@@ -219,11 +216,9 @@ async def open_cluster(settings: Settings, url: str, stack: AsyncExitStack) -> H
             version=__version__,
             schema=VERSION,
             devices=holding.here,
-            api=addresses.get("api"),
-            link=addresses.get("link"),
-            calls=addresses.get("calls"),
             started_ms=started_ms,
             wall_ms=now_ms(),
+            **addresses,
         )
 
     holding = LinkHolding(LinkHolderTable(database), host_id, lambda host: hosts.is_live(host))

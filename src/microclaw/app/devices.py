@@ -51,7 +51,6 @@ from microclaw.store.devices import DeviceTable
 from microclaw.store.downsampling import Downsampling
 from microclaw.store.firmware import FirmwareTable
 from microclaw.store.identity import IdentityTable
-from microclaw.store.journal import Journal
 from microclaw.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.store.links import LinkTable
 from microclaw.store.rollouts import RolloutTable
@@ -74,9 +73,7 @@ class Base:
 
     settings: Settings
     database: Database
-    bus: Bus
     admission: Admission
-    journal: Journal
     publish: Callable[[LiveEvent], None]
     audit: AuditLog
     cluster: HostCluster | None = None
@@ -159,7 +156,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     if base.cluster is not None:
         remote, machine = base.cluster.remote_devices(lambda endpoint: registry.owner_of(endpoint))
     registry = Registry(
-        bus=base.bus,
+        bus=await stack.enter_async_context(Bus()),
         store=DeviceTable(base.database),
         open_transport=partial(
             open_transport,

@@ -60,7 +60,6 @@ from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.operations import PeopleService
 from microclaw.auth.questions import Questions
 from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
-from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
@@ -77,7 +76,6 @@ from microclaw.models.operations import UsageService
 from microclaw.ota.operations import FirmwareService
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
-from microclaw.store.journal import Journal
 from microclaw.store.session_files import move_files
 from microclaw.supervision import FIRST_RETRY_S, SupervisedTasks
 from microclaw.tasks.device_code import DeviceCode
@@ -131,11 +129,10 @@ async def running_host(
         proxy = EgressProxy(allowlist, egress, secret_values, record=audit.record, way=settings.proxy)
         admission = await open_admission(settings, database, audit.record)
         live = LiveFeed(secrets.token_hex(4), origin="" if cluster is None else cluster.origin)
-        bus = await enter(Bus())
         if cluster is not None:
             await cluster.share(live, stack)
         admission.approvals.listen(lambda news: live.put(approval_event(news, admission.people, now_ms())))
-        base = Base(settings, database, bus, admission, Journal(database, now_ms), live.put, audit, cluster)
+        base = Base(settings, database, admission, live.put, audit, cluster)
         devices = await open_devices(base, stack)
         registry, group = devices.registry, await enter(asyncio.TaskGroup())
         tasks = SupervisedTasks(group, now_ms=now_ms)

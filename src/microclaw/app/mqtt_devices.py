@@ -68,7 +68,7 @@ class HostDevices:
             device = self._devices.get(device_id)
         except UnknownName:
             return None
-        links = [self._links.link(one.removeprefix("link:")) for one in device.endpoints if one.startswith("link:")]
+        links = [self._links.link(link_id) for link_id in device.link_ids]
         told = self._told.setdefault(device, _Told())
         await _ask(device, told)
         is_online = _is_online(device)

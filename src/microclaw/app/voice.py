@@ -103,7 +103,6 @@ class HostVoice:
         from microclaw.voice.engine_choice import chosen_detector, chosen_recognizer, chosen_synthesizer
         from microclaw.voice.engines.command_grammar import SpokenNames
         from microclaw.voice.parts import VoiceParts
-        from microclaw.voice.trace import VoiceTraces
 
         settings, proxy, registry = self._base.settings.voice, self._base.settings.proxy, self._devices.registry
         self._check_speaker(settings.person)
@@ -114,7 +113,6 @@ class HostVoice:
             recognizer=chosen_recognizer(settings, names, self._base.settings.home, proxy=proxy),
             synthesizer=chosen_synthesizer(settings, proxy=proxy),
             new_detector=chosen_detector(settings),
-            traces=VoiceTraces(),
             endpoints=EndpointLimits(silence_ms=settings.silence_ms),
             person_id=settings.person,
         )

@@ -87,7 +87,8 @@ class YamlFile:
 
     def number(self, node: yaml.Node, key: str, least: int, most: int) -> int | None:
         """A whole number within the bounds."""
-        if is_number(node) and _DIGITS.fullmatch(node.value) and least <= int(node.value) <= most:
+        is_number = isinstance(node, yaml.ScalarNode) and node.tag == _NUMBER
+        if is_number and _DIGITS.fullmatch(node.value) and least <= int(node.value) <= most:
             return int(node.value)
         self.at(node, f"{key} has to be a whole number of {least} to {most}", f"write {key}: {least}")
         return None
@@ -106,11 +107,6 @@ class YamlFile:
     def wrong(self, line: int, message: str, hint: str, column: int | None = None) -> None:
         """A mistake in this line."""
         self.mistakes.append(Diagnostic("error", message, str(self.path), line, column, hint=hint))
-
-
-def is_number(node: yaml.Node) -> bool:
-    """Whether it is written as a whole number."""
-    return isinstance(node, yaml.ScalarNode) and node.tag == _NUMBER
 
 
 def is_word(node: yaml.Node, word: str) -> bool:

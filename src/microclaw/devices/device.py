@@ -232,6 +232,11 @@ class Device:
         return tuple(transport.endpoint for transport in self.transports)
 
     @property
+    def link_ids(self) -> tuple[str, ...]:
+        """Of the links by which it connects itself."""
+        return tuple(one.removeprefix(_LINK) for one in self.endpoints if one.startswith(_LINK))
+
+    @property
     def capabilities(self) -> frozenset[str]:
         return frozenset().union(*(transport.capabilities for transport in self.transports))
 
@@ -444,7 +449,7 @@ class Device:
             return NotSupported(f"{self.name} is a voice device: it {lacks}", next_step=step)
         there = ", ".join(self.endpoints) or "none"
         step = what_offers(method, self.name)
-        if any(endpoint.startswith(_LINK) for endpoint in self.endpoints):  # a board's own firmware has all of it
+        if self.link_ids:  # a board's own firmware has all of it
             step = f"its firmware does not offer {method}: microclaw device show {self.name} lists what it offers"
         elif method == AdcRead.method and any(isinstance(transport, PinHolder) for transport in self.transports):
             step = f"ESP-WASMachine has no function for the ADC; {step}"

@@ -40,7 +40,7 @@ class VoiceParts(AgentParts):
     recognizer: Recognizer
     synthesizer: Synthesizer
     new_detector: Callable[[], VoiceDetector]
-    traces: VoiceTraces
+    traces: VoiceTraces = field(default_factory=VoiceTraces)
     endpoints: EndpointLimits = field(default_factory=EndpointLimits)
     now_s: Callable[[], float] = time.monotonic
 
