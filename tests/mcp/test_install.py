@@ -30,6 +30,10 @@ def test_each_client_has_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
         "/home/ada/.claude.json",
         "/home/ada/.cursor/mcp.json",
     ]
+    monkeypatch.setenv("XDG_CONFIG_HOME", "/home/ada/elsewhere")
+    monkeypatch.setattr(sys, "platform", "darwin")
+    folder = settings_file("claude-desktop").parent
+    assert str(folder) == "/home/ada/Library/Application Support/Claude"
 
 
 def test_the_command_is_what_runs_now_as_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.api.people_host import people_host
 from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
 
 from microclaw.cli.child import Child
+from microclaw.errors import NoHost
+from microclaw.mcp.server import bridge, service
 from microclaw.operations.client import Client
 
 INITIALIZE = {
@@ -170,6 +173,34 @@ def test_a_host_that_does_not_start_is_told_with_its_reason(place: Place) -> Non
     process = started(place.home)
     out, _ = process.communicate(json.dumps(INITIALIZE).encode() + b"\n", timeout=TIMEOUT_S)
     assert "next: " in json.loads(out)["error"]["message"]
+
+
+@pytest.mark.parametrize("full", [True, False])
+async def test_one_that_cannot_serve_is_told_in_time_and_no_second_host_is_started(
+    place: Place, monkeypatch: pytest.MonkeyPatch, full: bool
+) -> None:
+    starts = place.home / "mcp-host.log"
+    if full:
+        monkeypatch.setattr(service, "MAX_SESSIONS", 0)
+        async with people_host(place.home):
+            process = started(place.home)
+            out, _ = await asyncio.to_thread(process.communicate, json.dumps(INITIALIZE).encode() + b"\n", TIMEOUT_S)
+        assert "already" in json.loads(out)["error"]["message"]
+        assert not starts.exists()
+        return
+    script = place.home / "hangs"
+    script.write_text("#!/bin/sh\necho began >&2\nexec sleep 20\n")
+    script.chmod(0o700)
+    monkeypatch.setattr(bridge, "START_S", 0.5)
+    monkeypatch.setattr(sys, "executable", str(script))
+    served = bridge._Bridge(place.home, place.home / "nobody.mcp", every_tool=False)
+    for _ in range(2):
+        with pytest.raises(NoHost):
+            served._connect()
+    assert served._starting is not None
+    with served._starting as process:
+        process.kill()
+    assert starts.read_text() == "began\n"
 
 
 def test_a_client_that_closes_its_end_of_the_answers_is_an_end_and_no_failure(beside: Place) -> None:

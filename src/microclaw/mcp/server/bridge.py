@@ -18,15 +18,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from microclaw.errors import ConfigError, MicroclawError, NoHost, StoreOwned
+from microclaw.errors import ConfigError, MicroclawError, NoHost, Overloaded, StoreOwned
 from microclaw.mcp.server.hints import without_commands
 
 START_S: Final = 30.0
-POLL_S: Final = 0.1
+POLL_S: Final = 0.05
 END_S: Final = 5.0
 MAX_READY_BYTES: Final = 64 << 10
 WORDS: Final = ("up", "--virtual", "1", "--while-used")
 GREETING: Final = b"{}\n"
+FULL: Final = b"64\n"
+MAX_SESSIONS: Final = 64  # on the socket, and as many over HTTP
 INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0, 5.1
 GONE: Final = "the host went away in the middle of a call (next: look with list-devices)"
 OPENING: Final = ("initialize", "notifications/initialized")
@@ -51,6 +53,7 @@ class _Bridge:
         self._place = place
         self._hello = json.dumps({"all_tools": every_tool}).encode() + b"\n"
         self._host: socket.socket | None = None
+        self._starting: subprocess.Popen[bytes] | None = None
         self._reading = threading.Thread()
         self._opening: dict[str, bytes] = {}  # the handshake by its ids, for a host that is started again
         self._unanswered: dict[str, Any] = {}  # the ids of requests, by their text
@@ -87,27 +90,37 @@ class _Bridge:
         return self._host
 
     def _connect(self) -> socket.socket:
+        """A connection to the host of this home, which is started where none runs: where its ports are taken, on any.
+
+        One that still starts when the time is over is waited for at the next line.
+        """
+        port: tuple[str, ...] = ()
         until_s = time.monotonic() + START_S
-        while True:
+        while (left_s := until_s - time.monotonic()) > 0:
             host = socket.socket(socket.AF_UNIX)
-            host.settimeout(START_S)
-            try:
+            host.settimeout(left_s)
+            with suppress(OSError):
                 host.connect(str(self._place))
-                host.sendall(self._hello)
-                if host.recv(len(GREETING)) == GREETING:  # else it is just ending
+                greeting = host.recv(len(GREETING))
+                if greeting == GREETING:  # else it is just ending, or full
+                    host.sendall(self._hello)
                     host.settimeout(None)
                     return host
-            except OSError:
-                pass
+                if greeting:
+                    raise Overloaded(f"{MAX_SESSIONS} assistants use this host already", next_step="close one of them")
             host.close()
-            if time.monotonic() > until_s:
-                raise NoHost(f"the host was not ready within {START_S:.0f} s", next_step="microclaw doctor")
-            try:
-                _start_host(self._home)
-            except OSError as exc:  # no such home, a full disk, no process more
-                text = f"no host can be started in {self._home}: {exc.strerror}"
-                raise ConfigError(text, next_step="microclaw doctor") from exc
+            if self._starting is None:
+                self._starting = _started_host(self._home, port)
+            elif self._starting.poll() is not None:
+                said, self._starting = _said(self._starting), None
+                error = said.get("error") or {}
+                if error.get("code") == ConfigError.code and not port:
+                    port = ("--port", "0")
+                elif said.get("ready") is not True and error.get("code") != StoreOwned.code:
+                    text = f"the host did not start: {error.get('message', 'it gave no reason')}"
+                    raise ConfigError(text, next_step=error.get("next") or "microclaw doctor")
             time.sleep(POLL_S)
+        raise NoHost(f"the host was not ready within {START_S:.0f} s", next_step="microclaw doctor")
 
     def _read(self, host: socket.socket, again: set[str]) -> None:
         """Pass its answers on; not those to the handshake that it was given `again`."""
@@ -144,29 +157,25 @@ class _Bridge:
                 os._exit(0)
 
 
-def _start_host(home: Path) -> None:
-    """Return when it is ready, or when another one has this home; where its own ports are taken, with any."""
-    error: dict[str, Any] = {}
-    for port in ((), ("--port", "0")):
-        words = ["-m", "microclaw", "--json", "--home", str(home), *WORDS, *port]
+def _started_host(home: Path, port: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    try:
         with (home / "mcp-host.log").open("ab") as log:
-            host = subprocess.Popen(
-                [sys.executable, *words],
+            return subprocess.Popen(
+                [sys.executable, "-m", "microclaw", "--json", "--home", str(home), *WORDS, *port],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
             )
-        assert host.stdout is not None
-        with host.stdout:
-            said = _parsed(host.stdout.readline(MAX_READY_BYTES))
-        error = said.get("error") or {}
-        if said.get("ready") is True or error.get("code") == StoreOwned.code:
-            return
-        if error.get("code") != ConfigError.code:
-            break
-    text = error.get("message", "it gave no reason")
-    raise ConfigError(f"the host did not start: {text}", next_step=error.get("next") or "microclaw doctor")
+    except OSError as exc:  # no such home, a full disk, no process more
+        raise ConfigError(f"no host can be started in {home}: {exc.strerror}", next_step="microclaw doctor") from exc
+
+
+def _said(host: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The document of a host that has ended: that it was ready, or its error."""
+    assert host.stdout is not None
+    with host.stdout:
+        return _parsed(host.stdout.readline(MAX_READY_BYTES))
 
 
 def _parsed(line: bytes) -> dict[str, Any]:

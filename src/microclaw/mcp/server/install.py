@@ -45,10 +45,13 @@ class Edit:
 
 def settings_file(client: ClientName) -> Path:
     """Where a client keeps the servers of this user."""
+    home = Path.home()
+    is_mac = sys.platform == "darwin"  # where platformdirs follows XDG_CONFIG_HOME, and Claude does not
+    programs = home / "Library/Application Support" if is_mac else user_config_path(appauthor=False, roaming=True)
     places = {
-        "claude-desktop": user_config_path("Claude", appauthor=False, roaming=True) / "claude_desktop_config.json",
-        "claude-code": Path.home() / ".claude.json",
-        "cursor": Path.home() / ".cursor/mcp.json",
+        "claude-desktop": programs / "Claude/claude_desktop_config.json",
+        "claude-code": home / ".claude.json",
+        "cursor": home / ".cursor/mcp.json",
     }
     return places[client]
 

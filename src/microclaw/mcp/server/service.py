@@ -28,7 +28,7 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit import AuditEvent, AuditKind, Record
 from microclaw.errors import MicroclawError
-from microclaw.mcp.server.bridge import mcp_socket
+from microclaw.mcp.server.bridge import FULL, GREETING, MAX_SESSIONS, mcp_socket
 from microclaw.tasks.operations import Tasks
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 SESSION_HEADER: Final = "mcp-session-id"
 MAX_MESSAGE_BYTES: Final = 1 << 20
-MAX_SESSIONS: Final = 64  # of each kind
 MAX_OWNERS: Final = 1024
 IDLE_S: Final = 1800.0
 FIRST_S: Final = 60.0  # for whoever started a host to come
@@ -168,7 +167,8 @@ class McpService:
             await self._ending.wait()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._ending.is_set() or len(self._sessions) >= MAX_SESSIONS:
+        if (is_full := len(self._sessions) >= MAX_SESSIONS) or self._ending.is_set():
+            writer.write(FULL if is_full else b"")
             writer.close()
             return
         if self._unused is not None:
@@ -195,7 +195,7 @@ class McpService:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One `microclaw mcp`: its first line says what it wants, and is answered with one; then come messages."""
         try:
-            writer.write(b"{}\n")
+            writer.write(GREETING)
             options = json.loads(await reader.readline())
             session = Session(LOCAL_OWNER, f"mcp-{secrets.token_hex(4)}", bool(options["all_tools"]))
             found = await self._loaded()
