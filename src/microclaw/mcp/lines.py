@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import anyio
 import mcp_types as types
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
-from mcp.shared.message import SessionMessage
+from mcp.shared.message import MessageMetadata, SessionMessage
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
 END_S: Final = 1.0
@@ -21,16 +21,20 @@ Streams: TypeAlias = tuple[Received, MemoryObjectSendStream[SessionMessage]]
 
 @asynccontextmanager
 async def message_lines(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, allows: Callable[[], bool] = lambda: True
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    allows: Callable[[], bool] = lambda: True,
+    metadata: MessageMetadata = None,
 ) -> AsyncIterator[tuple[Streams, asyncio.Task[str]]]:
     """The messages both ways, and the task that reads them: its result is why it ended.
 
-    The limit of `reader` bounds a line. `allows` is asked for each, and its no ends the reading.
+    The limit of `reader` bounds a line. `allows` is asked for each, and its no ends the reading. Each that is read has
+    the `metadata`.
     """
     sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
     send, outgoing = anyio.create_memory_object_stream["SessionMessage"](16)
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(_read(reader, sending, allows), name="MCP: read")
+        reading = group.create_task(_read(reader, sending, allows, metadata), name="MCP: read")
         writing = group.create_task(_write(writer, outgoing), name="MCP: write")
         try:
             yield (received, send), reading
@@ -47,6 +51,7 @@ async def _read(
     reader: asyncio.StreamReader,
     sending: MemoryObjectSendStream[SessionMessage | Exception],
     allows: Callable[[], bool],
+    metadata: MessageMetadata,
 ) -> str:
     async with sending:
         try:
@@ -55,7 +60,7 @@ async def _read(
                     return FLOOD
                 with suppress(ValueError):  # servers print to stdout by mistake; the limit counts it
                     message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-                    await sending.send(SessionMessage(message))
+                    await sending.send(SessionMessage(message, metadata))
         except ValueError:
             return f"it sent a line of more than {MAX_MESSAGE_BYTES:,} bytes"
         except (anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):

@@ -6,6 +6,7 @@ A client of the newest protocol answers a question with a second request, so a c
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import secrets
 from contextlib import aclosing
@@ -13,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
@@ -22,7 +22,10 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.auth.gate import Permission
 from microclaw.errors import MicroclawError, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
+from microclaw.mcp.server.forms import failed, offered, tool_from, waiting, where_to_decide
+from microclaw.mcp.server.resources import Context, Resources, file_links, session_in, trial_link
 from microclaw.mcp.server.service import Session
+from microclaw.operations.tool import Tool
 from microclaw.wire.host_api import Failure, Result
 
 MAX_MESSAGE_CHARS: Final = 8000
@@ -34,8 +37,6 @@ SCHEMA: Final[dict[str, Any]] = {
     "required": ["approve"],
 }
 _log = logging.getLogger(__name__)
-
-Context = ServerRequestContext[Any, Any]
 
 
 @dataclass(eq=False, slots=True)
@@ -50,8 +51,9 @@ class KeptCall:
 class Calls:
     """Follows calls; keeps those that wait while no request of their client is open. The host bounds how many."""
 
-    def __init__(self, tools: ToolService) -> None:
+    def __init__(self, tools: ToolService, resources: Resources) -> None:
         self._tools = tools
+        self._resources = resources
         self._kept: dict[str, KeptCall] = {}
 
     def end_session(self, session: Session) -> None:
@@ -61,11 +63,28 @@ class Calls:
                 call.feed.leave()
         self._kept = {state: call for state, call in self._kept.items() if not call.feed.is_left}
 
-    async def follow(
+    async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[tool_from(tool) for tool in self._offered(session_in(context))])
+
+    async def call(
+        self, context: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        session = session_in(context)
+        if all(tool.name != params.name for tool in self._offered(session)):
+            raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:80]!r}; tools/list has them")
+        try:
+            return await self._follow(context, session, params)
+        except MicroclawError as exc:
+            return failed(exc.message, exc.next_step)
+
+    def _offered(self, session: Session) -> list[Tool[Any]]:
+        return offered(self._tools.offered, every=session.every_tool)
+
+    async def _follow(
         self, context: Context, session: Session, params: types.CallToolRequestParams
-    ) -> dict[str, Any] | Failure | ApprovalAsked | types.InputRequiredResult:
-        """The result; the question that the client answers with its next request, or that it cannot ask. Cancelling it
-        ends the call, unless that has begun to change something."""
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        """The result, also that the client cannot ask; or the question that it answers with its next request.
+        Cancelling it ends the call, unless that has begun to change something."""
         progress, question, is_kept, asked = Progress(context), None, False, None
         if params.request_state is None:
             feed = self._tools.start(session.by, params.name, params.arguments or {}, session=session.name)
@@ -89,21 +108,36 @@ class Calls:
                         case ApprovalAsked():
                             is_kept, state = True, self._keep(KeptCall(session, feed, event))
                             if not _can_ask(context):
-                                return event
+                                return waiting(event, params)
                             request = types.ElicitRequest(params=_question(event))
                             return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=state)
                         case ApprovalSettled() if question is not None:  # perhaps by somebody else
                             await _ended(question)
                         case Result(value):
-                            return value
-                        case Failure():
-                            return event
+                            return self._result(session, params.name, value)
+                        case Failure(message=message, next_step=next_step):
+                            return failed(message, next_step)
             raise AssertionError("a feed ends with its result")
         finally:
             if not is_kept:
                 feed.leave()  # first: where the call was cancelled, nothing can be awaited any more
             if question is not None:
                 await _ended(question)
+
+    def _result(self, session: Session, tool: str, result: dict[str, Any]) -> types.CallToolResult:
+        content = dict(result["content"])
+        structured = {**content, "evidence": result["evidence"], "act": result["act"]}
+        if not result["ok"]:
+            message = str(content.get("message") or content.get("error") or "it failed")
+            return failed(message, result["next"], content.get("diagnostics", ()), structured)
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
+        trial_id = self._resources.keep_trial(session, tool, result)
+        if trial_id is not None:
+            blocks.append(trial_link(trial_id))
+        blocks += file_links(content)
+        is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong
+        return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
 
     def _keep(self, call: KeptCall) -> str:
         self._kept = {state: one for state, one in self._kept.items() if not one.feed.is_over}
@@ -171,12 +205,3 @@ def _question(asked: ApprovalAsked) -> types.ElicitRequestFormParams:
     if len(message) > MAX_MESSAGE_CHARS:
         message = f"{message[:MAX_MESSAGE_CHARS]}\n... the rest is in the host's list of approvals"
     return types.ElicitRequestFormParams(message=message, requested_schema=SCHEMA)
-
-
-def where_to_decide(asked: ApprovalAsked) -> str:
-    """Where the person says yes or no. A model cannot."""
-    who = "a person" if asked.may_decide else "an owner"
-    return (
-        f"{who} decides it on the host within {asked.expires_s:.0f} s, as number {asked.approval_id}: on its "
-        "command line (approval), in its chat, or in Telegram where that is set up"
-    )

@@ -1,60 +1,57 @@
-"""The host's tools as MCP tools: titles, hints, what they take and give, the C API in words. It calls nothing."""
+"""The host's tools and their results as MCP has them: titles, hints, the C API in words. It calls nothing."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import mcp_types as types
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.operations.tool import Tool, schema_of
+from microclaw.events import ActOutcome, ApprovalAsked, EvidenceKind
+from microclaw.mcp.server.hints import without_commands
+from microclaw.operations.tool import Tool, object_schema, schema_of
+from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS
 
-OUTPUT: Final[dict[str, Any]] = {
-    "type": "object",
-    "properties": {
-        "success": {"type": "boolean"},
-        "evidence": {
-            "type": "array",
-            "description": "How this is known.",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "kind": {
-                        "enum": ["counted", "reported", "accepted", "written"],
-                        "description": "counted: edges or levels read at the pins; reported: the board's or program's "
-                        "own words; accepted: the firmware took it and offers no read-back; written: the host keeps "
-                        "it itself.",
-                    },
-                    "text": {"type": "string"},
-                    "edges": {
-                        "type": "array",
-                        "description": "Level changes as [milliseconds, pin, level].",
-                        "items": {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3},
-                    },
-                },
-                "required": ["kind", "text"],
-            },
-        },
-        "act": {
-            "type": "object",
-            "description": "What the host did in this call.",
-            "properties": {
-                "tool": {"type": "string"},
-                "args": {"type": "string", "description": "The arguments as JSON text."},
-                "effect": {"enum": ["read", "idempotent", "once"]},
-                "outcome": {
-                    "enum": ["done", "refused", "failed", "unknown", "waiting"],
-                    "description": "refused: nothing was done; failed: it was tried; unknown: nobody can tell; "
-                    "waiting: for a person's yes.",
-                },
-                "reason": {"type": "string"},
-            },
-            "required": ["outcome"],
-        },
-    },
-    "additionalProperties": True,
-}
+_Edge: TypeAlias = Annotated[list[float], Meta(min_length=3, max_length=3)]
+_Edges: TypeAlias = Annotated[list[_Edge], Meta(description="Level changes as [milliseconds, pin, level].")]
+
+
+class ResultEvidence(Struct):
+    kind: Annotated[
+        EvidenceKind,
+        Meta(
+            description="counted: edges or levels read at the pins; reported: the board's or program's own words; "
+            "accepted: the firmware took it and offers no read-back; written: the host keeps it itself."
+        ),
+    ]
+    text: str
+    edges: _Edges | UnsetType = UNSET
+
+
+class ResultAct(Struct):
+    outcome: Annotated[
+        Literal[ActOutcome, "waiting"],
+        Meta(
+            description="refused: nothing was done; failed: it was tried; unknown: nobody can tell; waiting: for a "
+            "person's yes."
+        ),
+    ]
+    tool: str | UnsetType = UNSET
+    args: Annotated[str, Meta(description="The arguments as JSON text.")] | UnsetType = UNSET
+    effect: Effect | UnsetType = UNSET
+    reason: str | UnsetType = UNSET
+
+
+class _Result(Struct):
+    success: bool | UnsetType = UNSET
+    evidence: Annotated[list[ResultEvidence], Meta(description="How this is known.")] | UnsetType = UNSET
+    act: Annotated[ResultAct, Meta(description="What the host did in this call.")] | UnsetType = UNSET
+
+
+OUTPUT: Final = object_schema(_Result)
 """What every result has, beside the tool's own fields."""
 
 TOOLS: Final[tuple[str, ...]] = (
@@ -115,4 +112,52 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
             idempotent_hint=tool.effect is not Effect.ONCE,
             open_world_hint=name not in TOOLS and tool.foreign,
         ),
+    )
+
+
+def failed(
+    message: str, next_step: str | None, diagnostics: Any = (), structured: dict[str, Any] | None = None
+) -> types.CallToolResult:
+    """What went wrong and what to do about it, as text that a model reads."""
+    lines = [str(text) for text in diagnostics]
+    if not any(text.startswith(message) for text in lines):
+        lines.insert(0, without_commands(message))
+    if next_step:
+        lines.append(f"next: {without_commands(next_step)}")
+    text = types.TextContent(type="text", text="\n".join(lines))
+    if structured is not None and next_step:
+        structured = {**structured, "next": without_commands(next_step)}
+    return types.CallToolResult(content=[text], structured_content=structured, is_error=True)
+
+
+def waiting(asked: ApprovalAsked, params: types.CallToolRequestParams) -> types.CallToolResult:
+    """Neither done nor failed: it waits for a yes that this client cannot ask for."""
+    message = (
+        f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
+        "done by itself: do not call it again, look whether it happened."
+    )
+    approval = {
+        "approval_id": asked.approval_id,
+        "text": asked.text,
+        "detail": list(asked.detail),
+        "expires_s": asked.expires_s,
+    }
+    args = json.dumps(params.arguments or {})
+    act = {
+        "tool": params.name,
+        "args": args if len(args) <= MAX_SHOWN_ARGUMENTS else f"{args[:MAX_SHOWN_ARGUMENTS]}...",
+        "outcome": "waiting",
+        "evidence": [],
+        "reason": "it waits for a person's yes" if asked.may_decide else "it waits for an owner's yes",
+    }
+    content = {"success": False, "message": message, "approval": approval, "evidence": [], "act": act}
+    return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
+
+
+def where_to_decide(asked: ApprovalAsked) -> str:
+    """Where the person says yes or no. A model cannot."""
+    who = "a person" if asked.may_decide else "an owner"
+    return (
+        f"{who} decides it on the host within {asked.expires_s:.0f} s, as number {asked.approval_id}: on its "
+        "command line (approval), in its chat, or in Telegram where that is set up"
     )

@@ -1,34 +1,38 @@
-"""The MCP server over the host's tools: lists and calls them, shows pin timelines. It has no tool and no transport."""
+"""The MCP server over the host's tools, resources and prompts. It has none itself, and answers no request."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import mcp_types as types
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.context import CallNext, HandlerResult
 from mcp.server.lowlevel import Server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import ServerMessageMetadata
+from starlette.types import Receive, Scope, Send
 
 from microclaw import __version__
 from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.errors import MicroclawError
-from microclaw.events import ApprovalAsked
-from microclaw.mcp.server.calls import Calls, Context, where_to_decide
-from microclaw.mcp.server.forms import offered, tool_from
+from microclaw.mcp.lines import message_lines
+from microclaw.mcp.server.bridge import MAX_SESSIONS
+from microclaw.mcp.server.calls import Calls
 from microclaw.mcp.server.hints import without_commands
 from microclaw.mcp.server.prompts import PROMPTS, get_prompt
-from microclaw.mcp.server.resources import TEMPLATES, Resources, file_links, trial_link
-from microclaw.mcp.server.service import Session
-from microclaw.operations.tool import Tool
+from microclaw.mcp.server.resources import TEMPLATES, Context, Resources
+from microclaw.mcp.server.service import MAX_MESSAGE_BYTES, Session, session_of
 from microclaw.tasks.operations import Tasks
-from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS, Failure
 
-R = TypeVar("R")
 NAME: Final = "microclaw"
+IDLE_S: Final = 1800.0
 TITLE: Final = "microclaw: programs for ESP32-class boards"
+R = TypeVar("R")
 INSTRUCTIONS: Final = (
     "Drives microcontroller boards through one microclaw host; without hardware there is a virtual board, virtual-1. "
     "Look first with list-devices and free-pins. gpio-set, pwm-set, adc-read and i2c-read act or read at once and "
@@ -45,83 +49,48 @@ INSTRUCTIONS: Final = (
 
 
 class Handlers:
-    """`server(session_of)` answers with the host's tools, in the name of the session that `session_of` finds."""
+    """The server: `over_http` and `over_lines` pass on what its clients send, each message with its session."""
 
     def __init__(self, tools: ToolService, devices: DeviceService, tasks: Tasks) -> None:
-        self.calls = Calls(tools)
-        self._tools = tools
-        self._resources = Resources(devices, tasks)
-
-    def server(self, session_of: Callable[[Context], Session]) -> Server[Any]:
-        async def list_tools(context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-            return types.ListToolsResult(tools=[tool_from(tool) for tool in self._offered(session_of(context))])
-
-        async def call_tool(
-            context: Context, params: types.CallToolRequestParams
-        ) -> types.CallToolResult | types.InputRequiredResult:
-            return await self._call(context, session_of(context), params)
-
-        async def list_resources(context: Context, _: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
-            return types.ListResourcesResult(resources=await self._resources.listed(session_of(context)))
-
-        async def read_resource(context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
-            with _protocol_errors():
-                content = await self._resources.read(session_of(context), str(params.uri))
-            return types.ReadResourceResult(contents=[content])
-
-        async def one_prompt(_: Context, params: types.GetPromptRequestParams) -> types.GetPromptResult:
-            with _protocol_errors():
-                return get_prompt(params.name, params.arguments or {})
-
-        return Server(
+        resources = Resources(devices, tasks)
+        self._calls = Calls(tools, resources)
+        self._server = Server[Any](
             NAME,
             version=__version__,
             title=TITLE,
             instructions=INSTRUCTIONS,
-            on_list_tools=list_tools,
-            on_call_tool=call_tool,
-            on_list_resources=list_resources,
+            on_list_tools=self._calls.list_tools,
+            on_call_tool=self._calls.call,
+            on_list_resources=resources.list,
             on_list_resource_templates=_always(types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))),
-            on_read_resource=read_resource,
+            on_read_resource=resources.read,
             on_list_prompts=_always(types.ListPromptsResult(prompts=list(PROMPTS))),
-            on_get_prompt=one_prompt,
+            on_get_prompt=get_prompt,
+        )
+        self._server.middleware.append(_protocol_errors)
+        self.http = StreamableHTTPSessionManager(
+            self._server,
+            session_idle_timeout=IDLE_S,
+            max_request_body_size=MAX_MESSAGE_BYTES,
+            max_sessions=MAX_SESSIONS,
         )
 
-    def _offered(self, session: Session) -> list[Tool[Any]]:
-        return offered(self._tools.offered, every=session.every_tool)
+    async def over_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request, while `http` runs. A session is its token's alone: another one gets a 404."""
+        session = session_of(scope)
+        user = AuthenticatedUser(AccessToken(token="", client_id=session.by.source, scopes=[]))
+        await self.http.handle_request({**scope, "user": user}, receive, send)
+        if scope["method"] == "DELETE":
+            self._calls.end_session(session)
 
-    async def _call(
-        self, context: Context, session: Session, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
-        if all(tool.name != params.name for tool in self._offered(session)):
-            raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:80]!r}; tools/list has them")
-        try:
-            result = await self.calls.follow(context, session, params)
-        except MicroclawError as exc:
-            return _failed(exc.message, exc.next_step)
-        match result:
-            case types.InputRequiredResult():
-                return result
-            case ApprovalAsked():
-                return _waiting(result, params)
-            case Failure(message=message, next_step=next_step):
-                return _failed(message, next_step)
-        return self._result(session, params.name, result)
-
-    def _result(self, session: Session, tool: str, result: dict[str, Any]) -> types.CallToolResult:
-        content = dict(result["content"])
-        structured = {**content, "evidence": result["evidence"], "act": result["act"]}
-        if not result["ok"]:
-            message = str(content.get("message") or content.get("error") or "it failed")
-            return _failed(message, result["next"], content.get("diagnostics", ()), structured)
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
-        trial_id = self._resources.keep_trial(session, tool, result)
-        if trial_id is not None:
-            blocks.append(trial_link(trial_id))
-        blocks += file_links(content)
-        is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong
-        return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
+    async def over_lines(self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A whole session."""
+        metadata = ServerMessageMetadata(request_context=session)
+        async with message_lines(reader, writer, metadata=metadata) as (streams, _):
+            try:
+                await self._server.run(*streams, self._server.create_initialization_options())
+            finally:
+                self._calls.end_session(session)
 
 
 def _always(answer: R) -> Callable[[Context, Any], Awaitable[R]]:
@@ -131,50 +100,10 @@ def _always(answer: R) -> Callable[[Context, Any], Awaitable[R]]:
     return given
 
 
-def _failed(
-    message: str, next_step: str | None, diagnostics: Any = (), structured: dict[str, Any] | None = None
-) -> types.CallToolResult:
-    """What went wrong and what to do about it, as text that a model reads."""
-    lines = [str(text) for text in diagnostics]
-    if not any(text.startswith(message) for text in lines):
-        lines.insert(0, without_commands(message))
-    if next_step:
-        lines.append(f"next: {without_commands(next_step)}")
-    text = types.TextContent(type="text", text="\n".join(lines))
-    if structured is not None and next_step:
-        structured = {**structured, "next": without_commands(next_step)}
-    return types.CallToolResult(content=[text], structured_content=structured, is_error=True)
-
-
-def _waiting(asked: ApprovalAsked, params: types.CallToolRequestParams) -> types.CallToolResult:
-    """Neither done nor failed: it waits for a yes that this client cannot ask for."""
-    message = (
-        f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
-        "done by itself: do not call it again, look whether it happened."
-    )
-    approval = {
-        "approval_id": asked.approval_id,
-        "text": asked.text,
-        "detail": list(asked.detail),
-        "expires_s": asked.expires_s,
-    }
-    args = json.dumps(params.arguments or {})
-    act = {
-        "tool": params.name,
-        "args": args if len(args) <= MAX_SHOWN_ARGUMENTS else f"{args[:MAX_SHOWN_ARGUMENTS]}...",
-        "outcome": "waiting",
-        "evidence": [],
-        "reason": "it waits for a person's yes" if asked.may_decide else "it waits for an owner's yes",
-    }
-    content = {"success": False, "message": message, "approval": approval, "evidence": [], "act": act}
-    return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
-
-
-@contextmanager
-def _protocol_errors() -> Iterator[None]:
+async def _protocol_errors(ctx: Context, call_next: CallNext) -> HandlerResult:
     """The host's errors as the protocol's."""
     try:
-        yield
+        return await call_next(ctx)
     except MicroclawError as exc:
         text = exc.message if not exc.next_step else f"{exc.message} (next: {exc.next_step})"
         raise MCPError(types.INVALID_PARAMS, without_commands(text)) from exc

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 import mcp_types as types
@@ -56,8 +55,9 @@ Change nothing before you know why.
 }
 
 
-def get_prompt(name: str, arguments: Mapping[str, str]) -> types.GetPromptResult:
+async def get_prompt(_: object, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     """Raises UnknownName for an unknown prompt or a missing argument."""
+    name, arguments = params.name, params.arguments or {}
     prompt = next((one for one in PROMPTS if one.name == name), None)
     if prompt is None:
         raise UnknownName(f"there is no prompt {name[:80]!r}", next_step="prompts/list has them")

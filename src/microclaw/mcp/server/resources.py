@@ -13,18 +13,21 @@ import secrets
 import sys
 from collections import OrderedDict
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote, unquote
 
 import mcp_types as types
 import msgspec
+from mcp.server.context import ServerRequestContext
+from starlette.requests import Request
 
 from microclaw.apps.device_calls import read_edges
 from microclaw.apps.device_operations import DeviceService, list_devices, show_device
 from microclaw.errors import Overloaded, UnknownName, over_limit
-from microclaw.mcp.server.service import Session
+from microclaw.mcp.server.service import Session, session_of
 from microclaw.operations.connection import MAX_REPLY_BYTES
 from microclaw.operations.operation import Call
+from microclaw.operations.tool import approve_all
 from microclaw.tasks.access import check_sees
 from microclaw.tasks.operations import Tasks
 from microclaw.text import escape_hidden
@@ -55,6 +58,9 @@ TEMPLATES: Final = tuple(
 )
 
 
+Context = ServerRequestContext[Any, Any]
+
+
 class Resources:
     """Reads them in the name of a session. The newest timelines are kept; only the session that made one reads it."""
 
@@ -77,38 +83,41 @@ class Resources:
             self._trials.popitem(last=False)
         return trial_id
 
-    async def listed(self, session: Session) -> list[types.Resource]:
+    async def list(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
+        session = session_in(context)
         found = [
-            types.Resource(uri=HEADER, name="microclaw.h", title="What programs may call", mime_type=C_SOURCE),
-            types.Resource(uri=EXAMPLES, name="examples", title="Programs that work, as examples", mime_type=C_SOURCE),
-            types.Resource(uri=DEVICES, name="devices", title="Devices", mime_type=JSON),
+            _resource(HEADER, "microclaw.h", "What programs may call", C_SOURCE),
+            _resource(EXAMPLES, "examples", "Programs that work, as examples", C_SOURCE),
+            _resource(DEVICES, "devices", "Devices"),
         ]
-        for name in [device.name for device in self._devices.registry.list()]:
-            uri = f"{DEVICES}/{quote(name, safe='')}"
-            found.append(types.Resource(uri=uri, name=name, title=f"Device {name}", mime_type=JSON))
-            title = f"Pin timeline of {name}"
-            found.append(types.Resource(uri=f"{uri}/pins", name=f"{name} pins", title=title, mime_type=JSON))
-        for uri, trial in [(_trial_uri(i), one) for i, (owner, one) in self._trials.items() if owner == session.key]:
-            title = trial["summary"]
-            found.append(types.Resource(uri=uri, name=f"trial {trial['trial']}", title=title, mime_type=JSON))
-        return found
+        for device in self._devices.registry.list():
+            uri = f"{DEVICES}/{quote(device.name, safe='')}"
+            found.append(_resource(uri, device.name, f"Device {device.name}"))
+            found.append(_resource(f"{uri}/pins", f"{device.name} pins", f"Pin timeline of {device.name}"))
+        for trial_id, (owner, trial) in self._trials.items():
+            if owner == session.key:
+                found.append(_resource(_trial_uri(trial_id), f"trial {trial_id}", trial["summary"]))
+        return types.ListResourcesResult(resources=found)
 
-    async def read(self, session: Session, uri: str) -> types.TextResourceContents | types.BlobResourceContents:
+    async def read(self, context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
         """The content of a resource. UnknownName for an unknown URI."""
+        uri, session = str(params.uri), session_in(context)
         words = [unquote(word) for word in uri.removeprefix(SCHEME).split("/")] if uri.startswith(SCHEME) else []
+        kind, document = JSON, cast("Any", None)
         match words:
             case ["headers", "microclaw.h"]:
                 header = resources.files("microclaw.wasm") / "headers" / "microclaw.h"
-                return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text=header.read_text(encoding="utf-8"))
+                kind, text = C_SOURCE, header.read_text(encoding="utf-8")
             case ["examples"]:
                 folder = resources.files("microclaw.patterns")
                 texts = [f"/* {name}.c */\n{(folder / f'{name}.c').read_text(encoding='utf-8')}" for name in PROGRAMS]
-                return types.TextResourceContents(uri=uri, mime_type=C_SOURCE, text="\n".join(texts))
+                kind, text = C_SOURCE, "\n".join(texts)
             case ["tasks", number, "files", name] if number.isdecimal():
                 blob = base64.b64encode(await self._file(session, int(number), name)).decode()
-                return types.BlobResourceContents(uri=uri, mime_type=_kind_of(name), blob=blob)
+                content = types.BlobResourceContents(uri=uri, mime_type=_kind_of(name), blob=blob)
+                return types.ReadResourceResult(contents=[content])
             case ["devices"]:
-                document: Any = await list_devices.run(self._devices, _call(session), limit=sys.maxsize)
+                document = await list_devices.run(self._devices, _call(session), limit=sys.maxsize)
             case ["devices", name]:
                 document = await show_device.run(self._devices, _call(session), device=name)
             case ["devices", name, "pins"]:
@@ -117,8 +126,9 @@ class Resources:
                 document = self._trials[trial_id][1]
             case _:
                 raise UnknownName(f"there is no resource {uri[:120]!r}", next_step="resources/list has them")
-        text = escape_hidden(json.dumps(msgspec.to_builtins(document), ensure_ascii=False))
-        return types.TextResourceContents(uri=uri, mime_type=JSON, text=text)
+        if kind == JSON:
+            text = escape_hidden(json.dumps(msgspec.to_builtins(document), ensure_ascii=False))
+        return types.ReadResourceResult(contents=[types.TextResourceContents(uri=uri, mime_type=kind, text=text)])
 
     async def _file(self, session: Session, number: int, name: str) -> bytes:
         service = self._tasks.service
@@ -146,12 +156,19 @@ class Resources:
         return {"device": name, "now_ms": page.now_ms, "dropped": dropped, "edges": edges[-MAX_EDGES:]}
 
 
+def session_in(context: Context) -> Session:
+    """The session of a message: of a request over HTTP, or that of the lines."""
+    found = context.request
+    return found if isinstance(found, Session) else session_of(cast("Request", found).scope)
+
+
 def _call(session: Session) -> Call:
     """Of an act that reads: nothing is asked."""
+    return Call(session.by.person_id, approve_all, lambda _: None)
 
-    async def approve(*_: Any) -> None: ...
 
-    return Call(session.by.person_id, approve, lambda _: None)
+def _resource(uri: str, name: str, title: str, kind: str = JSON) -> types.Resource:
+    return types.Resource(uri=uri, name=name, title=title, mime_type=kind)
 
 
 def _trial_uri(trial_id: str) -> str:

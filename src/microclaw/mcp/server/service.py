@@ -16,10 +16,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from microclaw.api.caller import CALLER_KEY, LOCAL_OWNER, Caller, client_address
@@ -33,14 +32,11 @@ from microclaw.tasks.operations import Tasks
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
-    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-
-    from microclaw.mcp.server import handlers
+    from microclaw.mcp.server.handlers import Handlers
 
 SESSION_HEADER: Final = "mcp-session-id"
 MAX_MESSAGE_BYTES: Final = 1 << 20
 MAX_OWNERS: Final = 1024
-IDLE_S: Final = 1800.0
 FIRST_S: Final = 60.0  # for whoever started a host to come
 GRACE_S: Final = 3.0  # an assistant that restarts its servers comes back at once
 LENT: Final = "virtual-1"  # behind the name of its host in a cluster
@@ -85,9 +81,8 @@ class McpService:
         self._when_unused = when_unused
         self._group = asyncio.TaskGroup()
         self._ending = asyncio.Event()
-        self._starting, self._lending = asyncio.Lock(), asyncio.Lock()
-        self._handlers: handlers.Handlers | None = None
-        self._http: StreamableHTTPSessionManager | None = None
+        self._loading, self._lending = asyncio.Lock(), asyncio.Lock()
+        self._handlers: Handlers | None = None
         self._owners: OrderedDict[str, str] = OrderedDict()  # of sessions, the newest; for the security log alone
         self._sessions: set[asyncio.Task[None]] = set()  # on the socket
         self._unused: asyncio.TimerHandle | None = None
@@ -109,22 +104,14 @@ class McpService:
                         task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A session is its token's alone: another one gets a 404, as for one that does not exist, and is recorded."""
-        manager, session = await self._manager(), session_of(scope)
-        from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-        from mcp.server.auth.provider import AccessToken
-
-        asked_for, source = Headers(scope=scope).get(SESSION_HEADER), session.by.source
-        user = AuthenticatedUser(AccessToken(token="", client_id=source, scopes=[]))
+        asked_for, source = Headers(scope=scope).get(SESSION_HEADER), session_of(scope).by.source
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._note(scope, source, asked_for, message)
             await send(message)
 
-        await manager.handle_request({**scope, "user": user}, receive, watched)
-        if scope["method"] == "DELETE":
-            (await self._loaded()).calls.end_session(session)
+        await (await self._loaded()).over_http(scope, receive, watched)
 
     def _note(self, scope: Scope, source: str, asked_for: str | None, answer: Message) -> None:
         """Remember whose a new session is; record a request for somebody else's."""
@@ -137,32 +124,18 @@ class McpService:
             text = "a token asked for another token's MCP session"
             self._record(AuditEvent(AuditKind.TOKEN_MISUSED, text, address=client_address(scope)))
 
-    async def _loaded(self) -> handlers.Handlers:
-        if self._handlers is None:
-            module = await asyncio.to_thread(import_module, "microclaw.mcp.server.handlers")
-            self._handlers = self._handlers or module.Handlers(*self._works_with)
-        return self._handlers
-
-    async def _manager(self) -> StreamableHTTPSessionManager:
-        async with self._starting:
-            if self._http is None:
-                found = await self._loaded()
-                from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-
-                manager = StreamableHTTPSessionManager(
-                    found.server(lambda context: session_of(cast("Request", context.request).scope)),
-                    session_idle_timeout=IDLE_S,
-                    max_request_body_size=MAX_MESSAGE_BYTES,
-                    max_sessions=MAX_SESSIONS,
-                )
-                is_running = asyncio.Event()
-                self._group.create_task(self._run(manager, is_running), name="MCP over HTTP")
+    async def _loaded(self) -> Handlers:
+        async with self._loading:
+            if self._handlers is None:
+                module = await asyncio.to_thread(import_module, "microclaw.mcp.server.handlers")
+                handlers, is_running = module.Handlers(*self._works_with), asyncio.Event()
+                self._group.create_task(self._run(handlers, is_running), name="MCP over HTTP")
                 await is_running.wait()
-                self._http = manager
-            return self._http
+                self._handlers = handlers
+            return self._handlers
 
-    async def _run(self, manager: StreamableHTTPSessionManager, is_running: asyncio.Event) -> None:
-        async with manager.run():
+    async def _run(self, handlers: Handlers, is_running: asyncio.Event) -> None:
+        async with handlers.http.run():
             is_running.set()
             await self._ending.wait()
 
@@ -198,15 +171,9 @@ class McpService:
             writer.write(GREETING)
             options = json.loads(await reader.readline())
             session = Session(LOCAL_OWNER, f"mcp-{secrets.token_hex(4)}", bool(options["all_tools"]))
-            found = await self._loaded()
-            from microclaw.mcp.lines import message_lines
-
-            server = found.server(lambda _: session)
-            async with self._lent_board(), message_lines(reader, writer) as (streams, _):
-                try:
-                    await server.run(*streams, server.create_initialization_options())
-                finally:
-                    found.calls.end_session(session)
+            handlers = await self._loaded()
+            async with self._lent_board():
+                await handlers.over_lines(session, reader, writer)
         except Exception:  # of this session alone
             _log.exception("an MCP session failed")
         finally:
