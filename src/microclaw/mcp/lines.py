@@ -25,8 +25,9 @@ async def message_lines(
     writer: asyncio.StreamWriter,
     allows: Callable[[], bool] = lambda: True,
     metadata: MessageMetadata = None,
-) -> AsyncIterator[tuple[Streams, asyncio.Task[str]]]:
-    """The messages both ways, and the task that reads them: its result is why it ended.
+    on_end: Callable[[str], object] = lambda _: None,
+) -> AsyncIterator[Streams]:
+    """The messages both ways; `on_end` is told why there are no more to read.
 
     The limit of `reader` bounds a line. `allows` is asked for each, and its no ends the reading. Each that is read has
     the `metadata`.
@@ -35,9 +36,10 @@ async def message_lines(
     send, outgoing = anyio.create_memory_object_stream["SessionMessage"](16)
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(_read(reader, sending, allows, metadata), name="MCP: read")
+        reading.add_done_callback(lambda done: None if done.cancelled() else on_end(done.result()))
         writing = group.create_task(_write(writer, outgoing), name="MCP: write")
         try:
-            yield (received, send), reading
+            yield received, send
         finally:
             send.close()
             await asyncio.wait((writing,), timeout=END_S)  # what was answered already

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import mcp_types as types
@@ -16,7 +17,7 @@ from mcp import Client
 from microclaw.backoff import Backoff
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
-from microclaw.mcp.client.servers import ClientLimits
+from microclaw.mcp.client.servers import NOT_YET, ClientLimits
 from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, tool_from
 from microclaw.mcp.client.transports import ConnectionEnd, child_environ, remote_server, server_process
 
@@ -27,31 +28,24 @@ MAX_TIMEOUTS: Final = 2  # in a row; then it is taken for hung
 _log = logging.getLogger("microclaw.mcp.client.servers")
 
 
+@dataclass(eq=False)
 class ServerConnection:
     """`run` never ends by itself and raises nothing. `state` is in words; `offered` has its tools of now, by name."""
 
-    def __init__(
-        self,
-        server: McpServerSettings,
-        proxy: str | None,
-        limits: ClientLimits,
-        environ: Mapping[str, str],
-        on_change: Callable[[], None],
-    ) -> None:
-        self.state = "not connected yet"
-        self.offered: dict[str, OfferedTool] = {}
-        self._server = server
-        self._proxy = proxy
-        self._limits = limits
-        self._environ = environ
-        self._on_change = on_change
-        self._client: Client | None = None
-        self._end = ConnectionEnd()
-        self._timeouts = 0
-        self._complaints: set[str] = set()
+    server: McpServerSettings
+    proxy: str | None
+    limits: ClientLimits
+    environ: Mapping[str, str]
+    on_change: Callable[[], None]
+    state: str = NOT_YET
+    offered: dict[str, OfferedTool] = field(default_factory=dict)
+    _client: Client | None = None
+    _end: ConnectionEnd = field(default_factory=ConnectionEnd)
+    _timeouts: int = 0
+    _complaints: set[str] = field(default_factory=set)
 
     async def run(self) -> None:
-        backoff = Backoff(min_s=self._limits.first_pause_s, max_s=self._limits.longest_pause_s)
+        backoff = Backoff(min_s=self.limits.first_pause_s, max_s=self.limits.longest_pause_s)
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         while True:
             began_s = loop.time()
@@ -59,32 +53,32 @@ class ServerConnection:
             try:
                 await self._connect()
             except TimeoutError:
-                self._end.because(f"it did not answer within {self._limits.connect_s:g} s")
+                self._end.because(f"it did not answer within {self.limits.connect_s:g} s")
             except Exception as exc:  # somebody else's program: whatever it does, the host goes on
-                _log.debug("MCP server %s", self._server.name, exc_info=True)
+                _log.debug("MCP server %s", self.server.name, exc_info=True)
                 self._end.because(_reason(exc))
             if task is not None and task.cancelling():  # an error while a connection was closed hid the cancellation
                 raise asyncio.CancelledError
             self.offered, self._client = {}, None
-            if loop.time() - began_s > self._limits.longest_pause_s:
+            if loop.time() - began_s > self.limits.longest_pause_s:
                 backoff.succeeded()
             self._say(f"off: {self._end.reason}; tried again from time to time", logging.WARNING)
             await asyncio.sleep(backoff.next_wait_s())
 
     async def call(self, tool: str, arguments: dict[str, Any]) -> types.CallToolResult:
         """ToolFailed when the server is off, ends meanwhile, or does not answer in time."""
-        name, client, end = self._server.name, self._client, self._end
+        name, client, end = self.server.name, self._client, self._end
         if client is None:
             raise ToolFailed(f"the MCP server {name} is off", next_step="go on without it, or try it later")
         try:
-            async with asyncio.timeout(self._limits.call_s):
+            async with asyncio.timeout(self.limits.call_s):
                 result = await client.call_tool(tool, arguments)
         except TimeoutError as exc:
             self._timeouts += 1
             if self._timeouts >= MAX_TIMEOUTS:
                 end.because(f"it did not answer {MAX_TIMEOUTS} times in a row")
             raise ToolFailed(
-                f"the MCP server {name} did not answer within {self._limits.call_s:g} s",
+                f"the MCP server {name} did not answer within {self.limits.call_s:g} s",
                 next_step="nobody knows whether it was done: look before trying again",
             ) from exc
         except MCPError as exc:
@@ -96,21 +90,21 @@ class ServerConnection:
 
     async def _connect(self) -> None:
         """Serve one connection to its end: read its list, and again whenever that changes."""
-        if self._server.command:
-            environ = child_environ(self._environ, self._server.env)
-            transport = server_process(self._server.command, environ, self._end)
+        if self.server.command:
+            environ = child_environ(self.environ, self.server.env)
+            transport = server_process(self.server.command, environ, self._end)
         else:
-            transport = remote_server(self._server, self._proxy, self._end)
-        async with asyncio.timeout(self._limits.connect_s) as deadline:
+            transport = remote_server(self.server, self.proxy, self._end)
+        async with asyncio.timeout(self.limits.connect_s) as deadline:
             async with Client(transport, message_handler=self._hear, cache=None) as client:
                 deadline.reschedule(None)
                 self._client, self._timeouts = client, 0
-                watch = asyncio.create_task(self._watch(client), name=f"changes of {self._server.name}")
+                watch = asyncio.create_task(self._watch(client), name=f"changes of {self.server.name}")
                 try:
                     while self._end.reason is None:
                         self._end.news.clear()
                         await self._relist(client)
-                        await asyncio.sleep(self._limits.relist_pause_s)
+                        await asyncio.sleep(self.limits.relist_pause_s)
                         await self._end.news.wait()
                 finally:
                     watch.cancel()
@@ -136,7 +130,7 @@ class ServerConnection:
     async def _relist(self, client: Client) -> None:
         listed: list[types.Tool] = []
         cursor: str | None = None
-        async with asyncio.timeout(self._limits.connect_s):
+        async with asyncio.timeout(self.limits.connect_s):
             for _ in range(MAX_PAGES):
                 page = await client.list_tools(cursor=cursor, cache_mode="bypass")
                 listed += page.tools
@@ -147,7 +141,7 @@ class ServerConnection:
         for text in wrong:  # each once, and only as many as a person would read
             if text not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
                 self._complaints.add(text)
-                _log.warning("MCP server %s: %s", self._server.name, text)
+                _log.warning("MCP server %s: %s", self.server.name, text)
         self._say(f"on: {len(self.offered)} tools", logging.INFO)
 
     def _made(self, listed: list[types.Tool]) -> tuple[dict[str, OfferedTool], list[str]]:
@@ -160,7 +154,7 @@ class ServerConnection:
             if size_bytes > MAX_SCHEMAS_BYTES:
                 wrong.append(f"tools after its first {number} are left out: they take too much room")
                 break
-            made = tool_from(self._server, tool, self.call)
+            made = tool_from(self.server, tool, self.call)
             if isinstance(made, str):
                 wrong.append(made)
             else:
@@ -171,8 +165,8 @@ class ServerConnection:
         """A state is logged once, however often it is tried again."""
         if state != self.state:
             self.state = state
-            _log.log(level, "MCP server %s is %s", self._server.name, state)
-        self._on_change()
+            _log.log(level, "MCP server %s is %s", self.server.name, state)
+        self.on_change()
 
 
 def _reason(error: BaseException) -> str:

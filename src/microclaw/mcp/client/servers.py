@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.config.settings import McpServerSettings
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from microclaw.mcp.client.connection import ServerConnection
     from microclaw.mcp.client.tools import OfferedTool
     from microclaw.operations.tool import Tool
+
+NOT_YET: Final = "not connected yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +82,4 @@ class McpServers:
     def states(self) -> dict[str, str]:
         """Each server's name and its state in words."""
         known = self._connections
-        return {one.name: known[one.name].state if one.name in known else "not connected yet" for one in self._servers}
+        return {one.name: known[one.name].state if one.name in known else NOT_YET for one in self._servers}

@@ -74,34 +74,18 @@ async def server_process(
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        async with (
-            message_lines(process.stdout, process.stdin, message_limit()) as (streams, reading),
-            asyncio.TaskGroup() as group,
-        ):
-            telling = group.create_task(_tell(process, reading, end), name=f"end of {command[0]}")
-            try:
-                yield streams
-            finally:
-                if reading.done():
-                    await asyncio.wait((telling,))
-                telling.cancel()
+        async with message_lines(process.stdout, process.stdin, message_limit(), on_end=end.because) as streams:
+            yield streams
     finally:
-        await _end(process)
+        is_at_its_end = process.stdout.at_eof()
+        code = await _end(process)
+        if is_at_its_end and code is not None:  # what it wrote to stderr is not kept
+            end.reason = f"it ended with code {code} (run its command by hand to see why)" if code else "it ended"
 
 
-async def _tell(process: asyncio.subprocess.Process, reading: asyncio.Task[str], end: ConnectionEnd) -> None:
-    """Say why there is nothing more to read; what it wrote to stderr is not kept."""
-    reason = await asyncio.shield(reading)
-    if process.stdout is not None and process.stdout.at_eof():
-        with suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                code = await process.wait()
-                reason = f"it ended with code {code} (run its command by hand to see why)" if code else "it ended"
-    end.because(reason)
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
-    """Close its stdin, then SIGTERM, then SIGKILL to its whole group; returns when it is gone."""
+async def _end(process: asyncio.subprocess.Process) -> int | None:
+    """Close its stdin, then SIGTERM, then SIGKILL to its whole group; returns when it is gone: the code, if it ended
+    by itself."""
     assert process.stdin is not None
     process.stdin.close()
     for number in (None, signal.SIGTERM, signal.SIGKILL):
@@ -117,6 +101,7 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     transport: Any = getattr(process, "_transport", None)
     if transport is not None:
         transport.close()
+    return process.returncode if number is None else None
 
 
 @asynccontextmanager

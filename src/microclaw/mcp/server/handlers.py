@@ -86,7 +86,7 @@ class Handlers:
     async def over_lines(self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A whole session."""
         metadata = ServerMessageMetadata(request_context=session)
-        async with message_lines(reader, writer, metadata=metadata) as (streams, _):
+        async with message_lines(reader, writer, metadata=metadata) as streams:
             try:
                 await self._server.run(*streams, self._server.create_initialization_options())
             finally:
