@@ -39,7 +39,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection, names_text, select
 from microclaw.events import AskedProgram, Step
-from microclaw.operations.operation import Access, Approve, Call, Effect, Fields, Operation, Permission, fault, load
+from microclaw.operations.operation import Access, Approve, Call, Effect, Operation, Permission, fault, load
 from microclaw.operations.result import OnDevice, OnMany
 from microclaw.operations.result import Result as Made
 from microclaw.validation import check_letters, read_object
@@ -127,7 +127,7 @@ async def _answer(parts: RouteParts, act: Operation[..., Any], request: Request)
 
     async def answer() -> Response:
         result = await work(None)
-        headers = {} if act.place is None else {"Location": act.place.format_map(Fields(result))}
+        headers = {} if act.place is None else {"Location": act.place.format_map(result)}
         return Response(msgspec.json.encode(result), act.status, headers, media_type=_JSON)
 
     if act.does is Effect.READ and act.method != "GET":

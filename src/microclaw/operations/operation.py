@@ -27,6 +27,7 @@ from typing import (
     ParamSpec,
     Protocol,
     TypeVar,
+    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -339,7 +340,7 @@ class Operation(operation, Generic[P, R]):
     def sentence(self, result: R) -> str | None:
         """What `said` says of it, or what it says itself instead."""
         instead: str | None = getattr(result, "instead", None)
-        return instead or (None if self.said is None else self.said.format_map(Fields(result)))
+        return instead or (None if self.said is None else self.said.format_map(cast("Any", result)))
 
     def question(self, values: Mapping[str, Any]) -> str | None:
         """What the command asks first, if anything."""
@@ -381,14 +382,3 @@ def load(noun: str | None = None) -> tuple[Operation[..., Any], ...]:
     for module in dict.fromkeys(MODULES.values()) if noun is None else (MODULES[noun],):
         import_module(module)
     return tuple(one for one in OPERATIONS.values() if noun in (None, one.noun))
-
-
-class Fields(dict[str, Any]):
-    """The fields of a result, for str.format_map."""
-
-    def __init__(self, result: object) -> None:
-        super().__init__()
-        self._result = result
-
-    def __missing__(self, name: str) -> Any:
-        return getattr(self._result, name)

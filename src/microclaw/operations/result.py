@@ -20,6 +20,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     document: ClassVar[str] = ""
     documents: ClassVar[str] = ""
 
+    def __getitem__(self, name: str) -> Any:
+        """A field or property, for str.format_map."""
+        return getattr(self, name)
+
     @property
     def is_foreign(self) -> bool:
         """Whether it holds untrusted text: a model that reads it asks before it acts."""
