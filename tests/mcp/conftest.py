@@ -17,6 +17,12 @@ from mcp import Client, StdioServerParameters
 from microclaw.cli.child import Child
 
 TIMEOUT_S = 90.0
+INITIALIZE = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
+}
 
 
 def clean_environ(home: Path) -> dict[str, str]:

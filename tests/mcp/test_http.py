@@ -13,18 +13,12 @@ import pytest_asyncio
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitResult
 from tests.api.people_host import PeopleHost, people_host
-from tests.mcp.conftest import TIMEOUT_S
+from tests.mcp.conftest import INITIALIZE, TIMEOUT_S
 
 from mcp import Client
 from microclaw.audit import AuditKind, RecordedEvent, read_events
 from microclaw.operations.client import Client as HostClient
 
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-}
 TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("obey"); }\n'
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ACCEPT = {"Accept": "application/json, text/event-stream"}

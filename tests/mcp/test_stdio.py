@@ -14,19 +14,12 @@ from typing import Any
 
 import pytest
 from tests.api.people_host import people_host
-from tests.mcp.conftest import TIMEOUT_S, Place, clean_environ
+from tests.mcp.conftest import INITIALIZE, TIMEOUT_S, Place, clean_environ
 
 from microclaw.cli.child import Child
 from microclaw.errors import NoHost
 from microclaw.mcp.server import bridge, service
 from microclaw.operations.client import Client
-
-INITIALIZE = {
-    "jsonrpc": "2.0",
-    "id": 1,
-    "method": "initialize",
-    "params": {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}},
-}
 
 
 async def pid_of_host(home: Path) -> int:
