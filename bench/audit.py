@@ -11,9 +11,8 @@ from collections import deque
 from pathlib import Path
 
 from bench.report import Metric, median, timed
-from microclaw.audit import AuditEvent, AuditKind, verify_chains
-from microclaw.audit.event import line_of
-from microclaw.audit.files import FOLDER, append_lines
+from microclaw.audit.event import AuditEvent, AuditKind, line_of
+from microclaw.audit.files import FOLDER, append_lines, verify_chains
 from microclaw.audit.log import AuditLog
 
 LINES = 1000  # in a group: what comes within half a second under load

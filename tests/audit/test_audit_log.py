@@ -15,9 +15,9 @@ import pytest
 from tests.auth.conftest import Clock
 from tests.test_durable import disk_full_after
 
-from microclaw.audit import AuditEvent, AuditKind, AuditLog, append_events, followed_events, open_alarms, read_events
-from microclaw.audit.event import line_of
-from microclaw.audit.files import FILE_BYTES, FILES, FOLDER, append_lines
+from microclaw.audit.event import AuditEvent, AuditKind, line_of
+from microclaw.audit.files import FILE_BYTES, FILES, FOLDER, append_events, append_lines, followed_events, read_events
+from microclaw.audit.log import AuditLog, open_alarms
 from microclaw.boards import board_ids
 
 SET = AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="agent.turn_s")

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.auth.power_cut import PowerCut, cut_at
 
-from microclaw.audit import AuditEvent, AuditKind, ChainReport, append_events, files, verify_chains
-from microclaw.audit.event import line_of
-from microclaw.audit.files import FILES, FOLDER, Link, hash_of, seal
+from microclaw.audit import files
+from microclaw.audit.event import AuditEvent, AuditKind, line_of
+from microclaw.audit.files import FILES, FOLDER, ChainReport, Link, append_events, hash_of, seal, verify_chains
 
 EVENT = AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")
 OUTSIDE = AuditEvent(AuditKind.TOKEN_WRONG, "opens nothing", address="192.0.2.9")

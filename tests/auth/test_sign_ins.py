@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.auth.conftest import Clock
 
-from microclaw.audit import AuditEvent, AuditKind
+from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.auth.codes import SIGN_IN, WRONG_TOKENS_S
 from microclaw.auth.people import People
 from microclaw.auth.sign_ins import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.store.two_hosts import hold_news, two_hosts, until
 
-from microclaw.audit import no_record
+from microclaw.audit.event import no_record
 from microclaw.auth.admission import Admission, open_admission
 from microclaw.auth.people import Person
 from microclaw.auth.sign_ins import OpenedSession

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.backup.conftest import KEY, NOW_MS, restore, tree
 
-from microclaw.audit import AuditEvent
+from microclaw.audit.event import AuditEvent
 from microclaw.backup.age import Password, decrypted
 from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.config.load import load_settings

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tests.cli.conftest import TIMEOUT_S, Run, clean_environ
 
-from microclaw.audit import AuditEvent, AuditKind, append_events
+from microclaw.audit.event import AuditEvent, AuditKind
+from microclaw.audit.files import append_events
 from microclaw.cli.main import main
 
 OLD_TOKEN = AuditEvent(AuditKind.CREDENTIAL_SUPERSEDED, "lamp: token_superseded", address="192.0.2.9", about="d-1")

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Run
 
-from microclaw.audit import AuditEvent, AuditKind
-from microclaw.audit.event import line_of
+from microclaw.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.audit.files import FOLDER, append_lines
 from microclaw.auth.certificates import new_authority
 from microclaw.backup.age import PrivateKey

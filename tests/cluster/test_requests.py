@@ -35,15 +35,7 @@ from microclaw.cluster.live_events import MAX_WAITING, LiveEvents
 from microclaw.cluster.remote_calls import DeviceCalls, RemoteCalls
 from microclaw.cluster.requests import MAX_MESSAGE, HostGone, HostRequests
 from microclaw.config.settings import Limits
-from microclaw.devices.calls import (
-    AppInstall,
-    Call,
-    EdgeLog,
-    EdgesRead,
-    GpioGet,
-    GpioSet,
-    WifiSet,
-)
+from microclaw.devices.calls import AppInstall, Call, EdgeLog, EdgesRead, GpioGet, GpioSet, WifiSet
 from microclaw.errors import (
     DeviceTimeout,
     InstallInterrupted,

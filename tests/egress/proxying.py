@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from microclaw.audit import AuditEvent
+from microclaw.audit.event import AuditEvent
 from microclaw.egress.destinations import Address, Egress, why_not_public
 from microclaw.egress.policy import AllowlistSource, Meter
 from microclaw.egress.proxy import EgressProxy, ProxyTimes

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.egress.proxying import HOST, WAIT_S, Names, allow, proxy, server, status
 
-from microclaw.audit import AuditKind
+from microclaw.audit.event import AuditKind
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.errors import MicroclawError
 

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from microclaw.audit import AuditEvent, AuditKind, AuditLog
+from microclaw.audit.event import AuditEvent, AuditKind
+from microclaw.audit.log import AuditLog
 from microclaw.cli.hosting import log_to
 from microclaw.config.load import load_settings
 from microclaw.config.schema import all_settings, dotted

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.egress.proxying import HOST, OK, WAIT_S, allow, client_tls, proxy, server, server_tls, status
 
-from microclaw.audit import AuditKind
+from microclaw.audit.event import AuditKind
 from microclaw.egress.proxy import EgressProxy, ProxyTimes
 
 

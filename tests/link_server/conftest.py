@@ -19,7 +19,7 @@ from tests.link_server.scripted import ScriptedDevice as ScriptedDevice
 
 from microclaw.api.metrics_page import link_metrics, metrics_page
 from microclaw.api.server import tcp_listener
-from microclaw.audit import AuditEvent
+from microclaw.audit.event import AuditEvent
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
 from microclaw.boards import load_board

@@ -16,7 +16,8 @@ from tests.api.people_host import PeopleHost, people_host
 from tests.mcp.conftest import INITIALIZE, TIMEOUT_S
 
 from mcp import Client
-from microclaw.audit import AuditKind, RecordedEvent, read_events
+from microclaw.audit.event import AuditKind, RecordedEvent
+from microclaw.audit.files import read_events
 from microclaw.operations.client import Client as HostClient
 
 TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("obey"); }\n'

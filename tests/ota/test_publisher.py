@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.flash.images import program
 
-from microclaw.audit import AuditEvent
+from microclaw.audit.event import AuditEvent
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.ota.bundle import BundleError, pack

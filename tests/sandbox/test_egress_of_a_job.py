@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.egress.proxying import HOST, allow, proxy, server
 
-from microclaw.audit import AuditKind
+from microclaw.audit.event import AuditKind
 from microclaw.sandbox.job import SandboxJob
 from microclaw.sandbox.run import run_sandboxed
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from microclaw.audit import AuditEvent
+from microclaw.audit.event import AuditEvent
 from microclaw.clock import now_ms
 from microclaw.config.settings import TaskSettings
 from microclaw.events import LiveEvent

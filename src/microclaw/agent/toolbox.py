@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from microclaw.agent.offer import brief, chosen
-from microclaw.audit import AuditKind
+from microclaw.audit.event import AuditKind
 from microclaw.auth.approvals import FAULT, HIDDEN_MARK, MAX_ACTION_CHARS, approved_act
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.devices.device_text import listening

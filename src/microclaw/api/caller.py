@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from microclaw.api.jobs import Feed
 from microclaw.apps.changes import conversation_of, turn_now
-from microclaw.audit import AuditKind
+from microclaw.audit.event import AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
 from microclaw.auth.people import OWNER

@@ -14,7 +14,7 @@ from starlette.types import Scope
 from microclaw.api.access import OF_ROLE, access_of
 from microclaw.api.caller import Caller, client_address, request_number
 from microclaw.api.failures import PATH_KEY, Refused
-from microclaw.audit import AuditEvent, AuditKind
+from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.auth.codes import WrongTokens
 from microclaw.auth.people import Person, person_behind
 from microclaw.auth.sign_ins import SignIns, csrf_token

@@ -29,7 +29,7 @@ from microclaw.api.operations import (
     StatusRow,
 )
 from microclaw.apps.deferred import DeferredLog
-from microclaw.audit import AuditLog, alarm_text
+from microclaw.audit.log import AuditLog, alarm_text
 from microclaw.auth.admission import Admission
 from microclaw.backup.scheduled import ScheduledBackups
 from microclaw.clock import now_ms

@@ -20,7 +20,7 @@ from microclaw.apps.changes import Change, OnEnd, PutApp, RemoveApp, StartApp, S
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.parts import local_zone
 from microclaw.apps.source_log import SourceLog
-from microclaw.audit import AuditLog
+from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import Admission
 from microclaw.auth.approvals import approval_now
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority

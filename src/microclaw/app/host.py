@@ -53,7 +53,7 @@ from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.apps.program_operations import Workshop
 from microclaw.apps.queues import CompileQueue, trial_turns
-from microclaw.audit import AuditLog
+from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event
 from microclaw.auth.authority import AUTHORITY_FILE

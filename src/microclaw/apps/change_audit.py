@@ -18,7 +18,7 @@ from microclaw.apps.changes import (
     StartApp,
     StopApp,
 )
-from microclaw.audit import AuditEvent, AuditKind
+from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.store.apps import ChangeState
 
 HASH_CHARS: Final = 12  # of a SHA-256: as `app list` shows it

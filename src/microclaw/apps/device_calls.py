@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 from msgspec import Meta, Struct, convert, to_builtins
 
 from microclaw.apps.device_operations import DeviceService
-from microclaw.audit import AuditKind
+from microclaw.audit.event import AuditKind
 from microclaw.boards.firmware import described_text, parse_firmware
 from microclaw.devices.call_text import call_from, call_words
 from microclaw.devices.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet

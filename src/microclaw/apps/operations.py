@@ -133,7 +133,7 @@ async def install(
     when_back: WhenBack = False,
 ) -> Deployed:
     """Build, check, try, install and verify a program."""
-    from microclaw.audit import AuditKind
+    from microclaw.audit.event import AuditKind
 
     target = programs.apps.registry.get(device)
     needs = await _install_needs(programs, call, device, name, replace, force, when_back=when_back)

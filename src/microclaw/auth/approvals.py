@@ -19,7 +19,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.people import OWNER_ALONE, Roles, name_of
 from microclaw.auth.tokens import SESSION_PREFIX
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, UnknownName

@@ -18,7 +18,7 @@ from typing import Final, Literal, TypeAlias
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import DEVICE_ID, from_ms, is_late, read_csr, read_device_certificate, to_ms
 from microclaw.auth.codes import digest_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.approvals import Approvals, approval_now
 from microclaw.auth.people import MAY, OWNER_ALONE, Roles, name_of
 from microclaw.errors import PermissionRefused

@@ -19,13 +19,13 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from microclaw.addresses import address_range, single_address
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
 from microclaw.auth.certificates import read_csr
 from microclaw.auth.codes import DEVICE, PROVISION, Codes
 from microclaw.auth.credentials import DeviceCredentials, IssuedCredential, Reason, Refusal
 from microclaw.auth.people import OWNER
-from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
+from microclaw.auth.provisioning import Provision
 from microclaw.boards import board_ids, load_board
 from microclaw.errors import DeviceUnreachable, Overloaded, ProtocolError, StoreUnreachable, UnknownName
 from microclaw.store.codes import CodeRow
@@ -34,6 +34,7 @@ from microclaw.store.identity import IdentityTable
 from microclaw.text import host_called
 
 SHOW_S: Final = 3.0  # a device waits for its code for 5 s
+SECRET_LIFE_MS: Final = int(PROVISION.life_s * 1000)
 _LEFT: Final = "the device went away while it was being paired, or its code was typed at its own host"
 _BOARD: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Final, Literal, Protocol, cast
 
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import PERSON, Codes
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, Overloaded, PermissionRefused, StoreError, UnknownName

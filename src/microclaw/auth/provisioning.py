@@ -11,12 +11,8 @@ import io
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
 
 from microclaw.addresses import bracketed
-from microclaw.auth.codes import PROVISION
-
-SECRET_LIFE_MS: Final = int(PROVISION.life_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from microclaw.addresses import single_address
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import SIGN_IN, Codes, WrongTokens, digest_of
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.auth.tokens import SECRET_BYTES, SESSION_PREFIX, Credentials

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Final, Generic, TypeVar
 
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.codes import digest_of
 from microclaw.auth.people import OWNER, RANK, People, Person, Role, limited_id
 from microclaw.clock import now_ms

@@ -23,7 +23,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-from microclaw.audit import AuditEvent, AuditKind
+from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.audit.files import append_events, locked
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
 from microclaw.backup.age import Lock, Password, PublicKey, encrypted

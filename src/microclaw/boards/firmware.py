@@ -283,3 +283,17 @@ def firmware_object(firmware: Firmware) -> dict[str, Any]:
 def described_text(words: Iterable[str]) -> str:
     """One line for people: "nodes=-i2c max_apps=2", or that nothing was described."""
     return " ".join(words) or "as the board's profile says"
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateFacts:
+    """What a device's `hello` said of updates, and its firmware's name and version; `keys` are those it trusts."""
+
+    name: str
+    version: str
+    board: str
+    channel: str
+    kinds: tuple[str, ...]
+    keys: tuple[str, ...]
+    security_version: int
+    revision: str = ""

@@ -14,14 +14,8 @@ from typing import Any, Final, TypeAlias
 import click
 from click.exceptions import Exit
 
-from microclaw.audit import (
-    AuditKind,
-    ChainReport,
-    RecordedEvent,
-    followed_events,
-    verify_chains,
-)
-from microclaw.audit.files import FOLDER
+from microclaw.audit.event import AuditKind, RecordedEvent
+from microclaw.audit.files import FOLDER, ChainReport, followed_events, verify_chains
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.errors import StoreError
 from microclaw.text import count_text

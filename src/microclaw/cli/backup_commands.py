@@ -15,7 +15,7 @@ from typing import BinaryIO, Final
 import click
 import msgspec
 
-from microclaw.audit import AuditEvent, AuditKind
+from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.audit.files import append_events
 from microclaw.backup.age import (
     MAX_KEY_FILE_BYTES,

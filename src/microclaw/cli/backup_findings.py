@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from microclaw.audit import AuditKind, read_events
+from microclaw.audit.event import AuditKind
+from microclaw.audit.files import read_events
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
 from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKey

@@ -9,8 +9,8 @@ from functools import reduce
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from microclaw.audit import AuditEvent, AuditKind, append_events
-from microclaw.audit.files import locked
+from microclaw.audit.event import AuditEvent, AuditKind
+from microclaw.audit.files import append_events, locked
 from microclaw.config.load import find_mistakes
 from microclaw.config.schema import Node, Path, all_settings, did_you_mean, dotted, find, value_in
 from microclaw.config.sources import CONFIG, SECRETS, Mistake, text_of_file

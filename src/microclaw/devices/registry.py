@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Self
 
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.boards import load_board
 from microclaw.boards.firmware import FirmwareDescription, parse_firmware
 from microclaw.boards.profile import BoardProfile

@@ -20,7 +20,7 @@ from typing import Final
 
 import h11
 
-from microclaw.audit import AuditEvent, AuditKind, Record, no_record
+from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES
 from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import FILE_NAME, Allowlist

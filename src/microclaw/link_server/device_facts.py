@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from msgspec import Meta, Struct, convert
 
-from microclaw.boards.firmware import described_text, firmware_object
+from microclaw.boards.firmware import UpdateFacts, described_text, firmware_object
 from microclaw.boards.pins import labelled_pins, refusal
 from microclaw.boards.profile import BoardProfile, Layout
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
@@ -18,7 +18,6 @@ from microclaw.devices.calls import AppInstall
 from microclaw.devices.examine import Examination, lines_of
 from microclaw.events import ProgramKind
 from microclaw.operations.result import Listing, Result, filled
-from microclaw.store.link_events import UpdateFacts
 from microclaw.text import count_text, format_duration, host_called, one_line
 from microclaw.wire import xiaozhi
 

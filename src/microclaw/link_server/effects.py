@@ -8,9 +8,10 @@ from typing import Final, TypeAlias
 
 from msgspec import structs
 
+from microclaw.boards.firmware import UpdateFacts
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published
 from microclaw.store.firmware import MAX_VERSION_CHARS, OfferRow, keys_after, status_in
-from microclaw.store.link_events import OpenTask, Presence, UpdateFacts, add_event, add_task
+from microclaw.store.link_events import OpenTask, Presence, add_event, add_task
 from microclaw.store.links import append_to
 from microclaw.store.sql import Sql
 from microclaw.text import clean_text

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from microclaw.audit import ALARMS, AuditEvent, Record
+from microclaw.audit.event import ALARMS, AuditEvent, Record
 from microclaw.auth.pairing import HostIdentity, WaitingDevice, Wish
 from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.examine import CheckLine

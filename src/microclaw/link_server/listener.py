@@ -19,7 +19,7 @@ from typing import Final
 from aiohttp import WSCloseCode, web
 
 from microclaw import __version__
-from microclaw.audit import AuditEvent, AuditKind
+from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.auth.credentials import Identity, Refusal
 from microclaw.auth.pairing import HostIdentity
 from microclaw.errors import MicroclawError

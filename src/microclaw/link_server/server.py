@@ -14,10 +14,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from microclaw.addresses import bracketed, is_loopback
-from microclaw.audit import Record, no_record
+from microclaw.audit.event import Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.pairing import HostIdentity
-from microclaw.auth.provisioning import SECRET_LIFE_MS, Provision
+from microclaw.auth.pairing import SECRET_LIFE_MS, HostIdentity
+from microclaw.auth.provisioning import Provision
 from microclaw.devices.entry import check_name
 from microclaw.devices.registry import Registry
 from microclaw.errors import ConfigError

@@ -10,7 +10,8 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.audit.event import AuditEvent, AuditKind, Record
+from microclaw.boards.firmware import UpdateFacts
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection
@@ -20,7 +21,6 @@ from microclaw.link_server.transport import LinkTransport
 from microclaw.ota.manifest import SMALL, moment_ms, version_numbers
 from microclaw.ota.results import OfferOutcome, UpdateStatus
 from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, ReleaseRow, offer_in
-from microclaw.store.link_events import UpdateFacts
 from microclaw.store.sql import Sql
 from microclaw.wire.host_api import failure_of
 from microclaw.wire.link.messages import OtaCancel, OtaOffer

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.ota.bundle import check_bundle
 from microclaw.ota.image import read_application

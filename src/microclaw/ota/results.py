@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from msgspec import Struct, field
 
+from microclaw.boards.firmware import UpdateFacts
 from microclaw.devices.selection import names_text
 from microclaw.operations.result import Listing, Result
 from microclaw.ota.payloads import PayloadWanted
 from microclaw.store.firmware import ForeignRow, OfferRow, ReleaseRow
-from microclaw.store.link_events import UpdateFacts
 from microclaw.store.rollouts import DeviceState, RolloutState
 from microclaw.wire.host_api import Failure
 

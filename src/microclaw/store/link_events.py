@@ -11,26 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
+from microclaw.boards.firmware import UpdateFacts
 from microclaw.errors import TakenOver
 from microclaw.store.rows import RowTable, Table, delete, insert, keep_newest, reads, select, update, writes
 from microclaw.store.sql import Sql
 
 KEPT_EVENTS: Final = 1000  # a device; the oldest give way
 MAX_OPEN: Final = 8  # tasks of a device
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateFacts:
-    """What a device's `hello` said of updates, and its firmware's name and version; `keys` are those it trusts."""
-
-    name: str
-    version: str
-    board: str
-    channel: str
-    kinds: tuple[str, ...]
-    keys: tuple[str, ...]
-    security_version: int
-    revision: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from microclaw.audit import Record
+from microclaw.audit.event import Record
 from microclaw.auth.approvals import yes_now
 from microclaw.config.settings import TaskSettings
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.auth.approvals import ApprovalOutcome
 from microclaw.events import LiveEvent, TaskChanged
 from microclaw.store.tasks import TaskRow

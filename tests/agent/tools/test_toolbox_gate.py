@@ -10,7 +10,7 @@ import pytest
 from tests.auth.conftest import asked
 
 from microclaw.agent.toolbox import Toolbox
-from microclaw.audit import AuditEvent
+from microclaw.audit.event import AuditEvent
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import TAINTED_NOTE, Effect, Gate, Permission
 from microclaw.errors import PinRefused, ToolFailed

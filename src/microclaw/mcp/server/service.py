@@ -25,7 +25,7 @@ from microclaw.api.caller import CALLER_KEY, LOCAL_OWNER, Caller, client_address
 from microclaw.api.server import unix_listener
 from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
-from microclaw.audit import AuditEvent, AuditKind, Record
+from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import FULL, GREETING, MAX_SESSIONS, mcp_socket
 from microclaw.tasks.operations import Tasks
