@@ -36,6 +36,7 @@ class MemoryTokenTable(PersonTokenTable):
 
     def __init__(self) -> None:
         self.rows: dict[str, Token] = {}
+        self.database: Any = self
 
     async def list(self, **_: object) -> tuple[Token, ...]:
         return tuple(self.rows.values())
