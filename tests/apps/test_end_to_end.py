@@ -27,11 +27,7 @@ from microclaw.bus import Bus
 from microclaw.devices.calls import AppList, GpioGet, GpioSet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import (
-    DeviceError,
-    TooManyApps,
-    UndoIncomplete,
-)
+from microclaw.errors import DeviceError, TooManyApps, UndoIncomplete
 from microclaw.events import Step
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable

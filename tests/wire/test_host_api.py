@@ -6,15 +6,7 @@ import pytest
 
 from microclaw.errors import BuildError, Diagnostic, ProtocolError
 from microclaw.events import Action, Answer, Delta, Edge, Evidence, Step, Usage
-from microclaw.wire.host_api import (
-    Failure,
-    Keepalive,
-    Result,
-    StreamEvent,
-    decode_event,
-    encode_event,
-    failure_of,
-)
+from microclaw.wire.host_api import Failure, Keepalive, Result, StreamEvent, decode_event, encode_event, failure_of
 
 
 def test_half_a_surrogate_is_sent_as_a_question_mark() -> None:

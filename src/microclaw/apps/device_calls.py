@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct, convert, to_builtins
+from msgspec import Meta, Struct, convert
 
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit.event import AuditKind
 from microclaw.boards.firmware import described_text, parse_firmware
-from microclaw.devices.call_text import call_from, call_words
+from microclaw.devices.call_text import call_from, call_words, result_value
 from microclaw.devices.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.examine import Examination
 from microclaw.link_server.operations import DeviceName
@@ -172,15 +172,15 @@ async def call_device(
     if isinstance(asked, GpioSet | PwmSet):  # a change, with a line of its own, that can be undone
         done = await service.apps.direct_io.act(device, asked, insist=insisted)
         evidence = convert(done.evidence, EvidenceObject, from_attributes=True)
-        value, number = to_builtins(done.state), done.change_id
+        value, number = result_value(done.state), done.change_id
         return CallAnswer(method=method, result=value, evidence=evidence, change_id=number, warning=done.warning)
     if permission is not Permission.READ:
         gate.note(AuditKind.CALL_ACTED, method, call.person_id, about=found.name)
     answer = await found.call(asked, timeout_s)
     if not isinstance(asked, DeviceRestart):
-        return CallAnswer(method=method, result=to_builtins(answer))
+        return CallAnswer(method=method, result=result_value(answer))
     text = f"it came back in another boot {answer.seconds:g} s after it was asked"
-    return CallAnswer(method=method, result=to_builtins(answer), evidence=EvidenceObject("reported", text, ()))
+    return CallAnswer(method=method, result=result_value(answer), evidence=EvidenceObject("reported", text, ()))
 
 
 def call_permission(method: str) -> Permission:
@@ -212,8 +212,8 @@ async def read_logs(
     found = service.registry.get(device)
     if console or (found.supports(ConsoleRead.method) and not found.supports(LogsRead.method)):
         page = await found.call(ConsoleRead(cursor=cursor))
-        return Logs(console=True, evidence="reported", **to_builtins(page))
-    return Logs(**to_builtins(await service.apps.source_log.read(found, cursor)))
+        return Logs(console=True, evidence="reported", **result_value(page))
+    return Logs(**result_value(await service.apps.source_log.read(found, cursor)))
 
 
 class Edges(Struct, frozen=True, kw_only=True):

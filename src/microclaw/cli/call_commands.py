@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import click
 from click.exceptions import Exit
-from msgspec import to_builtins
 
 from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
 from microclaw.apps.device_operations import show_device
@@ -20,13 +19,7 @@ from microclaw.cli.many_devices import ask_once
 from microclaw.cli.operation_commands import perform, show
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.targets import endpoint_of, is_address
-from microclaw.devices.call_text import (
-    CALLS,
-    METHOD_HELP,
-    arguments_from_words,
-    call_from,
-    method_form,
-)
+from microclaw.devices.call_text import CALLS, METHOD_HELP, arguments_from_words, call_from, method_form, result_value
 from microclaw.devices.calls import Call
 from microclaw.devices.device import check_call, not_offered
 from microclaw.errors import MicroclawError, NoHost
@@ -98,7 +91,7 @@ def _call(options: GlobalOptions, target: str, there: BoardAt | None, values: di
         made = options.host().call(call_device, device=target, **values)
     else:
         call = call_from(values["method"], values["arguments"])
-        made = CallAnswer(method=call.method, result=to_builtins(asyncio.run(there.call(call))))
+        made = CallAnswer(method=call.method, result=result_value(asyncio.run(there.call(call))))
     show(options, call_device, made)
 
 

@@ -121,7 +121,7 @@ def _table_of(document: Any, path: Path) -> Any:
     for part in path[:-1]:
         if isinstance(node, dict):
             node.setdefault(part, tomlkit.table())
-        elif isinstance(node, list) and part == str(len(node) + 1):
+        elif isinstance(node, tomlkit.items.AoT) and part == str(len(node) + 1):
             node.append(tomlkit.table())
         node = _below(node, part)
     return node

@@ -127,6 +127,11 @@ def argument_names(method: str) -> tuple[str, ...]:
     return () if call_type is None else call_type.__struct_fields__
 
 
+def result_value(result: object) -> Any:
+    """A call's answer as JSON has it."""
+    return msgspec.json.decode(msgspec.json.encode(result))
+
+
 def _call_type(method: str) -> type[Call[Any]]:
     if method in NOT_DIRECT:
         raise UnknownName(f"{method} is not called directly", next_step=NOT_DIRECT[method])

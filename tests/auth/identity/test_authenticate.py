@@ -15,13 +15,7 @@ from hypothesis import strategies as st
 from tests.auth.identity.conftest import Host, closed
 
 from microclaw.auth.certificates import DEVICE_LIFE, KeyPair, device_certificate, from_ms
-from microclaw.auth.credentials import (
-    UNUSED_LIFE_MS,
-    Identity,
-    Reason,
-    mint_token,
-    token_device,
-)
+from microclaw.auth.credentials import UNUSED_LIFE_MS, Identity, Reason, mint_token, token_device
 from microclaw.store.identity import KEPT_RETIRED
 
 
