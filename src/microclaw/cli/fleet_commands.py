@@ -17,6 +17,7 @@ from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.programs import when_back_option
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.selection import names_text
+from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError
 from microclaw.text import count_text
 
@@ -99,11 +100,11 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
         raise ProtocolError(f"the host named a file {odd[0][:60]!r}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            at = folder / name
-            if (at.exists() or at.is_symlink()) and at.read_bytes() != content:
+        missing = [name for name in files if not (folder / name).exists() and not (folder / name).is_symlink()]
+        for name in files.keys() - missing:
+            if (at := folder / name).read_bytes() != files[name]:
                 raise ConfigError(f"{at} is there and is not the same", next_step="give an empty folder with --out")
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
+        for name in missing:
+            write_given(folder / name, [files[name]], next_step="give an empty folder with --out")
     except OSError as exc:
         raise ConfigError(f"cannot write into {folder}: {exc.strerror}", next_step="give another --out DIR") from exc

@@ -33,14 +33,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device_text import note_answer, note_error
 from microclaw.devices.pin_holder import HeldAs, PinHolder
-from microclaw.errors import (
-    CallRejected,
-    DeviceMoved,
-    DeviceTimeout,
-    DeviceUnreachable,
-    MicroclawError,
-    NotSupported,
-)
+from microclaw.errors import CallRejected, DeviceMoved, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.text import one_line
 

@@ -141,7 +141,7 @@ class McpService:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if (is_full := len(self._sessions) >= MAX_SESSIONS) or self._ending.is_set():
-            writer.write(FULL if is_full else b"")
+            writer.write(FULL if is_full and not self._ending.is_set() else b"")
             writer.close()
             return
         if self._unused is not None:
