@@ -36,6 +36,7 @@ from microclaw.apps.results import (
     Tries,
 )
 from microclaw.apps.run_times import run_times, time_or_off
+from microclaw.audit.event import AuditKind
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
 
@@ -133,8 +134,6 @@ async def install(
     when_back: WhenBack = False,
 ) -> Deployed:
     """Build, check, try, install and verify a program."""
-    from microclaw.audit.event import AuditKind
-
     target = programs.apps.registry.get(device)
     needs = await _install_needs(programs, call, device, name, replace, force, when_back=when_back)
     if force:

@@ -260,9 +260,8 @@ def edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
     late = next((edge for edge in page.edges if edge.t_ms > page.now_ms + _ROUNDING_MS), None)
     if late is not None:
         raise DeviceLied(f"an edge on pin {late.pin} at {late.t_ms:.0f} ms, and its clock is at {page.now_ms:.0f} ms")
-    return [
-        structs.replace(e, t_ms=e.t_ms - before.now_ms) for e in page.edges if e.t_ms >= before.now_ms - _ROUNDING_MS
-    ]
+    began_ms = before.now_ms
+    return [structs.replace(e, t_ms=e.t_ms - began_ms) for e in page.edges if e.t_ms >= began_ms - _ROUNDING_MS]
 
 
 async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[int, int]:

@@ -24,6 +24,8 @@ from microclaw.audit.files import locked
 from microclaw.backup.age import CHUNK_BYTES
 from microclaw.durable import make_private_folder, open_regular
 from microclaw.errors import ConfigError, StoreError
+from microclaw.store.identity import pinned_authority
+from microclaw.store.rows import scalar
 from microclaw.store.sqlite_file import connect
 from microclaw.text import count_text
 
@@ -137,11 +139,9 @@ def _copy_store(store: Path, copy: Path) -> dict[str, Any]:
                 source.backup(target)
             (verdict,) = target.execute("PRAGMA quick_check(1)").fetchone()
             if verdict == "ok":
-                (version,) = target.execute("PRAGMA user_version").fetchone()
-                rows = {"host": "SELECT max(fingerprint) FROM authority"}
-                rows |= {name: f"SELECT count(*) FROM {table}" for name, table in _COUNTED.items()}  # noqa: S608 - ours
-                found = {name: target.execute(query).fetchone()[0] for name, query in rows.items()}
-                return {"store_version": version, **found}
+                version = scalar(target, "PRAGMA user_version")
+                counts = {name: scalar(target, f"SELECT count(*) FROM {of}") for name, of in _COUNTED.items()}  # noqa: S608
+                return {"store_version": version, "host": pinned_authority(target), **counts}
     except (sqlite3.Error, OSError) as exc:
         step = "free some space on the disk of the home, then do it again; else see: microclaw doctor"
         raise StoreError(f"the store {store} cannot be copied: {exc}", next_step=step) from exc

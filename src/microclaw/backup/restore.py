@@ -31,6 +31,7 @@ from microclaw.backup.archive import FORMAT, HOME, IDENTITY, NAME, STORE, Conten
 from microclaw.durable import make_folders, make_private_folder, read_private, sync_folder
 from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError
 from microclaw.store.codes import end_codes
+from microclaw.store.identity import pinned_authority
 from microclaw.store.inbox import end_unanswered
 from microclaw.store.links import renew_all
 from microclaw.store.schema import BASE, VERSION
@@ -239,7 +240,7 @@ def _settle(folder: Path, contents: Contents) -> int:
     open turns since. How many messages get no answer."""
     try:
         with closing(open_store(folder / STORE)) as store:
-            (host,) = store.execute("SELECT max(fingerprint) FROM authority").fetchone()
+            host = pinned_authority(store)
             store.execute("BEGIN IMMEDIATE")
             renew_all(store, secrets.token_bytes)
             store.execute("DELETE FROM sign_ins")  # one that ended since must not be alive again

@@ -87,13 +87,13 @@ class IdentityTable(Table):
     @reads
     def authority(self, sql: Sql) -> str | None:
         """The fingerprint of the certificate authority that this store's devices trust."""
-        return _authority(sql)
+        return pinned_authority(sql)
 
     @writes
     def pin_authority(self, sql: Sql, fingerprint: str, at_ms: int) -> None:
         """Remember the authority; StoreError when another one is remembered."""
         sql.execute("INSERT INTO authority VALUES (1, ?, ?) ON CONFLICT DO NOTHING", (fingerprint, at_ms))
-        if (known := _authority(sql)) != fingerprint:
+        if (known := pinned_authority(sql)) != fingerprint:
             raise StoreError(
                 f"the store's devices trust the authority {known}, not {fingerprint}",
                 next_step="start the host again: it says what to do",
@@ -217,7 +217,8 @@ class XiaozhiClientTable(RowTable[XiaozhiClientRow]):
     _kind, _name, _key, _order = XiaozhiClientRow, "xiaozhi_clients", "device_id", "device_id"
 
 
-def _authority(sql: Sql) -> str | None:
+def pinned_authority(sql: Sql) -> str | None:
+    """The SHA-256 of the authority's certificate that devices trust; None where there never was one."""
     fingerprint: str | None = scalar(sql, "SELECT fingerprint FROM authority")
     return fingerprint
 

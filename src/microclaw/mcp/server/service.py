@@ -140,8 +140,8 @@ class McpService:
             await self._ending.wait()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if (is_full := len(self._sessions) >= MAX_SESSIONS) or self._ending.is_set():
-            writer.write(FULL if is_full and not self._ending.is_set() else b"")
+        if self._ending.is_set() or len(self._sessions) >= MAX_SESSIONS:
+            writer.write(b"" if self._ending.is_set() else FULL)
             writer.close()
             return
         if self._unused is not None:
