@@ -19,6 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
+from msgspec import structs
+
 from bench.processes import cpu_s, rss_mb
 from bench.report import Metric, median
 from bench.spoken_audio import NOISES, Noise, recorded, say
@@ -94,7 +96,7 @@ def corpus(which: str, share: Share = "all") -> Iterator[Spoken]:
 def acts(sentence: str) -> Act | None:
     """What the offline reading would do first; None where it asks or answers."""
     uses: frozenset[PinUse] = frozenset(("input", "output", "pwm", "adc", "i2c"))
-    board = replace(load_board("virtual"), pins={number: Pin(number, uses) for number in range(49)})
+    board = structs.replace(load_board("virtual"), pins={number: Pin(number, uses) for number in range(49)})
     device = KnownDevice("kitchen", board)
     context = DeviceContext((device,), device, (NamedPin("fan", 11),))
     decision = understand(ModelRequest("", (UserText(sentence),), (), device_context=context)).decision

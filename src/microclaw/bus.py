@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, Overloaded, UnknownName
 
 Handler: TypeAlias = Callable[[Any], Awaitable[Any]]
@@ -102,8 +104,7 @@ class Bus:
         return outcome.value
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(Struct, frozen=True):
     value: Any = None
     error: Exception | None = None
 

@@ -58,8 +58,9 @@ machine-readable name, `exit_code` what the command line exits with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 # What kind of failure a model's service had: `refused` is a request that it will never take (400, 404), `too_long` one
 # that does not fit its window.
@@ -81,8 +82,7 @@ SHOWN_CHARS: Final = 200  # of a source line, around the place; a line may be th
 MAX_LINE_CHARS: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Struct, frozen=True):
     """One finding about a program's source; `line` and `column` count from 1."""
 
     severity: Literal["error", "warning", "note"]

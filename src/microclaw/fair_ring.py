@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class FairPage(Generic[R]):
+class FairPage(Struct, Generic[R], frozen=True):
     """Records from `start` on, each with its number. The next page begins at `next`."""
 
     records: tuple[R, ...]

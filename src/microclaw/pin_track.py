@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, median
+
+from msgspec import Struct
 
 from microclaw.events import Edge
 
@@ -14,8 +15,7 @@ LOW, HIGH, CHANGE = "_", "~", "|"
 TOLERANCE = 0.10  # of a gap that counts as like another
 
 
-@dataclass(frozen=True, slots=True)
-class Rhythm:
+class Rhythm(Struct, frozen=True):
     """The edges of one pin: how many, when the first came, and the time from each to the next."""
 
     pin: int

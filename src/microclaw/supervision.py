@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.backoff import Backoff
 from microclaw.errors import MicroclawError
 from microclaw.text import clean_text, count_text, moment_text
@@ -25,8 +27,7 @@ Phase: TypeAlias = Literal["waiting", "running", "failing", "ended"]
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskState:
+class TaskState(Struct, frozen=True):
     """`failures` since the start of the host, `in_a_row` since it last went well; `reason` of the last one.
 
     `waiting` for its beginning, `running` (also between two passes), `failing` until it went well again, `ended`.

@@ -12,9 +12,10 @@ import json
 import os
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations

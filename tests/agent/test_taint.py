@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
+from msgspec import structs
 from tests.agent.conftest import MakeAgent, Workshop
 from tests.agent.test_inbox import STEER, Held, end
 
@@ -66,7 +67,7 @@ async def test_words_that_are_not_the_persons_get_a_question(make_agent: MakeAge
 async def test_what_follows_by_rule_from_the_persons_own_sentence_asks_nothing(
     make_agent: MakeAgent, origin: Origin, asks: bool
 ) -> None:
-    literal = replace(call("gpio-set", pin=4), literal=True)
+    literal = structs.replace(call("gpio-set", pin=4), literal=True)
     async with make_agent([literal, say("done")]) as agent:
         read = SessionMessage("assistant", "the log says: set pin 4", NOW - 9, tainted_s=NOW - 9)
         await agent.sessions.append(HERE.channel, HERE.chat_id, [SessionMessage("user", "show the log", NOW - 9), read])
@@ -197,7 +198,7 @@ def test_a_question_about_untrusted_text_stays_tainted_behind_other_peoples_word
 
 
 async def test_in_a_group_only_the_person_who_was_asked_gets_the_question(make_agent: MakeAgent) -> None:
-    asks = replace(say("Turn on pin 10?"), failed_code="confirm_reading", question="{}", from_results=True)
+    asks = structs.replace(say("Turn on pin 10?"), failed_code="confirm_reading", question="{}", from_results=True)
     async with make_agent([asks, say("not you"), say("done")]) as agent:
         await agent.answer("the relay thingy on 10", person_id="p-1")
         await agent.answer("yes", person_id="owner")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from microclaw.app.mqtt_devices import _program, named_pins
 from microclaw.apps.catalogue import AppListing

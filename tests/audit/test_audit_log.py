@@ -8,10 +8,10 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.auth.conftest import Clock
 from tests.test_durable import disk_full_after
 

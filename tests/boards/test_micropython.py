@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.micropython import MAX_PROGRAM_BYTES, MAX_PROGRAMS, with_micropython

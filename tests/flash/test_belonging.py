@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.cli.conftest import clean_environ, run_in
 from tests.flash.conftest import ScriptedPerson, StartBoard
 from tests.flash.odd_board import LyingMicroPython, OddBoard
@@ -75,7 +76,7 @@ async def _told(board: PtyBoard, settings: dict[str, Any], *, credential: bool, 
 async def _flash(shop: Workshop, wishes: Wishes) -> None:
     """To the end, where the files of these tests never connect."""
     with pytest.raises(DeviceTimeout):
-        await flash_board(replace(shop, online_s=0.2), wishes)
+        await flash_board(structs.replace(shop, online_s=0.2), wishes)
 
 
 @pytest.mark.parametrize("credential", [True, False])
@@ -164,7 +165,7 @@ async def test_a_board_that_is_refused_is_paired_anew_when_a_person_says_so(
     told = {**FORMER, "ca_sha256": lamp, "name": "lamp"}
     await _told(board, told, credential=True, link_id=_link_id(owner, "lamp"))
     with pytest.raises(DeviceTimeout):
-        await flash_board(replace(workshop(board, owner), online_s=0.2), WISHES)
+        await flash_board(structs.replace(workshop(board, owner), online_s=0.2), WISHES)
     assert json.loads(board.file("settings.json"))["secret"] == FORMER["secret"], "no secret was made on its word"
     assert _link(owner, "lamp")["online"]
     await _flash(workshop(board, owner), replace(WISHES, name="lamp", forgets=True))

@@ -6,10 +6,10 @@ Breaches of a message: tests/link/test_host.py; who is not let in at all: test_a
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import secrets
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -150,7 +150,7 @@ async def test_an_address_has_so_many_strangers_and_no_more(plane: Any, device: 
 
 
 async def test_a_newer_connection_replaces_the_older(plane: Any, paired: Any) -> None:
-    older = dataclasses.replace(paired, got=asyncio.Queue(), ready=asyncio.Event())
+    older = replace(paired, got=asyncio.Queue(), ready=asyncio.Event())
     async with older.connected():
         await older.until_ready()
         async with paired.connected():

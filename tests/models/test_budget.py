@@ -6,10 +6,10 @@ import asyncio
 import datetime
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.models.asking import request
 
 from microclaw.config.settings import BudgetSettings

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 import pytest
+from msgspec.structs import replace
 from tests.models.asking import anthropic, openai, request
 from tests.models.event_streams import Events, anthropic_stream, event, openai_stream
 from tests.models.model_server import anthropic_reply, openai_reply, server

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import datetime
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 from tests.models.asking import anthropic, openai, request
 from tests.models.event_streams import Events, anthropic_stream, openai_chunk, openai_stream
 from tests.models.model_server import server

@@ -7,11 +7,12 @@ import csv
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
 from tests.offline.conftest import kept
 
 from microclaw.boards.profile import BoardProfile, Pin, PinUse

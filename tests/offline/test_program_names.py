@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from tests.offline.conftest import Ask, kept
 
 from microclaw.boards.reader import load_board

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.tasks.conftest import Place, Serve, order
 
 from microclaw.auth.people import People
@@ -172,7 +173,7 @@ async def test_no_file_takes_the_place_of_a_module_of_pythons_own(place: Place, 
 )  # fmt: skip
 async def test_an_order_outside_the_limits_is_refused_with_words(place: Place, wrong: dict[str, object]) -> None:
     with pytest.raises(TaskRefused) as refused:
-        await place.service.submit(replace(order("print(1)"), **wrong))  # type: ignore[arg-type]  # wrong on purpose
+        await place.service.submit(structs.replace(order("print(1)"), **wrong))
     assert refused.value.next_step
     assert place.audit[-1].kind == "task.refused"
 
@@ -308,7 +309,7 @@ async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve
         ada, bob = await people.add("ada", "member"), await people.add("bob", "member")
         async with serve(parallel=1, may_run=partial(may_still_run, people)) as place:
             people.listen(place.service.cancel_forbidden)
-            orders = [replace(order(SLOW), person_id=one.person_id) for one in (ada, bob, ada)]
+            orders = [structs.replace(order(SLOW), person_id=one.person_id) for one in (ada, bob, ada)]
             running, of_bob, waiting = [(await place.service.submit(one)).number for one in orders]
             await until_printed(place, running)
             await people.change_role("ada", "guest")

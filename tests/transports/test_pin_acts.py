@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from microclaw.boards import load_board
 from microclaw.devices.calls import (
@@ -164,7 +164,7 @@ def test_answer_is_word_numbers_and_held_pins() -> None:
 
 async def test_a_firmware_without_i2c_and_pwm_gets_a_program_without_them(tmp_path: Path) -> None:
     board = load_board("virtual")
-    bare = dataclasses.replace(board, firmware=dataclasses.replace(board.firmware, device_nodes=frozenset({"gpio"})))
+    bare = replace(board, firmware=replace(board.firmware, device_nodes=frozenset({"gpio"})))
     assert pin_methods(bare) == {"gpio.set", "gpio.get"}
     image = await compile_module(pin_source(bare), bare, name=PIN_PROGRAM, cache=BuildCache(tmp_path))
     assert image.nodes == ()

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppList

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import board_ids, load_board
@@ -147,9 +148,9 @@ async def test_heap_that_does_not_fit_is_refused(compile_c: Any, board: BoardPro
 
 
 async def test_what_the_board_has_not_is_refused(compile_c: Any, board: BoardProfile) -> None:
-    small = dataclasses.replace(board, firmware=dataclasses.replace(board.firmware, max_module_bytes=1000))
+    small = structs.replace(board, firmware=structs.replace(board.firmware, max_module_bytes=1000))
     await refused(compile_c, BLINK, board=small)
-    bare = dataclasses.replace(board, led=None)
+    bare = structs.replace(board, led=None)
     await refused(compile_c, f"{HEAD}void on_init(void) {{ gpio_open(BOARD_LED_PIN, GPIO_OUT); }}", board=bare)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from microclaw.boards import BoardProfile, load_board
 from microclaw.errors import BuildError, Diagnostic

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from microclaw.events import Answer, TurnEvent
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedMessage:
+class AcceptedMessage(Struct, frozen=True):
     """A message that is on the disk, or that was answered without a turn. `events` ends with the answer; it is empty
     for a duplicate.
 

@@ -10,8 +10,10 @@ import asyncio
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.agent.step_text import model_steps, retry_step, stand_in_step
 from microclaw.agent.window import Window, fitted
@@ -27,8 +29,7 @@ _PASSING: Final[frozenset[ModelFault]] = frozenset({"rate_limit", "overloaded", 
 _MAX_SHRINKS: Final = 3  # of one request: a window that is not told is found by halves
 
 
-@dataclass(frozen=True, slots=True)
-class RetryLimits:
+class RetryLimits(Struct, frozen=True):
     """`tries` counts the first request too. `waits_s` bounds all waits of a request together.
 
     A service that asks for a longer one (Retry-After) is not waited for. `pause_s` is the shortest wait.

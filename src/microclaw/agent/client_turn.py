@@ -10,8 +10,9 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.approval_watch import ApprovalWatch

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
 from microclaw.events import Inbound
@@ -12,8 +13,7 @@ from microclaw.events import Inbound
 SHARE: Final = 4  # one person may have a quarter of all waiting messages
 
 
-@dataclass(frozen=True, slots=True)
-class InboxLimits:
+class InboxLimits(Struct, frozen=True):
     """Limits of one message, and of all that wait; SHARE limits the part of one person."""
 
     message_bytes: int = 16 * 1024

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.running_turn import TurnStream
@@ -33,8 +34,7 @@ _BATCH: Final = 64
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Outbound:
+class Outbound(Struct, frozen=True):
     """A message for a channel to send. `key` is the channel's own id of the message that `answer` answers."""
 
     outbound_id: int

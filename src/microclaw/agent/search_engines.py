@@ -6,8 +6,9 @@ import html
 import json
 import logging
 import re
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from microclaw.config.settings import SearchSettings
 from microclaw.errors import ToolFailed
@@ -18,8 +19,7 @@ MAX_ANSWER_BYTES: Final = 1 << 20
 _TAG: Final = re.compile(r"</?[a-zA-Z][^<>]{0,100}>")
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(Struct, frozen=True):
     title: str
     url: str
     text: str
@@ -38,8 +38,7 @@ def search_engine(settings: SearchSettings, *, proxy: str | None = None) -> Sear
     return _Brave(settings.base_url, settings.api_key or "", proxy)
 
 
-@dataclass(frozen=True, slots=True)
-class _Brave:
+class _Brave(Struct, frozen=True):
     """GET /res/v1/web/search (api.search.brave.com)."""
 
     base_url: str
@@ -54,8 +53,7 @@ class _Brave:
         return tuple(_hit(result, "description") for result in results)[:count]
 
 
-@dataclass(frozen=True, slots=True)
-class _SearXng:
+class _SearXng(Struct, frozen=True):
     """GET /search?format=json, which the instance's settings must allow (search.formats)."""
 
     base_url: str

@@ -8,8 +8,10 @@ sees one asks before it acts, as if it had read the text itself (docs/decisions/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.auth.people import MAY, Roles
 from microclaw.events import Inbound
@@ -24,8 +26,7 @@ LEFT_OUT: Final = "(This drew on untrusted text and is left out now; the tool re
 _UNTRUSTED_ORIGINS: Final = ("device", "forwarded")
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Struct, frozen=True):
     """The history for a turn. `safe` is without the tainted messages, so it may be summarised and stored."""
 
     safe: tuple[Message, ...]

@@ -9,10 +9,11 @@ import difflib
 import json
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.agent.offer import brief, chosen
 from microclaw.audit.event import AuditKind
@@ -42,8 +43,7 @@ INTERNAL: Final = "internal"
 _WEIGHT: Final = {Permission.READ: 0, Permission.ACT: 1, Permission.RISKY: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedCall:
+class PlannedCall(Struct, frozen=True):
     """A call that would be allowed now: the permission it needs, what it does, and what a person must insist on."""
 
     name: str

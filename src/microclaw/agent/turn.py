@@ -6,10 +6,10 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from microclaw.agent.acts import answer_text, with_record
 from microclaw.agent.asking import Asking, RetryLimits, TurnCancelled
@@ -50,8 +50,7 @@ _log = logging.getLogger(__name__)
 _CUT: Final = "… (cut off: the answer came to the limit of its tokens)"
 
 
-@dataclass(frozen=True, slots=True)
-class TurnLimits:
+class TurnLimits(Struct, frozen=True):
     """`deploy_tries` counts programs that fail their checks or their trial."""
 
     iterations: int = 10
@@ -61,16 +60,14 @@ class TurnLimits:
     retries: RetryLimits = field(default_factory=RetryLimits)
 
 
-@dataclass(frozen=True, slots=True)
-class JoinedMessage:
+class JoinedMessage(Struct, frozen=True):
     """A message that came while the turn ran and is part of it."""
 
     message_id: int
     text: UserText
 
 
-@dataclass(frozen=True, slots=True)
-class TurnRequest:
+class TurnRequest(Struct, frozen=True):
     """A message and its context when its turn begins. `rows` and `joined` come from a turn that a crash cut off.
 
     `at_s` is when the message came; `tainted_s` when untrusted text in it, or in `history`, was read. `own`: the
@@ -320,7 +317,7 @@ class Turn:
             code, next_step = progress.failure.error_code, progress.failure.next_step
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, progress.evidence, progress.actions)
-            return structs.replace(self._finished(progress, text, code, next_step), question=reply.question)
+            return replace(self._finished(progress, text, code, next_step), question=reply.question)
         words = f"{reply.text.rstrip()} {_CUT}" if reply.cut else reply.text
         text = (with_record if reply.literal else answer_text)(words, progress.actions)
         return self._finished(progress, text, code, next_step)

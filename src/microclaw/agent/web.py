@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from microclaw.agent.search_engines import SearchEngine
 from microclaw.auth.gate import Effect, Permission
@@ -90,8 +90,7 @@ _HUGE_NUMBER: Final = re.compile(r"&#[xX]?[0-9a-fA-F]{8,}")
 _SPACES: Final = re.compile(r"[ \t]+")
 
 
-@dataclass(frozen=True, slots=True)
-class PageText:
+class PageText(Struct, frozen=True):
     title: str
     text: str
     links: tuple[tuple[str, str], ...]  # words and absolute http(s) address

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.agent.compaction import is_summary, tokens
 from microclaw.models.budget import IMAGE_TOKENS, estimated_tokens
@@ -27,8 +29,7 @@ _SHORT_RESULT_CHARS: Final = 600
 _KEPT_PARTS: Final = ("Devices", "Now")  # titles of agent.context
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedWindow:
+class LearnedWindow(Struct, frozen=True):
     """What a server's refusal taught. `named_tokens` is the window that it named, None where it named none.
 
     `tokens`, by our estimate, may be fewer: a request of that estimate was refused.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct, convert
@@ -37,8 +36,7 @@ _MAX_TEXT_CHARS = 80
 ChatId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
 
-@dataclass(frozen=True, slots=True)
-class ChatService:
+class ChatService(Struct, frozen=True):
     inbox: Inbox
     sessions: Sessions
     devices: Registry

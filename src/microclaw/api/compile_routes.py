@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Literal
 
@@ -74,8 +73,7 @@ class CompiledModule(Struct, frozen=True, kw_only=True, rename="camel"):
     warnings: list[Finding]
 
 
-@dataclass(frozen=True, slots=True)
-class CompileService:
+class CompileService(Struct, frozen=True):
     queue: CompileQueue
 
 

@@ -9,11 +9,10 @@ import re
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 from msgspec.structs import asdict
 from starlette.responses import Response
 
@@ -166,8 +165,7 @@ KINDS = frozenset({LOST, *(kind.kind for kind in LIVE_EVENTS)})
 _ID = re.compile(r"([0-9a-f]{1,32})-([0-9]{1,18})")
 
 
-@dataclass(frozen=True, slots=True)
-class EventService:
+class EventService(Struct, frozen=True):
     live: LiveFeed
     people: Roles
     pins: LivePins

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+from msgspec import field as struct_field
+
 from microclaw.agent.conversation import Conversations
 from microclaw.api.server import PeoplePlane
 from microclaw.apps.parts import Apps
@@ -38,8 +41,7 @@ class ChannelStates:
     gateway_token: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(Struct, frozen=True, kw_only=True):
     """`plane` is where people and programs call it, `ingress` the port for Home Assistant's, `link` where devices
     connect; None without one. `boards` starts virtual boards. `more_problems` are of parts that fail as they run."""
 
@@ -55,7 +57,7 @@ class Host:
     voice: VoiceState
     channels: ChannelStates
     more_problems: Callable[[], list[str | None]]
-    began_s: float = field(default_factory=time.monotonic)
+    began_s: float = struct_field(default_factory=time.monotonic)
 
     @property
     def http(self) -> str | None:

@@ -26,8 +26,7 @@ ARCHIVE: Final = "application/x-tar"
 _PROMETHEUS_TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-@dataclass(frozen=True, slots=True)
-class HealthService:
+class HealthService(Struct, frozen=True):
     database: Database
     tasks: SupervisedTasks
 

@@ -6,7 +6,6 @@ In a cluster a request is found, or ended, at any host. It is known by its token
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from msgspec import UNSET, Struct, UnsetType
@@ -25,8 +24,7 @@ MAX_NAMED: Final = 5  # hosts that ended, in an error's text
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class JobService:
+class JobService(Struct, frozen=True):
     """`others`: the other hosts of a cluster, which are asked and answered; `ended`: the names of those that are gone.
 
     Overloaded when a host that may have the request does not say.

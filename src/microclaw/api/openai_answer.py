@@ -7,10 +7,10 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct, field
 from starlette.responses import JSONResponse
 
 from microclaw.agent.acts import acts_of, reads_of, with_record
@@ -35,8 +35,7 @@ _BROKEN: Final = frozenset({*REFUSED, INTERNAL})
 """A stream that ends with one of these ends with an error: its text is cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompletionTurn:
+class CompletionTurn(Struct, frozen=True):
     """A running turn and its one reader. `events` has None now and then when nothing happened, the answer last."""
 
     events: AsyncGenerator[TurnEvent | None]
@@ -48,8 +47,7 @@ class CompletionTurn:
     """The client got this text instead of the answer, as the turn waits for an approval; it goes on waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """What every object of one completion has in common."""
 
     with_usage: bool
@@ -64,13 +62,12 @@ class Head:
         return _line(self.object("chat.completion.chunk", choices=[choice], **fields))
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """The completion's last text, its `microclaw`, and the answer; a question that waits has none."""
 
     text: str
     extra: dict[str, Any]
-    answer: Answer = Answer("")  # noqa: RUF009  it does not change
+    answer: Answer = Answer("")
 
 
 async def parts(turn: CompletionTurn, *, streams: bool) -> AsyncGenerator[str | End | None]:

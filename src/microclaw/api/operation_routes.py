@@ -8,11 +8,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 
 import msgspec
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -48,8 +49,7 @@ from microclaw.wire.host_api import Result, failure_object, failure_of
 _JSON: Final = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class RouteParts:
+class RouteParts(Struct, frozen=True):
     """`services` are what the acts and the routes by hand work with, by noun."""
 
     services: Mapping[str, Any]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from microclaw.auth.people import Roles
 
 
-@dataclass(frozen=True, slots=True)
-class HostService:
+class HostService(Struct, frozen=True):
     """What the acts work with. `read`: the status, for an owner or for somebody else."""
 
     read: Callable[[bool], Awaitable[Status]]

@@ -10,13 +10,13 @@ import ssl
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import h11
 import uvicorn
+from msgspec import Struct
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -28,8 +28,7 @@ HEAD_TIMEOUT_S = 10.0
 UNREAD_TIMEOUT_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class PeoplePlane:
+class PeoplePlane(Struct, frozen=True):
     """`urls` are addresses to call it by, the best one first, `local_url` one for programs of this machine.
 
     `fingerprint` is the own authority's, else None. `on_network`: others than this machine can reach it.
@@ -131,8 +130,7 @@ GRACE_S = 1
 START_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Listener:
+class Listener(Struct, frozen=True):
     """An app and the listening socket it answers on."""
 
     name: str

@@ -9,11 +9,10 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import convert
+from msgspec import Struct, convert
 from msgspec.structs import replace
 
 from microclaw import __version__
@@ -58,8 +57,7 @@ _PAIR: Final = "microclaw device pair CODE"
 _SWITCH: Final = {"telegram": "telegram.token", "the chat gateway": "gateway.enabled true"}
 
 
-@dataclass(frozen=True, slots=True)
-class StatusReader:
+class StatusReader(Struct, frozen=True):
     """`plans` is the rest of an owner's screen."""
 
     host: Host

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -38,8 +37,7 @@ CHANNEL = "mcp"
 MAX_TAINTED = 4096
 
 
-@dataclass(frozen=True, slots=True)
-class ToolService:
+class ToolService(Struct, frozen=True):
     """`tainted` are conversations that have read untrusted text. Beyond MAX_TAINTED the longest unused one is no longer
     tainted: its next acts are still the caller's own role's, and the risky asks in any case.
     """

@@ -10,11 +10,12 @@ import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from microclaw import __version__
 from microclaw.agent.inbox import Inbox
@@ -55,8 +56,7 @@ UNCONNECTED: Final = "unconnected-devices"  # whoever has this duty looks after 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")  # Linux: another at each start of the machine
 
 
-@dataclass(frozen=True, slots=True)
-class HostCluster:
+class HostCluster(Struct, frozen=True):
     """A host's part of a cluster."""
 
     settings: Settings

@@ -8,9 +8,10 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from microclaw import __version__
 from microclaw.agent.outbox import Outbox
@@ -67,8 +68,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(Struct, frozen=True):
     """What every part of the host works with."""
 
     settings: Settings
@@ -102,8 +102,7 @@ class Base:
         return (lambda _device_id: True) if self.cluster is None else self.cluster.looks_after(registry)
 
 
-@dataclass(frozen=True, slots=True)
-class Devices:
+class Devices(Struct, frozen=True):
     """The known devices and their links."""
 
     registry: Registry

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from msgspec import Meta
@@ -34,8 +33,7 @@ if TYPE_CHECKING:
 MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceService(LinkService):
+class DeviceService(LinkService, frozen=True, kw_only=True):
     """What the acts work with. `last` gives the last value of each series of a device."""
 
     apps: Apps

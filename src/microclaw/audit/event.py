@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from microclaw.text import clean_text
 
@@ -73,8 +73,7 @@ _MIXED_CHARS: Final = "A-Za-z0-9_+/=-"
 _SECRET: Final = re.compile(rf"(?=[{_MIXED_CHARS}]*[0-9])(?=[0-9_+/=-]*[A-Za-z])[{_MIXED_CHARS}]{{20,}}")
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEvent:
+class AuditEvent(Struct, frozen=True):
     """`text` says what happened; `address` is where it came from, `by` the name of who did it.
 
     `about` is the device, person, token or setting; `count` is more than 1 for a line that stands for several events.
@@ -97,8 +96,7 @@ class AuditEvent:
         return self.kind in ACTS
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedEvent:
+class RecordedEvent(Struct, frozen=True):
     """An event and when it happened (Unix time)."""
 
     at_ms: int

@@ -14,13 +14,15 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.audit.event import AuditEvent, RecordedEvent, fields_of, line_of, parse_line
 from microclaw.durable import make_private_folder, open_regular, read_limited, replace_file, sync_folder
@@ -36,8 +38,7 @@ Natural = Annotated[int, msgspec.Meta(ge=0)]
 Hash = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """A line of the chain: its number, from 1 on, and the SHA-256 of its bytes without the line end."""
 
     n: Natural
@@ -47,8 +48,7 @@ class Link:
 START: Final = Link(0, "0" * 64)  # what the first line names
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True):
     """The last line of a set of files, the newest file's size with it, and the last line that was rotated away."""
 
     last: Link
@@ -152,8 +152,7 @@ def followed_events(home: Path) -> Iterator[list[RecordedEvent]]:
         yield sorted(filter(None, map(parse_line, lines)), key=lambda one: one.at_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class Break:
+class Break(Struct, frozen=True):
     """`what`: changed, removed, inserted, cut or head. `line` (from 1 on) of `file` is where it shows."""
 
     what: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from microclaw.audit.event import Record
 from microclaw.auth.approvals import Approvals
@@ -16,8 +17,7 @@ from microclaw.store.database import Database
 from microclaw.store.people import PersonTokenTable
 
 
-@dataclass(frozen=True, slots=True)
-class Admission:
+class Admission(Struct, frozen=True):
     people: People
     tokens: PersonTokens
     approvals: Approvals

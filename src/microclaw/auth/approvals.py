@@ -12,7 +12,6 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -39,8 +38,7 @@ MAX_WHY_CHARS: Final = 400
 HIDDEN_MARK: Final = "?"
 
 
-@dataclass(frozen=True, slots=True)
-class PendingApproval:
+class PendingApproval(Struct, frozen=True):
     """An action that waits. `detail` shows exactly what would happen; `channel` and `chat_id` are where it was asked.
 
     `risky`: only an owner may say yes; else the asking member may, too. `tool` is the name of the tool whose call
@@ -66,8 +64,7 @@ class PendingApproval:
         return "browser" if self.channel == "api" and self.chat_id.startswith(SESSION_PREFIX) else self.channel
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalOutcome:
+class ApprovalOutcome(Struct, frozen=True):
     """How it ended and the name of who decided. `by` is None when the time was over, or the asker gone."""
 
     pending: PendingApproval
@@ -163,8 +160,7 @@ def asking_turn(turn_id: str) -> Iterator[None]:
         _turn.reset(before)
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
+class _Question(Struct, frozen=True):
     """`end` is that of its act, after a yes. `until_s` is on the loop's clock."""
 
     pending: PendingApproval

@@ -11,7 +11,6 @@ import re
 import secrets
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -20,6 +19,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from msgspec import Struct
 
 from microclaw.errors import ProtocolError
 
@@ -32,8 +32,7 @@ MAX_ADDRESSES: Final = 64
 _LABELS: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*")
 
 
-@dataclass(frozen=True, slots=True)
-class HostNames:
+class HostNames(Struct, frozen=True):
     """DNS names, the best one first, and addresses."""
 
     names: tuple[str, ...]
@@ -92,8 +91,7 @@ _UNREADABLE: Final = (
 DEVICE_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPair:
+class KeyPair(Struct, frozen=True):
     """A private key and the certificate of its public half."""
 
     key: ec.EllipticCurvePrivateKey

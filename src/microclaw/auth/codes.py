@@ -12,8 +12,9 @@ import string
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.clock import now_ms
 from microclaw.store.codes import SECRET, CodeRow, CodeTable
@@ -28,8 +29,7 @@ def digest_of(secret: str) -> bytes:
     return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class CodeKind:
+class CodeKind(Struct, frozen=True):
     """`wrong_tries` of one source within a minute, then its codes are not looked at. So many codes at a time may one
     holder have, one place (a channel, a range of addresses) and all; `kept_s`: so long none gives way that is its
     holder's only one. `is_typed`: by a person, so case, spaces and dashes do not count."""

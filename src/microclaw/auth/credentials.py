@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import Struct
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.auth.authority import Authority
@@ -60,8 +61,7 @@ class Reason(StrEnum):
     TOO_EARLY = "too_early", CloseCode.MALFORMED
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """An authenticated device. `credential` is a certificate's serial, or the hash of a token (hexadecimal)."""
 
     device_id: str
@@ -70,8 +70,7 @@ class Identity:
     authenticated_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """Why, and whose the credential claimed to be."""
 
     reason: Reason

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
 from msgspec import Meta, Struct
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from microclaw.store.sign_ins import SignIn
 
 
-@dataclass(frozen=True, slots=True)
-class PeopleService:
+class PeopleService(Struct, frozen=True):
     """What the acts work with. `push` sends a text to a chat: channel, address, text, `person`."""
 
     admission: Admission

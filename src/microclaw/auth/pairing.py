@@ -17,6 +17,7 @@ from typing import Final, Protocol
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
+from msgspec import Struct
 
 from microclaw.addresses import address_range, single_address
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
@@ -53,8 +54,7 @@ class PendingPairing:
     enrol: Enrol | None = None  # its own way into the registry
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingDevice:
+class WaitingDevice(Struct, frozen=True):
     """A device that shows a code, without the code."""
 
     address: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
-from msgspec import Meta
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from microclaw.auth.approvals import ActEnd
 from microclaw.auth.people import name_of
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 W = TypeVar("W", bound="WaitingApproval")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """`left_s`: until its time is over; 0: it was said yes to. `host`: the other host that has it."""
 
     pending: PendingApproval

@@ -12,11 +12,11 @@ import secrets
 import time
 import unicodedata
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from cryptography.exceptions import InvalidKey
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+from msgspec import Struct
 
 from microclaw.addresses import single_address
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
@@ -57,8 +57,7 @@ class TooManyTries(Exception):
         self.wait_s = wait_s
 
 
-@dataclass(frozen=True, slots=True)
-class OpenedSession:
+class OpenedSession(Struct, frozen=True):
     """A new session, with the secret for its browser's cookie."""
 
     secret: str

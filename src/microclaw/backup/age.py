@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from msgspec import Struct
 
 from microclaw.bech32 import decode_bech32, encode_bech32
 from microclaw.errors import BackupCut, BackupDamaged, BackupLocked, BackupNewer, ConfigError, NotABackup, StoreError
@@ -79,8 +80,7 @@ class Password:
             raise StoreError(text, next_step="end other programs, or do it on another machine") from exc
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(Struct, frozen=True):
     """Locks; nobody needs to know what opens."""
 
     kind: ClassVar = "X25519"

@@ -16,12 +16,12 @@ import sqlite3
 import tarfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.audit.files import append_events, locked
@@ -43,8 +43,7 @@ _AT_FDCWD: Final = -100  # <fcntl.h>
 _EXCHANGE: Final = 2  # RENAME_EXCHANGE of <linux/fs.h>
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(Struct, frozen=True):
     """`old_home`: where the home that was there is now. `unanswered`: messages that were just being answered."""
 
     contents: Contents

@@ -10,8 +10,10 @@ import difflib
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final, cast, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile, Firmware, Generation
 from microclaw.errors import ConfigError
@@ -31,8 +33,7 @@ _SIZE: Final = re.compile(r"(\d{1,9})\s*(|b|k|kb|m|mb)", re.IGNORECASE)
 _TRIAL_IMAGE_BYTES: Final = 256 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class NameChange:
+class NameChange(Struct, frozen=True):
     """A change of a set of names: exactly `only` if that is not None, then with `added` and without `removed`."""
 
     only: frozenset[str] | None = None
@@ -55,8 +56,7 @@ class NameChange:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class FirmwareDescription:
+class FirmwareDescription(Struct, frozen=True):
     """How a board's firmware differs from its profile's build; all defaults: not at all.
 
     `natives` names functions and groups of functions. `heap`, `memory` and `image` are bytes: an app's heap at most,
@@ -285,8 +285,7 @@ def described_text(words: Iterable[str]) -> str:
     return " ".join(words) or "as the board's profile says"
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateFacts:
+class UpdateFacts(Struct, frozen=True):
     """What a device's `hello` said of updates, and its firmware's name and version; `keys` are those it trusts."""
 
     name: str

@@ -5,8 +5,9 @@ Pins, LED and I2C are the board's own. It asks no board.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
 
 PinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "i2c"]
 Generation: TypeAlias = Literal["old", "new"]
 
 
-@dataclass(frozen=True, slots=True)
-class Pin:
+class Pin(Struct, frozen=True):
     """One GPIO. `reserved` names to whom it belongs, so that it must not be used at all; `caution` is a reason to think
     twice (strapping), or why `uses` lack something."""
 
@@ -22,8 +22,7 @@ class Pin:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Led:
+class Led(Struct, frozen=True):
     """The user LED: `simple` is driven by a level, `addressable` (WS2812) needs a timed protocol."""
 
     pin: int
@@ -32,24 +31,21 @@ class Led:
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class I2cBus:
+class I2cBus(Struct, frozen=True):
     sda: int
     scl: int
     sensors: Mapping[str, int]  # name -> 7-bit address
     source: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HeaderPin:
+class HeaderPin(Struct, frozen=True):
     """A place on a header: what is printed beside it, and its GPIO; None for power, ground, reset."""
 
     label: str
     gpio: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """One row of pins in its real order, from the upper end of the board to the lower."""
 
     name: str
@@ -57,8 +53,7 @@ class Header:
     pins: tuple[HeaderPin, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
+class Layout(Struct, frozen=True):
     """How the board's headers lie, seen from above; `usb` is the end with the USB socket."""
 
     usb: Literal["top", "bottom"]
@@ -66,8 +61,7 @@ class Layout:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Firmware:
+class Firmware(Struct, frozen=True):
     """An ESP-WASMachine build: which groups of natives and device nodes it has, and its limits (bytes, ms).
 
     `described` are the words of a person's description (boards/firmware.py) that this build follows instead of its
@@ -100,8 +94,7 @@ class Firmware:
         return name in self.natives_added or group in {known.replace("-", "_") for known in self.native_groups}
 
 
-@dataclass(frozen=True, slots=True)
-class BoardProfile:
+class BoardProfile(Struct, frozen=True):
     board_id: str
     title: str
     chip: str

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Any, Final, Literal, TypeAlias, get_args
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 State: TypeAlias = Literal["works", "emulator", "unix_port", "double", "not_yet", "cannot"]
 
@@ -30,8 +32,7 @@ VIRTUAL_FIRMWARE: Final = "microclaw-virtual"  # of virtual/link/port.py
 _ALL_CHIPS: Final = "chips"  # in the table: the chips that are not named themselves
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """`evidence`: files of tests, make targets, "by hand: PAGE"; or why, where nothing works.
 
     `needs`: the capability without which a board of the family cannot do it, "" for none.
@@ -49,8 +50,7 @@ class Finding:
         return replace(self, state="cannot", evidence=(f"this one offers no {self.needs}",))
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """`hardware`: what was tried on real boards, a line each; empty is nothing."""
 
     family_id: str

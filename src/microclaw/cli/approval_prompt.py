@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from microclaw.cli.interrupts import break_off, on_interrupt
 from microclaw.events import ApprovalAsked
@@ -16,8 +17,7 @@ from microclaw.text import format_duration
 _YES = frozenset({"y", "yes"})
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalPrompt:
+class ApprovalPrompt(Struct, frozen=True):
     """`yes` approves without asking (--yes). Without a keyboard it prints the command that decides."""
 
     host: Client

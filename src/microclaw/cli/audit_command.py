@@ -6,13 +6,13 @@ import re
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import click
 from click.exceptions import Exit
+from msgspec.structs import asdict
 
 from microclaw.audit.event import AuditKind, RecordedEvent
 from microclaw.audit.files import FOLDER, ChainReport, followed_events, verify_chains

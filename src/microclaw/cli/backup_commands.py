@@ -8,12 +8,12 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import click
 import msgspec
+from msgspec.structs import asdict
 
 from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.audit.files import append_events

@@ -6,11 +6,11 @@ import asyncio
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import click
 from click.exceptions import Exit
+from msgspec import Struct
 
 from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
 from microclaw.apps.device_operations import show_device
@@ -61,8 +61,7 @@ def execute(options: GlobalOptions, words: tuple[str, ...], board: str, wait: bo
         _line_by_line(options, target, there)
 
 
-@dataclass(frozen=True, slots=True)
-class BoardAt:
+class BoardAt(Struct, frozen=True):
     """The board at an address, without a host; each call has a connection of its own."""
 
     name: str

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from click.exceptions import Exit
+from msgspec import Struct
 
 from microclaw.api.operations import read_status
 from microclaw.cli.approval_prompt import ApprovalPrompt
@@ -87,8 +87,7 @@ def _converse(options: GlobalOptions, session: str) -> None:
     conversation.converse(terminal, options.settings().chat_history)
 
 
-@dataclass(frozen=True, slots=True)
-class Conversation:
+class Conversation(Struct, frozen=True):
     """A chat with the agent. `terminal` shows what comes, if there is one; `prompt` asks for what needs a yes.
 
     `saved` is where the host keeps files of tasks, None for a host on another machine.

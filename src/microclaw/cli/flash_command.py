@@ -6,11 +6,12 @@ import asyncio
 import os
 import re
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
 from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk
@@ -169,8 +170,7 @@ class TerminalPerson:
         click.echo(text, nl=False, err=True)
 
 
-@dataclass(frozen=True, slots=True)
-class RunningHost:
+class RunningHost(Struct, frozen=True):
     """The host of this machine, or the one that --host names."""
 
     options: GlobalOptions

@@ -8,12 +8,12 @@ import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import click
 from click.exceptions import Exit
+from msgspec import Struct
 
 from microclaw.cli.approval_prompt import ApprovalPrompt
 from microclaw.config.load import load_settings
@@ -39,8 +39,7 @@ class NobodyToAsk(click.BadParameter):
         self.next_step = next_step
 
 
-@dataclass(frozen=True, slots=True)
-class GlobalOptions:
+class GlobalOptions(Struct, frozen=True):
     """The global options. Commands get them by `click.pass_obj`."""
 
     json: bool = False

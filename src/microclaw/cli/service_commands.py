@@ -9,11 +9,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
 from click.exceptions import Exit
+from msgspec import Struct
 
 from microclaw.api.operations import read_status
 from microclaw.cli.options import FAILED, GlobalOptions
@@ -63,8 +63,7 @@ def service(options: GlobalOptions, act: ServiceAct) -> None:
                 raise Exit(FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceManager:
+class ServiceManager(Struct, frozen=True):
     """systemd or launchd: the service's file, and the commands that activate it."""
 
     kind: str
@@ -187,8 +186,7 @@ def _unseen_variables(options: GlobalOptions) -> list[str]:
     return [f"note: {line}" for line in missing]
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceSpec:
+class ServiceSpec(Struct, frozen=True):
     """The content of the service's file. `writable`: folders outside the home that the host writes to."""
 
     command: Sequence[str]

@@ -8,12 +8,13 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.cli.options import GlobalOptions, NobodyToAsk
 from microclaw.cli.service_commands import service
@@ -57,8 +58,7 @@ def setup(options: GlobalOptions) -> None:
         options.say("next: microclaw up --virtual 1, then microclaw chat")
 
 
-@dataclass(frozen=True, slots=True)
-class CurrentSettings:
+class CurrentSettings(Struct, frozen=True):
     """The settings before setup: values as `config get` shows them (secrets masked), and their origins."""
 
     shown: Mapping[str, tuple[object, str]]
@@ -153,8 +153,7 @@ def _ask_key(
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
+class ProbeResult(Struct, frozen=True):
     """`works` is None when the service did not answer."""
 
     works: bool | None

@@ -9,9 +9,10 @@ import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from microclaw.addresses import is_of_one_machine
 from microclaw.durable import sync_folder
@@ -29,8 +30,7 @@ _HIDDEN: Final = ("sqlite_", "note")  # the index of notes is each host's own
 _SEEDED: Final = ("telemetry_state", "mqtt_sizes")  # tables that have rows from the beginning
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(Struct, frozen=True):
     """What was moved, or would be. `replaced` says what was there before, None for nothing; `rows` are by table."""
 
     source: str

@@ -13,13 +13,13 @@ import logging
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
 from aiohttp import ClientConnectorError, ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from cryptography.hazmat.primitives.serialization import Encoding
+from msgspec import Struct
 
 from microclaw import errors
 from microclaw.auth.certificates import HOSTS_NAME, KeyPair, host_certificate
@@ -62,8 +62,7 @@ class _Error(msgspec.Struct, frozen=True, array_like=True):
 _MORE: Final = ("foreign", "outcome", "silent")
 
 
-@dataclass(frozen=True, slots=True)
-class _Handler:
+class _Handler(Struct, frozen=True):
     kind: Any
     work: Callable[[Any], AsyncGenerator[object, None]]
     is_stream: bool

@@ -6,9 +6,10 @@ It changes nothing, and the database may be away.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from microclaw.cluster.duties import Duties
 from microclaw.cluster.hosts import Hosts
@@ -23,8 +24,7 @@ COUNTS: Final = ("calls_served", "calls_refused", "events_sent", "events_taken",
 _Problem = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterView:
+class ClusterView(Struct, frozen=True):
     """What this host has of the cluster."""
 
     database: SharedDatabase

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.boards.micropython import with_micropython
@@ -149,8 +149,7 @@ _TOLD = frozenset({"gpio", "pwm", "i2c", "logs"})  # what programs on a board wi
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRequest:
+class DeviceRequest(Struct, frozen=True):
     """A call on its way to `device.<id>`; `deadline` is on the event loop's clock.
 
     Without `wait` a device that is away is an error at once. With `endpoint` that transport alone is asked, and with

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
+
+from msgspec import Struct
 
 from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device, IntermittentTransport, Transport, revoked_text
@@ -31,8 +32,7 @@ _PROTOCOLS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CheckLine:
+class CheckLine(Struct, frozen=True):
     """One line of what was found; `next_step` says what to do where it is not ok."""
 
     part: str
@@ -41,8 +41,7 @@ class CheckLine:
     next_step: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TransportReach:
+class TransportReach(Struct, frozen=True):
     """`ms` is the time to its first answer; `problem` is why there was none."""
 
     endpoint: str

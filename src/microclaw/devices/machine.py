@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.addresses import is_of_one_machine
 from microclaw.devices.device import Device, Transport
 from microclaw.errors import ConfigError, DeviceUnreachable
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """This host's, by the host's name; None where the host is alone, and every port is its own.
 
     `elsewhere` makes the transport of a port at another host, whose name it gets, from one that would open it here.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError, UnknownName
 
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 MAX_SHOWN: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """Exactly one of the three: `names` (names or ids), `labels` (a device has all of them), `every` device."""
 
     names: tuple[str, ...] = ()
@@ -39,8 +39,7 @@ class Selection:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class Selected:
+class Selected(Struct, frozen=True):
     """`left_out`: names of devices that a label or `every` means too, and that do not offer what is asked."""
 
     devices: tuple[Device, ...]

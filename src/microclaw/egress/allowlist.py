@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import yaml
+from msgspec import Struct, field
 
 from microclaw.config.yaml_file import YamlFile, is_word
 from microclaw.durable import read_limited
@@ -62,8 +62,7 @@ _PUBLIC_SUFFIXES: Final = frozenset(
 """Below them anybody has a name: the commonest of the Public Suffix List (publicsuffix.org), not all."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowance:
+class Allowance(Struct, frozen=True, kw_only=True):
     """How much may go out and come in; bytes count both ways. None: the limit of the whole file counts alone."""
 
     requests_per_minute: int | None = None
@@ -71,8 +70,7 @@ class Allowance:
     bytes_per_day: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllowEntry:
+class AllowEntry(Struct, frozen=True, kw_only=True):
     """A host that may be asked. `methods`, `tasks` None: any. `header`: its name, and the text around the secret."""
 
     line: int
@@ -107,8 +105,7 @@ class AllowEntry:
         return f"{self.host}, port {ports}, {methods}{secret}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allowlist:
+class Allowlist(Struct, frozen=True, kw_only=True):
     """`limits` are of each task, and of all of them together in a day; `connections` at once, of one task."""
 
     entries: Sequence[AllowEntry] = ()

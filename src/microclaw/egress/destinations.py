@@ -12,10 +12,11 @@ import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 from urllib.parse import quote, urlsplit
+
+from msgspec import Struct
 
 from microclaw.addresses import bracketed
 from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
@@ -88,8 +89,7 @@ class Purpose(StrEnum):
     CONFIGURED = "configured"  # the owner named the host
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
+class Destination(Struct, frozen=True):
     """Where a URL leads: connect to `address`, name `host` in TLS and in the Host header."""
 
     scheme: str

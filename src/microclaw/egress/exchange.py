@@ -9,11 +9,11 @@ import re
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
 import h11
+from msgspec import Struct
 
 from microclaw.addresses import bracketed
 from microclaw.egress.allowlist import PLACE, AllowEntry
@@ -47,8 +47,7 @@ class Streams:
             self.writer.transport.abort()
 
 
-@dataclass(frozen=True, slots=True)
-class Upstream:
+class Upstream(Struct, frozen=True):
     streams: Streams
     port: int
     tls: bool

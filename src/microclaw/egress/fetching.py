@@ -7,9 +7,10 @@ import codecs
 import logging
 import re
 import ssl
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
+
+from msgspec import Struct
 
 from microclaw import __version__
 from microclaw.egress.destinations import Destination, Egress, Purpose
@@ -25,15 +26,13 @@ _NO_PAGES: Final = frozenset({"idna", "punycode", "undefined", "unicode_escape",
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class FetchLimits:
+class FetchLimits(Struct, frozen=True):
     body_bytes: int = 1 << 20
     total_s: float = 20.0
     redirects: int = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True):
     """`url` is the address after the redirects; `cut` says that the page was longer than the limit."""
 
     url: str

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.egress.allowlist import (
     FILE_NAME,
     METHODS,
@@ -26,8 +28,7 @@ MINUTE_S: Final = 60.0
 _WHO: Final = f"the owner of this host can allow it in {FILE_NAME}, {{}}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class Verdict(Struct, frozen=True, kw_only=True):
     """`entry` is the one that allows it, or that would but for something else; `port` is where the proxy connects."""
 
     allowed: bool

@@ -13,12 +13,12 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 import h11
+from msgspec import Struct
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES
@@ -39,8 +39,7 @@ OPEN_FILES: Final = Path("/proc/self/fd")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyTimes:
+class ProxyTimes(Struct, frozen=True, kw_only=True):
     """How long a peer may take, in seconds."""
 
     head_s: float = 10.0

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
 from typing import Final
 
 import h11
+from msgspec import Struct
 
 from microclaw.egress.destinations import host_mistake
 
@@ -41,8 +41,7 @@ class RequestRefused(Exception):
         self.words = f"{why}. Next: {next_step}" if next_step else why
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyRequest:
+class ProxyRequest(Struct, frozen=True, kw_only=True):
     """`port` is None where the request names none. `headers` are those that are passed on; `tunnel`: CONNECT."""
 
     method: str

@@ -13,7 +13,6 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -132,8 +131,7 @@ for p in ('/ota/state','/ota/payload'):
 _UNUSED: Final = "/fw_b/"  # as the survey names the folder of updates
 
 
-@dataclass(frozen=True, slots=True)
-class BoardFile:
+class BoardFile(Struct, frozen=True):
     """`path` is absolute, as the board has it."""
 
     path: str
@@ -159,8 +157,7 @@ class Facts(Struct, frozen=True):
     ours: bool  # its main.py
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(Struct, frozen=True):
     """A board with MicroPython. `files`: path to SHA-256, "" for those not ours; folders end with /."""
 
     facts: Facts

@@ -7,8 +7,9 @@ import contextlib
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError, DeviceError, DeviceUnreachable, MicroclawError
 from microclaw.flash.raw_repl import PULLED, RawRepl
@@ -76,8 +77,7 @@ def explain(output: str, port: str) -> MicroclawError:
     return DeviceError(f"esptool failed on {port}: {why}", next_step=f"microclaw doctor --port {port}")
 
 
-@dataclass(frozen=True, slots=True)
-class BoardPort:
+class BoardPort(Struct, frozen=True):
     """A port as a person or USB names it. A USB id finds the board again after a reset gave it another path."""
 
     address: PortAddress

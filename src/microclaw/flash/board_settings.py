@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from msgspec import Meta, MsgspecError, Struct, convert, to_builtins
@@ -55,8 +54,7 @@ _FORMS: Final[Mapping[str, Any]] = {
 OF_HOST: Final = ("name", "board", "revision", "host", "host_name", "port", "ca_sha256", "secret")
 
 
-@dataclass(frozen=True, slots=True)
-class ToldSettings:
+class ToldSettings(Struct, frozen=True):
     """What the board was told before. `has_credential`: it was paired, as the device with `link_id` by its own word;
     `is_mended`: something was left out."""
 

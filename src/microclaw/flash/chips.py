@@ -5,8 +5,9 @@ Sources: ESP-IDF esp_app_format (esp_chip_id_t), esptool targets (BOOTLOADER_FLA
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.errors import ConfigError
@@ -27,8 +28,7 @@ STOCK_SHA256: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Chip:
+class Chip(Struct, frozen=True):
     """`image_id`: the chip in an image's header; `image_start`: where in the flash the chip looks for a bootloader."""
 
     name: str

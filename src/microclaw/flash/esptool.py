@@ -12,9 +12,10 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.errors import DeviceError, DeviceUnreachable
 from microclaw.flash.board_port import BUSY, HOLD_BOOT, BoardPort, explain
@@ -42,8 +43,7 @@ _SIZE: Final = r"^Detected flash size: +(\d{1,3}[MK]B)\s*$"
 _PSRAM: Final = r"^Features:.*Embedded PSRAM(?: (\d{1,3})MB)?"
 
 
-@dataclass(frozen=True, slots=True)
-class ChipFacts:
+class ChipFacts(Struct, frozen=True):
     """What esptool read. `psram_bytes` is that inside the chip's package: what a module adds it cannot see."""
 
     chip: str
@@ -59,8 +59,7 @@ class ChipFacts:
         return None if found is None else found[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Esptool:
+class Esptool(Struct, frozen=True):
     """It resets the board by DTR and RTS, which a port on the network has not."""
 
     port: BoardPort

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError
@@ -28,8 +29,7 @@ _GAP_BLOCKS: Final = 16  # what is empty between two pieces and shorter than thi
 _WORD: Final = 4  # the tools in browsers write words
 
 
-@dataclass(frozen=True, slots=True)
-class FirstPiece:
+class FirstPiece(Struct, frozen=True):
     """Bytes for an address of the flash."""
 
     offset: int

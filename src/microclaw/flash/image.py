@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError
 from microclaw.flash.chips import CHIPS, MB, MIN_MICROPYTHON, OLDEST, Chip, chip_of_image
@@ -33,8 +34,7 @@ _DESCRIPTION_MAGIC: Final = 0xABCD5432
 _MICROPYTHON: Final = re.compile(rb"v(\d{1,2})\.(\d{1,3})\.(\d{1,3})[!-~]{0,40} on 20\d\d-\d\d-\d\d")
 
 
-@dataclass(frozen=True, slots=True)
-class FlashImage:
+class FlashImage(Struct, frozen=True):
     """`start`: where in the flash it goes; `needs_bytes`: how large the flash must be for its partitions."""
 
     path: Path
@@ -82,8 +82,7 @@ def check_image(image: FlashImage, chip: Chip, flash_bytes: int) -> None:
         raise ConfigError(f"{name} is MicroPython {version}, too old", next_step=f"take {OLDEST} or newer")
 
 
-@dataclass(frozen=True, slots=True)
-class Partition:
+class Partition(Struct, frozen=True):
     """`offset` and `size` in bytes of the flash."""
 
     label: str

@@ -6,8 +6,9 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
@@ -39,8 +40,7 @@ class HostCalls(Protocol):
     def post(self, path: str, body: Mapping[str, Any], /) -> dict[str, Any]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class HostFacts:
+class HostFacts(Struct, frozen=True):
     """Where boards find the host; `only_local`: it lets in boards of this machine alone."""
 
     host: str

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import Struct
+
 from microclaw.errors import DeviceTimeout, MicroclawError
 from microclaw.flash import wifi
 from microclaw.flash.board_files import FOLDER, WHOLE_PATH, BoardFile, Survey, our_files, survey
@@ -57,8 +59,7 @@ print(json.dumps(r))
 """
 
 
-@dataclass(frozen=True, slots=True)
-class PortNote:
+class PortNote(Struct, frozen=True):
     """`cause`: why it is no good, in words that name nothing of the person's."""
 
     part: str

@@ -9,8 +9,9 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError

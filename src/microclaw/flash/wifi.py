@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Annotated, Final
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.flash.raw_repl import RawRepl, nonsense
@@ -60,8 +59,7 @@ s.close()
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Network:
+class Network(Struct, frozen=True):
     ssid: str
     is_open: bool
     is_enterprise: bool

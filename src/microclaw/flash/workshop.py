@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import Struct
+
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool
 from microclaw.flash.pairing import HostCalls
@@ -72,8 +74,7 @@ class Outcome:
     say_next: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
+class Workshop(Struct, frozen=True):
     """Everything that flashing one board needs. `host` is None when none runs: the board is not paired then.
 
     `waits`: until the board is online; a host that is elsewhere is not asked.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.store.notes import NewNote, NoteFile
 from microclaw.store.sessions import OWNER, Sessions, parse_message
@@ -17,8 +18,7 @@ SESSIONS: Final = "sessions/"
 SourceKind: TypeAlias = Literal["memory", "note", "device", "session"]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """A text or conversation for the index, as it is now. `name` is the path of a text below the home folder.
 
     `person` wrote the lines that name nobody.

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.clock import find_zone, now_ms
 from microclaw.config.settings import Settings
@@ -61,8 +62,7 @@ def default_soul() -> str:
     return (resources.files("microclaw.knowledge") / "defaults" / SOUL).read_text(encoding="utf-8").strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Knowledge:
+class Knowledge(Struct, frozen=True):
     """The parts that context, tools and routes use. `now` gives the local time of the host's people."""
 
     persona: Persona

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Final
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError, ToolRetry
 from microclaw.knowledge.texts import Texts
@@ -60,8 +61,7 @@ MAX_FORGOTTEN: Final = 5  # lines that one `forget` removes without `every`
 RECENT_DAYS: Final = 2
 
 
-@dataclass(frozen=True, slots=True)
-class MemoryLine:
+class MemoryLine(Struct, frozen=True):
     """The line of a fact and the name of its text. `new` is False when the text had it already."""
 
     name: str

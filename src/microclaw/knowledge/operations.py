@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 
@@ -34,8 +33,7 @@ _OWNERS: Final = ("SOUL.md", "HEARTBEAT.md")
 _MAX_TEXT_BYTES: Final = 64 * 1024  # of knowledge/text_files.py
 
 
-@dataclass(frozen=True, slots=True)
-class KnowledgeService:
+class KnowledgeService(Struct, frozen=True):
     """What the acts work with. `erase` removes a conversation; a skill may name `tools` and `capabilities`."""
 
     gate: Gate

@@ -11,11 +11,11 @@ import difflib
 import re
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 import yaml
+from msgspec import Struct
 
 from microclaw.errors import Diagnostic
 
@@ -28,8 +28,7 @@ _NAME: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LIST_FIELDS: Final = ("tools", "capabilities")
 
 
-@dataclass(frozen=True, slots=True)
-class Skill:
+class Skill(Struct, frozen=True):
     """A usable skill. `tools` and `capabilities` are our own metadata."""
 
     name: str
@@ -41,8 +40,7 @@ class Skill:
     capabilities: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SkillCheck:
+class SkillCheck(Struct, frozen=True):
     """The result of a check: the skill, or None and every mistake by line."""
 
     skill: Skill | None

@@ -9,11 +9,12 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from importlib import resources
 from itertools import islice
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Skill, SkillCheck, check_skill, inside
@@ -32,8 +33,7 @@ _CHATS: Final = 512
 _STRONG: Final = 2.0  # sum over the shared words; a word that only one skill has counts 1
 
 
-@dataclass(frozen=True, slots=True)
-class SkillPart:
+class SkillPart(Struct, frozen=True):
     """A part of a skill's text or file; `next_offset` where there is more."""
 
     text: str

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
+from msgspec import Struct
+
 from microclaw.errors import ConfigError
 from microclaw.knowledge.text_files import (
     MAX_TEXT_BYTES,
@@ -32,8 +34,7 @@ VERSIONS: Final = "versions"
 MAX_INDEXED_BYTES: Final = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class TextStamp:
+class TextStamp(Struct, frozen=True):
     """A text as it is now: another time or size says that it changed."""
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from microclaw.language.quantities import normalize_quantities
 
@@ -31,8 +32,7 @@ _SOMEONE = re.compile(  # "the one on the left" is no number
 _LEFT_OVER = re.compile(r"\d")
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True):
     """Where a number stands. `unit`: pin, clock, swing, period, every, ms, quarters, times, bare, milli, or the name of
     what is counted in thousandths (degrees, percent, ...).
     """
@@ -42,8 +42,7 @@ class Number:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaggedText:
+class TaggedText(Struct, frozen=True):
     """A sentence in its normal form. `stray`: it has digits that are neither a number nor a name ("4x4")."""
 
     text: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from msgspec import Meta, Struct, convert
@@ -34,8 +33,7 @@ _IN_FLASH = "Programs put on it over the link are in its flash: after a power cu
 F = TypeVar("F", bound="DeviceFacts")
 
 
-@dataclass(frozen=True, slots=True)
-class LinkState:
+class LinkState(Struct, frozen=True):
     """What is known of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
     in dBm, `refused_events` that its full outbox did not take. `updates`: what it takes, None where it takes none.
     `host`: the other host of the cluster that it is connected to."""

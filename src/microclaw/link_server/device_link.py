@@ -10,8 +10,10 @@ import asyncio
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol, TypeVar
+
+from msgspec import Struct, field
 
 from microclaw.devices.calls import Call as DeviceCall
 from microclaw.devices.calls import LogLine
@@ -79,8 +81,7 @@ class RemoteDevices(Protocol):
         """As Transport.call; DeviceMoved when the device is not there any more, and the call may be made elsewhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class LinkParts:
+class LinkParts(Struct, frozen=True):
     """What every device's link works with. `publish` takes a live event, `owner_of` finds a transport's device."""
 
     links: LinkTable

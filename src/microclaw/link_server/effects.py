@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from microclaw.boards.firmware import UpdateFacts
 from microclaw.events import Alarm, AppEnded, DeviceEvent, LiveEvent, Published

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.lanes import LaneLimits
 
 
-@dataclass(frozen=True, slots=True)
-class LinkLimits:
+class LinkLimits(Struct, frozen=True):
     """`arriving_*`: connections not authenticated yet; `connections_*`: all of them.
 
     A newcomer over `arriving_*` or `connections_an_address` is dropped before TLS costs anything; over

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from microclaw.audit.event import ALARMS, AuditEvent, Record
 from microclaw.auth.pairing import HostIdentity, WaitingDevice, Wish

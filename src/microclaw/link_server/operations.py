@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from microclaw.audit.event import AuditKind
 from microclaw.auth.provisioning import Provision
@@ -31,8 +31,7 @@ _POLL_S = 0.5
 _BACK_S = 120.0  # after a trial: until the board is back in its former network, and has dialled again
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LinkService:
+class LinkService(Struct, frozen=True, kw_only=True):
     """What the acts work with. `link` is where devices connect, None without one."""
 
     registry: Registry

@@ -13,6 +13,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from microclaw.errors import DeviceUnreachable, MicroclawError
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.link_events import LinkTaskTable, OpenTask
@@ -36,8 +38,7 @@ _DECIDE: Final = "say yes or no at the host (microclaw approval list), or allow 
 _DEFECT: Final = "internal: something went wrong inside the host; next: see the host's log"
 
 
-@dataclass(frozen=True, slots=True)
-class TaskEnd:
+class TaskEnd(Struct, frozen=True):
     """What became of a task, in words for the device."""
 
     is_done: bool

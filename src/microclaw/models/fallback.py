@@ -6,12 +6,14 @@ the text says that another model starts again.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
@@ -102,8 +104,7 @@ class Breaker:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Outage:
+class Outage(Struct, frozen=True):
     """A model that is out. `instead` answered last, if any did; `retry_in_s` 0 means the next request."""
 
     model: str
@@ -188,9 +189,9 @@ class Fallback:
         members = itertools.takewhile(lambda member: member[0] is not model, self._members)
         out = [f"{before.name} is out ({_fault(breaker)})" for before, breaker in members]
         if not out:
-            return dataclasses.replace(reply, model=who)
+            return replace(reply, model=who)
         again = "".join(f"; {first.model} is {first.again}" for first in self.outages())
-        return dataclasses.replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
+        return replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
 
     def _no_answer(self, failures: Sequence[tuple[str, ModelError]]) -> ModelError:
         """The error when no model answered: the first model's failure, then the others' in a few words."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta, Struct
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
     from microclaw.store.people import Person
 
 
-@dataclass(frozen=True, slots=True)
-class UsageService:
+class UsageService(Struct, frozen=True):
     """What the act works with. `person` is who has this id."""
 
     log: UsageLog

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.boards.profile import BoardProfile
 from microclaw.config.settings import ModelTask
 from microclaw.events import ProgramKind, Usage
 
 
-@dataclass(frozen=True, slots=True)
-class KnownApp:
+class KnownApp(Struct, frozen=True):
     """A program this host put on a device: the pins it drives, reads, and uses otherwise (a bus, or only named)."""
 
     name: str
@@ -26,8 +27,7 @@ class KnownApp:
         return next((role for role, pins in roles if pin in pins), None)
 
 
-@dataclass(frozen=True, slots=True)
-class KnownDevice:
+class KnownDevice(Struct, frozen=True):
     name: str
     board: BoardProfile
     apps: tuple[KnownApp, ...] = ()
@@ -36,8 +36,7 @@ class KnownDevice:
     stopped: tuple[str, ...] = ()  # programs that are kept and not there
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPin:
+class NamedPin(Struct, frozen=True):
     """A name in lower case that the person gave to a pin; `device` in lower case too, None where it was not said."""
 
     name: str
@@ -45,8 +44,7 @@ class NamedPin:
     device: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceContext:
+class DeviceContext(Struct, frozen=True):
     """Every device, and the one that a sentence without a name means: the chat's device, or the only one.
 
     `names` are what the person asked to remember of pins, the newest last.
@@ -57,8 +55,7 @@ class DeviceContext:
     names: tuple[NamedPin, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
+class ToolSpec(Struct, frozen=True):
     """A tool as a model sees it; `schema` is a JSON schema document as text."""
 
     name: str
@@ -66,8 +63,7 @@ class ToolSpec:
     schema: str
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True):
     """A call the model asks for; `arguments` is JSON text, exactly as the model wrote it."""
 
     call_id: str
@@ -83,22 +79,19 @@ class Image:
     data: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class UserText:
+class UserText(Struct, frozen=True):
     text: str
     images: tuple[Image, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class AssistantReply:
+class AssistantReply(Struct, frozen=True):
     text: str
     calls: tuple[ToolCall, ...] = ()
     question: str | None = None  # ModelReply.question, open for the person of this turn
     question_expired: bool = False  # too long ago: no yes counts, nothing refers to its act
 
 
-@dataclass(frozen=True, slots=True)
-class ToolReturn:
+class ToolReturn(Struct, frozen=True):
     """A tool's answer to the model: JSON text."""
 
     call_id: str
@@ -124,8 +117,7 @@ class TextCounter:
             self._on_text(piece)
 
 
-@dataclass(frozen=True, slots=True)
-class AskedBy:
+class AskedBy(Struct, frozen=True):
     """The person and chat that a request is counted for."""
 
     person: str = "owner"
@@ -133,8 +125,7 @@ class AskedBy:
     chat_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ModelRequest:
+class ModelRequest(Struct, frozen=True):
     """`system` and `tools` stay the same from turn to turn, so that a provider may cache them. `dynamic_context`
     (memory, what runs where) changes and comes after them. `task` picks a model where the settings name one for it.
     """
@@ -149,8 +140,7 @@ class ModelRequest:
     asked_by: AskedBy = AskedBy()
 
 
-@dataclass(frozen=True, slots=True)
-class ModelReply:
+class ModelReply(Struct, frozen=True):
     """A model's turn: text, or calls of tools, or both.
 
     `note` is one line of provenance for the person ("offline, 2 ms, cost 0"). A model that works from intents also

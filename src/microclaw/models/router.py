@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
+from msgspec import structs
+
 from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
 from microclaw.models.fallback import Breaker, Fallback, Outage
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
@@ -46,7 +48,7 @@ class TaskRouter:
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         model = self._by_task.get(request.task, self._default)
         reply = await model.respond(request, on_text)
-        return reply if reply.model else dataclasses.replace(reply, model=model.name)
+        return reply if reply.model else structs.replace(reply, model=model.name)
 
     async def aclose(self) -> None:
         for model in {id(m): m for m in (self._default, *self._by_task.values())}.values():
@@ -75,9 +77,9 @@ class OfflineFirst:
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         if request.task == "chat" and self._offline.is_sure(request):
             reply = await self._offline.respond(request, on_text)
-            return dataclasses.replace(reply, model=self._offline.name)
+            return structs.replace(reply, model=self._offline.name)
         reply = await self._model.respond(request, on_text)
-        return reply if reply.model else dataclasses.replace(reply, model=self._model.name)
+        return reply if reply.model else structs.replace(reply, model=self._model.name)
 
     async def aclose(self) -> None:
         await self._model.aclose()

@@ -9,7 +9,8 @@ import asyncio
 import dataclasses
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from microclaw.errors import ModelError
 from microclaw.models.budget import Budget, LocalDays, estimated_tokens, price
@@ -17,8 +18,7 @@ from microclaw.models.protocol import AskedBy, Model, ModelAround, ModelReply, M
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
 
-@dataclass(frozen=True, slots=True)
-class UsageReport:
+class UsageReport(Struct, frozen=True):
     """Counters since a day, grouped; `today` is what counts for the day's budget: everybody's, or one person's."""
 
     by: UsageGroup

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from microclaw.models.protocol import KnownDevice
 from microclaw.offline.decision import Act, Context, Decision, Result, Say, capital, failure

@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline import schedules
@@ -71,8 +73,7 @@ _ASKS: Final = re.compile(r"(?:what|which|is|are|does|do|how|show|list|tell|read
 _MAX_SHOWN: Final = 8
 
 
-@dataclass(frozen=True, slots=True)
-class BoardChoice:
+class BoardChoice(Struct, frozen=True):
     """The sentence without its boards, and the boards; `named`: by their own names.
 
     `of_all`: a question that is about all boards anyway ("what is running everywhere").

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.models.protocol import DeviceContext, KnownDevice, Message, ToolReturn, UserText
 from microclaw.offline.parse import Parse, Slot
 from microclaw.text import without_fences
@@ -15,8 +17,7 @@ CORRECT: Final = "correct"
 """The tool that takes changes back and sets pins instead, with one question."""
 
 
-@dataclass(frozen=True, slots=True)
-class Act:
+class Act(Struct, frozen=True):
     """Call one tool. `intent` and `plan` show how the sentence was understood.
 
     `words` is a sentence with exactly this meaning that fits a template; only for calls that change something.
@@ -30,8 +31,7 @@ class Act:
     words: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(Struct, frozen=True):
     """End the turn with a text. `code` is set when the request was not done; `asks` names a missing slot."""
 
     text: str
@@ -63,8 +63,7 @@ class Result:
         return "accepted", ""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(Struct, frozen=True):
     """A parsed sentence: its text, the devices, the device it is for, and the tool results so far.
 
     `each`: a sentence for several boards as it is read for each of them.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
@@ -34,8 +36,7 @@ def spoken(ms: int | Fraction) -> str:
     return seconds(round(ms)) if ms >= 1000 else f"{round(ms)} ms"
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
+class Deployment(Struct, frozen=True):
     """A pattern with its values. `intent`, `plan` and `words` are those of Act.
 
     A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held

@@ -6,11 +6,12 @@ yes; one that only reads from a device is answered at once. This module calls no
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from microclaw.events import NOTHING_WAITS
 from microclaw.language.foreign import is_in_other_letters
@@ -78,8 +79,7 @@ _REMIND: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Understanding:
+class Understanding(Struct, frozen=True):
     """A sentence's parse (None if it is not to be acted on), and the decision that follows."""
 
     parse: Parse | None
@@ -177,8 +177,7 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     return decision
 
 
-@dataclass(frozen=True, slots=True)
-class _Reading:
+class _Reading(Struct, frozen=True):
     """The parsed sentence with its context, or an answer if there is nothing to do."""
 
     found: Context | Say
@@ -260,7 +259,7 @@ def _read(
         without = sentences.parse(plain)
         parse = without if without is not None and without.kind == "read_sensor" else parse
         if parse is not None and parse.kind == "read_sensor":
-            parse = dataclasses.replace(parse, values=parse.values | {"unit": unit})
+            parse = replace(parse, values=parse.values | {"unit": unit})
     if (parse is None or parse.loose) and is_in_other_letters(said):
         return _Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
     if (said_yes(said) or said_no(said)) and (parse is None or parse.loose):
@@ -276,7 +275,7 @@ def _read(
         faster = pace_of_nothing(text) if act is None else None
         return _Reading(faster or _not_understood(sentences, text))
     if parse.kind == "undo" and unlogged is not None and named is None:
-        parse = dataclasses.replace(parse, values=undo_values(unlogged))
+        parse = replace(parse, values=undo_values(unlogged))
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
     return _Reading(found_at)
 
@@ -310,10 +309,10 @@ def _decide(at: Context) -> Decision:
     if last is not None and not last.ok and "removed" not in last.fields and not told:
         failed, first = failure(last), len(first_calls(at.parse))
         if len(at.results) <= first:
-            return dataclasses.replace(failed, text=f"{failed.text}. So nothing else was done")
+            return replace(failed, text=f"{failed.text}. So nothing else was done")
         done = ", ".join(str(one.fields.get("pin")) for one in at.results[first:-1])
         if at.parse.kind == "set_pin" and done:
-            return dataclasses.replace(failed, text=f"{failed.text}. Set before that: pin {done}")
+            return replace(failed, text=f"{failed.text}. Set before that: pin {done}")
         return failed
     try:
         decision = after_the_first(at, _decider(at))

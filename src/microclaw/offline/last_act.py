@@ -5,10 +5,11 @@ Plain values, no IO. They are stored with the answer as JSON, so that a restart 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import Context, Result, Say, capital
@@ -66,8 +67,7 @@ _ASIDES: Final = frozenset(
 _MAX_AGE: Final = 3  # answers in between that changed nothing
 
 
-@dataclass(frozen=True, slots=True)
-class LastAct:
+class LastAct(Struct, frozen=True):
     """What was done or tried last: its kind, pins and numbers (`parse`), and where.
 
     `done`: a tool carried it out; else it was refused or asked about, and a parse that was learned stays loose.
@@ -150,8 +150,7 @@ class LastAct:
         return f"pin {self.pins[0]}" if self.pins else "it"
 
 
-@dataclass(frozen=True, slots=True)
-class DialogueState:
+class DialogueState(Struct, frozen=True):
     """The open question, the last act, and the last one that the change log lacks; each None if there is none."""
 
     question: Question | None = None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.offline.decision import Context, Decision, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, paced, seconds, spoken

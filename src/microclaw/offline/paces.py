@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.language.quantities import exact_times_ms
 from microclaw.offline.decision import CannotDo, Context, ask
@@ -91,8 +93,7 @@ def half_period_ms(parse: Parse) -> Fraction:
     return period_ms / 2 if "ms" not in parse.values and period_ms is not None else pace_ms(parse, "blink")
 
 
-@dataclass(frozen=True, slots=True)
-class SquareWave:
+class SquareWave(Struct, frozen=True):
     """On and off in turn, each for `half_ms` as it was asked for. `by_pwm`: too fast for a loop."""
 
     half_ms: Fraction

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from microclaw.language.times import When
 from microclaw.language.yes_no import plain, said_no, said_yes
@@ -31,8 +33,7 @@ _PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 
 
-@dataclass(frozen=True, slots=True)
-class Parse:
+class Parse(Struct, frozen=True):
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
     `loose`: no template fits it as it stands. `confirmed`: the person said yes to it. `undoes` are changes
@@ -58,8 +59,7 @@ class Parse:
         return value if isinstance(value, str) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """What the last answer asked for: a slot of the parse of `said`. It is stored with that answer."""
 
     slot: Slot

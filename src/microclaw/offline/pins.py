@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
@@ -13,8 +14,7 @@ from microclaw.offline.decision import CannotDo, Context, Say, ask
 from microclaw.offline.parse import Parse, Slot
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
+class Quantity(Struct, frozen=True):
     """Something a sensor measures: its sensor, the field of its reading, the unit as shown and as said, its range.
 
     `least` and `most` are in the shown unit: BME280 datasheet, table 1 to 4; INA219 datasheet, 8.6.3 with 0.1 ohm.
@@ -105,8 +105,7 @@ _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 _PADS = {"xiao-esp32s3": dict(enumerate((1, 2, 3, 4, 5, 6, 43, 44, 7, 8, 9)))}
 
 
-@dataclass(frozen=True, slots=True)
-class PinTarget:
+class PinTarget(Struct, frozen=True):
     """The pin that a sentence means; `active_level` turns on what is connected to it. `is_led`: the board's own LED."""
 
     pin: int

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from fractions import Fraction
+
+from msgspec import Struct
 
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
@@ -350,8 +351,7 @@ def _pin_values(target: PinTarget) -> dict[str, int]:
     return {"PIN": target.pin, "ON": target.active_level}
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
+class _Limit(Struct, frozen=True):
     """A limit in thousandths of the unit that the sensor tells.
 
     `shown` is the condition as a formula, `words` in words, `otherwise` its contrary.

@@ -6,8 +6,9 @@ Their result is a whole parse made of the last act's values, or an answer where 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.language.quantities import normalize_quantities

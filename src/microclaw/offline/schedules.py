@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+
+from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, split_when, when_text
@@ -107,10 +108,10 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
             )
         pin = at.parse.number("pin")  # answered when it was asked for
         if pin is not None:
-            meant = dataclasses.replace(meant, values={**meant.values, "pin": pin})
+            meant = structs.replace(meant, values={**meant.values, "pin": pin})
             doing = f"{doing} on pin {pin}"
         try:
-            decision = inner(dataclasses.replace(at, parse=meant))
+            decision = inner(structs.replace(at, parse=meant))
         except CannotDo as exc:
             return exc.say
         if isinstance(decision, Say) and decision.code is not None:
@@ -122,7 +123,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
         elif meant.loose and isinstance(decision, Act) and decision.words:
             doing = decision.words  # what the person says yes to is what is kept
     arguments = at.on_device(
-        when={name: value for name, value in dataclasses.asdict(when).items() if value and name != "notify"}, do=doing
+        when={name: value for name, value in structs.asdict(when).items() if value and name != "notify"}, do=doing
     )
     shown = when_text(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final, TypeAlias
+
+from msgspec.structs import replace
 
 from microclaw.errors import UndoElsewhere
 from microclaw.offline.decision import CORRECT, Act, Context, Decision, Result, Say, capital

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.offline.decision import Act, Context, Decision, Result, Say
@@ -33,8 +35,7 @@ _NO: Final = re.compile(
 _PIN: Final = re.compile(r"(?:(?:it|that) (?:is|was) |it's |that's |(?:i )?meant? |on |at )*(?:pin )?(\d{1,3})")
 
 
-@dataclass(frozen=True, slots=True)
-class UnloggedAct:
+class UnloggedAct(Struct, frozen=True):
     """What `tool` made or removed: a schedule's number, or lines of memory. `age` counts the other answers since."""
 
     tool: str

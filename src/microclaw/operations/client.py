@@ -11,12 +11,12 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, suppress
 from copy import copy
-from dataclasses import replace
 from inspect import isawaitable
 from pathlib import Path
 from typing import Any, Final, ParamSpec, Self, TypeAlias, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from microclaw.backoff import Backoff
 from microclaw.config.places import control_socket, home_folder

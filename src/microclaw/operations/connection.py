@@ -11,13 +11,13 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote, urlencode
 
 import h11
+from msgspec import Struct, field
 
 from microclaw import __version__
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError, UnknownName
@@ -68,8 +68,7 @@ def _cleaned(value: Any, levels: int = _DIAGNOSTIC_LEVELS) -> Any:
     return [_cleaned(one, levels - 1) for one in value]
 
 
-@dataclass(frozen=True, slots=True)
-class HostRequest:
+class HostRequest(Struct, frozen=True):
     method: str
     path: str
     body: Mapping[str, Any] | None = None
@@ -102,8 +101,7 @@ def verifying_context(authorities: str = "") -> ssl.SSLContext:
     return context
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(Struct, frozen=True):
     """A host's control socket (`path`), or its address with a person's token and the authorities (PEM) to trust.
 
     The token goes to that host alone, and no redirection is followed.

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, Literal, cast
 from urllib.parse import urlsplit
 
+from msgspec import Struct
+
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.config.places import home_folder, text_of
 from microclaw.errors import ConfigError
@@ -31,8 +33,7 @@ _SCHEME: Final = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://")
 _IN_FILE: Final = re.compile(r"[A-Za-z0-9._~/%-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class HostAddress:
+class HostAddress(Struct, frozen=True):
     """A host's place as it was named; `prefix` stands before each path and ends without a slash."""
 
     scheme: Literal["http", "https"]

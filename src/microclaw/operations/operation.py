@@ -35,7 +35,7 @@ from typing import (
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from microclaw.errors import ConfigError
 from microclaw.events import AskedProgram, Report
@@ -111,8 +111,7 @@ class Call:
     begin: Callable[[], None] = _nothing
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """How a parameter stands on the command line: as the option `flag` ("-n/--newest"), as an `argument` that may be
     left out, as all words that follow (`rest`), or not at all (`hidden`).
 
@@ -129,8 +128,7 @@ class Option:
     reads: Callable[[str], Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """`default` is msgspec.NODEFAULT where it must be given."""
 
     name: str

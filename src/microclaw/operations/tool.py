@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct
 
 from microclaw.errors import BuildError, MicroclawError, ToolRetry
 from microclaw.events import Evidence, Report, ResultFile
@@ -48,8 +48,7 @@ async def _no_journal() -> None:
 Begin: TypeAlias = Callable[[], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class ToolContext:
+class ToolContext(Struct, frozen=True):
     """Who calls a tool, for which device when the arguments name none, and where progress is reported.
 
     `approve(text, detail)` is for a tool with `has_preview`: it returns when the action may be done, at once when no
@@ -72,8 +71,7 @@ class ToolContext:
     takes_files: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ToolOutput:
+class ToolOutput(Struct, frozen=True):
     """A tool's result: JSON fields for the model, evidence for the person.
 
     `foreign`: these fields hold untrusted text, although the tool's results seldom do. `files` go to the chat with
@@ -86,8 +84,7 @@ class ToolOutput:
     files: tuple[ResultFile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Tool(Generic[P]):
+class Tool(Struct, Generic[P], frozen=True):
     """What a model sees of a tool, what it needs, and `run`.
 
     `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result may
@@ -184,8 +181,7 @@ def _right_form(tool: Tool[Any]) -> str:
     return f"give one JSON object with: {', '.join(fields) or 'no fields'}"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(Struct, frozen=True):
     """How a call ended: JSON text of limited length for the model; `error_code` and `next_step` when it failed.
 
     `foreign`: it holds untrusted text, so what the turn does from now on needs an approval.

@@ -5,8 +5,9 @@ Format: ESP-IDF, "App Image Format" (esp_app_format.h, esp_app_desc.h): header, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError
 from microclaw.flash.image import IMAGE_MAGIC, Damage, app_description, image_end
@@ -28,8 +29,7 @@ class ImageError(ConfigError):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class Application:
+class Application(Struct, frozen=True):
     """What an application says of itself."""
 
     chip: str

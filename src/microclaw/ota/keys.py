@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
     load_pem_public_key,
 )
+from msgspec import Struct
 
 from microclaw.durable import read_given, read_private
 from microclaw.errors import ConfigError
@@ -40,8 +40,7 @@ class BadSignature(ConfigError):
     """The signature is of other bytes, or of another key."""
 
 
-@dataclass(frozen=True, slots=True)
-class PublicKey:
+class PublicKey(Struct, frozen=True):
     """`der` is its SubjectPublicKeyInfo. Made by `public_key`, which checks it."""
 
     der: bytes

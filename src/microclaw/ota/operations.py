@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
 
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, UnknownName
@@ -54,8 +54,7 @@ _owner = partial(operation, access=Access.OWN)
 _risky = partial(operation, permission=Permission.RISKY, previews=True)
 
 
-@dataclass(frozen=True, slots=True)
-class FirmwareService:
+class FirmwareService(Struct, frozen=True):
     """What the acts work with. `name_of` is a person's name, as others read it."""
 
     rollouts: RolloutService

@@ -11,9 +11,10 @@ import logging
 import os
 import re
 from collections.abc import Container
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from microclaw.durable import make_private_folder, open_regular, sync_folder
 from microclaw.errors import ConfigError, StoreError
@@ -33,8 +34,7 @@ class SharedPayloads(Protocol):
     async def fetch(self, sha256: str, path: Path) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadWanted:
+class PayloadWanted(Struct, frozen=True):
     """The signature is right, and the payload is missing from `offset` on."""
 
     sha256: str
@@ -42,8 +42,7 @@ class PayloadWanted:
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Payloads:
+class Payloads(Struct, frozen=True):
     """Its methods block, but for `share` and `bring`: call them in a thread. `shared` in a cluster."""
 
     folder: Path

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Final, NoReturn
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError
 
@@ -15,8 +16,7 @@ _WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d
 _STAGE: Final = re.compile(r"(\d{1,5})(%?)")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """From one minute of the day (local time of the host) to before another; over midnight where it ends earlier."""
 
     begins_min: int
@@ -32,8 +32,7 @@ class Window:
         return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (self.begins_min, self.ends_min))
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutPlan:
+class RolloutPlan(Struct, frozen=True):
     """`stages`: how many devices have been let in at the end of each, the last one all of them.
 
     `healthy_share`: of the devices of a stage whose update ended, so many (0 to 1) have to be healthy. `max_crashes`:

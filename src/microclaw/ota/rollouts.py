@@ -17,6 +17,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
@@ -38,8 +39,7 @@ CountCrashes: TypeAlias = Callable[[Mapping[str, int]], Awaitable[int]]
 """How many kinds of crash devices had for the first time since the moment (Unix ms) that stands beside each."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     """How an update ended, with the device's reason."""
 
     state: DeviceState
@@ -54,8 +54,7 @@ class OpenRollout(RolloutRow):
     kept: Progress
 
 
-@dataclass(frozen=True, slots=True)
-class RolloutStanding:
+class RolloutStanding(Struct, frozen=True):
     """One that goes on, or that stopped and nothing came after; `text` says how it stands, or why it stopped."""
 
     rollout_id: int

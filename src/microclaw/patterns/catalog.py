@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.config.settings import Limits
 from microclaw.durable import open_regular
@@ -49,8 +50,7 @@ LANGUAGES: Final[Mapping[ProgramKind, str]] = {"wasm": "C", "py": "Python"}
 KIND_OF: Final[Mapping[str, ProgramKind]] = {"c": "wasm", "py": "py"}
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """A program of the catalogue. `files` are its description and sources by name; `folder` says whose it is.
 
     `kinds`: the preferred one first. `missing` says why there is no C or no Python, where it has one of the two.
@@ -122,8 +122,7 @@ class Entry:
         return draw(self.wiring, {**defaults, **{key: params[key] for key in defaults if key in params}})
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(Struct, frozen=True):
     """The newest version of each entry of one folder, by name, and what could not be read."""
 
     folder: str

@@ -22,10 +22,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fractions import Fraction
 from math import prod
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError
 
@@ -42,8 +43,7 @@ _TIME = re.compile(r"(\d+(?:\.\d+)?) ms\b")
 _STIMULUS = re.compile(r"i2c\.")
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
+class _Measured(Struct, frozen=True):
     """What a sensor of the virtual board tells: its range in the quantity's unit, a value for a trial."""
 
     sensor: str

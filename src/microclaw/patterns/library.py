@@ -12,11 +12,13 @@ import re
 import shutil
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 from importlib import resources
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import ProgramKind
@@ -30,8 +32,7 @@ _PY_START_MS: Final = Fraction(53, 10)  # 5.1 to 5.6, and a wait of 1 ms ends wi
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """What may stand behind a #define: a whole number in [min, max], or one of `choices`.
 
     `pin_use` is set when the number is a pin: "output", "input", "pwm".
@@ -60,8 +61,7 @@ class OutOfRange(ConfigError):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Pattern:
+class Pattern(Struct, frozen=True):
     """A program with parameters. `expect`: its expectations, with {NAME} for a value; `file` holds `source`."""
 
     name: str
@@ -74,8 +74,7 @@ class Pattern:
     note: str = ""  # why this form, where the other is the usual one
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(Struct, frozen=True):
     """A pattern with its values: complete source, pins, and expectations in the language of docs/proof.md."""
 
     pattern: str

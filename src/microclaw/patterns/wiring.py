@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from microclaw.patterns.expected import Value
 
@@ -17,8 +18,7 @@ _TEXT = re.compile(r"[!-~](?:[ -~]{0,30}[!-~])?")
 _LEAST_RUN: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Wire:
+class Wire(Struct, frozen=True):
     """From `pin`, a parameter or one of FIXED, to the part's `terminal`, by way of `through` ("330 ohm")."""
 
     pin: str
@@ -26,8 +26,7 @@ class Wire:
     through: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Struct, frozen=True):
     """A part beside the board, with its wires."""
 
     name: str

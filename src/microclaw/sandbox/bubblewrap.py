@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from msgspec import Struct
+
 from microclaw.errors import NoSandbox
 from microclaw.readiness import is_readable
 
@@ -83,8 +85,7 @@ class Descriptors:
         return descriptor
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
+class Waiting(Struct, frozen=True):
     """bubblewrap, and the number of the process inside that waits: all that runs in there descends from it."""
 
     process: subprocess.Popen[bytes]
@@ -108,8 +109,7 @@ def common_words() -> Iterator[str]:
     yield from ("--proc", "/proc", "--dev", "/dev")
 
 
-@dataclass(frozen=True, slots=True)
-class WaitingCommand:
+class WaitingCommand(Struct, frozen=True):
     """How bubblewrap is started; `told` says the number of the process inside, which waits for a byte in `goes_on`."""
 
     words: list[str]

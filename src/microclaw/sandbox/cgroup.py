@@ -14,9 +14,11 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
+
+from msgspec.structs import replace
 
 from microclaw.errors import NoSandbox
 from microclaw.sandbox.cgroup_place import LEAF, CgroupPlace, find_place, is_ours, processes_in

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
+
+from msgspec import Struct, field
 
 CONTROLLERS: Final = ("memory", "pids")
 LEAF: Final = "microclaw-host"
@@ -19,8 +20,7 @@ LEAF: Final = "microclaw-host"
 _MARKS: Final = ("user.delegate", "trusted.delegate")
 
 
-@dataclass(frozen=True, slots=True)
-class CgroupPlace:
+class CgroupPlace(Struct, frozen=True):
     """`folders`: for each controller where jobs' cgroups are made; `why_not` says of the others what forbids it."""
 
     version: Literal[1, 2]

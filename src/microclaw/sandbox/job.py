@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
+
+from msgspec import Struct, field
 
 Ending: TypeAlias = Literal[
     "ended",  # by itself: `exit_code` says how
@@ -17,8 +18,7 @@ Ending: TypeAlias = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxLimits:
+class SandboxLimits(Struct, frozen=True, kw_only=True):
     """Of one job and all of its processes together. Times in seconds, sizes in bytes."""
 
     wall_s: float = 60.0
@@ -29,8 +29,7 @@ class SandboxLimits:
     processes: int = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxJob:
+class SandboxJob(Struct, frozen=True, kw_only=True):
     """One command and what it sees.
 
     `files` are put into its folder before it starts, `keep` are the names taken out of it afterwards: both relative,
@@ -46,8 +45,7 @@ class SandboxJob:
     proxy_socket: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxEnd:
+class SandboxEnd(Struct, frozen=True, kw_only=True):
     """`output` is the tail of what it printed, errors too. `kept` are the files that `keep` named and that are there;
     `refused` says of the others why (no plain file, too large). `reason` is why it was killed, where
     `ending` does not tell. Peaks are None where the kernel does not tell."""

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.config.settings import SandboxSettings
 from microclaw.errors import JobRefused, NoSandbox
 from microclaw.sandbox import wrapped_job
@@ -31,8 +33,7 @@ MOST_FILES: Final = 20_000
 _BLOCK: Final = 64 << 10
 
 
-@dataclass(frozen=True, slots=True)
-class Backend:
+class Backend(Struct, frozen=True):
     """What shuts jobs off on this machine; `note` is one line about it for people."""
 
     name: str

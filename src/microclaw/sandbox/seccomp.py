@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.sandbox.system_calls import AS_THEY_ARE, ATTRIBUTES, CHECKED, EXTENDED, NETWORK
 
@@ -28,8 +29,7 @@ _WHOLE: Final = 0xFFFFFFFF
 _FORMAT: Final = 0xF000  # S_IFMT
 
 
-@dataclass(frozen=True, slots=True)
-class _Check:
+class _Check(Struct, frozen=True):
     """The lower half of an argument, as far as `mask` goes, is one of `values`."""
 
     argument: int
@@ -37,8 +37,7 @@ class _Check:
     values: Sequence[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
+class _Rule(Struct, frozen=True):
     """All of the checks hold, or the call fails with `error`. Without a check it always fails.
 
     `denies` turns it round: the call fails where all of the checks hold.

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+
+class Usage(Struct, frozen=True):
     """Of all its processes together; None where the backend holds the job to that limit itself."""
 
     processes: int | None = None
@@ -20,8 +20,7 @@ class Usage:
     """Whether the kernel killed one of them for that."""
 
 
-@dataclass(frozen=True, slots=True)
-class DiskUse:
+class DiskUse(Struct, frozen=True):
     is_full: bool
     files: int
 

@@ -19,9 +19,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.errors import NoSandbox
 from microclaw.readiness import is_readable
@@ -60,8 +62,7 @@ _ETC: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Wrapped:
+class Wrapped(Struct, frozen=True):
     """A job that runs (see usage.Started): bubblewrap, and descriptors of what it made."""
 
     process: subprocess.Popen[bytes]

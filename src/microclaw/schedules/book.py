@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import MAY, Roles
@@ -40,8 +41,7 @@ _HOUR_MS: Final = 3_600_000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleRequest:
+class ScheduleRequest(Struct, frozen=True):
     """A schedule to make. `zone` None is the person's zone; `missed` None is "run" for a single time, else "skip"."""
 
     when: str

@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
@@ -20,8 +22,7 @@ MAX_WHAT_CHARS: Final = 200
 _NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name a device
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceBinding:
+class DeviceBinding(Struct, frozen=True):
     """An action with ids in the place of names; `devices` has each id with the device's name at that time."""
 
     what: str

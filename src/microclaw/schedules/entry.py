@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Annotated, Final, Literal, TypeAlias, assert_never, cast
@@ -67,8 +67,7 @@ class Prompt(_Stored, frozen=True, tag="prompt"):
 Deed: TypeAlias = ToolAct | Prompt
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(Struct, frozen=True):
     """`said` is the time in words, `what` the action in words. `person_id` made it; results go to the chat of then.
 
     `devices` are the ids of its devices with their names when it was made.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -18,16 +17,14 @@ if TYPE_CHECKING:
     from microclaw.schedules.scheduling import Scheduling
 
 
-@dataclass(frozen=True, slots=True)
-class Schedules:
+class Schedules(Struct, frozen=True):
     """What the acts work with."""
 
     scheduling: Scheduling
     runner: Runner
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(Struct, frozen=True):
     """What is asked for: `when` in words or read from words, and `do` in words or a `tool` with its `arguments`."""
 
     when: str | When

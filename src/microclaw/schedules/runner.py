@@ -12,10 +12,11 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, ScheduleRefused
@@ -60,8 +61,7 @@ class WallClock:
             return
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """How a run ended. `woke`: it asked a model that costs something. `told`: its person has the result already."""
 
     state: Literal["done", "failed"]

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, Protocol, TypeVar
+
+from msgspec import Struct
 
 from microclaw.auth.gate import Permission
 from microclaw.errors import ScheduleRefused, ToolRetry
@@ -26,8 +28,7 @@ F = TypeVar("F", bound="ScheduleFacts")
 _SECONDS_BELOW_MS: Final = 60_000
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """A schedule that may be made: `permission` is what its action needs, `detail` shows exactly what would happen.
 
     `objections` are what would make it ask for a yes if it were due now.

@@ -7,9 +7,11 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Protocol
+
+from msgspec import Struct, structs
 
 from microclaw.auth.approvals import ApprovalOutcome
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
@@ -69,8 +71,7 @@ class LiveTask:
         self.news = asyncio.Event()
 
 
-@dataclass(frozen=True, slots=True)
-class TaskView:
+class TaskView(Struct, frozen=True):
     """A task and a page of what it printed: `output` begins at `begins`, later than asked where that is not kept.
 
     `more` says that the next page, from `ends` on, is there already.
@@ -116,7 +117,7 @@ def row_of(order: TaskOrder, code: bytes, language: Language, limits: SandboxLim
         inputs=tuple(order.files),
         keep=tuple(dict.fromkeys(order.keep)),
         allow=order.allow,
-        limits=json.dumps(asdict(limits)),
+        limits=json.dumps(structs.asdict(limits)),
         created_ms=now_ms,
     )
 

@@ -7,9 +7,10 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from microclaw.config.settings import TaskSettings
 from microclaw.egress.allowlist import TASK_NAME, TASK_NAME_RULE
@@ -33,8 +34,7 @@ _SHOWN_CHARS: Final = 40
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
+class Language(Struct, frozen=True):
     """`file` is the code's own name in the task's folder, `program` what runs it, `needs` where it comes from."""
 
     name: str
@@ -86,16 +86,14 @@ def available() -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskLimits:
+class TaskLimits(Struct, frozen=True, kw_only=True):
     """What a task asks for; None is as much as the settings give."""
 
     wall_s: float | None = None
     memory_mb: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOrder:
+class TaskOrder(Struct, frozen=True, kw_only=True):
     """`files` go into the task's folder, `keep` are the names that are taken out. `allow` is the name under which the
     allowlist (docs/egress.md) says what it may reach; None is no network. `asked_by` is the name that people read;
     `approval` says for the log how it was allowed where nobody was asked.

@@ -15,6 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import structs
+
 from microclaw.audit.event import Record
 from microclaw.auth.approvals import yes_now
 from microclaw.config.settings import TaskSettings
@@ -179,7 +181,7 @@ class TaskService:
         except BaseException:
             await self._table.delete(row.number)
             raise
-        live = LiveTask(row, replace(order, code="", files={}), language, command, limits, files, yes_now())
+        live = LiveTask(row, structs.replace(order, code="", files={}), language, command, limits, files, yes_now())
         self._live[row.number] = live
         return live
 
@@ -262,7 +264,7 @@ class TaskService:
             return await self._run_sandboxed(job, folder, live.printed)
         place = self._folders.proxy(number)
         async with self._proxy.serving(place, f"task {number}", name=live.row.allow, by=live.row.asked_by) as socket:
-            return await self._run_sandboxed(replace(job, proxy_socket=socket), folder, live.printed)
+            return await self._run_sandboxed(structs.replace(job, proxy_socket=socket), folder, live.printed)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
         ended = replace(await self._with_output(live, ended), ended_ms=self._now_ms())

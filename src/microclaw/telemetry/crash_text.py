@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.store.crashes import CrashKind
 from microclaw.text import clean_text, code_lines, program_name
@@ -27,8 +28,7 @@ _DIGITS: Final = re.compile(r"\d+")
 _HAS_NUMBERED_KINDS: Final = "OSError"  # its number is what it is about
 
 
-@dataclass(frozen=True, slots=True)
-class Crash:
+class Crash(Struct, frozen=True):
     """`trace` is what the board said, in lines. Of a trap the second is what the program's own checks said before."""
 
     kind: CrashKind

@@ -10,8 +10,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.devices.registry import Registry
 from microclaw.link_server.limits import RateLimit
@@ -65,8 +66,7 @@ REASONS: Final[dict[Reason, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(Struct, frozen=True):
     """Series of a device by name, in buckets of `bucket_ms`; values of the last minutes are in them too."""
 
     since_ms: int

@@ -12,8 +12,9 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from microclaw.events import ActOutcome, Evidence
 from microclaw.link_server.limits import RateLimit
@@ -29,8 +30,7 @@ DROPPED_EVENT: Final = "mqtt.commands_dropped"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class CommandOutcome:
+class CommandOutcome(Struct, frozen=True):
     """How a command ended; `reason` says why where it is not done."""
 
     outcome: ActOutcome

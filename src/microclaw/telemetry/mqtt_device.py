@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from microclaw.telemetry.mqtt_topics import device_topic, topic_part
 from microclaw.text import clean_text
@@ -17,8 +18,7 @@ MAX_SHOWN: Final = 64
 ProgramEvidence: TypeAlias = Literal["reported", "accepted"]
 
 
-@dataclass(frozen=True, slots=True)
-class NamedPin:
+class NamedPin(Struct, frozen=True):
     """A pin with a name. `is_on`: None where nobody can tell; `program` is what drives it now."""
 
     name: str
@@ -28,8 +28,7 @@ class NamedPin:
     program: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramState:
+class ProgramState(Struct, frozen=True):
     """`runs` as `evidence` knows it: the device says so, or this host wants it. `condition` as `app list` has it."""
 
     name: str
@@ -38,8 +37,7 @@ class ProgramState:
     condition: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FirmwareVersions:
+class FirmwareVersions(Struct, frozen=True):
     """`latest` is the highest version that is published for it here; None where nothing is: no version is made up."""
 
     title: str
@@ -47,8 +45,7 @@ class FirmwareVersions:
     latest: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceView:
+class DeviceView(Struct, frozen=True):
     """A device as it is told now. `sensors` are the keys of its telemetry, as far as it sent any.
 
     `readings` are the values of its I2C sensors by sensor and quantity; None where it does not answer any more.

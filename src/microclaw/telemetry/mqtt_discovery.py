@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw import __version__
 from microclaw.telemetry.mqtt_device import DeviceView, NamedPin, ProgramState, json_bytes, shown
 from microclaw.telemetry.mqtt_topics import Topics, topic_part
 
 
-@dataclass(frozen=True, slots=True)
-class Sensor:
+class Sensor(Struct, frozen=True):
     """A number of a device, as Home Assistant's sensor shows it."""
 
     name: str
@@ -50,8 +51,7 @@ _SENSOR: Final = "sensor_"
 _READING: Final = "reading_"
 
 
-@dataclass(frozen=True, slots=True)
-class Discovery:
+class Discovery(Struct, frozen=True):
     """Where and how the entities are told. `takes_commands`: pins and programs are switches, and there is an undo."""
 
     prefix: str

@@ -12,8 +12,9 @@ import ssl
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from microclaw.errors import BrokerError
 from microclaw.telemetry.mqtt_broker import CONNECT_S, MAX_UNDER_WAY, QOS, BrokerOptions
@@ -34,15 +35,13 @@ GOODBYE_S: Final = 2.0
 _LOOK_AT_URL: Final = "start the broker, or correct it: microclaw config set mqtt.url mqtt://HOST:1883"
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     topic: str
     payload: bytes
     retained: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
+class Acknowledgement(Struct, frozen=True):
     """The broker's answer to a message: it has it, or why it `refused` it."""
 
     token: object

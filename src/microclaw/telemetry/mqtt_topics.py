@@ -6,9 +6,10 @@ A name becomes one part of a topic: what is not a letter, a digit or one of `_.-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
+
+from msgspec import Struct
 
 MAX_NAME_CHARS: Final = 126  # of a program, as the firmware takes them
 Switch: TypeAlias = Literal["on", "off"]
@@ -22,8 +23,7 @@ def topic_part(name: str) -> str:
     return quote(name, safe="~")
 
 
-@dataclass(frozen=True, slots=True)
-class SetPin:
+class SetPin(Struct, frozen=True):
     """`pin` is a GPIO's number, or the name of a pin."""
 
     device: str
@@ -31,31 +31,27 @@ class SetPin:
     switch: Switch
 
 
-@dataclass(frozen=True, slots=True)
-class SetProgram:
+class SetProgram(Struct, frozen=True):
     device: str
     program: str
     switch: Switch
 
 
-@dataclass(frozen=True, slots=True)
-class TakeBack:
+class TakeBack(Struct, frozen=True):
     device: str
 
 
 Command: TypeAlias = SetPin | SetProgram | TakeBack
 
 
-@dataclass(frozen=True, slots=True)
-class WrongCommand:
+class WrongCommand(Struct, frozen=True):
     """A message on a command topic that says nothing that can be done; `reason` is what is wrong with it."""
 
     device: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Topics:
+class Topics(Struct, frozen=True):
     """`base` is `mqtt.topic`, `host` this host's id."""
 
     base: str

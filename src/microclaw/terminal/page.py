@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, TextIO
+
+from msgspec import Struct
 
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Stage, Step, ToolRun, TurnEvent
@@ -24,8 +25,7 @@ _GREEN, _YELLOW, _RED, _CYAN, _RESET = "\x1b[32m", "\x1b[33m", "\x1b[31m", "\x1b
 _CLEAR_LINE = "\r\x1b[2K"
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """How to print: `colour` paints, `live` may redraw the line it is on, `columns` is how wide a line may be."""
 
     colour: bool

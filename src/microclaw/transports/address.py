@@ -8,9 +8,10 @@ import hashlib
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.addresses import bracketed
 from microclaw.errors import ConfigError, DeviceUnreachable
@@ -22,8 +23,7 @@ _THIS_NETWORK: Final = ipaddress.ip_network("0.0.0.0/8")  # RFC 791, RFC 6890
 _HOST_PORT = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%a-z]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
-@dataclass(frozen=True, slots=True)
-class HostPort:
+class HostPort(Struct, frozen=True):
     host: str
     port: int
 

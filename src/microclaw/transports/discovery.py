@@ -11,9 +11,10 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
+
+from msgspec import Struct, field
 
 from microclaw.auth.certificates import HostNames
 from microclaw.errors import ConfigError
@@ -40,8 +41,7 @@ _AT_ONCE: Final = 16
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoveredService:
+class DiscoveredService(Struct, frozen=True):
     """Somebody at an address. `facts` are its own words (a TXT record) or what a probe read."""
 
     kind: ServiceKind
@@ -51,8 +51,7 @@ class DiscoveredService:
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
+class Announcement(Struct, frozen=True):
     """What devices and people learn of this host. `ca_sha256` is what a device pins, `addresses` where it listens."""
 
     service: ClassVar[str] = SERVICE
@@ -67,8 +66,7 @@ class Announcement:
         return {"role": "host", "link": "1", "path": "/link", "ca": self.ca_sha256, "version": self.version}
 
 
-@dataclass(frozen=True, slots=True)
-class WyomingAnnouncement:
+class WyomingAnnouncement(Struct, frozen=True):
     """What Home Assistant learns of this host's voice services, by which it offers them to its people."""
 
     service: ClassVar[str] = WYOMING_SERVICE

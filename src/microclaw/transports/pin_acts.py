@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, Call, GpioSet, PwmSet
@@ -31,8 +32,7 @@ from microclaw.wasm import compile_module
 _DRIVES: Final = (GpioSet, PwmSet)
 
 
-@dataclass(frozen=True, slots=True)
-class AppManagerCalls:
+class AppManagerCalls(Struct, frozen=True):
     """What the board's application manager is asked; `ask` gives the body of a program's answer, None for silence."""
 
     install: Callable[[AppInstall], Awaitable[None]]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import (
@@ -46,8 +47,7 @@ _REASONS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PinAnswer:
+class PinAnswer(Struct, frozen=True):
     """What the program answered: its word, numbers, and by pin what it holds there."""
 
     word: str

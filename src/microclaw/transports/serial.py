@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
+
+from msgspec import Struct
 
 from microclaw.devices.calls import (
     AdcRead,
@@ -46,8 +47,7 @@ _INFO_FIELDS: Final = {"firmware", "uptime_ms"}
 _HIGHEST_I2C_ADDRESS: Final = 0x7F
 
 
-@dataclass(frozen=True, slots=True)
-class SerialTimeouts:
+class SerialTimeouts(Struct, frozen=True):
     open_s: float = 3.0
     reply_s: float = 5.0
     quiet_s: float = 0.2  # silence that ends boot lines and late answers

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.transports.address import HostPort, parse_host_port
@@ -20,16 +21,14 @@ _COM = re.compile(r"COM[1-9][0-9]{0,2}", re.IGNORECASE)
 _SHOWN = 8
 
 
-@dataclass(frozen=True, slots=True)
-class TtyPath:
+class TtyPath(Struct, frozen=True):
     path: str
 
     def __str__(self) -> str:
         return self.path
 
 
-@dataclass(frozen=True, slots=True)
-class ComName:
+class ComName(Struct, frozen=True):
     """COM3: a port of Windows."""
 
     name: str
@@ -38,8 +37,7 @@ class ComName:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
-class UsbId:
+class UsbId(Struct, frozen=True):
     """`usb-303a:1001:F4:12:FA:01:02:03`; without a serial number it means the only port with these two ids."""
 
     vid: int
@@ -51,8 +49,7 @@ class UsbId:
         return f"{ids}:{self.serial}" if self.serial is not None else ids
 
 
-@dataclass(frozen=True, slots=True)
-class PortInfo:
+class PortInfo(Struct, frozen=True):
     """A port of this machine: its path or name, and its USB id when it hangs on USB."""
 
     device: str

@@ -11,8 +11,9 @@ import os
 import socket
 import struct
 import sys
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import DeviceUnreachable, ProtocolError
 from microclaw.transports.address import AddressLock, HostPort, close_stream
@@ -25,8 +26,7 @@ _WRITE_BYTES: Final = 64 * 1024
 _SIOCOUTQ: Final = 0x5411  # Linux: bytes that the peer's TCP has not acknowledged (linux/sockios.h, = TIOCOUTQ)
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     connect_s: float = 3.0
     answer_s: float = 10.0
     # Bytes sent in the first moments after a boot can vanish: a query asks again on a fresh connection after this.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+
+from msgspec import Struct
 
 MAX_LINE_BYTES: Final = 1_024
 STALE_MS: Final = 1_000.0
@@ -77,8 +78,7 @@ class LineBuffer:
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, slots=True)
-class Page(Generic[R]):
+class Page(Struct, Generic[R], frozen=True):
     """Records from a number on. The next page begins at `next`; `dropped` ones were overwritten before being read.
 
     `boot_start` is the number of the first record since the board's last boot.

@@ -10,9 +10,10 @@ import signal
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.transports.virtual_board import SCHEME as CONTROL_SCHEME
@@ -28,8 +29,7 @@ _MAX_ENDING_CHARS: Final = 300
 _SECRET_ENDINGS: Final = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 
-@dataclass(frozen=True, slots=True)
-class BoardReady:
+class BoardReady(Struct, frozen=True):
     """The ready line of a board: where it listens."""
 
     name: str

@@ -7,11 +7,12 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from datetime import tzinfo
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
+
+from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall
@@ -23,8 +24,7 @@ from microclaw.virtual_boards.process import VirtualBoardProcess
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class BoardKind:
+class BoardKind(Struct, frozen=True):
     """The properties of a trial board; boards of one kind are interchangeable.
 
     `firmware` are the words of a description (boards/firmware.py).

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, VoiceDetector
 
@@ -16,8 +17,7 @@ VOICED_TO_GO_ON: Final = 2
 """A single voiced frame in a pause does not make it longer."""
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointLimits:
+class EndpointLimits(Struct, frozen=True):
     """All in ms: the silence that ends an utterance, how long to wait for one, how long one may be."""
 
     silence_ms: int = 600

@@ -6,9 +6,12 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final, TypeAlias, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.errors import VoiceError
 from microclaw.voice.device import VoiceDevice
@@ -36,8 +39,7 @@ HELD: Final = "hold"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Utterance:
+class Utterance(Struct, frozen=True):
     """What a stream gave. Without a transcript nothing was said, or `failure` says why nobody could hear it."""
 
     trace: VoiceTrace
@@ -47,8 +49,7 @@ class Utterance:
     """Somebody spoke again while the end of it was recognised: that is in no utterance."""
 
 
-@dataclass(frozen=True, slots=True)
-class _StreamEnd:
+class _StreamEnd(Struct, frozen=True):
     """The device closed its stream; what it said is to be forgotten if it was `cancelled`."""
 
     cancelled: bool

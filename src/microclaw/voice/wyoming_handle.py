@@ -11,8 +11,9 @@ import hashlib
 import logging
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.addresses import single_address
 from microclaw.agent.accepted_message import AcceptedMessage
@@ -31,8 +32,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SpokenReply:
+class SpokenReply(Struct, frozen=True):
     """What the client says. `is_handled` is False when what was asked could not be done; `asked`: it is a question."""
 
     text: str

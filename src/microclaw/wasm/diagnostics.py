@@ -6,9 +6,11 @@ import difflib
 import functools
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, Literal, TypeAlias, cast
+
+from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic

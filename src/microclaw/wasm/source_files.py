@@ -12,9 +12,11 @@ import bisect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, NoReturn
+
+from msgspec.structs import replace
 
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.source_language import TITLE, Language, language_of_file

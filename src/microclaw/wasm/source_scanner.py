@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-from dataclasses import replace
 from typing import Final, NoReturn
+
+from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, Diagnostic

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from microclaw.errors import ProtocolError
 
@@ -22,8 +23,7 @@ VERSION: Final = "1.7.0"
 """Of the protocol; peers show it and decide nothing by it."""
 
 
-@dataclass(frozen=True, slots=True)
-class WyomingEvent:
+class WyomingEvent(Struct, frozen=True):
     """`text_of` and `number_of` read `data`, which is a peer's."""
 
     type: str
@@ -90,8 +90,7 @@ class WyomingDecoder:
         return WyomingEvent(head.type, data, payload)
 
 
-@dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(Struct, frozen=True):
     type: str
     data: Mapping[str, Any]
     data_bytes: int

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
+from msgspec.structs import replace
 from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.background.unattended import ScheduledWork

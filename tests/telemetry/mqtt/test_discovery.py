@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.telemetry.mqtt.conftest import Boards, Broker, Listener, publishing, until
 from tests.telemetry.mqtt.home_assistant import check_discovery
 
@@ -74,7 +75,7 @@ def test_names_from_outside_stay_one_part_of_a_topic_and_steer_no_template() -> 
 def test_no_update_is_told_that_nobody_knows() -> None:
     topic = "desk/firmware"
     assert json.loads(device_messages(FULL)[topic]) == {"title": "microclaw", "installed_version": "0.1.0"}
-    newer = dataclasses.replace(FULL, firmware=FirmwareVersions("microclaw", "0.1.0", "0.2.0"))
+    newer = structs.replace(FULL, firmware=FirmwareVersions("microclaw", "0.1.0", "0.2.0"))
     assert json.loads(device_messages(newer)[topic])["latest_version"] == "0.2.0"
     assert "update_firmware" not in discovery().components(PLAIN)
 
@@ -90,7 +91,7 @@ async def test_program_that_goes_takes_its_entity_with_it(
         heard = listen(broker.port, "homeassistant/#", "programs/#")
         await until(lambda: heard.last(config), "not discovered")
         blink = "switch_program_blink"
-        boards.views["d-01"] = dataclasses.replace(FULL, programs=())
+        boards.views["d-01"] = structs.replace(FULL, programs=())
         running.publisher.changed()
         await until(
             lambda: check_discovery(config, heard.on(config)[-1].payload).get(blink) == {"platform": "switch"},
@@ -113,7 +114,7 @@ async def test_sensors_stay_until_their_first_telemetry_after_a_start(
         heard = listen(broker.port, "start-ha/#", "start/#")
         await until(lambda: heard.last(config), "not discovered")
     heard.heard.clear()
-    async with publishing(tmp_path, settings, Boards(dataclasses.replace(FULL, sensors=frozenset()))):
+    async with publishing(tmp_path, settings, Boards(structs.replace(FULL, sensors=frozenset()))):
         await until(lambda: heard.last(config), "not told again")
     assert "sensor_rssi" in check_discovery(config, heard.on(config)[-1].payload)
     assert {"p": "sensor"} not in json.loads(heard.on(config)[-1].payload)["cmps"].values()

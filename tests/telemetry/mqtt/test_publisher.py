@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 from tests.telemetry.mqtt.conftest import PASSWORD, Boards, Broker, Listener, publishing, until
 
 from microclaw.config.settings import MqttSettings
@@ -37,7 +38,7 @@ async def test_states_are_retained_and_the_newest_is_told(broker: Broker, listen
         await running.connected()
         early = listen(broker.port, "states/#")
         await until(lambda: early.last("states/h-test/desk/firmware"), "no states")
-        boards.views["d-01"] = dataclasses.replace(DESK, pins=(NamedPin("led", 2, 1, False, "blink"),))
+        boards.views["d-01"] = structs.replace(DESK, pins=(NamedPin("led", 2, 1, False, "blink"),))
         running.publisher.changed("d-01")
         pin = "states/h-test/desk/pin/led"
         await until(lambda: (last := early.last(pin)) and last.body["state"] == "OFF", "the pin is not told")
@@ -60,7 +61,7 @@ def test_the_page_shows_what_is_published() -> None:
     rows = page.partition("```topics\n")[2].partition("```")[0].splitlines()
     shown = dict(row.split(" ", 1) for row in rows)
     told = device_messages(
-        dataclasses.replace(DESK, programs=(*DESK.programs[:1], ProgramState("old 2", False, "accepted", "stopped")))
+        structs.replace(DESK, programs=(*DESK.programs[:1], ProgramState("old 2", False, "accepted", "stopped")))
     )
     for topic, payload in told.items():
         if not topic.endswith("/state"):
@@ -101,7 +102,7 @@ async def test_renamed_device_has_its_topics_under_the_new_name_alone(
         await running.connected()
         heard = listen(broker.port, "rename/#")
         await until(lambda: heard.last("rename/h-test/desk/state"), "not told")
-        boards.views["d-01"] = dataclasses.replace(DESK, name="shelf")
+        boards.views["d-01"] = structs.replace(DESK, name="shelf")
         running.publisher.changed()
         await until(lambda: heard.last("rename/h-test/shelf/state"), "not told anew")
         await until(lambda: not [one for one in _held(heard) if "/desk/" in one], "the old topics stay")

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import cbor2
 import pytest
+from msgspec.structs import replace
 from tests.wire.link.ends import End, ManualClock, connect, cut, exchange, hello, join
 from tests.wire.link.examples import ID
 

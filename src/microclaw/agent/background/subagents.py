@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.agent.context import TurnContext
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
@@ -44,8 +46,7 @@ _STATES: Final[Mapping[str, SubagentState]] = {"": "done", "cancelled": "cancell
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class SubagentLimits:
+class SubagentLimits(Struct, frozen=True):
     """`count` run at the same time; `tokens` limits one of them, without its last request."""
 
     count: int = 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from msgspec import Meta, structs
@@ -326,7 +325,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
     async def check_device(asked: OnDevice, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         found = await examined(device, link, apps.reconciler.status())
-        lines = [asdict(line) for line in found.findings]
+        lines = [structs.asdict(line) for line in found.findings]
         evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
         fields = {"success": True, "device": device.name, "reached": found.reached, "ok": found.ok, "lines": lines}
         return ToolOutput(fields, (evidence,))

@@ -8,8 +8,9 @@ import logging
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
 
 from microclaw.backoff import Backoff
 from microclaw.channels.telegram.updates import RemoteFile
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     import httpx2
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(Struct, frozen=True):
     """`pause_s`: the least time between two edits of a chat's message (Telegram takes about one a second; in a group 20
     a minute); `first_s`: a turn that ends sooner shows no progress; `poll_s`: how long Telegram holds a poll open.
     """

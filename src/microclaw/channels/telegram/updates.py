@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.errors import ProtocolError
 
@@ -13,16 +14,14 @@ _REFUSED: Final = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Bot:
+class Bot(Struct, frozen=True):
     """Who we are (getMe)."""
 
     bot_id: int
     username: str
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteFile:
+class RemoteFile(Struct, frozen=True):
     """A file that Telegram keeps for us; `size_bytes` 0 where it did not say."""
 
     kind: Literal["image", "voice"]
@@ -31,8 +30,7 @@ class RemoteFile:
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChatMessage:
+class ChatMessage(Struct, frozen=True):
     """A person's message. `photos` is one picture in several sizes; `refused` names what we do not take.
 
     `addressed`: in a group, whether it was meant for the bot: named, answered, or a command for it. `forwarded`: the
@@ -52,8 +50,7 @@ class ChatMessage:
     forwarded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ButtonPress:
+class ButtonPress(Struct, frozen=True):
     update_id: int
     query_id: str
     user_id: int
@@ -61,8 +58,7 @@ class ButtonPress:
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(Struct, frozen=True):
     update_id: int
 
 

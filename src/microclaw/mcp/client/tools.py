@@ -6,12 +6,11 @@ import hashlib
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated, Any, Final, TypeAlias
 
 import mcp_types as types
-from msgspec import Meta
+from msgspec import Meta, Struct
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.config.settings import McpServerSettings
@@ -35,8 +34,7 @@ _ARGUMENT: Final = re.compile(r"[A-Za-z0-9_.$-]{1,64}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class OfferedTool:
+class OfferedTool(Struct, frozen=True):
     """The agent's tool, and a server's own words about it: untrusted."""
 
     tool: Tool[Any]

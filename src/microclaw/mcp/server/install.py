@@ -8,12 +8,12 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
+from msgspec import Struct
 from platformdirs import user_config_path
 
 from microclaw.durable import replace_file
@@ -25,8 +25,7 @@ SERVERS: Final = "mcpServers"
 NAME: Final = "microclaw"
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """A settings file before and after; nothing is written yet. `old` is None for a file that is not there."""
 
     path: Path

@@ -13,11 +13,11 @@ import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
 from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
@@ -43,8 +43,7 @@ LENT: Final = "virtual-1"  # behind the name of its host in a cluster
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Struct, frozen=True):
     """A client's session: whose, and its name in the host. `every_tool`: the agent's own tools are offered, too."""
 
     by: Caller

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
+
+from msgspec import Struct
 
 
 def url_tail(url: str, leading: str) -> str | None:
@@ -66,8 +67,7 @@ class AppLoader(Protocol[A]):
     def unload(self, app: A) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class AppImage:
+class AppImage(Struct, frozen=True):
     name: str
     wasm: bytes
     heap_bytes: int
@@ -75,7 +75,6 @@ class AppImage:
     watchdog_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     max_apps: int
     max_module_bytes: int

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 MAX_PAYLOAD_BYTES = 1024 * 1024
 INSTALL_TYPE = 4
@@ -28,8 +29,7 @@ LAST_SECTION_TYPE = 12  # data count: firmware is built with bulk memory
 MAX_LEB_BYTES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class HostRequest:
+class HostRequest(Struct, frozen=True):
     action: int
     format: int
     mid: int
@@ -37,8 +37,7 @@ class HostRequest:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class InstallRequest:
+class InstallRequest(Struct, frozen=True):
     """A whole module arrived; `action` is whatever the host put there."""
 
     action: int
@@ -47,16 +46,14 @@ class InstallRequest:
     wasm: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedInstall:
+class RefusedInstall(Struct, frozen=True):
     """The stream was refused half-way: answer `text` to `mid`."""
 
     mid: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class UnexpectedType:
+class UnexpectedType(Struct, frozen=True):
     type: int
 
 

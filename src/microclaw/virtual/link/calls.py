@@ -7,8 +7,9 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw import __version__
 from microclaw.errors import MicroclawError, NotSupported, Overloaded, PinRefused
@@ -32,8 +33,7 @@ class BadParams(MicroclawError):
     code = "bad_params"
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(Struct, frozen=True):
     """One call. `started` is called just before it takes effect, `done` with its answer."""
 
     call: Call

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.errors import ProtocolError
 from microclaw.virtual.natives.binding import Handler

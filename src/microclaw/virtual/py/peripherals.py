@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.errors import MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.py.buses import Buses
@@ -33,8 +35,7 @@ class Persistent:
     rtc: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Hooks:
+class Hooks(Struct, frozen=True):
     """How the drivers reach the interpreter that calls them. `wake`: an event waits; from any thread, must not block.
 
     `wait_ms` is called in the interpreter's thread, `reset` too; `bite` by the clock when the watchdog is not fed.

@@ -11,11 +11,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import wasmtime
+from msgspec import Struct
 from wasmtime import _ffi as ffi
 
 from microclaw.virtual.board import Board
@@ -50,8 +50,7 @@ class ChipReset(Exception):
     """The program or the firmware reset the chip."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(Struct, frozen=True):
     """How a run ended: `kind` is reset, hung, ended or interrupted."""
 
     kind: str

@@ -6,9 +6,10 @@ Source: github.com/WebAssembly/WASI, legacy/preview1/docs.md. Nothing of the hos
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from struct import Struct, pack, unpack_from
 from typing import Final
+
+import msgspec
 
 from microclaw.virtual.py.filesystem import Errno, FileFault, FileSystem
 from microclaw.virtual.runtime.memory import LinearMemory
@@ -37,8 +38,7 @@ class GuestExit(Exception):
         super().__init__(f"the interpreter ended with status {status}")
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
+class Surroundings(msgspec.Struct, frozen=True):
     """What a guest meets beside its files. Times in ms of the board; `sleep` waits."""
 
     monotonic_ms: Callable[[], float]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.wire.board_replies import STACK_FULL
 
@@ -14,8 +15,7 @@ _HERE: Final = "microclaw_here"  # wasm/headers/traced: not a call of the progra
 _FRAME: Final = re.compile(r"^ +(?:\d+: +0x[0-9a-f]+)? *- (.+)\n(?: +at (.+):(\d+):\d+)?", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Struct, frozen=True):
     """One call under way: the function and, in a file of the program's own, the line."""
 
     function: str

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, read_sections, write_section, write_u32
 
@@ -45,8 +47,7 @@ class Layout:
         return (16, top) if lowest_data is not None and lowest_data >= top else None
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedModule:
+class PreparedModule(Struct, frozen=True):
     """The module as it will run: with room for the heap at `heap_start`, its memory exported as `memory_name`."""
 
     wasm: bytes

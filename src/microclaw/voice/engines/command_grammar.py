@@ -15,6 +15,8 @@ from functools import cache, cached_property
 from importlib import resources
 from typing import Any, Final
 
+from msgspec import Struct
+
 from microclaw.language.times import DAYS
 from microclaw.language.yes_no import NO, YES
 from microclaw.voice.engines.word_graph import TOKEN, WordGraph, word_graph
@@ -115,8 +117,7 @@ _TENS: Final = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eight
 _SPELLED: Final[Mapping[str, str]] = {"0": "zero", "1": "one", "2": "two", "=": "<VOID>"}
 
 
-@dataclass(frozen=True, slots=True)
-class SpokenNames:
+class SpokenNames(Struct, frozen=True):
     """Names as they are written; `pins` are a person's own names for pins ("fan")."""
 
     devices: tuple[str, ...] = ()

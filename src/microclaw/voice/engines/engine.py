@@ -6,24 +6,23 @@ Audio is 16-bit signed little-endian PCM, one channel. What is heard has 16 kHz 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 RATE_HZ: Final = 16_000
 FRAME_MS: Final = 20
 FRAME_BYTES: Final = RATE_HZ * FRAME_MS // 1000 * 2
 
 
-@dataclass(frozen=True, slots=True)
-class Transcript:
+class Transcript(Struct, frozen=True):
     """What was said; "" for nothing. `confidence` is from 0 to 1 and is the engine's own measure."""
 
     text: str
     confidence: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Speech:
+class Speech(Struct, frozen=True):
     """A piece of spoken text."""
 
     pcm: bytes

@@ -7,8 +7,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from microclaw.errors import MicroclawError, VoiceError
 from microclaw.voice.engines.command_grammar import SpokenNames
@@ -27,8 +28,7 @@ MAX_PAUSED_BYTES: Final = 8 * RATE_HZ * 2
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PoolLimits:
+class PoolLimits(Struct, frozen=True):
     """At most `most` processes; `kept` of them stay ready for the next utterance, others end after `idle_s`."""
 
     most: int

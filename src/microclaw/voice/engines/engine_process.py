@@ -6,10 +6,12 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.builds.confinement import confinement
 from microclaw.errors import ProtocolError, VoiceError
@@ -25,8 +27,7 @@ _ENDED: Final = "the process of speech recognition ended"
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
+class Preparation(Struct, frozen=True):
     """What a process knows of these names, and what its answers mean.
 
     `setup` is what the process is told; `partial` makes a text to show of what it has understood so far. `decide`

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import Struct
+
 from microclaw.builds.confinement import confinement
 from microclaw.errors import VoiceError
 from microclaw.sandbox import landlock_start
@@ -52,8 +54,7 @@ _PROCESSORS: Final = (Path("/sys/devices/system/cpu"),)
 """How many there are and what they can do: read by libraries of neural networks."""
 
 
-@dataclass(frozen=True, slots=True)
-class EngineNeeds:
+class EngineNeeds(Struct, frozen=True):
     """What an engine's process may read beside the system and its own program, and its limits.
 
     `folder` is where it may write by Landlock; in bubblewrap it has a /tmp of its own in memory.

@@ -10,9 +10,10 @@ import contextlib
 import os
 import shutil
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import VoiceError
 from microclaw.text import clean_text
@@ -32,8 +33,7 @@ _ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_P
 _READ_FOLDERS: Final = ("LD_LIBRARY_PATH", "ESPEAK_DATA_PATH")
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
+class _Run(Struct, frozen=True):
     command: Sequence[str]
     text: str
     limit_bytes: int

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.language.quantities import NUMBER_WORDS
 from microclaw.voice.engines.command_grammar import CommandGrammar
@@ -32,8 +33,7 @@ _TEEN_OR_TENS: Final = re.compile(
 UNKNOWN: Final = ("?",)
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(Struct, frozen=True):
     """`readings` are best first; `general` is what the other decoder heard, None where there is none.
 
     `sounds` has the phones of the words of all of them.

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.language.quantities import NUMBER_WORDS
 from microclaw.voice.engines.command_grammar import NamesAsWritten, SpokenNames, spoken_words
@@ -48,8 +49,7 @@ _SIGNS: Final = re.compile(r"[^\w\s'.:%°/-]|(?<!\d)[.:](?!\w)|[.:](?=\s|$)")
 _SENTENCE_END: Final = re.compile(r"(?<=[.?!])\s+")
 
 
-@dataclass(frozen=True, slots=True)
-class WhisperEvidence:
+class WhisperEvidence(Struct, frozen=True):
     """`words` with the probability of each; `mean_log` of the whole, `no_speech` that nobody spoke."""
 
     words: Sequence[tuple[str, float]]

@@ -12,10 +12,11 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from microclaw.config.forms import WHISPER_MODELS, WhisperModel, form_of
 from microclaw.errors import ConfigError
@@ -64,8 +65,7 @@ def model_folder(model: str, home: Path) -> Path:
     return folder
 
 
-@dataclass(frozen=True, slots=True)
-class _HubFile:
+class _HubFile(Struct, frozen=True):
     name: str
     size_bytes: int
     sha256: str | None  # the hub gives it for large files

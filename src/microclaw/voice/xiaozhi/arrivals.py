@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.addresses import address_range, single_address
 from microclaw.link_server.http_connection import HttpConnection
@@ -17,8 +18,7 @@ KEPT_S: Final = 3.0
 """For so long nobody takes the place of an address that has no other: a request of a device takes less."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Arrival:
+class _Arrival(Struct, frozen=True):
     http: HttpConnection
     network: str
     range: str

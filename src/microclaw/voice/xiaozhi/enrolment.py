@@ -16,6 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.auth.credentials import UNUSED_LIFE_MS, Identity, Reason, Refusal
 from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.boards import board_ids
@@ -33,8 +35,7 @@ _NOT_IN_A_BOARD: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _LINK: Final = "link:"
 
 
-@dataclass(frozen=True, slots=True)
-class Asker:
+class Asker(Struct, frozen=True):
     """One installation of the firmware on one device."""
 
     mac: str
@@ -65,15 +66,13 @@ class ShowCode:
     challenge: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Showing:
+class _Showing(Struct, frozen=True):
     pending: PendingPairing
     challenge: str
     task: asyncio.Task[None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(Struct, frozen=True):
     token: str
     until_s: float
 
@@ -198,8 +197,7 @@ class Enrolment:
         return credential_of(asker.mac)
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     """The `Enrol` of one device that shows a code."""
 
     enrolment: Enrolment

@@ -6,8 +6,9 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 MAX_WAITING: Final = 512
 """Messages: a device that reads nothing has some twelve frames a second waiting, and is given up before this."""
@@ -22,8 +23,7 @@ class TextAndBinary(Protocol):
     async def send_bytes(self, data: bytes) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Message:
+class _Message(Struct, frozen=True):
     data: str | bytes
     not_before_s: float
     pause_s: float

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.wire.link.frame import Frame
 from microclaw.wire.link.messages import Envelope, Hello, Welcome
@@ -26,8 +27,7 @@ class Send(NamedTuple):  # as Hear: there is one an audio frame, and a frozen da
     lane: Lane = Lane.CONTROL
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """Close the connection, after what was sent. `retry_after_s` is 0 when the device should be back at once."""
 
     code: int
@@ -35,15 +35,13 @@ class Close:
     retry_after_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ReportPeer:
+class ReportPeer(Struct, frozen=True):
     """The handshake is done; `peer` is the other end's greeting."""
 
     peer: Hello | Welcome
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Struct, frozen=True):
     """A message for the application.
 
     With `envelope.seq`, which then counts in `epoch`: commit its effect and `advance` of the inbox in one transaction,
@@ -63,8 +61,7 @@ class Hear(NamedTuple):
     frame: Frame
 
 
-@dataclass(frozen=True, slots=True)
-class TakeBlob:
+class TakeBlob(Struct, frozen=True):
     """A piece of an update's payload, asked for with `blob_read`; `key` is the first 8 bytes of its SHA-256."""
 
     key: bytes
@@ -72,44 +69,38 @@ class TakeBlob:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(Struct, frozen=True):
     """Append to the outbox (`append`), then call `stored(seq, payload)`."""
 
     message_id: bytes
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Replay:
+class Replay(Struct, frozen=True):
     """Load at most `limit` outbox messages after `after`, in order, then call `loaded(after, rows)`."""
 
     after: int
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class DropAcked:
+class DropAcked(Struct, frozen=True):
     """The other end has everything up to `seq`: `ack` of the outbox."""
 
     seq: int
 
 
-@dataclass(frozen=True, slots=True)
-class RenewEpoch:
+class RenewEpoch(Struct, frozen=True):
     """The two ends' numbers no longer fit (a factory reset, a restored backup): `renew` of the outbox, then give its
     cursor to `epoch_renewed`."""
 
 
-@dataclass(frozen=True, slots=True)
-class PurgeAudio:
+class PurgeAudio(Struct, frozen=True):
     """Forget the queued frames of a stream that was cancelled."""
 
     stream: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReportRtt:
+class ReportRtt(Struct, frozen=True):
     """A pong came. `offset_ms`: the other end's clock minus ours, None while either is not set."""
 
     rtt_ms: float

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from microclaw.wire.link.frame import DEFAULT_LIMITS, FrameLimits
 
 
-@dataclass(frozen=True, slots=True)
-class LinkConfig:
+class LinkConfig(Struct, frozen=True):
     """`heartbeat_s` is the host's: the device takes what `welcome` says. Acks go after `ack_delay_ms` or `ack_every`
     messages; what is not acked within `ack_timeout_ms` is sent again. At most `window` messages are unacked on the way,
     at most `max_unapplied` wait for this end's application."""

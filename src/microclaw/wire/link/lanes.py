@@ -11,6 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.errors import LinkViolation
 from microclaw.wire.link.actions import Lane, Send
 from microclaw.wire.link.frame import CloseCode, FrameType
@@ -72,8 +74,7 @@ class Streams:
             self.receiving = stream
 
 
-@dataclass(frozen=True, slots=True)
-class LaneLimits:
+class LaneLimits(Struct, frozen=True):
     """Messages and bytes that a lane may hold; `audio_age_ms` is the device's `buffer_ms`."""
 
     media: int = 256

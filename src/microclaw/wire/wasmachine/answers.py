@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import (
     AppExists,
@@ -34,8 +35,7 @@ QUERY_NOT_FOUND: Final = "Query Applet failed: the app is not found."
 REQUEST_INVALID_NAME: Final = "Send request to applet failed: invalid applet name"
 
 
-@dataclass(frozen=True, slots=True)
-class AppletInfo:
+class AppletInfo(Struct, frozen=True):
     name: str
     heap_bytes: int
 

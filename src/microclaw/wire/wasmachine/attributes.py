@@ -8,11 +8,12 @@ buffer is padding.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from struct import Struct
 from struct import error as StructError
 from typing import Final, TypeAlias
+
+import msgspec
 
 from microclaw.errors import ProtocolError
 
@@ -67,8 +68,7 @@ _FIXED: Final[Mapping[AttributeType, Struct]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Attribute:
+class Attribute(msgspec.Struct, frozen=True):
     """A string that is given as bytes is sent as it is: what came from a broker need not be UTF-8."""
 
     key: str
@@ -76,8 +76,7 @@ class Attribute:
     value: AttributeValue
 
 
-@dataclass(frozen=True, slots=True)
-class AttributeContainer:
+class AttributeContainer(msgspec.Struct, frozen=True):
     """A tag and its attributes in order. `flags` is kept as received."""
 
     tag: str

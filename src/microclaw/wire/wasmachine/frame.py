@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from struct import Struct
 from typing import Final
+
+import msgspec
 
 from microclaw.errors import ProtocolError
 
@@ -24,8 +25,7 @@ class FrameType(IntEnum):
     INSTALL = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True):
     """`type` may be a number that FrameType does not know."""
 
     type: int

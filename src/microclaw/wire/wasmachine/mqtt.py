@@ -8,11 +8,13 @@ excepted; `topic` and `data` are read up to the next NUL in a buffer that has no
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from struct import Struct
 from typing import Final
 from urllib.parse import urlsplit
+
+import msgspec
+from msgspec.structs import replace
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
@@ -42,8 +44,7 @@ class EventId(IntEnum):
     BEFORE_CONNECT = 7
 
 
-@dataclass(frozen=True, slots=True)
-class MqttSettings:
+class MqttSettings(msgspec.Struct, frozen=True):
     """What an app set, under the container's own keys; 0 and "" are what it left out. Times are in seconds."""
 
     uri: str = ""
@@ -80,7 +81,7 @@ class MqttSettings:
             if not isinstance(attribute.value, kind) or (kind is int and not attribute.value):
                 raise ProtocolError(f"MQTT setting {attribute.key} cannot be {attribute.value!r}"[:200])
             found[attribute.key] = int(attribute.value) if kind is int else attribute.value
-        return replace(self, **found)  # type: ignore[arg-type]
+        return replace(self, **found)
 
     @property
     def broker(self) -> Broker | None:
@@ -98,11 +99,10 @@ class MqttSettings:
         return Broker(parts.scheme, parts.hostname, port or default, parts.username or "", parts.password or "")
 
 
-_KINDS: Final = {field.name: str if field.type == "str" else int for field in fields(MqttSettings)}
+_KINDS: Final = {name: str if kind == "str" else int for name, kind in MqttSettings.__annotations__.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Broker:
+class Broker(msgspec.Struct, frozen=True):
     """A broker's address, and the name and password that its URI has."""
 
     scheme: str
@@ -112,8 +112,7 @@ class Broker:
     password: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """What an `error` event tells: esp_mqtt_error_codes_t. `kind` is 1 for the transport, 2 for a refusal."""
 
     tls_error: int = 0
@@ -125,8 +124,7 @@ class Failure:
         return _ERROR_CODE.pack(self.tls_error, 0, 0, self.kind, self.return_code, self.errno)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True):
     """A message that a broker sent."""
 
     topic: bytes

@@ -8,10 +8,11 @@ NUL-terminated string, these three i32 in wasm.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 WASM_TYPES: Final[Mapping[str, str]] = MappingProxyType(
     {"i": "i32", "I": "i64", "f": "f32", "F": "f64", "*": "i32", "~": "i32", "$": "i32"}
@@ -34,8 +35,7 @@ class NativeGroup(StrEnum):
     PTHREAD = "pthread"
 
 
-@dataclass(frozen=True, slots=True)
-class Native:
+class Native(Struct, frozen=True):
     """One native function; `params` and `results` are wasm value types."""
 
     name: str

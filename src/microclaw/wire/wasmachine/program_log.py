@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 from typing import Final
+
+import msgspec
 
 from microclaw.errors import ProtocolError
 from microclaw.text import clean_text
@@ -22,8 +23,7 @@ _RECORD: Final = Struct("<IB")
 _CUT: Final = 0x80
 
 
-@dataclass(frozen=True, slots=True)
-class KeptLine:
+class KeptLine(msgspec.Struct, frozen=True):
     """`t_ms`: the board's tick when its first character was printed. `is_cut`: its end is missing."""
 
     t_ms: int
@@ -31,8 +31,7 @@ class KeptLine:
     is_cut: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramLog:
+class ProgramLog(msgspec.Struct, frozen=True):
     """Lines from number `first` on; `next` is the number of the line to come. Times are the board's tick, in ms.
 
     `began_ms`: when the program printed first.
