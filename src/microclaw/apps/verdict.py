@@ -191,8 +191,8 @@ _LIBRARY = re.compile(
     r"C\+\+'s library: (?:\w+ was thrown in -fno-exceptions mode(?: with message \"(.*)\")?|(.+)): .*"
 )
 """What a failed check of std:: says in headers/arduino/memory.cpp."""
-_NO_PWM = re.compile(r"(?:Servo|tone): pin \d+ gets no PWM.*|tone: \d+ Hz is not possible here.*")
-"""What headers/arduino/servo.cpp and tone.cpp say of a servo that cannot move and a tone that nobody hears."""
+_NO_PWM = re.compile(r"(?:Servo|tone|ledc): pin \d+ gets no PWM.*|(?:tone|ledc): \d+ Hz is not possible here.*")
+"""What headers/arduino's servo.cpp, tone.cpp and ledc.cpp say of an output that does not work."""
 _RAN_ON = re.compile(r"microclaw: line (\d+): (.+) ran 30 s without end")
 """What the guards of loops and recursions say (headers/glue/watch.c) before they end the program."""
 _SHARE_OUT = "let it end sooner, or do a part of the work in each call and keep the rest for the next"

@@ -228,7 +228,9 @@ def check_formats(source: SourceText) -> Iterator[Diagnostic]:
 
 
 _HARDWARE_PWMS: Final = 3
-_PWM_CALLS: Final = frozenset(("analogWrite", "attach", "tone", "pwm_open"))
+_PWM_CALLS: Final = frozenset(
+    ("analogWrite", "attach", "tone", "pwm_open", "ledcAttach", "ledcAttachPin", "ledcAttachChannel")
+)
 
 
 def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: frozenset[str]) -> tuple[Diagnostic, ...]:
@@ -245,8 +247,8 @@ def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: frozens
     if "analogWrite" not in missing or not (computed or len(known) + len(others) > _HARDWARE_PWMS):
         return ()
     message = (
-        "analogWrite: 3 pins, less one for each tone and Servo, get the hardware's PWM at 1 kHz; others are switched "
-        "by a timer, at about 60 Hz at half power and 10 Hz at a twentieth"
+        "analogWrite: 3 pins, less one for each tone, Servo and ledc, get the hardware's PWM at 1 kHz; others are "
+        "switched by a timer, at about 60 Hz at half power and 10 Hz at a twentieth"
     )
     hint = (
         "enough for LEDs while main sleeps or returns; write to the pin of a motor first, so that it gets the hardware"

@@ -17,6 +17,7 @@ from microclaw.errors import Diagnostic
 from microclaw.text import code_lines
 from microclaw.wasm.cascades import folded
 from microclaw.wasm.refusals import read_rows, refused_name, refused_reasons
+from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
 from microclaw.wasm.source_scanner import INTERNAL_HEADERS
 from microclaw.wasm.source_text import NOT_HERE, SourceText
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
@@ -88,7 +89,7 @@ def _member(name: str) -> str:
 @functools.cache
 def _methods() -> tuple[str, ...]:
     """The functions of the classes in our C++ headers."""
-    files = (*(HEADERS / "arduino").glob("*.h"), HEADERS / "Servo.h", HEADERS / "Wire.h")
+    files = (*(HEADERS / "arduino").glob("*.h"), *(HEADERS / name for name in CPLUSPLUS_HEADERS if name.endswith(".h")))
     return tuple(sorted({name for file in files for name in _METHOD.findall(file.read_text(encoding="utf-8"))}))
 
 

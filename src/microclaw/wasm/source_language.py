@@ -20,7 +20,7 @@ _BY_SUFFIX: Final[dict[str, Language]] = {
 _HEADER: Final = frozenset((".h", ".hpp", ".hh"))
 CPLUSPLUS_HEADERS: Final = frozenset(
     (
-        *("Servo.h", "ESP32Servo.h", "Wire.h"),
+        *("EEPROM.h", "ESP32Servo.h", "Preferences.h", "Servo.h", "Ticker.h", "Wire.h"),
         *("cctype", "climits", "cmath", "cstddef", "cstdint", "cstdio", "cstdlib", "cstring"),
     )
 )

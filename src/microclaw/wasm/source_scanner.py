@@ -20,7 +20,8 @@ NEAR_HEADER: Final = 0.78  # of difflib, above which a header counts as meant
 INTERNAL_HEADERS: Final = frozenset(
     (
         *("pin_marks.h", "plain_format.h", "name.h", "shim/shim.h"),
-        *("arduino/core.h", "arduino/numbers.h", "arduino/serial.h", "arduino/string.h"),
+        *("arduino/core.h", "arduino/ledc.h", "arduino/numbers.h", "arduino/serial.h", "arduino/stored.h"),
+        "arduino/string.h",
         *("glue/glue.h", "glue/data_seq.h", "glue/sensors.h", "glue/arduino.h", "glue/attributes.h"),
         *("libc/libc.h", "libc/decimal.h", "libc/format.h", "libc/real.h", "libcxx/begin.h", "libcxx/end.h"),
     )
@@ -42,8 +43,8 @@ _RAW_PREFIXES: Final = frozenset(("R", "LR", "uR", "UR", "u8R"))
 _RAW_BEGIN: Final = re.compile(r'"([A-Za-z0-9_]{0,16})\(')  # clang takes more signs; these are enough
 _HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
 _THERE_ARE: Final = (
-    "there are microclaw.h, Arduino.h, Wire.h, Servo.h, those of the firmware (gpio.h, i2c.h, ledc.h, spi.h, uart.h, "
-    "wasm_app.h) and of the C and C++ libraries"
+    "there are microclaw.h, Arduino.h, Wire.h, Servo.h, Ticker.h, EEPROM.h, Preferences.h, those of the firmware "
+    "(gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the C and C++ libraries"
 )
 _ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
 OUR_NAMES: Final = "microclaw_"  # and __microclaw_, which is the shim's

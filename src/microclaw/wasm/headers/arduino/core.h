@@ -85,7 +85,22 @@ void noTone(int pin);
 #define NOT_AN_INTERRUPT (-1)
 inline void noInterrupts() {}
 inline void interrupts() {}
+/* Nor has a critical section: nothing runs beside the program's own steps. */
+typedef int portMUX_TYPE;
+#define portMUX_INITIALIZER_UNLOCKED 0
+#define portENTER_CRITICAL(mux) ((void)(mux))
+#define portEXIT_CRITICAL(mux) ((void)(mux))
+#define portENTER_CRITICAL_ISR(mux) ((void)(mux))
+#define portEXIT_CRITICAL_ISR(mux) ((void)(mux))
 void attachInterrupt(int pin, void (*task)(), int mode)
     PIN_MARKS_(pin, "gpio")
     __attribute__((diagnose_if(true, "attachInterrupt looks at the pin every 5 ms here: shorter pulses are missed", "warning")));
 void detachInterrupt(int pin);
+
+class EspClass {
+  public:
+    uint32_t getFreeHeap(); /* of the program's own heap: the greatest block that it gives */
+    uint32_t getMaxAllocHeap() { return getFreeHeap(); }
+};
+extern EspClass ESP;
+#include "ledc.h"
