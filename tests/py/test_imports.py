@@ -53,3 +53,8 @@ async def test_a_pin_by_name_is_refused_with_the_boards_led(
 
 async def test_mqtt_is_imported_from_microclaw(build_py: Build) -> None:
     await refused(build_py, "import mqtt\n")
+
+
+async def test_a_file_that_is_named_at_run_time_is_the_programs_own(build_py: Build) -> None:
+    source = "import os\nfor n in (1, 2):\n    open(f'{n}.csv', 'w').close()\n    os.remove(f'{n}.csv')\n"
+    assert (await build_py(source)).warnings == ()

@@ -6,12 +6,12 @@ import ast
 import re
 import warnings
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 from msgspec import DecodeError, ValidationError
 from msgspec.json import decode, encode
+from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache

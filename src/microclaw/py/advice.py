@@ -6,10 +6,10 @@ import ast
 import re
 from typing import Final
 
-from microclaw.py.polling import loop_nodes, only_computes
+from microclaw.py.callgraph import run_by
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
-from microclaw.py.waits import Waits
+from microclaw.py.waits import Waits, only_computes
 
 _SECRET: Final = re.compile(r"passw|passwd|secret|api_?key|token|psk|wifi_?(key|pw)", re.IGNORECASE)
 _GROW: Final = frozenset({"append", "extend", "insert", "add"})
@@ -31,24 +31,24 @@ def warn(waits: Waits, findings: Findings) -> None:
                 if only_computes(node, waits.graph):
                     message = "this loop never waits nor ends: it takes all of the board's time that the others leave"
                     findings.warn(node, message, "put time.sleep_ms(1) into it")
-            case ast.Call():
-                _blocks_tasks(node, waits, findings)
+            case ast.Call() if (plan := waits.plans.get(node)) is not None and plan.kind == "environment":
+                owner = waits.graph.by_owner(node)
+                if plan.waits and plan.name != "run" and owner is not None and owner.is_async:
+                    hint = "write await asyncio.sleep(...) where only this task shall wait"
+                    findings.warn(node, "only this task waits here; plain MicroPython would hold up all of them", hint)
             case _:
                 pass
     for name, bindings in waits.graph.scopes.module.bindings.items():
         if bindings and name in stock_image().builtins and not name.startswith("__") and bindings[0].kind != "import":
-            findings.warn(
-                bindings[0].node,
-                f"{name} is also a function of Python, which this hides",
-                f"use another name than {name}",
-            )
+            message = f"{name} is also a function of Python, which this hides"
+            findings.warn(bindings[0].node, message, f"use another name than {name}")
 
 
 def _growing(loop: ast.While, findings: Findings) -> None:
     """A list that an endless loop only adds to."""
     grown: dict[str, ast.AST] = {}
     shrunk: set[str] = set()
-    for node in loop_nodes(loop):
+    for node in run_by(loop):
         match node:
             case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if attr in _GROW | _SHRINK:
                 if attr in _SHRINK:
@@ -67,18 +67,3 @@ def _growing(loop: ast.While, findings: Findings) -> None:
         if name not in shrunk:
             hint = f"drop old values: if len({name}) > 100: {name}.pop(0)"
             findings.warn(place, f"{name} grows for ever: the board's memory will be full", hint)
-
-
-def _blocks_tasks(call: ast.Call, waits: Waits, findings: Findings) -> None:
-    plan = waits.plans.get(call)
-    owner = waits.graph.by_owner(call)
-    if (
-        plan is not None
-        and plan.kind == "environment"
-        and plan.waits
-        and owner is not None
-        and owner.is_async
-        and plan.name != "run"
-    ):
-        hint = "write await asyncio.sleep(...) where only this task shall wait"
-        findings.warn(call, "only this task waits here; plain MicroPython would hold up all of them", hint)

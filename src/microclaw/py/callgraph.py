@@ -7,24 +7,28 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 from microclaw.py.scopes import Binding, Function, Scope, Scopes
 
 BUILTIN: Final = "builtins"
-_PLAIN_DECORATORS: Final = frozenset({"builtins.staticmethod", "builtins.classmethod", "builtins.property"})
-_EMITTERS: Final = ("micropython.native", "micropython.viper", "micropython.bytecode")
 WAITING_ORIGINS: Final = frozenset({"time.sleep", "time.sleep_ms", "time.sleep_us", "microclaw.sleep", "asyncio.run"})
+Loop: TypeAlias = ast.While | ast.For | ast.AsyncFor
+_PLAIN_DECORATORS: Final = frozenset({"builtins.staticmethod", "builtins.classmethod", "micropython.bytecode"})
+_COMPILED: Final = frozenset({"micropython.native", "micropython.viper"})
 _FOLLOW: Final = 8  # assignments from name to name that are followed
+_DATA: Final = (
+    *(ast.Constant, ast.JoinedStr, ast.BinOp, ast.UnaryOp, ast.Compare, ast.List, ast.Tuple, ast.Dict, ast.Set),
+    *(ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp),
+)
 
 
-@dataclass(eq=False, slots=True)
-class Callable:
+class Callable(Struct, eq=False):
     """A function, method or lambda of the program."""
 
     node: Function
-    name: str
     owner: Class | None = None
     is_generator: bool = False
     is_property: bool = False
@@ -33,12 +37,15 @@ class Callable:
     escapes: bool = False  # used as a value: any call of an unknown function may reach it
 
     @property
+    def name(self) -> str:
+        return getattr(self.node, "name", "lambda")
+
+    @property
     def is_async(self) -> bool:
         return isinstance(self.node, ast.AsyncFunctionDef)
 
 
-@dataclass(eq=False, slots=True)
-class Class:
+class Class(Struct, eq=False):
     node: ast.ClassDef
     bases: list[Class] = field(default_factory=list)
     heirs: list[Class] = field(default_factory=list)
@@ -48,25 +55,20 @@ class Class:
 
     def family(self) -> list[Class]:
         """Every class that shares an ancestor or an heir with this one, itself included."""
-        found: list[Class] = [self]
+        found = [self]
         for one in found:
             found.extend(c for c in (*one.bases, *one.heirs) if c not in found)
         return found
 
-    def ancestors(self) -> list[Class]:
-        found: list[Class] = []
-        waiting = list(self.bases)
-        while waiting:
-            one = waiting.pop(0)
-            if one not in found:
-                found.append(one)
-                waiting.extend(one.bases)
+    def with_ancestors(self) -> list[Class]:
+        found = [self]
+        for one in found:
+            found.extend(c for c in one.bases if c not in found)
         return found
 
 
-@dataclass(slots=True)
-class Reach:
-    """What a call may reach: functions of the program, one class, native code."""
+class Reach(Struct):
+    """What a call may reach: functions of the program, one class, native code, or anything that is used as a value."""
 
     functions: list[Callable] = field(default_factory=list)
     made: Class | None = None
@@ -80,17 +82,19 @@ class Reach:
 
 
 class CallGraph:
-    def __init__(self, tree: ast.Module, scopes: Scopes) -> None:
-        self.tree, self.scopes = tree, scopes
+    def __init__(self, scopes: Scopes) -> None:
+        self.scopes = scopes
         self.functions: dict[ast.AST, Callable] = {}
         self.classes: dict[ast.AST, Class] = {}
         self.methods: dict[str, list[Callable]] = {}
         self.assigned_attributes: dict[str, list[ast.expr]] = {}
         self.calls: list[ast.Call] = []
         self._origins: dict[ast.Name, str | None] = {}
-        self.reached: dict[ast.expr, Reach] | None = None  # answers, kept once it is known what escapes
-        self._collect()
-        self._join_classes()
+        self.reached: dict[ast.expr, Reach] = {}  # answers: void when more escapes
+        for node in scopes.of:
+            self._collect(node)
+        for made in self.classes.values():
+            self._join(made)
         self._attributes = {name for name, values in self.assigned_attributes.items() if any(map(self._maybe, values))}
 
     def origin(self, node: ast.expr, depth: int = 0) -> str | None:
@@ -105,76 +109,70 @@ class CallGraph:
             self._origins[node] = self._name_origin(node, depth)
         return self._origins[node]
 
-    def _name_origin(self, node: ast.Name, depth: int) -> str | None:
-        if (scope := self.scopes.of.get(node)) is None:
-            return None
-        found = scope.find(node.id)
-        if found is None:
-            return f"{BUILTIN}.{node.id}"
-        origins = {self._binding_origin(b, depth) for b in found[1] if not _is_none(b.value)}
-        return origins.pop() if len(origins) == 1 else None
+    def made_by(self, node: ast.expr, origins: frozenset[str]) -> bool:
+        """Whether an expression, or something that its name was given, is a call of one of these."""
+        if isinstance(node, ast.Call):
+            return self.origin(node.func) in origins
+        given = [b.value for b in self.scopes.bindings(node)]
+        return any(isinstance(value, ast.Call) and self.made_by(value, origins) for value in given)
 
     def reach(self, func: ast.expr) -> Reach:
         """What a call of this expression may reach."""
-        if self.reached is None:
-            return self._reach(func, 0)
         if func not in self.reached:
             self.reached[func] = self._reach(func, 0)
         return self.reached[func]
 
+    def receiver(self, node: ast.expr) -> list[Class] | None:
+        """The classes that an attribute is looked up in: of `self`, `super()`, a class's name, an object just made."""
+        if (known := self._class_of(node)) is not None:
+            return known.with_ancestors()
+        owner = next((f.owner for f in self._around(node) if f.owner is not None), None)
+        bindings = self.scopes.bindings(node)
+        bound = bindings[0] if len(bindings) == 1 else None
+        if isinstance(node, ast.Call) and self.origin(node.func) == "builtins.super":
+            return owner.with_ancestors()[1:] if owner is not None else None
+        made = bound.value if bound is not None and bound.kind == "value" else node
+        if isinstance(made, ast.Call):
+            known = self._class_of(made.func)
+            return known.with_ancestors() if known is not None and not known.node.decorator_list else None
+        if owner is None or bound is None or bound.kind != "param":
+            return None
+        is_self = any(_first_arg(m) is bound.node for methods in owner.methods.values() for m in methods)
+        return owner.family() if is_self else None
+
     def by_owner(self, node: ast.AST) -> Callable | None:
         """The function whose code a node belongs to; None for the module's (and class bodies at its level)."""
+        return next(self._around(node), None)
+
+    def _around(self, node: ast.AST) -> Iterator[Callable]:
         scope: Scope | None = self.scopes.of.get(node)
         while scope is not None:
             if (found := self.functions.get(scope.node)) is not None:
-                return found
+                yield found
             scope = scope.parent
-        return None
 
-    def escaped(self) -> list[Callable]:
-        return [f for f in self.functions.values() if f.escapes]
+    def _collect(self, node: ast.AST) -> None:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
+                self._add_function(node)
+            case ast.ClassDef():
+                self.classes[node] = Class(node)
+            case ast.Call():
+                self.calls.append(node)
+                if self.origin(node.func) == "builtins.setattr" and len(node.args) == 3:
+                    name = node.args[1].value if isinstance(node.args[1], ast.Constant) else "*"
+                    self.assigned_attributes.setdefault(str(name), []).append(node.args[2])
+            case ast.Attribute(attr=name, ctx=ast.Store()) | ast.Name(id=name, ctx=ast.Store()):
+                if isinstance(node, ast.Attribute) or isinstance(self.scopes.of[node].node, ast.ClassDef):
+                    bound = self.scopes.assigned(node)
+                    value = bound.value if bound.kind == "value" else None
+                    self.assigned_attributes.setdefault(name, []).append(value if value is not None else node)
+            case _:
+                return
 
-    def _collect(self) -> None:
-        for node, scope in list(self.scopes.of.items()):
-            match node:
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
-                    self._add_function(node, scope)
-                case ast.ClassDef():
-                    self.classes[node] = Class(node)
-                case ast.Call():
-                    self.calls.append(node)
-                    if self.origin(node.func) == "builtins.setattr" and len(node.args) == 3:
-                        name = node.args[1].value if isinstance(node.args[1], ast.Constant) else "*"
-                        self.assigned_attributes.setdefault(str(name), []).append(node.args[2])
-                case ast.Assign(targets=targets, value=value):
-                    for target in targets:
-                        self._note_attributes(target, value, scope)
-                case ast.AugAssign(target=target) | ast.For(target=target):
-                    self._note_attributes(target, None, scope)
-                case _:
-                    continue
-        for function in self.functions.values():
-            function.is_generator = any(isinstance(n, ast.Yield | ast.YieldFrom) for n in self.own_nodes(function.node))
-
-    def own_nodes(self, node: ast.AST) -> Iterator[ast.AST]:
-        """What runs when a function (or the module) runs: not what its nested functions and classes' methods do."""
-        waiting: list[ast.AST] = (
-            [*node.body] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Module) else []
-        )
-        if isinstance(node, ast.Lambda):
-            waiting = [node.body]
-        while waiting:
-            one = waiting.pop()
-            yield one
-            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
-                waiting += [*one.decorator_list, *one.args.defaults, *(d for d in one.args.kw_defaults if d)]
-            elif isinstance(one, ast.Lambda):
-                waiting += [*one.args.defaults, *(d for d in one.args.kw_defaults if d)]
-            else:
-                waiting += ast.iter_child_nodes(one)
-
-    def _add_function(self, node: Function, scope: Scope) -> None:
-        found = self.functions[node] = Callable(node, "lambda" if isinstance(node, ast.Lambda) else node.name)
+    def _add_function(self, node: Function) -> None:
+        is_generator = any(isinstance(n, ast.Yield | ast.YieldFrom) for n in run_by(node))
+        found = self.functions[node] = Callable(node, is_generator=is_generator)
         if isinstance(node, ast.Lambda):
             return
         for decorator in node.decorator_list:
@@ -182,146 +180,93 @@ class CallGraph:
             attribute = decorator.attr if isinstance(decorator, ast.Attribute) else None
             if origin == "builtins.property" or attribute in ("setter", "getter", "deleter"):
                 found.is_property = True
-            elif origin in _EMITTERS:
-                found.is_compiled = origin != "micropython.bytecode"
+            elif origin in _COMPILED:
+                found.is_compiled = True
             elif origin not in _PLAIN_DECORATORS:
                 found.is_wrapped = found.escapes = True
-        if isinstance(scope.node, ast.ClassDef):
+        if isinstance(self.scopes.of[node].node, ast.ClassDef):
             self.methods.setdefault(node.name, []).append(found)
 
-    def _join_classes(self) -> None:
-        for node, found in self.classes.items():
-            assert isinstance(node, ast.ClassDef)
-            for base in node.bases:
-                known = self._class_of(base)
-                if known is None:
-                    if self.origin(base) != "builtins.object":
-                        found.native_bases.append(base)
-                else:
-                    found.bases.append(known)
-                    known.heirs.append(found)
-            for statement in ast.walk(node):
-                if (method := self.functions.get(statement)) is not None and self.scopes.of[statement].node is node:
-                    method.owner = found
-                    found.methods.setdefault(method.name, []).append(method)
+    def _join(self, found: Class) -> None:
+        for base in found.node.bases:
+            if (known := self._class_of(base)) is not None:
+                found.bases.append(known)
+                known.heirs.append(found)
+            elif self.origin(base) != "builtins.object":
+                found.native_bases.append(base)
+        for statement in ast.walk(found.node):
+            if (method := self.functions.get(statement)) and self.scopes.of[statement].node is found.node:
+                method.owner = found
+                found.methods.setdefault(method.name, []).append(method)
 
     def _class_of(self, node: ast.expr) -> Class | None:
-        found = self._bindings(node)
+        found = self.scopes.bindings(node)
         return self.classes.get(found[0].node) if len(found) == 1 else None
 
-    def _bindings(self, node: ast.expr) -> list[Binding]:
-        if not isinstance(node, ast.Name) or (scope := self.scopes.of.get(node)) is None:
-            return []
-        found = scope.find(node.id)
-        return found[1] if found is not None else []
+    def _name_origin(self, node: ast.Name, depth: int) -> str | None:
+        scope = self.scopes.of.get(node)
+        if scope is not None and scope.find(node.id) is None:
+            return f"{BUILTIN}.{node.id}"
+        known = [b for b in self.scopes.bindings(node) if not is_none(b.value)]
+        origins = {self._binding_origin(b, depth) for b in known}
+        return origins.pop() if len(origins) == 1 else None
 
     def _binding_origin(self, binding: Binding, depth: int) -> str | None:
-        if binding.kind == "import":
-            return binding.origin
         if binding.kind == "value" and isinstance(binding.value, ast.Name | ast.Attribute):
             return self.origin(binding.value, depth + 1)
-        return None
+        return binding.origin
+
+    def _anything(self) -> Reach:
+        return Reach([f for f in self.functions.values() if f.escapes], native=True, unknown=True)
 
     def _reach(self, func: ast.expr, depth: int) -> Reach:
+        if self.origin(func) is not None:
+            return Reach(native=True)
         match func:
             case ast.Lambda():
                 return Reach([self.functions[func]])
-            case ast.Name():
-                return self._reach_name(func, depth)
             case ast.Attribute():
                 return self._reach_attribute(func)
+            case ast.Name():
+                return self._reach_name(func, depth)
             case _:
-                return Reach(self.escaped(), native=True, unknown=True)
+                return self._anything()
 
     def _reach_name(self, name: ast.Name, depth: int) -> Reach:
-        if self.origin(name) is not None:
-            return Reach(native=True)
-        reach = Reach()
-        for binding in self._bindings(name):
+        reach, bindings = Reach(), self.scopes.bindings(name)
+        for binding in bindings:
             function, made = self.functions.get(binding.node), self.classes.get(binding.node)
-            if binding.kind == "def" and function is not None and not function.is_wrapped:
+            if function is not None and not function.is_wrapped:
                 reach.add(Reach([function]))
-            elif binding.kind == "class" and made is not None and not made.node.decorator_list:
+            elif made is not None and not made.node.decorator_list:
                 reach.add(Reach(made=made))
             elif binding.kind == "import":
                 reach.add(Reach(native=True))
             elif binding.kind == "value" and isinstance(binding.value, ast.Lambda | ast.Name) and depth < _FOLLOW:
                 reach.add(self._reach(binding.value, depth + 1))
-            elif not _is_none(binding.value):
-                reach.add(Reach(self.escaped(), native=True, unknown=True))
-        if reach.made is not None and (reach.functions or reach.native or len(self._bindings(name)) > 1):
+            elif not is_none(binding.value):
+                reach.add(self._anything())
+        if reach.made is not None and (reach.functions or reach.native or len(bindings) > 1):
             reach.unknown = True  # one of several things: `new` could not be told from a plain call
         return reach
 
     def _reach_attribute(self, func: ast.Attribute) -> Reach:
-        if self.origin(func) is not None:
-            return Reach(native=True)
-        name, reach = func.attr, Reach()
-        classes = self.receiver(func.value)
+        name, classes = func.attr, self.receiver(func.value)
         if classes is not None:
-            reach.functions = [m for c in classes for m in c.methods.get(name, ())]
+            reach = Reach([m for c in classes for m in c.methods.get(name, ())])
             reach.native = not reach.functions or any(c.native_bases for c in classes)
         else:
-            reach.functions, reach.native = list(self.methods.get(name, ())), True
+            reach = Reach(list(self.methods.get(name, ())), native=True)
         if name in self._attributes or "*" in self._attributes or any(f.is_wrapped for f in reach.functions):
-            reach.add(Reach(self.escaped(), native=True, unknown=True))
+            reach.add(self._anything())
         for found in self.classes.values():  # a class kept in a class: Outer.Inner()
             if found.node.name == name and isinstance(self.scopes.of[found.node].node, ast.ClassDef):
                 reach.made, reach.unknown = found, True
         return reach
 
-    def receiver(self, node: ast.expr) -> list[Class] | None:
-        """The classes that an attribute is looked up in: of `self`, `super()` and a class's own name."""
-        if (known := self._class_of(node)) is not None:
-            return [known, *known.ancestors()]
-        if isinstance(node, ast.Call) and self.origin(node.func) == "builtins.super":
-            owner = self._method_owner(node)
-            return owner.ancestors() if owner is not None else None
-        if (
-            isinstance(node, ast.Call)
-            and (made := self._class_of(node.func)) is not None
-            and not made.node.decorator_list
-        ):
-            return [made, *made.ancestors()]
-        if not isinstance(node, ast.Name) or len(bindings := self._bindings(node)) != 1:
-            return None
-        if bindings[0].kind == "value" and isinstance(bindings[0].value, ast.Call):
-            made = self._class_of(bindings[0].value.func)
-            return [made, *made.ancestors()] if made is not None and not made.node.decorator_list else None
-        owner = self._method_owner(node)
-        if owner is None or bindings[0].kind != "param":
-            return None
-        method = next((m for ms in owner.methods.values() for m in ms if _first_arg(m) is bindings[0].node), None)
-        return owner.family() if method is not None else None
-
-    def _method_owner(self, node: ast.AST) -> Class | None:
-        scope: Scope | None = self.scopes.of.get(node)
-        while scope is not None:
-            found = self.functions.get(scope.node)
-            if found is not None and found.owner is not None:
-                return found.owner
-            scope = scope.parent
-        return None
-
-    def _note_attributes(self, target: ast.expr, value: ast.expr | None, scope: Scope) -> None:
-        if isinstance(target, ast.Attribute):
-            self.assigned_attributes.setdefault(target.attr, []).append(value or target)
-        elif isinstance(target, ast.Name) and isinstance(scope.node, ast.ClassDef):
-            self.assigned_attributes.setdefault(target.id, []).append(value or target)
-        elif isinstance(target, ast.Tuple | ast.List):
-            values = value.elts if isinstance(value, ast.Tuple) and len(value.elts) == len(target.elts) else None
-            for n, part in enumerate(target.elts):
-                self._note_attributes(part, values[n] if values is not None else None, scope)
-
     def _maybe(self, value: ast.expr) -> bool:
         """Whether a value may be something of the program that can be called."""
         match value:
-            case (
-                ast.Constant() | ast.BinOp() | ast.UnaryOp() | ast.Compare() | ast.JoinedStr() | ast.List() | ast.Dict()
-            ):
-                return False
-            case ast.Tuple() | ast.Set() | ast.ListComp() | ast.DictComp() | ast.SetComp() | ast.GeneratorExp():
-                return False
             case ast.Call(func=func):
                 return self.origin(func) is None and self._class_of(func) is None
             case ast.Name() | ast.Attribute():
@@ -331,16 +276,27 @@ class CallGraph:
             case ast.IfExp(body=first, orelse=second):
                 return self._maybe(first) or self._maybe(second)
             case _:
-                return True
+                return not isinstance(value, _DATA)
+
+
+def run_by(node: Function | Loop) -> Iterator[ast.AST]:
+    """What runs when a function, or a loop's body, runs: not what its nested functions do."""
+    waiting: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else [*node.body]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        if isinstance(one, Function):
+            decorators = () if isinstance(one, ast.Lambda) else one.decorator_list
+            waiting += [*decorators, *one.args.defaults, *filter(None, one.args.kw_defaults)]
+        else:
+            waiting += ast.iter_child_nodes(one)
 
 
 def _first_arg(function: Callable) -> ast.arg | None:
-    args = [*function.node.args.posonlyargs, *function.node.args.args]
-    static = any(
-        isinstance(d, ast.Name) and d.id == "staticmethod" for d in getattr(function.node, "decorator_list", ())
-    )
-    return args[0] if args and not static else None
+    args, decorators = function.node.args, getattr(function.node, "decorator_list", ())
+    static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in decorators)
+    return next(iter((*args.posonlyargs, *args.args)), None) if not static else None
 
 
-def _is_none(value: ast.expr | None) -> bool:
+def is_none(value: ast.expr | None) -> bool:
     return isinstance(value, ast.Constant) and value.value is None

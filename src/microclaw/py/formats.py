@@ -14,16 +14,18 @@ class Simplifier(ast.NodeTransformer):
     def __init__(self, tree: ast.Module) -> None:
         self._used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        if not any("viper" in ast.unparse(d) for d in node.decorator_list):  # there they are types, not remarks
-            node.returns = None
-            _without_annotations(node.args)
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
+        if any("viper" in ast.unparse(d) for d in node.decorator_list):  # there they are types, not remarks
+            node.body = [self.visit(statement) for statement in node.body]
+            return node
+        node.returns = None
         return self.generic_visit(node)
 
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = None
-        _without_annotations(node.args)
-        return self.generic_visit(node)
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_arg(self, node: ast.arg) -> ast.AST:
+        node.annotation = None
+        return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
         if node.value is None:
@@ -42,12 +44,9 @@ def as_format_call(node: ast.JoinedStr) -> ast.Call | ast.Constant:
     """An f-string as "...".format(...): MicroPython's own f-strings cannot nest quotes, braces or f-strings."""
     values: list[ast.expr] = []
     text = _template(node, values)
-    constant = ast.copy_location(ast.Constant(text), node)
     if not values:
-        constant.value = text.replace("{{", "{").replace("}}", "}")
-        return constant
-    function = ast.copy_location(ast.Attribute(constant, "format", ast.Load()), node)
-    return ast.copy_location(ast.Call(function, values, []), node)
+        return ast.Constant(text.replace("{{", "{").replace("}}", "}"))
+    return ast.Call(ast.Attribute(ast.Constant(text), "format", ast.Load()), values, [])
 
 
 def _template(node: ast.JoinedStr, values: list[ast.expr]) -> str:
@@ -61,9 +60,3 @@ def _template(node: ast.JoinedStr, values: list[ast.expr]) -> str:
         elif isinstance(part, ast.Constant):
             parts.append(str(part.value).replace("{", "{{").replace("}", "}}"))
     return "".join(parts)
-
-
-def _without_annotations(args: ast.arguments) -> None:
-    for arg in (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg):
-        if arg is not None:
-            arg.annotation = None

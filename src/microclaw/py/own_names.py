@@ -7,15 +7,13 @@ that are made while the program runs go through a function of the rewritten prog
 from __future__ import annotations
 
 import ast
+import itertools
 from typing import Final
 
 from microclaw.py.callgraph import CallGraph
-from microclaw.py.kinds import is_free
+from microclaw.py.private import PUBLIC, REFLECTION, is_free, own_attributes, owner_of_class
 from microclaw.py.stock import stock_image
 
-REFLECTION: Final = frozenset({"getattr", "setattr", "delattr", "hasattr"})
-PUBLIC: Final = frozenset({"_asdict", "_fields", "_make", "_replace"})  # of namedtuple
-_LOOKED_UP: Final = frozenset({"__dict__", "__class__"})
 # join() takes str alone, no class of the program's own, and nothing in it can be replaced by the program.
 _OWN: Final = """
 def {function}(name):
@@ -35,11 +33,8 @@ class OwnNames:
     def __init__(self, graph: CallGraph, used: set[str]) -> None:
         self._graph = graph
         names = used | {n.attr for n in graph.scopes.of if isinstance(n, ast.Attribute)} | own_attributes(graph)
-        self.suffix = next(s for s in _numbered("_own", len(names)) if not any(name.endswith(s) for name in names))
-        self.function, self.marked, self.mark = (
-            next(name for name in _numbered(plain, len(names)) if name not in names)
-            for plain in ("own_", "marked_", "_mark_")
-        )
+        self.suffix = unused("_own", {name[at:] for name in names for at in range(len(name))})
+        self.function, self.marked, self.mark = (unused(plain, names) for plain in ("own_", "marked_", "_mark_"))
         own = {name for name in own_attributes(graph) if name.startswith("_")}
         self._plain = tuple(sorted((own | PUBLIC) - stock_image().firmware_private))
         self._asking: ast.AST | None = None
@@ -65,25 +60,21 @@ class OwnNames:
     def asked(self, call: ast.Call, name: ast.expr) -> ast.expr:
         """What takes the place of that argument."""
         if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            return ast.copy_location(ast.Constant(self.of(name.value)), name)
+            return ast.Constant(self.of(name.value))
         self._asking = self._asking or call
-        function = ast.copy_location(ast.Name(self.function, ast.Load()), name)
-        return ast.copy_location(ast.Call(function, [name], []), name)
+        return ast.Call(ast.Name(self.function, ast.Load()), [name], [])
 
     def needs_mark(self, node: ast.expr) -> bool:
         """Whether more is had of an object's class or __dict__ than a look: that is for the program's own ones."""
-        if isinstance(node, ast.Attribute):
-            if node.attr not in _LOOKED_UP or self._graph.receiver(node.value) is None:
-                return False
-            return node.attr == "__dict__" or not is_free(node, self._graph)
-        if not isinstance(node, ast.Call) or self._graph.origin(node.func) != "builtins.type" or len(node.args) != 1:
+        is_dict = isinstance(node, ast.Attribute) and node.attr == "__dict__"
+        owner = node.value if is_dict and isinstance(node, ast.Attribute) else owner_of_class(node, self._graph)
+        if owner is None or self._graph.receiver(owner) is None:
             return False
-        return self._graph.receiver(node.args[0]) is not None and not is_free(node, self._graph)
+        return is_dict or not is_free(node, self._graph)
 
     def with_mark(self, node: ast.expr, owner: ast.expr) -> ast.expr:
         self._marking = self._marking or node
-        function = ast.copy_location(ast.Name(self.marked, ast.Load()), owner)
-        return ast.copy_location(ast.Call(function, [owner], []), owner)
+        return ast.Call(ast.Name(self.marked, ast.Load()), [owner], [])
 
     def add_functions(self, program: list[ast.stmt]) -> None:
         """Put what the calls above need into the rewritten program."""
@@ -98,32 +89,10 @@ class OwnNames:
             program.insert(0, _placed(ast.parse(text).body[0], self._asking))
 
 
-def own_attributes(graph: CallGraph) -> set[str]:
-    """The attributes that the program gives to objects by names that are written out."""
-    own = set(graph.methods)
-    for node, scope in graph.scopes.of.items():
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-            own.add(node.attr)
-        elif isinstance(node, ast.Call) and graph.origin(node.func) == "builtins.setattr" and len(node.args) == 3:
-            name = node.args[1]
-            own |= {name.value} if isinstance(name, ast.Constant) and isinstance(name.value, str) else set()
-        elif isinstance(scope.node, ast.ClassDef):
-            own |= set(scope.bindings)
-    return own
-
-
-def sets_any(graph: CallGraph) -> bool:
-    """Whether the program gives attributes by names that are made while it runs."""
-    return any(
-        graph.origin(call.func) == "builtins.setattr"
-        and len(call.args) == 3
-        and not isinstance(call.args[1], ast.Constant)
-        for call in graph.calls
-    )
-
-
-def _numbered(name: str, count: int) -> list[str]:
-    return [name, *(f"{name}{n}" for n in range(count + 1))]
+def unused(name: str, used: set[str]) -> str:
+    """This name, or one with a number behind it that is not used."""
+    numbered = (f"{name}{n}" for n in itertools.count())
+    return next(one for one in itertools.chain([name], numbered) if one not in used)
 
 
 def _placed(made: ast.stmt, node: ast.AST) -> ast.stmt:

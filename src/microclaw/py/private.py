@@ -10,12 +10,12 @@ import ast
 from typing import Final
 
 from microclaw.py.callgraph import CallGraph
-from microclaw.py.kinds import check_kinds
-from microclaw.py.own_names import PUBLIC, REFLECTION, own_attributes, sets_any
 from microclaw.py.scopes import canonical
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
 
+REFLECTION: Final = frozenset({"getattr", "setattr", "delattr", "hasattr"})
+PUBLIC: Final = frozenset({"_asdict", "_fields", "_make", "_replace"})  # of namedtuple
 _INSIDES: Final = frozenset(
     {"__globals__", "__builtins__", "__self__", "__func__", "__code__", "__closure__", "__bases__"}
 )
@@ -24,10 +24,18 @@ _OTHERS: Final = frozenset({"__dict__", "__getattr__", "__getattribute__", "__se
 LEADING: Final = frozenset({"_env", "_real", "_board", "_runner", "_timeline", "_settings"})
 _WHY: Final = "behind it is the firmware, with the Wi-Fi's password and the link's key"
 _VALUES: Final = frozenset(f"builtins.{name}" for name in REFLECTION if name != "hasattr")
+_LOOKING: Final = frozenset(
+    f"builtins.{name}" for name in ("print", "str", "repr", "isinstance", "issubclass", "hash", "id", "bool")
+)
+_COMPARING: Final = frozenset({"__eq__", "__ne__", "__contains__"})  # methods that get what they are compared with
+_LOOK_HINT: Final = "compare it (type(x) is int), use isinstance(x, int), or print type(x).__name__"
+_CLASS_WHY: Final = "the class of a pin or a file leads around the firmware"
+_GLOBALS: Final = "builtins.globals"
+_FOLLOW: Final = 6
 
 
 def check_private(graph: CallGraph, findings: Findings) -> None:
-    own, any_name = own_attributes(graph), sets_any(graph)
+    own = own_attributes(graph) | PUBLIC
     for node in graph.scopes.of:
         match node:
             case ast.Name(ctx=ast.Load()) if graph.origin(node) in _VALUES:
@@ -36,33 +44,36 @@ def check_private(graph: CallGraph, findings: Findings) -> None:
                 for alias in names:
                     if alias.name.startswith("_") and node.module != "__future__":
                         findings.error(node, f"a program cannot import {alias.name}", "leave it out", _WHY)
-            case ast.Attribute(value=owner, attr=name, ctx=ast.Load()):
-                _check_load(node, owner, name, graph, findings, None if any_name else own)
-            case ast.Attribute(value=owner, attr=name):
-                _check_change(node, owner, name, graph, findings)
-            case ast.Call() if (asked := _constant_name(node, graph)) is not None:
-                if asked in ("__class__", "__dict__"):
-                    findings.error(node, f"a program cannot ask for {asked} so", f"write x.{asked}", _WHY)
-                elif graph.origin(node.func) in ("builtins.setattr", "builtins.delattr"):
-                    _check_change(node, node.args[0], asked, graph, findings)
+            case ast.Attribute(value=owner, attr=name, ctx=context):
+                if isinstance(context, ast.Load):
+                    _check_load(node, owner, name, graph, findings, own)
                 else:
-                    _check_load(node, node.args[0], asked, graph, findings, None if any_name else own)
+                    _check_change(node, owner, name, graph, findings)
+            case ast.Call(func=func, args=[owner, ast.Constant(value=str(name)), *_]) if graph.origin(func) in _VALUES:
+                if name in ("__class__", "__dict__"):
+                    findings.error(node, f"a program cannot ask for {name} so", f"write x.{name}", _WHY)
+                elif graph.origin(func) == "builtins.getattr":
+                    _check_load(node, owner, name, graph, findings, own)
+                else:
+                    _check_change(node, owner, name, graph, findings)
             case _:
-                continue
-    check_kinds(graph, findings)
+                pass
+        if isinstance(node, ast.expr):
+            _check_class(node, graph, findings)
 
 
 def _check_load(
-    node: ast.expr, owner: ast.expr, name: str, graph: CallGraph, findings: Findings, own: set[str] | None
+    node: ast.expr, owner: ast.expr, name: str, graph: CallGraph, findings: Findings, own: set[str]
 ) -> None:
-    """`own`: the program's attributes; None where it makes some while it runs."""
+    """`own`: the attributes that the program may name; "*": any, for it makes some while it runs."""
     of_module = canonical(graph.origin(owner) or "") in stock_image().modules
+    is_private = name.startswith("_") and not name.endswith("__")
     if name in _INSIDES or (of_module and name.startswith("_") and name != "__name__"):
         findings.error(node, f"a program cannot use {name}", "leave it out", _WHY)
     elif name in _OTHERS and graph.receiver(owner) is None:
         hint = "use it of an object whose class is in this program, in the method that has it as self"
         findings.error(node, f"cannot tell whose {name} this is", hint, _WHY)
-    elif name.startswith("_") and not name.endswith("__") and own is not None and name not in own | PUBLIC:
+    elif is_private and own.isdisjoint({name, "*"}):
         findings.error(node, f"nothing in this program defines {name}", "use names without _ of others' objects")
     else:
         _check_leading(node, owner, name, graph, findings)
@@ -95,8 +106,103 @@ def _check_reflection(node: ast.Name, graph: CallGraph, findings: Findings) -> N
         findings.error(node, "cannot tell what this reaches", f"write its arguments one by one: {plain}", _WHY)
 
 
-def _constant_name(call: ast.Call, graph: CallGraph) -> str | None:
-    """The name that a call of getattr and its like asks for; None where that is known when it runs."""
-    if graph.origin(call.func) not in _VALUES or len(call.args) < 2 or not isinstance(call.args[1], ast.Constant):
-        return None
-    return call.args[1].value if isinstance(call.args[1].value, str) else None
+def own_attributes(graph: CallGraph) -> set[str]:
+    """The attributes that the program gives to objects by names that are written out; "*": and by some that are not."""
+    of_classes = [scope.bindings for node, scope in graph.scopes.by_node.items() if isinstance(node, ast.ClassDef)]
+    return {*graph.methods, *graph.assigned_attributes}.union(*of_classes)
+
+
+# Classes: they are compared and named; more is had of the classes of the program's own objects alone, as the class of
+# a pin or a file in a program's hands could be changed for everyone, or asked for other files
+
+
+def _check_class(node: ast.expr, graph: CallGraph, findings: Findings) -> None:
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and graph.origin(node) == "builtins.type":
+        parent = graph.scopes.parents.get(node)
+        if isinstance(parent, ast.Call) and parent.func is node:
+            if any(isinstance(arg, ast.Starred) for arg in parent.args):
+                findings.error(node, "cannot tell whose class this is", "write type(x)", _CLASS_WHY)
+        elif not is_free(node, graph):
+            message = "type is used as a value: what it would reach cannot be told"
+            findings.error(node, message, _LOOK_HINT, _CLASS_WHY)
+    owner = owner_of_class(node, graph)
+    if owner is not None and graph.receiver(owner) is None and not (_is_plain(owner, graph) or is_free(node, graph)):
+        message = f"a program cannot have the class of {ast.unparse(owner)} as a value"
+        findings.error(node, message, _LOOK_HINT, _CLASS_WHY)
+
+
+def owner_of_class(node: ast.AST, graph: CallGraph) -> ast.expr | None:
+    """The object whose class this expression is."""
+    match node:
+        case ast.Attribute(value=owner, attr="__class__"):
+            return owner
+        case ast.Call(func=func, args=[owner]) if graph.origin(func) == "builtins.type":
+            return owner
+        case _:
+            return None
+
+
+def is_free(node: ast.expr, graph: CallGraph, depth: int = 0) -> bool:
+    """Whether a class (`node`) is only compared, tested, named or printed."""
+    parent = graph.scopes.parents.get(node)
+    if isinstance(parent, ast.Tuple):  # isinstance(x, (int, type(y))), "%s %s" % (type(x), y)
+        return _looks(graph.scopes.parents.get(parent), parent, graph)
+    match parent:
+        case ast.Attribute(attr="__name__") | ast.FormattedValue() | ast.Expr():
+            return True
+        case ast.Compare(left=left, ops=ops, comparators=others):
+            if all(isinstance(op, ast.Is | ast.IsNot) for op in ops):
+                return True
+            compares = all(isinstance(op, ast.Eq | ast.NotEq | ast.Is | ast.IsNot | ast.In | ast.NotIn) for op in ops)
+            is_own = not _COMPARING.isdisjoint({*graph.methods, *graph.assigned_attributes})
+            return compares and (not is_own or all(_is_kind(each, graph) for each in (left, *others)))
+        case ast.Subscript(value=ast.Dict(), slice=key):
+            return key is node
+        case ast.Assign(targets=[ast.Name() as target]) if depth < _FOLLOW:
+            return _is_free_name(target, graph, depth + 1)
+        case _:
+            return _looks(parent, node, graph)
+
+
+def _looks(node: ast.AST | None, given: ast.expr, graph: CallGraph) -> bool:
+    """Whether it is print(given), "...".format(given), "..." % given, and the like."""
+    match node:
+        case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="format"), args=args):
+            return given in args
+        case ast.Call(func=func, args=args):
+            return given in args and graph.origin(func) in _LOOKING
+        case ast.BinOp(left=ast.Constant(value=str()), op=ast.Mod(), right=right):
+            return right is given
+        case _:
+            return False
+
+
+def _is_plain(node: ast.expr, graph: CallGraph) -> bool:
+    """Whether it surely is a value of Python's own, or an exception: no class of those can be changed."""
+    if isinstance(node, ast.Constant | ast.JoinedStr | ast.List | ast.Tuple | ast.Dict | ast.Set | ast.Compare):
+        return True
+    bindings = graph.scopes.bindings(node)
+    return bool(bindings) and not _is_open(node, graph) and all(isinstance(b.node, ast.ExceptHandler) for b in bindings)
+
+
+def _is_kind(node: ast.expr, graph: CallGraph) -> bool:
+    """Whether it is a class, or some: nothing whose methods would be given what it is compared with."""
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        return all(_is_kind(each, graph) for each in node.elts)
+    known = isinstance(node, ast.Name) and (graph.origin(node) or "").startswith("builtins.")
+    return known or isinstance(node, ast.Constant) or owner_of_class(node, graph) is not None
+
+
+def _is_free_name(target: ast.Name, graph: CallGraph, depth: int) -> bool:
+    """Whether every place that reads a variable only looks at the class in it."""
+    bound = graph.scopes.bindings(target)
+    if isinstance(graph.scopes.of[target].node, ast.ClassDef) or _is_open(target, graph):
+        return False
+    named = [n for n in graph.scopes.of if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)]
+    return all(is_free(n, graph, depth) for n in named if graph.scopes.bindings(n) is bound)
+
+
+def _is_open(node: ast.expr, graph: CallGraph) -> bool:
+    """Whether what a name stands for can be read and set past it: the module's, by globals()."""
+    is_local = not isinstance(node, ast.Name) or node.id not in graph.scopes.module.bindings
+    return not is_local and any(isinstance(n, ast.Name) and graph.origin(n) == _GLOBALS for n in graph.scopes.of)

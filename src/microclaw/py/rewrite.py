@@ -6,56 +6,56 @@ The contract with the runner (`Environment` of firmware/fw/program.py) is docs/d
 from __future__ import annotations
 
 import ast
-from typing import Final, TypeVar
+from typing import Any, Final
 
-from microclaw.py.callgraph import Callable
+from microclaw.py.callgraph import Callable, Loop
 from microclaw.py.formats import as_format_call
-from microclaw.py.own_names import OwnNames
+from microclaw.py.own_names import OwnNames, unused
 from microclaw.py.plans import RENAMED, Plan
-from microclaw.py.scopes import Comprehension, canonical
+from microclaw.py.scopes import Binding, Comprehension, Function, canonical
 from microclaw.py.waits import Waits
 
-N = TypeVar("N", bound=ast.AST)
 DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
 _INNER: Final = "_wait_"
 
 
 class Rewriter(ast.NodeTransformer):
-    """Turns the tree into the program's coroutine; every new node keeps the line of what it came from."""
+    """Turns the tree into the program's coroutine; every new node has the line of what it came from."""
 
     def __init__(self, waits: Waits) -> None:
         self._waits, self._graph = waits, waits.graph
-        used = {n.id for n in waits.graph.scopes.of if isinstance(n, ast.Name)} | set(
-            waits.graph.scopes.module.bindings
-        )
-        used |= {a.arg for f in waits.graph.functions for a in ast.walk(f) if isinstance(a, ast.arg)}
-        self.environment = next(name for name in ("E", *(f"E_{n}" for n in range(len(used) + 2))) if name not in used)
-        used |= {"main"}
-        self._main = next(name for name in ("main_", *(f"main_{n}" for n in range(len(used)))) if name not in used)
-        self._names = OwnNames(waits.graph, used | {self.environment, self._main})
+        self._module_scope = self._graph.scopes.module
+        used = {n.id for n in self._graph.scopes.of if isinstance(n, ast.Name)} | set(self._module_scope.bindings)
+        used |= {a.arg for f in self._graph.functions for a in ast.walk(f) if isinstance(a, ast.arg)} | {"main"}
+        self.environment, self._main = unused("E", used), unused("main_", used)
+        self._names = OwnNames(self._graph, used | {self.environment, self._main})
         self._owner: Callable | None = None
         self._hoisted: list[ast.stmt] = []
         self._count = 0
 
     def program(self, tree: ast.Module) -> ast.Module:
-        names = sorted(
-            self._main if n == "main" else n
-            for n, bs in self._graph.scopes.module.bindings.items()
-            if bs and n not in self._dropped()
-        )
         body = self._block(tree.body)
         self._names.add_functions(body)
-        if names:
+        bound = [name for name, bindings in self._module_scope.bindings.items() if not _is_dropped(bindings)]
+        if names := sorted(self._main if name == "main" else name for name in bound):
             body.insert(0, ast.Global(names))
-        arguments = ast.arguments([], [ast.arg(self.environment)], None, [], [], None, [])
-        main = ast.AsyncFunctionDef("main", arguments, body or [ast.Pass()], [])
+        main = ast.AsyncFunctionDef("main", _parameters(self.environment), body or [ast.Pass()], [])
         return ast.fix_missing_locations(ast.Module([main], []))
 
-    def _dropped(self) -> set[str]:
-        bindings = self._graph.scopes.module.bindings.items()
-        return {
-            n for n, bs in bindings if bs and all((b.origin or "").partition(".")[0] in DROPPED_MODULES for b in bs)
-        }
+    def visit(self, node: ast.AST) -> Any:
+        """What takes a node's place, at its line; the new nodes inside of it get that line at the end."""
+        if isinstance(node, Function):
+            new = self._function(node)
+        elif isinstance(node, Loop):
+            new = self._guarded(node)
+        elif isinstance(node, Comprehension) and node in self._waits.comprehensions:
+            new = self._comprehension(node)
+        else:
+            new = super().visit(node)
+        for one in new if isinstance(new, list) else [new]:
+            if isinstance(one, ast.stmt | ast.expr) and not hasattr(one, "lineno"):
+                ast.copy_location(one, node)
+        return new
 
     # Statements
 
@@ -79,31 +79,22 @@ class Rewriter(ast.NodeTransformer):
                 setattr(node, name, self.visit(value))
         return node
 
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.stmt:
+    def _function(self, node: Function) -> ast.AST:
         function = self._graph.functions[node]
-        node.name = self._renamed(node, node.name)
-        node.decorator_list = [self.visit(d) for d in node.decorator_list]
+        if not isinstance(node, ast.Lambda):
+            node.name = self._renamed(node, node.name)
+            node.decorator_list = [self.visit(d) for d in node.decorator_list]
         node.args = self.visit(node.args)
         outer, self._owner = self._owner, function
-        node.body = self._block(node.body) or [ast.copy_location(ast.Pass(), node)]
+        if isinstance(node, ast.Lambda):
+            node.body = self.visit(node.body)
+        else:
+            node.body = self._block(node.body) or [ast.copy_location(ast.Pass(), node)]
         self._owner = outer
-        if function not in self._waits.waiting:
+        if function not in self._waits.waiting or isinstance(node, ast.Lambda):
             return node
         name = "_ainit_" if node.name == "__init__" else node.name
-        return ast.copy_location(ast.AsyncFunctionDef(name, node.args, node.body, node.decorator_list), node)
-
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
-        node.args = self.visit(node.args)
-        outer, self._owner = self._owner, self._graph.functions[node]
-        node.body = self.visit(node.body)
-        self._owner = outer
-        return node
+        return ast.AsyncFunctionDef(name, node.args, node.body, node.decorator_list)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         node.name = self._renamed(node, node.name)
@@ -115,27 +106,20 @@ class Rewriter(ast.NodeTransformer):
 
     def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
         kept = [a for a in node.names if a.name not in DROPPED_MODULES]
-        return [self._assign(node, a.asname or a.name, self._module(node, a.name)) for a in kept]
+        return [self._assign(node, a.asname or a.name, self._module(a.name)) for a in kept]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
-        module = node.module or ""
-        if module in DROPPED_MODULES:
-            return []
-        return [
-            self._assign(
-                node, a.asname or a.name, _at(node, ast.Attribute(self._module(node, module), a.name, ast.Load()))
-            )
-            for a in node.names
-        ]
+        module, names = node.module or "", node.names if node.module not in DROPPED_MODULES else []
+        found = [(a, ast.Attribute(self._module(module), a.name, ast.Load())) for a in names]
+        return [self._assign(node, a.asname or a.name, value) for a, value in found]
 
-    def visit_While(self, node: ast.While) -> ast.AST:
-        return self._guarded(node)
-
-    def visit_For(self, node: ast.For) -> ast.AST:
-        return self._guarded(node)
-
-    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
-        return self._guarded(node)
+    def _guarded(self, node: Loop) -> ast.AST:
+        guard = self._waits.guards.get(node)
+        self.generic_visit(node)
+        if guard is not None:
+            call = self._call(guard)
+            node.body.insert(0, ast.copy_location(ast.Expr(ast.Await(call) if guard == "y" else call), node))
+        return node
 
     def visit_Try(self, node: ast.Try) -> ast.AST:
         self.generic_visit(node)
@@ -143,53 +127,46 @@ class Rewriter(ast.NodeTransformer):
             node.handlers = [new for handler in node.handlers for new in self._with_cancel(handler)]
         return node
 
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        if isinstance(node.value, ast.Constant):
-            return None  # a docstring: the board need not hold it
-        if isinstance(node.value, ast.Call) and (plan := self._waits.plans.get(node.value)) is not None:
-            if plan.kind == "for ever":
-                hour = _at(node, ast.Await(self._call(node, "sleep", _at(node, ast.Constant(3600)))))
-                return _at(node, ast.While(_at(node, ast.Constant(True)), [_at(node, ast.Expr(hour))], []))
-            if plan.kind == "nothing":
-                return None
-        node.value = self.visit(node.value)
-        return node
-
-    def _guarded(self, node: ast.While | ast.For | ast.AsyncFor) -> ast.AST:
-        guard = self._waits.guards.get(node)
-        self.generic_visit(node)
-        if guard is not None:
-            call = self._call(node, guard)
-            node.body.insert(0, _at(node, ast.Expr(_at(node, ast.Await(call)) if guard == "y" else call)))
-        return node
-
     def _with_cancel(self, handler: ast.ExceptHandler) -> list[ast.ExceptHandler]:
         """Handlers that let the runner's cancelling through; one for Ctrl-C gets it, because it cleans up."""
-        cancelled = self._env(handler, "Cancelled")
+        cancelled = self._env("Cancelled")
         kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type] if handler.type else []
         names = {k.id for k in kinds if isinstance(k, ast.Name)}
         if handler.type is None or "BaseException" in names:
-            return [_at(handler, ast.ExceptHandler(cancelled, None, [_at(handler, ast.Raise())])), handler]
+            return [ast.copy_location(ast.ExceptHandler(cancelled, None, [ast.Raise()]), handler), handler]
         if "KeyboardInterrupt" in names:
-            handler.type = _at(handler, ast.Tuple([*kinds, cancelled], ast.Load()))
+            handler.type = ast.Tuple([*kinds, cancelled], ast.Load())
         return [handler]
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        if isinstance(node.value, ast.Constant):
+            return None  # a docstring: the board need not hold it
+        plan = self._waits.plans.get(node.value) if isinstance(node.value, ast.Call) else None
+        if plan is not None and plan.kind == "for ever":
+            hour = ast.Await(self._call("sleep", ast.Constant(3600)))
+            return ast.While(ast.Constant(True), [ast.Expr(hour)], [])
+        if plan is not None and plan.kind == "nothing":
+            return None
+        node.value = self.visit(node.value)
+        return node
 
     # Expressions
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        if isinstance(node.ctx, ast.Load):
-            if node.id == "__name__" and self._graph.origin(node) == "builtins.__name__":
-                return _at(node, ast.Constant("__main__"))
-            if self._graph.origin(node) == "builtins.open":  # that of programs' files: firmware/fw/modules.py
-                return _at(node, ast.Attribute(self._module(node, "io"), "open", ast.Load()))
-            if (name := RENAMED.get(self._graph.origin(node) or "")) is not None:
-                return self._env(node, name)
+        origin = self._graph.origin(node) if isinstance(node.ctx, ast.Load) else None
+        if origin == "builtins.__name__":
+            return ast.Constant("__main__")
+        if origin == "builtins.open":  # that of programs' files: firmware/fw/modules.py
+            return ast.Attribute(self._module("io"), "open", ast.Load())
+        if origin in RENAMED:
+            return self._env(RENAMED[origin])
         node.id = self._renamed(node, node.id)
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if isinstance(node.ctx, ast.Load) and (name := RENAMED.get(self._graph.origin(node) or "")) is not None:
-            return self._env(node, name)
+        origin = self._graph.origin(node) if isinstance(node.ctx, ast.Load) else None
+        if origin in RENAMED:
+            return self._env(RENAMED[origin])
         is_marked = self._names.needs_mark(node)
         self.generic_visit(node)
         node.attr = self._names.of(node.attr)
@@ -198,135 +175,91 @@ class Rewriter(ast.NodeTransformer):
         return node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
-        call: ast.expr = self.visit(as_format_call(node))
-        return call
+        return self.visit(as_format_call(node))  # type: ignore[no-any-return]
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         plan = self._waits.plans.get(node)
         if plan is None:
             return self._native_call(node)
         if plan.kind == "nothing":
-            return _at(node, ast.Constant(None))
+            return ast.Constant(None)
         called = self._planned(node, plan)
-        if not plan.waits or isinstance(
-            self._graph.scopes.parents.get(node), ast.Lambda
-        ):  # that passes the coroutine on
+        if not plan.waits or isinstance(self._graph.scopes.parents.get(node), ast.Lambda):  # that passes it on
             return called
-        if plan.kind == "maybe":
-            called = self._call(node, "aw", called)
-        return _at(node, ast.Await(called))
+        return ast.Await(self._call("aw", called) if plan.kind == "maybe" else called)
 
     def _native_call(self, node: ast.Call) -> ast.AST:
         """A call as it stands; a short `time.sleep` stays the library's own."""
         origin = self._graph.origin(node.func) or ""
-        if self._names.asks(node):
+        asks, is_marked = self._names.asks(node), self._names.needs_mark(node)
+        if origin not in RENAMED:
             self.generic_visit(node)
+        else:
+            module, _, name = origin.rpartition(".")
+            node.func = ast.Attribute(self._module(module), name, ast.Load())
+            node.args, node.keywords = [self.visit(a) for a in node.args], [self.visit(k) for k in node.keywords]
+        if asks:
             node.args[1] = self._names.asked(node, node.args[1])
-            return node
-        if self._names.needs_mark(node):
-            self.generic_visit(node)
+        elif is_marked:
             node.args[0] = self._names.with_mark(node, node.args[0])
-            return node
-        if RENAMED.get(origin) is None:
-            return self.generic_visit(node)
-        module, _, name = origin.rpartition(".")
-        node.func = _at(node, ast.Attribute(self._module(node, module), name, ast.Load()))
-        node.args, node.keywords = [self.visit(a) for a in node.args], [self.visit(k) for k in node.keywords]
         return node
 
     def _planned(self, node: ast.Call, plan: Plan) -> ast.expr:
         keywords = [self.visit(k) for k in node.keywords]
         args = [self.visit(a) for a in node.args]
+        function, call = node.func, self._graph.origin(node.func)
         match plan.kind:
             case "environment":
                 if not args and plan.name == "sleep_ms":  # machine.idle()
-                    args = [_at(node, ast.Constant(1))]
-                return self._call(node, plan.name, *args, keywords=keywords)
-            case "irq":
-                assert isinstance(node.func, ast.Attribute)
-                return self._call(node, "irq", self.visit(node.func.value), *args, keywords=keywords)
-            case "timer":
-                timer = node.func
-                if isinstance(timer, ast.Attribute) and timer.attr == "init" and self._graph.origin(timer) is None:
-                    timer = timer.value
-                return self._call(node, "timer", self.visit(timer), *args, keywords=keywords)
+                    args = [ast.Constant(1)]
+                return self._call(plan.name, *args, keywords=keywords)
+            case "irq" | "timer":
+                is_method = plan.kind == "irq" or (getattr(function, "attr", "") == "init" and call is None)
+                object_ = function.value if is_method and isinstance(function, ast.Attribute) else function
+                return self._call(plan.kind, self.visit(object_), *args, keywords=keywords)
             case "new":
-                return self._call(node, "new", self.visit(node.func), *args, keywords=keywords)
+                return self._call("new", self.visit(function), *args, keywords=keywords)
             case _:
-                function = self.visit(node.func)
+                function = self.visit(function)
                 if isinstance(function, ast.Attribute) and function.attr == "__init__":
                     function.attr = "_ainit_"
-                return _at(node, ast.Call(function, args, keywords))
+                return ast.Call(function, args, keywords)
 
-    def visit_ListComp(self, node: ast.ListComp) -> ast.AST:
-        return self._comprehension(node)
-
-    def visit_SetComp(self, node: ast.SetComp) -> ast.AST:
-        return self._comprehension(node)
-
-    def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
-        return self._comprehension(node)
-
-    def visit_GeneratorExp(self, node: ast.GeneratorExp) -> ast.AST:
-        return self._comprehension(node)
+    # Comprehensions: one with a wait in it becomes a coroutine before its statement, which loops
 
     def _comprehension(self, node: Comprehension) -> ast.AST:
-        if node not in self._waits.comprehensions:
-            return self.generic_visit(node)
         self._count += 1
-        name, result, first = f"{_INNER}{self._count}", f"{_INNER}{self._count}r", f"{_INNER}{self._count}i"
-        iterated = self.visit(node.generators[0].iter)
-        node.generators[0].iter = _at(node, ast.Name(first, ast.Load()))
+        name = f"{_INNER}{self._count}"
+        result, iterated = ast.Name(f"{name}r", ast.Load()), self.visit(node.generators[0].iter)
         outer, self._hoisted = self._hoisted, []
-        body = self._round(node, result)
-        for generator in reversed(node.generators):
+        body, start, end = self._collecting(node, result)
+        for number, generator in reversed([*enumerate(node.generators)]):
             for condition in reversed(generator.ifs):
-                body = [_at(node, ast.If(self.visit(condition), body, []))]
-            wait = _at(node, ast.Expr(_at(node, ast.Await(self._call(node, "y")))))
-            iter_ = generator.iter if generator is node.generators[0] else self.visit(generator.iter)
-            body = [_at(node, ast.For(self.visit(generator.target), iter_, [wait, *body], []))]
-        empty, end = self._ends(node, result)
-        start = [_at(node, ast.Assign([_at(node, ast.Name(result, ast.Store()))], empty))] if empty is not None else []
-        inner = [*self._hoisted, *start, *body, _at(node, ast.Return(end))]
-        self._hoisted = outer
-        arguments = ast.arguments([], [ast.arg(first)], None, [], [], None, [])
-        self._hoisted.append(_at(node, ast.AsyncFunctionDef(name, arguments, inner, [])))
-        called = _at(node, ast.Await(_at(node, ast.Call(_at(node, ast.Name(name, ast.Load())), [iterated], []))))
-        return self._as_argument(node, called)
+                body = [ast.If(self.visit(condition), body, [])]
+            iter_ = self.visit(generator.iter) if number else ast.Name(f"{name}i", ast.Load())
+            body = [ast.For(self.visit(generator.target), iter_, [ast.Expr(ast.Await(self._call("y"))), *body], [])]
+        first = [ast.Assign([ast.Name(result.id, ast.Store())], start)] if start is not None else []
+        inner = [*self._hoisted, *first, *body, ast.Return(end)]
+        made = ast.AsyncFunctionDef(name, _parameters(f"{name}i"), inner, [])
+        self._hoisted = [*outer, ast.copy_location(made, node)]
+        called: ast.expr = ast.Await(ast.Call(ast.Name(name, ast.Load()), [iterated], []))
+        return called if start is not None else ast.List([called], ast.Load())  # any and all get what was found inside
 
-    def _round(self, node: Comprehension, result: str) -> list[ast.stmt]:
-        """What is done with each value: put into the result, or for any() and all() looked at."""
-        store = _at(node, ast.Name(result, ast.Load()))
+    def _collecting(self, node: Comprehension, result: ast.Name) -> tuple[list[ast.stmt], ast.expr | None, ast.expr]:
+        """What is done with each value, what the result is at first (None: there is none), what is returned."""
         if isinstance(node, ast.DictComp):
-            target = _at(node, ast.Subscript(store, self.visit(node.key), ast.Store()))
-            return [_at(node, ast.Assign([target], self.visit(node.value)))]
-        value = self.visit(node.elt)
-        if (consumer := self._consumer(node)) in ("any", "all"):
-            test = value if consumer == "any" else _at(node, ast.UnaryOp(ast.Not(), value))
-            return [_at(node, ast.If(test, [_at(node, ast.Return(_at(node, ast.Constant(consumer == "any"))))], []))]
-        add = "add" if isinstance(node, ast.SetComp) else "append"
-        return [_at(node, ast.Expr(_at(node, ast.Call(_at(node, ast.Attribute(store, add, ast.Load())), [value], []))))]
-
-    def _ends(self, node: Comprehension, result: str) -> tuple[ast.expr | None, ast.expr]:
-        """What the result is at first (None: there is none), and what is returned at the end."""
-        end = _at(node, ast.Name(result, ast.Load()))
-        if isinstance(node, ast.DictComp):
-            return _at(node, ast.Dict([], [])), end
-        if isinstance(node, ast.SetComp):
-            return _at(node, ast.Call(_at(node, ast.Name("set", ast.Load())), [], [])), end
-        if (consumer := self._consumer(node)) in ("any", "all"):
-            return None, _at(node, ast.Constant(consumer == "all"))
-        return _at(node, ast.List([], ast.Load())), end
-
-    def _as_argument(self, node: Comprehension, called: ast.expr) -> ast.expr:
-        """any(x) and all(x) get a one-element list: the answer was found inside."""
-        return _at(node, ast.List([called], ast.Load())) if self._consumer(node) in ("any", "all") else called
-
-    def _consumer(self, node: Comprehension) -> str | None:
-        parent = self._graph.scopes.parents.get(node)
-        if not isinstance(node, ast.GeneratorExp) or not isinstance(parent, ast.Call):
-            return None
-        return (self._graph.origin(parent.func) or "").removeprefix("builtins.")
+            target = ast.Subscript(result, self.visit(node.key), ast.Store())
+            return [ast.Assign([target], self.visit(node.value))], ast.Dict([], []), result
+        value, parent = self.visit(node.elt), self._graph.scopes.parents.get(node)
+        consumer = self._graph.origin(parent.func) if isinstance(parent, ast.Call) else None
+        if isinstance(node, ast.GeneratorExp) and consumer in ("builtins.any", "builtins.all"):
+            is_any = consumer == "builtins.any"
+            test = value if is_any else ast.UnaryOp(ast.Not(), value)
+            return [ast.If(test, [ast.Return(ast.Constant(is_any))], [])], None, ast.Constant(not is_any)
+        is_set = isinstance(node, ast.SetComp)
+        add = ast.Call(ast.Attribute(result, "add" if is_set else "append", ast.Load()), [value], [])
+        empty = ast.Call(ast.Name("set", ast.Load()), [], []) if is_set else ast.List([], ast.Load())
+        return [ast.Expr(add)], empty, result
 
     # Parts
 
@@ -334,20 +267,24 @@ class Rewriter(ast.NodeTransformer):
         """The program's own `main` has another name: the runner finds the whole program under this one."""
         name = self._names.in_class(node, name)
         found = self._graph.scopes.of[node].find(name) if name == "main" and node in self._graph.scopes.of else None
-        return self._main if found is not None and found[0] is self._graph.scopes.module else name
+        return self._main if found is not None and found[0] is self._module_scope else name
 
-    def _module(self, node: ast.AST, name: str) -> ast.expr:
-        return self._call(node, "module", _at(node, ast.Constant(canonical(name))))
+    def _module(self, name: str) -> ast.expr:
+        return self._call("module", ast.Constant(canonical(name)))
 
-    def _env(self, node: ast.AST, name: str) -> ast.expr:
-        return _at(node, ast.Attribute(_at(node, ast.Name(self.environment, ast.Load())), name, ast.Load()))
+    def _env(self, name: str) -> ast.expr:
+        return ast.Attribute(ast.Name(self.environment, ast.Load()), name, ast.Load())
 
-    def _call(self, node: ast.AST, name: str, *args: ast.expr, keywords: list[ast.keyword] | None = None) -> ast.expr:
-        return _at(node, ast.Call(self._env(node, name), list(args), keywords or []))
+    def _call(self, name: str, *args: ast.expr, keywords: list[ast.keyword] | None = None) -> ast.expr:
+        return ast.Call(self._env(name), list(args), keywords or [])
 
     def _assign(self, node: ast.AST, name: str, value: ast.expr) -> ast.stmt:
-        return _at(node, ast.Assign([_at(node, ast.Name(self._renamed(node, name), ast.Store()))], value))
+        return ast.Assign([ast.Name(self._renamed(node, name), ast.Store())], value)
 
 
-def _at(node: ast.AST, new: N) -> N:
-    return ast.copy_location(new, node)
+def _parameters(name: str) -> ast.arguments:
+    return ast.arguments([], [ast.arg(name)], None, [], [], None, [])
+
+
+def _is_dropped(bindings: list[Binding]) -> bool:
+    return all((b.origin or "").partition(".")[0] in DROPPED_MODULES for b in bindings)

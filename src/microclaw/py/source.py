@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
+
+from msgspec import Struct
 
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.text import odd_character
@@ -17,11 +18,10 @@ MAX_FINDINGS: Final = 20
 _C: Final = re.compile(
     r"^[ \t]*#[ \t]*(?:include|define)\b|^[ \t]*(?:static[ \t]+)?(?:int|void)[ \t]+\w+[ \t]*\([^)\n]*\)[ \t]*\{", re.M
 )
-_SIMPLER: Final = "split long expressions and deeply nested blocks into smaller ones"
+SIMPLER: Final = "split long expressions and deeply nested blocks into smaller ones"
 
 
-@dataclass(frozen=True, slots=True)
-class PythonSource:
+class PythonSource(Struct, frozen=True):
     """A program that CPython can parse. Lines count from 1."""
 
     file: str
@@ -33,20 +33,19 @@ class PythonSource:
         return self.lines[number - 1] if number is not None and 0 < number <= len(self.lines) else None
 
 
-@dataclass(slots=True)
 class Findings:
     """Collects what is found in one program, at most one finding of a kind for a place."""
 
-    source: PythonSource
-    errors: list[Diagnostic] = field(default_factory=list)
-    warnings: list[Diagnostic] = field(default_factory=list)
+    def __init__(self, source: PythonSource) -> None:
+        self._source = source
+        self.errors: list[Diagnostic] = []
+        self.warnings: list[Diagnostic] = []
 
     def error(self, node: ast.AST | None, message: str, hint: str | None = None, why: str | None = None) -> None:
-        _add(self.errors, at(self.source, node, message, hint, why))
+        _add(self.errors, at(self._source, node, message, hint, why))
 
-    def warn(self, node: ast.AST | None, message: str, hint: str | None = None, why: str | None = None) -> None:
-        found = at(self.source, node, message, hint, why)
-        _add(self.warnings, Diagnostic("warning", *_fields(found)))
+    def warn(self, node: ast.AST | None, message: str, hint: str | None = None) -> None:
+        _add(self.warnings, at(self._source, node, message, hint, severity="warning"))
 
     def raise_errors(self, stage: str) -> None:
         """Raise BuildError if there is an error: the errors in the order of their lines, then the warnings."""
@@ -69,9 +68,7 @@ def read_python(source: str, name: str) -> PythonSource:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes like "\d": MicroPython takes them as they are
             tree = ast.parse(text, file)
-            compile(
-                text, file, "exec", dont_inherit=True
-            )  # a `return` or `await` outside a function is found only here
+            compile(text, file, "exec", dont_inherit=True)  # finds a `return` or `await` outside a function
     except SyntaxError as exc:
         line = exc.lineno if exc.lineno and exc.lineno <= len(lines) else None
         column = exc.offset if line is not None and exc.offset else None
@@ -81,28 +78,27 @@ def read_python(source: str, name: str) -> PythonSource:
         raise BuildError((found,), stage="source") from exc
     except (ValueError, RecursionError, MemoryError) as exc:  # ValueError: a lone surrogate
         message = "the text holds a character that no program may have" if isinstance(exc, ValueError) else "too nested"
-        raise BuildError((Diagnostic("error", message, file, hint=_SIMPLER),), stage="source") from exc
+        raise BuildError((Diagnostic("error", message, file, hint=SIMPLER),), stage="source") from exc
     read = PythonSource(file, text, lines, tree)
     if (deep := _too_deep(tree)) is not None:
-        raise BuildError((at(read, deep, f"more than {MAX_DEPTH} levels of nesting", _SIMPLER),), stage="source")
+        raise BuildError((at(read, deep, f"more than {MAX_DEPTH} levels of nesting", SIMPLER),), stage="source")
     return read
 
 
 def at(
-    source: PythonSource, node: ast.AST | None, message: str, hint: str | None = None, why: str | None = None
+    source: PythonSource,
+    node: ast.AST | None,
+    message: str,
+    hint: str | None = None,
+    why: str | None = None,
+    severity: Literal["error", "warning"] = "error",
 ) -> Diagnostic:
-    """An error at a node's place, with that line's text."""
+    """A finding at a node's place, with that line's text."""
     line: int | None = getattr(node, "lineno", None)
     text = source.line(line)
-    column = None
-    if node is not None and text is not None:
-        offset: int = getattr(node, "col_offset", 0)  # in bytes of UTF-8
-        column = len(text.encode()[:offset].decode(errors="replace")) + 1
-    return Diagnostic("error", message, source.file, line, column, text, hint, why)
-
-
-def _fields(found: Diagnostic) -> tuple[str, str, int | None, int | None, str | None, str | None, str | None]:
-    return found.message, found.file, found.line, found.column, found.source_line, found.hint, found.explanation
+    before = text.encode()[: getattr(node, "col_offset", 0)] if text is not None else b""  # the offset counts bytes
+    column = len(before.decode(errors="replace")) + 1 if text is not None else None
+    return Diagnostic(severity, message, source.file, line, column, text, hint, why)
 
 
 def _add(findings: list[Diagnostic], found: Diagnostic) -> None:

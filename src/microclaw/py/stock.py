@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+
+class Refusal(Struct, frozen=True):
     """Why a program may not use a module or name, and what to do instead."""
 
     why: str
     instead: str
 
 
-@dataclass(frozen=True, slots=True)
-class StockImage:
+class StockImage(Struct, frozen=True):
     modules: dict[str, frozenset[str]]
     builtins: frozenset[str]
+    with_u: frozenset[str]  # modules that older programs call with a `u` before the name
+    computing: frozenset[str]  # builtins that only compute
+    computing_methods: frozenset[str]
     members: dict[str, frozenset[str]]  # of classes: "machine.Pin"
     objects: dict[str, frozenset[str]]  # what is made by "machine.Pin": its methods
     lacking: dict[str, frozenset[str]]  # chip -> names that its image has not
@@ -36,21 +38,14 @@ _FILE: Final = Path(__file__).with_name("stock_image.toml")
 def stock_image() -> StockImage:
     with _FILE.open("rb") as file:
         data = tomllib.load(file)
-    words = {
-        kind: {n: frozenset(text.split()) for n, text in data[kind].items()}
+    flat = ("builtins", "with_u", "computing", "computing_methods", "firmware_private")
+    words = {name: frozenset(data[name].split()) for name in flat}
+    tables = {
+        kind: {name: frozenset(text.split()) for name, text in data[kind].items()}
         for kind in ("modules", "members", "objects", "lacking")
     }
     refused = {name: Refusal(row["why"], row["instead"]) for row in data["refusals"] for name in row["names"]}
-    return StockImage(
-        words["modules"],
-        frozenset(data["builtins"].split()),
-        words["members"],
-        words["objects"],
-        words["lacking"],
-        refused,
-        frozenset(data["firmware_private"].split()),
-        data["default_pins"],
-    )
+    return StockImage(**words, **tables, refused=refused, default_pins=data["default_pins"])  # type: ignore[arg-type]
 
 
 def stock_names(module: str) -> frozenset[str] | None:

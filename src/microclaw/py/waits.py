@@ -7,47 +7,47 @@ goes through `aw`, which awaits only if a coroutine came back; a class whose `__
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from typing import Final
 
-from microclaw.py.callgraph import WAITING_ORIGINS, Callable, CallGraph, Class, Reach
-from microclaw.py.escapes import mark_escapes
+from microclaw.py.callgraph import WAITING_ORIGINS, Callable, CallGraph, Class, Loop, run_by
 from microclaw.py.plans import TAKES_COROUTINES, LibraryCalls, Plan
-from microclaw.py.polling import Loop, does_nothing, is_short, loop_nodes, polls
 from microclaw.py.scopes import Comprehension
 from microclaw.py.source import Findings
+from microclaw.py.stock import stock_image
 
+SHORT_LOOP: Final = 64  # rounds that need no guard
+_YIELDS: Final = ast.Yield | ast.YieldFrom
+_LEAVES: Final = ast.Break | ast.Return | ast.Raise
 _CONSUMERS: Final = frozenset(
-    ["list", "tuple", "set", "dict", "sum", "sorted", "min", "max", "frozenset", "any", "all"]
+    {"list", "tuple", "set", "dict", "sum", "sorted", "min", "max", "frozenset", "any", "all"}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Why a function waits: the place in it, in words."""
-
-    node: ast.AST
-    text: str
-    surely: bool = True
+_TYPE_TESTS: Final = frozenset({"builtins.isinstance", "builtins.issubclass", "builtins.super"})
+_NO_LAMBDA: Final = "write a function with def instead of the lambda"
 
 
 class Waits:
     def __init__(self, graph: CallGraph, library: LibraryCalls, findings: Findings) -> None:
-        self.graph, self._library, self._findings = graph, library, findings
-        self.waiting: dict[Callable, Cause] = {}
+        self.graph, self._findings = graph, findings
+        self.waiting: dict[Callable, ast.AST] = {}  # and the place in it that is why
         self.plans: dict[ast.Call, Plan] = {}
         self.guards: dict[Loop, str] = {}
         self.comprehensions: set[Comprehension] = set()  # those with a wait in them
+        self._parents = graph.scopes.parents
         self._fixed = {c: plan for c in graph.calls if (plan := library.plan(c)) is not None}
-        mark_escapes(graph, library)
-        self._library_escapes = self._finds_library_escapes()
-        self._find_fixed_point()
+        self._sleep_is_a_value = False
+        self._mark_values({h for call in graph.calls for h in library.handlers(call)})
+        self._mark_reflection()
+        graph.reached.clear()
+        self._find_waiting()
         assigned = [n.value for n in graph.scopes.of if isinstance(n, ast.Assign)]
-        self._gives_generator: dict[Callable, bool] = {}
         self._keeps_generators = any(map(self._makes_generator, assigned))
-        self._plan_calls()
-        self._plan_comprehensions()
-        self._plan_loops()
+        for call in graph.calls:
+            self._plan_call(call)
+        for call in [c for c, plan in self.plans.items() if plan.waits]:
+            self._find_comprehensions(call)
+        for node in graph.scopes.of:
+            if isinstance(node, Loop):
+                self._guard(node, graph.by_owner(node))
 
     def is_coroutine(self, function: Callable | None) -> bool:
         """Whether a function runs as a coroutine; None is the module's own code."""
@@ -55,213 +55,253 @@ class Waits:
 
     def init_waits(self, made: Class) -> bool:
         """Whether an object of this class must be made by `new`; then each `__init__` of its family is a coroutine."""
-        if not any("__init__" in c.methods for c in (made, *made.ancestors())):
-            return False
-        return any(m in self.waiting for c in made.family() for m in c.methods.get("__init__", ()))
+        has_init = any("__init__" in c.methods for c in made.with_ancestors())
+        return has_init and any(m in self.waiting for m in _inits(made))
 
-    def _find_fixed_point(self) -> None:
-        changed = True
-        while changed:
-            changed = False
-            for function in self.graph.functions.values():
-                if function in self.waiting or function.is_async:
-                    continue
-                cause = self._cause(function)
-                if cause is not None:
-                    self.waiting[function] = cause
-                    changed = True
-            for made in self.graph.classes.values():
-                inits = [m for c in made.family() for m in c.methods.get("__init__", ())]
-                if any(m in self.waiting for m in inits):
-                    for init in inits:
-                        if init not in self.waiting:
-                            self.waiting[init] = Cause(init.node, "another __init__ of its family waits")
-                            changed = True
+    # What is used as a value: any call of something unknown may reach it
 
-    def _cause(self, function: Callable) -> Cause | None:
-        for node in self.graph.own_nodes(function.node):
-            if isinstance(node, ast.Call) and (kind := self._kind(node)) is not None:
-                return Cause(
-                    node, ast.unparse(node.func), surely=kind != "maybe" or not isinstance(function.node, ast.Lambda)
-                )
-            if isinstance(node, ast.While) and not self._has_wait(node) and polls(node, self.graph):
-                if function.is_compiled:
-                    continue
-                return Cause(node, "a loop that waits for something outside")
-            if isinstance(node, ast.Name | ast.Attribute) and isinstance(function.node, ast.Lambda):
+    def _mark_values(self, handlers: set[ast.expr]) -> None:
+        for node in self.graph.scopes.of:
+            parent = self._parents.get(node)
+            if node in handlers or (isinstance(parent, ast.Call) and parent.func is node):
                 continue
-        return None
+            if isinstance(node, ast.Lambda):
+                self.graph.functions[node].escapes = True
+            if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+                continue
+            self._sleep_is_a_value |= self.graph.origin(node) in WAITING_ORIGINS
+            if isinstance(parent, ast.Attribute | ast.ClassDef) or node in getattr(parent, "decorator_list", ()):
+                continue
+            reach = self.graph.reach(node)
+            for function in reach.functions if not reach.unknown else ():
+                function.escapes = True
+            if reach.made is not None and not self._is_type_test(parent):
+                reach.made.escapes.append(node)
 
-    def _kind(self, call: ast.Call) -> str | None:
-        """How a call waits, as far as is known now: "fixed", "new", "await", "maybe"."""
+    def _mark_reflection(self) -> None:
+        """What a program finds by its name at run time: getattr, globals() and __dict__ may reach all of it."""
+        for node in self.graph.scopes.of:
+            called = self.graph.origin(node.func) if isinstance(node, ast.Call) else None
+            if isinstance(node, ast.Call) and called == "builtins.getattr" and len(node.args) > 1:
+                name = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
+                for function in self.graph.functions.values():
+                    function.escapes |= name is None or function.name == name
+            elif called == "builtins.globals" or (isinstance(node, ast.Attribute) and node.attr == "__dict__"):
+                for function in self.graph.functions.values():
+                    function.escapes = True
+                for made in self.graph.classes.values():
+                    made.escapes.append(node)
+
+    def _is_type_test(self, parent: ast.AST | None) -> bool:
+        if isinstance(parent, ast.Tuple):
+            parent = self._parents.get(parent)
+        if isinstance(parent, ast.Call):
+            return self.graph.origin(parent.func) in _TYPE_TESTS
+        return isinstance(parent, ast.Compare | ast.ExceptHandler | ast.Raise)
+
+    # Which functions wait
+
+    def _find_waiting(self) -> None:
+        before = -1
+        while before < len(self.waiting):
+            before = len(self.waiting)
+            for function in self.graph.functions.values():
+                if function not in self.waiting and not function.is_async:
+                    place = next((n for n in run_by(function.node) if self._is_wait(n, function)), None)
+                    self.waiting |= {function: place} if place is not None else {}
+            for made in self.graph.classes.values():
+                inits = _inits(made)
+                for init in inits if any(m in self.waiting for m in inits) else ():
+                    self.waiting.setdefault(init, init.node)
+
+    def _is_wait(self, node: ast.AST, function: Callable) -> bool:
+        if isinstance(node, ast.Call):
+            return self._waits(node)
+        if not isinstance(node, ast.While) or function.is_compiled:
+            return False
+        return not self._has_wait(node) and polls(node, self.graph)
+
+    def _waits(self, call: ast.Call) -> bool:
+        return (plan := self._plan(call)) is not None and plan.waits
+
+    def _plan(self, call: ast.Call) -> Plan | None:
+        """What becomes of a call, as far as is known now; None: nothing."""
+        is_awaited = self._is_awaited(call)
         if (fixed := self._fixed.get(call)) is not None:
-            return "fixed" if fixed.waits and not self._is_awaited(call) else None
+            return Plan(fixed.kind, fixed.name, fixed.waits and not is_awaited)
         reach = self.graph.reach(call.func)
         if reach.made is not None and self.init_waits(reach.made):
-            return "new"
+            return Plan("new", waits=True)
         waiting = [f for f in reach.functions if f in self.waiting]
-        if self._may_be_library_wait(reach):
-            return "maybe" if not self._is_awaited(call) else None
-        if not waiting:
+        if not waiting and not (reach.unknown and self._sleep_is_a_value):
             return None
         others = reach.native or reach.unknown or reach.made is not None or len(waiting) < len(reach.functions)
-        if others and self._is_awaited(call):
-            return None
-        return "await" if not others and all(self.waiting[f].surely for f in waiting) else "maybe"
-
-    def _may_be_library_wait(self, reach: Reach) -> bool:
-        return reach.unknown and self._library_escapes
-
-    def _finds_library_escapes(self) -> bool:
-        """Whether the program uses `time.sleep` or the like as a value."""
-        parents = self.graph.scopes.parents
-        return any(
-            isinstance(n, ast.Name | ast.Attribute)
-            and isinstance(n.ctx, ast.Load)
-            and not (isinstance(p := parents.get(n), ast.Call) and p.func is n)
-            and self.graph.origin(n) in WAITING_ORIGINS
-            for n in self.graph.scopes.of
-        )
+        if others:
+            return Plan("maybe", waits=True) if not is_awaited else None
+        # A lambda may pass on what may wait.
+        return Plan("maybe" if any(isinstance(f.node, ast.Lambda) for f in waiting) else "await", waits=True)
 
     def _is_awaited(self, call: ast.Call) -> bool:
         """Whether the program itself treats the call's result as a coroutine."""
-        parent = self.graph.scopes.parents.get(call)
+        parent = self._parents.get(call)
         if isinstance(parent, ast.Starred | ast.List | ast.Tuple):
-            parent = self.graph.scopes.parents.get(parent)
+            parent = self._parents.get(parent)
         if isinstance(parent, ast.Call):
             plan = self._fixed.get(parent)
-            return self.graph.origin(parent.func) in TAKES_COROUTINES or (
-                plan is not None and plan.name in ("spawn", "run")
-            )
+            takes = self.graph.origin(parent.func) in TAKES_COROUTINES
+            return takes or (plan is not None and plan.name in ("spawn", "run"))
         return isinstance(parent, ast.Await)
 
     def _has_wait(self, loop: Loop) -> bool:
-        inside = [*loop_nodes(loop), *(ast.walk(loop.test) if isinstance(loop, ast.While) else ())]
-        return any((isinstance(n, ast.Call) and self._kind(n) is not None) or isinstance(n, ast.Await) for n in inside)
+        inside = [*run_by(loop), *(ast.walk(loop.test) if isinstance(loop, ast.While) else ())]
+        return any(isinstance(n, ast.Await) or (isinstance(n, ast.Call) and self._waits(n)) for n in inside)
 
-    def _plan_calls(self) -> None:
-        for call in self.graph.calls:
-            if (fixed := self._fixed.get(call)) is not None:
-                self.plans[call] = Plan(fixed.kind, fixed.name, fixed.waits and not self._is_awaited(call))
-                if self.plans[call].waits:
-                    self._check_place(call)
-                continue
-            kind = self._kind(call)
-            if kind is None:
-                continue
-            self._check_place(call)
-            if kind == "maybe":
-                self._check_mixed(call)
-            self.plans[call] = Plan("await" if kind == "await" else "new" if kind == "new" else "maybe", waits=True)
-            reach = self.graph.reach(call.func)
-            if kind == "new" and reach.unknown:
-                hint = "give the class a method start() that waits, and call it after making the object"
-                self._findings.error(call, "cannot tell which class is made here, and its __init__ waits", hint)
+    # What becomes of each call
 
-    def _check_place(self, call: ast.Call) -> None:
-        """Refuse a wait where no coroutine can be: a class body, the middle of a lambda."""
-        owner = self.graph.by_owner(call)
-        scope = self.graph.scopes.of[call].function
+    def _plan_call(self, call: ast.Call) -> None:
+        if (plan := self._plan(call)) is None:
+            return
+        self.plans[call] = plan
+        if not plan.waits:
+            return
+        owner, scope = self.graph.by_owner(call), self.graph.scopes.of[call].function
         if isinstance(scope.node, ast.ClassDef):
             hint = "move the call out of the class body, or into __init__"
             self._findings.error(call, f"{ast.unparse(call.func)} waits in the body of a class", hint)
         elif owner is not None and isinstance(owner.node, ast.Lambda) and owner.node.body is not call:
-            hint = "write a function with def instead of the lambda"
-            self._findings.error(call, f"{ast.unparse(call.func)} waits inside a larger expression of a lambda", hint)
+            message = f"{ast.unparse(call.func)} waits inside a larger expression of a lambda"
+            self._findings.error(call, message, _NO_LAMBDA)
+        if plan.kind == "maybe":
+            self._check_mixed(call)
+        if plan.kind == "new" and self.graph.reach(call.func).unknown:
+            hint = "give the class a method start() that waits, and call it after making the object"
+            self._findings.error(call, "cannot tell which class is made here, and its __init__ waits", hint)
 
     def _check_mixed(self, call: ast.Call) -> None:
         """A generator and a coroutine are one type in MicroPython: `aw` could not tell them apart."""
         for function in self.graph.reach(call.func).functions:
-            if function not in self._gives_generator:
-                self._gives_generator[function] = self._returns_generator(function)
-            if function.is_generator or function.is_async or self._gives_generator[function]:
+            if function.is_generator or function.is_async or self._returns_generator(function):
                 what = "an async function" if function.is_async else "a generator"
                 message = f"{ast.unparse(call.func)} may be a function that waits, or {what} ({function.name})"
-                self._findings.error(
-                    call, message, "give the functions different names, or call them by their own names"
-                )
+                hint = "give the functions different names, or call them by their own names"
+                self._findings.error(call, message, hint)
                 return
 
     def _returns_generator(self, function: Callable) -> bool:
-        results = [
-            n.value for n in self.graph.own_nodes(function.node) if isinstance(n, ast.Return) and n.value is not None
-        ]
+        results = [n.value for n in run_by(function.node) if isinstance(n, ast.Return) and n.value is not None]
         if isinstance(function.node, ast.Lambda):
             results = [function.node.body]
-        kept = self._keeps_generators
-        return any(self._makes_generator(r) or (kept and isinstance(r, ast.Name | ast.Attribute)) for r in results)
+        kept = ast.Name | ast.Attribute
+        return any(self._makes_generator(r) or (self._keeps_generators and isinstance(r, kept)) for r in results)
 
     def _makes_generator(self, value: ast.expr) -> bool:
-        if isinstance(value, ast.GeneratorExp):
-            return True
-        if not isinstance(value, ast.Call) or value in self.plans or self._kind(value) is not None:
-            return False
+        if not isinstance(value, ast.Call) or self._waits(value):
+            return isinstance(value, ast.GeneratorExp)
         return any(f.is_generator or f.is_async for f in self.graph.reach(value.func).functions)
 
-    def _plan_comprehensions(self) -> None:
-        parents = self.graph.scopes.parents
-        for call in [c for c, plan in self.plans.items() if plan.waits]:
-            node: ast.AST = call
-            while (parent := parents.get(node)) is not None and not isinstance(parent, ast.stmt | ast.Lambda):
-                if isinstance(parent, Comprehension) and not (
-                    isinstance(node, ast.comprehension) and _first_iter(parent, call, parents)
-                ):
-                    self._add_comprehension(parent)
-                node = parent
+    def _find_comprehensions(self, call: ast.Call) -> None:
+        """The comprehensions around a wait; what one loops over first is computed before it."""
+        node: ast.AST = call
+        first: ast.AST | None = None
+        while (parent := self._parents.get(node)) is not None and not isinstance(parent, ast.stmt | ast.Lambda):
+            if isinstance(parent, ast.comprehension):
+                first = parent if parent.iter is node else None
+            elif isinstance(parent, Comprehension) and (node is not parent.generators[0] or first is not node):
+                self._add_comprehension(parent)
+            node = parent
 
     def _add_comprehension(self, node: Comprehension) -> None:
         if node in self.comprehensions:
             return
         self.comprehensions.add(node)
-        owner = self.graph.by_owner(node)
-        parent = self.graph.scopes.parents.get(node)
+        owner, parent = self.graph.by_owner(node), self._parents.get(node)
         if owner is not None and isinstance(owner.node, ast.Lambda):
-            self._findings.error(
-                node, "a lambda's comprehension waits", "write a function with def instead of the lambda"
-            )
+            self._findings.error(node, "a lambda's comprehension waits", _NO_LAMBDA)
         if any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
             self._findings.error(node, "a comprehension that waits cannot use :=", "write it as a loop")
-        if isinstance(node, ast.GeneratorExp):
-            origin = self.graph.origin(parent.func) if isinstance(parent, ast.Call) else None
-            joins = (
-                isinstance(parent, ast.Call) and isinstance(parent.func, ast.Attribute) and parent.func.attr == "join"
-            )
-            if not joins and (origin is None or origin.removeprefix("builtins.") not in _CONSUMERS):
-                self._findings.error(
-                    node, "a generator expression that waits", "make it a list: [ ... ] instead of ( ... )"
-                )
+        func = parent.func if isinstance(parent, ast.Call) else None
+        joins = isinstance(func, ast.Attribute) and func.attr == "join"
+        consumer = (self.graph.origin(func) or "").removeprefix("builtins.") if func is not None else ""
+        if isinstance(node, ast.GeneratorExp) and not joins and consumer not in _CONSUMERS:
+            hint = "make it a list: [ ... ] instead of ( ... )"
+            self._findings.error(node, "a generator expression that waits", hint)
 
-    def _plan_loops(self) -> None:
-        for node in self.graph.scopes.of:
-            if not isinstance(node, Loop):
-                continue
-            owner = self.graph.by_owner(node)
-            if isinstance(node, ast.While) and does_nothing(node):
-                hint = "put time.sleep(1) into the loop: callbacks go on meanwhile"
-                self._findings.error(
-                    node, "a loop without a wait that does nothing keeps the board busy for ever", hint
-                )
-            if owner is not None and owner.is_compiled:
-                if isinstance(node, ast.While) and polls(node, self.graph):
-                    hint = "leave the decorator out, or loop a fixed number of times"
-                    self._findings.error(node, "a native or viper function cannot wait, and could not be stopped", hint)
-            elif not is_short(node) or self._has_wait(node):
-                self.guards[node] = self._guard(node, owner)
-
-    def _guard(self, loop: Loop, owner: Callable | None) -> str:
-        if not self.is_coroutine(owner):
-            return "g"
-        if owner is not None and owner.is_async and not self._has_wait(loop):
+    def _guard(self, loop: Loop, owner: Callable | None) -> None:
+        if isinstance(loop, ast.While) and does_nothing(loop):
+            message = "a loop without a wait that does nothing keeps the board busy for ever"
+            self._findings.error(loop, message, "put time.sleep(1) into the loop: callbacks go on meanwhile")
+        asks = isinstance(loop, ast.While) and polls(loop, self.graph)
+        if owner is not None and owner.is_compiled:
+            if asks:
+                hint = "leave the decorator out, or loop a fixed number of times"
+                self._findings.error(loop, "a native or viper function cannot wait, and could not be stopped", hint)
+        elif not is_short(loop) or self._has_wait(loop):
             # Tasks of one program share data on the promise that they change hands only at an await.
-            return "y" if isinstance(loop, ast.While) and polls(loop, self.graph) else "g"
-        return "y"
+            is_task = owner is not None and owner.is_async
+            gives_way = self.is_coroutine(owner) and (not is_task or asks or self._has_wait(loop))
+            self.guards[loop] = "y" if gives_way else "g"
 
 
-def _first_iter(parent: Comprehension, call: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
-    """Whether a call stands in the part of a comprehension that is computed before it: what is looped over first."""
-    node, first = call, parent.generators[0].iter
-    while node is not parent:
-        if node is first:
-            return True
-        node = parents[node]
-    return False
+def _inits(made: Class) -> list[Callable]:
+    return [m for c in made.family() for m in c.methods.get("__init__", ())]
+
+
+# Which loops wait for something outside, and which only compute: the first must let others run, the second end
+
+
+def polls(loop: ast.While, graph: CallGraph) -> bool:
+    """Whether a `while` loop may go on until something outside changes: anything but plain computing with an end."""
+    inside = list(run_by(loop))
+    if any(isinstance(n, _YIELDS) for n in inside):
+        return False
+    if any(isinstance(n, ast.Call) and not _is_pure(n, graph) for n in (*inside, *ast.walk(loop.test))):
+        return True
+    if isinstance(loop.test, ast.Constant):
+        return _is_endless(loop) and not any(isinstance(n, _LEAVES) for n in inside)
+    changed = {ast.unparse(n) for n in inside if isinstance(getattr(n, "ctx", None), ast.Store)}
+    called = [n.func for n in inside if isinstance(n, ast.Call)]
+    changed |= {ast.unparse(func.value) for func in called if isinstance(func, ast.Attribute)}
+    return not any(isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n) in changed for n in ast.walk(loop.test))
+
+
+def only_computes(loop: ast.While, graph: CallGraph) -> bool:
+    """Whether a loop runs for ever and looks at nothing outside: nobody would see what it does."""
+    return _is_endless(loop) and not any(
+        isinstance(n, _LEAVES | _YIELDS | ast.Await) or (isinstance(n, ast.Call) and not _is_pure(n, graph))
+        for n in run_by(loop)
+    )
+
+
+def does_nothing(loop: ast.While) -> bool:
+    """Whether a loop runs for ever and has nothing in it."""
+    return _is_endless(loop) and all(
+        isinstance(s, ast.Pass | ast.Continue) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
+        for s in loop.body
+    )
+
+
+def is_short(loop: Loop) -> bool:
+    """Whether a loop has few rounds for sure, and no other loop in it."""
+    if not isinstance(loop, ast.For) or any(isinstance(n, Loop) for n in run_by(loop)):
+        return False
+    match loop.iter:
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return len(parts) <= SHORT_LOOP
+        case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
+            numbers = [a.value for a in args if isinstance(a, ast.Constant) and isinstance(a.value, int)]
+            return len(numbers) == len(args) and max(map(abs, numbers)) <= SHORT_LOOP // len(args)
+        case _:
+            return False
+
+
+def _is_endless(loop: ast.While) -> bool:
+    return isinstance(loop.test, ast.Constant) and bool(loop.test.value)
+
+
+def _is_pure(call: ast.Call, graph: CallGraph) -> bool:
+    stock, origin = stock_image(), graph.origin(call.func)
+    if origin is not None:
+        top, _, name = origin.partition(".")
+        return top in ("math", "struct") or (top == "builtins" and name in stock.computing)
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    return name in stock.computing_methods and not graph.methods.get(name)
