@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.processes import private_home, running
 from bench.report import Metric, median, timed
-from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
+from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp
 from microclaw.apps.claims import live_conflict
 from microclaw.boards import load_board
 from microclaw.bus import Bus

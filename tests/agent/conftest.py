@@ -21,7 +21,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import TurnLimits
 from microclaw.agent.window import Window
-from microclaw.apps.changes import turn_now
+from microclaw.apps.change_log import maker_now
 from microclaw.apps.tools.programs import DeployParameters
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.auth.approvals import Approvals
@@ -92,7 +92,7 @@ class Workshop:
             self.holding.set()
             await self.hold.wait()
         self.done.append(f"set {asked.pin} {asked.level}")
-        self.turns.append(turn_now())
+        self.turns.append(maker_now().turn)
         return ToolOutput({"success": True}, (Evidence("counted", f"pin {asked.pin} is at {asked.level}"),))
 
     async def _get(self, asked: PinParameters, _: ToolContext) -> ToolOutput:

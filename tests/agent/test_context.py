@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from microclaw.agent.context import TurnContext
-from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device

@@ -12,7 +12,7 @@ from tests.stores import new_store
 
 from microclaw.agent.compaction import tokens
 from microclaw.agent.context import Section, TurnContext, fit
-from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.device import Device

@@ -11,7 +11,7 @@ from tests.agent.conftest import MakeAgent, Workshop
 from microclaw.agent.acts import NOTHING
 from microclaw.agent.step_text import proof_note
 from microclaw.agent.turn import TurnLimits
-from microclaw.apps.changes import made_by, turn_now
+from microclaw.apps.change_log import made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
 from microclaw.events import Action, Answer, Delta, Evidence, Step, Usage
@@ -186,7 +186,7 @@ async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent:
         with made_by("whoever brought the message in"):  # the chat's worker is begun in here
             await agent.answer("4 and 5")
             await agent.answer("6")
-        assert turn_now() is None
+        assert maker_now().turn is None
         first, again, other = agent.workshop.turns
     assert first == again
     assert {first, other} == {"m1", "m2"}

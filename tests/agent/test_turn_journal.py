@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.agent.turn_journal import JoinRow, ReadRow, ReplyRow, TurnJournal, answer_from, encode, result_from
-from microclaw.apps.changes import ChangeLog, SetLevel, made_by
+from microclaw.apps.change_log import ChangeLog, SetLevel, made_by
 from microclaw.auth.gate import Effect
 from microclaw.errors import StoreError
 from microclaw.events import Action, Answer, Edge, Evidence, Inbound, Usage

@@ -63,7 +63,7 @@ def lines(what: Iterable[Metric]) -> list[str]:
 
 
 def device(name: str, *, unreachable_since_ms: int | None = None) -> DeviceCheck:
-    return DeviceCheck("d-1", name, 0, unreachable_since_ms)
+    return DeviceCheck("d-1", name, unreachable_since_ms)
 
 
 def test_every_metric_of_the_docs_is_there_with_its_kind_and_no_other() -> None:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from microclaw.app.mqtt_devices import _program, named_pins
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.changes import AppVersion
+from microclaw.apps.change_log import AppVersion
 from microclaw.apps.results import AppCondition
 from microclaw.boards import load_board
 

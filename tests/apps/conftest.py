@@ -14,19 +14,18 @@ from tests.stores import new_store
 
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.changes import ChangeLog
+from microclaw.apps.change_log import ChangeLog
+from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import Deferrals
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import Place, Tell
-from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Trial, TrialOptions
 from microclaw.apps.undo import Undo
-from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
@@ -238,23 +237,17 @@ class Lab:
             try_image=self.try_image,
             sleep=self.transport.wait,
         )
-        self.lifecycle = Lifecycle(
-            self.installer,
-            sleep=self.transport.wait,
-        )
-        self.upgrader = Upgrader(self.installer, self.deployer)
+        self.changes = ProgramChanges(self.installer, self.deployer, sleep=self.transport.wait)
         self.direct_io = DirectIo(self.installer)
         self.undo = Undo(
             self.installer,
-            deployer=self.deployer,
-            lifecycle=self.lifecycle,
+            changes=self.changes,
             direct_io=self.direct_io,
             gate=Gate(),
         )
         self.deferrals = Deferrals(
             self.installer,
-            deployer=self.deployer,
-            lifecycle=self.lifecycle,
+            changes=self.changes,
             gate=Gate(),
             tell=lambda *note: self.tell(*note),
         )

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.source_diff import source_diff
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppState
@@ -13,7 +13,7 @@ from microclaw.errors import DeviceUnreachable
 
 async def deploy(lab: Any, name: str = "blink", pin: int = 2) -> None:
     lab.plays(name, pin)
-    await lab.deployer.deploy(DeployRequest("paper", name, source=name), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", name, source=name), lab.steps.append)
 
 
 async def test_wanted_and_listed_apps_are_shown_side_by_side(lab: Any) -> None:
@@ -58,7 +58,7 @@ async def test_asking_for_one_silent_device_without_apps_is_an_error(lab: Any) -
 
 async def put(lab: Any, source: str) -> None:
     lab.plays("blink", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source=source), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source=source), lab.steps.append)
 
 
 async def test_the_version_before_is_shown_with_what_changed_since(lab: Any) -> None:
@@ -69,12 +69,12 @@ async def test_the_version_before_is_shown_with_what_changed_since(lab: Any) -> 
     before = await lab.catalogue.before(await lab.catalogue.show("paper", "blink"))
     assert before is not None
     assert before.change_id == 1
-    assert before.diff == ("@@ -1,3 +1,3 @@", " a", "-b", "+B", " c")
+    assert before.diff == ["@@ -1,3 +1,3 @@", " a", "-b", "+B", " c"]
     for change_id in (3, 2):
         await lab.undo.undo(UndoChoice("owner", change_id), lab.steps.append)
     before = await lab.catalogue.before(await lab.catalogue.show("paper", "blink"))
     assert before is not None
-    assert before.diff[2:4] == ("-B", "+b"), "an undo puts the former one in its place"
+    assert before.diff[2:4] == ["-B", "+b"], "an undo puts the former one in its place"
 
 
 @pytest.mark.parametrize(

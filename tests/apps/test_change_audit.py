@@ -7,8 +7,8 @@ from typing import Any, get_args
 import pytest
 
 from microclaw.apps.change_audit import _KINDS, change_event
-from microclaw.apps.changes import Change, ChangeKind, SetLevel, made_by
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.change_log import Change, ChangeKind, SetLevel, made_by
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.undo import UndoChoice
 from microclaw.audit.event import BUSY, AuditEvent
 from microclaw.devices.calls import GpioSet
@@ -31,7 +31,7 @@ def told(lab: Any) -> list[tuple[str, str, str | None]]:
 
 async def deploy(lab: Any) -> None:
     lab.plays("blink", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1", heap_bytes=4096), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1", heap_bytes=4096), lab.steps.append)
 
 
 def test_every_kind_of_change_has_a_kind_of_line() -> None:
@@ -45,9 +45,9 @@ async def test_each_change_is_a_line_with_the_hash_of_what_it_touched(
     with made_by("t", "ada"):
         await deploy(lab)
         (app,) = await lab.change_log.desired()
-        await lab.lifecycle.stop("paper", "blink", lab.steps.append)
-        await lab.lifecycle.start("paper", "blink", lab.steps.append)
-        await lab.deployer.remove("paper", "blink", lab.steps.append)
+        await lab.changes.apply(ChangeRequest("paper", "blink", "stop"), lab.steps.append)
+        await lab.changes.apply(ChangeRequest("paper", "blink", "start"), lab.steps.append)
+        await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     with made_by("u", "owner"):
         await lab.undo.undo(UndoChoice("owner", 4, anyone=True), lab.steps.append)
     short = app.version.sha256[:12]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microclaw.apps.changes import (
+from microclaw.apps.change_log import (
     AppVersion,
     ChangeLog,
     DeviceAction,

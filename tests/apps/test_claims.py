@@ -7,9 +7,9 @@ import pytest
 from tests.apps.conftest import make_image, make_trial
 
 from microclaw.apps.app_terms import Claims
-from microclaw.apps.changes import ChangeLog
+from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.claims import claims_of, driven_pins
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.devices.calls import AppInstall, AppState, GpioSet, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
 from microclaw.events import AskedProgram
@@ -18,7 +18,7 @@ from microclaw.store.database import Database
 
 async def deploy(lab: Any, name: str, *, source: str = "", **trial: Any) -> Any:
     lab.trials[name] = make_trial(**({"edges": (), "pins": (), "driven": ()} | trial))
-    return await lab.deployer.deploy(DeployRequest("paper", name, source=source or name), lab.steps.append)
+    return await lab.deployer.deploy(ChangeRequest("paper", name, source=source or name), lab.steps.append)
 
 
 def ends(lab: Any, name: str, state: str = "returned") -> None:
@@ -63,7 +63,7 @@ async def test_a_claim_survives_a_restart_of_the_host(lab: Any, database: Databa
 
 async def test_a_claim_goes_with_its_app(lab: Any) -> None:
     await deploy(lab, "button", pins=(4,), read=(4,))
-    await lab.deployer.remove("paper", "button", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "button", "uninstall"), lab.steps.append)
     assert (await lab.direct_io.act("paper", GpioSet(4, 1))).warning is None
 
 
@@ -147,7 +147,7 @@ async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: An
         await deploy(lab, "one", pins=(4,), driven=(4,))
     lab.foreign(*{"pin": (), "name": ("two",), "room": ("a", "b", "c")}[taken])
     lab.trials["two"] = make_trial(edges=(), pins=(4,), driven=(4,))
-    request = DeployRequest("paper", "two", source="two", approve=approve)
+    request = ChangeRequest("paper", "two", source="two", approve=approve)
     with pytest.raises((PinClaimed, AppExists, TooManyApps)):
         await lab.deployer.deploy(request, lab.steps.append)
     assert asked == []

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from tests.apps.conftest import make_trial
 
-from microclaw.apps.changes import made_by
-from microclaw.apps.deferred import Order
-from microclaw.apps.deferring import MAX_TRIES, Deferral, away
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.change_log import made_by
+from microclaw.apps.deferring import MAX_TRIES, Deferral, Order, away
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.late_proof import Place
+from microclaw.apps.standing import Act
 from microclaw.apps.undo import UndoChoice
 from microclaw.errors import (
     AppNotFound,
@@ -50,9 +50,9 @@ def notes(lab: Any) -> Notes:
 
 
 async def order(lab: Any, name: str = "blink", source: str = "v1", **more: Any) -> Deferral:
-    request = DeployRequest("paper", name, source=source, place=PLACE, **more)
+    request = ChangeRequest("paper", name, source=source, place=PLACE, **more)
     with made_by("turn-1", "owner"):
-        made: Deferral = await lab.deferrals.install(request, "nobody there", lab.steps.append)
+        made: Deferral = await lab.deferrals.keep(request, "nobody there", lab.steps.append)
     return made
 
 
@@ -68,7 +68,7 @@ async def back(lab: Any, name: str = "blink", pin: int = 2) -> None:
 async def deployed(lab: Any, name: str = "blink", pin: int = 2) -> None:
     lab.transport.away = None
     lab.plays(name, pin)
-    await lab.deployer.deploy(DeployRequest("paper", name, source="v0"), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", name, source="v0"), lab.steps.append)
     lab.transport.away = OFF
 
 
@@ -135,7 +135,7 @@ async def test_a_pin_that_was_taken_meanwhile_is_told_and_not_forced(lab: Any, n
     await order(lab)
     lab.transport.away = None
     lab.plays("other", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "other", source="o"), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "other", source="o"), lab.steps.append)
     await back(lab)
     [(note, is_well)] = notes.told
     assert "deferred: install blink on paper: failed. pin 2 is driven by other on paper" in note
@@ -148,7 +148,7 @@ async def test_pins_of_what_waits_are_claimed_when_the_next_is_ordered(lab: Any,
     await deployed(lab)
     with pytest.raises(PinClaimed):
         await order(lab, "other")
-    await lab.deferrals.uninstall("paper", "blink", PLACE, "off", lab.steps.append)
+    await lab.deferrals.keep(ChangeRequest("paper", "blink", "uninstall", place=PLACE), "off", lab.steps.append)
     await order(lab, "other")
     with pytest.raises(PinClaimed):
         await order(lab, "third")
@@ -169,10 +169,10 @@ async def test_there_is_room_for_no_more_than_the_board_takes(lab: Any, notes: N
 
 @pytest.mark.parametrize(("act", "left"), [("uninstall", {}), ("stop", {"blink": "stopped"})])
 async def test_a_program_that_shall_go_is_not_put_back_first(
-    lab: Any, notes: Notes, act: str, left: dict[str, str]
+    lab: Any, notes: Notes, act: Act, left: dict[str, str]
 ) -> None:
     await deployed(lab)
-    await getattr(lab.deferrals, act)("paper", "blink", PLACE, "off", lab.steps.append)
+    await lab.deferrals.keep(ChangeRequest("paper", "blink", act, place=PLACE), "off", lab.steps.append)
     assert await conditions(lab) == {"blink": "deferred"}
     lab.transport.apps.clear()  # the board lost its power
     lab.transport.calls.clear()
@@ -185,11 +185,11 @@ async def test_a_program_that_shall_go_is_not_put_back_first(
 async def test_a_stopped_program_is_started(lab: Any, notes: Notes) -> None:
     await deployed(lab)
     with pytest.raises(DeployRejected):
-        await lab.deferrals.start("paper", "blink", PLACE, "off", lab.steps.append)
+        await lab.deferrals.keep(ChangeRequest("paper", "blink", "start", place=PLACE), "off", lab.steps.append)
     lab.transport.away = None
-    await lab.lifecycle.stop("paper", "blink", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "blink", "stop"), lab.steps.append)
     lab.transport.away = OFF
-    await lab.deferrals.start("paper", "blink", PLACE, "off", lab.steps.append)
+    await lab.deferrals.keep(ChangeRequest("paper", "blink", "start", place=PLACE), "off", lab.steps.append)
     await back(lab)
     assert await conditions(lab) == {"blink": "listed"}
     assert [note for note, _ in notes.told if "start blink on paper: done. counted" in note]
@@ -198,15 +198,15 @@ async def test_a_stopped_program_is_started(lab: Any, notes: Notes) -> None:
 async def test_an_upgrade_that_is_not_verified_leaves_the_former_version(lab: Any, notes: Notes) -> None:
     await deployed(lab)
     lab.trials["blink"] = make_trial(pins=(4,), driven=(4,), edges=())
-    request = DeployRequest("paper", "blink", source="v1", place=PLACE)
-    await lab.deferrals.upgrade(request, "off", lab.steps.append)
+    request = ChangeRequest("paper", "blink", "upgrade", source="v1", place=PLACE)
+    await lab.deferrals.keep(request, "off", lab.steps.append)
     lab.trials["blink"] = make_trial(ok=False, error="trapped")
     lab.transport.away = None
     await lab.reconciler.check_due()
     assert [is_well for _, is_well in notes.told] == [False]
     assert lab.transport.apps["blink"].code[8:] == b"v0"
     with pytest.raises(AppNotFound):
-        await lab.deferrals.upgrade(DeployRequest("paper", "none", source="x"), "off", lab.steps.append)
+        await lab.deferrals.keep(ChangeRequest("paper", "none", "upgrade", source="x"), "off", lab.steps.append)
 
 
 async def test_a_newer_act_on_the_program_replaces_it(lab: Any, notes: Notes) -> None:
@@ -215,7 +215,7 @@ async def test_a_newer_act_on_the_program_replaces_it(lab: Any, notes: Notes) ->
     assert (first.replaces, second.replaces) == (False, True)
     lab.transport.away = None
     lab.plays("blink", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v3"), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v3"), lab.steps.append)
     await back(lab)
     assert lab.transport.apps["blink"].code[8:] == b"v3"
     assert notes.told == []

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from tests.apps.conftest import make_trial
 
-from microclaw.apps.deploy import Deployment, DeployRequest
+from microclaw.apps.deploy import ChangeRequest, Deployment
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import Trial
@@ -34,8 +34,8 @@ from microclaw.errors import (
 from microclaw.events import AskedProgram, Edge, Step
 
 
-def blink(name: str = "blink", source: str = "v1") -> DeployRequest:
-    return DeployRequest(device="paper", name=name, source=source)
+def blink(name: str = "blink", source: str = "v1") -> ChangeRequest:
+    return ChangeRequest(device="paper", name=name, source=source)
 
 
 def texts(steps: list[Step]) -> list[tuple[str, str, str]]:
@@ -261,7 +261,7 @@ async def test_a_deployment_says_when_it_begins_to_change_the_device(lab: Any) -
 async def test_removing_confirms_by_the_devices_own_list(lab: Any) -> None:
     lab.plays("blink", 2)
     await lab.deployer.deploy(blink(), lab.steps.append)
-    done = await lab.deployer.remove("paper", "blink", lab.steps.append)
+    done = await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     assert done.undoable
     assert await lab.change_log.desired() == ()
 
@@ -270,7 +270,7 @@ async def test_a_removal_that_the_list_contradicts_fails(lab: Any) -> None:
     lab.foreign("ok7", "other")
     lab.transport.ghosts = [("other", "ok7")]
     with pytest.raises(DeployRejected):
-        await lab.deployer.remove("paper", "ok7", lab.steps.append)
+        await lab.changes.apply(ChangeRequest("paper", "ok7", "uninstall"), lab.steps.append)
     assert (lab.steps[-1].stage, lab.steps[-1].state) == ("verify", "failed")
     assert not any("no longer lists" in step.text for step in lab.steps)
 
@@ -340,7 +340,7 @@ async def test_a_removal_that_did_not_go_through_is_still_wanted(lab: Any, error
     await lab.deployer.deploy(blink(), lab.steps.append)
     lab.transport.fail["apps.remove"] = error
     with pytest.raises(type(error)):
-        await lab.deployer.remove("paper", "blink", lab.steps.append)
+        await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     assert [change.state for change in await lab.change_log.changes()] == [state, "done"]
     assert [app.name for app in await lab.change_log.desired()] == ["blink"]
     assert lab.steps[-1].state == "failed"
@@ -351,7 +351,7 @@ async def test_an_app_that_went_by_itself_counts_as_removed(lab: Any) -> None:
     await lab.deployer.deploy(blink(), lab.steps.append)
     lab.transport.swallow = True
     lab.transport.fail["apps.remove"] = AppNotFound("Uninstall WASM app failed: no app found.")
-    await lab.deployer.remove("paper", "blink", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     assert await lab.change_log.desired() == ()
 
 
@@ -360,7 +360,7 @@ async def test_a_wanted_app_that_the_device_lost_can_still_be_removed(lab: Any) 
     await lab.deployer.deploy(blink(), lab.steps.append)
     lab.transport.apps.clear()
     lab.transport.calls.clear()
-    await lab.deployer.remove("paper", "blink", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     assert "apps.remove" not in lab.transport.calls
     assert await lab.change_log.desired() == ()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.boards.firmware import parse_firmware
 from microclaw.errors import DeployRejected
 from microclaw.events import AskedProgram
@@ -15,7 +15,7 @@ from microclaw.events import AskedProgram
 
 async def deploy(lab: Any, name: str = "blink", pin: int = 2, **options: Any) -> None:
     lab.plays(name, pin)
-    await lab.deployer.deploy(DeployRequest("paper", name, source=name, **options), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", name, source=name, **options), lab.steps.append)
 
 
 async def describe(lab: Any, *words: str) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from microclaw.apps.app_terms import Claims
-from microclaw.apps.changes import DesiredApp, SetLevel, SetPwm
+from microclaw.apps.change_log import DesiredApp, SetLevel, SetPwm
 from microclaw.apps.claims import check_free, timers_conflict
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.installer import recover_changes
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import GpioSet, PwmSet
@@ -79,7 +79,7 @@ async def test_a_level_is_0_or_1(lab: Any) -> None:
 
 async def test_a_pin_that_an_app_drives_is_refused_with_its_name(lab: Any) -> None:
     lab.plays("blink", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
     for order in (lab.direct_io.act("paper", GpioSet(2, 1)), lab.direct_io.act("paper", PwmSet(2, 9))):
         with pytest.raises(PinClaimed):
             await order
@@ -90,7 +90,7 @@ async def test_a_pin_that_an_app_drives_is_refused_with_its_name(lab: Any) -> No
 
 async def test_who_insists_gets_a_claimed_pin_with_a_warning(lab: Any) -> None:
     lab.plays("blink", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
     conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
     done = await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
     assert done.warning
@@ -100,7 +100,7 @@ async def test_who_insists_gets_a_claimed_pin_with_a_warning(lab: Any) -> None:
 
 async def test_a_program_that_moves_the_pin_at_once_makes_no_liar_of_the_board(lab: Any) -> None:
     lab.plays("blink", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
     conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
     act = lab.transport._do
     lab.transport._do = lambda call: act(call) if call.method != "gpio.set" else None
@@ -146,14 +146,14 @@ async def test_a_program_is_not_put_on_a_pin_that_an_act_holds(lab: Any) -> None
     _holds_pins_by_a_program(lab, pin2="level")
     lab.plays("blink", 2)
     with pytest.raises(PinClaimed):
-        await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+        await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
     lab.transport.held_pins = {4: "level"}
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
 
 
 async def test_nobody_can_insist_where_the_firmware_refuses_it(lab: Any) -> None:
     lab.plays("blink", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
     conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
     with pytest.raises(PinClaimed):
         conflict.raise_refused("or insist: ...")
@@ -184,7 +184,7 @@ async def test_an_act_takes_no_place_that_programs_have(lab: Any) -> None:
     _holds_pins_by_a_program(lab)
     for number in range(3):
         lab.plays(f"blink{number}", 7 + number)
-        await lab.deployer.deploy(DeployRequest("paper", f"blink{number}", source=f"v{number}"), lab.steps.append)
+        await lab.deployer.deploy(ChangeRequest("paper", f"blink{number}", source=f"v{number}"), lab.steps.append)
     lab.transport.apps.clear()  # the board restarted: the host is about to put them back
     with pytest.raises(TooManyApps):
         await lab.direct_io.act("paper", GpioSet(4, 1))

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from microclaw.apps.building import cached_compiler
-from microclaw.apps.changes import ChangeLog, made_by
-from microclaw.apps.deploy import Deployer, DeployRequest
+from microclaw.apps.change_log import ChangeLog, made_by
+from microclaw.apps.changes import ProgramChanges
+from microclaw.apps.deploy import ChangeRequest, Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
-from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
@@ -60,10 +60,10 @@ class Bench:
         self.deployer = self.deployer_over(self.change_log)
         registry.explain_silence = SilenceExplainer(self.change_log).explain
         self.direct_io = DirectIo(Installer(registry, self.change_log))
+        self.changes = ProgramChanges(Installer(registry, self.change_log), self.deployer)
         self.undo = Undo(
             Installer(registry, self.change_log),
-            deployer=self.deployer,
-            lifecycle=Lifecycle(Installer(registry, self.change_log)),
+            changes=self.changes,
             direct_io=self.direct_io,
             gate=Gate(),
         )
@@ -81,7 +81,7 @@ class Bench:
         return self.registry.get("board-1")
 
     async def deploy(self, name: str = "blink", source: str | None = None, pin: int = 2) -> int:
-        request = DeployRequest("board-1", name, source=source or blink_source(pin))
+        request = ChangeRequest("board-1", name, source=source or blink_source(pin))
         done = await self.deployer.deploy(request, self.steps.append)
         assert done.evidence.kind == "counted", done.evidence.text
         return done.change_id
@@ -125,7 +125,7 @@ async def edges_seen(bench: Bench, pin: int, count: int) -> list[float]:
 
 
 async def test_a_program_is_compiled_tried_deployed_and_counted(bench: Bench) -> None:
-    done = await bench.deployer.deploy(DeployRequest("board-1", "blink", source=blink_source()), bench.steps.append)
+    done = await bench.deployer.deploy(ChangeRequest("board-1", "blink", source=blink_source()), bench.steps.append)
     assert done.verified
     assert done.evidence.kind == "counted"
     assert [edge.pin for edge in done.evidence.edges] == [2, 2]
@@ -143,11 +143,11 @@ async def test_a_level_that_a_former_program_left_is_no_edge_of_the_next(bench: 
     int main(void) { int led = gpio_open(13, GPIO_OUT); for (;;) { gpio_toggle(led); delay(200); } }
     """
     await bench.direct_io.act("board-1", GpioSet(13, 1))  # what opening the pin brings back
-    done = await bench.deployer.deploy(DeployRequest("board-1", "toggles", source=source), bench.steps.append)
+    done = await bench.deployer.deploy(ChangeRequest("board-1", "toggles", source=source), bench.steps.append)
     assert (done.verified, done.evidence.kind) == (True, "counted")
-    await bench.deployer.remove("board-1", "toggles", bench.steps.append)
+    await bench.changes.apply(ChangeRequest("board-1", "toggles", "uninstall"), bench.steps.append)
     for _ in range(3):
-        done = await bench.deployer.deploy(DeployRequest("board-1", "toggles", source=source), bench.steps.append)
+        done = await bench.deployer.deploy(ChangeRequest("board-1", "toggles", source=source), bench.steps.append)
         assert done.verified, done.evidence.text
 
 
@@ -158,7 +158,7 @@ async def test_a_fade_is_counted_by_its_duties(bench: Bench) -> None:
     static void brighter(void) { pwm_set(led, duty += 10); }
     void on_init(void) { led = pwm_open(5, 5000); every(50, brighter); }
     """
-    done = await bench.deployer.deploy(DeployRequest("board-1", "fade", source=source), bench.steps.append)
+    done = await bench.deployer.deploy(ChangeRequest("board-1", "fade", source=source), bench.steps.append)
     assert done.verified
     assert done.evidence.kind == "counted"
     assert "10, 20" in done.evidence.text
@@ -187,7 +187,7 @@ async def test_three_apps_run_a_fourth_is_refused_and_removed_ones_stand_still(b
     for pin in pins.values():  # all three go on, side by side
         await edges_seen(bench, pin, 2)
     for name in pins:
-        await bench.deployer.remove("board-1", name, bench.steps.append)
+        await bench.changes.apply(ChangeRequest("board-1", name, "uninstall"), bench.steps.append)
     removed_ms = (await bench.board.control.info()).now_ms
     await bench.deploy("four", pin=7)
     await edges_seen(bench, 7, 4)  # longer than the others' period
@@ -218,7 +218,7 @@ class DyingLedger(ChangeLog):
 async def test_a_host_that_crashed_after_the_install_finds_the_truth(bench: Bench) -> None:
     dying = bench.deployer_over(DyingLedger(bench.database))
     with pytest.raises(KeyboardInterrupt):
-        await dying.deploy(DeployRequest("board-1", "blink", source=blink_source()), bench.steps.append)
+        await dying.deploy(ChangeRequest("board-1", "blink", source=blink_source()), bench.steps.append)
     assert await bench.change_log.desired() == ()
     [_told] = await bench.deployer.recover()
     assert [app.name for app in await bench.change_log.desired()] == ["blink"]
@@ -240,6 +240,6 @@ async def test_a_board_that_restarted_gets_no_level_of_before_back(bench: Bench)
 
 async def test_an_expectation_is_met_in_the_trial_and_seen_on_the_board(bench: Bench) -> None:
     asked = parse_expectations("pin 2: period 400 ms, duty 50 %")
-    right = DeployRequest("board-1", "blink", source=blink_source(), expectations=asked)
+    right = ChangeRequest("board-1", "blink", source=blink_source(), expectations=asked)
     done = await bench.deployer.deploy(right, bench.steps.append)
     assert [result.answer for result in done.expected] == ["seen on the board"]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.expectations import Duty, Hold, Level, Period, PinEffect, PinStimulus, Reaction, Window
+from microclaw.apps.expectations import Duty, Edges, Hold, Level, Period, PinStimulus, Reaction, Window
 from microclaw.apps.line_pattern import parse_line_pattern
 from microclaw.errors import ConfigError
 
@@ -30,19 +30,19 @@ def test_every_line_of_the_documents_is_understood(line: str) -> None:
 def test_a_period_with_a_duty_is_two_checks() -> None:
     for text in ("pin 2: period 1 s ± 2 %, duty 50 %", "pin 2: period 1000 ms +- 2 %, duty 50 %  # an LED"):
         assert parse_expectations(text).checks == (
-            Period(2, 1000, 0.02, Window()),
-            Duty(2, 50, 5, Window()),
+            Period(Edges(2, 1), 1000, 0.02),
+            Duty(Level(2, 1), 50, 5),
         )
 
 
 def test_a_window_is_of_all_parts_of_its_line() -> None:
     found = parse_expectations("pin 2: low, never high while pin 8 high from 1 s until 2 s").checks
-    assert found == (Hold(2, 0, Window(1000, 2000)), Hold(2, 0, Window(1000, 2000), Level(8, 1)))
+    assert found == tuple(Hold(Level(2, 0), condition, window=Window(1000, 2000)) for condition in (None, Level(8, 1)))
 
 
 def test_a_reaction_with_its_stimuli() -> None:
     found = parse_expectations("set pin 4 = 0 at 2 s, 4 s\nwhen pin 4 falls: pin 2 toggles within 50 ms")
-    assert found.checks == (Reaction(Level(4, 0), None, PinEffect(2, None), 50),)
+    assert found.checks == (Reaction(Level(4, 0), None, Edges(2), 50),)
     assert found.stimuli == (PinStimulus(4, 0, 2000), PinStimulus(4, 0, 4000))
 
 
@@ -93,3 +93,11 @@ def test_the_worst_pattern_ends_soon() -> None:
     began = time.process_time()
     assert not worst.matches("a" * 100_000)
     assert time.process_time() - began < 5  # not a timing: without the bounds it would be days
+
+
+@pytest.mark.parametrize("line", ["pin 2: high" + 7_000 * " " + "from" + 7_000 * " " + "x", 'log ~ "' + 7_000 * '\\"'])
+def test_a_long_line_that_fits_nothing_is_refused_soon(line: str) -> None:
+    began = time.process_time()
+    with pytest.raises(ConfigError):
+        parse_expectations(line)
+    assert time.process_time() - began < 5  # not a timing: spaces that were given back took minutes

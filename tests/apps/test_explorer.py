@@ -13,7 +13,7 @@ import pytest
 from tests.stores import new_store
 
 from microclaw.apps.building import cached_compiler
-from microclaw.apps.changes import ChangeLog
+from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.explorer import EXPLORER, Explorer, description_of, unknown_of
 from microclaw.apps.explorer_program import NODES, TRIED, read_findings

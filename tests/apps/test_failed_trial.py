@@ -8,7 +8,7 @@ import pytest
 from tests.apps.conftest import make_trial
 
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.tools.programs import program_tools
 from microclaw.apps.undo import UndoChoice
 from microclaw.auth.gate import Gate, Permission
@@ -18,9 +18,9 @@ from microclaw.operations.tool import ToolContext
 BAD = make_trial(ok=False, error="it spins without giving up the CPU", next_step="wait in main")
 
 
-def request(lab: Any, **more: Any) -> DeployRequest:
+def request(lab: Any, **more: Any) -> ChangeRequest:
     lab.trials["bad"] = BAD
-    return DeployRequest("paper", "bad", **more)
+    return ChangeRequest("paper", "bad", **more)
 
 
 @pytest.mark.parametrize("program", [{"source": "text"}, {"wasm": b"\0asm\1\0\0\0bytes"}])
@@ -41,7 +41,7 @@ async def test_force_installs_it_and_says_so(lab: Any) -> None:
 async def test_force_drives_no_pin_that_the_board_forbids(lab: Any) -> None:
     lab.trials["bad"] = make_trial(ok=False, error="it opened pin 27", driven=(27,), pins=(27,), edges=())
     with pytest.raises(PinRefused):
-        await lab.deployer.deploy(DeployRequest("paper", "bad", source="x", force=True), lab.steps.append)
+        await lab.deployer.deploy(ChangeRequest("paper", "bad", source="x", force=True), lab.steps.append)
     assert lab.transport.apps == {}
 
 
@@ -59,13 +59,13 @@ async def test_a_forced_program_is_not_put_back_after_a_failed_upgrade(lab: Any)
     lab.trials["bad"] = make_trial()
     lab.transport.fail["apps.install"] = InvalidModule("invalid WASM version.")
     with pytest.raises(InvalidModule):
-        await lab.deployer.deploy(DeployRequest("paper", "bad", source="new"), lab.steps.append)
+        await lab.deployer.deploy(ChangeRequest("paper", "bad", source="new"), lab.steps.append)
     assert lab.transport.apps == {}
 
 
 async def test_undo_tries_what_it_brings_back(lab: Any) -> None:
     await lab.deployer.deploy(request(lab, source="text", force=True), lab.steps.append)
-    await lab.deployer.remove("paper", "bad", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "bad", "uninstall"), lab.steps.append)
     with pytest.raises(Exception, match="spins"):
         await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
     assert lab.transport.apps == {}

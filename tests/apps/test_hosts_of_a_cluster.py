@@ -11,7 +11,8 @@ import pytest
 from tests.apps.conftest import Lab, PaperTransport
 from tests.store.two_hosts import hold_news, two_hosts
 
-from microclaw.apps.changes import AppVersion, ChangeLog, PutApp, RemoveApp, SetLevel
+from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp, RemoveApp, SetLevel
+from microclaw.apps.standing import standing
 from microclaw.apps.undo import UndoChoice, UndoReport
 from microclaw.bus import Bus
 from microclaw.devices.calls import GpioSet
@@ -105,11 +106,12 @@ async def test_a_program_that_another_host_is_installing_is_named_so(
     version = AppVersion("0" * 64, 1024, 1, 1000, ())
     await here.change_log.plan("d1", "app.deploy", "install blink", PutApp("blink", version), RemoveApp("blink"))
     here.foreign("blink")
+    device = there.registry.get("paper")
     with pytest.raises(DeviceBusy):
-        await there.installer.check_place(there.registry.get("paper"), "blink", take_over=False)
+        await there.installer.check_place(await standing(there.change_log, device, "blink"), take_over=False)
     here.foreign("other")
     with pytest.raises(DeployRejected):
-        await there.installer.check_place(there.registry.get("paper"), "other", take_over=False)
+        await there.installer.check_place(await standing(there.change_log, device, "other"), take_over=False)
 
 
 async def test_a_device_that_two_hosts_remove_at_once_is_removed_once(

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.apps.conftest import make_trial
 
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.late_proof import SLACK_S, TRIES, TRY_EVERY_S, LateProofs, Place
 from microclaw.apps.undo import UndoChoice
 from microclaw.apps.verify import LATEST_MS, late_due_ms
@@ -41,7 +41,7 @@ class _Notes:
 
 async def _deploy(lab: Any) -> Any:
     lab.trials["slow"] = make_trial(edges=MINUTE, board_ms=400_000.0)
-    request = DeployRequest("paper", "slow", source="v1", place=PLACE)
+    request = ChangeRequest("paper", "slow", source="v1", place=PLACE)
     return await lab.deployer.deploy(request, lab.steps.append)
 
 

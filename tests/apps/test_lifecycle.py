@@ -8,8 +8,9 @@ import pytest
 from msgspec import structs
 
 from microclaw.apps.app_terms import Claims
-from microclaw.apps.changes import PutApp, RemoveApp, StartApp, StopApp
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.change_log import PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.standing import Act
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppState
 from microclaw.errors import (
@@ -26,15 +27,15 @@ from microclaw.events import Edge
 
 async def deploy(lab: Any, name: str = "blink", source: str = "v1", pin: int = 2) -> None:
     lab.plays(name, pin)
-    await lab.deployer.deploy(DeployRequest("paper", name, source=source, heap_bytes=4096), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", name, source=source, heap_bytes=4096), lab.steps.append)
 
 
 async def stop(lab: Any, name: str = "blink") -> Any:
-    return await lab.lifecycle.stop("paper", name, lab.steps.append)
+    return await lab.changes.apply(ChangeRequest("paper", name, "stop"), lab.steps.append)
 
 
 async def start(lab: Any, name: str = "blink") -> Any:
-    return await lab.lifecycle.start("paper", name, lab.steps.append)
+    return await lab.changes.apply(ChangeRequest("paper", name, "start"), lab.steps.append)
 
 
 async def conditions(lab: Any) -> dict[str, str]:
@@ -84,11 +85,12 @@ async def test_what_makes_no_sense_is_refused_in_words(lab: Any) -> None:
     with pytest.raises(DeployRejected):
         await stop(lab)
     with pytest.raises(DeployRejected):
-        await lab.lifecycle.restart("paper", "blink", lab.steps.append)
+        await lab.changes.apply(ChangeRequest("paper", "blink", "restart"), lab.steps.append)
     lab.foreign("theirs")
-    for act in (lab.lifecycle.stop, lab.lifecycle.start, lab.lifecycle.restart):
+    acts: tuple[Act, ...] = ("stop", "start", "restart")
+    for act in acts:
         with pytest.raises(DeployRejected):
-            await act("paper", "theirs", lab.steps.append)
+            await lab.changes.apply(ChangeRequest("paper", "theirs", act), lab.steps.append)
     assert list(running(lab)) == ["theirs"]
 
 
@@ -120,7 +122,7 @@ async def test_a_deployment_over_a_stopped_program_and_its_undo(lab: Any) -> Non
 async def test_uninstall_of_a_stopped_program_and_its_undo(lab: Any) -> None:
     await deploy(lab)
     await stop(lab)
-    done = await lab.deployer.remove("paper", "blink", lab.steps.append)
+    done = await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     assert done.undoable
     assert await conditions(lab) == {}
     back = await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
@@ -135,7 +137,7 @@ async def test_a_start_respects_pins_and_places_that_were_taken_meanwhile(lab: A
     await deploy(lab, "other", "o", pin=2)
     with pytest.raises(PinClaimed):
         await start(lab)
-    await lab.deployer.remove("paper", "other", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "other", "uninstall"), lab.steps.append)
     lab.foreign("a", "b", "c")
     with pytest.raises(TooManyApps):
         await start(lab)
@@ -167,7 +169,7 @@ async def test_a_start_installs_a_program_anew_that_has_ended(lab: Any) -> None:
 async def test_a_restart_is_the_same_image_again_and_nothing_to_undo(lab: Any) -> None:
     await deploy(lab)
     lab.transport.calls.clear()
-    done = await lab.lifecycle.restart("paper", "blink", lab.steps.append)
+    done = await lab.changes.apply(ChangeRequest("paper", "blink", "restart"), lab.steps.append)
     assert done.verified
     assert [name for name in lab.transport.calls if name in ("apps.remove", "apps.install")] == [
         "apps.remove",

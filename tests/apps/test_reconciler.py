@@ -2,14 +2,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.reconciler import MAX_PUT_BACKS, PUT_BACK_WINDOW_S, Reconciler
 from microclaw.errors import DeviceUnreachable, InvalidModule
 
 
 async def deploy(lab: Any, name: str = "blink", pin: int = 2) -> None:
     lab.plays(name, pin)
-    await lab.deployer.deploy(DeployRequest("paper", name, source=name), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", name, source=name), lab.steps.append)
     lab.steps.clear()
 
 
@@ -24,7 +24,7 @@ async def test_a_lost_app_is_put_back_from_its_image(lab: Any) -> None:
 
 async def test_what_a_person_removed_stays_removed(lab: Any) -> None:
     await deploy(lab)
-    await lab.deployer.remove("paper", "blink", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ()
     assert lab.transport.apps == {}

@@ -6,21 +6,21 @@ import pytest
 from msgspec import structs
 
 from microclaw.apps.app_terms import Claims
-from microclaw.apps.changes import AppVersion, PutApp, RemoveApp, SetLevel, SetPwm
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.change_log import AppVersion, PutApp, RemoveApp, SetLevel, SetPwm
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.errors import DeviceUnreachable, InstallInterrupted
 
 
 async def deployed(lab: Any, source: str = "v1") -> AppVersion:
     lab.plays("blink", 2)
-    await lab.deployer.deploy(DeployRequest("paper", "blink", source=source), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", "blink", source=source), lab.steps.append)
     version: AppVersion = (await lab.change_log.desired())[0].version
     return version
 
 
 async def test_a_crash_after_the_install_is_settled_as_done(lab: Any) -> None:
     version = await deployed(lab)
-    await lab.deployer.remove("paper", "blink", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     change_id = await lab.change_log.plan(lab.device_id, "app.deploy", "deploy", PutApp("blink", version), None)
     lab.plays("blink", 2)
     lab.foreign("blink")
@@ -31,7 +31,7 @@ async def test_a_crash_after_the_install_is_settled_as_done(lab: Any) -> None:
 
 async def test_a_crash_before_the_install_is_settled_as_failed(lab: Any) -> None:
     version = await deployed(lab)
-    await lab.deployer.remove("paper", "blink", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     change_id = await lab.change_log.plan(lab.device_id, "app.deploy", "deploy", PutApp("blink", version), None)
     await lab.deployer.recover()
     assert (await lab.change_log.change(change_id)).state == "failed"
@@ -101,7 +101,7 @@ async def test_an_install_of_unknown_outcome_is_settled_by_the_reconciler(lab: A
     lab.transport.swallow = happened
     lab.transport.fail["apps.install"] = InstallInterrupted("it went away", outcome="unknown", next_step="look")
     with pytest.raises(InstallInterrupted):
-        await lab.deployer.deploy(DeployRequest("paper", "blink", source="v1"), lab.steps.append)
+        await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
     await lab.reconciler.check(lab.device_id)
     assert [change.state for change in await lab.change_log.changes()] == [state]
     assert [app.name for app in await lab.change_log.desired()] == (["blink"] if happened else [])

@@ -12,8 +12,8 @@ from tests.apps.conftest import Clock, make_trial
 from tests.apps.test_end_to_end import Bench
 from tests.stores import new_store
 
-from microclaw.apps.changes import ChangeLog
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.change_log import ChangeLog
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.silence import SOON_MS
 from microclaw.apps.verify import Baseline, verify
@@ -38,7 +38,7 @@ SILENT = DeviceSilent("listing its apps on 10.0.0.7:8080: no answer within 4 s",
 
 async def deploy(lab: Any, name: str, pin: int = 2) -> None:
     lab.plays(name, pin)
-    await lab.deployer.deploy(DeployRequest("paper", name, source=name), lab.steps.append)
+    await lab.deployer.deploy(ChangeRequest("paper", name, source=name), lab.steps.append)
 
 
 async def told(lab: Any) -> DeviceTimeout:
@@ -89,7 +89,7 @@ async def test_it_can_be_dropped_after_the_reset(lab: Any) -> None:
     await told(lab)
     lab.transport.away = None
     lab.transport.apps.clear()
-    await lab.deployer.remove("paper", "two", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "two", "uninstall"), lab.steps.append)
     assert (await lab.reconciler.check(lab.device_id)).problem is None
 
 
@@ -108,7 +108,7 @@ async def test_an_uninstall_without_an_answer_names_its_program(lab: Any) -> Non
     await deploy(lab, "two", 5)
     lab.transport.fail["apps.remove"] = DeviceSilent("removing one on 10.0.0.7:8080: no answer within 10 s")
     with pytest.raises(DeviceSilent):
-        await lab.deployer.remove("paper", "one", lab.steps.append)
+        await lab.changes.apply(ChangeRequest("paper", "one", "uninstall"), lab.steps.append)
     lab.transport.away = DeviceTimeout("no answer on its serial port")
     await told(lab)
 
@@ -118,7 +118,7 @@ async def test_a_program_that_hangs_as_it_starts_leaves_the_former_one_wanted(la
     silent = InstallInterrupted("installing one broke off", outcome="unknown", silent=True)
     lab.transport.fail["apps.install"] = silent
     with pytest.raises(InstallInterrupted):
-        await lab.deployer.deploy(DeployRequest("paper", "one", source="new"), lab.steps.append)
+        await lab.deployer.deploy(ChangeRequest("paper", "one", source="new"), lab.steps.append)
     lab.transport.away = SILENT
     await told(lab)
     lab.transport.away = None
@@ -195,13 +195,13 @@ async def until_it_hangs(bench: Bench) -> None:
 
 async def test_a_module_that_hangs_again_once_put_back_is_left_off(bench: Bench, build_cache: Path) -> None:
     image = await compile_module(LATE_HANG, bench.device.board, cache=BuildCache(build_cache))
-    request = DeployRequest("board-1", "late", wasm=image.wasm, try_for_ms=2000)
+    request = ChangeRequest("board-1", "late", wasm=image.wasm, try_for_ms=2000)
     await bench.deployer.deploy(request, bench.steps.append)
     for put_back in (("late",), ()):
         await until_it_hangs(bench)
         with pytest.raises(DeviceSilent):  # an upgrade removes it first
             await bench.deployer.deploy(
-                DeployRequest("board-1", "late", wasm=image.wasm, try_for_ms=1000), bench.steps.append
+                ChangeRequest("board-1", "late", wasm=image.wasm, try_for_ms=1000), bench.steps.append
             )
         kept = await after_a_reset(bench)
         assert kept.put_back == put_back

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
+from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp
 from microclaw.apps.source_log import SourceLog
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from tests.apps.conftest import Clock, make_trial
 
-from microclaw.apps.act_results import Deployed
 from microclaw.apps.claims import live_conflict
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppRuns, AppState
@@ -20,7 +19,7 @@ FAN = RunTimes(600_000, 30_000)
 
 async def deploy(lab: Any, times: RunTimes | None = FAN, name: str = "fan", source: str = "v1", pin: int = 4) -> Any:
     lab.plays(name, pin)
-    request = DeployRequest("paper", name, source=source, times=times)
+    request = ChangeRequest("paper", name, source=source, times=times)
     return await lab.deployer.deploy(request, lab.steps.append)
 
 
@@ -160,10 +159,10 @@ async def test_between_runs_its_pin_is_its_own(lab: Any, journal_clock: Clock) -
 async def test_stop_ends_its_runs_and_start_begins_them_anew(lab: Any, journal_clock: Clock) -> None:
     await deploy(lab)
     await at(lab, journal_clock, 30_000)
-    await lab.lifecycle.stop("paper", "fan", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "fan", "stop"), lab.steps.append)
     assert await at(lab, journal_clock, 600_000) is None
     assert there(lab) == []
-    await lab.lifecycle.start("paper", "fan", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "fan", "start"), lab.steps.append)
     runs = await at(lab, journal_clock, 30_000)
     assert (there(lab), runs.runs, runs.last_how) == ([], 1, "stopped")
 
@@ -176,13 +175,13 @@ async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back
         return found
 
     play(lab)
-    await lab.upgrader.upgrade(DeployRequest("paper", "fan", source="v2"), lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "fan", "upgrade", source="v2"), lab.steps.append)
     assert await times() == FAN
     play(lab)
-    await lab.upgrader.set_times("paper", "fan", {"stop_after_ms": 60_000}, lab.steps.append)
+    await lab.changes.set_times("paper", "fan", lab.steps.append, stop_after_ms=60_000)
     assert await times() == RunTimes(600_000, 60_000)
     play(lab)
-    await lab.upgrader.set_times("paper", "fan", {"every_ms": None, "stop_after_ms": None}, lab.steps.append)
+    await lab.changes.set_times("paper", "fan", lab.steps.append, every_ms=None, stop_after_ms=None)
     assert await times() is None
     for expected in (RunTimes(600_000, 60_000), FAN):
         play(lab)
@@ -193,12 +192,11 @@ async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back
 async def test_times_that_are_there_already_are_nothing_to_do_and_others_that_cannot_be_are_refused(lab: Any) -> None:
     await deploy(lab)
     lab.transport.calls.clear()
-    same = await lab.upgrader.set_times("paper", "fan", {"every_ms": 600_000}, lab.steps.append)
+    same = await lab.changes.set_times("paper", "fan", lab.steps.append, every_ms=600_000)
     text = "fan on paper has these times already (every 10 min, stopped after 30 s): nothing to do"
-    shown = Deployed.same_times(same)
-    assert (shown.instead, shown.told, shown.unchanged) == (text, text, True)
+    assert (same.instead, same.told, same.unchanged) == (text, text, True)
     with pytest.raises(ConfigError):
-        await lab.upgrader.set_times("paper", "fan", {"stop_after_ms": 660_000}, lab.steps.append)
+        await lab.changes.set_times("paper", "fan", lab.steps.append, stop_after_ms=660_000)
     assert not lab.transport.changed
 
 
@@ -206,7 +204,7 @@ async def test_an_interval_too_short_for_the_host_and_a_forced_program_are_refus
     with pytest.raises(DeployRejected):
         await deploy(lab, RunTimes(5_000, 1_000))
     lab.trials["fan"] = make_trial(ok=False, error="it spins", pins=(4,), driven=(4,))
-    request = DeployRequest("paper", "fan", source="v1", times=FAN, force=True)
+    request = ChangeRequest("paper", "fan", source="v1", times=FAN, force=True)
     with pytest.raises(DeployRejected):
         await lab.deployer.deploy(request, lab.steps.append)
     assert there(lab) == []
@@ -215,8 +213,8 @@ async def test_an_interval_too_short_for_the_host_and_a_forced_program_are_refus
 async def test_a_deferred_installation_carries_the_times(lab: Any, journal_clock: Clock) -> None:
     lab.transport.away = DeviceUnreachable("no route", next_step="look")
     lab.plays("fan", 4)
-    request = DeployRequest("paper", "fan", source="v1", times=FAN)
-    await lab.deferrals.install(request, "no route", lab.steps.append)
+    request = ChangeRequest("paper", "fan", source="v1", times=FAN)
+    await lab.deferrals.keep(request, "no route", lab.steps.append)
     lab.transport.away = None
     lab.rebuild()
     play(lab)

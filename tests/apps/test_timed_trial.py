@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.trial import Trial, TrialInput, TrialOptions, try_image
+from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.reader import load_board
 from microclaw.py.compile import build
 from microclaw.wasm import BuildCache, compile_module
@@ -137,7 +138,7 @@ async def test_what_a_run_drove_counts_after_the_stop_made_its_pins_inputs(build
 async def test_a_pin_that_was_moved_before_it_became_an_input_counts_and_a_button_does_not(build_cache: Path) -> None:
     image = await build(LATER_INPUT_PY, "tried", board=BOARD, cache=BuildCache(build_cache))
     never = parse_expectations("pin 18: never high")
-    trial = await try_image(image, BOARD, TrialOptions(inputs=(TrialInput(14, 1, 3_000),), expectations=never))
+    trial = await try_image(image, BOARD, TrialOptions(inputs=(PinStimulus(14, 1, 3_000),), expectations=never))
     assert [result.trial for result in trial.expected] == ["not met"]
     assert {edge.pin for edge in trial.edges} == {18}
     assert trial.read == (14,)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from microclaw.apps import trial_run
-from microclaw.apps.expectations import AdcStimulus
-from microclaw.apps.trial import Trial, TrialInput, TrialOptions, parse_duration_ms, parse_input, try_image
+from microclaw.apps.expectations import AdcStimulus, PinStimulus
+from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
 from microclaw.apps.trial_run import TWO_PERIODS
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, TrialFailed
@@ -48,6 +48,16 @@ async def test_an_edge_exactly_at_the_end_belongs_to_the_next_trial(build_cache:
         trial = await attempt(BLINK, build_cache, TrialOptions(for_ms=2_000))
         assert [round(edge.t_ms, -1) for edge in trial.edges] == [0, 500, 1_000, 1_500]
         assert trial.board_ms == 2_000
+
+
+async def test_what_comes_only_after_the_tried_time_is_told(build_cache: Path) -> None:
+    slow = BLINK.replace("gpio_set(led, 1); every(500", "every(60000")
+    trial = await attempt(slow, build_cache)
+    assert (trial.ok, trial.edges, trial.board_ms) == (True, (), 10_000)
+    assert trial.warnings[0].endswith("--for 100s")
+    assert (await attempt(slow, build_cache, TrialOptions(for_ms=100_000))).edges
+    reading = slow.replace("led = gpio", "gpio_open(4, GPIO_IN); led = gpio")
+    assert not (await attempt(reading, build_cache)).warnings
 
 
 async def test_realtime_takes_the_time_it_takes(build_cache: Path) -> None:
@@ -151,7 +161,7 @@ async def test_inputs_come_in_at_their_time(build_cache: Path) -> None:
     static void look(void) { gpio_set(led, gpio_get(button)); }
     void on_init(void) { button = gpio_open(1, GPIO_IN); led = gpio_open(2, GPIO_OUT); every(10, look); }
     """
-    inputs = (TrialInput(1, 1, 2_000), TrialInput(1, 0, 3_000))
+    inputs = (PinStimulus(1, 1, 2_000), PinStimulus(1, 0, 3_000))
     trial = await attempt(source, build_cache, TrialOptions(inputs=inputs))
     assert trial.ok
     assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1), (2, 0)]
@@ -223,13 +233,13 @@ def test_other_durations_are_refused_with_a_next_step(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "given"),
     [
-        ("1=1@2s", TrialInput(1, 1, 2_000)),
-        ("0=0", TrialInput(0, 0, 0)),
-        ("12=1@0", TrialInput(12, 1, 0)),
-        ("3=0@250ms", TrialInput(3, 0, 250)),
+        ("1=1@2s", PinStimulus(1, 1, 2_000)),
+        ("0=0", PinStimulus(0, 0, 0)),
+        ("12=1@0", PinStimulus(12, 1, 0)),
+        ("3=0@250ms", PinStimulus(3, 0, 250)),
     ],
 )
-def test_inputs_are_pin_level_and_time(text: str, given: TrialInput) -> None:
+def test_inputs_are_pin_level_and_time(text: str, given: PinStimulus) -> None:
     assert parse_input(text) == given
 
 
@@ -258,7 +268,7 @@ async def test_a_slow_program_is_tried_over_two_periods(
 
 
 def test_the_example_of_the_help_is_taken() -> None:
-    assert parse_input("14=1@2s") == TrialInput(14, 1, 2_000)
+    assert parse_input("14=1@2s") == PinStimulus(14, 1, 2_000)
     assert parse_input("1=2.5V@2s") == AdcStimulus(1, 2.5, 2_000)
     with pytest.raises(ConfigError):
         parse_input("1=9V@3s")

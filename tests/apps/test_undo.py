@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.changes import SetLevel, made_by
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.change_log import SetLevel, made_by
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER_ALONE, Person
@@ -24,7 +24,7 @@ from microclaw.errors import (
 
 async def deploy(lab: Any, name: str = "blink", source: str = "v1", pin: int = 2) -> int:
     lab.plays(name, pin)
-    done = await lab.deployer.deploy(DeployRequest("paper", name, source=source), lab.steps.append)
+    done = await lab.deployer.deploy(ChangeRequest("paper", name, source=source), lab.steps.append)
     change_id = done.change_id
     assert isinstance(change_id, int)
     return change_id
@@ -49,7 +49,7 @@ async def test_undoing_an_upgrade_brings_the_former_version(lab: Any) -> None:
 
 async def test_undoing_a_removal_brings_the_app_back_through_the_trial(lab: Any) -> None:
     await deploy(lab)
-    await lab.deployer.remove("paper", "blink", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
     lab.tried.clear()
     done = await undo(lab)
     assert running(lab) == {"blink": "v1"}
@@ -69,7 +69,7 @@ async def test_undo_twice_walks_back_two_changes(lab: Any) -> None:
     assert running(lab) == {}
     with pytest.raises(UnknownName) as caught:
         await undo(lab)
-    newest_first = await lab.undo.changes()
+    newest_first = await lab.change_log.changes()
     again = f"microclaw app undo {newest_first[0].change_id}"
     assert again in str(caught.value.next_step)
     await undo(lab, change_id=newest_first[0].change_id)
@@ -114,7 +114,7 @@ async def test_a_failed_change_is_nothing_to_take_back(lab: Any) -> None:
 
 async def test_undo_after_a_program_that_failed_does_not_reach_for_an_older_change(lab: Any) -> None:
     first = await deploy(lab, "lamp")
-    await lab.deployer.remove("paper", "lamp", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "lamp", "uninstall"), lab.steps.append)
     lab.transport.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
     with pytest.raises(DeployRejected):
         await deploy(lab)
@@ -137,7 +137,7 @@ async def test_what_a_turn_did_beside_a_program_that_failed_is_taken_back(lab: A
 
 async def test_what_cannot_be_taken_back_is_told_before_anybody_is_asked(lab: Any) -> None:
     lab.foreign("other")
-    await lab.deployer.remove("paper", "other", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "other", "uninstall"), lab.steps.append)
     with pytest.raises(DeployRejected):
         await lab.undo.chosen(UndoChoice("owner"))
     lab.transport.sees = False
@@ -243,7 +243,7 @@ async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) ->
 async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab: Any) -> None:
     lab.foreign("other")
     with made_by("m1"):
-        await lab.deployer.remove("paper", "other", lab.steps.append)
+        await lab.changes.apply(ChangeRequest("paper", "other", "uninstall"), lab.steps.append)
         await lab.direct_io.act("paper", GpioSet(4, 1))
     with pytest.raises(UndoIncomplete):
         await undo(lab)
@@ -353,8 +353,7 @@ async def test_a_level_that_the_board_itself_told_after_its_restart_is_brought_b
 async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(lab: Any) -> None:
     undo = Undo(
         lab.installer,
-        deployer=lab.deployer,
-        lifecycle=lab.lifecycle,
+        changes=lab.changes,
         direct_io=lab.direct_io,
         gate=Gate(OWNER_ALONE | {name: Person(name, name, "member") for name in ("ann", "ben")}),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppState
 from microclaw.errors import AppNotFound, DeployRejected, InvalidModule
@@ -14,12 +14,12 @@ from microclaw.errors import AppNotFound, DeployRejected, InvalidModule
 
 async def deploy(lab: Any) -> None:
     lab.plays("blink", 2)
-    request = DeployRequest("paper", "blink", source="v1", heap_bytes=4096, timers=7, watchdog_ms=9_000)
+    request = ChangeRequest("paper", "blink", source="v1", heap_bytes=4096, timers=7, watchdog_ms=9_000)
     await lab.deployer.deploy(request, lab.steps.append)
 
 
 async def upgrade(lab: Any, source: str = "v2 is longer") -> Any:
-    return await lab.upgrader.upgrade(DeployRequest("paper", "blink", source=source), lab.steps.append)
+    return await lab.changes.apply(ChangeRequest("paper", "blink", "upgrade", source=source), lab.steps.append)
 
 
 def falls_silent(lab: Any) -> None:
@@ -37,7 +37,7 @@ async def test_an_upgrade_keeps_the_terms_tells_both_versions_and_is_undone(lab:
     done = await upgrade(lab)
     app = lab.transport.apps["blink"]
     assert (app.code[8:], app.heap_bytes, app.timers, app.watchdog_ms) == (b"v2 is longer", 4096, 7, 9_000)
-    assert done.deployment.verified
+    assert done.verified
     lab.plays("blink", 2)
     await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
     assert running(lab) == {"blink": "v1"}
@@ -58,7 +58,7 @@ async def test_what_passes_the_trial_and_fails_on_the_board_gives_way_to_the_for
 async def test_an_installation_that_is_not_verified_stays_as_it_did(lab: Any) -> None:
     await deploy(lab)
     falls_silent(lab)
-    done = await lab.deployer.deploy(DeployRequest("paper", "blink", source="v2"), lab.steps.append)
+    done = await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v2"), lab.steps.append)
     assert not done.verified
     assert running(lab) == {"blink": "v2"}
 
@@ -83,7 +83,7 @@ async def test_only_a_program_of_this_host_that_runs_is_upgraded(lab: Any) -> No
         await upgrade(lab)
     lab.transport.apps.clear()
     await deploy(lab)
-    await lab.lifecycle.stop("paper", "blink", lab.steps.append)
+    await lab.changes.apply(ChangeRequest("paper", "blink", "stop"), lab.steps.append)
     with pytest.raises(DeployRejected):
         await upgrade(lab)
     assert (running(lab), lab.tried) == ({}, ["blink"])

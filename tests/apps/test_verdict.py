@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from microclaw.apps.counted_edges import compare_pwm
-from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_settled, edges_to_settle
+from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_pwm, compare_settled, edges_to_settle
 from microclaw.apps.verdict import ConsoleLine, PinRole, Record, judge
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import PwmChange
@@ -161,6 +160,7 @@ def test_a_rhythm_with_every_level_inverted_is_another_one(gaps_ms: tuple[float,
 
 
 def test_edges_that_fit_a_rhythm_and_its_inverse_are_not_sure() -> None:
+    assert not compare(blink(2, 500, 2), blink(2, 500, 2, level=0)).is_sure
     expected = toggled((100, 100, 100, 600), 40, begins=1)
     found = compare_settled(expected, toggled((100, 100, 100, 600), 3, begins=0))
     assert (found.agrees, found.is_sure) == (True, False)

@@ -17,7 +17,7 @@ from tests.store.two_hosts import until
 
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
-from microclaw.apps.changes import AppVersion, ChangeLog, PutApp
+from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp
 from microclaw.errors import DeployRejected, TakenOver
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import LeftWork

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import structs
 from msgspec.structs import replace
 from tests.offline.conftest import Ask, kept
 
@@ -145,10 +144,10 @@ async def test_all_pins_are_not_all_boards(ask: Ask, home: DeviceContext, senten
 
 async def test_a_place_with_one_board_is_that_board(ask: Ask, home: DeviceContext) -> None:
     lamp, fan, desk = home.devices
-    alone = DeviceContext((structs.replace(lamp, labels=("kitchen",)), replace(fan, labels=()), desk))
+    alone = DeviceContext((replace(lamp, labels=("kitchen",)), replace(fan, labels=()), desk))
     expected = ("gpio-set", {"pin": 4, "level": 1, "device": "lamp"})
     assert await called(ask, alone, "turn on pin 4 in the kitchen") == expected
-    named = DeviceContext((structs.replace(lamp, name="kitchen", labels=()), replace(fan, labels=()), desk))
+    named = DeviceContext((replace(lamp, name="kitchen", labels=()), replace(fan, labels=()), desk))
     assert (await called(ask, named, "turn on pin 4 in the kitchen"))[1]["device"] == "kitchen"
     one = DeviceContext((lamp,), lamp)
     assert (await called(ask, one, "turn on pin 4 everywhere"))[0] == "gpio-set"
@@ -234,10 +233,10 @@ async def test_without_a_board_nothing_is_done(ask: Ask) -> None:
 
 
 async def test_a_name_of_a_pin_of_one_board_is_no_pin_of_the_others(ask: Ask, home: DeviceContext) -> None:
-    named = structs.replace(home, names=(NamedPin("pump", 11, "lamp"),))
+    named = replace(home, names=(NamedPin("pump", 11, "lamp"),))
     reply = await ask("turn on the pump in the kitchen", device_context=named)
     assert reply.calls == ()
-    everybodys = structs.replace(home, names=(NamedPin("pump", 11),))
+    everybodys = replace(home, names=(NamedPin("pump", 11),))
     _, arguments = await called(ask, everybodys, "turn on the pump in the kitchen")
     assert arguments["each"][0]["arguments"] == {"pin": 11, "level": 1}
 
@@ -265,6 +264,6 @@ async def test_restart_names_its_device(ask: Ask, home: DeviceContext, sentence:
 async def test_restart_of_no_device_or_of_a_program_restarts_nothing(ask: Ask, home: DeviceContext) -> None:
     assert (await ask("restart the board", device_context=home)).failed_code == "ambiguous"
     lamp, *others = home.devices
-    same = DeviceContext((structs.replace(lamp, apps=(KnownApp("lamp", (2,)),)), *others))
+    same = DeviceContext((replace(lamp, apps=(KnownApp("lamp", (2,)),)), *others))
     assert (await ask("restart the lamp", device_context=same)).calls == ()
     assert (await ask("restart the toaster", device_context=home)).calls == ()

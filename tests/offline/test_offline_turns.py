@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from msgspec import structs
 from msgspec.structs import replace
 from tests.offline.conftest import Ask, kept
 
@@ -220,7 +219,7 @@ async def test_programs_of_another_host_are_removed_with_the_one_question_of_the
 async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_context: DeviceContext) -> None:
     virtual = device_context.devices[0]
     apps = (KnownApp("blink", (2,)), KnownApp("button", (), (4,)), KnownApp("log", (), (), (7,)))
-    context = DeviceContext((structs.replace(virtual, apps=apps),), replace(virtual, apps=apps))
+    context = DeviceContext((replace(virtual, apps=apps),), replace(virtual, apps=apps))
     told = {"blink": "running", "button": "running", "log": "running"}
     for pin, said in ((2, "driven by blink"), (4, "read by button"), (7, "used by log")):
         sentence = f"is pin {pin} free"
@@ -244,7 +243,7 @@ async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_cont
 
 async def test_a_pin_of_a_program_that_has_ended_is_not_called_driven(ask: Ask, device_context: DeviceContext) -> None:
     virtual = device_context.devices[0]
-    known = structs.replace(virtual, apps=(KnownApp("beep", (2,)),))
+    known = replace(virtual, apps=(KnownApp("beep", (2,)),))
     context = DeviceContext((known,), known)
     look = await ask("is pin 2 free", device_context=context)
     ended = await ask(

@@ -6,7 +6,6 @@ import json
 import re
 
 import pytest
-from msgspec import structs
 from msgspec.structs import replace
 from tests.offline.conftest import Ask, kept
 from tests.offline.test_offline_turns import answered, proof
@@ -108,6 +107,6 @@ async def test_a_pad_of_the_xiao_is_the_gpio_behind_it(ask: Ask) -> None:
 async def test_a_led_among_several_pins_is_lit_by_its_own_level(ask: Ask, device_context: DeviceContext) -> None:
     device = device_context.devices[0]
     assert device.board.led is not None
-    low = structs.replace(device, board=structs.replace(device.board, led=replace(device.board.led, active_level=0)))
+    low = replace(device, board=replace(device.board, led=replace(device.board.led, active_level=0)))
     reply = await ask("turn on the leds on pins 2 and 4", device_context=DeviceContext((low,), low))
     assert json.loads(reply.calls[0].arguments) == {"pin": 2, "level": 0}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.expectations import AdcStimulus
-from microclaw.apps.trial import Trial, TrialInput, TrialOptions, try_image
+from microclaw.apps.expectations import AdcStimulus, PinStimulus
+from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import TrialFailed
@@ -25,7 +25,7 @@ while True:
 """
 
 
-async def tried(source: str, folder: Path, *inputs: TrialInput | AdcStimulus) -> Trial:
+async def tried(source: str, folder: Path, *inputs: PinStimulus | AdcStimulus) -> Trial:
     image = await build(source, "crashing", board=BOARD, cache=BuildCache(folder))
     return await try_image(image, BOARD, TrialOptions(for_ms=10_000, inputs=inputs))
 
@@ -46,4 +46,4 @@ async def test_volts_reach_an_adc_and_a_level_is_refused(tmp_path: Path) -> None
     trial = await tried(READS_ADC, tmp_path, AdcStimulus(1, 2.5, 2_500))
     assert [line != "0" for line in trial.log[:5]] == [False, False, False, True, True]
     with pytest.raises(TrialFailed):
-        await tried(READS_ADC, tmp_path, TrialInput(1, 1, 3_000))
+        await tried(READS_ADC, tmp_path, PinStimulus(1, 1, 3_000))

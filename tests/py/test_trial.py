@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.trial import Trial, TrialInput, TrialOptions, try_image
+from microclaw.apps.expectations import PinStimulus
+from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.py.compile import build
@@ -41,13 +42,13 @@ led.on()
 """
 
 
-async def tried(source: str, folder: Path, *inputs: TrialInput) -> Trial:
+async def tried(source: str, folder: Path, *inputs: PinStimulus) -> Trial:
     image = await build(source, "busy", board=BOARD, cache=BuildCache(folder))
     return await try_image(image, BOARD, TrialOptions(for_ms=2_000, inputs=inputs))
 
 
 async def test_a_loop_that_polls_a_pin_passes(tmp_path: Path) -> None:
-    trial = await tried(FOLLOWS_A_BUTTON, tmp_path, TrialInput(14, 0, 500), TrialInput(14, 1, 900))
+    trial = await tried(FOLLOWS_A_BUTTON, tmp_path, PinStimulus(14, 0, 500), PinStimulus(14, 1, 900))
     assert trial.ok, trial.error
     assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1), (2, 0)]
 
@@ -63,6 +64,6 @@ async def test_a_loop_without_a_long_wait_passes(wait: str, tmp_path: Path) -> N
 
 
 async def test_a_wait_for_a_button_passes(tmp_path: Path) -> None:
-    trial = await tried(WAITS_IN_A_FUNCTION, tmp_path, TrialInput(14, 0, 500))
+    trial = await tried(WAITS_IN_A_FUNCTION, tmp_path, PinStimulus(14, 0, 500))
     assert trial.ok, trial.error
     assert [(edge.pin, edge.level) for edge in trial.edges] == [(2, 1)]

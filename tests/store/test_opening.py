@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.apps.changes import ChangeLog
+from microclaw.apps.change_log import ChangeLog
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.people import PeopleTable

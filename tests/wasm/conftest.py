@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wasmtime
+from tests.wasm.instance import Instance
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
@@ -50,7 +50,7 @@ class Ioctl:
 
 
 @dataclass
-class Firmware:
+class Firmware(Instance):
     """The natives that glue and patterns call. Files are dicts of levels; time stands still but for `run_ms`."""
 
     wasm: bytes
@@ -71,23 +71,7 @@ class Firmware:
     next_timer: int = 1
 
     def __post_init__(self) -> None:
-        self.store = wasmtime.Store()
-        module = wasmtime.Module(self.store.engine, self.wasm)
-        functions = []
-        for wanted in module.imports:
-            assert wanted.module == "env"
-            assert isinstance(wanted.type, wasmtime.FuncType)
-            functions.append(wasmtime.Func(self.store, wanted.type, getattr(self, f"native_{wanted.name}")))
-        instance = wasmtime.Instance(self.store, module, functions)
-        self.exports = instance.exports(self.store)
-        memory = self.exports["memory"]
-        assert isinstance(memory, wasmtime.Memory)
-        self.memory = memory
-
-    def call(self, name: str, *arguments: int) -> Any:
-        function = self.exports[name]
-        assert isinstance(function, wasmtime.Func)
-        return function(self.store, *arguments)
+        self.start(self.wasm)
 
     def run_ms(self, duration_ms: int) -> None:
         """Let timers fire in order until the time is over; all are periodic, as `every` and `after` make them."""
@@ -101,9 +85,6 @@ class Firmware:
             self.timers[timer] = (due + interval, interval)
             self.call("on_timer_callback", timer)
         self.now_ms = end
-
-    def bytes_at(self, address: int, size: int) -> bytes:
-        return bytes(self.memory.read(self.store, address, address + size))
 
     def text_at(self, address: int) -> str:
         return self.bytes_at(address, 200).partition(b"\0")[0].decode()
@@ -119,9 +100,6 @@ class Firmware:
         self.opened.append((name, flags))
         self.open_files[fd] = name
         return fd
-
-    def native_abort(self, _code: int) -> None:
-        raise RuntimeError("aborted")
 
     def native_close(self, fd: int) -> int:
         del self.open_files[fd]
@@ -193,9 +171,6 @@ class Firmware:
     def native_wasm_get_sys_tick_ms(self) -> int:
         return self.now_ms
 
-    def native_usleep(self, _microseconds: int) -> int:
-        return 0
-
     def native_printf(self, text: int, va: int) -> int:
         def argument(match: re.Match[str]) -> str:
             nonlocal va
@@ -230,14 +205,6 @@ class Firmware:
     def native_puts(self, text: int) -> int:
         self.log.append(self.text_at(text) + "\n")
         return 0
-
-    def native_memcpy(self, to: int, source: int, size: int) -> int:
-        self.memory.write(self.store, self.bytes_at(source, size), to)
-        return to
-
-    def native_memset(self, to: int, value: int, size: int) -> int:
-        self.memory.write(self.store, bytes([value & 255]) * size, to)
-        return to
 
     def native_strcmp(self, a: int, b: int) -> int:
         left, right = self.text_at(a), self.text_at(b)

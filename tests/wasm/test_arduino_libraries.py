@@ -42,10 +42,7 @@ async def test_greatest_duty_is_fully_on_and_a_channel_moves_all_its_pins(compil
 
 @pytest.mark.parametrize(
     "setup",
-    [
-        "ledcAttach(4, 25000, 8);",
-        "for (int pin = 4; pin < 8; pin++) ledcAttach(pin, 1000, 8);",
-    ],
+    ["ledcAttach(4, 25000, 8);", "for (int pin = 4; pin < 8; pin++) ledcAttach(pin, 1000, 8);"],
 )
 async def test_what_the_hardware_cannot_do_fails_the_trial(compile_c: Any, board: BoardProfile, setup: str) -> None:
     assert not (await tried(compile_c, board, f"void setup() {{ {setup} }}\n{LOOP}", 500)).ok

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import wasmtime
 from tests.transports.wasmachine_events import event_client
+from tests.wasm.instance import Instance
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
@@ -232,7 +232,7 @@ async def test_runs_as_written(compile_c: Any, on_board: Any, name: str) -> None
     assert (ran.own, ran.shim) == (own, shim)
 
 
-class Clockwork:
+class Clockwork(Instance):
     """The shim's natives over a clock that a test sets; timers only note what they were asked."""
 
     def __init__(self, wasm: bytes) -> None:
@@ -240,54 +240,40 @@ class Clockwork:
         self.timers = 0
         self.armed: list[tuple[int, int]] = []
         self.lines = 0
-        self.store = wasmtime.Store()
-        module = wasmtime.Module(self.store.engine, wasm)
-        functions = []
-        for wanted in module.imports:
-            assert isinstance(wanted.type, wasmtime.FuncType)
-            functions.append(wasmtime.Func(self.store, wanted.type, getattr(self, wanted.name or "")))
-        self.exports = wasmtime.Instance(self.store, module, functions).exports(self.store)
+        self.start(wasm)
 
-    def call(self, name: str, *arguments: int) -> None:
-        function = self.exports[name]
-        assert isinstance(function, wasmtime.Func)
-        function(self.store, *arguments)
-
-    def wasm_get_sys_tick_ms(self) -> int:
+    def native_wasm_get_sys_tick_ms(self) -> int:
         return (self.now_ms + 2**31 & 0xFFFFFFFF) - 2**31
 
-    def wasm_create_timer(self, _interval: int, _periodic: int, _start: int) -> int:
+    def native_wasm_create_timer(self, _interval: int, _periodic: int, _start: int) -> int:
         self.timers += 1
         return self.timers
 
-    def wasm_timer_restart(self, timer: int, interval: int) -> None:
+    def native_wasm_timer_restart(self, timer: int, interval: int) -> None:
         self.armed.append((timer, interval))
 
-    def wasm_timer_destroy(self, _timer: int) -> None:
+    def native_wasm_timer_destroy(self, _timer: int) -> None:
         self.timers -= 1
 
-    def wasm_post_request(self, _buffer: int, _size: int) -> None: ...
+    def native_wasm_post_request(self, _buffer: int, _size: int) -> None: ...
 
-    def printf(self, _format: int, _arguments: int) -> int:
+    def native_printf(self, _format: int, _arguments: int) -> int:
         return 0
 
-    def vprintf(self, _format: int, _arguments: int) -> int:
+    def native_vprintf(self, _format: int, _arguments: int) -> int:
         return 0
 
-    def vsnprintf(self, _out: int, _size: int, _format: int, _arguments: int) -> int:
+    def native_vsnprintf(self, _out: int, _size: int, _format: int, _arguments: int) -> int:
         return 0
 
-    def wasm_response_send(self, _buffer: int, _size: int) -> int:
+    def native_wasm_response_send(self, _buffer: int, _size: int) -> int:
         return 0
 
-    def usleep(self, _microseconds: int) -> int:
-        return 0
-
-    def puts(self, _text: int) -> int:
+    def native_puts(self, _text: int) -> int:
         self.lines += 1
         return 0
 
-    def close(self, _fd: int) -> int:
+    def native_close(self, _fd: int) -> int:
         return 0
 
 

@@ -33,10 +33,52 @@ async def test_input_with_pullup_configures_the_pin(compile_c: Any, firmware: An
     assert board.log == ["1\n"]
 
 
-async def test_refused_pin_is_minus_one_and_harmless(compile_c: Any, firmware: Any) -> None:
-    source = 'void on_init(void) { int p = gpio_open(2, GPIO_OUT); printf("%d\\n", p); gpio_close(p); }'
-    board = await start(compile_c, firmware, source, refuses={"/dev/gpio/2"})
-    assert board.log == ["-1\n"]
+PRINTS: dict[str, tuple[str, dict[str, Any], int, list[str], int]] = {
+    "refused pin is -1 and harmless": (
+        'void on_init(void) { int p = gpio_open(2, GPIO_OUT); printf("%d\\n", p); gpio_close(p); }',
+        *({"refuses": {"/dev/gpio/2"}}, 0, ["-1\n"], 0),
+    ),
+    "every fires until cancelled": (
+        "static int timer, count;\n"
+        'static void tick(void) { printf("%u\\n", millis()); if (++count == 3) cancel(timer); }\n'
+        "void on_init(void) { timer = every(250, tick); }",
+        *({}, 5000, ["250\n", "500\n", "750\n"], 0),
+    ),
+    "after fires once and may start the next": (
+        'static void second(void) { printf("second %u\\n", millis()); }\n'
+        'static void first(void) { printf("first %u\\n", millis()); after(30, second); }\n'
+        "void on_init(void) { after(100, first); }",
+        *({}, 5000, ["first 100\n", "second 130\n"], 0),
+    ),
+    "a lost destroy does not fire a task twice": (
+        'static void once(void) { puts("once"); }\nvoid on_init(void) { after(100, once); }',
+        *({"loses_destroy": True}, 5000, ["once\n"], 0),
+    ),
+    "a stale handle cancels nothing": (
+        'static void a(void) { puts("a"); }\nvoid on_init(void) { int old = every(10, a); cancel(old); every(20, a);\n'
+        "cancel(old); cancel(-1); cancel(99999); }",
+        *({}, 20, ["a\n"], 1),
+    ),
+    "the seventeenth timer is refused": (
+        "static void a(void) {}\n"
+        'void on_init(void) { int last = 0; for (int i = 0; i < 17; i++) last = every(10, a); printf("%d\\n", last); }',
+        *({}, 0, ["-1\n"], 16),
+    ),
+    "a node of another program is passed over, and the fourth PWM refused": (
+        "void on_init(void) { int open[3];\n"
+        'for (int i = 0; i < 3; i++) { open[i] = pwm_open(4 + i, 1000); printf("%d\\n", open[i]); }\n'
+        'pwm_close(open[1]); printf("%d\\n", pwm_open(9, 1000)); }',
+        *({"refuses": {"/dev/ledc/2"}}, 0, ["513\n", "512\n", "-1\n", "512\n"], 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", PRINTS)
+async def test_rule_holds_by_what_is_printed(compile_c: Any, firmware: Any, rule: str) -> None:
+    source, state, ms, printed, timers_left = PRINTS[rule]
+    board = await start(compile_c, firmware, source, **state)
+    board.run_ms(ms)
+    assert (board.log, len(board.timers)) == (printed, timers_left)
 
 
 async def test_what_is_open_is_closed_after_the_programs_own_end(compile_c: Any, firmware: Any) -> None:
@@ -52,37 +94,6 @@ async def test_what_is_open_is_closed_after_the_programs_own_end(compile_c: Any,
     assert board.drives == [(0, "/dev/gpio/2", 0)]
 
 
-async def test_every_fires_until_cancelled(compile_c: Any, firmware: Any) -> None:
-    source = """
-        static int timer, count;
-        static void tick(void) { printf("%u\\n", millis()); if (++count == 3) cancel(timer); }
-        void on_init(void) { timer = every(250, tick); }
-    """
-    board = await start(compile_c, firmware, source)
-    board.run_ms(5000)
-    assert board.log == ["250\n", "500\n", "750\n"]
-    assert board.timers == {}
-
-
-async def test_after_fires_once_and_may_start_the_next(compile_c: Any, firmware: Any) -> None:
-    source = """
-        static void second(void) { printf("second %u\\n", millis()); }
-        static void first(void) { printf("first %u\\n", millis()); after(30, second); }
-        void on_init(void) { after(100, first); }
-    """
-    board = await start(compile_c, firmware, source)
-    board.run_ms(5000)
-    assert board.log == ["first 100\n", "second 130\n"]
-
-
-async def test_a_lost_destroy_does_not_fire_a_task_twice(compile_c: Any, firmware: Any) -> None:
-    source = 'static void once(void) { puts("once"); }\nvoid on_init(void) { after(100, once); }'
-    board = await start(compile_c, firmware, source, loses_destroy=True)
-    board.run_ms(5000)
-    assert board.log == ["once\n"]
-    assert board.timers == {}
-
-
 async def test_a_late_callback_of_an_old_timer_is_not_taken_for_the_new_one(compile_c: Any, firmware: Any) -> None:
     source = (
         'static void task(void) { puts("task"); }\nvoid on_init(void) { cancel(every(50, task)); every(100, task); }'
@@ -95,33 +106,6 @@ async def test_a_late_callback_of_an_old_timer_is_not_taken_for_the_new_one(comp
     assert board.log == ["task\n"]
 
 
-async def test_a_stale_handle_cancels_nothing(compile_c: Any, firmware: Any) -> None:
-    source = """
-        static void a(void) { puts("a"); }
-        void on_init(void) {
-            int old = every(10, a);
-            cancel(old);
-            every(20, a);
-            cancel(old);
-            cancel(-1);
-            cancel(99999);
-        }
-    """
-    board = await start(compile_c, firmware, source)
-    board.run_ms(20)
-    assert board.log == ["a\n"]
-
-
-async def test_the_seventeenth_timer_is_refused(compile_c: Any, firmware: Any) -> None:
-    source = """
-        static void a(void) {}
-        void on_init(void) { int last = 0; for (int i = 0; i < 17; i++) last = every(10, a); printf("%d\\n", last); }
-    """
-    board = await start(compile_c, firmware, source)
-    assert board.log == ["-1\n"]
-    assert len(board.timers) == 16
-
-
 async def test_first_pwm_uses_channel_2_of_node_2(compile_c: Any, firmware: Any) -> None:
     board = await start(compile_c, firmware, "void on_init(void) { int p = pwm_open(5, 1000); pwm_set(p, 128); }")
     configure, duty = board.ioctls
@@ -131,21 +115,6 @@ async def test_first_pwm_uses_channel_2_of_node_2(compile_c: Any, firmware: Any)
         *((0x103, b"\5"), (0x203, bytes(4)), (0x303, bytes(4))) * 3,
     ]
     assert duty.frames == [(1, b"\2"), (2, struct.pack("<I", round(128 * 8192 / 255)))]
-
-
-async def test_a_node_of_another_program_is_passed_over_and_the_fourth_pwm_refused(
-    compile_c: Any, firmware: Any
-) -> None:
-    source = """
-        void on_init(void) {
-            int open[3];
-            for (int i = 0; i < 3; i++) { open[i] = pwm_open(4 + i, 1000); printf("%d\\n", open[i]); }
-            pwm_close(open[1]);
-            printf("%d\\n", pwm_open(9, 1000));
-        }
-    """
-    board = await start(compile_c, firmware, source, refuses={"/dev/ledc/2"})
-    assert board.log == ["513\n", "512\n", "-1\n", "512\n"]
 
 
 async def test_i2c_registers_are_exchanged_and_written(compile_c: Any, firmware: Any) -> None:

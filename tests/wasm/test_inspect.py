@@ -35,23 +35,6 @@ def inspect(wasm: bytes) -> None:
     check_opcodes(parse_module(wasm).bodies)
 
 
-MVP_BODIES = {
-    "empty": b"\x0b",
-    "block with a value": b"\x02\x7f\x41\0\x0b\x1a\x0b",
-    "loop and branches": b"\x03\x40\x0c\0\x41\0\x0d\0\x0b\x0b",
-    "br_table": b"\x41\0\x0e\2\0\0\0\x0b",
-    "i64 and floats": b"\x42\x80\x7f\x1a\x43\0\0\0\0\x1a\x44\0\0\0\0\0\0\0\0\x1a\x0b",
-    "memory": b"\x41\0\x28\2\0\x1a\x3f\0\x1a\x0b",
-    "call_indirect": b"\x41\0\x11\0\0\x0b",
-    "arithmetic": bytes(range(0x45, 0xC0)) + b"\x0b",
-}
-
-
-@pytest.mark.parametrize("body", MVP_BODIES)
-def test_mvp_instructions_pass(body: str) -> None:
-    inspect(code(MVP_BODIES[body]))
-
-
 @pytest.mark.parametrize(
     ("wasm", "feature"),
     [

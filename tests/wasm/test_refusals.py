@@ -30,8 +30,8 @@ def test_network_advice_is_what_the_board_has(board_id: str) -> None:
     board = load_board(board_id)
     refusal = refused_name("socket", board)
     assert refusal is not None
-    assert ("MQTT" in refusal.instead) == ("mqtt" in board.firmware.native_groups)
-    assert "{" not in refusal.instead
+    assert ("MQTT" in refusal.hint) == ("mqtt" in board.firmware.native_groups)
+    assert "{" not in refusal.hint
 
 
 async def test_words_in_comments_and_strings_are_not_refused(compile_c: Any) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import wasmtime
+from tests.wasm.instance import Instance
 
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.profile import BoardProfile
@@ -73,40 +75,25 @@ async def test_programs_with_the_vendors_names_compile(
     assert {"esp_lvgl_init", "wasm_wifi_prov_mgr_init", "wasm_rmaker_call_native_func"} <= names
 
 
-class Board:
+class Board(Instance):
     """The natives of one instance: each call with what its argv held; handles count up from 100."""
 
     def __init__(self, wasm: bytes) -> None:
         self.calls: list[tuple[str, int, tuple[int, ...]]] = []
         self.plain: list[tuple[str, tuple[int, ...]]] = []
-        self._store = wasmtime.Store()
-        module = wasmtime.Module(self._store.engine, wasm)
-        made = [self._native(one) for one in module.imports]
-        self.exports = wasmtime.Instance(self._store, module, made).exports(self._store)
-
-    def call(self, name: str, *args: int) -> Any:
-        function = self.exports[name]
-        assert isinstance(function, wasmtime.Func)
-        return function(self._store, *args)
+        self.start(wasm)
 
     def from_table(self, index: int, *args: int) -> Any:
         table = self.exports["__indirect_function_table"]
         assert isinstance(table, wasmtime.Table)
-        function = table.get(self._store, index)
+        function = table.get(self.store, index)
         assert isinstance(function, wasmtime.Func)
-        return function(self._store, *args)
+        return function(self.store, *args)
 
     def text(self, address: int) -> str:
-        memory = self.exports["memory"]
-        assert isinstance(memory, wasmtime.Memory)
-        return bytes(memory.read(self._store, address, address + 64)).split(b"\0")[0].decode()
+        return self.bytes_at(address, 64).split(b"\0")[0].decode()
 
-    def write(self, address: int, data: bytes) -> None:
-        memory = self.exports["memory"]
-        assert isinstance(memory, wasmtime.Memory)
-        memory.write(self._store, data, address)
-
-    def _native(self, wanted: wasmtime.ImportType) -> wasmtime.Func:
+    def native(self, wanted: wasmtime.ImportType) -> Callable[..., int | None]:
         name, kind = wanted.name or "", wanted.type
         assert isinstance(kind, wasmtime.FuncType)
 
@@ -114,9 +101,7 @@ class Board:
             result = 0
             if name.endswith("_call_native_func") or name == "wasm_wifi_prov_mgr_init":
                 number, count, argv = args
-                memory = self.exports["memory"]
-                assert isinstance(memory, wasmtime.Memory)
-                words = struct.unpack(f"<{count}I", bytes(memory.read(self._store, argv, argv + 4 * count)))
+                words = struct.unpack(f"<{count}I", self.bytes_at(argv, 4 * count))
                 self.calls.append((name, number, words))
                 result = 100 + len(self.calls)
                 if name == "esp_lvgl_call_native_func":
@@ -128,7 +113,7 @@ class Board:
                 self.plain.append((name, args))
             return result if kind.results else None
 
-        return wasmtime.Func(self._store, kind, answer)
+        return answer
 
 
 async def test_the_natives_get_what_their_tables_say(compile_c: Any, with_all: BoardProfile) -> None:

@@ -19,7 +19,7 @@ from microclaw.agent.approval_watch import ApprovalWatch
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.turn import Turn, TurnRequest, offered_tools
 from microclaw.agent.turn_journal import TurnJournal
-from microclaw.apps.changes import conversation_of
+from microclaw.apps.change_log import conversation_of
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.models.protocol import AssistantReply, Message, UserText
 

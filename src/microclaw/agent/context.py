@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
 from microclaw.agent.system_prompt import system_prompt
 from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
-from microclaw.apps.changes import ChangeLog, DesiredApp
+from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.devices.target import Devices
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind

@@ -21,7 +21,7 @@ from microclaw.agent.toolbox import INTERNAL, Toolbox
 from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
 from microclaw.agent.turn_progress import TurnProgress
 from microclaw.agent.window import Window
-from microclaw.apps.changes import conversation_of, made_by
+from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.approvals import asking_turn
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind

@@ -5,7 +5,7 @@ the turn is read back: no reply is asked for again, and an effect that had start
 
 A reply that follows by rule from the person's words (`literal`) is the same when it is asked for again: it waits for
 the first effect that starts. Where that may be done twice, start and end need no writes of their own: they go with the
-change that it makes (apps/changes.py) and with the turn's answer.
+change that it makes (apps/change_log.py) and with the turn's answer.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.types import Scope
 
 from microclaw.api.jobs import Feed
-from microclaw.apps.changes import conversation_of, turn_now
+from microclaw.apps.change_log import conversation_of, maker_now
 from microclaw.audit.event import AuditKind
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate, Permission
@@ -137,7 +137,7 @@ def questions_in(
 
     def tell(news: PendingApproval | ApprovalOutcome) -> None:
         pending = news if isinstance(news, PendingApproval) else news.pending
-        if (pending.channel, pending.chat_id) != (channel, chat_id) or request not in (None, turn_now()):
+        if (pending.channel, pending.chat_id) != (channel, chat_id) or request not in (None, maker_now().turn):
             return  # listeners are called in the asker's own task
         if isinstance(news, PendingApproval):
             feed.put(approvals.question(news))

@@ -27,7 +27,7 @@ from microclaw.api.operations import (
     Status,
     StatusRow,
 )
-from microclaw.apps.deferred import DeferredLog
+from microclaw.apps.deferring import DeferredLog
 from microclaw.audit.log import AuditLog, alarm_text
 from microclaw.auth.admission import Admission
 from microclaw.backup.scheduled import ScheduledBackups

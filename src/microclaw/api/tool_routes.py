@@ -21,7 +21,7 @@ from microclaw.api.caller import Caller, questions_in
 from microclaw.api.credential_end import when_credential_ends
 from microclaw.api.jobs import MEDIA_TYPE, Feed, Jobs, stream
 from microclaw.api.request_check import replaying
-from microclaw.apps.changes import conversation_of, made_by
+from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.admission import Admission
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName

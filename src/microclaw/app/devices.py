@@ -17,7 +17,7 @@ from microclaw import __version__
 from microclaw.agent.outbox import Outbox
 from microclaw.api.server import tcp_listener
 from microclaw.apps.change_audit import change_event
-from microclaw.apps.changes import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.change_log import Change, OnEnd, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.parts import local_zone
 from microclaw.apps.source_log import SourceLog

@@ -46,13 +46,14 @@ from microclaw.app.devices import (
 from microclaw.app.mqtt import open_mqtt
 from microclaw.app.people_plane import ingress_socket, open_people_plane, people_socket
 from microclaw.app.voice import HostVoice, VoiceMaker
-from microclaw.apps.changes import ChangeLog
+from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.crash_operations import CrashService
 from microclaw.apps.device_operations import DeviceService
 from microclaw.apps.operations import Programs
 from microclaw.apps.parts import Apps
 from microclaw.apps.program_operations import Workshop
 from microclaw.apps.queues import CompileQueue, trial_turns
+from microclaw.apps.reconciler import INTERVAL_S
 from microclaw.audit.log import AuditLog
 from microclaw.auth.admission import open_admission
 from microclaw.auth.approvals import approval_event
@@ -265,7 +266,7 @@ async def running_host(
         stack.push_async_callback(history.flush)  # what waits when the tasks have ended
         stack.push_async_callback(tasks.stop)
         tasks.start("close what the last run left open", partial(_recover, conversations, apps, looks_after, recovered))
-        tasks.start("reconciler", apps.reconciler.check_due, every_s=apps.reconciler.interval_s, after=recovered)
+        tasks.start("reconciler", apps.reconciler.check_due, every_s=INTERVAL_S, after=recovered)
         tasks.start("rollouts", base.duty("rollouts", rollouts.run))
         if cluster is not None:
             left_work: dict[str, Callable[[], Awaitable[object]]] = {

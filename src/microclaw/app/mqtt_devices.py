@@ -16,7 +16,7 @@ from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.agent.toolbox import Toolbox
 from microclaw.app.devices import Devices
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.changes import DesiredApp, made_by
+from microclaw.apps.change_log import DesiredApp, made_by
 from microclaw.apps.direct_io import sees_pins
 from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Gate

@@ -14,15 +14,16 @@ from microclaw.wire.host_api import EvidenceObject
 
 if TYPE_CHECKING:
     from microclaw.apps.deferring import Deferral
-    from microclaw.apps.deployment import Deployment
+    from microclaw.apps.deployment import Deployment, Made
     from microclaw.apps.undo import UndoReport
-    from microclaw.apps.upgrade import UnchangedTimes, Upgraded
 
 
 class AppAct(Result, frozen=True, kw_only=True):
     """What an act did to a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
     and `why`; or that it is `unchanged`. `text` says that, and of an upgrade from what to what.
     """
+
+    facts: ClassVar[tuple[str, ...]] = ("change_id", "verified", "sha256")  # that a Made gives
 
     device: str
     name: str
@@ -56,10 +57,8 @@ class AppAct(Result, frozen=True, kw_only=True):
         return self.evidence.text
 
     @classmethod
-    def of(cls, made: Any, **more: Any) -> Self:
-        """Of a Removal or a Switched."""
-        names = ("verified", "sha256", "change_id", "undoable")
-        facts: dict[str, Any] = {name: getattr(made, name, UNSET) for name in names}
+    def of(cls, made: Made, **more: Any) -> Self:
+        facts: dict[str, Any] = {name: getattr(made, name) for name in cls.facts}
         evidence = convert(made.evidence, EvidenceObject, from_attributes=True)
         return cls(device=made.device_name, name=made.name, evidence=evidence, **facts | more)
 
@@ -88,6 +87,7 @@ class Switched(AppAct, frozen=True, kw_only=True):
 
 class Removed(AppAct, frozen=True, kw_only=True):
     document: ClassVar = "removal"
+    facts: ClassVar = ("change_id", "undoable")
 
 
 class Former(Struct, frozen=True, kw_only=True):
@@ -126,12 +126,13 @@ class Deployed(AppAct, frozen=True, kw_only=True):
             yield "next", f"microclaw logs {self.device}: {self.told}"
 
     @classmethod
-    def deployment(cls, made: Deployment, **more: Any) -> Self:
-        from microclaw.apps.expectation_result import proof_of  # only where programs are installed
+    def of(cls, made: Made, **more: Any) -> Self:
+        from microclaw.apps.deployment import Deployment  # only where programs are installed
+        from microclaw.apps.expectation_result import proof_of
 
-        return cls.of(
+        assert isinstance(made, Deployment)
+        return super().of(
             made,
-            sha256=made.image.sha256,
             size_bytes=made.image.size_bytes,
             compile_ms=round(made.image.compile_ms, 1),
             cached=made.image.cached,
@@ -140,22 +141,20 @@ class Deployed(AppAct, frozen=True, kw_only=True):
             times=Times.of(made.trial.times, made.image.kind),
             proof=proof_of(made.expected) if made.trial.ok else made.trial.proof,
             expected=[one.to_json() for one in made.expected],
+            **({} if made.former is None else {"former": made.former, "text": _upgrade_text(made, made.former)}),
             **more,
         )
-
-    @classmethod
-    def same_times(cls, made: UnchangedTimes) -> Self:
-        times = Times.of(made.times, made.kind)
-        return cls(device=made.device_name, name=made.name, unchanged=True, times=times, text=made.text)
 
 
 class UpgradeMade(Deployed, frozen=True, kw_only=True):
     document: ClassVar = "upgrade"
 
-    @classmethod
-    def upgrade(cls, made: Upgraded) -> Self:
-        former = Former(sha256=made.former.sha256, size_bytes=made.former_bytes, since_ms=made.since_ms)
-        return cls.deployment(made.deployment, former=former, text=made.text)
+
+def _upgrade_text(made: Deployment, former: Former) -> str:
+    """ "blink on desk: 3f2a1b90 (756 B) -> 9c0d11aa (801 B)"."""
+    same = ", the same bytes" if made.image.sha256 == former.sha256 else ""
+    new = f"{made.image.sha256[:8]} ({made.image.size_bytes:,} B){same}"
+    return f"{made.name} on {made.device_name}: {former.sha256[:8]} ({former.size_bytes:,} B) -> {new}"
 
 
 class TakenBack(Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from microclaw.apps.act_results import AppAct
@@ -14,9 +15,9 @@ from microclaw.events import AskedProgram
 from microclaw.operations.operation import Approve, Call, Permission
 
 if TYPE_CHECKING:
-    from microclaw.apps.deferring import Deferral
-    from microclaw.apps.deploy import DeployRequest
+    from microclaw.apps.deployment import ChangeRequest
     from microclaw.apps.late_proof import Place
+    from microclaw.apps.parts import Apps
     from microclaw.devices.device import Device
 
 M = TypeVar("M", bound=AppAct)
@@ -54,9 +55,9 @@ def deploy_request(
     expect: str | None,
     origin: AppOrigin | None,
     needs: Permission,
-) -> DeployRequest:
+) -> ChangeRequest:
     from microclaw.apps import app_terms
-    from microclaw.apps.deployment import DeployRequest
+    from microclaw.apps.deployment import ChangeRequest
     from microclaw.apps.expectation_text import parse_expectations
 
     if (source is None) == (wasm is None):
@@ -64,7 +65,7 @@ def deploy_request(
     entry = None
     if origin is not None:
         entry = app_terms.Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
-    return DeployRequest(
+    return ChangeRequest(
         device=device.device_id,
         name=name,
         source=source,
@@ -101,38 +102,16 @@ def late_place(call: Call) -> Place | None:
     return Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None
 
 
-async def act_on_one(
-    target: Device,
-    call: Call,
-    name: str,
-    made: type[M],
-    act: Callable[..., Awaitable[Any]],
-    later: Callable[..., Awaitable[Deferral]],
-    when_back: bool,
-) -> M:
-    async def now() -> M:
-        return made.of(await act(target.device_id, name, call.report))
-
-    def deferred(why: str) -> Awaitable[Deferral]:
-        return later(target.device_id, name, late_place(call), why, call.report)
-
-    return await now_or_later(target, made, now, deferred, when_back)
-
-
-async def now_or_later(
-    device: Device,
-    made: type[M],
-    now: Callable[[], Awaitable[M]],
-    later: Callable[[str], Awaitable[Deferral]],
-    when_back: bool,
-) -> M:
-    """Do it; where `when_back` is wanted and the device does not answer, defer it. `later` gets the reason."""
+async def perform(apps: Apps, call: Call, request: ChangeRequest, made: type[M], *, when_back: bool) -> M:
+    """Do it; where `when_back` is wanted and the device does not answer, defer it."""
     from microclaw.apps.deferring import away, offer_when_back
 
+    device = apps.registry.get(request.device)
+    request = replace(request, device=device.device_id, place=late_place(call))
     if when_back and (why := await away(device)) is not None:
-        return made.later(await later(why))
+        return made.later(await apps.deferrals.keep(request, why, call.report))
     try:
-        return await now()
+        return made.of(await apps.changes.apply(request, call.report, begin=call.begin))
     except MicroclawError as exc:
         offer_when_back(exc)
         raise

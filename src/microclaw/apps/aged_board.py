@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
 
+from msgspec import structs
+
 from microclaw.apps.board_time import Run
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectation_result import ExpectationResult, evaluate
@@ -127,7 +129,7 @@ class AgedFault:
     def marked(self, results: Sequence[ExpectationResult]) -> tuple[ExpectationResult, ...]:
         """The results with those that it is about as not met: all of them for a fault of its own."""
         return tuple(
-            replace(one, trial="not met", found=self.found) if self.line in (None, one.number) else one
+            structs.replace(one, trial="not met", found=self.found) if self.line in (None, one.number) else one
             for one in results
         )
 

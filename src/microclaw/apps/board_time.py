@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from itertools import chain, repeat
 
-from microclaw.apps.expectations import Stimulus
+from microclaw.apps.expectations import PinStimulus, Stimulus
 from microclaw.apps.run_times import RunTimes
 from microclaw.devices.calls import LogLine
 from microclaw.errors import DeviceTimeout
@@ -27,27 +27,32 @@ CALM_EVENTS = 500
 """Lines and changes in a second of board time that keep no machine busy for long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """What a run does: `for_ms` of board time with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialTerms:
+    """On what board time a program is tried, and how it is installed. `host_s` limits the host's own time."""
 
-    `uptime_ms`: how long the board is up before the installation. `host_s` limits the host's own time. With `times`
-    there is no soak.
-    """
-
-    for_ms: float
-    stimuli: tuple[Stimulus, ...] = ()
-    uptime_ms: float = 0.0
-    soak_ms: float = 0.0
-    late: tuple[Stimulus, ...] = ()
-    late_ms: float = 0.0
-    slow_ms: float = 0.0
     realtime: bool = False
     heap_bytes: int = 8192
     timers: int = 20
     watchdog_ms: int = 180_000
     host_s: float = 60.0
     times: RunTimes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run(TrialTerms):
+    """What a run does: `for_ms` of board time with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
+
+    `uptime_ms`: how long the board is up before the installation. With `times` there is no soak.
+    """
+
+    for_ms: float
+    stimuli: tuple[Stimulus, ...] = ()
+    uptime_ms: float = 0.0
+    soak_ms: float = 0.0
+    late: tuple[PinStimulus, ...] = ()
+    late_ms: float = 0.0
+    slow_ms: float = 0.0
 
 
 class Events:

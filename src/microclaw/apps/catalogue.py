@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from msgspec import Struct
+from msgspec.structs import replace
+
 from microclaw.apps.building import stored_program
-from microclaw.apps.changes import AppVersion, ChangeLog, DesiredApp
-from microclaw.apps.deferred import DeferredAct, DeferredLog
+from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp
+from microclaw.apps.deferring import DeferredAct, DeferredLog
 from microclaw.apps.deployment import kept_proof
-from microclaw.apps.installer import not_found
 from microclaw.apps.reconciler import left_off
-from microclaw.apps.results import AppCondition
+from microclaw.apps.results import AppCondition, FormerVersion
 from microclaw.apps.run_times import RunReport, board_runs, host_begins
 from microclaw.apps.source_diff import source_diff
 from microclaw.apps.source_log import SourceLog
+from microclaw.apps.standing import not_found
 from microclaw.apps.traps import EXCEPTION, TRACEBACK, trap_words
 from microclaw.devices.calls import AppEntry, AppList, AppState, AppStates, LogLine, LogsRead
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
-from microclaw.store.apps import ImageRow
 from microclaw.wasm.source_files import LINE_SAID
 
 
-@dataclass(frozen=True, slots=True)
-class AppListing:
+class AppListing(Struct, frozen=True):
     """One app on one device.
 
     `condition`: "listed" is all that stock firmware reports of an app; "ended": its main is over, and nothing of it
@@ -55,19 +55,6 @@ class AppListing:
     deferred: DeferredAct | None = None
     is_away: bool = False
     runs: RunReport | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class VersionBefore:
-    """The change that put a former version there, its image, and the unified diff of the sources from it to now.
-
-    `diff` is empty where the sources are the same, or one of them is not kept.
-    """
-
-    change_id: int
-    at_ms: int
-    sha256: str
-    diff: tuple[str, ...]
 
 
 class Catalogue:
@@ -115,7 +102,7 @@ class Catalogue:
             return None
         return await kept_proof(self._change_log, listing.device_id, listing.sha256)
 
-    async def before(self, listing: AppListing) -> VersionBefore | None:
+    async def before(self, listing: AppListing) -> FormerVersion | None:
         """The version that was there before the one of `show`; None where this host put no other one there."""
         if listing.sha256 is None:
             return None
@@ -125,15 +112,7 @@ class Catalogue:
         change, version = put
         image = await self._change_log.image(version.sha256)
         diff = await source_diff(image.source, listing.source)
-        return VersionBefore(change.change_id, change.at_ms, image.sha256, diff)
-
-    async def wanted(self) -> Sequence[DesiredApp]:
-        """What this host wants on its devices, by device and name. Asks no device."""
-        return await self._change_log.desired()
-
-    async def image(self, sha256: str) -> ImageRow:
-        """A stored image. Raises UnknownName."""
-        return await self._change_log.image(sha256)
+        return FormerVersion(change_id=change.change_id, at_ms=change.at_ms, sha256=image.sha256, diff=list(diff))
 
     async def _of(self, device: Device, *, named: bool) -> tuple[AppListing, ...]:
         wanted = {app.name: app for app in await self._change_log.desired(device.device_id)}
@@ -153,15 +132,20 @@ class Catalogue:
             silence = exc.message if isinstance(exc, DeviceSilent) else None
             absent = "unreachable"
         names = sorted(wanted.keys() | listed.keys())
-        listings = [_listing(device, name, wanted, listed, states, absent) for name in names]
-        listings = [self._with_runs(one, states.get(one.name)) for one in listings]
+        listings = [
+            self._with_runs(
+                _listing(device, name, wanted.get(name), listed.get(name), states.get(name), absent), states.get(name)
+            )
+            for name in names
+        ]
         if silence:
             listings = [replace(one, error=silence) for one in listings]
         else:
             trapped = any(_is_trap(one, wanted.get(one.name)) for one in listings)
             lines = await self._lines(device) if trapped else ()
             listings = [await self._in_source_lines(lines, one, wanted.get(one.name)) for one in listings]
-        listings += [_stopped(device, app) for app in stopped if app.name not in listed]
+        kept = [app for app in stopped if app.name not in listed]
+        listings += [_listing(device, app.name, app, None, None, "stopped") for app in kept]
         for act in deferred:
             before = next((one for one in listings if one.name == act.name), None)
             listings = [*(one for one in listings if one is not before), _deferred(device, act, before)]
@@ -234,42 +218,25 @@ def _said(lines: Sequence[LogLine], name: str) -> str | None:
 def _listing(
     device: Device,
     name: str,
-    wanted: Mapping[str, DesiredApp],
-    listed: Mapping[str, AppEntry],
-    states: Mapping[str, AppState],
+    ours: DesiredApp | None,
+    there: AppEntry | None,
+    state: AppState | None,
     absent: AppCondition,
 ) -> AppListing:
-    ours, there, state = wanted.get(name), listed.get(name), states.get(name)
-    absent_now = there is None
-    heap_bytes = there.heap_bytes if there else ours.version.heap_bytes if ours else 0
-    pins = state.pins if state else ours.version.pins if ours else ()
+    """`absent`: the condition of one that the device does not list."""
+    error = state.error if state else left_off(ours) if ours and not there and absent != "stopped" else None
     return AppListing(
         device_id=device.device_id,
         device_name=device.name,
         name=name,
-        condition=absent if there is None else _condition(state),
+        condition=_condition(state) if there else absent,
         foreign=ours is None,
-        heap_bytes=heap_bytes,
-        pins=pins,
-        sha256=ours.version.sha256 if ours else None,
-        error=state.error if state else left_off(ours) if ours is not None and absent_now else None,
+        heap_bytes=there.heap_bytes if there else ours.heap_bytes if ours else 0,
+        pins=state.pins if state else ours.pins if ours else (),
+        sha256=ours.sha256 if ours else None,
+        error=error,
         installed_ms=ours.since_ms if ours else None,
         version=ours.version if ours else None,
-    )
-
-
-def _stopped(device: Device, app: DesiredApp) -> AppListing:
-    return AppListing(
-        device_id=device.device_id,
-        device_name=device.name,
-        name=app.name,
-        condition="stopped",
-        foreign=False,
-        heap_bytes=app.version.heap_bytes,
-        pins=app.version.pins,
-        sha256=app.version.sha256,
-        installed_ms=app.since_ms,
-        version=app.version,
     )
 
 

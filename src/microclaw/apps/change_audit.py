@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from microclaw.apps.changes import (
+from microclaw.apps.change_log import (
     Change,
     ChangeKind,
     PutApp,

@@ -1,389 +1,305 @@
-"""Changes to devices: each has an action, the action that takes it back, and a state. Touches no device.
+"""How a program gets onto a device and off it: every act is a request, and each that is done a change in the log.
 
-The change log keeps them in the store: written before the action, closed after it.
+To install is to build, check, try, approve, deploy and verify: deploy.py's stages. A stop takes a program off, so that
+not even the board's own reset starts it; its image is kept, and a start or a restart installs that, without a build and
+a trial. An upgrade is an installation on the terms of the version there. One change a device at a time (installer.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
-
-from msgspec import Struct
-from msgspec.structs import asdict
-
-from microclaw.apps.app_terms import Claims, Origin
-from microclaw.apps.building import ProgramImage, stored_facts
-from microclaw.apps.run_times import RunTimes
-from microclaw.auth.people import OWNER
-from microclaw.errors import (
-    DeviceLied,
-    DeviceTimeout,
-    DeviceUnreachable,
-    MicroclawError,
-    ProtocolError,
-)
-from microclaw.events import ProgramKind
-from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
-from microclaw.store.database import Database
-from microclaw.store.journal import Work, no_work
-
-Ahead: TypeAlias = Callable[[], AbstractContextManager[Work]]
-"""What is to be written before the next change begins: a function for its transaction, which is committed inside."""
-_Maker: TypeAlias = tuple[str | None, str | None, str | None, int | None, Ahead]
-
-
-def _nothing_ahead() -> AbstractContextManager[Work]:
-    return nullcontext(no_work)
-
-
-_MAKER: ContextVar[_Maker] = ContextVar("microclaw_maker", default=(None, None, None, None, _nothing_ahead))
-_TERMINAL = "terminal"
-
-
-def turn_now() -> str | None:
-    """The id of the turn or request that is under way here; a change planned now gets it. None outside of one."""
-    return _MAKER.get()[0]
-
-
-def person_now() -> str | None:
-    """The id of the person whose turn or request it is."""
-    return _MAKER.get()[1]
-
-
-def conversation_now() -> str | None:
-    """The conversation that it belongs to; None where it belongs to none."""
-    return _MAKER.get()[2]
-
-
-def conversation_of(channel: str, chat_id: str) -> str:
-    """A chat's conversation. The commands of this machine's terminal are one conversation."""
-    return _TERMINAL if channel == _TERMINAL else f"{channel}:{chat_id}"
-
-
-@contextmanager
-def made_by(
-    turn: str | None,
-    person_id: str | None = None,
-    conversation: str | None = None,
-    *,
-    deferred: int | None = None,
-    ahead: Ahead = _nothing_ahead,
-) -> Iterator[None]:
-    """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person.
-
-    `conversation` is what it is a part of, `deferred` the number of the deferred act that they do. `ahead` goes into
-    the transaction of a plan.
-    """
-    before = _MAKER.set((turn, person_id, conversation, deferred, ahead))
-    try:
-        yield
-    finally:
-        _MAKER.reset(before)
-
-
-ChangeKind: TypeAlias = Literal[
-    "app.deploy",
-    "app.upgrade",
-    "app.remove",
-    "app.stop",
-    "app.start",
-    "app.restart",
-    "app.restore",
-    "app.explore",
-    "gpio.set",
-    "pwm.set",
-]
-
-
-class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
-    """An action. Its fields and tag are its JSON in the store."""
-
-
-class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """One version of a program: its image's hash and kind, install options, the pins it drives, other claims.
-
-    `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
-    """
-
-    sha256: str
-    heap_bytes: int
-    timers: int
-    watchdog_ms: int
-    pins: tuple[int, ...]
-    claims: Claims = Claims()
-    kind: ProgramKind = "wasm"
-    origin: Origin | None = None
-    times: RunTimes | None = None
-
-
-class PutApp(_Stored, frozen=True, tag="app.put"):
-    """Install this version under `name`, whatever was there before."""
-
-    name: str
-    version: AppVersion
-
-
-class RemoveApp(_Stored, frozen=True, tag="app.remove"):
-    name: str
-
-
-class StopApp(_Stored, frozen=True, tag="app.stop"):
-    """Off the device, and this version is kept for a start."""
-
-    name: str
-    version: AppVersion
-
-
-class StartApp(_Stored, frozen=True, tag="app.start"):
-    """Install the kept version again, without a build and a trial."""
-
-    name: str
-    version: AppVersion
-
-
-class SetLevel(_Stored, frozen=True, tag="gpio.set"):
-    pin: int
-    level: int
-
-
-class SetPwm(_Stored, frozen=True, tag="pwm.set"):
-    """`duty` is 0-255."""
-
-    pin: int
-    duty: int
-    frequency_hz: int
-
-
-DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm
-
-
-@dataclass(frozen=True, slots=True)
-class Change(ChangeRow):
-    """One entry of the change log. `inverse` is None when it is not known what would take the change back.
-
-    With the kind app.restore the host puts back an app that a board lost, with app.explore it takes its explorer off
-    again, app.restart starts one anew; undo leaves all three alone. `undoes` is the change
-    that this one took back, `undone_by` the change that took this one back. `turn` is the turn or request that made
-    it; None when it belongs to none. `by` is the id of who asked for it, None: the host itself. `conversation` is the
-    chat or session that it was made in, None outside of one. `host` made it, in a cluster.
-    """
-
-    kind: ChangeKind
-    forward: DeviceAction
-    inverse: DeviceAction | None
-    state: ChangeState = "planned"
-    undone_by: int | None = None
-    turn: str | None = None
-    by: str | None = field(default=None, metadata={"column": "person"})
-    conversation: str | None = None
-    host: str | None = None
-
-    @property
-    def person(self) -> str:
-        """The id of who may undo it as their own."""
-        return self.by or OWNER.person_id
-
-    @property
-    def subject(self) -> str:
-        """The app or pin that it changes. Two changes of one subject must be undone in order."""
-        return subject_of(self.forward)
-
-
-def subject_of(action: DeviceAction) -> str:
-    if isinstance(action, PutApp | RemoveApp | StopApp | StartApp):
-        return f"app {action.name}"
-    return f"pin {action.pin}"
-
-
-MAX_UNFINISHED = 1_000
-_NEWEST = 20
-MAX_SILENCES = 2  # then it is not put back any more
-
-
-@dataclass(frozen=True, slots=True)
-class DesiredApp:
-    """An app that this host wants on a device, or keeps stopped for it, and since when: its version by its fields.
-
-    `suspect_ms`: since when the device is silent, probably because of it; None when it is not. `silences` counts how
-    often it was. `stopped_ms` is when it was stopped: it is off the device and only kept. `waits`: what puts it there
-    is deferred until the device is back.
-    """
-
-    device_id: str
-    name: str
-    sha256: str
-    heap_bytes: int
-    timers: int
-    watchdog_ms: int
-    pins: tuple[int, ...]
-    since_ms: int
-    claims: Claims = field(default=Claims())
-    suspect_ms: int | None = None
-    kind: ProgramKind = "wasm"
-    stopped_ms: int | None = None
-    origin: Origin | None = None
-    times: RunTimes | None = None
-    silences: int = 0
-    waits: bool = field(default=False, metadata={"column": None})
-
-    @property
-    def version(self) -> AppVersion:
-        return AppVersion(*(getattr(self, name) for name in AppVersion.__struct_fields__))
-
-
-def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
-    """The version of an app among these; None when it is not one of them."""
-    return next((app.version for app in wanted if app.name == name), None)
-
-
-OnEnd: TypeAlias = Callable[[Change, ChangeState, str | None], None]
-"""Gets a change, how it ended, and the id of who asked for it (None: the host itself)."""
-
-
-class ChangeLog(AppTable[Change, DesiredApp]):
-    """The changes in the store."""
-
-    _change, _desired = Change, DesiredApp
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from msgspec import UNSET, UnsetType, structs
+
+from microclaw.apps.act_results import Deployed, Former
+from microclaw.apps.building import check_kind, in_source_lines, stored_program
+from microclaw.apps.change_log import AppVersion, DesiredApp, PutApp, StartApp, StopApp
+from microclaw.apps.claims import check_free, claiming
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.deployment import ChangeRequest, Deployment, Made, with_terms
+from microclaw.apps.installer import Installer, check_room, stored_call
+from microclaw.apps.listing import names_after_change, removal_text
+from microclaw.apps.results import Times
+from microclaw.apps.run_times import RunTimes, first_only_text, run_times, times_differ_text
+from microclaw.apps.stage_text import fail
+from microclaw.apps.standing import Standing, standing
+from microclaw.apps.traps import trap_words
+from microclaw.apps.verify import NO_READ_BACK, PATIENCE_MS, Baseline, edges_since, take_baseline
+from microclaw.devices.calls import AppState, AppStates, AppUninstall, EdgesRead
+from microclaw.devices.device import Device
+from microclaw.errors import AppNotFound, DeployRejected, DeviceError, MicroclawError
+from microclaw.events import Edge, Evidence, Report, Stage, Step
+from microclaw.operations.operation import Approve
+from microclaw.store.apps import ImageRow
+from microclaw.text import format_duration
+
+_POLL_MS: Final = 50.0
+_ENOUGH_EDGES: Final = 2
+_STILL_LISTED: Final = "restart the board, then microclaw app list; the host does not put it back"
+
+
+def upgrade_request(request: ChangeRequest, former: AppVersion) -> ChangeRequest:
+    """The request on the terms of the version that is there, and only for good if it is verified."""
+    return with_terms(replace(request, only_verified=True), former)
+
+
+class ProgramChanges:
+    """Does what a request asks for."""
 
     def __init__(
-        self,
-        database: Database,
-        *,
-        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        fleet: Fleet = ALONE,
+        self, installer: Installer, deployer: Deployer, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        super().__init__(database, now_ms)
-        self._fleet = fleet
-        self._listeners: list[OnEnd] = []
-        self.news = asyncio.Event()  # set with each change that was done, here or at another host
-        self.follow(self._wake)
+        self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
+        self.deployer = deployer
+        self._sleep = sleep
 
-    def report_to(self, on_end: OnEnd) -> None:
-        """Call it with every change that ends here from now on."""
-        self._listeners.append(on_end)
-
-    def _tell(self, change: Change, state: ChangeState, person_id: str | None) -> None:
-        for on_end in self._listeners:
-            on_end(change, state, person_id)
-
-    async def _wake(self) -> None:
-        self.news.set()
-
-    async def keep_image(self, image: ProgramImage) -> None:
-        await self.put_image(ImageRow(image.sha256, image.code, image.source, stored_facts(image), self._now_ms()))
-
-    async def plan(
+    async def apply(
         self,
-        device_id: str,
-        kind: ChangeKind,
-        summary: str,
-        forward: DeviceAction,
-        inverse: DeviceAction | None,
+        request: ChangeRequest,
+        report: Report,
         *,
         undoes: int | None = None,
-        seen: int | None = None,
-    ) -> int:
-        """Write the change down before the action. Returns its number. Raises as AppTable.add_change."""
-        turn, person, conversation, deferred, ahead = _MAKER.get()
-        change = Change(
-            0,
-            self._now_ms(),
-            device_id,
-            kind,
-            summary,
-            undoes,
-            forward,
-            inverse,
-            turn=turn,
-            by=person,
-            conversation=conversation,
-        )
-        with ahead() as first:
-            return await self.add_change(change, deferred, is_live=self._fleet.is_live, seen=seen, first=first)
+        begin: Callable[[], None] = lambda: None,
+    ) -> Made:
+        """Do what is asked for. `begin` is called before anything on the device changes.
 
-    async def complete(self, change_id: int) -> None:
-        """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
-        change = await self.change(change_id)
-        forward, put, without = change.forward, None, None
-        if isinstance(forward, RemoveApp):
-            without = (change.device_id, forward.name)
-        elif isinstance(forward, StartApp | StopApp) or (isinstance(forward, PutApp) and change.kind != "app.restore"):
-            put = DesiredApp(
-                device_id=change.device_id,
-                name=forward.name,
-                since_ms=self._now_ms(),
-                stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None,
-                **asdict(forward.version),
-            )
-        await self.settle_change(change_id, "done", put=put, without=without)
-        self.news.set()
-        self._tell(change, "done", change.by)
-
-    async def fail(self, change_id: int) -> None:
-        """The device did not do it, or it was taken back at once. The desired apps stay as they were."""
-        await self._end(change_id, "failed")
-
-    async def leave_open(self, change_id: int) -> None:
-        """It is unknown whether the device did it. `unfinished` lists it until it is closed."""
-        await self._end(change_id, "unknown")
-
-    async def _end(self, change_id: int, state: Literal["failed", "unknown"]) -> None:
-        await self.settle_change(change_id, state)
-        change = await self.change(change_id)
-        self._tell(change, state, change.by)
-
-    @asynccontextmanager
-    async def closing(self, change_id: int) -> AsyncIterator[None]:
-        """Close the change by how this block ends: done, failed, or left open when no answer tells."""
-        try:
-            yield
-        except (DeviceTimeout, DeviceUnreachable, DeviceLied, ProtocolError):
-            await self.leave_open(change_id)
-            raise
-        except MicroclawError:
-            await self.fail(change_id)
-            raise
-        await self.complete(change_id)
-
-    async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
-        """Changes that are planned or whose outcome is unknown, oldest first, without those that another host of the
-        cluster is making now. Who is not `holding` the device may get one that this host is making.
+        Raises as Deployer.deploy; AppNotFound for a program that is not there, DeployRejected for one that is in
+        another state or not of this host. Before it raises, it reports the failed stage.
         """
-        found = [
-            *await self.changes(device_id, MAX_UNFINISHED, state="planned"),
-            *await self.changes(device_id, MAX_UNFINISHED, state="unknown"),
-        ]
-        left = {None, self._fleet.host_id, *dead_among(self._fleet, {change.host for change in found})}
-        found = [change for change in found if change.state != "planned" or change.host in left]
-        return sorted(found, key=lambda change: change.change_id)
+        device = self._devices.get(request.device)
+        match request.act:
+            case "install":
+                return await self.deployer.deploy(request, report, undoes=undoes, begin=begin)
+            case "upgrade":
+                return await self._upgrade(device, request, report, begin)
+            case "uninstall" | "stop":
+                return await self._take_off(device, request, report, undoes, begin)
+            case "start" | "restart":
+                return await self._begin(device, request, report, undoes, begin)
 
-    def now_ms(self) -> int:
-        """Unix time, by the clock that `Change.at_ms` uses."""
-        return self._now_ms()
+    async def set_times(
+        self,
+        device: str,
+        name: str,
+        report: Report,
+        *,
+        every_ms: int | UnsetType | None = UNSET,
+        stop_after_ms: int | UnsetType | None = UNSET,
+        approve: Approve | None = None,
+    ) -> Deployment | Deployed:
+        """Other times for a program: its image is tried with them, installed again, and begins anew. None drops one.
 
-    async def stopped(self, device_id: str | None = None) -> Sequence[DesiredApp]:
-        """The apps that are off one device, or any, and kept for a start; sorted by device and name."""
-        return await self.desired(device_id, stopped=True)
+        One that has these times already stays as it is: then the answer is made here.
 
-    async def last_put(self, device_id: str, name: str, *, but: str) -> tuple[Change, AppVersion] | None:
-        """The newest change that put another image than `but` on the device under this name; None where none did."""
-        for change in await self.changes(device_id, MAX_NUMBER, state="done", kind="app.%"):
-            match change.forward:
-                case PutApp(name=there, version=version) if there == name and version.sha256 != but:
-                    return change, version
+        Raises as `apply` of an upgrade; ConfigError for times that cannot be.
+        """
+        target = self._devices.get(device)
+        before = (await self._running(target, name)).version
+        known = before.times or RunTimes()
+        times = run_times(
+            known.every_ms if every_ms is UNSET else every_ms,
+            known.stop_after_ms if stop_after_ms is UNSET else stop_after_ms,
+        )
+        if times == before.times:
+            runs = times.text() if times else "none, it runs on"
+            text = f"{name} on {target.name} has these times already ({runs}): nothing to do"
+            kept = Times.of(times, before.kind)
+            return Deployed(device=target.name, name=name, unchanged=True, times=kept, text=text)
+        report(Step("check", f"{name} on {target.name}: {times_differ_text(before.times, times)}"))
+        version = structs.replace(before, times=times)
+        request = ChangeRequest(target.device_id, name, version=version, only_verified=True, approve=approve)
+        return await self.deployer.deploy(request, report)
+
+    async def _running(self, device: Device, name: str) -> DesiredApp:
+        """The program as it is wanted there. Raises what keeps it from being changed."""
+        there = await standing(self._change_log, device, name, asks=False)
+        if there.desired is None:
+            raise (await standing(self._change_log, device, name)).refused("upgrade")
+        return there.desired
+
+    async def _upgrade(
+        self, device: Device, request: ChangeRequest, report: Report, begin: Callable[[], None]
+    ) -> Deployment:
+        """A new version that the board does not show as its trial did is taken off, and the former one is put back."""
+        former = await self._running(device, request.name)
+        stored = await self._change_log.image(former.sha256)
+        made = await self.deployer.deploy(upgrade_request(request, former.version), report, begin=begin)
+        before = Former(sha256=former.sha256, size_bytes=len(stored.code), since_ms=former.since_ms)
+        return structs.replace(made, former=before)
+
+    async def _take_off(
+        self, device: Device, request: ChangeRequest, report: Report, undoes: int | None, begin: Callable[[], None]
+    ) -> Made:
+        """Off the device, as its own list confirms. A stop keeps the version that runs, or that an undo gives."""
+        name, stops = request.name, request.act == "stop"
+        stage: Stage = "deploy"
+        try:
+            async with self._installer.holding(device):
+                begin()
+                change_id, kept, undoable = await self._installer.take_off(
+                    device, name, stops=stops, keep=request.version, undoes=undoes
+                )
+                stage = "verify"
+                text = await removal_text(device, name, self._sleep, next_step=_STILL_LISTED)
+        except MicroclawError as exc:
+            fail(report, stage, exc)
+        how = f"stopped on {device.name}; its image is kept" if stops else f"removed from {device.name}"
+        hint = None if undoable else "this host did not install it and has no copy: undo cannot bring it back"
+        if name in device.pin_programs and not stops:
+            hint = "it was microclaw's own: the next exec that sets a pin puts it there again"
+        report(Step("deploy", f"{name} {how}"))
+        report(Step("verify", text, next_step=hint))
+        sha256, evidence = None if kept is None else kept.sha256, Evidence("reported", text)
+        return Made(device.device_id, device.name, name, evidence, change_id, sha256=sha256, undoable=undoable)
+
+    async def _begin(
+        self, device: Device, request: ChangeRequest, report: Report, undoes: int | None, begin: Callable[[], None]
+    ) -> Made:
+        """Install a kept image: of a stopped program, or again of one that shall begin anew.
+
+        The second is no change that undo takes back. An undo gives the version.
+        """
+        try:
+            async with self._installer.holding(device):
+                begin()
+                there = await standing(self._change_log, device, request.name)
+                version = request.version or there.stopped
+                if there.running is not None and request.version is None:
+                    if request.act == "start":
+                        await _check_ended(there)
+                    return await self._put(there, there.running, report)
+                if version is None or request.act == "restart":
+                    raise there.refused(request.act)
+                return await self._put(there, version, report, is_start=True, undoes=undoes)
+        except MicroclawError as exc:
+            fail(report, "deploy", exc)
+
+    async def _put(
+        self, there: Standing, version: AppVersion, report: Report, *, is_start: bool = False, undoes: int | None = None
+    ) -> Made:
+        """Install the stored image of this version and look at what the board shows of it. Call it `holding`."""
+        device, name = there.device, there.name
+        stored = await self._check(there, version, is_start=is_start)
+        call = stored_call(device, name, stored.code, version)
+        change_id = await self._change_log.plan(
+            device.device_id,
+            "app.start" if is_start else "app.restart",
+            f"{'start' if is_start else 'restart'} {name} on {device.name}",
+            StartApp(name, version) if is_start else PutApp(name, version),
+            StopApp(name, version) if is_start else None,
+            undoes=undoes,
+        )
+        async with self._change_log.closing(change_id):
+            if there.is_listed:
+                with suppress(AppNotFound):
+                    await device.call(AppUninstall(name))
+            baseline = await take_baseline(device)
+            await device.call(call)
+            self._installer.note_begun(device, name)
+            report(Step("deploy", f"{name} -> {device.name}, from the kept image"))
+            evidence, dead = await self._look(device, name, version, stored, baseline)
+            if dead is not None and is_start:
+                await device.call(AppUninstall(name))
+                raise DeployRejected(f"{name} stays stopped on {device.name}: {dead[0]}", next_step=dead[1])
+        report(Step("verify", evidence.text, "failed" if dead else "done", next_step=dead[1] if dead else None))
+        if version.times is not None:
+            report(Step("verify", first_only_text(version.times, version.kind)))
+        return Made(device.device_id, device.name, name, evidence, change_id, dead is None, version.sha256)
+
+    async def _check(self, there: Standing, version: AppVersion, *, is_start: bool) -> ImageRow:
+        """The stored image; raises what keeps it from being installed."""
+        device, name = there.device, there.name
+        if version.claims.forced:
+            raise DeployRejected(
+                f"the trial of {name} had failed and it was forced: it is not installed again without a person's force",
+                next_step="install it from its source with --force",
+            )
+        check_kind(version.kind, device.kinds)
+        await check_free(device, name, version.pins, version.claims, await claiming(device, there.wanted))
+        if is_start:
+            check_room(device, name, there.names, there.wanted)
+        return await self._change_log.image(version.sha256)
+
+    async def _look(
+        self, device: Device, name: str, version: AppVersion, stored: ImageRow, before: Baseline
+    ) -> tuple[Evidence, tuple[str, str] | None]:
+        """What the board shows of it, and why it does not run, if so. An error of the board is told, not raised."""
+        try:
+            edges, waited_ms = await self._edges(device, version, before)
+            state = await _state(device, name)
+            dead = _dead(state, version, stored)
+            if dead is not None:
+                return Evidence("reported", dead[0]), dead
+            if name not in await names_after_change(device, name, there=True, sleep=self._sleep):
+                why = f"{device.name} answered that it took {name}, but does not list it"
+                return Evidence("reported", why), (why, "restart the board, then start it again")
+        except DeviceError as exc:
+            text = f"accepted, but the board could not be read back: {exc.message}"
+            return Evidence("accepted", text), (text, exc.next_step or "microclaw app list")
+        if edges:
+            pins = sorted({edge.pin for edge in edges})
+            shown = ", ".join(f"{sum(e.pin == pin for e in edges)} on pin {pin}" for pin in pins)
+            within = format_duration(waited_ms, decimals=2)
+            return Evidence("counted", f"counted on the board: edges within {within}: {shown}", edges), None
+        if state is None:
+            return Evidence("accepted", NO_READ_BACK), None
+        text = f"{device.name} reports it {state.state}"
+        if version.pins and before.edge_cursor is not None:
+            text += f"; no edge on its pins in {format_duration(waited_ms, decimals=2)}"
+        return Evidence("reported", text), None
+
+    async def _edges(self, device: Device, version: AppVersion, before: Baseline) -> tuple[tuple[Edge, ...], float]:
+        """Edges on its pins since it was installed: two of them, or those of PATIENCE_MS; and the time in ms."""
+        if before.edge_cursor is None:
+            return (), 0.0
+        found: list[Edge] = []
+        cursor, slept_ms = before.edge_cursor, 0.0
+        while True:
+            page = await device.call(EdgesRead(cursor=cursor))
+            cursor = page.cursor
+            found += [edge for edge in edges_since(page, before) if edge.pin in version.pins]
+            if len(found) >= _ENOUGH_EDGES or not version.pins or slept_ms >= PATIENCE_MS:
+                return tuple(found), max(page.now_ms - before.now_ms, 0.0)
+            await self._sleep(_POLL_MS / 1000)
+            slept_ms += _POLL_MS
+
+
+async def _state(device: Device, name: str) -> AppState | None:
+    if not device.supports(AppStates.method):
         return None
+    return next((app for app in await device.call(AppStates()) if app.name == name), None)
 
-    async def put_elsewhere(self, device_id: str, name: str) -> str | None:
-        """The other host of the cluster that is putting this program on the device, or has just done so."""
-        newest = await self.changes(device_id, _NEWEST)
-        there = (one for one in newest if one.state in ("planned", "done") and one.subject == f"app {name}")
-        last = next(there, None)
-        if last is None or last.host == self._fleet.host_id or not isinstance(last.forward, PutApp | StartApp):
-            return None
-        return last.host
+
+async def _check_ended(there: Standing) -> None:
+    """Raise DeployRejected when the program runs, as far as the board tells."""
+    if not there.is_listed:
+        return  # the board has lost it
+    name, device = there.name, there.device
+    state = await _state(device, name)
+    if state is None or state.state == "running":
+        raise DeployRejected(
+            f"{name} runs on {device.name} already"
+            if state is not None
+            else f"{device.name} lists {name}, and does not tell more",
+            next_step=f"microclaw app restart {name} -d {device.name}",
+        )
+
+
+def _dead(state: AppState | None, version: AppVersion, stored: ImageRow) -> tuple[str, str] | None:
+    """Why it does not run, with the next step; one that ends as it did in its trial is well."""
+    if state is None or state.state in ("running", "returned") or (state.state == "waiting" and not state.has_failed):
+        return None
+    if state.state == "exited" and version.claims.ended:
+        return None
+    if state.has_failed:
+        text = state.error or "no text"
+        if version.kind == "py":
+            text = in_source_lines(stored_program(stored.code, stored.source, stored.meta), text)
+        error, step = trap_words(text)
+        return f"on the board {error}", step
+    why = f": {state.error}" if state.error else ""
+    return f"the board reports it {state.state}{why}", "see why: microclaw logs, or deploy it again from its source"

@@ -10,12 +10,14 @@ timers are its own: no two programs share them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.apps.app_terms import Claims
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.changes import AppVersion, DesiredApp
+from microclaw.apps.change_log import AppVersion, DesiredApp
 from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppStates, GpioSet
 from microclaw.devices.device import Device
@@ -28,8 +30,7 @@ _PASSIVE: Final[Mapping[PinRole, str]] = {"drives": "driven", "reads": "read", "
 _ENDED: Final = frozenset({"returned", "exited", "trapped", "loaded"})  # of AppState: no function of it runs any more
 
 
-@dataclass(frozen=True, slots=True)
-class PinConflict:
+class PinConflict(Struct, frozen=True):
     """A pin that a program on the device has: which program, how, and that in words.
 
     `is_final`: the firmware refuses the act whoever insists, so nobody is asked. `can_stop`: it drives the pin, and
@@ -84,9 +85,13 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
 
 def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     """Every pin that this version has, and how."""
-    roles: dict[int, PinRole] = dict.fromkeys(version.claims.uses, "uses")
-    roles |= dict.fromkeys(version.claims.reads, "reads")
-    return roles | dict.fromkeys(version.pins, "drives")
+    return _roles(version.pins, version.claims)
+
+
+def _roles(driven: Sequence[int], claims: Claims) -> dict[int, PinRole]:
+    roles: dict[int, PinRole] = dict.fromkeys(claims.uses, "uses")
+    roles |= dict.fromkeys(claims.reads, "reads")
+    return roles | dict.fromkeys(driven, "drives")
 
 
 async def live_conflict(
@@ -157,11 +162,12 @@ async def check_free(
     claims: Claims,
     wanted: Sequence[DesiredApp],
 ) -> None:
-    """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin."""
+    """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin.
+
+    Before the trial a program counts as a reader of the pins that it names: what it does with them is not known yet.
+    """
     _check_not_held(device, (*driven, *claims.reads, *claims.uses), claims.nodes)
-    own: dict[int, PinRole] = dict.fromkeys(claims.uses, "uses")
-    own |= dict.fromkeys(claims.reads, "reads")
-    own |= dict.fromkeys(driven, "drives")
+    own = _roles(driven, claims)
     for app in wanted:
         if app.name == name:
             continue
@@ -202,19 +208,6 @@ def timers_conflict(device: Device, pin: int, wanted: Iterable[DesiredApp]) -> P
             text = f"the PWM timers of {device.name} are used by {app.name}, and on this firmware programs disturb them"
             return PinConflict(pin, app.name, "uses", text, f"stop it first: {_stop(app.name, device)}")
     return None
-
-
-async def check_named_pins(
-    device: Device, name: str, pins: Sequence[int], nodes: Sequence[str], wanted: Sequence[DesiredApp]
-) -> None:
-    """As `check_free`, before the trial: what the program does with the pins it names is not known yet."""
-    _check_not_held(device, pins, nodes)
-    for app in wanted:
-        theirs = pin_roles(app.version)
-        shared = sorted(pin for pin in set(pins) & theirs.keys() if theirs[pin] != "reads")  # two may read one
-        if app.name != name and shared:
-            await _refuse_pin(device, app, shared[0], theirs[shared[0]])
-    await check_free(device, name, (), Claims(nodes=tuple(nodes)), wanted)
 
 
 def unknown_pins_text(device: Device, foreign: Sequence[str]) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from msgspec import Meta, Struct, structs
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 _MAX_WHOLE = 2**53
 
 
-@dataclass(frozen=True, slots=True)
-class CrashService:
+class CrashService(Struct, frozen=True):
     """What the acts work with."""
 
     devices: Registry

@@ -1,6 +1,6 @@
 """Acts for devices that do not answer: checked and tried when they are ordered, done when the device is back.
 
-The reconciler notices that. Deploying and switching are those of deploy.py and lifecycle.py.
+The reconciler notices that. The acts are those of changes.py.
 """
 
 from __future__ import annotations
@@ -8,21 +8,33 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-from microclaw.apps.changes import AppVersion, made_by, version_of
-from microclaw.apps.deferred import DeferredAct, DeferredKind, DeferredLog, Order, act_text
-from microclaw.apps.deploy import Deployer, DeployRequest
+from msgspec import Struct, structs
+
+from microclaw.apps.change_log import (
+    AppVersion,
+    Change,
+    ChangeLog,
+    DesiredApp,
+    conversation_of,
+    made_by,
+    maker_now,
+)
+from microclaw.apps.changes import ProgramChanges, upgrade_request
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import Place, Tell
-from microclaw.apps.lifecycle import Lifecycle
+from microclaw.apps.standing import DeferredKind, standing
 from microclaw.apps.trial import Trial
-from microclaw.apps.upgrade import stopped_error, upgrade_request
 from microclaw.auth.gate import Gate, Permission
+from microclaw.auth.people import OWNER
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
@@ -33,18 +45,116 @@ from microclaw.errors import (
     OutcomeUnknown,
 )
 from microclaw.events import Report, Step
+from microclaw.store.apps import DeferredRow, DeferredState, DeferredTable
 
 MAX_TRIES: Final = 3
 """Of an act that is cut short: the host died in it, or the device was gone."""
 _UNWATCHED: Final = "the host or the device was gone in the middle of it; the device's list says that it is done"
 _OFFER: Final = "have it done when it is back: the same with --when-back"
+_PUTS: Final = frozenset({"install", "upgrade", "start"})
 _log = logging.getLogger(__name__)
 
-DeferredEnd: TypeAlias = Literal["done", "failed"]
+
+class Order(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What shall be done; its fields are its JSON in the store.
+
+    `version` is what an installation puts there, or what a start and a stop are about. `replace`, `force` and the text
+    of the expectations are those of the installation.
+    """
+
+    act: DeferredKind
+    version: AppVersion | None = None
+    replace: bool = False
+    force: bool = False
+    expect: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Deferral:
+class DeferredAct(DeferredRow):
+    """An act that was ordered at `at_ms` (Unix time) and waits for its device, or how it came out.
+
+    `change_id` is the change that does it, from its plan on.
+    """
+
+    at_ms: int
+    order: Order = field(metadata={"column": "act"})
+    person_id: str = field(metadata={"column": "person"})
+    turn: str | None
+    place: Place | None
+    state: DeferredState = "waiting"
+    tries: int = 0
+    change_id: int | None = None
+    outcome: str | None = None
+    ended_ms: int | None = None
+    told: bool = False
+
+    @property
+    def conversation(self) -> str | None:
+        return None if self.place is None else conversation_of(self.place.channel, self.place.chat_id)
+
+    def text(self, device_name: str) -> str:
+        """ "install blink on desk"."""
+        act = self.order.act
+        return f"{act} {self.name} {'from' if act == 'uninstall' else 'on'} {device_name}"
+
+
+class DeferredLog(DeferredTable[DeferredAct]):
+    """The deferred acts of the change log's store."""
+
+    _act = DeferredAct
+
+    def __init__(self, change_log: ChangeLog) -> None:
+        super().__init__(change_log.database, change_log.now_ms)
+        self._change_log = change_log
+
+    async def keep(self, device_id: str, name: str, order: Order, place: Place | None) -> tuple[DeferredAct, bool]:
+        """Write it down for the person and request that are under way; whether it replaces one of the same program.
+
+        Raises Overloaded.
+        """
+        made = maker_now()
+        act = DeferredAct(
+            0, device_id, name, self._now_ms(), order, made.person_id or OWNER.person_id, made.turn, place
+        )
+        return await self.add(act)
+
+    async def expected(self, device_id: str) -> Sequence[DesiredApp]:
+        """What is wanted on the device once all that waits is done."""
+        wanted = {app.name: app for app in await self._change_log.desired(device_id)}
+        for act in await self.waiting(device_id):
+            wanted.pop(act.name, None)
+            if act.order.act in _PUTS and act.order.version is not None:
+                version = structs.asdict(act.order.version)
+                wanted[act.name] = DesiredApp(
+                    device_id=device_id, name=act.name, since_ms=act.at_ms, waits=True, **version
+                )
+        return [wanted[name] for name in sorted(wanted)]
+
+    async def check_none_since(
+        self,
+        done: Sequence[Change],
+        person_id: str | None,
+        device_id: str | None,
+        devices: Registry,
+        conversation: str | None = None,
+    ) -> None:
+        """Raise DeployRejected when the newest that this person (None: anybody) ordered waits: "undo" means that one.
+
+        `done`: what could be taken back instead, newest first. `conversation`: only what was ordered there.
+        """
+        last = next((change for change in done if person_id in (None, change.person)), None)
+        names = {device.device_id: device.name for device in devices.list()}
+        for act in reversed(await self.waiting(device_id)):
+            is_own = person_id in (None, act.person_id) and conversation in (None, act.conversation)
+            if is_own and (last is None or act.at_ms >= last.at_ms) and (name := names.get(act.device_id)):
+                step = f"drop it: microclaw app cancel {act.name} -d {name}"
+                if last is not None:
+                    step += f"; microclaw app undo {last.change_id} takes back the one before it ({last.summary})"
+                text = f"the newest, {act.text(name)}, is deferred and has changed nothing yet; nothing was done"
+                raise DeployRejected(text, next_step=step)
+
+
+class Deferral(Struct, frozen=True):
     """An act that was just deferred, and `why`; `trial` is that of an installation.
 
     `replaces`: another deferred act of the same program was dropped for it.
@@ -78,69 +188,39 @@ class Deferrals:
     planned, and closed, in one write with it.
     """
 
-    def __init__(
-        self, installer: Installer, *, deployer: Deployer, lifecycle: Lifecycle, gate: Gate, tell: Tell
-    ) -> None:
+    def __init__(self, installer: Installer, *, changes: ProgramChanges, gate: Gate, tell: Tell) -> None:
         self._devices, self._change_log = installer.devices, installer.change_log
-        self._deployer = deployer
-        self._lifecycle = lifecycle
+        self._changes = changes
         self._gate = gate
         self.log = DeferredLog(self._change_log)
         self._note = tell
         self._one_at_a_time: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def install(
-        self, request: DeployRequest, why: str, report: Report, *, act: DeferredKind = "install"
-    ) -> Deferral:
-        """Build, check, try and approve a program now, and keep it. Raises as Deployer.deploy."""
-        device = self._devices.get(request.device)
-        wanted = await self.log.expected(device.device_id)
-        prepared = await self._deployer.prepare_later(request, wanted, report)
-        expect = None if request.expectations is None else request.expectations.text
-        order = Order(act, prepared.version, request.replace, request.force, expect)
-        return await self._keep(device, request.name, order, request.place, why, report, prepared.trial)
+    async def keep(self, request: ChangeRequest, why: str, report: Report) -> Deferral:
+        """Keep an act for later. A program is built, checked, tried and approved now.
 
-    async def upgrade(self, request: DeployRequest, why: str, report: Report) -> Deferral:
-        """As `install`, in place of a version of this host. Raises AppNotFound and DeployRejected, too."""
-        device, name = self._devices.get(request.device), request.name
-        former = version_of(name, await self._change_log.desired(device.device_id))
-        if former is None:
-            if version_of(name, await self._change_log.stopped(device.device_id)) is not None:
-                raise stopped_error(device, name)
-            raise await self._unknown(device, name)
-        return await self.install(upgrade_request(request, device, former), why, report, act="upgrade")
-
-    async def uninstall(self, device: str, name: str, place: Place | None, why: str, report: Report) -> Deferral:
-        """Raises AppNotFound for a program that this host did not install."""
-        target = self._devices.get(device)
-        if await self._installed(target, name) is None:
-            raise await self._unknown(target, name)
-        return await self._keep(target, name, Order("uninstall"), place, why, report)
-
-    async def stop(self, device: str, name: str, place: Place | None, why: str, report: Report) -> Deferral:
-        """Raises AppNotFound, or DeployRejected for a program that is stopped already."""
-        target = self._devices.get(device)
-        version = version_of(name, await self._change_log.desired(target.device_id))
-        if version is None:
-            if version_of(name, await self._change_log.stopped(target.device_id)) is not None:
-                raise DeployRejected(f"{name} is stopped on {target.name} already", next_step="microclaw app list")
-            raise await self._unknown(target, name)
-        return await self._keep(target, name, Order("stop", version), place, why, report)
-
-    async def start(self, device: str, name: str, place: Place | None, why: str, report: Report) -> Deferral:
-        """Raises AppNotFound, or DeployRejected for a program that is not stopped."""
-        target = self._devices.get(device)
-        version = version_of(name, await self._change_log.stopped(target.device_id))
-        if version is None:
-            if await self._installed(target, name) is None:
-                raise await self._unknown(target, name)
-            waits = any(act.name == name for act in await self.log.waiting(target.device_id))
-            drop = f"drop what waits: microclaw app cancel {name} -d {target.name}"
-            raise DeployRejected(
-                f"{name} is not stopped on {target.name}: the host puts it back when the board returns",
-                next_step=drop if waits else "microclaw app list",
+        Raises as Deployer.deploy; AppNotFound for a program that this host does not have there, DeployRejected for one
+        in another state.
+        """
+        device, name, act, trial = self._devices.get(request.device), request.name, request.act, None
+        assert act != "restart"
+        waits = any(one.name == name for one in await self.log.waiting(device.device_id))
+        there = structs.replace(await standing(self._change_log, device, name, asks=False), waits=waits)
+        version = {"uninstall": there.running or there.stopped, "start": there.stopped}.get(act, there.running)
+        if version is None and act != "install":
+            raise there.refused(act)
+        order = Order(act, None if act == "uninstall" else version)
+        if act in ("install", "upgrade"):
+            if version is not None and act == "upgrade":
+                request = upgrade_request(request, version)
+            prepared = await self._changes.deployer.prepare_later(
+                request, await self.log.expected(device.device_id), report
             )
-        return await self._keep(target, name, Order("start", version), place, why, report)
+            expect = None if request.expectations is None else request.expectations.text
+            trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
+        kept, replaces = await self.log.keep(device.device_id, name, order, request.place)
+        report(Step("deploy", f"deferred: {kept.text(device.name)}, when it is back", detail=(why,)))
+        return Deferral(kept, device.name, why, replaces, trial)
 
     async def cancel(self, device: str, name: str) -> DeferredAct:
         """Drop what waits. Raises AppNotFound when nothing does, DeployRejected when it is being done."""
@@ -148,7 +228,7 @@ class Deferrals:
         act = next((one for one in await self.log.waiting(target.device_id) if one.name == name), None)
         if act is None:
             raise AppNotFound(f"nothing is deferred for {name} on {target.name}", next_step="microclaw app list")
-        if not await self.log.cancel(act):
+        if not await self.log.move(act.deferred_id, "waiting", "cancelled"):
             raise DeployRejected(
                 f"{act.text(target.name)}: it is being done, or its outcome is not known yet",
                 next_step="see how it ends: microclaw app changes; then microclaw app undo",
@@ -174,7 +254,7 @@ class Deferrals:
         if change.state != "failed":
             return False  # not known yet
         if act.tries < MAX_TRIES:
-            return await self.log.again(act)
+            return await self.log.move(act.deferred_id, "started", "waiting")
         await self._finish(act, device, "failed", f"it was cut short {act.tries} times", is_well=False)
         return False
 
@@ -192,47 +272,38 @@ class Deferrals:
 
     async def _act(self, act: DeferredAct, device: Device) -> tuple[bool, str]:
         """Do it; whether the device shows it, and the evidence."""
-        order, where, name = act.order, device.device_id, act.name
-        match order.act:
-            case "uninstall":
-                return True, (await self._deployer.remove(where, name, _logged)).evidence.text
-            case "stop":
-                return True, (await self._lifecycle.stop(where, name, _logged)).evidence.text
-            case "start":
-                started = await self._lifecycle.start(where, name, _logged)
-                return started.verified, started.evidence.text
-        assert order.version is not None
-        request = DeployRequest(
-            where,
-            name,
+        order = act.order
+        puts = order.act in ("install", "upgrade")
+        request = ChangeRequest(
+            device.device_id,
+            act.name,
+            "install" if puts else order.act,
+            version=order.version if puts else None,
             replace=order.replace,
             force=order.force,
             only_verified=order.act == "upgrade",
             expectations=None if order.expect is None else parse_expectations(order.expect),
             place=act.place,
         )
-        made = await self._deployer.put_version(where, name, order.version, _logged, like=request)
+        made = await self._changes.apply(request, _logged)
         return made.verified, made.evidence.text if made.verified else f"it is not verified: {made.evidence.text}"
 
     async def _failed(self, act: DeferredAct, device: Device, error: MicroclawError) -> bool:
         """It raised. What was planned of it says whether it may be done later, was done, or is over."""
         now = await self.log.get(act.deferred_id)
         text = f"{error.message}; {error.next_step}" if error.next_step else error.message
-        if now.state == "waiting":
-            if isinstance(error, DeviceUnreachable | DeviceTimeout):
-                return False
-            await self._finish(act, device, "failed", text, is_well=False)
-        elif now.state == "started" and now.change_id is not None:
+        if now.state == "waiting" and isinstance(error, DeviceUnreachable | DeviceTimeout):
+            return False
+        if now.state == "started" and now.change_id is not None:
             change = await self._change_log.change(now.change_id)
             if change.state in ("planned", "unknown"):
                 return False  # the next check asks the device
-            await self._finish(act, device, "failed", text, is_well=False)
-        elif now.state == "done":
-            await self._finish(act, device, "done", text, is_well=False)
+        if now.state in ("waiting", "started", "done"):
+            await self._finish(act, device, "done" if now.state == "done" else "failed", text, is_well=False)
         return True
 
     async def _finish(
-        self, act: DeferredAct, device: Device, state: DeferredEnd, outcome: str, *, is_well: bool
+        self, act: DeferredAct, device: Device, state: DeferredState, outcome: str, *, is_well: bool
     ) -> None:
         await self._tell(await self.log.end(act.deferred_id, state, outcome), device, outcome, is_well=is_well)
 
@@ -247,36 +318,6 @@ class Deferrals:
             _log.warning("%s could not be told: %s", act.text(device.name), exc.message)
             return
         await self.log.told(act.deferred_id)
-
-    async def _keep(
-        self,
-        device: Device,
-        name: str,
-        order: Order,
-        place: Place | None,
-        why: str,
-        report: Report,
-        trial: Trial | None = None,
-    ) -> Deferral:
-        act, replaces = await self.log.keep(device.device_id, name, order, place)
-        report(Step("deploy", f"deferred: {act_text(order.act, name, device.name)}, when it is back", detail=(why,)))
-        return Deferral(act, device.name, why, replaces, trial)
-
-    async def _installed(self, device: Device, name: str) -> AppVersion | None:
-        apps = (*await self._change_log.desired(device.device_id), *await self._change_log.stopped(device.device_id))
-        return version_of(name, apps)
-
-    async def _unknown(self, device: Device, name: str) -> AppNotFound:
-        waits = any(act.name == name for act in await self.log.waiting(device.device_id))
-        if waits:
-            return AppNotFound(
-                f"{name} is not on {device.name} yet: its installation is deferred",
-                next_step=f"drop it: microclaw app cancel {name} -d {device.name}",
-            )
-        return AppNotFound(
-            f"this host has no program {name} on {device.name}, which does not answer to say what it has",
-            next_step="microclaw app list; try again when it answers",
-        )
 
 
 def _logged(step: Step) -> None:

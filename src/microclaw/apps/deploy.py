@@ -1,4 +1,4 @@
-"""The one way a program gets onto a device: compile, check, try, approve, deploy, verify. Each stage reports a Step.
+"""The stages of an installation: compile, check, try, approve, deploy, verify. Each reports a Step.
 
 The installation itself is installer.py's, the watching verify.py's.
 """
@@ -6,12 +6,11 @@ The installation itself is installer.py's, the watching verify.py's.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import NoReturn
 
+from microclaw.apps.app_terms import Claims
 from microclaw.apps.building import (
     Compile,
     ProgramImage,
@@ -22,29 +21,27 @@ from microclaw.apps.building import (
     read_image,
     stored_program,
 )
-from microclaw.apps.changes import AppVersion, DesiredApp, version_of
-from microclaw.apps.claims import check_free, check_named_pins, claiming, claims_of, driven_pins
-from microclaw.apps.counted_edges import Verification
+from microclaw.apps.change_log import AppVersion, DesiredApp, version_of
+from microclaw.apps.claims import check_free, claiming, claims_of, driven_pins
 from microclaw.apps.deployment import (
+    ChangeRequest,
     Deployment,
-    DeployRequest,
     PreparedChange,
-    Removal,
     asked_program,
     first_run,
     keep_proof,
     with_terms,
 )
+from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import seen_on_board
 from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limits
-from microclaw.apps.installer import Installation, Installer, Occupants, check_room, recover_changes
+from microclaw.apps.installer import Installation, Installer, check_room, recover_changes
 from microclaw.apps.late_proof import LateCheck
-from microclaw.apps.listing import removal_text
 from microclaw.apps.run_times import check_keeper, first_only_text, host_begins
 from microclaw.apps.stage_text import (
     accept_text,
+    built,
     check_text,
-    compile_text,
     deployment_detail,
     deployment_text,
     fail,
@@ -52,25 +49,25 @@ from microclaw.apps.stage_text import (
     trial_detail,
     verification_step,
 )
+from microclaw.apps.standing import standing
 from microclaw.apps.trial import Trial, TrialOptions, Try
 from microclaw.apps.verify import verify
 from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError, UnknownName
-from microclaw.events import Evidence, Report, Stage, Step
-from microclaw.text import code_lines, format_duration
+from microclaw.errors import DeployRejected, DeviceError, MicroclawError, UnknownName
+from microclaw.events import Report, Stage, Step
+from microclaw.text import format_duration
 
-__all__ = ["DeployRequest", "Deployer", "Deployment", "Removal"]
+__all__ = ["ChangeRequest", "Deployer", "Deployment"]
 
 SLOW_TRIAL_MS = 7_200_000.0
 _DIFFERS = "correct it: the board is wired otherwise than the trial, or does not do the same"
 INSTALLED_ALL_THE_SAME = "it is installed all the same, as --force was given"
-_STILL_LISTED = "restart the board, then microclaw app list; the host no longer wants it there"
 
 
 class Deployer:
-    """Puts programs onto devices and takes them off. Every change is in the change log; a device has one at a time."""
+    """Puts programs onto devices. Every change is in the change log; a device has one at a time."""
 
     def __init__(
         self,
@@ -90,75 +87,35 @@ class Deployer:
         self.look_later = look_later
 
     async def deploy(
-        self, request: DeployRequest, report: Report, *, begin: Callable[[], None] = lambda: None
+        self,
+        request: ChangeRequest,
+        report: Report,
+        *,
+        undoes: int | None = None,
+        begin: Callable[[], None] = lambda: None,
     ) -> Deployment:
         """Compile, check, try, approve, deploy, verify. `begin` is called before anything on the device changes.
+
+        A version whose image is stored is not compiled, and has its own terms.
 
         Raises BuildError, TrialFailed, PinRefused, DeployRejected and its kinds, DeviceError, UnknownName. Before it
         raises, it reports the failed stage as a Step with state "failed" and its next step.
         """
-        device = self._devices.get(request.device)
-        check_app_name(request.name)
-        device.transport_for(AppInstall.method)  # before any work is done for a device that takes no programs
-        image = await self._build(device, request, report)
-        return await self._install(await self._prepare(request, device, image, report), report, begin=begin)
+        if request.version is not None:
+            request = with_terms(replace(request, origin=request.version.origin), request.version)
+        prepared = await self._prepare(request, report)
+        return await self._install(prepared, report, undoes=undoes, begin=begin)
 
     async def prepare_later(
-        self, request: DeployRequest, wanted: Sequence[DesiredApp], report: Report
+        self, request: ChangeRequest, wanted: Sequence[DesiredApp], report: Report
     ) -> PreparedChange:
         """All that comes before the installation, for a device that does not answer, and keep the image.
 
         `wanted` is what will be on the device by then. Raises as `deploy` does.
         """
-        device = self._devices.get(request.device)
-        check_app_name(request.name)
-        device.transport_for(AppInstall.method)
-        image = await self._build(device, request, report)
-        prepared = await self._prepare(request, device, image, report, later=wanted)
-        await self._change_log.keep_image(image)
+        prepared = await self._prepare(request, report, later=wanted)
+        await self._change_log.keep_image(prepared.image)
         return prepared
-
-    async def put_version(
-        self,
-        device_id: str,
-        name: str,
-        version: AppVersion,
-        report: Report,
-        *,
-        undoes: int | None = None,
-        like: DeployRequest | None = None,
-    ) -> Deployment:
-        """Install a version whose image is stored: check, try, deploy, verify. Raises as `deploy` does.
-
-        `like` has the rest of the request.
-        """
-        device = self._devices.get(device_id)
-        stored = await self._change_log.image(version.sha256)
-        check_kind(version.kind, device.kinds)
-        if version.kind == "py":
-            image: ProgramImage = stored_program(stored.code, stored.source, stored.meta)
-        else:
-            image = self._read(device, stored.code, name, stored.source, report)
-        request = with_terms(replace(like or DeployRequest(device_id, name), origin=version.origin), version)
-        return await self._install(await self._prepare(request, device, image, report), report, undoes=undoes)
-
-    async def remove(self, device: str, name: str, report: Report, *, undoes: int | None = None) -> Removal:
-        """Take an app off a device and stop wanting it there. AppNotFound: neither knows it; else DeployRejected."""
-        target = self._devices.get(device)
-        stage: Stage = "deploy"
-        try:
-            async with self._installer.holding(target):
-                change_id, undoable = await self._installer.take_off(target, name, undoes=undoes)
-                stage = "verify"
-                evidence = Evidence("reported", await removal_text(target, name, self._sleep, next_step=_STILL_LISTED))
-        except MicroclawError as exc:
-            fail(report, stage, exc)
-        report(Step("deploy", f"{name} removed from {target.name}"))
-        hint = None if undoable else "this host did not install it and has no copy: undo cannot bring it back"
-        if name in target.pin_programs:
-            hint = "it was microclaw's own: the next exec that sets a pin puts it there again"
-        report(Step("verify", evidence.text, next_step=hint))
-        return Removal(target.device_id, target.name, name, evidence, undoable, change_id)
 
     async def recover(self, looks_after: Callable[[str], bool] = lambda _device_id: True) -> tuple[str, ...]:
         """Close the changes that a crash left open, after asking their devices. Returns one sentence for each.
@@ -177,26 +134,21 @@ class Deployer:
                 lines.append(f"changes of device {device_id} stay open: {exc.message}")
         return tuple(lines)
 
-    async def _build(self, device: Device, request: DeployRequest, report: Report) -> ProgramImage:
-        if (request.source is None) == (request.wasm is None):
-            raise DeployRejected("a deployment needs source or wasm, one of the two", next_step="give one of them")
+    async def _build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
+        if (version := request.version) is not None:
+            stored = await self._change_log.image(version.sha256)
+            check_kind(version.kind, device.kinds)
+            if version.kind == "py":
+                return stored_program(stored.code, stored.source, stored.meta)
+            return self._read(device, stored.code, request.name, stored.source, report)
         if request.wasm is not None:
             check_kind("wasm", device.kinds)
             return self._read(device, request.wasm, request.name, None, report)
         assert request.source is not None
-        started = time.perf_counter()
-        try:
-            image = await self._compile(
-                request.source, device.board, request.name, request.optimization, request.language, device.kinds
-            )
-        except BuildError as exc:
-            fail(report, "check" if exc.stage == "check" else "compile", exc)
-        except MicroclawError as exc:
-            fail(report, "compile", exc)
-        took_ms = (time.perf_counter() - started) * 1000
-        warnings = tuple(line for found in image.warnings for line in code_lines(found.render()))
-        report(Step("compile", compile_text(image, request.optimization), detail=warnings, took_ms=took_ms))
-        return image
+        board, kinds, level = device.board, device.kinds, request.optimization
+        return await built(
+            self._compile(request.source, board, request.name, level, request.language, kinds), level, report
+        )
 
     def _read(self, device: Device, wasm: bytes, name: str, source: str | None, report: Report) -> ProgramImage:
         try:
@@ -205,19 +157,16 @@ class Deployer:
             fail(report, "check", exc)
 
     async def _prepare(
-        self,
-        request: DeployRequest,
-        device: Device,
-        image: ProgramImage,
-        report: Report,
-        *,
-        later: Sequence[DesiredApp] | None = None,
+        self, request: ChangeRequest, report: Report, *, later: Sequence[DesiredApp] | None = None
     ) -> PreparedChange:
-        """Check it, try it and ask for the approval; nothing on the device changes.
+        """Build it, check it, try it and ask for the approval; nothing on the device changes.
 
         `later`: what will be wanted there when it is back; it is not asked then.
         """
-        name, board = request.name, device.board
+        device, name = self._devices.get(request.device), request.name
+        check_app_name(name)
+        device.transport_for(AppInstall.method)  # before any work is done for a device that takes no programs
+        image, board = await self._build(device, request, report), device.board
         wanted = await self._change_log.desired(device.device_id) if later is None else later
         before = version_of(name, wanted)
         is_new = request.source is not None or request.wasm is not None
@@ -227,7 +176,7 @@ class Deployer:
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             there_now = wanted if later is not None else await claiming(device, wanted)
-            await check_named_pins(device, name, image.pins, image.nodes, there_now)
+            await check_free(device, name, (), Claims(reads=image.pins, nodes=image.nodes), there_now)
             report(Step("check", check_text(image, request.heap_bytes)))
             if before is not None and before.times is not None and is_new and request.times is None:
                 report(Step("check", f"warning: it ran {before.times.text()}; from now on it runs on: give them again"))
@@ -247,11 +196,11 @@ class Deployer:
             if later is not None:
                 check_room(device, name, (), later)
             if request.approve is not None:
-                there = Occupants(None, ())
+                there = await standing(self._change_log, device, name, asks=later is None)
                 if later is None:
-                    there = await self._installer.check_place(device, name, take_over=request.replace)
+                    await self._installer.check_place(there, take_over=request.replace)
                 stage = "approve"
-                text = deployment_text(device, name, replaces=there.lost is not None or before is not None)
+                text = deployment_text(device, name, replaces=there.is_foreign or before is not None)
                 text += "" if later is None else ", when it is back"
                 shown = deployment_detail(device, name, image, version, trial, there)
                 program = await asked_program(self._change_log, device, name, image, trial, before)
@@ -260,11 +209,10 @@ class Deployer:
             fail(report, stage, exc)
         return PreparedChange(request, device, image, trial, version, before, board)
 
-    async def _try(self, request: DeployRequest, device: Device, image: ProgramImage, report: Report) -> Trial:
+    async def _try(self, request: ChangeRequest, device: Device, image: ProgramImage, report: Report) -> Trial:
         report(Step("try", "on a throw-away virtual board", "running"))
         options = TrialOptions(
             request.try_for_ms,
-            request.inputs,
             heap_bytes=request.heap_bytes,
             timers=request.timers,
             expectations=request.expectations,
@@ -288,8 +236,8 @@ class Deployer:
         prepared: PreparedChange,
         report: Report,
         *,
-        undoes: int | None = None,
-        begin: Callable[[], None] = lambda: None,
+        undoes: int | None,
+        begin: Callable[[], None],
     ) -> Deployment:
         """Install it and watch it, while nobody else changes the device."""
         device, name, image = prepared.device, prepared.request.name, prepared.image
@@ -324,13 +272,14 @@ class Deployer:
             device.device_id,
             device.name,
             name,
-            image,
-            prepared.trial,
             found.evidence,
-            found.agrees,
-            installation.replaced,
             installation.change_id,
-            expected,
+            found.agrees,
+            image.sha256,
+            image=image,
+            trial=prepared.trial,
+            replaced=installation.replaced,
+            expected=expected,
         )
         await keep_proof(self._change_log, made)
         return made
@@ -366,7 +315,7 @@ class Deployer:
             report(Step("verify", f"the rest is not due yet; looked at again in {when}, and told then"))
 
     async def _watch(self, prepared: PreparedChange, installation: Installation, report: Report) -> Verification:
-        """Verify, then complete the change. A program that does nothing is withdrawn instead."""
+        """Verify, then complete the change. A program that does nothing is withdrawn, and raises DeployRejected."""
         device, name = prepared.device, prepared.request.name
         try:
             told = partial(in_source_lines, prepared.image)
@@ -379,15 +328,9 @@ class Deployer:
         dead = found.dead
         if dead is None and not found.agrees and prepared.request.only_verified:
             dead = f"it was not verified: {found.evidence.text}", found.next_step or _DIFFERS
-        if dead is not None:
-            await self._withdraw_dead(device, name, installation, dead, report)
-        await self._change_log.complete(installation.change_id)
-        return found
-
-    async def _withdraw_dead(
-        self, device: Device, name: str, installation: Installation, dead: tuple[str, str], report: Report
-    ) -> NoReturn:
-        """Take a program off again that the firmware took and that does nothing, then raise DeployRejected."""
+        if dead is None:
+            await self._change_log.complete(installation.change_id)
+            return found
         error, next_step = dead
         try:
             if await self._installer.withdraw(device, name, installation, report):

@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from msgspec import Struct
+
+from microclaw.apps.act_results import Former
 from microclaw.apps.app_terms import Origin
 from microclaw.apps.building import ProgramImage, ProgramLanguage
-from microclaw.apps.changes import AppVersion, ChangeLog
+from microclaw.apps.change_log import AppVersion, ChangeLog
 from microclaw.apps.expectation_result import ExpectationResult, proof_of
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.source_diff import source_diff
-from microclaw.apps.trial import Trial, TrialInput
+from microclaw.apps.standing import Act
+from microclaw.apps.trial import Trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.device import Device
 from microclaw.events import AskedProgram, Edge, Evidence
@@ -24,9 +28,10 @@ from microclaw.store.apps import ProofRow
 
 
 @dataclass(frozen=True, slots=True)
-class DeployRequest:
-    """A program for a device: C or C++ source or wasm bytes, exactly one of the two.
+class ChangeRequest:
+    """An act on a program of a device. An installation and an upgrade have C, C++ or Python source, or wasm bytes.
 
+    `version` is one whose image is stored: what an undo, or an act that was deferred, installs, starts or keeps.
     `device` is a device's name or id. `replace` allows the program to replace an app of the same name that this host
     did not install; an app of this host is upgraded without it. `force` installs a program whose trial failed, at the
     person's own risk: never one that drives a pin which the board forbids. `approve` is called after the trial, before
@@ -37,16 +42,17 @@ class DeployRequest:
 
     device: str
     name: str
+    act: Act = "install"
     source: str | None = None
     language: ProgramLanguage | None = None  # None: the source says it
     wasm: bytes | None = None
+    version: AppVersion | None = None
     heap_bytes: int = 8192
     timers: int = 20
     watchdog_ms: int = 180_000
     optimization: str = "O3"
     replace: bool = False
     try_for_ms: float = 10_000
-    inputs: tuple[TrialInput, ...] = ()
     force: bool = False
     only_verified: bool = False
     expectations: Expectations | None = None
@@ -56,7 +62,7 @@ class DeployRequest:
     approve: Approve | None = field(default=None, compare=False, repr=False)
 
 
-def with_terms(request: DeployRequest, version: AppVersion) -> DeployRequest:
+def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
     """The request with the heap, timers, watchdog and times of a version."""
     return replace(
         request,
@@ -81,14 +87,13 @@ def first_run(trial: Trial) -> Trial:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedChange:
+class PreparedChange(Struct, frozen=True):
     """A program that was built, tried and approved, ready to be installed.
 
     `before` is the version of this host that the approval was for replacing, if any; `board` what it was checked for.
     """
 
-    request: DeployRequest
+    request: ChangeRequest
     device: Device
     image: ProgramImage
     trial: Trial
@@ -97,20 +102,29 @@ class PreparedChange:
     board: BoardProfile
 
 
-@dataclass(frozen=True, slots=True)
-class Deployment:
-    """A program that a device accepted; `verified` says whether the evidence agrees with the trial."""
+class Made(Struct, frozen=True):
+    """What became of a request. `verified`: the evidence agrees with what was asked for. `sha256` is of the image that
+    runs, or is kept. `undoable`: it can be taken back.
+    """
 
     device_id: str
     device_name: str
     name: str
+    evidence: Evidence
+    change_id: int
+    verified: bool = True
+    sha256: str | None = None
+    undoable: bool = True
+
+
+class Deployment(Made, frozen=True, kw_only=True):
+    """A program that a device accepted. `verified`: the board shows what the trial did. `former`: an upgrade's."""
+
     image: ProgramImage
     trial: Trial
-    evidence: Evidence
-    verified: bool
     replaced: bool
-    change_id: int
     expected: tuple[ExpectationResult, ...] = ()
+    former: Former | None = None
 
 
 MAX_ASKED_EDGES: Final = 400
@@ -161,15 +175,3 @@ async def kept_proof(log: ChangeLog, device_id: str, sha256: str) -> dict[str, A
 
 def _edge_rows(edges: Sequence[Edge]) -> list[tuple[float, int, int]]:
     return [(round(edge.t_ms, 3), edge.pin, edge.level) for edge in edges[:MAX_PROOF_EDGES]]
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A program taken off a device, as the device's own list confirms; `undoable` when its image is kept."""
-
-    device_id: str
-    device_name: str
-    name: str
-    evidence: Evidence
-    undoable: bool
-    change_id: int

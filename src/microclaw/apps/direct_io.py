@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from microclaw.apps.changes import ChangeKind, DeviceAction, SetLevel, SetPwm, subject_of
+from msgspec import Struct
+
+from microclaw.apps.change_log import ChangeKind, DeviceAction, SetLevel, SetPwm, subject_of
 from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
 from microclaw.apps.installer import Installer
 from microclaw.devices.call_text import call_words
@@ -56,8 +57,7 @@ _CHECKED: Final = "checked"
 _ANSWERED: Final = "the board says so"
 
 
-@dataclass(frozen=True, slots=True)
-class PinChange:
+class PinChange(Struct, frozen=True):
     """What was set, the evidence for it, and the number of the change."""
 
     device_id: str

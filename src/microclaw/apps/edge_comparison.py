@@ -1,37 +1,46 @@
-"""Compares a pin's edges with those that it had in the trial. Judges nothing else."""
+"""Compares what a board counted with what the trial had: the same, different, or too little to tell. No IO."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from math import inf
 from statistics import fmean
 from typing import Final
 
+from msgspec import Struct, structs
+
 from microclaw.apps.verdict import seconds
-from microclaw.events import Edge
+from microclaw.devices.calls import PwmChange
+from microclaw.events import Edge, Evidence
 from microclaw.pin_track import TOLERANCE
+from microclaw.text import format_duration
 
-SLACK_MS = 25.0
+SLACK_MS: Final = 25.0
 """On a busy host the virtual board may be this late, whatever the time between edges."""
-
-
 UNEVEN_EDGES: Final = 2
 """So many edges of a pin may come unevenly at its start: an interpreter loads its modules then."""
 SETTLED_EDGES: Final = UNEVEN_EDGES + 5
 """Edges of a pin after which its rhythm tells more than its start: two periods behind it."""
+EXPECTED_EDGES: Final = 2
+MOMENT_MS: Final = 5.0
+"""Edges so near to each other are one moment: a start, not a rhythm."""
+SHORT_MS: Final = 1.0
 INVERTED: Final = "each level is the other one: the program toggles the pin, which had the other level before"
 _TURNED: Final = "half a turn on: it toggles the pin, which had the other level before"
+_SET_FIRST: Final = (
+    "let the program set the level that it begins with, as led.value(0) or gpio_set(led, 0); then deploy it again"
+)
 _LONGEST_REPEAT: Final = 30
 _LOOKED_AT: Final = 200
 _TRIAL_JITTER_MS: Final = 2.0
-SHORT_MS: Final = 1.0
+_TOGETHER_MS: Final = 100.0
+"""How far the first edges of two pins may be off against each other, beside the trial."""
 _FEW: Final = 4
 """With fewer edges chance tells two rhythms apart that differ by less than the slack."""
 
 
-@dataclass(frozen=True, slots=True)
-class Agreement:
+class Agreement(Struct, frozen=True):
     """Whether the edges seen are the expected ones, and if not, the difference in words.
 
     `first` is the expected edge that the first one seen is. `is_sure` is False where too few came to tell whether they
@@ -44,6 +53,25 @@ class Agreement:
     is_sure: bool = True
 
 
+class Verification(Struct, frozen=True):
+    """`dead` says why the program does nothing although the firmware took it, with the next step; else None.
+
+    `agrees` is False when the board's records differ from the trial, or could not be read; `next_step` says what to do.
+    `pins` are those whose counted edges were as in the trial.
+    """
+
+    evidence: Evidence
+    agrees: bool
+    dead: tuple[str, str] | None = None
+    next_step: str | None = None
+    pins: frozenset[int] = frozenset()
+
+
+def counted(text: str, edges: Sequence[Edge] = (), *, agrees: bool, pins: Sequence[int] = ()) -> Verification:
+    evidence = Evidence("counted", f"counted on the board: {text}", tuple(edges))
+    return Verification(evidence, agrees, pins=frozenset(pins))
+
+
 def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
     """Compare the edges of one pin, as many as both have: the same levels, each at the same time after the first.
 
@@ -52,7 +80,7 @@ def compare(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement:
     """
     if not seen:
         return Agreement(False, "no edge where the trial had some")
-    wanted = from_level(expected, 1 - seen[0].level)
+    wanted = _from_level(expected, 1 - seen[0].level)
     if not wanted:
         return Agreement(False, f"the first edge goes to {seen[0].level}, in the trial to {expected[0].level}")
     difference = _difference(wanted, seen)
@@ -79,12 +107,12 @@ def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement
     whole = compare(expected, seen)
     count = min(len(expected), len(seen)) - 1
     if count >= UNEVEN_EDGES:
-        want_ms, got_ms = span(expected[: count + 1]) / count, span(seen[: count + 1]) / count
+        want_ms, got_ms = _span(expected[: count + 1]) / count, _span(seen[: count + 1]) / count
         if want_ms < SHORT_MS and got_ms < SHORT_MS:
             return Agreement(True, f"{seconds(got_ms)} between edges on average, in the trial {seconds(want_ms)}")
     if whole.agrees or len(seen) < SETTLED_EDGES:
         return whole
-    wanted = from_level(expected, 1 - seen[0].level)
+    wanted = _from_level(expected, 1 - seen[0].level)
     starts = (wanted,) if len(wanted) == len(expected) else (wanted, expected)
     for uneven in range(UNEVEN_EDGES, len(seen) - SETTLED_EDGES + UNEVEN_EDGES + 1):
         for start in starts:
@@ -100,7 +128,83 @@ def edges_to_settle(expected: Sequence[Edge]) -> int:
     return max(SETTLED_EDGES, UNEVEN_EDGES + 2 + (_repeat(expected) or 0))
 
 
-def from_level(expected: Sequence[Edge], level: int) -> Sequence[Edge]:
+def compare_edges(
+    expected: Mapping[int, Sequence[Edge]],
+    seen: Mapping[int, Sequence[Edge]],
+    waited_ms: float,
+    before: Mapping[int, int],
+) -> Verification:
+    """Pin by pin; the first pin that differs is the answer. Edges of one moment alone are no proof of what follows.
+
+    `before`: levels of pins without an edge. Who had its first level before shows none until the second one is due.
+    """
+    edges = sorted((edge for found in seen.values() for edge in found), key=lambda edge: edge.t_ms)
+    texts: list[str] = []
+    offsets: list[float] = []
+    agreeing: list[int] = []
+    agrees, is_sure = True, True
+    for pin, wanted in expected.items():
+        found = seen[pin]
+        due_later = all(edge.t_ms + max(SLACK_MS, TOLERANCE * edge.t_ms) > waited_ms for edge in wanted[1:])
+        if not found and due_later and before.get(pin) == wanted[0].level:
+            texts.append(f"pin {pin} is {'high' if before[pin] else 'low'}, as it was before")
+            continue
+        if not found:
+            waited = format_duration(waited_ms, decimals=2)
+            text = f"no edge on pin {pin} in {waited}; the trial had one after {seconds(wanted[0].t_ms)}"
+            return counted(text, edges, agrees=False)
+        agreement = compare_settled(wanted, found)
+        texts.append(_pin_text(wanted, found, agreement.difference, alone=len(expected) == 1))
+        offsets.append(found[0].t_ms - wanted[agreement.first].t_ms)
+        agrees = agrees and agreement.agrees
+        is_sure = is_sure and (agreement.is_sure or len(found) < EXPECTED_EDGES)
+        agreeing += [pin] if agreement.agrees else []
+    text = "; ".join(texts)
+    if agrees and offsets and max(offsets) - min(offsets) > _TOGETHER_MS:
+        apart = seconds(max(offsets) - min(offsets))
+        return counted(f"{text} (pins are {apart} off against each other)", edges, agrees=False)
+    later = any(_span(wanted) > MOMENT_MS for wanted in expected.values())
+    of_one_moment = all(_span(found) <= MOMENT_MS for found in seen.values() if found)
+    if agrees and (not edges or not is_sure or (later and of_one_moment)):
+        return Verification(Evidence("accepted", f"accepted only: {text}; that is the start alone", tuple(edges)), True)
+    answer = counted(text, edges, agrees=agrees, pins=agreeing)
+    return structs.replace(answer, next_step=_SET_FIRST) if INVERTED in text else answer
+
+
+def compare_pwm(wanted: Sequence[PwmChange], seen: Sequence[PwmChange]) -> Verification:
+    """Whether the first changes that a board noted on a pin have the duties and frequencies of the trial's."""
+    # A pin that had the first duty already shows no change to it; a timer's divider gives nearly the frequency.
+    start = next((i for i, change in enumerate(wanted) if change.duty == seen[0].duty), 0)
+    pairs = list(zip(seen, wanted[start:], strict=False))
+    agrees = all(change.duty == tried.duty for change, tried in pairs)
+    other = [
+        tried
+        for change, tried in pairs
+        if tried.duty and abs(change.frequency_hz - tried.frequency_hz) > max(1.0, 0.01 * tried.frequency_hz)
+    ]
+    heard = next((change for change, _ in pairs if change.duty), seen[0])
+    duties = ", ".join(str(change.duty) for change, _ in pairs)
+    text = f"PWM on pin {wanted[0].pin} at {heard.frequency_hz:,} Hz, duty {duties} of 255"
+    if len(seen) > 1:
+        text += f" within {seconds(seen[len(pairs) - 1].t_ms - seen[0].t_ms)}"
+    if not agrees:
+        text += f" (in the trial {', '.join(str(change.duty) for change in wanted)})"
+    if other:
+        text += f" (in the trial {other[0].frequency_hz:,} Hz)"
+    return counted(text, agrees=agrees and not other)
+
+
+def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | None, *, alone: bool) -> str:
+    start = "first edge" if alone else f"pin {seen[0].pin}"
+    text = f"{start} after {seen[0].t_ms / 1000:.2f} s"
+    if len(seen) > 1:
+        text += f", next {seconds(seen[1].t_ms - seen[0].t_ms)} later"
+    elif len(expected) > 1:
+        text += f", the next is due {seconds(expected[1].t_ms - expected[0].t_ms)} later"
+    return f"{text} ({difference})" if difference else text
+
+
+def _from_level(expected: Sequence[Edge], level: int) -> Sequence[Edge]:
     """The edges of one pin that are seen where it has `level` before: without a first one to that level."""
     return expected[1:] if expected and expected[0].level == level else expected
 
@@ -115,14 +219,14 @@ def _difference(wanted: Sequence[Edge], seen: Sequence[Edge]) -> str | None:
     return None
 
 
-def span(edges: Sequence[Edge]) -> float:
+def _span(edges: Sequence[Edge]) -> float:
     return edges[-1].t_ms - edges[0].t_ms
 
 
 def _mean_error(wanted: Sequence[Edge], seen: Sequence[Edge]) -> float:
-    """Of the gaps that both have."""
+    """Of the gaps that both have; endless where there is none."""
     pairs = zip(pairwise(wanted), pairwise(seen), strict=False)
-    return fmean(abs((b.t_ms - a.t_ms) - (now.t_ms - was.t_ms)) for (a, b), (was, now) in pairs)
+    return fmean([abs((b.t_ms - a.t_ms) - (now.t_ms - was.t_ms)) for (a, b), (was, now) in pairs] or [inf])
 
 
 def _repeat(expected: Sequence[Edge]) -> int | None:

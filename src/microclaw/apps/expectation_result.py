@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias
 
+from msgspec import Struct, structs
+
 from microclaw.apps.expectation_check import check
-from microclaw.apps.expectations import Duty, ExpectationLine, Expectations, Period, PhaseLength
-from microclaw.apps.observation import Observation, State, with_gaps
+from microclaw.apps.expectations import Check, Duty, Edges, ExpectationLine, Expectations, Level, Period, Phase
+from microclaw.apps.observation import Observation, Verdict, with_gaps
 from microclaw.apps.verdict import Record
 from microclaw.events import Edge, Evidence
 
@@ -22,17 +23,17 @@ _WORST_FIRST: Final = (
     "seen on the board",
 )
 _CHANGE: Final = "change the program; or the expectation, if it is not what you want"
+_TRY: Final = "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
 _LEAST_OF_CYCLE = 0.45  # two edges of a period are half of it, and the trial agrees with them
 BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectationResult:
+class ExpectationResult(Struct, frozen=True):
     """One line of the text: what the trial showed, and later what the board showed (None: not installed)."""
 
     number: int
     text: str
-    trial: State
+    trial: Verdict
     found: str
     board: BoardState | None = None
     next_step: str | None = None
@@ -61,20 +62,14 @@ class ExpectationResult:
 
 def evaluate(expectations: Expectations, record: Record) -> tuple[ExpectationResult, ...]:
     """Each line against the record of a trial."""
-    seen = _observation(record)
     if record.overflowed:
         text = "it moved or printed more often than the record holds: a shorter trial, as for 5 s, shows all of it"
         return tuple(ExpectationResult(line.number, line.text, "untried", text) for line in expectations.lines)
-    return tuple(_line_result(line, expectations, seen) for line in expectations.lines)
-
-
-def _observation(record: Record) -> Observation:
     driven = {edge.pin for edge in record.edges}
-    given = tuple(edge for edge in record.given if edge.pin not in driven)
     lines, gaps = with_gaps((line.t_ms, line.text) for line in record.lines if line.app is not None)
-    return Observation(
+    seen = Observation(
         end_ms=record.board_ms,
-        edges=(*record.edges, *given),
+        edges=(*record.edges, *(edge for edge in record.given if edge.pin not in driven)),
         pwm=record.pwm,
         leds=record.leds,
         lines=lines,
@@ -83,39 +78,32 @@ def _observation(record: Record) -> Observation:
         bursts=record.bursts,
         opened=record.opened,
     )
+    return tuple(_line_result(line, expectations.checks, seen) for line in expectations.lines)
 
 
-def _line_result(line: ExpectationLine, expectations: Expectations, seen: Observation) -> ExpectationResult:
-    findings = [check(asked, seen, expectations.checks) for asked in line.checks]
-    worst = next((f for f in findings if f.state == "not met"), None)
-    worst = worst or next((f for f in findings if f.state == "untried"), None)
-    if worst is not None:
-        return ExpectationResult(line.number, line.text, worst.state, worst.text, next_step=worst.next_step)
-    return ExpectationResult(line.number, line.text, "met", ", ".join(f.text for f in findings))
+def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Observation) -> ExpectationResult:
+    findings = [check(asked, seen, program) for asked in line.checks]
+    for state in ("not met", "untried"):
+        worst = next((found for found in findings if found.state == state), None)
+        if worst is not None:
+            return ExpectationResult(line.number, line.text, worst.state, worst.text, next_step=worst.next_step)
+    return ExpectationResult(line.number, line.text, "met", ", ".join(found.text for found in findings))
 
 
 def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:
     """Why a program is refused by its expectations, with the next step; None when all are met."""
-    bad = next((result for result in results if result.trial == "not met"), None)
-    if bad is not None:
-        text = f"expected, line {bad.number}: {bad.text}; the trial shows: {bad.found}"
-        return text, bad.next_step or _CHANGE
-    bad = next((result for result in results if result.trial == "untried"), None)
-    if bad is not None:
-        text = f"expected, line {bad.number}: {bad.text}; untried: {bad.found}"
-        return text, bad.next_step or "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
+    for state, said, step in (("not met", "the trial shows", _CHANGE), ("untried", "untried", _TRY)):
+        bad = next((result for result in results if result.trial == state), None)
+        if bad is not None:
+            return f"expected, line {bad.number}: {bad.text}; {said}: {bad.found}", bad.next_step or step
     return None
 
 
 def proof_of(results: Sequence[ExpectationResult]) -> str:
     """The proof of a program as a whole: that of its least proved expectation, in the words of docs/proof.md."""
-    if not results:
-        return NO_EXPECTATION
-    return min((result.answer for result in results), key=_rank)
-
-
-def _rank(answer: str) -> int:
-    return next(i for i, begin in enumerate(_WORST_FIRST) if answer.startswith(begin))
+    answers = [result.answer for result in results]
+    ranks = (answer for begin in _WORST_FIRST for answer in answers if answer.startswith(begin))
+    return next(ranks, NO_EXPECTATION)
 
 
 def seen_on_board(
@@ -132,33 +120,27 @@ def seen_on_board(
     if expectations is None:
         return ()
     if evidence.kind != "counted":
-        return tuple(replace(result, board="accepted only") for result in results)
-    edges = evidence.edges
-    by_number = {line.number: line for line in expectations.lines}
-    return tuple(replace(one, board=_board_state(by_number[one.number], edges, agreeing)) for one in results)
+        return tuple(structs.replace(result, board="accepted only") for result in results)
+    checks = {line.number: line.checks for line in expectations.lines}
+    return tuple(
+        structs.replace(one, board=_board_state(checks[one.number], evidence.edges, agreeing)) for one in results
+    )
 
 
-def _board_state(line: ExpectationLine, edges: Sequence[Edge], agreeing: frozenset[int]) -> BoardState:
+def _board_state(checks: Sequence[Check], edges: Sequence[Edge], agreeing: frozenset[int]) -> BoardState:
     states: set[BoardState] = set()
-    for asked in line.checks:
-        if not isinstance(asked, Period | Duty | PhaseLength):
-            states.add("accepted only")
-            continue
-        counted = [edge.t_ms for edge in edges if edge.pin == asked.pin]
-        if counted and asked.pin not in agreeing:
-            states.add("not seen on the board")
-        elif len(counted) > 1 and counted[-1] - counted[0] >= _LEAST_OF_CYCLE * _length_ms(asked, line):
-            states.add("seen on the board")
-        else:
-            states.add("accepted only")
-    order: tuple[BoardState, ...] = ("not seen on the board", "accepted only")
-    return next((state for state in order if state in states), "seen on the board")
-
-
-def _length_ms(asked: Period | Duty | PhaseLength, line: ExpectationLine) -> float:
-    """What must have been counted: a period, or a phase; of a duty the period beside it."""
-    match asked:
-        case Period(period_ms=ms) | PhaseLength(length_ms=ms):
-            return ms
-        case Duty():
-            return max((one.period_ms for one in line.checks if isinstance(one, Period)), default=0.0)
+    for asked in checks:
+        match asked:
+            case Period(subject=Edges(pin=pin), period_ms=least_ms) | Phase(subject=Level(pin=pin), length_ms=least_ms):
+                pass
+            case Duty(subject=Level(pin=pin)):
+                least_ms = max((one.period_ms for one in checks if isinstance(one, Period)), default=0.0)
+            case _:
+                states.add("accepted only")
+                continue
+        counted = [edge.t_ms for edge in edges if edge.pin == pin]
+        if counted and pin not in agreeing:
+            return "not seen on the board"
+        is_seen = len(counted) > 1 and counted[-1] - counted[0] >= _LEAST_OF_CYCLE * least_ms
+        states.add("seen on the board" if is_seen else "accepted only")
+    return "accepted only" if "accepted only" in states else "seen on the board"

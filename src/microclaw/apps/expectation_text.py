@@ -1,53 +1,49 @@
 """Reads expectations from text, one a line. docs/proof.md has the grammar; a test reads its examples from there.
 
-A line is a list of tokens with one space between them; each form of a line, or of a part between commas, is a pattern
-over them whose capital words are values (_VALUES).
+A line is a head and its parts (_LINES). Each is a pattern whose capital words are values (_VALUES), and the values of
+both make a check, a stimulus or a time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, Final, TypeAlias
+from itertools import islice
+from typing import Any, Final
+
+from msgspec import Struct, structs
 
 from microclaw.apps.colors import COLOR_NAMES, Color
 from microclaw.apps.expectations import (
     MAX_ADC_V,
+    WHOLE,
     AdcStimulus,
-    Check,
+    At,
+    Count,
     Duty,
     EdgeAt,
-    EdgeCount,
-    Effect,
+    Edges,
     ExpectationLine,
     Expectations,
+    Frequency,
     Hold,
-    LedAt,
-    LedEffect,
-    LedPhase,
-    LedWithin,
+    LedColor,
     Level,
-    LevelAt,
-    LogCount,
-    LogEffect,
-    LogEvery,
+    Lines,
     Period,
-    PhaseLength,
-    PinEffect,
+    Phase,
     PinStimulus,
-    PwmAt,
-    PwmEffect,
-    PwmFrequency,
-    PwmPeriod,
-    PwmRamp,
+    Pwm,
+    PwmDuty,
+    Ramp,
     Reaction,
     SensorStimulus,
-    ServoAt,
-    StayEffect,
+    ServoPulse,
     Stimulus,
     Window,
+    Windowed,
+    Within,
 )
 from microclaw.apps.line_pattern import parse_line_pattern
 from microclaw.errors import ConfigError
@@ -61,10 +57,10 @@ SHARE: Final = 0.05
 AT_SLACK_MS: Final = 20.0
 MIN_DUTY_POINTS: Final = 0.5
 MAX_DUTY_POINTS: Final = 2.5
-"""Of an exact duty: a step of 8 bits is 0.39; a servo turns 45 degrees in 2.3 points."""
+"""Of an exact duty: a step of 8 bits is 0.39; a servo turns 45 degrees in 2.3 points. Of a fade: ten such steps."""
 SERVO_RANGES_US: Final = ((500.0, 2500.0), (544.0, 2400.0))
 """The pulses of 0 and 180 degrees: microclaw's servo (firmware/fw/microclaw.py), Arduino's Servo."""
-SERVO_SLACK_DEG: Final = 5.0
+SERVO_SLACK_US: Final = 2000 * 5 / 180  # 5 degrees
 SENSOR_UNITS: Final = {
     "temperature": "temperature_c",
     "humidity": "humidity_pct",
@@ -73,22 +69,6 @@ SENSOR_UNITS: Final = {
     "current": "current_ma",
     "power": "power_mw",
 }
-EXAMPLES: Final = {
-    "pin": "pin 2: period 1 s, duty 50 %",
-    "when": "when pin 4 falls: pin 2 rises within 50 ms",
-    "pwm": "pwm 5: 0 -> 100 % within 2 s",
-    "led": "led 48: red within 100 ms, off at 5 s",
-    "servo": "servo 5: 90 deg at 1 s",
-    "log": 'log ~ "hello" within 1 s',
-    "set": "set pin 4 = 0 at 2 s",
-    "bounce": "bounce pin 6 at 4 s for 20 ms",
-    "i2c": "i2c.bme280.temperature = 31 at 4 s",
-    "adc": "adc 1 = 1.65 V at 2 s",
-    "for": "for 30 s",
-    "uptime": "uptime 49 d",
-    "soak": "soak 5 min",
-}
-"""A whole line of each kind, by its first word."""
 
 
 def parse_expectations(text: str) -> Expectations:
@@ -103,44 +83,36 @@ def parse_expectations(text: str) -> Expectations:
     settings: dict[str, float] = {}
     for number, row in enumerate(rows, 1):
         line = _Line(number, row)
-        if not line.text:
-            continue
-        match line.statement():
-            case (str() as name, float() as ms):
-                if name in settings:
-                    raise line.error(f"{name} is there twice", 0)
-                settings[name] = ms
-            case list() as given:
-                stimuli += given
-            case tuple() as checks:
-                lines.append(ExpectationLine(number, line.statement_text, checks))
+        if line.first in settings:
+            raise line.error(f"{line.first} is there twice")
+        found = line.read() if line.text else []
+        match found:
+            case [float() as ms]:
+                settings[line.first] = ms
+            case [PinStimulus() | AdcStimulus() | SensorStimulus(), *_]:
+                stimuli += found
+            case [_, *_]:
+                lines.append(ExpectationLine(number, line.text, tuple(found)))
     if not lines:
-        raise ConfigError("the expectations expect nothing of the program", next_step=f"write: {EXAMPLES['pin']}")
+        raise ConfigError("the expectations expect nothing of the program", next_step=f"write: {_LINES['pin'].example}")
     if len(stimuli) > MAX_STIMULI:
         raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
     stimuli.sort(key=lambda one: one.at_ms)
-    return Expectations(
-        text, tuple(lines), tuple(stimuli), settings.get("for"), settings.get("uptime"), settings.get("soak")
-    )
+    times = (settings.get(name) for name in ("for", "uptime", "soak"))
+    return Expectations(text, tuple(lines), tuple(stimuli), *times)
 
 
 _UNITS_MS: Final = {"us": 0.001, "ms": 1.0, "s": 1000.0, "min": 60_000.0, "h": 3_600_000.0, "d": 86_400_000.0}
 _DAY_MS: Final = 86_400_000.0
 _LEVELS: Final = {"rises": 1, "falls": 0, "high": 1, "low": 0}
-_TOKEN = re.compile(
-    r'(?P<string>"(?:[^"\\]|\\.)*")|(?P<number>-?\d+(?:\.\d+)?)|(?P<word>[A-Za-z_][A-Za-z0-9_]*)'
-    r"|(?P<sign>\+-|±|->|→|[:,=~%.])|(?P<space>\s+)|(?P<comment>#.*)|(?P<other>.)"
-)
 
 
 def _ms(most_ms: float = _DAY_MS, *, zero: bool = False) -> Callable[[str, str], float]:
     def read(value: str, unit: str) -> float:
         ms = float(value) * _UNITS_MS[unit]
         if ms > most_ms or ms < 0 or (ms == 0 and not zero):
-            raise ValueError(
-                f"{value} {unit} is no time here: {'0 s or more' if zero else 'more than 0 s'}, "
-                f"at most {most_ms / 1000:g} s"
-            )
+            least = "0 s or more" if zero else "more than 0 s"
+            raise ValueError(f"{value} {unit} is no time here: {least}, at most {most_ms / 1000:g} s")
         return ms
 
     return read
@@ -148,40 +120,28 @@ def _ms(most_ms: float = _DAY_MS, *, zero: bool = False) -> Callable[[str, str],
 
 def _number(what: str, least: float, most: float, *, whole: bool = False) -> Callable[[str], Any]:
     def read(value: str) -> Any:
-        if not least <= float(value) <= most or (whole and float(value) != int(float(value))):
+        if not least <= float(value) <= most or (whole and float(value) % 1):
             raise ValueError(f"{value} is no {what}: {least:g} to {most:g}")
         return int(float(value)) if whole else float(value)
 
     return read
 
 
-_percent = _number("share", 0, 100)
+def _share(value: str | None) -> float:
+    return SHARE if value is None else _percent(value) / 100
 
 
-def _share(value: str | None) -> float | None:
-    return None if value is None else _percent(value) / 100
-
-
-def _color(name: str | None, red: str | None, green: str | None, blue: str | None, slack: str | None) -> Color:
-    if red is None or green is None or blue is None:
-        return Color(name)
+def _color(name: str | None, red: str, green: str, blue: str, slack: str | None) -> Color:
     part = _number("part of a color", 0, 255, whole=True)
-    share = _share(slack)
-    return Color(None, (part(red), part(green), part(blue)), 255 * (SHARE if share is None else share))
+    return Color(name) if name else Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
 
 
-def _led(pin: str, index: str | None) -> tuple[int, int | None]:
-    return _pin(pin), None if index is None else _number("LED's number", 0, 4095, whole=True)(index)
-
-
-def _condition(pin: str | None, level: str | None) -> Level | None:
-    return None if pin is None or level is None else Level(_pin(pin), _LEVELS[level])
-
-
+_percent = _number("share", 0, 100)
 _pin = _number("pin", 0, 63, whole=True)
+_index = _number("LED's number", 0, 4095, whole=True)
 _N: Final = r"(-?\d+(?:\.\d+)?)"
-_TIME: Final = rf"{_N} ({'|'.join(_UNITS_MS)})"
-_TOLERANCE: Final = rf"(?: (?:\+-|±) {_N} %)?"
+_TIME: Final = rf"{_N}\s*+({'|'.join(_UNITS_MS)})\b"
+_TOLERANCE: Final = rf"(?:\s*+(?:\+-|±)\s*+{_N}\s*+%)?"
 _VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "PIN": (_N, _pin),
     "TIME": (_TIME, _ms()),
@@ -189,243 +149,250 @@ _VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "BOUNCE": (_TIME, _ms(1000.0)),
     "UPTIME": (_TIME, _ms(365 * _DAY_MS)),
     "TOL": (_TOLERANCE, _share),
-    "PERCENT": (f"{_N} %", _percent),
-    "DUTY": (f"{_N}(?: %)?", _number("duty", 0, 100)),
+    "POINTS": (_TOLERANCE, lambda value: None if value is None else _percent(value)),
+    "PERCENT": (rf"{_N}\s*+%", _percent),
+    "DUTY": (rf"{_N}(?:\s*+%)?", _number("duty", 0, 100)),
     "COUNT": (_N, _number("count", 0, 1_000_000, whole=True)),
     "LINES": (_N, _number("count", 0, 100_000, whole=True)),
     "LEVEL": (_N, _number("level", 0, 1, whole=True)),
     "NUMBER": (_N, float),
-    "VOLTS": (f"{_N}(?: V)?", _number("voltage of an ADC pin", 0, MAX_ADC_V)),
-    "QUANTITY": (f"({'|'.join(SENSOR_UNITS)})", SENSOR_UNITS.__getitem__),
+    "VOLTS": (rf"{_N}(?:\s*+V\b)?", _number("voltage of an ADC pin", 0, MAX_ADC_V)),
+    "QUANTITY": (rf"({'|'.join(SENSOR_UNITS)})\b", SENSOR_UNITS.__getitem__),
     "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
     "ANGLE": (_N, _number("angle of a servo", 0, 180)),
-    "EDGE": ("(rises|falls)", _LEVELS.__getitem__),
-    "STATE": ("(high|low)", _LEVELS.__getitem__),
-    "WORD": ("([A-Za-z_][A-Za-z0-9_]*)", str),
-    "WHILE": ("(?: while pin " + _N + " (high|low))?", _condition),
-    "LED": (f"{_N}(?: \\[ {_N} \\])?", _led),
-    "COLOR": (f"(?:({'|'.join(COLOR_NAMES)})|{_N} , {_N} , {_N}{_TOLERANCE})", _color),
-    "PATTERN": (
-        r'~ ("(?:[^"\\]|\\.)*")',
-        lambda text: parse_line_pattern(text[1:-1].replace('\\"', '"')),
+    "EDGE": (r"(rises|falls)\b", _LEVELS.__getitem__),
+    "STATE": (r"(high|low)\b", _LEVELS.__getitem__),
+    "WORD": (r"([A-Za-z_]\w*)", str),
+    "TRIGGER": (rf"pin\b\s*+{_N}\s*+(rises|falls)\b", lambda pin, edge: Level(_pin(pin), _LEVELS[edge])),
+    "WHILE": (
+        rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?",
+        lambda pin, level: None if pin is None else Level(_pin(pin), _LEVELS[level]),
     ),
+    "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", lambda value: None if value is None else _index(value)),
+    "COLOR": (rf"(?:({'|'.join(COLOR_NAMES)})\b|{_N}\s*+,\s*+{_N}\s*+,\s*+{_N}{_TOLERANCE})", _color),
+    "LIMIT": (rf"(?:within\b\s*+{_TIME})?", lambda *time: Window(0.0, _ms()(*time)) if time[0] else WHOLE),
+    "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', lambda text: Lines(parse_line_pattern(text[1:-1].replace('\\"', '"')))),
 }
-_OPTIONAL: Final = frozenset(("TOL", "WHILE"))
-"""Values that bring the space before them."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """A pattern over tokens, and what makes something of its values: `make(*values)`."""
+def _duty(pin: int, percent: float, points: float | None) -> PwmDuty:
+    """Where the text gives no tolerance it is 5 % of the duty, but a step of 8 bits or two in any case."""
+    usual = min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent))
+    return PwmDuty(pin, percent, usual if points is None else points)
 
-    pattern: re.Pattern[str]
-    values: tuple[tuple[int, Callable[..., Any]], ...]
 
-    def read(self, found: re.Match[str]) -> list[Any]:
-        groups, read, at = found.groups(), [], 0
-        for count, convert in self.values:
-            read.append(convert(*groups[at : at + count]))
-            at += count
-        return read
+def _edge_at(pin: int, level: int, at_ms: float, tolerance: float) -> EdgeAt:
+    return EdgeAt(Edges(pin, level), at_ms, max(AT_SLACK_MS, tolerance * at_ms))
+
+
+def _ramp(pin: int, start: float, end: float, ms: float, tolerance: float | None = None) -> Ramp:
+    return Ramp(PwmDuty(pin, end, MAX_DUTY_POINTS), start, ms, tolerance)
+
+
+def _angle(pin: int, angle: float, at_ms: float) -> At:
+    pulses = tuple(least + (most - least) * angle / 180 for least, most in SERVO_RANGES_US)
+    return At(ServoPulse(pin, pulses, SERVO_SLACK_US), at_ms)
+
+
+def _reaction(when: Level, only: Level | None, subject: Any, within_ms: float, *more: Any) -> Reaction:
+    if isinstance(subject, Level | Edges) and subject.pin == when.pin:
+        raise ValueError("a pin cannot answer itself")
+    return Reaction(when, only, subject, within_ms, *more)
+
+
+class _Kind(Struct, frozen=True):
+    """The lines with one first word: `make(*values of the head, *values of the part)` for each part.
+
+    `many`: parts are separated by commas. `windowed`: a window may end the line, which is of all its parts.
+    """
+
+    example: str
+    head: str
+    parts: Mapping[str, Callable[..., Any]]
+    many: bool = True
+    windowed: bool = False
+
+
+_LINES: Final[dict[str, _Kind]] = {
+    "pin": _Kind(
+        "pin 2: period 1 s, duty 50 %",
+        "pin PIN :",
+        {
+            "EDGE at MOMENT TOL": _edge_at,
+            "STATE for TIME TOL": lambda pin, level, ms, tol: Phase(Level(pin, level), ms, tol),
+            "STATE at TIME": lambda pin, level, ms: At(Level(pin, level), ms),
+            r"(?:always\b)? STATE WHILE": lambda pin, level, condition: Hold(Level(pin, level), condition),
+            "never STATE WHILE": lambda pin, level, condition: Hold(Level(pin, 1 - level), condition),
+            "period TIME TOL": lambda pin, ms, tol: Period(Edges(pin, 1), ms, tol),
+            "duty PERCENT TOL": lambda pin, percent, tol: Duty(Level(pin, 1), percent, 100 * tol),
+            "COUNT edges?": lambda pin, count: Count(Edges(pin), count),
+            "COUNT pulses?": lambda pin, count: Count(Edges(pin, 1), count),
+        },
+        windowed=True,
+    ),
+    "pwm": _Kind(
+        "pwm 5: 0 -> 100 % within 2 s",
+        "pwm PIN :",
+        {
+            "period TIME TOL": lambda pin, ms, tol: Period(Pwm(pin), ms, tol),
+            "NUMBER Hz TOL": lambda pin, hz, tol: Frequency(Pwm(pin), hz, tol),
+            "DUTY at TIME POINTS": lambda pin, duty, ms, points: At(_duty(pin, duty, points), ms),
+            "DUTY (?:->|→) PERCENT within TIME": _ramp,
+            "DUTY (?:->|→) PERCENT in TIME TOL": _ramp,
+        },
+        windowed=True,
+    ),
+    "led": _Kind(
+        "led 48: red within 100 ms, off at 5 s",
+        "led PIN INDEX :",
+        {
+            "COLOR at TIME": lambda pin, index, color, ms: At(LedColor(pin, index, color), ms),
+            "COLOR within TIME": lambda pin, index, color, ms: Within(LedColor(pin, index, color), ms),
+            "COLOR for TIME TOL": lambda pin, index, color, ms, tol: Phase(LedColor(pin, index, color), ms, tol),
+        },
+        windowed=True,
+    ),
+    "servo": _Kind(
+        "servo 5: 90 deg at 1 s",
+        "servo PIN :",
+        {
+            "off at TIME": lambda pin, ms: At(ServoPulse(pin, (0.0,), 1.0), ms),
+            "ANGLE deg(?:rees)? at TIME": _angle,
+            "PULSE us TOL at TIME": lambda pin, us, tol, ms: At(ServoPulse(pin, (us,), us * tol), ms),
+        },
+    ),
+    "log": _Kind(
+        'log ~ "hello" within 1 s',
+        "log",
+        {
+            "every TIME TOL PATTERN": lambda ms, tol, lines: Period(lines, ms, tol),
+            "PATTERN LIMIT": lambda lines, window: Count(lines, None, window=window),
+            "never PATTERN LIMIT": lambda lines, window: Count(lines, 0, window=window),
+            "LINES times? PATTERN LIMIT": lambda count, lines, window: Count(lines, count, window=window),
+        },
+        many=False,
+        windowed=True,
+    ),
+    "when": _Kind(
+        "when pin 4 falls: pin 2 rises within 50 ms",
+        "when TRIGGER WHILE :",
+        {
+            "log PATTERN within TIME": _reaction,
+            "pwm PIN (?:->|→) PERCENT POINTS within TIME": lambda when, only, pin, duty, points, ms: _reaction(
+                when, only, _duty(pin, duty, points), ms
+            ),
+            "led PIN INDEX (?:->|→) COLOR within TIME": lambda when, only, pin, index, color, ms: _reaction(
+                when, only, LedColor(pin, index, color), ms
+            ),
+            "pin PIN stays for TIME": lambda when, only, pin, ms: _reaction(when, only, Edges(pin), ms, 0),
+            "pin PIN toggles within TIME": lambda when, only, pin, ms: _reaction(when, only, Edges(pin), ms),
+            "pin PIN EDGE within TIME": lambda when, only, pin, to, ms: _reaction(when, only, Level(pin, to), ms),
+            "pin PIN EDGE within TIME for TIME TOL": lambda when, only, pin, to, ms, for_ms, tol: _reaction(
+                when, only, Level(pin, to), ms, 1, for_ms, tol
+            ),
+        },
+        many=False,
+    ),
+    "set": _Kind("set pin 4 = 0 at 2 s", "set pin PIN = LEVEL at", {"MOMENT": PinStimulus}),
+    "bounce": _Kind(
+        "bounce pin 6 at 4 s for 20 ms",
+        "bounce pin PIN at MOMENT for",
+        {"BOUNCE": lambda pin, at_ms, bounce_ms: PinStimulus(pin, None, at_ms, bounce_ms)},
+        many=False,
+    ),
+    "i2c": _Kind(
+        "i2c.bme280.temperature = 31 at 4 s",
+        r"i2c \. WORD \. QUANTITY = NUMBER at",
+        {"MOMENT": SensorStimulus},
+    ),
+    "adc": _Kind("adc 1 = 1.65 V at 2 s", "adc PIN = VOLTS at", {"MOMENT": AdcStimulus}),
+    "for": _Kind("for 30 s", "for", {"TIME": float}, many=False),
+    "uptime": _Kind("uptime 49 d", "uptime", {"UPTIME": float}, many=False),
+    "soak": _Kind("soak 5 min", "soak", {"MOMENT": float}, many=False),
+}
+"""The kinds of lines by their first word."""
+_CODE: Final = re.compile(r'(?:"(?:[^"\\]|\\.)*+"?|[^#"])*+')
+_WINDOW: Final = re.compile(rf"\b(?:from\b\s*+{_TIME}\s*+)?(?:until\b\s*+{_TIME})?$")
 
 
 @cache
-def _form(text: str) -> _Form:
-    """`text` as in _PARTS: words stand for themselves, capital ones for values."""
-    pattern = ""
-    values: list[tuple[int, Callable[..., Any]]] = []
-    for word in text.split():
-        part, convert = _VALUES.get(word, (word, None))
-        pattern += part if word in _OPTIONAL or not pattern else f" {part}"
-        if convert is not None:
-            values.append((re.compile(part).groups, convert))
-    return _Form(re.compile(rf"(?:{pattern})(?= |$)"), tuple(values))
-
-
-def _or_share(tolerance: float | None) -> float:
-    return SHARE if tolerance is None else tolerance
-
-
-def _points(percent: float, tolerance: float | None) -> float:
-    """How far a duty may be off: 5 % of it where the text gives none, but a step of 8 bits or two in any case."""
-    return min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent)) if tolerance is None else 100 * tolerance
-
-
-def _edge_at(pin: int, level: int, at_ms: float, tolerance: float | None) -> EdgeAt:
-    return EdgeAt(pin, level, at_ms, max(AT_SLACK_MS, _or_share(tolerance) * at_ms))
-
-
-def _angle(pin: int, angle: float, at_ms: float) -> ServoAt:
-    pulses = tuple(least + (most - least) * angle / 180 for least, most in SERVO_RANGES_US)
-    least, most = SERVO_RANGES_US[0]
-    return ServoAt(pin, pulses, at_ms, (most - least) * SERVO_SLACK_DEG / 180)
-
-
-_Part: TypeAlias = tuple[str, Callable[..., Check]]
-# What makes a check of the subject (a pin, an LED), the window and the values.
-_PARTS: Final[dict[str, tuple[_Part, ...]]] = {
-    "pin PIN": (
-        ("EDGE at MOMENT TOL", lambda pin, _, *values: _edge_at(pin, *values)),
-        ("STATE for TIME TOL", lambda p, w, level, ms, tol: PhaseLength(p, level, ms, _or_share(tol), w)),
-        ("STATE at TIME", lambda p, _, level, ms: LevelAt(p, level, ms)),
-        ("STATE WHILE", lambda p, w, level, condition: Hold(p, level, w, condition)),
-        ("always STATE WHILE", lambda p, w, level, condition: Hold(p, level, w, condition)),
-        ("never STATE WHILE", lambda p, w, level, condition: Hold(p, 1 - level, w, condition)),
-        ("period TIME TOL", lambda p, w, ms, tol: Period(p, ms, _or_share(tol), w)),
-        ("duty PERCENT TOL", lambda p, w, percent, tol: Duty(p, percent, 100 * _or_share(tol), w)),
-        ("COUNT edges?", lambda p, w, count: EdgeCount(p, count, False, w)),
-        ("COUNT pulses?", lambda p, w, count: EdgeCount(p, count, True, w)),
-    ),
-    "pwm PIN": (
-        ("period TIME TOL", lambda p, w, ms, tol: PwmPeriod(p, ms, _or_share(tol), w)),
-        ("NUMBER Hz TOL", lambda p, _, hz, tol: PwmFrequency(p, hz, _or_share(tol))),
-        ("DUTY at TIME TOL", lambda p, _, duty, ms, tol: PwmAt(p, duty, ms, _points(duty, tol))),
-        ("DUTY (?:->|→) PERCENT within TIME", lambda p, w, start, end, ms: PwmRamp(p, start, end, ms, None, w)),
-        (
-            "DUTY (?:->|→) PERCENT in TIME TOL",
-            lambda p, w, start, end, ms, tol: PwmRamp(p, start, end, ms, _or_share(tol), w),
-        ),
-    ),
-    "led LED": (
-        ("COLOR at TIME", lambda led, _, color, ms: LedAt(led[0], led[1], color, ms)),
-        ("COLOR within TIME", lambda led, _, color, ms: LedWithin(led[0], led[1], color, ms)),
-        ("COLOR for TIME TOL", lambda led, w, color, ms, tol: LedPhase(led[0], led[1], color, ms, _or_share(tol), w)),
-    ),
-    "servo PIN": (
-        ("off at TIME", lambda p, _, ms: ServoAt(p, (0.0,), ms, 1.0)),
-        ("ANGLE deg(?:rees)? at TIME", lambda p, _, angle, ms: _angle(p, angle, ms)),
-        ("PULSE us TOL at TIME", lambda p, _, us, tol, ms: ServoAt(p, (us,), ms, us * _or_share(tol))),
-    ),
-}
-_EFFECTS: Final[tuple[tuple[str, Callable[..., tuple[Effect, float, float | None, float | None]]], ...]] = (
-    ("log PATTERN within TIME", lambda pattern, ms: (LogEffect(pattern), ms, None, None)),
-    (
-        "pwm PIN (?:->|→) PERCENT TOL within TIME",
-        lambda p, percent, tol, ms: (PwmEffect(p, percent, _points(percent, tol)), ms, None, None),
-    ),
-    ("led LED (?:->|→) COLOR within TIME", lambda led, color, ms: (LedEffect(led[0], led[1], color), ms, None, None)),
-    ("pin PIN stays for TIME", lambda p, ms: (StayEffect(p), ms, None, None)),
-    ("pin PIN toggles within TIME", lambda p, ms: (PinEffect(p, None), ms, None, None)),
-    ("pin PIN EDGE within TIME for TIME TOL", lambda p, level, ms, *more: (PinEffect(p, level), ms, *more)),
-    ("pin PIN EDGE within TIME", lambda p, level, ms: (PinEffect(p, level), ms, None, None)),
-)
-_LOGS: Final[tuple[tuple[str, Callable[..., Check]], ...]] = (
-    ("log every TIME TOL PATTERN", lambda w, ms, tol, pattern: LogEvery(pattern, ms, _or_share(tol), w)),
-    ("log PATTERN within TIME", lambda _, pattern, ms: LogCount(pattern, None, Window(0.0, ms))),
-    ("log never PATTERN within TIME", lambda _, pattern, ms: LogCount(pattern, 0, Window(0.0, ms))),
-    ("log LINES times? PATTERN within TIME", lambda _, n, pattern, ms: LogCount(pattern, n, Window(0.0, ms))),
-    ("log PATTERN", lambda w, pattern: LogCount(pattern, None, w)),
-    ("log never PATTERN", lambda w, pattern: LogCount(pattern, 0, w)),
-    ("log LINES times? PATTERN", lambda w, n, pattern: LogCount(pattern, n, w)),
-)
-_STIMULI: Final[tuple[tuple[str, Callable[..., Stimulus]], ...]] = (
-    ("set pin PIN = LEVEL at MOMENT", PinStimulus),
-    ("bounce pin PIN at MOMENT for BOUNCE", lambda p, at_ms, bounce_ms: PinStimulus(p, None, at_ms, bounce_ms)),
-    ("adc PIN = VOLTS at MOMENT", AdcStimulus),
-    (r"i2c \. WORD \. QUANTITY = NUMBER at MOMENT", SensorStimulus),
-)
-_SETTINGS: Final = {"for": "TIME", "uptime": "UPTIME", "soak": "MOMENT"}
-_WINDOW: Final = re.compile(rf"(?: from {_TIME})?(?: until {_TIME})?$")
+def _form(text: str) -> tuple[re.Pattern[str], tuple[tuple[int, Callable[..., Any]], ...]]:
+    """Words stand for themselves, capital ones for values. Spaces are not given back (`*+`): it would take minutes."""
+    words = [_VALUES.get(word, (rf"{word}\b" if word[0].isalpha() else word, None)) for word in text.split()]
+    pattern = "".join(rf"\s*+{part}" for part, _ in words)
+    return re.compile(pattern), tuple((re.compile(part).groups, make) for part, make in words if make is not None)
 
 
 class _Line:
-    """One line: its tokens with a space between them, and where they stand in the text."""
+    """One line; `text` is without its comment, `first` its first word."""
 
     def __init__(self, number: int, row: str) -> None:
-        tokens = [found for found in _TOKEN.finditer(row) if found.lastgroup not in ("space", "comment")]
         self._number = number
-        self._columns = [found.start() + 1 for found in tokens]
-        self._words = [found[0] for found in tokens]
-        self.text = " ".join(self._words)
-        self.statement_text = row[tokens[0].start() : tokens[-1].end()] if tokens else ""
+        self._row = str(_CODE.findall(row)[0]).rstrip()
+        self._at, self._end = 0, len(self._row)
+        self.text = self._row.strip()
+        self.first = re.split(r"\W", self.text, maxsplit=1)[0]
 
-    def error(self, problem: str, at: int, instead: str | None = None) -> ConfigError:
-        """`at`: a place in `text`."""
-        place = 0
-        while place < len(self._words) - 1 and at > len(" ".join(self._words[: place + 1])):
-            place += 1
-        example = EXAMPLES.get(self._words[0], EXAMPLES["pin"])
+    def error(self, problem: str, instead: str | None = None) -> ConfigError:
+        """An error at what is read next."""
+        rest = self._row[self._at : self._end]
+        example = _LINES.get(self.first, _LINES["pin"]).example
         return ConfigError(
-            f"expectations, line {self._number}, column {self._columns[place]}: {problem}",
+            f"expectations, line {self._number}, column {self._at + len(rest) - len(rest.lstrip()) + 1}: {problem}",
             next_step=instead or f"write it as: {example}",
         )
 
-    def statement(self) -> tuple[Check, ...] | list[Stimulus] | tuple[str, float]:
-        first = self._words[0]
-        if first in _SETTINGS:
-            _, (ms,), _ = self._read((f"{first} {_SETTINGS[first]}",), 0, len(self.text))
-            return first, ms
-        if first in ("set", "bounce", "i2c", "adc"):
-            return self._stimuli()
-        if first == "when":
-            return (self._reaction(),)
-        if first == "log":
-            window, end = self._window()
-            form, values, _ = self._read([form for form, _ in _LOGS], 0, end)
-            if "within" in form and end < len(self.text):
-                raise self.error("within has a window already", end + 1)
-            return (dict(_LOGS)[form](window, *values),)
-        subject = next((one for one in _PARTS if one.startswith(f"{first} ")), None)
-        if subject is None:
-            raise self.error(f"no line begins with {first!r}", 0)
-        return tuple(self._parts(subject))
-
-    def _parts(self, subject: str) -> Iterator[Check]:
-        window, end = (Window(), len(self.text)) if subject.startswith("servo") else self._window()
-        _, (whose,), at = self._read((f"{subject} :",), 0)
+    def read(self) -> list[Any]:
+        """What its parts make: checks, stimuli or a time."""
+        kind = _LINES.get(self.first)
+        if kind is None:
+            raise self.error(f"no line begins with {self.first or self.text[0]!r}")
+        window = self._window() if kind.windowed else WHOLE
+        head = self._read({kind.head: lambda *values: values})
+        found = []
         while True:
-            form, values, at = self._read([form for form, _ in _PARTS[subject]], at + 1, end, ends=(" , ",))
-            yield dict(_PARTS[subject])[form](whose, window, *values)
-            if at == end:
-                return
-            at += len(" ,")
+            one = self._read(kind.parts, head, "(?=,|$)" if kind.many else "$")
+            match one:
+                case Windowed(window=own) if window != WHOLE and own != WHOLE:
+                    raise self.error("within has a window already")
+                case Windowed() if window != WHOLE:
+                    one = structs.replace(one, window=window)
+            found.append(one)
+            if self._at == self._end:
+                return found
+            self._at += len(",")
 
-    def _reaction(self) -> Reaction:
-        _, (pin, edge, condition), at = self._read(("when pin PIN EDGE WHILE :",), 0)
-        form, values, _ = self._read([form for form, _ in _EFFECTS], at + 1, len(self.text))
-        effect, within_ms, for_ms, tolerance = dict(_EFFECTS)[form](*values)
-        if isinstance(effect, PinEffect | StayEffect) and effect.pin == pin:
-            raise self.error("a pin cannot answer itself", at + 1)
-        return Reaction(Level(pin, edge), condition, effect, within_ms, for_ms, _or_share(tolerance))
-
-    def _stimuli(self) -> list[Stimulus]:
-        more = () if self._words[0] == "bounce" else (" , ",)
-        form, values, at = self._read([form for form, _ in _STIMULI], 0, len(self.text), ends=more)
-        make = dict(_STIMULI)[form]
-        found = [make(*values)]
-        while at < len(self.text):
-            _, (at_ms,), at = self._read(("MOMENT",), at + len(" , "), len(self.text), ends=more)
-            found.append(make(*values[:-1], at_ms))
-        return found
-
-    def _window(self) -> tuple[Window, int]:
-        """The `from` and `until` at the line's end, which are of all its parts, and where they begin."""
-        found = _WINDOW.search(self.text)
-        assert found is not None  # it may be empty
+    def _window(self) -> Window:
+        """The `from` and `until` at the line's end, which are of all its parts; the line ends before them then."""
+        found = _WINDOW.search(self._row)
+        if found is None or not found[0]:
+            return WHOLE
         begin, begin_unit, end, end_unit = found.groups()
+        self._at = found.start()
         try:
-            from_ms = _ms(zero=True)(begin, begin_unit) if begin else 0.0
-            until_ms = _ms()(end, end_unit) if end else None
+            window = Window(_ms(zero=True)(begin, begin_unit) if begin else 0.0, _ms()(end, end_unit) if end else None)
         except ValueError as exc:
-            raise self.error(str(exc), found.start() + 1) from exc
-        if until_ms is not None and until_ms <= from_ms:
-            raise self.error("it ends before it begins", found.start() + 1)
-        return Window(from_ms, until_ms), found.start()
+            raise self.error(str(exc)) from exc
+        if window.until_ms is not None and window.until_ms <= window.from_ms:
+            raise self.error("it ends before it begins")
+        self._at, self._end = 0, found.start()
+        return window
 
-    def _read(
-        self, forms: Sequence[str], at: int, end: int | None = None, ends: tuple[str, ...] = ()
-    ) -> tuple[str, list[Any], int]:
-        """The first form that stands at a place up to `end`, or to one of `ends`; its values, and where it ends."""
-        for text in forms:
-            form = _form(text)
-            found = form.pattern.match(self.text, at, len(self.text) if end is None else end)
-            if found is None or not (end in (None, found.end()) or self.text.startswith(ends or "\0", found.end())):
+    def _read(self, forms: Mapping[str, Callable[..., Any]], head: Sequence[Any] = (), after: str = "") -> Any:
+        """What the first form that fits makes of the values of the head and its own."""
+        for text, make in forms.items():
+            pattern, values = _form(f"{text} {after}")
+            found = pattern.match(self._row, self._at, self._end)
+            if found is None:
                 continue
+            groups = iter(found.groups())
             try:
-                return text, form.read(found), found.end()
+                one = make(*head, *(read(*islice(groups, count)) for count, read in values))
             except ValueError as exc:
-                raise self.error(str(exc), at) from exc
+                raise self.error(str(exc)) from exc
             except ConfigError as exc:
-                raise self.error(exc.message, at, exc.next_step) from exc
-        rest = self.text[at:end]
-        raise self.error(f"{rest!r:.60} cannot be read" if rest else "the line ends too early", at)
+                raise self.error(exc.message, exc.next_step) from exc
+            self._at = found.end()
+            return one
+        rest = self._row[self._at : self._end].strip()
+        raise self.error(f"{rest!r:.60} cannot be read" if rest else "the line ends too early")

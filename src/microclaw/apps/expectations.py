@@ -1,4 +1,4 @@
-"""What a program is expected to do, as values: checks of pins, LEDs, servos and lines, and stimuli. Checks nothing.
+"""What a program is expected to do, as values: states and events, the checks of them, and stimuli. Checks nothing.
 
 expectation_text.py reads them from text (docs/proof.md has the language), expectation_check.py compares them with a
 record. Times are in ms since the program's installation; shares are 0 to 1; duties in percent.
@@ -6,12 +6,16 @@ record. Times are in ms since the program's installation; shares are 0 to 1; dut
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import ClassVar, Final, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.apps.colors import Color
+from microclaw.apps.colors import Color, Rgb, color_text
 from microclaw.apps.line_pattern import LinePattern
+
+SERVO_HZ: Final = (40, 400)
+"""What servos take as a rate of pulses: 50 Hz the usual ones, up to 333 Hz the digital ones."""
+MAX_ADC_V: Final = 3.3
 
 
 class Window(Struct, frozen=True):
@@ -21,235 +25,213 @@ class Window(Struct, frozen=True):
     until_ms: float | None = None
 
 
+WHOLE: Final = Window()
+
+
 class Level(Struct, frozen=True):
-    """A condition: this pin has this level."""
+    """A pin has this level. Its values are levels."""
 
     pin: int
     level: int
 
+    @property
+    def text(self) -> str:
+        return "high" if self.level else "low"
 
-class Period(Struct, frozen=True):
-    """From each rise to the next, all through the window."""
+    def matches(self, level: int) -> bool:
+        return level == self.level
 
-    pin: int
-    period_ms: float
-    tolerance: float
-    window: Window
-
-
-class Duty(Struct, frozen=True):
-    """The share of each period that the pin is high; `points` is the tolerance in percentage points."""
-
-    pin: int
-    percent: float
-    points: float
-    window: Window
+    def describe(self, level: int) -> str:
+        return f"pin {self.pin} is {'high' if level else 'low'}"
 
 
-class PhaseLength(Struct, frozen=True):
-    """How long the pin keeps this level each time."""
-
-    pin: int
-    level: int
-    length_ms: float
-    tolerance: float
-    window: Window
-
-
-class EdgeCount(Struct, frozen=True):
-    """Exactly so many edges, or pulses (rises)."""
-
-    pin: int
-    count: int
-    rises_only: bool
-    window: Window
-
-
-class EdgeAt(Struct, frozen=True):
-    """An edge to `level` at a time."""
-
-    pin: int
-    level: int
-    at_ms: float
-    slack_ms: float
-
-
-class LevelAt(Struct, frozen=True):
-    pin: int
-    level: int
-    at_ms: float
-
-
-class Hold(Struct, frozen=True):
-    """The pin has this level all through the window, where `condition` holds."""
-
-    pin: int
-    level: int
-    window: Window
-    condition: Level | None = None
-
-
-class PinEffect(Struct, frozen=True):
-    """The pin goes to `level`; None: it changes, once."""
-
-    pin: int
-    level: int | None
-
-
-class StayEffect(Struct, frozen=True):
-    """The pin does not move."""
-
-    pin: int
-
-
-class LogEffect(Struct, frozen=True):
-    pattern: LinePattern
-
-
-class PwmEffect(Struct, frozen=True):
-    """The duty becomes `percent`; `points` is the tolerance in percentage points."""
+class PwmDuty(Struct, frozen=True):
+    """The duty is `percent`; `points` is the tolerance in percentage points. Its values are percents."""
 
     pin: int
     percent: float
     points: float
 
+    def matches(self, percent: float) -> bool:
+        return abs(percent - self.percent) <= self.points
 
-class LedEffect(Struct, frozen=True):
-    """An LED of the chain on the pin gets the color; `index` None: all of them."""
+    def describe(self, percent: float) -> str:
+        return f"pin {self.pin} has {percent:.3g} %"
+
+
+class LedColor(Struct, frozen=True):
+    """An addressable LED of the chain on the pin has the color; `index` None: all of them. Its values are chains."""
 
     pin: int
     index: int | None
     color: Color
 
+    @property
+    def text(self) -> str:
+        return self.color.text
 
-Effect: TypeAlias = PinEffect | StayEffect | LogEffect | PwmEffect | LedEffect
+    def matches(self, chain: tuple[Rgb, ...]) -> bool:
+        return all(map(self.color.matches, self._part(chain)))
+
+    def describe(self, chain: tuple[Rgb, ...]) -> str:
+        """ "the LED on pin 48 is red", "... red, off, blue"; a long chain of one color is told once."""
+        names = [color_text(color) for color in self._part(chain)]
+        shown = names[0] if len(set(names)) == 1 else ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
+        return f"the LED on pin {self.pin} is {shown}"
+
+    def _part(self, chain: tuple[Rgb, ...]) -> tuple[Rgb, ...]:
+        """The LEDs that it is about. One that was sent nothing is off."""
+        return (chain if self.index is None else chain[self.index : self.index + 1]) or ((0, 0, 0),)
+
+
+class ServoPulse(Struct, frozen=True):
+    """A servo gets pulses of one of these lengths; 0: none. Its values are (us, times a second)."""
+
+    pin: int
+    pulses_us: tuple[float, ...]
+    slack_us: float
+
+    def matches(self, pulse: tuple[float, int]) -> bool:
+        pulse_us, hz = pulse
+        takes_it = not pulse_us or SERVO_HZ[0] <= hz <= SERVO_HZ[1]
+        return takes_it and any(abs(pulse_us - wanted) <= self.slack_us for wanted in self.pulses_us)
+
+    def describe(self, pulse: tuple[float, int]) -> str:
+        return f"pulses of {pulse[0]:.0f} us {pulse[1]} times a second" if pulse[0] else "no pulses"
+
+
+class Edges(Struct, frozen=True):
+    """The edges of a pin to `level`; None: all of them."""
+
+    pin: int
+    level: int | None = None
+
+    @property
+    def noun(self) -> str:
+        return "edge" if self.level is None else "rise" if self.level else "fall"
+
+
+class Pwm(Struct, frozen=True):
+    """The PWM of a pin; its events are the moments at which the duty arrives at its smallest value."""
+
+    pin: int
+    noun: ClassVar = "lowest point"
+
+
+class Lines(Struct, frozen=True):
+    """The printed lines that fit the pattern."""
+
+    pattern: LinePattern
+    pin: ClassVar[None] = None
+    noun: ClassVar = "matching line"
+
+
+State: TypeAlias = Level | PwmDuty | LedColor | ServoPulse
+"""What has a value at each moment: `matches(value)`, and `describe(value)` in words."""
+Events: TypeAlias = Edges | Pwm | Lines
+"""What comes at moments."""
+
+
+class Windowed(Struct, frozen=True, kw_only=True):
+    """A check of a part of the trial."""
+
+    window: Window = WHOLE
+
+
+class At(Struct, frozen=True):
+    """The state at a time."""
+
+    subject: State
+    at_ms: float
+
+
+class Within(Struct, frozen=True):
+    """An LED has the color for the first time by then."""
+
+    subject: LedColor
+    within_ms: float
+
+
+class EdgeAt(Struct, frozen=True):
+    """An edge at a time."""
+
+    subject: Edges
+    at_ms: float
+    slack_ms: float
+
+
+class Frequency(Struct, frozen=True):
+    """The frequency of PWM, throughout."""
+
+    subject: Pwm
+    frequency_hz: float
+    tolerance: float
+
+
+class Phase(Windowed, frozen=True):
+    """How long the state lasts each time."""
+
+    subject: Level | LedColor
+    length_ms: float
+    tolerance: float
+
+
+class Period(Windowed, frozen=True):
+    """From each event to the next, all through the window."""
+
+    subject: Events
+    period_ms: float
+    tolerance: float
+
+
+class Count(Windowed, frozen=True):
+    """Exactly so many events, or at least one (None)."""
+
+    subject: Edges | Lines
+    count: int | None
+
+
+class Duty(Windowed, frozen=True):
+    """The share of each period that the pin has the level; `points` is the tolerance in percentage points."""
+
+    subject: Level
+    percent: float
+    points: float
+
+
+class Hold(Windowed, frozen=True):
+    """The state all through the window, where `condition` holds."""
+
+    subject: Level
+    condition: Level | None = None
+
+
+class Ramp(Windowed, frozen=True):
+    """The duty goes from `start` percent to the state's, without turning back; `tolerance` None: within that time."""
+
+    subject: PwmDuty
+    start: float
+    within_ms: float
+    tolerance: float | None
 
 
 class Reaction(Struct, frozen=True):
     """Each time `trigger.pin` goes to `trigger.level`, the effect follows within `within_ms`, and only then.
 
-    A trigger that bounces is one trigger, and its time counts from the last bounce. `for_ms`: the pin goes back so long
-    after it.
+    The effect is the state, or so many of the events. A trigger that bounces is one trigger, and its time counts from
+    the last bounce. `for_ms`: the pin goes back so long after it.
     """
 
     trigger: Level
     condition: Level | None
-    effect: Effect
+    subject: Level | PwmDuty | LedColor | Edges | Lines
     within_ms: float
+    count: int = 1
     for_ms: float | None = None
     tolerance: float = 0.05
 
 
-class PwmRamp(Struct, frozen=True):
-    """The duty goes from `start` to `end` percent without turning back; `tolerance` None: in that time at most."""
-
-    pin: int
-    start: float
-    end: float
-    within_ms: float
-    tolerance: float | None
-    window: Window
-
-
-class PwmAt(Struct, frozen=True):
-    """The duty is `percent` at a time; `points` is the tolerance in percentage points."""
-
-    pin: int
-    percent: float
-    at_ms: float
-    points: float
-
-
-class PwmPeriod(Struct, frozen=True):
-    """From one smallest duty to the next, all through the window."""
-
-    pin: int
-    period_ms: float
-    tolerance: float
-    window: Window
-
-
-class PwmFrequency(Struct, frozen=True):
-    pin: int
-    frequency_hz: float
-    tolerance: float
-
-
-class LedAt(Struct, frozen=True):
-    """An addressable LED has the color at a time; `index` None: each of the chain."""
-
-    pin: int
-    index: int | None
-    color: Color
-    at_ms: float
-
-
-class LedWithin(Struct, frozen=True):
-    """It has the color for the first time by then."""
-
-    pin: int
-    index: int | None
-    color: Color
-    within_ms: float
-
-
-class LedPhase(Struct, frozen=True):
-    """How long it keeps the color each time."""
-
-    pin: int
-    index: int | None
-    color: Color
-    length_ms: float
-    tolerance: float
-    window: Window
-
-
-class ServoAt(Struct, frozen=True):
-    """A servo gets pulses of one of these lengths at a time; 0: none."""
-
-    pin: int
-    pulses_us: tuple[float, ...]
-    at_ms: float
-    slack_us: float
-
-
-class LogEvery(Struct, frozen=True):
-    """A matching line each `every_ms`, all through the window."""
-
-    pattern: LinePattern
-    every_ms: float
-    tolerance: float
-    window: Window
-
-
-class LogCount(Struct, frozen=True):
-    """Matching lines in the window: exactly `count`, or at least one (None)."""
-
-    pattern: LinePattern
-    count: int | None
-    window: Window
-
-
-Check: TypeAlias = (
-    Period
-    | Duty
-    | PhaseLength
-    | EdgeCount
-    | EdgeAt
-    | LevelAt
-    | Hold
-    | Reaction
-    | PwmRamp
-    | PwmAt
-    | PwmPeriod
-    | PwmFrequency
-    | LedAt
-    | LedWithin
-    | LedPhase
-    | ServoAt
-    | LogEvery
-    | LogCount
-)
+Check: TypeAlias = At | Within | EdgeAt | Frequency | Phase | Period | Count | Duty | Hold | Ramp | Reaction
 
 
 class PinStimulus(Struct, frozen=True):
@@ -272,9 +254,6 @@ class SensorStimulus(Struct, frozen=True):
     quantity: str
     value: float
     at_ms: float
-
-
-MAX_ADC_V: Final = 3.3
 
 
 class AdcStimulus(Struct, frozen=True):

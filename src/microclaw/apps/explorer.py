@@ -14,7 +14,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.apps.building import Compile
-from microclaw.apps.changes import RemoveApp, made_by
+from microclaw.apps.change_log import RemoveApp, made_by
 from microclaw.apps.explorer_program import (
     FIELD,
     NODES,
@@ -68,12 +68,10 @@ class Explorer:
         installer: Installer,
         compile: Compile,
         *,
-        load: Callable[[str], BoardProfile] = load_board,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._compile = compile
-        self._load = load
         self._sleep = sleep
 
     async def explore(self, reference: str, report: Report) -> Exploration:
@@ -90,7 +88,7 @@ class Explorer:
         async with self._installer.holding(device):
             await self._clear_place(device)
             findings = await self._run(device, AppInstall(EXPLORER, image.code, heap_bytes, timers), report)
-        words = description_of(findings, board, self._load(board.board_id)).words
+        words = description_of(findings, board, load_board(board.board_id)).words
         return Exploration(device.name, findings, unknown_of(findings), words)
 
     async def _clear_place(self, device: Device) -> None:
@@ -99,7 +97,7 @@ class Explorer:
         if any(app.name == EXPLORER for app in listed):
             await device.call(AppUninstall(EXPLORER))
         try:
-            check_room(device, EXPLORER, listed, wanted)
+            check_room(device, EXPLORER, (app.name for app in listed), wanted)
         except TooManyApps as exc:
             raise TooManyApps(
                 f"{exc.message}: the explorer needs a place for {explore_s() + 1:.0f} seconds and takes none away",

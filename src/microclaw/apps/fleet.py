@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, json, structs
 
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.changes import AppVersion
+from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import pin_roles
 from microclaw.apps.deferring import away, offer_when_back
-from microclaw.apps.deployment import DeployRequest
+from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.late_proof import Place
 from microclaw.apps.many import on_each
@@ -46,7 +46,7 @@ _ASKED_AT_ONCE: Final = 32
 _OFF: Final = frozenset({"stopped", "deferred"})
 """Conditions of what is not on the device and holds no pin there now."""
 
-_Asked: TypeAlias = tuple[DeployRequest, Collection[str]]
+_Asked: TypeAlias = tuple[ChangeRequest, Collection[str]]
 """A program with the ids of its devices. The device of the request is not looked at."""
 
 
@@ -101,13 +101,12 @@ class FleetResult(Struct, kw_only=True):
         return self.verified and self.error is None
 
 
-@dataclass(frozen=True, slots=True)
-class FleetRow:
+class FleetRow(Struct, frozen=True):
     """A difference with what its act needs. `pins`: those that the source names; `is_only_deferred`: not there yet."""
 
     device: Device
     difference: FleetDifference
-    request: DeployRequest | None = None
+    request: ChangeRequest | None = None
     pins: tuple[int, ...] = ()
     is_only_deferred: bool = False
 
@@ -116,7 +115,7 @@ class FleetRow:
         return self.difference.name
 
     def changed(self, **fields: object) -> FleetRow:
-        return replace(self, difference=structs.replace(self.difference, **fields))
+        return structs.replace(self, difference=structs.replace(self.difference, **fields))
 
 
 class Fleet:
@@ -160,7 +159,7 @@ class Fleet:
                 raise outcome.error
         return [row for outcome in outcomes for row in outcome.value or ()]
 
-    async def _build(self, request: DeployRequest, device: Device) -> ProgramImage | MicroclawError:
+    async def _build(self, request: ChangeRequest, device: Device) -> ProgramImage | MicroclawError:
         try:
             check_app_name(request.name)
             if request.wasm is not None:
@@ -223,22 +222,18 @@ class Fleet:
             await apps.deferrals.cancel(device, row.name)
             done.cancelled.append(row.name)
             return " was deferred, and is dropped"
+        request = row.request or ChangeRequest(device, row.name, "uninstall")
         if why is not None:
-            if row.request is None:
-                await apps.deferrals.uninstall(device, row.name, told, why, _silent)
-            else:
-                await apps.deferrals.install(replace(row.request, place=told), why, _silent)
+            await apps.deferrals.keep(replace(request, place=told), why, _silent)
             done.deferred.append(row.name)
             return ": deferred until it is back"
-        if row.request is None:
-            begin()
-            await apps.deployer.remove(device, row.name, _silent)
+        made = await apps.changes.apply(request, _silent, begin=begin)
+        if not isinstance(made, Deployment):
             done.removed.append(row.name)
             return " is off"
-        made = await apps.deployer.deploy(row.request, _silent, begin=begin)
         done.installed.append(row.name)
         done.verified &= made.verified
-        times = f"; {keeper_text(row.request.times, made.image.kind)}" if row.request.times else ""
+        times = f"; {keeper_text(request.times, made.image.kind)}" if request.times else ""
         return f": {'' if made.verified else 'it runs, but was not verified: '}{made.evidence.text}{times}"
 
 
@@ -249,7 +244,7 @@ def digest_of(rows: Sequence[FleetRow]) -> str:
 
 
 def _row(
-    device: Device, request: DeployRequest, there: AppListing | None, image: ProgramImage | MicroclawError
+    device: Device, request: ChangeRequest, there: AppListing | None, image: ProgramImage | MicroclawError
 ) -> FleetRow:
     found = FleetDifference(
         device=device.name,
@@ -314,7 +309,7 @@ def _blocked(device: Device, rows: Sequence[FleetRow], there: Mapping[str, AppLi
 
 
 def _differences(
-    wanted: AppVersion, image: ProgramImage, limits: tuple[int, int], request: DeployRequest
+    wanted: AppVersion, image: ProgramImage, limits: tuple[int, int], request: ChangeRequest
 ) -> tuple[str, ...]:
     values = (
         ("heap_bytes", wanted.heap_bytes, limits[0]),

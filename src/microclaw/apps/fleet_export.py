@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 import yaml
 
 from microclaw.apps.building import stored_program
-from microclaw.apps.changes import DesiredApp
+from microclaw.apps.change_log import DesiredApp
 from microclaw.apps.firmware_fit import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, fit_claim
 from microclaw.apps.run_times import RunTimes, time_word
 from microclaw.errors import BuildError, UnknownName
@@ -40,7 +40,7 @@ async def exported(apps: Apps, chosen: Sequence[Device] | None) -> FleetExport:
     known = {one.device_id: one for one in (apps.registry.list() if chosen is None else chosen)}
     built: dict[tuple[str, ...], tuple[str, bytes, int, str]] = {}
     alike: dict[tuple[str, str, bytes, str], tuple[dict[str, Any], list[str]]] = {}
-    for app in await apps.catalogue.wanted():
+    for app in await apps.change_log.desired():
         if (device := known.get(app.device_id)) is None:
             continue
         which = (app.name, app.version.sha256, device.board.board_id)
@@ -77,7 +77,7 @@ def _terms(app: DesiredApp, usual_heap_bytes: int, level: str) -> dict[str, Any]
 
 async def _rebuilt(apps: Apps, app: DesiredApp, device: Device) -> tuple[str, bytes, int, str]:
     """The file's suffix and content, its usual heap and the level that make these very bytes of it; else the bytes."""
-    stored = await apps.catalogue.image(app.version.sha256)
+    stored = await apps.change_log.image(app.version.sha256)
     if app.version.kind == "py":
         image = stored_program(stored.code, stored.source, stored.meta)
         return ".py", image.source.encode(), fit_claim(image, DEFAULT_HEAP_BYTES), LEVELS[0]

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from microclaw.apps.deployment import DeployRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.fleet import ACTS, Fleet, FleetDifference, FleetResult, FleetRow, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
@@ -44,12 +44,12 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     stop_after_ms: int | None = None
     devices: Annotated[list[str], Meta(max_length=_MOST)]
 
-    def request(self) -> DeployRequest:
+    def request(self) -> ChangeRequest:
         """Raises ConfigError."""
         if (self.source is None) == (self.wasm is None):
             raise ConfigError(f"{self.name[:40]!r}: give source or wasm, exactly one of the two")
         same = ("name", "source", "language", "wasm", "heap_bytes", "timers", "watchdog_ms", "optimization")
-        return DeployRequest(
+        return ChangeRequest(
             device="",
             **{name: getattr(self, name) for name in same},
             expectations=None if self.expect is None else parse_expectations(self.expect),
@@ -167,7 +167,7 @@ async def export(
 
 def _read(
     apps: Apps, programs: Sequence[FleetProgram], devices: Sequence[str]
-) -> tuple[list[tuple[DeployRequest, set[str]]], list[Device]]:
+) -> tuple[list[tuple[ChangeRequest, set[str]]], list[Device]]:
     get = apps.registry.get
     asked = [(one.request(), {get(name).device_id for name in one.devices}) for one in programs]
     return asked, list(dict.fromkeys(get(name) for name in devices))

@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
-from microclaw.apps.changes import (
+from msgspec import Struct
+
+from microclaw.apps.change_log import (
     AppVersion,
     Change,
-    ChangeKind,
     ChangeLog,
     DesiredApp,
     DeviceAction,
@@ -26,13 +26,13 @@ from microclaw.apps.changes import (
     StartApp,
     StopApp,
     made_by,
-    version_of,
 )
 from microclaw.apps.claims import pin_roles, unknown_pins_text
 from microclaw.apps.firmware_fit import check_stored
 from microclaw.apps.run_times import RunTimes, kept_by
+from microclaw.apps.standing import Standing, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
-from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppStates, AppUninstall, GpioGet
+from microclaw.devices.calls import AppInstall, AppList, AppStates, AppUninstall, GpioGet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import (
@@ -47,7 +47,6 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.events import Report, Step
-from microclaw.text import program_name
 
 
 async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
@@ -108,8 +107,7 @@ async def _recover_app(
             raise AssertionError("only app changes come here")
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
+class Installation(Struct, frozen=True):
     """An image that the device accepted. Its change is still open: the caller completes or withdraws it.
 
     `before` is the version of this host that it replaced; None when there was none.
@@ -120,14 +118,6 @@ class Installation:
     before: AppVersion | None
     baseline: Baseline
     took_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Occupants:
-    """Programs on a device that this host did not install: the one that would be lost, and the others."""
-
-    lost: str | None
-    others: tuple[str, ...]
 
 
 class Installer:
@@ -165,27 +155,27 @@ class Installer:
         again when the new one is refused. Raises AppExists for an app that this host did not install, TooManyApps
         before anything is sent, DeployRejected, DeviceError.
         """
-        listed, wanted = await self._make_room(device, name, pin_roles(version), report)
-        before = version_of(name, wanted)
-        there = any(app.name == name for app in listed)
-        if there and before is None and not take_over:
-            raise await self._not_ours(device, name)
-        if not there:
-            check_room(device, name, listed, wanted)
-        if warning := unknown_pins_text(device, _foreign(name, listed, wanted)):
+        there = await self._make_room(device, name, pin_roles(version), report)
+        await self.check_place(there, take_over=take_over)
+        before = there.running
+        if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
-        kind: ChangeKind = "app.upgrade" if before else "app.deploy"
+        inverse: DeviceAction
+        if before is not None:
+            inverse = PutApp(name, before)
+        else:
+            inverse = RemoveApp(name) if there.stopped is None else StopApp(name, there.stopped)
         change_id = await self.change_log.plan(
             device.device_id,
-            kind,
+            "app.upgrade" if before else "app.deploy",
             _put_text(device, name, before, version),
             PutApp(name, version),
-            await self._undoing_put(device, name, before),
+            inverse,
             undoes=undoes,
         )
         removed = False
         try:
-            if there:
+            if there.is_listed:
                 await device.call(AppUninstall(name))
                 removed = True
             baseline = await take_baseline(device)
@@ -196,44 +186,42 @@ class Installer:
             await self._put_failed(device, name, change_id, exc, before if removed else None, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
-        return Installation(change_id, there, before, baseline, took_ms)
+        return Installation(change_id, there.is_listed, before, baseline, took_ms)
+
+    async def check_place(self, there: Standing, *, take_over: bool) -> None:
+        """Raise what `put` would: AppExists, TooManyApps. Changes nothing."""
+        device, name = there.device, there.name
+        if there.is_listed:
+            if there.running is None and not take_over:
+                raise await self._not_ours(device, name)
+        elif await _ended_in_the_way(there) is None:
+            check_room(device, name, there.names, there.wanted)
 
     async def _not_ours(self, device: Device, name: str) -> DeployRejected:
         """A program of that name is there, and this host's record does not have it."""
-        other = await self.change_log.put_elsewhere(device.device_id, name)
-        if other is None:
-            return _not_ours(device, name, keeps_record=self._keeps_record)
-        return DeviceBusy(
-            f"the host {other} is installing an app {name!r} on {device.name} now, or has just done it",
-            next_step="see it: microclaw app list; the same again replaces it; or choose another name",
+        if (other := await self.change_log.put_elsewhere(device.device_id, name)) is not None:
+            return DeviceBusy(
+                f"the host {other} is installing an app {name!r} on {device.name} now, or has just done it",
+                next_step="see it: microclaw app list; the same again replaces it; or choose another name",
+            )
+        off = f"microclaw app uninstall {name} -d {device.name}"
+        if not self._keeps_record:
+            return AppExists(
+                f"{device.name} already has an app {name!r}; this command keeps no record, so whose it is is not known",
+                next_step=f"replace it: the same with --replace; or keep it: another --name; or take it off: {off}",
+            )
+        return AppExists(
+            f"{device.name} already has an app {name!r} that was not installed from here",
+            next_step=f"choose another name, or replace it knowingly: {off}",
         )
 
-    async def _undoing_put(self, device: Device, name: str, before: AppVersion | None) -> DeviceAction:
-        """What takes an installation back: the former version, running or stopped, else nothing there."""
-        if before is not None:
-            return PutApp(name, before)
-        stopped = version_of(name, await self.change_log.stopped(device.device_id))
-        return RemoveApp(name) if stopped is None else StopApp(name, stopped)
-
-    async def check_place(self, device: Device, name: str, *, take_over: bool) -> Occupants:
-        """Raise what `put` would: AppExists, TooManyApps. Changes nothing. The foreign programs that are there."""
-        listed, wanted = await device.call(AppList()), await self.change_log.desired(device.device_id)
-        there, before = any(app.name == name for app in listed), version_of(name, wanted)
-        if there and before is None and not take_over:
-            raise await self._not_ours(device, name)
-        if not there and await _ended_in_the_way(device, name, listed, wanted) is None:
-            check_room(device, name, listed, wanted)
-        return Occupants(name if there and before is None else None, _foreign(name, listed, wanted))
-
-    async def _make_room(
-        self, device: Device, name: str, pins: Collection[int], report: Report
-    ) -> tuple[Sequence[AppEntry], Sequence[DesiredApp]]:
-        """Take off programs that have ended when `name` needs their place or pins; what is listed and wanted then."""
+    async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> Standing:
+        """Take off programs that have ended when `name` needs their place or pins; how it stands then."""
         while True:
-            listed, wanted = await device.call(AppList()), await self.change_log.desired(device.device_id)
-            ended = await _ended_in_the_way(device, name, listed, wanted, pins)
+            there = await standing(self.change_log, device, name)
+            ended = await _ended_in_the_way(there, pins)
             if ended is None:
-                return listed, wanted
+                return there
             with made_by(None):  # the undo of `name` must not start it again
                 await self.take_off(device, ended)
             report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
@@ -255,34 +243,48 @@ class Installer:
         if removed is not None:
             await self._restore(device, name, removed, report)
 
-    async def take_off(self, device: Device, name: str, *, undoes: int | None = None) -> tuple[int, bool]:
-        """Uninstall `name` and stop wanting it. Returns the change's number, and whether undo can bring the app back.
+    async def take_off(
+        self,
+        device: Device,
+        name: str,
+        *,
+        stops: bool = False,
+        keep: AppVersion | None = None,
+        undoes: int | None = None,
+    ) -> tuple[int, AppVersion | None, bool]:
+        """Uninstall `name` and stop wanting it. `stops` keeps the version that runs, or `keep`, for a start.
 
-        Call it `holding` the device. Raises AppNotFound when neither the device nor this host knows the name.
+        Returns the change's number, the version that is kept, and whether undo can bring the app back. Call it
+        `holding` the device. Raises AppNotFound when neither the device nor this host knows the name, DeployRejected
+        for a stop of a program without a version here.
         """
-        listed = await device.call(AppList())
-        wanted = await self.change_log.desired(device.device_id)
-        before = version_of(name, wanted)
-        stopped = version_of(name, await self.change_log.stopped(device.device_id))
-        there = any(app.name == name for app in listed)
-        if not there and before is None and stopped is None:
-            raise not_found(device, name, [app.name for app in listed])
-        inverse: DeviceAction | None = PutApp(name, before) if before else None
-        if inverse is None and stopped is not None and not there:
+        there = await standing(self.change_log, device, name)
+        running, stopped, kept = there.running, there.stopped, (keep or there.running) if stops else None
+        if stops and kept is None:
+            raise there.refused("stop")
+        if not there.is_listed and running is None and stopped is None and kept is None:
+            raise not_found(device, name, there.names)
+        forward: DeviceAction = RemoveApp(name) if kept is None else StopApp(name, kept)
+        inverse: DeviceAction | None = None
+        if kept is not None:
+            inverse = RemoveApp(name) if running is None else StartApp(name, running)
+        elif running is not None:
+            inverse = PutApp(name, running)
+        elif stopped is not None and not there.is_listed:
             inverse = StopApp(name, stopped)
         change_id = await self.change_log.plan(
             device.device_id,
-            "app.remove",
-            f"remove {name} from {device.name}",
-            RemoveApp(name),
+            "app.stop" if stops else "app.remove",
+            f"{'stop' if stops else 'remove'} {name} {'on' if stops else 'from'} {device.name}",
+            forward,
             inverse,
             undoes=undoes,
         )
         async with self.change_log.closing(change_id):
-            if there:
+            if there.is_listed:
                 with suppress(AppNotFound):  # it went after the device listed it: that is what was asked for
                     await device.call(AppUninstall(name))
-        return change_id, inverse is not None
+        return change_id, kept, inverse is not None
 
     async def put_back(self, device: Device, app: DesiredApp) -> Baseline:
         """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
@@ -332,21 +334,15 @@ def _put_text(device: Device, name: str, before: AppVersion | None, version: App
     return f"{'upgrade' if before else 'deploy'} {name} on {device.name}"
 
 
-def _foreign(name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
-    """What the device lists beside `name` and this host did not install."""
-    return tuple(sorted({app.name for app in listed} - {app.name for app in wanted} - {name}))
-
-
-async def _ended_in_the_way(
-    device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp], pins: Collection[int] = ()
-) -> str | None:
+async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str | None:
     """A program of this host that has ended, if the board is full, or the program holds one of `pins`."""
-    names = {app.name for app in listed}
-    is_full = name not in names and len(names) >= device.board.firmware.max_apps
+    device, names = there.device, set(there.names)
+    is_full = not there.is_listed and len(names) >= device.board.firmware.max_apps
     if not (is_full or pins) or not device.supports(AppStates.method):
         return None
-    ended = {app.name for app in await device.call(AppStates()) if app.state in ("returned", "exited")} & names - {name}
-    ours = [app for app in wanted if app.name in ended and app.version.times is None]
+    states = await device.call(AppStates())
+    ended = {app.name for app in states if app.state in ("returned", "exited")} & names - {there.name}
+    ours = [app for app in there.wanted if app.name in ended and app.version.times is None]
     return next((app.name for app in ours if is_full or pin_roles(app.version).keys() & set(pins)), None)
 
 
@@ -369,31 +365,11 @@ def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> 
     return install_call(name, code, version)
 
 
-def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
-    listing = f"it lists {', '.join(map(program_name, sorted(there)))}" if there else "it lists none"
-    return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
-
-
-def _not_ours(device: Device, name: str, *, keeps_record: bool) -> AppExists:
-    if not keeps_record:
-        return AppExists(
-            f"{device.name} already has an app {name!r}; this command keeps no record, so whose it is is not known",
-            next_step=(
-                "replace it: the same with --replace; or keep it: another --name; "
-                f"or take it off: microclaw app uninstall {name} -d {device.name}"
-            ),
-        )
-    return AppExists(
-        f"{device.name} already has an app {name!r} that was not installed from here",
-        next_step=f"choose another name, or replace it knowingly: microclaw app uninstall {name} -d {device.name}",
-    )
-
-
-def check_room(device: Device, name: str, listed: Sequence[AppEntry], wanted: Sequence[DesiredApp]) -> None:
+def check_room(device: Device, name: str, listed: Iterable[str], wanted: Sequence[DesiredApp]) -> None:
     """Raise TooManyApps when the board, with what the host wants there, has no place for `name`."""
     limit = device.board.firmware.max_apps
     # A wanted app that the board has just lost needs its place too: the reconciler will put it back.
-    names = {app.name for app in listed} | {app.name for app in wanted}
+    names = {*listed, *(app.name for app in wanted)}
     if len(names - {name}) >= limit:
         raise TooManyApps(
             f"{device.name} has room for {limit} app{'' if limit == 1 else 's'} and has {', '.join(sorted(names))}",

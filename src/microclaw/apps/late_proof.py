@@ -12,8 +12,8 @@ from typing import Final, Self, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.apps.changes import ChangeLog
-from microclaw.apps.counted_edges import Verification
+from microclaw.apps.change_log import ChangeLog
+from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.trial import Trial
 from microclaw.apps.verify import Baseline, late_due_ms, verify_later
 from microclaw.devices.registry import Registry

@@ -7,7 +7,9 @@ back-references, no look-around, lines cut to MAX_LINE_CHARS: a match costs at m
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec import Struct
 
 from microclaw.errors import ConfigError
 
@@ -15,19 +17,15 @@ MAX_PATTERN_CHARS = 200
 MAX_LINE_CHARS = 256
 MAX_REPEATS = 3
 MAX_COUNT = 100
-_ESCAPES = frozenset("dDwWsSbtn")
-_COUNT = re.compile(r"\{(\d*)(,?)(\d*)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class LinePattern:
+class LinePattern(Struct, frozen=True):
     """A checked pattern; `matches` compares with the whole line, without the spaces at its ends."""
 
     text: str
-    _compiled: re.Pattern[str] = field(compare=False, repr=False)
 
     def matches(self, line: str) -> bool:
-        return self._compiled.fullmatch(line.strip()[:MAX_LINE_CHARS]) is not None
+        return re.fullmatch(self.text, line.strip()[:MAX_LINE_CHARS], re.ASCII) is not None
 
 
 def parse_line_pattern(text: str) -> LinePattern:
@@ -39,75 +37,50 @@ def parse_line_pattern(text: str) -> LinePattern:
         )
     _check_bounded(text)
     try:
-        return LinePattern(text, re.compile(text, re.ASCII))
+        re.compile(text, re.ASCII)
     except (re.error, OverflowError) as exc:
         raise ConfigError(
             f"the pattern {text!r} is not one: {exc}", next_step=r"write \( for a bracket itself"
         ) from exc
+    return LinePattern(text)
+
+
+_ITEM: Final = re.compile(
+    r"(?P<escape>\\[dDwWsSbtn]|\\[\W_])|(?P<backslash>\\)|(?P<class>\[\^?\]?(?:\\.|[^\]\\])*\]?)"
+    r"|(?P<lookaround>\(\?(?!:))|(?P<open>\((?:\?:)?)|(?P<close>\))|(?P<choice>\|)"
+    r"|(?P<twice>(?:[*+?]|\{\d*,?\d*\})(?=[*+?]))|(?P<repeat>[*+?]|\{(?P<least>\d*),?(?P<most>\d*)\})|.",
+    re.DOTALL,
+)
+_REFUSED: Final = {
+    "backslash": ("a backslash before what is not in the subset", r"use \d, \w, \s or \."),
+    "lookaround": ("(? is not in the subset", "use plain ( ) or (?: )"),
+    "twice": ("a repeat of a repeat", "write one of * + ?"),
+    "around": ("a repeat around a repeat or a choice", "repeat one character or class"),
+    "many": (f"more than {MAX_REPEATS} repeats", "use fewer of * + {n}"),
+    "count": (f"a count above {MAX_COUNT}", "use + instead"),
+}
 
 
 def _check_bounded(text: str) -> None:
     """Refuse what could make a match slow: see the module's first lines."""
-    repeats, index = 0, 0
+    repeats, is_closed = 0, False
     groups: list[bool] = []  # of each open group: whether it holds a repeat or a choice
-    closed: bool | None = None  # the item before is a group that holds one
-    while index < len(text):
-        char = text[index]
-        count = _COUNT.match(text, index) if char == "{" else None
-        if char in "*+?" or count:
-            index = _after_repeat(text, index, count)
-            if char == "?":
-                if groups:
-                    groups[-1] = True
-            else:
-                repeats += 1
-                if closed:
-                    raise _refused(text, index, "a repeat around a repeat or a choice", "repeat one character or class")
-                if repeats > MAX_REPEATS:
-                    raise _refused(text, index, f"more than {MAX_REPEATS} repeats", "use fewer of * + {n}")
-            groups = [True] * len(groups)
-            closed = None
-            continue
-        closed = None
-        if char == "\\":
-            following = text[index + 1 : index + 2]
-            if not following or (following.isalnum() and following not in _ESCAPES):
-                raise _refused(text, index, f"{text[index : index + 2]} is not in the subset", r"use \d, \w, \s or \.")
-            index += 2
-        elif char == "[":
-            index = _after_class(text, index)
-        elif char == "(":
-            if text.startswith("(?", index) and not text.startswith("(?:", index):
-                raise _refused(text, index, "(? is not in the subset", "use plain ( ) or (?: )")
+    for item in _ITEM.finditer(text):
+        kind, was_closed, is_closed = item.lastgroup or "", is_closed, False
+        if kind == "open":
             groups.append(False)
-            index += 3 if text.startswith("(?:", index) else 1
-        elif char == ")":
-            closed = groups.pop() if groups else None
-            index += 1
-        else:
-            if char == "|" and groups:
-                groups = [True] * len(groups)
-            index += 1
-
-
-def _after_repeat(text: str, index: int, count: re.Match[str] | None) -> int:
-    """The place behind a repeat; a count must be small, and no second repeat may follow (lazy, possessive)."""
-    end = count.end() if count else index + 1
-    if count and max(int(count[1] or 0), int(count[3] or 0)) > MAX_COUNT:
-        raise _refused(text, index, f"a count above {MAX_COUNT}", "use + instead")
-    if text[end : end + 1] in ("?", "+", "*") and text[end : end + 1]:
-        raise _refused(text, end, "a repeat of a repeat", "write one of * + ?")
-    return end
-
-
-def _after_class(text: str, index: int) -> int:
-    end = index + 1
-    end += text.startswith("^", end)
-    end += text.startswith("]", end)
-    while end < len(text) and text[end] != "]":
-        end += 2 if text[end] == "\\" else 1
-    return end + 1
-
-
-def _refused(text: str, index: int, why: str, instead: str) -> ConfigError:
-    return ConfigError(f"the pattern {text!r} has at character {index + 1}: {why}", next_step=instead)
+        elif kind == "close":
+            is_closed = bool(groups) and groups.pop()
+        elif kind in ("repeat", "choice"):
+            groups = [True] * len(groups)
+        if kind == "repeat" and item[0] != "?":
+            repeats += 1
+            if max(int(item["least"] or 0), int(item["most"] or 0)) > MAX_COUNT:
+                kind = "count"
+            elif was_closed:
+                kind = "around"
+            elif repeats > MAX_REPEATS:
+                kind = "many"
+        if kind in _REFUSED:
+            why, instead = _REFUSED[kind]
+            raise ConfigError(f"the pattern {text!r} has at character {item.start() + 1}: {why}", next_step=instead)

@@ -1,39 +1,50 @@
-"""What was recorded of a program, as levels over time, and the finding for one check. Judges nothing itself."""
+"""What was recorded of a program, as values over time, and the finding for one check. Judges nothing itself."""
 
 from __future__ import annotations
 
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from microclaw.apps.colors import Rgb
-from microclaw.apps.expectations import Window
-from microclaw.apps.line_pattern import LinePattern
+from msgspec import Struct
+
+from microclaw.apps.expectations import (
+    WHOLE,
+    Edges,
+    Events,
+    LedColor,
+    Level,
+    Lines,
+    Pwm,
+    PwmDuty,
+    ServoPulse,
+    State,
+    Window,
+)
 from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.events import Edge
 
-State: TypeAlias = Literal["met", "not met", "untried"]
+Verdict: TypeAlias = Literal["met", "not met", "untried"]
 JITTER_MS = 2.0
 """A board's tick: what two times may differ by, however short they are."""
+FADE_POINTS = 2.5
+"""Of a duty that fades: ten steps of 8 bits, where a loop ends at 250 of 255."""
 _LEFT_OUT: Final = re.compile(r"\((\d{1,9}) lines? (?:were|was) left out\)(?: (.*))?", re.DOTALL)
 """What a board prints in the place of lines beyond its limit; older firmware puts the next line behind it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """The answer for one check, and what was seen, in words."""
 
-    state: State
+    state: Verdict
     text: str
     next_step: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LogGap:
+class LogGap(Struct, frozen=True):
     """Lines that a program printed faster than its board tells them: how many, and between which two moments."""
 
     from_ms: float
@@ -41,9 +52,8 @@ class LogGap:
     count: int
 
 
-@dataclass(frozen=True)
-class Observation:
-    """What was recorded; times in ms since the installation. `levels`: at the end, `before`: at the start.
+class Observation(Struct, frozen=True, dict=True):
+    """What was recorded; times in ms since the installation. `levels`: at the end.
 
     `edges` hold those from outside as well. `bursts`: for each pin moved from outside, the first and the last moment of
     each change to a level (a bounce is one change). `opened`: when the program opened each of its pins first; None: not
@@ -55,103 +65,86 @@ class Observation:
     pwm: tuple[PwmChange, ...] = ()
     lines: tuple[tuple[float, str], ...] = ()
     leds: tuple[LedChange, ...] = ()
-    levels: Mapping[int, int] = field(default_factory=dict)
-    before: Mapping[int, int] = field(default_factory=dict)
-    bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = field(default_factory=dict)
+    levels: Mapping[int, int] = {}
+    bursts: Mapping[int, tuple[tuple[float, float, int], ...]] = {}
     gaps: tuple[LogGap, ...] = ()
     opened: Mapping[int, float] | None = None
+
+    @property
+    def moved(self) -> bool:
+        return bool(self.pwm or self.leds or self.lines or any(edge.pin not in self.bursts for edge in self.edges))
 
     def opened_ms(self, pin: int) -> float | None:
         """When the program opened the pin first; None: never. Nothing is known of its level before."""
         return 0.0 if self.opened is None else self.opened.get(pin)
+
+    def until(self, window: Window) -> float:
+        return self.end_ms if window.until_ms is None else min(window.until_ms, self.end_ms)
 
     def left_out(self, window: Window) -> int:
         """How many lines may be missing in a window."""
         until = self.until(window)
         return sum(gap.count for gap in self.gaps if gap.from_ms <= until and gap.until_ms >= window.from_ms)
 
-    def own_states(self, pins: tuple[int, ...]) -> list[PinStates]:
-        """The levels of these pins from each change of one of them to the next, in the order of the record.
-
-        Changes of one moment are kept apart; one from outside comes at no known place among those.
-        """
-        levels = [self.track(pin).before for pin in pins]
-        found = [PinStates(0.0, tuple(levels), False)]
-        for edge in sorted(self.edges, key=lambda edge: edge.t_ms):
-            if edge.pin in pins:
-                levels[pins.index(edge.pin)] = edge.level
-                found.append(PinStates(edge.t_ms, tuple(levels), edge.pin not in self.bursts))
-        return found
+    @cached_property
+    def ordered_edges(self) -> list[Edge]:
+        return sorted(self.edges, key=lambda edge: edge.t_ms)
 
     @cached_property
-    def _tracks(self) -> dict[int, Track]:
-        by_pin: dict[int, list[Edge]] = {}
-        for edge in sorted(self.edges, key=lambda edge: edge.t_ms):
-            by_pin.setdefault(edge.pin, []).append(edge)
-        return {
-            pin: Track(self.before.get(pin, 1 - edges[0].level), tuple((e.t_ms, e.level) for e in edges))
-            for pin, edges in by_pin.items()
-        }
+    def _levels(self) -> dict[int, list[tuple[float, int]]]:
+        found: dict[int, list[tuple[float, int]]] = {}
+        for edge in self.ordered_edges:
+            found.setdefault(edge.pin, [(0.0, 1 - edge.level)]).append((edge.t_ms, edge.level))
+        return found
 
-    def track(self, pin: int) -> Track:
-        return self._tracks.get(pin) or Track(self.before.get(pin, self.levels.get(pin, 0)), ())
+    def track(self, pin: int) -> list[tuple[float, int]]:
+        """A pin's level at the start, then each change, as (time, level)."""
+        return self._levels.get(pin) or [(0.0, self.levels.get(pin, 0))]
 
     def duties(self, pin: int) -> list[tuple[float, float]]:
         """(time, duty in percent) of one pin, in order."""
         return [(change.t_ms, change.duty / 2.55) for change in self.pwm if change.pin == pin]
 
-    def pulses(self, pin: int) -> list[tuple[float, float, int]]:
-        """(time, us high in each period, Hz) of one pin, in order."""
-        return [
-            (c.t_ms, c.duty / 255 * 1e6 / c.frequency_hz if c.pulse_us is None else c.pulse_us, c.frequency_hz)
-            for c in self.pwm
-            if c.pin == pin
-        ]
+    def values(self, state: State) -> list[tuple[float, Any]]:
+        """The values of what the state is about, each with the time since when; the first one at the start."""
+        match state:
+            case Level(pin=pin):
+                return self.track(pin)
+            case PwmDuty(pin=pin):
+                return [(0.0, 0.0), *self.duties(pin)]
+            case LedColor(pin=pin):
+                return [(0.0, ()), *((change.t_ms, change.colors) for change in self.leds if change.pin == pin)]
+            case ServoPulse(pin=pin):
+                changes = [(change, change.pulse_us, change.frequency_hz) for change in self.pwm if change.pin == pin]
+                pulses = [(c.t_ms, (c.duty / 255 * 1e6 / hz if us is None else us, hz)) for c, us, hz in changes]
+                return [(0.0, (0.0, 50)), *pulses]
 
-    def colors_at(self, pin: int, t_ms: float) -> tuple[Rgb, ...]:
-        """What the addressable LEDs on a pin show; empty before they were sent anything."""
-        return next((c.colors for c in reversed(self.leds) if c.pin == pin and c.t_ms <= t_ms), ())
+    def value_at(self, state: State, t_ms: float) -> Any:
+        values = self.values(state)
+        return values[max(bisect_right(values, t_ms, key=lambda value: value[0]) - 1, 0)][1]
 
-    def matching(self, pattern: LinePattern, window: Window) -> list[float]:
-        until = self.until(window)
-        return [t for t, text in self.lines if window.from_ms <= t <= until and pattern.matches(text)]
+    def holds(self, state: State, t_ms: float) -> bool:
+        return state.matches(self.value_at(state, t_ms))
 
-    def until(self, window: Window) -> float:
-        return self.end_ms if window.until_ms is None else min(window.until_ms, self.end_ms)
+    def spans(self, state: State, end_ms: float) -> list[tuple[float, float]]:
+        """From when until when the state held, the last time until the end; the same value again does not end it."""
+        points = [(t, state.matches(value)) for t, value in self.values(state)]
+        points = [points[0], *(after for before, after in pairwise(points) if before[1] != after[1])]
+        ends = [*(t for t, _ in points[1:]), end_ms]
+        return [(start, end) for (start, holds), end in zip(points, ends, strict=True) if holds and end > start]
 
-    @property
-    def moved(self) -> bool:
-        return bool(self.pwm or self.leds or self.lines or any(edge.pin not in self.bursts for edge in self.edges))
-
-
-@dataclass(frozen=True, slots=True)
-class PinStates:
-    """The levels of some pins since a moment. `is_own`: by a change that the program made."""
-
-    t_ms: float
-    levels: tuple[int, ...]
-    is_own: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Track:
-    """One pin's level over time: the level before, then changes as (time, new level)."""
-
-    before: int
-    changes: tuple[tuple[float, int], ...]
-
-    def level_at(self, t_ms: float) -> int:
-        index = bisect_right(self.changes, t_ms, key=lambda change: change[0])
-        return self.changes[index - 1][1] if index else self.before
-
-    def to_level(self, level: int, from_ms: float, until_ms: float) -> list[float]:
-        """When it went to `level`, from (included) until (included)."""
-        return [t for t, new in self.changes if new == level and from_ms <= t <= until_ms]
-
-    def spans(self, level: int, end_ms: float) -> list[tuple[float, float]]:
-        """From when until when it had `level`, the last one until the end."""
-        points = [(0.0, self.before), *self.changes, (end_ms, -1)]
-        return [(t, after) for (t, now), (after, _) in pairwise(points) if now == level and after > t]
+    def times(self, events: Events, window: Window = WHOLE) -> list[float]:
+        """The moments of the events in a window, both its ends included."""
+        from_ms, until_ms = window.from_ms, self.until(window)
+        match events:
+            case Edges(pin=pin, level=level):
+                return [t for t, new in self.track(pin)[1:] if level in (None, new) and from_ms <= t <= until_ms]
+            case Lines(pattern=pattern):
+                return [t for t, text in self.lines if from_ms <= t <= until_ms and pattern.matches(text)]
+            case Pwm(pin=pin):
+                duties = [(t, duty) for t, duty in self.duties(pin) if from_ms <= t <= until_ms]
+                least = min((duty for _, duty in duties), default=0.0) + FADE_POINTS
+                return [t for (_, old), (t, new) in pairwise(duties) if new <= least < old]
 
 
 def lines_left_out(text: str) -> tuple[int, str | None]:

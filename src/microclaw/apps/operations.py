@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone, UpgradeMade
-from microclaw.apps.acting import act_on_one, approve_with, deploy_request, having, late_place, now_or_later
+from microclaw.apps.acting import approve_with, deploy_request, having, perform
 from microclaw.apps.parameters import (
     AppName,
     DeviceName,
@@ -41,7 +40,6 @@ from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, Perm
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
 
 if TYPE_CHECKING:
-    from microclaw.apps.deferring import Deferral
     from microclaw.apps.parts import Apps
     from microclaw.auth.gate import Gate
 
@@ -50,8 +48,7 @@ _INSTALL: Final = "apps.install"
 _on_boards = partial(operation, permission=Permission.ACT, steps=True, offers=_INSTALL)
 
 
-@dataclass(frozen=True, slots=True)
-class Programs:
+class Programs(Struct, frozen=True):
     """What the acts work with. `tries` gives the programs that models wrote, the newest so many."""
 
     apps: Apps
@@ -148,15 +145,8 @@ async def install(
         replace=replace,
         force=force,
         times=run_times(every_ms, stop_after_ms),
-        place=late_place(call),
     )
-
-    async def now() -> Deployed:
-        return Deployed.deployment(await programs.apps.deployer.deploy(request, call.report, begin=call.begin))
-
-    return await now_or_later(
-        target, Deployed, now, lambda why: programs.apps.deferrals.install(request, why, call.report), when_back
-    )
+    return await perform(programs.apps, call, request, Deployed, when_back=when_back)
 
 
 @_on_boards(
@@ -186,14 +176,8 @@ async def upgrade(
     one is not verified."""
     target = programs.apps.registry.get(device)
     request = deploy_request(call, target, name, source, wasm, language, optimization, expect, origin, Permission.ACT)
-
-    async def now() -> UpgradeMade:
-        return UpgradeMade.upgrade(await programs.apps.upgrader.upgrade(request, call.report, begin=call.begin))
-
-    def later(why: str) -> Awaitable[Deferral]:
-        return programs.apps.deferrals.upgrade(dataclasses.replace(request, place=late_place(call)), why, call.report)
-
-    return await now_or_later(target, UpgradeMade, now, later, when_back)
+    request = dataclasses.replace(request, act="upgrade")
+    return await perform(programs.apps, call, request, UpgradeMade, when_back=when_back)
 
 
 @operation(
@@ -214,10 +198,10 @@ async def uninstall(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Removed:
     """Take a program off a device."""
-    apps = programs.apps
-    return await act_on_one(
-        apps.registry.get(device), call, name, Removed, apps.deployer.remove, apps.deferrals.uninstall, when_back
-    )
+    from microclaw.apps.deployment import ChangeRequest
+
+    request = ChangeRequest(device, name, "uninstall")
+    return await perform(programs.apps, call, request, Removed, when_back=when_back)
 
 
 @_on_boards(
@@ -233,10 +217,10 @@ async def stop(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Switched:
     """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
-    apps = programs.apps
-    return await act_on_one(
-        apps.registry.get(device), call, name, Switched, apps.lifecycle.stop, apps.deferrals.stop, when_back
-    )
+    from microclaw.apps.deployment import ChangeRequest
+
+    request = ChangeRequest(device, name, "stop")
+    return await perform(programs.apps, call, request, Switched, when_back=when_back)
 
 
 @_on_boards(
@@ -252,10 +236,10 @@ async def start(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Switched:
     """Start a program that was stopped, or that has ended, from its kept image."""
-    apps = programs.apps
-    return await act_on_one(
-        apps.registry.get(device), call, name, Switched, apps.lifecycle.start, apps.deferrals.start, when_back
-    )
+    from microclaw.apps.deployment import ChangeRequest
+
+    request = ChangeRequest(device, name, "start")
+    return await perform(programs.apps, call, request, Switched, when_back=when_back)
 
 
 @_on_boards(
@@ -269,7 +253,9 @@ async def start(
 )
 async def restart(programs: Programs, call: Call, device: DeviceName, name: AppName) -> Switched:
     """Take a program off and put the same image there again."""
-    return Switched.of(await programs.apps.lifecycle.restart(device, name, call.report))
+    from microclaw.apps.deployment import ChangeRequest
+
+    return Switched.of(await programs.apps.changes.apply(ChangeRequest(device, name, "restart"), call.report))
 
 
 @_on_boards(
@@ -297,18 +283,13 @@ async def set_times(
     ] = UNSET,
 ) -> Deployed:
     """Change when a program runs; a time that is not given stays, null drops it. It is tried with them."""
-    from microclaw.apps.upgrade import NewTimes, UnchangedTimes
-
-    new = NewTimes()
-    if every_ms is not UNSET:
-        new["every_ms"] = every_ms
-    if stop_after_ms is not UNSET:
-        new["stop_after_ms"] = stop_after_ms
-    if not new:
+    if every_ms is UNSET and stop_after_ms is UNSET:
         raise ConfigError("nothing to set", next_step="give --every TIME or --stop-after TIME, or off for one")
     approve = approve_with(call, Permission.ACT)
-    made = await programs.apps.upgrader.set_times(device, name, new, call.report, approve=approve)
-    return Deployed.same_times(made) if isinstance(made, UnchangedTimes) else Deployed.deployment(made)
+    made = await programs.apps.changes.set_times(
+        device, name, call.report, every_ms=every_ms, stop_after_ms=stop_after_ms, approve=approve
+    )
+    return made if isinstance(made, Deployed) else Deployed.of(made)
 
 
 @operation(
@@ -332,7 +313,7 @@ async def changes(programs: Programs, _call: Call, device: OfDevice = None, limi
     registry = programs.apps.registry
     device_id = None if device is None else registry.get(device).device_id
     names = {one.device_id: one.name for one in registry.list()}
-    found = await programs.apps.undo.changes(device_id, limit)
+    found = await programs.apps.change_log.changes(device_id, limit)
     return Changes(changes=[_change(one, names.get(one.device_id, one.device_id)) for one in found])
 
 

@@ -10,21 +10,20 @@ from typing import Final
 
 from microclaw.apps.building import cached_compiler
 from microclaw.apps.catalogue import Catalogue
-from microclaw.apps.changes import ChangeLog
+from microclaw.apps.change_log import ChangeLog
+from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import Deferrals
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateProofs, Tell
-from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Try, try_image
 from microclaw.apps.undo import Undo
-from microclaw.apps.upgrade import Upgrader
 from microclaw.auth.gate import Gate
 from microclaw.boards import load_board
 from microclaw.clock import find_zone, machine_zone, now_ms
@@ -65,12 +64,11 @@ class Apps:
             try_image=self.try_image,
             look_later=self.late.watch,
         )
-        self.lifecycle = Lifecycle(installer)
+        self.changes = ProgramChanges(installer, self.deployer)
         self.direct_io = DirectIo(installer)
         self.deferrals = Deferrals(
             installer,
-            deployer=self.deployer,
-            lifecycle=self.lifecycle,
+            changes=self.changes,
             gate=gate,
             tell=tell,
         )
@@ -83,11 +81,9 @@ class Apps:
         )
         self.reconciler.do_deferred = self.deferrals.do_waiting
         self.reconciler.listed = self.timed_runs.listed
-        self.upgrader = Upgrader(installer, self.deployer)
         self.undo = Undo(
             installer,
-            deployer=self.deployer,
-            lifecycle=self.lifecycle,
+            changes=self.changes,
             direct_io=self.direct_io,
             gate=gate,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +12,6 @@ from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.operations.operation import Call, operation
 from microclaw.operations.result import Finding, Result, findings
-from microclaw.text import code_lines
 from microclaw.wire.host_api import evidence_object
 
 if TYPE_CHECKING:
@@ -30,8 +27,7 @@ MAX_LOG_LINES = 200
 VIRTUAL = "virtual"
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
+class Workshop(Struct, frozen=True):
     """What the acts work with."""
 
     apps: Apps
@@ -129,26 +125,21 @@ async def try_out(
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
     from microclaw.apps.expectation_text import parse_expectations
+    from microclaw.apps.expectations import PinStimulus
     from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_claim, fit_limits
     from microclaw.apps.run_times import check_keeper, run_times
-    from microclaw.apps.stage_text import check_text, compile_text, fail
-    from microclaw.apps.trial import TrialInput, TrialOptions
+    from microclaw.apps.stage_text import built, check_text, fail
+    from microclaw.apps.trial import TrialOptions
 
     profile, build = _building(workshop, call, device, board)
     with workshop.trials.place(call.person_id):
-        started = time.perf_counter()
-        try:
-            image = await build(source, name=name, optimization=optimization, language=language)
-        except MicroclawError as exc:
-            fail(call.report, "check" if isinstance(exc, BuildError) and exc.stage == "check" else "compile", exc)
-        took_ms = (time.perf_counter() - started) * 1000
-        detail = tuple(line for found in image.warnings for line in code_lines(found.render()))
-        call.report(Step("compile", compile_text(image, optimization), detail=detail, took_ms=took_ms))
+        program = build(source, name=name, optimization=optimization, language=language)
+        image = await built(program, optimization, call.report)
         try:
             heap, timers = fit_limits(profile, fit_claim(image, heap_bytes), DEFAULT_TIMERS)
             options = TrialOptions(
                 for_ms,
-                tuple(TrialInput(one.pin, one.level, one.at_ms) for one in inputs),
+                tuple(PinStimulus(one.pin, one.level, one.at_ms) for one in inputs),
                 heap_bytes=heap,
                 timers=timers,
                 expectations=None if expect is None else parse_expectations(expect),

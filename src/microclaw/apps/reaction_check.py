@@ -3,58 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
 
 from microclaw.apps.expectations import (
     Check,
+    Count,
     Duty,
     EdgeAt,
-    EdgeCount,
-    LedEffect,
+    Edges,
+    Hold,
     Level,
-    LogCount,
-    LogEffect,
-    LogEvery,
+    Lines,
     Period,
-    PhaseLength,
-    PinEffect,
-    PwmEffect,
+    Phase,
     Reaction,
-    StayEffect,
     Window,
 )
-from microclaw.apps.light_check import is_lit, shown
 from microclaw.apps.observation import JITTER_MS, Finding, Observation
-from microclaw.text import time_text
+from microclaw.text import count_text, time_text
 
-Burst = tuple[float, float]
 _JUST_BEFORE_MS = 500.0
 _PRINT_LESS = "print less: a board tells a program's lines up to so many a second, and no more of them"
 
 
-def check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check]) -> Finding:
-    """Each trigger has its effect, and that comes at no other time. `program`: all checks; their effects count."""
-    found = _check_reaction(asked, seen, program)
-    triggers = _triggers(asked, seen)
-    if not triggers or not isinstance(asked.effect, LogEffect):
-        return found
-    return unsure_of_lines(found, Window(triggers[0][0]), seen)
+def levels_of(asked: Check) -> list[int]:
+    """The pins whose levels a check is about. PWM and LEDs have records of their own."""
+    inputs = [asked.trigger, asked.condition] if isinstance(asked, Reaction) else []
+    inputs += [asked.condition] if isinstance(asked, Hold) else []
+    return [one.pin for one in (*inputs, asked.subject) if isinstance(one, Level | Edges)]
 
 
-def unsure_of_lines(found: Finding, window: Window, seen: Observation) -> Finding:
+def unsure_of_lines(found: Finding, asked: Check, window: Window, seen: Observation) -> Finding:
     """A finding about printed lines where some of them are missing: what would be met is untried."""
     count = seen.left_out(window)
-    if not count or found.state == "untried":
+    if not count or found.state == "untried" or not isinstance(asked.subject, Lines):
         return found
-    missing = "1 line was left out" if count == 1 else f"{count} lines were left out"
+    missing = f"{count_text(count, 'line')} {'was' if count == 1 else 'were'} left out"
     return Finding("untried", f"{missing}: print less; {found.text}", _PRINT_LESS)
 
 
-def _check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check]) -> Finding:
-    triggers = _triggers(asked, seen)
+def check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check]) -> Finding:
+    """Each trigger has its effect, and that comes at no other time. `program`: all checks; their effects count."""
+    triggers = _triggers(asked, seen, asked.within_ms)
     name = f"pin {asked.trigger.pin} {'rises' if asked.trigger.level else 'falls'}"
     if not triggers:
         return Finding("untried", f"the trial has no moment when {name}")
+    return unsure_of_lines(_reactions(asked, seen, program, triggers, name), asked, Window(triggers[0][0]), seen)
+
+
+def _reactions(
+    asked: Reaction, seen: Observation, program: Sequence[Check], triggers: Sequence[tuple[float, float]], name: str
+) -> Finding:
     effects = 0
     for first, last in triggers:
         problem, happened = _effect(asked, seen, first, last)
@@ -63,124 +61,86 @@ def _check_reaction(asked: Reaction, seen: Observation, program: Sequence[Check]
         effects += happened
     if not effects:
         return Finding("not met", f"no effect in {len(triggers)} tries: it was so before")
-    if isinstance(asked.effect, StayEffect) and not seen.moved:
-        return Finding("untried", "nothing moved")
-    stray = _stray(asked, seen, program)
+    stray = _stray(asked, seen, program, triggers[0][0])
     if stray is not None:
-        text = f"{_effect_text(asked)} at {time_text(stray)} too, without a reason{_input_before(stray, seen)}"
+        noun, t_ms = stray
+        text = f"{noun} at {time_text(t_ms)} too, without a reason{_input_before(t_ms, seen)}"
         return Finding("not met", text)
     return Finding("met", f"{len(triggers)} times")
 
 
-def _triggers(asked: Reaction, seen: Observation) -> list[Burst]:
-    """First and last moment of each trigger whose time for the effect is over before the end."""
+def _triggers(asked: Reaction, seen: Observation, rest_ms: float = 0.0) -> list[tuple[float, float]]:
+    """First and last moment of each trigger after which the trial goes on for `rest_ms`."""
     trigger, condition = asked.trigger, asked.condition
-    if trigger.pin in seen.bursts:
-        found = [(first, last) for first, last, level in seen.bursts[trigger.pin] if level == trigger.level]
-    else:
-        found = [(t, t) for t in seen.track(trigger.pin).to_level(trigger.level, 0, seen.end_ms)]
+    found = [(first, last) for first, last, level in seen.bursts.get(trigger.pin, ()) if level == trigger.level]
+    if trigger.pin not in seen.bursts:
+        found = [(t, t) for t in seen.times(Edges(trigger.pin, trigger.level))]
     return [
         (first, last)
         for first, last in found
-        if last + asked.within_ms <= seen.end_ms and (condition is None or _holds(condition, seen, first))
+        if last + rest_ms <= seen.end_ms and (condition is None or seen.holds(condition, first))
     ]
-
-
-def _holds(condition: Level, seen: Observation, t_ms: float) -> bool:
-    return seen.track(condition.pin).level_at(t_ms) == condition.level
 
 
 def _effect(asked: Reaction, seen: Observation, first: float, last: float) -> tuple[str | None, bool]:
     """The problem with one trigger's effect, else None; and whether anything happened (it may have been so before)."""
-    until = last + asked.within_ms
-    match asked.effect:
-        case PinEffect(pin=pin, level=level):
-            if level is not None:
-                return _goes(asked, seen, pin, level, first, last)
-            edges = len([t for t, _ in seen.track(pin).changes if first <= t <= until])
-            return (None if edges == 1 else f"pin {pin} changes {edges} times"), True
-        case StayEffect(pin=pin):
-            moved = next((t for t, _ in seen.track(pin).changes if first <= t <= until), None)
-            return (None if moved is None else f"pin {pin} moves at {time_text(moved)}"), True
-        case LogEffect(pattern=pattern):
-            found = len(seen.matching(pattern, Window(first, until)))
-            return (None if found == 1 else f"{found} matching lines"), True
-        case PwmEffect(pin=pin, percent=percent, points=points):
-            duties = [duty for t, duty in seen.duties(pin) if t <= until]
-            changed = any(first <= t <= until for t, _ in seen.duties(pin))
-            now = duties[-1] if duties else 0.0
-            return (None if abs(now - percent) <= points else f"pin {pin} has {now:.3g} %"), changed
-        case LedEffect(pin=pin, index=index, color=color):
-            colors = seen.colors_at(pin, until)
-            changed = any(first <= c.t_ms <= until for c in seen.leds if c.pin == pin)
-            return (
-                None if is_lit(color, index, colors) else f"the LED on pin {pin} is {shown(colors, index)}"
-            ), changed
-        case _:
-            assert_never(asked.effect)
+    effect, until = asked.subject, last + asked.within_ms
+    if isinstance(effect, Level):
+        return _goes(asked, effect, seen, first, last)
+    if isinstance(effect, Edges | Lines):
+        times = seen.times(effect, Window(first, until))
+        at = f", the first at {time_text(times[0])}" if times else ""
+        return (None if len(times) == asked.count else f"{count_text(len(times), effect.noun)}{at}"), True
+    value = seen.value_at(effect, until)
+    changed = any(first <= t <= until for t, _ in seen.values(effect)[1:])
+    return (None if effect.matches(value) else effect.describe(value)), changed
 
 
-def _goes(
-    asked: Reaction, seen: Observation, pin: int, level: int, first: float, last: float
-) -> tuple[str | None, bool]:
-    """The pin goes to `level`, once; where it has that level already, it keeps it."""
-    track, until = seen.track(pin), last + asked.within_ms
-    times = track.to_level(level, first, until)
-    verb, name = ("rise", "high") if level else ("fall", "low")
+def _goes(asked: Reaction, effect: Level, seen: Observation, first: float, last: float) -> tuple[str | None, bool]:
+    """The pin goes to the level, once; where it has that level already, it keeps it."""
+    pin, until = effect.pin, last + asked.within_ms
+    times = seen.times(Edges(pin, effect.level), Window(first, until))
+    verb = "rise" if effect.level else "fall"
     if not times:
-        if track.level_at(first) == level and track.level_at(until) == level:
+        if seen.holds(effect, first) and seen.holds(effect, until):
             return None, False
         return f"pin {pin} does not {verb} within {time_text(asked.within_ms)}", False
     if first == last and len(times) > 1:
         return f"pin {pin} {verb}s {len(times)} times", True
     if asked.for_ms is not None:
         slack = max(asked.tolerance * asked.for_ms, JITTER_MS)
-        back = next((t for t in track.to_level(1 - level, times[-1], seen.end_ms)), None)
+        back = next(iter(seen.times(Edges(pin, 1 - effect.level), Window(times[-1]))), None)
         length = (seen.end_ms if back is None else back) - times[-1]
         if length > asked.for_ms + slack or (back is not None and length < asked.for_ms - slack):
-            return f"pin {pin} stays {name} for {time_text(length)}", True
+            return f"pin {pin} stays {effect.text} for {time_text(length)}", True
     return None, True
 
 
-def _stray(asked: Reaction, seen: Observation, program: Sequence[Check]) -> float | None:
-    """When the effect came without a trigger, after the first trigger; None where another check speaks of it."""
-    effect = asked.effect
-    if isinstance(effect, StayEffect | PwmEffect | LedEffect):
-        return None
-    begin = _triggers(asked, seen)[0][0]
-    wanted: list[Burst] = []
-    if isinstance(effect, LogEffect):
-        if any(isinstance(one, LogEvery | LogCount) and one.pattern == effect.pattern for one in program):
+def _stray(asked: Reaction, seen: Observation, program: Sequence[Check], begin: float) -> tuple[str, float] | None:
+    """What came without a trigger after the first one, and when; None where another check speaks of it."""
+    match asked.subject:
+        case Level(pin=pin, level=level):
+            effect: Edges | Lines = Edges(pin, level)
+        case Edges() | Lines() if asked.count:
+            effect = asked.subject
+        case _:
             return None
-        times = seen.matching(effect.pattern, Window(begin))
-        for one in program:
-            if isinstance(one, Reaction) and one.effect == effect:
-                wanted += [(first, last + one.within_ms) for first, last in _all_triggers(one, seen)]
-        return _outside(times, wanted)
-    if any(isinstance(one, Period | Duty | EdgeCount | PhaseLength) and one.pin == effect.pin for one in program):
-        return None
-    levels = (0, 1) if effect.level is None else (effect.level,)
-    track = seen.track(effect.pin)
-    times = [t for level in levels for t in track.to_level(level, begin, seen.end_ms)]
+    wanted: list[tuple[float, float]] = []
+    slack_ms = 0.0 if isinstance(effect, Lines) else JITTER_MS
     for one in program:
-        if isinstance(one, EdgeAt) and one.pin == effect.pin:
-            wanted.append((one.at_ms - one.slack_ms, one.at_ms + one.slack_ms))
-        if isinstance(one, Reaction) and isinstance(one.effect, PinEffect) and one.effect.pin == effect.pin:
-            wanted += [
-                (first, last + one.within_ms + (one.for_ms or 0) * (1 + one.tolerance) + JITTER_MS)
-                for first, last in _all_triggers(one, seen)
-            ]
-    return _outside(times, wanted)
-
-
-def _all_triggers(asked: Reaction, seen: Observation) -> list[Burst]:
-    """Also those so near to the end that their effect is not waited for."""
-    later = Observation(seen.end_ms + asked.within_ms, seen.edges, levels=seen.levels, bursts=seen.bursts)
-    return _triggers(asked, later)
-
-
-def _outside(times: Sequence[float], wanted: Sequence[Burst]) -> float | None:
-    return next((t for t in sorted(times) if not any(start <= t <= end for start, end in wanted)), None)
+        is_on_pin = isinstance(one.subject, Level | Edges) and one.subject.pin == effect.pin
+        if not (is_on_pin or one.subject == effect):
+            continue
+        match one:
+            case Period() | Duty() | Count() | Phase():
+                return None
+            case EdgeAt():
+                wanted.append((one.at_ms - one.slack_ms, one.at_ms + one.slack_ms))
+            case Reaction() if one.count:
+                rest_ms = one.within_ms + (one.for_ms or 0) * (1 + one.tolerance) + slack_ms
+                wanted += [(first, last + rest_ms) for first, last in _triggers(one, seen)]
+    times = seen.times(effect, Window(begin))
+    return next(((effect.noun, t) for t in times if not any(start <= t <= end for start, end in wanted)), None)
 
 
 def _input_before(t_ms: float, seen: Observation) -> str:
@@ -192,13 +152,3 @@ def _input_before(t_ms: float, seen: Observation) -> str:
     first, last, pin, level = near
     bounced = f", which bounced for {time_text(last - first)}" if last > first else ""
     return f"; {time_text(t_ms - first)} after pin {pin} {'rose' if level else 'fell'}{bounced}"
-
-
-def _effect_text(asked: Reaction) -> str:
-    match asked.effect:
-        case PinEffect(pin=pin, level=level):
-            return f"pin {pin} {'changes' if level is None else 'rises' if level else 'falls'}"
-        case LogEffect():
-            return "the line is printed"
-        case _:
-            return "it happens"

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from microclaw.apps.changes import MAX_SILENCES, DesiredApp
-from microclaw.apps.deferred import DeferredLog
+from msgspec import Struct
+
+from microclaw.apps.change_log import MAX_SILENCES, DesiredApp
+from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.installer import Installer, recover_changes
 from microclaw.apps.run_times import host_begins
 from microclaw.backoff import Backoff
@@ -23,6 +24,7 @@ from microclaw.events import Report, Step
 if TYPE_CHECKING:
     from microclaw.link_server.server import LinkServer
 
+INTERVAL_S = 5.0
 MAX_INTERVAL_S = 30.0
 MAX_PUT_BACKS = 5
 PUT_BACK_WINDOW_S = 600.0
@@ -32,13 +34,11 @@ _AT_ONCE = 16
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceCheck:
+class DeviceCheck(Struct, frozen=True):
     """The last check of a device. `unreachable_since_ms` is Unix time, None while the device answers."""
 
     device_id: str
     device_name: str
-    checked_ms: int
     unreachable_since_ms: int | None = None
     put_back: tuple[str, ...] = ()
     problem: str | None = None
@@ -74,7 +74,6 @@ class Reconciler:
         *,
         report: Report,
         alarm: Callable[[str, str], None] = lambda *_: None,
-        interval_s: float = 5.0,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         monotonic_s: Callable[[], float] = time.monotonic,
         looks_after: Callable[[str], bool] = lambda _device_id: True,
@@ -85,7 +84,6 @@ class Reconciler:
         self.listed: Callable[[DesiredApp, bool], None] = lambda *_: None
         self.do_deferred: Callable[[Device], Awaitable[None]] = _nothing_deferred
         self._report = report
-        self.interval_s = interval_s
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._checks: dict[str, DeviceCheck] = {}
@@ -114,7 +112,7 @@ class Reconciler:
             unreachable_since = known if known is not None else self._now_ms()
         except DeviceError as exc:
             problem = exc.message
-        check = DeviceCheck(device_id, device.name, self._now_ms(), unreachable_since, tuple(put_back), problem)
+        check = DeviceCheck(device_id, device.name, unreachable_since, tuple(put_back), problem)
         self._checks[device_id] = check
         return check
 
@@ -209,7 +207,7 @@ class Reconciler:
             self._backoffs.pop(device_id, None)
             self._next_check.pop(device_id, None)
             return
-        backoff = self._backoffs.setdefault(device_id, Backoff(min_s=2 * self.interval_s, max_s=MAX_INTERVAL_S))
+        backoff = self._backoffs.setdefault(device_id, Backoff(min_s=2 * INTERVAL_S, max_s=MAX_INTERVAL_S))
         self._next_check[device_id] = self._monotonic_s() + backoff.next_wait_s()
 
 

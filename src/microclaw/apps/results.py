@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from msgspec import Meta, Struct, convert, structs
@@ -15,8 +14,8 @@ from microclaw.text import program_name
 from microclaw.transports.pin_program import PIN_PROGRAM
 
 if TYPE_CHECKING:
-    from microclaw.apps.catalogue import AppListing, VersionBefore
-    from microclaw.apps.deferred import DeferredAct
+    from microclaw.apps.catalogue import AppListing
+    from microclaw.apps.deferring import DeferredAct
 
 AppCondition: TypeAlias = Literal[
     "running",
@@ -133,7 +132,7 @@ class AppFacts(Result, frozen=True, kw_only=True):
             deferred=None if listing.deferred is None else DeferredFacts.of(listing.deferred),
             runs=None
             if version is None
-            else AppRuns.of(version.times, version.kind, **asdict(listing.runs or RunReport())),
+            else AppRuns.of(version.times, version.kind, **structs.asdict(listing.runs or RunReport())),
             **more,
         )
 
@@ -202,9 +201,8 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
     before: FormerVersion | None
 
     @classmethod
-    def with_source(cls, listing: AppListing, proof: dict[str, Any] | None, before: VersionBefore | None) -> Self:
-        former = None if before is None else convert(before, FormerVersion, from_attributes=True)
-        return cls.of(listing, source=listing.source, proof=proof, before=former)
+    def with_source(cls, listing: AppListing, proof: dict[str, Any] | None, before: FormerVersion | None) -> Self:
+        return cls.of(listing, source=listing.source, proof=proof, before=before)
 
     def lines(self) -> list[str]:
         shown = {name: getattr(self, name) for name in _SHOWN} | {"pins": self.pins_text}

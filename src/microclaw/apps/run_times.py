@@ -6,7 +6,6 @@ it, so the host starts and stops programs of the kind wasm (timed_runs.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
@@ -47,8 +46,7 @@ class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         return ", ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class RunReport:
+class RunReport(Struct, frozen=True):
     """How the runs of a program go, by who keeps the times; Unix times in ms.
 
     `last_how` is returned, exited, stopped or trapped. `missed`: times at which the run before still went on.

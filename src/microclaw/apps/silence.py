@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from microclaw.apps.changes import MAX_SILENCES, Change, ChangeLog, DesiredApp, PutApp, RemoveApp, StartApp, StopApp
+from microclaw.apps.change_log import MAX_SILENCES, Change, ChangeLog, DesiredApp, PutApp, RemoveApp, StartApp, StopApp
 from microclaw.devices.calls import AppInstall, AppUninstall, Call
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted, MicroclawError

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.apps.building import stored_program
-from microclaw.apps.changes import Change, ChangeLog, PutApp, conversation_now
+from microclaw.apps.change_log import Change, ChangeLog, PutApp, maker_now
 from microclaw.devices.calls import LogLine, LogPage, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import StoreError, UnknownName
@@ -55,7 +55,7 @@ class SourceLog:
 
     async def own_programs(self, device_id: str, person_id: str) -> frozenset[str]:
         """The programs there that this person installed in this very conversation, and nobody else."""
-        conversation, makers = conversation_now(), dict[str, set[tuple[str | None, str]]]()
+        conversation, makers = maker_now().conversation, dict[str, set[tuple[str | None, str]]]()
         for change in await self._change_log.changes(device_id, _LOOK_BACK):
             if isinstance(change.forward, PutApp) and change.kind != "app.restore":
                 makers.setdefault(change.forward.name, set()).add((change.conversation, change.person))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Sequence
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.changes import AppVersion
+from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import unknown_pins_text
-from microclaw.apps.counted_edges import Verification
+from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import ExpectationResult
-from microclaw.apps.installer import Occupants
 from microclaw.apps.run_times import keeper_text
+from microclaw.apps.standing import Standing
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import describe, seconds
 from microclaw.devices.calls import LogsRead
@@ -40,6 +41,19 @@ def compile_text(image: ProgramImage, optimization: str) -> str:
     if image.compiled_bytes is not None:
         size = f"{image.compiled_bytes:,} B | with timers for its waits {size}"
     return f"{how} -> {size}{' | cached' if image.cached else ''}"
+
+
+async def built(program: Awaitable[ProgramImage], optimization: str, report: Report) -> ProgramImage:
+    """Await a build as a stage: with its warnings and its time, or why it failed."""
+    started = time.perf_counter()
+    try:
+        image = await program
+    except MicroclawError as exc:
+        fail(report, "check" if isinstance(exc, BuildError) and exc.stage == "check" else "compile", exc)
+    took_ms = (time.perf_counter() - started) * 1000
+    warnings = tuple(line for found in image.warnings for line in code_lines(found.render()))
+    report(Step("compile", compile_text(image, optimization), detail=warnings, took_ms=took_ms))
+    return image
 
 
 def check_text(image: ProgramImage, heap_bytes: int) -> str:
@@ -117,16 +131,16 @@ def deployment_text(device: Device, name: str, *, replaces: bool) -> str:
 
 
 def deployment_detail(
-    device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: Occupants
+    device: Device, name: str, image: ProgramImage, version: AppVersion, trial: Trial, there: Standing
 ) -> tuple[str, ...]:
     """Program, size, heap, board, pins, the trial with its timeline, and the whole source, as lines."""
-    unknown_pins = unknown_pins_text(device, there.others)
+    unknown_pins, lost = unknown_pins_text(device, there.foreign), there.is_foreign
     pins = sorted({*image.pins, *trial.pins})
     driven = f" (drives {_numbers(trial.driven)})" if trial.driven else ""
     lines = [
         f"program: {name}, {image.size_bytes:,} B, heap {kilobytes(version.heap_bytes)}, sha256 {image.sha256[:12]}",
         f"board: {device.name}, {device.board.title}",
-        *([f"the {name} that is there is lost: this host did not install it and has no copy"] if there.lost else []),
+        *([f"the {name} that is there is lost: this host did not install it and has no copy"] if lost else []),
         *([f"warning: {unknown_pins}"] if unknown_pins else []),
         f"pins: {_numbers(pins)}{driven}" if pins else "pins: none",
         f"trial: {trial.summary()}",

@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.apps.expectations import (
+    At,
+    Check,
     EdgeAt,
     Expectations,
-    LedAt,
-    LedPhase,
-    LedWithin,
     Level,
-    LevelAt,
-    LogCount,
-    LogEvery,
     Period,
-    PhaseLength,
+    Phase,
     PinStimulus,
-    PwmAt,
-    PwmPeriod,
-    PwmRamp,
+    Ramp,
     Reaction,
-    ServoAt,
     Stimulus,
-    Window,
+    Windowed,
+    Within,
 )
 from microclaw.events import Edge
 
@@ -47,8 +41,7 @@ _PATTERNS: Final = (None, (0, 7, 8, 10, 18), (0, 5, 9, 11, 16))
 it in between, at nearly every phase; the first, None, flips evenly at all rates."""
 
 
-@dataclass(frozen=True, slots=True)
-class Levels:
+class Levels(Struct, frozen=True):
     """Pin levels from outside. `bursts`: for each pin, first and last moment and new level of each change."""
 
     edges: tuple[Edge, ...]
@@ -69,11 +62,11 @@ def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
         flips = 2 * max(1, round(given.bounce_ms / _BOUNCE_EDGE_MS / 2)) if given.bounce_ms else 0
         times = [given.at_ms + given.bounce_ms * share for share in _shares(flips, given.pattern)]
         edges += [Edge(t_ms, pin, level if i % 2 == 0 else 1 - level) for i, t_ms in enumerate(times)]
-        bursts.setdefault(pin, [])
+        found = bursts.setdefault(pin, [])
         if level != old and not (first and given.at_ms <= 0):
-            bursts.setdefault(pin, []).append((times[0], times[-1], level))
+            found.append((times[0], times[-1], level))
     edges.sort(key=lambda edge: edge.t_ms)
-    return Levels(tuple(edges), {pin: tuple(found) for pin, found in bursts.items()})
+    return Levels(tuple(edges), {pin: tuple(changes) for pin, changes in bursts.items()})
 
 
 def _shares(flips: int, pattern: int) -> list[float]:
@@ -85,13 +78,12 @@ def _shares(flips: int, pattern: int) -> list[float]:
     return [sum(gaps[:i]) / max(sum(gaps), 1) for i in range(flips + 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Struct, frozen=True):
     """`stimuli` until `needed_ms`; `late` are to come once more, their times from when they begin."""
 
     stimuli: tuple[Stimulus, ...]
     needed_ms: float
-    late: tuple[Stimulus, ...]
+    late: tuple[PinStimulus, ...]
     late_ms: float
 
 
@@ -99,7 +91,7 @@ def plan(asked: Expectations) -> Plan:
     """The given stimuli, and presses of each trigger pin that has none, with and without bounces."""
     given = {one.pin for one in asked.stimuli if isinstance(one, PinStimulus)}
     reactions = [check for check in asked.checks if isinstance(check, Reaction) and check.trigger.pin not in given]
-    driven = _driven(asked)
+    driven = {check.subject.pin for check in asked.checks}  # the program moves them itself
     pressed = list(dict.fromkeys(check.trigger.pin for check in reactions if check.trigger.pin not in driven))
     idle = {pin: next(1 - check.trigger.level for check in reactions if check.trigger.pin == pin) for pin in pressed}
     rest_ms = max([HOLD_MS, *(1.5 * (c.within_ms + (c.for_ms or 0) * 1.2) + 60 for c in reactions)])
@@ -108,38 +100,25 @@ def plan(asked: Expectations) -> Plan:
     )
     stimuli = [*_levels_before(asked.stimuli), *asked.stimuli]
     stimuli += [PinStimulus(pin, level, 0.0) for pin, level in idle.items()]
-    end_ms = max((_until(one) for one in asked.stimuli), default=0.0)
+    end_ms = max((one.at_ms + getattr(one, "bounce_ms", 0.0) for one in asked.stimuli), default=0.0)
     presses, took_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES)
     if pressed:
         begin_ms = max(_FIRST_PRESS_MS, end_ms + rest_ms)
-        stimuli += _shifted(presses, begin_ms)
+        stimuli += shifted(presses, begin_ms)
         end_ms = begin_ms + took_ms
     late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES[:2])
     longest = max((c.within_ms + (c.for_ms or 0) * 1.2 for c in asked.checks if isinstance(c, Reaction)), default=0.0)
-    needed_ms = max(MIN_MS, end_ms + longest + 500.0, _needed(asked))
+    needed_ms = max(MIN_MS, end_ms + longest + 500.0, *map(_needed_ms, asked.checks))
     stimuli.sort(key=lambda one: one.at_ms)  # stable: what was there before comes first
     return Plan(tuple(stimuli), needed_ms, tuple(late), late_ms)
 
 
-def _levels_before(given: Iterable[Stimulus]) -> list[PinStimulus]:
+def _levels_before(given: Sequence[Stimulus]) -> list[PinStimulus]:
     """A pin has the other level before its first stimulus; one that begins with a bounce is high, as a button is."""
-    first: dict[int, PinStimulus] = {}
-    for one in sorted((one for one in given if isinstance(one, PinStimulus)), key=lambda one: one.at_ms):
-        first.setdefault(one.pin, one)
+    first = {one.pin: one for one in reversed(given) if isinstance(one, PinStimulus)}
     return [
         PinStimulus(pin, 1 if one.level is None else 1 - one.level, 0.0) for pin, one in first.items() if one.at_ms > 0
     ]
-
-
-def _driven(asked: Expectations) -> set[int]:
-    """Pins that the program is expected to move itself: they are not pressed."""
-    own: set[int] = set()
-    for check in asked.checks:
-        if isinstance(check, Reaction):
-            own |= {pin for pin in [getattr(check.effect, "pin", None)] if pin is not None}
-        elif not isinstance(check, LogEvery | LogCount):
-            own.add(check.pin)
-    return own
 
 
 def _presses(
@@ -158,51 +137,32 @@ def _presses(
         t_ms += 100.0 if conditions else 0.0
         for bounce_ms, pattern in bounces:
             for pin in pins:
-                made.append(_change(pin, 1 - idle[pin], t_ms, bounce_ms, pattern))
-                t_ms += rest_ms
-                made.append(_change(pin, idle[pin], t_ms, bounce_ms, pattern))
                 # Not a whole multiple of a usual polling period: each press meets another moment of it.
-                t_ms += rest_ms + 37.0
+                for level, more_ms in ((1 - idle[pin], 0.0), (idle[pin], 37.0)):
+                    made.append(PinStimulus(pin, None if bounce_ms else level, t_ms, bounce_ms, pattern))
+                    t_ms += rest_ms + more_ms
     return made, t_ms
 
 
-def _change(pin: int, level: int, at_ms: float, bounce_ms: float, pattern: int) -> PinStimulus:
-    return PinStimulus(pin, None if bounce_ms else level, at_ms, bounce_ms, pattern)
+def shifted(presses: Iterable[PinStimulus], by_ms: float) -> tuple[PinStimulus, ...]:
+    """Presses, moved to when they begin."""
+    return tuple(replace(one, at_ms=one.at_ms + by_ms) for one in presses)
 
 
-def _shifted(presses: Iterable[PinStimulus], by_ms: float) -> list[PinStimulus]:
-    return [replace(one, at_ms=one.at_ms + by_ms) for one in presses]
-
-
-def shifted(stimuli: Iterable[Stimulus], by_ms: float) -> tuple[Stimulus, ...]:
-    """Late presses, moved to when they begin."""
-    return tuple(_shifted((one for one in stimuli if isinstance(one, PinStimulus)), by_ms))
-
-
-def _until(one: Stimulus) -> float:
-    return one.at_ms + (one.bounce_ms if isinstance(one, PinStimulus) else 0.0)
-
-
-def _needed(asked: Expectations) -> float:
-    """The board time that the checks themselves speak of."""
-    ends = [0.0]
-    for check in asked.checks:
-        match check:
-            case Period(period_ms=ms, window=window) | LogEvery(every_ms=ms, window=window):
-                ends.append(window.from_ms + 5 * ms + 2_000.0)
-            case PhaseLength(length_ms=ms, window=window) | LedPhase(length_ms=ms, window=window):
-                ends.append(window.from_ms + 3 * ms + 2_000.0)
-            case PwmPeriod(period_ms=ms, window=window):
-                ends.append(window.from_ms + 5 * ms + 2_000.0)
-            case PwmRamp(within_ms=ms, window=window):
-                ends.append(window.from_ms + 2.5 * ms + 2_000.0)
-            case EdgeAt(at_ms=ms, slack_ms=slack_ms):
-                ends.append(ms + slack_ms + 500.0)
-            case LevelAt(at_ms=ms) | PwmAt(at_ms=ms) | LedAt(at_ms=ms) | ServoAt(at_ms=ms) | LedWithin(within_ms=ms):
-                ends.append(ms + 500.0)
-            case _:
-                pass
-        part = getattr(check, "window", None)
-        if isinstance(part, Window):
-            ends += [part.from_ms + 1_000.0, (part.until_ms or 0.0) + 500.0]
-    return max(ends)
+def _needed_ms(check: Check) -> float:
+    """The board time that a check itself speaks of."""
+    after_ms = 1_000.0
+    match check:
+        case EdgeAt():
+            return check.at_ms + check.slack_ms + 500.0
+        case At(at_ms=ms) | Within(within_ms=ms):
+            return ms + 500.0
+        case Period(period_ms=ms):
+            after_ms = 5 * ms + 2_000.0
+        case Phase(length_ms=ms):
+            after_ms = 3 * ms + 2_000.0
+        case Ramp(within_ms=ms):
+            after_ms = 2.5 * ms + 2_000.0
+    if not isinstance(check, Windowed):
+        return 0.0
+    return max(check.window.from_ms + after_ms, (check.window.until_ms or 0.0) + 500.0)

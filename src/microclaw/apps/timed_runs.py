@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.apps.changes import DesiredApp
+from microclaw.apps.change_log import DesiredApp
 from microclaw.apps.installer import Installer, stored_call
 from microclaw.apps.run_times import RunReport, RunTimes, acts_later, host_begins
 from microclaw.devices.calls import AppList, AppStates, AppUninstall

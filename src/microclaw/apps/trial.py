@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -20,7 +21,7 @@ from microclaw.apps.aged_board import (
     runs_across_the_wrap,
     uptime_line,
 )
-from microclaw.apps.board_time import Run, SeenRuns
+from microclaw.apps.board_time import Run, SeenRuns, TrialTerms
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.crashes import record_in_source_lines, restart_text
 from microclaw.apps.expectation_result import (
@@ -31,7 +32,7 @@ from microclaw.apps.expectation_result import (
 )
 from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, PinStimulus
 from microclaw.apps.firmware_fit import fit_claim
-from microclaw.apps.run_times import RunTimes, trial_ms
+from microclaw.apps.run_times import RunTimes, time_word, trial_ms
 from microclaw.apps.stimuli import plan
 from microclaw.apps.timed_trial import never_ends, runs_text
 from microclaw.apps.traced_run import run_with_lines
@@ -55,34 +56,15 @@ _INPUT = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 
 
 @dataclass(frozen=True, slots=True)
-class TrialInput:
-    """A level put on a pin from outside, `at_ms` after the program's installation."""
-
-    pin: int
-    level: int
-    at_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class TrialOptions:
-    """How a program is tried: board time, inputs from outside, install options.
-
-    `host_s` limits the host's own time.
-    """
+class TrialOptions(TrialTerms):
+    """How a program is tried: board time, and inputs from outside. With `times` until the second run was seen."""
 
     for_ms: float = 10_000
-    inputs: tuple[TrialInput | AdcStimulus, ...] = ()
-    seed: int = 0
-    realtime: bool = False
-    heap_bytes: int = 8192
-    timers: int = 20
-    watchdog_ms: int = 180_000
-    host_s: float = 60.0
+    inputs: tuple[PinStimulus | AdcStimulus, ...] = ()
     expectations: Expectations | None = None
     """With them the trial's time is what they need, or `for_ms` where that is not None in them, and then a soak."""
     slow_ms: float = 0.0
     """Without them: how far to go on for a pin that had no two periods in `for_ms`."""
-    times: RunTimes | None = None  # with them it goes on until the second run was seen (run_times.trial_ms)
 
 
 def parse_duration_ms(text: str) -> float:
@@ -93,7 +75,7 @@ def parse_duration_ms(text: str) -> float:
     return ms
 
 
-def parse_input(text: str) -> TrialInput | AdcStimulus:
+def parse_input(text: str) -> PinStimulus | AdcStimulus:
     """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" for an ADC. Without @ from the start.
 
     Raises ConfigError.
@@ -109,7 +91,7 @@ def parse_input(text: str) -> TrialInput | AdcStimulus:
         if float(found[3]) > MAX_ADC_V:
             raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
         return AdcStimulus(int(found[1]), float(found[3]), at_ms)
-    return TrialInput(int(found[1]), int(found[2]), at_ms)
+    return PinStimulus(int(found[1]), int(found[2]), at_ms)
 
 
 def _time_ms(text: str) -> float:
@@ -138,6 +120,8 @@ unsigned long micros(void);
 #endif
 """
 SCHEMA = "microclaw.try/1"
+LATER_MS = 150_000.0
+"""How far to look for what a program does first, where it did nothing in the time that was asked for."""
 SOAK_MS = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
 
@@ -294,6 +278,7 @@ async def try_image(
     if options.times is not None and verdict.ok and fault is None and not options.realtime:
         fault = never_ends(record.runs, options.times)
     opened = tuple(sorted({one.pin for one in record.pins}))
+    later = await _later_text(image, board, run, record, options, trial_pool, cache) if verdict.ok else None
     unused = _unused_text(options, opened)
     told = image.marks.in_words if isinstance(image, Image) else str
     error = verdict.error or (fault[0] if fault else None)
@@ -313,7 +298,7 @@ async def try_image(
         driven=tuple(sorted({opened.pin for opened in record.pins if opened.role in ("output", "pwm")})),
         peak_heap_bytes=record.peak_heap_bytes,
         peak_stack_bytes=record.peak_stack_bytes,
-        warnings=tuple(one for one in (restarts, unused, *verdict.warnings) if one is not None),
+        warnings=tuple(one for one in (later, restarts, unused, *verdict.warnings) if one is not None),
         board_ms=record.board_ms,
         took_ms=(time.perf_counter() - started) * 1000,
         error=error and told(error),
@@ -342,7 +327,7 @@ async def _record(
 ) -> Record:
     board = for_trial(board)
     clock: Literal["real", "virtual"] = "real" if options.realtime else "virtual"
-    kind = BoardKind(board.board_id, clock, options.seed, board.firmware.described)
+    kind = BoardKind(board.board_id, clock, board.firmware.described)
     async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
         if not isinstance(image, Image):  # the interpreter finds faults by itself
             return record_in_source_lines(await run_image(trial_board, image, run), image)
@@ -350,9 +335,35 @@ async def _record(
         return await run_with_lines(trial_board, TrialBoard(kind, board), image, run, traced)
 
 
+async def _later_text(
+    image: ProgramImage,
+    board: BoardProfile,
+    run: Run,
+    record: Record,
+    options: TrialOptions,
+    trial_pool: TrialPool | None,
+    cache: BuildCache | None,
+) -> str | None:
+    """What comes only after the tried time, of a program that did nothing in it and waits for no input."""
+    is_idle = not (record.edges or record.pwm or record.leds or any(line.app for line in record.lines))
+    is_waiting = any(pin.role == "input" for pin in record.pins)
+    is_plain = not (run.stimuli or run.realtime or run.times or run.slow_ms or options.expectations)
+    if not (is_plain and is_idle and record.state == "running") or is_waiting or run.for_ms >= LATER_MS:
+        return None
+    seen = await _record(image, board, replace(run, for_ms=LATER_MS), options, trial_pool, cache)
+    lines = [line for line in seen.lines if line.app is not None]
+    kinds = (("edge", seen.edges), ("PWM change", seen.pwm), ("LED change", seen.leds), ("line", lines))
+    first = min(((found[0].t_ms, name) for name, found in kinds if found), default=None)
+    if first is None:
+        return None
+    enough = time_word(math.ceil(1.5 * first[0] / 10_000) * 10_000)
+    tried, comes = (format_duration(ms, decimals=2) for ms in (record.board_ms, first[0]))
+    return f"tried for {tried}; the first {first[1]} comes after {comes}: --for {enough}"
+
+
 def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
     """The pins that were set from outside, and that the program never opened. An ADC pin needs no opening."""
-    unused = sorted({one.pin for one in options.inputs if isinstance(one, TrialInput)} - set(opened))
+    unused = sorted({one.pin for one in options.inputs if isinstance(one, PinStimulus)} - set(opened))
     if not unused:
         return None
     which = f"pin {unused[0]} was" if len(unused) == 1 else f"pins {', '.join(map(str, unused))} were"
@@ -360,7 +371,7 @@ def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
 
 
 def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
-    """How long the board is up before the trial: what is asked, else minutes to three days by seed and image.
+    """How long the board is up before the trial: what is asked, else minutes to three days by image.
 
     What takes the board's uptime for a program's own time shows so. No clock starts again within ten minutes.
     """
@@ -368,35 +379,21 @@ def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
         return 0.0
     if options.expectations is not None and options.expectations.uptime_ms is not None:
         return options.expectations.uptime_ms
-    wraps, rest_ms = divmod(int(image.sha256[:12], 16) + options.seed, 300_000)
+    wraps, rest_ms = divmod(int(image.sha256[:12], 16), 300_000)
     return round(wraps % 60 * MICROS_WRAP_MS) + 60_000 + rest_ms
 
 
 def _run(options: TrialOptions, image: ProgramImage) -> Run:
     """The run that the options ask for; with expectations their stimuli, and a soak after the time that they need."""
-    inputs = tuple(
-        PinStimulus(given.pin, given.level, given.at_ms) if isinstance(given, TrialInput) else given
-        for given in options.inputs
-    )
-    base = Run(
-        options.for_ms,
-        inputs,
-        _uptime_ms(options, image),
-        realtime=options.realtime,
-        heap_bytes=options.heap_bytes,
-        timers=options.timers,
-        watchdog_ms=options.watchdog_ms,
-        host_s=options.host_s,
-        times=options.times,
-    )
+    terms = {one.name: getattr(options, one.name) for one in fields(TrialTerms)}
+    base = Run(options.for_ms, options.inputs, _uptime_ms(options, image), **terms)
     asked = options.expectations
     if asked is None and options.times is not None and not options.realtime:
         return replace(base, for_ms=trial_ms(options.times, options.for_ms))
     if asked is None:
-        return base if inputs or options.realtime else replace(base, slow_ms=options.slow_ms)
+        return base if options.inputs or options.realtime else replace(base, slow_ms=options.slow_ms)
     planned = plan(asked)
-    stimuli = (*inputs, *planned.stimuli)
-    base = replace(base, stimuli=stimuli)
+    base = replace(base, stimuli=(*options.inputs, *planned.stimuli))
     if asked.for_ms is not None or options.realtime:
         return replace(base, for_ms=asked.for_ms or planned.needed_ms)
     base = replace(base, for_ms=max(planned.needed_ms, options.for_ms))
@@ -449,7 +446,7 @@ def _check_levels(image: ProgramImage, options: TrialOptions) -> None:
     """An ADC hears nothing of a level: a trial that gives it one would tell nothing. Raises TrialFailed."""
     analog = image.analog if isinstance(image, PyImage) else ()
     for given in options.inputs:
-        if isinstance(given, TrialInput) and given.pin in analog:
+        if isinstance(given, PinStimulus) and given.pin in analog:
             pin = given.pin
             step = f"give it volts: {pin}=2.5V@3s, or in the expectations: adc {pin} = 2.5 V at 3 s"
             raise TrialFailed(f"the program reads pin {pin} as an ADC: a level of 0 or 1 does nothing", next_step=step)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
-from microclaw.apps.changes import (
+from msgspec import Struct
+
+from microclaw.apps.change_log import (
     Change,
     DeviceAction,
     PutApp,
@@ -17,11 +18,11 @@ from microclaw.apps.changes import (
     StartApp,
     StopApp,
 )
-from microclaw.apps.deferred import DeferredLog
-from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import DirectIo, booted_ms, sees_pins
+from microclaw.apps.changes import ProgramChanges
+from microclaw.apps.deferring import DeferredLog
+from microclaw.apps.deployment import ChangeRequest, Made
+from microclaw.apps.direct_io import DirectIo, PinChange, booted_ms, sees_pins
 from microclaw.apps.installer import Installer
-from microclaw.apps.lifecycle import Lifecycle
 from microclaw.apps.undoable import (
     change_text,
     check_known_before,
@@ -48,18 +49,16 @@ from microclaw.text import format_duration
 _LOOK_BACK: Final = 500
 
 
-async def check_not_restarted(
-    device: Device, change: Change, history: Sequence[Change], now_ms: Callable[[], int]
+async def _check_not_restarted(
+    device: Device, change: Change, pin: int, history: Sequence[Change], now_ms: Callable[[], int]
 ) -> None:
     """Raise DeployRejected when the board restarted after the level before `change` was set."""
-    if not isinstance(change.inverse, SetLevel | SetPwm):
-        return
     boot_ms = await booted_ms(device, now_ms)
     if boot_ms is None or boot_ms <= _held_ms(device, change, history):
         return
     ago = format_duration(round((now_ms() - boot_ms) / 1000) * 1000, decimals=2)
     raise DeployRejected(
-        f"{device.name} restarted {ago} ago: the level that pin {change.inverse.pin} had before is not brought back",
+        f"{device.name} restarted {ago} ago: the level that pin {pin} had before is not brought back",
         next_step=f"set it as it is to be now; {older_step(change, history)}",
     )
 
@@ -72,8 +71,7 @@ def _held_ms(device: Device, change: Change, history: Sequence[Change]) -> int:
     return before.at_ms if before is not None and before.forward == change.inverse else change.at_ms
 
 
-@dataclass(frozen=True, slots=True)
-class UndoChoice:
+class UndoChoice(Struct, frozen=True):
     """What the person `by` wants back: the change with this number, else all of their newest turn or request.
 
     With `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`. With
@@ -88,8 +86,7 @@ class UndoChoice:
     conversation: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UndoneChange:
+class UndoneChange(Struct, frozen=True):
     """The change that was taken back, the change that did it, and the evidence.
 
     `restored` is how it is now: "pin 4 of lamp is low again"; None for a program.
@@ -101,8 +98,7 @@ class UndoneChange:
     restored: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class UndoReport:
+class UndoReport(Struct, frozen=True):
     """What one undo took back, newest first, at least one change. `text` names all of them."""
 
     taken: tuple[UndoneChange, ...]
@@ -116,22 +112,16 @@ class Undo:
         self,
         installer: Installer,
         *,
-        deployer: Deployer,
-        lifecycle: Lifecycle,
+        changes: ProgramChanges,
         direct_io: DirectIo,
         gate: Gate,
     ) -> None:
         self._gate = gate
         self._devices, self._change_log = installer.devices, installer.change_log
         self._deferred = DeferredLog(self._change_log)
-        self._deployer = deployer
-        self._lifecycle = lifecycle
+        self._changes = changes
         self._direct_io = direct_io
         self._one_at_a_time = asyncio.Lock()  # two at the same time would choose the same change
-
-    async def changes(self, device_id: str | None = None, limit: int = 50) -> Sequence[Change]:
-        """Changes newest first, of one device or of all."""
-        return await self._change_log.changes(device_id, limit)
 
     async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:
         """Take back the changes that `chosen` gives, newest first.
@@ -144,10 +134,21 @@ class Undo:
         """
         async with self._one_at_a_time:
             changes = await self._chosen(choice)
-            if len(changes) == 1:
-                taken = await self._take_back(changes[0], report)
-                return UndoReport((taken,), _undone_text([taken]))
-            return await self._take_all_back(changes, report)
+            taken: list[UndoneChange] = []
+            left: list[tuple[Change, MicroclawError]] = []
+            for change in changes:
+                try:
+                    _check_answers(change, left)
+                    taken.append(await self._take_back(change, report))
+                except MicroclawError as exc:
+                    if len(changes) == 1:
+                        raise
+                    left.append((change, exc))
+                    text = f"not undone: {change_text(change)}: {exc.message}"
+                    report(Step("undo", text, "failed", next_step=exc.next_step))
+            if left:
+                raise _incomplete(taken, left)
+            return UndoReport(tuple(taken), _undone_text(taken))
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would take back now, newest first, at least one. Raises as `undo` does.
@@ -191,29 +192,14 @@ class Undo:
         newest_first = [everything[number] for number in sorted(everything, reverse=True)]
         return tuple(change for change in to_take_back(newest_first) if change.change_id in numbers)
 
-    async def _take_all_back(self, changes: Sequence[Change], report: Report) -> UndoReport:
-        taken: list[UndoneChange] = []
-        left: list[tuple[Change, MicroclawError]] = []
-        for change in changes:
-            try:
-                _check_answers(change, left)
-                taken.append(await self._take_back(change, report))
-            except MicroclawError as exc:
-                left.append((change, exc))
-                text = f"not undone: {change_text(change)}: {exc.message}"
-                report(Step("undo", text, "failed", next_step=exc.next_step))
-        if left:
-            raise _incomplete(taken, left)
-        return UndoReport(tuple(taken), _undone_text(taken))
-
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         await self._check(change)
         assert change.inverse is not None
-        by_id, evidence = await self._apply(change, change.inverse, report)
+        made = await self._apply(change, change.inverse, report)
         taken = UndoneChange(
             await self._change_log.change(change.change_id),
-            await self._change_log.change(by_id),
-            evidence,
+            await self._change_log.change(made.change_id),
+            made.evidence,
             _restored(change, self._devices.get(change.device_id).name),
         )
         report(Step("undo", _undone_text([taken])))
@@ -226,33 +212,27 @@ class Undo:
         check_known_before(change, history)
         if isinstance(change.inverse, SetLevel | SetPwm):
             device = self._devices.get(change.device_id)
-            await check_not_restarted(device, change, history, self._change_log.now_ms)
+            await _check_not_restarted(device, change, change.inverse.pin, history, self._change_log.now_ms)
 
     async def _history(self, change: Change) -> Sequence[Change]:
         return await self._change_log.changes(change.device_id, _LOOK_BACK)
 
-    async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> tuple[int, Evidence]:
+    async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> Made | PinChange:
         device, undoes = change.device_id, change.change_id
         match inverse:
-            case RemoveApp(name=name):
-                removal = await self._deployer.remove(device, name, report, undoes=undoes)
-                return removal.change_id, removal.evidence
-            case PutApp(name=name, version=version):
-                deployment = await self._deployer.put_version(device, name, version, report, undoes=undoes)
-                return deployment.change_id, deployment.evidence
-            case StopApp(name=name, version=version):
-                stopped = await self._lifecycle.stop(device, name, report, undoes=undoes, keep=version)
-                return stopped.change_id, stopped.evidence
-            case StartApp(name=name, version=version):
-                started = await self._lifecycle.start(device, name, report, undoes=undoes, kept=version)
-                return started.change_id, started.evidence
             case SetLevel(pin=pin, level=level):
-                made = await self._direct_io.act(device, GpioSet(pin, level), undoes=undoes)
+                return await self._direct_io.act(device, GpioSet(pin, level), undoes=undoes)
             case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
-                made = await self._direct_io.act(device, PwmSet(pin, duty, frequency_hz), undoes=undoes)
-            case _:
-                assert_never(inverse)
-        return made.change_id, made.evidence
+                return await self._direct_io.act(device, PwmSet(pin, duty, frequency_hz), undoes=undoes)
+            case RemoveApp(name=name):
+                request = ChangeRequest(device, name, "uninstall")
+            case PutApp(name=name, version=version):
+                request = ChangeRequest(device, name, "install", version=version)
+            case StopApp(name=name, version=version):
+                request = ChangeRequest(device, name, "stop", version=version)
+            case StartApp(name=name, version=version):
+                request = ChangeRequest(device, name, "start", version=version)
+        return await self._changes.apply(request, report, undoes=undoes)
 
 
 def _check_answers(change: Change, left: Sequence[tuple[Change, MicroclawError]]) -> None:

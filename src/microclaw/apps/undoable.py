@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from microclaw.apps.changes import Change
+from microclaw.apps.change_log import Change
 from microclaw.errors import DeployRejected, UndoElsewhere, UnknownName
 from microclaw.store.apps import undone_already
 

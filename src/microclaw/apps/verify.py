@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
 
 from msgspec import structs
 
-from microclaw.apps.counted_edges import (
+from microclaw.apps.edge_comparison import (
     EXPECTED_EDGES,
     MOMENT_MS,
     Verification,
     compare_edges,
     compare_pwm,
+    compare_settled,
     counted,
-    without_opening,
+    edges_to_settle,
 )
-from microclaw.apps.edge_comparison import compare_settled, edges_to_settle
 from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
@@ -52,6 +53,7 @@ _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw a
 _LATE_MS = 400.0
 _POLL_MS = 20.0
 _ROUNDING_MS = 1.0
+_OPENING_MS = 1.0
 _EXPECTED_PWM_CHANGES = 4
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NEWEST = 2**53 - 1
@@ -139,7 +141,7 @@ async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verifi
     due = [edge for edge in trial.free_edges() if edge.t_ms <= waited_ms]
     on_pin = {pin: [edge for edge in due if edge.pin == pin] for pin in dict.fromkeys(edge.pin for edge in due)}
     edges = edges_since(page, before)
-    seen = {pin: without_opening([e for e in edges if e.pin == pin], wanted) for pin, wanted in on_pin.items()}
+    seen = {pin: _without_opening([e for e in edges if e.pin == pin], wanted) for pin, wanted in on_pin.items()}
     found = compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
     missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
     if found.agrees and missing is not None:
@@ -177,9 +179,8 @@ async def _watch(
     if edges is not None and pwm is not None:
         if edges.agrees != pwm.agrees:
             return pwm if edges.agrees else edges
-        return replace(
-            edges, evidence=structs.replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}")
-        )
+        both = structs.replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}")
+        return structs.replace(edges, evidence=both)
     return edges or pwm or await _read_lines(device, name, trial, before, sleep)
 
 
@@ -239,7 +240,7 @@ async def _count_edges(
         for edge in edges_since(page, before):
             if edge.pin in raw:
                 raw[edge.pin].append(edge)
-        seen = {pin: without_opening(raw[pin], on_pin[pin]) for pin in pins}
+        seen = {pin: _without_opening(raw[pin], on_pin[pin]) for pin in pins}
         late = [pin for pin in pins if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
         first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
         rest_ms = max([PATIENCE_MS, *(_settling_ms(on_pin[pin]) for pin in late if seen[pin])])
@@ -262,6 +263,12 @@ def edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
         raise DeviceLied(f"an edge on pin {late.pin} at {late.t_ms:.0f} ms, and its clock is at {page.now_ms:.0f} ms")
     began_ms = before.now_ms
     return [structs.replace(e, t_ms=e.t_ms - began_ms) for e in page.edges if e.t_ms >= began_ms - _ROUNDING_MS]
+
+
+def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:
+    """Without the edge that opening a pin makes: its output still holds the level that a former program left there."""
+    quick = any(after.t_ms - edge.t_ms <= _OPENING_MS for edge, after in pairwise(expected))
+    return seen[1:] if len(seen) > 1 and seen[1].t_ms - seen[0].t_ms <= _OPENING_MS and not quick else seen
 
 
 async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[int, int]:

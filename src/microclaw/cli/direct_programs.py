@@ -16,8 +16,8 @@ from msgspec import UNSET, convert
 from microclaw.apps import operations as programs
 from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import cached_compiler
-from microclaw.apps.changes import ChangeLog
-from microclaw.apps.deploy import Deployer, Deployment, DeployRequest
+from microclaw.apps.change_log import ChangeLog
+from microclaw.apps.deploy import ChangeRequest, Deployer, Deployment
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
 from microclaw.apps.listing import removal_text
@@ -53,10 +53,10 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
     outcome = asyncio.run(_deploy(options, board, request))
     if isinstance(outcome, MicroclawError):
         raise outcome
-    show(options, programs.install, Deployed.deployment(outcome, change_id=UNSET))  # nobody keeps the change
+    show(options, programs.install, Deployed.of(outcome, change_id=UNSET))  # nobody keeps the change
 
 
-async def _deploy(options: GlobalOptions, board: BoardProfile, request: DeployRequest) -> Deployment | MicroclawError:
+async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment | MicroclawError:
     """The outcome; an error is returned, as the bus's task group would wrap what is raised through it."""
     stages = Stages(options.terminal())
 

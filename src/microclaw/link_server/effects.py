@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from msgspec import structs
 from msgspec.structs import replace
 
 from microclaw.boards.firmware import UpdateFacts
@@ -157,7 +156,7 @@ def possible(told: Telemetry) -> tuple[Telemetry | None, int]:
     ]
     if "free_heap" in odd or "uptime_s" in odd:
         return None, len(odd)
-    return (structs.replace(told, **dict.fromkeys(odd)) if odd else told), len(odd)
+    return (replace(told, **dict.fromkeys(odd)) if odd else told), len(odd)
 
 
 def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:

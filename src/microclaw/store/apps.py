@@ -1,6 +1,6 @@
 """Rows of images, of the apps that devices should run, and of changes with their inverses. Touches no device.
 
-The classes of a change, a desired app and a deferred act are their users': apps/changes.py, apps/deferred.py.
+The classes of a change, a desired app and a deferred act are their users': apps/change_log.py, apps/deferring.py.
 """
 
 from __future__ import annotations

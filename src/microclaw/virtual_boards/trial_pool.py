@@ -32,7 +32,6 @@ class BoardKind(Struct, frozen=True):
 
     board_id: str
     clock: Literal["real", "virtual"] = "virtual"
-    seed: int = 0
     firmware: tuple[str, ...] = ()
 
 
@@ -60,7 +59,6 @@ class TrialBoard:
                 serial="none",
                 control=folder / "control.sock",
                 clock=self.kind.clock,
-                seed=self.kind.seed,
                 firmware=self.kind.firmware,
             )
             await stack.enter_async_context(process)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.opcodes import Calls, calls_of
 from microclaw.wire.wasm_binary import Reader, read_sections
 
+T = TypeVar("T")
 _CUSTOM: Final = 0
 _FUNCTION_NAMES: Final = 1
 
@@ -65,12 +66,25 @@ class CallGraph:
         return None
 
 
+def reached(calls: Mapping[T, Collection[T]], start: Iterable[T]) -> set[T]:
+    """`start`, and everything that is called from there, however deep."""
+    found = set(start)
+    waiting = list(found)
+    while waiting:
+        new = set(calls.get(waiting.pop(), ())) - found
+        found |= new
+        waiting.extend(new)
+    return found
+
+
 def read_callgraph(wasm: bytes) -> CallGraph:
     """The calls of a module; raises ModuleError or FeatureError."""
-    module = parse_module(wasm)
-    first = len(module.imports)
-    calls = {first + i: calls_of(body) for i, body in enumerate(module.bodies)}
-    return CallGraph(module, _function_names(wasm), calls)
+    return graph_of(parse_module(wasm), _function_names(wasm))
+
+
+def graph_of(module: Module, names: Mapping[int, str]) -> CallGraph:
+    """The calls of a module, or of an object file."""
+    return CallGraph(module, names, dict(enumerate(map(calls_of, module.bodies), len(module.imports))))
 
 
 def _function_names(wasm: bytes) -> dict[int, str]:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Final
 
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
-from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, Advice, PinMark, advice_on, at, with_advice
+from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, PinMark, advice_on, at, with_advice
 from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import Module
-from microclaw.wasm.refusals import refused_name
+from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Variable, source_name
 from microclaw.wire.wasm_binary import PAGE_BYTES
@@ -147,24 +147,28 @@ def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
 
 def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
     """An error for each device file in the program's data that this board's firmware, or any, does not have."""
-    named = {match[1].decode() for segment in module.data for match in _NODE.finditer(segment.data)}
-    for kind in sorted(named - board.firmware.device_nodes):
+    for kind in _in_data(_NODE, module, board.firmware.device_nodes):
         place = source.find_string(f"/dev/{kind}/") or _first_place(source, *_OPENED_BY.get(kind, ()))
         has = ", ".join(sorted(board.firmware.device_nodes)) or "no device files"
         message = f"the firmware of {board.title} was built without /dev/{kind}"
         yield at(source, place, message, f"it has {has}{_correction(board)}")
-    files = {match[1].decode() for segment in module.data for match in _FILE.finditer(segment.data)}
-    for name in sorted(files - {"gpio"} if source.has_llmos_pins or not source.text else files):
+    for name in _in_data(_FILE, module, {"gpio"} if source.has_llmos_pins or not source.text else ()):
         message = f"no firmware has the device file /dev/{name}"
         nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))
         hint = f"open /dev/{name}/N, with its number" if name in board.firmware.device_nodes else f"it has {nodes}"
         yield at(source, source.find_string(f"/dev/{name}"), message, hint)
     if not board.firmware.has_files and any(wanted.name == "open" for wanted in module.imports):
-        for path in sorted({m[1].decode() for s in module.data for m in _STORED.finditer(s.data)}):
+        for path in _in_data(_STORED, module):
             message = f"the firmware of {board.title} has no file system, and this is {path}"
             hint = f"keep the value in a variable, or print it{_correction(board)}"
             yield at(source, source.find_string(path), message, hint)
     yield from _check_paths(module, source)
+
+
+def _in_data(pattern: re.Pattern[bytes], module: Module, known: Iterable[str] = ()) -> list[str]:
+    """What the pattern finds in the module's data, without what is known, sorted."""
+    found = {match[1].decode() for segment in module.data for match in pattern.finditer(segment.data)}
+    return sorted(found.difference(known))
 
 
 def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
@@ -191,14 +195,14 @@ def _check_paths(module: Module, source: SourceText) -> Iterator[Diagnostic]:
     for kind, name in {m.groups() for segment in module.data for m in _NO_NUMBER.finditer(segment.data)}:
         node, word = kind.decode(), name.decode()
         refusal = refused_name(word) if word.startswith("CONFIG_") else None
-        hint = refusal.instead if refusal is not None else f"open /dev/{node}/N, with its number"
+        hint = refusal.hint if refusal is not None else f"open /dev/{node}/N, with its number"
         place = (
             source.find_string(f"/dev/{node}/{word}") or source.find_name(word) or source.find_string(f"/dev/{node}")
         )
         yield at(source, place, f"/dev/{node}/{word} is no device file: a number belongs where {word} stands", hint)
     if not any(wanted.name == "open" for wanted in module.imports):
         return
-    for path in sorted({m[1].decode() for segment in module.data for m in _ELSEWHERE.finditer(segment.data)}):
+    for path in _in_data(_ELSEWHERE, module):
         hint = "files are under /storage, pins are /dev/gpio/N"
         yield at(source, source.find_string(path), f"no firmware has {path}: this is of another system", hint)
 
@@ -233,7 +237,7 @@ _PWM_CALLS: Final = frozenset(
 )
 
 
-def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: frozenset[str]) -> tuple[Diagnostic, ...]:
+def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: Set[str]) -> tuple[Diagnostic, ...]:
     """What is told of a program whose analogWrite may name more pins than the hardware serves; nothing of others."""
     calls = [
         token
@@ -330,11 +334,8 @@ def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | 
             return message, Advice("use double or long long")
         return f"the firmware has no function {wanted.name}", _nearest(wanted.name, board)
     if not _offers(board, native):
-        refusal = refused_name(wanted.name, board)
-        assert refusal is not None  # the others come together (check_imports)
-        advice = Advice(refusal.instead, refusal.why)
-        group = native.group.value
-        return f"the firmware of {board.title} was built without {wanted.name} (group {group})", advice
+        message = f"the firmware of {board.title} was built without {wanted.name} (group {native.group.value})"
+        return message, refused_name(wanted.name, board)  # the others come together (check_imports)
     if wanted.signature != Signature(native.params, native.results):
         used = _prototype(wanted.name, wanted.signature)
         return f"{wanted.name} is used as {used}", Advice(f"the firmware has {native.prototype}")

@@ -33,7 +33,7 @@ from microclaw.wasm.checks import (
     soft_pwm_note,
 )
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
-from microclaw.wasm.eventful import Linker, binaryen_identity, check_reserved_names, main_never_called
+from microclaw.wasm.eventful import Linker, binaryen_identity, main_never_called
 from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
@@ -54,7 +54,6 @@ from microclaw.wasm.toolchain import (
     OPTIMIZATIONS,
     STACK_BYTES,
     Toolchain,
-    Variant,
     find_toolchain,
 )
 from microclaw.wasm.units import UnitCompiler
@@ -64,7 +63,7 @@ from microclaw.wire.wasmachine.natives import NATIVES
 MIN_STACK_BYTES: Final = 1024
 MAX_STACK_BYTES: Final = 32768
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_CACHE_VERSION: Final = 18
+_CACHE_VERSION: Final = 19
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
 
@@ -101,7 +100,6 @@ async def compile_module(
     _check_options(name, optimization, stack_bytes)
     with findings_located(source) as marks:
         text = read_source(source, name, board, language)
-        check_reserved_names(text)
         toolchain = find_toolchain()
         _check_standard_headers(text, toolchain)
         build, cached = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
@@ -118,7 +116,7 @@ async def compile_traced(image: Image, *, board: BoardProfile, cache: BuildCache
         raise BuildError((Diagnostic("error", f"{image.name} came without its source"),), stage="source")
     text = read_source(image.source, image.name, board, image.language)
     toolchain, cache, stack_bytes = find_toolchain(), cache or default_cache(), image.memory.stack_bytes
-    return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, "traced"))[0].wasm
+    return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, traced=True))[0].wasm
 
 
 async def _cached_build(
@@ -128,19 +126,19 @@ async def _cached_build(
     level: str,
     stack_bytes: int,
     cache: BuildCache,
-    variant: Variant = "device",
+    traced: bool = False,
 ) -> tuple[_Build, bool]:
     """The build, and whether the cache had it."""
     defines = (*board_defines(board), *text_defines(text, board))
-    command = toolchain.compile_command(text.file, level, defines, stack_bytes, variant, text.standard_headers)
-    link = toolchain.link_command({}, stack_bytes, variant=variant, is_logged=_logged(board))
+    command = toolchain.compile_command(text.file, level, defines, stack_bytes, text.standard_headers, traced=traced)
+    link = toolchain.link_command({}, stack_bytes, traced=traced, is_logged=_logged(board))
     parts = (_CACHE_VERSION, toolchain.name, headers_hash(), command, link, binaryen_identity(), text.text, text.units)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     blob = None if text.missing else cache.get(key)
     if blob is not None:
         return replace(msgpack.decode(blob, type=_Build), took_ms=0.0), True
     libraries = await build_glue(toolchain, cache.directory)
-    build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, variant=variant))
+    build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, traced=traced))
     cache.put(key, msgpack.encode(build))
     return build, False
 
@@ -199,7 +197,7 @@ def _build(
     libraries: Mapping[str, Path],
     stack_bytes: int,
     processes: Processes,
-    variant: Variant = "device",
+    traced: bool = False,
 ) -> _Build:
     if f"-D{_NO_USLEEP}" not in command:
         libraries = {folder: library for folder, library in libraries.items() if folder != "no_usleep"}
@@ -223,12 +221,12 @@ def _build(
         findings = loops.findings(text)
         if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
             raise BuildError((only_app_main(text),), stage="check")
-        if variant == "device" and any(found.severity == "error" for found in findings):
+        if not traced and any(found.severity == "error" for found in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
         wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
         is_logged = _logged(board) and keeps_prints(symbols)
-        linker = Linker(toolchain, libraries, stack_bytes, text, directory, processes, wanted, variant, is_logged)
+        linker = Linker(toolchain, libraries, stack_bytes, text, directory, processes, wanted, traced, is_logged)
         linked = linker.link(symbols, loops)
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(

@@ -16,7 +16,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
 from microclaw.text import code_lines
 from microclaw.wasm.cascades import folded
-from microclaw.wasm.refusals import read_rows, refused_name, refused_reasons
+from microclaw.wasm.refusals import Advice, read_rows, refused_name, refused_reasons
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
 from microclaw.wasm.source_scanner import INTERNAL_HEADERS
 from microclaw.wasm.source_text import NOT_HERE, SourceText
@@ -33,17 +33,10 @@ _TEXT: Final = re.compile(r"(?:const )?(?:unsigned )?char ?(?:\*|\[\d*\])(?: ?co
 _ALIAS: Final = re.compile(r"\(aka '([^']*)'\)")
 
 
-@dataclass(frozen=True, slots=True)
-class _Lesson:
-    says: re.Pattern[str]
-    why: str | None
-    do: str | None
-
-
 def explained(found: Diagnostic, source: SourceText) -> Diagnostic:
     """The finding with the explanation and the hint of the first lesson that fits, if it has none of its own."""
-    for lesson in _lessons():
-        match = lesson.says.match(found.message)
+    for lesson in read_rows("lesson"):
+        match = re.match(lesson["says"], found.message)
         if match is None:
             continue
         words = {
@@ -51,15 +44,9 @@ def explained(found: Diagnostic, source: SourceText) -> Diagnostic:
             "spec": _conversion(found.message, match),
             "member": _member(next(iter(match.groups()), None) or ""),
         }
-        why, do = (text and text.format(*match.groups(), **words) for text in (lesson.why, lesson.do))
+        why, do = (text and text.format(*match.groups(), **words) for text in map(lesson.get, ("why", "do")))
         return replace(found, explanation=found.explanation or why, hint=found.hint or do)
     return found
-
-
-@functools.cache
-def _lessons() -> tuple[_Lesson, ...]:
-    rows = read_rows("lesson")
-    return tuple(_Lesson(re.compile(row["says"]), row.get("why"), row.get("do")) for row in rows)
 
 
 def _token_before(source: SourceText, line: int | None, column: int | None) -> str:
@@ -164,14 +151,6 @@ class CompilerReport:
         return tuple(d for d in self.diagnostics if d.severity == "error")
 
 
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """What to do about a name that does not exist, and why if that is not plain."""
-
-    hint: str
-    explanation: str | None = None
-
-
 def read_compiler_output(output: str, source: SourceText, board: BoardProfile | None = None) -> CompilerReport:
     """Findings, errors first, at most 20, and the pins that are named."""
     found: list[Diagnostic] = []
@@ -260,7 +239,7 @@ def advice_on(name: str, board: BoardProfile | None = None, *, with_arduino: boo
     refusal = refused_name(name, board)
     names = declared_names()
     if refusal is not None and not (refusal.by_pattern and name in names):
-        return Advice(refusal.instead, refusal.why)
+        return refusal
     if name in names:
         return Advice(f"add #include <{names[name]}>")
     offered = [other for other, header in names.items() if with_arduino or header != "Arduino.h"]
@@ -329,7 +308,7 @@ def _finding(
     if refusal is None or refusal.by_pattern:
         meant = _QUOTED.search(text, text.index("did you mean"))
         return replace(found, hint=f"write {meant[1]}") if meant is not None else found
-    return with_advice(replace(found, message=_MEANT.sub("", text)), Advice(refusal.instead, refusal.why))
+    return with_advice(replace(found, message=_MEANT.sub("", text)), refusal)
 
 
 def _is_standard(path: str) -> bool:

@@ -6,11 +6,10 @@ on_init stays as it is; a `main` that never sleeps is called from our on_init, a
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -19,15 +18,18 @@ from microclaw.builds.process import Processes, ProcessResult, build_failure
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.callgraph import CallGraph, read_callgraph
 from microclaw.wasm.diagnostics import at, read_linker_output
-from microclaw.wasm.loop_guards import Guard, LoopGuards
+from microclaw.wasm.loop_guards import Guards, plan_guards
 from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops
-from microclaw.wasm.pause_points import BREATHE, WATCH, with_entries_noted, with_loop_calls, without_exports
+from microclaw.wasm.opcodes import instructions
+from microclaw.wasm.pause_points import BREATHE, WATCH, with_entries_noted, with_guards, without_exports
+from microclaw.wasm.source_scanner import RESERVED
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Symbols, source_name
-from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain, Variant
-from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, Reader, read_sections
+from microclaw.wasm.toolchain import CALLBACKS, Entry, Toolchain
+from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, read_sections
 
 _CUSTOM: Final = 0
+_CALL, _CONST = 0x10, 0x41
 
 
 def without_custom_sections(wasm: bytes) -> bytes:
@@ -37,12 +39,10 @@ def without_custom_sections(wasm: bytes) -> bytes:
 
 PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os", "--mvp-features")
 INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
-RESERVED: Final = "__microclaw_"
 _BOTH: Final[tuple[Entry, ...]] = ("plain", "blocking")
 _NATIVE_SLEEPS: Final = ("sleep", "usleep")
 _UNWINDERS: Final = "asyncify_"  # what the pass offers to a host that unwinds; here the shim does
 _MAINS: Final = frozenset(("__main_void", "__main_argc_argv"))
-_TASK: Final = re.compile(rb"\x41((?:[\x80-\xff]{0,4})[\x00-\x7f])\x10((?:[\x80-\xff]{0,4})[\x00-\x7f])", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +52,6 @@ class LinkedProgram:
     wasm: bytes
     took_ms: float
     compiled_bytes: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _LoopCalls:
-    """What loops and recursions are to call: pause points and guards, by function and the loop's number."""
-
-    points: Mapping[str, Mapping[int, int]]
-    guards: Mapping[str, Mapping[int, Guard]]
-    recursions: Mapping[str, Guard]
-    watches: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.points or self.guards or self.recursions)
-
-
-def _loop_calls(loops: Loops, text: SourceText) -> _LoopCalls:
-    guards = LoopGuards(loops, text, loops.pause_points())
-    recursions = guards.recursions()
-    return _LoopCalls(guards.told_by_points(), guards.by_function(), recursions, bool(recursions) or guards.watches)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,93 +65,91 @@ class Linker:
     directory: Path
     processes: Processes
     wanted: tuple[str, ...] = ()  # what else of our libraries it is to have
-    variant: Variant = "device"
+    traced: bool = False  # for a trial that needs the lines of a trap
     is_logged: bool = False  # what it prints is kept for a host as well
 
     def link(self, symbols: Symbols, loops: Loops) -> LinkedProgram:
         """Link the program; if its main sleeps or polls, make it event-driven. Raises BuildError."""
-        is_device = self.variant == "device"
         # Code put in behind the linker would move the lines of a build for trials.
-        calls = _loop_calls(loops, self.text) if is_device else _LoopCalls({}, {}, {}, False)
+        guards = Guards() if self.traced else plan_guards(loops, self.text)
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
-            if symbols.has_constructors and is_device:
+            if symbols.has_constructors and not self.traced:
                 raise BuildError((self._constructors_before_on_init(),), stage="check")
-            return self._run("none", calls)
+            return self._run("none", guards)
         constructors = symbols.has_constructors
         ends = "exit" in symbols.missing and find_binaryen() is not None
-        polls = bool(calls.points)
+        polls = guards.polls
         if not (symbols.missing & WAITING or ends or polls):
-            return self._run("plain", calls, constructors=constructors)
-        named, blocking = self._run_both(calls, constructors=constructors)
+            return self._run("plain", guards, constructors=constructors)
+        named, blocking = self._run_both(guards, constructors=constructors)
         natives = _NATIVE_SLEEPS + (("exit",) if ends else ())
         graph = self._read(named.wasm)
         sleeps = frozenset(i for n in natives if (i := graph.import_index("env", n)) is not None)
-        plain = self._finished(named, calls)
+        plain = self._finished(named, guards)
         if not polls and not self._reaches(graph, sleeps):
             return plain
         if "on_timer_callback" not in symbols.functions:
-            return self._make_event_driven(plain, blocking, symbols, calls, pauses=ends or polls)
-        if symbols.missing & WAITING or calls.points:
+            return self._make_event_driven(plain, blocking, symbols, guards, pauses=ends or polls)
+        if symbols.missing & WAITING or polls:
             raise BuildError((self._callback_is_taken(),), stage="check")
         return plain
 
-    def _run(self, entry: Entry, calls: _LoopCalls, *, constructors: bool = False) -> LinkedProgram:
+    def _run(self, entry: Entry, guards: Guards, *, constructors: bool = False) -> LinkedProgram:
+        exported = [WATCH] if guards else []
+        command = self._command(entry, exported, names=bool(guards), constructors=constructors)
+        linked = self._linked(self.processes.run(command, self.directory), "program.wasm")
+        return self._finished(linked, guards) if guards else linked
+
+    def _run_both(self, guards: Guards, *, constructors: bool) -> tuple[LinkedProgram, ProcessResult]:
+        """Link without the shim, to see whether main sleeps, and with it at the same time, in case it does."""
+        exported = {"plain": [WATCH] if guards else [], "blocking": [BREATHE] if guards else []}
+        exported["blocking"] += [WATCH] if guards.watches else []
+        commands = [
+            self._command(entry, exported[entry], names=True, constructors=constructors, output=f"{entry}.wasm")
+            for entry in _BOTH
+        ]
+        plain, blocking = self.processes.run_together([(command, self.directory) for command in commands])
+        return self._linked(plain, "plain.wasm"), blocking
+
+    def _command(
+        self,
+        entry: Entry,
+        exported: list[str],
+        *,
+        names: bool,
+        constructors: bool,
+        output: str = "program.wasm",
+    ) -> list[str]:
         command = self.toolchain.link_command(
             self.libraries,
             self.stack_bytes,
             entry,
-            names=bool(calls),
+            names=names,
             constructors=constructors,
-            variant=self.variant,
+            output=output,
+            traced=self.traced,
             is_logged=self.is_logged,
         )
-        command += [*self._undefined, *([f"--export={WATCH}"] if calls else [])]
-        linked = self._linked(self.processes.run(command, self.directory), "program.wasm")
-        return self._finished(linked, calls) if calls else linked
-
-    def _run_both(self, calls: _LoopCalls, *, constructors: bool) -> tuple[LinkedProgram, ProcessResult]:
-        """Link without the shim, to see whether main sleeps, and with it at the same time, in case it does."""
-        link = partial(
-            self.toolchain.link_command,
-            self.libraries,
-            self.stack_bytes,
-            names=True,
-            constructors=constructors,
-            variant=self.variant,
-            is_logged=self.is_logged,
-        )
-        commands = [(link(entry, output=f"{entry}.wasm"), self.directory) for entry in _BOTH]
-        for command, _ in commands:
-            command.extend(self._undefined)
-        if calls:
-            commands[0][0].append(f"--export={WATCH}")
-            commands[1][0].extend((f"--export={BREATHE}", *([f"--export={WATCH}"] if calls.watches else ())))
-        plain, blocking = self.processes.run_together(commands)
-        return self._linked(plain, "plain.wasm"), blocking
-
-    @property
-    def _undefined(self) -> list[str]:
-        return [f"--undefined={name}" for name in self.wanted]
+        return [*command, *(f"--undefined={name}" for name in self.wanted), *(f"--export={name}" for name in exported)]
 
     def _linked(self, done: ProcessResult, output: str) -> LinkedProgram:
         if done.returncode != 0:
             raise build_failure(done, read_linker_output(done.output, self.text), self.text.file, "link")
         wasm = read_output(self.directory / output, stage="link")
-        return LinkedProgram(with_entries_noted(wasm) if self.variant == "device" else wasm, done.took_ms)
+        return LinkedProgram(wasm if self.traced else with_entries_noted(wasm), done.took_ms)
 
     def _stripped(self, wasm: bytes) -> bytes:
-        return without_custom_sections(wasm) if self.variant == "device" else wasm
+        return wasm if self.traced else without_custom_sections(wasm)
 
-    def _with_calls(self, linked: LinkedProgram, calls: _LoopCalls) -> LinkedProgram:
-        if not calls:
+    def _guarded(self, linked: LinkedProgram, guards: Guards) -> LinkedProgram:
+        if not guards:
             return linked
         graph = self._read(linked.wasm)
-        wasm = with_loop_calls(linked.wasm, graph.module, graph.names, calls.points, calls.guards, calls.recursions)
-        return replace(linked, wasm=wasm)
+        return replace(linked, wasm=with_guards(linked.wasm, graph.module, graph.names, guards))
 
-    def _finished(self, linked: LinkedProgram, calls: _LoopCalls) -> LinkedProgram:
-        wasm = self._stripped(self._with_calls(linked, calls).wasm)
-        return replace(linked, wasm=without_exports(wasm, RESERVED) if calls else wasm)
+    def _finished(self, linked: LinkedProgram, guards: Guards) -> LinkedProgram:
+        wasm = self._stripped(self._guarded(linked, guards).wasm)
+        return replace(linked, wasm=without_exports(wasm, RESERVED) if guards else wasm)
 
     def _read(self, wasm: bytes) -> CallGraph:
         try:
@@ -211,12 +190,12 @@ class Linker:
         plain: LinkedProgram,
         blocking: ProcessResult,
         symbols: Symbols,
-        calls: _LoopCalls,
+        guards: Guards,
         *,
         pauses: bool,
     ) -> LinkedProgram:
         """The program with the shim after the Asyncify pass; `plain` if main reaches no sleep of its own."""
-        linked = self._with_calls(self._linked(blocking, "blocking.wasm"), calls)
+        linked = self._guarded(self._linked(blocking, "blocking.wasm"), guards)
         graph = self._read(linked.wasm)
         pausing = _pausing(graph)
         sleeps = pausing - {graph.index("exit"), graph.index(BREATHE)}
@@ -231,13 +210,13 @@ class Linker:
         options = [*PASS_OPTIONS]
         if not any(graph.path(f, pausing, graph.possible) for f in graph.module.table_functions):
             options.append("--pass-arg=asyncify-ignore-indirect")
-        if self.variant != "device":
+        if self.traced:
             options.append("-g")
         write_input(self.directory / "compiled.wasm", self._stripped(linked.wasm), stage="link")
         done = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
         if done.returncode != 0:
             raise build_failure(done, (), self.text.file, "link")
-        ours = (RESERVED,) if self.variant == "device" else ()
+        ours = () if self.traced else (RESERVED,)
         wasm = without_exports(read_output(self.directory / "program.wasm", stage="link"), _UNWINDERS, *ours)
         return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))
 
@@ -278,14 +257,6 @@ def binaryen_identity() -> tuple[str, ...]:
     return (str(path), str(stat.st_size), str(stat.st_mtime_ns), *PASS_OPTIONS)
 
 
-def check_reserved_names(text: SourceText) -> None:
-    """BuildError for a name that is the shim's."""
-    for token in text.tokens:
-        if token.kind == "name" and token.text.startswith(RESERVED):
-            message = f"{token.text}: names that begin with {RESERVED} are microclaw's own"
-            raise BuildError((at(text, (token.line, token.column), message, "choose another name"),), stage="source")
-
-
 def main_never_called(symbols: Symbols, text: SourceText) -> tuple[Diagnostic, ...]:
     """A warning where a program has both main and on_init."""
     if not symbols.functions & _MAINS or "on_init" not in symbols.functions:
@@ -313,7 +284,7 @@ def _callbacks(graph: CallGraph) -> Iterator[int]:
     for function, body in enumerate(graph.module.bodies, first):
         if not timers & graph.calls[function].direct:
             continue
-        for match in _TASK.finditer(body):
-            task = graph.module.elements.get(Reader(match[1]).u32() if match[1][-1] < 0x40 else -1)
-            if task is not None and Reader(match[2]).u32() in timers:
+        for (_, _, before, constant), (_, _, opcode, called) in pairwise(instructions(body)):
+            task = graph.module.elements.get(constant[0]) if before == _CONST else None
+            if task is not None and opcode == _CALL and called[0] in timers:
                 yield task

@@ -16,7 +16,7 @@ from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, Reader
 MAX_MODULE_BYTES: Final = 4 << 20
 _VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
 _LATER_TYPES: Final = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
-_KINDS: Final = ("function", "table", "memory", "global")
+KINDS: Final = ("function", "table", "memory", "global")
 _LATER_SECTIONS: Final = {12: "bulk-memory", 13: "exception-handling"}
 _LAST_SECTION: Final = 11
 
@@ -145,7 +145,7 @@ def _imports(reader: Reader, module: Module) -> None:
             module.globals.append(_global_type(reader))
         else:
             raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"import kind {kind}")
-        module.other_imports.append((_KINDS[kind], space, name))
+        module.other_imports.append((KINDS[kind], space, name))
 
 
 def _tables(reader: Reader, _module: Module) -> None:
@@ -172,9 +172,9 @@ def _globals(reader: Reader, module: Module) -> None:
 def _exports(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
         name, kind = reader.name(), reader.byte()
-        if kind >= len(_KINDS):
+        if kind >= len(KINDS):
             raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"export kind {kind}")
-        module.exports.append(Export(name, _KINDS[kind], reader.u32()))
+        module.exports.append(Export(name, KINDS[kind], reader.u32()))
 
 
 def _elements(reader: Reader, module: Module) -> None:

@@ -1,7 +1,7 @@
-"""Tells which loops of a function certainly end, after how many turns, and how much they compute in one turn.
+"""Proves of a counted loop that it ends, and after how many turns; such a loop needs no guard.
 
-A loop ends if, in each turn, a local steps by a constant and is compared with something that stays as it is. Any other
-may run for ever, and gets a guard (pause_points.py). Knows functions by index only.
+In each turn a local steps by a constant and is compared with something that the loop does not step. Knows functions by
+index only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 Code: TypeAlias = Sequence[tuple[int, tuple[int, ...]]]
 """A body's instructions: opcodes with their operands."""
 
-_BLOCK, _LOOP, _IF, _ELSE, _END, _BR, _BR_IF, _BR_TABLE, _CALL, _CALL_INDIRECT = (*range(2, 6), *range(11, 15), 16, 17)
+_LOOP, _IF, _ELSE, _END, _BR_IF = 3, 4, 5, 11, 13
 _GET, _SET, _TEE, _CONST, _ADD, _AND = 0x20, 0x21, 0x22, 0x41, 0x6A, 0x71
 _EQZ, _EQ, _NE, _LAST_COMPARE = 0x45, 0x46, 0x47, 0x4F
 _LOADS: Final = range(0x28, 0x36)
@@ -22,72 +22,57 @@ _MAX_STEP: Final = 1 << 16  # a larger one might jump over what it is compared w
 
 
 @dataclass(slots=True)
-class LoopBound:
-    """A loop from `begin` to `end` in the code: whether it ends, its turns where they are known, what a turn holds."""
+class Loop:
+    """A loop of a function's body, from `begin` to `end` in its code: what it does, how it goes round and ends."""
 
+    number: int
+    parent: int | None  # the number of the loop in which it lies
     begin: int
-    parent: int | None
     end: int = 0
-    ends: bool = False
-    turns: int | None = None
     size: int = 0  # instructions, without those of inner loops
-    calls: list[int] = field(default_factory=list)  # likewise; -1 for those through a pointer
+    called: list[int] = field(default_factory=list)  # each call, likewise
     own: list[int] = field(default_factory=list)  # instructions in no block of it, up to the first jump to its head
     rounds: int = 0  # jumps to its head
+    ends: bool = False  # for certain
+    turns: int | None = None  # then at most so many, where it is known
+    calls: set[int] = field(default_factory=set)  # those of inner loops, too
+    is_left: bool = False
+    goes_round_awake: bool = False  # there is a way round on which nothing sleeps
+    waits: bool = False  # there is a way round on which nothing happens: only a callback can change what it looks at
+    holds_waiting: bool = False  # that is so of it, or of a loop in it
+    looks: bool = False  # whether it goes on depends on a variable in memory, which a callback may change
+    changes: bool = False  # something besides what it calls: a variable, or a value that the next turn sees
+
+    @property
+    def goes_round(self) -> bool:
+        return self.rounds > 0
+
+    @property
+    def is_endless(self) -> bool:
+        return self.goes_round and not self.is_left
 
 
-def loop_bounds(code: Code) -> list[LoopBound]:
-    """The bounds of every loop, in the order in which they begin."""
-    bounds: list[LoopBound] = []
-    blocks: list[int | None] = []  # numbers of the open loops; None for other blocks
-    for at, (opcode, operands) in enumerate(code):
-        inner = next((number for number in reversed(blocks) if number is not None), None)
-        if inner is not None:
-            bound = bounds[inner]
-            bound.size += 1
-            if opcode in (_CALL, _CALL_INDIRECT):
-                bound.calls.append(operands[0] if opcode == _CALL else -1)
-            if blocks[-1] == inner and not bound.rounds:
-                bound.own.append(at)
-        if opcode in (_BR, _BR_IF, _BR_TABLE):
-            for target in operands:
-                if target < len(blocks) and (number := blocks[-1 - target]) is not None:
-                    bounds[number].rounds += 1
-        elif opcode in (_BLOCK, _LOOP, _IF):
-            blocks.append(len(bounds) if opcode == _LOOP else None)
-            if opcode == _LOOP:
-                bounds.append(LoopBound(at, inner))
-        elif opcode == _END and blocks and (number := blocks.pop()) is not None:
-            bounds[number].end = at
-    for bound in bounds:
-        _find_end(code, bound)
-    return bounds
-
-
-def _find_end(code: Code, bound: LoopBound) -> None:
-    """No way from the head back to it leads around an instruction of `own`."""
+def prove_end(code: Code, loop: Loop) -> None:
+    """Set `ends` and `turns`. No way from the head back to it leads around an instruction of `own`."""
     writes: dict[int, list[int]] = {}
-    for at in range(bound.begin, bound.end):
+    for at in range(loop.begin, loop.end):
+        if code[at][0] in (_SET, _TEE):
+            writes.setdefault(code[at][1][0], []).append(at)
+    for at in loop.own:
         opcode, operands = code[at]
-        if opcode in (_SET, _TEE):
-            writes.setdefault(operands[0], []).append(at)
-    for at in bound.own:
-        opcode, operands = code[at]
-        if opcode != _BR_IF or (operands[0] == 0 and bound.rounds != 1):
+        if opcode != _BR_IF or (operands[0] == 0 and loop.rounds != 1):
             continue
         for local, limit, is_exact in _tests(code, at - 1):
-            step = _step(code, writes.get(local, ()), bound)
+            step = _step(code, writes.get(local, ()), loop)
             if not step or limit.local in writes or (is_exact and limit.local == _MEMORY):
                 continue
-            first, divides_first = _at_begin(code, bound.begin, local)
-            known: tuple[int | None, int | None] = (
-                (limit.number, limit.number) if limit.local is None else _at_begin(code, bound.begin, limit.local)
-            )
-            last, divides_last = known
-            if not is_exact or abs(step) == 1 or _meets(step, divides_first, divides_last):
-                bound.ends = True
+            number = limit.number
+            first, of_first = _at_begin(code, loop.begin, local)
+            last, of_last = (number, number) if limit.local is None else _at_begin(code, loop.begin, limit.local)
+            if not is_exact or abs(step) == 1 or _meets(step, of_first, of_last):
+                loop.ends = True
                 if first is not None and last is not None:
-                    bound.turns = abs(last - first) // abs(step) + 1
+                    loop.turns = abs(last - first) // abs(step) + 1
 
 
 def _meets(step: int, first: int | None, last: int | None) -> bool:
@@ -95,9 +80,9 @@ def _meets(step: int, first: int | None, last: int | None) -> bool:
     return step & -step == abs(step) and first is not None and last is not None and (first | last) % step == 0
 
 
-def _step(code: Code, writes: Sequence[int], bound: LoopBound) -> int:
+def _step(code: Code, writes: Sequence[int], loop: Loop) -> int:
     """By how much a turn changes a local; 0: in another way, or too far."""
-    if len(writes) != 1 or (at := writes[0]) not in bound.own:
+    if len(writes) != 1 or (at := writes[0]) not in loop.own:
         return 0
     (get, read), (const, step), (add, _) = code[at - 3 : at]
     if (get, const, add) != (_GET, _CONST, _ADD) or read != code[at][1] or abs(step[0]) > _MAX_STEP:

@@ -8,15 +8,17 @@ for something, or waits for a variable that only a callback can change. It reads
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from microclaw.errors import Diagnostic
+from microclaw.wasm.callgraph import reached
 from microclaw.wasm.diagnostics import at
-from microclaw.wasm.loop_walk import ANYTHING, Function, Loop, walk
+from microclaw.wasm.loop_bounds import Loop
+from microclaw.wasm.loop_walk import ANYTHING, Function, walk
 from microclaw.wasm.source_text import SourceText
-from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, point_key, source_name
+from microclaw.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name
 from microclaw.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
@@ -61,22 +63,20 @@ _NAPS: Final = frozenset(
 _ENDLESS_HEADS: Final = (("while", "(", "1", ")"), ("while", "(", "true", ")"), ("for", "(", ";", ";"))
 
 
-@dataclass(frozen=True, slots=True)
 class Loops:
     """The loops of an object: `functions` by index over its imports and own functions."""
 
-    symbols: Symbols
-    functions: Mapping[int, Function]
+    def __init__(self, symbols: Symbols, functions: Mapping[int, Function]) -> None:
+        self.symbols = symbols
+        self.functions = functions
 
     def findings(self, text: SourceText) -> tuple[Diagnostic, ...]:
-        """An error for each function that certainly keeps its board busy for ever, a warning of endless recursion."""
-        found = []
-        for index, function in self.functions.items():
-            name = source_name(self.symbols.names[index])
-            if any(self._never_waits(loop) for loop in function.loops):
-                found.append(_endless_loop(name, text))
-            elif self._calls_itself(index):
-                found.append(_endless_calls(name, text))
+        """An error for each function that certainly keeps its board busy for ever."""
+        found = [
+            _endless_loop(source_name(self.symbols.names[index]), text)
+            for index, function in self.functions.items()
+            if any(self._never_waits(loop) for loop in function.loops)
+        ]
         by_place = {
             (each.line, each.column): each for each in found
         }  # an inlined function's loop is its own, last told
@@ -84,22 +84,19 @@ class Loops:
 
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:
         """An error for each function that the firmware calls, which must return, and certainly does not."""
-        main = self._main()
         may_end = {index for index, name in enumerate(self.symbols.names) if name in _ENDS} | {ANYTHING}
-        for start, name in self._entries(main):
-            for index in (start, *sorted(self.reached(self.functions[start].calls) & self.functions.keys() - main)):
+        for start in self._entries:
+            for index in (
+                start,
+                *sorted(self.reached(self.functions[start].calls) & self.functions.keys() - self._main),
+            ):
                 loops = (loop for loop in self.functions[index].loops if not self._never_waits(loop))  # those are told
                 if any(loop.is_endless and not self.reached(loop.calls) & may_end for loop in loops):
-                    yield _never_returns(source_name(name), source_name(self.symbols.names[index]), text)
+                    name, entry = (source_name(self.symbols.names[each]) for each in (index, start))
+                    yield _never_returns(entry, name, text)
                     break
 
-    def _entries(self, main: set[int]) -> Iterator[tuple[int, str]]:
-        """The functions that the firmware calls besides main: by name, or by pointer as tasks of every and after."""
-        for index in self.functions.keys() - main:
-            name = self.symbols.names[index]
-            if name in _CALLED or index in self.symbols.pointed_at:
-                yield index, name
-
+    @functools.cached_property
     def _main(self) -> set[int]:
         """What main reaches, itself included; nothing where the firmware does not call it."""
         if "on_init" in self.symbols.functions:
@@ -107,42 +104,44 @@ class Loops:
         names = self.symbols.names
         return self.reached(i for i in self.functions if names[i] in _MAIN or names[i].startswith(CONSTRUCTORS))
 
-    def is_in_main(self, index: int) -> bool:
-        """Whether main may reach a function."""
-        main = self._main()
-        return index in main or ANYTHING in main
+    @functools.cached_property
+    def _entries(self) -> list[int]:
+        """The functions that the firmware calls besides main: by name, or by pointer as tasks of every and after."""
+        own = self.functions.keys() - self._main
+        return [i for i in own if self.symbols.names[i] in _CALLED or i in self.symbols.module.table_functions]
 
-    def is_in_callback(self, index: int) -> bool:
-        """Whether the firmware may reach a function in another way than through main."""
-        entries = [start for start, _ in self._entries(self._main())]
-        reached = self.reached(entries)
-        return index in reached or ANYTHING in reached
+    @functools.cached_property
+    def in_main(self) -> set[int]:
+        """The functions that main may reach."""
+        return set(self.functions) if ANYTHING in self._main else self._main & self.functions.keys()
 
-    def pause_points(self) -> dict[str, dict[int, int]]:
-        """After how many ms each loop that main reaches is to pause: by the function's name and the loop's number.
+    @functools.cached_property
+    def in_callbacks(self) -> set[int]:
+        """The functions that the firmware may reach in another way than through main."""
+        reached = self.reached(self._entries)
+        return set(self.functions) if ANYTHING in reached else reached & self.functions.keys()
+
+    def pause_points(self) -> dict[int, dict[int, int]]:
+        """After how many ms each loop that main reaches is to pause: by the function and the loop's number.
 
         The outermost loops of main pause first, so that what they do in one turn stays in one piece where it can.
         """
-        points: dict[str, dict[int, int]] = {}
-        main = self._main()
-        for index, function in self.functions.items():
-            name = point_key(self.symbols.names[index])
-            for loop in function.loops:
-                if (index in main or ANYTHING in main) and self._needs_pause(loop):
-                    points.setdefault(name, {})[loop.number] = self._pause_after_ms(name, loop)
+        points: dict[int, dict[int, int]] = {}
+        for index in sorted(self.in_main):
+            for loop in filter(self._needs_pause, self.functions[index].loops):
+                points.setdefault(index, {})[loop.number] = self._pause_after_ms(index, loop)
         return points
 
-    def _pause_after_ms(self, name: str, loop: Loop) -> int:
+    def _pause_after_ms(self, index: int, loop: Loop) -> int:
         if loop.waits:
             return 0  # it waits for a variable that only a callback can change: let that one run
-        if name != "main" or loop.is_inner:
+        if self.symbols.names[index] not in MAINS or loop.parent is not None:
             return _INNER_MS
         naps = any(c >= 0 and self.symbols.names[c] in _NAPS for c in self.reached(loop.calls))
         return _NAPPING_MS if naps else _OUTER_MS
 
     def _never_waits(self, loop: Loop) -> bool:
-        calls = self.reached(loop.calls)
-        return loop.is_endless and not loop.holds_waiting and self._calls_only(calls, _COMPUTES | _WRITES)
+        return loop.is_endless and not loop.holds_waiting and self._calls_only(loop, _COMPUTES | _WRITES)
 
     def _needs_pause(self, loop: Loop) -> bool:
         if loop.waits:
@@ -151,50 +150,37 @@ class Loops:
             return False
         if loop.looks and not loop.calls:
             return True
-        harmless = _COMPUTES if loop.turns is not None else _COMPUTES | _WRITES
-        return not self._calls_only(self.reached(loop.calls), harmless)
+        return not self._calls_only(loop, _COMPUTES if loop.turns is not None else _COMPUTES | _WRITES)
 
-    def _calls_only(self, calls: set[int], names: frozenset[str]) -> bool:
-        """Whether what lies outside of the program is one of these."""
-        first = len(self.symbols.names) - len(self.symbols.bodies)
+    def _calls_only(self, loop: Loop, names: frozenset[str]) -> bool:
+        """Whether what it calls outside of the program, however deep, is one of these."""
+        first = len(self.symbols.module.imports)
+        calls = self.reached(loop.calls)
         return all(c != ANYTHING and (c >= first or self.symbols.names[c] in names) for c in calls)
 
     def reached(self, calls: Iterable[int]) -> set[int]:
         """Everything that is called from there, however deep."""
-        reached = set(calls)
-        waiting = list(reached)
-        while waiting:
-            function = self.functions.get(waiting.pop())
-            new = function.calls - reached if function is not None else set()
-            reached |= new
-            waiting.extend(new)
-        return reached
+        return reached(self._calls, calls)
 
-    def _calls_itself(self, index: int) -> bool:
-        """Whether it comes back to itself through functions that have no condition at all; clang tells of its own."""
-        certain = {i for i, f in self.functions.items() if not f.is_conditional and i not in f.calls}
-        return index in certain and index in self.reached(self.functions[index].calls & certain)
+    @functools.cached_property
+    def _calls(self) -> dict[int, set[int]]:
+        return {index: function.calls for index, function in self.functions.items()}
 
 
 def read_loops(symbols: Symbols) -> Loops:
     """The loops of every function of an object; none where it is too large to be looked through."""
-    if sum(map(len, symbols.bodies)) > MAX_CODE_BYTES:
+    if sum(map(len, symbols.module.bodies)) > MAX_CODE_BYTES:
         return Loops(symbols, {})
-    first = len(symbols.names) - len(symbols.bodies)
+    first = len(symbols.module.imports)
     sleeping = {index for index, name in enumerate(symbols.names[:first]) if name in _SLEEPS}
     handlers = {index for index, name in enumerate(symbols.names[:first]) if name.startswith(_HANDLERS)}
-    functions: dict[int, Function] = {}
-    while True:
-        functions = {
-            first + place: functions[first + place]
-            if functions and not functions[first + place].calls & sleeping
-            else walk(body, sleeping, handlers)
-            for place, body in enumerate(symbols.bodies)
-        }
-        more = {index for index, function in functions.items() if function.always_sleeps} - sleeping
-        if not more:
-            return Loops(symbols, functions)
+    functions = {index: walk(body, sleeping, handlers) for index, body in enumerate(symbols.module.bodies, first)}
+    while more := {index for index, function in functions.items() if function.always_sleeps} - sleeping:
         sleeping |= more
+        for index, function in functions.items():
+            if function.calls & sleeping:
+                functions[index] = walk(symbols.module.bodies[index - first], sleeping, handlers)
+    return Loops(symbols, functions)
 
 
 def _endless_loop(name: str, text: SourceText) -> Diagnostic:
@@ -215,17 +201,6 @@ def _never_returns(entry: str, name: str, text: SourceText) -> Diagnostic:
         f"{entry} never returns{inside}",
         "let main loop, which may wait, or leave the loop out and use every(ms, task)",
         explanation="the firmware calls it and waits for it; until it returns the app cannot be removed",
-    )
-
-
-def _endless_calls(name: str, text: SourceText) -> Diagnostic:
-    return at(
-        text,
-        text.find_name(name) or (1, 1),
-        f"{name} calls itself without end",
-        "return before the call when there is nothing left to do, or use a loop",
-        explanation="every call needs stack, and it has no end: the firmware ends the program with an overflow",
-        severity="warning",
     )
 
 

@@ -1,13 +1,12 @@
-"""Puts pause points and guards into a linked module, and calls into its entries. Decides nothing."""
+"""Puts guards into the loops and functions of a linked module, and calls into its entries. Decides nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from microclaw.wasm.inspect import Module, parse_module
-from microclaw.wasm.loop_guards import CHECKED_AFTER, Guard
+from microclaw.wasm.inspect import KINDS, Module, parse_module
+from microclaw.wasm.loop_guards import CHECKED_AFTER, Guard, Guards
 from microclaw.wasm.opcodes import instructions
 from microclaw.wasm.symbols import point_key
 from microclaw.wasm.toolchain import CALLBACKS, NOTE_START
@@ -25,43 +24,46 @@ _GET, _SET, _TEE, _CALL, _CONST, _SUB, _GREATER, _GLOBAL_GET, _GLOBAL_SET = (
 _MAX_COPIED_BYTES: Final = 640  # of all loops of a program
 
 
-def with_loop_calls(
-    wasm: bytes,
-    module: Module,
-    names: Mapping[int, str],
-    points: Mapping[str, Mapping[int, int]],
-    guards: Mapping[str, Mapping[int, Guard]],
-    recursions: Mapping[str, Guard],
-) -> bytes:
-    """The linked module with pause points and guards, which call BREATHE where it is linked, else WATCH.
+def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: Guards) -> bytes:
+    """The linked module with its guards, which call BREATHE where it is linked, else WATCH.
 
     Guards of recursions call WATCH: main cannot pause deep in its calls. They count in a global that all of them share.
     """
     by_name = {name: index for index, name in names.items()}
     call = _CALL + write_u32(by_name[BREATHE] if BREATHE in by_name else by_name[WATCH])
-    first = len(module.imports)
-    copied_bytes = _MAX_COPIED_BYTES // max(1, sum(map(len, guards.values())))
+    copied_bytes = _MAX_COPIED_BYTES // max(
+        1, sum(sum(map(_counts, found.values())) for found in guards.loops.values())
+    )
     bodies = []
-    for index, body in enumerate(module.bodies, first):
+    for index, body in enumerate(module.bodies, len(module.imports)):
         name = point_key(names.get(index, ""))
-        code = {number: _CONST + write_i32(told) + call for number, told in points.get(name, {}).items()}
         signature = module.signature_of(index)
-        if signature is not None and (code or name in guards):
-            body = insert_in_loops(body, len(signature.params), code, guards.get(name, {}), call, copied_bytes)
-        if name in recursions:
+        if signature is not None and name in guards.loops:
+            body = insert_in_loops(body, len(signature.params), guards.loops[name], call, copied_bytes)
+        if name in guards.recursions:
             start = _first_instruction(body)
-            check = _count_calls(recursions[name], len(module.globals), _CALL + write_u32(by_name[WATCH]))
+            check = _count_calls(guards.recursions[name], len(module.globals), _CALL + write_u32(by_name[WATCH]))
             body = body[:start] + check + body[start:]
         bodies.append(body)
-    return _with_bodies(_with_a_global(wasm) if recursions else wasm, bodies)
+    return _with_bodies(_with_a_global(wasm) if guards.recursions else wasm, bodies)
+
+
+def _counts(guard: Guard) -> bool:
+    """Whether it does not ask in each turn."""
+    return guard.turn < CHECKED_AFTER
 
 
 def _count_calls(guard: Guard, counter: int, call: bytes) -> bytes:
     get, put = _GLOBAL_GET + write_u32(counter), _GLOBAL_SET + write_u32(counter)
-    count = get + _CONST + write_i32(guard.turn) + _SUB + put + get + _CONST + write_i32(0) + _GREATER
+    return _asked_at_zero(guard, get + _CONST + write_i32(guard.turn) + _SUB + put + get, put, call)
+
+
+def _asked_at_zero(guard: Guard, count: bytes, put: bytes, call: bytes) -> bytes:
+    """A question once what `count` leaves on the stack is used up; `put` begins anew."""
     again = _CONST + write_i32(CHECKED_AFTER) + put
     ask = _CONST + write_i32(guard.told) + call
-    return bytes((_BLOCK, _VOID)) + count + bytes((_BR_IF, 0)) + again + ask + bytes((_END,))
+    skip = count + _CONST + write_i32(0) + _GREATER + bytes((_BR_IF, 0))
+    return bytes((_BLOCK, _VOID)) + skip + again + ask + bytes((_END,))
 
 
 def with_entries_noted(wasm: bytes) -> bytes:
@@ -92,76 +94,54 @@ def with_entries_noted(wasm: bytes) -> bytes:
 def insert_in_loops(
     body: bytes,
     params: int,
-    code: Mapping[int, bytes],
     guards: Mapping[int, Guard],
     call: bytes,
     copied_bytes: int = _MAX_COPIED_BYTES,
 ) -> bytes:
-    """The function body with instructions at the head of some loops and guards in others, by the loop's number."""
-    start = _first_instruction(body)
-    head, counter = body[:start], 0
-    if guards:
-        head, counter = _with_a_local(body[:start], params)
+    """The function body with guards in some loops, by the loop's number."""
+    head, counter = body[: _first_instruction(body)], 0
+    if any(map(_counts, guards.values())):
+        head, counter = _with_a_local(head, params)
         head += _CONST + write_i32(CHECKED_AFTER) + _SET + write_u32(counter)
-    return head + _Insertion(body, list(_numbered(body)), code, guards, call, counter, copied_bytes).render(0, None)
+    rendered = [bytearray(head)]  # of the function, and of each loop that is open
+    blocks: list[tuple[int, bytes] | None] = []  # what is open: a loop's number and its instruction, or another block
+    number = 0
+    for start, end, opcode, _ in instructions(body):
+        closed = blocks.pop() if opcode == _END and blocks else None
+        if opcode in (_BLOCK, _IF):
+            blocks.append(None)
+        if opcode == _LOOP:
+            blocks.append((number, body[start:end]))
+            rendered.append(bytearray())
+            number += 1
+        elif closed is not None:
+            inside = bytes(rendered.pop())
+            rendered[-1] += _rendered_loop(closed[1], inside, guards.get(closed[0]), counter, call, copied_bytes)
+        else:
+            rendered[-1] += body[start:end]
+    return bytes(rendered[0])
 
 
-@dataclass(frozen=True, slots=True)
-class _Instruction:
-    start: int
-    end: int
-    opcode: int
-    operands: tuple[int, ...]
-    closed_at: int  # place of the end of a block
-    loop: int  # number of a loop
+def _rendered_loop(
+    begin: bytes, inside: bytes, guard: Guard | None, counter: int, call: bytes, copied_bytes: int
+) -> bytes:
+    """A loop with its guard. Several of its turns behind each other, with one check behind them, cost the less."""
+    if guard is None:
+        return begin + inside + bytes((_END,))
+    if begin[1] != _VOID or guard.copies == 1:
+        return begin + _check(guard, counter, call) + inside + bytes((_END,))
+    copies = max(1, min(guard.copies, copied_bytes // len(inside)))
+    turn = bytes((_BLOCK, _VOID)) + _with_outer_blocks(inside) + bytes((_BR, 2, _END))
+    check = _check(guard, counter, call, copies)
+    return bytes((_BLOCK, _VOID, _LOOP, _VOID)) + turn * copies + check + bytes((_BR, 0, _END, _END))
 
 
-@dataclass(frozen=True, slots=True)
-class _Insertion:
-    body: bytes
-    code: Sequence[_Instruction]
-    heads: Mapping[int, bytes]
-    guards: Mapping[int, Guard]
-    call: bytes
-    counter: int
-    copied_bytes: int
-
-    def render(self, begin: int, end: int | None) -> bytes:
-        """The instructions from `begin` to before `end`."""
-        parts, at, last = [], begin, len(self.code) if end is None else end
-        while at < last:
-            here = self.code[at]
-            if here.opcode != _LOOP:
-                parts.append(self.body[here.start : here.end])
-                at += 1
-                continue
-            inside = self.heads.get(here.loop, b"") + self.render(at + 1, here.closed_at)
-            guard = self.guards.get(here.loop)
-            kind = self.body[here.start : here.end]
-            if guard is None:
-                parts += [kind, inside, bytes((_END,))]
-            elif kind[1] != _VOID or guard.copies == 1:
-                parts += [kind, self._check(guard), inside, bytes((_END,))]
-            else:
-                parts.append(self._copied(inside, guard))
-            at = here.closed_at + 1
-        return b"".join(parts)
-
-    def _check(self, guard: Guard, copies: int = 1) -> bytes:
-        """Count down by what was computed; at the end ask, and begin anew. It may jump to the loop's head from here."""
-        counter = write_u32(self.counter)
-        count = _GET + counter + _CONST + write_i32(guard.turn * copies) + _SUB + _TEE + counter
-        count += _CONST + write_i32(0) + _GREATER
-        again = _CONST + write_i32(CHECKED_AFTER) + _SET + counter
-        ask = _CONST + write_i32(guard.told) + self.call
-        return bytes((_BLOCK, _VOID)) + count + bytes((_BR_IF, 0)) + again + ask + bytes((_END,))
-
-    def _copied(self, inside: bytes, guard: Guard) -> bytes:
-        """The loop with several of its turns behind each other, and the check behind them: it costs the less."""
-        copies = max(1, min(guard.copies, self.copied_bytes // len(inside)))
-        turn = bytes((_BLOCK, _VOID)) + _with_outer_blocks(inside) + bytes((_BR, 2, _END))
-        begin, end = bytes((_BLOCK, _VOID, _LOOP, _VOID)), bytes((_BR, 0, _END, _END))
-        return begin + turn * copies + self._check(guard, copies) + end
+def _check(guard: Guard, counter: int, call: bytes, copies: int = 1) -> bytes:
+    """Count down by what was computed; at the end ask, and begin anew. It may jump to the loop's head from here."""
+    if not _counts(guard):
+        return _CONST + write_i32(guard.told) + call
+    count = _GET + write_u32(counter) + _CONST + write_i32(guard.turn * copies) + _SUB + _TEE + write_u32(counter)
+    return _asked_at_zero(guard, count, _SET + write_u32(counter), call)
 
 
 def _with_outer_blocks(inside: bytes) -> bytes:
@@ -180,21 +160,6 @@ def _with_outer_blocks(inside: bytes) -> bytes:
         else:
             parts.append(reader_body[start:end])
     return b"".join(parts)
-
-
-def _numbered(body: bytes) -> Iterator[_Instruction]:
-    code = list(instructions(body))
-    closed: dict[int, int] = {}
-    blocks: list[int] = []
-    for at, (_, _, opcode, _) in enumerate(code):
-        if opcode in (_BLOCK, _LOOP, _IF):
-            blocks.append(at)
-        elif opcode == _END and blocks:
-            closed[blocks.pop()] = at
-    number = -1
-    for at, (start, end, opcode, operands) in enumerate(code):
-        number += opcode == _LOOP
-        yield _Instruction(start, end, opcode, operands, closed.get(at, 0), number)
 
 
 def _first_instruction(body: bytes) -> int:
@@ -231,27 +196,18 @@ def _with_a_global(wasm: bytes) -> bytes:
 
 def without_exports(wasm: bytes, *prefixes: str) -> bytes:
     """The module without the exports whose names begin so."""
-    parts = [wasm[: len(HEADER)]]
-    for number, body, whole in read_sections(wasm):
-        if number != _EXPORTS:
-            parts.append(whole)
-            continue
-        kept = [entry for name, entry in _exports(body) if not name.startswith(prefixes)]
-        parts.append(write_section(_EXPORTS, write_u32(len(kept)) + b"".join(kept)))
-    return b"".join(parts)
+    kept = [each for each in parse_module(wasm).exports if not each.name.startswith(prefixes)]
+    named = ((each.name.encode(), bytes((KINDS.index(each.kind),)) + write_u32(each.index)) for each in kept)
+    content = b"".join(write_u32(len(name)) + name + what for name, what in named)
+    return _with_section(wasm, _EXPORTS, write_u32(len(kept)) + content)
 
 
 def _with_bodies(wasm: bytes, bodies: Sequence[bytes]) -> bytes:
     content = write_u32(len(bodies)) + b"".join(write_u32(len(body)) + body for body in bodies)
-    parts = (write_section(_CODE, content) if number == _CODE else whole for number, _, whole in read_sections(wasm))
+    return _with_section(wasm, _CODE, content)
+
+
+def _with_section(wasm: bytes, changed: int, content: bytes) -> bytes:
+    """The module with other content in one of its sections."""
+    parts = (write_section(n, content) if n == changed else whole for n, _, whole in read_sections(wasm))
     return wasm[: len(HEADER)] + b"".join(parts)
-
-
-def _exports(body: bytes) -> Iterator[tuple[str, bytes]]:
-    reader = Reader(body)
-    for _ in range(reader.count()):
-        start = reader.position
-        name = reader.name()
-        reader.byte()
-        reader.u32()
-        yield name, body[start : reader.position]

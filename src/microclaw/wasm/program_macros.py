@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
+from microclaw.wasm.callgraph import reached
 from microclaw.wasm.eventful import find_binaryen
 from microclaw.wasm.llmos import llmos_defines
 from microclaw.wasm.source_language import has_setup_and_loop
@@ -43,22 +44,12 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
     bodies = function_bodies(text.tokens)
     if "on_init" not in bodies:
         return ()
+    called: set[str] = reached(bodies, bodies["main" if "main" in bodies else "on_init"])
     if "main" in bodies:
-        return ("on_init=program_on_init",) if "on_init" in _reached(bodies, "main") else ()
-    if "on_timer_callback" in bodies or not _WAITING & _reached(bodies, "on_init") or find_binaryen() is None:
+        return ("on_init=program_on_init",) if "on_init" in called else ()
+    if "on_timer_callback" in bodies or not _WAITING & called or find_binaryen() is None:
         return ()
     return ("on_init=program_on_init", "MICROCLAW_ON_INIT_WAITS")
-
-
-def _reached(bodies: dict[str, set[str]], start: str) -> set[str]:
-    """Every name that is called on the way from a function, as far as the text tells."""
-    reached: set[str] = set()
-    waiting = [start]
-    while waiting:
-        for name in bodies.get(waiting.pop(), set()) - reached:
-            reached.add(name)
-            waiting.append(name)
-    return reached
 
 
 _SHORT_TIMES: Final = frozenset(("delayMicroseconds", "usleep", "nanosleep", "micros", "pulseIn"))

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
 
@@ -22,21 +24,20 @@ _NETWORK: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a name is not there, and what to use instead."""
+class Advice(Struct, frozen=True):
+    """What to do about a name that does not exist, and why if that is not plain."""
 
-    why: str
-    instead: str
+    hint: str
+    explanation: str | None = None
     by_pattern: bool = False  # `esp_*` is less certain than a full name
 
 
-def refused_name(name: str, board: BoardProfile | None = None) -> Refusal | None:
+def refused_name(name: str, board: BoardProfile | None = None) -> Advice | None:
     """About a function, type, constant or object that nothing declares."""
     return _first(name, board, headers=False)
 
 
-def refused_header(header: str, board: BoardProfile | None = None) -> Refusal | None:
+def refused_header(header: str, board: BoardProfile | None = None) -> Advice | None:
     """About a header that is not ours."""
     return _first(header, board, headers=True)
 
@@ -55,13 +56,12 @@ def read_rows(kind: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _first(wanted: str, board: BoardProfile | None, *, headers: bool) -> Refusal | None:
+def _first(wanted: str, board: BoardProfile | None, *, headers: bool) -> Advice | None:
     exact, patterns = _table(headers)
-    refusal = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
-    if refusal is None or "{" not in refusal.instead:
-        return refusal
-    instead = refusal.instead.replace("{network}", _network(board)).replace("{name}", wanted)
-    return replace(refusal, instead=instead)
+    advice = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
+    if advice is None or "{" not in advice.hint:
+        return advice
+    return replace(advice, hint=advice.hint.replace("{network}", _network(board)).replace("{name}", wanted))
 
 
 def _network(board: BoardProfile | None) -> str:
@@ -72,15 +72,15 @@ def _network(board: BoardProfile | None) -> str:
 
 
 @functools.cache
-def _table(headers: bool) -> tuple[dict[str, Refusal], tuple[tuple[str, Refusal], ...]]:
+def _table(headers: bool) -> tuple[dict[str, Advice], tuple[tuple[str, Advice], ...]]:
     """Full names, and patterns in the file's order."""
-    exact: dict[str, Refusal] = {}
-    patterns: list[tuple[str, Refusal]] = []
+    exact: dict[str, Advice] = {}
+    patterns: list[tuple[str, Advice]] = []
     for row in read_rows("refusal"):
-        refusal = Refusal(row["why"], row["instead"])
         for wanted in row.get("headers" if headers else "names", ()):
-            if "*" in wanted or "[" in wanted:
-                patterns.append((wanted, replace(refusal, by_pattern=True)))
+            advice = Advice(row["instead"], row["why"], by_pattern="*" in wanted or "[" in wanted)
+            if advice.by_pattern:
+                patterns.append((wanted, advice))
             else:
-                exact.setdefault(wanted, refusal)
+                exact.setdefault(wanted, advice)
     return exact, tuple(patterns)

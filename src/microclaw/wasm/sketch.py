@@ -9,27 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, TypeAlias
 
 from microclaw.wasm.tokens import Token, behind_bracket, opening_bracket, without_directives
 
 _KEYWORDS: Final = frozenset(
     (
-        *(
-            "if",
-            "while",
-            "for",
-            "switch",
-            "return",
-            "sizeof",
-            "decltype",
-            "alignas",
-            "__attribute__",
-            "void",
-            "int",
-            "char",
-        ),
+        *("if", "while", "for", "switch", "return", "sizeof", "decltype", "alignas", "__attribute__", "void", "int"),
         *("noexcept", "throw", "defined", "long", "short", "unsigned", "signed", "float", "double", "bool", "operator"),
+        "char",
     )
 )
 _CLASSES: Final = frozenset(("class", "struct", "union", "enum"))
@@ -46,7 +35,6 @@ class _Function:
     begin: int
     name: int
     end: int  # the brace of its body
-    close: int  # the bracket that closes its parameters
     defaults: tuple[tuple[int, int], ...]
 
 
@@ -131,22 +119,14 @@ def _read_outline(code: Sequence[Token], macros: set[str]) -> _Outline:
                 outline.first = begin
             at = end
             following = code[at].text if at < len(code) else ""
-            if not is_type and "=" not in _texts(code, begin, end) and following not in (",", "{", ";"):
+            has_value = any(code[place].text == "=" for place in _outermost(code, begin, end))
+            if not (is_type or has_value or following in (",", "{", ";")):
                 begin = at
         elif text in ("(", "["):
             at = behind_bracket(code, at)
         else:
             at += 1
     return outline
-
-
-def _texts(code: Sequence[Token], begin: int, end: int) -> set[str]:
-    """The texts of tokens outside of brackets."""
-    found, at = set(), begin
-    while at < end:
-        found.add(code[at].text)
-        at = behind_bracket(code, at) if code[at].text in ("(", "[", "{") else at + 1
-    return found
 
 
 def _is_class(code: Sequence[Token], begin: int, brace: int) -> bool:
@@ -197,10 +177,15 @@ def _read_statement(code: Sequence[Token], begin: int, end: int, outline: _Outli
 def _count(code: Sequence[Token], bracket: int) -> int:
     """How many parameters stand in brackets."""
     end = behind_bracket(code, bracket) - 1
-    inside = [t.text for t in code[bracket + 1 : end]]
-    if inside in ([], ["void"]):
-        return 0
-    return 1 + sum(1 for at in _outermost(code, bracket + 1, end) if code[at].text == ",")
+    is_empty = [t.text for t in code[bracket + 1 : end]] in ([], ["void"])
+    return 0 if is_empty else len(_parameters(code, bracket))
+
+
+def _parameters(code: Sequence[Token], bracket: int) -> list[tuple[int, int]]:
+    """The places of each parameter in brackets: its first token, and the comma or bracket behind it."""
+    close = behind_bracket(code, bracket) - 1
+    commas = [at for at in _outermost(code, bracket + 1, close) if code[at].text == ","]
+    return [(before + 1, behind) for before, behind in pairwise((bracket, *commas, close))]
 
 
 def _outermost(code: Sequence[Token], begin: int, end: int) -> Iterator[int]:
@@ -240,20 +225,15 @@ def _read_head(code: Sequence[Token], begin: int, brace: int, macros: set[str]) 
         return None
     if any(t.text == "auto" for t in code[head:name]) and not returns:
         return None
-    return _Function(begin, name, brace, close, tuple(_defaults(code, at, close)))
+    return _Function(begin, name, brace, tuple(_defaults(code, at)))
 
 
-def _defaults(code: Sequence[Token], bracket: int, close: int) -> Iterator[tuple[int, int]]:
+def _defaults(code: Sequence[Token], bracket: int) -> Iterator[tuple[int, int]]:
     """The places from `=` to the end of each default argument."""
-    begin = None
-    for at in _outermost(code, bracket + 1, close):
-        if code[at].text == "=" and begin is None:
-            begin = at
-        elif code[at].text == "," and begin is not None:
-            yield begin, at
-            begin = None
-    if begin is not None:
-        yield begin, close
+    for begin, end in _parameters(code, bracket):
+        at = next((at for at in _outermost(code, begin, end) if code[at].text == "="), None)
+        if at is not None:
+            yield at, end
 
 
 def _prototypes(code: Sequence[Token], outline: _Outline, conditional: Sequence[tuple[int, int]]) -> Iterator[_Edit]:
@@ -323,17 +303,13 @@ def _endless_body(code: Sequence[Token], at: int) -> int | None:
     if head is None:
         return None
     body = [t.text for t in code[at + len(head) : at + len(head) + 3]]
-    is_do = at and code[at - 1].text == "}" and _closes_do(code, at - 1)
+    opening = opening_bracket(code, at - 1) if at and code[at - 1].text == "}" else 0
+    is_do = opening > 0 and code[opening - 1].text == "do"
     if body[:1] == [";"] and not is_do:
         return at + len(head)
     if body[:2] == ["{", "}"]:
         return at + len(head) + 1
     return at + len(head) + 2 if body == ["{", ";", "}"] else None
-
-
-def _closes_do(code: Sequence[Token], brace: int) -> bool:
-    opening = opening_bracket(code, brace)
-    return opening > 0 and code[opening - 1].text == "do"
 
 
 def _edited(lines: list[str], edits: Sequence[_Edit]) -> str:

@@ -47,7 +47,8 @@ _THERE_ARE: Final = (
     "(gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the C and C++ libraries"
 )
 _ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
-OUR_NAMES: Final = "microclaw_"  # and __microclaw_, which is the shim's
+OUR_NAMES: Final = "microclaw_"
+RESERVED: Final = "__microclaw_"  # the shim's
 _PROBES: Final = frozenset(("__has_include", "__has_include_next", "__has_embed", "_Pragma", "__pragma"))
 _CONDITIONS: Final = frozenset(("if", "ifdef", "ifndef", "elif", "elifdef", "elifndef", "else", "endif"))
 _DIRECTIVES: Final = frozenset(("define", "undef", "error", "warning")) | _CONDITIONS
@@ -145,8 +146,9 @@ class Scanner:
             return
         if token.text in _ASSEMBLY:
             self._refuse(token, f"{token.text}: inline assembly is not allowed in a program", "write it in C")
-        if token.text.startswith(OUR_NAMES):
-            message = f"{token.text}: names that begin with {OUR_NAMES} are microclaw's own"
+        if token.text.startswith((OUR_NAMES, RESERVED)):
+            prefix = OUR_NAMES if token.text.startswith(OUR_NAMES) else RESERVED
+            message = f"{token.text}: names that begin with {prefix} are microclaw's own"
             self._refuse(token, message, "choose another name")
         if token.text in _PROBES:
             hint = (
@@ -199,7 +201,7 @@ class Scanner:
         message = f"there is no header {name!r} for programs"
         refusal = None if ".." in name else refused_header(name, self._board)
         if refusal is not None:
-            found = replace(self._at(keyword, message, refusal.instead), explanation=refusal.why)
+            found = replace(self._at(keyword, message, refusal.hint), explanation=refusal.explanation)
         else:
             near = difflib.get_close_matches(name, header_names(), n=1, cutoff=NEAR_HEADER)
             hint = f"did you mean <{near[0]}>? " if near else f"{_THERE_ARE}; "

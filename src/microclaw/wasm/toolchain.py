@@ -54,8 +54,6 @@ _PRINTING: Final = (
 LOG_NATIVES: Final = ("vprintf", "vsnprintf", "puts", "putchar", "wasm_get_sys_tick_ms", "wasm_response_send")
 EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
-Variant: TypeAlias = Literal["device", "traced"]
-"""What a build is for: the device, or a trial that needs the lines of a trap."""
 _SEARCHED: Final[Mapping[Entry, tuple[str, ...]]] = {
     "none": ("arduino", "glue", "libc", "traced"),
     "plain": ("entry", "arduino", "glue", "libc", "traced"),
@@ -100,14 +98,6 @@ _PROGRAM: Final = (
     *("-fno-sanitize-recover=all", "-fno-sanitize-trap=all", "-fsanitize-undefined-strip-path-components=-1"),
     *("-Wno-unknown-warning-option", "-fno-color-diagnostics", "-fno-caret-diagnostics", "-fmacro-backtrace-limit=1"),
 )
-_VARIANTS: Final[Mapping[Variant, tuple[str, ...]]] = {
-    "device": (),
-    "traced": ("-g", "-w"),
-}
-_EXPORTED_TO_TRIALS: Final[Mapping[Variant, tuple[str, ...]]] = {
-    "device": (),
-    "traced": ("--undefined=microclaw_here", "--undefined=microclaw_stack"),
-}
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
 """clang prints this at its -ferror-limit, and then still reads the rest of the program."""
 _LINK: Final = (
@@ -145,14 +135,16 @@ class Toolchain:
         optimization: str,
         defines: Sequence[str],
         stack_bytes: int = STACK_BYTES,
-        variant: Variant = "device",
         standard_headers: Sequence[str] = (),
+        *,
+        traced: bool = False,
     ) -> list[str]:
         """Compile `file` in the current directory to program.o and list what was read in program.d.
 
         Its suffix says the language: .c is C, all others are C++; a sketch, .ino, reads Arduino.h by itself.
         `standard_headers` are of C++'s library and are read before the program, which only then loses the names that
-        no program may use; without them the library's folder is not searched.
+        no program may use; without them the library's folder is not searched. `traced`: for a trial that needs the
+        lines of a trap.
         """
         name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
         walls = self._standard(standard_headers) if standard_headers else _FORBIDDEN
@@ -161,11 +153,9 @@ class Toolchain:
             wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
         wanted = (*wanted, f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than")
         begin = self._begin(is_c=file.endswith(".c"))
-        wanted = (*wanted, *_VARIANTS[variant])
-        if (
-            standard_headers and variant != "device"
-        ):  # their types would make the module too large for the trial's board
-            wanted = (*wanted, "-gline-tables-only")
+        if traced:
+            # With C++'s headers their types would make the module too large for the trial's board.
+            wanted = (*wanted, "-gline-tables-only" if standard_headers else "-g", "-w")
         return [*begin, *walls, *_COMPILE, *_PROGRAM, *wanted, "-MD", "-MF", "program.d", "-o", "program.o", file]
 
     def shown_flags(self, file: str, optimization: str) -> list[str]:
@@ -203,7 +193,7 @@ class Toolchain:
         names: bool = False,
         constructors: bool = False,
         output: str = "program.wasm",
-        variant: Variant = "device",
+        traced: bool = False,
         is_logged: bool = False,
     ) -> list[str]:
         """Link program.o to `output`, with only those parts of our libraries that it needs.
@@ -215,12 +205,13 @@ class Toolchain:
         once, where the linker by itself would have them run at each call from outside.
         """
         wanted = ["-z", f"stack-size={stack_bytes}"]
-        wanted += _EXPORTED_TO_TRIALS[variant]
-        if not names and variant == "device":
+        if traced:
+            wanted += ["--undefined=microclaw_here", "--undefined=microclaw_stack"]
+        elif not names:
             wanted.append("--strip-all")
         if constructors:
             wanted.append("--wrap=__main_void")
-        if is_logged and variant == "device":
+        if is_logged and not traced:
             wanted += [f"--wrap={name}" for name in _PRINTING]
         if entry != "none":
             wanted.append("--undefined=on_init")

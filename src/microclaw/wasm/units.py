@@ -56,20 +56,15 @@ class UnitCompiler:
 
     def compile(self) -> ProcessResult:
         """Compile every source; what the compilers print, one after the other. A single source becomes program.o."""
-        if not self.text.units:
-            (self.directory / self.text.file).write_text(self.text.text, encoding="utf-8")
-            return self.processes.run(self.command, self.directory, stop_at=ERROR_LIMIT_MESSAGE)
         texts = self.text.unit_texts()
         for folder, text in zip(self._folders, texts, strict=True):
-            folder.mkdir()
+            folder.mkdir(exist_ok=True)
             (folder / self.text.file).write_text(text, encoding="utf-8")
         return self._run([[] for _ in texts])
 
     @property
     def dependencies(self) -> tuple[Path, ...]:
         """The lists of the files that were read."""
-        if not self.text.units:
-            return (self.directory / "program.d",)
         return tuple(folder / "program.d" for folder in self._folders)
 
     def join(self) -> None:
@@ -96,7 +91,8 @@ class UnitCompiler:
 
     @property
     def _folders(self) -> tuple[Path, ...]:
-        return tuple(self.directory / f"unit{number}" for number in range(len(self.text.units) + 1))
+        units = len(self.text.units)
+        return tuple(self.directory / f"unit{n}" for n in range(units + 1)) if units else (self.directory,)
 
     def _run(self, more: Sequence[Sequence[str]]) -> ProcessResult:
         *begin, file = self.command
@@ -125,8 +121,6 @@ class UnitCompiler:
 
         Both sources are compiled once more, each with an array behind it whose size says what the variable is there.
         """
-        if "-fsanitize=kernel-address" in self.command:  # it pads variables, and the build for the device has looked
-            return
         owners = {name: number for number, unit in enumerate(units) for name in unit.visible & unit.variables.keys()}
         asked: dict[int, set[str]] = {}
         pairs = [(name, number, owners[name]) for number, unit in enumerate(units) for name in unit.missing_variables
@@ -150,7 +144,7 @@ class UnitCompiler:
         folder = self.directory / f"kinds{number}"
         folder.mkdir()
         probes = [_PROBE_OF_C.format(name=name) if is_c else _PROBE_OF_CPP.format(name=name) for name in names]
-        text = self.text.unit_texts()[number] if self.text.units else self.text.text
+        text = self.text.unit_texts()[number]
         whole = "\n".join((text, *([] if is_c else _OVERLOADS), *probes, ""))
         (folder / self.text.file).write_text(whole, encoding="utf-8")
         *begin, file = self.command

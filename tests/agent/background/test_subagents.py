@@ -13,7 +13,7 @@ from tests.agent.conftest import Agent, MakeAgent, NoContext, Workshop
 
 from microclaw.agent.background.start_tool import start_tool
 from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
-from microclaw.apps.changes import made_by
+from microclaw.apps.change_log import made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OWNER, Person
 from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName

@@ -14,11 +14,10 @@ import pytest
 from microclaw.agent.toolbox import Toolbox
 from microclaw.app.agent import build_toolbox
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.changes import Change, RemoveApp, SetLevel
+from microclaw.apps.change_log import Change, RemoveApp, SetLevel
 from microclaw.apps.claims import PinConflict
-from microclaw.apps.deploy import Deployment, DeployRequest, Removal
+from microclaw.apps.deployment import ChangeRequest, Deployment, Made
 from microclaw.apps.direct_io import PinChange
-from microclaw.apps.lifecycle import Switched
 from microclaw.apps.parts import Apps
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.trial import Trial
@@ -125,36 +124,29 @@ class PaperApps:
     failing: dict[str, MicroclawError] = field(default_factory=dict)  # by device
     held: set[tuple[str, str]] = field(default_factory=set)  # device id and program
 
-    async def deploy(self, request: DeployRequest, report: Report) -> Deployment:
+    async def deploy(self, request: ChangeRequest, report: Report) -> Deployment:
         self.asked.append(request)
         report(Step("deploy", "on paper"))
         proof = Evidence("counted", "20 edges")
-        return Deployment("d-1", request.device, request.name, IMAGE, TRIAL, proof, True, False, 7)
+        return Deployment("d-1", request.device, request.name, proof, 7, image=IMAGE, trial=TRIAL, replaced=False)
 
-    async def remove(self, device: str, name: str, report: Report) -> Removal:
+    async def apply(self, request: ChangeRequest, report: Report) -> Made:
+        device, name, act = request.device, request.name, request.act
         if name == "nobody":
             raise AppNotFound("no app 'nobody'", next_step="apps: none")
-        self.asked.append(("remove", device, name))
-        return Removal("d-1", device, name, Evidence("reported", "no longer listed"), undoable=True, change_id=8)
+        off, on = Evidence("reported", "no longer listed"), Evidence("counted", "2 on pin 2")
+        if act == "uninstall":
+            self.asked.append(("remove", device, name))
+            return Made("d-1", device, name, off, 8)
+        self.asked.append((act, device, name))
+        seen = off if act == "stop" else on
+        return Made(device_id=device, device_name="virtual-1", name=name, evidence=seen, sha256="ab" * 32, change_id=11)
 
     def status(self) -> tuple[DeviceCheck, ...]:
         return ()
 
     async def holds(self, device_id: str, name: str) -> bool:
         return (device_id, name) in self.held
-
-    async def stop(self, device: str, name: str, report: Report) -> Switched:
-        return self._switched("stop", device, name, Evidence("reported", "no longer listed"))
-
-    async def start(self, device: str, name: str, report: Report) -> Switched:
-        return self._switched("start", device, name, Evidence("counted", "2 on pin 2"))
-
-    async def restart(self, device: str, name: str, report: Report) -> Switched:
-        return self._switched("restart", device, name, Evidence("counted", "2 on pin 2"))
-
-    def _switched(self, switch: str, device: str, name: str, evidence: Evidence) -> Switched:
-        self.asked.append((switch, device, name))
-        return Switched(device, "virtual-1", name, evidence, verified=True, sha256="ab" * 32, change_id=11)
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         return self.listed
@@ -227,7 +219,7 @@ async def bench() -> AsyncIterator[Bench]:
     async with AsyncExitStack() as stack:
         bus = await stack.enter_async_context(Bus())
         apps, registry = PaperApps(), PaperRegistry()
-        names = ("deployer", "lifecycle", "upgrader", "change_log", "catalogue", "direct_io", "undo", "reconciler")
+        names = ("deployer", "changes", "change_log", "catalogue", "direct_io", "undo", "reconciler")
         tools = build_toolbox(cast("Apps", SimpleNamespace(registry=registry, **dict.fromkeys(names, apps))), Gate())
         made = Bench(tools, apps, registry, bus, stack)
         await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))

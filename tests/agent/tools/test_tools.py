@@ -8,7 +8,7 @@ import pytest
 from tests.agent.tools.conftest import Bench, PaperTransport
 
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deploy import ChangeRequest
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.results import AppCondition
@@ -26,7 +26,7 @@ async def test_deploy_takes_what_is_expected(bench: Bench) -> None:
     result, said = await bench.call("deploy-wasm-app", {**asked, "expect": "pin 2: period 1 s"})
     assert result.ok
     request = bench.apps.asked[-1]
-    assert isinstance(request, DeployRequest)
+    assert isinstance(request, ChangeRequest)
     assert request.expectations == parse_expectations("pin 2: period 1 s")
     assert said["expected"] == "no expectation given: this is what it did"  # of a trial on paper, which had none
     result, _ = await bench.call("deploy-wasm-app", {**asked, "expect": "pin 2: peroid 1 s"})
@@ -163,7 +163,7 @@ async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
     )
     assert result.ok
     assert bench.apps.asked == [
-        DeployRequest(
+        ChangeRequest(
             "virtual-1",
             "blink",
             source="void on_init(void) {}",

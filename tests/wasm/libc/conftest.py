@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import wasmtime
+from tests.wasm.instance import Instance
 
 from microclaw.wasm import HEADERS
 from microclaw.wasm.toolchain import Toolchain, find_toolchain
@@ -43,31 +44,21 @@ def compile_libc(toolchain: Toolchain, directory: Path) -> Path:
     return directory / "libc.wasm"
 
 
-class Libc:
+class Libc(Instance):
     """Calls of our functions with Python values: bytes become text in the wasm memory, Buffer room to be written."""
 
     def __init__(self, wasm: Path) -> None:
-        self.store = wasmtime.Store()
-        module = wasmtime.Module.from_file(self.store.engine, str(wasm))
         self.printed = b""
         self.written = b""  # into files
-        functions = []
-        for wanted in module.imports:
-            assert isinstance(wanted.type, wasmtime.FuncType)
-            functions.append(wasmtime.Func(self.store, wanted.type, getattr(self, f"native_{wanted.name}")))
-        self.exports = wasmtime.Instance(self.store, module, functions).exports(self.store)
-        memory, base = self.exports["memory"], self.exports["__heap_base"]
-        assert isinstance(memory, wasmtime.Memory)
+        self.start(wasm.read_bytes())
+        base = self.exports["__heap_base"]
         assert isinstance(base, wasmtime.Global)
-        self.memory = memory
         self._base = int(base.value(self.store))
         self._top = self._base
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call a function; bytes are placed in memory with a NUL behind them. What was placed before is forgotten."""
-        function = self.exports[name]
-        assert isinstance(function, wasmtime.Func)
-        return function(self.store, *(self.place(a) if isinstance(a, bytes) else a for a in arguments))
+        return super().call(name, *(self.place(a) if isinstance(a, bytes) else a for a in arguments))
 
     def place(self, data: bytes) -> int:
         """Put bytes and a NUL where nothing else is; the address, a multiple of 8."""
@@ -81,9 +72,6 @@ class Libc:
         self._top = self._base
         self.printed = b""
         self.written = b""
-
-    def bytes_at(self, address: int, size: int) -> bytes:
-        return bytes(self.memory.read(self.store, address, address + size))
 
     def text_at(self, address: int) -> bytes:
         return self.bytes_at(address, (PAGES << 16) - address).partition(b"\0")[0]
@@ -157,14 +145,6 @@ class Libc:
     def native_malloc(self, size: int) -> int:
         return self.place(bytes(size))
 
-    def native_memset(self, to: int, value: int, size: int) -> int:
-        self.memory.write(self.store, bytes([value & 255]) * size, to)
-        return to
-
-    def native_memcpy(self, to: int, source: int, size: int) -> int:
-        self.memory.write(self.store, self.bytes_at(source, size), to)
-        return to
-
     def native_pow(self, x: float, y: float) -> float:
         return math.pow(x, y)
 
@@ -176,14 +156,8 @@ class Libc:
         self.memory.write(self.store, struct.pack("<q", 5), out)
         return 5
 
-    def native_usleep(self, _microseconds: int) -> int:
-        return 0
-
     def native_sleep(self, _seconds: int) -> int:
         return 0
-
-    def native_abort(self, _code: int) -> None:
-        raise RuntimeError("aborted")
 
 
 def _signed(value: int | bytes, bits: int) -> int:

@@ -22,7 +22,7 @@ from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
-from microclaw.apps.changes import turn_now
+from microclaw.apps.change_log import maker_now
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import Roles
 from microclaw.errors import BudgetSpent, MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
@@ -128,7 +128,7 @@ class Subagents:
             context.chat_id,
             int(self._now_s() * 1000),
             foreign=context.foreign,
-            part_of=turn_now(),
+            part_of=maker_now().turn,
         )
         self._known[made.subagent_id] = made
         self._forget_old()

@@ -15,7 +15,7 @@ from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.running_turn import ChatKey
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.changes import conversation_of, made_by
+from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import ToolFailed

@@ -7,15 +7,14 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
-from microclaw.apps.changes import Change, SetLevel, SetPwm
-from microclaw.apps.direct_io import DirectIo, PinChange
+from microclaw.apps.change_log import Change, SetLevel, SetPwm
+from microclaw.apps.direct_io import PinChange
 from microclaw.apps.parts import Apps
-from microclaw.apps.tools.devices import stop_driver
+from microclaw.apps.tools.devices import pin_fields, stop_driver, undo_lines
 from microclaw.apps.undo import UndoChoice, UndoReport
-from microclaw.apps.undoable import change_text
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import duty_words
-from microclaw.devices.calls import Call, GpioSet, PwmSet, PwmState
+from microclaw.devices.calls import GpioSet, PwmSet
 from microclaw.devices.target import OnDevice, find_device
 from microclaw.errors import MicroclawError
 from microclaw.events import Evidence
@@ -37,8 +36,8 @@ class PinInstead(Parameters, kw_only=True):
             raise ValueError("give level or duty, one of them")
 
     @property
-    def call(self) -> Call[Any]:
-        return PwmSet(self.pin, self.duty, 5000) if self.duty is not None else GpioSet(self.pin, self.level or 0)
+    def call(self) -> GpioSet | PwmSet:
+        return PwmSet(self.pin, self.duty) if self.duty is not None else GpioSet(self.pin, self.level or 0)
 
     @property
     def words(self) -> str:
@@ -75,11 +74,7 @@ def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return tuple(conflict.offer() for conflict in found if conflict is not None)
 
     async def describe(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
-        names = {device.device_id: device.name for device in devices.list()}
-        lines = [
-            f"takes back: {change_text(change)}, on {names.get(change.device_id, change.device_id)}"
-            for change in await chosen(asked, context)
-        ]
+        lines = [*undo_lines(devices, await chosen(asked, context))]
         if asked.pins:
             device = find_device(devices, context, asked.device)
             lines.append(f"on: {device.name}, {device.board.title} ({device.device_id})")
@@ -119,7 +114,7 @@ def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
                 undone += [await undo.undo(choice(number, context), context.report)]
             for one in asked.pins:
                 await stop_driver(apps, device, one.call, context)
-                made += [await _set(direct_io, device, one, context)]
+                made += [await direct_io.act(device, one.call, insist=context.insisted)]
         except MicroclawError as exc:
             if told := _done_text(undone, made):
                 exc.message = f"{told}; then it failed: {exc.message}"
@@ -127,7 +122,7 @@ def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         fields: dict[str, Any] = {
             "success": True,
             "undone": [_undone_fields(one) for one in undone],
-            "pins": [_pin_fields(one) for one in made],
+            "pins": [{**pin_fields(one), "evidence": _evidence_fields(one.evidence)} for one in made],
             "message": _done_text(undone, made),
         }
         evidence = [one.evidence for report in undone for one in report.taken] + [one.evidence for one in made]
@@ -147,11 +142,6 @@ def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             words=words,
         ),
     )
-
-
-async def _set(direct_io: DirectIo, device: str, one: PinInstead, context: ToolContext) -> PinChange:
-    call = GpioSet(one.pin, one.level or 0) if one.duty is None else PwmSet(one.pin, one.duty)
-    return await direct_io.act(device, call, insist=context.insisted)
 
 
 def _back_text(change: Change, device: str | None) -> str:
@@ -176,14 +166,6 @@ def _undone_fields(report: UndoReport) -> dict[str, Any]:
         "message": report.text,
         "evidence": _evidence_fields(*(one.evidence for one in report.taken)),
     }
-
-
-def _pin_fields(change: PinChange) -> dict[str, Any]:
-    state = change.state
-    what = {"duty": state.duty} if isinstance(state, PwmState) else {"level": state.level}
-    warning = {"warning": change.warning} if change.warning else {}
-    known = {"device": change.device_name, "pin": state.pin, "change": change.change_id}
-    return {**known, **what, **warning, "evidence": _evidence_fields(change.evidence)}
 
 
 def _evidence_fields(*evidence: Evidence) -> list[dict[str, str]]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
 from msgspec import Meta, structs
 
-from microclaw.apps.changes import Change, conversation_now
+from microclaw.apps.change_log import Change, maker_now
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.direct_io import PinChange
 from microclaw.apps.parts import Apps
 from microclaw.apps.reconciler import check_device as examined
@@ -171,7 +172,9 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         device, call = find_device(devices, context, asked.device), asked.call()
         stopped = await stop_driver(apps, device.name, call, context)
         assert isinstance(call, GpioSet | PwmSet)
-        return _pin_output(await direct_io.act(device.name, call, insist=context.insisted), stopped)
+        made = await direct_io.act(device.name, call, insist=context.insisted)
+        also = {} if stopped is None else {"stopped": stopped}
+        return ToolOutput({"success": True, **pin_fields(made), **also}, (made.evidence,))
 
     async def read(asked: _Calling, context: ToolContext) -> ToolOutput:
         device, call = find_device(devices, context, asked.device), asked.call()
@@ -238,27 +241,19 @@ async def stop_driver(apps: Apps, device: str, call: Call[Any], context: ToolCon
     conflict = await apps.direct_io.conflict(device, call)
     if conflict is None or not conflict.can_stop or conflict.offer() not in context.insisted:
         return None
-    await apps.lifecycle.stop(device, conflict.app, context.report)
+    await apps.changes.apply(ChangeRequest(device, conflict.app, "stop"), context.report)
     return conflict.app
 
 
-def _pin_output(change: PinChange, stopped: str | None) -> ToolOutput:
+def pin_fields(change: PinChange) -> dict[str, Any]:
+    """What was set, for the model."""
     state = change.state
-    fields: dict[str, Any] = {
-        "success": True,
-        "device": change.device_name,
-        "pin": state.pin,
-        "change": change.change_id,
-    }
+    fields: dict[str, Any] = {"device": change.device_name, "pin": state.pin, "change": change.change_id}
     if isinstance(state, PwmState):
         fields |= {"duty": state.duty, "frequency_hz": state.frequency_hz}
     else:
         fields["level"] = state.level
-    if change.warning:
-        fields["warning"] = change.warning
-    if stopped is not None:
-        fields["stopped"] = stopped
-    return ToolOutput(fields, (change.evidence,))
+    return fields | ({"warning": change.warning} if change.warning else {})
 
 
 class NotifyParameters(Parameters, kw_only=True):
@@ -338,13 +333,12 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         device_id = devices.get(reference).device_id if reference else None
         # `whole`: only a device that was named limits the undo to itself
         return UndoChoice(
-            context.person_id, asked.change, device_id, asked.device is None, asked.anyone, conversation_now()
+            context.person_id, asked.change, device_id, asked.device is None, asked.anyone, maker_now().conversation
         )
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
         changes = await undo.chosen(choice(asked, context))
-        names = {device.device_id: device.name for device in devices.list()}
-        return tuple(_undo_text(change, names.get(change.device_id, change.device_id)) for change in changes)
+        return undo_lines(devices, changes)
 
     def words(asked: UndoParameters, _: ToolContext, described: Sequence[str]) -> str:
         """What would be taken back, as it is described; of a planned undo nobody knows yet."""
@@ -372,10 +366,15 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
     )
 
 
-def _undo_text(change: Change, device: str) -> str:
-    if change.inverse is None:
-        return f"stays: {change_text(change)}, on {device}: what was before it is not known"
-    return f"{_TAKES_BACK}{change_text(change)}, on {device}"
+def undo_lines(devices: Registry, changes: Sequence[Change]) -> tuple[str, ...]:
+    """What would be taken back on which device, and what stays."""
+    names = {device.device_id: device.name for device in devices.list()}
+    lines = []
+    for change in changes:
+        text = f"{change_text(change)}, on {names.get(change.device_id, change.device_id)}"
+        stays = f"stays: {text}: what was before it is not known"
+        lines.append(stays if change.inverse is None else f"{_TAKES_BACK}{text}")
+    return tuple(lines)
 
 
 def _entry(device: Device) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, get_args
 
 from msgspec import Meta
 
-from microclaw.apps.changes import DesiredApp
+from microclaw.apps.change_log import DesiredApp
 from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
 from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Effect, Permission

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -93,8 +92,7 @@ class ManyParameters(Parameters, kw_only=True):
             raise ValueError("give devices, labels, all or each: exactly one of them")
 
 
-@dataclass(frozen=True, slots=True)
-class _BoardCalls:
+class _BoardCalls(Struct, frozen=True):
     """What one board is to do, in this order."""
 
     device: Device
@@ -255,8 +253,7 @@ def _boards_words(names: Sequence[str]) -> str:
     return f"{', '.join(names[:2])} and {len(names) - 2} more ({len(names)} boards)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
+class _Told(Struct, frozen=True):
     """What became of it on a board, in words; `kind` is how that is known, None where it is not done."""
 
     device: str

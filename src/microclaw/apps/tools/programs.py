@@ -13,16 +13,16 @@ from msgspec.structs import replace
 
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.deploy import DeployRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.apps.expectations import Expectations
+from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.late_proof import Place
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import keeper_text
 from microclaw.apps.silence import way_to_reset
 from microclaw.apps.source_log import SourceLog
-from microclaw.apps.trial import Trial, TrialInput, TrialOptions
+from microclaw.apps.trial import Trial, TrialOptions
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
@@ -98,7 +98,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
     async def deploy(asked: DeployParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device, asked.device_ip)
-        request = DeployRequest(
+        request = ChangeRequest(
             device=device.name,
             name=asked.app_name,
             source=asked.source_code,
@@ -175,7 +175,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
     async def uninstall(asked: UninstallParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device, asked.device_ip)
-        done = await deployer.remove(device.name, asked.app_name, context.report)
+        done = await apps.changes.apply(ChangeRequest(device.name, asked.app_name, "uninstall"), context.report)
         fields = {
             **_common_fields(device),
             "appName": done.name,
@@ -304,7 +304,7 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
         device = find_device(devices, context, asked.device)
         image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
-        inputs = tuple(TrialInput(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
+        inputs = tuple(PinStimulus(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
         options = TrialOptions(
             asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=_expectations(asked.expect)
         )

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta
 
+from microclaw.apps.act_results import Deployed
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import time_or_off
 from microclaw.apps.tools.programs import on_its_holder
-from microclaw.apps.upgrade import NewTimes, UnchangedTimes
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.target import OnDevice, describe_device, find_device
 from microclaw.errors import ToolRetry
@@ -24,17 +25,12 @@ class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
 
 def switch_tool(apps: Apps) -> Tool[SwitchParameters]:
     """switch-program."""
-    lifecycle, devices = apps.lifecycle, apps.registry
+    devices = apps.registry
 
     async def switch(asked: SwitchParameters, context: ToolContext) -> ToolOutput:
         device, name = find_device(devices, context, asked.device), asked.app_name
-        match asked.switch:
-            case "stop":
-                done, what = await lifecycle.stop(device.device_id, name, context.report), "stopped"
-            case "start":
-                done, what = await lifecycle.start(device.device_id, name, context.report), "started"
-            case "restart":
-                done, what = await lifecycle.restart(device.device_id, name, context.report), "restarted"
+        done = await apps.changes.apply(ChangeRequest(device.device_id, name, asked.switch), context.report)
+        what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
         fields: dict[str, Any] = {
             "success": True,
             "device": done.device_name,
@@ -69,12 +65,9 @@ class TimesParameters(OnDevice, kw_only=True, rename="camel"):
     every: Annotated[str, Meta(max_length=20, description="How often it begins: 30s, 10m, 1h; off.")] | None = None
     stop_after: Annotated[str, Meta(max_length=20, description="How long each run may last: 5s; off.")] | None = None
 
-    def new_times(self) -> NewTimes:
-        new = NewTimes()
-        if self.every is not None:
-            new["every_ms"] = time_or_off(self.every)
-        if self.stop_after is not None:
-            new["stop_after_ms"] = time_or_off(self.stop_after)
+    def new_times(self) -> dict[str, int | None]:
+        given = {"every_ms": self.every, "stop_after_ms": self.stop_after}
+        new = {name: time_or_off(text) for name, text in given.items() if text is not None}
         if not new:
             raise ToolRetry("nothing to set", next_step="give every or stopAfter, as 10m, or off to drop it")
         return new
@@ -85,9 +78,9 @@ def times_tool(apps: Apps) -> Tool[TimesParameters]:
 
     async def set_times(asked: TimesParameters, context: ToolContext) -> ToolOutput:
         device, name, new = find_device(apps.registry, context, asked.device), asked.app_name, asked.new_times()
-        made = await apps.upgrader.set_times(device.device_id, name, new, context.report, approve=context.approve)
-        if isinstance(made, UnchangedTimes):
-            known = {"device": made.device_name, "appName": made.name, "message": made.text}
+        made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
+        if isinstance(made, Deployed):
+            known = {"device": made.device, "appName": made.name, "message": made.text}
             return ToolOutput({"success": True, "unchanged": True, **known}, ())
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         fields: dict[str, Any] = {

@@ -1,0 +1,378 @@
+"""Changes to devices: each has an action, the action that takes it back, and a state. Touches no device.
+
+The change log keeps them in the store: written before the action, closed after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from microclaw.apps.app_terms import Claims, Origin
+from microclaw.apps.building import ProgramImage, stored_facts
+from microclaw.apps.run_times import RunTimes
+from microclaw.auth.people import OWNER
+from microclaw.errors import (
+    DeviceLied,
+    DeviceTimeout,
+    DeviceUnreachable,
+    MicroclawError,
+    ProtocolError,
+)
+from microclaw.events import ProgramKind
+from microclaw.live_hosts import ALONE, Fleet, dead_among
+from microclaw.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
+from microclaw.store.database import Database
+from microclaw.store.journal import Work, no_work
+
+Ahead: TypeAlias = Callable[[], AbstractContextManager[Work]]
+"""What is to be written before the next change begins: a function for its transaction, which is committed inside."""
+
+
+def _nothing_ahead() -> AbstractContextManager[Work]:
+    return nullcontext(no_work)
+
+
+class Maker(Struct, frozen=True):
+    """`turn`: the id of the turn or request that is under way; None outside of one. `person_id` is whose it is.
+
+    `conversation` is what it is a part of, `deferred` the number of the deferred act that is done. `ahead` goes into
+    the transaction of a plan.
+    """
+
+    turn: str | None = None
+    person_id: str | None = None
+    conversation: str | None = None
+    deferred: int | None = None
+    ahead: Ahead = _nothing_ahead
+
+
+_NOBODY = Maker()
+_MAKER: ContextVar[Maker] = ContextVar("microclaw_maker", default=_NOBODY)
+_TERMINAL = "terminal"
+
+
+def maker_now() -> Maker:
+    """Whose a change is that is planned here now."""
+    return _MAKER.get()
+
+
+def conversation_of(channel: str, chat_id: str) -> str:
+    """A chat's conversation. The commands of this machine's terminal are one conversation."""
+    return _TERMINAL if channel == _TERMINAL else f"{channel}:{chat_id}"
+
+
+@contextmanager
+def made_by(
+    turn: str | None,
+    person_id: str | None = None,
+    conversation: str | None = None,
+    *,
+    deferred: int | None = None,
+    ahead: Ahead = _nothing_ahead,
+) -> Iterator[None]:
+    """Changes planned inside this block, and in tasks started inside it, belong to this turn or request of a person."""
+    before = _MAKER.set(Maker(turn, person_id, conversation, deferred, ahead))
+    try:
+        yield
+    finally:
+        _MAKER.reset(before)
+
+
+ChangeKind: TypeAlias = Literal[
+    "app.deploy",
+    "app.upgrade",
+    "app.remove",
+    "app.stop",
+    "app.start",
+    "app.restart",
+    "app.restore",
+    "app.explore",
+    "gpio.set",
+    "pwm.set",
+]
+
+
+class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
+    """An action. Its fields and tag are its JSON in the store."""
+
+
+class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """One version of a program: its image's hash and kind, install options, the pins it drives, other claims.
+
+    `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
+    """
+
+    sha256: str
+    heap_bytes: int
+    timers: int
+    watchdog_ms: int
+    pins: tuple[int, ...]
+    claims: Claims = Claims()
+    kind: ProgramKind = "wasm"
+    origin: Origin | None = None
+    times: RunTimes | None = None
+
+
+class PutApp(_Stored, frozen=True, tag="app.put"):
+    """Install this version under `name`, whatever was there before."""
+
+    name: str
+    version: AppVersion
+
+
+class RemoveApp(_Stored, frozen=True, tag="app.remove"):
+    name: str
+
+
+class StopApp(_Stored, frozen=True, tag="app.stop"):
+    """Off the device, and this version is kept for a start."""
+
+    name: str
+    version: AppVersion
+
+
+class StartApp(_Stored, frozen=True, tag="app.start"):
+    """Install the kept version again, without a build and a trial."""
+
+    name: str
+    version: AppVersion
+
+
+class SetLevel(_Stored, frozen=True, tag="gpio.set"):
+    pin: int
+    level: int
+
+
+class SetPwm(_Stored, frozen=True, tag="pwm.set"):
+    """`duty` is 0-255."""
+
+    pin: int
+    duty: int
+    frequency_hz: int
+
+
+DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm
+
+
+@dataclass(frozen=True, slots=True)
+class Change(ChangeRow):
+    """One entry of the change log. `inverse` is None when it is not known what would take the change back.
+
+    With the kind app.restore the host puts back an app that a board lost, with app.explore it takes its explorer off
+    again, app.restart starts one anew; undo leaves all three alone. `undoes` is the change
+    that this one took back, `undone_by` the change that took this one back. `turn` is the turn or request that made
+    it; None when it belongs to none. `by` is the id of who asked for it, None: the host itself. `conversation` is the
+    chat or session that it was made in, None outside of one. `host` made it, in a cluster.
+    """
+
+    kind: ChangeKind
+    forward: DeviceAction
+    inverse: DeviceAction | None
+    state: ChangeState = "planned"
+    undone_by: int | None = None
+    turn: str | None = None
+    by: str | None = field(default=None, metadata={"column": "person"})
+    conversation: str | None = None
+    host: str | None = None
+
+    @property
+    def person(self) -> str:
+        """The id of who may undo it as their own."""
+        return self.by or OWNER.person_id
+
+    @property
+    def subject(self) -> str:
+        """The app or pin that it changes. Two changes of one subject must be undone in order."""
+        return subject_of(self.forward)
+
+
+def subject_of(action: DeviceAction) -> str:
+    if isinstance(action, PutApp | RemoveApp | StopApp | StartApp):
+        return f"app {action.name}"
+    return f"pin {action.pin}"
+
+
+MAX_UNFINISHED = 1_000
+_NEWEST = 20
+MAX_SILENCES = 2  # then it is not put back any more
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredApp:
+    """An app that this host wants on a device, or keeps stopped for it, and since when: its version by its fields.
+
+    `suspect_ms`: since when the device is silent, probably because of it; None when it is not. `silences` counts how
+    often it was. `stopped_ms` is when it was stopped: it is off the device and only kept. `waits`: what puts it there
+    is deferred until the device is back.
+    """
+
+    device_id: str
+    name: str
+    sha256: str
+    heap_bytes: int
+    timers: int
+    watchdog_ms: int
+    pins: tuple[int, ...]
+    since_ms: int
+    claims: Claims = field(default=Claims())
+    suspect_ms: int | None = None
+    kind: ProgramKind = "wasm"
+    stopped_ms: int | None = None
+    origin: Origin | None = None
+    times: RunTimes | None = None
+    silences: int = 0
+    waits: bool = field(default=False, metadata={"column": None})
+
+    @property
+    def version(self) -> AppVersion:
+        return AppVersion(*(getattr(self, name) for name in AppVersion.__struct_fields__))
+
+
+def version_of(name: str, wanted: Iterable[DesiredApp]) -> AppVersion | None:
+    """The version of an app among these; None when it is not one of them."""
+    return next((app.version for app in wanted if app.name == name), None)
+
+
+OnEnd: TypeAlias = Callable[[Change, ChangeState, str | None], None]
+"""Gets a change, how it ended, and the id of who asked for it (None: the host itself)."""
+
+
+class ChangeLog(AppTable[Change, DesiredApp]):
+    """The changes in the store."""
+
+    _change, _desired = Change, DesiredApp
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        fleet: Fleet = ALONE,
+    ) -> None:
+        super().__init__(database, now_ms)
+        self._fleet = fleet
+        self._listeners: list[OnEnd] = []
+        self.news = asyncio.Event()  # set with each change that was done, here or at another host
+        self.follow(self._wake)
+
+    def report_to(self, on_end: OnEnd) -> None:
+        """Call it with every change that ends here from now on."""
+        self._listeners.append(on_end)
+
+    def _tell(self, change: Change, state: ChangeState, person_id: str | None) -> None:
+        for on_end in self._listeners:
+            on_end(change, state, person_id)
+
+    async def _wake(self) -> None:
+        self.news.set()
+
+    async def keep_image(self, image: ProgramImage) -> None:
+        await self.put_image(ImageRow(image.sha256, image.code, image.source, stored_facts(image), self._now_ms()))
+
+    async def plan(
+        self,
+        device_id: str,
+        kind: ChangeKind,
+        summary: str,
+        forward: DeviceAction,
+        inverse: DeviceAction | None,
+        *,
+        undoes: int | None = None,
+        seen: int | None = None,
+    ) -> int:
+        """Write the change down before the action. Returns its number. Raises as AppTable.add_change."""
+        made = maker_now()
+        change = Change(0, self._now_ms(), device_id, kind, summary, undoes, forward, inverse)
+        change = replace(change, turn=made.turn, by=made.person_id, conversation=made.conversation)
+        with made.ahead() as first:
+            return await self.add_change(change, made.deferred, is_live=self._fleet.is_live, seen=seen, first=first)
+
+    async def complete(self, change_id: int) -> None:
+        """The device did it. One write closes the change, updates the desired apps and marks what it undoes."""
+        change = await self.change(change_id)
+        forward, put, without = change.forward, None, None
+        if isinstance(forward, RemoveApp):
+            without = (change.device_id, forward.name)
+        elif isinstance(forward, StartApp | StopApp) or (isinstance(forward, PutApp) and change.kind != "app.restore"):
+            put = DesiredApp(
+                device_id=change.device_id,
+                name=forward.name,
+                since_ms=self._now_ms(),
+                stopped_ms=self._now_ms() if isinstance(forward, StopApp) else None,
+                **asdict(forward.version),
+            )
+        await self.settle_change(change_id, "done", put=put, without=without)
+        self.news.set()
+        self._tell(change, "done", change.by)
+
+    async def fail(self, change_id: int) -> None:
+        """The device did not do it, or it was taken back at once. The desired apps stay as they were."""
+        await self._end(change_id, "failed")
+
+    async def leave_open(self, change_id: int) -> None:
+        """It is unknown whether the device did it. `unfinished` lists it until it is closed."""
+        await self._end(change_id, "unknown")
+
+    async def _end(self, change_id: int, state: Literal["failed", "unknown"]) -> None:
+        await self.settle_change(change_id, state)
+        change = await self.change(change_id)
+        self._tell(change, state, change.by)
+
+    @asynccontextmanager
+    async def closing(self, change_id: int) -> AsyncIterator[None]:
+        """Close the change by how this block ends: done, failed, or left open when no answer tells."""
+        try:
+            yield
+        except (DeviceTimeout, DeviceUnreachable, DeviceLied, ProtocolError):
+            await self.leave_open(change_id)
+            raise
+        except MicroclawError:
+            await self.fail(change_id)
+            raise
+        await self.complete(change_id)
+
+    async def unfinished(self, device_id: str | None = None) -> Sequence[Change]:
+        """Changes that are planned or whose outcome is unknown, oldest first, without those that another host of the
+        cluster is making now. Who is not `holding` the device may get one that this host is making.
+        """
+        found = [
+            *await self.changes(device_id, MAX_UNFINISHED, state="planned"),
+            *await self.changes(device_id, MAX_UNFINISHED, state="unknown"),
+        ]
+        left = {None, self._fleet.host_id, *dead_among(self._fleet, {change.host for change in found})}
+        found = [change for change in found if change.state != "planned" or change.host in left]
+        return sorted(found, key=lambda change: change.change_id)
+
+    def now_ms(self) -> int:
+        """Unix time, by the clock that `Change.at_ms` uses."""
+        return self._now_ms()
+
+    async def stopped(self, device_id: str | None = None) -> Sequence[DesiredApp]:
+        """The apps that are off one device, or any, and kept for a start; sorted by device and name."""
+        return await self.desired(device_id, stopped=True)
+
+    async def last_put(self, device_id: str, name: str, *, but: str) -> tuple[Change, AppVersion] | None:
+        """The newest change that put another image than `but` on the device under this name; None where none did."""
+        for change in await self.changes(device_id, MAX_NUMBER, state="done", kind="app.%"):
+            match change.forward:
+                case PutApp(name=there, version=version) if there == name and version.sha256 != but:
+                    return change, version
+        return None
+
+    async def put_elsewhere(self, device_id: str, name: str) -> str | None:
+        """The other host of the cluster that is putting this program on the device, or has just done so."""
+        newest = await self.changes(device_id, _NEWEST)
+        there = (one for one in newest if one.state in ("planned", "done") and one.subject == f"app {name}")
+        last = next(there, None)
+        if last is None or last.host == self._fleet.host_id or not isinstance(last.forward, PutApp | StartApp):
+            return None
+        return last.host

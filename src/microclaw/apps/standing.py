@@ -1,0 +1,107 @@
+"""A program on a device as things are now, and why an act on it makes no sense. It changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, version_of
+from microclaw.devices.calls import AppEntry, AppList, AppStop
+from microclaw.devices.device import Device
+from microclaw.errors import AppNotFound, DeployRejected
+from microclaw.text import program_name
+
+DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "start"]
+Act: TypeAlias = Literal[DeferredKind, "restart"]
+_DONE: Final = {"upgrade": "put back", "stop": "stopped", "start": "started", "restart": "restarted"}
+
+
+class Standing(Struct, frozen=True):
+    """`listed` by the board, None where it was not asked; `wanted` there by this host; this program, `stopped` and
+    kept. `waits`: an act on it is deferred.
+    """
+
+    device: Device
+    name: str
+    listed: Sequence[AppEntry] | None
+    wanted: Sequence[DesiredApp]
+    stopped: AppVersion | None
+    waits: bool = False
+
+    @property
+    def desired(self) -> DesiredApp | None:
+        return next((app for app in self.wanted if app.name == self.name), None)
+
+    @property
+    def running(self) -> AppVersion | None:
+        """The version that this host wants there, running."""
+        return version_of(self.name, self.wanted)
+
+    @property
+    def names(self) -> list[str]:
+        return [app.name for app in self.listed or ()]
+
+    @property
+    def is_listed(self) -> bool:
+        return self.name in self.names
+
+    @property
+    def is_foreign(self) -> bool:
+        """The device lists it, and this host did not install it: there is no copy."""
+        return self.is_listed and self.running is None
+
+    @property
+    def foreign(self) -> tuple[str, ...]:
+        """What the device lists beside this program and this host did not install."""
+        return tuple(sorted(set(self.names) - {app.name for app in self.wanted} - {self.name}))
+
+    def refused(self, act: Act) -> DeployRejected:
+        """Why this act makes no sense there: the program is not there, not of this host, or in another state."""
+        name, device = self.name, self.device.name
+        if self.is_foreign:
+            step = f"take it off: microclaw app uninstall {name} -d {device}"
+            if act == "upgrade":
+                step = f"replace it knowingly: microclaw run FILE --name {name} --replace -d {device}"
+            elif self.device.supports(AppStop.method):
+                step += f"; or microclaw exec {device} apps.stop {name}, until the board's next start"
+            text = (
+                f"{name} on {device} was not installed from here: this host has no copy, so it cannot be {_DONE[act]}"
+            )
+            return DeployRejected(text, next_step=step)
+        if self.running is not None:
+            drop = f"drop what waits: microclaw app cancel {name} -d {device}"
+            return DeployRejected(
+                f"{name} is not stopped on {device}: the host puts it back when the board returns",
+                next_step=drop if self.waits else "microclaw app list",
+            )
+        if self.stopped is not None:
+            more = {"stop": " already", "upgrade": ": a change of it must be seen to run"}.get(act, "")
+            step = f"start it first: microclaw app start {name} -d {device}"
+            return DeployRejected(f"{name} is stopped on {device}{more}", next_step=step)
+        if self.listed is not None:
+            return not_found(self.device, name, self.names)
+        if self.waits:
+            return AppNotFound(
+                f"{name} is not on {device} yet: its installation is deferred",
+                next_step=f"drop it: microclaw app cancel {name} -d {device}",
+            )
+        return AppNotFound(
+            f"this host has no program {name} on {device}, which does not answer to say what it has",
+            next_step="microclaw app list; try again when it answers",
+        )
+
+
+async def standing(log: ChangeLog, device: Device, name: str, *, asks: bool = True) -> Standing:
+    """With `asks` the device is asked for its list. Raises DeviceError."""
+    listed: Sequence[AppEntry] | None = None
+    if asks:
+        listed = await device.call(AppList())
+    wanted, stopped = await log.desired(device.device_id), await log.stopped(device.device_id)
+    return Standing(device, name, listed, wanted, version_of(name, stopped))
+
+
+def not_found(device: Device, name: str, there: Sequence[str]) -> AppNotFound:
+    listing = f"it lists {', '.join(map(program_name, sorted(there)))}" if there else "it lists none"
+    return AppNotFound(f"no app {name!r} on {device.name}: {listing}", next_step="microclaw app list")
