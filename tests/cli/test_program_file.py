@@ -34,6 +34,13 @@ def test_the_mark_before_utf8_is_left_out() -> None:
     assert source_text(b"\xef\xbb\xbfint x;", Path("x.c")) == "int x;"
 
 
+def test_the_texts_that_an_esp_idf_program_carries_are_in_it(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text('"a"\n')
+    text = 'extern const char a[] asm("_binary_ca_pem_start");\nextern const char b[]  asm("_binary_ca_pem_end");'
+    joined = source_text(text.encode(), tmp_path / "x.c")
+    assert joined == 'const char a[] = "\\"a\\"\\n";\nconst char *const b = a + sizeof a;'
+
+
 @pytest.mark.parametrize("content", [b" " * (MAX_SOURCE_CHARS + 1), b"\xff\xfe\x00"])
 def test_a_source_over_the_hosts_limit_or_in_no_utf8_is_refused_here(content: bytes) -> None:
     with pytest.raises(ConfigError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import json
+import re
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -15,6 +17,9 @@ from microclaw.errors import ConfigError
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
 MAX_SOURCE_CHARS: Final = Limits().source_chars
+_EMBEDDED: Final = re.compile(
+    r'extern const (\w+) (\w+) *\[\] *(?:__)?asm(?:__)? *\( *"_binary_(\w+)_(start|end)" *\);'
+)
 
 
 def name_of_file(file: Path) -> str:
@@ -71,6 +76,8 @@ def source_text(content: bytes, file: Path) -> str:
         raise ConfigError(
             f"{file} is neither wasm nor UTF-8 text (byte {exc.start})", next_step="save the source as UTF-8"
         ) from exc
+    if "_binary_" in text:
+        text = _with_embedded(text, file.parent.resolve())
     if program_language(file.name) != "python" and ("include" in text or file.suffix in (".ino", ".pde")):
         beside = files_beside(file, text)
         if beside:
@@ -83,6 +90,22 @@ def source_text(content: bytes, file: Path) -> str:
             next_step="leave large tables out, or compute them",
         )
     return text
+
+
+def _with_embedded(text: str, folder: Path) -> str:
+    """The texts that an ESP-IDF program carries (EMBED_TXTFILES), in the place of their names."""
+    beside = {re.sub(r"\W", "_", one.name): one for one in folder.iterdir() if _is_in(folder, PurePosixPath(one.name))}
+    starts = {found[3]: found[2] for found in _EMBEDDED.finditer(text) if found[4] == "start"}
+
+    def embedded(found: re.Match[str]) -> str:
+        kind, name, wanted, part = found.groups()
+        if wanted not in beside or wanted not in starts:
+            return found[0]
+        if part == "end":
+            return f"const {kind} *const {name} = {starts[wanted]} + sizeof {starts[wanted]};"
+        return f"const {kind} {name}[] = {json.dumps(read_given_text(beside[wanted], MAX_FILE_BYTES))};"
+
+    return _EMBEDDED.sub(embedded, text)
 
 
 def files_beside(file: Path, text: str) -> dict[str, str]:

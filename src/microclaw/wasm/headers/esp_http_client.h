@@ -110,14 +110,14 @@ esp_err_t esp_http_client_get_url(esp_http_client_handle_t client, char *url, in
 /* Step by step instead of perform: open, write, fetch_headers, read, close. */
 esp_err_t esp_http_client_open(esp_http_client_handle_t client, int write_len);
 int esp_http_client_write(esp_http_client_handle_t client, const char *buffer, int len);       /* bytes, or -1 */
-int64_t esp_http_client_fetch_headers(esp_http_client_handle_t client);                        /* content length; 0: not told; -1 */
+int esp_http_client_fetch_headers(esp_http_client_handle_t client);                            /* content length; 0: not told; -1 */
 int esp_http_client_read(esp_http_client_handle_t client, char *buffer, int len);              /* bytes, 0 at the end, or -1 */
 int esp_http_client_read_response(esp_http_client_handle_t client, char *buffer, int len);     /* as read, until len bytes are there */
 esp_err_t esp_http_client_flush_response(esp_http_client_handle_t client, int *len);
 bool esp_http_client_is_chunked_response(esp_http_client_handle_t client);
 bool esp_http_client_is_complete_data_received(esp_http_client_handle_t client);
 int esp_http_client_get_status_code(esp_http_client_handle_t client);
-int64_t esp_http_client_get_content_length(esp_http_client_handle_t client);
+int esp_http_client_get_content_length(esp_http_client_handle_t client);
 int esp_http_client_get_errno(esp_http_client_handle_t client);
 esp_http_client_transport_t esp_http_client_get_transport_type(esp_http_client_handle_t client);
 esp_err_t esp_http_client_set_redirection(esp_http_client_handle_t client);

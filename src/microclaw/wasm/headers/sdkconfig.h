@@ -53,3 +53,6 @@
 #ifndef CONFIG_UART_DEVICE_USB_SERIAL_JTAG_CONTROLLER
 #define CONFIG_UART_DEVICE_UART0 1
 #endif
+#ifndef CONFIG_BROKER_URI
+#define CONFIG_BROKER_URI "mqtt://mqtt.eclipseprojects.io"
+#endif

@@ -67,8 +67,7 @@ static uint32_t take(const char *at, int bytes) {
     return value;
 }
 
-/* How many bytes a value of this type has at AT, of which LEFT are there; 0 for what is unknown or broken. */
-static uint32_t value_bytes(int type, const char *at, uint32_t left) {
+uint32_t microclaw_attribute_bytes(int type, const char *at, uint32_t left) {
     static const uint8_t fixed[] = {1, 2, 4, 8, 1, 2, 4, 8, 0, 0, 4, 8, 1};
     if (type < (int)sizeof fixed) {
         return fixed[type] <= left ? fixed[type] : 0;
@@ -96,7 +95,7 @@ const char *microclaw_attribute(const char *container, uint32_t size, const char
         const char *name = container + at + 2;
         at += 2 + key_bytes + 1;
         *type = (uint8_t)container[at - 1];
-        uint32_t bytes = value_bytes(*type, container + at, size - at);
+        uint32_t bytes = microclaw_attribute_bytes(*type, container + at, size - at);
         if (!bytes) {
             return 0;
         }

@@ -14,6 +14,8 @@ struct microclaw_attribute {
 
 /* A container in memory of malloc's, of those that are neither 0 nor 0: the firmware takes such a value for an error. 0: no room. */
 char *microclaw_attributes(const struct microclaw_attribute *values, int count);
+/* How many bytes a value of this type has at AT, of which LEFT are there; 0 for what is unknown or broken. */
+uint32_t microclaw_attribute_bytes(int type, const char *at, uint32_t left);
 /* Where a key's value begins, and its type in *type; 0 when there is none, or the container is broken. */
 const char *microclaw_attribute(const char *container, uint32_t size, const char *key, int *type);
 uint32_t microclaw_attribute_number(const char *container, uint32_t size, const char *key); /* 0 when there is none */

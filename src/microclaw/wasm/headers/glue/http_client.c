@@ -62,7 +62,7 @@ static int32_t on_event(int32_t event, uint32_t user, uint32_t a, uint32_t b) {
     return result;
 }
 
-esp_err_t esp_crt_bundle_attach(void *conf) {
+__attribute__((weak)) esp_err_t esp_crt_bundle_attach(void *conf) { /* examples have their own */
     (void)conf;
     return ESP_OK;
 }
@@ -190,7 +190,7 @@ int esp_http_client_write(esp_http_client_handle_t client, const char *buffer, i
     return client && client->handle && buffer ? set_text(client, WRITE, buffer, (uint32_t)len) : -1;
 }
 
-int64_t esp_http_client_fetch_headers(esp_http_client_handle_t client) { return get_number(client, FETCH_HEADERS); }
+int esp_http_client_fetch_headers(esp_http_client_handle_t client) { return get_number(client, FETCH_HEADERS); }
 
 static int read_into(esp_http_client_handle_t client, int sub, char *buffer, int len) {
     return client && client->handle && buffer && len >= 0 ? call(GET_TEXT, client, (uint32_t)sub, AT(buffer), (uint32_t)len, 0, 0) : -1;
@@ -216,7 +216,7 @@ bool esp_http_client_is_complete_data_received(esp_http_client_handle_t client) 
 
 int esp_http_client_get_status_code(esp_http_client_handle_t client) { return get_number(client, STATUS); }
 
-int64_t esp_http_client_get_content_length(esp_http_client_handle_t client) { return get_number(client, LENGTH); }
+int esp_http_client_get_content_length(esp_http_client_handle_t client) { return get_number(client, LENGTH); }
 
 int esp_http_client_get_errno(esp_http_client_handle_t client) { return get_number(client, ERRNO); }
 

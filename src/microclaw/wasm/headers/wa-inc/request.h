@@ -1,6 +1,7 @@
-/* wa-inc/request.h: requests, responses and events of WAMR's applications. A payload is bytes, with a format of its own
- * choice: attribute containers (attr_container_...) are not here. At most 8 urls, and 8 requests that wait for a response. */
+/* wa-inc/request.h: requests, responses and events of WAMR's applications. A payload is bytes with a format
+ * of its own choice, or an attribute container (bi-inc/attr_container.h). At most 8 urls, and 8 requests that wait for a response. */
 #pragma once
+#include <bi-inc/attr_container.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
