@@ -19,7 +19,7 @@ async def tried(compile_c: Any, board: BoardProfile, source: str, for_ms: int = 
 @pytest.mark.parametrize(
     "setup",
     [
-        "ledcSetup(3, 5000, 8); ledcAttachPin(4, 3); ledcWrite(3, 64);",
+        "ledcAttachPin(4, 3); ledcSetup(3, 5000, 8); ledcWrite(3, 64);",
         "ledcAttach(4, 5000, 10); ledcWrite(4, 256);",
         "ledcAttachChannel(4, 5000, 12, 2); ledcWriteChannel(2, 1024);",
         "ledcSetup(0, 100, 8); ledcAttachPin(4, 0); ledcWrite(0, 64); ledcChangeFrequency(0, 5000, 8);",
@@ -76,10 +76,10 @@ KEPT = {
     "preferences": (
         "#include <Preferences.h>\nPreferences kept;\n"
         'void show() { kept.begin("lamp"); printf("%u %s %d %d\\n", kept.getUInt("count", 1),'
-        ' kept.getString("name", "-").c_str(),'
-        ' (int)kept.getBool("on"), (int)kept.isKey("gone")); }\n'
+        ' kept.getString("name", "-").c_str(), (int)kept.getBool("on"), (int)kept.isKey("gone")); }\n'
         'void setup() { show(); kept.putUInt("count", 9); kept.putString("name", "desk"); kept.putBool("on", true);\n'
-        ' kept.putUInt("count", 10); kept.putInt("gone", 1); kept.remove("gone"); kept.end(); show(); }\n',
+        ' Preferences other; other.begin("lamp"); other.putUInt("count", 10); other.putInt("gone", 1);\n'
+        ' kept.remove("gone"); kept.end(); kept.begin("lamp", true); kept.clear(); kept.end(); show(); }\n',
         ("1 - 0 0", "10 desk 1 0"),
     ),
 }

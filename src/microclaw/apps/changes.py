@@ -118,7 +118,8 @@ class ProgramChanges:
         """The program as it is wanted there. Raises what keeps it from being changed."""
         there = await standing(self._change_log, device, name, asks=False)
         if there.desired is None:
-            raise (await standing(self._change_log, device, name)).refused("upgrade")
+            there = there if there.stopped else await standing(self._change_log, device, name)
+            raise there.refused("upgrade")
         return there.desired
 
     async def _upgrade(

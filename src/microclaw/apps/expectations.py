@@ -97,7 +97,8 @@ class ServoPulse(Struct, frozen=True):
         return takes_it and any(abs(pulse_us - wanted) <= self.slack_us for wanted in self.pulses_us)
 
     def describe(self, pulse: tuple[float, int]) -> str:
-        return f"pulses of {pulse[0]:.0f} us {pulse[1]} times a second" if pulse[0] else "no pulses"
+        takes = "" if SERVO_HZ[0] <= pulse[1] <= SERVO_HZ[1] else " (a servo takes 50)"
+        return f"pulses of {pulse[0]:.0f} us {pulse[1]} times a second{takes}" if pulse[0] else "no pulses"
 
 
 class Edges(Struct, frozen=True):

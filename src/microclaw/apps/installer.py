@@ -156,7 +156,7 @@ class Installer:
         before anything is sent, DeployRejected, DeviceError.
         """
         there = await self._make_room(device, name, pin_roles(version), report)
-        await self.check_place(there, take_over=take_over)
+        await self.check_place(there, take_over=take_over, makes_room=False)
         before = there.running
         if warning := unknown_pins_text(device, there.foreign):
             report(Step("deploy", f"warning: {warning}"))
@@ -188,13 +188,13 @@ class Installer:
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there.is_listed, before, baseline, took_ms)
 
-    async def check_place(self, there: Standing, *, take_over: bool) -> None:
-        """Raise what `put` would: AppExists, TooManyApps. Changes nothing."""
+    async def check_place(self, there: Standing, *, take_over: bool, makes_room: bool = True) -> None:
+        """Raise what `put` would: AppExists, TooManyApps, unless room can be made. Changes nothing."""
         device, name = there.device, there.name
         if there.is_listed:
             if there.running is None and not take_over:
                 raise await self._not_ours(device, name)
-        elif await _ended_in_the_way(there) is None:
+        elif not makes_room or await _ended_in_the_way(there) is None:
             check_room(device, name, there.names, there.wanted)
 
     async def _not_ours(self, device: Device, name: str) -> DeployRejected:

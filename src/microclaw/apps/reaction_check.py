@@ -89,8 +89,9 @@ def _effect(asked: Reaction, seen: Observation, first: float, last: float) -> tu
         return _goes(asked, effect, seen, first, last)
     if isinstance(effect, Edges | Lines):
         times = seen.times(effect, Window(first, until))
+        on = "" if effect.pin is None else f" on pin {effect.pin}"
         at = f", the first at {time_text(times[0])}" if times else ""
-        return (None if len(times) == asked.count else f"{count_text(len(times), effect.noun)}{at}"), True
+        return (None if len(times) == asked.count else f"{count_text(len(times), effect.noun)}{on}{at}"), True
     value = seen.value_at(effect, until)
     changed = any(first <= t <= until for t, _ in seen.values(effect)[1:])
     return (None if effect.matches(value) else effect.describe(value)), changed

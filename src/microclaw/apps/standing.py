@@ -60,7 +60,7 @@ class Standing(Struct, frozen=True):
     def refused(self, act: Act) -> DeployRejected:
         """Why this act makes no sense there: the program is not there, not of this host, or in another state."""
         name, device = self.name, self.device.name
-        if self.is_foreign:
+        if self.is_foreign and (self.stopped is None or act == "stop"):
             step = f"take it off: microclaw app uninstall {name} -d {device}"
             if act == "upgrade":
                 step = f"replace it knowingly: microclaw run FILE --name {name} --replace -d {device}"
@@ -78,7 +78,8 @@ class Standing(Struct, frozen=True):
             )
         if self.stopped is not None:
             more = {"stop": " already", "upgrade": ": a change of it must be seen to run"}.get(act, "")
-            step = f"start it first: microclaw app start {name} -d {device}"
+            step = f"microclaw app start {name} -d {device}"
+            step = step if act == "stop" else f"start it first: {step}"
             return DeployRejected(f"{name} is stopped on {device}{more}", next_step=step)
         if self.listed is not None:
             return not_found(self.device, name, self.names)

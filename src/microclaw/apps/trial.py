@@ -37,7 +37,7 @@ from microclaw.apps.stimuli import plan
 from microclaw.apps.timed_trial import never_ends, runs_text
 from microclaw.apps.traced_run import run_with_lines
 from microclaw.apps.trial_run import run_image
-from microclaw.apps.verdict import Ended, Record, describe, judge
+from microclaw.apps.verdict import NO_EFFECT, Ended, Record, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import LedChange, PwmChange
@@ -280,6 +280,7 @@ async def try_image(
     opened = tuple(sorted({one.pin for one in record.pins}))
     later = await _later_text(image, board, run, record, options, trial_pool, cache) if verdict.ok else None
     unused = _unused_text(options, opened)
+    warnings = (one for one in verdict.warnings if later is None or one != NO_EFFECT)
     told = image.marks.in_words if isinstance(image, Image) else str
     error = verdict.error or (fault[0] if fault else None)
     next_step = verdict.next_step or (fault[1] if fault else None)
@@ -298,7 +299,7 @@ async def try_image(
         driven=tuple(sorted({opened.pin for opened in record.pins if opened.role in ("output", "pwm")})),
         peak_heap_bytes=record.peak_heap_bytes,
         peak_stack_bytes=record.peak_stack_bytes,
-        warnings=tuple(one for one in (later, restarts, unused, *verdict.warnings) if one is not None),
+        warnings=tuple(one for one in (later, restarts, unused, *warnings) if one is not None),
         board_ms=record.board_ms,
         took_ms=(time.perf_counter() - started) * 1000,
         error=error and told(error),
@@ -351,6 +352,10 @@ async def _later_text(
     if not (is_plain and is_idle and record.state == "running") or is_waiting or run.for_ms >= LATER_MS:
         return None
     seen = await _record(image, board, replace(run, for_ms=LATER_MS), options, trial_pool, cache)
+    if seen.state != "running" or seen.error:
+        return (
+            f"tried for {format_duration(record.board_ms, decimals=2)}; it ends later: --for {time_word(int(LATER_MS))}"
+        )
     lines = [line for line in seen.lines if line.app is not None]
     kinds = (("edge", seen.edges), ("PWM change", seen.pwm), ("LED change", seen.leds), ("line", lines))
     first = min(((found[0].t_ms, name) for name, found in kinds if found), default=None)

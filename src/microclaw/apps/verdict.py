@@ -149,7 +149,7 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
         return Verdict(False, ended, error, next_step, _warnings(record, heap_bytes))
     warnings = _warnings(record, heap_bytes)
     if not _has_effect(record):
-        warnings = (*warnings, "no effect seen: no pin opened, nothing printed")
+        warnings = (*warnings, NO_EFFECT)
     return Verdict(True, ended, warnings=warnings)
 
 
@@ -191,6 +191,7 @@ _LIBRARY = re.compile(
     r"C\+\+'s library: (?:\w+ was thrown in -fno-exceptions mode(?: with message \"(.*)\")?|(.+)): .*"
 )
 """What a failed check of std:: says in headers/arduino/memory.cpp."""
+NO_EFFECT: Final = "no effect seen: no pin opened, nothing printed"
 _NO_PWM = re.compile(r"(?:Servo|tone|ledc): pin \d+ gets no PWM.*|(?:tone|ledc): \d+ Hz is not possible here.*")
 """What headers/arduino's servo.cpp, tone.cpp and ledc.cpp say of an output that does not work."""
 _RAN_ON = re.compile(r"microclaw: line (\d+): (.+) ran 30 s without end")

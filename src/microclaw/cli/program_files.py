@@ -103,7 +103,9 @@ def _with_embedded(text: str, folder: Path) -> str:
             return found[0]
         if part == "end":
             return f"const {kind} *const {name} = {starts[wanted]} + sizeof {starts[wanted]};"
-        return f"const {kind} {name}[] = {json.dumps(read_given_text(beside[wanted], MAX_FILE_BYTES))};"
+        content = json.dumps(read_given_text(beside[wanted], MAX_FILE_BYTES), ensure_ascii=False)
+        octal = re.sub(r"\\u00(..)", lambda one: f"\\{int(one[1], 16):03o}", content)  # C's way; \\n, \\t are both's
+        return f"const {kind} {name}[] = {octal};"
 
     return _EMBEDDED.sub(embedded, text)
 

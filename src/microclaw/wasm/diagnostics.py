@@ -69,7 +69,7 @@ def _conversion(message: str, match: re.Match[str]) -> str:
 
 def _member(name: str) -> str:
     """What to write instead of a member that an object has not."""
-    near = difflib.get_close_matches(name, _methods(), n=1, cutoff=NEAR)
+    near = difflib.get_close_matches(name, [one for one in _methods() if one != name], n=1, cutoff=NEAR)
     return f"did you mean {near[0]}?" if near else "use a member of its definition, or add this one there"
 
 
@@ -77,7 +77,8 @@ def _member(name: str) -> str:
 def _methods() -> tuple[str, ...]:
     """The functions of the classes in our C++ headers."""
     files = (*(HEADERS / "arduino").glob("*.h"), *(HEADERS / name for name in CPLUSPLUS_HEADERS if name.endswith(".h")))
-    return tuple(sorted({name for file in files for name in _METHOD.findall(file.read_text(encoding="utf-8"))}))
+    texts = (_PRIVATE.sub("", file.read_text(encoding="utf-8")) for file in files)
+    return tuple(sorted({name for text in texts for name in _METHOD.findall(text)}))
 
 
 MAX_DIAGNOSTICS: Final = 20
@@ -116,6 +117,7 @@ _UNKNOWN: Final = (
     "no type named",
 )
 _METHOD: Final = re.compile(r"\b([a-z]\w+)\(")
+_PRIVATE: Final = re.compile(r"private:.*?^\s*};", re.DOTALL | re.MULTILINE)
 _MACROS: Final = re.compile(r" (?:__attribute__|PIN_MARKS_|MARK_|HANDLE_)")
 _BELOW: Final = "it is defined further down, and the compiler reads from top to bottom"
 _MEANT: Final = re.compile(r"; did you mean .*$")

@@ -1,4 +1,4 @@
-/* EEPROM.h: the bytes of /storage/eeprom, which all programs of the board share. begin reads them, commit writes them. */
+/* EEPROM.h: the bytes of two files /storage/eeprom0 and 1, which all programs of the board share. begin reads them, commit writes them. */
 #pragma once
 #include <Arduino.h>
 class EEPROMClass {
@@ -23,6 +23,7 @@ class EEPROMClass {
         }
         return value;
     }
+    uint8_t operator[](int at) const { return read(at); }
     uint8_t readByte(int at) const { return read(at); }
     int32_t readInt(int at) const { return of<int32_t>(at); }
     uint32_t readUInt(int at) const { return of<uint32_t>(at); }

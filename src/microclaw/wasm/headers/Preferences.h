@@ -1,8 +1,12 @@
-/* Preferences.h: values by name in /storage/NAMESPACE.prefs, which all programs of the board share: 2 KB for each namespace. */
+/* Preferences.h: values by name in two files /storage/prefs-NAMESPACE0 and 1, which all programs of the board share: 2 KB for each namespace. */
 #pragma once
 #include <Arduino.h>
 class Preferences {
   public:
+    Preferences() {}
+    ~Preferences() { end(); }
+    Preferences(const Preferences &) = delete;
+    Preferences &operator=(const Preferences &) = delete;
     bool begin(const char *name, bool read_only = false); /* 15 letters at most, as the names of values */
     void end();
     bool clear();
@@ -34,13 +38,14 @@ class Preferences {
     String getString(const char *key, const String &otherwise = String()) const;
     size_t getString(const char *key, char *out, size_t room) const;
     size_t putBytes(const char *key, const void *bytes, size_t count) { return put(key, bytes, count); }
-    size_t getBytes(const char *key, void *out, size_t room) const;
+    size_t getBytes(const char *key, void *out, size_t room) const; /* the length alone where `out` is NULL */
     size_t getBytesLength(const char *key) const;
 
   private:
     size_t put(const char *key, const void *bytes, size_t count);
     bool get(const char *key, void *out, size_t count) const; /* as long as `count` alone */
     int find(const char *key) const;                          /* where the value's record begins; -1 */
+    bool load();
     bool keep();
     char name_[16] = "";
     uint8_t *records_ = nullptr; /* each: the key with its 0, two bytes of length, the value */

@@ -1,7 +1,7 @@
 /* ESP.getFreeHeap: the firmware does not tell, so the heap is asked for blocks. */
 #include <Arduino.h>
 
-#define MOST (1u << 22)
+#define MOST (1u << 20)
 
 EspClass ESP;
 

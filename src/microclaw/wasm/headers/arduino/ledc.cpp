@@ -36,6 +36,16 @@ static unsigned duty_of(int channel) {
     return on ? FULL_DUTY : (unsigned)((uint64_t)duty * FULL_DUTY >> channels[channel].bits);
 }
 
+/* A channel without a frequency yet gets its PWM with it. */
+static bool open(int pin, int &pwm, int channel) {
+    uint32_t frequency_hz = channels[channel].frequency_hz;
+    pwm = frequency_hz ? microclaw_pwm_open(pin, (int)frequency_hz) : -1;
+    if (frequency_hz && pwm < 0) {
+        printf("ledc: pin %d gets no PWM, at most 3 pins have it\n", pin);
+    }
+    return !frequency_hz || pwm >= 0;
+}
+
 static void apply(int channel) {
     for (auto &each : outputs) {
         if (each.pin && each.channel == channel) {
@@ -58,7 +68,7 @@ static bool configure(int channel, uint32_t frequency_hz, uint8_t bits) {
     for (auto &each : outputs) {
         if (changed && each.pin && each.channel == channel) {
             pwm_close(each.pwm);
-            each.pwm = microclaw_pwm_open(each.pin - 1, (int)frequency_hz);
+            open(each.pin - 1, each.pwm, channel);
         }
     }
     apply(channel);
@@ -78,18 +88,18 @@ static void detach(uint8_t pin) {
 static bool attach(uint8_t pin, int channel, bool by_pin) {
     detach(pin);
     for (auto &each : outputs) {
-        if (each.pin || pin > 63 || !channels[channel].frequency_hz) {
+        if (each.pin || pin > 63) {
             continue;
         }
-        int pwm = microclaw_pwm_open(pin, (int)channels[channel].frequency_hz);
-        if (pwm < 0) {
-            break;
+        int pwm;
+        if (!open(pin, pwm, channel)) {
+            return false;
         }
         each = {pin + 1, pwm, (uint8_t)channel, by_pin};
         apply(channel);
         return true;
     }
-    printf("ledc: pin %d gets no PWM, at most 3 pins have it, each with a frequency\n", pin);
+    printf("ledc: pin %d gets no PWM, at most 3 pins have it\n", pin);
     return false;
 }
 
@@ -110,7 +120,6 @@ bool ledcAttachChannel(uint8_t pin, uint32_t frequency_hz, uint8_t bits, uint8_t
     if (!configure(channel, frequency_hz, bits)) {
         return false;
     }
-    channels[channel].duty = 0;
     return attach(pin, channel, true);
 }
 
@@ -124,6 +133,7 @@ bool ledcAttach(uint8_t pin, uint32_t frequency_hz, uint8_t bits) {
     while (taken >> channel & 1) {
         channel--;
     }
+    channels[channel].duty = 0;
     return ledcAttachChannel(pin, frequency_hz, bits, (uint8_t)channel);
 }
 

@@ -1,4 +1,4 @@
-/* Preferences: a namespace is read when it begins, and written anew at every put. */
+/* Preferences: a namespace is read when it begins and before every put, as others may have written it, and written whole. */
 #include "stored.h"
 #include <Preferences.h>
 
@@ -20,10 +20,17 @@ bool Preferences::begin(const char *name, bool read_only) {
         return false;
     }
     strcpy(name_, name);
+    read_only_ = read_only;
+    if (!load() && read_only) {
+        end(); /* there is nothing to be read */
+    }
+    return records_;
+}
+
+bool Preferences::load() {
     int found = microclaw_load(PATH, name_, records_, ROOM);
     used_ = found > 0 && found <= ROOM ? (size_t)found : 0;
-    read_only_ = read_only;
-    return true;
+    return found >= 0;
 }
 
 void Preferences::end() {
@@ -46,8 +53,11 @@ int Preferences::find(const char *key) const {
 bool Preferences::keep() { return microclaw_keep(PATH, name_, records_, used_); }
 
 bool Preferences::clear() {
+    if (!records_ || read_only_) {
+        return false;
+    }
     used_ = 0;
-    return records_ && !read_only_ && keep();
+    return keep();
 }
 
 static size_t without(uint8_t *records, size_t used, int at) {
@@ -57,8 +67,12 @@ static size_t without(uint8_t *records, size_t used, int at) {
 }
 
 bool Preferences::remove(const char *key) {
+    if (!records_ || read_only_) {
+        return false;
+    }
+    load();
     int at = find(key);
-    if (at < 0 || read_only_) {
+    if (at < 0) {
         return false;
     }
     used_ = without(records_, used_, at);
@@ -70,6 +84,7 @@ size_t Preferences::put(const char *key, const void *bytes, size_t count) {
     if (!records_ || read_only_ || !name || name > LONGEST) {
         return 0;
     }
+    load();
     int at = find(key);
     size_t freed = at < 0 ? 0 : name + 3 + length_at(records_ + at);
     if (used_ - freed + name + 3 + count > ROOM) {
@@ -107,6 +122,9 @@ size_t Preferences::getBytesLength(const char *key) const {
 
 size_t Preferences::getBytes(const char *key, void *out, size_t room) const {
     size_t count = getBytesLength(key);
+    if (!out) {
+        return count;
+    }
     return count && count <= room && get(key, out, count) ? count : 0;
 }
 

@@ -36,13 +36,13 @@ static int begin(uint32_t ms, bool once, void (*plain)(), void (*task)(void *), 
     return -1;
 }
 
-void Ticker::start(uint32_t ms, bool once, void (*task)()) {
+void Ticker::start_(uint32_t ms, bool once, void (*task)()) {
     detach();
     slot_ = begin(ms, once, task, nullptr, nullptr);
     timer_ = slot_ < 0 ? -1 : slots[slot_].timer;
 }
 
-void Ticker::start(uint32_t ms, bool once, void (*task)(void *), void *value) {
+void Ticker::start_(uint32_t ms, bool once, void (*task)(void *), void *value) {
     detach();
     slot_ = begin(ms, once, nullptr, task, value);
     timer_ = slot_ < 0 ? -1 : slots[slot_].timer;
