@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import pytest
@@ -129,7 +129,7 @@ def test_a_button_decides_once_and_a_strangers_press_does_not(host: Host, bot: B
     until(lambda: len(running(host)) == 1)
     before = len(bot.answers())
     bot.say("turn off pin 7")
-    question = until(lambda: [sent for sent in bot.answers()[before:] if sent.buttons])[0]
+    question = replace(until(lambda: [sent for sent in bot.answers()[before:] if sent.buttons])[0])  # before its edit
     (decline,) = [one["text"] for one in question.buttons]  # the owner alone may say yes to it
     pressed = bot.do(bot.server.press(question, decline, user=STRANGER))
     until(lambda: bot.confirmed_beyond(int(pressed[1:])))  # a query's id has its update's number
