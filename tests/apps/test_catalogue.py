@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.source_diff import source_diff
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppState

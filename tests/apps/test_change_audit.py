@@ -8,7 +8,7 @@ import pytest
 
 from microclaw.apps.change_audit import _KINDS, change_event
 from microclaw.apps.change_log import Change, ChangeKind, SetLevel, made_by
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.undo import UndoChoice
 from microclaw.audit.event import BUSY, AuditEvent
 from microclaw.devices.calls import GpioSet

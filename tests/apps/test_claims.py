@@ -9,7 +9,7 @@ from tests.apps.conftest import make_image, make_trial
 from microclaw.apps.app_terms import Claims
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.claims import claims_of, driven_pins
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.devices.calls import AppInstall, AppState, GpioSet, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
 from microclaw.events import AskedProgram

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from tests.apps.conftest import make_trial
 
-from microclaw.apps.deploy import ChangeRequest, Deployment
+from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import Trial

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.boards.firmware import parse_firmware
 from microclaw.errors import DeployRejected
 from microclaw.events import AskedProgram

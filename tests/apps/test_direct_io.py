@@ -8,7 +8,7 @@ import pytest
 from microclaw.apps.app_terms import Claims
 from microclaw.apps.change_log import DesiredApp, SetLevel, SetPwm
 from microclaw.apps.claims import check_free, timers_conflict
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.installer import recover_changes
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import GpioSet, PwmSet

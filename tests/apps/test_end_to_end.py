@@ -13,7 +13,8 @@ import pytest
 from microclaw.apps.building import cached_compiler
 from microclaw.apps.change_log import ChangeLog, made_by
 from microclaw.apps.changes import ProgramChanges
-from microclaw.apps.deploy import ChangeRequest, Deployer
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.direct_io import DirectIo
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer

@@ -8,7 +8,7 @@ import pytest
 from tests.apps.conftest import make_trial
 
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.tools.programs import program_tools
 from microclaw.apps.undo import UndoChoice
 from microclaw.auth.gate import Gate, Permission

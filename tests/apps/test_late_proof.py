@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.apps.conftest import make_trial
 
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.late_proof import SLACK_S, TRIES, TRY_EVERY_S, LateProofs, Place
 from microclaw.apps.undo import UndoChoice
 from microclaw.apps.verify import LATEST_MS, late_due_ms

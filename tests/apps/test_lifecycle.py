@@ -9,7 +9,7 @@ from msgspec import structs
 
 from microclaw.apps.app_terms import Claims
 from microclaw.apps.change_log import PutApp, RemoveApp, StartApp, StopApp
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.standing import Act
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppState

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.reconciler import MAX_PUT_BACKS, PUT_BACK_WINDOW_S, Reconciler
 from microclaw.errors import DeviceUnreachable, InvalidModule
 

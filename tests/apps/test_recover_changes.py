@@ -7,7 +7,7 @@ from msgspec import structs
 
 from microclaw.apps.app_terms import Claims
 from microclaw.apps.change_log import AppVersion, PutApp, RemoveApp, SetLevel, SetPwm
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.errors import DeviceUnreachable, InstallInterrupted
 
 

@@ -13,7 +13,7 @@ from tests.apps.test_end_to_end import Bench
 from tests.stores import new_store
 
 from microclaw.apps.change_log import ChangeLog
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.silence import SOON_MS
 from microclaw.apps.verify import Baseline, verify

@@ -8,7 +8,7 @@ import pytest
 from tests.apps.conftest import Clock, make_trial
 
 from microclaw.apps.claims import live_conflict
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.run_times import RunTimes
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppRuns, AppState

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from microclaw.apps.change_log import SetLevel, made_by
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER_ALONE, Person

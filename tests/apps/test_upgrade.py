@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppState
 from microclaw.errors import AppNotFound, DeployRejected, InvalidModule

@@ -36,8 +36,7 @@ async def test_greatest_duty_is_fully_on_and_a_channel_moves_all_its_pins(compil
     setup = "ledcSetup(0, 1000, 8); ledcAttachPin(4, 0); ledcAttachPin(5, 0); ledcWrite(0, 255);"
     trial = await tried(compile_c, board, f"void setup() {{ {setup} }}\n{LOOP}")
     assert trial.ok, trial.error
-    last = {change.pin: change.duty for change in trial.pwm}
-    assert last == {4: 255, 5: 255}
+    assert {change.pin: change.duty for change in trial.pwm} == {4: 255, 5: 255}
 
 
 @pytest.mark.parametrize(

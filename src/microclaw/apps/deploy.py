@@ -59,8 +59,6 @@ from microclaw.errors import DeployRejected, DeviceError, MicroclawError, Unknow
 from microclaw.events import Report, Stage, Step
 from microclaw.text import format_duration
 
-__all__ = ["ChangeRequest", "Deployer", "Deployment"]
-
 SLOW_TRIAL_MS = 7_200_000.0
 _DIFFERS = "correct it: the board is wired otherwise than the trial, or does not do the same"
 INSTALLED_ALL_THE_SAME = "it is installed all the same, as --force was given"

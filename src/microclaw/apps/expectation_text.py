@@ -46,6 +46,7 @@ from microclaw.apps.expectations import (
     Within,
 )
 from microclaw.apps.line_pattern import parse_line_pattern
+from microclaw.apps.observation import FADE_POINTS
 from microclaw.errors import ConfigError
 from microclaw.text import code_lines
 
@@ -57,7 +58,7 @@ SHARE: Final = 0.05
 AT_SLACK_MS: Final = 20.0
 MIN_DUTY_POINTS: Final = 0.5
 MAX_DUTY_POINTS: Final = 2.5
-"""Of an exact duty: a step of 8 bits is 0.39; a servo turns 45 degrees in 2.3 points. Of a fade: ten such steps."""
+"""Of an exact duty: a step of 8 bits is 0.39; a servo turns 45 degrees in 2.3 points."""
 SERVO_RANGES_US: Final = ((500.0, 2500.0), (544.0, 2400.0))
 """The pulses of 0 and 180 degrees: microclaw's servo (firmware/fw/microclaw.py), Arduino's Servo."""
 SERVO_SLACK_US: Final = 2000 * 5 / 180  # 5 degrees
@@ -186,7 +187,7 @@ def _edge_at(pin: int, level: int, at_ms: float, tolerance: float) -> EdgeAt:
 
 
 def _ramp(pin: int, start: float, end: float, ms: float, tolerance: float | None = None) -> Ramp:
-    return Ramp(PwmDuty(pin, end, MAX_DUTY_POINTS), start, ms, tolerance)
+    return Ramp(PwmDuty(pin, end, FADE_POINTS), start, ms, tolerance)
 
 
 def _angle(pin: int, angle: float, at_ms: float) -> At:

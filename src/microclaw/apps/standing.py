@@ -78,8 +78,7 @@ class Standing(Struct, frozen=True):
             )
         if self.stopped is not None:
             more = {"stop": " already", "upgrade": ": a change of it must be seen to run"}.get(act, "")
-            step = f"microclaw app start {name} -d {device}"
-            step = step if act == "stop" else f"start it first: {step}"
+            step = f"{'' if act == 'stop' else 'start it first: '}microclaw app start {name} -d {device}"
             return DeployRejected(f"{name} is stopped on {device}{more}", next_step=step)
         if self.listed is not None:
             return not_found(self.device, name, self.names)

@@ -17,7 +17,8 @@ from microclaw.apps import operations as programs
 from microclaw.apps.act_results import Deployed
 from microclaw.apps.building import cached_compiler
 from microclaw.apps.change_log import ChangeLog
-from microclaw.apps.deploy import ChangeRequest, Deployer, Deployment
+from microclaw.apps.deploy import Deployer
+from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
 from microclaw.apps.listing import removal_text

@@ -17,6 +17,7 @@ from microclaw.errors import ConfigError
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
 MAX_SOURCE_CHARS: Final = Limits().source_chars
+_CONTROL: Final = re.compile(r"\\\\|\\u00(..)")  # of JSON: C writes it in octal; a backslash is the same in both
 _EMBEDDED: Final = re.compile(
     r'extern const (\w+) (\w+) *\[\] *(?:__)?asm(?:__)? *\( *"_binary_(\w+)_(start|end)" *\);'
 )
@@ -104,8 +105,8 @@ def _with_embedded(text: str, folder: Path) -> str:
         if part == "end":
             return f"const {kind} *const {name} = {starts[wanted]} + sizeof {starts[wanted]};"
         content = json.dumps(read_given_text(beside[wanted], MAX_FILE_BYTES), ensure_ascii=False)
-        octal = re.sub(r"\\u00(..)", lambda one: f"\\{int(one[1], 16):03o}", content)  # C's way; \\n, \\t are both's
-        return f"const {kind} {name}[] = {octal};"
+        content = _CONTROL.sub(lambda one: f"\\{int(one[1], 16):03o}" if one[1] else one[0], content)
+        return f"const {kind} {name}[] = {content};"
 
     return _EMBEDDED.sub(embedded, text)
 

@@ -8,7 +8,7 @@ import pytest
 from tests.agent.tools.conftest import Bench, PaperTransport
 
 from microclaw.apps.catalogue import AppListing
-from microclaw.apps.deploy import ChangeRequest
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.results import AppCondition

@@ -36,14 +36,16 @@ static unsigned duty_of(int channel) {
     return on ? FULL_DUTY : (unsigned)((uint64_t)duty * FULL_DUTY >> channels[channel].bits);
 }
 
+static bool none_left(int pin) {
+    printf("ledc: pin %d gets no PWM, at most 3 pins have it\n", pin);
+    return false;
+}
+
 /* A channel without a frequency yet gets its PWM with it. */
 static bool open(int pin, int &pwm, int channel) {
     uint32_t frequency_hz = channels[channel].frequency_hz;
     pwm = frequency_hz ? microclaw_pwm_open(pin, (int)frequency_hz) : -1;
-    if (frequency_hz && pwm < 0) {
-        printf("ledc: pin %d gets no PWM, at most 3 pins have it\n", pin);
-    }
-    return !frequency_hz || pwm >= 0;
+    return !frequency_hz || pwm >= 0 || none_left(pin);
 }
 
 static void apply(int channel) {
@@ -99,8 +101,7 @@ static bool attach(uint8_t pin, int channel, bool by_pin) {
         apply(channel);
         return true;
     }
-    printf("ledc: pin %d gets no PWM, at most 3 pins have it\n", pin);
-    return false;
+    return none_left(pin);
 }
 
 double ledcSetup(uint8_t channel, double frequency_hz, uint8_t bits) {

@@ -76,14 +76,14 @@ static bool put(attr_container_t **container, const char *key, int type, const v
 
 /* The value as a whole number and as a real one; false: there is none, or it is no number. */
 static bool number(const char *value, int type, int64_t *whole, double *real) {
-    static const int8_t bytes[] = {1, 2, 4, 8, 1, 2, 4, 8, 0, 0, 4, 8, 1};
     float single;
-    if (!value || type >= (int)sizeof bytes) {
+    uint64_t bits = 0;
+    uint32_t bytes = value && type <= ATTR_TYPE_BOOLEAN ? microclaw_attribute_bytes(type, value, sizeof bits) : 0;
+    if (!bytes) {
         return false;
     }
-    uint64_t bits = 0;
-    memcpy(&bits, value, (size_t)bytes[type]);
-    int unused = 64 - 8 * bytes[type];
+    memcpy(&bits, value, bytes);
+    int unused = 64 - 8 * (int)bytes;
     *whole = type <= ATTR_TYPE_INT64 ? (int64_t)(bits << unused) >> unused : (int64_t)bits;
     *real = type == ATTR_TYPE_UINT64 ? (double)bits : (double)*whole;
     if (type == ATTR_TYPE_FLOAT) {
