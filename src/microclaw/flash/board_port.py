@@ -26,6 +26,7 @@ from microclaw.transports.serial_address import (
     parse_port_address,
     shown_ports,
 )
+from microclaw.transports.serial_ports import open_serial_port
 
 SOCKET_SCHEME: Final = "socket://"
 _ESPRESSIF: Final = 0x303A
@@ -45,7 +46,12 @@ BUSY: Final = re.compile(r"exclusively lock|Access is denied|Resource busy|Errno
 _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
     (r"Permission denied", ConfigError, "your user may not open {port}", "sudo usermod -aG dialout $USER, then log in"),
     (BUSY.pattern, DeviceUnreachable, "another program has {port} open", "close the program that uses it"),
-    (r"Connection refused", DeviceUnreachable, "nobody listens on {port}", "start the board's emulator"),
+    (
+        r"Connection refused|Connect call failed",
+        DeviceUnreachable,
+        "nobody listens on {port}",
+        "start the board's emulator",
+    ),
     (
         r"Wrong boot mode|Failed to connect|No serial data received",
         *(DeviceUnreachable, "the board on {port} does not enter download mode", HOLD_BOOT),
@@ -62,12 +68,12 @@ _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
         r"Response doesn't match|StopIteration|Errno 5|Errno 6|originates from pySerial",
         *(DeviceUnreachable, "the board on {port} went away or reset while it was being flashed", PULLED),
     ),
-    (r"[Cc]ould not open", DeviceUnreachable, "there is no board on {port}", _CABLE),
+    (r"[Cc]ould not open|No such file|cannot find the file", DeviceUnreachable, "there is no board on {port}", _CABLE),
 )
 
 
 def explain(output: str, port: str) -> MicroclawError:
-    """What pyserial or esptool said, as an error with its next step."""
+    """What the port or esptool said, as an error with its next step."""
     for pattern, error, message, remedy in _REASONS:
         if re.search(pattern, output):
             return error(message.format(port=port), next_step=remedy)
@@ -133,7 +139,6 @@ class BoardPort(Struct, frozen=True):
             await repl.close()
 
     async def _open(self) -> RawRepl:
-        import serial  # type: ignore[import-untyped]  # these two take 0.1 s
         from mpremote.transport import TransportError  # type: ignore[import-untyped]
         from mpremote.transport_serial import SerialTransport  # type: ignore[import-untyped]
 
@@ -141,8 +146,8 @@ class BoardPort(Struct, frozen=True):
         try:
             try:
                 return RawRepl(await asyncio.to_thread(SerialTransport, path), str(self))
-            except TransportError:  # it does not say why: pyserial does
-                (await asyncio.to_thread(serial.serial_for_url, path, exclusive=True)).close()
+            except TransportError:  # it does not say why
+                await (await open_serial_port(path)).close()
             raise DeviceUnreachable(f"{self} opens now and then", next_step=_CABLE)
         except OSError as exc:
             raise explain(str(exc), str(self)) from exc

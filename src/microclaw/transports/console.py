@@ -19,7 +19,7 @@ from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.fair_ring import FairRing
 from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
 from microclaw.transports.serial_opening import PortOpener
-from microclaw.transports.serial_ports import SerialPort
+from microclaw.transports.serial_ports import BytePort
 from microclaw.wire.console import ConsoleDecoder
 
 R = TypeVar("R")
@@ -54,7 +54,7 @@ class ConsoleTransport:
         self._queue = asyncio.Lock()
         self._ring: FairRing[ConsoleLine] = FairRing(MAX_LINES, lambda _: None)
         self._listening: asyncio.Task[None] | None = None
-        self._port: SerialPort | None = None
+        self._port: BytePort | None = None
         self._asked_s = self._opened_s = self._tried_s = 0.0
         self._problem: str | None = None  # why a port that was open is not
 
@@ -103,7 +103,7 @@ class ConsoleTransport:
         self._opened_s = asyncio.get_running_loop().time()
         self._listening = asyncio.create_task(self._listen(port), name=f"console {self.endpoint}")
 
-    async def _listen(self, port: SerialPort) -> None:
+    async def _listen(self, port: BytePort) -> None:
         loop = asyncio.get_running_loop()
         decoder = ConsoleDecoder()
         try:

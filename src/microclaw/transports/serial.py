@@ -37,7 +37,7 @@ from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.transports.address import HostPort
 from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
 from microclaw.transports.serial_opening import PortOpener
-from microclaw.transports.serial_ports import SerialPort
+from microclaw.transports.serial_ports import BytePort
 from microclaw.transports.serial_replies import BoardRestarted, BootWatch, is_answer, reply_in
 from microclaw.wire import jsonline
 
@@ -80,7 +80,7 @@ class SerialTransport:
         self._boot = BootWatch()
         self.timeouts = timeouts or SerialTimeouts()
         self._queue = asyncio.Lock()
-        self._port: SerialPort | None = None
+        self._port: BytePort | None = None
         self._lines = jsonline.LineDecoder()
         self._in_step = False
 

@@ -78,12 +78,15 @@ def parse_port_address(address: str) -> PortAddress:
 
 
 def list_ports() -> tuple[PortInfo, ...]:
-    """The serial ports of this machine, by pyserial; it reads the system's own lists and opens none."""
-    from serial.tools.list_ports import comports  # type: ignore[import-untyped]
+    """The serial ports of this machine; it reads the system's own lists and opens none."""
+    from serialx import list_serial_ports
 
+    found = sorted(list_serial_ports(), key=lambda port: port.resolved_device)
     return tuple(
-        PortInfo(p.device, UsbId(p.vid, p.pid, p.serial_number) if p.vid is not None and p.pid is not None else None)
-        for p in sorted(comports())
+        PortInfo(
+            p.resolved_device, None if p.vid is None or p.pid is None else UsbId(p.vid, p.pid, p.serial_number or None)
+        )
+        for p in found
     )
 
 

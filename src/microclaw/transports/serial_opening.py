@@ -21,7 +21,7 @@ from microclaw.transports.serial_address import (
     list_ports,
     shown_ports,
 )
-from microclaw.transports.serial_ports import ComPort, SerialPort, TcpPort
+from microclaw.transports.serial_ports import BytePort, open_serial_port, open_tcp_port
 
 OPEN_S: Final = 3.0
 
@@ -52,7 +52,7 @@ class PortOpener:
         """The address as typed, and the path that a USB id stands for."""
         return f"{self.endpoint} ({self._found_at})" if self._found_at is not None else self.endpoint
 
-    async def open(self, open_s: float = OPEN_S) -> SerialPort:
+    async def open(self, open_s: float = OPEN_S) -> BytePort:
         """DeviceUnreachable with why: it is not there, another program has it, this user may not."""
         await self._lock.acquire(open_s)
         try:
@@ -69,18 +69,18 @@ class PortOpener:
     def release(self) -> None:
         self._lock.release()
 
-    async def _open_port(self) -> SerialPort:
+    async def _open_port(self) -> BytePort:
         match self.address:
             case HostPort():
-                return await TcpPort.open(self.address)
+                return await open_tcp_port(self.address)
             case TtyPath(path=path):
-                return await open_named_port(path)
+                return await open_serial_port(path)
             case ComName(name=name):
-                return await open_named_port(name)
+                return await open_serial_port(name)
             case UsbId():
                 self._found_at = None
                 self._found_at = found = find_usb_port(self.address, await asyncio.to_thread(self._list_ports))
-                return await open_named_port(found)
+                return await open_serial_port(found)
             case _:
                 assert_never(self.address)
 
@@ -92,12 +92,3 @@ class PortOpener:
         if isinstance(exc, OSError) and exc.errno == errno.EBUSY:
             return "close the serial monitor or flashing tool that has it open"
         return f"is the board plugged in? {shown_ports(await asyncio.to_thread(self._list_ports))}"
-
-
-async def open_named_port(name: str) -> SerialPort:
-    """/dev/ttyACM0 or COM3. OSError when it cannot be opened or another program holds it."""
-    if not name.startswith("/"):
-        return await ComPort.open(name)
-    from microclaw.transports.serial_tty import TtyPort  # termios exists on POSIX only
-
-    return TtyPort.open(name)

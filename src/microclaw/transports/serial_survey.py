@@ -15,8 +15,7 @@ from microclaw.errors import ConfigError, MicroclawError
 from microclaw.transports.address import AddressLock
 from microclaw.transports.discovery import DiscoveredService
 from microclaw.transports.serial_address import SCHEME, ListPorts, PortInfo, list_ports, shown_ports
-from microclaw.transports.serial_opening import open_named_port
-from microclaw.transports.serial_ports import SerialPort
+from microclaw.transports.serial_ports import BytePort, open_serial_port
 from microclaw.transports.serial_replies import reply_in
 from microclaw.wire import jsonline
 
@@ -82,7 +81,7 @@ async def _ask(port: PortInfo, lock_folder: Path) -> str:
     try:
         await lock.acquire(_OPEN_S)
         async with asyncio.timeout(_OPEN_S):
-            opened = await open_named_port(port.device)
+            opened = await open_serial_port(port.device)
     except (OSError, TimeoutError, MicroclawError) as exc:
         lock.release()
         why = exc.message if isinstance(exc, MicroclawError) else getattr(exc, "strerror", None) or "it does not open"
@@ -96,7 +95,7 @@ async def _ask(port: PortInfo, lock_folder: Path) -> str:
         lock.release()
 
 
-async def _who(port: SerialPort) -> str:
+async def _who(port: BytePort) -> str:
     await _listen(port, _LISTEN_S)  # boot lines, and what a program prints
     await port.write(b"\r\n")
     heard = await _listen(port, _LISTEN_S)
@@ -112,7 +111,7 @@ async def _who(port: SerialPort) -> str:
     return "nothing: it may run a program that does not listen"
 
 
-async def _listen(port: SerialPort, for_s: float) -> bytes:
+async def _listen(port: BytePort, for_s: float) -> bytes:
     """What comes within the time, its last 64 KB."""
     heard = bytearray()
     try:

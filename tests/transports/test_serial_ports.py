@@ -1,4 +1,4 @@
-"""The port through pyserial, on a pseudo-terminal: what a COM port does with its bytes, and how it is opened."""
+"""A serial port, on a pseudo-terminal: what it does with its bytes, and how it is opened."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from microclaw.transports.serial_ports import ComPort, control_lines
+from microclaw.transports.serial_ports import BytePort, asserts_lines, open_serial_port
 
 LIMIT_S = 60.0
 Ends = tuple[int, str]
@@ -27,7 +27,7 @@ def ends() -> Iterator[Ends]:
     os.close(master)
 
 
-async def read_all(port: ComPort, size: int) -> bytes:
+async def read_all(port: BytePort, size: int) -> bytes:
     data = b""
     async with asyncio.timeout(LIMIT_S):
         while len(data) < size:
@@ -37,7 +37,7 @@ async def read_all(port: ComPort, size: int) -> bytes:
 
 async def test_bytes_go_both_ways(ends: Ends) -> None:
     master, path = ends
-    port = await ComPort.open(path)
+    port = await open_serial_port(path)
     await port.write(b'{"action":"get_info"}\n')
     assert json.loads(os.read(master, 4096)) == {"action": "get_info"}
     os.write(master, b"\xff{}\r\n")
@@ -47,7 +47,7 @@ async def test_bytes_go_both_ways(ends: Ends) -> None:
 
 async def test_more_than_the_buffer_holds_arrives_whole_and_in_order(ends: Ends) -> None:
     master, path = ends
-    port = await ComPort.open(path)
+    port = await open_serial_port(path)
     sent = bytes(n % 251 for n in range(300_000))
 
     def send() -> None:
@@ -63,7 +63,7 @@ async def test_more_than_the_buffer_holds_arrives_whole_and_in_order(ends: Ends)
 
 async def test_far_end_gone_is_an_error_for_the_reader() -> None:
     master, slave = pty.openpty()
-    port = await ComPort.open(os.ttyname(slave))
+    port = await open_serial_port(os.ttyname(slave))
     os.close(slave)
     os.close(master)
     with pytest.raises((OSError, EOFError)):
@@ -74,16 +74,16 @@ async def test_far_end_gone_is_an_error_for_the_reader() -> None:
 
 async def test_port_that_is_not_there_is_an_os_error() -> None:
     with pytest.raises(OSError, match="COM250"):
-        await ComPort.open("COM250")
+        await open_serial_port("COM250")
 
 
 async def test_second_opening_of_a_port_is_refused(ends: Ends) -> None:
     _, path = ends
-    port = await ComPort.open(path)
+    port = await open_serial_port(path)
     with pytest.raises(OSError, match="lock"):
-        await ComPort.open(path)
+        await open_serial_port(path)
     await port.close()
-    again = await ComPort.open(path)
+    again = await open_serial_port(path)
     await again.close()
 
 
@@ -94,4 +94,4 @@ async def test_second_opening_of_a_port_is_refused(ends: Ends) -> None:
 def test_dtr_and_rts_are_set_so_that_opening_resets_nothing(
     is_windows: bool, manufacturer: str | None, asserted: bool
 ) -> None:
-    assert control_lines(is_windows=is_windows, manufacturer=manufacturer) == (asserted, asserted)
+    assert asserts_lines(is_windows=is_windows, manufacturer=manufacturer) is asserted
