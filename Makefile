@@ -13,7 +13,7 @@ TESTS := $(DEV)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
 # Without the compiled files that Python keeps beside the modules, each of the many processes here starts half a second later.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: release voice voice-whisper postgres demo test stories golden test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check page-check bench chip docs sbom setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice postgres demo test stories golden test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check page-check bench chip docs sbom setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -27,11 +27,8 @@ test-slow: slow wheel-check  ## the slow tests, the wheel in empty environments
 setup:
 	@$(PYTHON) scripts/setup_env.py --venv .venv --lock requirements.lock
 
-voice: setup     ## what speech with devices needs, into .venv (230 MB); flite and espeak-ng come with setup-system
+voice: setup     ## what speech with devices needs, into .venv (500 MB); flite and espeak-ng come with setup-system
 	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-voice.lock
-
-voice-whisper: voice ## the better ear besides (400 MB); then: microclaw voice fetch-model
-	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-whisper.lock
 
 postgres: setup  ## what `up --database` needs, into .venv; a server comes with setup-system
 	@$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-postgres.lock
@@ -116,14 +113,11 @@ lock:            ## make the lock files anew (needs uv); they carry hashes and n
 	  --python-version 3.11 --group build -o requirements-build.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 --group packages -o requirements-packages.lock
-	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra voice --extra whisper --extra postgres \
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra voice --extra postgres \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements-dev.lock
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["voice"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 -c requirements.lock - -o requirements-voice.lock
-	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["whisper"], sep="\n")' \
-	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
-	  --python-version 3.11 -c requirements.lock -c requirements-voice.lock - -o requirements-whisper.lock
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["postgres"], sep="\n")' \
 	  | uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
 	  --python-version 3.11 -c requirements.lock - -o requirements-postgres.lock

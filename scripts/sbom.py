@@ -24,7 +24,6 @@ ROOT: Final = Path(__file__).parents[1]
 LOCKS: Final = {
     "requirements.lock": "required",
     "requirements-voice.lock": "optional",
-    "requirements-whisper.lock": "optional",
     "requirements-postgres.lock": "optional",
 }
 VENDORED: Final = "src/microclaw/page/static/vendor/vendored.toml"

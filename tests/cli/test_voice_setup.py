@@ -13,16 +13,16 @@ from microclaw.cli.voice_setup import proposed_order, tried_order
 
 def test_the_engines_are_told_tried_and_their_order_written(run: Run, tmp_path: Path) -> None:
     words = ("--json", "--yes", "voice", "setup", "--tts", "flite")
-    ran = run_in(tmp_path / "home", *words, timeout_s=300)  # it makes the grammar of a recognizer
+    ran = run_in(tmp_path / "home", *words, timeout_s=300)
     assert ran.code == 0, ran.err
     told = json.loads(ran.out)
     problems = {(one["role"], one["name"]): one["problem"] for one in told["engines"]}
-    assert problems["asr", "pocketsphinx"] is None
+    assert problems["asr", "whisper"] is None
     assert problems["tts", "flite"] is None
     assert "voice.piper_voice" in problems["tts", "piper"]
     assert "voice.openai_key" in problems["asr", "openai"]
     [trial] = told["trials"]
-    assert (trial["tts"], trial["asr"], trial["ok"]) == ("flite", "pocketsphinx", True)
+    assert (trial["tts"], trial["asr"], trial["ok"]) == ("flite", "whisper", True)
     assert trial["heard"] == trial["said"]
     assert told["changes"] == {"voice.tts": "flite"}
     assert run("config", "get", "voice.tts").out.split()[-1] != "espeak"
@@ -48,14 +48,14 @@ def heard(tts: str, asr: str, text: str | None, problem: str | None = None) -> d
 
 
 def test_an_engine_that_failed_is_left_out_and_one_that_was_understood_is_first() -> None:
-    chosen = {"asr": ("whisper", "pocketsphinx"), "tts": ("espeak", "flite")}
+    chosen = {"asr": ("whisper", "wyoming"), "tts": ("espeak", "flite")}
     trials = [
         heard("espeak", "whisper", None, "it ended with -6"),
         heard("flite", "whisper", None, "it ended with -6"),
-        heard("espeak", "pocketsphinx", "drink"),
-        heard("flite", "pocketsphinx", "blink"),
+        heard("espeak", "wyoming", "drink"),
+        heard("flite", "wyoming", "blink"),
     ]
-    assert tried_order(chosen, trials) == {"asr": ("pocketsphinx",), "tts": ("flite", "espeak")}
+    assert tried_order(chosen, trials) == {"asr": ("wyoming",), "tts": ("flite", "espeak")}
 
 
 def test_a_hub_that_a_proxy_does_not_reach_is_an_error(run: Run) -> None:

@@ -198,7 +198,7 @@ def test_password_in_an_address_is_not_shown(home: Path) -> None:
     [
         ("host.http_names", "claw.lan 192.168.1.20 fd00::1", ("claw.lan", "192.168.1.20", "fd00::1")),
         ("cluster.database", "postgresql://u@h:1/d", "postgresql://u@h:1/d"),
-        ("voice.asr", "whisper pocketsphinx", ("whisper", "pocketsphinx")),
+        ("voice.asr", "whisper wyoming", ("whisper", "wyoming")),
         ("voice.whisper_model", "/srv/whisper", "/srv/whisper"),
     ],
 )

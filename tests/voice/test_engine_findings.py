@@ -13,7 +13,7 @@ GONE = "espeak is not installed (next: make setup-system)"
     ("other", "ok"), [(None, True), ("flite is not installed (next: make setup-system)", False)], ids=["spare", "none"]
 )
 def test_an_engine_that_fails_is_a_warning_while_another_one_speaks(other: str | None, ok: bool) -> None:
-    rows = (("asr", "pocketsphinx", None), ("tts", "espeak", GONE), ("tts", "flite", other))
+    rows = (("asr", "whisper", None), ("tts", "espeak", GONE), ("tts", "flite", other))
     found = list(VoiceFacts(state="on", problem=None, engines=tuple(EngineState(*row) for row in rows)).findings())
     assert (found[0].ok, found[0].warns) == (True, False)
     assert (found[1].ok, found[1].warns) == (ok, ok)

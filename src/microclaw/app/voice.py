@@ -101,7 +101,7 @@ class HostVoice:
             return None
         from microclaw.voice.endpointing import EndpointLimits
         from microclaw.voice.engine_choice import chosen_detector, chosen_recognizer, chosen_synthesizer
-        from microclaw.voice.engines.command_grammar import SpokenNames
+        from microclaw.voice.engines.spoken_names import SpokenNames
         from microclaw.voice.parts import VoiceParts
 
         settings, proxy, registry = self._base.settings.voice, self._base.settings.proxy, self._devices.registry

@@ -141,7 +141,7 @@ def _engine(role: str, name: str, settings: Settings) -> Recognizer | Synthesize
     if role == "tts":
         voice = replace(settings.voice, tts=(cast(SynthesizerName, name),))
         return chosen_synthesizer(voice, proxy=settings.proxy)
-    from microclaw.voice.engines.command_grammar import SpokenNames
+    from microclaw.voice.engines.spoken_names import SpokenNames
 
     voice = replace(settings.voice, asr=(cast(RecognizerName, name),))
     return chosen_recognizer(voice, SpokenNames, settings.home, proxy=settings.proxy)

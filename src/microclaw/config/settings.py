@@ -22,7 +22,7 @@ DAY_TOKENS = 10_000_000_000
 
 ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
-RecognizerName: TypeAlias = Literal["pocketsphinx", "whisper", "wyoming", "openai"]
+RecognizerName: TypeAlias = Literal["whisper", "wyoming", "openai"]
 SynthesizerName: TypeAlias = Literal["flite", "espeak", "piper", "wyoming", "openai"]
 DetectorName: TypeAlias = Literal["auto", "silero", "webrtc"]
 SandboxBackend: TypeAlias = Literal["auto", "bubblewrap", "container", "off"]
@@ -133,7 +133,7 @@ class VoiceSettings:
     """Speech with devices (docs/voice.md). Engines in order: the next one is asked when one fails."""
 
     enabled: bool = setting(True, "false switches voice off")
-    asr: tuple[RecognizerName, ...] = setting(("pocketsphinx",), "speech to text, in order")
+    asr: tuple[RecognizerName, ...] = setting(("whisper",), "speech to text, in order")
     tts: tuple[SynthesizerName, ...] = setting(("flite", "espeak"), "text to speech, in order")
     vad: DetectorName = setting("auto", "what tells speech from noise; auto: silero where it is there")
     person: Line = setting("owner", "the id of the person who may do what is said to a device")

@@ -13,10 +13,9 @@ from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetecto
 from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
 
 if TYPE_CHECKING:
-    from microclaw.voice.engines.command_grammar import SpokenNames
+    from microclaw.voice.engines.spoken_names import SpokenNames
 
-PACKAGES: Final = ("av", "pocketsphinx", "webrtcvad")
-"""Of the sentence with which engines are tried."""
+PACKAGES: Final = ("av", "faster_whisper", "webrtcvad")
 HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md)"
 E = TypeVar("E")
 
@@ -34,7 +33,6 @@ def chosen_recognizer(
 ) -> RecognizerChain:
     """Raises ConfigError for an engine that lacks a setting. `names` gives what may be said now."""
     make: Mapping[str, Callable[[], Recognizer]] = {
-        "pocketsphinx": lambda: _pocketsphinx(names),
         "whisper": lambda: _whisper(settings, names, home),
         "wyoming": lambda: _wyoming_recognizer(settings),
         "openai": lambda: _openai_recognizer(settings, proxy),
@@ -77,12 +75,6 @@ def _needed(value: E | None, engine: str, setting: str, example: str) -> E:
 def _place(value: str | None, setting: str) -> tuple[str, int]:
     host, _, port = _needed(value, "wyoming", setting, "HOST:PORT").rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _pocketsphinx(names: Callable[[], SpokenNames]) -> Recognizer:
-    from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
-
-    return SphinxRecognizer(names)
 
 
 def _whisper(settings: VoiceSettings, names: Callable[[], SpokenNames], home: Path) -> Recognizer:

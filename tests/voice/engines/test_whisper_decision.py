@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from microclaw.voice.engines.command_grammar import NamesAsWritten, SpokenNames
 from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.engines.spoken_names import NamesAsWritten, SpokenNames
 from microclaw.voice.engines.whisper_decision import MAX_NAMES_CHARS, WhisperEvidence, decide, plain, prompt
 
 NAMES = SpokenNames(("kitchen", "virtual-1"), ("blink",), ("fan", "desk_lamp"))

@@ -12,9 +12,9 @@ from typing import Any, Final
 from msgspec import Struct
 
 from microclaw.errors import MicroclawError, VoiceError
-from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Transcript
 from microclaw.voice.engines.engine_process import EngineProcess, Preparation
+from microclaw.voice.engines.spoken_names import SpokenNames
 
 START_S: Final = 30.0
 ANSWER_S: Final = 12.0

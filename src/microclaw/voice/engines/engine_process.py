@@ -16,10 +16,10 @@ from msgspec.structs import replace
 from microclaw.builds.confinement import confinement
 from microclaw.errors import ProtocolError, VoiceError
 from microclaw.voice.engines import engine_protocol as protocol
-from microclaw.voice.engines.command_grammar import SpokenNames
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
 from microclaw.voice.engines.engine_files import python_files, python_path
 from microclaw.voice.engines.engine_sandbox import NO_MORE, EngineNeeds, StartedEngine, start_engine
+from microclaw.voice.engines.spoken_names import SpokenNames
 
 MAX_BEHIND_BYTES: Final = 5 * RATE_HZ * 2
 """Audio that a process has not read yet."""

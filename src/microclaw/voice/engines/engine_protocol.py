@@ -9,8 +9,8 @@ from typing import Any, Final
 from microclaw.errors import ProtocolError
 
 HEADER: Final = struct.Struct("<cI")
-MAX_BODY_BYTES: Final = 4 << 20
-"""The largest is pocketsphinx's grammar."""
+MAX_BODY_BYTES: Final = 1 << 20
+"""The largest is a whole utterance."""
 MAX_ANSWER_BYTES: Final = 64 << 10
 SETUP, BEGIN, AUDIO, PAUSE, END, ABANDON = b"S", b"B", b"A", b"P", b"E", b"X"  # to the process
 READY, PARTIAL, FINAL = b"R", b"P", b"F"  # of the process

@@ -42,11 +42,10 @@ class Ears(Protocol):
 
     def begin(self) -> None: ...
 
-    def hear(self, pcm: bytes) -> str | None:
-        """What was understood so far, when it changed."""
+    def hear(self, pcm: bytes) -> None: ...
 
-    def pause(self) -> str | None:
-        """It may be the end: make the answer, and keep it until `hear` says that it was not. The same as `hear`."""
+    def pause(self) -> str:
+        """It may be the end: make the answer, and keep it until `hear` says that it was not. The text so far."""
 
     def finish(self) -> dict[str, Any]:
         """The answer. The utterance is over."""
@@ -73,10 +72,10 @@ def serve(source: IO[bytes], sink: IO[bytes], open_ears: Callable[[dict[str, Any
         kind, body = found
         if kind == BEGIN:
             ears.begin()
-        elif kind in (AUDIO, PAUSE):
-            text = ears.hear(body) if kind == AUDIO else ears.pause()
-            if text is not None:
-                _send(sink, PARTIAL, {"text": text})
+        elif kind == AUDIO:
+            ears.hear(body)
+        elif kind == PAUSE:
+            _send(sink, PARTIAL, {"text": ears.pause()})
         elif kind == END:
             _send(sink, FINAL, ears.finish())
         elif kind == ABANDON:

