@@ -12,30 +12,29 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.voice.engines.conftest import NAMES, is_alive
+from tests.voice.engines.conftest import is_alive
 from tests.voice.engines.hearing import innermost
 
 from microclaw.errors import VoiceError
-from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
+from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Transcript
 from microclaw.voice.engines.engine_pool import MAX_UTTERANCE_BYTES, EnginePool, PoolLimits
 from microclaw.voice.engines.engine_process import MAX_BEHIND_BYTES, Preparation
 from microclaw.voice.engines.engine_protocol import HEADER
-from microclaw.voice.engines.spoken_names import SpokenNames
 
 COUNTS = """
 from microclaw.voice.engines.engine_worker import work
 
 class Ears:
     def __init__(self, setup):
-        self.setup, self.heard = setup, 0
-    def begin(self):
         self.heard = 0
+    def begin(self, asked):
+        self.name, self.heard = asked["name"], 0
     def hear(self, pcm):
         self.heard += len(pcm)
     def pause(self):
         return str(self.heard)
     def finish(self):
-        return {"text": f"{self.setup['names']} {self.heard}"}
+        return {"text": f"{self.name} {self.heard}"}
     def forget(self):
         self.heard = 0
 
@@ -49,8 +48,12 @@ def fake(script: str) -> tuple[str, ...]:
     return (sys.executable, "-c", script)
 
 
-def prepared(names: SpokenNames) -> Preparation:
-    return Preparation(names, {"names": names.devices[0]}, str, decided)
+def prepared() -> Preparation:
+    return Preparation({})
+
+
+async def begun(pool: EnginePool) -> Recognition:
+    return await pool.begin({"name": "kitchen"}, lambda _text: None, decided)
 
 
 def decided(body: dict[str, Any]) -> Transcript:
@@ -62,10 +65,8 @@ async def make() -> AsyncIterator[Make]:
     """A pool with these limits; all that it made are closed, and leave no process."""
     made: list[EnginePool] = []
 
-    def made_one(
-        program: tuple[str, ...] = fake(COUNTS), names: Callable[[], SpokenNames] = lambda: NAMES, **limits: Any
-    ) -> EnginePool:
-        made.append(EnginePool("ears", program, names, prepared, PoolLimits(**{"most": 2, "answer_s": 60.0, **limits})))
+    def made_one(program: tuple[str, ...] = fake(COUNTS), **limits: Any) -> EnginePool:
+        made.append(EnginePool("ears", program, prepared, PoolLimits(**{"most": 2, "answer_s": 60.0, **limits})))
         return made[-1]
 
     yield made_one
@@ -77,7 +78,7 @@ async def make() -> AsyncIterator[Make]:
 
 
 async def hear(pool: EnginePool, frames: int) -> str:
-    recognition = await pool.begin(lambda _text: None)
+    recognition = await begun(pool)
     for _ in range(frames):
         recognition.feed(bytes(FRAME_BYTES))
     return (await recognition.finish()).text
@@ -93,7 +94,7 @@ async def test_who_speaks_while_a_process_is_made_ready_gets_that_one(make: Make
     pool = make()
     warming = asyncio.create_task(pool.warm_up())
     await asyncio.sleep(0)
-    recognition = await pool.begin(lambda _text: None)
+    recognition = await begun(pool)
     await warming
     recognition.abandon()
     await pool.settled()
@@ -105,7 +106,7 @@ async def test_what_cannot_be_made_ready_is_said_by_both(make: Make) -> None:
     warming = asyncio.create_task(pool.warm_up())
     await asyncio.sleep(0)
     with pytest.raises(VoiceError):
-        await pool.begin(lambda _text: None)
+        await begun(pool)
     with pytest.raises(VoiceError):
         await warming
 
@@ -125,7 +126,7 @@ async def test_a_process_can_open_no_file_and_is_told_nothing_of_the_environment
 
 async def test_a_killed_process_gives_voice_error_and_is_replaced(make: Make) -> None:
     pool = make()
-    recognition = await pool.begin(lambda _text: None)
+    recognition = await begun(pool)
     killed = pool.pids[0]
     os.kill(innermost(killed), signal.SIGKILL)
     await gone(killed)
@@ -138,7 +139,7 @@ async def test_a_killed_process_gives_voice_error_and_is_replaced(make: Make) ->
 
 async def test_an_abandoned_utterance_leaves_its_process_for_the_next_one(make: Make) -> None:
     pool = make(most=1)
-    recognition = await pool.begin(lambda _text: None)
+    recognition = await begun(pool)
     recognition.feed(bytes(FRAME_BYTES))
     recognition.abandon()
     recognition.abandon()
@@ -152,16 +153,16 @@ async def test_an_abandoned_utterance_leaves_its_process_for_the_next_one(make: 
 
 async def test_more_utterances_than_processes_are_refused(make: Make) -> None:
     pool = make(most=1, wait_s=0.01)
-    await pool.begin(lambda _text: None)
+    await begun(pool)
     with pytest.raises(VoiceError) as refused:
-        await pool.begin(lambda _text: None)
+        await begun(pool)
     assert refused.value.next_step
 
 
 async def test_an_utterance_waits_for_the_process_of_another_one(make: Make) -> None:
     pool = make(most=1, wait_s=60.0)
-    first = await pool.begin(lambda _text: None)
-    others = [asyncio.create_task(pool.begin(lambda _text: None)) for _ in range(3)]
+    first = await begun(pool)
+    others = [asyncio.create_task(begun(pool)) for _ in range(3)]
     await asyncio.sleep(0)
     others[0].cancel()
     first.abandon()
@@ -179,33 +180,21 @@ async def test_a_wait_for_a_process_that_is_cancelled_keeps_what_was_started(mak
     pool = make()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await pool.begin(lambda _text: None)
+            await begun(pool)
     await pool.settled()
     assert len(pool.pids) == 1
-    await pool.begin(lambda _text: None)
+    await begun(pool)
     assert len(pool.pids) == 1
 
 
 async def test_a_recognizer_that_closes_while_a_process_starts_leaves_none(make: Make) -> None:
     pool = make()
-    waiting = asyncio.create_task(pool.begin(lambda _text: None))
+    waiting = asyncio.create_task(begun(pool))
     await asyncio.sleep(0)
     await pool.close()
     with pytest.raises((VoiceError, asyncio.CancelledError)):
         await waiting
     assert pool.pids == []
-
-
-async def test_new_names_are_understood_and_the_old_process_ends(make: Make) -> None:
-    names = NAMES
-    pool = make(names=lambda: names)
-    await pool.warm_up()
-    old = pool.pids[0]
-    names = SpokenNames(("garage",))
-    assert await hear(pool, 1) == f"kitchen {FRAME_BYTES}"  # by the old one, while a new one starts
-    await pool.settled()
-    assert old not in pool.pids
-    assert await hear(pool, 1) == f"garage {FRAME_BYTES}"
 
 
 @pytest.mark.parametrize(
@@ -215,7 +204,7 @@ async def test_new_names_are_understood_and_the_old_process_ends(make: Make) -> 
 async def test_a_process_that_hangs_or_does_not_read_gives_voice_error(
     make: Make, after_ready: str, pieces: int
 ) -> None:
-    recognition = await make(fake(SAYS_READY + after_ready), answer_s=0.2).begin(lambda _text: None)
+    recognition = await begun(make(fake(SAYS_READY + after_ready), answer_s=0.2))
     with pytest.raises(VoiceError):  # noqa: PT012  one of them is too much
         for _ in range(pieces):
             recognition.feed(bytes(32_000))
@@ -223,7 +212,7 @@ async def test_a_process_that_hangs_or_does_not_read_gives_voice_error(
 
 
 async def test_an_utterance_that_does_not_end_is_refused(make: Make) -> None:
-    recognition = await make(fake(SAYS_READY + "sys.stdin.buffer.read()")).begin(lambda _text: None)
+    recognition = await begun(make(fake(SAYS_READY + "sys.stdin.buffer.read()")))
     with pytest.raises(VoiceError):
         recognition.feed(bytes(MAX_UTTERANCE_BYTES + 1))
 
@@ -243,10 +232,10 @@ async def test_a_process_that_talks_nonsense_gives_voice_error(make: Make, nonse
     script = f"sys.stdin.buffer.read(5); sys.stdout.buffer.write({nonsense!r}); sys.stdout.buffer.flush()"
     pool = make(fake(SAYS_READY + script))
     with pytest.raises(VoiceError):  # noqa: PT012  it may be found out at either
-        recognition = await pool.begin(lambda _text: None)
+        recognition = await begun(pool)
         await recognition.finish()
 
 
 async def test_a_process_that_does_not_start_gives_voice_error(make: Make) -> None:
     with pytest.raises(VoiceError):
-        await make(("/nowhere/python",)).begin(lambda _text: None)
+        await begun(make(("/nowhere/python",)))

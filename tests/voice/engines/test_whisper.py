@@ -162,5 +162,10 @@ async def test_without_its_model_it_says_how_to_get_one_and_begins_nothing(make:
 
 
 async def test_a_name_of_a_person_is_heard_once_it_is_known(make: Make, say: Say) -> None:
+    names = SpokenNames()
+    recognizer = make(names=lambda: names)
+    await recognizer.warm_up()
+    [pid] = recognizer.pids
     names = SpokenNames(("garage",), (), ("pump",))
-    assert (await hear(make(names=lambda: names), say("turn on the pump"))).text == "turn on the pump"
+    assert (await hear(recognizer, say("turn on the pump"))).text == "turn on the pump"
+    assert recognizer.pids == [pid]

@@ -6,15 +6,14 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
 
 from microclaw.errors import MicroclawError, VoiceError
 from microclaw.voice.engines.engine import RATE_HZ, Recognition, Transcript
-from microclaw.voice.engines.engine_process import EngineProcess, Preparation
-from microclaw.voice.engines.spoken_names import SpokenNames
+from microclaw.voice.engines.engine_process import Decide, EngineProcess, Preparation
 
 START_S: Final = 30.0
 ANSWER_S: Final = 12.0
@@ -40,22 +39,16 @@ class PoolLimits(Struct, frozen=True):
 
 
 class EnginePool:
-    """`names` gives what may be said now, and `prepare`, which runs in a thread, what a process is told of it.
-
-    When the names change, processes with other names are replaced as they become free.
-    """
+    """`prepare`, which runs in a thread, says what a new process is told and may read."""
 
     def __init__(
         self,
         engine: str,
         program: tuple[str, ...],
-        names: Callable[[], SpokenNames],
-        prepare: Callable[[SpokenNames], Preparation],
+        prepare: Callable[[], Preparation],
         limits: PoolLimits,
     ) -> None:
-        self._engine, self._program, self._names, self._prepare, self._limits = engine, program, names, prepare, limits
-        self._newest: Preparation | None = None
-        self._preparing = asyncio.Lock()
+        self._engine, self._program, self._prepare, self._limits = engine, program, prepare, limits
         self._processes: set[EngineProcess] = set()
         self._idle: list[EngineProcess] = []
         self._starting: set[asyncio.Task[EngineProcess]] = set()
@@ -68,15 +61,17 @@ class EnginePool:
     def pids(self) -> list[int]:
         return sorted(process.pid for process in self._processes)
 
-    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
-        names = self._names()
+    async def begin(
+        self, asked: Mapping[str, object], on_partial: Callable[[str], None], decide: Decide
+    ) -> Recognition:
+        """`asked` is told to the process; `decide` reads its answer."""
         if not self._idle and self._warming is not None:
             await asyncio.wait((self._warming,))
-        process = self._take(names)
+        process = self._take()
         while process is None:
-            process = await (self._freed() if self._is_full else self._started(names))
+            process = await (self._freed() if self._is_full else self._started())
         try:
-            process.begin(on_partial)
+            process.begin(asked, on_partial, decide)
         except VoiceError:
             self.released(process, is_ready=False)
             raise
@@ -93,7 +88,7 @@ class EnginePool:
             self._warming = None
 
     async def _warm(self) -> None:
-        self._free(await self._started(self._names()))
+        self._free(await self._started())
 
     async def settled(self) -> None:
         """Return when nothing is being started, forgotten or ended any more."""
@@ -150,34 +145,27 @@ class EnginePool:
             f"all {self._limits.most} processes of speech recognition are in use", next_step="say it again"
         )
 
-    def _take(self, names: SpokenNames) -> EngineProcess | None:
-        """One that is ready, if need be with the names of a moment ago while another one is started."""
+    def _take(self) -> EngineProcess | None:
+        """One that is ready."""
         for broken in [one for one in self._idle if one.is_broken]:
             self._idle.remove(broken)
             self._processes.discard(broken)
             self._later(broken.end())
-        if not self._idle:
-            return None
-        fresh = next((one for one in reversed(self._idle) if one.names == names), None)
-        process = fresh or self._idle[-1]
-        self._idle.remove(process)
-        if fresh is None and not self._is_full:
-            self._later(self._replenish(names))
-        return process
+        return self._idle.pop() if self._idle else None
 
-    async def _replenish(self, names: SpokenNames) -> None:
+    async def _replenish(self) -> None:
         try:
-            self._free(await self._started(names))
+            self._free(await self._started())
         except VoiceError as exc:
             _log.warning("%s: %s", self._engine, exc.message)
 
-    async def _started(self, names: SpokenNames) -> EngineProcess:
+    async def _started(self) -> EngineProcess:
         """A new process that is ready. It goes on starting if the wait for it is cancelled, and is kept then."""
         if self._is_closed:
             raise VoiceError("speech recognition has been closed")
         if self._is_full:
             raise self._all_in_use()
-        starting = asyncio.create_task(self._start(names), name=f"voice: start {self._engine}")
+        starting = asyncio.create_task(self._start(), name=f"voice: start {self._engine}")
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         try:
@@ -190,11 +178,8 @@ class EnginePool:
         if not starting.cancelled() and starting.exception() is None:
             self._free(starting.result())
 
-    async def _start(self, names: SpokenNames) -> EngineProcess:
-        async with self._preparing:
-            if self._newest is None or self._newest.names != names:
-                self._newest = await asyncio.to_thread(self._prepare, names)
-        process = EngineProcess(self._engine, self._newest, self._limits.answer_s)
+    async def _start(self) -> EngineProcess:
+        process = EngineProcess(self._engine, await asyncio.to_thread(self._prepare), self._limits.answer_s)
         try:
             async with asyncio.timeout(START_S):
                 await process.start(self._program)
@@ -208,7 +193,7 @@ class EnginePool:
         return process
 
     def _free(self, process: EngineProcess) -> None:
-        """A process that is ready: kept for a while, or ended where there is enough or its names are old."""
+        """A process that is ready: kept for a while, or ended where there is enough."""
         if self._is_closed or process.is_broken:
             self._later(self._drop(process))
             return
@@ -216,11 +201,6 @@ class EnginePool:
             return
         process.since_s = time.monotonic()
         self._idle.append(process)
-        newest = self._newest.names if self._newest is not None else process.names
-        if any(one.names == newest for one in self._idle):
-            for old in [one for one in self._idle if one.names != newest]:
-                self._idle.remove(old)
-                self._later(self._drop(old))
         if len(self._idle) > self._limits.kept:
             asyncio.get_running_loop().call_later(self._limits.idle_s, self._rested, process)
 
@@ -256,7 +236,7 @@ class EnginePool:
         except (TimeoutError, VoiceError):
             await self._drop(process)
             if not self._is_closed and len(self._idle) < self._limits.kept:
-                await self._replenish(self._names())
+                await self._replenish()
         else:
             self._free(process)
 

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +19,6 @@ from microclaw.voice.engines import engine_protocol as protocol
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
 from microclaw.voice.engines.engine_files import python_files, python_path
 from microclaw.voice.engines.engine_sandbox import NO_MORE, EngineNeeds, StartedEngine, start_engine
-from microclaw.voice.engines.spoken_names import SpokenNames
 
 MAX_BEHIND_BYTES: Final = 5 * RATE_HZ * 2
 """Audio that a process has not read yet."""
@@ -27,17 +26,14 @@ _ENDED: Final = "the process of speech recognition ended"
 _log = logging.getLogger(__name__)
 
 
+Decide: TypeAlias = Callable[[dict[str, Any]], Transcript]
+"""What an answer means; raises ProtocolError for what is no answer of such a process."""
+
+
 class Preparation(Struct, frozen=True):
-    """What a process knows of these names, and what its answers mean.
+    """`setup` is what a process is told when it starts, `needs` what it reads beside Python's modules."""
 
-    `setup` is what the process is told; `partial` makes a text to show of what it has understood so far. `decide`
-    raises ProtocolError for what is no answer of such a process. `needs` are what it reads beside Python's modules.
-    """
-
-    names: SpokenNames
     setup: Mapping[str, object]
-    partial: Callable[[str], str]
-    decide: Callable[[dict[str, Any]], Transcript]
     needs: EngineNeeds = NO_MORE
 
 
@@ -54,6 +50,7 @@ class EngineProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._on_partial: Callable[[str], None] = lambda _text: None
+        self._decide: Decide = lambda _body: Transcript("", 0.0)
         self._answer: asyncio.Future[dict[str, Any]] | None = None
         self._awaited = protocol.READY
 
@@ -61,10 +58,6 @@ class EngineProcess:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
-
-    @property
-    def names(self) -> SpokenNames:
-        return self.preparation.names
 
     @property
     def is_broken(self) -> bool:
@@ -85,9 +78,9 @@ class EngineProcess:
         self._write(protocol.json_frame(protocol.SETUP, dict(self.preparation.setup)))
         await answer
 
-    def begin(self, on_partial: Callable[[str], None]) -> None:
-        self._on_partial = on_partial
-        self._write(protocol.frame(protocol.BEGIN))
+    def begin(self, asked: Mapping[str, object], on_partial: Callable[[str], None], decide: Decide) -> None:
+        self._on_partial, self._decide = on_partial, decide
+        self._write(protocol.json_frame(protocol.BEGIN, asked))
 
     def hear(self, pcm: bytes) -> None:
         assert self._process is not None
@@ -112,7 +105,7 @@ class EngineProcess:
         finally:
             self._on_partial = lambda _text: None
         try:
-            return self.preparation.decide(body)
+            return self._decide(body)
         except ProtocolError as exc:
             raise self._break(exc.message) from exc
 
@@ -180,7 +173,7 @@ class EngineProcess:
             text = body.get("text")
             if not isinstance(text, str):
                 raise ProtocolError("a partial text without text")
-            self._on_partial(self.preparation.partial(text))
+            self._on_partial(text)
         elif kind == self._awaited and self._answer is not None and not self._answer.done():
             self._answer.set_result(body)
         else:

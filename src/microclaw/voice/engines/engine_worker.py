@@ -40,7 +40,7 @@ MEMORY_LIMIT_BYTES: Final = 1 << 30
 class Ears(Protocol):
     """One utterance at a time."""
 
-    def begin(self) -> None: ...
+    def begin(self, asked: dict[str, Any]) -> None: ...
 
     def hear(self, pcm: bytes) -> None: ...
 
@@ -71,7 +71,7 @@ def serve(source: IO[bytes], sink: IO[bytes], open_ears: Callable[[dict[str, Any
     while (found := _next(source)) is not None:
         kind, body = found
         if kind == BEGIN:
-            ears.begin()
+            ears.begin(json_body(body))
         elif kind == AUDIO:
             ears.hear(body)
         elif kind == PAUSE:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from microclaw.errors import ConfigError, ProtocolError, VoiceError
-from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.engines.engine import Recognition, Transcript
 from microclaw.voice.engines.engine_pool import ANSWER_S, IDLE_S, EnginePool, PoolLimits
 from microclaw.voice.engines.engine_process import Preparation
 from microclaw.voice.engines.engine_sandbox import EngineNeeds
@@ -47,13 +47,20 @@ class WhisperRecognizer:
     ) -> None:
         self._find_model = find_model
         self._threads = threads or min(MOST_THREADS, os.cpu_count() or 1)
-        limits = PoolLimits(most, kept, idle_s, answer_s)
-        self._pool = pool = EnginePool(self.name, program, names, self._prepare, limits)
-        self.begin, self.warm_up, self.settled, self.close = pool.begin, pool.warm_up, pool.settled, pool.close
+        self._names = names
+        self._pool = pool = EnginePool(self.name, program, self._prepare, PoolLimits(most, kept, idle_s, answer_s))
+        self.warm_up, self.settled, self.close = pool.warm_up, pool.settled, pool.close
 
     @property
     def pids(self) -> list[int]:
         return self._pool.pids
+
+    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
+        names = self._names()
+        written = NamesAsWritten(names)
+        return await self._pool.begin(
+            {"prompt": prompt(names)}, lambda text: on_partial(plain(text, written)), partial(_decided, written)
+        )
 
     async def health(self) -> str | None:
         try:
@@ -68,13 +75,11 @@ class WhisperRecognizer:
         except ConfigError as exc:
             raise VoiceError(exc.message, next_step=exc.next_step) from exc
 
-    def _prepare(self, names: SpokenNames) -> Preparation:
-        written = NamesAsWritten(names)
+    def _prepare(self) -> Preparation:
         model = self._found().absolute()
-        setup = {"model": str(model), "threads": self._threads, "prompt": prompt(names)}
         linked = [file.resolve() for file in model.iterdir() if file.is_symlink()]  # as a hub's cache has them
         needs = EngineNeeds([model, *linked], memory_bytes=MEMORY_BYTES)
-        return Preparation(names, setup, lambda text: plain(text, written), partial(_decided, written), needs)
+        return Preparation({"model": str(model), "threads": self._threads}, needs)
 
 
 def _decided(names: NamesAsWritten, body: dict[str, Any]) -> Transcript:

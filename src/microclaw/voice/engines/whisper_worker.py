@@ -42,14 +42,16 @@ class WhisperEars:
         )
         self._model = model
         self._tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language="en")
-        tokens = self._tokenizer
-        prompt = tokens.encode(" " + str(setup["prompt"]))[-MAX_PROMPT_TOKENS:]
-        self._prompt = [tokens.sot_prev, *prompt, *tokens.sot_sequence, tokens.no_timestamps]
         self._heard = bytearray()
         self._found: dict[str, Any] | None = None
+        self.begin({"prompt": "Turn on pin four."})
         self._understand(bytes(2 * RATE_HZ))  # the first time takes memory and longer
 
-    def begin(self) -> None:
+    def begin(self, asked: dict[str, Any]) -> None:
+        """`prompt`: what may be said."""
+        tokens = self._tokenizer
+        prompt = tokens.encode(" " + str(asked["prompt"]))[-MAX_PROMPT_TOKENS:]
+        self._prompt = [tokens.sot_prev, *prompt, *tokens.sot_sequence, tokens.no_timestamps]
         self.forget()
 
     def hear(self, pcm: bytes) -> None:
