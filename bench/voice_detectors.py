@@ -1,4 +1,4 @@
-"""WebRTC's and Silero's detector over the same speech: what they miss, what they take for speech, what they cost.
+"""The detector of speech: what it misses, what it takes for speech, what it costs.
 
 The sentences, voices and noises are those of voice_recognition's set "test". A frame is speech where the clean sentence
 is within SPEECH_DB of its loudest frame; frames near such an edge are not judged.
@@ -9,21 +9,16 @@ from __future__ import annotations
 import csv
 import time
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from bench.report import Metric
 from bench.spoken_audio import LEAD_S, NOISES, recorded, say
 from bench.voice_recognition import BABBLE, SENTENCES, VOICES
 from microclaw.voice.endpointing import Endpointer, EndpointLimits
-from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, VoiceDetector
+from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
 from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
 
-DETECTORS: Final[dict[str, Callable[[], VoiceDetector]]] = {
-    "webrtc": WebrtcVoiceDetector,
-    "silero": SileroVoiceDetector,
-}
 SPEECH_DB: Final = 30.0
 EDGE_FRAMES: Final = 3
 COUNT: Final = 20
@@ -50,19 +45,16 @@ def measure() -> list[Metric]:
     metrics: list[Metric] = []
     for noise in NOISES:
         pcms = [recorded(one, noise, babble, number) for number, one in enumerate(said)]
-        for name, new in DETECTORS.items():
-            metrics += _measured(f"{name}, {noise}", new, said, pcms)
+        metrics += _measured(noise, said, pcms)
     return metrics
 
 
-def _measured(
-    name: str, new: Callable[[], VoiceDetector], said: Sequence[array[int]], pcms: Sequence[bytes]
-) -> list[Metric]:
+def _measured(name: str, said: Sequence[array[int]], pcms: Sequence[bytes]) -> list[Metric]:
     missed = spoken = false = silent = whole = 0
     cpu_s = audio_s = 0.0
     for one, pcm in zip(said, pcms, strict=True):
         frames = [pcm[at : at + FRAME_BYTES] for at in range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)]
-        detector = new()
+        detector = SileroVoiceDetector()
         began_s = time.process_time()
         found = [detector.is_speech(frame) for frame in frames]
         cpu_s += time.process_time() - began_s

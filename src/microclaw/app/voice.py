@@ -100,7 +100,8 @@ class HostVoice:
             self.state.problems["voice"] = problem
             return None
         from microclaw.voice.endpointing import EndpointLimits
-        from microclaw.voice.engine_choice import chosen_detector, chosen_recognizer, chosen_synthesizer
+        from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
+        from microclaw.voice.engines.silero_vad import SileroVoiceDetector
         from microclaw.voice.engines.spoken_names import SpokenNames
         from microclaw.voice.parts import VoiceParts
 
@@ -112,7 +113,7 @@ class HostVoice:
             approvals=self._base.admission.approvals,
             recognizer=chosen_recognizer(settings, names, self._base.settings.home, proxy=proxy),
             synthesizer=chosen_synthesizer(settings, proxy=proxy),
-            new_detector=chosen_detector(settings),
+            new_detector=SileroVoiceDetector,
             endpoints=EndpointLimits(silence_ms=settings.silence_ms),
             person_id=settings.person,
         )

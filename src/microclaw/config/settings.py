@@ -24,7 +24,6 @@ ModelTask: TypeAlias = Literal["chat", "summary", "subagent", "heartbeat"]
 Provider: TypeAlias = Literal["anthropic", "openai"]
 RecognizerName: TypeAlias = Literal["whisper", "wyoming", "openai"]
 SynthesizerName: TypeAlias = Literal["flite", "espeak", "piper", "wyoming", "openai"]
-DetectorName: TypeAlias = Literal["auto", "silero", "webrtc"]
 SandboxBackend: TypeAlias = Literal["auto", "bubblewrap", "container", "off"]
 
 
@@ -135,7 +134,6 @@ class VoiceSettings:
     enabled: bool = setting(True, "false switches voice off")
     asr: tuple[RecognizerName, ...] = setting(("whisper",), "speech to text, in order")
     tts: tuple[SynthesizerName, ...] = setting(("flite", "espeak"), "text to speech, in order")
-    vad: DetectorName = setting("auto", "what tells speech from noise; auto: silero where it is there")
     person: Line = setting("owner", "the id of the person who may do what is said to a device")
     silence_ms: int = setting(600, "the silence that ends what is said", 200, 3_000)
     flite_voice: Line = setting("slt", "flite's voice: slt, kal, awb, rms, ...")

