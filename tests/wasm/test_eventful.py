@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.transports.wasmachine_events import event_client
-from tests.wasm.instance import Instance
+from tests.wasm.instance import Clockwork
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
@@ -230,51 +230,6 @@ async def test_runs_as_written(compile_c: Any, on_board: Any, name: str) -> None
     source, ms, own, shim = RUNNING[name]
     ran = await on_board.run(await compile_c(HEAD + source, name=name), ms)
     assert (ran.own, ran.shim) == (own, shim)
-
-
-class Clockwork(Instance):
-    """The shim's natives over a clock that a test sets; timers only note what they were asked."""
-
-    def __init__(self, wasm: bytes) -> None:
-        self.now_ms = 0
-        self.timers = 0
-        self.armed: list[tuple[int, int]] = []
-        self.lines = 0
-        self.start(wasm)
-
-    def native_wasm_get_sys_tick_ms(self) -> int:
-        return (self.now_ms + 2**31 & 0xFFFFFFFF) - 2**31
-
-    def native_wasm_create_timer(self, _interval: int, _periodic: int, _start: int) -> int:
-        self.timers += 1
-        return self.timers
-
-    def native_wasm_timer_restart(self, timer: int, interval: int) -> None:
-        self.armed.append((timer, interval))
-
-    def native_wasm_timer_destroy(self, _timer: int) -> None:
-        self.timers -= 1
-
-    def native_wasm_post_request(self, _buffer: int, _size: int) -> None: ...
-
-    def native_printf(self, _format: int, _arguments: int) -> int:
-        return 0
-
-    def native_vprintf(self, _format: int, _arguments: int) -> int:
-        return 0
-
-    def native_vsnprintf(self, _out: int, _size: int, _format: int, _arguments: int) -> int:
-        return 0
-
-    def native_wasm_response_send(self, _buffer: int, _size: int) -> int:
-        return 0
-
-    def native_puts(self, _text: int) -> int:
-        self.lines += 1
-        return 0
-
-    def native_close(self, _fd: int) -> int:
-        return 0
 
 
 BACKSTOP = 3

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
-from microclaw.wasm import Signature, compile_module
+from microclaw.wasm import HEADERS, Signature, compile_module
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS
 from microclaw.wasm.source_scanner import header_names
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand, OpenFlag
@@ -62,8 +61,8 @@ async def test_natives_are_declared_with_the_tables_signatures(compile_c: Any) -
     assert {name: found.get(name) for name in wanted} == wanted
 
 
-def test_undeclared_natives_are_in_no_header(headers: Path) -> None:
-    text = "\n".join(path.read_text() for path in headers.rglob("*.h"))
+def test_undeclared_natives_are_in_no_header() -> None:
+    text = "\n".join(path.read_text() for path in HEADERS.rglob("*.h"))
     assert not [name for name in UNDECLARED if re.search(rf"\b{name}\(", text)]
 
 

@@ -90,9 +90,6 @@ class Board(Instance):
         assert isinstance(function, wasmtime.Func)
         return function(self.store, *args)
 
-    def text(self, address: int) -> str:
-        return self.bytes_at(address, 64).split(b"\0")[0].decode()
-
     def native(self, wanted: wasmtime.ImportType) -> Callable[..., int | None]:
         name, kind = wanted.name or "", wanted.type
         assert isinstance(kind, wasmtime.FuncType)
@@ -134,7 +131,7 @@ async def test_the_natives_get_what_their_tables_say(compile_c: Any, with_all: B
     rainmaker = [(number, words) for name, number, words in board.calls if name.startswith("wasm_rmaker")]
     assert [number for number, _ in rainmaker] == [0, 8, 18, 20, 12, 12, 14, 4]
     assert [len(words) for _, words in rainmaker] == [3, 3, 5, 3, 3, 3, 4, 3]
-    assert [board.text(word) for word in rainmaker[2][1][:2]] == ["Power", "esp.param.power"]
+    assert [board.text_at(word) for word in rainmaker[2][1][:2]] == ["Power", "esp.param.power"]
     assert rainmaker[2][1][2:] == (1, 1, 3)
     assert ("wasm_rmaker_run", (6,)) in board.plain
     device, on_write, write, _ = rainmaker[6][1]
