@@ -118,28 +118,6 @@ async def test_at_most_twenty_diagnostics(compile_c: Any) -> None:
     assert len(caught.value.diagnostics) == 20
 
 
-@pytest.mark.parametrize(
-    ("source", "line"),
-    [
-        ("int fsync(int, int);\nvoid on_init(void) {\n    fsync(1, 2);\n}\n", 3),
-        (
-            '__attribute__((import_module("wasi_snapshot_preview1"))) int fd_close(int);\n'
-            "void on_init(void) {\n    fd_close(1);\n}\n",
-            3,
-        ),
-        ("extern int missing;\nvoid on_init(void) {\n    missing = 1;\n}\n", None),
-        ("__int128 a; void on_init(void) { a = a * a; }", None),
-        ("int on_init(int x) { return x; }", None),
-        ("void on_init(void) {}\nvoid on_timer_callback(void) {}", None),
-        ("void on_init(void) {}\nvoid on_request(char *b, long long n) { *b = n; }", None),
-        (f"{BLINK}void on_timer_callback(int timer) {{ gpio_set(led, timer); }}\n", None),
-    ],
-)
-async def test_what_no_firmware_could_run_is_refused(compile_c: Any, source: str, line: int | None) -> None:
-    error = await refused(compile_c, source)
-    assert line in (None, error.line)
-
-
 async def test_heap_that_does_not_fit_is_refused(compile_c: Any, board: BoardProfile) -> None:
     image = await compile_c(BLINK, heap_bytes=60_000)
     await refused(compile_c, BLINK, heap_bytes=200_000)
@@ -179,27 +157,6 @@ void on_init(void) {{ result = {code}; }}
     assert imports <= wanted | {"strlen", "memcpy"}
 
 
-PINS = HEAD + "enum { LED = 43 };\nstatic const int BUTTON = 20;\n#define NEXT(n) (n + 1)\nvoid on_init(void) {\n"
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        "gpio_open(27, GPIO_OUT)", "gpio_open(LED, GPIO_OUT)", "gpio_open(BUTTON, GPIO_IN | GPIO_PULLUP)",
-        "gpio_open(99, GPIO_IN)", "gpio_open(-1, GPIO_IN)", "gpio_open(22, GPIO_OUT)", "pwm_open(NEXT(26), 1000)",
-        "i2c_open(8, 35)", "i2c_open(44, 9)", "gpio_open(4, 0)",
-    ],
-)  # fmt: skip
-async def test_forbidden_pin_is_refused_with_its_line(compile_c: Any, call: str) -> None:
-    error = await refused(compile_c, f"{PINS}    int x = {call};\n    gpio_set(x, BUTTON + LED + NEXT(1));\n}}\n")
-    assert error.line == 6
-
-
-async def test_path_of_a_forbidden_pin_is_refused_with_its_line(compile_c: Any) -> None:
-    source = '#include <fcntl.h>\nint fd;\nvoid on_init(void) {\n    fd = open("/dev/gpio/30", O_RDWR);\n}\n'
-    assert (await refused(compile_c, source)).line == 4
-
-
 async def test_pins_are_those_named_as_constants(compile_c: Any) -> None:
     source = f"""{HEAD}#include <fcntl.h>
     int n;
@@ -213,10 +170,6 @@ async def test_pins_are_those_named_as_constants(compile_c: Any) -> None:
         gpio_open(n, GPIO_IN);
     }}"""
     assert (await compile_c(source)).pins == (2, 6, 7, 8, 9, 14)
-
-
-async def test_empty_parameter_lists_are_accepted(compile_c: Any) -> None:
-    assert "on_init" in (await compile_c(f"{HEAD}void tick() {{}}\nvoid on_init() {{ every(5, tick); }}")).exports
 
 
 def test_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:

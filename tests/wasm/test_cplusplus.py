@@ -9,7 +9,6 @@ import pytest
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.process import Processes
-from microclaw.errors import BuildError
 from microclaw.wasm import HEADERS, find_toolchain
 from microclaw.wasm.symbols import read_symbols, source_name
 
@@ -67,11 +66,6 @@ async def test_function_marked_as_constructor_in_c_runs_once(compile_c: Any, on_
     assert ran.own == ["first", "0", "1", "2"]
 
 
-async def test_constructor_beside_on_init_is_refused(compile_c: Any) -> None:
-    with pytest.raises(BuildError):
-        await compile_c(COUNTED + "void on_init() {}\n", language="c++")
-
-
 async def test_event_driven_program_in_cplusplus(compile_c: Any, on_board: Any) -> None:
     source = '#include <microclaw.h>\nvoid on_init() { every(100, [] { printf("x\\n"); }); }\n'
     assert (await on_board.run(await compile_c(source, language="c++"), 350)).own == ["x", "x", "x"]
@@ -120,25 +114,6 @@ async def test_polling_methods_of_one_name_give_way(compile_c: Any, board: Board
 
 
 @pytest.mark.parametrize(
-    ("source", "name"),
-    [
-        (
-            "class A { public: void run() { int i = 0; while (true) { i++; } } };\nint main() { A a; a.run(); }\n",
-            "main",
-        ),
-        (
-            "struct A { __attribute__((noinline)) void run() { while (true) n++; } volatile int n; } a;\n"
-            "int main() { a.run(); }\n",
-            "run",
-        ),
-    ],
-)
-async def test_endless_loop_in_a_method_is_refused_by_its_name(compile_c: Any, source: str, name: str) -> None:
-    with pytest.raises(BuildError):
-        await compile_c(source, language="c++")
-
-
-@pytest.mark.parametrize(
     ("symbol", "name"),
     [
         ("_Z5blinki", "blink"),
@@ -168,18 +143,3 @@ async def test_polled_interrupt_is_said(compile_c: Any) -> None:
     source = "void f() {}\nvoid setup() {\n  attachInterrupt(4, f, RISING);\n}\nvoid loop() {}\n"
     (warning,) = (await compile_c(source, language="sketch")).warnings
     assert warning.line == 3
-
-
-async def test_pins_of_cplusplus_are_checked_when_compiling(compile_c: Any) -> None:
-    source = "#include <Servo.h>\nServo s;\nvoid setup() {\n  s.attach(19);\n}\nvoid loop() {}\n"
-    with pytest.raises(BuildError) as caught:
-        await compile_c(source, language="sketch")
-    assert (caught.value.diagnostics[0].line, "USB" in caught.value.diagnostics[0].message) == (4, True)
-
-
-async def test_function_that_nothing_defines_is_told_by_its_name_and_line(compile_c: Any) -> None:
-    source = "class A { public: void go(); };\nvoid setup() {\n  A a;\n  a.go();\n}\nvoid loop() {}\n"
-    with pytest.raises(BuildError) as caught:
-        await compile_c(source, language="sketch")
-    found = caught.value.diagnostics[0]
-    assert found.line == 4

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.errors import BuildError
 
 HEAD = "#include <fcntl.h>\n#include <stdio.h>\n#include <sys/ioctl.h>\n#include <unistd.h>\n"
 LLMOS = (
@@ -55,14 +52,6 @@ async def test_other_commands_and_files_beside_the_layer_go_where_they_went(
     trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=1000))
     assert trial.log == ("-1 -1 1 0",)
     assert [(e.pin, e.level) for e in trial.edges][:1] == [(3, 1)]
-
-
-@pytest.mark.parametrize("name", ["gpiochip0", "ttyS0", "led", "random"])
-async def test_file_that_no_firmware_has_is_an_error_at_its_line(compile_c: Any, name: str) -> None:
-    with pytest.raises(BuildError) as refused:
-        await compile_c(HEAD + f'int main() {{\n int fd = open("/dev/{name}", O_RDWR);\n return fd; }}')
-    (found,) = refused.value.diagnostics
-    assert found.line == 6
 
 
 async def test_character_0_written_to_a_pin_is_told_to_be_high(compile_c: Any, board: BoardProfile) -> None:

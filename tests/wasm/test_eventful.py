@@ -103,32 +103,6 @@ async def test_without_binaryen_a_program_that_never_sleeps_is_built(compile_c: 
     assert not image.eventful
 
 
-FAR_NAP = "__attribute__((noinline)) static void nap(void) { usleep(10000); }\n"
-
-
-@pytest.mark.parametrize(
-    ("source", "line"),
-    [
-        (f"{OWN_CALLBACK}int main(void) {{ sleep(1); return 0; }}", 5),
-        (
-            f"{FAR_NAP}void on_request(char *b, int n) {{ (void)b; if (n) nap(); }}\nint main(void) {{ nap(); }}",
-            5,
-        ),
-        (f"{FAR_NAP}void on_destroy(void) {{ nap(); }}\nint main(void) {{ nap(); return 0; }}", 5),
-        (f"{FAR_NAP}void on_response(char *b, int n) {{ (void)b; if (n) nap(); }}\nint main(void) {{ nap(); }}", 5),
-        ("int main(int argc) { return 0; }", 4),
-        ("int main(int argc, char **argv, char **environment) { return 0; }", 4),
-        (
-            '__attribute__((export_name("asyncify_start_unwind"))) void mine(void) {}\n'
-            "int main(void) { mine(); sleep(1); return 0; }",
-            4,
-        ),
-    ],
-)
-async def test_what_no_pass_can_make_eventful_is_refused_at_its_line(compile_c: Any, source: str, line: int) -> None:
-    assert (await refused(compile_c, HEAD + source)).line == line
-
-
 # What runs
 
 

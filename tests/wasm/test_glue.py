@@ -12,7 +12,6 @@ from tests.wire.wasmachine.ioctl_layouts import IOCTL_LAYOUTS
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.errors import BuildError
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, IoctlCommand
 
 HEAD = '#include "microclaw.h"\n'
@@ -291,29 +290,6 @@ async def test_ioctl_without_a_struct_passes_the_word(compile_c: Any) -> None:
 
 
 # What stands for an open pin
-
-
-@pytest.mark.parametrize(
-    ("call", "opener"),
-    [
-        *(
-            ("gpio_set(2, 1)", "gpio_open"),
-            ("gpio_set(BOARD_I2C_SDA, 1)", "gpio_open"),
-            ("gpio_toggle(PIN)", "gpio_open"),
-        ),
-        *(("return gpio_get(1 + 1)", "gpio_open"), ("gpio_close(2)", "gpio_open"), ("pwm_set(5, 128)", "pwm_open")),
-        *(("pwm_close(0)", "pwm_open"), ("i2c_write_reg(0, 0x50, 0, 0, 0)", "i2c_open")),
-    ],
-)
-async def test_number_in_place_of_what_open_returned_is_an_error_at_its_line(
-    compile_c: Any, call: str, opener: str
-) -> None:
-    with pytest.raises(BuildError) as refused:
-        await compile_c(f"{HEAD}#define PIN 2\nint main(void) {{\n {call};\n}}")
-    (found,) = refused.value.diagnostics
-    assert (found.severity, found.line) == ("error", 4)
-    assert opener in found.message
-    assert found.hint
 
 
 @pytest.mark.parametrize(
