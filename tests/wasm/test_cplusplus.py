@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards.profile import BoardProfile
 from microclaw.builds.process import Processes
 from microclaw.wasm import HEADERS, find_toolchain
 from microclaw.wasm.symbols import read_symbols, source_name
@@ -80,39 +78,6 @@ def test_our_own_objects_have_no_constructors(tmp_path: Any) -> None:
     assert {name for name, symbols in made.items() if symbols.has_constructors} == set()
 
 
-POLLING_METHODS = """
-class Wait {
-  public:
-    void until(unsigned long ms) { while (millis() < ms) {} }
-    void until(int pin, int level) {
-        int n = 0;
-        for (int i = 0; i < 3; i++) n += i * level;
-        while (digitalRead(pin) != level) {}
-        count = n;
-    }
-    volatile int count = 0;
-};
-Wait wait;
-void tick() { printf("tick\\n"); }
-void setup() {
-  every(100, tick);
-  wait.until(450ul);
-  wait.until(4, LOW);
-  printf("done %d\\n", wait.count);
-}
-void loop() { delay(1000); }
-"""
-
-
-async def test_polling_methods_of_one_name_give_way(compile_c: Any, board: BoardProfile) -> None:
-    image = await compile_c(POLLING_METHODS, language="sketch")
-    trial = await try_image(image, board, TrialOptions(for_ms=1000))
-    assert trial.ok, trial.error
-    log = [line.strip() for line in trial.log]
-    assert log[:4] == ["tick"] * 4
-    assert "done 0" in log
-
-
 @pytest.mark.parametrize(
     ("symbol", "name"),
     [
@@ -130,16 +95,3 @@ async def test_polling_methods_of_one_name_give_way(compile_c: Any, board: Board
 )
 def test_decorated_name_is_told_as_the_source_has_it(symbol: str, name: str) -> None:
     assert source_name(symbol) == name
-
-
-@pytest.mark.parametrize("call", ["Serial.available()", "Serial.read()", "Serial.readString()", "Serial.parseInt()"])
-async def test_reading_what_nobody_types_is_warned_of(compile_c: Any, call: str) -> None:
-    image = await compile_c(f"void setup() {{\n  Serial.println({call});\n}}\nvoid loop() {{}}\n", language="sketch")
-    (warning,) = image.warnings
-    assert warning.line == 2
-
-
-async def test_polled_interrupt_is_said(compile_c: Any) -> None:
-    source = "void f() {}\nvoid setup() {\n  attachInterrupt(4, f, RISING);\n}\nvoid loop() {}\n"
-    (warning,) = (await compile_c(source, language="sketch")).warnings
-    assert warning.line == 3

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError, ConfigError
 from microclaw.wasm.source_language import Language, language_of_file
 from microclaw.wasm.source_text import read_source
@@ -106,18 +104,6 @@ async def test_errors_behind_all_that_was_inserted_keep_their_place(compile_c: A
     places = {(d.line, d.column) for d in caught.value.diagnostics if d.severity == "error"}
     assert (2, sketch.splitlines()[1].index("y = 3") + 1) in places
     assert any(line == 4 for line, _ in places)
-
-
-@pytest.mark.parametrize(
-    "halt", ["while (1);", "while (true) {}", "for (;;);", "for (;;) { ; }", "{ Serial.println(1); while (1); }"]
-)
-async def test_endless_loop_in_a_condition_of_a_sketch_is_a_halt(
-    compile_c: Any, board: BoardProfile, halt: str
-) -> None:
-    sketch = f"void setup() {{ if (millis() < 5000) {halt}\n Serial.println(2); }}\n{LOOP}"
-    trial = await try_image(await compile_c(sketch, language="sketch"), board, TrialOptions(for_ms=1000))
-    assert trial.ok
-    assert "2" not in [line.strip() for line in trial.log]
 
 
 @pytest.mark.parametrize(
