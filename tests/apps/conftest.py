@@ -18,14 +18,16 @@ from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import Deferrals
 from microclaw.apps.deploy import Deployer
-from microclaw.apps.direct_io import DirectIo
+from microclaw.apps.deployment import ChangeRequest, Deployment
+from microclaw.apps.direct_io import DirectIo, PinChange
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.standing import Act
 from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Trial, TrialOptions
-from microclaw.apps.undo import Undo
+from microclaw.apps.undo import Undo, UndoChoice, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.bus import Bus
@@ -280,6 +282,42 @@ class Lab:
     async def try_image(self, image: ProgramImage, board: BoardProfile, options: TrialOptions) -> Trial:
         self.tried.append(image.name)
         return replace(self.trials.get(image.name, make_trial()), times=options.times)
+
+    async def deploy(self, name: str = "blink", source: str = "v1", pin: int | None = 2, **more: Any) -> Deployment:
+        """Install a program that blinks this pin in its trial and on the board; with None, what `trials` has of it."""
+        if pin is not None:
+            self.plays(name, pin)
+        return await self.deployer.deploy(ChangeRequest("paper", name, source=source, **more), self.steps.append)
+
+    def request(self, name: str, act: Act = "install", **more: Any) -> ChangeRequest:
+        return ChangeRequest("paper", name, act, **more)
+
+    async def act(self, act: Act, name: str = "blink", **more: Any) -> Any:
+        return await self.changes.apply(ChangeRequest("paper", name, act, **more), self.steps.append)
+
+    async def set_pin(self, pin: int, level: int = 1) -> PinChange:
+        return await self.direct_io.act("paper", GpioSet(pin, level))
+
+    async def take_back(self, change_id: int | None = None, **more: Any) -> UndoReport:
+        return await self.undo.undo(UndoChoice("owner", change_id, **more), self.steps.append)
+
+    def running(self) -> dict[str, str]:
+        """The text of each program on the board."""
+        return {name: app.code[8:].decode() for name, app in self.transport.apps.items()}
+
+    async def wanted(self) -> list[str]:
+        return [app.name for app in await self.change_log.desired()]
+
+    async def states(self) -> list[str]:
+        """The changes, newest first."""
+        return [change.state for change in await self.change_log.changes()]
+
+    async def conditions(self) -> dict[str, str]:
+        return {app.name: app.condition for app in await self.catalogue.list_apps()}
+
+    def stages(self) -> list[tuple[str, str]]:
+        """The stages that have ended, and how."""
+        return [(step.stage, step.state) for step in self.steps if step.state != "running"]
 
     def foreign(self, *names: str) -> None:
         """Apps that somebody else installed."""

@@ -4,21 +4,14 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.source_diff import source_diff
-from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppState
 from microclaw.errors import DeviceUnreachable
 
 
-async def deploy(lab: Any, name: str = "blink", pin: int = 2) -> None:
-    lab.plays(name, pin)
-    await lab.deployer.deploy(ChangeRequest("paper", name, source=name), lab.steps.append)
-
-
 async def test_wanted_and_listed_apps_are_shown_side_by_side(lab: Any) -> None:
-    await deploy(lab)
-    await deploy(lab, "lost", 4)
+    await lab.deploy()
+    await lab.deploy("lost", pin=4)
     del lab.transport.apps["lost"]
     lab.transport.apps["other"] = AppInstall("other", b"", heap_bytes=256)
     lab.transport.states["blink"] = AppState("blink", "running", None, 8192, 0, 0, (2,))
@@ -36,14 +29,14 @@ async def test_wanted_and_listed_apps_are_shown_side_by_side(lab: Any) -> None:
     ("state", "condition"), [("loaded", "dead"), ("trapped", "trapped"), ("exited", "ended"), ("returned", "ended")]
 )
 async def test_a_boards_own_word_on_an_app_is_shown(lab: Any, state: str, condition: str) -> None:
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.states["blink"] = AppState("blink", state, "text", 8192, 0, 0, ())
     [app] = await lab.catalogue.list_apps("paper")
     assert (app.condition, app.error) == (condition, "text")
 
 
 async def test_a_device_that_does_not_answer_shows_what_is_wanted(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
     [app] = await lab.catalogue.list_apps()
     assert app.condition == "unreachable"
@@ -56,22 +49,17 @@ async def test_asking_for_one_silent_device_without_apps_is_an_error(lab: Any) -
     assert await lab.catalogue.list_apps() == ()
 
 
-async def put(lab: Any, source: str) -> None:
-    lab.plays("blink", 2)
-    await lab.deployer.deploy(ChangeRequest("paper", "blink", source=source), lab.steps.append)
-
-
 async def test_the_version_before_is_shown_with_what_changed_since(lab: Any) -> None:
-    await put(lab, "a\nb\nc")
+    await lab.deploy(source="a\nb\nc")
     assert await lab.catalogue.before(await lab.catalogue.show("paper", "blink")) is None
-    await put(lab, "a\nB\nc")
-    await put(lab, "a\nB\nc")  # the same once more is no other version
+    await lab.deploy(source="a\nB\nc")
+    await lab.deploy(source="a\nB\nc")  # the same once more is no other version
     before = await lab.catalogue.before(await lab.catalogue.show("paper", "blink"))
     assert before is not None
     assert before.change_id == 1
     assert before.diff == ["@@ -1,3 +1,3 @@", " a", "-b", "+B", " c"]
     for change_id in (3, 2):
-        await lab.undo.undo(UndoChoice("owner", change_id), lab.steps.append)
+        await lab.take_back(change_id)
     before = await lab.catalogue.before(await lab.catalogue.show("paper", "blink"))
     assert before is not None
     assert before.diff[2:4] == ["-B", "+b"], "an undo puts the former one in its place"

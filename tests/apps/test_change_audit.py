@@ -8,10 +8,7 @@ import pytest
 
 from microclaw.apps.change_audit import _KINDS, change_event
 from microclaw.apps.change_log import Change, ChangeKind, SetLevel, made_by
-from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.undo import UndoChoice
 from microclaw.audit.event import BUSY, AuditEvent
-from microclaw.devices.calls import GpioSet
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.store.apps import ChangeState
 
@@ -29,11 +26,6 @@ def told(lab: Any) -> list[tuple[str, str, str | None]]:
     return lines
 
 
-async def deploy(lab: Any) -> None:
-    lab.plays("blink", 2)
-    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1", heap_bytes=4096), lab.steps.append)
-
-
 def test_every_kind_of_change_has_a_kind_of_line() -> None:
     assert set(_KINDS) == set(get_args(ChangeKind))
     assert all(AuditEvent(kind, "").is_act for kind in _KINDS.values())
@@ -43,13 +35,13 @@ async def test_each_change_is_a_line_with_the_hash_of_what_it_touched(
     lab: Any, told: list[tuple[str, str, str | None]]
 ) -> None:
     with made_by("t", "ada"):
-        await deploy(lab)
+        await lab.deploy()
         (app,) = await lab.change_log.desired()
-        await lab.changes.apply(ChangeRequest("paper", "blink", "stop"), lab.steps.append)
-        await lab.changes.apply(ChangeRequest("paper", "blink", "start"), lab.steps.append)
-        await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
+        await lab.act("stop")
+        await lab.act("start")
+        await lab.act("uninstall")
     with made_by("u", "owner"):
-        await lab.undo.undo(UndoChoice("owner", 4, anyone=True), lab.steps.append)
+        await lab.take_back(4, anyone=True)
     short = app.version.sha256[:12]
     assert told[:4] == [
         ("program.installed", f"install blink {short}", "ada"),
@@ -64,7 +56,7 @@ async def test_each_change_is_a_line_with_the_hash_of_what_it_touched(
 
 async def test_what_the_host_does_by_itself_is_the_hosts(lab: Any, told: list[tuple[str, str, str | None]]) -> None:
     with made_by("t", "ada"):
-        await deploy(lab)
+        await lab.deploy()
     lab.transport.apps.clear()
     await lab.reconciler.check(lab.device_id)
     assert [(kind, by) for kind, _, by in told] == [("program.installed", "ada"), ("program.restored", "the host")]
@@ -82,7 +74,7 @@ async def test_an_act_without_an_answer_has_a_line_too(
 ) -> None:
     lab.transport.fail["gpio.set"] = error
     with made_by("t", "ada"), pytest.raises(type(error)):
-        await lab.direct_io.act("paper", GpioSet(4, 1))
+        await lab.set_pin(4)
     assert told == [("call.acted", f"pin 4 to 1{end}", "ada")]
 
 

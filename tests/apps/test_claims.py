@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from tests.apps.conftest import make_image, make_trial
@@ -9,16 +9,14 @@ from tests.apps.conftest import make_image, make_trial
 from microclaw.apps.app_terms import Claims
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.claims import claims_of, driven_pins
-from microclaw.apps.deployment import ChangeRequest
-from microclaw.devices.calls import AppInstall, AppState, GpioSet, PwmChange
+from microclaw.devices.calls import AppInstall, AppState, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
-from microclaw.events import AskedProgram
 from microclaw.store.database import Database
 
 
-async def deploy(lab: Any, name: str, *, source: str = "", **trial: Any) -> Any:
+async def deploy(lab: Any, name: str, *, source: str = "", **trial: Any) -> None:
     lab.trials[name] = make_trial(**({"edges": (), "pins": (), "driven": ()} | trial))
-    return await lab.deployer.deploy(ChangeRequest("paper", name, source=source or name), lab.steps.append)
+    await lab.deploy(name, source or name, pin=None)
 
 
 def ends(lab: Any, name: str, state: str = "returned") -> None:
@@ -27,13 +25,20 @@ def ends(lab: Any, name: str, state: str = "returned") -> None:
 
 async def refused(lab: Any, pin: int) -> None:
     with pytest.raises(PinClaimed) as caught:
-        await lab.direct_io.act("paper", GpioSet(pin, 1))
+        await lab.set_pin(pin)
     assert caught.value.next_step is not None
 
 
-async def test_driving_a_pin_that_a_program_reads_is_refused_as_a_short_circuit(lab: Any) -> None:
+async def test_driving_a_pin_that_a_program_reads_is_refused_as_long_as_it_is_there(
+    lab: Any, database: Database
+) -> None:
     await deploy(lab, "button", pins=(4,), read=(4,))
     await refused(lab, 4)
+    lab.change_log = ChangeLog(database)
+    lab.rebuild()
+    await refused(lab, 4)
+    await lab.act("uninstall", "button")
+    assert (await lab.set_pin(4)).warning is None
 
 
 async def test_a_named_pin_that_the_trial_did_not_reach_is_claimed(lab: Any) -> None:
@@ -54,26 +59,13 @@ def test_a_pin_that_was_closed_again_counts_as_driven() -> None:
     assert driven_pins(trial) == (2, 6)
 
 
-async def test_a_claim_survives_a_restart_of_the_host(lab: Any, database: Database) -> None:
-    await deploy(lab, "button", pins=(4,), read=(4,))
-    lab.change_log = ChangeLog(database)
-    lab.rebuild()
-    await refused(lab, 4)
-
-
-async def test_a_claim_goes_with_its_app(lab: Any) -> None:
-    await deploy(lab, "button", pins=(4,), read=(4,))
-    await lab.changes.apply(ChangeRequest("paper", "button", "uninstall"), lab.steps.append)
-    assert (await lab.direct_io.act("paper", GpioSet(4, 1))).warning is None
-
-
 @pytest.mark.parametrize("state", ["returned", "exited", "trapped"])
 async def test_a_program_that_has_ended_drives_nothing(lab: Any, state: str) -> None:
     await deploy(lab, "beep", pins=(2,), driven=(2,))
     ends(lab, "beep", "running")
     await refused(lab, 2)
     ends(lab, "beep", state)
-    assert (await lab.direct_io.act("paper", GpioSet(2, 0))).warning is None
+    assert (await lab.set_pin(2, 0)).warning is None
 
 
 async def test_the_board_knows_better_than_the_trial_whether_a_program_has_ended(lab: Any) -> None:
@@ -81,14 +73,14 @@ async def test_the_board_knows_better_than_the_trial_whether_a_program_has_ended
     ends(lab, "beep", "running")  # a button was pressed, as it was not in the trial
     await refused(lab, 2)
     lab.transport.fail["apps.states"] = DeviceUnreachable("gone")
-    assert (await lab.direct_io.act("paper", GpioSet(2, 0))).warning is None
+    assert (await lab.set_pin(2, 0)).warning is None
 
 
 async def test_on_stock_firmware_the_trial_tells_whether_a_program_has_ended(lab: Any) -> None:
     lab.transport.sees = False
     await deploy(lab, "beep", pins=(2,), driven=(2,), ended="returned")
     await deploy(lab, "blink", pins=(4,), driven=(4,))
-    assert (await lab.direct_io.act("paper", GpioSet(2, 0))).warning is None
+    assert (await lab.set_pin(2, 0)).warning is None
     await refused(lab, 4)
 
 
@@ -104,19 +96,15 @@ def have(how: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("first", "second"), [("driven", "read"), ("read", "driven"), ("driven", "driven")])
-async def test_a_program_over_another_ones_pin_is_refused(lab: Any, first: str, second: str) -> None:
+async def test_a_program_over_another_ones_pin_is_refused_but_two_read_it(lab: Any, first: str, second: str) -> None:
     await deploy(lab, "one", **have(first))
     lab.transport.calls.clear()
     with pytest.raises(PinClaimed):
         await deploy(lab, "two", **have(second))
     assert "apps.install" not in lab.transport.calls
     await deploy(lab, "one", **have(second))  # its own pin, in a new version
-
-
-async def test_two_programs_may_read_the_same_pin(lab: Any) -> None:
-    await deploy(lab, "one", pins=(4,), read=(4,))
-    await deploy(lab, "two", pins=(4,), read=(4,))
-    assert sorted(lab.transport.apps) == ["one", "two"]
+    await deploy(lab, "one", **have("read"))
+    await deploy(lab, "two", **have("read"))
 
 
 @pytest.mark.parametrize(
@@ -138,19 +126,14 @@ async def test_one_program_at_a_time_has_a_bus_or_the_pwm_timers(lab: Any, first
 
 @pytest.mark.parametrize("taken", ["pin", "name", "room"])
 async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: Any, taken: str) -> None:
-    asked: list[str] = []
-
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram | None = None, *_more: object) -> None:
-        asked.append(text)
-
+    approve = AsyncMock()
     if taken == "pin":
         await deploy(lab, "one", pins=(4,), driven=(4,))
     lab.foreign(*{"pin": (), "name": ("two",), "room": ("a", "b", "c")}[taken])
     lab.trials["two"] = make_trial(edges=(), pins=(4,), driven=(4,))
-    request = ChangeRequest("paper", "two", source="two", approve=approve)
     with pytest.raises((PinClaimed, AppExists, TooManyApps)):
-        await lab.deployer.deploy(request, lab.steps.append)
-    assert asked == []
+        await lab.deploy("two", pin=None, approve=approve)
+    assert (approve.await_count, lab.stages()[-1]) == (0, ("check", "failed"))
 
 
 def runs_elsewhere(lab: Any, name: str, *pins: int) -> None:
@@ -167,4 +150,4 @@ async def test_the_pins_of_a_program_from_elsewhere_are_claims(lab: Any) -> None
             await deploy(lab, "mine", pins=(14,), driven=driven)
     await deploy(lab, "mine", pins=(4,), driven=(4,))
     ends(lab, "theirs")
-    await lab.direct_io.act("paper", GpioSet(14, 1))
+    await lab.set_pin(14)

@@ -13,7 +13,6 @@ from microclaw.apps.deferring import MAX_TRIES, Deferral, Order, away
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.late_proof import Place
 from microclaw.apps.standing import Act
-from microclaw.apps.undo import UndoChoice
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
@@ -187,7 +186,7 @@ async def test_a_stopped_program_is_started(lab: Any, notes: Notes) -> None:
     with pytest.raises(DeployRejected):
         await lab.deferrals.keep(ChangeRequest("paper", "blink", "start", place=PLACE), "off", lab.steps.append)
     lab.transport.away = None
-    await lab.changes.apply(ChangeRequest("paper", "blink", "stop"), lab.steps.append)
+    await lab.act("stop")
     lab.transport.away = OFF
     await lab.deferrals.keep(ChangeRequest("paper", "blink", "start", place=PLACE), "off", lab.steps.append)
     await back(lab)
@@ -237,15 +236,15 @@ async def test_undo_does_not_take_back_an_older_act_instead(lab: Any, notes: Not
     lab.plays("blink", 2)
     await order(lab)
     with pytest.raises(DeployRejected):
-        await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
+        await lab.take_back()
     await lab.deferrals.cancel("paper", "blink")
     lab.transport.away = None
-    await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
+    await lab.take_back()
     assert lab.transport.apps == {}
     lab.transport.away = OFF
     await order(lab)
     with pytest.raises(DeployRejected):
-        await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
+        await lab.take_back()
 
 
 @pytest.mark.parametrize("happened", [True, False])

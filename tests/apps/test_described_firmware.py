@@ -7,15 +7,9 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.deployment import ChangeRequest
 from microclaw.boards.firmware import parse_firmware
 from microclaw.errors import DeployRejected
 from microclaw.events import AskedProgram
-
-
-async def deploy(lab: Any, name: str = "blink", pin: int = 2, **options: Any) -> None:
-    lab.plays(name, pin)
-    await lab.deployer.deploy(ChangeRequest("paper", name, source=name, **options), lab.steps.append)
 
 
 async def describe(lab: Any, *words: str) -> None:
@@ -24,7 +18,7 @@ async def describe(lab: Any, *words: str) -> None:
 
 async def test_heap_and_timers_that_nobody_asked_for_shrink_to_the_limit(lab: Any) -> None:
     await describe(lab, "heap=4k", "timers=5")
-    await deploy(lab)
+    await lab.deploy()
     installed = lab.transport.apps["blink"]
     assert (installed.heap_bytes, installed.timers) == (4096, 5)
 
@@ -32,12 +26,12 @@ async def test_heap_and_timers_that_nobody_asked_for_shrink_to_the_limit(lab: An
 async def test_heap_that_was_asked_for_is_refused_over_the_limit_before_anything_is_sent(lab: Any) -> None:
     await describe(lab, "heap=4k")
     with pytest.raises(DeployRejected):
-        await deploy(lab, heap_bytes=6000)
+        await lab.deploy(heap_bytes=6000)
     assert "apps.install" not in lab.transport.calls
 
 
 async def test_program_that_was_lost_is_not_put_back_where_it_no_longer_fits(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.apps.clear()
     lab.transport.calls.clear()
     await describe(lab, "nodes=-gpio")  # the paper image is no module that could be read: it is not taken on trust
@@ -52,5 +46,5 @@ async def test_firmware_that_is_described_anew_during_a_trial_is_checked_again(l
         await describe(lab, "nodes=-i2c")
 
     with pytest.raises(DeployRejected):
-        await deploy(lab, approve=approve)
+        await lab.deploy(approve=approve)
     assert lab.transport.apps == {}

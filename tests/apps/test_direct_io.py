@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -8,14 +7,11 @@ import pytest
 from microclaw.apps.app_terms import Claims
 from microclaw.apps.change_log import DesiredApp, SetLevel, SetPwm
 from microclaw.apps.claims import check_free, timers_conflict
-from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.installer import recover_changes
-from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import GpioSet, PwmSet
 from microclaw.errors import (
     CallRejected,
     DeviceLied,
-    DeviceUnreachable,
     PinClaimed,
     PinRefused,
     TooManyApps,
@@ -27,29 +23,33 @@ async def inverse_of(lab: Any, change_id: int) -> Any:
 
 
 async def test_a_level_is_read_back_where_the_board_reports_its_pins(lab: Any) -> None:
-    done = await lab.direct_io.act("paper", GpioSet(4, 1))
+    done = await lab.set_pin(4)
     assert done.evidence.kind == "counted"
     assert await inverse_of(lab, done.change_id) == SetLevel(4, 0)
 
 
 async def test_a_driven_pin_is_not_read_on_plain_firmware(lab: Any) -> None:
     lab.transport.evidence = "reported"
-    done = await lab.direct_io.act("paper", GpioSet(4, 1))
+    done = await lab.set_pin(4)
     assert done.evidence.kind == "reported"
     assert "gpio.get" not in lab.transport.calls
     assert await inverse_of(lab, done.change_id) is None
-    done = await lab.direct_io.act("paper", GpioSet(4, 0))
+    done = await lab.set_pin(4, 0)
     assert await inverse_of(lab, done.change_id) == SetLevel(4, 1)
 
 
-async def test_a_level_that_does_not_hold_is_a_failure_and_can_be_undone(lab: Any) -> None:
+async def test_a_level_that_does_not_hold_is_a_lie_unless_a_program_moves_the_pin(lab: Any) -> None:
+    await lab.deploy()
     act = lab.transport._do
     lab.transport._do = lambda call: act(call) if call.method != "gpio.set" else None
     with pytest.raises(DeviceLied) as caught:
-        await lab.direct_io.act("paper", GpioSet(4, 1))
+        await lab.set_pin(4)
     assert caught.value.next_step
-    (change,) = await lab.change_log.changes()
+    (change, _) = await lab.change_log.changes()
     assert (change.state, change.inverse) == ("done", SetLevel(4, 0))
+    conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
+    done = await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
+    assert done.evidence.kind == "reported"
 
 
 async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
@@ -57,82 +57,36 @@ async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
     assert await inverse_of(lab, first.change_id) == SetPwm(5, 0, 1000)
     second = await lab.direct_io.act("paper", PwmSet(5, 200))
     assert await inverse_of(lab, second.change_id) == SetPwm(5, 100, 1000)
-    third = await lab.direct_io.act("paper", GpioSet(5, 1))
+    third = await lab.set_pin(5)
     assert await inverse_of(lab, third.change_id) == SetPwm(5, 200, 5000)
-    await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
+    await lab.take_back()
     assert lab.transport.calls[-1] == "pwm.set"
 
 
-@pytest.mark.parametrize("pin", [27, 19, 23, 99])
-async def test_a_forbidden_pin_is_refused_before_anything_is_written(lab: Any, pin: int) -> None:
-    with pytest.raises(PinRefused):
-        await lab.direct_io.act("paper", GpioSet(pin, 1))
-    assert lab.transport.calls == []
-    assert await lab.change_log.changes() == ()
-
-
-async def test_a_level_is_0_or_1(lab: Any) -> None:
-    with pytest.raises(CallRejected):
-        await lab.direct_io.act("paper", GpioSet(4, 2))
-    assert await lab.change_log.changes() == ()
+@pytest.mark.parametrize(("pin", "level"), [(27, 1), (19, 1), (23, 1), (99, 1), (4, 2)])
+async def test_a_forbidden_pin_or_level_is_refused_before_anything_is_written(lab: Any, pin: int, level: int) -> None:
+    with pytest.raises(PinRefused if level == 1 else CallRejected):
+        await lab.set_pin(pin, level)
+    assert (lab.transport.calls, await lab.states()) == ([], [])
 
 
 async def test_a_pin_that_an_app_drives_is_refused_with_its_name(lab: Any) -> None:
-    lab.plays("blink", 2)
-    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
-    for order in (lab.direct_io.act("paper", GpioSet(2, 1)), lab.direct_io.act("paper", PwmSet(2, 9))):
+    await lab.deploy()
+    for order in (lab.set_pin(2), lab.direct_io.act("paper", PwmSet(2, 9))):
         with pytest.raises(PinClaimed):
             await order
     assert lab.transport.levels == {}
     assert [change.kind for change in await lab.change_log.changes()] == ["app.deploy"]
-    assert (await lab.direct_io.act("paper", GpioSet(4, 1))).warning is None
+    assert (await lab.set_pin(4)).warning is None
 
 
 async def test_who_insists_gets_a_claimed_pin_with_a_warning(lab: Any) -> None:
-    lab.plays("blink", 2)
-    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.deploy()
     conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
     done = await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
     assert done.warning
     with pytest.raises(PinClaimed):  # insisting on something else does not count
         await lab.direct_io.act("paper", GpioSet(2, 1), insist=("pin 2 is driven by fade on paper",))
-
-
-async def test_a_program_that_moves_the_pin_at_once_makes_no_liar_of_the_board(lab: Any) -> None:
-    lab.plays("blink", 2)
-    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
-    conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
-    act = lab.transport._do
-    lab.transport._do = lambda call: act(call) if call.method != "gpio.set" else None
-    done = await lab.direct_io.act("paper", GpioSet(2, 1), insist=(conflict.text,))
-    assert done.evidence.kind == "reported"
-
-
-async def test_a_live_order_waits_for_a_change_of_its_device(lab: Any) -> None:
-    order = asyncio.create_task(lab.direct_io.act("paper", GpioSet(4, 1)))
-    async with lab.installer.holding(lab.registry.get("paper")):
-        order.cancel()
-        order = asyncio.create_task(lab.direct_io.act("paper", GpioSet(4, 1)))
-        await asyncio.sleep(0)
-        assert await recover_changes(lab.registry.get("paper"), lab.change_log) == ()
-        assert lab.transport.levels == {}
-    await order
-    assert lab.transport.levels == {4: 1}
-    assert [change.state for change in await lab.change_log.changes()] == ["done"]
-
-
-async def test_a_refused_order_is_a_failed_change(lab: Any) -> None:
-    lab.transport.fail["gpio.set"] = CallRejected("Invalid pin number", next_step="another")
-    with pytest.raises(CallRejected):
-        await lab.direct_io.act("paper", GpioSet(4, 1))
-    assert [change.state for change in await lab.change_log.changes()] == ["failed"]
-
-
-async def test_a_lost_device_leaves_the_change_open(lab: Any) -> None:
-    lab.transport.fail["gpio.set"] = DeviceUnreachable("gone", next_step="look")
-    with pytest.raises(DeviceUnreachable):
-        await lab.direct_io.act("paper", GpioSet(4, 1))
-    assert [change.state for change in await lab.change_log.changes()] == ["unknown"]
 
 
 def _holds_pins_by_a_program(lab: Any, **held: Any) -> None:
@@ -144,16 +98,14 @@ def _holds_pins_by_a_program(lab: Any, **held: Any) -> None:
 
 async def test_a_program_is_not_put_on_a_pin_that_an_act_holds(lab: Any) -> None:
     _holds_pins_by_a_program(lab, pin2="level")
-    lab.plays("blink", 2)
     with pytest.raises(PinClaimed):
-        await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
+        await lab.deploy()
     lab.transport.held_pins = {4: "level"}
-    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.deploy()
 
 
 async def test_nobody_can_insist_where_the_firmware_refuses_it(lab: Any) -> None:
-    lab.plays("blink", 2)
-    await lab.deployer.deploy(ChangeRequest("paper", "blink", source="v1"), lab.steps.append)
+    await lab.deploy()
     conflict = await lab.direct_io.conflict("paper", GpioSet(2, 1))
     with pytest.raises(PinClaimed):
         conflict.raise_refused("or insist: ...")
@@ -183,11 +135,10 @@ async def test_pwm_timers_are_either_a_programs_or_an_acts(lab: Any) -> None:
 async def test_an_act_takes_no_place_that_programs_have(lab: Any) -> None:
     _holds_pins_by_a_program(lab)
     for number in range(3):
-        lab.plays(f"blink{number}", 7 + number)
-        await lab.deployer.deploy(ChangeRequest("paper", f"blink{number}", source=f"v{number}"), lab.steps.append)
+        await lab.deploy(f"blink{number}", pin=7 + number)
     lab.transport.apps.clear()  # the board restarted: the host is about to put them back
     with pytest.raises(TooManyApps):
-        await lab.direct_io.act("paper", GpioSet(4, 1))
+        await lab.set_pin(4)
     assert "gpio.set" not in lab.transport.calls
 
 

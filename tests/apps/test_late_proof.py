@@ -10,7 +10,6 @@ from tests.apps.conftest import make_trial
 
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.late_proof import SLACK_S, TRIES, TRY_EVERY_S, LateProofs, Place
-from microclaw.apps.undo import UndoChoice
 from microclaw.apps.verify import LATEST_MS, late_due_ms
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import Edge
@@ -97,7 +96,7 @@ async def test_a_program_that_was_taken_back_meanwhile_is_not_looked_at(lab: Any
         lab.deployer.look_later = proofs.watch
         lab.transport.edges = list(MINUTE)
         await _deploy(lab)
-        await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
+        await lab.take_back()
         reads = lab.transport.calls.count("edges.read")
         release.set()
         for _ in range(20):

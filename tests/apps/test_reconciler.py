@@ -2,36 +2,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.reconciler import MAX_PUT_BACKS, PUT_BACK_WINDOW_S, Reconciler
 from microclaw.errors import DeviceUnreachable, InvalidModule
 
 
-async def deploy(lab: Any, name: str = "blink", pin: int = 2) -> None:
-    lab.plays(name, pin)
-    await lab.deployer.deploy(ChangeRequest("paper", name, source=name), lab.steps.append)
-    lab.steps.clear()
-
-
 async def test_a_lost_app_is_put_back_from_its_image(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.apps.clear()
     kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ("blink",)
-    assert lab.transport.apps["blink"].code[8:] == b"blink"
+    assert lab.transport.apps["blink"].code[8:] == b"v1"
     assert [change.kind for change in await lab.change_log.changes()] == ["app.restore", "app.deploy"]
 
 
 async def test_what_a_person_removed_stays_removed(lab: Any) -> None:
-    await deploy(lab)
-    await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
+    await lab.deploy()
+    await lab.act("uninstall")
     kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ()
     assert lab.transport.apps == {}
 
 
 async def test_foreign_apps_are_never_fought(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.apps.clear()
     lab.foreign("a", "b", "c")
     kept = await lab.reconciler.check(lab.device_id)
@@ -40,7 +33,7 @@ async def test_foreign_apps_are_never_fought(lab: Any) -> None:
 
 
 async def test_a_board_that_is_off_is_unreachable_since_then(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
     lab.clock_ms = 5_000
     first = await lab.reconciler.check(lab.device_id)
@@ -55,8 +48,8 @@ async def test_a_board_that_is_off_is_unreachable_since_then(lab: Any) -> None:
 
 
 async def test_one_app_that_is_refused_does_not_stop_the_others(lab: Any) -> None:
-    await deploy(lab, "a", 4)
-    await deploy(lab, "b", 5)
+    await lab.deploy("a", pin=4)
+    await lab.deploy("b", pin=5)
     lab.transport.apps.clear()
     lab.transport.fail["apps.install"] = InvalidModule("invalid WASM version.")
     kept = await lab.reconciler.check(lab.device_id)
@@ -65,7 +58,7 @@ async def test_one_app_that_is_refused_does_not_stop_the_others(lab: Any) -> Non
 
 
 async def test_an_app_that_its_board_loses_again_and_again_is_left_off(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     for _ in range(MAX_PUT_BACKS):
         lab.transport.apps.clear()
         assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
@@ -77,13 +70,13 @@ async def test_an_app_that_its_board_loses_again_and_again_is_left_off(lab: Any)
         lab.monotonic_s += PUT_BACK_WINDOW_S
     assert [name for name, _ in lab.alarms] == ["paper"]
     lab.clock_ms += 1
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.apps.clear()
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
 
 
 async def test_an_app_that_is_lost_now_and_then_is_put_back_for_ever(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     for _ in range(2 * MAX_PUT_BACKS):
         lab.transport.apps.clear()
         assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
@@ -91,7 +84,7 @@ async def test_an_app_that_is_lost_now_and_then_is_put_back_for_ever(lab: Any) -
 
 
 async def test_a_device_that_another_host_looks_after_is_not_checked(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.apps.clear()
     ours: set[str] = set()
     reconciler = Reconciler(

@@ -36,11 +36,6 @@ from microclaw.wasm import BuildCache, compile_module
 SILENT = DeviceSilent("listing its apps on 10.0.0.7:8080: no answer within 4 s", next_step="reset it")
 
 
-async def deploy(lab: Any, name: str, pin: int = 2) -> None:
-    lab.plays(name, pin)
-    await lab.deployer.deploy(ChangeRequest("paper", name, source=name), lab.steps.append)
-
-
 async def told(lab: Any) -> DeviceTimeout:
     with pytest.raises(DeviceTimeout) as caught:
         await lab.registry.get("paper").call(AppList())
@@ -57,8 +52,8 @@ async def falls_silent(lab: Any) -> None:
 
 
 async def test_it_is_put_back_once_and_left_off_after_a_second_silence(lab: Any, database: Database) -> None:
-    await deploy(lab, "one", 4)
-    await deploy(lab, "two", 5)
+    await lab.deploy("one", pin=4)
+    await lab.deploy("two", pin=5)
     await falls_silent(lab)
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("one", "two")
     await falls_silent(lab)
@@ -69,13 +64,13 @@ async def test_it_is_put_back_once_and_left_off_after_a_second_silence(lab: Any,
     assert kept.problem
     [listing] = [app for app in await lab.catalogue.list_apps("paper") if app.name == "two"]
     assert listing.condition == "missing"
-    await deploy(lab, "two", 5)  # a corrected one
+    await lab.deploy("two", pin=5)  # a corrected one
     lab.transport.apps.clear()
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("one", "two")
 
 
 async def test_a_silence_long_after_a_program_was_put_there_blames_nobody(lab: Any, journal_clock: Clock) -> None:
-    await deploy(lab, "two", 5)
+    await lab.deploy("two", pin=5)
     journal_clock.later(SOON_MS + 1)
     lab.transport.away = SILENT  # as when a foreign client keeps the board's one connection
     error = await told(lab)
@@ -84,17 +79,17 @@ async def test_a_silence_long_after_a_program_was_put_there_blames_nobody(lab: A
 
 
 async def test_it_can_be_dropped_after_the_reset(lab: Any) -> None:
-    await deploy(lab, "two", 5)
+    await lab.deploy("two", pin=5)
     lab.transport.away = SILENT
     await told(lab)
     lab.transport.away = None
     lab.transport.apps.clear()
-    await lab.changes.apply(ChangeRequest("paper", "two", "uninstall"), lab.steps.append)
+    await lab.act("uninstall", "two")
     assert (await lab.reconciler.check(lab.device_id)).problem is None
 
 
 async def test_a_board_that_answers_again_with_it_clears_the_program(lab: Any) -> None:
-    await deploy(lab, "two", 5)
+    await lab.deploy("two", pin=5)
     lab.transport.away = SILENT
     await told(lab)
     lab.transport.away = None
@@ -104,17 +99,17 @@ async def test_a_board_that_answers_again_with_it_clears_the_program(lab: Any) -
 
 
 async def test_an_uninstall_without_an_answer_names_its_program(lab: Any) -> None:
-    await deploy(lab, "one", 4)
-    await deploy(lab, "two", 5)
+    await lab.deploy("one", pin=4)
+    await lab.deploy("two", pin=5)
     lab.transport.fail["apps.remove"] = DeviceSilent("removing one on 10.0.0.7:8080: no answer within 10 s")
     with pytest.raises(DeviceSilent):
-        await lab.changes.apply(ChangeRequest("paper", "one", "uninstall"), lab.steps.append)
+        await lab.act("uninstall", "one")
     lab.transport.away = DeviceTimeout("no answer on its serial port")
     await told(lab)
 
 
 async def test_a_program_that_hangs_as_it_starts_leaves_the_former_one_wanted(lab: Any) -> None:
-    await deploy(lab, "one", 4)
+    await lab.deploy("one", pin=4)
     silent = InstallInterrupted("installing one broke off", outcome="unknown", silent=True)
     lab.transport.fail["apps.install"] = silent
     with pytest.raises(InstallInterrupted):
@@ -135,7 +130,7 @@ async def test_a_board_without_programs_is_silent_without_a_name(lab: Any) -> No
 
 
 async def test_a_plain_time_out_blames_nobody(lab: Any) -> None:
-    await deploy(lab, "one", 4)
+    await lab.deploy("one", pin=4)
     lab.transport.away = DeviceTimeout("slow")
     assert (await told(lab)).message == "slow"
 

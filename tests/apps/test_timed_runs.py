@@ -10,7 +10,6 @@ from tests.apps.conftest import Clock, make_trial
 from microclaw.apps.claims import live_conflict
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.undo import UndoChoice
 from microclaw.devices.calls import AppInstall, AppRuns, AppState
 from microclaw.errors import ConfigError, DeployRejected, DeviceUnreachable, PinClaimed, TooManyApps
 
@@ -159,10 +158,10 @@ async def test_between_runs_its_pin_is_its_own(lab: Any, journal_clock: Clock) -
 async def test_stop_ends_its_runs_and_start_begins_them_anew(lab: Any, journal_clock: Clock) -> None:
     await deploy(lab)
     await at(lab, journal_clock, 30_000)
-    await lab.changes.apply(ChangeRequest("paper", "fan", "stop"), lab.steps.append)
+    await lab.act("stop", "fan")
     assert await at(lab, journal_clock, 600_000) is None
     assert there(lab) == []
-    await lab.changes.apply(ChangeRequest("paper", "fan", "start"), lab.steps.append)
+    await lab.act("start", "fan")
     runs = await at(lab, journal_clock, 30_000)
     assert (there(lab), runs.runs, runs.last_how) == ([], 1, "stopped")
 
@@ -185,7 +184,7 @@ async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back
     assert await times() is None
     for expected in (RunTimes(600_000, 60_000), FAN):
         play(lab)
-        await lab.undo.undo(UndoChoice("owner"), lab.steps.append)
+        await lab.take_back()
         assert await times() == expected
 
 

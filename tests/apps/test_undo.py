@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
 from microclaw.apps.change_log import SetLevel, made_by
-from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.undo import Undo, UndoChoice
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER_ALONE, Person
@@ -21,151 +20,112 @@ from microclaw.errors import (
     UnknownName,
 )
 
-
-async def deploy(lab: Any, name: str = "blink", source: str = "v1", pin: int = 2) -> int:
-    lab.plays(name, pin)
-    done = await lab.deployer.deploy(ChangeRequest("paper", name, source=source), lab.steps.append)
-    change_id = done.change_id
-    assert isinstance(change_id, int)
-    return change_id
+Levels: TypeAlias = dict[int, int]
 
 
 async def undo(lab: Any, change_id: int | None = None) -> Any:
     for name, trial in list(lab.trials.items()):
         lab.plays(name, *trial.driven)
-    return await lab.undo.undo(UndoChoice("owner", change_id), lab.steps.append)
+    return await lab.take_back(change_id)
 
 
-def running(lab: Any) -> dict[str, str]:
-    return {name: app.code[8:].decode() for name, app in lab.transport.apps.items()}
+async def pins_in_a_turn(lab: Any, turn: str | None, *pins: int, level: int = 1) -> list[int]:
+    with made_by(turn):
+        return [(await lab.set_pin(pin, level)).change_id for pin in pins]
 
 
-async def test_undoing_an_upgrade_brings_the_former_version(lab: Any) -> None:
-    await deploy(lab)
-    await deploy(lab, source="v2")
+async def test_undo_walks_back_change_by_change_and_undoing_an_undo_redoes(lab: Any) -> None:
+    await lab.deploy()
+    await lab.deploy(source="v2")
+    await lab.set_pin(4)
     await undo(lab)
-    assert running(lab) == {"blink": "v1"}
+    assert lab.transport.levels[4] == 0
+    for left in ({"blink": "v1"}, {}):
+        await undo(lab)
+        assert lab.running() == left
+    with pytest.raises(UnknownName) as caught:
+        await undo(lab)
+    newest = (await lab.change_log.changes())[0].change_id
+    assert f"microclaw app undo {newest}" in str(caught.value.next_step)
+    await undo(lab, newest)
+    assert lab.running() == {"blink": "v1"}
+    await undo(lab)
+    assert lab.running() == {}
 
 
 async def test_undoing_a_removal_brings_the_app_back_through_the_trial(lab: Any) -> None:
-    await deploy(lab)
-    await lab.changes.apply(ChangeRequest("paper", "blink", "uninstall"), lab.steps.append)
+    await lab.deploy()
+    await lab.act("uninstall")
     lab.tried.clear()
     done = await undo(lab)
-    assert running(lab) == {"blink": "v1"}
-    assert lab.tried == ["blink"]
+    assert (lab.running(), lab.tried) == ({"blink": "v1"}, ["blink"])
     assert done.taken[0].evidence.kind == "counted"
 
 
-async def test_undo_twice_walks_back_two_changes(lab: Any) -> None:
-    await deploy(lab)
-    await deploy(lab, source="v2")
-    await lab.direct_io.act("paper", GpioSet(4, 1))
-    await undo(lab)
-    assert lab.transport.levels[4] == 0
-    await undo(lab)
-    assert running(lab) == {"blink": "v1"}
-    await undo(lab)
-    assert running(lab) == {}
-    with pytest.raises(UnknownName) as caught:
-        await undo(lab)
-    newest_first = await lab.change_log.changes()
-    again = f"microclaw app undo {newest_first[0].change_id}"
-    assert again in str(caught.value.next_step)
-    await undo(lab, change_id=newest_first[0].change_id)
-    assert running(lab) == {"blink": "v1"}
-
-
-async def test_undoing_an_undo_by_number_redoes_the_change(lab: Any) -> None:
-    await deploy(lab)
-    back = await undo(lab)
-    await undo(lab, back.taken[0].by.change_id)
-    assert running(lab) == {"blink": "v1"}
-    await undo(lab)
-    assert running(lab) == {}
-
-
-async def test_an_older_change_waits_for_the_newer_one_of_its_app(lab: Any) -> None:
-    first = await deploy(lab)
-    second = await deploy(lab, source="v2")
+async def test_an_older_change_waits_for_the_newer_one_of_its_app_and_none_is_undone_twice(lab: Any) -> None:
+    first = (await lab.deploy()).change_id
+    second = (await lab.deploy(source="v2")).change_id
     with pytest.raises(DeployRejected) as caught:
         await undo(lab, first)
     assert f"undo {second}" in (caught.value.next_step or "")
     await undo(lab, second)
-    await undo(lab, first)
-    assert running(lab) == {}
-
-
-async def test_what_was_undone_is_not_undone_again(lab: Any) -> None:
-    first = await deploy(lab)
-    back = await undo(lab)
+    back = await undo(lab, first)
+    assert lab.running() == {}
     with pytest.raises(DeployRejected) as caught:
         await undo(lab, first)
     assert str(back.taken[0].by.change_id) in (caught.value.next_step or "")
 
 
-async def test_a_failed_change_is_nothing_to_take_back(lab: Any) -> None:
-    lab.transport.refused_wasm.add(b"\0asm\1\0\0\0bad")
-    with pytest.raises(DeployRejected):
-        await deploy(lab, source="bad")
-    with pytest.raises(DeployRejected):
-        await undo(lab, 1)
-
-
 async def test_undo_after_a_program_that_failed_does_not_reach_for_an_older_change(lab: Any) -> None:
-    first = await deploy(lab, "lamp")
-    await lab.changes.apply(ChangeRequest("paper", "lamp", "uninstall"), lab.steps.append)
+    first = (await lab.deploy("lamp")).change_id
+    await lab.act("uninstall", "lamp")
     lab.transport.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
     with pytest.raises(DeployRejected):
-        await deploy(lab)
-    with pytest.raises(DeployRejected):
-        await undo(lab)
-    assert running(lab) == {}
+        await lab.deploy()
+    for change_id in (None, first + 2):  # a failed change is nothing to take back
+        with pytest.raises(DeployRejected):
+            await undo(lab, change_id)
+    assert lab.running() == {}
     await undo(lab, first + 1)
-    assert running(lab) == {"lamp": "v1"}
+    assert lab.running() == {"lamp": "v1"}
 
 
 async def test_what_a_turn_did_beside_a_program_that_failed_is_taken_back(lab: Any) -> None:
     lab.transport.refused_wasm.add(b"\0asm\1\0\0\0bad")
     with made_by("turn-1", "owner"):
-        await deploy(lab, "lamp", pin=4)
+        await lab.deploy("lamp", pin=4)
         with pytest.raises(DeployRejected):
-            await deploy(lab, source="bad")
+            await lab.deploy(source="bad")
     await undo(lab)
-    assert running(lab) == {}
+    assert lab.running() == {}
 
 
 async def test_what_cannot_be_taken_back_is_told_before_anybody_is_asked(lab: Any) -> None:
     lab.foreign("other")
-    await lab.changes.apply(ChangeRequest("paper", "other", "uninstall"), lab.steps.append)
+    await lab.act("uninstall", "other")
     with pytest.raises(DeployRejected):
         await lab.undo.chosen(UndoChoice("owner"))
     lab.transport.sees = False
-    await lab.direct_io.act("paper", GpioSet(4, 1))
+    await lab.set_pin(4)
     with pytest.raises(DeployRejected):
         await lab.undo.chosen(UndoChoice("owner"))
 
 
 async def test_what_the_reconciler_put_back_is_no_change_of_a_persons(lab: Any) -> None:
-    await deploy(lab)
+    await lab.deploy()
     lab.transport.apps.clear()
     await lab.reconciler.check(lab.device_id)
-    assert running(lab) == {"blink": "v1"}
+    assert lab.running() == {"blink": "v1"}
     await undo(lab)
-    assert running(lab) == {}
+    assert lab.running() == {}
 
 
 async def test_two_undos_at_once_take_back_two_changes(lab: Any) -> None:
-    await deploy(lab, "one", "o", pin=4)
-    await deploy(lab, "two", "t", pin=5)
-    done = await asyncio.gather(*(lab.undo.undo(UndoChoice("owner"), lab.steps.append) for _ in range(2)))
+    await lab.deploy("one", pin=4)
+    await lab.deploy("two", pin=5)
+    done = await asyncio.gather(lab.take_back(), lab.take_back())
     assert sorted(one.taken[0].undone.change_id for one in done) == [1, 2]
-    assert running(lab) == {}
-
-
-async def pins_in_a_turn(lab: Any, turn: str | None, *pins: int, level: int = 1) -> list[int]:
-    with made_by(turn):
-        return [(await lab.direct_io.act("paper", GpioSet(pin, level))).change_id for pin in pins]
+    assert lab.running() == {}
 
 
 async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) -> None:
@@ -180,32 +140,36 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
         await undo(lab)
 
 
-async def test_a_program_and_a_pin_of_one_turn_go_together(lab: Any) -> None:
-    with made_by("m1"):
-        await deploy(lab)
-        await lab.direct_io.act("paper", GpioSet(4, 1))
+@pytest.mark.parametrize(
+    ("acts", "levels"),
+    [
+        ([(None, 4), (None, 5)], {4: 1, 5: 0}),  # without a turn, one by one
+        ([("m1", 4), ("m2", 6), ("m1", 5)], {4: 0, 5: 0, 6: 1}),  # side by side
+        ([("m1", 4), ("m2", "undo"), ("m2", 5)], {4: 0, 5: 0}),  # its own act, and not the undo before it
+        ([("m1", "blink"), ("m1", 4)], {4: 0}),  # a program and a pin
+    ],
+)
+async def test_turns_are_told_apart(lab: Any, acts: list[tuple[str | None, int | str]], levels: Levels) -> None:
+    for turn, what in acts:
+        with made_by(turn):
+            if isinstance(what, int):
+                await lab.set_pin(what)
+            else:
+                await (undo(lab) if what == "undo" else lab.deploy())
     await undo(lab)
-    assert running(lab) == {}
-    assert lab.transport.levels == {4: 0}
+    assert (lab.transport.levels, lab.running()) == (levels, {})
 
 
 async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> None:
     with made_by("m1"):
-        await lab.direct_io.act("paper", GpioSet(4, 1))
-        await lab.direct_io.act("paper", PwmSet(4, 100))
-        await lab.direct_io.act("paper", GpioSet(4, 0))
+        for call in (GpioSet(4, 1), PwmSet(4, 100), GpioSet(4, 0)):
+            await lab.direct_io.act("paper", call)
     await undo(lab)
-    assert [c.state for c in await lab.change_log.changes()] == ["done"] * 6
+    assert await lab.states() == ["done"] * 6
     assert lab.transport.levels == {4: 0}
     assert (await lab.change_log.changes())[0].forward == SetLevel(4, 0)
-    await lab.direct_io.act("paper", GpioSet(4, 0))
+    await lab.set_pin(4, 0)
     assert "is low already" in (await undo(lab)).text
-
-
-async def test_changes_without_a_turn_are_undone_one_by_one(lab: Any) -> None:
-    await pins_in_a_turn(lab, None, 4, 5)
-    await undo(lab)
-    assert lab.transport.levels == {4: 1, 5: 0}
 
 
 async def test_what_of_a_turn_was_undone_by_number_is_left_out(lab: Any) -> None:
@@ -214,26 +178,9 @@ async def test_what_of_a_turn_was_undone_by_number_is_left_out(lab: Any) -> None
     assert [change.change_id for change in await lab.undo.chosen(UndoChoice("owner"))] == [first]
 
 
-async def test_a_turn_that_undoes_and_then_acts_has_its_own_act_taken_back(lab: Any) -> None:
-    await pins_in_a_turn(lab, "m1", 4)
-    with made_by("m2"):
-        await undo(lab)
-        await lab.direct_io.act("paper", GpioSet(5, 1))
-    await undo(lab)
-    assert lab.transport.levels == {4: 0, 5: 0}
-
-
-async def test_turns_side_by_side_are_told_apart(lab: Any) -> None:
-    await pins_in_a_turn(lab, "m1", 4)
-    await pins_in_a_turn(lab, "m2", 6)
-    await pins_in_a_turn(lab, "m1", 5)
-    await undo(lab)
-    assert lab.transport.levels == {4: 0, 5: 0, 6: 1}
-
-
 async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) -> None:
     await pins_in_a_turn(lab, "m1", 4)
-    [_covering] = await pins_in_a_turn(lab, "m2", 4, level=0)
+    await pins_in_a_turn(lab, "m2", 4, level=0)
     await pins_in_a_turn(lab, "m1", 5)
     with pytest.raises(UndoIncomplete):
         await undo(lab)
@@ -243,12 +190,12 @@ async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) ->
 async def test_what_cannot_be_taken_back_is_said_and_the_rest_is_taken_back(lab: Any) -> None:
     lab.foreign("other")
     with made_by("m1"):
-        await lab.changes.apply(ChangeRequest("paper", "other", "uninstall"), lab.steps.append)
-        await lab.direct_io.act("paper", GpioSet(4, 1))
+        await lab.act("uninstall", "other")
+        await lab.set_pin(4)
     with pytest.raises(UndoIncomplete):
         await undo(lab)
     assert lab.transport.levels == {4: 0}
-    assert (lab.steps[-1].stage, lab.steps[-1].state) == ("undo", "failed")
+    assert lab.stages()[-1] == ("undo", "failed")
 
 
 async def test_a_board_that_is_away_is_asked_once_and_everything_stays(lab: Any) -> None:
@@ -282,12 +229,12 @@ async def test_an_undo_that_is_cut_short_is_finished_by_the_next(lab: Any) -> No
 
 async def test_a_program_that_had_ended_and_made_room_is_no_part_of_the_turn(lab: Any) -> None:
     for name, pin in (("one", 4), ("two", 5), ("three", 6)):
-        await deploy(lab, name, pin=pin)
+        await lab.deploy(name, pin=pin)
     lab.transport.states["two"] = AppState("two", "returned", None, 8192, 0, 0, ())
     with made_by("m1"):
-        await deploy(lab, "four", pin=7)
+        await lab.deploy("four", pin=7)
     await undo(lab)
-    assert sorted(running(lab)) == ["one", "three"]
+    assert sorted(lab.running()) == ["one", "three"]
 
 
 async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> None:
@@ -295,20 +242,16 @@ async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> N
     with made_by("m1"):
         elsewhere = await lab.change_log.plan("d2", "gpio.set", "there", SetLevel(4, 1), SetLevel(4, 0))
     await lab.change_log.complete(elsewhere)
-
-    async def chosen(device_id: str | None, *, whole: bool = False) -> list[int]:
-        return [c.change_id for c in await lab.undo.chosen(UndoChoice("owner", None, device_id, whole))]
-
-    assert await chosen(None) == [2, 1]
-    assert await chosen("d1") == [1]
-    assert await chosen("d1", whole=True) == [2, 1]
+    for device_id, whole, chosen in ((None, False, [2, 1]), ("d1", False, [1]), ("d1", True, [2, 1])):
+        found = await lab.undo.chosen(UndoChoice("owner", None, device_id, whole))
+        assert [change.change_id for change in found] == chosen
 
 
 async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journal_clock: Any) -> None:
     await pins_in_a_turn(lab, None, 6)
     with made_by("m1"):
-        await deploy(lab)
-        await lab.direct_io.act("paper", GpioSet(4, 0))
+        await lab.deploy()
+        await lab.set_pin(4, 0)
     journal_clock.later(60_000)
     lab.transport.up_ms = 30_000.0
     lab.transport.levels[4] = 1
@@ -320,49 +263,33 @@ async def test_a_level_from_before_a_restart_is_not_brought_back(lab: Any, journ
 async def test_a_level_since_the_last_restart_is_brought_back(lab: Any, journal_clock: Any) -> None:
     lab.transport.up_ms = 1_000.0
     journal_clock.later(60_000)
-    await pins_in_a_turn(lab, None, 4)
+    await lab.set_pin(4)
     journal_clock.later(2 * 86_400_000)
     lab.transport.up_ms += 2 * 86_400_000 * 0.9999  # the board's crystal is not the host's
     await undo(lab)
     assert lab.transport.levels == {4: 0}
 
 
-async def test_after_pwm_that_a_restart_ended_the_undo_brings_back_the_level_that_was_read(
-    lab: Any, journal_clock: Any
+@pytest.mark.parametrize(
+    ("before", "told", "after"), [(PwmSet(4, 100), GpioSet(4, 1), {4: 0}), (GpioSet(4, 1), GpioSet(4, 0), {4: 1})]
+)
+async def test_undo_brings_back_the_level_that_the_board_told_after_its_restart(
+    lab: Any, journal_clock: Any, before: Any, told: GpioSet, after: Levels
 ) -> None:
-    await lab.direct_io.act("paper", PwmSet(4, 100))
+    await lab.direct_io.act("paper", before)
     journal_clock.later(60_000)
     lab.transport.up_ms = 30_000.0
-    lab.transport.levels[4] = 0
-    await lab.direct_io.act("paper", GpioSet(4, 1))
+    await lab.direct_io.act("paper", told)
     await undo(lab)
-    assert lab.transport.levels == {4: 0}
-
-
-async def test_a_level_that_the_board_itself_told_after_its_restart_is_brought_back(
-    lab: Any, journal_clock: Any
-) -> None:
-    await pins_in_a_turn(lab, None, 4)
-    journal_clock.later(60_000)
-    lab.transport.up_ms = 30_000.0
-    await pins_in_a_turn(lab, None, 4, level=0)
-    await undo(lab)
-    assert lab.transport.levels == {4: 1}
+    assert lab.transport.levels == after
 
 
 async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(lab: Any) -> None:
-    undo = Undo(
-        lab.installer,
-        changes=lab.changes,
-        direct_io=lab.direct_io,
-        gate=Gate(OWNER_ALONE | {name: Person(name, name, "member") for name in ("ann", "ben")}),
-    )
-    with made_by("m1", "ann"):
-        await lab.direct_io.act("paper", GpioSet(4, 1))
-    with made_by("m2"):
-        await lab.direct_io.act("paper", GpioSet(5, 1))
-    with made_by("m3", "ben"):
-        await lab.direct_io.act("paper", GpioSet(6, 1))
+    people = OWNER_ALONE | {name: Person(name, name, "member") for name in ("ann", "ben")}
+    undo = Undo(lab.installer, changes=lab.changes, direct_io=lab.direct_io, gate=Gate(people))
+    for turn, person, pin in (("m1", "ann", 4), ("m2", "owner", 5), ("m3", "ben", 6)):
+        with made_by(turn, person):
+            await lab.set_pin(pin)
 
     async def chosen(by: str, change: int | None = None, *, anyone: bool = False) -> list[int]:
         return [found.change_id for found in await undo.chosen(UndoChoice(by, change, anyone=anyone))]
@@ -382,19 +309,15 @@ async def test_everybody_takes_back_their_own_and_only_an_owner_what_others_did(
 async def test_undo_in_a_conversation_is_about_its_own_changes_and_names_those_of_others(lab: Any) -> None:
     for turn, conversation, pin in (("m1", "api:a.mine", 4), ("m2", "mcp:s1", 5), ("m2", "mcp:s1", 6)):
         with made_by(turn, "owner", conversation):
-            await lab.direct_io.act("paper", GpioSet(pin, 1))
-
-    async def undo_in(conversation: str | None, **more: Any) -> Any:
-        return await lab.undo.undo(UndoChoice("owner", conversation=conversation, **more), lab.steps.append)
-
+            await lab.set_pin(pin)
     with pytest.raises(UndoElsewhere):
-        await undo_in("tg:1")
-    assert (lab.transport.levels[4], lab.transport.levels[5], lab.transport.levels[6]) == (1, 1, 1)
-    done = await undo_in("api:a.mine")
+        await lab.take_back(conversation="tg:1")
+    assert lab.transport.levels == {4: 1, 5: 1, 6: 1}
+    done = await lab.take_back(conversation="api:a.mine")
     assert [one.undone.change_id for one in done.taken] == [1]
     with pytest.raises(UndoElsewhere):
-        await undo_in("api:a.mine")
-    await undo_in("api:a.mine", anyone=True)
-    assert (lab.transport.levels[4], lab.transport.levels[5], lab.transport.levels[6]) == (0, 0, 0)
+        await lab.take_back(conversation="api:a.mine")
+    await lab.take_back(conversation="api:a.mine", anyone=True)
+    assert lab.transport.levels == {4: 0, 5: 0, 6: 0}
     with pytest.raises(UnknownName):
-        await undo_in("api:a.mine")
+        await lab.take_back(conversation="api:a.mine")

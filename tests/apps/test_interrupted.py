@@ -1,0 +1,177 @@
+"""A change that does not go through, at each of its stages: the board leaves, the host is killed, another one comes.
+
+What is left is what the board lists, and nothing stays open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from unittest.mock import AsyncMock
+
+import pytest
+from msgspec import structs
+
+from microclaw.apps.app_terms import Claims
+from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp, RemoveApp, SetPwm
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, InstallInterrupted, MicroclawError
+from microclaw.store.database import Database
+
+PUT, OFF = "apps.install", "apps.remove"
+PREPARING = ("compile", "try", "approve", "apps.list")
+CHANGING = (PUT, OFF, "gpio.set")
+# Of each act: its stages, and how blink stands before and after it.
+ACTS: dict[str, tuple[tuple[str, ...], str | None, str | None]] = {
+    "install": ((*PREPARING, PUT, "edges.read"), None, "listed"),
+    "upgrade": ((*PREPARING, OFF, PUT, "edges.read"), "listed", "listed"),
+    "uninstall": (("apps.list", OFF), "listed", None),
+    "stop": (("apps.list", OFF), "listed", "stopped"),
+    "start": (("apps.list", PUT, "edges.read"), "stopped", "listed"),
+    "undo": (("apps.list", OFF), "listed", None),
+    "level": (("gpio.get", "gpio.set"), None, None),
+}
+CUTS = {
+    "board leaves": (DeviceUnreachable("it went away"), InstallInterrupted("it went away", outcome="unknown")),
+    "no answer": (DeviceTimeout("no answer"), DeviceTimeout("no answer")),
+    "host killed": (DeviceUnreachable("nothing more is sent"), DeviceUnreachable("nothing more is sent")),
+}
+EACH = [(act, stage) for act, (stages, _, _) in ACTS.items() for stage in stages]
+CUT_SHORT = [
+    (act, stage, cut, happened)
+    for act, stage in EACH
+    for cut in CUTS
+    for happened in (False, True)
+    if stage in CHANGING or (not happened and cut != "no answer")
+]
+
+
+async def prepared(lab: Any, act: str) -> Callable[[], Awaitable[Any]]:
+    """The board as it is before the act; what does the act."""
+    if ACTS[act][1] is not None:
+        await lab.deploy()
+    if ACTS[act][1] == "stopped":
+        await lab.act("stop")
+    lab.plays("blink", 2)
+
+    async def approve(*asked: object) -> None:
+        await lab.approve(*asked)
+
+    lab.approve = AsyncMock()
+    if act in ("install", "upgrade"):
+        return lambda: lab.act(act, source="v2", approve=approve)
+    others: dict[str, Callable[[], Awaitable[Any]]] = {"undo": lab.take_back, "level": lambda: lab.set_pin(4)}
+    return others.get(act, lambda: lab.act(act))
+
+
+def at(lab: Any, stage: str, happens: Callable[[Callable[[], Awaitable[Any]]], Awaitable[Any]]) -> None:
+    """Let this happen at that stage, once, in place of the stage's own work; edges are read before, too."""
+    left, called = [happens], set[str]()
+
+    def hooked(work: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def step(*args: Any, **more: Any) -> Any:
+            is_here = "." not in stage or (args[0].method == stage and (stage != "edges.read" or PUT in called))
+            called.add(getattr(args[0], "method", stage))
+            return await (left.pop()(lambda: work(*args, **more)) if is_here and left else work(*args, **more))
+
+        return step
+
+    place, name = (lab.transport, "call") if "." in stage else (lab, {"try": "try_image"}.get(stage, stage))
+    setattr(place, name, hooked(getattr(place, name)))
+    lab.rebuild()
+
+
+@pytest.mark.parametrize(("act", "stage", "cut", "happened"), CUT_SHORT)
+async def test_what_the_board_lists_decides(
+    lab: Any, database: Database, act: str, stage: str, cut: str, happened: bool
+) -> None:
+    do, error = await prepared(lab, act), CUTS[cut][stage == PUT]
+
+    async def interrupted(work: Callable[[], Awaitable[Any]]) -> Any:
+        done = await work() if happened or "." not in stage else None
+        lab.transport.away = error
+        if cut == "host killed":
+            for ending in ("complete", "fail", "leave_open"):  # the dead write nothing
+                setattr(lab.change_log, ending, AsyncMock())
+        if cut == "host killed" or "." in stage:
+            raise error
+        return done
+
+    at(lab, stage, interrupted)
+    told: Any = (await asyncio.gather(do(), return_exceptions=True))[0]
+    assert isinstance(told, MicroclawError) or (stage == "edges.read" and not told.verified)
+    lab.transport.away = None
+    lab.change_log = ChangeLog(database)
+    lab.rebuild()
+    await lab.deployer.recover()
+    kept = await lab.reconciler.check(lab.device_id)
+    is_lost = act == "upgrade" and (stage, happened) in ((OFF, True), (PUT, False))
+    assert (kept.problem, kept.put_back) == (None, ("blink",) if is_lost else ())
+    assert await lab.change_log.unfinished() == []
+    _, before, after = ACTS[act]
+    stands = after if (happened or stage == "edges.read") and act != "upgrade" else before
+    assert (await lab.conditions()).get("blink") == stands
+    assert lab.running() == ({"blink": "v2" if act == "install" else "v1"} if stands == "listed" else {})
+    assert lab.transport.levels.get(4, 0) == (act == "level" and happened)
+    changes = await lab.change_log.changes()
+    [*states] = [change.state for change in changes if change.kind != "app.restore"]
+    assert set(states[1 if stage in (*CHANGING, "edges.read") else 0 :]) <= {"done"}
+    assert stage not in CHANGING or states[0] == ("done" if happened and act != "upgrade" else "failed")
+
+
+@pytest.mark.parametrize(("act", "stage"), [(act, stage) for act, stage in EACH if stage in CHANGING])
+async def test_what_the_board_refuses_leaves_everything_as_it_was(lab: Any, act: str, stage: str) -> None:
+    do = await prepared(lab, act)
+    lab.transport.fail[stage] = CallRejected("busy", next_step="again")
+    with pytest.raises(MicroclawError):
+        await do()
+    assert ((await lab.conditions()).get("blink"), lab.transport.levels) == (ACTS[act][1], {})
+    assert (await lab.states())[0] == "failed"
+    assert await lab.change_log.unfinished() == []
+
+
+@pytest.mark.parametrize(("act", "stage"), EACH)
+async def test_of_two_changes_at_once_the_second_waits_for_the_first(lab: Any, act: str, stage: str) -> None:
+    do, second = await prepared(lab, act), list[asyncio.Task[object]]()
+
+    async def meanwhile(work: Callable[[], Awaitable[Any]]) -> Any:
+        second.append(asyncio.create_task(lab.set_pin(7)))
+        if stage in PREPARING[:3]:  # nobody has the board yet
+            await second[0]
+        else:
+            cancelled = asyncio.create_task(lab.set_pin(6))
+            await asyncio.sleep(0.02)
+            assert not {6, 7} & set(lab.transport.levels)
+            cancelled.cancel()
+        return await work()
+
+    at(lab, stage, meanwhile)
+    await do()
+    await second[0]
+    assert (lab.transport.levels[7], 6 in lab.transport.levels) == (1, False)
+    assert (await lab.conditions()).get("blink") == ACTS[act][2]
+    assert set(await lab.states()) == {"done"}
+
+
+@pytest.mark.parametrize("error", [None, DeviceUnreachable("nobody there", next_step="switch it on")])
+async def test_a_board_that_does_not_answer_keeps_its_changes_open(lab: Any, error: MicroclawError | None) -> None:
+    await lab.deploy()
+    change_id = await lab.change_log.plan(lab.device_id, "app.remove", "remove", RemoveApp("blink"), None)
+    lab.transport.away = error
+    [_told] = await lab.deployer.recover()
+    assert [change.change_id for change in await lab.change_log.unfinished()] == [change_id] * (error is not None)
+
+
+async def test_an_upgrade_of_a_forced_program_cut_short_leaves_none_there(lab: Any) -> None:
+    await lab.deploy()
+    before = structs.replace((await lab.change_log.desired())[0].version, claims=Claims(forced=True))
+    after = AppVersion("f" * 64, 8192, 20, 180_000, (2,))
+    await lab.change_log.plan(lab.device_id, "app.upgrade", "upgrade", PutApp("blink", after), PutApp("blink", before))
+    [_told] = await lab.deployer.recover()
+    assert lab.running() == {}
+
+
+async def test_an_unknown_pwm_is_said_to_be_unknown(lab: Any) -> None:
+    await lab.change_log.plan(lab.device_id, "pwm.set", "pwm", SetPwm(5, 100, 5000), None)
+    [told] = await lab.deployer.recover()
+    assert "unknown" in told
