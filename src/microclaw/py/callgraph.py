@@ -55,15 +55,12 @@ class Class(Struct, eq=False):
 
     def family(self) -> list[Class]:
         """Every class that shares an ancestor or an heir with this one, itself included."""
-        found = [self]
-        for one in found:
-            found.extend(c for c in (*one.bases, *one.heirs) if c not in found)
-        return found
+        return self.with_ancestors(heirs=True)
 
-    def with_ancestors(self) -> list[Class]:
+    def with_ancestors(self, *, heirs: bool = False) -> list[Class]:
         found = [self]
         for one in found:
-            found.extend(c for c in one.bases if c not in found)
+            found.extend(c for c in (*one.bases, *(one.heirs if heirs else ())) if c not in found)
         return found
 
 
@@ -115,6 +112,13 @@ class CallGraph:
             return self.origin(node.func) in origins
         given = [b.value for b in self.scopes.bindings(node)]
         return any(isinstance(value, ast.Call) and self.made_by(value, origins) for value in given)
+
+    def text(self, node: ast.expr | None, depth: int = 0) -> str | None:
+        """The text that an expression stands for, or a name that is given this alone; None where none is known."""
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else None
+        bindings = self.scopes.bindings(node) if node is not None and depth <= _FOLLOW else []
+        return self.text(bindings[0].value, depth + 1) if [b.kind for b in bindings] == ["value"] else None
 
     def reach(self, func: ast.expr) -> Reach:
         """What a call of this expression may reach."""
@@ -184,8 +188,10 @@ class CallGraph:
                 found.is_compiled = True
             elif origin not in _PLAIN_DECORATORS:
                 found.is_wrapped = found.escapes = True
-        if isinstance(self.scopes.of[node].node, ast.ClassDef):
-            self.methods.setdefault(node.name, []).append(found)
+        if (owner := self.classes.get(self.scopes.of[node].node)) is not None:
+            found.owner = owner
+            for methods in (owner.methods, self.methods):
+                methods.setdefault(node.name, []).append(found)
 
     def _join(self, found: Class) -> None:
         for base in found.node.bases:
@@ -194,10 +200,6 @@ class CallGraph:
                 known.heirs.append(found)
             elif self.origin(base) != "builtins.object":
                 found.native_bases.append(base)
-        for statement in ast.walk(found.node):
-            if (method := self.functions.get(statement)) and self.scopes.of[statement].node is found.node:
-                method.owner = found
-                found.methods.setdefault(method.name, []).append(method)
 
     def _class_of(self, node: ast.expr) -> Class | None:
         found = self.scopes.bindings(node)

@@ -161,9 +161,8 @@ def _check_call(call: ast.Call, graph: CallGraph, findings: Findings) -> None:
         findings.error(call, "a program cannot use dir() here", refused.instead, refused.why)
     elif origin in _FILE_CALLS:  # of other names the firmware makes files of the program's own folder
         for path in call.args[: 1 + (origin == "os.rename")]:
-            bound = [b.value for b in graph.scopes.bindings(path)]
-            text = getattr(bound[0] if len(bound) == 1 else path, "value", None)
-            if isinstance(text, str) and text.strip("/.").partition("/")[0].partition(".")[0] in _OURS:
+            text = graph.text(path)
+            if text is not None and text.strip("/.").partition("/")[0].partition(".")[0] in _OURS:
                 findings.error(call, f"the file {text} belongs to the firmware", "use a name of your own, like log.csv")
 
 

@@ -91,7 +91,7 @@ def check_pins(
     for call in graph.calls:
         named = list(_pin_arguments(call, graph))
         for value, _, _ in named:
-            if (name := finder.text(value)) is not None:
+            if (name := graph.text(value)) is not None:
                 findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
         found = [(value, pin, use, role) for value, use, role in named for pin in sorted(finder.numbers(value) or ())]
         found += [(call, pin, use, role) for pin, use, role in _default_pins(call, finder, graph, board, findings)]
@@ -204,13 +204,6 @@ class _Finder:
                 return self._items(table, depth + 1)
             case _:
                 return None
-
-    def text(self, node: ast.expr | None, depth: int = 0) -> str | None:
-        """The text that stands in the place of a number; None where none is known to."""
-        if isinstance(node, ast.Constant):
-            return node.value if isinstance(node.value, str) else None
-        bindings = self._graph.scopes.bindings(node) if node is not None and depth <= _FOLLOW else []
-        return self.text(bindings[0].value, depth + 1) if [b.kind for b in bindings] == ["value"] else None
 
     def _bound(self, binding: Binding, name: str, depth: int) -> set[int] | None:
         if binding.kind == "loop":

@@ -45,51 +45,38 @@ def check_private(graph: CallGraph, findings: Findings) -> None:
                     if alias.name.startswith("_") and node.module != "__future__":
                         findings.error(node, f"a program cannot import {alias.name}", "leave it out", _WHY)
             case ast.Attribute(value=owner, attr=name, ctx=context):
-                if isinstance(context, ast.Load):
-                    _check_load(node, owner, name, graph, findings, own)
-                else:
-                    _check_change(node, owner, name, graph, findings)
+                _check_attribute(node, owner, name, isinstance(context, ast.Load), graph, findings, own)
             case ast.Call(func=func, args=[owner, ast.Constant(value=str(name)), *_]) if graph.origin(func) in _VALUES:
                 if name in ("__class__", "__dict__"):
                     findings.error(node, f"a program cannot ask for {name} so", f"write x.{name}", _WHY)
-                elif graph.origin(func) == "builtins.getattr":
-                    _check_load(node, owner, name, graph, findings, own)
                 else:
-                    _check_change(node, owner, name, graph, findings)
+                    is_read = graph.origin(func) == "builtins.getattr"
+                    _check_attribute(node, owner, name, is_read, graph, findings, own)
             case _:
                 pass
         if isinstance(node, ast.expr):
             _check_class(node, graph, findings)
 
 
-def _check_load(
-    node: ast.expr, owner: ast.expr, name: str, graph: CallGraph, findings: Findings, own: set[str]
+def _check_attribute(
+    node: ast.expr, owner: ast.expr, name: str, is_read: bool, graph: CallGraph, findings: Findings, own: set[str]
 ) -> None:
     """`own`: the attributes that the program may name; "*": any, for it makes some while it runs."""
-    of_module = canonical(graph.origin(owner) or "") in stock_image().modules
-    is_private = name.startswith("_") and not name.endswith("__")
-    if name in _INSIDES or (of_module and name.startswith("_") and name != "__name__"):
-        findings.error(node, f"a program cannot use {name}", "leave it out", _WHY)
-    elif name in _OTHERS and graph.receiver(owner) is None:
-        hint = "use it of an object whose class is in this program, in the method that has it as self"
-        findings.error(node, f"cannot tell whose {name} this is", hint, _WHY)
-    elif is_private and own.isdisjoint({name, "*"}):
-        findings.error(node, f"nothing in this program defines {name}", "use names without _ of others' objects")
-    else:
-        _check_leading(node, owner, name, graph, findings)
-
-
-def _check_change(node: ast.expr, owner: ast.expr, name: str, graph: CallGraph, findings: Findings) -> None:
-    if (origin := graph.origin(owner)) is not None:
+    origin = graph.origin(owner)
+    if not is_read and origin is not None:
         hint = "set it of an object that you made, or keep it in a variable of your own"
         why = "the firmware and the other programs use it too"
         findings.error(node, f"a program cannot change {name} of {origin.removeprefix('builtins.')}", hint, why)
-    else:
-        _check_leading(node, owner, name, graph, findings)
-
-
-def _check_leading(node: ast.expr, owner: ast.expr, name: str, graph: CallGraph, findings: Findings) -> None:
-    if name in LEADING and graph.receiver(owner) is None:
+        return
+    of_module = canonical(origin or "") in stock_image().modules
+    if is_read and (name in _INSIDES or (of_module and name.startswith("_") and name != "__name__")):
+        findings.error(node, f"a program cannot use {name}", "leave it out", _WHY)
+    elif is_read and name in _OTHERS and graph.receiver(owner) is None:
+        hint = "use it of an object whose class is in this program, in the method that has it as self"
+        findings.error(node, f"cannot tell whose {name} this is", hint, _WHY)
+    elif is_read and name.startswith("_") and not name.endswith("__") and own.isdisjoint({name, "*"}):
+        findings.error(node, f"nothing in this program defines {name}", "use names without _ of others' objects")
+    elif name in LEADING and graph.receiver(owner) is None:
         hint = f"give the attribute of your class another name than {name}, or use it in a method as self.{name}"
         findings.error(node, f"cannot tell whose {name} this is: the firmware's objects have it too", hint, _WHY)
 
