@@ -39,7 +39,6 @@ def without_custom_sections(wasm: bytes) -> bytes:
 
 PASS_OPTIONS: Final = ("--asyncify", "--pass-arg=asyncify-ignore-imports", "-Os", "--mvp-features")
 INSTALL_BINARYEN: Final = "apt-get install binaryen (or make setup-system), or write it event-driven: every(ms, task)"
-_BOTH: Final[tuple[Entry, ...]] = ("plain", "blocking")
 _NATIVE_SLEEPS: Final = ("sleep", "usleep")
 _UNWINDERS: Final = "asyncify_"  # what the pass offers to a host that unwinds; here the shim does
 _MAINS: Final = frozenset(("__main_void", "__main_argc_argv"))
@@ -75,80 +74,66 @@ class Linker:
         if not symbols.functions & _MAINS or "on_init" in symbols.functions:
             if symbols.has_constructors and not self.traced:
                 raise BuildError((self._constructors_before_on_init(),), stage="check")
-            return self._run("none", guards)
-        constructors = symbols.has_constructors
+            (done,) = self._run(guards, "none", names=bool(guards))
+            return self._finished(self._linked("none", done), guards)
         ends = "exit" in symbols.missing and find_binaryen() is not None
-        polls = guards.polls
-        if not (symbols.missing & WAITING or ends or polls):
-            return self._run("plain", guards, constructors=constructors)
-        named, blocking = self._run_both(guards, constructors=constructors)
-        natives = _NATIVE_SLEEPS + (("exit",) if ends else ())
+        pauses, waits = ends or guards.polls, bool(symbols.missing & WAITING)
+        constructors = symbols.has_constructors
+        if not (waits or pauses):
+            (done,) = self._run(guards, "plain", names=bool(guards), constructors=constructors)
+            return self._finished(self._linked("plain", done), guards)
+        # Without the shim, to see whether main sleeps, and with it at the same time, in case it does.
+        done, blocking = self._run(guards, "plain", "blocking", names=True, constructors=constructors)
+        named = self._linked("plain", done)
         graph = self._read(named.wasm)
+        natives = (*_NATIVE_SLEEPS, "exit") if ends else _NATIVE_SLEEPS
         sleeps = frozenset(i for n in natives if (i := graph.import_index("env", n)) is not None)
         plain = self._finished(named, guards)
-        if not polls and not self._reaches(graph, sleeps):
+        if not guards.polls and not self._reaches(graph, sleeps):
             return plain
         if "on_timer_callback" not in symbols.functions:
-            return self._make_event_driven(plain, blocking, symbols, guards, pauses=ends or polls)
-        if symbols.missing & WAITING or polls:
+            return self._make_event_driven(plain, blocking, symbols, guards, pauses=pauses)
+        if waits or guards.polls:
             raise BuildError((self._callback_is_taken(),), stage="check")
         return plain
 
-    def _run(self, entry: Entry, guards: Guards, *, constructors: bool = False) -> LinkedProgram:
-        exported = [WATCH] if guards else []
-        command = self._command(entry, exported, names=bool(guards), constructors=constructors)
-        linked = self._linked(self.processes.run(command, self.directory), "program.wasm")
-        return self._finished(linked, guards) if guards else linked
+    def _run(self, guards: Guards, *entries: Entry, names: bool, constructors: bool = False) -> list[ProcessResult]:
+        """Link the program once for each of these callers of its main, side by side."""
+        commands = []
+        for entry in entries:
+            exported = [WATCH] if guards and (entry != "blocking" or guards.watches) else []
+            exported += [BREATHE] if guards and entry == "blocking" else []
+            command = self.toolchain.link_command(
+                self.libraries,
+                self.stack_bytes,
+                entry,
+                names=names,
+                constructors=constructors,
+                output=f"{entry}.wasm",
+                traced=self.traced,
+                is_logged=self.is_logged,
+            )
+            command += [*(f"--undefined={name}" for name in self.wanted), *(f"--export={name}" for name in exported)]
+            commands.append((command, self.directory))
+        return self.processes.run_together(commands)
 
-    def _run_both(self, guards: Guards, *, constructors: bool) -> tuple[LinkedProgram, ProcessResult]:
-        """Link without the shim, to see whether main sleeps, and with it at the same time, in case it does."""
-        exported = {"plain": [WATCH] if guards else [], "blocking": [BREATHE] if guards else []}
-        exported["blocking"] += [WATCH] if guards.watches else []
-        commands = [
-            self._command(entry, exported[entry], names=True, constructors=constructors, output=f"{entry}.wasm")
-            for entry in _BOTH
-        ]
-        plain, blocking = self.processes.run_together([(command, self.directory) for command in commands])
-        return self._linked(plain, "plain.wasm"), blocking
-
-    def _command(
-        self,
-        entry: Entry,
-        exported: list[str],
-        *,
-        names: bool,
-        constructors: bool,
-        output: str = "program.wasm",
-    ) -> list[str]:
-        command = self.toolchain.link_command(
-            self.libraries,
-            self.stack_bytes,
-            entry,
-            names=names,
-            constructors=constructors,
-            output=output,
-            traced=self.traced,
-            is_logged=self.is_logged,
-        )
-        return [*command, *(f"--undefined={name}" for name in self.wanted), *(f"--export={name}" for name in exported)]
-
-    def _linked(self, done: ProcessResult, output: str) -> LinkedProgram:
+    def _linked(self, entry: Entry, done: ProcessResult) -> LinkedProgram:
         if done.returncode != 0:
             raise build_failure(done, read_linker_output(done.output, self.text), self.text.file, "link")
-        wasm = read_output(self.directory / output, stage="link")
+        wasm = read_output(self.directory / f"{entry}.wasm", stage="link")
         return LinkedProgram(wasm if self.traced else with_entries_noted(wasm), done.took_ms)
 
     def _stripped(self, wasm: bytes) -> bytes:
         return wasm if self.traced else without_custom_sections(wasm)
 
-    def _guarded(self, linked: LinkedProgram, guards: Guards) -> LinkedProgram:
+    def _guarded(self, wasm: bytes, guards: Guards) -> bytes:
         if not guards:
-            return linked
-        graph = self._read(linked.wasm)
-        return replace(linked, wasm=with_guards(linked.wasm, graph.module, graph.names, guards))
+            return wasm
+        graph = self._read(wasm)
+        return with_guards(wasm, graph.module, graph.names, guards)
 
     def _finished(self, linked: LinkedProgram, guards: Guards) -> LinkedProgram:
-        wasm = self._stripped(self._guarded(linked, guards).wasm)
+        wasm = self._stripped(self._guarded(linked.wasm, guards))
         return replace(linked, wasm=without_exports(wasm, RESERVED) if guards else wasm)
 
     def _read(self, wasm: bytes) -> CallGraph:
@@ -195,8 +180,9 @@ class Linker:
         pauses: bool,
     ) -> LinkedProgram:
         """The program with the shim after the Asyncify pass; `plain` if main reaches no sleep of its own."""
-        linked = self._guarded(self._linked(blocking, "blocking.wasm"), guards)
-        graph = self._read(linked.wasm)
+        linked = self._linked("blocking", blocking)
+        wasm = self._guarded(linked.wasm, guards)
+        graph = self._read(wasm)
         pausing = _pausing(graph)
         sleeps = pausing - {graph.index("exit"), graph.index(BREATHE)}
         if not self._reaches(graph, pausing if pauses else sleeps):
@@ -212,7 +198,7 @@ class Linker:
             options.append("--pass-arg=asyncify-ignore-indirect")
         if self.traced:
             options.append("-g")
-        write_input(self.directory / "compiled.wasm", self._stripped(linked.wasm), stage="link")
+        write_input(self.directory / "compiled.wasm", self._stripped(wasm), stage="link")
         done = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
         if done.returncode != 0:
             raise build_failure(done, (), self.text.file, "link")

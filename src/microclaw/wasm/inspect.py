@@ -15,7 +15,7 @@ from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, Reader
 
 MAX_MODULE_BYTES: Final = 4 << 20
 _VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
-_LATER_TYPES: Final = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
+LATER_TYPES: Final = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
 KINDS: Final = ("function", "table", "memory", "global")
 _LATER_SECTIONS: Final = {12: "bulk-memory", 13: "exception-handling"}
 _LAST_SECTION: Final = 11
@@ -109,10 +109,11 @@ def parse_module(wasm: bytes) -> Module:
     return module
 
 
-def _value_type(reader: Reader) -> str:
+def value_type(reader: Reader) -> str:
+    """The next type of a value; raises FeatureError for one of later versions."""
     byte = reader.byte()
-    if byte in _LATER_TYPES:
-        raise FeatureError(_LATER_TYPES[byte])
+    if byte in LATER_TYPES:
+        raise FeatureError(LATER_TYPES[byte])
     if byte not in _VALUE_TYPES:
         raise ModuleError(f"unknown value type 0x{byte:02x}")
     return _VALUE_TYPES[byte]
@@ -124,8 +125,8 @@ def _types(reader: Reader, module: Module) -> None:
             raise (
                 FeatureError("gc") if form in (0x4E, 0x4F, 0x50, 0x5E, 0x5F) else ModuleError(f"type form 0x{form:02x}")
             )
-        params = tuple(_value_type(reader) for _ in range(reader.count()))
-        results = tuple(_value_type(reader) for _ in range(reader.count()))
+        params = tuple(value_type(reader) for _ in range(reader.count()))
+        results = tuple(value_type(reader) for _ in range(reader.count()))
         if len(results) > 1:
             raise FeatureError("multivalue")
         module.types.append(Signature(params, results))
@@ -218,7 +219,7 @@ def _table_type(reader: Reader) -> None:
 
 
 def _global_type(reader: Reader) -> Global:
-    kind = _value_type(reader)
+    kind = value_type(reader)
     mutable = reader.byte()
     if mutable > 1:
         raise ModuleError(f"global mutability {mutable}")

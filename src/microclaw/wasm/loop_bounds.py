@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 Code: TypeAlias = Sequence[tuple[int, tuple[int, ...]]]
 """A body's instructions: opcodes with their operands."""
 
-_LOOP, _IF, _ELSE, _END, _BR_IF = 3, 4, 5, 11, 13
+_LOOP, _END, _BR_IF = 3, 11, 13
 _GET, _SET, _TEE, _CONST, _ADD, _AND = 0x20, 0x21, 0x22, 0x41, 0x6A, 0x71
 _EQZ, _EQ, _NE, _LAST_COMPARE = 0x45, 0x46, 0x47, 0x4F
 _LOADS: Final = range(0x28, 0x36)
@@ -129,7 +129,7 @@ def _at_begin(code: Code, begin: int, local: int) -> tuple[int | None, int | Non
     """The constant that a local has when its loop begins, and what divides it; None: not known."""
     for at in range(begin - 1, 0, -1):
         opcode, operands = code[at]
-        if opcode in (_LOOP, _IF, _ELSE, _END):
+        if opcode in (_LOOP, _END):
             break
         if opcode in (_SET, _TEE) and operands[0] == local:
             (before, value), masked = code[at - 1], code[at - 2]

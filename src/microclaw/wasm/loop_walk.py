@@ -1,26 +1,25 @@
 """Walks through a function's body once: its loops, how each goes round and ends, and where it may go round awake.
 
-Knows functions by index only; loops.py says what they mean.
+Knows functions by index only; loops.py says what they mean. It reads LLVM's objects, which have no if and no else.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from microclaw.wasm.loop_bounds import Code, Loop, prove_end
 from microclaw.wasm.opcodes import instructions
 
 ANYTHING: Final = -1  # stands for what a call through a pointer reaches
-_BLOCK, LOOP, _IF, _BR, _BR_TABLE, _RETURN, _CALL = 2, 3, 4, 12, 14, 15, 16
+_BLOCK, _LOOP, _END, _BR, _BR_TABLE, _RETURN, _CALL = 2, 3, 11, 12, 14, 15, 16
 _UNREACHABLE, _LOCAL_TEE, _GLOBAL_SET, _GROW, _CONST = 0, 0x22, 0x24, 0x40, 0x41
 _LOADS: Final = range(0x28, 0x36)
 _STORES: Final = range(0x36, 0x3F)
 _CHECKING: Final = frozenset((_CONST, _LOCAL_TEE, 0x71, *range(0x45, 0x50)))  # a constant, and, comparisons
 _NEVER_GO_ON: Final = frozenset((_UNREACHABLE, _BR, _BR_TABLE, _RETURN))
-_ELSE, _END = 5, 11
-_CONTROL: Final = frozenset((0, _BLOCK, LOOP, _IF, _ELSE, _END, _BR, 13, _BR_TABLE, _RETURN, 17))
+_CONTROL: Final = frozenset((_UNREACHABLE, _BLOCK, _LOOP, _END, _BR, 13, _BR_TABLE, _RETURN, _CALL, 17))
 
 
 @dataclass(slots=True)
@@ -52,17 +51,16 @@ class _Walk:
 
     def __init__(self, code: Code, sleeping: set[int], handlers: set[int]) -> None:
         self.function = Function()
+        self._code = code
         self._sleeping = sleeping
         self._handlers = handlers
-        self._blocks: list[_Block] = [_Block(_BLOCK, None)]
+        self._blocks = [_Block()]
         self._open: list[Loop] = []
         self._awake = 1
         self._reachable = True
-        self._last: deque[int] = deque(maxlen=6)  # opcodes
         self._dead_ends = _dead_ends(code, handlers)
         for self._at, (opcode, operands) in enumerate(code):
             self._step(opcode, operands)
-            self._last.append(opcode)
         self.function.always_sleeps = not self._awake & 1
 
     def _step(self, opcode: int, operands: tuple[int, ...]) -> None:
@@ -71,10 +69,8 @@ class _Walk:
             if self._blocks[-1].loop is not None and not self._open[-1].rounds:
                 self._open[-1].own.append(self._at)
         match opcode:
-            case 2 | 3 | 4:
+            case 2 | 3:
                 self._begin(opcode)
-            case 5:
-                self._else()
             case 11:
                 self._end()
             case 16 | 17:
@@ -100,30 +96,20 @@ class _Walk:
 
     def _begin(self, opcode: int) -> None:
         loop = None
-        if opcode == LOOP:
+        if opcode == _LOOP:
             parent = self._open[-1].number if self._open else None
             loop = Loop(len(self.function.loops), parent, self._at)
             self.function.loops.append(loop)
             self._open.append(loop)
             self._awake |= 2 << loop.number if self._reachable else 0
-        block = _Block(opcode, loop, is_dead_end=self._at in self._dead_ends)
-        if opcode == _IF:
-            block.before, block.reachable_before = self._awake, self._reachable
-        self._blocks.append(block)
-
-    def _else(self) -> None:
-        block = self._blocks[-1]
-        block.arrivals |= self._awake
-        block.is_target |= self._reachable
-        self._awake, self._reachable = block.before, block.reachable_before
-        block.before, block.reachable_before = 0, False
+        self._blocks.append(_Block(loop, is_dead_end=self._at in self._dead_ends))
 
     def _end(self) -> None:
         block = self._blocks.pop()
         loop = block.loop
         if loop is None:
-            self._awake |= block.arrivals | block.before
-            self._reachable |= block.is_target or block.reachable_before
+            self._awake |= block.arrivals
+            self._reachable |= block.is_target
             return
         self._open.pop()
         loop.end = self._at
@@ -164,46 +150,32 @@ class _Walk:
 
     def _has_looked(self) -> bool:
         """Whether the last instructions load a global variable and, at most, compare it."""
-        opcodes = list(self._last)
-        for at in range(len(opcodes) - 1):
-            if opcodes[at] == _CONST and opcodes[at + 1] in _LOADS and _CHECKING.issuperset(opcodes[at + 2 :]):
-                return True
-        return False
+        last = [opcode for opcode, _ in self._code[max(0, self._at - 6) : self._at]]
+        pairs = enumerate(pairwise(last), 2)
+        return any(a == _CONST and b in _LOADS and _CHECKING.issuperset(last[end:]) for end, (a, b) in pairs)
 
 
 @dataclass(slots=True)
 class _Block:
-    """A block, loop or if while it is walked through; the first one is the function's body."""
+    """A block or loop while it is walked through; the first one is the function's body."""
 
-    opcode: int
-    loop: Loop | None
+    loop: Loop | None = None
     is_dead_end: bool = False  # a jump to its end only leads to a handler
     arrivals: int = 0  # bits of the ways that jump to its end
     is_target: bool = False
-    before: int = 0  # bits at an if whose else did not come yet
-    reachable_before: bool = False
     written: set[int] = field(default_factory=set)  # the locals that it wrote so far, in the order of the code
     read_first: set[int] = field(default_factory=set)  # and those that it read before it wrote them
 
 
 def _dead_ends(code: Code, handlers: set[int]) -> set[int]:
     """Where the blocks begin behind whose end nothing comes but the call of a handler."""
-    open_blocks: list[int] = []
-    found = set()
-    for at, (opcode, _) in enumerate(code):
-        if opcode in (_BLOCK, LOOP, _IF):
-            open_blocks.append(at)
-        elif opcode == _END and open_blocks:
-            begin = open_blocks.pop()
-            if code[begin][0] == _BLOCK and _leads_to(code, at + 1, handlers):
-                found.add(begin)
-    return found
-
-
-def _leads_to(code: Code, at: int, handlers: set[int]) -> bool:
-    for opcode, operands in code[at:]:
-        if opcode == _CALL:
-            return operands[0] in handlers
+    found, ends, is_handled = set[int](), list[bool](), False
+    for at in range(len(code) - 1, -1, -1):
+        opcode, operands = code[at]
+        if opcode == _END:
+            ends.append(is_handled)
+        elif opcode in (_BLOCK, _LOOP) and ends.pop() and opcode == _BLOCK:
+            found.add(at)
         if opcode in _CONTROL:
-            return False
-    return False
+            is_handled = opcode == _CALL and operands[0] in handlers
+    return found

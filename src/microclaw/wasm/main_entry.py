@@ -10,15 +10,8 @@ from typing import Final
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.callgraph import read_callgraph
 from microclaw.wasm.image import Signature
-from microclaw.wire.wasm_binary import (
-    HEADER,
-    FeatureError,
-    ModuleError,
-    Reader,
-    read_sections,
-    write_section,
-    write_u32,
-)
+from microclaw.wasm.pause_points import with_elements
+from microclaw.wire.wasm_binary import FeatureError, ModuleError, write_u32
 
 _TYPES, _FUNCTIONS, _EXPORTS, _CODE = 1, 3, 7, 10
 _NAMES: Final = ("main", "__main_argc_argv", "__main_void")
@@ -40,37 +33,19 @@ def with_main_called(wasm: bytes, file: str) -> bytes:
     signature = None if main is None else graph.module.signature_of(main)
     if "on_init" in functions or main is None or signature not in _MAIN:
         return wasm
-    sleeps = {name: graph.import_index("env", name) for name in _SLEEPS}
-    for name, index in sleeps.items():
+    for name in _SLEEPS:
+        index = graph.import_index("env", name)
         if index is not None and graph.path(main, frozenset((index,)), graph.possible) is not None:
-            raise BuildError((_waits(file, name),), stage="check")
-    code = (
-        b"\0"
-        + b"\x41\0" * len(signature.params)
-        + b"\x10"
-        + write_u32(main)
-        + b"\x1a" * len(signature.results)
-        + b"\x0b"
-    )
+            why = "the firmware would stand still meanwhile, and a module cannot be changed any more"
+            message = f"its main waits ({name}): {why}"
+            hint = "give its source instead, which is made event-driven; or build it with on_init and timers"
+            raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check")
+    arguments, dropped = b"\x41\0" * len(signature.params), b"\x1a" * len(signature.results)
+    code = b"\0" + arguments + b"\x10" + write_u32(main) + dropped + b"\x0b"
     added = {
         _TYPES: b"\x60\0\0",
         _FUNCTIONS: write_u32(len(graph.module.types)),
         _EXPORTS: b"\x07on_init\0" + write_u32(len(graph.module.imports) + len(graph.module.bodies)),
         _CODE: write_u32(len(code)) + code,
     }
-    parts = (_with_one_more(n, content, added[n]) if n in added else whole for n, content, whole in read_sections(wasm))
-    return wasm[: len(HEADER)] + b"".join(parts)
-
-
-def _with_one_more(number: int, content: bytes, element: bytes) -> bytes:
-    reader = Reader(content)
-    count = reader.count()
-    return write_section(number, write_u32(count + 1) + content[reader.position :] + element)
-
-
-def _waits(file: str, name: str) -> Diagnostic:
-    message = (
-        f"its main waits ({name}): the firmware would stand still meanwhile, and a module cannot be changed any more"
-    )
-    hint = "give its source instead, which is made event-driven; or build it with on_init and timers"
-    return Diagnostic("error", message, file, hint=hint)
+    return with_elements(wasm, added)

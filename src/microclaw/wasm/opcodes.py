@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from microclaw.wasm.inspect import LATER_TYPES, value_type
 from microclaw.wire.wasm_binary import FeatureError, ModuleError, Reader
 
-_LOCAL_TYPES: Final = frozenset((0x7F, 0x7E, 0x7D, 0x7C))
 _U32: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,3}[\x00-\x7f]|[\x80-\xff]{4}[\x00-\x0f])"
 _S32: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,4}[\x00-\x7f])"
 _S64: Final = rb"(?:[\x00-\x7f]|[\x80-\xff]{1,9}[\x00-\x7f])"
@@ -32,6 +32,7 @@ _LATER: Final = {
     **dict.fromkeys((0x14, 0x15), "gc"),
     **dict.fromkeys((0x1C, 0x25, 0x26, 0xD0, 0xD1, 0xD2), "reference-types"),
     **dict.fromkeys(range(0xC0, 0xC5), "sign-ext"),
+    **{0x11: "reference-types", 0x3F: "multi-memory", 0x40: "multi-memory"},  # of another table or memory
     0xFB: "gc",
     0xFD: "simd128",
     0xFE: "threads",
@@ -56,12 +57,12 @@ def check_opcodes(bodies: Iterable[bytes]) -> None:
             raise ModuleError("a function does not end with `end`")
 
 
-def instructions(body: bytes) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
+def instructions(body: bytes, position: int = 0) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
     """Where each instruction begins and ends, its opcode, and its operands if they are numbers: targets, indices, i32.
 
-    For a body that `check_opcodes` would let pass.
+    For a body that `check_opcodes` would let pass; from its beginning, or from one of its instructions.
     """
-    reader = Reader(body, _after_locals(body))
+    reader = Reader(body, position or _after_locals(body))
     while not reader.at_end:
         start = reader.position
         opcode = reader.byte()
@@ -87,26 +88,19 @@ def calls_of(body: bytes) -> Calls:
     """The calls of a body that `check_opcodes` has let pass."""
     direct: set[int] = set()
     indirect: set[int] = set()
-    for opcode, index in _calls(body):
-        (direct if opcode == 0x10 else indirect).add(index)
-    return Calls(frozenset(direct), frozenset(indirect))
-
-
-def _calls(body: bytes) -> Iterator[tuple[int, int]]:
     position = _after_locals(body)
     while (position := _end_of(_UNTIL_CALL, body, position)) < len(body):
-        opcode = body[position]
-        if opcode in (0x10, 0x11):
-            yield opcode, Reader(body, position + 1).u32()
+        if body[position] in (0x10, 0x11):
+            (direct if body[position] == 0x10 else indirect).add(Reader(body, position + 1).u32())
         position = _after_rare(body, position)
+    return Calls(frozenset(direct), frozenset(indirect))
 
 
 def _after_locals(body: bytes) -> int:
     reader = Reader(body)
     for _ in range(reader.count()):
         reader.u32()
-        if (kind := reader.byte()) not in _LOCAL_TYPES:
-            raise FeatureError("simd128" if kind == 0x7B else "reference-types")
+        value_type(reader)
     return reader.position
 
 
@@ -117,41 +111,12 @@ def _end_of(run: re.Pattern[bytes], body: bytes, position: int) -> int:
 
 def _after_rare(body: bytes, position: int) -> int:
     """Where the instruction at `position` ends: one that the expressions leave out, or that is wrong."""
-    reader = Reader(body, position)
-    opcode = reader.byte()
-    if opcode == 0x0E:
-        for _ in range(reader.count() + 1):
-            reader.u32()
-    elif opcode == 0x10:
-        reader.u32()
-    elif opcode == 0x11:
-        reader.u32()
-        if reader.byte() != 0:
-            raise FeatureError("reference-types")
-    else:
-        _refuse(opcode, reader)
-    return reader.position
-
-
-def _refuse(opcode: int, reader: Reader) -> None:
-    """Raise an error for an opcode that is not in WebAssembly 1.0, or whose operand is cut short or too long."""
+    _, end, opcode, operands = next(instructions(body, position))
+    if opcode in (0x0E, 0x10) or (opcode == 0x11 and operands[1] == 0):
+        return end
     if opcode in (0x02, 0x03, 0x04):
-        kinds = {0x7B: "simd128", 0x70: "reference-types", 0x6F: "reference-types"}
-        raise FeatureError(kinds.get(reader.byte(), "multivalue"))
-    if opcode in (0x3F, 0x40):
-        reader.byte()
-        raise FeatureError("multi-memory")
+        raise FeatureError(LATER_TYPES.get(body[position + 1], "multivalue"))
     if opcode == 0xFC:
-        sub = reader.u32()
+        sub = Reader(body, end).u32()
         raise FeatureError("nontrapping-fptoint" if sub < 8 else "bulk-memory" if sub < 15 else "reference-types")
-    if opcode in _LATER:
-        raise FeatureError(_LATER[opcode])
-    if opcode in (0x41, 0x42):
-        reader.signed(32 if opcode == 0x41 else 64)
-    elif opcode in (0x43, 0x44):
-        reader.take(4 if opcode == 0x43 else 8)
-    elif opcode in (0x0C, 0x0D, *range(0x20, 0x25), *range(0x28, 0x3F)):
-        reader.u32()
-        if opcode >= 0x28:
-            reader.u32()
-    raise ModuleError(f"unknown instruction 0x{opcode:02x}")
+    raise FeatureError(_LATER[opcode]) if opcode in _LATER else ModuleError(f"unknown instruction 0x{opcode:02x}")

@@ -21,6 +21,7 @@ _VOID, _I32 = 0x40, 0x7F
 _GET, _SET, _TEE, _CALL, _CONST, _SUB, _GREATER, _GLOBAL_GET, _GLOBAL_SET = (
     bytes((code,)) for code in (0x20, 0x21, 0x22, 0x10, 0x41, 0x6B, 0x4A, 0x23, 0x24)
 )
+_COUNTER: Final = bytes((_I32, 1)) + _CONST + write_i32(CHECKED_AFTER) + bytes((_END,))  # a global for calls
 _MAX_COPIED_BYTES: Final = 640  # of all loops of a program
 
 
@@ -45,7 +46,8 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
             check = _count_calls(guards.recursions[name], len(module.globals), _CALL + write_u32(by_name[WATCH]))
             body = body[:start] + check + body[start:]
         bodies.append(body)
-    return _with_bodies(_with_a_global(wasm) if guards.recursions else wasm, bodies)
+    wasm = with_elements(wasm, {_GLOBALS: _COUNTER}) if guards.recursions else wasm
+    return _with_bodies(wasm, bodies)
 
 
 def _counts(guard: Guard) -> bool:
@@ -178,18 +180,15 @@ def _with_a_local(declarations: bytes, params: int) -> tuple[bytes, int]:
     return write_u32(groups + 1) + rest + write_u32(1) + bytes((_I32,)), index
 
 
-def _with_a_global(wasm: bytes) -> bytes:
-    """The module with one more global, the last: a counter of calls."""
-    counter = bytes((_I32, 1)) + _CONST + write_i32(CHECKED_AFTER) + bytes((_END,))
-    parts, placed = [wasm[: len(HEADER)]], False
+def with_elements(wasm: bytes, added: Mapping[int, bytes]) -> bytes:
+    """The module with one more element, the last, in each of these sections, by their numbers."""
+    parts, left = [wasm[: len(HEADER)]], dict(sorted(added.items()))
     for number, content, whole in read_sections(wasm):
-        if number == _GLOBALS:
+        parts += [write_section(each, write_u32(1) + left.pop(each)) for each in [*left] if each < number]
+        if number in left:
             reader = Reader(content)
             count = reader.count()
-            whole = write_section(_GLOBALS, write_u32(count + 1) + content[reader.position :] + counter)
-        elif number > _GLOBALS and not placed:
-            whole = write_section(_GLOBALS, write_u32(1) + counter) + whole
-        placed |= number >= _GLOBALS
+            whole = write_section(number, write_u32(count + 1) + content[reader.position :] + left.pop(number))
         parts.append(whole)
     return b"".join(parts)
 

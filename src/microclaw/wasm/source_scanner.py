@@ -46,6 +46,12 @@ _THERE_ARE: Final = (
     "there are microclaw.h, Arduino.h, Wire.h, Servo.h, Ticker.h, EEPROM.h, Preferences.h, those of the firmware "
     "(gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the C and C++ libraries"
 )
+_ALONE: Final = {
+    "`": ("` is neither C nor C++", "leave Markdown's lines with ``` out"),
+    "\\": ("a backslash outside of a string", "leave it out; to go on in the next line it is the last sign"),
+    **{sign: (f"no closing {sign} on this line", "close it, or put \\n where the line is to end") for sign in "\"'"},
+}
+"""Signs that are no tokens, with what is told of them."""
 _ASSEMBLY: Final = frozenset(("asm", "__asm", "__asm__"))
 OUR_NAMES: Final = "microclaw_"
 RESERVED: Final = "__microclaw_"  # the shim's
@@ -130,31 +136,21 @@ class Scanner:
             hint = "type plain quotes: a chat or an editor made these round" if token.text[0] in _ROUND_QUOTES else None
             message = f"{token.text[:20]!r} outside of strings and comments: only ASCII is allowed there"
             self._refuse(token, message, hint or "leave it out, or write it in letters without accents")
-        if token.text == "`":
-            self._refuse(token, "` is neither C nor C++", "leave Markdown's lines with ``` out")
-        if token.kind == "other" and token.text in "\"'":
-            self._refuse(
-                token, f"no closing {token.text} on this line", "close it, or put \\n where the line is to end"
-            )
-        if token.kind == "other" and token.text == "\\":
-            self._refuse(
-                token, "a backslash outside of a string", "leave it out; to go on in the next line it is the last sign"
-            )
+        if token.kind == "other" and token.text in _ALONE:
+            self._refuse(token, *_ALONE[token.text])
         if token.kind == "other" and token.text == "/" and self._text[end : end + 1] == "*":
             self._refuse(token, "a comment that does not end", "close it with */")
         if token.kind != "name":
             return
         if token.text in _ASSEMBLY:
             self._refuse(token, f"{token.text}: inline assembly is not allowed in a program", "write it in C")
-        if token.text.startswith((OUR_NAMES, RESERVED)):
-            prefix = OUR_NAMES if token.text.startswith(OUR_NAMES) else RESERVED
-            message = f"{token.text}: names that begin with {prefix} are microclaw's own"
-            self._refuse(token, message, "choose another name")
+        for prefix in (OUR_NAMES, RESERVED):
+            if token.text.startswith(prefix):
+                message = f"{token.text}: names that begin with {prefix} are microclaw's own"
+                self._refuse(token, message, "choose another name")
         if token.text in _PROBES:
-            hint = (
-                "leave it out: which headers and macros there are is known" if "has" in token.text else "leave it out"
-            )
-            self._refuse(token, f"{token.text} is not allowed in a program", hint)
+            known = ": which headers and macros there are is known" if "has" in token.text else ""
+            self._refuse(token, f"{token.text} is not allowed in a program", f"leave it out{known}")
 
     def _raw_string(self, start: int, quote: int, *, in_directive: bool) -> int:
         """Where a raw string ends, as clang finds it: it undoes joined lines in it, so those are refused."""

@@ -70,13 +70,12 @@ class SourceText:
 
     def find_name(self, name: str) -> tuple[int, int] | None:
         """Where an identifier is called first (a name before it makes it a declaration), else where it stands first."""
+        words = ["", *(token.text for token in self.tokens), ""]
         first = None
-        for number, token in enumerate(self.tokens):
+        for token, before, after in zip(self.tokens, words, words[2:], strict=False):
             if token.kind == "name" and token.text == name:
                 place = (token.line, token.column)
                 first = first or place
-                before = self.tokens[number - 1].text if number else ""
-                after = self.tokens[number + 1].text if number + 1 < len(self.tokens) else ""
                 if after == "(" and (before in ("return", "else", "do") or not before[-1:].isidentifier()):
                     return place
         return first

@@ -18,7 +18,7 @@ CONSTRUCTORS: Final = ("_GLOBAL__sub_I_", "__cxx_global_var_init")
 """How the names of functions begin that construct global objects."""
 _DECORATED: Final = re.compile(r"[KLNORVZ]*([0-9]+)")
 _INIT_FUNCTIONS, _SYMBOL_TABLE = 6, 8
-_FUNCTION, _DATA, _GLOBAL, _SECTION, _EVENT, _TABLE = range(6)
+_FUNCTION, _DATA, _, _SECTION, _, _TABLE = range(6)
 _DATA_COUNT: Final = 12  # LLVM writes this section into objects, also for WebAssembly 1.0
 _WEAK: Final = 0x01
 _LOCAL: Final = 0x02
@@ -99,43 +99,28 @@ def read_symbols(object_file: bytes) -> Symbols:
 def _read_table(table: Reader, symbols: Symbols) -> None:
     for _ in range(table.count()):
         kind, flags = table.byte(), table.u32()
-        if kind == _DATA:
-            _read_variable(table, flags, symbols)
-        elif kind in (_FUNCTION, _GLOBAL, _EVENT, _TABLE):
-            index = table.u32()
-            named = not flags & _UNDEFINED or flags & _EXPLICIT_NAME
-            name = table.name() if named else ""
-            if kind == _FUNCTION and flags & _UNDEFINED:
-                symbols.missing.add(name or symbols.names[index])
-            elif kind == _FUNCTION:
-                symbols.names[index] = name
-                if flags & _LOCAL:
-                    symbols.static_functions.add(name)
-                else:
-                    symbols.functions.add(name)
-                _note_visible(name, flags, symbols)
-        elif kind == _SECTION:
+        is_here = not flags & _UNDEFINED
+        if kind == _SECTION:
             table.u32()
-        else:
+            continue
+        if kind > _TABLE:
             raise ModuleError(f"symbol kind {kind}")
-
-
-def _read_variable(table: Reader, flags: int, symbols: Symbols) -> None:
-    name = table.name()
-    if flags & _UNDEFINED:
-        symbols.missing_variables.add(name)
-        return
-    table.u32()
-    table.u32()
-    symbols.variables[name] = table.u32()
-    _note_visible(name, flags, symbols)
-
-
-def _note_visible(name: str, flags: int, symbols: Symbols) -> None:
-    if not flags & _LOCAL:
-        symbols.visible.add(name)
-        if not flags & _WEAK:
-            symbols.defined.add(name)
+        index = table.u32() if kind != _DATA else 0
+        name = table.name() if kind == _DATA or is_here or flags & _EXPLICIT_NAME else ""
+        if kind == _DATA and is_here:
+            _segment, _offset = table.u32(), table.u32()
+            symbols.variables[name] = table.u32()
+        elif kind == _DATA:
+            symbols.missing_variables.add(name)
+        elif kind == _FUNCTION and is_here:
+            symbols.names[index] = name
+            (symbols.static_functions if flags & _LOCAL else symbols.functions).add(name)
+        elif kind == _FUNCTION:
+            symbols.missing.add(name or symbols.names[index])
+        if kind in (_FUNCTION, _DATA) and is_here and not flags & _LOCAL:
+            symbols.visible.add(name)
+            if not flags & _WEAK:
+                symbols.defined.add(name)
 
 
 _RENAMED: Final = {"program_on_destroy": "on_destroy", "program_on_init": "on_init", "microclaw_usleep_long": "usleep"}

@@ -276,18 +276,14 @@ def _found(compiler: str) -> Toolchain:
 def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None, image: str | None) -> Toolchain:
     """Looked for once for each name and place."""
     del path_variable
-    match wanted:
-        case "clang":
-            return _clang("clang", shutil.which("clang"), shutil.which("wasm-ld"))
-        case "wasi-sdk":
-            folder = Path(wasi_sdk or _WASI_SDK) / "bin"
-            compiler, linker = (shutil.which(name, path=str(folder)) for name in ("clang", "wasm-ld"))
-            return _clang("wasi-sdk", compiler, linker)
-        case "zig":
-            return _find_zig()
-        case "docker" | "podman":
-            return _in_image(wanted, shutil.which(wanted), image)
-    raise ConfigError(f"there is no compiler {wanted!r}", next_step=f"choose {', '.join(COMPILERS)}")
+    if wanted not in COMPILERS:
+        raise ConfigError(f"there is no compiler {wanted!r}", next_step=f"choose {', '.join(COMPILERS)}")
+    if wanted == "zig":
+        return _find_zig()
+    if wanted in ("docker", "podman"):
+        return _in_image(wanted, shutil.which(wanted), image)
+    folder = str(Path(wasi_sdk or _WASI_SDK) / "bin") if wanted == "wasi-sdk" else None
+    return _clang(wanted, shutil.which("clang", path=folder), shutil.which("wasm-ld", path=folder))
 
 
 def _find_zig() -> Toolchain:

@@ -34,13 +34,8 @@ _NUMBERS: Final = (
 )  # fmt: skip
 """Types of wasm32, each with what it is in memory: the same bytes under another name do no harm."""
 _KINDS: Final = (*_NUMBERS, ("no number", "other"))
-_CASES: Final = ", ".join(f"{name.replace('bool', '_Bool')}: {code}" for code, (name, _) in enumerate(_NUMBERS, 1))
-_PROBE_OF_C: Final = f"char microclaw_kind_{{name}}[_Generic(({{name}}), {_CASES}, default: {len(_KINDS)})];"
-_OVERLOADS: Final = (
-    f"template <class T> char (&microclaw_kind(T))[{len(_KINDS) + 1}];",  # an enum is not told from a class
-    *(f"char (&microclaw_kind({name}))[{code}];" for code, (name, _) in enumerate(_NUMBERS, 1)),
-)
-_PROBE_OF_CPP: Final = "char microclaw_kind_{name}[sizeof(microclaw_kind({name}))];"
+_CASES: Final = ", ".join(f"{name}: {code}" for code, (name, _) in enumerate(_NUMBERS, 1))
+_PROBE: Final = f"char microclaw_kind_{{name}}[_Generic(({{name}}), {_CASES}, default: {{other}})];"
 _STATIC: Final = re.compile(r"[A-Za-z]\w*|_ZL\d.*")  # functions that a macro can rename
 
 
@@ -143,9 +138,10 @@ class UnitCompiler:
         is_c = self.text.file.endswith(".c")
         folder = self.directory / f"kinds{number}"
         folder.mkdir()
-        probes = [_PROBE_OF_C.format(name=name) if is_c else _PROBE_OF_CPP.format(name=name) for name in names]
-        text = self.text.unit_texts()[number]
-        whole = "\n".join((text, *([] if is_c else _OVERLOADS), *probes, ""))
+        probe = _PROBE.replace("bool", "_Bool") if is_c else _PROBE
+        other = len(_KINDS) if is_c else len(_KINDS) + 1  # in C++ an enum is not told from a class
+        probes = (probe.format(name=name, other=other) for name in names)
+        whole = "\n".join((self.text.unit_texts()[number], *probes, ""))
         (folder / self.text.file).write_text(whole, encoding="utf-8")
         *begin, file = self.command
         command = [*begin, *([_NOT_FIRST] if number else []), file]
