@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final
 
 from msgspec.structs import replace
 
 from microclaw.errors import Diagnostic
+from microclaw.wasm.refusals import refused_reasons
 from microclaw.wasm.source_text import SourceText
 
 _NAMED: Final = re.compile(r"(?:there is no header|[^']*) '([\w./*+-]+)'")
@@ -22,17 +24,14 @@ _FOREIGN: Final = "this is no C and no C++"
 _MAX_NAMES: Final = 8
 
 
-def folded(
-    missing: Sequence[Diagnostic], found: Iterable[Diagnostic], refused: frozenset[str], source: SourceText
-) -> tuple[Diagnostic, ...]:
+def folded(missing: Sequence[Diagnostic], found: Iterable[Diagnostic], source: SourceText) -> tuple[Diagnostic, ...]:
     """Headers that are not here first, each reason once with the names that it is about, then what has another cause.
 
-    `refused` are the reasons of refusals (refusals.toml): with a header missing only those still tell something, every
-    other finding may come from it.
+    With a header missing only refusals still tell something, every other finding may come from it.
     """
     errors = list(_without_followers(found, source))
     if missing:
-        errors = [d for d in errors if _UNKNOWN.match(d.message) and d.explanation in refused]
+        errors = [d for d in errors if _UNKNOWN.match(d.message) and d.explanation in refused_reasons()]
     foreign = next((d for d in errors if (d.explanation or "").startswith(_FOREIGN)), None)
     if foreign is not None and not missing:
         return (foreign,)
@@ -94,16 +93,8 @@ def _name(diagnostic: Diagnostic, *, headers: bool = False) -> str | None:
 
 def _declared_with(source: SourceText, types: set[str]) -> set[str]:
     """The names that stand behind one of these types, as `type *name` does."""
-    names = set()
-    for at, token in enumerate(source.tokens):
-        if token.kind != "name" or token.text not in types:
-            continue
-        behind = at + 1
-        while behind < len(source.tokens) and source.tokens[behind].text in ("*", "&", "const"):
-            behind += 1
-        if behind < len(source.tokens) and source.tokens[behind].kind == "name":
-            names.add(source.tokens[behind].text)
-    return names
+    words = [token for token in source.tokens if token.text not in ("*", "&", "const")]
+    return {b.text for a, b in pairwise(words) if a.kind == b.kind == "name" and a.text in types}
 
 
 def _has_head(source: SourceText, name: str) -> bool:

@@ -92,7 +92,7 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
                 if _COMPILER_RUNTIME[wanted.name] in computed:
                     continue
                 computed.add(_COMPILER_RUNTIME[wanted.name])
-                place = source.find_tokens("long", "double")
+                place = next(source.places("long", "double"), None)
             yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
         message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"

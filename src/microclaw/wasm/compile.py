@@ -42,7 +42,6 @@ from microclaw.wasm.loops import read_loops
 from microclaw.wasm.main_entry import with_main_called
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.program_macros import text_defines
-from microclaw.wasm.refusals import refused_reasons
 from microclaw.wasm.source_files import findings_located
 from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import SourceText, read_source
@@ -207,9 +206,11 @@ def _build(
         compiled = units.compile()
         report = read_compiler_output(compiled.output, text, board)
         if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
-            raise BuildError((_too_many_findings(text), *report.errors), stage="compile")
+            message = "the compiler has too many findings to read them all"
+            found = Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
+            raise BuildError((found, *report.errors), stage="compile")
         if missing := (*text.missing, *(text.unsure[number] for number in report.reached)):
-            findings = folded(missing, report.errors, refused_reasons(), text)
+            findings = folded(missing, report.errors, text)
             raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
         if report.errors or compiled.returncode != 0:
             raise build_failure(compiled, report.diagnostics, text.file, "compile")
@@ -242,11 +243,6 @@ def _build(
 def _logged(board: BoardProfile) -> bool:
     """Whether the firmware has all that it takes to keep what a program prints for a host (glue/printed.c)."""
     return all(board.firmware.has_native(name, NATIVES[name].group.value) for name in LOG_NATIVES)
-
-
-def _too_many_findings(text: SourceText) -> Diagnostic:
-    message = "the compiler has too many findings to read them all"
-    return Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
 
 
 @functools.cache

@@ -16,7 +16,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import Diagnostic
 from microclaw.text import code_lines
 from microclaw.wasm.cascades import folded
-from microclaw.wasm.refusals import Advice, read_rows, refused_name, refused_reasons
+from microclaw.wasm.refusals import Advice, read_rows, refused_name
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS
 from microclaw.wasm.source_scanner import INTERNAL_HEADERS
 from microclaw.wasm.source_text import NOT_HERE, SourceText
@@ -184,7 +184,7 @@ def read_compiler_output(output: str, source: SourceText, board: BoardProfile | 
     undirected = (key[:2] for key, words in facts.items() if "undirected" in words)
     found.extend(at(source, place, "gpio_open has no direction", _DIRECTIONS) for place in undirected)
     found = [explained(d, source) for d in (_told_once(found) if source.standard_headers else found)]
-    found = list(folded((), found, refused_reasons(), source)) if not (source.missing or reached) else found
+    found = list(folded((), found, source)) if not (source.missing or reached) else found
     found.sort(key=lambda d: d.severity != "error")
     marks = tuple(_pin_mark(key, words, source) for key, words in sorted(facts.items()) if "known" in words)
     return CompilerReport(tuple(found[:MAX_DIAGNOSTICS]), marks, tuple(sorted(reached)))

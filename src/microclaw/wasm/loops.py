@@ -184,33 +184,21 @@ def read_loops(symbols: Symbols) -> Loops:
 
 
 def _endless_loop(name: str, text: SourceText) -> Diagnostic:
-    return at(
-        text,
-        _loop_in(name, text) or text.find_name(name) or (1, 1),
-        f"{name} loops for ever and never waits",
-        "wait in the loop: delay(1000); or use every(ms, task) and leave the loop out",
-        explanation="while it runs the app answers nothing: no timer, no message; only a reset can remove it",
-    )
+    why = "while it runs the app answers nothing: no timer, no message; only a reset can remove it"
+    hint = "wait in the loop: delay(1000); or use every(ms, task) and leave the loop out"
+    return at(text, _loop_in(name, text), f"{name} loops for ever and never waits", hint, explanation=why)
 
 
 def _never_returns(entry: str, name: str, text: SourceText) -> Diagnostic:
     inside = "" if entry == name else f": {name} loops for ever"
-    return at(
-        text,
-        _loop_in(name, text) or text.find_name(name) or (1, 1),
-        f"{entry} never returns{inside}",
-        "let main loop, which may wait, or leave the loop out and use every(ms, task)",
-        explanation="the firmware calls it and waits for it; until it returns the app cannot be removed",
-    )
+    why = "the firmware calls it and waits for it; until it returns the app cannot be removed"
+    hint = "let main loop, which may wait, or leave the loop out and use every(ms, task)"
+    return at(text, _loop_in(name, text), f"{entry} never returns{inside}", hint, explanation=why)
 
 
-def _loop_in(function: str, text: SourceText) -> tuple[int, int] | None:
-    """The first `while (1)` or `for (;;)` behind the head of a function, else the first of the program."""
+def _loop_in(function: str, text: SourceText) -> tuple[int, int]:
+    """The first `while (1)` or `for (;;)` behind the head of a function, else of the program, else the function."""
     start = text.find_definition(function) or (1, 1)
-    tokens = text.tokens
-    places = [
-        (tokens[begin].line, tokens[begin].column)
-        for begin in range(len(tokens) - 4)
-        if tuple(token.text for token in tokens[begin : begin + 4]) in _ENDLESS_HEADS
-    ]
-    return next((place for place in places if place > start), next(iter(places), None))
+    places = sorted(place for head in _ENDLESS_HEADS for place in text.places(*head))
+    behind = (place for place in places if place > start)
+    return next(behind, next(iter(places), None)) or text.find_name(function) or (1, 1)

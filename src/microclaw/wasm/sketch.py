@@ -7,10 +7,12 @@ would silently take another overload. No line and no column of the person's text
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from microclaw.wasm.tokens import Token, behind_bracket, opening_bracket, without_directives
 
@@ -28,8 +30,7 @@ _HALT: Final = "delay(1000)"
 _Place: TypeAlias = tuple[int, int]  # line and column, from 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Function:
+class _Function(Struct, frozen=True):
     """The head of a function, as places in the list of tokens. `defaults` are those of its default arguments."""
 
     begin: int
@@ -38,49 +39,43 @@ class _Function:
     defaults: tuple[tuple[int, int], ...]
 
 
-@dataclass(slots=True)
-class _Outline:
-    functions: list[_Function] = field(default_factory=list)
-    types: dict[str, int] = field(default_factory=dict)  # each type of the sketch, and the place behind its definition
-    declared: set[tuple[str, int]] = field(default_factory=set)  # prototypes of its own: name, number of parameters
+class _Outline(Struct):
+    functions: list[_Function] = []
+    types: dict[str, int] = {}  # each type of the sketch, and the place behind its definition
+    declared: set[tuple[str, int]] = set()  # prototypes of its own: name, number of parameters
     first: int | None = None  # of the first function or class
 
 
 def prepare_sketch(text: str, tokens: Sequence[Token]) -> str:
     """The sketch as the compiler is to read it."""
     code = without_directives(tokens)
-    lines = text.split("\n")
-    macros = _function_macros(tokens)
     edits = [*_halts(code)]
-    outline = _read_outline(code, macros)
+    outline = _read_outline(code, _function_macros(tokens))
     if outline.first is not None:
         edits += _prototypes(code, outline, _conditional_lines(tokens))
-    return _edited(lines, edits)
+    return _edited(text, edits)
 
 
-@dataclass(frozen=True, slots=True)
-class _Edit:
-    """Insert lines at a place, or words (`is_inline`), or blank what lies between it and the token `until`.
+class _Edit(Struct, frozen=True):
+    """Text that is put in at a place, or blanks over what lies between it and the token `until`.
 
-    `before` is the token that is expected there: where another stands (a joined line), nothing is done.
+    `before` is the token that is expected there: where another stands, or none (a joined line), nothing is done.
     """
 
     place: _Place
     before: str
     inserted: str = ""
     until: Token | None = None
-    is_inline: bool = False
 
 
 def _function_macros(tokens: Sequence[Token]) -> set[str]:
     """The names of macros with parameters."""
-    found = set()
-    for at in range(len(tokens) - 3):
-        define, name, bracket = tokens[at + 1 : at + 4]
-        touches = bracket.text == "(" and bracket.column == name.column + len(name.text)
-        if tokens[at].kind == "hash" and define.text == "define" and touches:
-            found.add(name.text)
-    return found
+    return {
+        name.text
+        for sign, define, name, bracket in zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False)
+        if sign.kind == "hash" and define.text == "define"
+        if bracket.text == "(" and bracket.column == name.column + len(name.text)
+    }
 
 
 def _conditional_lines(tokens: Sequence[Token]) -> list[tuple[int, int]]:
@@ -260,7 +255,7 @@ def _prototypes(code: Sequence[Token], outline: _Outline, conditional: Sequence[
             made.add(prototype)
             at_place.setdefault(place, []).append(at_line)
     for place, prototypes in at_place.items():
-        yield _Edit(place, "", "\n".join(prototypes))
+        yield _Edit(place, "", "\n".join(("", *prototypes)))
 
 
 def _place(token: Token) -> _Place:
@@ -293,7 +288,7 @@ def _halts(code: Sequence[Token]) -> Iterator[_Edit]:
         body = _endless_body(code, at)
         if body is not None:
             inserted = f"{_HALT}{';' if code[body].text == '}' else ''}"
-            yield _Edit(_place(code[body]), code[body].text, inserted, is_inline=True)
+            yield _Edit(_place(code[body]), code[body].text, inserted)
 
 
 def _endless_body(code: Sequence[Token], at: int) -> int | None:
@@ -312,25 +307,17 @@ def _endless_body(code: Sequence[Token], at: int) -> int | None:
     return at + len(head) + 2 if body == ["{", ";", "}"] else None
 
 
-def _edited(lines: list[str], edits: Sequence[_Edit]) -> str:
+def _edited(text: str, edits: Sequence[_Edit]) -> str:
     """The text with all edits, from its end to its beginning, so that places stay true."""
+    starts = [0, *accumulate(len(line) + 1 for line in text.split("\n"))]
     for edit in sorted(edits, key=lambda e: e.place, reverse=True):
-        number, column = edit.place[0] - 1, edit.place[1] - 1
-        line = lines[number]
-        if not line.startswith(edit.before, column):
+        line, column = edit.place
+        begin = end = starts[line - 1] + column - 1
+        if begin >= starts[line] or not text.startswith(edit.before, begin):
             continue
-        if edit.until is not None:
-            _blank(lines, number, column, edit.until)
-            continue
-        rest = f"\n#line {edit.place[0]}\n{' ' * column}{line[column:]}"
-        lines[number] = f"{line[:column]}{'' if edit.is_inline else chr(10)}{edit.inserted}{rest}"
-    return "\n".join(lines)
-
-
-def _blank(lines: list[str], number: int, column: int, until: Token) -> None:
-    """Put blanks over the text up to a token, which may be on a later line; comments in it go too."""
-    last = until.line - 1
-    for each in range(number, last + 1):
-        begin = column if each == number else 0
-        end = until.column - 1 if each == last else len(lines[each])
-        lines[each] = lines[each][:begin] + " " * (end - begin) + lines[each][end:]
+        made = f"{edit.inserted}\n#line {line}\n{' ' * (column - 1)}"
+        if edit.until is not None:  # which may be on a later line; comments between them go too
+            end = min(starts[edit.until.line - 1] + edit.until.column, starts[edit.until.line]) - 1
+            made = re.sub(r"[^\n]", " ", text[begin:end])
+        text = text[:begin] + made + text[end:]
+    return text

@@ -8,6 +8,7 @@ The second wall is the compiler's flags (toolchain.py), the third the list of fi
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -114,12 +115,12 @@ class SourceText:
                 closes += [depth] if token.text == "do" else []
         return lines
 
-    def find_tokens(self, *words: str) -> tuple[int, int] | None:
-        """Where these tokens follow each other first."""
+    def places(self, *words: str) -> Iterator[tuple[int, int]]:
+        """Where these tokens follow each other."""
+        texts = [token.text for token in self.tokens]
         for number, token in enumerate(self.tokens):
-            if token.text == words[0] and words == tuple(t.text for t in self.tokens[number : number + len(words)]):
-                return token.line, token.column
-        return None
+            if token.text == words[0] and texts[number : number + len(words)] == [*words]:
+                yield token.line, token.column
 
     def find_string(self, fragment: str) -> tuple[int, int] | None:
         """Where a string literal contains a fragment."""
