@@ -24,8 +24,7 @@ from microclaw.py.advice import warn
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.formats import Simplifier
 from microclaw.py.image import PyImage, Rewritten, line_map
-from microclaw.py.imports import check_imports
-from microclaw.py.objects import check_objects
+from microclaw.py.imports import check_imports, check_objects
 from microclaw.py.pins import check_pins
 from microclaw.py.plans import LibraryCalls
 from microclaw.py.private import check_private

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import Final
 
-from microclaw.py.callgraph import WAITING_ORIGINS, Callable, CallGraph, Class
+from microclaw.py.callgraph import WAITING_ORIGINS, Callable, Class
 from microclaw.py.plans import LibraryCalls
 from microclaw.py.source import Findings
 from microclaw.py.waits import Waits
@@ -65,7 +65,12 @@ def _check_waiting_init(made: Class, findings: Findings) -> None:
 def _check_class_at_run_time(waits: Waits, findings: Findings) -> None:
     """Refuse making an object of a class that only the run knows: `cls(...)`, `type(x)(...)`, `x.__class__(...)`."""
     graph = waits.graph
-    parameters = {arg for n, f in graph.functions.items() if _is_class_method(n, graph) for arg in f.node.args.args[:1]}
+    parameters = {
+        arg
+        for node, function in graph.functions.items()
+        if any(graph.origin(one) == "builtins.classmethod" for one in getattr(node, "decorator_list", ()))
+        for arg in function.node.args.args[:1]
+    }
     for node in graph.scopes.of:
         match node:
             case ast.Attribute(attr="__class__"):
@@ -79,10 +84,6 @@ def _check_class_at_run_time(waits: Waits, findings: Findings) -> None:
         if found and not isinstance(graph.scopes.parents.get(node), ast.Attribute | ast.Compare):
             hint = "name the class itself, or move the wait out of __init__"
             findings.error(node, "this may make an object of a class whose __init__ waits", hint)
-
-
-def _is_class_method(node: ast.AST, graph: CallGraph) -> bool:
-    return any(graph.origin(decorator) == "builtins.classmethod" for decorator in getattr(node, "decorator_list", ()))
 
 
 def _check_arguments(call: ast.Call, waits: Waits, library: LibraryCalls, findings: Findings) -> None:

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from microclaw.py.callgraph import Callable, Loop
 from microclaw.py.formats import as_format_call
-from microclaw.py.own_names import OwnNames, unused
 from microclaw.py.plans import RENAMED, Plan
-from microclaw.py.scopes import Binding, Comprehension, Function, canonical
+from microclaw.py.private import OwnNames, unused
+from microclaw.py.scopes import Comprehension, Function, canonical
 from microclaw.py.waits import Waits
 
 DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
@@ -36,7 +36,9 @@ class Rewriter(ast.NodeTransformer):
     def program(self, tree: ast.Module) -> ast.Module:
         body = self._block(tree.body)
         self._names.add_functions(body)
-        bound = [name for name, bindings in self._module_scope.bindings.items() if not _is_dropped(bindings)]
+        of_module = self._module_scope.bindings.items()
+        origins = {name: {(b.origin or "").partition(".")[0] for b in bindings} for name, bindings in of_module}
+        bound = [name for name, found in origins.items() if not found <= DROPPED_MODULES]
         if names := sorted(self._main if name == "main" else name for name in bound):
             body.insert(0, ast.Global(names))
         main = ast.AsyncFunctionDef("main", _parameters(self.environment), body or [ast.Pass()], [])
@@ -284,7 +286,3 @@ class Rewriter(ast.NodeTransformer):
 
 def _parameters(name: str) -> ast.arguments:
     return ast.arguments([], [ast.arg(name)], None, [], [], None, [])
-
-
-def _is_dropped(bindings: list[Binding]) -> bool:
-    return all((b.origin or "").partition(".")[0] in DROPPED_MODULES for b in bindings)
