@@ -82,7 +82,8 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
         is_known = native is not None and (native.group in _FEATURES or refused_name(wanted.name, board) is None)
         if native is not None and is_known and not _offers(board, native):
             if native.group in _FEATURES:
-                place = _first_call(source, _FEATURES[native.group][1]) or place
+                calls = source.called(_FEATURES[native.group][1])
+                place = (source.find_name(calls[0]) if calls else None) or place
             lacking.setdefault((place, native.group), []).append(wanted.name)
             continue
         problem = _import_problem(wanted, board)
@@ -146,7 +147,10 @@ def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
 
 
 def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
-    """An error for each device file in the program's data that this board's firmware, or any, does not have."""
+    """An error for each device file in the program's data that this board's firmware, or any, does not have.
+
+    So for each path that can be opened nowhere: with a name for a number, or in a folder of another system.
+    """
     for kind in _in_data(_NODE, module, board.firmware.device_nodes):
         place = source.find_string(f"/dev/{kind}/") or _first_place(source, *_OPENED_BY.get(kind, ()))
         has = ", ".join(sorted(board.firmware.device_nodes)) or "no device files"
@@ -157,12 +161,22 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
         nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))
         hint = f"open /dev/{name}/N, with its number" if name in board.firmware.device_nodes else f"it has {nodes}"
         yield at(source, source.find_string(f"/dev/{name}"), message, hint)
-    if not board.firmware.has_files and any(wanted.name == "open" for wanted in module.imports):
-        for path in _in_data(_STORED, module):
-            message = f"the firmware of {board.title} has no file system, and this is {path}"
-            hint = f"keep the value in a variable, or print it{_correction(board)}"
-            yield at(source, source.find_string(path), message, hint)
-    yield from _check_paths(module, source)
+    opens = any(wanted.name == "open" for wanted in module.imports)
+    for path in _in_data(_STORED, module) if opens and not board.firmware.has_files else ():
+        message = f"the firmware of {board.title} has no file system, and this is {path}"
+        hint = f"keep the value in a variable, or print it{_correction(board)}"
+        yield at(source, source.find_string(path), message, hint)
+    for found in {m.groups() for segment in module.data for m in _NO_NUMBER.finditer(segment.data)}:
+        node, word = (part.decode() for part in found)
+        refusal = refused_name(word) if word.startswith("CONFIG_") else None
+        hint = refusal.hint if refusal is not None else f"open /dev/{node}/N, with its number"
+        place = (
+            source.find_string(f"/dev/{node}/{word}") or source.find_name(word) or source.find_string(f"/dev/{node}")
+        )
+        yield at(source, place, f"/dev/{node}/{word} is no device file: a number belongs where {word} stands", hint)
+    for path in _in_data(_ELSEWHERE, module) if opens else ():
+        hint = "files are under /storage, pins are /dev/gpio/N"
+        yield at(source, source.find_string(path), f"no firmware has {path}: this is of another system", hint)
 
 
 def _in_data(pattern: re.Pattern[bytes], module: Module, known: Iterable[str] = ()) -> list[str]:
@@ -176,35 +190,12 @@ def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
     return next((place for name in names if (place := source.find_name(name)) is not None), None)
 
 
-def _first_call(source: SourceText, beginnings: tuple[str, ...]) -> tuple[int, int] | None:
-    """Where the function is called that is the first with one of these beginnings."""
-    names = source.called(beginnings)
-    return source.find_name(names[0]) if names else None
-
-
 def _correction(board: BoardProfile, group: NativeGroup | None = None) -> str:
     """What to do where a description is wrong, or nobody described a firmware that lacks a group."""
     if not board.firmware.described:
         return "" if group is None else f" (where yours was, say so: --firmware natives=+{group.value})"
     words = " ".join(board.firmware.described)
     return f"; it is described as {words}: if that is wrong, microclaw device explore NAME, or --firmware again"
-
-
-def _check_paths(module: Module, source: SourceText) -> Iterator[Diagnostic]:
-    """An error for each path that can be opened nowhere: a name for a number, or a folder of another system."""
-    for kind, name in {m.groups() for segment in module.data for m in _NO_NUMBER.finditer(segment.data)}:
-        node, word = kind.decode(), name.decode()
-        refusal = refused_name(word) if word.startswith("CONFIG_") else None
-        hint = refusal.hint if refusal is not None else f"open /dev/{node}/N, with its number"
-        place = (
-            source.find_string(f"/dev/{node}/{word}") or source.find_name(word) or source.find_string(f"/dev/{node}")
-        )
-        yield at(source, place, f"/dev/{node}/{word} is no device file: a number belongs where {word} stands", hint)
-    if not any(wanted.name == "open" for wanted in module.imports):
-        return
-    for path in _in_data(_ELSEWHERE, module):
-        hint = "files are under /storage, pins are /dev/gpio/N"
-        yield at(source, source.find_string(path), f"no firmware has {path}: this is of another system", hint)
 
 
 _LONG_DOUBLE: Final = re.compile(r"%(?:%|([-+ #0'*.$\d]*L[aAeEfFgGdioxXu]))")
@@ -244,11 +235,12 @@ def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: Set[str
         for token, behind in pairwise(source.tokens)
         if token.kind == "name" and token.text in _PWM_CALLS and behind.text == "("
     ]
-    known = {mark.pin for mark in marks if mark.what == "pwm"}
-    places = {(mark.line, mark.column) for mark in marks if mark.what == "pwm"}
+    known = {(mark.line, mark.column): mark.pin for mark in marks if mark.what == "pwm"}
     others = [token for token in calls if token.text != "analogWrite"]
-    computed = {(token.line, token.column) for token in calls if token.text in ("analogWrite", "pwm_open")} - places
-    if "analogWrite" not in missing or not (computed or len(known) + len(others) > _HARDWARE_PWMS):
+    computed = {
+        (token.line, token.column) for token in calls if token.text in ("analogWrite", "pwm_open")
+    } - known.keys()
+    if "analogWrite" not in missing or not (computed or len({*known.values()}) + len(others) > _HARDWARE_PWMS):
         return ()
     message = (
         "analogWrite: 3 pins, less one for each tone, Servo and ledc, get the hardware's PWM at 1 kHz; others are "

@@ -305,7 +305,9 @@ def _finding(
         return with_advice(found, Advice(f"put {quoted[1]} above its first use, or its prototype", _BELOW))
     if _MEANT.search(text) is None:
         name = "std" if "'std'" in text else quoted[1]
-        return with_advice(found, advice_on(name, board, with_arduino=_has_arduino(source)))
+        includes_it = source.find_string("Arduino.h") is not None or "<Arduino.h>" in source.text
+        has_arduino = source.language == "sketch" or includes_it
+        return with_advice(found, advice_on(name, board, with_arduino=has_arduino))
     refusal = refused_name(quoted[1], board)  # Serial2 is not a slip of the pen
     if refusal is None or refusal.by_pattern:
         meant = _QUOTED.search(text, text.index("did you mean"))
@@ -317,10 +319,6 @@ def _is_standard(path: str) -> bool:
     """Whether a file that the compiler names is of C++'s standard headers."""
     libcxx = find_toolchain().libcxx
     return libcxx is not None and path.startswith(f"{libcxx}/")
-
-
-def _has_arduino(source: SourceText) -> bool:
-    return source.language == "sketch" or source.find_string("Arduino.h") is not None or "<Arduino.h>" in source.text
 
 
 def _is_int_for_long(text: str) -> bool:

@@ -183,7 +183,8 @@ class Linker:
         linked = self._linked("blocking", blocking)
         wasm = self._guarded(linked.wasm, guards)
         graph = self._read(wasm)
-        pausing = _pausing(graph)
+        unwinding = graph.import_index("asyncify", "start_unwind")
+        pausing = frozenset(f for f, calls in graph.calls.items() if unwinding in calls.direct)  # sleeps, and exit
         sleeps = pausing - {graph.index("exit"), graph.index(BREATHE)}
         if not self._reaches(graph, pausing if pauses else sleeps):
             return plain
@@ -251,12 +252,6 @@ def main_never_called(symbols: Symbols, text: SourceText) -> tuple[Diagnostic, .
     message = "on_init is what starts here: main is never called"
     hint = "leave on_init out and let main do its work, or leave main out"
     return (at(text, place, message, hint, severity="warning"),)
-
-
-def _pausing(graph: CallGraph) -> frozenset[int]:
-    """The functions that start to unwind: the sleeps, and exit."""
-    start = graph.import_index("asyncify", "start_unwind")
-    return frozenset(f for f, calls in graph.calls.items() if start in calls.direct)
 
 
 def _callbacks(graph: CallGraph) -> Iterator[int]:

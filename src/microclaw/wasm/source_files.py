@@ -12,10 +12,11 @@ import bisect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import PurePosixPath
 from typing import Final, NoReturn
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import BuildError, Diagnostic
@@ -177,27 +178,27 @@ def findings_located(source: str) -> Iterator[LineMarks]:
     try:
         yield marks
     except BuildError as exc:
-        if not marks.starts:
+        if not marks.marks:
             raise
         raise BuildError(marks.all_located(exc.diagnostics), stage=exc.stage) from exc
 
 
-@dataclass(frozen=True, slots=True)
-class LineMarks:
+class LineMarks(Struct, frozen=True):
     """Which lines of a text came from which file; without marks they are the text's own."""
 
-    starts: tuple[int, ...] = ()
-    files: tuple[str, ...] = ()
-    numbers: tuple[int, ...] = ()  # of each start, in its file
+    marks: tuple[tuple[int, int, str], ...] = ()  # line in the text, line there, file
 
     def place(self, line: int) -> tuple[str, int] | None:
         """File and line of a line of the text; None where it is the text's own."""
-        at = bisect.bisect_right(self.starts, line) - 1
-        return None if at < 0 else (self.files[at], self.numbers[at] + line - self.starts[at])
+        at = bisect.bisect_right(self.marks, line, key=itemgetter(0)) - 1
+        if at < 0:
+            return None
+        start, number, file = self.marks[at]
+        return file, number + line - start
 
     def located(self, found: Diagnostic) -> Diagnostic:
         """The finding at its place in its own file."""
-        if not self.starts:
+        if not self.marks:
             return found
         place = None if found.line is None else self.place(found.line)
         file, line = place or (found.file, found.line)
@@ -211,7 +212,7 @@ class LineMarks:
 
     def in_words(self, text: str) -> str:
         """A text that names lines, with the file of each."""
-        return _LINE.sub(self._in_words, UNIT_NUMBER.sub("", text)) if self.starts else text
+        return _LINE.sub(self._in_words, UNIT_NUMBER.sub("", text)) if self.marks else text
 
     def _in_words(self, found: re.Match[str]) -> str:
         place = self.place(int(found[1] or found[3]))
@@ -220,25 +221,18 @@ class LineMarks:
         return f"line {place[1]}{found[2] or ''} of {place[0]}" if found[1] else f"{place[0]}:{place[1]}"
 
 
-_NO_MARKS: Final = LineMarks()
-
-
 def unit_starts(text: str) -> tuple[int, ...]:
     """The lines, counted from 0, at which another source begins that is compiled alone."""
-    return tuple(text.count("\n", 0, mark.start()) for mark in _MARK.finditer(text) if int(mark[1]) == 0)
+    return tuple(start - 2 for start, number, _ in without_marks(text)[1].marks if number == 0)
 
 
 def without_marks(text: str) -> tuple[str, LineMarks]:
     """The text with its marks made empty lines, and what they said."""
     if "line" not in text or "#" not in text:
-        return text, _NO_MARKS
-    found = list(_MARK.finditer(text))
-    if not found:
-        return text, _NO_MARKS
-    starts, begin, line = [], 0, 1
-    for mark in found:
+        return text, LineMarks()
+    found, begin, line = list[tuple[int, int, str]](), 0, 2
+    for mark in _MARK.finditer(text):
         line += text.count("\n", begin, mark.start())
         begin = mark.start()
-        starts.append(line + 1)
-    marks = LineMarks(tuple(starts), tuple(mark[2] for mark in found), tuple(int(mark[1]) for mark in found))
-    return _MARK.sub("", text), marks
+        found.append((line, int(mark[1]), mark[2]))
+    return _MARK.sub("", text), LineMarks(tuple(found))

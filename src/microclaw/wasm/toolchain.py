@@ -124,11 +124,6 @@ class Toolchain:
     c_options: tuple[str, ...] = ()
     libcxx: Path | None = None  # the folder of C++'s standard headers, where this compiler can read them
 
-    @property
-    def path(self) -> Path:
-        """The compiler's binary."""
-        return Path(self.compiler[0])
-
     def compile_command(
         self,
         file: str,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -90,14 +90,15 @@ class UnitCompiler:
         return tuple(self.directory / f"unit{n}" for n in range(units + 1)) if units else (self.directory,)
 
     def _run(self, more: Sequence[Sequence[str]]) -> ProcessResult:
-        *begin, file = self.command
-        commands = [
-            ([*begin, *([_NOT_FIRST] if number else []), *options, file], folder)
-            for number, (options, folder) in enumerate(zip(more, self._folders, strict=True))
-        ]
+        numbered = enumerate(zip(more, self._folders, strict=True))
+        commands = [(self._command(number, options), folder) for number, (options, folder) in numbered]
         results = self.processes.run_together(commands, stop_at=ERROR_LIMIT_MESSAGE)
         worst = next((one for one in results if one.returncode != 0), results[-1])
         return replace(worst, output=UNIT_NUMBER.sub("", "\n".join(one.output for one in results)))
+
+    def _command(self, number: int, options: Sequence[str] = ()) -> list[str]:
+        *begin, file = self.command
+        return [*begin, *([_NOT_FIRST] if number else []), *options, file]
 
     def _symbols(self) -> list[Symbols]:
         return [read_symbols(read_output(folder / "program.o", stage="compile")) for folder in self._folders]
@@ -117,13 +118,10 @@ class UnitCompiler:
         Both sources are compiled once more, each with an array behind it whose size says what the variable is there.
         """
         owners = {name: number for number, unit in enumerate(units) for name in unit.visible & unit.variables.keys()}
-        asked: dict[int, set[str]] = {}
         pairs = [(name, number, owners[name]) for number, unit in enumerate(units) for name in unit.missing_variables
                  if name in owners and _PLAIN.fullmatch(name)][:_MAX_ASKED]  # fmt: skip
-        for name, *both in pairs:
-            for number in both:
-                asked.setdefault(number, set()).add(name)
-        kinds = {number: self._kinds(number, sorted(names)) for number, names in asked.items()}
+        asked = {number for _, *both in pairs for number in both}
+        kinds = {number: self._kinds(number, {name for name, *both in pairs if number in both}) for number in asked}
         for name, here, there in sorted(pairs):
             declared, defined = kinds[here].get(name), kinds[there].get(name)
             if declared is not None and defined is not None and declared[1] != defined[1]:
@@ -133,7 +131,7 @@ class UnitCompiler:
                 hint = "declare it as it is defined, best in a header that both files include"
                 raise self._refused(message, name, max(here, there), hint)
 
-    def _kinds(self, number: int, names: Sequence[str]) -> dict[str, tuple[str, str]]:
+    def _kinds(self, number: int, names: set[str]) -> dict[str, tuple[str, str]]:
         """What each variable is in a source, in words and by its representation; nothing where it cannot be told."""
         is_c = self.text.file.endswith(".c")
         folder = self.directory / f"kinds{number}"
@@ -143,9 +141,7 @@ class UnitCompiler:
         probes = (probe.format(name=name, other=other) for name in names)
         whole = "\n".join((self.text.unit_texts()[number], *probes, ""))
         (folder / self.text.file).write_text(whole, encoding="utf-8")
-        *begin, file = self.command
-        command = [*begin, *([_NOT_FIRST] if number else []), file]
-        (done,) = self.processes.run_together([(command, folder)], stop_at=ERROR_LIMIT_MESSAGE)
+        done = self.processes.run(self._command(number), folder, stop_at=ERROR_LIMIT_MESSAGE)
         if done.returncode != 0:
             return {}
         sizes = read_symbols(read_output(folder / "program.o", stage="compile")).variables
@@ -154,9 +150,12 @@ class UnitCompiler:
 
     def _where(self, name: str, number: int) -> str:
         """Where a name first stands in a source; the line is of the whole text, and told in its own file."""
+        line = next(self._lines(name, number), None)
+        return f"in {self._file(number)}" if line is None else f"at line {line}"
+
+    def _lines(self, name: str, number: int) -> Iterator[int]:
         begin, end = (0, *self.text.units, len(self.text.lines))[number : number + 2]
-        found = next((one.line for one in self.text.tokens if begin < one.line <= end and one.text == name), None)
-        return f"in {self._file(number)}" if found is None else f"at line {found}"
+        return (one.line for one in self.text.tokens if begin < one.line <= end and one.text == name)
 
     def _file(self, number: int) -> str:
         place = without_marks(self.text.source)[1].place((0, *self.text.units)[number] + 2)
@@ -164,16 +163,9 @@ class UnitCompiler:
 
     def _refused(self, message: str, name: str, number: int, hint: str = _RENAME) -> BuildError:
         """An error in the source with this number, of those behind the first one."""
-        begin, end = (*self.text.units, len(self.text.lines))[number - 1 : number + 1]
         file, marks = self._file(number), without_marks(self.text.source)[1]
-        line = next(
-            (
-                token.line
-                for token in self.text.tokens
-                if begin < token.line <= end and token.text == name and (marks.place(token.line) or ("",))[0] == file
-            ),
-            None,
-        )
+        own = (line for line in self._lines(name, number) if (marks.place(line) or ("",))[0] == file)
+        line = next(own, None)
         found = Diagnostic("error", message, self.text.file if line else file, line, hint=hint)
         return BuildError((found,), stage="check")
 
