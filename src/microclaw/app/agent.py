@@ -27,9 +27,9 @@ from microclaw.agent.web import web_tools
 from microclaw.agent.workspace import Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.parts import Apps
-from microclaw.apps.tools.correcting import correcting_tools
-from microclaw.apps.tools.devices import direct_io_tools, edge_tools, inventory_tools, notifying_tools
-from microclaw.apps.tools.free_pins import pin_tools
+from microclaw.apps.tools.correcting import correct_tool
+from microclaw.apps.tools.devices import direct_io_tools, edges_tool, inventory_tools, notify_tool
+from microclaw.apps.tools.free_pins import pins_tool
 from microclaw.apps.tools.many import many_tool
 from microclaw.apps.tools.programs import program_tools, trying_tools
 from microclaw.apps.tools.switching import switch_tool, times_tool
@@ -92,13 +92,13 @@ def build_toolbox(
         switch_tool(apps),
         times_tool(apps),
         *direct_io_tools(apps),
-        *edge_tools(devices=devices),
+        edges_tool(devices),
         *inventory_tools(apps, link),
-        *correcting_tools(apps),
+        correct_tool(apps),
     ]
     tools.append(many_tool(tools, devices=devices))
     if link is not None:
-        tools += notifying_tools(notifier=link, devices=devices)
+        tools.append(notify_tool(notifier=link, devices=devices))
     return Toolbox((*tools, *more), gate, coming=coming)
 
 
@@ -270,6 +270,6 @@ def outward_tools(
         clock_tool(settings.agent.timezone),
         say_tool(outbox=outbox, people=people),
         *trying_tools(apps),
-        *pin_tools(apps),
+        pins_tool(apps),
         code_tool(tasks=code, workspace=workspace, devices=apps.registry, history=history, roles=people),
     )

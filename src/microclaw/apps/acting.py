@@ -15,6 +15,7 @@ from microclaw.events import AskedProgram
 from microclaw.operations.operation import Approve, Call, Permission
 
 if TYPE_CHECKING:
+    from microclaw.apps.catalogue import AppListing
     from microclaw.apps.deployment import ChangeRequest
     from microclaw.apps.late_proof import Place
     from microclaw.apps.parts import Apps
@@ -42,6 +43,11 @@ def having(stopped: bool | None = None) -> Callable[..., Awaitable[Sequence[Devi
         return meant
 
     return those
+
+
+def removal_permission(name: str, listed: Sequence[AppListing]) -> Permission:
+    """There is no copy of a program that this host did not install, so to remove it is risky."""
+    return Permission.RISKY if any(app.name == name and app.foreign for app in listed) else Permission.ACT
 
 
 def deploy_request(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone, UpgradeMade
-from microclaw.apps.acting import approve_with, deploy_request, having, perform
+from microclaw.apps.acting import approve_with, deploy_request, having, perform, removal_permission
 from microclaw.apps.parameters import (
     AppName,
     DeviceName,
@@ -77,18 +77,16 @@ async def show(programs: Programs, _call: Call, device: DeviceName, name: AppNam
 async def removal_needs(
     programs: Programs, _call: Call, device: str, name: str, when_back: bool = False, **_: Any
 ) -> Permission:
-    """There is no copy of a program that this host did not install, so to remove it is risky."""
+    """Of what is there now; RISKY too, with `when_back`, where nobody knows what that is."""
     try:
-        listed = await programs.apps.catalogue.list_apps(device)
+        return removal_permission(name, await programs.apps.catalogue.list_apps(device))
     except (DeviceUnreachable, DeviceTimeout) as exc:
         from microclaw.apps.deferring import offer_when_back
 
         if when_back:
-            return Permission.RISKY  # what is on it is not known
+            return Permission.RISKY
         offer_when_back(exc)
         raise
-    is_foreign = any(app.name == name and app.foreign for app in listed)
-    return Permission.RISKY if is_foreign else Permission.ACT
 
 
 async def _install_needs(

@@ -1,20 +1,18 @@
-"""Which device a tool call is about: decided from names and addresses. Asks no device."""
+"""The device that a tool call is about, decided from names and addresses; and the tools that have one."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, Final, Protocol, TypeAlias
+from typing import Annotated, Any, Final, Protocol
 
 from msgspec import Meta
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import ToolRetry, UnknownName
-from microclaw.operations.tool import Parameters, ToolContext
-
-Describe: TypeAlias = Callable[[Any, ToolContext], Awaitable[tuple[str, ...]]]
-Words: TypeAlias = Callable[[Any, ToolContext, Sequence[str]], str]
+from microclaw.operations.operation import Effect, Permission
+from microclaw.operations.tool import P, Parameters, Tool, ToolContext, ToolOutput
 
 DEVICE_HELP: Final = "The device's name; may be left out when there is only one."
 
@@ -62,26 +60,63 @@ def find_device(
     raise ToolRetry(f"which device? There are {len(known)}: {names}", next_step=step)
 
 
-def describe_device(devices: Registry, *, is_spoken_to: bool = False) -> Describe:
-    """For `Tool.describe`: the device that the arguments mean, with its board and id."""
+def device_tool(
+    devices: Registry,
+    name: str,
+    description: str,
+    parameters: type[P],
+    run: Callable[[Device, P, ToolContext], Awaitable[ToolOutput]],
+    permission: Permission = Permission.READ,
+    effect: Effect = Effect.READ,
+    *,
+    words: str | Callable[[Device, P], str] | None = None,
+    is_spoken_to: bool = False,
+    has_preview: bool = False,
+    complete: Callable[[P, ToolContext], Awaitable[P]] | None = None,
+    **hooks: Callable[[Device, P, ToolContext], Awaitable[Any]],
+) -> Tool[P]:
+    """A tool whose `run` and `hooks` get the device that the arguments mean; its name is in the result.
 
-    async def describe(asked: Any, context: ToolContext) -> tuple[str, ...]:
+    `words` is what is asked: with the arguments in braces, and {device}. An act is described by its device.
+    """
+
+    def meant(asked: Any, context: ToolContext) -> Device:
         address = getattr(asked, "device_ip", None)
-        device = find_device(devices, context, asked.device, address, is_spoken_to=is_spoken_to)
+        return find_device(devices, context, asked.device, address, is_spoken_to=is_spoken_to)
+
+    def on_device(hook: Callable[[Device, P, ToolContext], Awaitable[Any]]) -> Callable[[P, ToolContext], Any]:
+        return lambda asked, context: hook(meant(asked, context), asked, context)
+
+    async def run_on_device(asked: P, context: ToolContext) -> ToolOutput:
+        device = meant(asked, context)
+        output = await run(device, asked, context)
+        return replace(output, fields={"success": True, "device": device.name, **output.fields})
+
+    async def describe(asked: P, context: ToolContext) -> tuple[str, ...]:
+        device = meant(asked, context)
         return (f"on: {device.name}, {device.board.title} ({device.device_id})",)
 
-    return describe
+    def say(asked: P, context: ToolContext, _: Sequence[str]) -> str:
+        device = meant(asked, context)
+        if isinstance(words, str):
+            return words.format_map({**asdict(asked), "device": device.name})
+        assert words is not None
+        return words(device, asked)
 
-
-def on_device(devices: Registry, text: str, *, is_spoken_to: bool = False) -> Words:
-    """For `Tool.words`: `text` with the arguments in braces, and {device}: "remove {app_name} from {device}"."""
-
-    def words(asked: Any, context: ToolContext, _: Sequence[str]) -> str:
-        address = getattr(asked, "device_ip", None)
-        device = find_device(devices, context, asked.device, address, is_spoken_to=is_spoken_to)
-        return text.format_map({**asdict(asked), "device": device.name})
-
-    return words
+    wrapped: dict[str, Any] = {key: on_device(hook) for key, hook in hooks.items()}
+    return Tool(
+        name,
+        description,
+        parameters,
+        permission,
+        effect,
+        run_on_device,
+        has_preview=has_preview,
+        describe=None if permission is Permission.READ else describe,
+        words=None if words is None else say,
+        complete=complete,
+        **wrapped,
+    )
 
 
 def _at_address(devices: Registry, known: Sequence[Device], address: str) -> Device:

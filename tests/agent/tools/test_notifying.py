@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import pytest
 
 from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.tools.devices import notifying_tools
+from microclaw.apps.tools.devices import notify_tool
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.gate import Gate
 from microclaw.errors import NotSupported
@@ -41,7 +41,7 @@ async def test_the_answer_says_whether_the_device_has_it(
     bench: Any, state: Literal["delivered", "waiting"], kind: str
 ) -> None:
     notifier = OnPaper(state)
-    toolbox = Toolbox(notifying_tools(notifier=cast("LinkServer", notifier), devices=bench.registry), Gate())
+    toolbox = Toolbox([notify_tool(notifier=cast("LinkServer", notifier), devices=bench.registry)], Gate())
     name = bench.registry.list()[0].name
     context = ToolContext("owner", lambda step: None, name)
     result = await toolbox.call("notify", '{"text": "tea", "expires_s": 60}', context)
@@ -52,8 +52,8 @@ async def test_the_answer_says_whether_the_device_has_it(
 
 async def test_a_device_without_a_link_is_said_before_anybody_is_asked(bench: Any) -> None:
     approvals = Approvals(timeout_s=5)
-    tools = notifying_tools(notifier=cast("LinkServer", OnPaper("waiting")), devices=bench.registry)
+    tool = notify_tool(notifier=cast("LinkServer", OnPaper("waiting")), devices=bench.registry)
     context = ToolContext("owner", lambda step: None, bench.registry.list()[0].name, foreign=True)
     async with asyncio.timeout(4):
-        result = await Toolbox(tools, Gate(approvals=approvals)).call("notify", '{"text": "tea"}', context)
+        result = await Toolbox([tool], Gate(approvals=approvals)).call("notify", '{"text": "tea"}', context)
     assert result.error_code == "not_supported"

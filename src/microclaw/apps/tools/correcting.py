@@ -10,7 +10,7 @@ from msgspec import Meta
 from microclaw.apps.change_log import Change, SetLevel, SetPwm
 from microclaw.apps.direct_io import PinChange
 from microclaw.apps.parts import Apps
-from microclaw.apps.tools.devices import pin_fields, stop_driver, undo_lines
+from microclaw.apps.tools.devices import pin_fields, set_now, undo_lines
 from microclaw.apps.undo import UndoChoice, UndoReport
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import duty_words
@@ -55,7 +55,7 @@ class CorrectParameters(OnDevice, kw_only=True):
     ] = ()
 
 
-def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
+def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
     """correct."""
     devices, direct_io, undo = apps.registry, apps.direct_io, apps.undo
 
@@ -113,8 +113,8 @@ def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             for number in asked.undo:
                 undone += [await undo.undo(choice(number, context), context.report)]
             for one in asked.pins:
-                await stop_driver(apps, device, one.call, context)
-                made += [await direct_io.act(device, one.call, insist=context.insisted)]
+                change, _ = await set_now(apps, device, one.call, context)
+                made.append(change)
         except MicroclawError as exc:
             if told := _done_text(undone, made):
                 exc.message = f"{told}; then it failed: {exc.message}"
@@ -129,19 +129,8 @@ def correcting_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return ToolOutput(fields, tuple(evidence))
 
     text = "Take back numbered changes and set other pins instead, as one act with one question: a correction."
-    act = (Permission.ACT, Effect.ONCE)
-    return (
-        Tool(
-            "correct",
-            text,
-            CorrectParameters,
-            *act,
-            run,
-            describe=describe,
-            objections=objections,
-            words=words,
-        ),
-    )
+    hooks: dict[str, Any] = {"describe": describe, "objections": objections, "words": words}
+    return Tool("correct", text, CorrectParameters, Permission.ACT, Effect.ONCE, run, **hooks)
 
 
 def _back_text(change: Change, device: str | None) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from msgspec import Meta, structs
+from msgspec import Meta, defstruct, structs
 
 from microclaw.apps.change_log import Change, maker_now
 from microclaw.apps.deployment import ChangeRequest
@@ -18,7 +18,6 @@ from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.firmware import firmware_object
 from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import (
-    DEFAULT_PWM_HZ,
     MAX_DUTY,
     AdcRead,
     AdcReading,
@@ -41,9 +40,9 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.devices.target import DEVICE_HELP, OnDevice, describe_device, find_device
+from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import NotSupported, ToolFailed
-from microclaw.events import Edge, Evidence, EvidenceKind
+from microclaw.events import Edge, Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
@@ -62,25 +61,21 @@ class EdgesParameters(OnDevice, kw_only=True):
     last: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 50
 
 
-def edge_tools(*, devices: Registry) -> tuple[Tool[Any], ...]:
+def edges_tool(devices: Registry) -> Tool[EdgesParameters]:
     """read-edges."""
 
-    async def read_edges(asked: EdgesParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
+    async def read_edges(device: Device, asked: EdgesParameters, _: ToolContext) -> ToolOutput:
         found: list[Edge] = []
         cursor, dropped = asked.cursor, 0
-        for _ in range(MAX_PAGES):
+        for _page in range(MAX_PAGES):
             page = await device.call(EdgesRead(cursor=cursor))
             found += [edge for edge in page.edges if asked.pin in (None, edge.pin)]
             dropped += page.dropped
             if not page.edges or page.cursor == cursor:
                 break
             cursor = page.cursor
-        kept = found[-asked.last :]
         fields = {
-            "success": True,
-            "device": device.name,
-            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in kept],
+            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in found[-asked.last :]],
             "count": len(found),
             "dropped": dropped,
             "cursor": cursor,
@@ -91,125 +86,75 @@ def edge_tools(*, devices: Registry) -> tuple[Tool[Any], ...]:
         return ToolOutput(fields, (Evidence("counted", f"{len(found)} edges{where}, counted by {device.name}"),))
 
     text = "When which pin of a device changed its level: [milliseconds, pin, level]. Only boards that count edges."
-    return (Tool("read-edges", text, EdgesParameters, Permission.READ, Effect.READ, read_edges),)
+    return device_tool(devices, "read-edges", text, EdgesParameters, read_edges)
 
 
-class _Calling(OnDevice, kw_only=True):
-    """Arguments of one call of a device."""
-
-    makes: ClassVar[type[Call[Any]]]
-
-    def call(self) -> Call[Any]:
-        return self.makes(**{name: value for name, value in structs.asdict(self).items() if name != "device"})
-
-
-class _OnPin(_Calling, kw_only=True):
-    pin: Annotated[int, Meta(ge=0, le=255, description="GPIO number.")]
-
-
-class GetParameters(_OnPin):
-    makes = GpioGet
-
-
-class SetParameters(_OnPin, kw_only=True):
-    makes = GpioSet
-    level: Annotated[Literal[0, 1], Meta(description="1 is high, 0 is low.")]
-
-
-class PwmParameters(_OnPin, kw_only=True):
-    makes = PwmSet
-    duty: Annotated[int, Meta(ge=0, le=MAX_DUTY, description=f"0 is off, {MAX_DUTY} is full.")]
-    frequency_hz: Annotated[int, Meta(ge=1, le=40_000_000)] = DEFAULT_PWM_HZ
-
-
-class AdcParameters(_OnPin):
-    makes = AdcRead
-
-
-class ScanParameters(_Calling):
-    makes = I2cScan
-
-
-class SensorParameters(_Calling, kw_only=True):
-    makes = I2cRead
-    sensor: Annotated[
+_ARGUMENTS: Final[Mapping[str, Any]] = {
+    "pin": Annotated[int, Meta(ge=0, le=255, description="GPIO number.")],
+    "level": Annotated[Literal[0, 1], Meta(description="1 is high, 0 is low.")],
+    "duty": Annotated[int, Meta(ge=0, le=MAX_DUTY, description=f"0 is off, {MAX_DUTY} is full.")],
+    "frequency_hz": Annotated[int, Meta(ge=1, le=40_000_000)],
+    "sensor": Annotated[
         str,
         Meta(
             pattern=r"^[a-z0-9_]{1,32}$",
             description="bme280 gives temperature, humidity, pressure; ina219 gives voltage, current, power.",
         ),
-    ]
-
-
-class InfoParameters(_Calling):
-    makes = DeviceInfo
-
-
-class StatusParameters(_Calling):
-    makes = DeviceStatus
-
-
-class RestartParameters(_Calling):
-    makes = DeviceRestart
+    ],
+}
+"""Of the calls of a device that are tools."""
 
 
 def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read, device-info, device-status, restart-device."""
-    devices, direct_io = apps.registry, apps.direct_io
 
-    async def objections(asked: _OnPin, context: ToolContext) -> tuple[str, ...]:
+    async def objections(device: Device, call: Call[Any], _: ToolContext) -> tuple[str, ...]:
         """The program that has the pin. Raises PinRefused for a pin that the board forbids."""
-        device, call = find_device(devices, context, asked.device), asked.call()
-        conflict = await direct_io.conflict(device.name, call)
+        conflict = await apps.direct_io.conflict(device.name, call)
         if conflict is None:
             return ()
         return (conflict.offer() if isinstance(call, GpioSet | PwmSet) else conflict.objection(),)
 
-    def words(asked: _Calling, context: ToolContext, _: Sequence[str]) -> str:
-        return call_words(asked.call(), find_device(devices, context, asked.device).name)
+    async def set_pin(device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
+        made, stopped = await set_now(apps, device.name, call, context)
+        return ToolOutput(pin_fields(made) | ({} if stopped is None else {"stopped": stopped}), (made.evidence,))
 
-    async def set_pin(asked: _OnPin, context: ToolContext) -> ToolOutput:
-        device, call = find_device(devices, context, asked.device), asked.call()
-        stopped = await stop_driver(apps, device.name, call, context)
-        assert isinstance(call, GpioSet | PwmSet)
-        made = await direct_io.act(device.name, call, insist=context.insisted)
-        also = {} if stopped is None else {"stopped": stopped}
-        return ToolOutput({"success": True, **pin_fields(made), **also}, (made.evidence,))
-
-    async def read(asked: _Calling, context: ToolContext) -> ToolOutput:
-        device, call = find_device(devices, context, asked.device), asked.call()
+    async def read(device: Device, call: Call[Any], _: ToolContext) -> ToolOutput:
         text, fields = _told(device, await device.call(call))
-        kind: EvidenceKind = device.evidence_of(call.method) or "reported"
-        return ToolOutput({"success": True, "device": device.name, **fields}, (Evidence(kind, text),))
+        return ToolOutput(fields, (Evidence(device.evidence_of(call.method) or "reported", text),))
 
-    async def facts(asked: _Calling, context: ToolContext) -> ToolOutput:
-        return await _facts(find_device(devices, context, asked.device), asked.call())
+    async def check(device: Device, call: Call[Any], _: ToolContext) -> None:
+        device.transport_for(call.method)
 
-    async def check(asked: RestartParameters, context: ToolContext) -> None:
-        find_device(devices, context, asked.device).transport_for(DeviceRestart.method)
+    def tool(
+        name: str, text: str, makes: type[Call[Any]], run: Any, *needs: Any, words: Any = None, **hooks: Any
+    ) -> Any:
+        def call_of(asked: OnDevice) -> Call[Any]:
+            return makes(**{one: getattr(asked, one) for one in makes.__struct_fields__})
 
-    acts: dict[str, Any] = {"describe": describe_device(devices), "words": words}
-    pins: dict[str, Any] = {"objections": objections, "words": words}
-    look, act = (Permission.READ, Effect.READ), (Permission.ACT, Effect.IDEMPOTENT)
+        def with_call(hook: Any) -> Any:
+            return lambda device, asked, context: hook(device, call_of(asked), context)
+
+        given = [(one.name, _ARGUMENTS[one.name], one.default) for one in structs.fields(makes)]
+        parameters = defstruct(f"{makes.__name__}Parameters", given, bases=(OnDevice,), kw_only=True)
+        said = None if words is None else lambda device, asked: words(call_of(asked), device.name)
+        hooks = {key: with_call(hook) for key, hook in hooks.items()}
+        return device_tool(apps.registry, name, text, parameters, with_call(run), *needs, words=said, **hooks)
+
+    act = (Permission.ACT, Effect.IDEMPOTENT)
+    pins = {"words": call_words, "objections": objections}
     restart = "Restart a whole device; what it holds only in memory is lost."
+    once = (Permission.RISKY, Effect.ONCE)
     return (
-        Tool("gpio-set", "Set a pin high or low now.", SetParameters, *act, set_pin, **acts, objections=objections),
-        Tool("gpio-get", "Read a pin's level now.", GetParameters, *look, read, **pins),
-        Tool("adc-read", "Measure the voltage at an ADC pin now.", AdcParameters, *look, read, **pins),
-        Tool(
-            "pwm-set",
-            "Drive a pin with PWM now (brightness, speed).",
-            PwmParameters,
-            *act,
-            set_pin,
-            **acts,
-            objections=objections,
-        ),
-        Tool("i2c-scan", "Find which addresses answer on the I2C bus.", ScanParameters, *look, read),
-        Tool("i2c-read", "Read a sensor now.", SensorParameters, *look, read),
-        Tool("device-info", "What a device is: chip, firmware, board.", InfoParameters, *look, facts),
-        Tool("device-status", "How a device is: uptime, memory, network.", StatusParameters, *look, facts),
-        Tool("restart-device", restart, RestartParameters, Permission.RISKY, Effect.ONCE, read, check=check, **acts),
+        tool("gpio-set", "Set a pin high or low now.", GpioSet, set_pin, *act, **pins),
+        tool("gpio-get", "Read a pin's level now.", GpioGet, read, **pins),
+        tool("adc-read", "Measure the voltage at an ADC pin now.", AdcRead, read, **pins),
+        tool("pwm-set", "Drive a pin with PWM now (brightness, speed).", PwmSet, set_pin, *act, **pins),
+        tool("i2c-scan", "Find which addresses answer on the I2C bus.", I2cScan, read),
+        tool("i2c-read", "Read a sensor now.", I2cRead, read),
+        tool("device-info", "What a device is: chip, firmware, board.", DeviceInfo, _facts),
+        tool("device-status", "How a device is: uptime, memory, network.", DeviceStatus, _facts),
+        tool("restart-device", restart, DeviceRestart, read, *once, words=call_words, check=check),
     )
 
 
@@ -236,13 +181,15 @@ def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:
     raise AssertionError(got)
 
 
-async def stop_driver(apps: Apps, device: str, call: Call[Any], context: ToolContext) -> str | None:
-    """Stop the program that drives the pin, where the person said yes to that; its name."""
-    conflict = await apps.direct_io.conflict(device, call)
-    if conflict is None or not conflict.can_stop or conflict.offer() not in context.insisted:
-        return None
-    await apps.changes.apply(ChangeRequest(device, conflict.app, "stop"), context.report)
-    return conflict.app
+async def set_now(
+    apps: Apps, device: str, call: GpioSet | PwmSet, context: ToolContext
+) -> tuple[PinChange, str | None]:
+    """Set a pin; the program that drives it is stopped first, where the person said yes to that: its name."""
+    conflict, stopped = await apps.direct_io.conflict(device, call), None
+    if conflict is not None and conflict.can_stop and conflict.offer() in context.insisted:
+        stopped = conflict.app
+        await apps.changes.apply(ChangeRequest(device, stopped, "stop"), context.report)
+    return await apps.direct_io.act(device, call, insist=context.insisted), stopped
 
 
 def pin_fields(change: PinChange) -> dict[str, Any]:
@@ -256,50 +203,32 @@ def pin_fields(change: PinChange) -> dict[str, Any]:
     return fields | ({"warning": change.warning} if change.warning else {})
 
 
-class NotifyParameters(Parameters, kw_only=True):
+class NotifyParameters(OnDevice, kw_only=True):
     text: Annotated[str, Meta(min_length=1, max_length=2000)]
-    device: Annotated[str, Meta(description=DEVICE_HELP)] | None = None
     speak: Annotated[bool, Meta(description="Say it aloud, where the device can.")] = False
     expires_s: Annotated[int, Meta(ge=1, description="Worth nothing after so many seconds.")] | None = None
 
 
-def notifying_tools(*, notifier: LinkServer, devices: Registry) -> tuple[Tool[Any], ...]:
+def notify_tool(*, notifier: LinkServer, devices: Registry) -> Tool[NotifyParameters]:
     """notify."""
 
-    async def check(asked: NotifyParameters, context: ToolContext) -> None:
-        notifier.check_note(find_device(devices, context, asked.device).name, asked.text)
+    async def check(device: Device, asked: NotifyParameters, _: ToolContext) -> None:
+        notifier.check_note(device.name, asked.text)
 
-    async def notify(asked: NotifyParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
+    async def notify(device: Device, asked: NotifyParameters, _: ToolContext) -> ToolOutput:
         state = await notifier.notify(device.name, asked.text, speak=asked.speak, expires_s=asked.expires_s)
         if state == "delivered":
             evidence = Evidence("reported", f"{device.name} says that it has the note")
         else:
             evidence = Evidence("accepted", f"kept for {device.name}, which is not connected")
-        return ToolOutput({"success": True, "device": device.name, "state": state}, (evidence,))
+        return ToolOutput({"state": state}, (evidence,))
 
-    def words(asked: NotifyParameters, context: ToolContext, _: Sequence[str]) -> str:
-        verb = "say" if asked.speak else "show"
-        return f'{verb} on {find_device(devices, context, asked.device).name}: "{asked.text}"'
+    def words(device: Device, asked: NotifyParameters) -> str:
+        return f'{"say" if asked.speak else "show"} on {device.name}: "{asked.text}"'
 
     text = "Show or say a text on a device, now or when it comes back."
-    return (
-        Tool(
-            "notify",
-            text,
-            NotifyParameters,
-            Permission.ACT,
-            Effect.ONCE,
-            notify,
-            describe=describe_device(devices),
-            check=check,
-            words=words,
-        ),
-    )
-
-
-class _Nothing(Parameters):
-    pass
+    act = (Permission.ACT, Effect.ONCE)
+    return device_tool(devices, "notify", text, NotifyParameters, notify, *act, words=words, check=check)
 
 
 class UndoParameters(OnDevice, kw_only=True):
@@ -313,17 +242,15 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
     """list-devices, check-device, undo."""
     devices, undo = apps.registry, apps.undo
 
-    async def list_devices(_: _Nothing, __: ToolContext) -> ToolOutput:
+    async def list_devices(_: Parameters, __: ToolContext) -> ToolOutput:
         known = [_entry(device) for device in devices.list()]
         return ToolOutput({"success": True, "devices": known, "count": len(known)})
 
-    async def check_device(asked: OnDevice, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
+    async def check_device(device: Device, _: OnDevice, __: ToolContext) -> ToolOutput:
         found = await examined(device, link, apps.reconciler.status())
         lines = [structs.asdict(line) for line in found.findings]
         evidence = Evidence("reported", f"{device.name} {'answered' if found.reached else 'did not answer'} just now")
-        fields = {"success": True, "device": device.name, "reached": found.reached, "ok": found.ok, "lines": lines}
-        return ToolOutput(fields, (evidence,))
+        return ToolOutput({"reached": found.reached, "ok": found.ok, "lines": lines}, (evidence,))
 
     def choice(asked: UndoParameters, context: ToolContext) -> UndoChoice:
         chats = context.device if asked.change is None else None
@@ -337,8 +264,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         )
 
     async def describe(asked: UndoParameters, context: ToolContext) -> tuple[str, ...]:
-        changes = await undo.chosen(choice(asked, context))
-        return undo_lines(devices, changes)
+        return undo_lines(devices, await undo.chosen(choice(asked, context)))
 
     def words(asked: UndoParameters, _: ToolContext, described: Sequence[str]) -> str:
         """What would be taken back, as it is described; of a planned undo nobody knows yet."""
@@ -359,9 +285,10 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
 
     read, once = (Permission.READ, Effect.READ), (Permission.ACT, Effect.ONCE)
     text = "Take back all that the last request changed on devices (programs, pins) at once, or a numbered change."
+    checks = "Reach a device now: how it answers, and what is wrong."
     return (
-        Tool("list-devices", "List the devices this host knows.", _Nothing, *read, list_devices),
-        Tool("check-device", "Reach a device now: how it answers, and what is wrong.", OnDevice, *read, check_device),
+        Tool("list-devices", "List the devices this host knows.", Parameters, *read, list_devices),
+        device_tool(devices, "check-device", checks, OnDevice, check_device),
         Tool("undo", text, UndoParameters, *once, take_back, describe=describe, words=words),
     )
 
@@ -386,16 +313,14 @@ def _entry(device: Device) -> dict[str, Any]:
     }
 
 
-async def _facts(device: Device, call: Call[DeviceFacts]) -> ToolOutput:
+async def _facts(device: Device, call: Call[DeviceFacts], _: ToolContext) -> ToolOutput:
     """The board profile and what the device reports of itself; the profile alone when no transport can ask it."""
-    fields: dict[str, Any] = {"success": True, "device": device.name, "board": device.board.title}
-    fields |= {"chip": device.board.chip, "flash_mb": device.board.flash_mb, "psram_mb": device.board.psram_mb}
-    fields["firmware"] = firmware_object(device.board.firmware)
+    board = device.board
+    fields: dict[str, Any] = {"board": board.title, "chip": board.chip, "flash_mb": board.flash_mb}
+    fields |= {"psram_mb": board.psram_mb, "firmware": firmware_object(board.firmware)}
     try:
         facts: DeviceFacts = await device.call(call)
     except NotSupported as exc:
-        fields["message"] = f"{exc.message}: only the board profile is known"
-        return ToolOutput(fields)
-    kind = device.evidence_of(call.method) or "reported"
-    evidence = Evidence(kind, f"reported by {device.name} itself")
+        return ToolOutput({**fields, "message": f"{exc.message}: only the board profile is known"})
+    evidence = Evidence(device.evidence_of(call.method) or "reported", f"reported by {device.name} itself")
     return ToolOutput({**fields, "facts": dict(facts.values)}, (evidence,))

@@ -10,11 +10,10 @@ from msgspec import Meta
 from microclaw.apps.change_log import DesiredApp
 from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
 from microclaw.apps.parts import Apps
-from microclaw.auth.gate import Effect, Permission
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.devices.calls import AppList, AppStates
 from microclaw.devices.device import Device
-from microclaw.devices.target import OnDevice, find_device
+from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import DeviceError, ToolRetry
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput
 
@@ -25,11 +24,10 @@ class PinsParameters(OnDevice, kw_only=True):
     use: Annotated[str, Meta(max_length=20, description=f"Only for this: {', '.join(_USES)}.")] | None = None
 
 
-def pin_tools(apps: Apps) -> tuple[Tool[Any], ...]:
+def pins_tool(apps: Apps) -> Tool[PinsParameters]:
     """free-pins."""
 
-    async def free_pins(asked: PinsParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(apps.registry, context, asked.device)
+    async def free_pins(device: Device, asked: PinsParameters, _: ToolContext) -> ToolOutput:
         if asked.use not in (None, *_USES):
             raise ToolRetry(f"a pin is not used for {asked.use!r}", next_step=f"uses: {', '.join(_USES)}")
         board = device.board
@@ -37,8 +35,6 @@ def pin_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         taken = {pin: app.name for app in await claiming(device, wanted) for pin in pin_roles(app.version)}
         free = {use: [pin for pin in board.free_pins(use) if pin not in taken] for use in _USES}
         fields: dict[str, Any] = {
-            "success": True,
-            "device": device.name,
             "board": board.title,
             "chip": board.chip,
             "free": {use: pins for use, pins in free.items() if asked.use in (None, use)},
@@ -59,7 +55,7 @@ def pin_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         "Which pins of a device are free and what for, which a program has, which are reserved and why; its LED and "
         "I2C pins. Look here before you choose a pin."
     )
-    return (Tool("free-pins", text, PinsParameters, Permission.READ, Effect.READ, free_pins),)
+    return device_tool(apps.registry, "free-pins", text, PinsParameters, free_pins)
 
 
 async def _foreign(device: Device, wanted: Sequence[DesiredApp]) -> tuple[str, ...]:

@@ -5,12 +5,13 @@ The work itself is done in apps/.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, field
 from msgspec.structs import replace
 
+from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.deployment import ChangeRequest
@@ -26,7 +27,7 @@ from microclaw.apps.trial import Trial, TrialOptions
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
-from microclaw.devices.target import OnDevice, describe_device, find_device, on_device
+from microclaw.devices.target import OnDevice, device_tool, find_device
 from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -94,10 +95,9 @@ def on_its_holder(apps: Apps) -> Callable[[Any, ToolContext], Awaitable[Any]]:
 
 def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app."""
-    deployer, catalogue, devices, complete = apps.deployer, apps.catalogue, apps.registry, on_its_holder(apps)
+    devices, complete = apps.registry, on_its_holder(apps)
 
-    async def deploy(asked: DeployParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device, asked.device_ip)
+    async def deploy(device: Device, asked: DeployParameters, context: ToolContext) -> ToolOutput:
         request = ChangeRequest(
             device=device.name,
             name=asked.app_name,
@@ -108,10 +108,9 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             place=Place(context.person_id, context.channel, context.chat_id),
             approve=context.approve,
         )
-        done = await deployer.deploy(request, context.report)
-        what = "replaced" if done.replaced else "deployed"
+        done = await apps.deployer.deploy(request, context.report)
         fields = {
-            **_common_fields(device),
+            "deviceIp": _address(device),
             "appName": done.name,
             "binarySize": done.image.size_bytes,
             "heapSize": asked.heap_size,
@@ -123,33 +122,20 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             **_proof(done.trial, done.expected),
             "log": list(done.trial.log[:10]),
             "warnings": _warnings(done.image, done.trial),
-            "message": f"{what} {done.name} on {done.device_name}",
+            "message": f"{'replaced' if done.replaced else 'deployed'} {done.name} on {done.device_name}",
         }
         return ToolOutput(fields, (done.evidence,))
 
-    async def query(asked: QueryParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device, asked.device_ip)
-        listed = await catalogue.list_apps(device.name)
+    async def query(device: Device, asked: QueryParameters, _: ToolContext) -> ToolOutput:
+        listed = await apps.catalogue.list_apps(device.name)
         if any(app.is_away for app in listed):
-            silence = next((app.error for app in listed if app.error is not None), None)
-            if silence is not None:  # it takes connections and answers nothing
-                step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
-                raise DeviceSilent(silence, next_step=step)
-            wanted = [app.name for app in listed if app.condition == "unreachable"]
-            waiting = [f"{app.deferred.order.act} {app.name}" for app in listed if app.deferred is not None]
-            told = f"; wanted there: {', '.join(wanted)}" if wanted else ""
-            told += f"; deferred until it is back: {', '.join(waiting)}" if waiting else ""
-            raise DeviceUnreachable(
-                f"{device.name} does not answer{told}",
-                next_step="check its power and network; the host puts its programs back when it returns",
-            )
+            raise _away(device, listed)
         there = [app for app in listed if app.condition in _ON_THE_BOARD]
         if asked.app_name is not None:
-            if not any(app.name == asked.app_name for app in listed):
-                raise _no_such_app(device, asked.app_name, there)
+            _check_there(device, asked.app_name, listed, there)
             there = [app for app in there if app.name == asked.app_name]
         fields = {
-            **_common_fields(device),
+            "deviceIp": _address(device),
             "apps": [_app(app) for app in there],
             "count": len(there),
             "missing": [app.name for app in listed if app.condition == "missing"],
@@ -160,24 +146,17 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         # The board chose the name of such an app, or the words of the error; the toolbox fences what is no word.
         return ToolOutput(fields, (evidence,), foreign=any(app.foreign or app.error for app in there))
 
-    async def uninstall_permission(asked: UninstallParameters, context: ToolContext) -> Permission:
-        """Nobody can bring back a program that this host did not install: there is no copy."""
-        device = find_device(devices, context, asked.device, asked.device_ip)
-        listed = await catalogue.list_apps(device.name)
-        is_foreign = any(app.name == asked.app_name and app.foreign for app in listed)
-        return Permission.RISKY if is_foreign else Permission.ACT
+    async def uninstall_permission(device: Device, asked: UninstallParameters, _: ToolContext) -> Permission:
+        return removal_permission(asked.app_name, await apps.catalogue.list_apps(device.name))
 
-    async def check_uninstall(asked: UninstallParameters, context: ToolContext) -> None:
-        device = find_device(devices, context, asked.device, asked.device_ip)
-        listed = await catalogue.list_apps(device.name)
-        if all(app.name != asked.app_name for app in listed):
-            raise _no_such_app(device, asked.app_name, listed)
+    async def check_uninstall(device: Device, asked: UninstallParameters, _: ToolContext) -> None:
+        listed = await apps.catalogue.list_apps(device.name)
+        _check_there(device, asked.app_name, listed, listed)
 
-    async def uninstall(asked: UninstallParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device, asked.device_ip)
+    async def uninstall(device: Device, asked: UninstallParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.name, asked.app_name, "uninstall"), context.report)
         fields = {
-            **_common_fields(device),
+            "deviceIp": _address(device),
             "appName": done.name,
             "change": done.change_id,
             "undoable": done.undoable,
@@ -186,45 +165,46 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return ToolOutput(fields, (done.evidence,))
 
     act = (Permission.ACT, Effect.IDEMPOTENT)
+    deploys = (
+        "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
+        "verify it there. For anything that goes on, repeats or reacts."
+    )
+    lists = "List a device's programs, with their state and pins."
     return (
-        Tool(
-            "deploy-wasm-app",
-            "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
-            "verify it there. For anything that goes on, repeats or reacts.",
-            DeployParameters,
-            *act,
-            deploy,
-            has_preview=True,
-        ),
-        Tool(
-            "query-wasm-apps",
-            "List a device's programs, with their state and pins.",
-            QueryParameters,
-            Permission.READ,
-            Effect.READ,
-            query,
-            complete=complete,
-        ),
-        Tool(
+        device_tool(devices, "deploy-wasm-app", deploys, DeployParameters, deploy, *act, has_preview=True),
+        device_tool(devices, "query-wasm-apps", lists, QueryParameters, query, complete=complete),
+        device_tool(
+            devices,
             "uninstall-wasm-app",
             "Take a program off a device.",
             UninstallParameters,
-            *act,
             uninstall,
+            *act,
             required_permission=uninstall_permission,
-            describe=describe_device(devices),
             check=check_uninstall,
-            words=on_device(devices, "remove {app_name} from {device}"),
+            words="remove {app_name} from {device}",
             complete=complete,
         ),
     )
 
 
-def _common_fields(device: Device) -> Mapping[str, Any]:
-    """The fields that each result begins with; the address is the name of a device without a WASMachine transport."""
+def _address(device: Device) -> str:
+    """That of LLMos; the name of a device without a WASMachine transport."""
     endpoints = (endpoint.partition("://") for endpoint in device.endpoints)
-    address = next((address for scheme, _, address in endpoints if scheme == "wasmachine"), device.name)
-    return {"success": True, "deviceIp": address, "device": device.name}
+    return next((address for scheme, _, address in endpoints if scheme == "wasmachine"), device.name)
+
+
+def _away(device: Device, listed: Sequence[AppListing]) -> DeviceUnreachable | DeviceSilent:
+    silence = next((app.error for app in listed if app.error is not None), None)
+    if silence is not None:  # it takes connections and answers nothing
+        step = f"close other clients of it, as it serves one at a time; else {way_to_reset(device)}"
+        return DeviceSilent(silence, next_step=step)
+    wanted = [app.name for app in listed if app.condition == "unreachable"]
+    waiting = [f"{app.deferred.order.act} {app.name}" for app in listed if app.deferred is not None]
+    told = f"; wanted there: {', '.join(wanted)}" if wanted else ""
+    told += f"; deferred until it is back: {', '.join(waiting)}" if waiting else ""
+    step = "check its power and network; the host puts its programs back when it returns"
+    return DeviceUnreachable(f"{device.name} does not answer{told}", next_step=step)
 
 
 def _expectations(text: str | None) -> Expectations | None:
@@ -253,12 +233,13 @@ def _app(app: AppListing) -> dict[str, Any]:
     return fields
 
 
-def _no_such_app(device: Device, name: str, there: Sequence[AppListing]) -> AppNotFound:
-    names = ", ".join(app.name for app in there) or "none"
-    return AppNotFound(
-        f"{device.name} has no app {name!r}; apps there: {names}",
-        next_step="name one of those" if there else "install one first",
-    )
+def _check_there(device: Device, name: str, listed: Sequence[AppListing], shown: Sequence[AppListing]) -> None:
+    """Raise AppNotFound, with those that are `shown`."""
+    if all(app.name != name for app in listed):
+        raise AppNotFound(
+            f"{device.name} has no app {name!r}; apps there: {', '.join(app.name for app in shown) or 'none'}",
+            next_step="name one of those" if shown else "install one first",
+        )
 
 
 MAX_EDGES: Final = 100
@@ -309,12 +290,13 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=_expectations(asked.expect)
         )
         trial = await apps.try_image(image, device.board, options)
+        edges = trial.edges[:MAX_EDGES]
         fields = {
             "success": trial.ok,
             "summary": trial.summary(),
             "ended": trial.ended,
             "pins": list(trial.pins),
-            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in trial.edges[:MAX_EDGES]],
+            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in edges],
             "edge_count": len(trial.edges),
             "log": list(trial.log[:MAX_LOG_LINES]),
             "binarySize": image.size_bytes,
@@ -324,27 +306,27 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         }
         if not trial.ok:
             fields |= {"error": trial.error, "next": trial.next_step}
-        kept = tuple(trial.edges[:MAX_EDGES])
-        return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", kept),))
+        return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
 
-    async def read_logs(asked: LogParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
+    async def read_logs(device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
         lines = [line for line in await _log(device, source_log) if asked.app in (None, line.app)]
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
-        fields = {"success": True, "device": device.name, "count": len(newest)}
-        fields["lines"] = fence_text(shown[-6000:], f"printed by programs on {device.name}")
-        evidence = (Evidence("reported", f"printed on {device.name}"),)
+        fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
         own = await source_log.own_programs(device.device_id, context.person_id)
-        return ToolOutput(fields, evidence, foreign=not _is_own_text(device, newest, own))
+        return ToolOutput(
+            {"count": len(newest), "lines": fenced},
+            (Evidence("reported", f"printed on {device.name}"),),
+            foreign=not _is_own_text(device, newest, own),
+        )
 
-    read, idle = Permission.READ, Effect.READ
-    text = (
+    tries = (
         "Try a program on a throw-away virtual board: its edges over time, its output, its memory. No device changes."
     )
+    logs = "What a device's programs printed."
     return (
-        Tool("try-program", text, TryParameters, read, idle, try_program),
-        Tool("read-logs", "What a device's programs printed.", LogParameters, read, idle, read_logs, complete=complete),
+        Tool("try-program", tries, TryParameters, Permission.READ, Effect.READ, try_program),
+        device_tool(devices, "read-logs", logs, LogParameters, read_logs, complete=complete),
     )
 
 

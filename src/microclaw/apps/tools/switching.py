@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -13,7 +12,8 @@ from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import time_or_off
 from microclaw.apps.tools.programs import on_its_holder
 from microclaw.auth.gate import Effect, Permission
-from microclaw.devices.target import OnDevice, describe_device, find_device
+from microclaw.devices.device import Device
+from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import ToolRetry
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput
 
@@ -25,15 +25,11 @@ class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
 
 def switch_tool(apps: Apps) -> Tool[SwitchParameters]:
     """switch-program."""
-    devices = apps.registry
 
-    async def switch(asked: SwitchParameters, context: ToolContext) -> ToolOutput:
-        device, name = find_device(devices, context, asked.device), asked.app_name
-        done = await apps.changes.apply(ChangeRequest(device.device_id, name, asked.switch), context.report)
+    async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
+        done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
         what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
         fields: dict[str, Any] = {
-            "success": True,
-            "device": done.device_name,
             "appName": done.name,
             "switch": asked.switch,
             "verified": done.verified,
@@ -42,18 +38,15 @@ def switch_tool(apps: Apps) -> Tool[SwitchParameters]:
         }
         return ToolOutput(fields, (done.evidence,))
 
-    def words(asked: SwitchParameters, context: ToolContext, _: Sequence[str]) -> str:
-        return f"{asked.switch} {asked.app_name} on {find_device(devices, context, asked.device).name}"
-
-    return Tool(
+    return device_tool(
+        apps.registry,
         "switch-program",
         "Stop a program and keep it for later, start a stopped one again, or restart one.",
         SwitchParameters,
+        switch,
         Permission.ACT,
         Effect.ONCE,
-        switch,
-        describe=describe_device(devices),
-        words=words,
+        words="{switch} {app_name} on {device}",
         complete=on_its_holder(apps),
     )
 
@@ -76,16 +69,13 @@ class TimesParameters(OnDevice, kw_only=True, rename="camel"):
 def times_tool(apps: Apps) -> Tool[TimesParameters]:
     """set-program-times."""
 
-    async def set_times(asked: TimesParameters, context: ToolContext) -> ToolOutput:
-        device, name, new = find_device(apps.registry, context, asked.device), asked.app_name, asked.new_times()
+    async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
+        name, new = asked.app_name, asked.new_times()
         made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
         if isinstance(made, Deployed):
-            known = {"device": made.device, "appName": made.name, "message": made.text}
-            return ToolOutput({"success": True, "unchanged": True, **known}, ())
+            return ToolOutput({"unchanged": True, "appName": made.name, "message": made.text})
         runs = made.trial.times.text() if made.trial.times else "once, and on"
         fields: dict[str, Any] = {
-            "success": True,
-            "device": made.device_name,
             "appName": made.name,
             "runs": runs,
             "verified": made.verified,
@@ -94,13 +84,14 @@ def times_tool(apps: Apps) -> Tool[TimesParameters]:
         }
         return ToolOutput(fields, (made.evidence,))
 
-    return Tool(
+    return device_tool(
+        apps.registry,
         "set-program-times",
         "Set when an installed program runs: begun anew every so often, each run stopped after a time.",
         TimesParameters,
+        set_times,
         Permission.ACT,
         Effect.ONCE,
-        set_times,
         has_preview=True,
         complete=on_its_holder(apps),
     )

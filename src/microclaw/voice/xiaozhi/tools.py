@@ -17,12 +17,12 @@ from msgspec import Meta
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.devices.target import OnDevice, describe_device, find_device, on_device
+from microclaw.devices.target import OnDevice, device_tool, find_device
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
-from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, Value
+from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool
 
 VOLUME: Final = "self.audio_speaker.set_volume"
 BRIGHTNESS: Final = "self.screen.set_brightness"
@@ -83,26 +83,21 @@ def xiaozhi_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | Non
 def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | None]) -> dict[str, Tool[Any]]:
     """By the device's own name of each."""
 
-    async def call(asked: OnDevice, context: ToolContext, name: str, **arguments: Value) -> tuple[Device, str]:
-        device = find_device(devices, context, asked.device, is_spoken_to=True)
-        return device, await _tools_with(name, device, tools_of).call(name, arguments)
-
     def setting(own_name: str, name: str, about: str, kind: type[OnDevice], words: str, told: str) -> Tool[Any]:
         """Sets what `kind` has besides the device."""
         (key,) = {*kind.__struct_fields__} - {*OnDevice.__struct_fields__}
 
-        async def run(asked: OnDevice, context: ToolContext) -> ToolOutput:
+        async def run(device: Device, asked: OnDevice, _: ToolContext) -> ToolOutput:
             values = {key: getattr(asked, key)}
-            device, _ = await call(asked, context, own_name, **values)
-            evidence = Evidence("accepted", f"{device.name} took it: {told.format(**values)}")
-            return ToolOutput({"success": True, "device": device.name}, (evidence,))
+            await _tools_with(own_name, device, tools_of).call(own_name, values)
+            return ToolOutput({}, (Evidence("accepted", f"{device.name} took it: {told.format(**values)}"),))
 
-        shown = on_device(devices, words, is_spoken_to=True)
-        describe = describe_device(devices, is_spoken_to=True)
-        return Tool(name, about, kind, Permission.ACT, Effect.IDEMPOTENT, run, describe=describe, words=shown)
+        act = (Permission.ACT, Effect.IDEMPOTENT)
+        return device_tool(devices, name, about, kind, run, *act, words=words, is_spoken_to=True)
 
     async def status(asked: StatusParameters, context: ToolContext) -> ToolOutput:
-        device, text = await call(asked, context, STATUS)
+        device = find_device(devices, context, asked.device, is_spoken_to=True)
+        text = await _tools_with(STATUS, device, tools_of).call(STATUS, {})
         fields = {"success": True, "device": device.name, "status": fence_text(text, device.name)}
         return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
 
