@@ -56,11 +56,10 @@ def deploy_request(
     name: str,
     source: str | None,
     wasm: str | None,
-    language: Any,
-    optimization: str,
     expect: str | None,
     origin: AppOrigin | None,
     needs: Permission,
+    **terms: Any,
 ) -> ChangeRequest:
     from microclaw.apps import app_terms
     from microclaw.apps.deployment import ChangeRequest
@@ -75,12 +74,11 @@ def deploy_request(
         device=device.device_id,
         name=name,
         source=source,
-        language=language,
         wasm=None if wasm is None else _bytes(wasm),
-        optimization=optimization,
         expectations=None if expect is None else parse_expectations(expect),
         origin=entry,
         approve=approve_with(call, needs),
+        **terms,
     )
 
 

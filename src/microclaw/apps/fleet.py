@@ -118,123 +118,122 @@ class FleetRow(Struct, frozen=True):
         return structs.replace(self, difference=structs.replace(self.difference, **fields))
 
 
-class Fleet:
-    def __init__(self, apps: Apps) -> None:
-        self._apps = apps
+async def compare(apps: Apps, programs: Sequence[_Asked], devices: Sequence[Device], *, prune: bool) -> list[FleetRow]:
+    """A row for each program on each of the devices: those of the fleet in their order, then the others.
 
-    async def compare(self, programs: Sequence[_Asked], devices: Sequence[Device], *, prune: bool) -> list[FleetRow]:
-        """A row for each program on each of the devices: those of the fleet in their order, then the others.
+    A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
+    name on one device, and for a program on a device that is not among `devices`.
+    """
+    _check_devices(programs, devices)
+    made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
+    images: dict[tuple[int, str], ProgramImage | MicroclawError] = {}
+    for request, ids in programs:
+        for device in (one for one in devices if one.device_id in ids):
+            which = id(request), f"{device.board} {device.kinds}"
+            if which not in made:
+                made[which] = await _build(apps, request, device)
+            images[id(request), device.device_id] = made[which]
 
-        A device that does not answer counts by what is wanted there. Raises ConfigError for two programs with one
-        name on one device, and for a program on a device that is not among `devices`.
-        """
-        _check_devices(programs, devices)
-        made: dict[tuple[int, str], ProgramImage | MicroclawError] = {}  # of each program on each kind of board
-        images: dict[tuple[int, str], ProgramImage | MicroclawError] = {}
-        for request, ids in programs:
-            for device in (one for one in devices if one.device_id in ids):
-                which = id(request), f"{device.board} {device.kinds}"
-                if which not in made:
-                    made[which] = await self._build(request, device)
-                images[id(request), device.device_id] = made[which]
-
-        async def on_device(device: Device) -> list[FleetRow]:
-            try:
-                listings, is_away = await self._apps.catalogue.list_apps(device.device_id), False
-            except DeviceError:  # it does not answer, and nothing is wanted there
-                listings, is_away = (), True
-            there = {one.name: one for one in listings if not _goes(one)}
-            meant = [request for request, ids in programs if device.device_id in ids]
-            rows = [_row(device, one, there.get(one.name), images[id(one), device.device_id]) for one in meant]
-            if is_away:
-                rows = [row.changed(condition="unreachable") for row in rows]
-            if not prune:
-                rows = _blocked(device, rows, there)
-            others = there.keys() - {row.name for row in rows} - device.pin_programs  # those come and go with exec
-            return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
-
-        outcomes = await on_each(devices, on_device, parallel=_ASKED_AT_ONCE)
-        for outcome in outcomes:
-            if outcome.error is not None:
-                raise outcome.error
-        return [row for outcome in outcomes for row in outcome.value or ()]
-
-    async def _build(self, request: ChangeRequest, device: Device) -> ProgramImage | MicroclawError:
+    async def on_device(device: Device) -> list[FleetRow]:
         try:
-            check_app_name(request.name)
-            if request.wasm is not None:
-                check_kind("wasm", device.kinds)
-                return read_image(request.wasm, device.board, request.name, None)
-            source, level, language = request.source or "", request.optimization, request.language
-            return await self._apps.compile(source, device.board, request.name, level, language, device.kinds)
-        except MicroclawError as exc:
-            return exc
+            listings, is_away = await apps.catalogue.list_apps(device.device_id), False
+        except DeviceError:  # it does not answer, and nothing is wanted there
+            listings, is_away = (), True
+        there = {one.name: one for one in listings if not _goes(one)}
+        meant = [request for request, ids in programs if device.device_id in ids]
+        rows = [_row(device, one, there.get(one.name), images[id(one), device.device_id]) for one in meant]
+        if is_away:
+            rows = [row.changed(condition="unreachable") for row in rows]
+        if not prune:
+            rows = _blocked(device, rows, there)
+        others = there.keys() - {row.name for row in rows} - device.pin_programs  # those come and go with exec
+        return [*rows, *(_extra(device, there[name], prune=prune) for name in sorted(others))]
 
-    async def apply(
-        self,
-        rows: Sequence[FleetRow],
-        report: Report,
-        *,
-        when_back: Place | bool = False,
-        begin: Callable[[], None] = lambda: None,
-    ) -> list[FleetResult]:
-        """Do what the rows say, several devices at a time; a result for each device that has acts.
+    outcomes = await on_each(devices, on_device, parallel=_ASKED_AT_ONCE)
+    for outcome in outcomes:
+        if outcome.error is not None:
+            raise outcome.error
+    return [row for outcome in outcomes for row in outcome.value or ()]
 
-        On one device first the extras are taken off, then programs come in their order. One that fails leaves the
-        others; a device that does not answer is not asked again. With `when_back` its acts are deferred, and told in
-        that place.
-        """
-        acts: dict[str, list[FleetRow]] = defaultdict(list)
-        for row in sorted(rows, key=lambda row: row.difference.act != "remove"):
-            if row.difference.act in ACTS:
-                acts[row.device.device_id].append(row)
-        devices = list(dict.fromkeys(row.device for row in rows if row.device.device_id in acts))
 
-        async def on_device(device: Device) -> FleetResult:
-            done, ordered = FleetResult(device=device.name), acts[device.device_id]
-            why = await away(device) if when_back else None
-            for number, row in enumerate(ordered):
-                try:
-                    said = await self._do(row, done, when_back, why, begin)
-                    report(Step("deploy", f"{device.name}: {row.name}{said}"))
-                except MicroclawError as exc:
-                    offer_when_back(exc)
-                    told = f"{device.name}: {row.name}: {exc.message}"
-                    report(Step("deploy", told, "failed", next_step=exc.next_step))
-                    gone = isinstance(exc, DeviceUnreachable | DeviceTimeout)
-                    done.left += [one.name for one in (ordered[number:] if gone else [row])]
-                    done.error = done.error or failure_of(exc)
-                    if gone:
-                        break
-            return done
+async def _build(apps: Apps, request: ChangeRequest, device: Device) -> ProgramImage | MicroclawError:
+    try:
+        check_app_name(request.name)
+        if request.wasm is not None:
+            check_kind("wasm", device.kinds)
+            return read_image(request.wasm, device.board, request.name, None)
+        source, level, language = request.source or "", request.optimization, request.language
+        return await apps.compile(source, device.board, request.name, level, language, device.kinds)
+    except MicroclawError as exc:
+        return exc
 
-        return [
-            one.value or FleetResult(device=one.device_name, error=None if one.error is None else failure_of(one.error))
-            for one in await on_each(devices, on_device)
-        ]
 
-    async def _do(
-        self, row: FleetRow, done: FleetResult, place: Place | bool, why: str | None, begin: Callable[[], None]
-    ) -> str:
-        """One act, and what is said of it. `why`: the device is away."""
-        apps, device, told = self._apps, row.device.device_id, place if isinstance(place, Place) else None
-        if row.is_only_deferred:
-            await apps.deferrals.cancel(device, row.name)
-            done.cancelled.append(row.name)
-            return " was deferred, and is dropped"
-        request = row.request or ChangeRequest(device, row.name, "uninstall")
-        if why is not None:
-            await apps.deferrals.keep(replace(request, place=told), why, _silent)
-            done.deferred.append(row.name)
-            return ": deferred until it is back"
-        made = await apps.changes.apply(request, _silent, begin=begin)
-        if not isinstance(made, Deployment):
-            done.removed.append(row.name)
-            return " is off"
-        done.installed.append(row.name)
-        done.verified &= made.verified
-        times = f"; {keeper_text(request.times, made.image.kind)}" if request.times else ""
-        return f": {'' if made.verified else 'it runs, but was not verified: '}{made.evidence.text}{times}"
+async def apply_rows(
+    apps: Apps,
+    rows: Sequence[FleetRow],
+    report: Report,
+    *,
+    when_back: Place | bool = False,
+    begin: Callable[[], None] = lambda: None,
+) -> list[FleetResult]:
+    """Do what the rows say, several devices at a time; a result for each device that has acts.
+
+    On one device first the extras are taken off, then programs come in their order. One that fails leaves the
+    others; a device that does not answer is not asked again. With `when_back` its acts are deferred, and told in
+    that place.
+    """
+    acts: dict[str, list[FleetRow]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row.difference.act != "remove"):
+        if row.difference.act in ACTS:
+            acts[row.device.device_id].append(row)
+    devices = list(dict.fromkeys(row.device for row in rows if row.device.device_id in acts))
+
+    async def on_device(device: Device) -> FleetResult:
+        done, ordered = FleetResult(device=device.name), acts[device.device_id]
+        why = await away(device) if when_back else None
+        for number, row in enumerate(ordered):
+            try:
+                said = await _do(apps, row, done, when_back, why, begin)
+                report(Step("deploy", f"{device.name}: {row.name}{said}"))
+            except MicroclawError as exc:
+                offer_when_back(exc)
+                told = f"{device.name}: {row.name}: {exc.message}"
+                report(Step("deploy", told, "failed", next_step=exc.next_step))
+                gone = isinstance(exc, DeviceUnreachable | DeviceTimeout)
+                done.left += [one.name for one in (ordered[number:] if gone else [row])]
+                done.error = done.error or failure_of(exc)
+                if gone:
+                    break
+        return done
+
+    return [
+        one.value or FleetResult(device=one.device_name, error=None if one.error is None else failure_of(one.error))
+        for one in await on_each(devices, on_device)
+    ]
+
+
+async def _do(
+    apps: Apps, row: FleetRow, done: FleetResult, place: Place | bool, why: str | None, begin: Callable[[], None]
+) -> str:
+    """One act, and what is said of it. `why`: the device is away."""
+    device, told = row.device.device_id, place if isinstance(place, Place) else None
+    if row.is_only_deferred:
+        await apps.deferrals.cancel(device, row.name)
+        done.cancelled.append(row.name)
+        return " was deferred, and is dropped"
+    request = row.request or ChangeRequest(device, row.name, "uninstall")
+    if why is not None:
+        await apps.deferrals.keep(replace(request, place=told), why, _silent)
+        done.deferred.append(row.name)
+        return ": deferred until it is back"
+    made = await apps.changes.apply(request, _silent, begin=begin)
+    if not isinstance(made, Deployment):
+        done.removed.append(row.name)
+        return " is off"
+    done.installed.append(row.name)
+    done.verified &= made.verified
+    times = f"; {keeper_text(request.times, made.image.kind)}" if request.times else ""
+    return f": {'' if made.verified else 'it runs, but was not verified: '}{made.evidence.text}{times}"
 
 
 def digest_of(rows: Sequence[FleetRow]) -> str:

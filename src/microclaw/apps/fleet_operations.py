@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.apps.fleet import ACTS, Fleet, FleetDifference, FleetResult, FleetRow, digest_of
+from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, apply_rows, compare, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
 from microclaw.apps.late_proof import Place
 from microclaw.apps.parameters import MAX_SOURCE_CHARS, AppName, Language, Optimization
@@ -114,7 +114,7 @@ Devices: TypeAlias = Annotated[
 )
 async def diff(apps: Apps, _: Call, programs: Programs, devices: Devices, prune: bool = False) -> FleetDiff:
     """What differs between what shall run and what is wanted. It changes nothing."""
-    rows = await Fleet(apps).compare(*_read(apps, programs, devices), prune=prune)
+    rows = await compare(apps, *_read(apps, programs, devices), prune=prune)
     found = [row.difference for row in rows]
     counts = Counter[str](row.act for row in found)
     differences = sum(counts[act] for act in (*ACTS, "refused"))
@@ -142,15 +142,17 @@ async def apply(
     digest: Annotated[str | None, Meta(max_length=64, description="Of the differences that were agreed to.")] = None,
 ) -> FleetApplied:
     """Install, replace, and with `prune` take off, until nothing differs; nothing at all where one is refused."""
-    fleet, (asked, meant) = Fleet(apps), _read(apps, programs, devices)
-    rows = await fleet.compare(asked, meant, prune=prune)
+    asked, meant = _read(apps, programs, devices)
+    rows = await compare(apps, asked, meant, prune=prune)
     _check(rows, digest)
     if detail := _act_texts(rows):
         await call.approve(f"apply a fleet of {count_text(len(meant), 'device')}", detail)
-        if call.asks and digest_of(await fleet.compare(asked, meant, prune=prune)) != digest_of(rows):
+        if call.asks and digest_of(await compare(apps, asked, meant, prune=prune)) != digest_of(rows):
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
     place = Place(call.person_id, call.channel, call.chat_id) if call.direct else True
-    return FleetApplied(results=await fleet.apply(rows, call.report, when_back=when_back and place, begin=call.begin))
+    return FleetApplied(
+        results=await apply_rows(apps, rows, call.report, when_back=when_back and place, begin=call.begin)
+    )
 
 
 @operation(

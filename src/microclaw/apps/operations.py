@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone, UpgradeMade
-from microclaw.apps.acting import approve_with, deploy_request, having, perform, removal_permission
+from microclaw.apps.acting import M, approve_with, deploy_request, having, perform, removal_permission
 from microclaw.apps.parameters import (
     AppName,
     DeviceName,
@@ -38,6 +37,7 @@ from microclaw.apps.run_times import run_times, time_or_off
 from microclaw.audit.event import AuditKind
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
+from microclaw.operations.result import filled
 
 if TYPE_CHECKING:
     from microclaw.apps.parts import Apps
@@ -71,7 +71,7 @@ async def show(programs: Programs, _call: Call, device: DeviceName, name: AppNam
     """Show one program, with its source and proof where they are known."""
     catalogue = programs.apps.catalogue
     listing = await catalogue.show(device, name)
-    return AppWithSource.with_source(listing, await catalogue.proof(listing), await catalogue.before(listing))
+    return AppWithSource.of(listing, proof=await catalogue.proof(listing), before=await catalogue.before(listing))
 
 
 async def removal_needs(
@@ -135,8 +135,17 @@ async def install(
         programs.gate.check(call.person_id, needs, f"deploy {name} to {target.name}")
         text = f"deploy {name}, also if its trial fails"
         programs.gate.note(AuditKind.FORCED, text, call.person_id, about=target.name)
-    request = dataclasses.replace(
-        deploy_request(call, target, name, source, wasm, language, optimization, expect, origin, needs),
+    request = deploy_request(
+        call,
+        target,
+        name,
+        source,
+        wasm,
+        expect,
+        origin,
+        needs,
+        language=language,
+        optimization=optimization,
         heap_bytes=heap_bytes,
         timers=timers,
         watchdog_ms=watchdog_ms,
@@ -172,9 +181,9 @@ async def upgrade(
 ) -> UpgradeMade:
     """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
     one is not verified."""
-    target = programs.apps.registry.get(device)
-    request = deploy_request(call, target, name, source, wasm, language, optimization, expect, origin, Permission.ACT)
-    request = dataclasses.replace(request, act="upgrade")
+    target, terms = programs.apps.registry.get(device), {"language": language, "optimization": optimization}
+    needs = Permission.ACT
+    request = deploy_request(call, target, name, source, wasm, expect, origin, needs, act="upgrade", **terms)
     return await perform(programs.apps, call, request, UpgradeMade, when_back=when_back)
 
 
@@ -196,64 +205,58 @@ async def uninstall(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Removed:
     """Take a program off a device."""
-    from microclaw.apps.deployment import ChangeRequest
-
-    request = ChangeRequest(device, name, "uninstall")
-    return await perform(programs.apps, call, request, Removed, when_back=when_back)
+    return await _change(programs, call, device, name, "uninstall", Removed, when_back=when_back)
 
 
-@_on_boards(
-    "app.stop",
-    http="POST /v1/devices/{device}/apps/{name}/stop",
-    many="POST /v1/apps/{name}/stop",
-    among=having(stopped=False),
-    asks=True,
-    words="stop {name} on {device}",
-    said="{name} is stopped on {device} ({evidence.text})",
-)
+def _switch(verb: str, done: str, *, stopped: bool) -> operation:
+    return _on_boards(
+        f"app.{verb}",
+        http=f"POST /v1/devices/{{device}}/apps/{{name}}/{verb}",
+        many=f"POST /v1/apps/{{name}}/{verb}",
+        among=having(stopped=stopped),
+        asks=True,
+        words=f"{verb} {{name}} on {{device}}",
+        said=f"{{name}} is {done} on {{device}} ({{evidence.text}})",
+    )
+
+
+@_switch("stop", "stopped", stopped=False)
 async def stop(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Switched:
     """Stop a program: it is off the device, stays off after a reset, and its image is kept for a start."""
-    from microclaw.apps.deployment import ChangeRequest
-
-    request = ChangeRequest(device, name, "stop")
-    return await perform(programs.apps, call, request, Switched, when_back=when_back)
+    return await _change(programs, call, device, name, "stop", Switched, when_back=when_back)
 
 
-@_on_boards(
-    "app.start",
-    http="POST /v1/devices/{device}/apps/{name}/start",
-    many="POST /v1/apps/{name}/start",
-    among=having(stopped=True),
-    asks=True,
-    words="start {name} on {device}",
-    said="{name} is started on {device} ({evidence.text})",
-)
+@_switch("start", "started", stopped=True)
 async def start(
     programs: Programs, call: Call, device: DeviceName, name: AppName, when_back: WhenBack = False
 ) -> Switched:
     """Start a program that was stopped, or that has ended, from its kept image."""
-    from microclaw.apps.deployment import ChangeRequest
-
-    request = ChangeRequest(device, name, "start")
-    return await perform(programs.apps, call, request, Switched, when_back=when_back)
+    return await _change(programs, call, device, name, "start", Switched, when_back=when_back)
 
 
-@_on_boards(
-    "app.restart",
-    http="POST /v1/devices/{device}/apps/{name}/restart",
-    many="POST /v1/apps/{name}/restart",
-    among=having(stopped=False),
-    asks=True,
-    words="restart {name} on {device}",
-    said="{name} is restarted on {device} ({evidence.text})",
-)
+@_switch("restart", "restarted", stopped=False)
 async def restart(programs: Programs, call: Call, device: DeviceName, name: AppName) -> Switched:
     """Take a program off and put the same image there again."""
     from microclaw.apps.deployment import ChangeRequest
 
     return Switched.of(await programs.apps.changes.apply(ChangeRequest(device, name, "restart"), call.report))
+
+
+async def _change(
+    programs: Programs,
+    call: Call,
+    device: str,
+    name: str,
+    act: Literal["uninstall", "stop", "start"],
+    made: type[M],
+    *,
+    when_back: bool,
+) -> M:
+    from microclaw.apps.deployment import ChangeRequest
+
+    return await perform(programs.apps, call, ChangeRequest(device, name, act), made, when_back=when_back)
 
 
 @_on_boards(
@@ -312,12 +315,7 @@ async def changes(programs: Programs, _call: Call, device: OfDevice = None, limi
     device_id = None if device is None else registry.get(device).device_id
     names = {one.device_id: one.name for one in registry.list()}
     found = await programs.apps.change_log.changes(device_id, limit)
-    return Changes(changes=[_change(one, names.get(one.device_id, one.device_id)) for one in found])
-
-
-def _change(change: Any, device: str) -> ChangeFacts:
-    same = {name: getattr(change, name) for name in ChangeFacts.__struct_fields__ if name != "device"}
-    return ChangeFacts(device=device, **same)
+    return Changes(changes=[filled(ChangeFacts, one, device=names.get(one.device_id, one.device_id)) for one in found])
 
 
 @operation("app.tries", http="GET /v1/tries")

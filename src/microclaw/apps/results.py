@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, convert, structs
 
 from microclaw.apps.run_times import RunReport, RunTimes, how_text, keeper_text, kept_by
 from microclaw.events import ProgramKind
-from microclaw.operations.result import Listing, Result
+from microclaw.operations.result import Listing, Result, filled
 from microclaw.text import program_name
 from microclaw.transports.pin_program import PIN_PROGRAM
 
@@ -120,19 +120,15 @@ class AppFacts(Result, frozen=True, kw_only=True):
     @classmethod
     def of(cls, listing: AppListing, **more: Any) -> Self:
         version = listing.version
-        origin = None if version is None or version.origin is None else version.origin
-        facts = {name: getattr(listing, name) for name in _SAME}
-        return cls(
-            **facts,
+        origin = version and version.origin
+        return filled(
+            cls,
+            listing,
             device=listing.device_name,
-            kind=None if version is None else version.kind,
-            origin=None
-            if origin is None
-            else convert(structs.asdict(origin) | {"params": dict(origin.params)}, AppOrigin),
-            deferred=None if listing.deferred is None else DeferredFacts.of(listing.deferred),
-            runs=None
-            if version is None
-            else AppRuns.of(version.times, version.kind, **structs.asdict(listing.runs or RunReport())),
+            kind=version and version.kind,
+            origin=origin and convert(structs.asdict(origin) | {"params": dict(origin.params)}, AppOrigin),
+            deferred=listing.deferred and DeferredFacts.of(listing.deferred),
+            runs=version and AppRuns.of(version.times, version.kind, **structs.asdict(listing.runs or RunReport())),
             **more,
         )
 
@@ -160,9 +156,6 @@ class AppFacts(Result, frozen=True, kw_only=True):
         if self.name == PIN_PROGRAM:
             return "microclaw's: holds what exec set"
         return "of another host" if self.foreign else ""
-
-
-_SAME = ("name", "condition", "foreign", "heap_bytes", "pins", "size_bytes", "sha256", "error", "installed_ms")
 
 
 class AppList(Listing, frozen=True, kw_only=True):
@@ -199,10 +192,6 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
     source: str | None
     proof: dict[str, Any] | None
     before: FormerVersion | None
-
-    @classmethod
-    def with_source(cls, listing: AppListing, proof: dict[str, Any] | None, before: FormerVersion | None) -> Self:
-        return cls.of(listing, source=listing.source, proof=proof, before=before)
 
     def lines(self) -> list[str]:
         shown = {name: getattr(self, name) for name in _SHOWN} | {"pins": self.pins_text}

@@ -87,7 +87,7 @@ class Listing(Result, frozen=True, kw_only=True):
         return [tuple(_cell(name, getattr(row, name)) for name in self.columns.values()) for row in self.rows]
 
 
-def filled(kind: type[S], row: object, **more: Any) -> S:
+def filled(kind: type[S], row: object, /, **more: Any) -> S:
     """One of this kind, with the values of `more`, else the row's own of the same names."""
     return kind(**{name: more[name] if name in more else getattr(row, name) for name in kind.__struct_fields__})
 
