@@ -93,8 +93,7 @@ def device_tool(
         return replace(output, fields={"success": True, "device": device.name, **output.fields})
 
     async def describe(asked: P, context: ToolContext) -> tuple[str, ...]:
-        device = meant(asked, context)
-        return (f"on: {device.name}, {device.board.title} ({device.device_id})",)
+        return (device_line(meant(asked, context)),)
 
     def say(asked: P, context: ToolContext, _: Sequence[str]) -> str:
         device = meant(asked, context)
@@ -117,6 +116,11 @@ def device_tool(
         complete=complete,
         **wrapped,
     )
+
+
+def device_line(device: Device) -> str:
+    """A device in the lines of an approval."""
+    return f"on: {device.name}, {device.board.title} ({device.device_id})"
 
 
 def _at_address(devices: Registry, known: Sequence[Device], address: str) -> Device:

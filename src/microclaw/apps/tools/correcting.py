@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta
@@ -15,7 +16,8 @@ from microclaw.apps.undo import UndoChoice, UndoReport
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.call_text import duty_words
 from microclaw.devices.calls import GpioSet, PwmSet
-from microclaw.devices.target import OnDevice, find_device
+from microclaw.devices.device import Device
+from microclaw.devices.target import OnDevice, device_line, find_device
 from microclaw.errors import MicroclawError
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
@@ -59,12 +61,10 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
     """correct."""
     devices, direct_io, undo = apps.registry, apps.direct_io, apps.undo
 
-    def choice(number: int, context: ToolContext) -> UndoChoice:
-        return UndoChoice(context.person_id, number)
-
     async def chosen(asked: CorrectParameters, context: ToolContext) -> list[Change]:
         """Raises what keeps one of them from being taken back."""
-        return [change for number in asked.undo for change in await undo.chosen(choice(number, context))]
+        choices = [UndoChoice(context.person_id, number) for number in asked.undo]
+        return [change for choice in choices for change in await undo.chosen(choice)]
 
     async def objections(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
         if not asked.pins:
@@ -74,11 +74,9 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
         return tuple(conflict.offer() for conflict in found if conflict is not None)
 
     async def describe(asked: CorrectParameters, context: ToolContext) -> tuple[str, ...]:
-        lines = [*undo_lines(devices, await chosen(asked, context))]
-        if asked.pins:
-            device = find_device(devices, context, asked.device)
-            lines.append(f"on: {device.name}, {device.board.title} ({device.device_id})")
-        return (await wanted(asked, context), *lines)
+        changes = await chosen(asked, context)
+        device = [find_device(devices, context, asked.device)] if asked.pins else []
+        return (wanted(asked, changes, *device), *undo_lines(devices, changes), *map(device_line, device))
 
     def words(asked: CorrectParameters, _context: ToolContext, described: Sequence[str]) -> str:
         """The first line of `describe`; of one that is planned for later, numbers and pins."""
@@ -86,19 +84,16 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
         changes = f"take back {'change' if len(asked.undo) == 1 else 'changes'} {', '.join(map(str, asked.undo))}"
         return described[0] if described else f"{changes}{f' and set {pins}' if pins else ''}"
 
-    async def wanted(asked: CorrectParameters, context: ToolContext) -> str:
+    def wanted(asked: CorrectParameters, changes: Sequence[Change], device: Device | None = None) -> str:
         """ "set pin 40 low again and pin 10 high"; with the boards' names where there are several."""
         names = {device.device_id: device.name for device in devices.list() if device.board.pins}
         several = len(names) > 1
-        parts = [_back_text(one, names.get(one.device_id) if several else None) for one in await chosen(asked, context)]
-        if asked.pins:
-            where = f" of {find_device(devices, context, asked.device).name}" if several else ""
-            pins = [one.words.replace(f"pin {one.pin}", f"pin {one.pin}{where}", 1) for one in asked.pins]
-            verb = "" if parts and parts[-1].startswith("set ") else "set "
-            parts += [f"{verb}{pins[0]}", *pins[1:]]
-        first, *others = parts
-        others = [one.removeprefix("set ") if first.startswith("set ") else one for one in others]
-        return " and ".join((first, *others))
+        parts = [_back_text(one, names.get(one.device_id) if several else None) for one in changes]
+        where = f" of {device.name}" if several and device is not None else ""
+        parts += [f"set {one.words.replace(f'pin {one.pin}', f'pin {one.pin}{where}', 1)}" for one in asked.pins]
+        return " and ".join(
+            one.removeprefix("set ") if before.startswith("set ") else one for before, one in pairwise(("", *parts))
+        )
 
     async def run(asked: CorrectParameters, context: ToolContext) -> ToolOutput:
         await chosen(asked, context)  # nothing is taken back where something else would then fail
@@ -111,7 +106,7 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
         made: list[PinChange] = []
         try:
             for number in asked.undo:
-                undone += [await undo.undo(choice(number, context), context.report)]
+                undone += [await undo.undo(UndoChoice(context.person_id, number), context.report)]
             for one in asked.pins:
                 change, _ = await set_now(apps, device, one.call, context)
                 made.append(change)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -17,6 +17,7 @@ from microclaw.devices.calls import DEFAULT_PWM_HZ, AdcRead, AppInstall, AppUnin
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection, names_text, select
+from microclaw.devices.target import device_line
 from microclaw.errors import (
     AppNotFound,
     BoardsFailed,
@@ -92,28 +93,25 @@ class ManyParameters(Parameters, kw_only=True):
             raise ValueError("give devices, labels, all or each: exactly one of them")
 
 
-class _BoardCalls(Struct, frozen=True):
-    """What one board is to do, in this order."""
-
-    device: Device
-    calls: tuple[Struct, ...]
-
-
 def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyParameters]:
     """act-on-boards, over those of the tools that act on one board."""
     known = {tool.name: tool for tool in tools if tool.name in get_args(BoardTool)}
 
-    def chosen(asked: ManyParameters) -> list[_BoardCalls]:
-        """Each board once. Raises ToolRetry for arguments that the tool does not take, UnknownName, ConfigError."""
-        tool, found = known[asked.tool], dict[str, _BoardCalls]()
-        for selection, arguments in _choices(asked):
+    def chosen(asked: ManyParameters) -> dict[Device, list[Any]]:
+        """Each board with its calls, in this order.
+
+        Raises ToolRetry for arguments that the tool does not take, UnknownName, ConfigError.
+        """
+        found: dict[Device, list[Any]] = {}
+        one = Selection(asked.devices or (), asked.labels or (), bool(asked.every)), asked.arguments or {}
+        each = [(Selection(group.devices), group.arguments) for group in asked.each or ()]
+        for selection, arguments in each or [one]:
             for device in select(devices, selection, _METHODS[asked.tool]).devices:
-                call = read_arguments(tool, json.dumps({**arguments, "device": device.name}))
-                before = found.get(device.device_id)
-                if before is not None and asked.tool == "deploy-wasm-app":
+                if device in found and asked.tool == "deploy-wasm-app":
                     raise ToolRetry(f"two programs for {device.name}", next_step="one program a board in one call")
-                found[device.device_id] = _BoardCalls(device, (*(before.calls if before else ()), call))
-        return list(found.values())
+                call = read_arguments(known[asked.tool], json.dumps({**arguments, "device": device.name}))
+                found.setdefault(device, []).append(call)
+        return found
 
     async def asks(asked: ManyParameters, _: ToolContext) -> bool:
         return asked.tool not in _READS and len(chosen(asked)) > 1
@@ -124,10 +122,10 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         if find is None:
             return ()
 
-        async def of_one(board: _BoardCalls) -> list[str]:
-            return [text for call in board.calls for text in await find(call, context)]
+        async def of_one(device: Device) -> list[str]:
+            return [text for call in boards[device] for text in await find(call, context)]
 
-        found = await _on_each(boards, of_one)
+        found = await on_each(list(boards), of_one)
         if all(one.error is not None for one in found) and found[0].error is not None:
             raise found[0].error
         return tuple(text for one in found for text in one.value or ())
@@ -140,14 +138,14 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         if weigh is None:
             return Permission.ACT
 
-        async def of_one(board: _BoardCalls) -> bool:
-            return any([await weigh(call, context) is Permission.RISKY for call in board.calls])
+        async def of_one(device: Device) -> bool:
+            return any([await weigh(call, context) is Permission.RISKY for call in boards[device]])
 
-        found = await _on_each(boards, of_one)
+        found = await on_each(list(boards), of_one)
         return Permission.RISKY if any(one.value or one.error is not None for one in found) else Permission.ACT
 
     async def describe(asked: ManyParameters, _: ToolContext) -> tuple[str, ...]:
-        return tuple(f"on: {b.device.name}, {b.device.board.title} ({b.device.device_id})" for b in chosen(asked))
+        return tuple(map(device_line, chosen(asked)))
 
     def words(asked: ManyParameters, _: ToolContext, __: Sequence[str]) -> str:
         return _words(asked.tool, chosen(asked))
@@ -156,16 +154,15 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         tool, boards = known[asked.tool], chosen(asked)
         stages = SharedStages(context.report)
 
-        async def on_one(board: _BoardCalls) -> list[ToolOutput]:
-            report = partial(stages.show, board.device.name)
-            own = replace(context, device=board.device.name, approve=approve_all, report=report)
+        async def on_one(device: Device) -> list[ToolOutput]:
+            own = replace(context, device=device.name, approve=approve_all, report=partial(stages.show, device.name))
             made: list[ToolOutput] = []
-            for call in board.calls:
+            for call in boards[device]:
                 try:
                     made.append(await tool.run(call, own))
                 except MicroclawError as exc:
                     if made:
-                        exc.message = f"{len(made)} of {len(board.calls)} were done, then: {exc.message}"
+                        exc.message = f"{len(made)} of {len(boards[device])} were done, then: {exc.message}"
                     raise
             return made
 
@@ -175,9 +172,9 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
             state: Literal["done", "failed"] = "done" if told.kind is not None else "failed"
             context.report(Step("tool", f"{told.device}: {told.text}", state, next_step=step))
 
-        outcomes = await _on_each(boards, on_one, ended)
-        if not asked.devices and not asked.each:
-            outcomes = _having(outcomes)
+        outcomes = await on_each(list(boards), on_one, ended)
+        if not asked.devices and not asked.each:  # of boards that nobody named, those that have the program
+            outcomes = [one for one in outcomes if not isinstance(one.error, AppNotFound)] or outcomes
         return _output(asked.tool, outcomes)
 
     return Tool(
@@ -196,33 +193,12 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
     )
 
 
-def _choices(asked: ManyParameters) -> list[tuple[Selection, Mapping[str, Any]]]:
-    """Which boards get which arguments."""
-    if asked.each:
-        return [(Selection(group.devices), group.arguments) for group in asked.each]
-    return [(Selection(asked.devices or (), asked.labels or (), bool(asked.every)), asked.arguments or {})]
-
-
-async def _on_each(
-    boards: Sequence[_BoardCalls],
-    act: Callable[[_BoardCalls], Any],
-    ended: Callable[[BoardOutcome[Any]], None] = lambda _outcome: None,
-) -> list[BoardOutcome[Any]]:
-    by_id = {board.device.device_id: board for board in boards}
-    return await on_each([one.device for one in boards], lambda device: act(by_id[device.device_id]), ended)
-
-
-def _having(outcomes: list[BoardOutcome[Any]]) -> list[BoardOutcome[Any]]:
-    """Of boards that nobody named, those that have the program; all, where none has it."""
-    return [one for one in outcomes if not isinstance(one.error, AppNotFound)] or outcomes
-
-
-def _words(tool: BoardTool, boards: Sequence[_BoardCalls]) -> str:
+def _words(tool: BoardTool, boards: Mapping[Device, list[Any]]) -> str:
     """ "set pin 4 high on lamp, fan and 3 more (5 boards)"; boards that do something else have words of their own."""
     said: dict[str, list[str]] = {}
-    for board in boards:
-        acts = " and ".join(dict.fromkeys(_act_words(tool, call) for call in board.calls))
-        said.setdefault(acts, []).append(board.device.name)
+    for device, calls in boards.items():
+        acts = " and ".join(dict.fromkeys(_act_words(tool, call) for call in calls))
+        said.setdefault(acts, []).append(device.name)
     link = "from" if tool == "uninstall-wasm-app" else "of" if tool in _READS else "on"
     return "; ".join(f"{acts} {link} {_boards_words(names)}" for acts, names in said.items())
 
@@ -259,6 +235,12 @@ class _Told(Struct, frozen=True):
     device: str
     text: str
     kind: EvidenceKind | None = None
+    proof: str = ""
+    changes: tuple[int, ...] = ()
+
+    def row(self) -> dict[str, Any]:
+        changes = {"changes": list(self.changes)} if self.changes else {}
+        return {"device": self.device, "result": self.text, "proof": self.proof, **changes}
 
 
 def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> _Told:
@@ -267,12 +249,14 @@ def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> _Told:
         text = message if len(message) <= _MAX_ERROR_CHARS else f"{message[:_MAX_ERROR_CHARS]}..."
         return _Told(outcome.device_name, text.rstrip("."))
     proofs = [proof for one in outcome.value for proof in one.evidence]
+    proof = "; ".join(one.text for one in proofs)
     if any(one.fields.get("verified") is False for one in outcome.value):
-        return _Told(outcome.device_name, f"not verified: {'; '.join(proof.text for proof in proofs)}")
+        return _Told(outcome.device_name, f"not verified: {proof}")
     kind = _worst(proof.kind for proof in proofs)
-    text = "; ".join(proof.text for proof in proofs) if tool in _READS else _DONE[kind]
     warnings = [f"careful: {w}" for one in outcome.value if isinstance(w := one.fields.get("warning"), str)]
-    return _Told(outcome.device_name, ", ".join((text, *warnings)), kind)
+    text = ", ".join((proof if tool in _READS else _DONE[kind], *warnings))
+    changes = tuple(number for one in outcome.value if isinstance(number := one.fields.get("change"), int))
+    return _Told(outcome.device_name, text, kind, proof, changes)
 
 
 def _worst(kinds: Iterable[EvidenceKind]) -> EvidenceKind:
@@ -291,13 +275,12 @@ def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]])
         raise _failed(tool, outcomes, each, listed)
     kind = _worst(told.kind for told in each if told.kind is not None)
     message = _message(tool, kind, [told.device for told in each], listed, is_alike=len(groups) == 1)
-    rows = [_row(told, outcome) for told, outcome in zip(each, outcomes, strict=True)]
     fields: dict[str, Any] = {
         "success": True,
         "message": message,
         "count": len(each),
-        "changes": [number for row in rows for number in row.get("changes", ())],
-        "boards": rows[:_MAX_ROWS],
+        "changes": [number for told in each for number in told.changes],
+        "boards": [told.row() for told in each[:_MAX_ROWS]],
     }
     return ToolOutput(fields, (Evidence(kind, listed),))
 
@@ -314,12 +297,6 @@ def _message(tool: BoardTool, kind: EvidenceKind, names: Sequence[str], listed: 
 
 def _all_of(count: int) -> str:
     return {1: "the board", 2: "both boards"}.get(count, f"all {count} boards")
-
-
-def _row(told: _Told, outcome: BoardOutcome[list[ToolOutput]]) -> dict[str, Any]:
-    changes = [number for one in outcome.value or () if isinstance(number := one.fields.get("change"), int)]
-    proof = "; ".join(proof.text for one in outcome.value or () for proof in one.evidence)
-    return {"device": told.device, "result": told.text, "proof": proof} | ({"changes": changes} if changes else {})
 
 
 def _failed(
