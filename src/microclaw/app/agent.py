@@ -28,11 +28,10 @@ from microclaw.agent.workspace import Workspace, workspace_tools
 from microclaw.app.devices import Base
 from microclaw.apps.parts import Apps
 from microclaw.apps.tools.correcting import correct_tool
-from microclaw.apps.tools.devices import direct_io_tools, edges_tool, inventory_tools, notify_tool
-from microclaw.apps.tools.free_pins import pins_tool
+from microclaw.apps.tools.devices import direct_io_tools, inventory_tools, notify_tool
+from microclaw.apps.tools.looking import edges_tool, pins_tool, trying_tools
 from microclaw.apps.tools.many import many_tool
-from microclaw.apps.tools.programs import program_tools, trying_tools
-from microclaw.apps.tools.switching import switch_tool, times_tool
+from microclaw.apps.tools.programs import program_tools, switch_tool, times_tool
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
@@ -92,7 +91,7 @@ def build_toolbox(
         switch_tool(apps),
         times_tool(apps),
         *direct_io_tools(apps),
-        edges_tool(devices),
+        edges_tool(apps),
         *inventory_tools(apps, link),
         correct_tool(apps),
     ]

@@ -65,9 +65,7 @@ class Times(Struct, frozen=True, kw_only=True):
         """None of a program that simply runs on."""
         if times is None:
             return None
-        text = keeper_text(times, kind)
-        every_ms, after_ms = times.every_ms, times.stop_after_ms
-        return cls(every_ms=every_ms, stop_after_ms=after_ms, kept_by=kept_by(kind), text=text, **more)
+        return cls(**structs.asdict(times), kept_by=kept_by(kind), text=keeper_text(times, kind), **more)
 
 
 class AppRuns(Times, frozen=True, kw_only=True):

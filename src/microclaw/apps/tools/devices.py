@@ -26,7 +26,6 @@ from microclaw.devices.calls import (
     DeviceInfo,
     DeviceRestart,
     DeviceStatus,
-    EdgesRead,
     GpioGet,
     GpioSet,
     I2cAddresses,
@@ -42,53 +41,13 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import NotSupported, ToolFailed
-from microclaw.events import Edge, Evidence
+from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
     from microclaw.link_server.server import LinkServer
 
-
-MAX_PAGES: Final = 64
 _TAKES_BACK: Final = "takes back: "
-
-
-class EdgesParameters(OnDevice, kw_only=True):
-    pin: Annotated[int, Meta(ge=0, le=255, description="Only this pin.")] | None = None
-    cursor: Annotated[
-        int, Meta(ge=0, description="Where an earlier reading ended; 0: from the oldest that is kept.")
-    ] = 0
-    last: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 50
-
-
-def edges_tool(devices: Registry) -> Tool[EdgesParameters]:
-    """read-edges."""
-
-    async def read_edges(device: Device, asked: EdgesParameters, _: ToolContext) -> ToolOutput:
-        found: list[Edge] = []
-        cursor, dropped = asked.cursor, 0
-        for _page in range(MAX_PAGES):
-            page = await device.call(EdgesRead(cursor=cursor))
-            found += [edge for edge in page.edges if asked.pin in (None, edge.pin)]
-            dropped += page.dropped
-            if not page.edges or page.cursor == cursor:
-                break
-            cursor = page.cursor
-        fields = {
-            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in found[-asked.last :]],
-            "count": len(found),
-            "dropped": dropped,
-            "cursor": cursor,
-            "now_ms": page.now_ms,
-        }
-        pins = sorted({edge.pin for edge in found})
-        where = f" on pin {', '.join(map(str, pins))}" if pins else ""
-        return ToolOutput(fields, (Evidence("counted", f"{len(found)} edges{where}, counted by {device.name}"),))
-
-    text = "When which pin of a device changed its level: [milliseconds, pin, level]. Only boards that count edges."
-    return device_tool(devices, "read-edges", text, EdgesParameters, read_edges)
-
-
 _ARGUMENTS: Final[Mapping[str, Any]] = {
     "pin": Annotated[int, Meta(ge=0, le=255, description="GPIO number.")],
     "level": Annotated[Literal[0, 1], Meta(description="1 is high, 0 is low.")],
@@ -243,7 +202,10 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
     devices, undo = apps.registry, apps.undo
 
     async def list_devices(_: Parameters, __: ToolContext) -> ToolOutput:
-        known = [_entry(device) for device in devices.list()]
+        known = [
+            {"name": one.name, "board": one.board.title, "transports": list(one.endpoints), "labels": list(one.labels)}
+            for one in devices.list()
+        ]
         return ToolOutput({"success": True, "devices": known, "count": len(known)})
 
     async def check_device(device: Device, _: OnDevice, __: ToolContext) -> ToolOutput:
@@ -302,15 +264,6 @@ def undo_lines(devices: Registry, changes: Sequence[Change]) -> tuple[str, ...]:
         stays = f"stays: {text}: what was before it is not known"
         lines.append(stays if change.inverse is None else f"{_TAKES_BACK}{text}")
     return tuple(lines)
-
-
-def _entry(device: Device) -> dict[str, Any]:
-    return {
-        "name": device.name,
-        "board": device.board.title,
-        "transports": list(device.endpoints),
-        "labels": list(device.labels),
-    }
 
 
 async def _facts(device: Device, call: Call[DeviceFacts], _: ToolContext) -> ToolOutput:

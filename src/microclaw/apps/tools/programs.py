@@ -1,40 +1,37 @@
-"""Tools that deploy, list, remove and try programs and read their logs. The fields are those of LLMos' WASM tools.
+"""Tools that deploy, list, remove and switch programs and set their times. The fields are those of LLMos' WASM tools.
 
 The work itself is done in apps/.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from msgspec import Meta, field
+from msgspec import Meta
 from msgspec.structs import replace
 
+from microclaw.apps.act_results import Deployed
 from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.apps.expectations import Expectations, PinStimulus
+from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
+from microclaw.apps.parameters import MAX_SOURCE_CHARS
 from microclaw.apps.parts import Apps
-from microclaw.apps.run_times import keeper_text
+from microclaw.apps.run_times import keeper_text, time_or_off
 from microclaw.apps.silence import way_to_reset
-from microclaw.apps.source_log import SourceLog
-from microclaw.apps.trial import Trial, TrialOptions
+from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Effect, Permission
-from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device
-from microclaw.devices.target import OnDevice, device_tool, find_device
-from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable
+from microclaw.devices.target import OnDevice, device_tool
+from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable, ToolRetry
 from microclaw.events import Evidence
-from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
-from microclaw.text import fence_text
-from microclaw.transports import virtual_board
+from microclaw.operations.tool import Tool, ToolContext, ToolOutput
 
-MAX_SOURCE_CHARS = 256 * 1024
 EXPECT: Final = (
     "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
     "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: 6 edges`, `pin 3: high for 200 ms`, `pin 3: rises at 5 s`, "
@@ -45,17 +42,18 @@ EXPECT: Final = (
 _ON_THE_BOARD = frozenset({"waiting", "running", "listed", "ended", "trapped", "dead"})
 
 
+SourceCode: TypeAlias = Annotated[
+    str,
+    Meta(min_length=1, max_length=MAX_SOURCE_CHARS, description="The program: C, C++, an Arduino sketch, or Python."),
+]
+
+
 class _OnAddress(OnDevice, kw_only=True, rename="camel"):
     device_ip: Annotated[str, Meta(description="Its address instead of its name.")] | None = None
 
 
 class DeployParameters(_OnAddress, kw_only=True, rename="camel"):
-    source_code: Annotated[
-        str,
-        Meta(
-            min_length=1, max_length=MAX_SOURCE_CHARS, description="The program: C, C++, an Arduino sketch, or Python."
-        ),
-    ]
+    source_code: SourceCode
     app_name: Annotated[
         str,
         Meta(
@@ -104,7 +102,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             source=asked.source_code,
             heap_bytes=asked.heap_size,
             optimization=asked.optimization_level,
-            expectations=_expectations(asked.expect),
+            expectations=expectations_of(asked.expect),
             place=Place(context.person_id, context.channel, context.chat_id),
             approve=context.approve,
         )
@@ -119,9 +117,9 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             "verified": done.verified,
             "change": done.change_id,
             "trial": done.trial.summary(),
-            **_proof(done.trial, done.expected),
+            **proof_fields(done.trial, done.expected),
             "log": list(done.trial.log[:10]),
-            "warnings": _warnings(done.image, done.trial),
+            "warnings": warnings_of(done.image, done.trial),
             "message": f"{'replaced' if done.replaced else 'deployed'} {done.name} on {done.device_name}",
         }
         return ToolOutput(fields, (done.evidence,))
@@ -207,18 +205,18 @@ def _away(device: Device, listed: Sequence[AppListing]) -> DeviceUnreachable | D
     return DeviceUnreachable(f"{device.name} does not answer{told}", next_step=step)
 
 
-def _expectations(text: str | None) -> Expectations | None:
+def expectations_of(text: str | None) -> Expectations | None:
     """Read what a model wrote; the error goes back to it with line, column and what to write instead."""
     return parse_expectations(text) if text is not None and text.strip() else None
 
 
-def _proof(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[str, Any]:
+def proof_fields(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[str, Any]:
     """What is proved: each expectation's answer, or that there was none."""
     fields: dict[str, Any] = {"expected": [result.line() for result in expected] or NO_EXPECTATION}
     return fields | ({"inputsTried": list(trial.probes)} if trial.probes else {})
 
 
-def _warnings(image: ProgramImage, trial: Trial) -> list[str]:
+def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
     return [*(found.render() for found in image.warnings[:5]), *trial.warnings[:5]]
 
 
@@ -242,107 +240,80 @@ def _check_there(device: Device, name: str, listed: Sequence[AppListing], shown:
         )
 
 
-MAX_EDGES: Final = 100
-MAX_LOG_LINES: Final = 50
-MAX_PAGES: Final = 16  # of a device's log
+class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
+    switch: Literal["stop", "start", "restart"]
 
 
-class InputParameters(Parameters, kw_only=True):
-    pin: Annotated[int, Meta(ge=0, le=255)]
-    level: Annotated[int, Meta(ge=0, le=1)]
-    at_s: Annotated[float, Meta(ge=0, le=86_400)] = field(name="atSeconds", default=0.0)
+def switch_tool(apps: Apps) -> Tool[SwitchParameters]:
+    """switch-program."""
 
-
-class TryParameters(Parameters, kw_only=True, rename="camel"):
-    source_code: Annotated[
-        str,
-        Meta(
-            min_length=1, max_length=MAX_SOURCE_CHARS, description="The program: C, C++, an Arduino sketch, or Python."
-        ),
-    ]
-    device: (
-        Annotated[str, Meta(description="For which device's board; may be left out when there is only one.")] | None
-    ) = None
-    for_s: Annotated[float, Meta(gt=0, le=3600, description="Board time; it passes quickly.")] = field(
-        name="forSeconds", default=10.0
-    )
-    heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = 8192
-    inputs: Annotated[
-        tuple[InputParameters, ...], Meta(max_length=64, description="Levels that come in from outside.")
-    ] = ()
-    expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
-
-
-class LogParameters(OnDevice, kw_only=True):
-    app: Annotated[str, Meta(max_length=126, description="Only what this program printed.")] | None = None
-    lines: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 30
-
-
-def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
-    """try-program, read-logs."""
-    devices, source_log, complete = apps.registry, apps.source_log, on_its_holder(apps)
-
-    async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device)
-        image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
-        inputs = tuple(PinStimulus(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
-        options = TrialOptions(
-            asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=_expectations(asked.expect)
-        )
-        trial = await apps.try_image(image, device.board, options)
-        edges = trial.edges[:MAX_EDGES]
-        fields = {
-            "success": trial.ok,
-            "summary": trial.summary(),
-            "ended": trial.ended,
-            "pins": list(trial.pins),
-            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in edges],
-            "edge_count": len(trial.edges),
-            "log": list(trial.log[:MAX_LOG_LINES]),
-            "binarySize": image.size_bytes,
-            "peak_heap_bytes": trial.peak_heap_bytes,
-            "warnings": _warnings(image, trial),
-            **_proof(trial, trial.expected),
+    async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
+        done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
+        what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
+        fields: dict[str, Any] = {
+            "appName": done.name,
+            "switch": asked.switch,
+            "verified": done.verified,
+            "change": done.change_id,
+            "message": f"{what} {done.name} on {done.device_name}",
         }
-        if not trial.ok:
-            fields |= {"error": trial.error, "next": trial.next_step}
-        return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
+        return ToolOutput(fields, (done.evidence,))
 
-    async def read_logs(device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
-        lines = [line for line in await _log(device, source_log) if asked.app in (None, line.app)]
-        newest = lines[-asked.lines :]
-        shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
-        fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
-        own = await source_log.own_programs(device.device_id, context.person_id)
-        return ToolOutput(
-            {"count": len(newest), "lines": fenced},
-            (Evidence("reported", f"printed on {device.name}"),),
-            foreign=not _is_own_text(device, newest, own),
-        )
-
-    tries = (
-        "Try a program on a throw-away virtual board: its edges over time, its output, its memory. No device changes."
-    )
-    logs = "What a device's programs printed."
-    return (
-        Tool("try-program", tries, TryParameters, Permission.READ, Effect.READ, try_program),
-        device_tool(devices, "read-logs", logs, LogParameters, read_logs, complete=complete),
+    return device_tool(
+        apps.registry,
+        "switch-program",
+        "Stop a program and keep it for later, start a stopped one again, or restart one.",
+        SwitchParameters,
+        switch,
+        Permission.ACT,
+        Effect.ONCE,
+        words="{switch} {app_name} on {device}",
+        complete=on_its_holder(apps),
     )
 
 
-def _is_own_text(device: Device, lines: Sequence[LogLine], own: Collection[str]) -> bool:
-    """Whether nobody else has written the lines: `own` programs, or the firmware of a virtual board, which is ours."""
-    virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
-    return all(virtual if line.app is None else line.app in own for line in lines)
+class TimesParameters(OnDevice, kw_only=True, rename="camel"):
+    """A time that is left out stays as it is."""
+
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
+    every: Annotated[str, Meta(max_length=20, description="How often it begins: 30s, 10m, 1h; off.")] | None = None
+    stop_after: Annotated[str, Meta(max_length=20, description="How long each run may last: 5s; off.")] | None = None
+
+    def new_times(self) -> dict[str, int | None]:
+        given = {"every_ms": self.every, "stop_after_ms": self.stop_after}
+        new = {name: time_or_off(text) for name, text in given.items() if text is not None}
+        if not new:
+            raise ToolRetry("nothing to set", next_step="give every or stopAfter, as 10m, or off to drop it")
+        return new
 
 
-async def _log(device: Device, source_log: SourceLog) -> list[LogLine]:
-    lines: list[LogLine] = []
-    cursor = 0
-    for _ in range(MAX_PAGES):
-        page = await source_log.read(device, cursor)
-        lines += page.lines
-        if page.cursor == cursor:
-            break
-        cursor = page.cursor
-    return lines
+def times_tool(apps: Apps) -> Tool[TimesParameters]:
+    """set-program-times."""
+
+    async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
+        name, new = asked.app_name, asked.new_times()
+        made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
+        if isinstance(made, Deployed):
+            return ToolOutput({"unchanged": True, "appName": made.name, "message": made.text})
+        runs = made.trial.times.text() if made.trial.times else "once, and on"
+        fields: dict[str, Any] = {
+            "appName": made.name,
+            "runs": runs,
+            "verified": made.verified,
+            "change": made.change_id,
+            "message": f"{made.name} on {made.device_name} runs {runs}",
+        }
+        return ToolOutput(fields, (made.evidence,))
+
+    return device_tool(
+        apps.registry,
+        "set-program-times",
+        "Set when an installed program runs: begun anew every so often, each run stopped after a time.",
+        TimesParameters,
+        set_times,
+        Permission.ACT,
+        Effect.ONCE,
+        has_preview=True,
+        complete=on_its_holder(apps),
+    )

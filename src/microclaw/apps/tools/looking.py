@@ -1,0 +1,230 @@
+"""Tools that look: try a program on a virtual board, read what programs printed, counted edges and free pins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any, Final, get_args
+
+from msgspec import Meta, field
+
+from microclaw.apps.change_log import DesiredApp
+from microclaw.apps.claims import claiming, pin_roles, unknown_pins_text
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS
+from microclaw.apps.expectations import PinStimulus
+from microclaw.apps.parts import Apps
+from microclaw.apps.source_log import SourceLog
+from microclaw.apps.tools.programs import EXPECT, SourceCode, expectations_of, on_its_holder, proof_fields, warnings_of
+from microclaw.apps.trial import TrialOptions
+from microclaw.auth.gate import Effect, Permission
+from microclaw.boards.profile import BoardProfile, PinUse
+from microclaw.devices.calls import AppList, AppStates, EdgesRead, LogLine
+from microclaw.devices.device import Device
+from microclaw.devices.target import OnDevice, device_tool, find_device
+from microclaw.errors import DeviceError, ToolRetry
+from microclaw.events import Edge, Evidence
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.text import fence_text
+from microclaw.transports import virtual_board
+
+_USES: Final = tuple(get_args(PinUse))
+MAX_EDGES: Final = 100
+MAX_LOG_LINES: Final = 50
+MAX_LOG_PAGES: Final = 16
+MAX_EDGE_PAGES: Final = 64
+
+
+class InputParameters(Parameters, kw_only=True):
+    pin: Annotated[int, Meta(ge=0, le=255)]
+    level: Annotated[int, Meta(ge=0, le=1)]
+    at_s: Annotated[float, Meta(ge=0, le=86_400)] = field(name="atSeconds", default=0.0)
+
+
+class TryParameters(Parameters, kw_only=True, rename="camel"):
+    source_code: SourceCode
+    device: (
+        Annotated[str, Meta(description="For which device's board; may be left out when there is only one.")] | None
+    ) = None
+    for_s: Annotated[float, Meta(gt=0, le=3600, description="Board time; it passes quickly.")] = field(
+        name="forSeconds", default=10.0
+    )
+    heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = 8192
+    inputs: Annotated[
+        tuple[InputParameters, ...], Meta(max_length=64, description="Levels that come in from outside.")
+    ] = ()
+    expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
+
+
+class LogParameters(OnDevice, kw_only=True):
+    app: Annotated[str, Meta(max_length=126, description="Only what this program printed.")] | None = None
+    lines: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 30
+
+
+def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
+    """try-program, read-logs."""
+    devices, source_log, complete = apps.registry, apps.source_log, on_its_holder(apps)
+
+    async def try_program(asked: TryParameters, context: ToolContext) -> ToolOutput:
+        device = find_device(devices, context, asked.device)
+        image = await apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
+        inputs = tuple(PinStimulus(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
+        options = TrialOptions(
+            asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=expectations_of(asked.expect)
+        )
+        trial = await apps.try_image(image, device.board, options)
+        edges = trial.edges[:MAX_EDGES]
+        fields = {
+            "success": trial.ok,
+            "summary": trial.summary(),
+            "ended": trial.ended,
+            "pins": list(trial.pins),
+            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in edges],
+            "edge_count": len(trial.edges),
+            "log": list(trial.log[:MAX_LOG_LINES]),
+            "binarySize": image.size_bytes,
+            "peak_heap_bytes": trial.peak_heap_bytes,
+            "warnings": warnings_of(image, trial),
+            **proof_fields(trial, trial.expected),
+        }
+        if not trial.ok:
+            fields |= {"error": trial.error, "next": trial.next_step}
+        return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
+
+    async def read_logs(device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
+        lines = [line for line in await _log(device, source_log) if asked.app in (None, line.app)]
+        newest = lines[-asked.lines :]
+        shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
+        fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
+        own = await source_log.own_programs(device.device_id, context.person_id)
+        return ToolOutput(
+            {"count": len(newest), "lines": fenced},
+            (Evidence("reported", f"printed on {device.name}"),),
+            foreign=not _is_own_text(device, newest, own),
+        )
+
+    tries = (
+        "Try a program on a throw-away virtual board: its edges over time, its output, its memory. No device changes."
+    )
+    logs = "What a device's programs printed."
+    return (
+        Tool("try-program", tries, TryParameters, Permission.READ, Effect.READ, try_program),
+        device_tool(devices, "read-logs", logs, LogParameters, read_logs, complete=complete),
+    )
+
+
+def _is_own_text(device: Device, lines: Sequence[LogLine], own: Collection[str]) -> bool:
+    """Whether nobody else has written the lines: `own` programs, or the firmware of a virtual board, which is ours."""
+    virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
+    return all(virtual if line.app is None else line.app in own for line in lines)
+
+
+async def _log(device: Device, source_log: SourceLog) -> list[LogLine]:
+    lines: list[LogLine] = []
+    cursor = 0
+    for _ in range(MAX_LOG_PAGES):
+        page = await source_log.read(device, cursor)
+        lines += page.lines
+        if page.cursor == cursor:
+            break
+        cursor = page.cursor
+    return lines
+
+
+class EdgesParameters(OnDevice, kw_only=True):
+    pin: Annotated[int, Meta(ge=0, le=255, description="Only this pin.")] | None = None
+    cursor: Annotated[
+        int, Meta(ge=0, description="Where an earlier reading ended; 0: from the oldest that is kept.")
+    ] = 0
+    last: Annotated[int, Meta(ge=1, le=200, description="The newest so many.")] = 50
+
+
+def edges_tool(apps: Apps) -> Tool[EdgesParameters]:
+    """read-edges."""
+
+    async def read_edges(device: Device, asked: EdgesParameters, _: ToolContext) -> ToolOutput:
+        found: list[Edge] = []
+        cursor, dropped = asked.cursor, 0
+        for _page in range(MAX_EDGE_PAGES):
+            page = await device.call(EdgesRead(cursor=cursor))
+            found += [edge for edge in page.edges if asked.pin in (None, edge.pin)]
+            dropped += page.dropped
+            if not page.edges or page.cursor == cursor:
+                break
+            cursor = page.cursor
+        fields = {
+            "edges": [[round(edge.t_ms, 1), edge.pin, edge.level] for edge in found[-asked.last :]],
+            "count": len(found),
+            "dropped": dropped,
+            "cursor": cursor,
+            "now_ms": page.now_ms,
+        }
+        pins = sorted({edge.pin for edge in found})
+        where = f" on pin {', '.join(map(str, pins))}" if pins else ""
+        return ToolOutput(fields, (Evidence("counted", f"{len(found)} edges{where}, counted by {device.name}"),))
+
+    text = "When which pin of a device changed its level: [milliseconds, pin, level]. Only boards that count edges."
+    return device_tool(apps.registry, "read-edges", text, EdgesParameters, read_edges)
+
+
+class PinsParameters(OnDevice, kw_only=True):
+    use: Annotated[str, Meta(max_length=20, description=f"Only for this: {', '.join(_USES)}.")] | None = None
+
+
+def pins_tool(apps: Apps) -> Tool[PinsParameters]:
+    """free-pins."""
+
+    async def free_pins(device: Device, asked: PinsParameters, _: ToolContext) -> ToolOutput:
+        if asked.use not in (None, *_USES):
+            raise ToolRetry(f"a pin is not used for {asked.use!r}", next_step=f"uses: {', '.join(_USES)}")
+        board = device.board
+        wanted = await apps.change_log.desired(device.device_id)
+        taken = {pin: app.name for app in await claiming(device, wanted) for pin in pin_roles(app.version)}
+        free = {use: [pin for pin in board.free_pins(use) if pin not in taken] for use in _USES}
+        fields: dict[str, Any] = {
+            "board": board.title,
+            "chip": board.chip,
+            "free": {use: pins for use, pins in free.items() if asked.use in (None, use)},
+            "taken": {str(pin): name for pin, name in sorted(taken.items())},
+            "caution": _notes(board, "caution"),
+            "reserved": _notes(board, "reserved"),
+            "led": _led(board),
+            "maxApps": board.firmware.max_apps,
+        }
+        if (unknown := unknown_pins_text(device, await _foreign(device, wanted))) is not None:
+            fields["unknown"] = unknown
+        if board.i2c is not None:
+            sensors = {name: f"0x{address:02x}" for name, address in board.i2c.sensors.items()}
+            fields["i2c"] = {"sda": board.i2c.sda, "scl": board.i2c.scl, "sensors": sensors}
+        return ToolOutput(fields)
+
+    text = (
+        "Which pins of a device are free and what for, which a program has, which are reserved and why; its LED and "
+        "I2C pins. Look here before you choose a pin."
+    )
+    return device_tool(apps.registry, "free-pins", text, PinsParameters, free_pins)
+
+
+async def _foreign(device: Device, wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
+    """What runs there and was not installed from here; nothing where the board does not say."""
+    if not device.supports(AppList.method) or device.supports(AppStates.method):
+        return ()
+    try:
+        listed = await device.call(AppList(), wait=False)
+    except DeviceError:
+        return ()
+    return tuple({app.name for app in listed} - {app.name for app in wanted})
+
+
+def _notes(board: BoardProfile, kind: str) -> dict[str, list[int]]:
+    """Pins by the reason why they are not free."""
+    found: dict[str, list[int]] = {}
+    for pin in sorted(board.pins.values(), key=lambda one: one.number):
+        reason = pin.reserved if kind == "reserved" else (pin.caution if pin.reserved is None else None)
+        if reason:
+            found.setdefault(reason, []).append(pin.number)
+    return found
+
+
+def _led(board: BoardProfile) -> dict[str, Any] | str:
+    if board.led is None:
+        return board.no_led or "none that a program can switch"
+    return {"pin": board.led.pin, "kind": board.led.kind, "on": board.led.active_level}
