@@ -64,18 +64,19 @@ METHOD_HELP: Mapping[str, str] = {
 }
 
 
-def call_words(call: Call[Any], device: str) -> str:
-    """What a call does, as a person would say it: "set pin 2 of lamp high". `device` may name several."""
+def call_words(call: Call[Any], device: str = "") -> str:
+    """What a call does, as a person would say it: "set pin 2 of lamp high"; of a pin's also without the device."""
+    of = device and f" of {device}"
     match call:
         case GpioSet(pin=pin, level=level):
-            return f"set pin {pin} of {device} {'high' if level else 'low'}"
+            return f"set pin {pin}{of} {'high' if level else 'low'}"
         case PwmSet(pin=pin, duty=duty, frequency_hz=frequency_hz):
             at = "" if frequency_hz == DEFAULT_PWM_HZ else f" at {frequency_hz:,} Hz"
-            return f"set PWM on pin {pin} of {device} to {duty_words(duty)}{at} (duty {duty} of {MAX_DUTY})"
+            return f"set PWM on pin {pin}{of} to {duty_words(duty)}{at} (duty {duty} of {MAX_DUTY})"
         case GpioGet(pin=pin):
-            return f"read pin {pin} of {device}"
+            return f"read pin {pin}{of}"
         case AdcRead(pin=pin):
-            return f"measure the voltage at pin {pin} of {device}"
+            return f"measure the voltage at pin {pin}{of}"
         case DeviceRestart():
             return f"restart {device}"
         case AppStart(name=name):

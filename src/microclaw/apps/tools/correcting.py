@@ -14,7 +14,7 @@ from microclaw.apps.parts import Apps
 from microclaw.apps.tools.devices import pin_fields, set_now, undo_lines
 from microclaw.apps.undo import UndoChoice, UndoReport
 from microclaw.auth.gate import Effect, Permission
-from microclaw.devices.call_text import duty_words
+from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import GpioSet, PwmSet
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_line, find_device
@@ -40,12 +40,6 @@ class PinInstead(Parameters, kw_only=True):
     @property
     def call(self) -> GpioSet | PwmSet:
         return PwmSet(self.pin, self.duty) if self.duty is not None else GpioSet(self.pin, self.level or 0)
-
-    @property
-    def words(self) -> str:
-        if self.duty is not None:
-            return f"pin {self.pin} to {duty_words(self.duty)}"
-        return f"pin {self.pin} {'high' if self.level else 'low'}"
 
 
 class CorrectParameters(OnDevice, kw_only=True):
@@ -80,7 +74,7 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
 
     def words(asked: CorrectParameters, _context: ToolContext, described: Sequence[str]) -> str:
         """The first line of `describe`; of one that is planned for later, numbers and pins."""
-        pins = " and ".join(one.words for one in asked.pins)
+        pins = " and ".join(call_words(one.call).removeprefix("set ") for one in asked.pins)
         changes = f"take back {'change' if len(asked.undo) == 1 else 'changes'} {', '.join(map(str, asked.undo))}"
         return described[0] if described else f"{changes}{f' and set {pins}' if pins else ''}"
 
@@ -88,9 +82,8 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
         """ "set pin 40 low again and pin 10 high"; with the boards' names where there are several."""
         names = {device.device_id: device.name for device in devices.list() if device.board.pins}
         several = len(names) > 1
-        parts = [_back_text(one, names.get(one.device_id) if several else None) for one in changes]
-        where = f" of {device.name}" if several and device is not None else ""
-        parts += [f"set {one.words.replace(f'pin {one.pin}', f'pin {one.pin}{where}', 1)}" for one in asked.pins]
+        parts = [_back_text(one, names.get(one.device_id, "") if several else "") for one in changes]
+        parts += [call_words(one.call, device.name if several and device else "") for one in asked.pins]
         return " and ".join(
             one.removeprefix("set ") if before.startswith("set ") else one for before, one in pairwise(("", *parts))
         )
@@ -128,13 +121,12 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
     return Tool("correct", text, CorrectParameters, Permission.ACT, Effect.ONCE, run, **hooks)
 
 
-def _back_text(change: Change, device: str | None) -> str:
-    of = f" of {device}" if device else ""
+def _back_text(change: Change, device: str) -> str:
     match change.inverse:
         case SetLevel(pin=pin, level=level):
-            return f"set pin {pin}{of} {'high' if level else 'low'} again"
-        case SetPwm(pin=pin, duty=duty):
-            return f"set pin {pin}{of} to {duty_words(duty)} again"
+            return f"{call_words(GpioSet(pin, level), device)} again"
+        case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
+            return f"{call_words(PwmSet(pin, duty, frequency_hz), device)} again"
         case _:
             return f"take back: {change.summary}"
 

@@ -88,15 +88,12 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
     def tool(
         name: str, text: str, makes: type[Call[Any]], run: Any, *needs: Any, words: Any = None, **hooks: Any
     ) -> Any:
-        def call_of(asked: OnDevice) -> Call[Any]:
-            return makes(**{one: getattr(asked, one) for one in makes.__struct_fields__})
-
         def with_call(hook: Any) -> Any:
-            return lambda device, asked, context: hook(device, call_of(asked), context)
+            return lambda device, asked, context: hook(device, call_of(makes, asked), context)
 
         given = [(one.name, _ARGUMENTS[one.name], one.default) for one in structs.fields(makes)]
         parameters = defstruct(f"{makes.__name__}Parameters", given, bases=(OnDevice,), kw_only=True)
-        said = None if words is None else lambda device, asked: words(call_of(asked), device.name)
+        said = None if words is None else lambda device, asked: words(call_of(makes, asked), device.name)
         hooks = {key: with_call(hook) for key, hook in hooks.items()}
         return device_tool(apps.registry, name, text, parameters, with_call(run), *needs, words=said, **hooks)
 
@@ -115,6 +112,11 @@ def direct_io_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         tool("device-status", "How a device is: uptime, memory, network.", DeviceStatus, _facts),
         tool("restart-device", restart, DeviceRestart, read, *once, words=call_words, check=check),
     )
+
+
+def call_of(makes: type[Call[Any]], asked: OnDevice) -> Call[Any]:
+    """The call of these arguments."""
+    return makes(**{name: getattr(asked, name) for name in makes.__struct_fields__})
 
 
 def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:

@@ -11,9 +11,10 @@ from msgspec import Meta, Struct, field
 from msgspec.structs import replace
 
 from microclaw.apps.many import BoardOutcome, SharedStages, on_each
+from microclaw.apps.tools.devices import call_of
 from microclaw.auth.gate import Effect, Permission
-from microclaw.devices.call_text import duty_words
-from microclaw.devices.calls import DEFAULT_PWM_HZ, AdcRead, AppInstall, AppUninstall, GpioGet, GpioSet, PwmSet
+from microclaw.devices.call_text import call_words
+from microclaw.devices.calls import AdcRead, AppInstall, AppUninstall, Call, GpioGet, GpioSet, PwmSet
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection, names_text, select
@@ -37,14 +38,14 @@ MAX_BOARDS: Final = 1000
 BoardTool = Literal[
     "gpio-set", "gpio-get", "pwm-set", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"
 ]
-_METHODS: Final[Mapping[BoardTool, str]] = {
-    "gpio-set": GpioSet.method,
-    "gpio-get": GpioGet.method,
-    "pwm-set": PwmSet.method,
-    "adc-read": AdcRead.method,
-    "deploy-wasm-app": AppInstall.method,
-    "uninstall-wasm-app": AppUninstall.method,
-    "switch-program": AppUninstall.method,
+_CALLS: Final[Mapping[BoardTool, type[Call[Any]]]] = {
+    "gpio-set": GpioSet,
+    "gpio-get": GpioGet,
+    "pwm-set": PwmSet,
+    "adc-read": AdcRead,
+    "deploy-wasm-app": AppInstall,
+    "uninstall-wasm-app": AppUninstall,
+    "switch-program": AppUninstall,
 }
 _READS: Final[frozenset[BoardTool]] = frozenset({"gpio-get", "adc-read"})
 _DONE: Final[Mapping[EvidenceKind, str]] = {
@@ -106,7 +107,7 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         one = Selection(asked.devices or (), asked.labels or (), bool(asked.every)), asked.arguments or {}
         each = [(Selection(group.devices), group.arguments) for group in asked.each or ()]
         for selection, arguments in each or [one]:
-            for device in select(devices, selection, _METHODS[asked.tool]).devices:
+            for device in select(devices, selection, _CALLS[asked.tool].method).devices:
                 if device in found and asked.tool == "deploy-wasm-app":
                     raise ToolRetry(f"two programs for {device.name}", next_step="one program a board in one call")
                 call = read_arguments(known[asked.tool], json.dumps({**arguments, "device": device.name}))
@@ -205,21 +206,14 @@ def _words(tool: BoardTool, boards: Mapping[Device, list[Any]]) -> str:
 
 def _act_words(tool: BoardTool, call: Any) -> str:
     match tool:
-        case "gpio-set":
-            return f"set pin {call.pin} {'high' if call.level else 'low'}"
-        case "pwm-set":
-            at = "" if call.frequency_hz == DEFAULT_PWM_HZ else f" at {call.frequency_hz:,} Hz"
-            return f"set PWM on pin {call.pin} to {duty_words(call.duty)}{at}"
-        case "gpio-get":
-            return f"read pin {call.pin}"
-        case "adc-read":
-            return f"measure the voltage at pin {call.pin}"
         case "deploy-wasm-app":
             return f"put {call.app_name}"
         case "uninstall-wasm-app":
             return f"remove {call.app_name}"
         case "switch-program":
             return f"{call.switch} {call.app_name}"
+        case _:
+            return call_words(call_of(_CALLS[tool], call))
 
 
 def _boards_words(names: Sequence[str]) -> str:
