@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.parameters import MAX_EXPECT_CHARS, MAX_SOURCE_CHARS, Language, Optimization
+from microclaw.apps.parameters import MAX_SOURCE_CHARS, Expect, Language, Optimization
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.operations.operation import Call, operation
@@ -116,10 +116,7 @@ async def try_out(
     heap_bytes: Heap = 8192,
     for_ms: Annotated[int, Meta(ge=1, le=3_600_000, description="Board time, which passes quickly.")] = 10_000,
     inputs: Annotated[list[Level], Meta(max_length=64, description="Levels that come in from outside.")] = [],  # noqa: B006  msgspec makes a list for each
-    expect: Annotated[
-        str | None,
-        Meta(max_length=MAX_EXPECT_CHARS, description="What it must do."),
-    ] = None,
+    expect: Expect = None,
     every_ms: Annotated[Whole | None, Meta(description="Begun anew so often.")] = None,
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
 ) -> dict[str, Any]:

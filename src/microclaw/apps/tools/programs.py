@@ -24,11 +24,12 @@ from microclaw.apps.parameters import MAX_SOURCE_CHARS
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import keeper_text, time_or_off
 from microclaw.apps.silence import way_to_reset
+from microclaw.apps.standing import not_found
 from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool
-from microclaw.errors import AppNotFound, DeviceSilent, DeviceUnreachable, ToolRetry
+from microclaw.errors import DeviceSilent, DeviceUnreachable, ToolRetry
 from microclaw.events import Evidence
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput
 
@@ -130,7 +131,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             raise _away(device, listed)
         there = [app for app in listed if app.condition in _ON_THE_BOARD]
         if asked.app_name is not None:
-            _check_there(device, asked.app_name, listed, there)
+            _check_there(device, asked.app_name, listed)
             there = [app for app in there if app.name == asked.app_name]
         fields = {
             "deviceIp": _address(device),
@@ -148,8 +149,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         return removal_permission(asked.app_name, await apps.catalogue.list_apps(device.name))
 
     async def check_uninstall(device: Device, asked: UninstallParameters, _: ToolContext) -> None:
-        listed = await apps.catalogue.list_apps(device.name)
-        _check_there(device, asked.app_name, listed, listed)
+        _check_there(device, asked.app_name, await apps.catalogue.list_apps(device.name))
 
     async def uninstall(device: Device, asked: UninstallParameters, context: ToolContext) -> ToolOutput:
         done = await apps.changes.apply(ChangeRequest(device.name, asked.app_name, "uninstall"), context.report)
@@ -184,6 +184,11 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
             complete=complete,
         ),
     )
+
+
+def _check_there(device: Device, name: str, listed: Sequence[AppListing]) -> None:
+    if name not in (names := [app.name for app in listed]):
+        raise not_found(device, name, names)
 
 
 def _address(device: Device) -> str:
@@ -229,15 +234,6 @@ def _app(app: AppListing) -> dict[str, Any]:
     if app.error:
         fields["error"] = app.error
     return fields
-
-
-def _check_there(device: Device, name: str, listed: Sequence[AppListing], shown: Sequence[AppListing]) -> None:
-    """Raise AppNotFound, with those that are `shown`."""
-    if all(app.name != name for app in listed):
-        raise AppNotFound(
-            f"{device.name} has no app {name!r}; apps there: {', '.join(app.name for app in shown) or 'none'}",
-            next_step="name one of those" if shown else "install one first",
-        )
 
 
 class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
