@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from websockets.frames import Opcode
+
 from microclaw.errors import LinkViolation
-from microclaw.link_server.websocket import MessageReader, Opcode
+from microclaw.link_server.websocket import MessageReader
 
 LIMIT = 4096
 MASK = bytes(4)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.frames import Frame
-from websockets.frames import Opcode as TheirOpcode
+from websockets.frames import Frame, Opcode
 
 from microclaw.errors import LinkViolation
 from microclaw.link_server.websocket import (
     Message,
     MessageReader,
-    Opcode,
     close_code,
     encode_close,
-    encode_message,
-    encode_pong,
+    encode_whole,
 )
 
 MOST = 1_000
@@ -77,7 +74,7 @@ def test_fragments_are_joined_and_each_counts_as_a_message() -> None:
 
 @given(st.lists(st.binary(max_size=300), max_size=6), st.integers(1, 400))
 def test_what_another_library_writes_is_read(payloads: list[bytes], cut: int) -> None:
-    data = b"".join(Frame(TheirOpcode.BINARY, payload).serialize(mask=True) for payload in payloads)
+    data = b"".join(Frame(Opcode.BINARY, payload).serialize(mask=True) for payload in payloads)
     reader = MessageReader(MOST)
     found = [message for at in range(0, len(data), cut) for message in read_all(reader, data[at : at + cut])]
     assert found == [(Opcode.BINARY, payload) for payload in payloads]
@@ -118,11 +115,11 @@ def test_a_close_frame_says_its_code() -> None:
 @pytest.mark.parametrize(
     ("frame", "data"),
     [
-        (encode_message(b""), b"\x82\x00"),
-        (encode_message(bytes(125)), b"\x82\x7d" + bytes(125)),
-        (encode_message(bytes(126)), b"\x82\x7e\x00\x7e" + bytes(126)),
-        (encode_message(bytes(65_536)), b"\x82\x7f" + (65_536).to_bytes(8, "big") + bytes(65_536)),
-        (encode_pong(b"Hello"), b"\x8a\x05Hello"),
+        (encode_whole(Opcode.BINARY, b""), b"\x82\x00"),
+        (encode_whole(Opcode.BINARY, bytes(125)), b"\x82\x7d" + bytes(125)),
+        (encode_whole(Opcode.BINARY, bytes(126)), b"\x82\x7e\x00\x7e" + bytes(126)),
+        (encode_whole(Opcode.BINARY, bytes(65_535)), b"\x82\x7e\xff\xff" + bytes(65_535)),
+        (encode_whole(Opcode.PONG, b"Hello"), b"\x8a\x05Hello"),
         (encode_close(None), b"\x88\x00"),
         (encode_close(4409, "gone"), b"\x88\x06\x11\x39gone"),
         (encode_close(4400, "\u00e4" * 100), b"\x88\x7c\x11\x30" + "\u00e4".encode() * 61),

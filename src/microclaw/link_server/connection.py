@@ -1,8 +1,11 @@
-"""Drives one LinkSession over one LinkSocket: messages, timers, and the store's work in order. Decides nothing.
+"""Drives one LinkSession over one WebSocket: messages, timers, and the store's work in order. Decides nothing.
 
 Whose connection it is (`Owner`) applies what the device sends. A message is taken, answered and written where its bytes
-come in; a task waits only for the store and for the end. A device that does not read is not read from either.
-Everything that waits is bounded: the lanes, the jobs for the store (`max_unapplied`), and what the transport holds.
+come in, without a task in between (docs/decisions/0008); a task waits only for the store and for the end. A device that
+does not read is not read from either. Everything that waits is bounded: the lanes, the jobs for the store
+(`max_unapplied`), and what the transport holds.
+
+It is one long file because every method reads or moves the same connection.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
+
+from websockets.frames import Opcode
 
 from microclaw.errors import LinkViolation, MicroclawError, NewerConnection, StoreUnreachable
 from microclaw.link_server.limits import LinkLimits, RateLimit
 from microclaw.link_server.meter import LANES, LaneName, LinkMeter, RefusalReason
-from microclaw.link_server.websocket import LinkSocket, Opcode
+from microclaw.link_server.websocket import MessageReader, close_code, encode_close, encode_whole
 from microclaw.wire.link import actions
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
@@ -26,8 +31,12 @@ from microclaw.wire.link.sequence import OutboxCursor, StoredMessage
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
 
+if TYPE_CHECKING:
+    from microclaw.link_server.http_connection import HttpConnection
+
 _log = logging.getLogger(__name__)
 
+MESSAGES_A_TURN: Final = 64  # then other connections have theirs
 REFUSALS: Final[dict[int, RefusalReason]] = {
     CloseCode.NOT_BINARY: "text_message",
     CloseCode.OVERLOADED: "overloaded",
@@ -54,6 +63,9 @@ class Owner(Protocol):
     def measured(self, rtt_ms: float) -> None:
         """A pong came."""
 
+    def unreadable(self, violation: LinkViolation) -> None:
+        """What the device sent could not be read, which ends its connection."""
+
 
 class DurableOwner(Protocol):
     """The store behind a session. Called one after the other, in the order of the session's actions."""
@@ -71,15 +83,16 @@ class DurableOwner(Protocol):
     async def renew(self) -> OutboxCursor: ...
 
 
-class Connection:
+class Connection(asyncio.Protocol):
     """`serve` returns when the connection is gone and everything that came over it is applied.
 
-    `store` is None for a device without a credential: its session has nothing durable.
+    `store` is None for a device without a credential: its session has nothing durable. `http` made the handshake; it
+    hears of the end of the connection.
     """
 
     def __init__(
         self,
-        socket: LinkSocket,
+        http: HttpConnection,
         session: LinkSession,
         owner: Owner,
         store: DurableOwner | None,
@@ -88,17 +101,18 @@ class Connection:
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
+        if http.transport is None:
+            raise ConnectionResetError("the connection went away")
         self.session = session
-        self.address = socket.address
+        self.address = http.address
         self.gone = asyncio.Event()
         self.lanes = Lanes(limits.lanes)
         self.end = (_GONE, "the connection broke")
         self.on_ready: Callable[[], Awaitable[None]] | None = None
         self.on_audio: Callable[[actions.Hear], None] | None = None  # who listens to the device
-        self.on_unreadable: Callable[[LinkViolation], None] | None = None  # who waits for what could not be read
         self.on_renewal: Callable[[Connection, bytes, PairRequest], None] | None = None  # who gives new certificates
-        self._was_silent = False  # it went without a single message
-        self._socket = socket
+        self._http = http
+        self._transport = http.transport
         self._owner = owner
         self._store = store
         self._clock = clock
@@ -112,31 +126,54 @@ class Connection:
         )
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: deque[actions.Action] = deque()
-        self._working = self._is_counted = self._is_open = self._is_taking = self._timers_moved = False
+        self._is_working = self._is_counted = False
+        self._was_silent = False  # it went without a single message
+        # Reading
+        self._reader = MessageReader(limits.session.limits.message_bytes)
+        self._is_open = False  # between the handshake and the end
+        self._is_broken = False  # what came is no WebSocket any more: nothing after it could be read
+        self._is_taking = False  # what one read brought is taken, answered and written as one
+        self._timers_moved = False  # by what is taken
+        self._again: asyncio.Handle | None = None  # messages wait for this connection's next turn
+        # Writing
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        self._is_paused = False  # the device does not read
+        # The end
         self._closing: actions.Close | None = None
-        self._tick: asyncio.Handle | None = None
-        self._tick_at = 0.0  # uvloop's handle of a timer that is due already does not tell when
+        self._close_said = False
+        self._peer_code: int | None = None  # what the device closed with
         self._abort: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._tick: asyncio.Handle | None = None
+        self._tick_at = 0.0  # uvloop's handle of a timer that is due already does not tell when
 
-    async def serve(self) -> None:
-        """Returns when the connection has ended."""
+    async def serve(self, answer: Callable[[], Awaitable[object]]) -> None:
+        """Take the transport over, `answer` the handshake, and return when the connection has ended."""
+        self._transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
+        self._transport.set_protocol(self)
         try:
+            try:
+                await answer()
+            except OSError as exc:
+                _log.info("link: %s went away before its answer: %s", self.address, exc)
+                return
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 self._is_open = True
                 self.session.connected()
-                self.pump()
+                self._go_on()
                 try:
-                    await self._socket.run(self)
+                    await self._over
                 finally:
                     self._left()
         finally:
             if self._tick is not None:
                 self._tick.cancel()
             if self._abort is None:
-                self._abort = self._loop.call_later(self._limits.close_s, self._socket.abort)
-            self._socket.close_transport()  # what was sent last still goes out, for `close_s` at most
+                self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
+            self._transport.close()  # what was sent last still goes out, for `close_s` at most
             self._count()
             self.gone.set()
 
@@ -149,7 +186,7 @@ class Connection:
         self._run_actions(now_ms)
         self._set_tick()
         self._write(now_ms)
-        self._socket.flush()
+        self._flush()
 
     def send_audio(self, payload: bytes) -> None:
         """One audio frame of the host's stream, written now; it moves no timer."""
@@ -157,7 +194,7 @@ class Connection:
             now_ms = self._meter.audio_ms = self._clock.now_ms()
             self._run_actions(now_ms)
             self._write(now_ms)
-            self._socket.flush()
+            self._flush()
 
     @property
     def somebody_speaks(self) -> bool:
@@ -185,45 +222,114 @@ class Connection:
         _log.warning("link to %s breaks off: %s", self.address, exc.message)
         self.close(code, type(exc).code)
 
-    # What the socket hands over (websocket.Receiver)
+    # What the transport calls (asyncio.Protocol)
 
-    def got(self, opcode: int, payload: bytes) -> None:
-        """A message of the device. What it causes is with the socket, which flushes, when this returns."""
-        now_ms = self._clock.now_ms()
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the device. While messages wait to be taken, no more bytes are read."""
+        if self._is_broken or self._over.done():
+            return
+        self._reader.receive(data)
+        if self._is_open and not self._is_paused and self._again is None:
+            self._take_messages()
+        else:
+            self._pause_reading()
+
+    def pause_writing(self) -> None:
+        self._is_paused = True
+
+    def resume_writing(self) -> None:
+        self._is_paused = False
+        if self._is_open and self._again is None:
+            self._again = self._loop.call_soon(self._go_on)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._finish()
+        self._http.connection_lost(exc)
+
+    # Reading
+
+    def _take_messages(self) -> None:
+        """What has come, until the device must read first or this connection's turn is over."""
+        reader, left = self._reader, MESSAGES_A_TURN
         self._is_taking = True
         try:
-            if not self._rate.allows(now_ms / 1000):
-                self._refuse(CloseCode.TOO_MANY, "too_many", "too many messages")
-            elif opcode == _BINARY:
-                if self.session.receive(payload):
-                    self._timers_moved = True
-            elif opcode == Opcode.TEXT:
-                self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
-            self._run_actions(now_ms)
-        finally:
-            self._is_taking = False
-        self._tell_unreadable()
+            while reader.has_more and not self._is_paused and left:
+                try:
+                    message = reader.next_message()
+                except LinkViolation as exc:
+                    self._unreadable(exc)
+                    break
+                if message is None:
+                    break
+                left -= 1
+                self._take(*message)
+        except Exception as exc:  # a fault of ours: `serve` raises it, where the connection is looked after
+            self._finish(exc)
+        self._is_taking = False
         if self._timers_moved:
             self._timers_moved = False
             self._set_tick()
+        self._flush()
+        if reader.has_more or self._is_broken or self._over.done():
+            self._pause_reading()
+        if reader.has_more and not self._is_paused and self._again is None:
+            self._again = self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """The device reads again, or this connection has its next turn."""
+        self._again = None
+        if self._over.done():
+            return
+        try:
+            self.pump()
+        except Exception as exc:  # as above
+            self._finish(exc)
+        self._take_messages()
+        is_reading = self._again is None and not self._is_paused and not self._is_broken and not self._over.done()
+        if is_reading and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _take(self, opcode: int, payload: bytes) -> None:
+        """A message of the device. What it causes is with `_out` when this returns."""
+        if opcode == _CLOSE:
+            if not self._close_said:
+                self._peer_code = close_code(payload)
+            self._say_close(self._peer_code)
+            self._finish()
+            return
+        if self._close_said:
+            return
+        now_ms = self._clock.now_ms()
+        if not self._rate.allows(now_ms / 1000):
+            self._refuse(CloseCode.TOO_MANY, "too_many", "too many messages")
+        elif opcode == _BINARY:
+            if self.session.receive(payload):
+                self._timers_moved = True
+        elif opcode == _TEXT:
+            self._refuse(CloseCode.NOT_BINARY, "not_binary", "a text message, the link is binary")
+        self._run_actions(now_ms)
         if self.lanes.count or self._closing is not None:
             self._write(now_ms)
-
-    def breached(self, violation: LinkViolation) -> None:
-        self.session.refuse(violation)
-        self._tell_unreadable()
-        self.pump()
-
-    def writable(self) -> None:
-        self.pump()
-
-    def _tell_unreadable(self) -> None:
-        if self.session.unreadable is not None and self.on_unreadable is not None:
-            tell, self.on_unreadable = self.on_unreadable, None
-            tell(self.session.unreadable)
+        if opcode == _PING:
+            self._put(encode_whole(Opcode.PONG, payload))
 
     def _refuse(self, code: int, reason: str, text: str) -> None:
         self.session.refuse(LinkViolation(text, close_code=code, reason=reason))
+
+    def _unreadable(self, violation: LinkViolation) -> None:
+        """Not the device's answer to a close either: the connection is over as soon as it is said."""
+        self._is_broken = True
+        if self._close_said:
+            self._finish()
+        else:
+            self.session.refuse(violation)
+            now_ms = self._clock.now_ms()
+            self._run_actions(now_ms)
+            self._write(now_ms)
+
+    def _pause_reading(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
 
     # What the session wants
 
@@ -267,8 +373,8 @@ class Connection:
                     assert_never(action)
 
     def _queue(self, send: actions.Send, now_ms: float) -> None:
-        if send.lane is actions.Lane.MEDIA and self._is_open and not self.lanes.count and not self._socket.is_paused:
-            self._socket.send(send.message)  # nothing goes before it: it need not wait
+        if send.lane is actions.Lane.MEDIA and self._is_open and not self.lanes.count and not self._is_paused:
+            self._put(encode_whole(_BINARY, send.message))  # nothing goes before it: it need not wait
             return
         try:
             self.lanes.put(send, now_ms)
@@ -281,10 +387,12 @@ class Connection:
             return
         self._closing = close
         self.end = (close.code, close.reason)
+        if self.session.unreadable is not None:
+            self._owner.unreadable(self.session.unreadable)
         refusal = REFUSALS.get(close.code)
         if refusal is not None:
             self._meter.refused(refusal)
-        self._abort = self._loop.call_later(self._limits.close_s, self._socket.abort)
+        self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
 
     # Timers
 
@@ -308,21 +416,45 @@ class Connection:
     # Writing
 
     def _write(self, now_ms: float) -> None:
-        """Give the socket what the lanes hold, while the device reads; then close, if that is due."""
-        socket = self._socket
-        if self._is_open and not socket.is_paused:
-            while (message := self.lanes.take(now_ms)) is not None:
-                socket.send(message)
-                if socket.is_paused:
-                    return
-            if self._closing is not None:
-                socket.begin_close(self._closing.code, self._closing.reason)
+        """Put out what the lanes hold, while the device reads; then close, if that is due."""
+        if not self._is_open or self._is_paused:
+            return
+        while (message := self.lanes.take(now_ms)) is not None:
+            self._put(encode_whole(_BINARY, message))
+            if self._is_paused:
+                return
+        if self._closing is not None:
+            self._say_close(self._closing.code, self._closing.reason)
+
+    def _say_close(self, code: int | None, reason: str = "") -> None:
+        self._put(encode_close(code, reason))
+        self._close_said = True
+        if self._is_broken:
+            self._finish()
+
+    def _put(self, frame: bytes) -> None:
+        """A frame, written with the next `_flush`, or now when they have grown to what may be buffered."""
+        if self._close_said:
+            return
+        self._out.append(frame)
+        self._out_bytes += len(frame)
+        if self._out_bytes >= self._limits.write_buffer_bytes:
+            self._flush()
+
+    def _flush(self) -> None:
+        out = self._out
+        if not out:
+            return
+        if not self._transport.is_closing():
+            self._transport.write(out[0] if len(out) == 1 else b"".join(out))
+        out.clear()
+        self._out_bytes = 0
 
     # The store
 
     def _start_working(self) -> None:
-        if self._tasks is not None and not self._working:
-            self._working = True
+        if self._tasks is not None and not self._is_working:
+            self._is_working = True
             self._tasks.create_task(self._work(), name=f"link to {self.address}: store")
 
     async def _work(self) -> None:
@@ -334,7 +466,7 @@ class Connection:
             self._jobs.clear()  # what follows a message that was not applied must not be applied either
             self.break_off(exc, CloseCode.REPLACED if isinstance(exc, NewerConnection) else CloseCode.OVERLOADED)
         finally:
-            self._working = False
+            self._is_working = False
 
     async def _do_when_reachable(self, action: actions.Action) -> None:
         """As `_do`. While the cluster is away a message of the device waits, and is not acked: the device stays."""
@@ -375,13 +507,22 @@ class Connection:
 
     # The end
 
+    def _finish(self, fault: Exception | None = None) -> None:
+        self._reader.has_more = False
+        if self._over.done():
+            return
+        if fault is not None:
+            self._over.set_exception(fault)
+        else:
+            self._over.set_result(None)
+
     def _left(self) -> None:
         self._was_silent = self.session.phase is Phase.OPEN
         self.session.closed()
         self._run_actions(self._clock.now_ms())
         self._is_open = False
         if self._closing is None:
-            self.end = (self._socket.peer_code or _GONE, "the device closed the connection")
+            self.end = (self._peer_code or _GONE, "the device closed the connection")
 
     def _count(self) -> None:
         counters = self.lanes.counters
@@ -404,4 +545,7 @@ class Connection:
 _SOONEST_TICK_S: Final = 0.005  # so that no setting of a session makes its ticks a busy loop
 _SPEAKS_MS: Final = 1000
 _AGAIN_S: Final = 0.5
-_BINARY: Final = int(Opcode.BINARY)
+_BINARY: Final = int(Opcode.BINARY)  # an enum's comparison costs ten times an int's
+_TEXT: Final = int(Opcode.TEXT)
+_CLOSE: Final = int(Opcode.CLOSE)
+_PING: Final = int(Opcode.PING)

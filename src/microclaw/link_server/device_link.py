@@ -19,10 +19,7 @@ from microclaw.devices.calls import Call as DeviceCall
 from microclaw.devices.calls import LogLine
 from microclaw.devices.device import Device, revoked_error
 from microclaw.devices.log_ring import MAX_TEXT, LogRing
-from microclaw.errors import (
-    DeviceUnreachable,
-    StoreError,
-)
+from microclaw.errors import DeviceUnreachable, LinkViolation, StoreError
 from microclaw.events import PROGRAM_KINDS, DeviceConnected, DeviceLeft, DeviceLog, LiveEvent, ProgramKind
 from microclaw.link_server.audio import AudioStreams, DeviceAudio
 from microclaw.link_server.boots import Boots
@@ -229,7 +226,6 @@ class DeviceLink:
             self._writer = self._fence = await self._parts.holding.take(self.link_id)
         async with self._numbering:  # nothing is numbered between the cursors and the session that goes on from them
             self.connection = connection = make(*await links.cursors(self.link_id))
-        connection.on_unreadable = self._calls.unreadable
         if self._parts.holding is not None and self._parts.holding.has_newer(self.link_id, self.fence):
             connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
         return connection
@@ -316,6 +312,9 @@ class DeviceLink:
 
     def measured(self, rtt_ms: float) -> None:
         self.rtt_ms = rtt_ms
+
+    def unreadable(self, violation: LinkViolation) -> None:
+        self._calls.unreadable(violation)
 
     async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
         links = await self._open()

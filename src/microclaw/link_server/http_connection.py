@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class HttpConnection(web.RequestHandler):
-    """aiohttp's HTTP on one connection, until its LinkSocket takes the transport over; its place in the limits.
+    """aiohttp's HTTP on one connection, until its Connection takes the transport over; its place in the limits.
 
     `on_no_request` is called for a client that never sent an HTTP request.
     """

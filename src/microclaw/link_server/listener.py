@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiohttp import WSCloseCode, web
 
@@ -31,7 +31,6 @@ from microclaw.link_server.limits import ConnectionLimits, LinkLimits
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.pairing import Renewal, UnauthenticatedConnection
-from microclaw.link_server.websocket import LinkSocket
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
 from microclaw.wire.link.messages import Envelope, ErrorMessage, Limits, Software, Token, Welcome
@@ -46,6 +45,7 @@ _FAMILY: Final = "microclaw.v"
 _ACCEPT_PAUSE_S: Final = 0.1
 _HOST: Final = Software("microclaw", __version__)
 _NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
+Upgrade: TypeAlias = Callable[[], Awaitable[object]]  # answers the WebSocket's handshake
 
 
 class Listener:
@@ -161,11 +161,13 @@ class Listener:
                 return await self._tell_version(request)
             self._meter.refused("not_a_link")
             return plain_answer(400, f"the subprotocol is {SUBPROTOCOL}")
-        try:
-            return await self._link(request, http)
-        except web.HTTPException:  # no handshake of a WebSocket: aiohttp answers what is wrong
+        upgrade = _Upgrade(protocols=(SUBPROTOCOL,), compress=False)
+        if not upgrade.can_prepare(request):
             self._meter.refused("not_a_link")
-            raise
+            return plain_answer(400, "not the handshake of a WebSocket")
+        try:
+            await self._link(request, http, partial(upgrade.prepare, request))
+            return upgrade
         except (OSError, MicroclawError) as exc:
             _log.warning("link: the connection of %s ended: %s", request.remote, exc)
             raise
@@ -209,75 +211,53 @@ class Listener:
         await answer.close(code=CloseCode.MALFORMED, message=b"unsupported_version")
         return answer
 
-    async def _link(self, request: web.BaseRequest, http: HttpConnection) -> web.StreamResponse:
-        answer = await self._authenticated(request)
-        transport = request.transport
-        if transport is None:
-            raise ConnectionResetError("the connection went away")
-        limits = self._limits
-        link_socket = LinkSocket(
-            transport,
-            http,
-            http.address,
-            max_bytes=limits.session.limits.message_bytes,
-            write_buffer_bytes=limits.write_buffer_bytes,
-        )
-        transport.set_protocol(link_socket)  # before the answer, so that nothing sent after it is missed
-        response = _Upgrade(protocols=(SUBPROTOCOL,), compress=False, autoping=False)
-        await response.prepare(request)
-        if not isinstance(answer, Refusal):
-            http.known()
-        try:
-            await self._decide(link_socket, answer)
-        except MicroclawError as exc:
-            _log.warning("link: %s is turned away: %s", http.address, exc.message)
-            await self._turn_away(link_socket, CloseCode.OVERLOADED, type(exc).code)
-        return response
-
     # What becomes of them
 
-    async def _decide(self, link_socket: LinkSocket, answer: Identity | Refusal) -> None:
-        if self._is_closing:
-            await self._turn_away(link_socket, CloseCode.SHUTTING_DOWN, "the host is shutting down")
-        elif self._counts.is_full:
-            await self._turn_away(link_socket, CloseCode.TOO_MANY, "full")
-        elif isinstance(answer, Identity):
-            await self._serve_device(link_socket, answer)
-        elif answer.may_pair:
-            await self._serve_unauthenticated(link_socket)
-        else:
-            self._identity.record(answer.event(link_socket.address))
-            _log.warning("link: %s refused: %s", answer.device_id or link_socket.address, answer.reason)
-            await self._turn_away(link_socket, answer.reason.close_code, str(answer.reason))
+    async def _link(self, request: web.BaseRequest, http: HttpConnection, upgrade: Upgrade) -> None:
+        """Decide before the WebSocket is answered, so that nothing which comes over it has to wait."""
+        credential = await self._authenticated(request)
+        if isinstance(credential, Identity):
+            http.known()
+        try:
+            if self._is_closing:
+                await self._turn_away(http, upgrade, CloseCode.SHUTTING_DOWN, "the host is shutting down")
+            elif self._counts.is_full:
+                await self._turn_away(http, upgrade, CloseCode.TOO_MANY, "full")
+            elif isinstance(credential, Identity):
+                await self._serve_device(http, upgrade, credential)
+            elif credential.may_pair:
+                await self._serve_unauthenticated(http, upgrade)
+            else:
+                self._identity.record(credential.event(http.address))
+                _log.warning("link: %s refused: %s", credential.device_id or http.address, credential.reason)
+                await self._turn_away(http, upgrade, credential.reason.close_code, str(credential.reason))
+        except MicroclawError as exc:
+            _log.warning("link: %s is turned away: %s", http.address, exc.message)
+            await self._turn_away(http, upgrade, CloseCode.OVERLOADED, type(exc).code)
 
-    async def _serve_device(self, link_socket: LinkSocket, identity: Identity) -> None:
+    async def _serve_device(self, http: HttpConnection, upgrade: Upgrade, identity: Identity) -> None:
         link = self._links.link(identity.device_id)
         if await self._find_owner(link.endpoint) is None:
-            await self._turn_away(link_socket, CloseCode.REVOKED, "this device was removed")
+            await self._turn_away(http, upgrade, CloseCode.REVOKED, "this device was removed")
             return
         async with link.arriving:
             if (older := link.connection) is not None:
                 older.close(CloseCode.REPLACED, "a newer connection of this device")
                 await older.gone.wait()  # bounded: it is aborted when it does not close in time
                 await link.detach(older)
-            connection = await link.attach(partial(self._connection, link_socket, link, link))
+            connection = await link.attach(partial(self._connection, http, link, link))
         self._live.add(connection)
         try:
-            async with self._identity.credentials.entered(identity) as is_good:
-                if is_good:
-                    await self._serve_identity(link, connection, identity)
-                else:
-                    await self._turn_away(link_socket, CloseCode.REVOKED, "revoked")
+            async with self._identity.credentials.entered(identity) as is_good, asyncio.TaskGroup() as tasks:
+                if not is_good:
+                    connection.close(CloseCode.REVOKED, "revoked")
+                connection.on_ready = lambda: self._after_hello(link, connection, identity)
+                connection.on_renewal = Renewal(link.link_id, self._identity.credentials, tasks).ask
+                await connection.serve(upgrade)
         finally:
             connection.gone.set()
             self._live.discard(connection)
             await link.detach(connection)
-
-    async def _serve_identity(self, link: DeviceLink, connection: Connection, identity: Identity) -> None:
-        connection.on_ready = lambda: self._after_hello(link, connection, identity)
-        async with asyncio.TaskGroup() as tasks:
-            connection.on_renewal = Renewal(link.link_id, self._identity.credentials, tasks).ask
-            await connection.serve()
 
     async def _after_hello(self, link: DeviceLink, connection: Connection, identity: Identity) -> None:
         link.is_revoked = False
@@ -286,20 +266,26 @@ class Listener:
         if issued is not None:
             connection.session.send(Token(issued.token, issued.expires_ms))
 
-    async def _serve_unauthenticated(self, link_socket: LinkSocket) -> None:
+    async def _serve_unauthenticated(
+        self, http: HttpConnection, upgrade: Upgrade, refusal: tuple[int, str] | None = None
+    ) -> None:
+        if http.transport is None:
+            return
         async with asyncio.TaskGroup() as tasks:
             owner = UnauthenticatedConnection(self._identity, tasks)
-            connection = self._connection(link_socket, owner, None, OutboxCursor(bytes(8)), InboxCursor())
+            connection = self._connection(http, owner, None, OutboxCursor(bytes(8)), InboxCursor())
+            if refusal is not None:
+                connection.close(*refusal)
             self._live.add(connection)
             try:
-                await connection.serve()
+                await connection.serve(upgrade)
             finally:
                 self._live.discard(connection)
                 owner.leave()
 
     def _connection(
         self,
-        link_socket: LinkSocket,
+        http: HttpConnection,
         owner: Owner,
         store: DurableOwner | None,
         outbox: OutboxCursor,
@@ -315,18 +301,13 @@ class Listener:
             config=self._limits.session,
             authenticated=store is not None,
         )
-        return Connection(link_socket, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
+        return Connection(http, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
 
-    async def _turn_away(self, link_socket: LinkSocket, code: int, reason: str) -> None:
+    async def _turn_away(self, http: HttpConnection, upgrade: Upgrade, code: int, reason: str) -> None:
         """Say why on a WebSocket, and close it."""
-        self._meter.refused(REFUSALS.get(code, "other"))
-        try:
-            async with asyncio.timeout(self._limits.close_s):
-                await link_socket.turn_away(code, reason)
-        except (OSError, TimeoutError):
-            pass
-        finally:
-            link_socket.abort()
+        if code not in REFUSALS:
+            self._meter.refused("other")
+        await self._serve_unauthenticated(http, upgrade, (code, reason))
 
     async def goodbye(self) -> None:
         """Close every connection with 1001 and a time of its own to come back; accept no more."""

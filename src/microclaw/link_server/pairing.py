@@ -47,6 +47,9 @@ class UnauthenticatedConnection:
     def measured(self, rtt_ms: float) -> None:
         """Nobody asks how far away it is."""
 
+    def unreadable(self, violation: LinkViolation) -> None:
+        """Nobody waits for its answers."""
+
     async def _pair(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
         try:
             answer = await self._service.request(

@@ -1,0 +1,297 @@
+"""A connection under bytes by hand: what one read causes is one write, and nobody is read from who does not read."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.frames import Opcode
+
+from microclaw.errors import LinkViolation
+from microclaw.link_server.connection import MESSAGES_A_TURN, Connection
+from microclaw.link_server.limits import LinkLimits
+from microclaw.link_server.links import SystemClock
+from microclaw.link_server.meter import LinkMeter
+from microclaw.link_server.websocket import encode_close, encode_whole
+from microclaw.wire.link.codec import encode
+from microclaw.wire.link.frame import FrameType, encode_frame
+from microclaw.wire.link.messages import Envelope, Limits, PairRequest, Ping, Software, Welcome
+from microclaw.wire.link.sequence import InboxCursor, OutboxCursor
+from microclaw.wire.link.session import LinkSession
+
+ROOM = 1_000
+LIMITS = LinkLimits(
+    unauthenticated_messages_at_once=1e6, unauthenticated_messages_a_second=1e6, write_buffer_bytes=ROOM
+)
+
+
+def masked(first: int, payload: bytes) -> bytes:
+    """A frame of a device, with a mask of zeros (RFC 6455 allows any)."""
+    assert len(payload) < 126
+    return bytes((first, 0x80 | len(payload))) + bytes(4) + payload
+
+
+def ping(payload: bytes) -> bytes:
+    return masked(0x80 | Opcode.PING, payload)
+
+
+def pong(payload: bytes) -> bytes:
+    return encode_whole(Opcode.PONG, payload)
+
+
+def said(code: int) -> bytes:
+    return masked(0x80 | Opcode.CLOSE, code.to_bytes(2, "big"))
+
+
+def control(body: Any) -> bytes:
+    return masked(0x80 | Opcode.BINARY, encode_frame(FrameType.CONTROL, encode(Envelope(bytes(16), body))))
+
+
+class Wire(asyncio.Transport):
+    """What the connection writes to; it pauses it when more than `holds` bytes are not taken."""
+
+    def __init__(self, holds: int = 10**9) -> None:
+        super().__init__()
+        self.writes: list[bytes] = []
+        self.is_read = True
+        self.holds = holds
+        self.is_paused = False
+        self.protocol: Any = None
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self.protocol = protocol
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.writes.append(bytes(data))
+        if sum(map(len, self.writes)) > self.holds and not self.is_paused:
+            self.is_paused = True
+            self.protocol.pause_writing()
+
+    def close(self) -> None:
+        """Nothing is on its way."""
+
+    def abort(self) -> None:
+        """As above."""
+
+    def is_closing(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == ROOM
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
+    async def taken(self) -> list[bytes]:
+        """The device reads."""
+        writes, self.writes = self.writes, []
+        if self.is_paused:
+            self.is_paused = False
+            self.protocol.resume_writing()
+            await asyncio.sleep(0)
+        return writes
+
+
+class Http(asyncio.Protocol):
+    def __init__(self, wire: Wire) -> None:
+        self.transport = wire
+        self.address = "127.0.0.1"
+
+
+class Pairing:
+    """Owner of a device without a credential."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+        self.breach: LinkViolation | None = None
+
+    def ready(self, *_: Any) -> None:
+        raise AssertionError
+
+    def took(self, _connection: Connection, envelope: Envelope) -> None:
+        if isinstance(envelope.body, PairRequest) and envelope.body.board == "fault":
+            raise RuntimeError("a fault of ours")
+        self.heard.append(envelope.body)
+
+    def measured(self, rtt_ms: float) -> None:
+        raise AssertionError
+
+    def unreadable(self, violation: LinkViolation) -> None:
+        self.breach = violation
+
+
+def connection_over(wire: Wire) -> tuple[Connection, Pairing]:
+    owner = Pairing()
+    session = LinkSession(
+        Welcome(bytes(16), Software("host", "1"), 0, 0, bytes(8), 0, Limits(0, 0)),
+        outbox=OutboxCursor(bytes(8)),
+        inbox=InboxCursor(),
+        clock=SystemClock(),
+        new_id=lambda: bytes(16),
+        authenticated=False,
+    )
+    http: Any = Http(wire)
+    connection = Connection(http, session, owner, None, clock=SystemClock(), limits=LIMITS, meter=LinkMeter())
+    return connection, owner
+
+
+@asynccontextmanager
+async def served(wire: Wire, early: bytes = b"") -> AsyncIterator[tuple[Connection, Pairing, asyncio.Task[None]]]:
+    connection, owner = connection_over(wire)
+
+    async def answer() -> None:
+        if early:
+            connection.data_received(early)
+            assert not wire.is_read
+
+    running = asyncio.create_task(connection.serve(answer), name="serve")
+    await asyncio.sleep(0)
+    try:
+        yield connection, owner, running
+    finally:
+        connection.connection_lost(None)
+        await asyncio.wait([running])
+
+
+async def test_what_one_read_causes_is_one_write() -> None:
+    wire = Wire()
+    async with served(wire) as (connection, _, _):
+        connection.data_received(ping(b"a") * 3 + ping(b"b")[:3])
+        assert wire.writes == [pong(b"a") * 3]
+        connection.data_received(ping(b"b")[3:])
+        assert wire.writes[1:] == [pong(b"b")]
+
+
+async def test_what_came_before_it_ran_is_not_lost_and_waits_unread() -> None:
+    wire = Wire()
+    async with served(wire, early=ping(b"a") + ping(b"b")[:2]) as (connection, _, _):
+        assert wire.is_read
+        connection.data_received(ping(b"b")[2:])
+        assert wire.writes == [pong(b"a"), pong(b"b")]
+
+
+async def test_who_does_not_read_is_not_read_from() -> None:
+    wire = Wire(holds=300)
+    async with served(wire) as (connection, _, _):
+        for _ in range(3):
+            connection.data_received(ping(bytes(100)) * 20)
+        assert wire.is_paused
+        assert not wire.is_read
+        written = b"".join(wire.writes)
+        assert len(written) < 30 * 102  # what fits in the room, and no more
+        written = b""
+        for _ in range(100):
+            written += b"".join(await wire.taken())
+        assert written == pong(bytes(100)) * 60
+        assert wire.is_read
+
+
+async def test_a_flood_leaves_others_their_turn() -> None:
+    wire = Wire()
+    async with served(wire) as (connection, _, _):
+        connection.data_received(ping(b"a") * (MESSAGES_A_TURN + 10))
+        assert wire.writes == [pong(b"a") * MESSAGES_A_TURN]
+        assert not wire.is_read
+        await asyncio.sleep(0)
+        assert wire.writes[1:] == [pong(b"a") * 10]
+        assert wire.is_read
+
+
+async def test_a_device_that_closes_is_answered_and_nothing_after_it_is_heard() -> None:
+    wire = Wire()
+    async with served(wire) as (connection, _, running):
+        connection.data_received(ping(b"a") + said(4000) + ping(b"b"))
+        await running
+        assert wire.writes == [pong(b"a") + encode_close(4000)]
+        assert connection.end == (4000, "the device closed the connection")
+
+
+async def test_a_close_of_the_host_is_over_with_its_answer() -> None:
+    wire = Wire()
+    async with served(wire) as (connection, owner, running):
+        connection.close(1001, "going")
+        connection.close(1013, "again")
+        assert wire.writes[0].endswith(encode_close(1001, "going"))
+        connection.data_received(ping(b"a") + control(PairRequest("virtual", token_wanted=True)))
+        await asyncio.sleep(0)
+        assert not running.done()
+        connection.data_received(said(1001))
+        await running
+        assert (len(wire.writes), owner.heard, connection.end) == (1, [], (1001, "going"))
+
+
+@pytest.mark.parametrize(("data", "code"), [(b"\x82\x01a", 4400), (b"\x82\xff\x01" + bytes(7), 4413)])
+async def test_a_breach_is_told_once_and_ends_it(data: bytes, code: int) -> None:
+    wire = Wire()
+    async with served(wire) as (connection, owner, running):
+        connection.data_received(ping(b"a") + data)
+        connection.data_received(ping(b"b"))
+        await running
+        assert owner.breach is not None
+        assert owner.breach.close_code == code
+        (written,) = wire.writes
+        assert written.startswith(pong(b"a"))
+        assert written.endswith(encode_close(code, owner.breach.message))
+        assert connection.end[0] == code
+
+
+async def test_a_breach_of_a_device_that_does_not_read_ends_it_once_it_does() -> None:
+    wire = Wire(holds=50)
+    async with served(wire) as (connection, owner, running):
+        connection.data_received(ping(bytes(100)))
+        assert wire.is_paused
+        connection.data_received(b"\x82\x01a")
+        assert not running.done()
+        await wire.taken()
+        await running
+        assert owner.breach is not None
+        assert b"".join(wire.writes).endswith(encode_close(4400, owner.breach.message))
+
+
+async def test_a_fault_of_ours_is_raised_where_the_connection_is_looked_after() -> None:
+    wire = Wire()
+    async with served(wire) as (connection, _, running):
+        connection.data_received(control(PairRequest("fault", token_wanted=True)) + ping(b"b"))
+        with pytest.raises(ExceptionGroup) as caught:
+            await running
+        assert caught.group_contains(RuntimeError, match="a fault of ours")
+        assert wire.writes == []
+
+
+async def test_a_lost_connection_ends_it() -> None:
+    async with served(Wire()) as (connection, _, running):
+        connection.connection_lost(None)
+        await running
+        assert connection.end == (1006, "the device closed the connection")
+
+
+async def test_a_connection_that_is_turned_away_hears_nothing() -> None:
+    wire = Wire()
+    connection, owner = connection_over(wire)
+    connection.close(4429, "full")
+
+    async def answer() -> None:
+        connection.data_received(control(PairRequest("virtual", token_wanted=True)) + control(Ping(1, 1)))
+
+    turning = asyncio.create_task(connection.serve(answer), name="turn away")
+    await asyncio.sleep(0)
+    assert wire.writes == [encode_close(4429, "full")]
+    connection.data_received(said(4429))
+    await turning
+    assert owner.heard == []
+
+
+async def test_a_device_that_is_gone_before_its_answer_is_no_fault() -> None:
+    connection, _ = connection_over(Wire())
+
+    async def answer() -> None:
+        raise ConnectionResetError
+
+    await connection.serve(answer)
+    assert connection.gone.is_set()
