@@ -185,10 +185,11 @@ async def test_a_name_that_is_free_again_is_another_task(runner: ScriptedRunner)
             if len(self.ended) == 1:
                 runner.may_end.clear()
                 runner.begun.clear()
-                tasks.start(self, request, open_task)
+                tasks.start(board, request, open_task)
                 await runner.begun.wait()
 
-    board, tasks, request = Board(), DeviceTasks(_NoTasks()), RunTask("t1", "agent", "on", 60)
+    board: Any = Board()
+    tasks, request = DeviceTasks(_NoTasks()), RunTask("t1", "agent", "on", 60)
     async with tasks.serving(runner, lambda _: board):
         runner.may_end.set()
         tasks.start(board, request, OpenTask("d-1", "t1", b"1"))

@@ -10,8 +10,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+from weakref import WeakSet
 
 from msgspec import Struct
 
@@ -20,6 +20,9 @@ from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.link_events import LinkTaskTable, OpenTask
 from microclaw.wire.link.messages import RunTask, TaskStatus
 from microclaw.wire.link.values import TaskKind, TaskState
+
+if TYPE_CHECKING:
+    from microclaw.link_server.device_link import DeviceLink
 
 _log = logging.getLogger(__name__)
 
@@ -63,42 +66,21 @@ class TaskRunner(Protocol):
         """
 
 
-class TaskDevice(Protocol):
-    """Whose task it is (device_link.DeviceLink)."""
-
-    link_id: str
-
-    @property
-    def online(self) -> bool: ...
-
-    @property
-    def name(self) -> str: ...
-
-    def tell(self, body: TaskStatus) -> None: ...
-
-    async def end_task(self, open_task: OpenTask, status: TaskStatus) -> None: ...
-
-
-@dataclass(slots=True)
-class _Running:
-    task: asyncio.Task[None] | None = None
-    is_cancelled: bool = False
-
-
 class DeviceTasks:
     """Takes tasks only inside `serving`."""
 
     def __init__(self, table: LinkTaskTable, fleet: Fleet = ALONE) -> None:
         self._table = table
         self._fleet = fleet
-        self._device: Callable[[str], TaskDevice] | None = None
+        self._device: Callable[[str], DeviceLink] | None = None
         self._runners: dict[TaskKind, TaskRunner] = {}
         self._group: asyncio.TaskGroup | None = None
-        self._running: dict[tuple[str, str], _Running] = {}
+        self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._cancelled = WeakSet[asyncio.Task[None]]()  # by the device's word
 
     @asynccontextmanager
     async def serving(
-        self, runner: TaskRunner, device: Callable[[str], TaskDevice], *, code: TaskRunner | None = None
+        self, runner: TaskRunner, device: Callable[[str], DeviceLink], *, code: TaskRunner | None = None
     ) -> AsyncIterator[None]:
         """First end the tasks that the last run of the host left open as failed. `code` runs those of kind sandbox."""
         self._device = device
@@ -111,8 +93,7 @@ class DeviceTasks:
             finally:
                 self._group, self._runners = None, {}
                 for running in self._running.values():
-                    if running.task is not None:
-                        running.task.cancel()
+                    running.cancel()
 
     @property
     def host(self) -> str | None:
@@ -137,27 +118,25 @@ class DeviceTasks:
             return BAD_NAME
         return None if request.kind in self._runners else NO_RUNNER
 
-    def start(self, device: TaskDevice, request: RunTask, open_task: OpenTask) -> None:
+    def start(self, device: DeviceLink, request: RunTask, open_task: OpenTask) -> None:
         """It is in the store; run it. Once the host leaves `serving`, the next start reports its end."""
         runner = self._runners.get(request.kind)
         if self._group is None or runner is None:
             return
-        key = (device.link_id, request.task)
-        running = self._running[key] = _Running()
-        work = self._run(runner, device, request, open_task, running)
-        running.task = self._group.create_task(work, name=f"task of {device.link_id}")
-        running.task.add_done_callback(lambda _: self._forget_one(key, running))
+        key, work = (device.link_id, request.task), self._run(runner, device, request, open_task)
+        running = self._running[key] = self._group.create_task(work, name=f"task of {device.link_id}")
+        running.add_done_callback(lambda ended: self._forget_one(key, ended))
 
     def cancel(self, link_id: str, task: str) -> bool:
         """By the device's word; False when no such task runs."""
         running = self._running.get((link_id, task))
-        if running is None or running.task is None:
+        if running is None:
             return False
-        running.is_cancelled = True
-        running.task.cancel()
+        self._cancelled.add(running)
+        running.cancel()
         return True
 
-    def _forget_one(self, key: tuple[str, str], ended: _Running) -> None:
+    def _forget_one(self, key: tuple[str, str], ended: asyncio.Task[None]) -> None:
         """One of the same name may have begun, once the end of this was kept."""
         if self._running.get(key) is ended:
             del self._running[key]
@@ -165,12 +144,10 @@ class DeviceTasks:
     def forget(self, link_id: str) -> None:
         """The device was removed: cancel its tasks without a report."""
         for (owner, _), running in self._running.items():
-            if owner == link_id and running.task is not None:
-                running.task.cancel()
+            if owner == link_id:
+                running.cancel()
 
-    async def _run(
-        self, runner: TaskRunner, device: TaskDevice, request: RunTask, open_task: OpenTask, running: _Running
-    ) -> None:
+    async def _run(self, runner: TaskRunner, device: DeviceLink, request: RunTask, open_task: OpenTask) -> None:
         def tell(step: str, progress: float | None = None) -> None:
             _say(device, TaskStatus(request.task, "running", progress, _cut(step, MAX_STEP_BYTES)))
 
@@ -195,7 +172,7 @@ class DeviceTasks:
                 text = f"timed_out: it still waited for {waiting} after {timeout_s} s; next: {_DECIDE}"
         except asyncio.CancelledError:
             me = asyncio.current_task()
-            if not running.is_cancelled or me is None:
+            if me is None or me not in self._cancelled:
                 raise  # the host stops, or the device was removed
             me.uncancel()
             state, text = "cancelled", _CANCELLED[request.kind]
@@ -217,11 +194,11 @@ def failure_text(code: str, message: str, next_step: str | None) -> str:
     return f"{code}: {message}" + (f"; next: {next_step}" if next_step else "")
 
 
-async def _end(device: TaskDevice, open_task: OpenTask, state: TaskState, text: str) -> None:
+async def _end(device: DeviceLink, open_task: OpenTask, state: TaskState, text: str) -> None:
     await device.end_task(open_task, TaskStatus(open_task.task, state, text=_cut(text, MAX_TEXT_BYTES)))
 
 
-def _say(device: TaskDevice, status: TaskStatus) -> None:
+def _say(device: DeviceLink, status: TaskStatus) -> None:
     """Progress is worth nothing later."""
     if device.online:
         try:

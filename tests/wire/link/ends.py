@@ -10,7 +10,7 @@ from itertools import count
 from random import Random
 
 from microclaw.wire.link import actions
-from microclaw.wire.link.calls import Fate, PendingCalls, ReplyCache
+from microclaw.wire.link.calls import PendingCall, PendingCalls, ReplyCache
 from microclaw.wire.link.codec import decode
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import Ack, Call, Hello, Limits, PairRequest, Result, Software, Unknown, Welcome
@@ -124,9 +124,8 @@ class End:
         self.config = config or LinkConfig(window=4)
         self.outbox = MemoryOutbox(random)
         self.inbox = MemoryInbox()
-        self.calls = PendingCalls()
+        self.calls = PendingCalls[PendingCall]()
         self.deadlines_ms: dict[bytes, float] = {}
-        self.fates: dict[bytes, Fate | Result] = {}
         self.carried_out: Counter[bytes] = Counter()
         self.on_acked: Callable[[set[bytes]], None] = lambda ids: None
         self.peer: End
@@ -139,7 +138,7 @@ class End:
         self.seen: list[actions.Action] = []
         self.closes: list[actions.Close] = []
         self.replies = ReplyCache()
-        self.calls = PendingCalls()
+        self.calls = PendingCalls[PendingCall]()
         self.boot_id = self.random.randbytes(16)
         greeting = self.pairing or hello(self.boot_id)
         ids = count()
@@ -165,9 +164,7 @@ class End:
     def give_up_overdue_calls(self) -> None:
         for message_id in [i for i, deadline_ms in self.deadlines_ms.items() if self.clock.ms >= deadline_ms]:
             del self.deadlines_ms[message_id]
-            fate = self.calls.give_up(message_id)
-            if fate is not None:
-                self.fates[message_id] = fate
+            self.calls.take(message_id)
 
     def receive_one(self) -> None:
         self.session.receive(self.arriving.popleft())
@@ -190,16 +187,17 @@ class End:
         self.work()
 
     def call(self, call: Call, message_id: bytes) -> None:
-        self.calls.add(message_id, call)
+        pending = PendingCall(call=call)
+        self.calls.add(message_id, pending)
         self.deadlines_ms[message_id] = self.clock.ms + 60_000
         if self.session.phase is Phase.READY:
-            self._send_call(message_id, call)
+            self._send_call(message_id, pending)
             self.work()
 
-    def _send_call(self, message_id: bytes, call: Call) -> None:
+    def _send_call(self, message_id: bytes, pending: PendingCall) -> None:
         assert isinstance(self.session.peer, Hello)
-        self.session.send(call, message_id=message_id)
-        self.calls.sent(message_id, self.session.peer.boot_id)
+        self.session.send(pending.call, message_id=message_id)
+        pending.sent_in_boot = self.session.peer.boot_id
 
     def _do(self, action: actions.Action) -> None:
         session = self.session
@@ -222,13 +220,12 @@ class End:
                     self.to_apply.append(action)
                 elif isinstance(envelope.body, Call):
                     self._carry_out(envelope.id)
-                elif isinstance(envelope.body, Result) and envelope.re and self.calls.answered(envelope.re):
-                    self.fates[envelope.re] = envelope.body
+                elif isinstance(envelope.body, Result) and envelope.re:
+                    self.calls.take(envelope.re)
             case actions.ReportPeer(peer=Hello(boot_id=boot_id)):
-                again, lost = self.calls.reconnected(boot_id)
-                self.fates |= lost
-                for message_id, call in again:
-                    self._send_call(message_id, call)
+                again, _ = self.calls.reconnected(boot_id)
+                for message_id, pending in again:
+                    self._send_call(message_id, pending)
             case actions.Close():
                 self.closes.append(action)
             case _:

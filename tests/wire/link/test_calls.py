@@ -3,49 +3,49 @@ from __future__ import annotations
 import pytest
 
 from microclaw.errors import Overloaded
-from microclaw.wire.link.calls import Fate, PendingCalls, ReplyCache
+from microclaw.wire.link.calls import PendingCall, PendingCalls, ReplyCache
 from microclaw.wire.link.messages import Call, Result
 
 ONCE = Call("apps.undo", {}, False)
 AGAIN = Call("gpio.get", {}, True)
 
 
+def pending(call: Call, boot: bytes | None = None) -> PendingCall:
+    return PendingCall(call=call, sent_in_boot=boot)
+
+
+def calls_of(*waiting: PendingCall) -> PendingCalls[PendingCall]:
+    calls = PendingCalls[PendingCall]()
+    for number, one in enumerate(waiting):
+        calls.add(b"%d" % number, one)
+    return calls
+
+
 def test_a_call_is_sent_again_within_one_boot() -> None:
-    calls = PendingCalls()
-    calls.add(b"1", ONCE)
-    assert calls.reconnected(b"boot") == ([(b"1", ONCE)], [])
-    calls.sent(b"1", b"boot")
-    assert calls.reconnected(b"boot") == ([(b"1", ONCE)], [])
-    assert calls.answered(b"1") == ONCE
-    assert calls.answered(b"1") is None
+    never_sent, sent = pending(ONCE), pending(ONCE, b"boot")
+    calls = calls_of(never_sent, sent)
+    assert calls.reconnected(b"boot") == ([(b"0", never_sent), (b"1", sent)], [])
+    assert calls.take(b"1") is sent
+    assert calls.take(b"1") is None
 
 
 def test_after_a_reboot_what_is_not_idempotent_is_unknown() -> None:
-    calls = PendingCalls()
-    for message_id, call in ((b"1", ONCE), (b"2", AGAIN), (b"3", ONCE)):
-        calls.add(message_id, call)
-    calls.sent(b"1", b"boot")
-    calls.sent(b"2", b"boot")
-    assert calls.reconnected(b"other") == ([(b"2", AGAIN), (b"3", ONCE)], [(b"1", Fate.UNKNOWN)])
+    calls = calls_of(lost := pending(ONCE, b"boot"), again := pending(AGAIN, b"boot"), new := pending(ONCE))
+    assert calls.reconnected(b"other") == ([(b"1", again), (b"2", new)], [lost])
     assert len(calls) == 2
 
 
-def test_a_call_that_is_given_up_says_whether_it_was_sent() -> None:
-    calls = PendingCalls()
-    calls.add(b"1", ONCE)
-    calls.add(b"2", ONCE)
-    calls.sent(b"2", b"boot")
-    assert calls.give_up(b"1") is Fate.EXPIRED
-    assert calls.give_up(b"2") is Fate.TIMED_OUT
-    assert calls.give_up(b"2") is None
-    assert len(calls) == 0
+def test_what_the_device_has_is_taken_and_the_rest_waits_on() -> None:
+    calls = calls_of(pending(ONCE), had := pending(AGAIN, b"boot"))
+    assert calls.take_sent() == [had]
+    assert len(calls) == 1
 
 
 def test_pending_calls_are_bounded() -> None:
-    calls = PendingCalls(most=1)
-    calls.add(b"1", ONCE)
+    calls = PendingCalls[PendingCall](most=1)
+    calls.add(b"1", pending(ONCE))
     with pytest.raises(Overloaded):
-        calls.add(b"2", ONCE)
+        calls.add(b"2", pending(ONCE))
 
 
 def test_a_repeated_call_has_its_first_answer() -> None:

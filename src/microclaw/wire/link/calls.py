@@ -7,87 +7,68 @@ ReplyCache answers a repeated call with the first answer. Both within one boot o
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
+from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from microclaw.errors import Overloaded
 from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Id
 
 
-class Fate(Enum):
-    """How a call ended without a result."""
+class PendingCall(Struct, kw_only=True):
+    """`sent_in_boot`: the device's boot to which it was written last; None for one that was never sent."""
 
-    UNKNOWN = "outcome unknown"  # the device rebooted while it had the call
-    EXPIRED = "expired"  # never sent
-    TIMED_OUT = "timed out"  # sent, and not answered: the outcome is unknown too
-
-
-@dataclass(slots=True)
-class PendingCall:
     call: Call
     sent_in_boot: bytes | None = None
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether it may be carried out, where it is not known whether it was."""
+        return self.sent_in_boot is None or self.call.idempotent
 
-class PendingCalls:
+
+P = TypeVar("P", bound=PendingCall)
+
+
+class PendingCalls(Generic[P]):
     """A host's calls to one device by message id, at most `most`; they survive reconnects."""
 
     def __init__(self, most: int = 64) -> None:
         self._most = most
-        self._calls: dict[Id, PendingCall] = {}
+        self._calls: dict[Id, P] = {}
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def add(self, message_id: Id, call: Call) -> None:
+    def add(self, message_id: Id, pending: P) -> None:
         if len(self._calls) >= self._most:
             raise Overloaded(f"{self._most} calls wait for this device", next_step="try again when some are answered")
-        self._calls[message_id] = PendingCall(call)
+        self._calls[message_id] = pending
 
-    def sent(self, message_id: Id, boot_id: bytes) -> None:
-        """Written to a connection of this boot of the device."""
-        self._calls[message_id].sent_in_boot = boot_id
+    def take(self, message_id: Id) -> P | None:
+        """It is answered, or its caller went away; None when nobody waits for it any more."""
+        return self._calls.pop(message_id, None)
 
-    def reconnected(self, boot_id: bytes) -> tuple[list[tuple[Id, Call]], list[tuple[Id, Fate]]]:
-        """What to send (again) with its old id, and what can never be known: sent once, not idempotent, other boot."""
-        again: list[tuple[Id, Call]] = []
-        lost: list[tuple[Id, Fate]] = []
-        for message_id, pending in list(self._calls.items()):
-            if pending.sent_in_boot in (None, boot_id) or pending.call.idempotent:
-                again.append((message_id, pending.call))
-            else:
-                del self._calls[message_id]
-                lost.append((message_id, Fate.UNKNOWN))
-        return again, lost
-
-    def broken_off(self) -> list[tuple[Id, Call]]:
-        """The calls that the device has, which are not sent again: an answer that cannot be read ended the link."""
-        had = [(message_id, p.call) for message_id, p in self._calls.items() if p.sent_in_boot is not None]
-        for message_id, _ in had:
-            del self._calls[message_id]
-        return had
-
-    def moved(self) -> tuple[list[tuple[Id, Call]], list[tuple[Id, Call]]]:
-        """The device is at another host: the calls that can be made there, and those that it may have carried out."""
+    def take_all(self) -> list[P]:
+        """Nothing more comes of them here."""
         calls, self._calls = self._calls, {}
-        free: list[tuple[Id, Call]] = []
-        lost: list[tuple[Id, Call]] = []
-        for message_id, pending in calls.items():
-            may_repeat = pending.sent_in_boot is None or pending.call.idempotent
-            (free if may_repeat else lost).append((message_id, pending.call))
-        return free, lost
+        return list(calls.values())
 
-    def answered(self, message_id: Id) -> Call | None:
-        """The call that a result answers; None if no caller waits for it any more."""
-        pending = self._calls.pop(message_id, None)
-        return pending.call if pending else None
+    def take_sent(self) -> list[P]:
+        """The calls that the device has, which are not sent again: an answer that cannot be read ended the link."""
+        return self._take_those(lambda pending: pending.sent_in_boot is not None)
 
-    def give_up(self, message_id: Id) -> Fate | None:
-        """Its deadline has passed, or its caller went away; None when it is not pending any more."""
-        pending = self._calls.pop(message_id, None)
-        if pending is None:
-            return None
-        return Fate.EXPIRED if pending.sent_in_boot is None else Fate.TIMED_OUT
+    def reconnected(self, boot_id: bytes) -> tuple[list[tuple[Id, P]], list[P]]:
+        """What to send (again) with its old id, and what can never be known: sent once, not idempotent, other boot."""
+        lost = self._take_those(lambda pending: not pending.may_repeat and pending.sent_in_boot != boot_id)
+        return list(self._calls.items()), lost
+
+    def _take_those(self, is_over: Callable[[P], bool]) -> list[P]:
+        over = [message_id for message_id, pending in self._calls.items() if is_over(pending)]
+        return [self._calls.pop(message_id) for message_id in over]
 
 
 @dataclass(slots=True)
