@@ -6,11 +6,11 @@ merged over `data`, then `payload_length` bytes: https://github.com/OHF-voice/wy
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Final
+from json import dumps
+from typing import Annotated, Any, Final, TypeVar
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field, json
 
 from microclaw.errors import ProtocolError
 
@@ -21,6 +21,8 @@ MAX_PAYLOAD_BYTES: Final = 262_144
 MAX_TYPE_CHARS: Final = 64
 VERSION: Final = "1.7.0"
 """Of the protocol; peers show it and decide nothing by it."""
+
+T = TypeVar("T")
 
 
 class WyomingEvent(Struct, frozen=True):
@@ -50,12 +52,12 @@ class WyomingEvent(Struct, frozen=True):
 def encode_event(event: WyomingEvent) -> bytes:
     """The event with its data behind its line, as the reference implementation writes it."""
     head: dict[str, object] = {"type": event.type, "version": VERSION}
-    data = json.dumps(event.data, ensure_ascii=True).encode() if event.data else b""
+    data = dumps(event.data).encode() if event.data else b""
     if data:
         head["data_length"] = len(data)
     if event.payload:
         head["payload_length"] = len(event.payload)
-    return json.dumps(head).encode() + b"\n" + data + event.payload
+    return dumps(head).encode() + b"\n" + data + event.payload
 
 
 class WyomingDecoder:
@@ -75,55 +77,35 @@ class WyomingDecoder:
                 if len(self._bytes) > MAX_LINE_BYTES:
                     raise ProtocolError(f"Wyoming: a line of more than {MAX_LINE_BYTES:,} bytes")
                 return None
-            self._head = _read_head(bytes(self._bytes[:end]))
+            self._head = _read(_HEAD, bytes(self._bytes[:end]))
             del self._bytes[: end + 1]
-        head = self._head
-        whole = head.data_bytes + head.payload_bytes
+        head, data_bytes = self._head, self._head.data_length or 0
+        whole = data_bytes + (head.payload_length or 0)
         if len(self._bytes) < whole:
             return None
-        data = dict(head.data)
-        if head.data_bytes:
-            data.update(_object(bytes(self._bytes[: head.data_bytes])))
-        payload = bytes(self._bytes[head.data_bytes : whole])
+        data = head.data or {}
+        if data_bytes:
+            merged: dict[str, Any] = _read(_DATA, bytes(self._bytes[:data_bytes]))
+            data |= merged
+        payload = bytes(self._bytes[data_bytes:whole])
         del self._bytes[:whole]
         self._head = None
         return WyomingEvent(head.type, data, payload)
 
 
 class _Head(Struct, frozen=True):
-    type: str
-    data: Mapping[str, Any]
-    data_bytes: int
-    payload_bytes: int
+    type: Annotated[str, Meta(min_length=1, max_length=MAX_TYPE_CHARS)]
+    data: dict[str, Any] | None = None
+    data_length: Annotated[int, Meta(ge=0, le=MAX_DATA_BYTES)] | None = None
+    payload_length: Annotated[int, Meta(ge=0, le=MAX_PAYLOAD_BYTES)] | None = None
 
 
-def _read_head(line: bytes) -> _Head:
-    found = _object(line)
-    kind, data = found.get("type"), found.get("data")
-    if not isinstance(kind, str) or not 0 < len(kind) <= MAX_TYPE_CHARS:
-        raise ProtocolError(f"Wyoming: an event's type is a text of 1 to {MAX_TYPE_CHARS} characters")
-    if data is not None and not isinstance(data, dict):
-        raise ProtocolError("Wyoming: an event's data is an object")
-    sizes = _length(found, "data_length", MAX_DATA_BYTES), _length(found, "payload_length", MAX_PAYLOAD_BYTES)
-    return _Head(kind, data or {}, *sizes)
+_HEAD: Final = json.Decoder(_Head)
+_DATA: Final = json.Decoder(dict[str, Any])
 
 
-def _length(head: Mapping[str, Any], name: str, most: int) -> int:
-    value = head.get(name)
-    if value is None:
-        return 0
-    if type(value) is not int or not 0 <= value <= most:
-        raise ProtocolError(f"Wyoming: {name} is from 0 to {most:,}")
-    return value
-
-
-def _object(text: bytes) -> dict[str, Any]:
+def _read(reader: json.Decoder[T], text: bytes) -> T:
     try:
-        found = json.loads(text.decode())
-        if b"\\ud" in text.lower():
-            json.dumps(found, ensure_ascii=False).encode()  # half of a surrogate pair is no text
+        return reader.decode(text)
     except (ValueError, RecursionError) as exc:
-        raise ProtocolError("Wyoming: that is no JSON") from exc
-    if not isinstance(found, dict):
-        raise ProtocolError("Wyoming: that JSON is no object")
-    return found
+        raise ProtocolError(f"Wyoming: {exc}"[:200]) from exc
