@@ -34,12 +34,13 @@ from microclaw.auth.pairing import HostIdentity
 from microclaw.config.load import load_settings
 from microclaw.config.settings import ClusterSettings
 from microclaw.events import DeviceConnected, LiveEvent
+from microclaw.link_client.state import SystemClock
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.connection import Connection
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.links import LinkRegistry, SystemClock
+from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.other_hosts import OtherHosts

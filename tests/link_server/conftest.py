@@ -26,10 +26,11 @@ from microclaw.boards import load_board
 from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
 from microclaw.events import LiveEvent
+from microclaw.link_client.state import SystemClock
 from microclaw.link_server.audio import DeviceAudio
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.links import LinkRegistry, SystemClock
+from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.meter import LinkMeter, RefusalReason
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks, TaskRunner

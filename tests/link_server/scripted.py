@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.wire.link.ends import MemoryOutbox
 
-from microclaw.link_server.links import SystemClock
+from microclaw.link_client.state import SystemClock
 from microclaw.wire.link import actions
 from microclaw.wire.link.lanes import Lanes
 from microclaw.wire.link.messages import (

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from websockets.frames import Opcode
 
 from microclaw.errors import LinkViolation
-from microclaw.link_server.connection import MESSAGES_A_TURN, Connection
+from microclaw.link_client.state import SystemClock
+from microclaw.link_server.connection import MESSAGES_A_TURN, Arrival, Connection
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.links import SystemClock
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.websocket import encode_close, encode_whole
 from microclaw.wire.link.codec import encode
@@ -125,8 +125,15 @@ class Pairing:
     def unreadable(self, violation: LinkViolation) -> None:
         self.breach = violation
 
+    def left(self) -> None:
+        """Nothing of it runs."""
 
-def connection_over(wire: Wire) -> tuple[Connection, Pairing]:
+
+async def nothing() -> None:
+    """The handshake's answer."""
+
+
+def connection_over(wire: Wire, answer: Callable[[], Awaitable[None]] = nothing) -> tuple[Connection, Pairing]:
     owner = Pairing()
     session = LinkSession(
         Welcome(bytes(16), Software("host", "1"), 0, 0, bytes(8), 0, Limits(0, 0)),
@@ -136,21 +143,22 @@ def connection_over(wire: Wire) -> tuple[Connection, Pairing]:
         new_id=lambda: bytes(16),
         authenticated=False,
     )
-    http: Any = Http(wire)
-    connection = Connection(http, session, owner, None, clock=SystemClock(), limits=LIMITS, meter=LinkMeter())
+    http, anybody = cast("Any", Http(wire)), cast("Any", owner)
+    connection = Connection(
+        Arrival(http, wire, answer), session, anybody, None, clock=SystemClock(), limits=LIMITS, meter=LinkMeter()
+    )
     return connection, owner
 
 
 @asynccontextmanager
 async def served(wire: Wire, early: bytes = b"") -> AsyncIterator[tuple[Connection, Pairing, asyncio.Task[None]]]:
-    connection, owner = connection_over(wire)
-
     async def answer() -> None:
         if early:
             connection.data_received(early)
             assert not wire.is_read
 
-    running = asyncio.create_task(connection.serve(answer), name="serve")
+    connection, owner = connection_over(wire, answer)
+    running = asyncio.create_task(connection.serve(), name="serve")
     await asyncio.sleep(0)
     try:
         yield connection, owner, running
@@ -272,14 +280,13 @@ async def test_a_lost_connection_ends_it() -> None:
 
 
 async def test_a_connection_that_is_turned_away_hears_nothing() -> None:
-    wire = Wire()
-    connection, owner = connection_over(wire)
-    connection.close(4429, "full")
-
     async def answer() -> None:
         connection.data_received(control(PairRequest("virtual", token_wanted=True)) + control(Ping(1, 1)))
 
-    turning = asyncio.create_task(connection.serve(answer), name="turn away")
+    wire = Wire()
+    connection, owner = connection_over(wire, answer)
+    connection.close(4429, "full")
+    turning = asyncio.create_task(connection.serve(), name="turn away")
     await asyncio.sleep(0)
     assert wire.writes == [encode_close(4429, "full")]
     connection.data_received(said(4429))
@@ -288,10 +295,9 @@ async def test_a_connection_that_is_turned_away_hears_nothing() -> None:
 
 
 async def test_a_device_that_is_gone_before_its_answer_is_no_fault() -> None:
-    connection, _ = connection_over(Wire())
-
     async def answer() -> None:
         raise ConnectionResetError
 
-    await connection.serve(answer)
+    connection, _ = connection_over(Wire(), answer)
+    await connection.serve()
     assert connection.gone.is_set()

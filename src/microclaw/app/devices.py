@@ -33,9 +33,10 @@ from microclaw.devices.machine import ONLY_MACHINE
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.events import Alarm, AppDeployed, AppEnded, LiveEvent
+from microclaw.link_client.state import SystemClock, new_message_id
 from microclaw.link_server.device_link import LinkParts
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.links import LinkRegistry, SystemClock, new_message_id
+from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks

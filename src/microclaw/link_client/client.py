@@ -20,7 +20,7 @@ from microclaw.fair_ring import drop_of_largest
 from microclaw.link_client.flash import Flash, FlashInbox, FlashOutbox, PowerGone
 from microclaw.link_client.identity import LinkAddress, LinkIdentity
 from microclaw.link_client.socket import LinkSocket, Waker, open_link
-from microclaw.link_client.state import LinkClock, LinkState, new_id
+from microclaw.link_client.state import LinkState, SystemClock, new_message_id
 from microclaw.wire.link import actions
 from microclaw.wire.link.actions import Lane
 from microclaw.wire.link.config import LinkConfig
@@ -62,7 +62,7 @@ class LinkClient:
         self.outbox = FlashOutbox(flash)
         self.inbox = FlashInbox(flash)
         self.identity = LinkIdentity(flash, address)
-        self.clock = LinkClock()
+        self.clock = SystemClock()
         self._handle: Handle = lambda _: None
         self.hear: Callable[[int, bytes], None] = lambda _stream, _payload: None
         self.take_blob: Callable[[actions.TakeBlob], None] = lambda _blob: None
@@ -83,7 +83,7 @@ class LinkClient:
         self._telemetry_due_s = 0.0
         self._renewal_due_s = 0.0
         self.session = LinkSession(
-            hello, outbox=self.outbox.cursor(), inbox=self.inbox.cursor(), clock=self.clock, new_id=new_id
+            hello, outbox=self.outbox.cursor(), inbox=self.inbox.cursor(), clock=self.clock, new_id=new_message_id
         )
         self._pairing: LinkSession | None = None
         self._socket: LinkSocket | None = None
@@ -277,7 +277,7 @@ class LinkClient:
             outbox=self.outbox.cursor(),
             inbox=self.inbox.cursor(),
             clock=self.clock,
-            new_id=new_id,
+            new_id=new_message_id,
             config=LinkConfig(hello_timeout_ms=timeout_ms),
         )
         return self._pairing

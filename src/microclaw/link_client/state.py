@@ -1,4 +1,4 @@
-"""The board's end of the link: its state as the bench sees it, its clocks, and new message ids. Sends nothing."""
+"""Clocks and new message ids of either end of the link, and the board's state as the bench sees it. Sends nothing."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from microclaw.wire.link.values import Value
 
 
-class LinkClock:
-    """The host computer's clocks: an ESP32 has set its own by the time that it speaks TLS."""
+class SystemClock:
+    """This machine's clocks: an ESP32 has set its own by the time that it speaks TLS."""
 
     def now_ms(self) -> float:
         return time.monotonic() * 1000
@@ -19,11 +19,14 @@ class LinkClock:
         return time.time_ns() // 1000
 
 
-def new_id() -> bytes:
-    """A UUIDv7 (RFC 9562, 5.7)."""
-    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
-    number = number & ~(0xF << 76) | 0x7 << 76
-    return (number & ~(0x3 << 62) | 0x2 << 62).to_bytes(16)
+def new_message_id() -> bytes:
+    """A UUIDv7 (RFC 9562), so that ids sort by time: 48 bits of Unix milliseconds, then random ones around version and
+    variant.
+    """
+    random = bytearray(secrets.token_bytes(10))
+    random[0] = 0x70 | random[0] & 0x0F
+    random[2] = 0x80 | random[2] & 0x3F
+    return (time.time_ns() // 1_000_000).to_bytes(6, "big") + bytes(random)
 
 
 @dataclass(slots=True)

@@ -1,9 +1,9 @@
 """Drives one LinkSession over one WebSocket: messages, timers, and the store's work in order. Decides nothing.
 
-Whose connection it is (`Owner`) applies what the device sends. A message is taken, answered and written where its bytes
-come in, without a task in between (docs/decisions/0008); a task waits only for the store and for the end. A device that
-does not read is not read from either. Everything that waits is bounded: the lanes, the jobs for the store
-(`max_unapplied`), and what the transport holds.
+Whose connection it is (a DeviceLink, or an UnauthenticatedConnection) applies what the device sends. A message is
+taken, answered and written where its bytes come in, without a task in between (docs/decisions/0008); a task waits only
+for the store and for the end. A device that does not read is not read from either. Everything that waits is bounded:
+the lanes, the jobs for the store (`max_unapplied`), and what the transport holds.
 
 It is one long file because every method reads or moves the same connection.
 """
@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, assert_never
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, assert_never
 
 from websockets.frames import Opcode
 
@@ -26,13 +26,14 @@ from microclaw.wire.link import actions
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.heartbeat import Clock
 from microclaw.wire.link.lanes import Lanes
-from microclaw.wire.link.messages import Envelope, Hello, PairRequest
-from microclaw.wire.link.sequence import OutboxCursor, StoredMessage
+from microclaw.wire.link.messages import Hello, PairRequest
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
 
 if TYPE_CHECKING:
+    from microclaw.link_server.device_link import DeviceLink
     from microclaw.link_server.http_connection import HttpConnection
+    from microclaw.link_server.pairing import UnauthenticatedConnection
 
 _log = logging.getLogger(__name__)
 
@@ -49,70 +50,44 @@ REFUSALS: Final[dict[int, RefusalReason]] = {
     CloseCode.TOO_MANY: "too_many",
 }
 _GONE: Final = 1006  # RFC 6455: the connection ended without a close
+Work: TypeAlias = Coroutine[None, None, None]
 
 
-class Owner(Protocol):
-    """Whose connection it is: a DeviceLink, or an UnauthenticatedConnection."""
+class Arrival(NamedTuple):
+    """A request for a WebSocket. `answer` ends the handshake; `http` has the transport until then, hears of its end."""
 
-    def ready(self, connection: Connection, hello: Hello) -> None:
-        """The handshake is done."""
-
-    def took(self, connection: Connection, envelope: Envelope) -> None:
-        """A message that is not durable."""
-
-    def measured(self, rtt_ms: float) -> None:
-        """A pong came."""
-
-    def unreadable(self, violation: LinkViolation) -> None:
-        """What the device sent could not be read, which ends its connection."""
-
-
-class DurableOwner(Protocol):
-    """The store behind a session. Called one after the other, in the order of the session's actions."""
-
-    async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
-        """Apply a durable message; it is acked when this returns."""
-
-    async def persist(self, message_id: bytes, payload: bytes) -> None:
-        """Append to the outbox and tell the session."""
-
-    async def load(self, after: int, limit: int) -> Sequence[StoredMessage]: ...
-
-    async def acked(self, seq: int) -> None: ...
-
-    async def renew(self) -> OutboxCursor: ...
+    http: HttpConnection
+    transport: asyncio.Transport
+    answer: Callable[[], Awaitable[object]]
 
 
 class Connection(asyncio.Protocol):
     """`serve` returns when the connection is gone and everything that came over it is applied.
 
-    `store` is None for a device without a credential: its session has nothing durable. `http` made the handshake; it
-    hears of the end of the connection.
+    `owner` is told what comes. `store` is None for a device without a credential: its session has nothing durable; its
+    methods that wait are called one after the other, in the order of the session's actions.
     """
 
     def __init__(
         self,
-        http: HttpConnection,
+        arrival: Arrival,
         session: LinkSession,
-        owner: Owner,
-        store: DurableOwner | None,
+        owner: DeviceLink | UnauthenticatedConnection,
+        store: DeviceLink | None,
         *,
         clock: Clock,
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
-        if http.transport is None:
-            raise ConnectionResetError("the connection went away")
         self.session = session
-        self.address = http.address
+        self.address = arrival.http.address
         self.gone = asyncio.Event()
         self.lanes = Lanes(limits.lanes)
         self.end = (_GONE, "the connection broke")
         self.on_ready: Callable[[], Awaitable[None]] | None = None
         self.on_audio: Callable[[actions.Hear], None] | None = None  # who listens to the device
-        self.on_renewal: Callable[[Connection, bytes, PairRequest], None] | None = None  # who gives new certificates
-        self._http = http
-        self._transport = http.transport
+        self.on_renewal: Callable[[Connection, bytes, PairRequest], Work] | None = None  # gives one new certificate
+        self._http, self._transport, self._answer = arrival
         self._owner = owner
         self._store = store
         self._clock = clock
@@ -149,13 +124,15 @@ class Connection(asyncio.Protocol):
         self._tick: asyncio.Handle | None = None
         self._tick_at = 0.0  # uvloop's handle of a timer that is due already does not tell when
 
-    async def serve(self, answer: Callable[[], Awaitable[object]]) -> None:
-        """Take the transport over, `answer` the handshake, and return when the connection has ended."""
-        self._transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
-        self._transport.set_protocol(self)
+    async def serve(self) -> None:
+        """Answer the handshake, with the transport taken over, and return when the connection has ended."""
         try:
+            if self._http.transport is None:
+                return  # it went away meanwhile
+            self._transport.set_write_buffer_limits(high=self._limits.write_buffer_bytes)
+            self._transport.set_protocol(self)
             try:
-                await answer()
+                await self._answer()
             except OSError as exc:
                 _log.info("link: %s went away before its answer: %s", self.address, exc)
                 return
@@ -201,13 +178,12 @@ class Connection(asyncio.Protocol):
         """Whether audio came or went within the last second, over any of the host's connections."""
         return self._clock.now_ms() - self._meter.audio_ms < _SPEAKS_MS
 
-    def start(self, work: Coroutine[None, None, None], name: str) -> bool:
-        """Run work that belongs to this connection, and ends with it; False, and not begun, where it has ended."""
+    def start(self, work: Work, name: str) -> asyncio.Task[None] | None:
+        """Run work that belongs to this connection; None, and not begun, where it has ended."""
         if self._tasks is None or not self._is_open:
             work.close()
-            return False
-        self._tasks.create_task(work, name=f"link to {self.address}: {name}")
-        return True
+            return None
+        return self._tasks.create_task(work, name=f"link to {self.address}: {name}")
 
     def close(self, code: int, reason: str, *, retry_after_s: int | None = None) -> None:
         """End the connection in order, soon; also one that is not being served yet."""
@@ -347,7 +323,7 @@ class Connection(asyncio.Protocol):
                 case actions.ReportPeer(peer=peer):
                     assert isinstance(peer, Hello)
                     self._is_counted = True
-                    self._meter.connected(1)
+                    self._meter.connections += 1
                     self._owner.ready(self, peer)
                     self._jobs.append(action)
                     self._start_working()
@@ -521,19 +497,16 @@ class Connection(asyncio.Protocol):
         self.session.closed()
         self._run_actions(self._clock.now_ms())
         self._is_open = False
+        self._owner.left()
         if self._closing is None:
             self.end = (self._peer_code or _GONE, "the device closed the connection")
 
     def _count(self) -> None:
-        counters = self.lanes.counters
-        if counters.telemetry_dropped:
-            self._meter.dropped("telemetry", counters.telemetry_dropped)
-        if counters.glitches:
-            self._meter.glitched(counters.glitches)
-        if self.session.outgoing.replayed:
-            self._meter.replayed(self.session.outgoing.replayed)
+        self._meter.dropped_by_lane["telemetry"] += self.lanes.telemetry_dropped
+        self._meter.glitches += self.lanes.glitches
+        self._meter.replayed_messages += self.session.outgoing.replayed
         if self._is_counted:
-            self._meter.connected(-1)
+            self._meter.connections -= 1
         elif self._was_silent and self._closing is None:
             self._meter.refused("no_hello")
 

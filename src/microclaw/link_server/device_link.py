@@ -96,7 +96,7 @@ class LinkParts(Struct, frozen=True):
 
 
 class DeviceLink:
-    """`link_id` is what credentials name. It is Owner and DurableOwner of its connections."""
+    """`link_id` is what credentials name."""
 
     def __init__(self, link_id: str, parts: LinkParts, presence: Presence | None = None) -> None:
         self.link_id = link_id
@@ -207,6 +207,11 @@ class DeviceLink:
         self.connection.session.send(body)
         self.connection.pump()
 
+    def close(self, code: int, reason: str) -> None:
+        """End its connection here, if it has one."""
+        if self.connection is not None:
+            self.connection.close(code, reason)
+
     def revoke(self) -> None:
         """Its credentials were revoked: what waits for it fails at once."""
         self.is_revoked = True
@@ -260,7 +265,7 @@ class DeviceLink:
         self._parts.tasks.forget(self.link_id)
         self._is_open = False
 
-    # Owner
+    # What its connection tells it
 
     def ready(self, connection: Connection, hello: Hello) -> None:
         self._bye = None
@@ -288,14 +293,16 @@ class DeviceLink:
             case StartAsr() | StopAsr() | CancelStream() as message if self._audio is not None:
                 self._audio.took(message)
             case StartAsr(stream=stream) if connection.on_audio is None:
-                self._object(envelope, "no_listener", "this host takes no audio")  # it must not speak into the void
+                # It must not speak into the void.
+                self.object_to("no_listener", "this host takes no audio", re=envelope.id)
                 self.tell(CancelStream(stream))
             case BlobRead() as wanted:
                 refusal = self._parts.updates.serve(self.link_id, connection, wanted, envelope.id)
                 if refusal is not None:
-                    self._object(envelope, *refusal)
+                    self.object_to(*refusal, re=envelope.id)
             case PairRequest() as request if connection.on_renewal is not None:
-                connection.on_renewal(connection, envelope.id, request)
+                renewal, connection.on_renewal = connection.on_renewal(connection, envelope.id, request), None
+                connection.start(renewal, "renewal")
             case ErrorMessage(code=code, message=text) if envelope.re is not None:
                 self._calls.answered(envelope.re, Result(False, error=ErrorInfo(code, text)))
                 connection.start(self._end_offer(envelope.re, f"{code}: {text}"), "error")
@@ -315,6 +322,9 @@ class DeviceLink:
 
     def unreadable(self, violation: LinkViolation) -> None:
         self._calls.unreadable(violation)
+
+    def left(self) -> None:
+        """`detach` follows."""
 
     async def commit(self, envelope: Envelope, *, epoch: bytes) -> None:
         links = await self._open()
@@ -434,15 +444,10 @@ class DeviceLink:
                 self._parts.tasks.start(self, request, effect.task)
             case CancelTask(task=name):
                 if not self._parts.tasks.cancel(self.link_id, name):
-                    self._object(envelope, "unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here")
+                    self.object_to("unknown_task", f"no task {name[:MAX_NAME_CHARS]} runs here", re=envelope.id)
 
-    def object_to(self, code: str, message: str) -> None:
+    def object_to(self, code: str, message: str, *, re: bytes | None = None) -> None:
         """Tell a connected device what was wrong with what it sent."""
         if self.online and self.connection is not None:
-            self.connection.session.send(ErrorMessage(code, message, fatal=False))
-            self.connection.pump()
-
-    def _object(self, envelope: Envelope, code: str, message: str) -> None:
-        if self.online and self.connection is not None:
-            self.connection.session.send(ErrorMessage(code, message, fatal=False), re=envelope.id)
+            self.connection.session.send(ErrorMessage(code, message, fatal=False), re=re)
             self.connection.pump()

@@ -47,10 +47,9 @@ class LinkHolding:
         self.moved: list[Callable[[str], None]] = []  # called with the id of each device whose place changed
 
     def host_of(self, link_id: str) -> str | None:
-        holder = self._holders.get(link_id)
-        if holder is None or holder.host is None or holder.host == self._host or not self._is_live(holder.host):
-            return None
-        return holder.host
+        """The other live host that has the device's connection."""
+        place = self.place_of(link_id)
+        return None if place == self._host else place
 
     def place_of(self, link_id: str) -> str | None:
         """The live host that has the device's connection, this one too; None: nobody has."""

@@ -1,9 +1,7 @@
-"""The host's device links by id, with the clock and the message ids that they use. Opens no socket."""
+"""The host's device links by id. Opens no socket."""
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Mapping
 from typing import Final, Self
 
@@ -46,14 +44,13 @@ class LinkRegistry:
         if link is None:
             return
         link.revoke()
-        if link.connection is not None:
-            link.connection.close(CloseCode.REVOKED, "revoked")
+        link.close(CloseCode.REVOKED, "revoked")
 
     def replaced(self, link_id: str) -> None:
         """The device has a newer connection, to another host."""
         link = self._links.get(link_id)
-        if link is not None and link.connection is not None:
-            link.connection.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
+        if link is not None:
+            link.close(CloseCode.REPLACED, "a newer connection of this device, to another host")
 
     def moved(self, link_id: str) -> None:
         """The device is connected to another host than before."""
@@ -68,8 +65,7 @@ class LinkRegistry:
         """The device was removed: its connection ends, and nothing of it is in memory."""
         link = self._links.pop(link_id, None)
         if link is not None:
-            if link.connection is not None:
-                link.connection.close(CloseCode.REVOKED, "removed")
+            link.close(CloseCode.REVOKED, "removed")
             link.forget()
 
     async def forget(self, link_id: str) -> None:
@@ -85,23 +81,3 @@ class LinkRegistry:
                 for lane, count in link.connection.depths().items():
                     found[lane] += count
         return found
-
-
-class SystemClock:
-    """This machine's clocks."""
-
-    def now_ms(self) -> float:
-        return time.monotonic() * 1000
-
-    def unix_us(self) -> int:
-        return time.time_ns() // 1000
-
-
-def new_message_id() -> bytes:
-    """A UUIDv7 (RFC 9562), so that ids sort by time: 48 bits of Unix milliseconds, then random ones around version and
-    variant.
-    """
-    random = bytearray(secrets.token_bytes(10))
-    random[0] = 0x70 | random[0] & 0x0F
-    random[2] = 0x80 | random[2] & 0x3F
-    return (time.time_ns() // 1_000_000).to_bytes(6, "big") + bytes(random)

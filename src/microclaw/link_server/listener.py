@@ -14,7 +14,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final
 
 from aiohttp import WSCloseCode, web
 
@@ -23,14 +23,14 @@ from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.auth.credentials import Identity, Refusal
 from microclaw.auth.pairing import HostIdentity
 from microclaw.errors import MicroclawError
-from microclaw.link_server.connection import REFUSALS, Connection, DurableOwner, Owner
+from microclaw.link_server.connection import REFUSALS, Arrival, Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.downloads import Downloads
 from microclaw.link_server.http_connection import HttpConnection, plain_answer
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
-from microclaw.link_server.pairing import Renewal, UnauthenticatedConnection
+from microclaw.link_server.pairing import UnauthenticatedConnection, renew
 from microclaw.wire.link.codec import encode
 from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
 from microclaw.wire.link.messages import Envelope, ErrorMessage, Limits, Software, Token, Welcome
@@ -45,7 +45,6 @@ _FAMILY: Final = "microclaw.v"
 _ACCEPT_PAUSE_S: Final = 0.1
 _HOST: Final = Software("microclaw", __version__)
 _NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
-Upgrade: TypeAlias = Callable[[], Awaitable[object]]  # answers the WebSocket's handshake
 
 
 class Listener:
@@ -166,7 +165,7 @@ class Listener:
             self._meter.refused("not_a_link")
             return plain_answer(400, "not the handshake of a WebSocket")
         try:
-            await self._link(request, http, partial(upgrade.prepare, request))
+            await self._link(request, http, upgrade)
             return upgrade
         except (OSError, MicroclawError) as exc:
             _log.warning("link: the connection of %s ended: %s", request.remote, exc)
@@ -213,47 +212,50 @@ class Listener:
 
     # What becomes of them
 
-    async def _link(self, request: web.BaseRequest, http: HttpConnection, upgrade: Upgrade) -> None:
+    async def _link(self, request: web.BaseRequest, http: HttpConnection, upgrade: _Upgrade) -> None:
         """Decide before the WebSocket is answered, so that nothing which comes over it has to wait."""
         credential = await self._authenticated(request)
+        if http.transport is None:
+            raise ConnectionResetError("the connection went away")
+        arrival = Arrival(http, http.transport, partial(upgrade.prepare, request))
         if isinstance(credential, Identity):
             http.known()
         try:
             if self._is_closing:
-                await self._turn_away(http, upgrade, CloseCode.SHUTTING_DOWN, "the host is shutting down")
+                await self._turn_away(arrival, CloseCode.SHUTTING_DOWN, "the host is shutting down")
             elif self._counts.is_full:
-                await self._turn_away(http, upgrade, CloseCode.TOO_MANY, "full")
+                await self._turn_away(arrival, CloseCode.TOO_MANY, "full")
             elif isinstance(credential, Identity):
-                await self._serve_device(http, upgrade, credential)
+                await self._serve_device(arrival, credential)
             elif credential.may_pair:
-                await self._serve_unauthenticated(http, upgrade)
+                await self._serve_unauthenticated(arrival)
             else:
                 self._identity.record(credential.event(http.address))
                 _log.warning("link: %s refused: %s", credential.device_id or http.address, credential.reason)
-                await self._turn_away(http, upgrade, credential.reason.close_code, str(credential.reason))
+                await self._turn_away(arrival, credential.reason.close_code, str(credential.reason))
         except MicroclawError as exc:
             _log.warning("link: %s is turned away: %s", http.address, exc.message)
-            await self._turn_away(http, upgrade, CloseCode.OVERLOADED, type(exc).code)
+            await self._turn_away(arrival, CloseCode.OVERLOADED, type(exc).code)
 
-    async def _serve_device(self, http: HttpConnection, upgrade: Upgrade, identity: Identity) -> None:
+    async def _serve_device(self, arrival: Arrival, identity: Identity) -> None:
         link = self._links.link(identity.device_id)
         if await self._find_owner(link.endpoint) is None:
-            await self._turn_away(http, upgrade, CloseCode.REVOKED, "this device was removed")
+            await self._turn_away(arrival, CloseCode.REVOKED, "this device was removed")
             return
         async with link.arriving:
             if (older := link.connection) is not None:
                 older.close(CloseCode.REPLACED, "a newer connection of this device")
                 await older.gone.wait()  # bounded: it is aborted when it does not close in time
                 await link.detach(older)
-            connection = await link.attach(partial(self._connection, http, link, link))
+            connection = await link.attach(partial(self._connection, arrival, link, link))
         self._live.add(connection)
         try:
-            async with self._identity.credentials.entered(identity) as is_good, asyncio.TaskGroup() as tasks:
+            async with self._identity.credentials.entered(identity) as is_good:
                 if not is_good:
                     connection.close(CloseCode.REVOKED, "revoked")
                 connection.on_ready = lambda: self._after_hello(link, connection, identity)
-                connection.on_renewal = Renewal(link.link_id, self._identity.credentials, tasks).ask
-                await connection.serve(upgrade)
+                connection.on_renewal = partial(renew, link.link_id, self._identity.credentials)
+                await connection.serve()
         finally:
             connection.gone.set()
             self._live.discard(connection)
@@ -266,28 +268,22 @@ class Listener:
         if issued is not None:
             connection.session.send(Token(issued.token, issued.expires_ms))
 
-    async def _serve_unauthenticated(
-        self, http: HttpConnection, upgrade: Upgrade, refusal: tuple[int, str] | None = None
-    ) -> None:
-        if http.transport is None:
-            return
-        async with asyncio.TaskGroup() as tasks:
-            owner = UnauthenticatedConnection(self._identity, tasks)
-            connection = self._connection(http, owner, None, OutboxCursor(bytes(8)), InboxCursor())
-            if refusal is not None:
-                connection.close(*refusal)
-            self._live.add(connection)
-            try:
-                await connection.serve(upgrade)
-            finally:
-                self._live.discard(connection)
-                owner.leave()
+    async def _serve_unauthenticated(self, arrival: Arrival, refusal: tuple[int, str] | None = None) -> None:
+        owner = UnauthenticatedConnection(self._identity)
+        connection = self._connection(arrival, owner, None, OutboxCursor(bytes(8)), InboxCursor())
+        if refusal is not None:
+            connection.close(*refusal)
+        self._live.add(connection)
+        try:
+            await connection.serve()
+        finally:
+            self._live.discard(connection)
 
     def _connection(
         self,
-        http: HttpConnection,
-        owner: Owner,
-        store: DurableOwner | None,
+        arrival: Arrival,
+        owner: DeviceLink | UnauthenticatedConnection,
+        store: DeviceLink | None,
         outbox: OutboxCursor,
         inbox: InboxCursor,
     ) -> Connection:
@@ -301,13 +297,13 @@ class Listener:
             config=self._limits.session,
             authenticated=store is not None,
         )
-        return Connection(http, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
+        return Connection(arrival, session, owner, store, clock=parts.clock, limits=self._limits, meter=self._meter)
 
-    async def _turn_away(self, http: HttpConnection, upgrade: Upgrade, code: int, reason: str) -> None:
+    async def _turn_away(self, arrival: Arrival, code: int, reason: str) -> None:
         """Say why on a WebSocket, and close it."""
         if code not in REFUSALS:
             self._meter.refused("other")
-        await self._serve_unauthenticated(http, upgrade, (code, reason))
+        await self._serve_unauthenticated(arrival, (code, reason))
 
     async def goodbye(self) -> None:
         """Close every connection with 1001 and a time of its own to come back; accept no more."""

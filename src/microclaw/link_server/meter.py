@@ -21,35 +21,19 @@ class LinkMeter:
     """The counts since the host began. Called on the event loop's thread; nothing here waits."""
 
     def __init__(self) -> None:
-        self.connections = 0
+        self.connections = 0  # whose session is ready
         self.rtt_counts = [0] * (len(RTT_BOUNDS_S) + 1)  # by RTT_BOUNDS_S; the last is beyond them
         self.rtt_sum_s = 0.0
-        self.dropped_by_lane: dict[LaneName, int] = dict.fromkeys(LANES, 0)
-        self.replayed_messages = 0
-        self.glitches = 0
+        self.dropped_by_lane: dict[LaneName, int] = dict.fromkeys(LANES, 0)  # messages that a full lane lost
+        self.replayed_messages = 0  # durable ones, sent again after a reconnect or without an ack
+        self.glitches = 0  # audio frames dropped because they were too old
         self.audio_ms = float("-inf")  # when the last audio frame of any device came or went, on the link's clock
         self.refused_by_reason: dict[RefusalReason, int] = dict.fromkeys(REASONS, 0)
-
-    def connected(self, change: int) -> None:
-        """+1 when a session is ready, -1 when that connection is gone."""
-        self.connections += change
 
     def measured(self, rtt_s: float) -> None:
         """A pong came."""
         self.rtt_counts[bisect_left(RTT_BOUNDS_S, rtt_s)] += 1
         self.rtt_sum_s += rtt_s
-
-    def dropped(self, lane: LaneName, count: int = 1) -> None:
-        """Messages that a full lane lost."""
-        self.dropped_by_lane[lane] += count
-
-    def replayed(self, count: int = 1) -> None:
-        """Durable messages sent again after a reconnect or without an ack."""
-        self.replayed_messages += count
-
-    def glitched(self, count: int = 1) -> None:
-        """Audio frames dropped because they were too old."""
-        self.glitches += count
 
     def refused(self, reason: RefusalReason) -> None:
         """A connection refused, or closed for what it did."""

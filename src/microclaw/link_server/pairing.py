@@ -20,24 +20,22 @@ _log = logging.getLogger(__name__)
 
 
 class UnauthenticatedConnection:
-    """Owner of a connection without a credential: it may ask to be paired, and nothing else.
+    """Whose a connection without a credential is: it may ask to be paired, and nothing else.
 
     One request at a time: a newer one withdraws the older.
     """
 
-    def __init__(self, service: HostIdentity, tasks: asyncio.TaskGroup) -> None:
+    def __init__(self, service: HostIdentity) -> None:
         self._service = service
-        self._tasks = tasks
         self._asking: asyncio.Task[None] | None = None
 
     def took(self, connection: Connection, envelope: Envelope) -> None:
         if isinstance(envelope.body, PairRequest):
-            self.leave()
-            work = self._pair(connection, envelope.id, envelope.body)
-            self._asking = self._tasks.create_task(work, name=f"pairing of {connection.address}")
+            self.left()
+            self._asking = connection.start(self._pair(connection, envelope.id, envelope.body), "pairing")
 
-    def leave(self) -> None:
-        """The connection is gone: its code is no longer good."""
+    def left(self) -> None:
+        """Its code is no longer good."""
         if self._asking is not None:
             self._asking.cancel()
 
@@ -76,30 +74,19 @@ class UnauthenticatedConnection:
             _refuse(connection, CloseCode.MALFORMED, type(exc).code)
 
 
-class Renewal:
-    """A device's new certificate while its old one is good. A second request before the answer is ignored."""
-
-    def __init__(self, device_id: str, credentials: DeviceCredentials, tasks: asyncio.TaskGroup) -> None:
-        self._device_id = device_id
-        self._credentials = credentials
-        self._tasks = tasks
-        self._task: asyncio.Task[None] | None = None
-
-    def ask(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
-        if self._task is None or self._task.done():
-            work = self._renew(connection, request_id, request)
-            self._task = self._tasks.create_task(work, name=f"renewal of {self._device_id}")
-
-    async def _renew(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
-        try:
-            answer = await self._credentials.renew(self._device_id, request.csr)
-            if isinstance(answer, Refusal):
-                _refuse(connection, answer.reason.close_code, str(answer.reason))
-            else:
-                _answer(connection, request_id, PairDone(answer.certificate))
-        except MicroclawError as exc:  # the disk is full, or the device went away: its old certificate stays good
-            _log.warning("the certificate of %s was not renewed: %s", self._device_id, exc.message)
-            _refuse(connection, CloseCode.OVERLOADED, type(exc).code)
+async def renew(
+    device_id: str, credentials: DeviceCredentials, connection: Connection, request_id: bytes, request: PairRequest
+) -> None:
+    """A device's new certificate while its old one is good."""
+    try:
+        answer = await credentials.renew(device_id, request.csr)
+        if isinstance(answer, Refusal):
+            _refuse(connection, answer.reason.close_code, str(answer.reason))
+        else:
+            _answer(connection, request_id, PairDone(answer.certificate))
+    except MicroclawError as exc:  # the disk is full, or the device went away: its old certificate stays good
+        _log.warning("the certificate of %s was not renewed: %s", device_id, exc.message)
+        _refuse(connection, CloseCode.OVERLOADED, type(exc).code)
 
 
 def _answer(connection: Connection, request_id: bytes, body: PairCode | PairDone) -> None:

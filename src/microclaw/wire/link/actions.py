@@ -101,10 +101,9 @@ class PurgeAudio(Struct, frozen=True):
 
 
 class ReportRtt(Struct, frozen=True):
-    """A pong came. `offset_ms`: the other end's clock minus ours, None while either is not set."""
+    """A pong came."""
 
     rtt_ms: float
-    offset_ms: float | None
 
 
 Action: TypeAlias = (

@@ -41,17 +41,15 @@ class Heartbeat:
     def answer(self, ping: Ping, received_us: int) -> Pong:
         return Pong(ping.n, ping.t0, received_us, wall_us(self._clock))
 
-    def measure(self, pong: Pong) -> tuple[float, float] | None:
-        """RTT and the other end's clock minus ours, in ms; None for a pong without its ping."""
+    def measure(self, pong: Pong) -> float | None:
+        """The round trip in ms; None for a pong without its ping."""
         sent_ms = self._unanswered.get(pong.n)
         if sent_ms is None:
             return None
         for n in [n for n in self._unanswered if n <= pong.n]:
             del self._unanswered[n]
-        t3_us = wall_us(self._clock)
         held_ms = max(0.0, (pong.t2 - pong.t1) / 1000)
-        rtt_ms = max(0.0, self._clock.now_ms() - sent_ms - held_ms)
-        return rtt_ms, ((pong.t1 - pong.t0) + (pong.t2 - t3_us)) / 2000
+        return max(0.0, self._clock.now_ms() - sent_ms - held_ms)
 
 
 def wall_us(clock: Clock) -> int:

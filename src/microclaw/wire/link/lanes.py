@@ -8,7 +8,6 @@ what is durable is replayed.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -85,13 +84,6 @@ class LaneLimits(Struct, frozen=True):
     audio_age_ms: float = 200
 
 
-@dataclass(slots=True)
-class LaneCounters:
-    glitches: int = 0
-    purged: int = 0
-    telemetry_dropped: int = 0
-
-
 _ORDER = tuple(Lane)
 
 
@@ -99,11 +91,14 @@ _Queued: TypeAlias = tuple[bytes, float]  # a message, and when it came
 
 
 class Lanes:
-    """Messages wait here while the transport is busy; `now_ms` is monotonic."""
+    """Messages wait here while the transport is busy; `now_ms` is monotonic.
+
+    Counted: `glitches`, audio that was too old or had no room, and `telemetry_dropped`.
+    """
 
     def __init__(self, limits: LaneLimits | None = None) -> None:
         self.limits = limits or LaneLimits()
-        self.counters = LaneCounters()
+        self.glitches = self.telemetry_dropped = 0
         # By lane, which is an index: looking an enum up in a dict costs four times as much, and this is every frame.
         self._queues: tuple[deque[_Queued], ...] = tuple(deque() for _ in _ORDER)
         self._bytes = [0] * len(_ORDER)
@@ -139,7 +134,7 @@ class Lanes:
 
     def purge_audio(self) -> None:
         """Forget queued audio: its stream was cancelled. Messages about streams stay."""
-        self.counters.purged += self._remove_audio(float("inf"))
+        self._remove_audio(float("inf"))
 
     def depth(self, lane: Lane) -> int:
         return len(self._queues[lane])
@@ -163,7 +158,7 @@ class Lanes:
         if lane is Lane.TELEMETRY and queue:
             self._bytes[lane] -= len(queue.popleft()[0])
             self.count -= 1
-            self.counters.telemetry_dropped += 1
+            self.telemetry_dropped += 1
             return True
         if lane is Lane.BLOB and queue:  # the device asks for it again
             self._bytes[lane] -= len(queue.popleft()[0])
@@ -175,13 +170,13 @@ class Lanes:
                 self._bytes[lane] -= len(queue[at][0])
                 del queue[at]
                 self.count -= 1
-                self.counters.glitches += 1
+                self.glitches += 1
                 return True
         return False
 
     def _drop_old_audio(self, queue: deque[_Queued], now_ms: float) -> None:
         if queue[0][1] < now_ms - self.limits.audio_age_ms:
-            self.counters.glitches += self._remove_audio(now_ms - self.limits.audio_age_ms)
+            self.glitches += self._remove_audio(now_ms - self.limits.audio_age_ms)
 
     def _remove_audio(self, before_ms: float) -> int:
         queue = self._queues[Lane.MEDIA]

@@ -371,13 +371,11 @@ class LinkSession:
         self._actions.append(actions.RenewEpoch())
 
     def _measure(self, pong: Pong) -> None:
-        measured = self._heartbeat.measure(pong)
-        if measured is not None:
-            rtt_ms, offset_ms = measured
+        rtt_ms = self._heartbeat.measure(pong)
+        if rtt_ms is not None:
             if rtt_ms < _CLOCK_RTT_MS and self._host_ahead_ms is not None:
                 self._host_ahead_ms = pong.t2 / 1000 - self._clock.now_ms()
-            is_set = self._clock.unix_us() != 0
-            self._actions.append(actions.ReportRtt(rtt_ms, offset_ms if is_set else None))
+            self._actions.append(actions.ReportRtt(rtt_ms))
 
     def _acked(self, seq: int) -> None:
         if self.outgoing.take_ack(seq, self._clock.now_ms()):
