@@ -1,4 +1,4 @@
-"""A number behind "task", "token" or "schedule" is no pin; orders that are commands are answered with the command."""
+"""A number behind "task", "token" or "schedule" is no pin; what is done by a command is never guessed at."""
 
 from __future__ import annotations
 
@@ -9,19 +9,16 @@ from tests.offline.conftest import Ask
 @pytest.mark.parametrize(
     ("said", "command"),
     [
-        ("cancel task 12 on virtual-1", "microclaw task list --cancel 12"),
-        ("stop task #12", "microclaw task list --cancel 12"),
-        ("cancel rollout 15", "microclaw firmware rollouts 15 --do stop"),
-        ("pause rollout 3", "microclaw firmware rollouts 3 --do pause"),
-        ("cancel approval 15", "microclaw approval decide 15 no"),
-        ("please approve approval 15", "microclaw approval decide 15 yes"),
-        ("turn off the schedule 1 on virtual-1", "microclaw schedule rm 1"),
-        ("remove person 4", "microclaw person rm NAME"),
-        ("turn off token 3", "microclaw person tokens --rm NAME"),
-        ("turn off alarm 7", "of a pin: turn off pin 7"),
+        ("cancel task 12 on virtual-1", "microclaw task list 12"),
+        ("stop task #12", "microclaw task list 12"),
+        ("pause rollout 3", "microclaw firmware rollouts 3"),
+        ("please approve approval 15", "microclaw approval list"),
+        ("turn off the schedule 1 on virtual-1", "microclaw schedule list 1"),
+        ("remove person 4", "microclaw person list"),
+        ("turn off token 3", "microclaw person tokens"),
+        ("turn off alarm 7", "microclaw doctor"),
         ("undo change 6", "microclaw app undo 6"),
         ("read secret 2 on virtual-1", "microclaw task secrets"),
-        ("what tasks ran today", "microclaw task list"),
     ],
 )
 async def test_a_number_of_a_thing_is_no_pin(ask: Ask, said: str, command: str) -> None:
@@ -58,7 +55,7 @@ async def test_pins_programs_and_schedules_are_still_understood(ask: Ask, said: 
         "every hour turn on pin 12 for 5 minutes",
     ],
 )
-async def test_an_order_that_is_done_otherwise_is_answered_with_how(ask: Ask, said: str) -> None:
+async def test_what_is_no_sentence_of_a_board_is_not_guessed_at(ask: Ask, said: str) -> None:
     reply = await ask(said)
     assert reply.calls == ()
     assert reply.next_step

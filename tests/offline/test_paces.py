@@ -110,7 +110,6 @@ async def test_a_tone_without_an_end_goes_on_and_is_named_so(ask: Ask) -> None:
         "play a 20 kHz tone on pin 5 for 2 seconds",
         "play a 5 Hz tone on pin 5",
         "play a 23.4 Hz tone on pin 5",
-        "play a melody on pin 5",
     ],
 )
 async def test_a_tone_that_cannot_be_is_refused_with_what_to_say(ask: Ask, said: str) -> None:

@@ -132,18 +132,18 @@ async def test_times_of_what_no_board_has_set_nothing(ask: Ask) -> None:
     assert all(call.name != "set-program-times" for call in reply.calls)
 
 
-@pytest.mark.parametrize("said", ["run lamp for 3 minutes", "run steps 3 times a day", "run btn twice a week"])
-async def test_unclear_times_of_a_program_are_told_how_to_be_said(ask: Ask, said: str) -> None:
-    reply = await ask(said, device_context=BOARDS)
-    name = said.split()[1]
-    assert (reply.calls, reply.question) == ((), None)
-    assert f"run {name} every 10 minutes for 5 seconds" in str(reply.next_step)
-
-
-@pytest.mark.parametrize("said", ["run nosuch every 5 minutes", "run nosuch for 3 minutes"])
-async def test_times_of_an_unknown_name_say_that_there_is_no_such_program(ask: Ask, said: str) -> None:
-    reply = await ask(said, device_context=BOARDS)
-    assert (reply.calls, reply.question) == ((), None)
+@pytest.mark.parametrize(
+    "said",
+    [
+        "run lamp for 3 minutes",
+        "run steps 3 times a day",
+        "run btn twice a week",
+        "run nosuch every 5 minutes",
+        "run nosuch for 3 minutes",
+    ],
+)
+async def test_unclear_times_of_a_program_change_nothing(ask: Ask, said: str) -> None:
+    assert (await ask(said, device_context=BOARDS)).calls == ()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.language.quantities import normalize_quantities
 from microclaw.offline.decision import Say
 from microclaw.offline.last_act import LastAct
 from microclaw.offline.paces import half_period_ms, pace_ms, time_values, without_pace
@@ -44,14 +43,6 @@ def with_amount(said: str, act: LastAct) -> Parse | Say | None:
         return _paced(act, pace)
     light = _LIGHT.fullmatch(said)
     return _lighter(act, light) if light is not None else None
-
-
-def pace_of_nothing(said: str) -> Say | None:
-    """The answer to "blink faster" where nothing was done before; None for any other sentence."""
-    if _PACE.fullmatch(normalize_quantities(said)) is None:
-        return None
-    text = "Nothing was done in this chat just now that has a speed, so I did nothing."
-    return Say(text, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
 
 
 def _paced(act: LastAct, said: re.Match[str]) -> Parse | Say:

@@ -42,25 +42,48 @@ _LATER: Final = Say(
     "not_possible",
     "microclaw flash; microclaw app start NAME",
 )
+_PLOT: Final = Say(
+    "A plot needs a model, which writes the code that draws it; there is none here, so I did nothing.",
+    "not_possible",
+    "microclaw setup; without a model: microclaw device show NAME temperature --csv data.csv, then "
+    "microclaw task run plot.py --with data.csv --keep plot.png",
+)
 _LAST: Final = re.compile(r"\s*(?:just now|last|before that|right now|just|)\s*")
-_PLOT: Final = re.compile(
-    r"(?i)\W*(?:(?:please|can you|could you|would you) )*"
-    r"(?:(?:plot|graph|chart)\b(?! ?\d)|(?:make|draw|show|give|create|send)(?: me)? (?:a |an |the )?"
-    r"(?:\w+ )?(?:plot|graph|chart|diagram)\b).*",
+# What has a number of its own and is no pin: the command that tells of it.
+_COMMANDS: Final[Mapping[str, str]] = {
+    "task": "task list {n}",
+    "schedule": "schedule list {n}",
+    "person": "person list",
+    "user": "person list",
+    "member": "person list",
+    "guest": "person list",
+    "token": "person tokens",
+    "secret": "task secrets",
+    "approval": "approval list",
+    "rollout": "firmware rollouts {n}",
+    "session": "memory sessions",
+    "change": "app undo {n}",
+    "backup": "backup --help",
+    "subagent": "task subagents",
+    "alarm": "doctor",
+    "crash": "logs --crashes",
+}
+_NUMBERED: Final = re.compile(
+    rf"(?i)(?P<before>.*?)\b(?P<thing>{'|'.join(_COMMANDS)})s? (?:(?:number|no\.?|nr\.?|id) )?#?(?P<n>\d+)\b(?![.:]\d)"
+    r"(?! ?(?:ms|s|secs?|mins?|h|hours?|minutes?|seconds?|times?|x|percent|degrees?|volts?)\b| ?[%°])",
     re.S,
 )
+_NO_ORDER: Final = re.compile(r"(?i)\s*(?:please )?(?:remind|remember|note|tell|notify|alert|wake|warn|say)\b")
 
 
-def no_plot(said: str) -> Say | None:
-    """Why "plot the last hour" needs a model; None for any other sentence. No reading is an answer to it."""
-    if _PLOT.fullmatch(said) is None:
-        return None
-    return Say(
-        "A plot needs a model, which writes the code that draws it; there is none here, so I did nothing.",
-        "not_possible",
-        "microclaw setup; without a model: microclaw device show NAME temperature --csv data.csv, then "
-        "microclaw task run plot.py --with data.csv --keep plot.png",
-    )
+def no_pin(text: str) -> Say | None:
+    """The command for what has a number and is no pin ("stop task 12"); None for any other sentence."""
+    found = _NUMBERED.match(text)
+    if found is None or _NO_ORDER.match(text) or (found["thing"].lower() == "change" and not found["before"].strip()):
+        return None  # "change 5 to high"
+    thing, number = found["thing"].lower(), found["n"]
+    text = f"{thing.capitalize()} {number} is no pin and no program, so I did nothing."
+    return Say(text, "ambiguous", f"microclaw {_COMMANDS[thing].format(n=number)}")
 
 
 def parse_question(said: str) -> Parse | None:
@@ -117,7 +140,7 @@ QUESTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "clock": _clock,
     "pin_named": _pin_named,
     "greeting": lambda _at: _GREETING,
-    "later": lambda _at: _LATER,
+    "later": lambda at: _PLOT if at.parse.word("what") else _LATER,
     "unsafe": _refuse,
 }
 

@@ -25,8 +25,7 @@ from microclaw.models.protocol import (
 )
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
-from microclaw.offline.amounts import pace_of_nothing
-from microclaw.offline.answers import QUESTIONS, no_plot, parse_question, past_of
+from microclaw.offline.answers import QUESTIONS, no_pin, parse_question, past_of
 from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import chosen_boards, decide_for_each, for_each, unknown_place
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
@@ -36,7 +35,6 @@ from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, is_for_the_board, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
 from microclaw.offline.numbered_devices import no_such_number, with_written_names
-from microclaw.offline.other_things import instead, of_a_thing
 from microclaw.offline.paces import with_exact_times
 from microclaw.offline.parse import Parse, Question, Values
 from microclaw.offline.pins import (
@@ -51,7 +49,7 @@ from microclaw.offline.pins import (
     unknown_of_several,
 )
 from microclaw.offline.program_names import program_order, timed_program_order
-from microclaw.offline.program_times import about_times, set_times, times_order
+from microclaw.offline.program_times import set_times, times_order
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
@@ -121,10 +119,6 @@ def understand(request: ModelRequest) -> Understanding:
         found = undone_elsewhere(context or with_exact_times(found, said, english().mended(said)))
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
-    is_unclear = isinstance(decision, Say) and decision.code in ("ambiguous", "not_understood")
-    is_unclear = is_unclear and (at is None or at.parse.word("order") is None)  # it asks for the time that is missing
-    if is_unclear and completed is None and (about := about_times(said, device_context) or instead(said)) is not None:
-        decision, at = about, None
     kept = DialogueState()
     if isinstance(decision, Say):
         # A question about the last act leaves it the last act.
@@ -227,8 +221,8 @@ def _read(
         if question.kind == "past":
             return _Reading(past_of(question, act), refers=True)
         return _Reading(Context(question, said, device_context, device, named is not None, results))
-    if (command := of_a_thing(text)) is not None and schedules.parse_schedule(text, sentences) is None:
-        return _Reading(command)
+    if (no_target := no_pin(text)) is not None and schedules.parse_schedule(text, sentences) is None:
+        return _Reading(no_target)
     timed = times_order(text, device_context, named)
     timed = timed or timed_program_order(text, device_context, named)
     ordered = timed or program_order(text, device_context, named)
@@ -239,7 +233,7 @@ def _read(
         return _Reading(Context(order, said, device_context, there or device, there is not None, results))
     named_text, named = names_to_pins(text, device_context, named)
     recalls, text, device = named_text != text, named_text, named or device
-    if (refused := all_pins(text) or unknown_place(text) or no_plot(text)) is not None:
+    if (refused := all_pins(text) or unknown_place(text)) is not None:
         return _Reading(refused)
     if act is not None and act.device is not None and all(d.name != act.device for d in device_context.devices):
         act = None  # its device is gone: "it" is nothing on another one
@@ -272,8 +266,7 @@ def _read(
     if is_unread and (unknown := unknown_of_several(said, device_context)) is not None:
         return _Reading(unknown)
     if parse is None:
-        faster = pace_of_nothing(text) if act is None else None
-        return _Reading(faster or _not_understood(sentences, text))
+        return _Reading(_not_understood(sentences, text))
     if parse.kind == "undo" and unlogged is not None and named is None:
         parse = replace(parse, values=undo_values(unlogged))
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)

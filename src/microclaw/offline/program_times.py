@@ -9,12 +9,10 @@ import re
 from typing import Final
 
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.times import DAYS, SUN
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.paces import check_whole, exact_ms
 from microclaw.offline.parse import Parse, Values
-from microclaw.offline.pins import split_device
 from microclaw.offline.program_names import NAME, POLITE, named_on
 from microclaw.text import format_duration
 
@@ -35,25 +33,6 @@ _ORDERS: Final = tuple(
         rf"stop {_NAME} (?P<stop>\d+) ms after (?:it starts|its start|each start|every start)",
         rf"stop {_NAME} after (?P<stop>\d+) ms",
         rf"(?:run|let) {_NAME} (?:run )?{_ALWAYS}",
-    )
-)
-_CLOCK: Final = (
-    r"(?:at |by |between |from |until |till )?"
-    rf"(?:clock(?:12)? \d{{4}}|noon|midday|midnight|night|{'|'.join(sorted(SUN))})"
-    r"|(?:at|between|from) \d{1,2}(?::\d\d)?(?! ?(?:ms|milli|percent|times))|tomorrow|tonight|today|next"
-    rf"|(?:on )?(?:weekdays|weekends|the \d|(?:{'|'.join(DAYS)})s?)"
-)
-_WHEN: Final = rf"(?:for|every|each|once|twice|period|per|hourly|daily|an? (?:minute|hour|day)|{_CLOCK})\b|\d+ times\b"
-_RUN: Final = rf"(?:run|start|repeat|let|have|make) {_NAME}(?: run)?"
-_ABOUT_TIMES: Final = (
-    re.compile(rf"(?i){POLITE}{_RUN},? (?:{_WHEN}).*"),
-    re.compile(rf"(?i){POLITE}(?:{_WHEN})[^.;]*? {_RUN}\W*"),
-)
-_NO_NAMES: Final = frozenset(
-    re.findall(
-        r"\w+",
-        "it that this them these those one all everything something board boards device devices pin pins led light "
-        "lamp program app programs apps me us a an",
     )
 )
 
@@ -80,31 +59,6 @@ def times_order(
     if parts.get("period"):
         values["every_ms"] = int(parts["period"])
     return Parse("set_times", values), having[0][0] if len(having) == 1 else device
-
-
-def about_times(said: str, device_context: DeviceContext) -> Say | None:
-    """What to say where a sentence that is not understood is about when a program runs; None for any other sentence."""
-    text, device = split_device(said, device_context)
-    said = normalize_quantities(text)
-    found = next((match for about in _ABOUT_TIMES if (match := about.fullmatch(said)) is not None), None)
-    if found is None:
-        return None
-    name = found["name"]
-    boards = (device,) if device is not None else device_context.devices
-    there = [(one.name, app) for one in boards for app in (*(app.name for app in one.apps), *one.stopped)]
-    having = [(board, app) for board, app in there if app.lower() == name.lower()]
-    if having:
-        board, app = having[0]
-        text = f"{app} is a program on {board}; I did not understand when it should run, so I did nothing."
-        step = f"run {app} every 10 minutes for 5 seconds; stop {app} after 3 minutes; every weekday at 7:00 run {app}"
-        return Say(text, "ambiguous", step)
-    if name.lower() in {*_NO_NAMES, *(one.name.lower() for one in device_context.devices)}:
-        return None
-    known = ", ".join(dict.fromkeys(app for _, app in there))[:200]
-    text = (
-        f"There is no program {name!r}, so I did nothing. {f'Programs: {known}' if known else 'No program is known'}."
-    )
-    return Say(text, "ambiguous", f"run {there[0][1]} every 10 minutes" if there else "blink pin 4 every second")
 
 
 def set_times(at: Context) -> Decision:
