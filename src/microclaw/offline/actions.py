@@ -9,7 +9,6 @@ from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result,
 from microclaw.offline.paces import duty_of
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
-from microclaw.offline.unlogged import undo_unlogged
 
 _MAX_FACTS = 12
 
@@ -175,8 +174,9 @@ def _restart_device(at: Context) -> Decision:
 
 
 def _undo(at: Context) -> Decision:
-    if (decision := undo_unlogged(at)) is not None:
-        return decision
+    if (again := at.parse.word("again")) is not None and not at.parse.confirmed:
+        text = f"Undo does not take that back, so nothing was changed; to have it again, {again}. "
+        return Say(f"{text}Undo the last change of a board instead?", "confirm", "yes, undo it", "confirmed")
     if not at.results or at.results[-1].tool != "undo":
         return Act("undo", at.on_device(), "undo()", words="undo")
     proofs = [one["text"] for one in at.results[-1].fields.get("evidence", ()) if one["kind"] != "accepted"]

@@ -56,7 +56,7 @@ from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, 
 from microclaw.offline.steps import parse_steps
 from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
 from microclaw.offline.two_readings import two_readings
-from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, undo_values, unlogged_after
+from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, taking_back, unlogged_after
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -268,7 +268,7 @@ def _read(
     if parse is None:
         return _Reading(_not_understood(sentences, text))
     if parse.kind == "undo" and unlogged is not None and named is None:
-        parse = replace(parse, values=undo_values(unlogged))
+        parse = taking_back(unlogged)
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
     return _Reading(found_at)
 

@@ -22,7 +22,6 @@ _IN: Final = re.compile(
     r"(?P<what>\S.*) (?P<word>in|over|within|during) (?P<ms>\d+) ms(?: please)?"
 )
 _TO_A_LEVEL: Final = re.compile(r"\b(?:fade|ramp)\b")
-_PULSE: Final = re.compile(r"\bpuls")
 _FLASHES: Final = re.compile(r"\b(?:blink|flash|flicker|wink|strobe|puls|beep|buzz)")
 _GROUPS: Final = re.compile(
     rf"\b{_COUNT.format('first')},? (?:every|each) (?P<ms>\d+) ms\b"
@@ -37,77 +36,52 @@ def two_readings(text: str, sentences: Sentences) -> Say | None:
     """The question about "fade in 3 seconds" or "flash twice every 5 seconds"; None for any other sentence."""
     # "every minute" beside a count would be read as a rate, and "every 1 minute" is a time.
     said = normalize_quantities(_EVERY_UNIT.sub(r"\1 every 1 \2", text.lower()))
-    return _pace_or_delay(said, sentences) or _groups(said, sentences)
-
-
-def _pace_or_delay(said: str, sentences: Sentences) -> Say | None:
     found = _IN.fullmatch(said)
-    parse = sentences.parse(found["what"]) if found is not None else None
-    if found is None or parse is None or not int(found["ms"]):
-        return None
-    what, time = found["what"], seconds(int(found["ms"]))
-    shown = f'"{found["word"]} {time}"'
-    if parse.kind == "dim_pin" and _TO_A_LEVEL.search(what):
+    if found is None or not int(found["ms"]):
+        return _groups(said, sentences)
+    parse, what, time = sentences.parse(found["what"]), found["what"], seconds(int(found["ms"]))
+    if parse is not None and parse.kind == "dim_pin" and _TO_A_LEVEL.search(what):
         level = f"dim {_target(parse)} to {(parse.number('milli') or 0) / 1000:g}%"
-        text = f"I have no program that fades to a level {shown[1:-1]} and stays there, so I did nothing."
-        return Say(text, "ambiguous", f"say: {level} (or: in {time} {level})")
-    if not _goes_on(parse, what):
+        return _which("A fade to a level is none of my programs", level, f"in {time} {level}")
+    paced = _paced(parse, what, int(found["ms"])) if parse is not None else None
+    if paced is None:
+        return _groups(said, sentences)
+    why = f'"{found["word"]} {time}" can be the time of each one, or a wait before it begins'
+    return _which(why, paced, f"in {time} {what}") if found["word"] == "in" else _which(why, paced)
+
+
+def _paced(parse: Parse, what: str, ms: int) -> str | None:
+    """The sentence in which the time is the pace; None where it has one, or goes on for no time."""
+    is_paced = parse.kind in _GO_ON or (parse.kind == "pulse" and "puls" in what)
+    if not is_paced or _PACE_SLOTS & parse.values.keys():
         return None
-    reading, paced = _as_pace(parse, what, int(found["ms"]))
-    if found["word"] == "in":
-        return Say(
-            f"{shown} has two readings: {reading}; or a wait of {time} before it begins. Which one? I did nothing.",
-            "ambiguous",
-            f"say: {paced} (or: in {time} {what})",
-        )
-    ends = parse.kind not in ENDLESS
-    once = "" if ends else f" I have no program for one that takes {time} and then ends."
-    return Say(f"With {shown} I can do: {reading}.{once} I did nothing yet.", "ambiguous", f"say: {paced}")
-
-
-def _as_pace(parse: Parse, what: str, ms: int) -> tuple[str, str]:
-    """What the time means as a pace, and the sentence for it."""
-    time, where, times = seconds(ms), _target(parse), parse.number("times")
-    if times:
-        rate = f"{float(Fraction(1000 * times, ms)):.4g} Hz"
-        return f"{times} flashes that take {time} together", f"blink {where} {times} times at {rate}"
-    if parse.kind == "pulse":
-        return f"on for {time}, once", f"turn on {where} for {time}"
+    if times := parse.number("times"):
+        return f"blink {_target(parse)} {times} times at {float(Fraction(1000 * times, ms)):.4g} Hz"
     if parse.kind == "blink":
-        rate = f"{float(Fraction(1000, ms)):.4g} Hz"
-        return f"one blink each {time}, until it is stopped", f"blink {where} at {rate}"
-    if parse.kind == "fade":
-        return f"up and down once in {time}, again and again until it is stopped", f"fade {where} every {time}"
-    return f"once each {time}, until it is stopped", f"{what} every {time}"
-
-
-def _goes_on(parse: Parse, said: str) -> bool:
-    """Whether it is an act with a pace, and none was said."""
-    paced = parse.kind in _GO_ON or (parse.kind == "pulse" and _PULSE.search(said) is not None)
-    return paced and not _PACE_SLOTS & parse.values.keys()
+        return f"blink {_target(parse)} at {float(Fraction(1000, ms)):.4g} Hz"
+    return f"{what} {'for' if parse.kind == 'pulse' else 'every'} {seconds(ms)}"
 
 
 def _groups(said: str, sentences: Sentences) -> Say | None:
     found = _GROUPS.search(said)
-    if found is None or not _FLASHES.search(said):
-        return None
-    parse = sentences.parse(said)
-    if parse is None or parse.kind not in {*_GO_ON, "pulse", "toggle_pin"}:
+    parse = sentences.parse(said) if found is not None and _FLASHES.search(said) else None
+    if found is None or parse is None or parse.kind not in {*_GO_ON, "pulse", "toggle_pin"}:
         return None
     word = found["first_word"] or found["last_word"]
     times = _WORDS[word] if word else int(found["first"] or found["last"])
     ms = int(found["ms"] or found["lead_ms"])
     if not (1 < times <= _MOST_FLASHES and ms):
         return None  # what is refused as a number is refused where it is read
-    time, where = seconds(ms), _target(parse)
-    even = f"{float(Fraction(1000 * times, ms)):.4g} Hz"
-    return Say(
-        f"{times} times every {time} has several readings, so I did nothing: {times} flashes and a pause, again every "
-        f"{time} (I have no program for that); {times} flashes in each {time} at even distances, until it is stopped; "
-        f"or {times} flashes alone, one each {time}, and then the end. Which one?",
-        "ambiguous",
-        f"say: blink {where} at {even} (or: blink {where} {times} times at {float(Fraction(1000, ms)):.4g} Hz)",
+    where, even = _target(parse), f"{float(Fraction(1000 * times, ms)):.4g} Hz"
+    counted = f"blink {where} {times} times at {float(Fraction(1000, ms)):.4g} Hz"
+    return _which(
+        f"{times} times every {seconds(ms)} can be without an end, or only once", f"blink {where} at {even}", counted
     )
+
+
+def _which(why: str, *sentences: str) -> Say:
+    shown = f"say: {' (or: '.join(sentences)}{')' * (len(sentences) - 1)}"
+    return Say(f"{why}, so I did nothing. Which one do you mean?", "ambiguous", shown)
 
 
 def _target(parse: Parse) -> str:

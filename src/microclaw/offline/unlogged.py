@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.language.quantities import normalize_quantities
-from microclaw.offline.decision import Act, Context, Decision, Result, Say
+from microclaw.offline.decision import Context, Result, Say
 from microclaw.offline.names import told_name
-from microclaw.offline.parse import Parse, Values
+from microclaw.offline.parse import Parse
 
 _TOOLS: Final = frozenset({"schedule-add", "schedule-remove", "remember", "forget"})
 _LOGGED: Final = frozenset(
@@ -62,31 +62,33 @@ def unlogged_after(at: Context | None, results: Sequence[Result], before: Unlogg
             return UnloggedAct("remember", lines=(_plain(result.fields.get("line")),))
     if before is None or at is None or at.parse.kind in _ASIDES:
         return before
+    if at.parse == taking_back(before):
+        return None  # it was gone: a schedule that has run
     return replace(before, age=before.age + 1)
 
 
 def said_of_unlogged(said: str, act: UnloggedAct | None) -> Parse | Say | None:
-    """What a sentence says of the act, or corrects in memory; None for every other sentence."""
-    removes = _removed_it(said, act) if act is not None else None
-    return removes or _corrected_fact(said, act)
+    """What "delete it" means right after the act, or the fact of "no, the pump is on pin 17"; else None."""
+    if act is None or act.age or not _REMOVE.fullmatch(normalize_quantities(said)):
+        return _corrected_fact(said, act)
+    if act.tool in ("schedule-add", "remember"):
+        return taking_back(act)
+    what = "forgotten" if act.tool == "forget" else "removed"
+    return Say(f"That is {what} already, so nothing was done.", None, "what do you remember; what is scheduled")
 
 
-def _removed_it(said: str, act: UnloggedAct) -> Parse | Say | None:
-    """What "delete it" and "forget it" mean right after the act; None for every other sentence."""
-    if act.age or not _REMOVE.fullmatch(normalize_quantities(said)):
-        return None
-    match act.tool:
-        case "schedule-add" if act.schedule is not None:
-            return Parse("cancel_schedule", {"number": act.schedule})
-        case "remember":
-            return Parse("forget", {"text": act.lines[0]})
-        case "schedule-remove":
-            return Say(f"Schedule {act.schedule} is removed already, so nothing was done.", None, "what is scheduled")
-    return Say("That is forgotten already, so nothing was done.", None, "what do you remember")
+def taking_back(act: UnloggedAct) -> Parse:
+    """What takes the act back; where nothing does, an undo that asks whether a board's change is meant."""
+    if act.tool == "schedule-add" and act.schedule is not None:
+        return Parse("cancel_schedule", {"number": act.schedule})
+    if act.tool == "remember":
+        return Parse("forget", {"text": act.lines[0]})
+    again = f'say: "remember that {"; ".join(act.lines)}"' if act.lines else "say its sentence once more"
+    return Parse("undo", {"again": again})
 
 
 def _corrected_fact(said: str, act: UnloggedAct | None) -> Parse | None:
-    """The fact of "no, the pump is on pin 17", or right after the old one of "no, pin 17"; else None.
+    """The new fact, also that of "no, pin 17" right after the old one.
 
     Its value "instead" is the old line of the same name, which goes.
     """
@@ -102,40 +104,6 @@ def _corrected_fact(said: str, act: UnloggedAct | None) -> Parse | None:
     if line is None or old is None or pin is None or int(pin[1]) == old.pin:
         return None
     return Parse("remember", {"text": re.sub(rf"\b{old.pin}\b", pin[1], line, count=1), "instead": line})
-
-
-def undo_values(act: UnloggedAct) -> Values:
-    """The values of an undo that is about the act."""
-    if act.tool == "schedule-add" and act.schedule is not None:
-        return {"schedule": act.schedule}
-    if act.tool == "remember":
-        return {"line": act.lines[0]}
-    if act.tool == "forget":
-        return {"stays": f'to remember it again, say: "remember that {"; ".join(act.lines)}"'}
-    return {"stays": f"schedule {act.schedule} is removed; to have it again, say its sentence once more"}
-
-
-def undo_unlogged(at: Context) -> Decision | None:
-    """The next step of an undo of such an act; None where the undo is about the boards."""
-    number, line, stays = at.parse.number("schedule"), at.parse.word("line"), at.parse.word("stays")
-    if stays is not None and not at.parse.confirmed:
-        text = f"Undo does not take that back: {stays}. Nothing was changed. Undo the last change of a board instead?"
-        return Say(text, "confirm", "yes, undo the last change of a board", "confirmed")
-    last = at.results[-1] if at.results else None
-    if line is not None:
-        if last is None:
-            return Act("forget", {"text": line}, f"undo(remember: {line})", words=f"forget {line}")
-        return Say(f"Undone: I do not remember any more that {line}.")
-    if number is None:
-        return None
-    if last is None:
-        return Act("schedule-list", {}, f"undo(schedule={number})")
-    if last.tool == "schedule-remove":
-        return Say(f"Undone: schedule {number} is removed.")
-    waits = any(one["schedule"] == number and one.get("state") != "over" for one in last.fields.get("schedules", ()))
-    if last.tool == "schedule-list" and waits:
-        return Act("schedule-remove", {"schedule": number}, words=f"cancel schedule {number}")
-    return None  # it has run since, and what it did is a change of a board
 
 
 def _plain(line: object) -> str:
