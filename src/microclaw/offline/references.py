@@ -1,11 +1,13 @@
 """Sentences that refer to the last act: "no, pin 5", "stop it", "is it on", "and 5", "faster", "make that 25".
 
-Their result is a whole parse made of the last act's values, or an answer where it fits nothing. It calls no tool.
+The templates are in intents/en/references.toml. The result is a whole parse made of the last act's values, or an answer
+where the sentence fits nothing of it. It calls no tool.
 """
 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,69 +15,30 @@ from msgspec.structs import replace
 from microclaw.boards.profile import BoardProfile
 from microclaw.language.quantities import normalize_quantities
 from microclaw.models.protocol import KnownDevice
-from microclaw.offline.amounts import with_amount
 from microclaw.offline.decision import Say
 from microclaw.offline.last_act import ON_SEVERAL, PROGRAMS_ON_PINS, LastAct
-from microclaw.offline.paces import without_pace
+from microclaw.offline.paces import half_period_ms, pace_ms, time_values, without_pace
 from microclaw.offline.parse import PIN_SLOTS, Parse, Values
 from microclaw.offline.pins import split_unit
+from microclaw.offline.sentences import english
 from microclaw.offline.taking_back import offered
 
 Referred = Parse | Say | None
 
-_WITH_PIN: Final = frozenset(
-    {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "blink", "blink_times", "fade", "pulse", "button"}
-    | {"threshold", "threshold_pulse", "thermostat", "pwm_pulse", "tone"}
-    | {"led_color", "led_blink", "rainbow", "servo", "servo_sweep"}
-)
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
+_PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
 _LIMITED: Final = frozenset({"threshold", "threshold_pulse", "thermostat"})
 _WITH_AMOUNT: Final = _LIMITED | {"dim_pin", "pwm_pulse", "servo"}
+_BLINKS: Final = frozenset({"blink", "blink_times", "led_blink"})
+_PACES: Final = {"fade": "fade", "rainbow": "rainbow", "servo_sweep": "servo_sweep", "read_sensor_every": "read"}
+_LIGHTS: Final = frozenset({"led_color", "rainbow", "servo_sweep"})
+_WITH_PIN: Final = _PINS_ALONE | _WITH_AMOUNT | _BLINKS | _LIGHTS | {"fade", "pulse", "button", "tone"}
 
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you|ok|okay|hey) )+| (?:please|thanks|thank you)$")
-_IT: Final = r"(?:it|that one|this one|that|this|them|both|all of them|those)"
-_NO: Final = r"(?:(?:no wait|wait no|no|nope|nah|oops|sorry|actually|wrong|not that|not that one|i mean no) )+"
-_MEANT: Final = (
-    rf"(?:i (?:mean|meant|wanted|said)|make {_IT}|{_IT} (?:is|should be|was meant to be)|it's|that's|use|rather|better)"
-)
-_CORRECTS: Final = re.compile(rf"(?:{_NO}(?:{_MEANT} )?|(?:i meant|i mean|i said|i wanted|rather) )(?:the |to )?(.+)")
-_CORRECTS_AFTER: Final = re.compile(r"(?:use|take) (pin \d+)(?: instead)?|(.+?) (?:instead|rather)")
-_NOT_PIN: Final = re.compile(r"(?:no )?not (?:pin )?(\d{1,3}) (?:but |also )?|(?: but)? not (?:pin )?(\d{1,3})$")
-_CHANGES: Final = re.compile(rf"(?:and |now )?(make|set|change|put|turn) {_IT} (?:to |at |up to |down to )?(.+)")
-_PINS: Final = r"((?:pin )?\d{1,3}(?:(?: also | and )(?:pin )?\d{1,3})*)"
-_ON_PINS: Final = re.compile(rf"(?:(?:on|at|for|with|in|to) )?(?:the )?{_PINS}")
-_AND_PINS: Final = re.compile(
-    rf"(?:(?:do |and )*(?:the )?same(?: thing)?(?: again)? (?:on|for|with|to|at|in) (?:the )?{_PINS}"
-    rf"|(?:and )?also (?:on )?{_PINS}|and (?:then |now )?(?:on |for |for the )?{_PINS}(?: (?:too|as well|also))?"
-    rf"|(?:on )?{_PINS} (?:too|as well|also)|now (?:on )?(pin \d{{1,3}})|what about {_PINS}|how about {_PINS})"
-)
-_AGAIN: Final = re.compile(
-    rf"(?:again|try (?:{_IT} )?again|once more|one more time|(?:do )?the same again|same again|repeat"
-    rf"|(?:and )?(?:do|run|repeat|start) {_IT}(?: (?:again|once more|one more time))?)"
-)
-_STOP: Final = re.compile(rf"(?:now )?(?:stop|end|cancel|kill|quit)(?: {_IT})?(?: (?:now|again))?")
-_LEVEL: Final = re.compile(
-    rf"(?:and |now |then |but )*(?:(?:turn|switch|put|set) {_IT} )?(?:back )?(on|off|high|low)(?: again| now)?"
-    rf"|(?:and |now |then )*(?:turn|switch) (?:back )?(on|off) {_IT}(?: again)?"
-)
-_STATE: Final = re.compile(
-    rf"(?:is|was) {_IT} (?:still |now |really )?(?:on|off|running|active|going|lit|there|working|alive|high|low|"
-    rf"blinking|flashing|fading)(?: now| still)?|(?:did|has) {_IT} (?:really )?(?:work|worked|stop|stopped|end|ended|"
-    rf"finish|finished|start|started|crash|crashed)|does {_IT} still (?:run|work|blink|fade)|is {_IT} still"
-)
-_IS_ON: Final = re.compile(rf"(?:is|was) {_IT} (?:still |now |really )?(?:on|off|lit|high|low)\b")
-_VALUE: Final = re.compile(
-    r"(?P<milli>-?\d+) milli(?: (?P<unit>\w+))?|(?:every|each|once every) (?P<every>\d+) ms|(?:for )?(?P<ms>\d+) ms"
-    r"|period (?P<period>\d+) ms|(?P<times>\d+) times|(?P<once>once|twice|thrice)|(?P<bare>\d+)"
-)
 _PRONOUN: Final = re.compile(r"(?i)\b((?:turn|switch|set|put|dim|toggle) (?:on |off )?)(?:it|that|this)\b")
 _STOP_LATER: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
-_CLOCK: Final = re.compile(r"(?:(?:at|no|i mean|i meant) )*clock (\d\d)(\d\d)")
-_HALF_DAY: Final = re.compile(r"(?:in |it is )?(?:the )?(morning|evening|afternoon|am|pm|a\.m|p\.m)")
-_ALL: Final = re.compile(r"\b(?:them|both|all of them|those)\b")
-_NO_ALONE: Final = ("no", "nope", "wrong", "no no")
-_ON_OFF: Final = {"0": "off", "1": "on"}
-_LEVELS: Final = {"on": 1, "high": 1, "off": 0, "low": 0}
+_STEP_MILLI: Final = 20_000
+_WHOLE: Final = "say the whole sentence"
 
 
 def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool = False) -> Referred:
@@ -84,64 +47,46 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     `device` is where it is to be done, `elsewhere` if the sentence names it and it is not the last act's.
     """
     said = _POLITE.sub("", normalize_quantities(text).replace(",", ""))
-    if act.kind == ON_SEVERAL:
-        return offered(act) if said in _NO_ALONE else None
-    if elsewhere and (said in ("no", "the same", "same", "do the same", "and")):
-        return _corrected(act, act.parse, device, elsewhere=True) if said == "no" else act.parse
-    if (time := _time_of_day(said, act)) is not None:
-        return time
-    if said in _NO_ALONE and act.done and act.kind not in _READS:
-        return offered(act)
     plain, unit = split_unit(f" {said.removeprefix('and ')}")
     if act.kind == "read_sensor" and unit is not None and not plain.strip():
         return replace(act.parse, values=act.parse.values | {"unit": unit})
-    if _STATE.fullmatch(said):
-        return _state(act, said)
-    wrong = _NOT_PIN.search(said)
-    if wrong is not None and int(wrong[1] or wrong[2]) in act.pins:
-        said = f"i meant {_NOT_PIN.sub('', said).removeprefix('i meant ').removeprefix('no ')}"
-    corrects = _CORRECTS.fullmatch(said) or _CORRECTS_AFTER.fullmatch(said)
-    if corrects is not None:
-        rest = next(group for group in corrects.groups() if group is not None)
-        wide = act.kind in _WITH_AMOUNT
-        if wide and rest.isdigit() and (device is None or int(rest) in device.board.pins):
-            other = f"{rest} degrees" if act.kind == "servo" else "20%"
-            return Say(f"Is {rest} a pin, or the other number?", "ambiguous", f"as in: no, pin {rest}; or: no, {other}")
-        meant = _changed(act, rest, corrects=True)
-        return _corrected(act, meant, device, elsewhere=elsewhere) if isinstance(meant, Parse) else meant
-    if _STOP.fullmatch(said):
-        return _stopped(act)
-    if _AGAIN.fullmatch(said):
-        return _again(act)
-    if level := _LEVEL.fullmatch(said):
-        return _level(_with_others(act, said), _LEVELS[level[1] or level[2]])
-    if pins := _AND_PINS.fullmatch(said):
-        return _and_pins(act, next(group for group in pins.groups() if group is not None), text)
-    if (amount := with_amount(said, act)) is not None:
-        return _renewed(act, amount)
-    change = _CHANGES.fullmatch(said)
-    if change is not None and _VALUE.fullmatch(change[2]):
-        if change[1] != "make" and act.kind == "set_pin" and change[2].isdigit():
-            return None  # "set it to 1" is a level
-        meant = _changed(act, change[2], corrects=False)
-        if isinstance(meant, Parse) and meant.kind == act.kind and _pins_of(meant) != act.pins:
-            return _corrected(act, meant, device)  # "make that 25" of a pin
-        return _renewed(act, meant)
-    return None
-
-
-def _time_of_day(said: str, act: LastAct) -> Parse | None:
-    """The answer to "Is that 06:30 or 18:30?"."""
-    when = act.parse.when
-    if act.done or when is None or when.hour is None:
+    found = english().reference(said)
+    if found is None and act.pins[1:] == ():  # "blink pin 2 faster" of what blinks there
+        found = english().reference(re.sub(rf"\b{act.target}\b", "it", said))
+        found = found if found is not None and found.kind in ("pace", "light") else None
+    if found is None or (act.kind == ON_SEVERAL and found.kind != "no"):
         return None
-    clock = _CLOCK.fullmatch(said)
-    half = _HALF_DAY.fullmatch(said)
-    if clock is None and half is None:
-        return None
-    late = half is not None and half[1] in ("evening", "afternoon", "pm", "p.m")
-    told = f"{clock[1]}:{clock[2]}" if clock else f"{(when.hour % 12 + 12 * late):02d}:{when.minute:02d}"
-    return replace(act.parse, when=replace(when, clock=told, hour=None, minute=0))
+    match found.kind:
+        case "no" if elsewhere:
+            return _corrected(act, act.parse, device, elsewhere=True)
+        case "no":
+            return offered(act) if act.done and act.kind not in _READS else None
+        case "same":
+            return act.parse if elsewhere else None
+        case "clock":
+            return _time_of_day(found, act)
+        case "state":
+            return _state(act, is_level="level" in found.values)
+        case "correct":
+            return _correct(act, found, device, elsewhere=elsewhere)
+        case "stop":
+            return _stopped(act)
+        case "again":
+            return _again(act)
+        case "level":
+            return _level(_with_others(act, found), found.number("level") or 0)
+        case "also":
+            return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
+        case "pace":
+            return _renewed(act, _paced(act, found))
+        case "light":
+            return _renewed(act, _lighter(act, found))
+    if said.split()[0] != "make" and act.kind == "set_pin" and found.number("number") is not None:
+        return None  # "set it to 1" is a level
+    meant = _changed(act, found, corrects=False)
+    if isinstance(meant, Parse) and meant.kind == act.kind and _pins_of(meant) != act.pins:
+        return _corrected(act, meant, device)  # "make that 25" of a pin
+    return _renewed(act, meant)
 
 
 def with_target(parse: Parse, act: LastAct) -> Referred:
@@ -155,11 +100,7 @@ def with_target(parse: Parse, act: LastAct) -> Referred:
             return _level(act, parse.number("level") or 0)
         return _drives(act)
     if len(act.pins) > 1 and parse.kind != "set_pin":
-        return Say(
-            f"There were several pins: {', '.join(map(str, act.pins))}. Which one?",
-            "ambiguous",
-            "name it, as in: pin 4",
-        )
+        return Say(f"There were several pins: {', '.join(map(str, act.pins))}. Which one?", "ambiguous", "as in: pin 4")
     return _filled(parse, act)
 
 
@@ -193,74 +134,117 @@ def _pins_of(parse: Parse) -> tuple[int, ...]:
     return tuple(pin for slot in PIN_SLOTS if (pin := parse.number(slot)) is not None)
 
 
-def _changed(act: LastAct, rest: str, *, corrects: bool) -> Referred:
+def _unclear(act: LastAct, step: str = _WHOLE) -> Say:
+    return Say(f"I do not know what that means for {act.named}, so nothing was done.", "ambiguous", step)
+
+
+def _time_of_day(found: Parse, act: LastAct) -> Parse | None:
+    """The answer to "Is that 06:30 or 18:30?"."""
+    when, clock = act.parse.when, found.number("clock")
+    if act.done or when is None or when.hour is None:
+        return None
+    if clock is None:
+        clock = (when.hour % 12 + 12 * (found.word("half_day") == "late")) * 100 + when.minute
+    return replace(act.parse, when=replace(when, clock=f"{clock // 100:02d}:{clock % 100:02d}", hour=None, minute=0))
+
+
+def _correct(act: LastAct, found: Parse, device: KnownDevice | None, *, elsewhere: bool) -> Referred:
+    wrong, number = found.number("wrong"), found.number("number")
+    if wrong is not None and wrong not in act.pins:
+        return None
+    if number is not None and act.kind in _WITH_AMOUNT and (device is None or number in device.board.pins):
+        other = f"{number} degrees" if act.kind == "servo" else "20%"
+        text = f"Is {number} a pin, or the other number?"
+        return Say(text, "ambiguous", f"as in: no, pin {number}; or: no, {other}")
+    meant = _changed(act, found, corrects=True)
+    return _corrected(act, meant, device, elsewhere=elsewhere) if isinstance(meant, Parse) else meant
+
+
+def _changed(act: LastAct, found: Parse, *, corrects: bool) -> Parse | Say:
     """The act's parse with the pin, level or number that the person says."""
-    if rest in ("0", "1") and act.kind == "set_pin":
-        return Say(f"Is {rest} a pin or a level?", "ambiguous", f"as in: no, pin {rest}; or: turn it {_ON_OFF[rest]}")
-    if rest in ("led", "light", "led light") and act.kind in _WITH_PIN and corrects:
-        values = {name: v for name, v in act.parse.values.items() if name not in PIN_SLOTS and name[:6] != "level_"}
-        return replace(act.parse, values=values | {"thing": "led"})
-    pins = _ON_PINS.fullmatch(rest)
-    if pins is not None and ("pin" in rest or (corrects and act.kind not in _WITH_AMOUNT)):
-        return _on_pins(act, _numbers(pins[1]))
-    if rest in _LEVELS and act.kind == "set_pin" and not _differs(act):
-        return replace(act.parse, values=act.parse.values | {"level": _LEVELS[rest]})
-    value = _VALUE.fullmatch(rest)
-    return _with_value(act, value) if value is not None else None
-
-
-def _with_value(act: LastAct, said: re.Match[str]) -> Referred:
-    """The act's parse with one number replaced by another of its kind."""
-    values = dict(act.parse.values)
-    bare = int(said["bare"]) if said["bare"] else None
+    number, level, milli, unit = (found.values.get(name) for name in ("number", "level", "milli", "unit"))
+    values, pins, change = dict(act.parse.values), _pins_of(found), None
+    if number in (0, 1) and act.kind == "set_pin":
+        step = f"as in: no, pin {number}; or: turn it {'on' if number else 'off'}"
+        return Say(f"Is {number} a pin or a level?", "ambiguous", step)
+    if isinstance(number, int) and act.kind in _WITH_AMOUNT:
+        milli = number * 1000
+    elif isinstance(number, int) and (corrects or act.kind in _PINS_ALONE):
+        pins = (number,)
+    if pins:
+        return _on_pins(act, pins)
+    if found.word("thing") == "led" and act.kind in _WITH_PIN:
+        return replace(act.parse, values=_without_pins(act.parse) | {"thing": "led"})
+    pace: Values = {"period_ms": found.values["period_ms"]} if "period_ms" in found.values else {}
+    span = found.values.get("for_ms")
+    if "every_ms" in found.values or span is not None:
+        pace = {"ms": found.values.get("every_ms", span or 0)}
     match act.kind:
-        case "dim_pin" if bare is not None or said["unit"] == "percent":
-            return replace(
-                act.parse, values=values | {"milli": bare * 1000 if bare is not None else int(said["milli"])}
-            )
-        case "set_pin" | "toggle_pin" | "read_pin" | "read_adc" if bare is not None:
-            return _on_pins(act, (bare,))
-        case "set_pin" if said["unit"] == "percent" and len(act.pins) < 2:
-            return Parse("dim_pin", act.target_values | {"milli": int(said["milli"])})
-        case "threshold" | "threshold_pulse" | "thermostat" if bare is not None or said["milli"]:
-            unit = {"unit": said["unit"]} if said["unit"] else {}
-            return replace(
-                act.parse, values=values | {"milli": bare * 1000 if bare is not None else int(said["milli"])} | unit
-            )
-        case "servo" if bare is not None or said["milli"]:
-            kept = {name: value for name, value in values.items() if name not in ("angle", "milli")}
-            return replace(act.parse, values=kept | {"milli": bare * 1000 if bare is not None else int(said["milli"])})
-        case "blink_times" if said["times"] or said["once"]:
-            count = int(said["times"]) if said["times"] else {"once": 1, "twice": 2}.get(said["once"], 3)
+        case "set_pin" if level is not None and not _differs(act):
+            change = {"level": level}
+        case "set_pin" if unit == "percent" and milli is not None and len(act.pins) < 2:
+            return Parse("dim_pin", act.target_values | {"milli": milli})
+        case "dim_pin" | "pwm_pulse" if milli is not None and unit in (None, "percent"):
+            change = {"milli": milli}
+        case "threshold" | "threshold_pulse" | "thermostat" if milli is not None:
+            change = {"milli": milli} | ({"unit": unit} if unit is not None else {})
+        case "servo" if milli is not None:
+            values.pop("angle", None)
+            change = {"milli": milli}
+        case "blink_times" if "times" in found.values:
             values.pop("for_ms", None)
-            return replace(act.parse, values=values | {"times": count})
-        case "pwm_pulse" if bare is not None or said["unit"] == "percent":
-            return replace(
-                act.parse, values=values | {"milli": bare * 1000 if bare is not None else int(said["milli"])}
-            )
-        case "pulse" | "pwm_pulse" | "tone" if said["ms"]:
-            return replace(act.parse, values=values | {"for_ms" if act.kind == "tone" else "ms": int(said["ms"])})
-        case (
-            "tone" | "blink" | "blink_times" | "fade" | "read_sensor_every" | "led_blink" | "rainbow" | "servo_sweep"
-        ) if said["every"] or said["period"] or said["ms"]:
-            kept = without_pace(values)
-            pace: Values = (
-                {"period_ms": int(said["period"])} if said["period"] else {"ms": int(said["every"] or said["ms"])}
-            )
-            return replace(act.parse, values=kept | pace)
-    example = _EXAMPLES.get(act.kind, "say the whole sentence once more")
-    return Say(f"I do not know which number of {act.named} that is to be.", "ambiguous", example)
+            change = {"times": found.values["times"]}
+        case "pulse" | "pwm_pulse" | "tone" if span is not None:
+            change = {"for_ms" if act.kind == "tone" else "ms": span}
+        case kind if pace and (kind in _BLINKS or kind in _PACES or kind == "tone"):
+            values, change = without_pace(values), pace
+    if change is None:
+        return _unclear(act, "as in: make it every 2 seconds, or: no, pin 5" if act.kind in _WITH_PIN else _WHOLE)
+    return replace(act.parse, values=values | change)
 
 
-_EXAMPLES: Final = {
-    "blink": "as in: make it every 2 seconds, or: no, pin 5",
-    "fade": "as in: make it every 2 seconds, or: no, pin 5",
-    "blink_times": "as in: make it 5 times, or: no, pin 5",
-    "pulse": "as in: make it 5 seconds, or: no, pin 5",
-    "servo": "as in: make it 90 degrees, or: no, pin 5",
-    "servo_sweep": "as in: make it every 2 seconds, or: no, pin 5",
-    "read_sensor_every": "as in: make it every 10 seconds",
-}
+def _many(found: Parse) -> Fraction | None:
+    """How many times as much, as in "twice as fast"; None where that is not said."""
+    many, times = found.number("many"), found.number("times")
+    if many is None and times is None:
+        return None
+    factor = Fraction(many, 1000) if many is not None else Fraction(max(times or 1, 1))
+    return 1 / factor if found.word("way") == "less" else factor
+
+
+def _paced(act: LastAct, found: Parse) -> Parse | Say:
+    """ "Faster" is twice as fast, "a bit" half of that."""
+    factor = _many(found)
+    if factor is None:
+        factor = Fraction(found.number("amount") or 2000, 1000)
+        factor = 1 / factor if found.word("way") == "less" else factor
+    if act.kind in _BLINKS:
+        now_ms = half_period_ms(act.parse)
+    elif act.kind in _PACES:
+        now_ms = pace_ms(act.parse, _PACES[act.kind])
+    else:
+        return _unclear(act, f"blink {_pin_of(act)} every second")
+    return replace(act.parse, values=time_values("ms", now_ms / factor, without_pace(act.parse.values)))
+
+
+def _lighter(act: LastAct, found: Parse) -> Parse | Say:
+    """ "Brighter" is 20 % of full brightness more, "a bit" 10 %."""
+    if act.kind == "set_pin" and act.done and len(act.pins) < 2:
+        return Parse("dim_pin", act.target_values)  # it asks how bright
+    milli, factor = act.parse.number("milli"), _many(found)
+    if act.kind != "dim_pin" or milli is None:
+        return _unclear(act, f"dim {_pin_of(act)} to 30%")
+    step = found.number("milli") or found.number("step") or _STEP_MILLI
+    wanted = milli * factor if factor is not None else milli + (step if found.word("way") == "more" else -step)
+    reached = round(min(100_000, max(0, wanted)))
+    if reached == milli:
+        return Say(f"{act.target.capitalize()} is at {milli / 1000:g}% already.")
+    return replace(act.parse, values=act.parse.values | {"milli": reached})
+
+
+def _pin_of(act: LastAct) -> str:
+    """The act's own pin for a hint; where it has none or several, what is to be filled in."""
+    return act.target if len(act.pins) == 1 or act.is_on_led else "pin NUMBER"
 
 
 def _corrected(act: LastAct, meant: Parse, device: KnownDevice | None, *, elsewhere: bool = False) -> Referred:
@@ -298,16 +282,18 @@ def _renewed(act: LastAct, meant: Referred) -> Referred:
     return replace(meant, replaces=act.app) if act.runs else meant
 
 
-def _on_pins(act: LastAct, pins: tuple[int, ...]) -> Referred:
+def _on_pins(act: LastAct, pins: tuple[int, ...]) -> Parse | Say:
+    """The same on these pins instead."""
     if act.kind not in _WITH_PIN:
-        return Say(
-            f"{act.named} is not on a pin of its own, so nothing was done.", "ambiguous", "say the whole sentence"
-        )
+        return _unclear(act)
     if (len(pins) > 1 and act.kind != "set_pin") or (len(act.pins) > 1 and len(pins) == 1 and _differs(act)):
         return Say("That goes for one pin at a time.", "ambiguous", "say it once for each pin")
-    values = {n: v for n, v in act.parse.values.items() if n not in PIN_SLOTS and n not in ("thing", "several")}
-    values = {n: v for n, v in values.items() if not n.startswith("level_")}
-    return replace(act.parse, values=values | dict(zip(PIN_SLOTS, pins, strict=False)))
+    return replace(act.parse, values=_without_pins(act.parse) | dict(zip(PIN_SLOTS, pins, strict=False)))
+
+
+def _without_pins(parse: Parse) -> Values:
+    gone = (*PIN_SLOTS, "thing", "several")
+    return {name: value for name, value in parse.values.items() if name not in gone and name[:6] != "level_"}
 
 
 def _differs(act: LastAct) -> bool:
@@ -316,17 +302,19 @@ def _differs(act: LastAct) -> bool:
     return any(value != level for name, value in act.parse.values.items() if name.startswith("level_"))
 
 
-def _and_pins(act: LastAct, named: str, text: str) -> Referred:
+def _also(act: LastAct, found: Parse, *, asks: bool) -> Referred:
     """The same on other pins, in addition."""
+    number = found.number("number")
+    pins = _pins_of(found) if number is None else (number,)
     if act.stopped or act.schedule is not None:
-        return Say(f"I do not do that on other pins: {act.named}.", "ambiguous", "say the whole sentence")
-    if act.kind == "dim_pin" and "pin" not in named:
-        return Say("Do you mean that pin, or a brightness?", "ambiguous", f"same on pin {_numbers(named)[0]}")
-    if (text.rstrip().endswith("?") or "about" in text.lower()) and act.kind not in _READS:
-        return Parse("read_pin", {"pin": _numbers(named)[0]})
+        return _unclear(act)
+    if act.kind == "dim_pin" and number is not None:
+        return Say("Do you mean that pin, or a brightness?", "ambiguous", f"same on pin {number}")
+    if asks and act.kind not in _READS:
+        return Parse("read_pin", {"pin": pins[0]})
     if _differs(act):
-        return Say("The pins had different levels. On or off?", "ambiguous", f"turn on pin {_numbers(named)[0]}")
-    return _on_pins(act, _numbers(named))
+        return Say("The pins had different levels. On or off?", "ambiguous", f"turn on pin {pins[0]}")
+    return _on_pins(act, pins)
 
 
 def _again(act: LastAct) -> Referred:
@@ -364,13 +352,12 @@ def _level(act: LastAct, level: int) -> Referred:
     return replace(parse, stops=act.app) if act.runs else parse
 
 
-def _with_others(act: LastAct, said: str) -> LastAct:
+def _with_others(act: LastAct, found: Parse) -> LastAct:
     """For "them" the act with all pins to which the same was done."""
-    pins = tuple(dict.fromkeys((*act.others, *act.pins)))[: len(PIN_SLOTS)]
-    if not act.others or not _ALL.search(said):
+    if not act.others or "all" not in found.values:
         return act
-    values: Values = dict(zip(PIN_SLOTS, pins, strict=False))
-    return replace(act, parse=replace(act.parse, values=act.parse.values | values))
+    pins = tuple(dict.fromkeys((*act.others, *act.pins)))[: len(PIN_SLOTS)]
+    return replace(act, parse=replace(act.parse, values=act.parse.values | dict(zip(PIN_SLOTS, pins, strict=False))))
 
 
 def _drives(act: LastAct) -> Say:
@@ -380,10 +367,10 @@ def _drives(act: LastAct) -> Say:
 _ONCE = frozenset({"steps", "pulse"})  # programs that end, and leave their pin as it is
 
 
-def _state(act: LastAct, said: str) -> Referred:
+def _state(act: LastAct, *, is_level: bool) -> Referred:
     if act.kind in _ONCE and len(act.pins) == 1:
         return Parse("read_pin", act.target_values)
-    if act.app is not None and not (act.stopped and len(act.pins) == 1 and _IS_ON.search(said)):
+    if act.app is not None and not (act.stopped and len(act.pins) == 1 and is_level):
         return Parse("app_status", {"app": act.app})
     if act.schedule is not None:
         return Parse("list_schedules")
@@ -395,7 +382,3 @@ def _state(act: LastAct, said: str) -> Referred:
     if len(act.pins) > 1:
         return Say(f"Which pin: {', '.join(map(str, act.pins))}?", "ambiguous", f"is pin {act.pins[0]} on")
     return Parse("read_pin", act.target_values) if act.pins or act.is_on_led else None
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", text)))

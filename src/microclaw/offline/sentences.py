@@ -138,14 +138,18 @@ class Sentences:
             return None
         return Parse("schedule", {"what": what}, when=when)
 
-    def _recognize(self, said: str) -> Parse | None:
+    def reference(self, said: str) -> Parse | None:
+        """What a sentence in its normal form says of the last act; None where no template of references.toml fits."""
+        return self._recognize(said, _references())
+
+    def _recognize(self, said: str, intents: Intents | None = None) -> Parse | None:
         """What a template makes of it, politeness left out; as it stands where nothing else was said ("hello")."""
         from hassil import recognize_best
 
         plain = re.sub(r"\s+", " ", self._filler.sub(" ", said)).strip()
-        found = recognize_best(plain, self._intents) if plain else None
+        found = recognize_best(plain, intents or self._intents) if plain else None
         if found is None and plain != said:
-            found = recognize_best(said, self._intents)
+            found = recognize_best(said, intents or self._intents)
         if found is None:
             return None
         values: Values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
@@ -185,6 +189,16 @@ def english() -> Sentences:
         _data("unsafe")["dangers"],
         Spelling(core | rare, rare),
     )
+
+
+@cache
+def _references() -> Intents:
+    """The templates of what refers to the last act, read at the first such sentence."""
+    from hassil import Intents, merge_dict
+
+    merged = _data("words")
+    merge_dict(merged, _data("references"))
+    return Intents.from_dict(merged)
 
 
 def near_sentences() -> Mapping[str, Sequence[str]]:
