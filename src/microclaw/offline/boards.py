@@ -24,7 +24,6 @@ from microclaw.offline.pins import all_pins, pads_to_pins
 from microclaw.offline.program_names import program_order
 from microclaw.offline.program_times import times_order
 from microclaw.offline.sentences import english, no_more_to_stop
-from microclaw.offline.steps import parse_steps
 
 _PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
 _TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
@@ -285,7 +284,7 @@ def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Pa
     text, there = names_to_pins(text, device_context, device)
     if there is not None and there is not device:
         return Say(f"That name is of a pin of {there.name}, so I did nothing.", "ambiguous", "name the pin: pin 4")
-    return parse_steps(text, sentences.parse) or schedules.parse_schedule(text, sentences) or sentences.parse(text)
+    return schedules.parse_schedule(text, sentences) or sentences.parse(text)
 
 
 def _refused(why: str, step: str, choice: BoardChoice) -> Say:

@@ -53,7 +53,6 @@ from microclaw.offline.program_times import set_times, times_order
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
-from microclaw.offline.steps import parse_steps
 from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
 from microclaw.offline.two_readings import two_readings
 from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, taking_back, unlogged_after
@@ -247,7 +246,7 @@ def _read(
         elif found is not None:
             spoken = act.said if found.kind == "schedule" else text
             return _Reading(Context(found, spoken, device_context, there, there is not None, results), refers=True)
-    parse = parse_steps(text, sentences.parse) or schedules.parse_schedule(text, sentences) or sentences.parse(text)
+    parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
     plain, unit = split_unit(text)
     if unit is not None:
         without = sentences.parse(plain)

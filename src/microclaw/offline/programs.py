@@ -161,7 +161,9 @@ def _pwm_pulse(at: Context) -> Deployment:
 def _steps(at: Context) -> Deployment:
     """One or two levels, each after a wait."""
     first, two = pin_target(at), at.parse.number("level_2") is not None
-    second = pin_target(at, "pin_2") if at.parse.number("pin_2") is not None else first
+    other = at.parse.word("thing_2") or "it"
+    is_same = at.parse.number("pin_2") is None and other in ("it", at.parse.word("thing"))
+    second = first if is_same else pin_target(at, "pin_2")
     wait_ms, ms = exact_ms(at.parse, "wait_ms") or Fraction(0), exact_ms(at.parse, "ms") or Fraction(0)
     level, level_2 = at.parse.number("level") or 0, at.parse.number("level_2") or 0
     values: dict[str, Value | Fraction] = {"WAIT_1_MS": wait_ms, "PIN_1": first.pin, "LEVEL_1": _level_of(first, level)}

@@ -135,7 +135,8 @@ class Sentences:
             return self._recognize(said)
         what, when = timed
         if self._recognize(what) is None and not _REMINDER.search(what):
-            return None
+            whole = self._recognize(said)  # "turn on pin 2 and turn off pin 4 in 3 s" has no time of day
+            return whole if whole is not None and whole.kind == "steps" else None
         return Parse("schedule", {"what": what}, when=when)
 
     def reference(self, said: str) -> Parse | None:
