@@ -26,7 +26,7 @@ from microclaw.models.protocol import (
     "sentence",
     ["turn on pin 2 on kitchen", "turn on pin 2 on board kitchen", "blink pin 2 on kitchen",
      "what is running on kitchen", "read the temperature on kitchen", "stop blink on kitchen",
-     "blink pin 2 on kitchen every second"],
+     "blink pin 2 on kitchen every second", "stop blink in the kitchen"],
 )  # fmt: skip
 async def test_an_unknown_device_is_told(ask: Ask, sentence: str) -> None:
     reply = await ask(sentence)

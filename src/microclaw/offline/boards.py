@@ -63,11 +63,6 @@ _AND_IN: Final = re.compile(
     r"(?i)\s*(?:,|,? and)\s+(?:in |on |at )?(?:the |my |our )?(?P<place>[a-z][\w-]*(?: room)?)\b"
 )
 _GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
-_STOP_IN: Final = re.compile(
-    r"(?:please )?(?:stop|remove|uninstall|delete|end|kill)\b"
-    r".*\bin (?P<place>(?:the |my )?[a-z][\w-]*(?: room)?)[.!]?",
-    re.I,
-)
 _ASKS: Final = re.compile(r"(?:what|which|is|are|does|do|how|show|list|tell|read|measure)\b", re.I)
 _MAX_SHOWN: Final = 8
 
@@ -172,16 +167,6 @@ def for_each(
             "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
         )
     return Context(each[0].parse, said, device_context, None, choice.named, results, tuple(each))
-
-
-def unknown_place(said: str) -> Say | None:
-    """Why a stop "in the kitchen" is not done where nothing is called so; None for any other sentence."""
-    found = _STOP_IN.fullmatch(said)
-    if found is None:
-        return None
-    text = f"I do not know where {found['place']} is, so I did nothing."
-    step = "name the board, as in: stop blink on virtual-1; or label it: microclaw device label NAME room=kitchen"
-    return Say(text, "unknown_name", step)
 
 
 def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decision:

@@ -27,26 +27,23 @@ from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.answers import QUESTIONS, no_pin, parse_question, past_of
 from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
-from microclaw.offline.boards import chosen_boards, decide_for_each, for_each, unknown_place
+from microclaw.offline.boards import chosen_boards, decide_for_each, for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
+from microclaw.offline.device_names import no_such_number, unknown_device, with_written_names
 from microclaw.offline.last_act import TAKE_BACK, DialogueState, LastAct, act_after, state_after
 from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, is_for_the_board, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
-from microclaw.offline.numbered_devices import no_such_number, with_written_names
 from microclaw.offline.paces import with_exact_times
 from microclaw.offline.parse import Parse, Question, Values
 from microclaw.offline.pins import (
-    ON_NAME,
     all_pins,
     answered_device,
     board_of,
     pads_to_pins,
     split_device,
     split_unit,
-    unknown_device,
-    unknown_of_several,
 )
 from microclaw.offline.program_names import program_order, timed_program_order
 from microclaw.offline.program_times import set_times, times_order
@@ -206,7 +203,8 @@ def _read(
         return _Reading(unclear)
     if choice is not None and choice.alone is None and not choice.of_all:
         each = for_each(choice, said, device_context, results)
-        return _Reading((isinstance(each, Say) and unknown_of_several(said, device_context)) or each)
+        unknown = unknown_device(said, None, sentences.parse, device_context) if isinstance(each, Say) else None
+        return _Reading(unknown or each)
     text, named = (choice.rest, choice.alone) if choice is not None else split_device(said, device_context)
     device = named or device_context.meant
     text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
@@ -232,7 +230,7 @@ def _read(
         return _Reading(Context(order, said, device_context, there or device, there is not None, results))
     named_text, named = names_to_pins(text, device_context, named)
     recalls, text, device = named_text != text, named_text, named or device
-    if (refused := all_pins(text) or unknown_place(text)) is not None:
+    if (refused := all_pins(text)) is not None:
         return _Reading(refused)
     if act is not None and act.device is not None and all(d.name != act.device for d in device_context.devices):
         act = None  # its device is gone: "it" is nothing on another one
@@ -258,11 +256,7 @@ def _read(
     if (said_yes(said) or said_no(said)) and (parse is None or parse.loose):
         text = "Nothing waits for a yes" if said_yes(said) else "There is nothing to take back"
         return _Reading(Say(f"{text} in this chat.", NOTHING_WAITS))
-    rest = sentences.parse(ON_NAME.sub("", text))
-    if named is None and (unknown := unknown_device(text, parse, rest, device_context)) is not None:
-        return _Reading(unknown)
-    is_unread = parse is None or parse.loose
-    if is_unread and (unknown := unknown_of_several(said, device_context)) is not None:
+    if (unknown := unknown_device(said, parse, sentences.parse, device_context)) is not None:
         return _Reading(unknown)
     if parse is None:
         return _Reading(_not_understood(sentences, text))

@@ -11,7 +11,7 @@ from msgspec import Struct
 from microclaw.boards.profile import BoardProfile
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice
 from microclaw.offline.decision import CannotDo, Context, Say, ask
-from microclaw.offline.parse import Parse, Slot
+from microclaw.offline.parse import Slot
 
 
 class Quantity(Struct, frozen=True):
@@ -62,33 +62,6 @@ _UNIT_ASKED = re.compile(
     rf"(?i)\s+in (?:degrees? )?({'|'.join(sorted(map(re.escape, _UNITS_SAID), key=len, reverse=True))})s?(?=\s*[?.!]*$)"
 )
 
-_NAME = r"(?P<name>[a-z][\w-]*)"
-_END = r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
-ON_NAME = re.compile(rf"(?i)\bon {_NAME}{_END}")
-# In "set pin 4 on fire" the "on" is the level.
-_PIN_ON_NAME = re.compile(
-    rf"(?i)^(?!.*\b(?:set|put|turn|switch|leave|keep) pin).*\bpin \d+ (?:on|of|at) (?:the )?{_NAME}{_END}"
-)
-_CALLED_DEVICE = re.compile(rf"(?i)\b(?:on|of|at|from) (?:the )?(?:device|board) (?:called |named )?{_NAME}{_END}")
-_LISTED = r"(?:the |my |our )?(?:device |board )?[a-z][\w-]*"
-_AND_LISTED = rf"(?:(?:\s*,\s*(?:and )?|\s+(?:and|or|&|plus)\s+)(?:(?:on|at|of|from|in) )?{_LISTED})+"
-_ON_NAMES = re.compile(
-    rf"(?i)\b(?:on|at|of|from|for) (?:both )?(?P<names>{_LISTED}{_AND_LISTED}){_END}"
-    rf"|^\W*(?:on|at|for) (?:both )?(?P<first>{_LISTED}{_AND_LISTED}),?\s"
-)
-_BETWEEN_NAMES = re.compile(r"(?i)\s*,\s*(?:and )?|\s+(?:and|or|&|plus)\s+")
-_ACTS = frozenset(
-    re.findall(r"\w+", "wait then blink toggle stop start read set turn switch dim fade undo restart show tell remove")
-)
-_OF_DEVICE = frozenset({"list_apps", "app_status", "remove_app", "remove_all", "read_sensor", "scan_i2c"})
-_NO_DEVICE = frozenset(
-    re.findall(
-        r"\w+",
-        "on off high low full max maximum min half now please it this that them me here there both all again pin pins "
-        "gpio led board device button click press demand time startup boot start today tonight tomorrow monday tuesday "
-        "wednesday thursday friday saturday sunday noon midnight night day sunset sunrise once repeat and or the a",
-    )
-)
 _ALL_PINS = re.compile(
     r"(?i)\W*(?:please |can you |could you )*(?:(?:turn|switch|shut|power|put|set) )?(?P<before>(?:on|off|down) )?"
     r"(?:everything|all)(?: of)?(?: (?:them|it))?(?: the| my)?"
@@ -135,46 +108,6 @@ def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDe
         if first is not None and count == 0:
             return said[first.end() :], device
     return said, None
-
-
-def unknown_device(said: str, parse: Parse | None, rest: Parse | None, device_context: DeviceContext) -> Say | None:
-    """The answer to "turn on pin 2 on kitchen" where no device is called so; only for what no template fits.
-
-    `rest`: the parse without the end "on kitchen".
-    """
-    if (parse is not None and not parse.loose) or not device_context.devices:
-        return None
-    named = _CALLED_DEVICE.search(said) or (
-        ON_NAME.search(said) if rest is not None and rest.kind in _OF_DEVICE else _PIN_ON_NAME.search(said)
-    )
-    called = {device.name.lower() for device in device_context.devices}
-    if named is None or named["name"].lower() in _NO_DEVICE | called:
-        return None
-    known = ", ".join(device.name for device in device_context.devices)
-    text = f"There is no device {named['name']}, so I did nothing. There is: {known}."
-    return Say(text, "unknown_name", f"end the sentence with: on {device_context.devices[0].name}")
-
-
-def unknown_of_several(said: str, device_context: DeviceContext) -> Say | None:
-    """The answer to "turn on pin 4 on lamp and attic" where one of them is no device. None for all other sentences."""
-    called = {device.name.lower() for device in device_context.devices}
-    others = {word for device in device_context.devices for label in device.labels for word in _label_words(label)}
-    others |= {one.name.lower() for one in device_context.names} | _NO_DEVICE | _ACTS
-    for found in _ON_NAMES.finditer(said):
-        names = [one.split()[-1].lower() for one in _BETWEEN_NAMES.split(found["names"] or found["first"])]
-        unknown = [one for one in dict.fromkeys(names) if one not in called]
-        is_list = len(unknown) < len(names) or all("-" in one for one in names)
-        if unknown and is_list and others.isdisjoint(unknown):
-            known = ", ".join(device.name for device in device_context.devices)
-            text = f"There is no device {' and no device '.join(unknown)}, so I did nothing. There is: {known}."
-            return Say(text, "unknown_name", "say it again with devices that there are")
-    return None
-
-
-def _label_words(label: str) -> tuple[str, str]:
-    """ "room=living-room" as it is said: "living-room", and by its first word."""
-    value = label.lower().rpartition("=")[2]
-    return value, re.split(r"[-_]", value)[0]
 
 
 def all_pins(said: str) -> Say | None:
