@@ -95,7 +95,7 @@ def unknown_device(
     for found in _AT_NAMES.finditer(said):
         names = [one.split()[-1].lower() for one in re.split(rf"(?i){_AND}", found["names"] or found["first"])]
         unknown = [one for one in dict.fromkeys(names) if one not in called]
-        is_room = found["at"] == "in" and parse is not None and parse.loose  # "how warm is it in the kitchen"
+        is_room = found["at"] in ("in", "of") and parse is not None and parse.loose  # "how warm is it in the kitchen"
         if not unknown or is_room or not others.isdisjoint(unknown):
             continue
         rest = read(f"{said[: found.start()]} {said[found.end() :]}".strip())
