@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,8 +21,7 @@ from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.parse import Parse
 from microclaw.offline.pins import all_pins, pads_to_pins
-from microclaw.offline.program_names import program_order
-from microclaw.offline.program_times import times_order
+from microclaw.offline.program_orders import program_order
 from microclaw.offline.sentences import english, no_more_to_stop
 
 _PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
@@ -49,18 +48,13 @@ _EVERY: Final = re.compile(
     r"|\s*(?<!turn )(?<!switch )(?<!put )\b(?:on|from|off) "
     r"(?:(?P<both_last>both(?: of them)?)|(?:all|each)(?: of them)?)(?=\s*[.!]?\s*$)"
 )
-_IN: Final = re.compile(
-    r"(?i)\s*\b(?:in|at|on|from|of) (?:the |my |our |all the |all )?(?P<place>[a-z][\w-]*(?: room)?)"
-    rf"(?: {_BOARD})?(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
-)
+_AND: Final = r"(?:\s*,\s*(?:and\s+)?|\s+(?:and|or|&|plus)\s+)(?:also )?"
+_AT: Final = r"(?:(?:on|at|of|from|in|for) )?"
+_BEFORE: Final = rf"(?:(?:the|my|our|both|all|{_BOARD}) )*"
+_AFTER: Final = r"(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
 _EXCEPT: Final = re.compile(
     r"(?i)\s*,?\s*\b(?:except(?: for)?|excluding|but(?: not)?(?: for)?|apart from|other than)\b"
     r"(?P<left>[^.!?]+)[.!]?\s*$"
-)
-_AND: Final = re.compile(r"\s*,\s*(?:and\s+)?|\s+(?:and|or|&)\s+")
-_BEFORE_NAME: Final = re.compile(rf"(?i)^(?:(?:on|in|at|from|of|for) )?(?:(?:the|my|our|all|{_BOARD}) )*")
-_AND_IN: Final = re.compile(
-    r"(?i)\s*(?:,|,? and)\s+(?:in |on |at )?(?:the |my |our )?(?P<place>[a-z][\w-]*(?: room)?)\b"
 )
 _GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
 _ASKS: Final = re.compile(r"(?:what|which|is|are|does|do|how|show|list|tell|read|measure)\b", re.I)
@@ -90,55 +84,70 @@ def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say
     None for a sentence that chooses none so.
     """
     boards = tuple(one for one in device_context.devices if one.board.pins)
+    groups = _labelled(boards) | {one.name.lower(): (one,) for one in boards}
     if (spared := _EXCEPT.search(said)) is not None:
-        return _without_spared(spared["left"], chosen_boards(said[: spared.start()], device_context), boards)
+        choice = chosen_boards(said[: spared.start()], device_context)
+        return choice if isinstance(choice, Say | None) else _without_spared(choice, spared["left"].strip(), groups)
     if (found := _EVERY.search(said)) is not None and all_pins(said) is None:
         is_both = found["both"] or found["both_last"]
         if is_both and boards and len(boards) != 2:
-            names = ", ".join(one.name for one in boards[:_MAX_SHOWN])
-            text = (
-                f"There {'is 1 board' if len(boards) == 1 else f'are {len(boards)} boards'}, so I did nothing: {names}."
-            )
+            text = f"There {'is 1 board' if len(boards) == 1 else f'are {len(boards)} boards'}, so I did nothing: "
+            text += f"{', '.join(one.name for one in boards[:_MAX_SHOWN])}."
             return Say(text, "ambiguous", f"name those that you mean, as in: on {boards[0].name}")
         rest = _without(said, found)
         return BoardChoice(rest, boards, of_all=_is_of_all(rest))
-    return _listed(said, boards) or _labelled(said, device_context, boards)
+    return _named(said, device_context, groups)
 
 
-def _without_spared(
-    said: str, choice: BoardChoice | Say | None, boards: Sequence[KnownDevice]
-) -> BoardChoice | Say | None:
+def _labelled(boards: Sequence[KnownDevice]) -> dict[str, tuple[KnownDevice, ...]]:
+    """The boards by their labels, room=kitchen as kitchen, in each spelling."""
+    labelled: dict[str, tuple[KnownDevice, ...]] = {}
+    for board in boards:
+        for label in board.labels:
+            place = label.lower().removeprefix("room=")
+            for spelling in (place, re.sub(r"[-_]", " ", place), f"{place} room"):
+                labelled[spelling] = (*(one for one in labelled.get(spelling, ()) if one is not board), board)
+    return labelled
+
+
+def _without_spared(choice: BoardChoice, said: str, groups: Mapping[str, tuple[KnownDevice, ...]]) -> BoardChoice | Say:
     """ "everywhere except the hall and lamp": the choice without these boards, if every one of them is known."""
-    if not isinstance(choice, BoardChoice) or choice.of_all:
-        return choice if isinstance(choice, Say) else None
     spared: set[str] = set()
-    for word in _AND.split(said.strip()):
-        name = _BEFORE_NAME.sub("", word.strip())
-        found = {one.name for one in boards if one.name.lower() == name.lower()} or {
-            one.name for one in _with_label(name, boards)
-        }
-        if not found:
-            text = f"I do not know which boards {name[:40]!r} are, so I did nothing."
-            return Say(
-                text, "unknown_name", "name them, as in: everywhere except " + (boards[0].name if boards else "desk")
-            )
-        spared |= found
-    left = tuple(one for one in choice.devices if one.name not in spared)
-    if not left:
+    for word in re.split(_AND, said):
+        name = re.sub(rf"(?i)^{_AT}{_BEFORE}", "", word).lower()
+        if name not in groups:
+            text = f"I do not know which boards {word[:40]!r} are, so I did nothing."
+            return Say(text, "unknown_name", f"name them, as in: everywhere except {choice.devices[0].name}")
+        spared |= {board.name for board in groups[name]}
+    left = tuple(board for board in choice.devices if board.name not in spared)
+    if choice.of_all or not left:
         return Say("No board is left then, so I did nothing.", "ambiguous", "name the boards that you mean")
     return replace(choice, devices=left)
 
 
-def _with_label(place: str, boards: Sequence[KnownDevice]) -> tuple[KnownDevice, ...]:
-    """The boards with the label kitchen or room=kitchen."""
-    words = _spellings(place)
-    labels = words | {f"room={word}" for word in words}
-    return tuple(one for one in boards if not labels.isdisjoint(label.lower() for label in one.labels))
-
-
-def _spellings(place: str) -> set[str]:
-    place = place.lower()
-    return {place, place.replace(" ", "-"), place.replace(" ", "_"), place.removesuffix(" room")}
+def _named(
+    said: str, device_context: DeviceContext, groups: Mapping[str, tuple[KnownDevice, ...]]
+) -> BoardChoice | Say | None:
+    """ "on lamp, fan and desk", "in the kitchen": several boards, or one that is not named by its own name alone."""
+    names = "|".join(re.escape(name) for name in sorted(groups, key=len, reverse=True)) or "(?!)"
+    one = rf"{_BEFORE}(?:{names})(?![\w-])(?: {_BOARD})?"
+    at = r"(?<!turn )(?<!switch )\b(?P<at>on|at|of|from|in|for)"
+    found = re.search(rf"(?i)\s*{at} {one}(?:(?:{_AND}{_AT}{one})+|{_AFTER})", said)
+    if found is None or _GOES_ON.match(said, found.end()):  # "in the kitchen and pin 6 in the hall"
+        return None
+    called = [name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0])]
+    own = {device.name.lower(): device for device in device_context.devices}
+    labelled = _labelled(device_context.devices)
+    for name in called:
+        if name in own and labelled.get(name, (own[name],)) != (own[name],):
+            shown = [one.name for one in labelled[name][:_MAX_SHOWN]]
+            text = f"{name} is a device, and a label of {', '.join(shown)}. Which do you mean? Nothing was done."
+            return Say(text, "ambiguous", f"say: on {name}; or name them: on {' and '.join(shown)}")
+    is_own = all(name in own for name in called)
+    if is_own and len(called) < 2 and found["at"].lower() != "in":
+        return None  # one board by its name, which is split off elsewhere
+    meant = {board.name: board for name in called for board in groups[name]}
+    return BoardChoice(_without(said, found), tuple(meant.values()), named=is_own)
 
 
 def for_each(
@@ -264,7 +273,7 @@ def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Pa
     text = pads_to_pins(no_more_to_stop(text), device.board)
     if (refused := all_pins(text)) is not None:
         return refused
-    if (order := times_order(text, device_context, None) or program_order(text, device_context, None)) is not None:
+    if (order := program_order(text, device_context, None)) is not None:
         return order[0]
     text, there = names_to_pins(text, device_context, device)
     if there is not None and there is not device:
@@ -280,46 +289,6 @@ def _refused(why: str, step: str, choice: BoardChoice) -> Say:
 def _is_of_all(rest: str) -> bool:
     parse = english().parse(rest) if _ASKS.match(rest) else None
     return parse is not None and parse.kind not in _ON_MANY and parse.kind not in _REASONS
-
-
-def _listed(said: str, boards: Sequence[KnownDevice]) -> BoardChoice | None:
-    """ "on lamp, fan and desk": at least two names of boards."""
-    if len(boards) < 2:
-        return None
-    names = "|".join(re.escape(one.name) for one in sorted(boards, key=lambda one: -len(one.name)))
-    one = rf"(?:the )?(?:device |board )?(?:{names})(?![\w-])"
-    more = rf"(?:(?:\s*,\s*(?:and )?|\s+(?:and|&|plus)\s+)(?:also )?(?:(?:on|at|of|from|in) )?{one})+"
-    found = re.search(rf"(?i)\s*\b(?:on|at|of|from|for|in) (?:both )?{one}{more}", said)
-    if found is None:
-        return None
-    meant = {name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0])}
-    return BoardChoice(_without(said, found), tuple(b for b in boards if b.name.lower() in meant), named=True)
-
-
-def _labelled(said: str, device_context: DeviceContext, boards: Sequence[KnownDevice]) -> BoardChoice | Say | None:
-    """ "in the kitchen": those with the label kitchen or room=kitchen. A device of that name makes it a question."""
-    for found in _IN.finditer(said):
-        meant = _with_label(found["place"], boards)
-        spellings = _spellings(found["place"])
-        called = next((one for one in device_context.devices if one.name.lower() in spellings), None)
-        if meant and called is not None and meant != (called,):
-            names = ", ".join(one.name for one in meant[:_MAX_SHOWN])
-            return Say(
-                f"{called.name} is a device, and a label of {names}. Which do you mean? Nothing was done.",
-                "ambiguous",
-                f"say: on {called.name}; or name them: on {' and '.join(one.name for one in meant[:_MAX_SHOWN])}",
-            )
-        if meant:
-            end, chosen = found.end(), {one.name for one in meant}
-            while (more := _AND_IN.match(said, end)) is not None and (also := _with_label(more["place"], boards)):
-                end, chosen = more.end(), chosen | {one.name for one in also}
-            if _GOES_ON.match(said, end):  # "in the kitchen and pin 6 in the hall"
-                return None
-            rest = _joined(said[: found.start()], said[end:])
-            return BoardChoice(rest, tuple(one for one in boards if one.name in chosen))
-        if called is not None and found[0].split()[0].lower() == "in":
-            return BoardChoice(_without(said, found), (called,), named=True)
-    return None
 
 
 def _without(said: str, found: re.Match[str]) -> str:

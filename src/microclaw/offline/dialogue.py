@@ -45,8 +45,7 @@ from microclaw.offline.pins import (
     split_device,
     split_unit,
 )
-from microclaw.offline.program_names import program_order, timed_program_order
-from microclaw.offline.program_times import set_times, times_order
+from microclaw.offline.program_orders import program_order, set_times
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
@@ -220,10 +219,7 @@ def _read(
         return _Reading(Context(question, said, device_context, device, named is not None, results))
     if (no_target := no_pin(text)) is not None and schedules.parse_schedule(text, sentences) is None:
         return _Reading(no_target)
-    timed = times_order(text, device_context, named)
-    timed = timed or timed_program_order(text, device_context, named)
-    ordered = timed or program_order(text, device_context, named)
-    if ordered is not None:
+    if (ordered := program_order(text, device_context, named)) is not None:
         order, there = ordered
         if isinstance(order, Say):
             return _Reading(order)
