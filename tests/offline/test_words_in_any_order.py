@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.language.numbers import tag_numbers
 from microclaw.offline.parse import Parse
-from microclaw.offline.sentences import english, near_sentences, no_more_to_stop
+from microclaw.offline.sentences import english, near_sentences
 
 UNDERSTOOD = [
     ("the relay is on pin 10, switch it on", "set_pin", {"pin": 10, "level": 1}),
@@ -36,7 +36,7 @@ QUESTIONS = [
     "may i blink pin 4", "should i turn on the led", "is the pump on pin 5 running", "is it above 26 degrees",
 ]  # fmt: skip
 MORE_THAN_IS_KNOWN = [
-    "turn on pin 4 unless it is hot", "turn on pin 4 until 5", "turn on pin 4 before pin 5", "turn on all leds",
+    "turn on pin 4 unless it is hot", "turn on pin 4 until 5", "turn on pin 4 before pin 5",
     "turn pin 4 on if pin 5 is high", "turn on pin 4 for 5 seconds every 10 seconds", "turn on pin 4 and blink pin 5",
     "turn pin 4 off and on again", "switch off then on pin 4", "turn on pin 4 twice", "turn on the other led",
     "turn off the led and stop the blink program", "set pin 4 as input", "turn on three lights", "blink sos on pin 4",
@@ -86,14 +86,9 @@ def test_either_of_two_pins_is_none() -> None:
 
 @pytest.mark.parametrize("sentence", ["dont blink anymore", "please don't blink any more", "do not fade any longer!"])
 def test_no_more_of_something_means_that_it_stops(sentence: str) -> None:
-    meant = no_more_to_stop(sentence)
-    reading = _reading(meant)
+    reading = _reading(sentence)
     assert reading is not None
     assert reading.kind == "remove_app"
-
-
-def test_what_is_not_to_be_done_at_all_stays_as_it_is() -> None:
-    assert no_more_to_stop("don't turn on the led") == "don't turn on the led"
 
 
 def test_each_nearest_sentence_is_a_template_with_the_same_numbers() -> None:

@@ -9,22 +9,10 @@ from functools import cache
 from typing import Final
 from zoneinfo import available_timezones
 
-from microclaw.language.quantities import normalize_quantities
 from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.last_act import LastAct
 from microclaw.offline.parse import Parse
 
-_TIME: Final = re.compile(
-    r"(?:please )?(?:what time is it|(?:what is|what's|whats|tell me) the (?:current )?time"
-    r"|what (?:date|day) is (?:it|today)"
-    r"|(?:what is|what's|whats) (?:the date|today|today's date|the day))(?: (?:now|right now|today|here))?"
-    r"(?: in (?:the )?(?P<place>[\w/ .'-]+))?(?: (?:now|right now))?"
-)
-_PAST: Final = re.compile(
-    r"(?:what (?:happened|(?:did|have) (?:you|we|i) (?:do|done|change|changed)|(?:has|was|have|were) (?:been )?"
-    r"(?:done|changed)|changed|ran|was running|was on)|(?:did|has) (?:anything|something) (?:happened|happen|changed|"
-    r"change)|tell me what (?:happened|you did)|show (?:me )?(?:the )?(?:history|log of changes))\b(?P<when>.*)"
-)
 _REFUSALS: Final = {
     "destroys": ("I do not erase or overwrite what a board starts from.", "remove programs with: stop NAME"),
     "protection": ("I do not switch off what protects the board.", "remove a program that it stops with: stop NAME"),
@@ -86,16 +74,6 @@ def no_pin(text: str) -> Say | None:
     return Say(text, "ambiguous", f"microclaw {_COMMANDS[thing].format(n=number)}")
 
 
-def parse_question(said: str) -> Parse | None:
-    """The parse of a question about the time or the past; None for every other sentence."""
-    text = normalize_quantities(said)
-    asked = _TIME.fullmatch(text)
-    if asked is not None:
-        return Parse("clock", {"place": asked["place"].strip()} if asked["place"] else {})
-    past = _PAST.fullmatch(text)
-    return Parse("past", {"when": past["when"].strip()}) if past is not None else None
-
-
 def past_of(parse: Parse, act: LastAct | None) -> Say:
     """What is known of the past without a model: the last act of this conversation, and nothing else."""
     if act is not None and act.done and _LAST.fullmatch(parse.word("when") or ""):
@@ -126,6 +104,14 @@ def _clock(at: Context) -> Decision:
     return Act("time", {"timezone": zone}, f"time(zone={zone})")
 
 
+def _all_pins(at: Context) -> Decision:
+    if at.parse.number("level"):
+        text = "I turn on one pin at a time, so I did nothing: all at once can damage what is wired to them."
+        return Say(text, "refused", "say which, as in: turn on pin 4")
+    text = "I turn off one pin at a time, so I did nothing; “stop everything” stops the programs."
+    return Say(text, "ambiguous", "stop everything; or: turn off pin 4")
+
+
 def _pin_named(at: Context) -> Decision:
     where = f" of {at.parse.word('where')}" if at.parse.word("where") else ""
     return Say(f"You told me that the {at.parse.word('name')} is on pin {at.parse.number('pin')}{where}.")
@@ -138,6 +124,7 @@ def _refuse(at: Context) -> Decision:
 
 QUESTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     "clock": _clock,
+    "all_pins": _all_pins,
     "pin_named": _pin_named,
     "greeting": lambda _at: _GREETING,
     "later": lambda at: _PLOT if at.parse.word("what") else _LATER,

@@ -20,9 +20,9 @@ from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result,
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.parse import Parse
-from microclaw.offline.pins import all_pins, pads_to_pins
+from microclaw.offline.pins import pads_to_pins
 from microclaw.offline.program_orders import program_order
-from microclaw.offline.sentences import english, no_more_to_stop
+from microclaw.offline.sentences import english
 
 _PIN_TOOLS: Final = frozenset({"gpio-set", "pwm-set"})
 _TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninstall-wasm-app", "switch-program"}
@@ -88,7 +88,7 @@ def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say
     if (spared := _EXCEPT.search(said)) is not None:
         choice = chosen_boards(said[: spared.start()], device_context)
         return choice if isinstance(choice, Say | None) else _without_spared(choice, spared["left"].strip(), groups)
-    if (found := _EVERY.search(said)) is not None and all_pins(said) is None:
+    if (found := _EVERY.search(said)) is not None and not _is_of_pins(said):
         is_both = found["both"] or found["both_last"]
         if is_both and boards and len(boards) != 2:
             text = f"There {'is 1 board' if len(boards) == 1 else f'are {len(boards)} boards'}, so I did nothing: "
@@ -270,9 +270,7 @@ def _cannot(at: Context, cannot: dict[str, Say], *, alone: bool) -> Say:
 def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Parse | Say | None:
     """The sentence as it is read for one board: with its pads and the names of its pins."""
     sentences = english()
-    text = pads_to_pins(no_more_to_stop(text), device.board)
-    if (refused := all_pins(text)) is not None:
-        return refused
+    text = pads_to_pins(text, device.board)
     if (order := program_order(text, device_context, None)) is not None:
         return order[0]
     text, there = names_to_pins(text, device_context, device)
@@ -284,6 +282,12 @@ def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Pa
 def _refused(why: str, step: str, choice: BoardChoice) -> Say:
     name = choice.devices[0].name if choice.devices else "virtual-1"
     return Say(f"{why}, so I did nothing.", "ambiguous", step.format(name=name))
+
+
+def _is_of_pins(said: str) -> bool:
+    """Whether "all" means all pins, as in "turn off all"."""
+    parse = english().parse(said)
+    return parse is not None and parse.kind == "all_pins"
 
 
 def _is_of_all(rest: str) -> bool:

@@ -25,7 +25,7 @@ from microclaw.models.protocol import (
 )
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
-from microclaw.offline.answers import QUESTIONS, no_pin, parse_question, past_of
+from microclaw.offline.answers import QUESTIONS, no_pin, past_of
 from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import chosen_boards, decide_for_each, for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
@@ -38,7 +38,6 @@ from microclaw.offline.names import asked_name, names_to_pins, told_name
 from microclaw.offline.paces import with_exact_times
 from microclaw.offline.parse import Parse, Question, Values
 from microclaw.offline.pins import (
-    all_pins,
     answered_device,
     board_of,
     pads_to_pins,
@@ -48,7 +47,7 @@ from microclaw.offline.pins import (
 from microclaw.offline.program_orders import program_order, set_times
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
-from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english, no_more_to_stop
+from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
 from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
 from microclaw.offline.two_readings import two_readings
 from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, taking_back, unlogged_after
@@ -206,17 +205,12 @@ def _read(
         return _Reading(unknown or each)
     text, named = (choice.rest, choice.alone) if choice is not None else split_device(said, device_context)
     device = named or device_context.meant
-    text = pads_to_pins(no_more_to_stop(text), device.board if device else None)
+    text = pads_to_pins(text, device.board if device else None)
     asked = asked_name(text, device_context)
     if asked is not None:
         values: Values = {"name": asked.name, "pin": asked.pin}
         where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
         return _Reading(Context(where, said, device_context, device, named is not None, results))
-    question = parse_question(text)
-    if question is not None:
-        if question.kind == "past":
-            return _Reading(past_of(question, act), refers=True)
-        return _Reading(Context(question, said, device_context, device, named is not None, results))
     if (no_target := no_pin(text)) is not None and schedules.parse_schedule(text, sentences) is None:
         return _Reading(no_target)
     if (ordered := program_order(text, device_context, named)) is not None:
@@ -226,8 +220,6 @@ def _read(
         return _Reading(Context(order, said, device_context, there or device, there is not None, results))
     named_text, named = names_to_pins(text, device_context, named)
     recalls, text, device = named_text != text, named_text, named or device
-    if (refused := all_pins(text)) is not None:
-        return _Reading(refused)
     if act is not None and act.device is not None and all(d.name != act.device for d in device_context.devices):
         act = None  # its device is gone: "it" is nothing on another one
     if act is not None:
@@ -256,6 +248,8 @@ def _read(
         return _Reading(unknown)
     if parse is None:
         return _Reading(_not_understood(sentences, text))
+    if parse.kind == "past":
+        return _Reading(past_of(parse, act), refers=True)
     if parse.kind == "undo" and unlogged is not None and named is None:
         parse = taking_back(unlogged)
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)

@@ -62,12 +62,6 @@ _UNIT_ASKED = re.compile(
     rf"(?i)\s+in (?:degrees? )?({'|'.join(sorted(map(re.escape, _UNITS_SAID), key=len, reverse=True))})s?(?=\s*[?.!]*$)"
 )
 
-_ALL_PINS = re.compile(
-    r"(?i)\W*(?:please |can you |could you )*(?:(?:turn|switch|shut|power|put|set) )?(?P<before>(?:on|off|down) )?"
-    r"(?:everything|all)(?: of)?(?: (?:them|it))?(?: the| my)?"
-    r"(?: (?:pins?|leds?|lights?|outputs?|lamps?|relays?|gpios?|things?))?(?P<after> (?:on|off|down))?"
-    r"(?: now)?(?: please)?\W*"
-)
 _RESTART = re.compile(
     r"(?i)\W*(?:(?:please|can you|could you) )*(?:restart|reboot|reset|power cycle) "
     r"(?:the |my |our )?(?:device |board )?(?P<name>[\w-]+)(?: now)?(?:,? please)?\W*"
@@ -108,19 +102,6 @@ def split_device(said: str, device_context: DeviceContext) -> tuple[str, KnownDe
         if first is not None and count == 0:
             return said[first.end() :], device
     return said, None
-
-
-def all_pins(said: str) -> Say | None:
-    """What can be done instead of turning on or off whatever there is; None for any other sentence."""
-    found = _ALL_PINS.fullmatch(said)
-    level = (found["before"] or found["after"] or "").strip().lower() if found is not None else ""
-    if not level:
-        return None
-    if level == "on":
-        text = "I turn on one pin at a time, so I did nothing: all at once can damage what is wired to them."
-        return Say(text, "refused", "say which, as in: turn on pin 4")
-    text = "I turn off one pin at a time, so I did nothing; “stop everything” stops the programs."
-    return Say(text, "ambiguous", "stop everything; or: turn off pin 4")
 
 
 def answered_device(said: str, device_context: DeviceContext) -> KnownDevice | None:

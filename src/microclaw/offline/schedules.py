@@ -13,22 +13,13 @@ from microclaw.language.times import SUN, When, open_question, split_when, when_
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, asks_when_due
 from microclaw.offline.parse import PIN_SLOTS, Parse, Values
 from microclaw.offline.pins import pin_user
-from microclaw.offline.sentences import Sentences
+from microclaw.offline.sentences import NEVER_LATER, Sentences
 from microclaw.offline.two_readings import ENDLESS
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
 
 _THINGS: Final = r"(?:schedules?|schedule entry|scheduled (?:tasks?|jobs?|things?|actions?)|reminders?|timers?|alarms?)"
 _MAY_BE_APPS: Final = r"(?:timers?|alarms?)\b"  # "stop timer" is said of a program
-_LIST: Final = re.compile(
-    rf"(?:please )?(?:(?:list|show|show me|tell me|give me)(?: all)?(?: the| my)? {_THINGS}|{_THINGS}"
-    r"|(?:please )?(?:list|show|show me|tell me|give me) (?:all|everything|whatever|anything)"
-    r"(?: that(?: is|'s)?| which is)? (?:scheduled|planned)"
-    r"|(?:what is|what's|whats|what have i|what do i have|is anything|is something|anything|show what is|list what is)"
-    r"(?: been)? (?:scheduled|planned)(?: (?:today|for today|now|next|here|later))?"
-    rf"|(?:what|which|are there any|do i have any)(?: of)?(?: the| my)? {_THINGS}"
-    r"(?: (?:are there|do i have|are set|are active|are running|exist|do you have|have i(?: got)?))?)"
-)
 _CANCEL: Final = re.compile(
     r"(?:please )?(?:cancel|(?:remove|delete|stop|drop|forget|clear|end|kill|get rid of)"
     rf"(?! (?:the |my )?{_MAY_BE_APPS})) (?:(.*?) ?\b{_THINGS})\b ?(.*)"
@@ -49,8 +40,6 @@ _REMINDER: Final = re.compile(r"(remind|wake|alert|notify|warn|call) (?:me|us)\b
 def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
     """The parse of a sentence about schedules, or with an hour that may be morning or evening; else None."""
     said = normalize_quantities(text)
-    if _LIST.fullmatch(said):
-        return Parse("list_schedules")
     cancel = _CANCEL.fullmatch(said)
     if cancel is not None:
         return _cancelled(f"{cancel[1] or ''} {cancel[2]}".strip(), said)
@@ -69,7 +58,7 @@ def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
     if when.hour is None or (whole is not None and whole.kind != "schedule"):
         return None
     inner = sentences.parse(what)
-    if inner is None or inner.kind in {"schedule", *SCHEDULES}:
+    if inner is None or inner.kind in {"schedule", *NEVER_LATER}:
         return None
     return Parse("schedule", {"what": what}, loose=inner.loose, when=when)
 

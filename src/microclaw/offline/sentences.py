@@ -31,11 +31,9 @@ PARSES_KEPT = 64
 _TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
+NEVER_LATER = frozenset({"past", "clock", "list_schedules"})
+"""Questions about a time: it is not when to ask them."""
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
-_NO_MORE = re.compile(
-    r"(?i)^\s*(?:please )?(?:do not|don[’']?t) (\w+(?: (?:on )?(?:the led|(?:pin|gpio) ?\d+))?),? "
-    r"(?:anymore|any more|any longer)(?:,? please)?[\s.!]*$"
-)
 # Words on their own, one slip away from others.
 _NO_SLIPS = frozenset({"prevent", "teach", "leave", "left", "heat", "lamb", "clean", "learn", "steam"})
 _SHORT_NUMBERS = frozenset({"one", "two", "six", "ten", "four", "five", "nine"})  # a slip of one is another
@@ -134,7 +132,10 @@ class Sentences:
         if timed is None:
             return self._recognize(said)
         what, when = timed
-        if self._recognize(what) is None and not _REMINDER.search(what):
+        meant = self._recognize(what)
+        if meant is not None and meant.kind in NEVER_LATER:
+            return meant
+        if meant is None and not _REMINDER.search(what):
             whole = self._recognize(said)  # "turn on pin 2 and turn off pin 4 in 3 s" has no time of day
             return whole if whole is not None and whole.kind == "steps" else None
         return Parse("schedule", {"what": what}, when=when)
@@ -164,11 +165,6 @@ class Sentences:
 
         found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
         return tuple(example for example, _, _ in found)
-
-
-def no_more_to_stop(text: str) -> str:
-    """ "Don't blink any more" as "stop blink": what it wants is that something ends."""
-    return _NO_MORE.sub(r"stop \1", text)
 
 
 @cache
