@@ -259,9 +259,9 @@ class _Host:
             while not (await asyncio.wait({work}, timeout=LOOK_S))[0]:
                 before, asked = asked, await self._question(number)
                 if asked is not None:
-                    until = time.monotonic() + self._timeout_s
                     if before is None or before.approval_id != asked.approval_id:
                         yield asked
+                    until = time.monotonic() + self._timeout_s
                 elif time.monotonic() > until:
                     raise self._endpoint.silent(self._timeout_s)
             yield Result(work.result())
