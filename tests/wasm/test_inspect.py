@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from typing import Any
 
@@ -104,41 +105,66 @@ def test_malformed_module_is_refused(wasm: bytes) -> None:
         inspect(wasm)
 
 
-async def real_module(compile_c: Any) -> bytes:
-    image = await compile_c('#include "microclaw.h"\nvoid on_init(void) { gpio_toggle(gpio_open(2, GPIO_OUT)); }')
-    return bytes(image.wasm)
+@pytest.mark.parametrize(
+    ("instructions", "problem"),
+    [
+        *(
+            (b"\x41\x80\x80\x80\x80\x80\0", ModuleError),
+            (b"\x42" + b"\x80" * 10 + b"\0", ModuleError),
+        ),  # too many bytes
+        (b"\x20\xff\xff\xff\xff\x1f", ModuleError),  # an index of more than 32 bits
+        (b"\x44\1\2\3", ModuleError),  # a double cut short
+        (b"\x0e\x7f\0", ModuleError),  # more targets than bytes
+        *((b"\x27", ModuleError), (b"\x02\5", FeatureError), (b"\x3f\1", FeatureError), (b"\x11\0\1", FeatureError)),
+        *((b"\xc0", FeatureError), (b"\xfc\x0a\0\0", FeatureError)),
+    ],
+)
+def test_wrong_instruction_is_found_wherever_it_stands(instructions: bytes, problem: type[Exception]) -> None:
+    fine = bytes((0x41, 0x05, 0x1A, 0x0E, 0x02, 0x00, 0x01, 0x00, 0x10, 0x80, 0x80, 0x80, 0x80, 0x00))
+    for before in (b"", fine, fine * 9):
+        with pytest.raises(problem):
+            check_opcodes([b"\0" + before + instructions + b"\x0b"])
 
 
-async def test_parts_of_a_real_module(compile_c: Any) -> None:
-    module = parse_module(await real_module(compile_c))
-    assert {i.name: i.signature for i in module.imports}["write"] == Signature(("i32", "i32", "i32"), ("i32",))
-    on_init = next(e for e in module.exports if e.name == "on_init")
-    assert module.signature_of(on_init.index) == Signature((), ())
-    assert module.memory_pages == 1
-    heap_base, data_end = module.global_value("__heap_base"), module.global_value("__data_end")
-    assert heap_base is not None
-    assert data_end is not None
-    assert 4096 < data_end <= heap_base < 65536
-    assert any(b"gpio" in segment.data for segment in module.data)
+def test_every_instruction_of_webassembly_1_is_let_pass() -> None:
+    bodies = (
+        bytes((0x00, 0x01, 0x05, 0x0F, 0x1A, 0x1B, *range(0x45, 0xC0))),
+        bytes(b for op in (0x0C, 0x0D, 0x10, *range(0x20, 0x25)) for b in (op, 0x85, 0x01)),
+        bytes(b for op in range(0x28, 0x3F) for b in (op, 0x02, 0x90, 0x01)),
+        b"\x02\x40\x03\x7f\x04\x7c\x11\0\0\x3f\0\x40\0\x0e\1\0\0",
+        b"\x41\x7f\x42\x80\x80\x80\x80\x80\1\x43\0\0\1\2\x44" + bytes(range(8)),
+    )
+    check_opcodes([b"\0" + body + b"\x0b" for body in bodies])
 
 
-async def test_every_cut_of_a_module_is_refused_or_lacks_something(compile_c: Any) -> None:
-    wasm = await real_module(compile_c)
-    whole = parse_module(wasm)
-    for end in range(len(wasm)):
+def test_random_bytes_are_refused_or_pass_and_nothing_else() -> None:
+    chance = random.Random(5)
+    for _ in range(3000):
+        instructions = bytes(chance.choices((*range(256), 0x41, 0x20, 0x0E, 0x10, 0x00), k=chance.randrange(1, 40)))
         try:
-            cut = parse_module(wasm[:end])
+            check_opcodes([b"\0" + instructions])
+        except (ModuleError, FeatureError):
+            continue
+        assert instructions.endswith(b"\x0b")
+
+
+async def test_real_module_is_read_and_its_cuts_and_damage_raise_only_the_two_errors(compile_c: Any) -> None:
+    image = await compile_c('#include "microclaw.h"\nvoid on_init(void) { gpio_toggle(gpio_open(2, GPIO_OUT)); }')
+    whole = parse_module(image.wasm)
+    assert {i.name: i.signature for i in whole.imports}["write"] == Signature(("i32", "i32", "i32"), ("i32",))
+    on_init = next(e for e in whole.exports if e.name == "on_init")
+    assert (whole.signature_of(on_init.index), whole.memory_pages) == (Signature((), ()), 1)
+    heap_base, data_end = whole.global_value("__heap_base"), whole.global_value("__data_end")
+    assert 4096 < (data_end or 0) <= (heap_base or 0) < 65536
+    assert any(b"gpio" in segment.data for segment in whole.data)
+    for end in range(len(image.wasm)):
+        try:
+            assert parse_module(image.wasm[:end]) != whole
         except ModuleError:
             continue
-        assert cut != whole
-
-
-async def test_damage_raises_only_the_two_errors(compile_c: Any) -> None:
-    wasm = await real_module(compile_c)
-    draw = random.Random(7)
-    refused = 0
+    draw, refused = random.Random(7), 0
     for _ in range(1500):
-        damaged = bytearray(wasm)
+        damaged = bytearray(image.wasm)
         for _ in range(draw.randint(1, 4)):
             damaged[draw.randrange(8, len(damaged))] = draw.randrange(256)
         try:
@@ -150,8 +176,7 @@ async def test_damage_raises_only_the_two_errors(compile_c: Any) -> None:
 
 @given(st.integers(-(2**31), 2**31 - 1))
 def test_signed_numbers_round_trip(value: int) -> None:
-    encoded = bytearray()
-    rest = value
+    encoded, rest = bytearray(), value
     while True:
         byte, rest = rest & 0x7F, rest >> 7
         if rest == (-1 if byte & 0x40 else 0):
@@ -162,13 +187,12 @@ def test_signed_numbers_round_trip(value: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "value"), [(b"\0", 0), (b"\xe5\x8e\x26", 624485), (b"\xff\xff\xff\xff\x0f", 2**32 - 1)]
+    ("data", "value"),
+    [
+        *((b"\0", 0), (b"\xe5\x8e\x26", 624485), (b"\xff\xff\xff\xff\x0f", 2**32 - 1), (b"", None), (b"\x80", None)),
+        *((b"\x80\x80\x80\x80\x80\x00", None), (b"\xff\xff\xff\xff\x1f", None)),
+    ],
 )
-def test_unsigned_numbers(data: bytes, value: int) -> None:
-    assert Reader(data).u32() == value
-
-
-@pytest.mark.parametrize("data", [b"", b"\x80", b"\x80\x80\x80\x80\x80\x00", b"\xff\xff\xff\xff\x1f"])
-def test_unsigned_numbers_that_do_not_fit_are_refused(data: bytes) -> None:
-    with pytest.raises(ModuleError):
-        Reader(data).u32()
+def test_unsigned_numbers_are_read_and_those_that_do_not_fit_refused(data: bytes, value: int | None) -> None:
+    with contextlib.nullcontext() if value is not None else pytest.raises(ModuleError):
+        assert Reader(data).u32() == value

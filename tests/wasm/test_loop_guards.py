@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,11 +12,6 @@ import pytest
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
-from microclaw.wasm import find_toolchain
-from microclaw.wasm.loop_guards import Guard, plan_guards, recursive_functions
-from microclaw.wasm.loops import read_loops
-from microclaw.wasm.source_text import read_source
-from microclaw.wasm.symbols import Symbols, read_symbols, source_name
 
 HEAD = "#include <microclaw.h>\n#include <stdlib.h>\n#include <unistd.h>\nvolatile unsigned v, w, target = 7;\n"
 NEXT = "static unsigned next(unsigned x) { return (x >> 1) ^ (x & 1 ? 0xA3000000u : 0); }\n"
@@ -48,16 +40,6 @@ GUARDED = {
 }
 
 
-def _guards(source: str, folder: Path, level: str) -> Mapping[str, Mapping[int, Guard]]:
-    return plan_guards(read_loops(_symbols(source, folder, level)), read_source(source, "a")).loops
-
-
-def _symbols(source: str, folder: Path, level: str) -> Symbols:
-    (folder / "a.c").write_text(source)
-    subprocess.run(find_toolchain().compile_command("a.c", level, ()), cwd=folder, check=True, capture_output=True)
-    return read_symbols((folder / "program.o").read_bytes())
-
-
 def _task(body: str) -> str:
     spend = "__attribute__((noinline)) static void spend(void) { for (unsigned i = 0; i < w; i++) v++; }\n"
     work = f"__attribute__((noinline)) static int work(void) {{ {body}\n return 0; }}\n"
@@ -66,32 +48,23 @@ def _task(body: str) -> str:
 
 
 @pytest.mark.parametrize("level", ["O3", "Os"])
-@pytest.mark.parametrize("name", ENDS)
-def test_loop_with_an_end_in_sight_stays_as_it_is(name: str, level: str, tmp_path: Path) -> None:
-    assert _guards(_task(ENDS[name]), tmp_path, level) == {}
+@pytest.mark.parametrize("name", [*ENDS, *GUARDED])
+async def test_only_a_loop_that_may_run_for_ever_or_for_minutes_is_guarded(
+    compile_c: Any, name: str, level: str
+) -> None:
+    image = await compile_c(_task({**ENDS, **GUARDED}[name]), optimization=level)
+    assert (b"without end" in image.wasm) == (name in GUARDED)
 
 
-@pytest.mark.parametrize("level", ["O3", "Os"])
-@pytest.mark.parametrize("name", GUARDED)
-def test_loop_that_may_run_for_ever_or_for_minutes_is_guarded(name: str, level: str, tmp_path: Path) -> None:
-    assert list(_guards(_task(GUARDED[name]), tmp_path, level)) == ["work"]
-
-
-def test_guard_knows_its_line(tmp_path: Path) -> None:
-    source = f"{HEAD}{NEXT}static void task(void) {{\n for (int i = 0; i < 9; i++) v += w;\n {SEARCH} }}\n"
-    source += "void on_init(void) { every(100, task); }\n"
-    ((guard,),) = [list(guards.values()) for guards in _guards(source, tmp_path, "Os").values()]
-    assert (guard.told >> 9, guard.told & 256) == (9, 256)
-
-
-def test_long_chains_of_calls_and_deep_nests_are_planned(tmp_path: Path) -> None:
+async def test_long_chains_of_calls_and_deep_nests_are_planned(compile_c: Any) -> None:
     chain = "".join(
         f"__attribute__((noinline)) unsigned f{n + 1}(unsigned x) {{ return v + f{n}(x + {n}) * 3; }}\n"
         for n in range(400)
     )
     nest = "".join(f"for (unsigned i{n} = 0; i{n} < w; i{n}++) " for n in range(30))
-    source = f"{HEAD}unsigned f0(unsigned x);\n{chain}void on_init(void) {{ {nest} v = f400(1); }}\n"
-    assert list(_guards(source, tmp_path, "O1")) == ["on_init"]
+    start = "__attribute__((noinline)) unsigned f0(unsigned x) { return x; }\n"
+    image = await compile_c(f"{HEAD}{start}{chain}void on_init(void) {{ {nest} v = f400(1); }}\n", optimization="O1")
+    assert b"without end" in image.wasm
 
 
 COMPUTES = """
@@ -188,27 +161,19 @@ KINDS = {"direct": DIRECT, "mutual": MUTUAL, "through a pointer": POINTER}
 TASK = "static void task(void) { c = busy(45); }\n"
 
 
-def _recursive(source: str, folder: Path, level: str) -> list[str]:
-    symbols = _symbols(RECURSIVE + source, folder, level)
-    return sorted(source_name(symbols.names[index]) for index in recursive_functions(symbols))
+WITHOUT = (
+    "APART static unsigned f(unsigned d) { return d * c; }\nAPART static unsigned g(unsigned d) { return f(d) + 1; }\n"
+    "static int by_size(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }\nint table[9];\n"
+    "static void task(void) { qsort(table, 9, sizeof table[0], by_size); c = g(c) + f(c); }\n"
+)
 
 
 @pytest.mark.parametrize("level", ["O0", "Os", "O3"])
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_function_of_a_cycle_is_guarded(kind: str, level: str, tmp_path: Path) -> None:
-    found = _recursive(f"{KINDS[kind]}{TASK}void on_init(void) {{ every(100, task); }}\n", tmp_path, level)
-    assert found == (["busy", "odd"] if kind == "mutual" else ["busy"])
-
-
-def test_calls_without_a_cycle_are_not_guarded(tmp_path: Path) -> None:
-    source = (
-        "APART static unsigned f(unsigned d) { return d * c; }\nAPART static unsigned g(unsigned d) { return f(d) + 1; }\n"
-        "static int by_size(const void *a, const void *b) { return *(const int *)a - *(const int *)b; }\n"
-        "int table[9];\n"
-        "static void task(void) { qsort(table, 9, sizeof table[0], by_size); c = g(c) + f(c); }\n"
-        "void on_init(void) { every(100, task); }\n"
-    )
-    assert _recursive(source, tmp_path, "O0") == []
+@pytest.mark.parametrize("kind", [*KINDS, "without a cycle"])
+async def test_only_a_cycle_of_calls_is_guarded(compile_c: Any, kind: str, level: str) -> None:
+    source = f"{KINDS[kind]}{TASK}" if kind in KINDS else WITHOUT
+    image = await compile_c(f"{RECURSIVE}{source}void on_init(void) {{ every(100, task); }}\n", optimization=level)
+    assert (b"without end" in image.wasm) == (kind in KINDS)
 
 
 ENTRIES = {

@@ -22,22 +22,6 @@ def prototypes(sketch: str) -> list[str]:
     return [line for line in prepared(sketch).splitlines() if line.endswith(";") and line not in sketch]
 
 
-def mapped(sketch: str) -> list[tuple[int, str]]:
-    """The lines as the compiler numbers them, without what was inserted."""
-    number, found, inserted = 0, [], False
-    lines = prepared(sketch).splitlines()
-    for at, line in enumerate(lines):
-        if line.startswith("#line "):
-            number = int(line.split()[1]) - 1
-            inserted = at + 1 < len(lines) and lines[at + 1].endswith(");") and lines[at + 1] not in sketch
-            continue
-        number += 1
-        if not inserted and line.strip():
-            found.append((number, line.rstrip()))
-        inserted = False
-    return found
-
-
 @pytest.mark.parametrize(
     ("sketch", "wanted"),
     [
@@ -77,19 +61,6 @@ def test_prototype_stands_behind_the_type_that_it_names() -> None:
 def test_prototype_stands_outside_of_what_the_preprocessor_may_leave_out() -> None:
     text = prepared("#include <math.h>\n#ifdef NEVER\nvoid f() {}\n#endif\nvoid setup() { g(); }\nvoid g() {}\n")
     assert text.index("void g();") < text.index("#ifdef NEVER")
-
-
-def test_no_line_and_no_column_of_the_sketch_moves() -> None:
-    sketch = (
-        "/* a\n b */ int x; void setup() {\n  f(); if (x) while (1);\n}\n"
-        "void f(int a = 3,\n       int b = 4) { if (a) { for (;;) {} } }\n" + LOOP
-    )
-    lines = sketch.splitlines()
-    for number, line in mapped(sketch):
-        own = lines[number - 1]
-        pieces = line.replace("delay(1000);", "").replace("delay(1000)", "")
-        assert all(own[at : at + 1] == char for at, char in enumerate(line) if char != " " and pieces == line), line
-    assert "= 3" not in prepared(sketch).split("void f(int a = 3, int b = 4);")[1]
 
 
 def test_prototype_behind_a_type_is_not_in_the_condition_that_follows() -> None:

@@ -139,16 +139,3 @@ void on_init(void) {
 """
     image = await compile_c(source)
     assert image.source == source
-
-
-def test_lines_keep_their_numbers_after_continuations() -> None:
-    text = read_source("int a; \\\n  int b;\nint c;\n", "prog")
-    assert text.find_name("a") == (1, 5)
-    assert text.find_name("c") == (3, 5)
-
-
-def test_a_call_is_found_before_a_declaration() -> None:
-    text = read_source("int f(int);\nint g(void) {\n    return f(1);\n}\n", "prog")
-    assert text.find_name("f") == (3, 12)
-    assert text.find_name("g") == (2, 5)
-    assert text.find_name("h") is None
