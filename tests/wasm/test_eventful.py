@@ -12,18 +12,11 @@ from tests.wasm.instance import Clockwork
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppRequest, AppUninstall
-from microclaw.errors import BuildError, Diagnostic
+from microclaw.errors import BuildError
 from microclaw.wasm import BuildCache, Image, compile_module
 
 HEAD = "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
 SLEEPER = HEAD + 'int main(void) {\n    for (;;) {\n        puts("tick");\n        sleep(1);\n    }\n}\n'
-
-
-async def refused(compile_c: Any, source: str) -> Diagnostic:
-    with pytest.raises(BuildError) as caught:
-        await compile_c(source)
-    assert len(caught.value.diagnostics) == 1
-    return caught.value.diagnostics[0]
 
 
 @pytest.fixture
@@ -49,17 +42,12 @@ async def test_equal_source_gives_equal_bytes(board: BoardProfile, tmp_path: Pat
     assert not images[1].cached
 
 
-async def test_sleep_that_main_never_reaches_costs_nothing(compile_c: Any) -> None:
-    image = await compile_c(HEAD + 'void unused(void) { sleep(1); }\nint main(void) { return puts("x"); }')
+async def test_a_main_that_never_sleeps_costs_a_few_bytes(compile_c: Any) -> None:
     bare = await compile_c(HEAD + 'int main(void) { return puts("x"); }')
-    assert not image.eventful
-    assert image.size_bytes == bare.size_bytes
-
-
-async def test_entry_of_a_main_that_never_sleeps_is_tiny(compile_c: Any) -> None:
-    plain = await compile_c(HEAD + 'int main(void) { return puts("x"); }')
+    unused = await compile_c(HEAD + 'void unused(void) { sleep(1); }\nint main(void) { return puts("x"); }')
     by_hand = await compile_c(HEAD + 'void on_init(void) { puts("x"); }')
-    assert plain.size_bytes - by_hand.size_bytes <= 24
+    assert (unused.eventful, unused.size_bytes) == (False, bare.size_bytes)
+    assert bare.size_bytes - by_hand.size_bytes <= 24
 
 
 OWN_CALLBACK = "#include <wasm_app.h>\nvoid on_timer_callback(timer_id_t t) { (void)t; }\n"
@@ -80,27 +68,16 @@ async def test_what_waits_is_made_eventful(compile_c: Any, source: str, eventful
     assert (image.eventful, image.warnings) == (eventful, ())
 
 
-async def test_on_init_that_waits_stays_where_nothing_can_make_it_event_driven(
+async def test_without_binaryen_only_what_must_become_event_driven_is_refused(
     compile_c: Any, without_binaryen: None
 ) -> None:
-    image = await compile_c(HEAD + "void on_init(void) { usleep(50000); }")
-    assert not image.eventful
-
-
-# What is refused
-
-
-async def test_without_binaryen_the_line_of_the_sleep_and_the_next_step_are_named(
-    compile_c: Any, without_binaryen: None
-) -> None:
-    error = await refused(compile_c, SLEEPER.replace("tick", "tock"))
+    for source in ("void on_init(void) { usleep(50000); }", 'int main(void) { puts("no sleep"); exit(1); }'):
+        assert not (await compile_c(HEAD + source)).eventful
+    with pytest.raises(BuildError) as caught:
+        await compile_c(SLEEPER.replace("tick", "tock"))
+    (error,) = caught.value.diagnostics
     assert error.line == 7
     assert error.hint
-
-
-async def test_without_binaryen_a_program_that_never_sleeps_is_built(compile_c: Any, without_binaryen: None) -> None:
-    image = await compile_c(HEAD + 'int main(void) { puts("no sleep"); exit(1); }')
-    assert not image.eventful
 
 
 # What runs
@@ -190,6 +167,27 @@ RUNNING = {
         ],
         ["ended by the exception above"],
     ),
+    "tasks_go_on_beside_a_sleeping_main": (
+        '#include "microclaw.h"\nstatic void task(void) { puts("task"); }\n'
+        'int main(void) { every(700, task); for (int i = 0; i < 3; i++) { puts("main"); sleep(1); } return 0; }',
+        3_600,
+        ["main", "task", "main", "task", "main", "task", "task", "task"],
+        ["ended: main returned 0"],
+    ),
+    "sleep_in_a_callback_returns_at_once_and_is_told_once": (
+        '#include "microclaw.h"\nstatic void task(void) { printf("left %u\\n", sleep(5)); }\n'
+        "void (*volatile chosen)(void) = task;\nint main(void) { every(300, chosen); sleep(1); return 0; }",
+        1_300,
+        ["left 5"] * 4,
+        ["only main can sleep, callbacks go on at once", "ended: main returned 0"],
+    ),
+    "exit_in_a_callback_ends_main_and_every_task": (
+        '#include "microclaw.h"\nstatic void task(void) { puts("task"); exit(4); }\n'
+        'int main(void) { every(1500, task); for (;;) { puts("main"); sleep(1); } }',
+        9_000,
+        ["main", "main", "task", "Got exception running WASM code: Exception: env.exit(4)"],
+        [],
+    ),
     "program_name_as_first_argument": (
         'int main(int argc, char *argv[]) { sleep(1); printf("%d %s %d\\n", argc, argv[0], argv[1] == 0); return 0; }',
         3000,
@@ -257,38 +255,6 @@ async def test_timers_are_given_back_at_the_end(compile_c: Any) -> None:
     board.now_ms = 9000
     board.call("on_timer_callback", BACKSTOP)
     assert board.timers == 0
-
-
-EVERY = """#include "microclaw.h"
-#include <stdlib.h>
-#include <unistd.h>
-static void (*volatile chosen)(void);
-"""
-
-
-async def test_tasks_of_every_go_on_beside_a_sleeping_main(compile_c: Any, on_board: Any) -> None:
-    source = 'static void task(void) { puts("task"); }\n'
-    source += 'int main(void) { every(700, task); for (int i = 0; i < 3; i++) { puts("main"); sleep(1); } return 0; }'
-    ran = await on_board.run(await compile_c(EVERY + source), 3_600)
-    assert ran.own == ["main", "task", "main", "task", "main", "task", "task", "task"]
-    assert ran.shim == ["ended: main returned 0"]
-
-
-async def test_sleep_in_a_callback_behind_a_pointer_returns_at_once_and_is_told_once(
-    compile_c: Any, on_board: Any
-) -> None:
-    source = 'static void task(void) { printf("left %u\\n", sleep(5)); }\n'
-    source += "int main(void) { chosen = task; every(300, chosen); sleep(1); return 0; }"
-    ran = await on_board.run(await compile_c(EVERY + source), 1_300)
-    assert ran.own == ["left 5"] * 4
-    assert ran.shim == ["only main can sleep, callbacks go on at once", "ended: main returned 0"]
-
-
-async def test_exit_in_a_callback_ends_main_and_every_task(compile_c: Any, on_board: Any) -> None:
-    source = 'static void task(void) { puts("task"); exit(4); }\n'
-    source += 'int main(void) { every(1500, task); for (;;) { puts("main"); sleep(1); } }'
-    ran = await on_board.run(await compile_c(EVERY + source), 9_000)
-    assert ran.own == ["main", "main", "task", "Got exception running WASM code: Exception: env.exit(4)"]
 
 
 async def test_fewer_than_three_timers_are_told(compile_c: Any, on_board: Any) -> None:

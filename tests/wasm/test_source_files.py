@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Awaitable, Callable, Mapping
 
-from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards import load_board
-from microclaw.builds.cache import BuildCache
-from microclaw.errors import BuildError
-from microclaw.wasm import compile_module
-from microclaw.wasm.source_files import (
-    MAX_DEPTH,
-    MAX_FILES,
-    included_names,
-    join_files,
-    without_marks,
-)
-from microclaw.wasm.source_language import Language
+import pytest
+from tests.wasm.conftest import CompileC
+
+from microclaw.apps.trial import Trial, TrialOptions, try_image
+from microclaw.boards.profile import BoardProfile
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.wasm.source_files import MAX_DEPTH, MAX_FILES, included_names, join_files, without_marks
+from microclaw.wasm.source_language import Language, language_of_file
 
 MAIN = """#include <microclaw.h>
 #include "pins.h"
@@ -41,24 +36,37 @@ void led_begin(int pin) {
 FILES = {"pins.h": PINS, "lib/led.h": LED_H.replace("../", ""), "lib/more.h": MORE_H, "lib/led.c": LED_C}
 
 
-def test_a_program_of_five_files_builds_and_keeps_its_files(cache: BuildCache) -> None:
+Try = Callable[..., Awaitable[Trial]]
+
+
+@pytest.fixture
+def try_files(compile_c: CompileC, board: BoardProfile) -> Try:
+    async def try_files(file: str, source: str, files: Mapping[str, str], ms: float = 2000) -> Trial:
+        language: Language | None = language_of_file(file)
+        image = await compile_c(join_files(file, source, files), language=language)
+        return await try_image(image, board, TrialOptions(for_ms=ms))
+
+    return try_files
+
+
+async def refused(compile_c: CompileC, file: str, source: str, files: Mapping[str, str]) -> tuple[Diagnostic, ...]:
+    with pytest.raises(BuildError) as caught:
+        await compile_c(join_files(file, source, files), language=language_of_file(file))
+    return caught.value.diagnostics
+
+
+async def test_a_program_of_five_files_builds_and_keeps_its_files(compile_c: CompileC) -> None:
     joined = join_files("main.c", MAIN, FILES)
     text, marks = without_marks(joined)
     for number, line in enumerate(text.split("\n")[:-1], 1):
         place = marks.place(number)
         if place is not None and line:
-            file, of = place
-            assert {**FILES, "main.c": MAIN}[file].split("\n")[of - 1] == line
+            assert {**FILES, "main.c": MAIN}[place[0]].split("\n")[place[1] - 1] == line
     assert joined.count("enum { PERIOD_MS") == 2  # #pragma once, in each source
-
-
-async def test_it_runs_through_the_compiler(cache: BuildCache) -> None:
-    image = await compile_module(join_files("main.c", MAIN, FILES), load_board("virtual"), cache=cache)
-    assert "gpio_toggle" not in {one.name for one in image.imports}  # it is in our headers
-    assert image.size_bytes > 100
+    image = await compile_c(joined)
     assert image.source is not None
     assert '#line 1 "lib/led.c"' in image.source
-    again = await compile_module(image.source, load_board("virtual"), cache=cache)  # as it is stored
+    again = await compile_c(image.source)  # as it is stored
     assert (again.sha256, again.source, again.cached) == (image.sha256, image.source, True)
 
 
@@ -72,27 +80,35 @@ async def test_it_runs_through_the_compiler(cache: BuildCache) -> None:
     ],
 )
 async def test_a_finding_names_its_file_and_line(
-    cache: BuildCache, file: str, old: str, new: str, place: tuple[str, int], line: str | None
+    compile_c: CompileC, file: str, old: str, new: str, place: tuple[str, int], line: str | None
 ) -> None:
     files = {"main.c": MAIN, **FILES}
     assert old in files[file]
     files[file] = files[file].replace(old, new)
-    source = files.pop("main.c")
-    with pytest.raises(BuildError) as caught:
-        await compile_module(join_files("main.c", source, files), load_board("virtual"), cache=cache)
-    found = caught.value.diagnostics[0]
-    assert (found.file, found.line) == place
-    assert len(set(caught.value.diagnostics)) == len(caught.value.diagnostics)
-    assert line is None or found.source_line == line
+    found = await refused(compile_c, "main.c", files.pop("main.c"), files)
+    assert (found[0].file, found[0].line) == place
+    assert len(set(found)) == len(found)
+    assert line is None or found[0].source_line == line
 
 
-async def test_words_about_another_line_name_its_file_too(cache: BuildCache) -> None:
-    files = {"a.h": "int twice(int x);\n", "b.h": "long twice(int x);\n"}
-    source = '#include "a.h"\n#include "b.h"\nvoid on_init(void) {}\n'
-    with pytest.raises(BuildError) as caught:
-        await compile_module(join_files("main.c", source, files), load_board("virtual"), cache=cache)
-    found = caught.value.diagnostics[0]
-    assert (found.file, found.line) == ("b.h", 1)
+INIT = "void on_init(void) {}\n"
+WRONG = {
+    "another signature": (
+        '#include "a.h"\n#include "b.h"\n', {"a.h": "int twice(int);\n", "b.h": "long twice(int);\n"}, "b.h", 1
+    ),
+    "two variables": ("int counter = 3;\n", {"b.c": "\nint counter;\n"}, "b.c", 2),
+    "two functions": ("int f(int a) { return a; }\n", {"b.c": "\nint f(int a)\n{\n    return -a;\n}\n"}, "b.c", 2),
+    "declared otherwise": (
+        "int f(int);\nint g(void) { return f(1); }\n", {"b.c": "float f(float x) { return x; }\n"}, None, None
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_what_two_sources_have_differently_is_refused(compile_c: CompileC, name: str) -> None:
+    source, files, file, line = WRONG[name]
+    found = (await refused(compile_c, "main.c", source + INIT, files))[0]
+    assert file is None or (found.file, found.line) == (file, line)
 
 
 def test_includes_in_comments_and_strings_are_none() -> None:
@@ -105,21 +121,16 @@ def test_includes_in_comments_and_strings_are_none() -> None:
 @pytest.mark.parametrize(
     "files",
     [
-        {"../x.h": ""},
-        {"/etc/passwd.h": ""},
-        {'a".h': ""},
+        *({"../x.h": ""}, {"/etc/passwd.h": ""}, {'a".h': ""}, {"b.cpp": "int x;\n"}, {"a.h": '#include "a.h"\n'}),
         {f"f{n}.h": "" for n in range(MAX_FILES + 1)},
-        {"a.h": '#include "a.h"\n'},
         {"a.h": '#include "b.h"\n', "b.h": '#include "a.h"\n'},
         {f"f{n}.h": f'#include "f{n + 1}.h"\n' for n in range(MAX_DEPTH + 2)},
         {f"f{n}.h": f'#include "f{n + 1}.h"\n' * 9 + "int x;\n" * 40 for n in range(9)},
-        {"b.cpp": "int x;\n"},
     ],
 )
 def test_what_cannot_be_joined_is_refused(files: dict[str, str]) -> None:
-    source = '#include "a.h"\n#include "f0.h"\nvoid on_init(void) {}\n'
     with pytest.raises(BuildError):
-        join_files("main.c", source, files)
+        join_files("main.c", f'#include "a.h"\n#include "f0.h"\n{INIT}', files)
 
 
 def test_a_guarded_header_may_include_itself() -> None:
@@ -127,48 +138,44 @@ def test_a_guarded_header_may_include_itself() -> None:
     assert join_files("main.c", '#include "a.h"\n', files).count("int a;") == 1
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [
-        ("int counter = 3;", "int counter;"),
-        ("int f(int a) { return a; }", "int f(int a)\n{\n    return -a;\n}"),
-    ],
-)
-async def test_what_two_sources_define_for_all_is_refused(first: str, second: str, cache: BuildCache) -> None:
-    text = join_files("main.c", f"{first}\nvoid on_init(void) {{}}\n", {"b.c": f"\n{second}\n"})
-    with pytest.raises(BuildError) as caught:
-        await compile_module(text, load_board("virtual"), cache=cache)
-    assert (caught.value.diagnostics[0].file, caught.value.diagnostics[0].line) == ("b.c", 2)
+def test_files_of_windows_are_joined() -> None:
+    text = f'#include <microclaw.h>\r\n#include "pins.h"\r\n{INIT}'
+    assert included_names(text) == ("pins.h",)
+    assert "#define LED 4\n" in join_files("main.c", text, {"pins.h": "#define LED 4\r\n"})
 
 
-TWO = """#include <stdio.h>
+def test_marks_of_others_are_no_marks() -> None:
+    files = {"a.h": '#line 7 "/etc/passwd"\n#line 9 "b.h"\nint x;\n'}
+    text, marks = without_marks(join_files("main.c", '#include "a.h"\n', files))
+    assert marks.place(text.split("\n").index("int x;") + 1) == ("a.h", 3)
+
+
+OWN = """#include <stdio.h>
 #include <microclaw.h>
 #include "shared.h"
-static const char *TAG = "first";
-static int state = 10;
-struct own { int x; };
-static void tick(void) { printf("%s %d %d\\n", TAG, state++, second()); }
+static const char *TAG = "%s";
+static int state = %d;
+struct own { char y[%d]; };
+"""
+TWO = (
+    OWN % ("first", 10, 1)
+    + """static void tick(void) { printf("%s %d %d\\n", TAG, state++, second()); }
 void on_init(void) { begin(); every(100, tick); }
 """
+)
 SHARED = "#pragma once\nint second(void);\nvoid begin(void);\nstatic inline int twice(int n) { return 2 * n; }\n"
-OTHER = """#include <stdio.h>
-#include <microclaw.h>
-#include "shared.h"
-static const char *TAG = "second";
-static int state = 20;
-struct own { char y[3]; };
-static void tick(void) { printf("%s %d\\n", TAG, twice(state++)); }
+OTHER = (
+    OWN % ("second", 20, 3)
+    + """static void tick(void) { printf("%s %d\\n", TAG, twice(state++)); }
 int second(void) { return state; }
 void begin(void) { every(1000, tick); }
 """
+)
 
 
 @pytest.mark.parametrize("suffix", ["c", "cpp"])
-async def test_what_is_static_in_a_source_is_its_own(suffix: str, cache: BuildCache) -> None:
-    text = join_files(f"main.{suffix}", TWO, {"shared.h": SHARED, f"other.{suffix}": OTHER})
-    language: Language = "c" if suffix == "c" else "c++"
-    image = await compile_module(text, load_board("virtual"), cache=cache, language=language)
-    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=2050), cache=cache)
+async def test_what_is_static_in_a_source_is_its_own(try_files: Try, suffix: str) -> None:
+    trial = await try_files(f"main.{suffix}", TWO, {"shared.h": SHARED, f"other.{suffix}": OTHER}, 2050)
     assert trial.ok
     assert trial.log[:3] == ("first 10 20", "first 11 20", "first 12 20")
     assert [line for line in trial.log if line.startswith("second")] == ["second 40", "second 42"]
@@ -184,15 +191,14 @@ TAB = "#define STEP 100\nint tabbed() { return n * STEP; }\n"
 BESIDE = "#include <Arduino.h>\nstatic int n = 40;\nint other() {\n  return n;\n}\n"
 
 
-async def test_a_cpp_file_beside_a_sketch_is_a_source_of_its_own_and_a_tab_is_not(cache: BuildCache) -> None:
-    text = join_files("lamp.ino", SKETCH, {"a.cpp": BESIDE, "tab.ino": TAB})
-    image = await compile_module(text, load_board("virtual"), cache=cache, language="sketch")
-    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=100), cache=cache)
+async def test_a_cpp_file_beside_a_sketch_is_a_source_of_its_own_and_a_tab_is_not(
+    compile_c: CompileC, try_files: Try
+) -> None:
+    trial = await try_files("lamp.ino", SKETCH, {"a.cpp": BESIDE, "tab.ino": TAB}, 100)
     assert (trial.ok, trial.log) == (True, ("242",))
-    wrong = join_files("lamp.ino", SKETCH, {"a.cpp": BESIDE.replace("return n", "return m"), "tab.ino": TAB})
-    with pytest.raises(BuildError) as raised:
-        await compile_module(wrong, load_board("virtual"), cache=cache, language="sketch")
-    assert (raised.value.diagnostics[0].file, raised.value.diagnostics[0].line) == ("a.cpp", 4)
+    wrong = {"a.cpp": BESIDE.replace("return n", "return m"), "tab.ino": TAB}
+    found = (await refused(compile_c, "lamp.ino", SKETCH, wrong))[0]
+    assert (found.file, found.line) == ("a.cpp", 4)
 
 
 WAITS = """#include <microclaw.h>
@@ -201,102 +207,56 @@ static void run(int ms) { for (;;) { gpio_toggle(led); if (led < 0) { return; } 
 """
 
 
-async def test_functions_of_one_name_wait_each_in_its_own_way(cache: BuildCache) -> None:
+async def test_functions_of_one_name_wait_each_in_its_own_way(try_files: Try) -> None:
     """Pauses are put into loops by the names of their functions."""
     main = WAITS % "delay(ms);" + "void b(void);\nint main(void) { led = gpio_open(4, GPIO_OUT); run(200); b(); }\n"
     other = WAITS % "unsigned t = millis(); while (millis() - t < 50) { }" + "void b(void) { run(1); }\n"
-    text = join_files("main.c", main, {"b.c": other})
-    image = await compile_module(text, load_board("virtual"), cache=cache)
-    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=3000), cache=cache)
+    trial = await try_files("main.c", main, {"b.c": other}, 3000)
     assert trial.ok
     assert 14 <= len(trial.edges) <= 16
 
 
-async def test_a_trap_names_the_line_of_its_file_in_another_source(cache: BuildCache) -> None:
+async def test_a_trap_names_the_line_of_its_file_in_another_source(try_files: Try) -> None:
     main = "#include <microclaw.h>\nint at(int);\nstatic int pick(int n) { return n; }\n"
     main += "static void tick(void) { at(pick(9)); }\nvoid on_init(void) { every(100, tick); }\n"
     other = "int table[4];\nstatic int pick(int n) { return table[n]; }\nint at(int n) { return pick(n); }\n"
-    image = await compile_module(join_files("main.c", main, {"b.c": other}), load_board("virtual"), cache=cache)
-    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=1000), cache=cache)
+    trial = await try_files("main.c", main, {"b.c": other})
     assert trial.error == "it trapped at line 2 of b.c: index 9 is outside 'int[4]'"
 
 
-async def test_what_is_declared_otherwise_than_defined_is_refused(cache: BuildCache) -> None:
-    text = join_files(
-        "main.c", "int f(int);\nvoid on_init(void) { f(1); }\n", {"b.c": "float f(float x) { return x; }\n"}
-    )
-    with pytest.raises(BuildError):
-        await compile_module(text, load_board("virtual"), cache=cache)
+NUMBERS = [  # as one file declares it, as the other defines it, whether it is the same
+    *(("extern int level;", "float level = 2.5f;", False), ("extern double level;", "float level;", False)),
+    *(("extern int64_t level;", "int level = 1;", False), ("extern bool level;", "int level = 1;", False)),
+    ("extern const unsigned char level;", "int level = 1;", False),
+    ("typedef float speed_t;\nextern speed_t level;", "int level = 1;", False),
+    *(("extern int level;", "int level = 3;", True), ("extern volatile int level;", "volatile int level = 3;", True)),
+    ("extern const int level;", "int level = 3;", True),
+    ("extern uint8_t level;", "unsigned char level = 3;", True),
+    ("extern long level;", "int32_t level = 3;", True),
+    ("extern unsigned level;", "enum kind { A, B }; enum kind level = B;", True),
+    ("#define T float\nextern T level;", "float level = 3;", True),
+]
 
 
-@pytest.mark.parametrize(
-    ("declared", "defined"),
-    [
-        ("extern int level;", "float level = 2.5f;"),
-        ("extern double level;", "float level;"),
-        ("extern int64_t level;", "int level = 1;"),
-        ("extern const unsigned char level;", "int level = 1;"),
-        ("extern bool level;", "int level = 1;"),
-        ("typedef float speed_t;\nextern speed_t level;", "int level = 1;"),
-    ],
-)
-@pytest.mark.parametrize("file", ["main.c", "main.cpp"])
-async def test_a_number_of_another_kind_in_two_files_is_refused(
-    file: str, declared: str, defined: str, cache: BuildCache
+@pytest.mark.parametrize(("declared", "defined", "same"), NUMBERS)
+@pytest.mark.parametrize("suffix", ["c", "cpp"])
+async def test_a_number_has_the_same_bytes_in_both_files_or_is_refused(
+    compile_c: CompileC, suffix: str, declared: str, defined: str, same: bool
 ) -> None:
-    text = _two_files(file, declared, defined)
-    with pytest.raises(BuildError) as caught:
-        await compile_module(text, load_board("virtual"), cache=cache, language="c" if file == "main.c" else "c++")
-    (found,) = caught.value.diagnostics
-    assert found.line == 2
-
-
-@pytest.mark.parametrize(
-    ("declared", "defined"),
-    [
-        ("extern int level;", "int level = 3;"),
-        ("extern volatile int level;", "volatile int level = 3;"),
-        ("extern const int level;", "int level = 3;"),
-        ("extern uint8_t level;", "unsigned char level = 3;"),
-        ("extern long level;", "int32_t level = 3;"),
-        ("extern unsigned level;", "enum kind { A, B }; enum kind level = B;"),
-        ("#define T float\nextern T level;", "float level = 3;"),
-    ],
-)
-@pytest.mark.parametrize("file", ["main.c", "main.cpp"])
-async def test_the_same_bytes_by_another_name_are_taken(
-    file: str, declared: str, defined: str, cache: BuildCache
-) -> None:
-    text = _two_files(file, declared, defined)
-    await compile_module(text, load_board("virtual"), cache=cache, language="c" if file == "main.c" else "c++")
-
-
-def _two_files(file: str, declared: str, defined: str) -> str:
-    """Declared from line 4 on in the first, defined in line 2 of the second."""
-    heads = "#include <stdint.h>\n#include <stdbool.h>\n#include <stdio.h>\n"
     begin = 'void on_init(void) { printf("%d\\n", (int)level); }\n'
-    if file != "main.c":
-        begin = f'extern "C" {begin}'
-    whole = f"{heads}{declared}\n{begin}"
-    return join_files(file, whole, {"b.c" if file == "main.c" else "b.cpp": f"#include <stdint.h>\n{defined}\n"})
+    begin = begin if suffix == "c" else f'extern "C" {begin}'
+    main = f"#include <stdint.h>\n#include <stdbool.h>\n#include <stdio.h>\n{declared}\n{begin}"
+    files = {f"b.{suffix}": f"#include <stdint.h>\n{defined}\n"}
+    if same:
+        await compile_c(join_files(f"main.{suffix}", main, files), language=language_of_file(f"main.{suffix}"))
+    else:
+        (found,) = await refused(compile_c, f"main.{suffix}", main, files)
+        assert found.line == 2
 
 
-async def test_a_sources_macros_end_with_it(cache: BuildCache) -> None:
+async def test_a_sources_macros_end_with_it(compile_c: CompileC) -> None:
     main = "#include <microclaw.h>\n#define PIN 4\n#define delay(x) delay((x) * 2)\nvoid more(void);\n"
     main += "void on_init(void) { gpio_open(PIN, GPIO_OUT); more(); }\n"
     more = "#include <microclaw.h>\n#ifndef PIN\n#define PIN 6\n#endif\nvoid more(void) { gpio_open(PIN, GPIO_OUT); }\n"
-    image = await compile_module(join_files("main.c", main, {"more.c": more}), load_board("virtual"), cache=cache)
-    assert image.pins == (4, 6)
-    assert not image.warnings
-
-
-def test_files_of_windows_are_joined() -> None:
-    text = '#include <microclaw.h>\r\n#include "pins.h"\r\nvoid on_init(void) {}\r\n'
-    assert included_names(text) == ("pins.h",)
-    assert "#define LED 4\n" in join_files("main.c", text, {"pins.h": "#define LED 4\r\n"})
-
-
-def test_marks_of_others_are_no_marks() -> None:
-    files = {"a.h": '#line 7 "/etc/passwd"\n#line 9 "b.h"\nint x;\n'}
-    text, marks = without_marks(join_files("main.c", '#include "a.h"\n', files))
-    assert marks.place(text.split("\n").index("int x;") + 1) == ("a.h", 3)
+    image = await compile_c(join_files("main.c", main, {"more.c": more}))
+    assert (image.pins, image.warnings) == ((4, 6), ())
