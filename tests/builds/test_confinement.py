@@ -84,20 +84,21 @@ def test_there_is_no_network(way: str, tmp_path: Path) -> None:
     assert "PermissionError" in done.output
 
 
-def test_no_namespace_is_made_inside(way: str, tmp_path: Path) -> None:
-    done = python(
-        "import ctypes; c = ctypes.CDLL(None, use_errno=True); print(c.unshare(0x10000000), ctypes.get_errno())",
-        tmp_path,
-    )
-    assert done.output.split() == ["-1", "1"]
-
-
-def test_its_limits_hold_from_its_first_instruction(way: str, tmp_path: Path) -> None:
-    code = (
-        "import resource; print(resource.getrlimit(resource.RLIMIT_CPU)[0], resource.getrlimit(resource.RLIMIT_CORE))"
-    )
-    done = python(code, tmp_path)
-    assert done.output.split() == ["20", "(0,", "0)"]
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (
+            "import ctypes; c = ctypes.CDLL(None, use_errno=True); print(c.unshare(0x10000000), ctypes.get_errno())",
+            ["-1", "1"],  # no namespace is made inside
+        ),
+        (
+            "from resource import *; print(getrlimit(RLIMIT_CPU)[0], getrlimit(RLIMIT_CORE))",
+            ["20", "(0,", "0)"],  # limits hold from the first instruction
+        ),
+    ],
+)
+def test_inside_it_is_so(way: str, code: str, said: list[str], tmp_path: Path) -> None:
+    assert python(code, tmp_path).output.split() == said
 
 
 def test_what_runs_too_long_is_killed_with_its_children(way: str, tmp_path: Path) -> None:

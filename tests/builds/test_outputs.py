@@ -56,23 +56,13 @@ def test_a_folder_in_the_way_of_what_is_written_is_a_build_error(tmp_path: Path)
         write_input(tmp_path / "compiled.wasm", b"code", stage="link")
 
 
-@pytest.mark.parametrize(
-    "act", ["/usr/bin/mkfifo program.d", "/usr/bin/ln -s /etc/passwd program.d", "/usr/bin/mkfifo program.o"]
-)
-async def test_a_compiler_that_was_taken_over_ends_its_build(
-    act: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    left = act.rsplit(maxsplit=1)[1]
-    script = f"""#!/bin/sh
-/usr/bin/clang "$@" || exit
-[ -e program.d ] && /usr/bin/rm {left} && {act}
-exit 0
-"""
-    (tools / "clang").write_text(script)
-    (tools / "clang").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+async def test_a_compiler_that_was_taken_over_ends_its_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("MICROCLAW_COMPILER", "clang")
-    with pytest.raises(BuildError):
-        await compile_module("void on_init(void) {}\n", load_board("virtual"), cache=BuildCache(tmp_path / "cache"))
+    compiler, cache = tmp_path / "clang", BuildCache(tmp_path / "cache")
+    for act in ("/usr/bin/mkfifo program.d", "/usr/bin/ln -s /etc/passwd program.d", "/usr/bin/mkfifo program.o"):
+        undone = f"[ -e program.d ] && /usr/bin/rm {act.rsplit(maxsplit=1)[1]} && {act}"
+        compiler.write_text(f'#!/bin/sh\n/usr/bin/clang "$@" || exit\n{undone}\nexit 0\n')
+        compiler.chmod(0o755)
+        with pytest.raises(BuildError):
+            await compile_module("void on_init(void) {}\n", load_board("virtual"), cache=cache)

@@ -31,8 +31,9 @@ def stamped(image: Image, now_s: float) -> Image:
     return replace(image, wasm=stamp_clock(image.wasm, now_s, BERLIN))
 
 
-@pytest.mark.parametrize("level", ["O0", "O3", "Os"])
-@pytest.mark.parametrize("program", [SLEEPS, NEVER_SLEEPS, EVENTS])
+@pytest.mark.parametrize(
+    ("program", "level"), [(SLEEPS, "O0"), (SLEEPS, "O3"), (SLEEPS, "Os"), (NEVER_SLEEPS, "O3"), (EVENTS, "O3")]
+)
 async def test_local_time_counts_from_the_start_and_follows_the_zone(
     compile_c: CompileC, on_board: OnBoard, program: str, level: str
 ) -> None:
