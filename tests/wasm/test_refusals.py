@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from microclaw.boards import board_ids, load_board
 from microclaw.builds.process import in_worker
@@ -22,7 +23,7 @@ from microclaw.wasm.source_scanner import header_names
 from microclaw.wasm.toolchain import find_toolchain
 
 
-class Refused(NamedTuple):
+class Refused(Struct, frozen=True):
     """A source, the line of its first error (None: any), a word of that error, and the source's language."""
 
     source: str
@@ -193,10 +194,10 @@ async def refused(compile_c: Any, source: str, **options: Any) -> tuple[Diagnost
 
 @pytest.mark.parametrize("name", REFUSED)
 async def test_program_is_refused_at_its_line_with_a_next_step(compile_c: Any, name: str) -> None:
-    source, line, word, language = REFUSED[name]
-    every = await refused(compile_c, source, language=language)
-    found = next(d for d in every if d.severity == "error" and word in d.message)
-    assert found.line == line or line is None
+    case = REFUSED[name]
+    every = await refused(compile_c, case.source, language=case.language)
+    found = next(d for d in every if d.severity == "error" and case.word in d.message)
+    assert case.line in (None, found.line)
     assert found.hint or name in SELF_EVIDENT, "it says what to do"
     assert len(every) == 1 or name in SEVERAL
     assert len(found.render()) < 2000, "a whole program on one line is not shown whole"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from msgspec import Struct
 
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.wasm.source_language import Language
 
 
-class Tried(NamedTuple):
+class Tried(Struct, frozen=True):
     """A source, what must be true of its trial, how long that is, and the source's language."""
 
     source: str
@@ -257,9 +258,9 @@ TRIED = {**ARDUINO, **DEVICE_FILES, "what is defined runs on": DEFINED}
 
 @pytest.mark.parametrize("name", TRIED)
 async def test_program_does_what_it_should(compile_c: Any, board: BoardProfile, name: str) -> None:
-    source, holds, ms, language = TRIED[name]
-    trial = await try_image(await compile_c(source, language=language), board, TrialOptions(for_ms=ms))
-    assert holds(trial), trial
+    case = TRIED[name]
+    trial = await try_image(await compile_c(case.source, language=case.language), board, TrialOptions(for_ms=case.ms))
+    assert case.holds(trial), trial
 
 
 @pytest.mark.parametrize(("name", "level", "compiler"), [*LEVELS, ("local array", "O3", "clang")])

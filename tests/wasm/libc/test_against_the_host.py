@@ -9,7 +9,7 @@ import math
 import os
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import islice
@@ -77,10 +77,25 @@ def c_double(value: float) -> str:
     return ("-" if math.copysign(1, value) < 0 else "") + ("INFINITY" if math.isinf(value) else abs(value).hex())
 
 
+def filled(template: str, **tables: Iterable[str]) -> str:
+    """The template with each list where `@` and its name stand."""
+    for name, items in tables.items():
+        template = template.replace(f"@{name}", ", ".join(items))
+    return template
+
+
 async def both(run_c: RunC, folder: Path, body: str) -> tuple[list[str], list[str]]:
     source = f"{HEAD}{body}"
     lines = await run_c(source, stack_bytes=8192)
     return [line for line in lines if not line.startswith("microclaw: ")], native(source, folder)
+
+
+async def assert_same(run_c: RunC, folder: Path, body: str, cases: Sequence[object] = ()) -> None:
+    """Line by line; `cases` are shown with the lines that differ."""
+    device, host = await both(run_c, folder, body)
+    assert not cases or len(cases) == len(host)
+    rows = zip(cases or range(len(host)), device, host, strict=True)
+    assert [row for row in rows if row[1] != row[2]] == []
 
 
 # Mathematics: by units in the last place
@@ -158,16 +173,9 @@ async def test_mathematics_is_exact_or_within_two_units_in_the_last_place(
     xs = [any_double() for _ in range(120)] + [any_double() * 1e6 for _ in range(20)]
     floats = [f"{name}f" for name in ONE][:-2]  # sinf and cosf are the firmware's
     names = [*ONE, *floats, *TWO, *MORE]
-    source = MATH
-    for key, items in (
-        ("@ONE", ONE),
-        ("@FLOATS", floats),
-        ("@TWO", TWO),
-        ("@XS", map(c_double, xs)),
-        ("@YS", (c_double(any_double()) for _ in xs)),
-        ("@ES", (str(CHANCE.randint(-2200, 2200)) for _ in xs)),
-    ):
-        source = source.replace(key, ", ".join(items))
+    ys = [c_double(any_double()) for _ in xs]
+    es = [str(CHANCE.randint(-2200, 2200)) for _ in xs]
+    source = filled(MATH, ONE=ONE, FLOATS=floats, TWO=TWO, XS=map(c_double, xs), YS=ys, ES=es)
     device, host = await both(run_c, tmp_path, source)
     wrong = []
     for x, ours, theirs in zip(xs, rows(device, len(names)), rows(host, len(names)), strict=True):
@@ -206,18 +214,17 @@ async def test_gamma_and_error_functions_agree(run_c: RunC, tmp_path: Path) -> N
         0.75,
     ]
     xs += [math.inf, math.nan]
-    source = (
-        MATH.partition("int main")[0].replace("@ONE", ", ".join(GAMMA)).replace("@XS", ", ".join(map(c_double, xs)))
+    floats = [f"{name}f" for name in GAMMA]
+    source = filled(
+        MATH.partition("int main")[0], ONE=GAMMA, FLOATS=floats, TWO=["pow"], XS=map(c_double, xs), YS="0", ES="0"
     )
-    source = source.replace("@FLOATS", ", ".join(f"{name}f" for name in GAMMA)).replace("@TWO", "pow")
-    source = source.replace("@YS", "0").replace("@ES", "0")
     source += (
         f"int main(void) {{ for (int i = 0; i < {len(xs)}; i++) {{ for (int k = 0; k < 4; k++) put(f[k](xs[i]));\n"
         '    for (int k = 0; k < 4; k++) put(FLOAT(k, xs[i]));\n    printf("\\n"); } }\n'
     )
     device, host = await both(run_c, tmp_path, source)
     for x, ours, theirs in zip(xs, rows(device, 8), rows(host, 8), strict=True):
-        for name, a, b in zip((*GAMMA, *(f"{one}f" for one in GAMMA)), ours, theirs, strict=True):
+        for name, a, b in zip((*GAMMA, *floats), ours, theirs, strict=True):
             if (name.startswith("tgamma") and math.isinf(b) and not math.isinf(x)) or (name[-1] == "f" and x != 0.75):
                 continue  # its poles are of the device's own checks
             least, relative = 1e-13 if name == "lgamma" else 1e-300, 1e-6 if name not in GAMMA else 5e-14
@@ -283,9 +290,8 @@ async def test_every_conversion_prints_what_the_host_prints(part: int, run_c: Ru
     for letter in "feg" * 20:
         value = next(x for x in iter(any_double, None) if math.isfinite(x))
         calls.append(f'    print("%.*{letter}", {CHANCE.randint(0, 1100)}, {c_double(value)});\n')
-    device, host = await both(run_c, tmp_path, f"{PRINTS}int main(void) {{\n{''.join(calls)}}}\n")
-    wrong = [(calls[at // 2], a, b) for at, (a, b) in enumerate(zip(device, host, strict=True)) if a != b]
-    assert wrong == []
+    cases = [call for call in calls for _ in range(2)]
+    await assert_same(run_c, tmp_path, f"{PRINTS}int main(void) {{\n{''.join(calls)}}}\n", cases)
 
 
 async def test_the_alternate_g_keeps_its_zeros(run_c: RunC) -> None:
@@ -400,11 +406,8 @@ async def test_numbers_are_read_as_by_the_host(run_c: RunC, tmp_path: Path) -> N
     for _ in range(120):
         head = CHANCE.choice(("", " ", "\n ")) + CHANCE.choice(("", "+", "-")) + CHANCE.choice(("", "0x", "0X", "0"))
         wholes.append(head + "".join(CHANCE.choices(digits, k=CHANCE.randrange(24))))
-    source = READS.replace("@NUMBERS", ", ".join(map(c_text, numbers))).replace(
-        "@WHOLES", ", ".join(map(c_text, wholes))
-    )
-    device, host = await both(run_c, tmp_path, source)
-    assert [row for row in zip([*numbers, *wholes], device, host, strict=True) if row[1] != row[2]] == []
+    source = filled(READS, NUMBERS=map(c_text, numbers), WHOLES=map(c_text, wholes))
+    await assert_same(run_c, tmp_path, source, [*numbers, *wholes])
 
 
 WHOLE_KINDS = ("d", "i", "u", "x", "o", "hhd", "hd", "hu", "lld", "llu", "llx", "f", "lf", "g", "le")
@@ -433,15 +436,15 @@ def scan() -> tuple[str, str]:
 async def test_sscanf_reads_what_the_host_reads(run_c: RunC, tmp_path: Path) -> None:
     cases = SCANNED + [scan() for _ in range(500)]
     calls = "".join(f"    {{{c_text(form)}, {c_text(text)}}},\n" for form, text in cases)
-    device, host = await both(
+    await assert_same(
         run_c,
         tmp_path,
         f"static const char *const cases[][2] = {{\n{calls}}};\nint main(void) {{\n"
         f"    for (int i = 0; i < {len(cases)}; i++) {{\n        memset(room, 0xaa, sizeof room);\n"
         "        int n = sscanf(cases[i][1], cases[i][0], room, room + 40, room + 80, room + 120);\n"
         "        show(n, room, sizeof room);\n    }\n}\n",
+        cases,
     )
-    assert [row for row in zip(cases, device, host, strict=True) if row[1] != row[2]] == []
 
 
 # Strings, characters, sorting, divisions
@@ -486,8 +489,7 @@ async def test_functions_of_texts_give_what_the_hosts_give(run_c: RunC, tmp_path
     table = [(text(), text()) for _ in range(90)] + [("abc", "ab\xe4")]
     rows = [f"{{{c_text(a)}, {c_text(b)}, {CHANCE.choice(b'abcAB,; z')}, {CHANCE.randrange(13)}}}" for a, b in table]
     rows.append('{"end", "", 0, 3}')
-    device, host = await both(run_c, tmp_path, TEXTS.replace("@ROWS", ", ".join(rows)))
-    assert [row for row in zip(device, host, strict=True) if row[0] != row[1]] == []
+    await assert_same(run_c, tmp_path, filled(TEXTS, ROWS=rows))
 
 
 REST = """
@@ -532,8 +534,7 @@ int main(void) {
 async def test_characters_errors_divisions_and_sorting_are_the_hosts(run_c: RunC, tmp_path: Path) -> None:
     values = ["-2147483647 - 1", "2", "1", "-1", "2147483647", *(str(CHANCE.randint(1, 2**31 - 1)) for _ in range(40))]
     values += [str(-CHANCE.randint(1, 2 ** CHANCE.randint(1, 31) - 1)) for _ in range(40)]
-    device, host = await both(run_c, tmp_path, REST.replace("@VALUES", ", ".join(values)))
-    assert [row for row in zip(device, host, strict=True) if row[0] != row[1]] == []
+    await assert_same(run_c, tmp_path, filled(REST, VALUES=values))
 
 
 # The calendar
@@ -577,7 +578,6 @@ async def test_dates_are_the_hosts_in_utc(run_c: RunC, tmp_path: Path) -> None:
     fields = [[CHANCE.randint(-limit, limit) for limit in limits] for _ in range(150)]
     letters = "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyY%"
     forms = [c_text("at " + "".join(f"%{CHANCE.choice(letters)} " for _ in range(CHANCE.randrange(7)))) for _ in times]
-    source = TIMES.replace("@TIMES", ", ".join(f"{time}ll" for time in times)).replace("@FORMS", ", ".join(forms))
-    source = source.replace("@FIELDS", ", ".join(f"{{{', '.join(map(str, row))}}}" for row in fields))
-    device, host = await both(run_c, tmp_path, source)
-    assert [row for row in zip(device, host, strict=True) if row[0] != row[1]] == []
+    rows = [f"{{{', '.join(map(str, row))}}}" for row in fields]
+    source = filled(TIMES, TIMES=(f"{time}ll" for time in times), FIELDS=rows, FORMS=forms)
+    await assert_same(run_c, tmp_path, source)
