@@ -61,6 +61,12 @@ NAPS = "static void nap(void) { sleep(1); }\n"
         (f"{NAPS}void on_init(void) {{ for (;;) nap(); }}", True),
         ('void on_init(void) { puts("once"); }\nint main(void) { on_init(); sleep(1); return 0; }', True),
         (f"{OWN_CALLBACK}int main(void) {{ return 0; }}", False),
+        (  # a pointer reaches functions of its type and no others
+            "int nap(int n) { sleep(1); return n; }\nint (*volatile other)(int) = nap;\n"
+            'static void leaf(void) { puts("x"); }\nvoid (*volatile run)(void) = leaf;\n'
+            "int main(void) { run(); return other != 0; }",
+            False,
+        ),
     ],
 )
 async def test_what_waits_is_made_eventful(compile_c: Any, source: str, eventful: bool) -> None:
