@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.stores import new_store
 
-from microclaw.apps.building import ProgramImage
+from microclaw.apps.building import Compile, ProgramImage, ReadModule, cached_compiler, read_image
 from microclaw.apps.catalogue import Catalogue
 from microclaw.apps.change_log import ChangeLog
 from microclaw.apps.changes import ProgramChanges
@@ -26,7 +28,7 @@ from microclaw.apps.reconciler import Reconciler
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.standing import Act
 from microclaw.apps.timed_runs import TimedRuns
-from microclaw.apps.trial import Trial, TrialOptions
+from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
 from microclaw.apps.undo import Undo, UndoChoice, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
@@ -52,11 +54,15 @@ from microclaw.devices.calls import (
     PwmSet,
     PwmState,
 )
+from microclaw.devices.device import Device, Transport
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppExists, AppNotFound, InvalidModule, MicroclawError, TooManyApps
 from microclaw.events import Edge, EvidenceKind, ProgramKind, Step
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
+from microclaw.transports.open import open_transport
+from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wasm import BuildCache
 from microclaw.wasm.image import Image, MemoryUse
 
 ACTING = frozenset({"apps.install", "apps.remove", "apps.list", "gpio.set", "pwm.set"})
@@ -213,6 +219,8 @@ async def _not_told(_place: Place | None, _device: str, _note: str, _alarm: str 
 class Lab:
     """Every part of the apps stage, over one paper device named "paper"."""
 
+    device_name = "paper"
+
     def __init__(self, registry: Registry, change_log: ChangeLog, transport: PaperTransport) -> None:
         self.registry, self.change_log, self.transport = registry, change_log, transport
         self.steps: list[Step] = []
@@ -222,11 +230,15 @@ class Lab:
         self.trials: dict[str, Trial] = {}
         self.tried: list[str] = []
         self.tell: Tell = _not_told
+        self.compile: Compile = self._compile
+        self.read_module: ReadModule = self._read_module
+        self.try_image: Try = self._try_image
+        self.sleep: Callable[[float], Awaitable[None]] = lambda seconds: transport.wait(seconds)
         self.rebuild()
 
     @property
     def device_id(self) -> str:
-        return self.registry.get("paper").device_id
+        return self.registry.get(self.device_name).device_id
 
     def rebuild(self) -> None:
         """As after a restart of the host: nothing kept in memory."""
@@ -237,9 +249,9 @@ class Lab:
             compile=self.compile,
             read_module=self.read_module,
             try_image=self.try_image,
-            sleep=self.transport.wait,
+            sleep=self.sleep,
         )
-        self.changes = ProgramChanges(self.installer, self.deployer, sleep=self.transport.wait)
+        self.changes = ProgramChanges(self.installer, self.deployer, sleep=self.sleep)
         self.direct_io = DirectIo(self.installer)
         self.undo = Undo(
             self.installer,
@@ -265,7 +277,7 @@ class Lab:
         self.reconciler.do_deferred = self.deferrals.do_waiting
         self.reconciler.listed = self.timed_runs.listed
 
-    async def compile(
+    async def _compile(
         self,
         source: str,
         board: BoardProfile,
@@ -276,10 +288,10 @@ class Lab:
     ) -> Image:
         return make_image(name, source, self.trials.get(name, make_trial()).pins)
 
-    def read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
+    def _read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
         return make_image(name, wasm[8:].decode(), self.trials.get(name, make_trial()).pins)
 
-    async def try_image(self, image: ProgramImage, board: BoardProfile, options: TrialOptions) -> Trial:
+    async def _try_image(self, image: ProgramImage, board: BoardProfile, options: TrialOptions) -> Trial:
         self.tried.append(image.name)
         return replace(self.trials.get(image.name, make_trial()), times=options.times)
 
@@ -287,16 +299,16 @@ class Lab:
         """Install a program that blinks this pin in its trial and on the board; with None, what `trials` has of it."""
         if pin is not None:
             self.plays(name, pin)
-        return await self.deployer.deploy(ChangeRequest("paper", name, source=source, **more), self.steps.append)
+        return await self.deployer.deploy(self.request(name, source=source, **more), self.steps.append)
 
     def request(self, name: str, act: Act = "install", **more: Any) -> ChangeRequest:
-        return ChangeRequest("paper", name, act, **more)
+        return ChangeRequest(self.device_name, name, act, **more)
 
     async def act(self, act: Act, name: str = "blink", **more: Any) -> Any:
-        return await self.changes.apply(ChangeRequest("paper", name, act, **more), self.steps.append)
+        return await self.changes.apply(self.request(name, act, **more), self.steps.append)
 
     async def set_pin(self, pin: int, level: int = 1) -> PinChange:
-        return await self.direct_io.act("paper", GpioSet(pin, level))
+        return await self.direct_io.act(self.device_name, GpioSet(pin, level))
 
     async def take_back(self, change_id: int | None = None, **more: Any) -> UndoReport:
         return await self.undo.undo(UndoChoice("owner", change_id, **more), self.steps.append)
@@ -330,6 +342,54 @@ class Lab:
         self.trials[name] = make_trial(edges=edges, pins=pins, driven=pins)
         now = self.transport.now_ms
         self.transport.edges += [Edge(now + 60 + 500.0 * i, pin, (i + 1) % 2) for i in range(4) for pin in pins]
+
+
+class Bench(Lab):
+    """The same over a real virtual board, a process of its own, and the real compiler and trial."""
+
+    device_name = "board-1"
+
+    def __init__(
+        self, registry: Registry, change_log: ChangeLog, board: VirtualBoardProcess, cache: BuildCache
+    ) -> None:
+        super().__init__(registry, change_log, PaperTransport("unused:1"))
+        self.board, self.cache = board, cache
+        self.compile, self.read_module, self.try_image = cached_compiler(cache), read_image, try_image
+        self.sleep = asyncio.sleep
+        self.rebuild()
+
+    @property
+    def device(self) -> Device:
+        return self.registry.get(self.device_name)
+
+    async def names(self) -> list[str]:
+        return sorted(app.name for app in await self.device.call(AppList()))
+
+
+@asynccontextmanager
+async def opened_bench(
+    folder: Path, cache: Path, *firmware: str, open_with: Callable[..., Transport] = open_transport
+) -> AsyncIterator[Bench]:
+    async with (
+        Database.open(new_store(folder / "store.db")) as database,
+        VirtualBoardProcess(name="board-1", serial=0, control=folder / "control.sock", firmware=firmware) as board,
+        Bus() as bus,
+        Registry(
+            bus=bus,
+            store=DeviceTable(database),
+            open_transport=partial(open_with, lock_folder=folder / "locks"),
+            mint_id=lambda: "d-1",
+            now_ms=lambda: 0,
+        ) as registry,
+    ):
+        await registry.add("board-1", "virtual", board.ready.transports[:1] if firmware else board.ready.transports)
+        yield Bench(registry, ChangeLog(database), board, BuildCache(cache))
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
+    async with opened_bench(tmp_path, build_cache) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -178,15 +178,15 @@ async def test_edges_on_the_board_are_held_against_those_of_the_trial(lab: Any, 
 
 
 @pytest.mark.parametrize(
-    ("meanwhile", "kind"),
+    ("meanwhile", "kind", "text"),
     [
-        ({"now_ms": 1_000.0}, "counted"),
-        ({"away": DeviceUnreachable("it went away", next_step="look")}, "accepted"),
+        ({"now_ms": 1_000.0}, "counted", "the board restarted while it was watched"),
+        ({"away": DeviceUnreachable("it went away", next_step="look")}, "accepted", "it went away"),
     ],
     ids=["restarts", "leaves"],
 )
 async def test_a_board_that_is_lost_while_it_is_watched_proves_nothing(
-    lab: Any, meanwhile: dict[str, Any], kind: str
+    lab: Any, meanwhile: dict[str, Any], kind: str, text: str
 ) -> None:
     lab.plays("blink", 2)
     lab.transport.now_ms = 50_000.0
@@ -201,6 +201,7 @@ async def test_a_board_that_is_lost_while_it_is_watched_proves_nothing(
     lab.rebuild()
     done = await lab.deploy(pin=None)
     assert (done.verified, done.evidence.kind) == (False, kind)
+    assert text in done.evidence.text
     assert await lab.wanted() == ["blink"]
 
 

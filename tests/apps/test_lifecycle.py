@@ -1,27 +1,19 @@
-"""Stop, start, restart, upgrade and force on a board on paper: what is kept, what is refused, and their undo."""
+"""Stop, start, restart and upgrade on a board on paper: what is kept, what is refused, and their undo."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from tests.apps.conftest import make_trial
 
-from microclaw.agent.toolbox import Toolbox
-from microclaw.apps.tools.programs import program_tools
-from microclaw.auth.gate import Gate, Permission
 from microclaw.devices.calls import AppState
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
-    InvalidModule,
     MicroclawError,
     PinClaimed,
-    PinRefused,
     TooManyApps,
-    TrialFailed,
 )
-from microclaw.operations.tool import ToolContext
 
 STOPPED: tuple[dict[str, str], dict[str, str]] = ({}, {"blink": "stopped"})
 
@@ -154,69 +146,3 @@ async def test_only_an_upgrade_that_is_not_verified_gives_way_to_the_former(lab:
     assert await lab.states() == ["failed", "done"]
     assert not (await lab.deploy(source="v2", pin=None)).verified
     assert lab.running() == {"blink": "v2"}
-
-
-BAD = make_trial(ok=False, error="it spins without giving up the CPU", next_step="wait in main")
-
-
-@pytest.mark.parametrize("program", [{"source": "text"}, {"wasm": b"\0asm\1\0\0\0bytes"}])
-async def test_a_program_whose_trial_fails_never_reaches_the_board(lab: Any, program: dict[str, Any]) -> None:
-    lab.trials["bad"] = BAD
-    with pytest.raises(TrialFailed):
-        await lab.act("install", "bad", **program)
-    assert (lab.stages()[-1], lab.steps[-1].text) == (("try", "failed"), BAD.error)
-    assert "apps.install" not in lab.transport.calls
-    assert await lab.states() == []
-
-
-async def force(lab: Any) -> None:
-    lab.trials["bad"] = BAD
-    await lab.deploy("bad", pin=None, force=True)
-
-
-async def test_force_installs_it_and_says_so(lab: Any) -> None:
-    await force(lab)
-    assert list(lab.running()) == ["bad"]
-    [failed] = [step for step in lab.steps if step.stage == "try" and step.state == "failed"]
-    assert "--force" in str(failed.next_step)
-
-
-async def test_force_drives_no_pin_that_the_board_forbids(lab: Any) -> None:
-    lab.trials["bad"] = make_trial(ok=False, error="it opened pin 27", driven=(27,), pins=(27,), edges=())
-    with pytest.raises(PinRefused):
-        await lab.deploy("bad", pin=None, force=True)
-    assert lab.running() == {}
-
-
-async def test_a_forced_program_is_never_put_back_by_itself(lab: Any) -> None:
-    await force(lab)
-    lab.transport.apps.clear()
-    kept = await lab.reconciler.check(lab.device_id)
-    assert (kept.put_back, lab.running()) == ((), {})
-    assert kept.problem
-    await force(lab)  # nor after an upgrade that failed
-    lab.trials["bad"] = make_trial()
-    lab.transport.fail["apps.install"] = InvalidModule("invalid WASM version.")
-    with pytest.raises(InvalidModule):
-        await lab.deploy("bad", "new", pin=None)
-    assert lab.running() == {}
-
-
-@pytest.mark.parametrize(("taken_off", "again"), [("uninstall", "take_back"), ("stop", "start")])
-async def test_neither_undo_nor_a_start_brings_a_forced_program_back(lab: Any, taken_off: str, again: str) -> None:
-    await force(lab)
-    await lab.act(taken_off, "bad")
-    with pytest.raises(MicroclawError, match="spins" if again == "take_back" else "force"):
-        await (lab.take_back() if again == "take_back" else lab.act("start", "bad"))
-    assert lab.running() == {}
-
-
-@pytest.mark.parametrize("approved", [None, Permission.ACT, Permission.RISKY])  # a model, MCP; a schedule
-async def test_tools_and_schedules_have_no_force(lab: Any, approved: Permission | None) -> None:
-    lab.trials["bad"] = BAD
-    toolbox, context = Toolbox(program_tools(lab), Gate()), ToolContext("owner", lab.steps.append)
-    result = await toolbox.call("deploy-wasm-app", '{"sourceCode":"x","appName":"bad"}', context, approved=approved)
-    assert (result.ok, result.error_code) == (False, "trial_failed")
-    forced = await toolbox.call("deploy-wasm-app", '{"sourceCode":"x","appName":"bad","force":true}', context)
-    assert not forced.ok
-    assert lab.running() == {}

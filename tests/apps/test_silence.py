@@ -8,30 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.apps.conftest import Clock, make_trial
-from tests.apps.test_end_to_end import Bench
-from tests.stores import new_store
+from tests.apps.conftest import Bench, Clock, make_trial, opened_bench
 
 from microclaw.apps.change_log import ChangeLog
-from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.silence import SOON_MS
 from microclaw.apps.verify import Baseline, verify
 from microclaw.boards.profile import BoardProfile
-from microclaw.boards.reader import load_board
-from microclaw.bus import Bus
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Transport
-from microclaw.devices.registry import Registry
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted
 from microclaw.store.database import Database
-from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
-from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm import compile_module
 
 SILENT = DeviceSilent("listing its apps on 10.0.0.7:8080: no answer within 4 s", next_step="reset it")
 
@@ -78,17 +69,7 @@ async def test_a_silence_long_after_a_program_was_put_there_blames_nobody(lab: A
     assert not any(app.suspect_ms for app in await lab.change_log.desired())
 
 
-async def test_it_can_be_dropped_after_the_reset(lab: Any) -> None:
-    await lab.deploy("two", pin=5)
-    lab.transport.away = SILENT
-    await told(lab)
-    lab.transport.away = None
-    lab.transport.apps.clear()
-    await lab.act("uninstall", "two")
-    assert (await lab.reconciler.check(lab.device_id)).problem is None
-
-
-async def test_a_board_that_answers_again_with_it_clears_the_program(lab: Any) -> None:
+async def test_a_board_that_answers_again_with_it_clears_it_and_it_can_be_dropped_after_a_reset(lab: Any) -> None:
     await lab.deploy("two", pin=5)
     lab.transport.away = SILENT
     await told(lab)
@@ -96,6 +77,12 @@ async def test_a_board_that_answers_again_with_it_clears_the_program(lab: Any) -
     await lab.reconciler.check(lab.device_id)
     lab.transport.apps.clear()
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("two",)
+    lab.transport.away = SILENT
+    await told(lab)
+    lab.transport.away = None
+    lab.transport.apps.clear()
+    await lab.act("uninstall", "two")
+    assert (await lab.reconciler.check(lab.device_id)).problem is None
 
 
 async def test_an_uninstall_without_an_answer_names_its_program(lab: Any) -> None:
@@ -113,13 +100,13 @@ async def test_a_program_that_hangs_as_it_starts_leaves_the_former_one_wanted(la
     silent = InstallInterrupted("installing one broke off", outcome="unknown", silent=True)
     lab.transport.fail["apps.install"] = silent
     with pytest.raises(InstallInterrupted):
-        await lab.deployer.deploy(ChangeRequest("paper", "one", source="new"), lab.steps.append)
+        await lab.deploy("one", "new", pin=None)
     lab.transport.away = SILENT
     await told(lab)
     lab.transport.away = None
     lab.transport.apps.clear()
     assert (await lab.reconciler.check(lab.device_id)).put_back == ("one",)
-    assert lab.transport.apps["one"].code[8:] == b"one"
+    assert lab.transport.apps["one"].code[8:] == b"v1"
 
 
 async def test_a_board_without_programs_is_silent_without_a_name(lab: Any) -> None:
@@ -148,28 +135,15 @@ QUICK = Timeouts(answer_s=4.0, first_query_s=1.5)  # the firmware waits a second
 
 @pytest.fixture
 async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
-    """As in test_end_to_end, with a transport that does not wait long."""
+    """With a transport that does not wait long."""
 
-    def open_quick(endpoint: str, board: BoardProfile) -> Transport:
+    def open_quick(endpoint: str, board: BoardProfile, lock_folder: Path) -> Transport:
         if endpoint.startswith("wasmachine:"):
-            return WasmachineTransport(endpoint, board, lock_folder=tmp_path / "locks", timeouts=QUICK)
-        return open_transport(endpoint, board, lock_folder=tmp_path / "locks")
+            return WasmachineTransport(endpoint, board, lock_folder=lock_folder, timeouts=QUICK)
+        return open_transport(endpoint, board, lock_folder=lock_folder)
 
-    async with (
-        TrialPool(load_board("virtual")) as trial_pool,
-        Database.open(new_store(tmp_path / "store.db")) as database,
-        VirtualBoardProcess(name="board-1", control=tmp_path / "control.sock") as board,
-        Bus() as bus,
-        Registry(
-            bus=bus,
-            store=DeviceTable(database),
-            open_transport=open_quick,
-            mint_id=lambda: "d-1",
-            now_ms=lambda: 0,
-        ) as registry,
-    ):
-        await registry.add("board-1", "virtual", board.ready.transports)
-        yield Bench(board, registry, database, build_cache, trial_pool)
+    async with opened_bench(tmp_path, build_cache, open_with=open_quick) as opened:
+        yield opened
 
 
 async def after_a_reset(bench: Bench) -> DeviceCheck:
@@ -188,16 +162,13 @@ async def until_it_hangs(bench: Bench) -> None:
             pass  # each look takes the board a moment
 
 
-async def test_a_module_that_hangs_again_once_put_back_is_left_off(bench: Bench, build_cache: Path) -> None:
-    image = await compile_module(LATE_HANG, bench.device.board, cache=BuildCache(build_cache))
-    request = ChangeRequest("board-1", "late", wasm=image.wasm, try_for_ms=2000)
-    await bench.deployer.deploy(request, bench.steps.append)
+async def test_a_module_that_hangs_again_once_put_back_is_left_off(bench: Bench) -> None:
+    image = await compile_module(LATE_HANG, bench.device.board, cache=bench.cache)
+    await bench.act("install", "late", wasm=image.wasm, try_for_ms=2000)
     for put_back in (("late",), ()):
         await until_it_hangs(bench)
         with pytest.raises(DeviceSilent):  # an upgrade removes it first
-            await bench.deployer.deploy(
-                ChangeRequest("board-1", "late", wasm=image.wasm, try_for_ms=1000), bench.steps.append
-            )
+            await bench.act("install", "late", wasm=image.wasm, try_for_ms=1000)
         kept = await after_a_reset(bench)
         assert kept.put_back == put_back
     assert kept.problem

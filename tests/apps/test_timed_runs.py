@@ -8,7 +8,6 @@ import pytest
 from tests.apps.conftest import Clock, make_trial
 
 from microclaw.apps.claims import live_conflict
-from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.run_times import RunTimes
 from microclaw.devices.calls import AppInstall, AppRuns, AppState
 from microclaw.errors import ConfigError, DeployRejected, DeviceUnreachable, PinClaimed, TooManyApps
@@ -16,10 +15,8 @@ from microclaw.errors import ConfigError, DeployRejected, DeviceUnreachable, Pin
 FAN = RunTimes(600_000, 30_000)
 
 
-async def deploy(lab: Any, times: RunTimes | None = FAN, name: str = "fan", source: str = "v1", pin: int = 4) -> Any:
-    lab.plays(name, pin)
-    request = ChangeRequest("paper", name, source=source, times=times)
-    return await lab.deployer.deploy(request, lab.steps.append)
+async def deploy(lab: Any, times: RunTimes | None = FAN, name: str = "fan", source: str = "v1", pin: int = 4) -> None:
+    await lab.deploy(name, source, pin, times=times)
 
 
 def play(lab: Any) -> None:
@@ -40,7 +37,7 @@ async def condition(lab: Any) -> str:
 
 
 def there(lab: Any) -> list[str]:
-    return sorted(lab.transport.apps)
+    return sorted(lab.running())
 
 
 async def test_a_run_ends_after_its_time_and_the_next_begins_at_its_own(lab: Any, journal_clock: Clock) -> None:
@@ -115,7 +112,9 @@ async def test_a_board_that_is_off_gets_its_run_within_a_minute_or_not_at_all(la
     assert (runs.runs, there(lab)) == (2, [])
 
 
-async def test_a_stop_that_failed_is_tried_again_until_it_is_done(lab: Any, journal_clock: Clock) -> None:
+async def test_a_stop_that_failed_is_tried_again_and_without_an_interval_it_stays_off(
+    lab: Any, journal_clock: Clock
+) -> None:
     await deploy(lab, RunTimes(None, 30_000))
     lab.transport.away = DeviceUnreachable("no route", next_step="look")
     for _ in range(20):
@@ -123,32 +122,20 @@ async def test_a_stop_that_failed_is_tried_again_until_it_is_done(lab: Any, jour
     lab.transport.away = None
     runs = await at(lab, journal_clock, 6_000)
     assert (there(lab), runs.problem) == ([], None)
-
-
-async def test_a_program_for_a_time_alone_stays_off_also_after_the_hosts_restart(
-    lab: Any, journal_clock: Clock
-) -> None:
-    await deploy(lab, RunTimes(None, 30_000))
-    await at(lab, journal_clock, 30_000)
-    assert (await condition(lab), there(lab)) == ("stopped", [])
+    assert await condition(lab) == "stopped"
     lab.rebuild()
     await at(lab, journal_clock, 3_600_000)
     await lab.reconciler.check(lab.device_id)
     assert (await condition(lab), there(lab)) == ("stopped", [])
 
 
-async def test_what_a_board_begins_by_itself_between_runs_is_stopped(lab: Any, journal_clock: Clock) -> None:
+async def test_between_runs_the_board_begins_none_and_its_pin_is_its_own(lab: Any, journal_clock: Clock) -> None:
     await deploy(lab)
     await at(lab, journal_clock, 30_000)
     lab.transport.apps["fan"] = AppInstall("fan", b"\0asm")  # from its flash, at its boot
     await lab.reconciler.check(lab.device_id)
     await at(lab, journal_clock, 1_000)
     assert there(lab) == []
-
-
-async def test_between_runs_its_pin_is_its_own(lab: Any, journal_clock: Clock) -> None:
-    await deploy(lab)
-    await at(lab, journal_clock, 30_000)
     with pytest.raises(PinClaimed):
         await deploy(lab, None, "lamp", "v2", 4)
     wanted = await lab.change_log.desired(lab.device_id)
@@ -174,7 +161,7 @@ async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back
         return found
 
     play(lab)
-    await lab.changes.apply(ChangeRequest("paper", "fan", "upgrade", source="v2"), lab.steps.append)
+    await lab.act("upgrade", "fan", source="v2")
     assert await times() == FAN
     play(lab)
     await lab.changes.set_times("paper", "fan", lab.steps.append, stop_after_ms=60_000)
@@ -203,17 +190,15 @@ async def test_an_interval_too_short_for_the_host_and_a_forced_program_are_refus
     with pytest.raises(DeployRejected):
         await deploy(lab, RunTimes(5_000, 1_000))
     lab.trials["fan"] = make_trial(ok=False, error="it spins", pins=(4,), driven=(4,))
-    request = ChangeRequest("paper", "fan", source="v1", times=FAN, force=True)
     with pytest.raises(DeployRejected):
-        await lab.deployer.deploy(request, lab.steps.append)
+        await lab.deploy("fan", pin=None, times=FAN, force=True)
     assert there(lab) == []
 
 
 async def test_a_deferred_installation_carries_the_times(lab: Any, journal_clock: Clock) -> None:
     lab.transport.away = DeviceUnreachable("no route", next_step="look")
     lab.plays("fan", 4)
-    request = ChangeRequest("paper", "fan", source="v1", times=FAN)
-    await lab.deferrals.keep(request, "no route", lab.steps.append)
+    await lab.deferrals.keep(lab.request("fan", source="v1", times=FAN), "no route", lab.steps.append)
     lab.transport.away = None
     lab.rebuild()
     play(lab)

@@ -68,67 +68,65 @@ async def test_realtime_takes_the_time_it_takes(build_cache: Path) -> None:
     assert 4 <= len(trial.edges) <= 12
 
 
-async def test_a_trap_in_on_init_fails_with_its_text(build_cache: Path) -> None:
-    trial = await attempt("void on_init(void) { __builtin_trap(); }", build_cache)
-    assert not trial.ok
-    assert trial.ended == "trapped"
-    assert trial.error
-    with pytest.raises(TrialFailed) as caught:
-        trial.raise_if_failed()
-    assert caught.value.next_step
-
-
-async def test_a_trap_in_a_timer_fails_although_the_app_goes_on(build_cache: Path) -> None:
-    source = (
-        '#include "microclaw.h"\nstatic void tick(void) { __builtin_trap(); }\nvoid on_init(void) { every(700, tick); }'
-    )
-    trial = await attempt(source, build_cache)
-    assert not trial.ok
-    assert trial.error
-    assert trial.log == ()
-
-
-async def test_a_program_that_spins_is_caught(build_cache: Path) -> None:
-    trial = await attempt("void on_init(void) { volatile unsigned x = 1; while (x) x += 2; }", build_cache)
-    assert not trial.ok
-    assert trial.error
-    assert "every(" in (trial.next_step or "")
-
-
-async def test_a_callback_that_computes_for_long_is_caught(build_cache: Path) -> None:
-    """Computing costs board time, so that the trial sees how long the application manager waits."""
-    source = (
-        "#include <microclaw.h>\nvolatile int v;\nstatic void task(void) { for (int i = 0; i < 2000000; i++) v = i; }\n"
-        "void on_init(void) { every(1000, task); }"
-    )
-    trial = await attempt(source, build_cache)
-    assert not trial.ok
-    assert trial.error
-
-
-async def test_a_storm_is_told_as_the_programs_doing(build_cache: Path) -> None:
-    trial = await attempt(_storm("gpio_toggle(led); gpio_toggle(led); gpio_toggle(led);", timers=18), build_cache)
-    assert not trial.ok
-    what = r"it does more than a board has time for: \d\d,\d{3} pin changes in 0\.\d+ s"
-    assert re.fullmatch(what, trial.error or "")
-    assert trial.board_ms <= 1_000
-
-
-@pytest.mark.parametrize(("lines", "timers"), [(200, 8)])
-async def test_a_callback_that_prints_much_holds_up_the_manager(build_cache: Path, lines: int, timers: int) -> None:
-    """A line takes a board's console about a millisecond."""
-    task = f'for (int i = 0; i < {lines}; i++) printf("storm %d\\n", i);'
-    trial = await attempt(_storm(task, timers=timers), build_cache)
-    assert not trial.ok
-    assert trial.error
-
-
-def _storm(task: str, *, timers: int = 1) -> str:
+def _storm(task: str, *, timers: int) -> str:
     begin = f"led = gpio_open(13, GPIO_OUT); for (int i = 0; i < {timers}; i++) every(1, t);"
     return (
         '#include "microclaw.h"\n#include <stdio.h>\nstatic int led;\n'
         f"static void t(void) {{ {task} }}\nint main(void) {{ {begin} return 0; }}\n"
     )
+
+
+HEAD = '#include "microclaw.h"\n#include <fcntl.h>\nstatic volatile int v, base = 20;\n'
+CRASH = """
+__attribute__((import_module("env"), import_name("ioctl"))) int raw_ioctl(int fd, int command, ...);
+struct { unsigned version, capacity, used; unsigned short type, size; unsigned place; } sequence = {
+    1, 1, 1, 1, 4, 0x7ffffff0
+};
+void on_init(void) { raw_ioctl(open("/dev/gpio/2", O_RDWR), GPIOCSCFG, &sequence); }
+""".replace("GPIOCSCFG", str(int(IoctlCommand.GPIOCSCFG)))
+# A program, how it ends, its error and its next step as patterns.
+FAULTS: dict[str, tuple[str, str, str]] = {
+    "it traps in on_init": ("void on_init(void) { __builtin_trap(); }", ".+", ".+"),
+    "it traps in a timer and goes on": (
+        "static void tick(void) { __builtin_trap(); }\nvoid on_init(void) { every(700, tick); }",
+        ".+",
+        ".+",
+    ),
+    "it spins": ("void on_init(void) { volatile unsigned x = 1; while (x) x += 2; }", ".+", r".*every\(.*"),
+    # Computing costs board time, so that the trial sees how long the application manager waits.
+    "a callback computes for long": (
+        "static void task(void) { for (int i = 0; i < 2000000; i++) v++; }\nvoid on_init(void) { every(1000, task); }",
+        ".+",
+        ".+",
+    ),
+    "a storm": (
+        _storm("gpio_toggle(led); gpio_toggle(led); gpio_toggle(led);", timers=18),
+        r"it does more than a board has time for: \d\d,\d{3} pin changes in 0\.\d+ s",
+        ".+",
+    ),
+    # A line takes a board's console about a millisecond.
+    "a callback prints much": (_storm('for (int i = 0; i < 200; i++) printf("storm %d\\n", i);', timers=8), ".+", ".+"),
+    "a forbidden pin is computed": (
+        "void on_init(void) { int led = gpio_open(base + 7, GPIO_OUT); gpio_set(led, 1); }",
+        ".*27.*",
+        ".+",
+    ),
+    "it crashes the whole board": (CRASH, ".+", ".+"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_would_go_wrong_on_a_board_fails_with_its_reason(build_cache: Path, fault: str) -> None:
+    source, error, next_step = FAULTS[fault]
+    trial = await attempt(source if source.startswith("#") else HEAD + source, build_cache)
+    assert not trial.ok
+    assert re.fullmatch(error, trial.error or "", re.DOTALL), trial.error
+    assert (trial.ended == "trapped") == ("trap" in fault) or "crash" in fault, trial.ended
+    assert fault != "a storm" or trial.board_ms <= 1_000
+    assert fault != "it traps in a timer and goes on" or trial.log == ()
+    with pytest.raises(TrialFailed) as caught:
+        trial.raise_if_failed()
+    assert re.fullmatch(next_step, caught.value.next_step or "", re.DOTALL), caught.value.next_step
 
 
 async def test_more_time_than_this_machine_has_is_no_fault_of_the_programs(build_cache: Path) -> None:
@@ -141,17 +139,6 @@ async def test_more_time_than_this_machine_has_is_no_fault_of_the_programs(build
 async def test_a_lively_loop_without_a_wait_is_no_storm(build_cache: Path) -> None:
     source = "void setup() { pinMode(4, OUTPUT); }\nvoid loop() { digitalWrite(4, HIGH); digitalWrite(4, LOW); }\n"
     assert (await attempt(source, build_cache)).ok
-
-
-async def test_a_forbidden_pin_computed_at_run_time_is_caught(build_cache: Path) -> None:
-    source = """
-    #include "microclaw.h"
-    static volatile int base = 20;
-    void on_init(void) { int led = gpio_open(base + 7, GPIO_OUT); gpio_set(led, 1); }
-    """
-    trial = await attempt(source, build_cache)
-    assert not trial.ok
-    assert trial.error
 
 
 async def test_inputs_come_in_at_their_time(build_cache: Path) -> None:
@@ -201,53 +188,25 @@ async def test_a_cancelled_trial_gives_its_standby_up_cleanly(build_cache: Path)
         assert (await attempt(BLINK, build_cache, trial_pool=trial_pool)).ok
 
 
-async def test_a_program_that_crashes_the_whole_board_is_caught(build_cache: Path) -> None:
-    source = """
-    #include <fcntl.h>
-    __attribute__((import_module("env"), import_name("ioctl"))) int raw_ioctl(int fd, int command, ...);
-    struct { unsigned version, capacity, used; unsigned short type, size; unsigned place; } sequence = {
-        1, 1, 1, 1, 4, 0x7ffffff0
-    };
-    void on_init(void) { raw_ioctl(open("/dev/gpio/2", O_RDWR), GPIOCSCFG, &sequence); }
-    """.replace("GPIOCSCFG", str(int(IoctlCommand.GPIOCSCFG)))
-    trial = await attempt(source, build_cache)
-    assert not trial.ok
-    assert trial.error
+DURATIONS = {"10s": 10_000, "500ms": 500, "2min": 120_000, "2m": 120_000, "1h": 3_600_000, "1.5": 1_500}
+INPUTS = {
+    "1=1@2s": PinStimulus(1, 1, 2_000),
+    "0=0": PinStimulus(0, 0, 0),
+    "12=1@0": PinStimulus(12, 1, 0),
+    "3=0@250ms": PinStimulus(3, 0, 250),
+    "1=2.5V@2s": AdcStimulus(1, 2.5, 2_000),
+}
 
 
-@pytest.mark.parametrize(
-    ("text", "ms"),
-    [("10s", 10_000), ("500ms", 500), ("2min", 120_000), ("2m", 120_000), ("1h", 3_600_000), ("1.5", 1_500)],
-)
-def test_durations_are_read_in_every_unit(text: str, ms: float) -> None:
-    assert parse_duration_ms(text) == ms
-
-
-@pytest.mark.parametrize("text", ["", "s", "-1s", "ten", "2d", "25h", "0s", "1e9s", "nan", "1ss"])
-def test_other_durations_are_refused_with_a_next_step(text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_duration_ms(text)
-    assert caught.value.next_step
-
-
-@pytest.mark.parametrize(
-    ("text", "given"),
-    [
-        ("1=1@2s", PinStimulus(1, 1, 2_000)),
-        ("0=0", PinStimulus(0, 0, 0)),
-        ("12=1@0", PinStimulus(12, 1, 0)),
-        ("3=0@250ms", PinStimulus(3, 0, 250)),
-    ],
-)
-def test_inputs_are_pin_level_and_time(text: str, given: PinStimulus) -> None:
-    assert parse_input(text) == given
-
-
-@pytest.mark.parametrize("text", ["", "1", "1=2", "a=1", "1=1@", "1=1@soon", "1=1@-2s", "=1"])
-def test_other_inputs_are_refused_with_a_next_step(text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        parse_input(text)
-    assert caught.value.next_step
+def test_durations_and_inputs_are_read_in_every_unit_and_refused_in_any_other() -> None:
+    assert {text: parse_duration_ms(text) for text in DURATIONS} == DURATIONS
+    assert {text: parse_input(text) for text in INPUTS} == INPUTS
+    refused = [(parse_duration_ms, text) for text in ("", "s", "-1s", "ten", "2d", "25h", "0s", "1e9s", "nan", "1ss")]
+    levels = ("", "1", "1=2", "a=1", "1=1@", "1=1@soon", "1=1@-2s", "=1", "1=9V@3s")
+    for parse, text in [*refused, *((parse_input, text) for text in levels)]:
+        with pytest.raises(ConfigError) as caught:
+            parse(text)
+        assert caught.value.next_step, text
 
 
 @pytest.mark.parametrize(("every_ms", "board_ms"), [(1_000, 10_000), (60_000, 320_000)])
@@ -265,10 +224,3 @@ async def test_a_slow_program_is_tried_over_two_periods(
     assert len(trial.edges) >= TWO_PERIODS
     assert trial.board_ms <= max(board_ms, 8 * every_ms)
     assert (trial.board_ms == 10_000) == (every_ms == 1_000)
-
-
-def test_the_example_of_the_help_is_taken() -> None:
-    assert parse_input("14=1@2s") == PinStimulus(14, 1, 2_000)
-    assert parse_input("1=2.5V@2s") == AdcStimulus(1, 2.5, 2_000)
-    with pytest.raises(ConfigError):
-        parse_input("1=9V@3s")

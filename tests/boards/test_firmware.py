@@ -16,55 +16,51 @@ from microclaw.boards.firmware import (
     parse_firmware,
     words_of_toml,
 )
+from microclaw.boards.profile import Firmware
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError
 
 STOCK = load_board("virtual")
 
 
-def test_no_words_leave_the_profile_as_it_is() -> None:
+def test_words_make_of_the_profile_what_they_say() -> None:
+    def firmware(*words: str) -> Firmware:
+        return parse_firmware(words).applied(STOCK).firmware
+
     assert parse_firmware([]).applied(STOCK) is STOCK
     assert parse_firmware(["stock"]) == FirmwareDescription()
+    assert firmware("nodes=-i2c,+uart").device_nodes == {"gpio", "ledc", "uart"}
+    assert firmware("nodes=gpio").device_nodes == {"gpio"}
+    assert firmware("nodes=none").device_nodes == set()
+    plain = firmware("plain", "nodes=+gpio")
+    assert plain.native_groups == {"libc_builtin", "app_framework"}
+    assert plain.device_nodes == {"gpio"}
+    assert not plain.has_files
+    limits = ("max_apps=2", "heap=4k", "memory=64 KB", "image=20000", "timers=5", "files=no", "attributes=old")
+    lesser = firmware(*limits)
+    assert (lesser.max_apps, lesser.max_heap_bytes, lesser.max_memory_bytes) == (2, 4096, 65536)
+    assert (lesser.max_module_bytes, lesser.max_timers, lesser.has_files) == (20000, 5, False)
+    assert lesser.attribute_generation == "old"
 
 
-def test_names_are_taken_away_added_or_listed_whole() -> None:
-    lesser = parse_firmware(["nodes=-i2c,+uart"]).applied(STOCK).firmware
-    assert lesser.device_nodes == {"gpio", "ledc", "uart"}
-    assert parse_firmware(["nodes=gpio"]).applied(STOCK).firmware.device_nodes == {"gpio"}
-    assert parse_firmware(["nodes=none"]).applied(STOCK).firmware.device_nodes == set()
-
-
-def test_natives_are_named_singly_and_by_group() -> None:
-    firmware = parse_firmware(["natives=-usleep,-libm,+mqtt,+pthread_self"]).applied(STOCK).firmware
-    assert not firmware.has_native("usleep", "libc_ext")
-    assert firmware.has_native("sleep", "libc_ext")
-    assert not firmware.has_native("sinf", "libm")
-    assert firmware.has_native("wasm_mqtt_init", "mqtt")
-    assert firmware.has_native("pthread_self", "pthread")
-    assert not firmware.has_native("pthread_create", "pthread")
-
-
-def test_list_of_natives_alone_is_all_there_is() -> None:
-    firmware = parse_firmware(["natives=libc_builtin,usleep"]).applied(STOCK).firmware
-    assert firmware.has_native("printf", "libc_builtin")
-    assert firmware.has_native("usleep", "libc_ext")
-    assert not firmware.has_native("open", "libc_ext")
-    assert not firmware.has_native("wasm_create_timer", "app_framework")
-
-
-def test_plain_has_neither_device_files_nor_storage_and_can_be_added_to() -> None:
-    firmware = parse_firmware(["plain", "nodes=+gpio"]).applied(STOCK).firmware
-    assert firmware.native_groups == {"libc_builtin", "app_framework"}
-    assert firmware.device_nodes == {"gpio"}
-    assert not firmware.has_files
-
-
-def test_limits_are_numbers_with_k_and_m() -> None:
-    words = ["max_apps=2", "heap=4k", "memory=64 KB", "image=20000", "timers=5", "files=no", "attributes=old"]
-    firmware = parse_firmware(words).applied(STOCK).firmware
-    assert (firmware.max_apps, firmware.max_heap_bytes, firmware.max_memory_bytes) == (2, 4096, 65536)
-    assert (firmware.max_module_bytes, firmware.max_timers, firmware.has_files) == (20000, 5, False)
-    assert firmware.attribute_generation == "old"
+@pytest.mark.parametrize(
+    ("word", "has", "lacks"),
+    [
+        (  # singly and by group
+            "natives=-usleep,-libm,+mqtt,+pthread_self",
+            [("sleep", "libc_ext"), ("wasm_mqtt_init", "mqtt"), ("pthread_self", "pthread")],
+            [("usleep", "libc_ext"), ("sinf", "libm"), ("pthread_create", "pthread")],
+        ),
+        (  # a list is all there is
+            "natives=libc_builtin,usleep",
+            [("printf", "libc_builtin"), ("usleep", "libc_ext")],
+            [("open", "libc_ext"), ("wasm_create_timer", "app_framework")],
+        ),
+    ],
+)
+def test_natives_are_named(word: str, has: list[tuple[str, str]], lacks: list[tuple[str, str]]) -> None:
+    firmware = parse_firmware([word]).applied(STOCK).firmware
+    assert [native for native in has + lacks if firmware.has_native(*native)] == has
 
 
 @pytest.mark.parametrize(
@@ -83,23 +79,17 @@ def test_words_are_read_back_as_they_were(words: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "word",
-    ["nodse=-i2c", "nodes=", "nodes=+i2c,-i2c", "max_apps=0", "files=maybe", "gpio"],
+    "words",
+    [
+        *[[word] for word in ("nodse=-i2c", "nodes=", "nodes=+i2c,-i2c", "max_apps=0", "files=maybe", "gpio")],
+        ["stock", "nodes=-i2c"],
+        ["files=no"] * 65,
+    ],
 )
-def test_wrong_word_is_refused_with_the_valid_ones(word: str) -> None:
+def test_wrong_words_are_refused_with_the_valid_ones(words: list[str]) -> None:
     with pytest.raises(ConfigError) as refused:
-        parse_firmware([word])
+        parse_firmware(words)
     assert refused.value.next_step
-
-
-def test_stock_stands_alone() -> None:
-    with pytest.raises(ConfigError):
-        parse_firmware(["stock", "nodes=-i2c"])
-
-
-def test_more_words_than_the_limit_are_refused() -> None:
-    with pytest.raises(ConfigError):
-        parse_firmware(["files=no"] * 65)
 
 
 def test_help_names_every_key() -> None:

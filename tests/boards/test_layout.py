@@ -6,36 +6,19 @@ import pytest
 from tests.boards.test_reader import MINIMAL
 
 from microclaw.boards import board_ids, load_board
-from microclaw.boards.pins import refusal
 from microclaw.boards.profile import Header
 from microclaw.boards.reader import parse_board
 from microclaw.errors import ConfigError
 
-# What is on no header: the flash, and what the module does not lead out.
-INSIDE = {
-    "esp32-devkitc-v4": {37, 38},
-    "esp32-s3-devkitc-1-v1.0": set(range(26, 35)),
-    "esp32-s3-devkitc-1-v1.1": set(range(26, 35)),
-    "esp32-c3-devkitm-1": set(range(11, 18)),
-    "esp32-c6-devkitc-1": {14, *range(24, 31)},
-    "xiao-esp32s3": {0, *range(10, 22), *range(26, 43), *range(45, 49)},
-}
-WITHOUT = {"virtual", "esp32-s3-touch-lcd-1.85c"}
-CORNERS = {  # left from above to below, right from above to below
-    "esp32-devkitc-v4": ("3V3", "5V", "GND", "CLK"),
-    "esp32-s3-devkitc-1-v1.0": ("3V3", "G", "G", "G"),
-    "esp32-s3-devkitc-1-v1.1": ("3V3", "G", "G", "G"),
-    "esp32-c3-devkitm-1": ("GND", "GND", "GND", "GND"),
-    "esp32-c6-devkitc-1": ("3V3", "NC", "G", "NC"),
-    "xiao-esp32s3": ("D0", "D6", "5V", "D7"),
-}
-PLACES = {
-    "esp32-devkitc-v4": 19,
-    "esp32-s3-devkitc-1-v1.0": 22,
-    "esp32-s3-devkitc-1-v1.1": 22,
-    "esp32-c3-devkitm-1": 15,
-    "esp32-c6-devkitc-1": 16,
-    "xiao-esp32s3": 7,
+# What is on no header: the flash, and what the module does not lead out; the places of a side; the prints at the ends,
+# left from above to below, right from above to below.
+BOARDS = {
+    "esp32-devkitc-v4": ({37, 38}, 19, ("3V3", "5V", "GND", "CLK")),
+    "esp32-s3-devkitc-1-v1.0": ({*range(26, 35)}, 22, ("3V3", "G", "G", "G")),
+    "esp32-s3-devkitc-1-v1.1": ({*range(26, 35)}, 22, ("3V3", "G", "G", "G")),
+    "esp32-c3-devkitm-1": ({*range(11, 18)}, 15, ("GND", "GND", "GND", "GND")),
+    "esp32-c6-devkitc-1": ({14, *range(24, 31)}, 16, ("3V3", "NC", "G", "NC")),
+    "xiao-esp32s3": ({0, *range(10, 22), *range(26, 43), *range(45, 49)}, 7, ("D0", "D6", "5V", "D7")),
 }
 
 
@@ -49,26 +32,22 @@ def headers(board_id: str) -> tuple[Header, Header]:
 
 def test_each_board_has_a_layout_or_is_known_to_have_none() -> None:
     without = {board_id for board_id in board_ids() if load_board(board_id).layout is None}
-    assert without == WITHOUT
-    assert set(board_ids()) - without == set(INSIDE)
+    assert without == {"virtual", "esp32-s3-touch-lcd-1.85c"}
+    assert set(board_ids()) - without == set(BOARDS)
 
 
-@pytest.mark.parametrize("board_id", sorted(INSIDE))
-def test_every_exposed_gpio_has_one_place_and_every_place_is_a_pin_of_the_chip(board_id: str) -> None:
-    board = load_board(board_id)
+@pytest.mark.parametrize("board_id", BOARDS)
+def test_every_exposed_gpio_has_one_place_on_headers_as_long_as_the_boards(board_id: str) -> None:
+    board, (inside, places, corners) = load_board(board_id), BOARDS[board_id]
     assert board.layout is not None
     assert board.layout.source
-    gpios = [place.gpio for header in headers(board_id) for place in header.pins if place.gpio is not None]
-    assert len(gpios) == len(set(gpios))
-    assert set(gpios) == set(board.pins) - INSIDE[board_id]
-
-
-@pytest.mark.parametrize("board_id", sorted(INSIDE))
-def test_the_headers_are_as_long_as_the_boards_and_end_as_they_do(board_id: str) -> None:
     left, right = headers(board_id)
-    assert (len(left.pins), len(right.pins)) == (PLACES[board_id], PLACES[board_id])
+    gpios = [place.gpio for header in (left, right) for place in header.pins if place.gpio is not None]
+    assert len(gpios) == len(set(gpios))
+    assert set(gpios) == set(board.pins) - inside
+    assert (len(left.pins), len(right.pins)) == (places, places)
     ends = (left.pins[0], left.pins[-1], right.pins[0], right.pins[-1])
-    assert tuple(place.label for place in ends) == CORNERS[board_id]
+    assert tuple(place.label for place in ends) == corners
 
 
 @pytest.mark.parametrize(
@@ -100,10 +79,3 @@ def test_a_wrong_layout_is_refused(layout: str) -> None:
     rows = '[[pins]]\ngpio = ["1"]\nsource = "s"\n'
     with pytest.raises(ConfigError):
         parse_board("mine", f"{MINIMAL}\n{rows}\n[layout]\n{layout}\n")
-
-
-def test_why_a_pin_may_not_be_driven_is_told_without_an_attempt() -> None:
-    board = load_board("virtual")
-    reason = refusal(board, 26, "output")
-    assert reason is not None
-    assert refusal(board, 2, "output") is None

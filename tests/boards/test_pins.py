@@ -5,30 +5,42 @@ from __future__ import annotations
 import pytest
 
 from microclaw.boards import PinUse, load_board
-from microclaw.boards.pins import check_pin, nearest_free_pins
+from microclaw.boards.pins import check_pin, nearest_free_pins, refusal
 from microclaw.errors import PinRefused
 
 BOARD = load_board("virtual")
 
 
 @pytest.mark.parametrize(
-    ("pin", "use"), [(2, "output"), (4, "input"), (5, "pwm"), (1, "adc"), (8, "i2c"), (0, "input")]
+    ("board_id", "pin", "use"),
+    [
+        ("virtual", 27, "output"),
+        ("virtual", 35, "input"),
+        ("virtual", 23, "output"),
+        ("virtual", -1, "output"),
+        ("virtual", 12, "adc"),
+        ("esp32-s3-devkitc-1-v1.1", 33, "output"),
+        ("xiao-esp32s3", 20, "input"),
+        ("esp32-s3-touch-lcd-1.85c", 21, "output"),
+        ("esp32-devkitc-v4", 34, "output"),
+        ("esp32-devkitc-v4", 39, "i2c"),
+        ("esp32-devkitc-v4", 6, "input"),
+        ("esp32-devkitc-v4", 20, "output"),
+        ("esp32-devkitc-v4", 25, "adc"),
+        ("esp32-c3-devkitm-1", 12, "output"),
+        ("esp32-c6-devkitc-1", 14, "output"),
+    ],
 )
-def test_free_pin_is_allowed(pin: int, use: PinUse) -> None:
-    check_pin(BOARD, pin, use)
-
-
-@pytest.mark.parametrize(
-    ("pin", "use"),
-    [(27, "output"), (35, "input"), (23, "output"), (-1, "output"), (12, "adc")],
-)
-def test_forbidden_pin_is_refused_with_its_reason_and_free_pins(pin: int, use: PinUse) -> None:
+def test_forbidden_pin_is_refused_with_free_pins(board_id: str, pin: int, use: PinUse) -> None:
+    board = load_board(board_id)
     with pytest.raises(PinRefused) as caught:
-        check_pin(BOARD, pin, use)
-    assert caught.value.next_step is not None
-    for number in nearest_free_pins(BOARD, pin, use):
-        assert str(number) in caught.value.next_step
-        check_pin(BOARD, number, use)
+        check_pin(board, pin, use)
+    assert refusal(board, pin, use) is not None  # told without an attempt, too
+    near = nearest_free_pins(board, pin, use)
+    assert near
+    for number in near:
+        assert str(number) in (caught.value.next_step or "")
+        check_pin(board, number, use)
 
 
 def test_suggested_pins_are_the_nearest_without_a_caution() -> None:
@@ -44,31 +56,12 @@ def test_strapping_pin_is_cautioned_and_a_plain_one_not() -> None:
 @pytest.mark.parametrize(
     ("board_id", "pin", "use"),
     [
-        ("esp32-s3-devkitc-1-v1.1", 33, "output"),
-        ("xiao-esp32s3", 20, "input"),
-        ("esp32-s3-touch-lcd-1.85c", 21, "output"),
-        ("esp32-devkitc-v4", 34, "output"),
-        ("esp32-devkitc-v4", 39, "i2c"),
-        ("esp32-devkitc-v4", 6, "input"),
-        ("esp32-devkitc-v4", 20, "output"),
-        ("esp32-devkitc-v4", 25, "adc"),
-        ("esp32-c3-devkitm-1", 12, "output"),
-        ("esp32-c6-devkitc-1", 14, "output"),
-    ],
-)
-def test_refusal_on_each_board_names_the_owner_of_the_pin(board_id: str, pin: int, use: PinUse) -> None:
-    board = load_board(board_id)
-    with pytest.raises(PinRefused):
-        check_pin(board, pin, use)
-    near = nearest_free_pins(board, pin, use)
-    assert near
-    for number in near:
-        check_pin(board, number, use)
-
-
-@pytest.mark.parametrize(
-    ("board_id", "pin", "use"),
-    [
+        ("virtual", 2, "output"),
+        ("virtual", 4, "input"),
+        ("virtual", 5, "pwm"),
+        ("virtual", 1, "adc"),
+        ("virtual", 8, "i2c"),
+        ("virtual", 0, "input"),
         ("esp32-devkitc-v4", 34, "adc"),
         ("esp32-devkitc-v4", 36, "input"),
         ("esp32-devkitc-v4", 16, "output"),
@@ -79,3 +72,4 @@ def test_refusal_on_each_board_names_the_owner_of_the_pin(board_id: str, pin: in
 )
 def test_what_a_pin_can_do_is_allowed(board_id: str, pin: int, use: PinUse) -> None:
     check_pin(load_board(board_id), pin, use)
+    assert refusal(load_board(board_id), pin, use) is None

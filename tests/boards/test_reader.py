@@ -27,7 +27,6 @@ apps_survive_reset = false
 
 
 S3 = [board_id for board_id in board_ids() if load_board(board_id).chip == "ESP32-S3"]
-DEVKITS = [("esp32-s3-devkitc-1-v1.0", 48), ("esp32-s3-devkitc-1-v1.1", 38), ("esp32-c3-devkitm-1", 8)]
 
 
 def test_every_board_of_the_list_has_a_profile() -> None:
@@ -44,29 +43,24 @@ def test_every_board_of_the_list_has_a_profile() -> None:
 
 
 @pytest.mark.parametrize("board_id", board_ids())
-def test_each_fact_names_its_source(board_id: str) -> None:
+def test_each_fact_names_its_source_and_led_and_i2c_pins_can_do_what_they_are_for(board_id: str) -> None:
     board = load_board(board_id)
+    if board.led is not None:
+        pin = board.pins[board.led.pin]
+        assert {"output", "pwm"} <= pin.uses
+        assert pin.reserved is None
+        assert (board.led.kind == "addressable") == (pin.caution is not None)
+    assert board.i2c is not None
+    for pin in (board.pins[board.i2c.sda], board.pins[board.i2c.scl]):
+        assert "i2c" in pin.uses
+        assert pin.reserved is None
     assert board.board_id == board_id
     assert all(pin.source for pin in board.pins.values())
     assert board.firmware.source
     assert (board.led is None) == (board.no_led is not None)
     assert board.led.source if board.led is not None else board.no_led_source
-    assert board.i2c is not None
     assert board.i2c.source
     assert board.power_cut.endswith(".")
-
-
-@pytest.mark.parametrize("board_id", board_ids())
-def test_led_and_i2c_pins_can_do_what_they_are_for(board_id: str) -> None:
-    board = load_board(board_id)
-    if board.led is not None:
-        assert {"output", "pwm"} <= board.pins[board.led.pin].uses
-        assert board.pins[board.led.pin].reserved is None
-        assert (board.led.kind == "addressable") == (board.pins[board.led.pin].caution is not None)
-    assert board.i2c is not None
-    for pin in (board.i2c.sda, board.i2c.scl):
-        assert "i2c" in board.pins[pin].uses
-        assert board.pins[pin].reserved is None
 
 
 @pytest.mark.parametrize("board_id", S3)
@@ -112,25 +106,28 @@ def test_c6_pins_are_those_of_the_gpio_reference() -> None:
     assert not pins[14].uses
 
 
-@pytest.mark.parametrize(("board_id", "pin"), [*DEVKITS, ("esp32-c6-devkitc-1", 8)])
-def test_rgb_led_of_a_devkit_is_addressable(board_id: str, pin: int) -> None:
-    led = load_board(board_id).led
-    assert led is not None
-    assert (led.pin, led.kind) == (pin, "addressable")
-    assert "WS2812" in (load_board(board_id).pins[pin].caution or "")
-
-
-def test_xiao_led_is_lit_by_low() -> None:
-    led = load_board("xiao-esp32s3").led
-    assert led is not None
-    assert (led.pin, led.kind, led.active_level) == (21, "simple", 0)
-
-
-@pytest.mark.parametrize("board_id", ["esp32-devkitc-v4", "esp32-s3-touch-lcd-1.85c"])
-def test_board_without_a_led_says_why(board_id: str) -> None:
+@pytest.mark.parametrize(
+    ("board_id", "led"),
+    [
+        ("virtual", (2, "simple", 1)),
+        ("xiao-esp32s3", (21, "simple", 0)),
+        ("esp32-s3-devkitc-1-v1.0", (48, "addressable", 1)),
+        ("esp32-s3-devkitc-1-v1.1", (38, "addressable", 1)),
+        ("esp32-c3-devkitm-1", (8, "addressable", 1)),
+        ("esp32-c6-devkitc-1", (8, "addressable", 1)),
+        ("esp32-devkitc-v4", None),
+        ("esp32-s3-touch-lcd-1.85c", None),
+    ],
+)
+def test_each_board_has_its_led_or_says_why_not(board_id: str, led: tuple[int, str, int] | None) -> None:
     board = load_board(board_id)
-    assert board.led is None
-    assert board.no_led
+    if led is None:
+        assert board.led is None
+        assert board.no_led
+    else:
+        assert board.led is not None
+        assert (board.led.pin, board.led.kind, board.led.active_level) == led
+        assert ("WS2812" in (board.pins[led[0]].caution or "")) == (led[1] == "addressable")
 
 
 def test_display_board_keeps_its_chips_pins_to_itself() -> None:
@@ -147,10 +144,8 @@ def test_board_without_a_stock_build_says_so(board_id: str) -> None:
     assert lacks.get(board_id, "") in (said or "")
 
 
-def test_virtual_board_has_a_plain_led_and_two_sensors() -> None:
+def test_virtual_board_has_two_sensors() -> None:
     board = load_board("virtual")
-    assert board.led is not None
-    assert (board.led.pin, board.led.kind) == (2, "simple")
     assert board.i2c is not None
     assert dict(board.i2c.sensors) == {"bme280": 0x76, "ina219": 0x40}
     assert board.firmware.max_apps == 3
