@@ -29,15 +29,12 @@ class CallGraph:
         return next((index for index, own in self.names.items() if own == name), None)
 
     def import_index(self, space: str, name: str) -> int | None:
-        for index, wanted in enumerate(self.module.imports):
-            if (wanted.module, wanted.name) == (space, name):
-                return index
-        return None
+        imports = enumerate(self.module.imports)
+        return next((index for index, one in imports if (one.module, one.name) == (space, name)), None)
 
     def direct(self, function: int) -> Iterable[int]:
         """What a function calls by name."""
-        calls = self.calls.get(function)
-        return calls.direct if calls is not None else ()
+        return self.calls[function].direct if function in self.calls else ()
 
     def possible(self, function: int) -> Iterable[int]:
         """What a function may call, by name or through a pointer."""

@@ -134,19 +134,17 @@ def _types(reader: Reader, module: Module) -> None:
 
 def _imports(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
-        space, name, kind = reader.name(), reader.name(), reader.byte()
-        if kind == 0:
+        space, name, kind = reader.name(), reader.name(), _kind(reader, "import")
+        if kind == "function":
             module.imports.append(Import(space, name, module.types[_type_index(reader, module)]))
             continue
-        if kind == 1:
+        if kind == "table":
             _table_type(reader)
-        elif kind == 2:
+        elif kind == "memory":
             module.memory_pages = _limits(reader)
-        elif kind == 3:
-            module.globals.append(_global_type(reader))
         else:
-            raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"import kind {kind}")
-        module.other_imports.append((KINDS[kind], space, name))
+            module.globals.append(_global(reader, has_value=False))
+        module.other_imports.append((kind, space, name))
 
 
 def _tables(reader: Reader, _module: Module) -> None:
@@ -164,20 +162,6 @@ def _memories(reader: Reader, module: Module) -> None:
         module.memory_pages = _limits(reader)
 
 
-def _globals(reader: Reader, module: Module) -> None:
-    for _ in range(reader.count()):
-        kind = _global_type(reader)
-        module.globals.append(Global(kind.type, kind.mutable, _constant(reader)))
-
-
-def _exports(reader: Reader, module: Module) -> None:
-    for _ in range(reader.count()):
-        name, kind = reader.name(), reader.byte()
-        if kind >= len(KINDS):
-            raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"export kind {kind}")
-        module.exports.append(Export(name, KINDS[kind], reader.u32()))
-
-
 def _elements(reader: Reader, module: Module) -> None:
     for _ in range(reader.count()):
         if reader.u32() != 0:
@@ -193,6 +177,16 @@ def _data(reader: Reader, module: Module) -> None:
             raise FeatureError("bulk-memory")
         offset = _constant(reader)
         module.data.append(DataSegment(offset, reader.take(reader.u32())))
+
+
+def _export(reader: Reader) -> Export:
+    return Export(reader.name(), _kind(reader, "export"), reader.u32())
+
+
+def _kind(reader: Reader, what: str) -> str:
+    if (kind := reader.byte()) >= len(KINDS):
+        raise FeatureError("exception-handling") if kind == 4 else ModuleError(f"{what} kind {kind}")
+    return KINDS[kind]
 
 
 def _type_index(reader: Reader, module: Module) -> int:
@@ -218,12 +212,11 @@ def _table_type(reader: Reader) -> None:
     _limits(reader)
 
 
-def _global_type(reader: Reader) -> Global:
-    kind = value_type(reader)
-    mutable = reader.byte()
+def _global(reader: Reader, *, has_value: bool) -> Global:
+    kind, mutable = value_type(reader), reader.byte()
     if mutable > 1:
         raise ModuleError(f"global mutability {mutable}")
-    return Global(kind, bool(mutable), None)
+    return Global(kind, bool(mutable), _constant(reader) if has_value else None)
 
 
 def _constant(reader: Reader) -> int | None:
@@ -253,8 +246,8 @@ _SECTIONS: Final[dict[int, Callable[[Reader, Module], object]]] = {
     3: lambda reader, module: module.functions.extend(_type_index(reader, module) for _ in range(reader.count())),
     4: _tables,
     5: _memories,
-    6: _globals,
-    7: _exports,
+    6: lambda reader, module: module.globals.extend(_global(reader, has_value=True) for _ in range(reader.count())),
+    7: lambda reader, module: module.exports.extend(_export(reader) for _ in range(reader.count())),
     8: lambda reader, _module: reader.u32(),
     9: _elements,
     10: lambda reader, module: module.bodies.extend(reader.take(reader.u32()) for _ in range(reader.count())),

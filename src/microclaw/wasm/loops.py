@@ -8,7 +8,6 @@ for something, or waits for a variable that only a callback can change. It reads
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -69,6 +68,19 @@ class Loops:
     def __init__(self, symbols: Symbols, functions: Mapping[int, Function]) -> None:
         self.symbols = symbols
         self.functions = functions
+        self._calls = {index: function.calls for index, function in functions.items()}
+        names, every = symbols.names, set(functions)
+        # What main reaches, itself included; nothing where the firmware does not call it.
+        starts = every if "on_init" not in symbols.functions else ()
+        self._main = self.reached(i for i in starts if names[i] in _MAIN or names[i].startswith(CONSTRUCTORS))
+        # The functions that the firmware calls besides main: by name, or by pointer as tasks of every and after.
+        others = functions.keys() - self._main
+        self._entries = [i for i in others if names[i] in _CALLED or i in symbols.module.table_functions]
+        from_entries = self.reached(self._entries)
+        self.in_main = every if ANYTHING in self._main else self._main & every
+        """The functions that main may reach."""
+        self.in_callbacks = every if ANYTHING in from_entries else from_entries & every
+        """The functions that the firmware may reach in another way than through main."""
 
     def findings(self, text: SourceText) -> tuple[Diagnostic, ...]:
         """An error for each function that certainly keeps its board busy for ever."""
@@ -95,31 +107,6 @@ class Loops:
                     name, entry = (source_name(self.symbols.names[each]) for each in (index, start))
                     yield _never_returns(entry, name, text)
                     break
-
-    @functools.cached_property
-    def _main(self) -> set[int]:
-        """What main reaches, itself included; nothing where the firmware does not call it."""
-        if "on_init" in self.symbols.functions:
-            return set()
-        names = self.symbols.names
-        return self.reached(i for i in self.functions if names[i] in _MAIN or names[i].startswith(CONSTRUCTORS))
-
-    @functools.cached_property
-    def _entries(self) -> list[int]:
-        """The functions that the firmware calls besides main: by name, or by pointer as tasks of every and after."""
-        own = self.functions.keys() - self._main
-        return [i for i in own if self.symbols.names[i] in _CALLED or i in self.symbols.module.table_functions]
-
-    @functools.cached_property
-    def in_main(self) -> set[int]:
-        """The functions that main may reach."""
-        return set(self.functions) if ANYTHING in self._main else self._main & self.functions.keys()
-
-    @functools.cached_property
-    def in_callbacks(self) -> set[int]:
-        """The functions that the firmware may reach in another way than through main."""
-        reached = self.reached(self._entries)
-        return set(self.functions) if ANYTHING in reached else reached & self.functions.keys()
 
     def pause_points(self) -> dict[int, dict[int, int]]:
         """After how many ms each loop that main reaches is to pause: by the function and the loop's number.
@@ -161,10 +148,6 @@ class Loops:
     def reached(self, calls: Iterable[int]) -> set[int]:
         """Everything that is called from there, however deep."""
         return reached(self._calls, calls)
-
-    @functools.cached_property
-    def _calls(self) -> dict[int, set[int]]:
-        return {index: function.calls for index, function in self.functions.items()}
 
 
 def read_loops(symbols: Symbols) -> Loops:
