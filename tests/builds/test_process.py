@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.builds.confinement import FILE_LIMIT_BYTES, MEMORY_LIMIT_BYTES
 from microclaw.builds.process import (
-    FILE_LIMIT_BYTES,
-    MEMORY_LIMIT_BYTES,
     OUTPUT_LIMIT_BYTES,
     BuildCancelled,
     Processes,

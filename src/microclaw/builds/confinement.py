@@ -11,10 +11,11 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import resource
 import signal
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,10 @@ from microclaw.sandbox.landlock import landlock_version, rules_for, start_in_lan
 from microclaw.sandbox.seccomp import compiler_filter
 
 Confinement: TypeAlias = Literal["bubblewrap", "landlock", "none"]
-Limit: TypeAlias = Callable[[int], None]
-"""Sets the limits of a process that has not begun yet."""
+CPU_LIMIT_S: Final = 20
+ADDRESS_LIMIT_BYTES: Final = 4 << 30  # LLVM maps far more than it uses
+MEMORY_LIMIT_BYTES: Final = 512 << 20  # private and writable; ordinary programs need up to 60 MB, also in C++
+FILE_LIMIT_BYTES: Final = 16 << 20
 _NEXT_STEP: Final = "apt-get install bubblewrap"
 PROBE_S: Final = 10.0
 _SHARED: Final = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 - never read whole
@@ -82,28 +85,29 @@ def confinement_findings() -> Iterator[Finding]:
         yield Finding("sandbox", True, "compilers and speech engines run in bubblewrap")
 
 
-def start_confined(
-    command: Sequence[str], directory: Path, environment: Mapping[str, str], limit: Limit
-) -> ConfinedProcess:
+def start_confined(command: Sequence[str], directory: Path) -> ConfinedProcess:
     """Start it in a process group of its own, with `directory` to write in; output and errors are one pipe.
 
-    `limit` is called with the number of the process that the limits are for, before the compiler runs where
-    bubblewrap starts it, else at once after its start. One in an image has the engine's limits.
+    Its limits are set before the compiler runs where bubblewrap starts it, else at once after its start. One in an
+    image has the engine's limits. It has nothing of the host's environment; its caches stay in the directory.
     """
     if is_container(command):
         there = container_command(command, directory)
         client = _popen(there.words, directory, there.environment)
         return ConfinedProcess(client, client, there)
+    places = ("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
+    fixed = {"PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
+    environment = {**dict.fromkeys(places, str(directory)), **fixed}
     how = confinement()
     if how == "bubblewrap":
-        process = _start_in_bubblewrap(command, directory, environment, limit)
+        process = _start_in_bubblewrap(command, directory, environment)
         return ConfinedProcess(process, process)
     if how == "landlock":
         rules = rules_for(list(readable(command, directory)), directory)
         process, leader = start_in_landlock(rules, lambda group: _popen(command, directory, environment, group))
     else:
         process = leader = _popen(command, directory, environment)
-    limit(process.pid)
+    _limit(process.pid)
     return ConfinedProcess(process, leader)
 
 
@@ -130,6 +134,21 @@ def holds_others_files(folder: Path) -> bool:
     return any(place.is_relative_to(folder) for place in shared)
 
 
+def _limit(pid: int) -> None:
+    """Set from outside, because a function run between fork and exec would cost Popen its fast path."""
+    if not hasattr(resource, "prlimit"):
+        return
+    with suppress(ProcessLookupError):
+        for kind, limit in (
+            (resource.RLIMIT_CPU, CPU_LIMIT_S),
+            (resource.RLIMIT_AS, ADDRESS_LIMIT_BYTES),
+            (resource.RLIMIT_DATA, MEMORY_LIMIT_BYTES),  # since Linux 4.7 also of what is mapped: mmap(2), setrlimit(2)
+            (resource.RLIMIT_FSIZE, FILE_LIMIT_BYTES),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            resource.prlimit(pid, kind, (limit, limit))
+
+
 def _popen(
     command: Sequence[str],
     directory: Path,
@@ -150,7 +169,7 @@ def _popen(
 
 
 def _start_in_bubblewrap(
-    command: Sequence[str], directory: Path, environment: Mapping[str, str], limit: Limit
+    command: Sequence[str], directory: Path, environment: Mapping[str, str]
 ) -> subprocess.Popen[bytes]:
     words = [*common_words(), "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
     for path in dict.fromkeys(readable(command, directory)):
@@ -159,7 +178,7 @@ def _start_in_bubblewrap(
     with Descriptors() as opened:
         filtered = compiler_filter(platform.machine())
         waiting = start_waiting(words, command, filtered, opened, environment=environment, cwd=directory)
-        limit(waiting.pid)
+        _limit(waiting.pid)
         waiting.go_on()
         return waiting.process
 
@@ -170,7 +189,7 @@ def _bubblewrap_works() -> bool:
         return False
     here = Path("/usr/bin")
     try:
-        process = _start_in_bubblewrap(["/usr/bin/true"], here, {}, lambda _pid: None)
+        process = _start_in_bubblewrap(["/usr/bin/true"], here, {})
         with process:
             return process.wait(PROBE_S) == 0
     except (OSError, NoSandbox, subprocess.TimeoutExpired):

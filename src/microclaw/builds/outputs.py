@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from microclaw.builds.process import FILE_LIMIT_BYTES
+from microclaw.builds.confinement import FILE_LIMIT_BYTES
 from microclaw.durable import replace_file
 from microclaw.errors import BuildError, Diagnostic
 

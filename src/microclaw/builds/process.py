@@ -14,24 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Literal, TypeAlias, TypeVar
 
-from microclaw.builds.confinement import ConfinedProcess, start_confined
+from microclaw.builds.confinement import MEMORY_LIMIT_BYTES, ConfinedProcess, start_confined
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.readiness import is_readable
 from microclaw.text import code_lines
-
-try:
-    import resource
-except ImportError:  # pragma: no cover - Windows has no rlimits; the time limit holds there too
-    resource = None  # type: ignore[assignment]
 
 T = TypeVar("T")
 _End: TypeAlias = Literal["own", "time", "words"]
 
 TIME_LIMIT_S: Final = 20.0
-CPU_LIMIT_S: Final = 20
-ADDRESS_LIMIT_BYTES: Final = 4 << 30  # LLVM maps far more than it uses
-MEMORY_LIMIT_BYTES: Final = 512 << 20  # private and writable; ordinary programs need up to 60 MB, also in C++
-FILE_LIMIT_BYTES: Final = 16 << 20
 OUTPUT_LIMIT_BYTES: Final = 256 << 10
 
 
@@ -82,7 +73,7 @@ class Processes:
                 raise BuildCancelled
             self._running = processes = []
             for command, directory in commands:
-                processes.append(_start(command, directory))
+                processes.append(start_confined(command, directory))
         finished = []
         for process in processes:
             output, end = _wait(process, started + time_limit_s, stop_at)
@@ -119,32 +110,6 @@ async def in_worker(build: Callable[[Processes], T]) -> T:
         return await asyncio.to_thread(build, processes)
     finally:
         processes.stop()
-
-
-def _start(command: Sequence[str], directory: Path) -> ConfinedProcess:
-    return start_confined(command, directory, _environment(directory), _limit)
-
-
-def _environment(directory: Path) -> dict[str, str]:
-    """Nothing of the host's own environment; caches stay in the private directory."""
-    here = str(directory)
-    places = dict.fromkeys(("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), here)
-    return {**places, "PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
-
-
-def _limit(pid: int) -> None:
-    """Set from outside, because a function run between fork and exec would cost Popen its fast path."""
-    if resource is None or not hasattr(resource, "prlimit"):
-        return
-    with contextlib.suppress(ProcessLookupError):
-        for kind, limit in (
-            (resource.RLIMIT_CPU, CPU_LIMIT_S),
-            (resource.RLIMIT_AS, ADDRESS_LIMIT_BYTES),
-            (resource.RLIMIT_DATA, MEMORY_LIMIT_BYTES),  # since Linux 4.7 also of what is mapped: mmap(2), setrlimit(2)
-            (resource.RLIMIT_FSIZE, FILE_LIMIT_BYTES),
-            (resource.RLIMIT_CORE, 0),
-        ):
-            resource.prlimit(pid, kind, (limit, limit))
 
 
 def _wait(confined: ConfinedProcess, deadline: float, stop_at: bytes | None) -> tuple[bytes, _End]:
