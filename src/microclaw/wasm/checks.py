@@ -369,7 +369,8 @@ def check_pins(
             errors.append(at(source, place, f"no GPIO of the {board.chip} has this number"))
             continue
         pins.add(mark.pin)
-        errors.extend(_refused(board, mark.pin, _use(mark), source, place))
+        uses: dict[str, PinUse] = {"gpio": "output" if mark.output else "input", "pwm": "pwm"}
+        errors.extend(_refused(board, mark.pin, uses.get(mark.what, "i2c"), source, place))
     for segment in data:
         for match in _PATH.finditer(segment):
             pin = int(match[1])
@@ -377,12 +378,6 @@ def check_pins(
             pins.add(pin)
             errors.extend(_refused(board, pin, "input", source, place_of_path))
     return tuple(sorted(pins)), tuple(errors)
-
-
-def _use(mark: PinMark) -> PinUse:
-    if mark.what == "gpio":
-        return "output" if mark.output else "input"
-    return "pwm" if mark.what == "pwm" else "i2c"
 
 
 def _refused(

@@ -38,6 +38,7 @@ from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.llmos import llmos_notes
+from microclaw.wasm.loop_guards import Guards, plan_guards
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.main_entry import with_main_called
 from microclaw.wasm.opcodes import check_opcodes
@@ -227,8 +228,10 @@ def _build(
         soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
         wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
         is_logged = _logged(board) and keeps_prints(symbols)
-        linker = Linker(toolchain, libraries, stack_bytes, text, directory, processes, wanted, traced, is_logged)
-        linked = linker.link(symbols, loops)
+        # Code put in behind the linker would move the lines of a build for trials.
+        guards = Guards() if traced else plan_guards(loops, text)
+        parts = (toolchain, libraries, stack_bytes, text, directory, processes, symbols, guards)
+        linked = Linker(*parts, wanted, traced, is_logged).link()
     large = (parse_module(linked.wasm).memory_pages or 0) > 1
     return _Build(
         linked.wasm,

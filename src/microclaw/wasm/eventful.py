@@ -18,8 +18,8 @@ from microclaw.builds.process import Processes, ProcessResult, build_failure
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.callgraph import CallGraph, read_callgraph
 from microclaw.wasm.diagnostics import at, read_linker_output
-from microclaw.wasm.loop_guards import Guards, plan_guards
-from microclaw.wasm.loops import MAY_SLEEP, WAITING, Loops
+from microclaw.wasm.loop_guards import Guards
+from microclaw.wasm.loops import MAY_SLEEP, WAITING
 from microclaw.wasm.opcodes import instructions
 from microclaw.wasm.pause_points import BREATHE, WATCH, with_entries_noted, with_guards, without_exports
 from microclaw.wasm.source_scanner import RESERVED
@@ -63,52 +63,49 @@ class Linker:
     text: SourceText
     directory: Path
     processes: Processes
+    symbols: Symbols
+    guards: Guards
     wanted: tuple[str, ...] = ()  # what else of our libraries it is to have
     traced: bool = False  # for a trial that needs the lines of a trap
     is_logged: bool = False  # what it prints is kept for a host as well
 
-    def link(self, symbols: Symbols, loops: Loops) -> LinkedProgram:
+    def link(self) -> LinkedProgram:
         """Link the program; if its main sleeps or polls, make it event-driven. Raises BuildError."""
-        # Code put in behind the linker would move the lines of a build for trials.
-        guards = Guards() if self.traced else plan_guards(loops, self.text)
-        if not symbols.functions & _MAINS or "on_init" in symbols.functions:
-            if symbols.has_constructors and not self.traced:
-                raise BuildError((self._constructors_before_on_init(),), stage="check")
-            (done,) = self._run(guards, "none", names=bool(guards))
-            return self._finished(self._linked("none", done), guards)
-        ends = "exit" in symbols.missing and find_binaryen() is not None
-        pauses, waits = ends or guards.polls, bool(symbols.missing & WAITING)
-        constructors = symbols.has_constructors
-        if not (waits or pauses):
-            (done,) = self._run(guards, "plain", names=bool(guards), constructors=constructors)
-            return self._finished(self._linked("plain", done), guards)
+        has_main = bool(self.symbols.functions & _MAINS) and "on_init" not in self.symbols.functions
+        if self.symbols.has_constructors and not has_main and not self.traced:
+            raise BuildError((self._constructors_before_on_init(),), stage="check")
+        ends = "exit" in self.symbols.missing and find_binaryen() is not None
+        polls, waits = self.guards.polls, bool(self.symbols.missing & WAITING)
+        if not has_main or not (waits or ends or polls):
+            entry: Entry = "plain" if has_main else "none"
+            return self._finished(self._linked(entry, *self._run(entry)))
         # Without the shim, to see whether main sleeps, and with it at the same time, in case it does.
-        done, blocking = self._run(guards, "plain", "blocking", names=True, constructors=constructors)
+        done, blocking = self._run("plain", "blocking")
         named = self._linked("plain", done)
         graph = self._read(named.wasm)
         natives = (*_NATIVE_SLEEPS, "exit") if ends else _NATIVE_SLEEPS
         sleeps = frozenset(i for n in natives if (i := graph.import_index("env", n)) is not None)
-        plain = self._finished(named, guards)
-        if not guards.polls and not self._reaches(graph, sleeps):
+        plain = self._finished(named)
+        if not polls and not self._reaches(graph, sleeps):
             return plain
-        if "on_timer_callback" not in symbols.functions:
-            return self._make_event_driven(plain, blocking, symbols, guards, pauses=pauses)
-        if waits or guards.polls:
+        if "on_timer_callback" not in self.symbols.functions:
+            return self._make_event_driven(plain, blocking, pauses=ends or polls)
+        if waits or polls:
             raise BuildError((self._callback_is_taken(),), stage="check")
         return plain
 
-    def _run(self, guards: Guards, *entries: Entry, names: bool, constructors: bool = False) -> list[ProcessResult]:
+    def _run(self, *entries: Entry) -> list[ProcessResult]:
         """Link the program once for each of these callers of its main, side by side."""
         commands = []
         for entry in entries:
-            exported = [WATCH] if guards and (entry != "blocking" or guards.watches) else []
-            exported += [BREATHE] if guards and entry == "blocking" else []
+            exported = [WATCH] if self.guards and (entry != "blocking" or self.guards.watches) else []
+            exported += [BREATHE] if self.guards and entry == "blocking" else []
             command = self.toolchain.link_command(
                 self.libraries,
                 self.stack_bytes,
                 entry,
-                names=names,
-                constructors=constructors,
+                names=bool(self.guards) or len(entries) > 1,
+                constructors=self.symbols.has_constructors and entry != "none",
                 output=f"{entry}.wasm",
                 traced=self.traced,
                 is_logged=self.is_logged,
@@ -126,15 +123,15 @@ class Linker:
     def _stripped(self, wasm: bytes) -> bytes:
         return wasm if self.traced else without_custom_sections(wasm)
 
-    def _guarded(self, wasm: bytes, guards: Guards) -> bytes:
-        if not guards:
+    def _guarded(self, wasm: bytes) -> bytes:
+        if not self.guards:
             return wasm
         graph = self._read(wasm)
-        return with_guards(wasm, graph.module, graph.names, guards)
+        return with_guards(wasm, graph.module, graph.names, self.guards)
 
-    def _finished(self, linked: LinkedProgram, guards: Guards) -> LinkedProgram:
-        wasm = self._stripped(self._guarded(linked.wasm, guards))
-        return replace(linked, wasm=without_exports(wasm, RESERVED) if guards else wasm)
+    def _finished(self, linked: LinkedProgram) -> LinkedProgram:
+        wasm = self._stripped(self._guarded(linked.wasm))
+        return replace(linked, wasm=without_exports(wasm, RESERVED) if self.guards else wasm)
 
     def _read(self, wasm: bytes) -> CallGraph:
         try:
@@ -170,18 +167,10 @@ class Linker:
             hint = "note the time with millis() and act in a later call, or let main do it when a variable is set"
             yield at(self.text, place, message, hint)
 
-    def _make_event_driven(
-        self,
-        plain: LinkedProgram,
-        blocking: ProcessResult,
-        symbols: Symbols,
-        guards: Guards,
-        *,
-        pauses: bool,
-    ) -> LinkedProgram:
+    def _make_event_driven(self, plain: LinkedProgram, blocking: ProcessResult, *, pauses: bool) -> LinkedProgram:
         """The program with the shim after the Asyncify pass; `plain` if main reaches no sleep of its own."""
         linked = self._linked("blocking", blocking)
-        wasm = self._guarded(linked.wasm, guards)
+        wasm = self._guarded(linked.wasm)
         graph = self._read(wasm)
         unwinding = graph.import_index("asyncify", "start_unwind")
         pausing = frozenset(f for f, calls in graph.calls.items() if unwinding in calls.direct)  # sleeps, and exit
@@ -193,7 +182,7 @@ class Linker:
             raise BuildError(errors, stage="check")
         binaryen = find_binaryen()
         if binaryen is None:
-            raise BuildError((self._without_binaryen(symbols),), stage="check", next_step=INSTALL_BINARYEN)
+            raise BuildError((self._without_binaryen(),), stage="check", next_step=INSTALL_BINARYEN)
         options = [*PASS_OPTIONS]
         if not any(graph.path(f, pausing, graph.possible) for f in graph.module.table_functions):
             options.append("--pass-arg=asyncify-ignore-indirect")
@@ -221,8 +210,8 @@ class Linker:
         hint = "use main, or setup and loop, instead of on_init; or make the object inside of a function"
         return at(self.text, place, message, hint)
 
-    def _without_binaryen(self, symbols: Symbols) -> Diagnostic:
-        names = sorted(map(source_name, symbols.missing & WAITING))
+    def _without_binaryen(self) -> Diagnostic:
+        names = sorted(map(source_name, self.symbols.missing & WAITING))
         place = next(filter(None, map(self.text.find_name, names)), None)
         what = f"{names[0]} in main" if names else "a loop of main that never sleeps"
         message = f"{what} needs wasm-opt of Binaryen, which makes a program event-driven"

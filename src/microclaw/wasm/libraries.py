@@ -132,18 +132,14 @@ def _alone(lock: Path, processes: Processes) -> Iterator[None]:
     """Wait while another builder works, in this or another process: two at once are slower. Not for ever."""
     with lock.open("a") as file:
         deadline = time.monotonic() + _BUILD_S
-        while not _locked(file.fileno()) and time.monotonic() < deadline:
-            processes.check_not_cancelled()
-            time.sleep(_POLL_S)
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                processes.check_not_cancelled()
+                time.sleep(_POLL_S)
         yield
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _sources(folder: str) -> list[Path]:

@@ -50,7 +50,7 @@ class Calls:
 def check_opcodes(bodies: Iterable[bytes]) -> None:
     """Raise FeatureError for the first instruction beyond WebAssembly 1.0, ModuleError for nonsense."""
     for body in bodies:
-        position = _after_locals(body)
+        position = after_locals(body)
         while (position := _end_of(_RUN, body, position)) < len(body):
             position = _after_rare(body, position)
         if body[-1:] != b"\x0b":
@@ -62,7 +62,7 @@ def instructions(body: bytes, position: int = 0) -> Iterator[tuple[int, int, int
 
     For a body that `check_opcodes` would let pass; from its beginning, or from one of its instructions.
     """
-    reader = Reader(body, position or _after_locals(body))
+    reader = Reader(body, position or after_locals(body))
     while not reader.at_end:
         start = reader.position
         opcode = reader.byte()
@@ -88,7 +88,7 @@ def calls_of(body: bytes) -> Calls:
     """The calls of a body that `check_opcodes` has let pass."""
     direct: set[int] = set()
     indirect: set[int] = set()
-    position = _after_locals(body)
+    position = after_locals(body)
     while (position := _end_of(_UNTIL_CALL, body, position)) < len(body):
         if body[position] in (0x10, 0x11):
             (direct if body[position] == 0x10 else indirect).add(Reader(body, position + 1).u32())
@@ -96,7 +96,8 @@ def calls_of(body: bytes) -> Calls:
     return Calls(frozenset(direct), frozenset(indirect))
 
 
-def _after_locals(body: bytes) -> int:
+def after_locals(body: bytes) -> int:
+    """Where a body's first instruction begins."""
     reader = Reader(body)
     for _ in range(reader.count()):
         reader.u32()

@@ -7,7 +7,7 @@ from typing import Final
 
 from microclaw.wasm.inspect import KINDS, Module, parse_module
 from microclaw.wasm.loop_guards import CHECKED_AFTER, Guard, Guards
-from microclaw.wasm.opcodes import instructions
+from microclaw.wasm.opcodes import after_locals, instructions
 from microclaw.wasm.symbols import point_key
 from microclaw.wasm.toolchain import CALLBACKS, NOTE_START
 from microclaw.wire.wasm_binary import HEADER, Reader, read_sections, write_i32, write_section, write_u32
@@ -42,7 +42,7 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
         if signature is not None and name in guards.loops:
             body = insert_in_loops(body, len(signature.params), guards.loops[name], call, copied_bytes)
         if name in guards.recursions:
-            start = _first_instruction(body)
+            start = after_locals(body)
             check = _count_calls(guards.recursions[name], len(module.globals), _CALL + write_u32(by_name[WATCH]))
             body = body[:start] + check + body[start:]
         bodies.append(body)
@@ -88,7 +88,7 @@ def with_entries_noted(wasm: bytes) -> bytes:
             code += _CALL + write_u32(functions[_ENTERED]) + bytes((_BR_IF, 0))
         if entry == "on_init" and NOTE_START in functions:
             code += _CALL + write_u32(functions[NOTE_START])
-        start = _first_instruction(bodies[place])
+        start = after_locals(bodies[place])
         bodies[place] = bodies[place][:start] + code + bodies[place][start:]
     return without_exports(_with_bodies(wasm, bodies), NOTE_START, _ENTERED)
 
@@ -101,7 +101,7 @@ def insert_in_loops(
     copied_bytes: int = _MAX_COPIED_BYTES,
 ) -> bytes:
     """The function body with guards in some loops, by the loop's number."""
-    head, counter = body[: _first_instruction(body)], 0
+    head, counter = body[: after_locals(body)], 0
     if any(map(_counts, guards.values())):
         head, counter = _with_a_local(head, params)
         head += _CONST + write_i32(CHECKED_AFTER) + _SET + write_u32(counter)
@@ -162,10 +162,6 @@ def _with_outer_blocks(inside: bytes) -> bytes:
         else:
             parts.append(reader_body[start:end])
     return b"".join(parts)
-
-
-def _first_instruction(body: bytes) -> int:
-    return next(begin for begin, *_ in instructions(body))
 
 
 def _with_a_local(declarations: bytes, params: int) -> tuple[bytes, int]:

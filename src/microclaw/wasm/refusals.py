@@ -73,14 +73,11 @@ def _network(board: BoardProfile | None) -> str:
 
 @functools.cache
 def _table(headers: bool) -> tuple[dict[str, Advice], tuple[tuple[str, Advice], ...]]:
-    """Full names, and patterns in the file's order."""
-    exact: dict[str, Advice] = {}
-    patterns: list[tuple[str, Advice]] = []
-    for row in read_rows("refusal"):
-        for wanted in row.get("headers" if headers else "names", ()):
-            advice = Advice(row["instead"], row["why"], by_pattern="*" in wanted or "[" in wanted)
-            if advice.by_pattern:
-                patterns.append((wanted, advice))
-            else:
-                exact.setdefault(wanted, advice)
-    return exact, tuple(patterns)
+    """Full names, of which the first counts, and patterns in the file's order."""
+    rows = [
+        (wanted, Advice(row["instead"], row["why"], by_pattern="*" in wanted or "[" in wanted))
+        for row in read_rows("refusal")
+        for wanted in row.get("headers" if headers else "names", ())
+    ]
+    exact = {wanted: advice for wanted, advice in reversed(rows) if not advice.by_pattern}
+    return exact, tuple(row for row in rows if row[1].by_pattern)

@@ -83,18 +83,17 @@ def _plain(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-class _Joined:
-    def __init__(self, files: Mapping[str, str]) -> None:
-        self.lines: list[str] = []
-        self.included: set[str] = set()
-        self._files = files
-        self._once: set[str] = set()
-        self._chars = 0
+class _Joined(Struct):
+    files: Mapping[str, str]
+    lines: list[str] = []
+    included: set[str] = set()
+    once: set[str] = set()
+    chars: int = 0
 
     def begin_unit(self, file: str) -> None:
         """A source that is compiled alone, and reads its headers anew."""
         self._line(f'#line 0 "{file}"')
-        self._once.clear()
+        self.once.clear()
 
     def end_source(self, source: str) -> None:
         """What a source of a sketch sets for itself ends with it."""
@@ -107,14 +106,14 @@ class _Joined:
         """The text of a file with what it includes, between marks."""
         text = _MARK.sub("", _plain(source).removesuffix("\n"))
         if _ONCE.search(text):
-            if file in self._once:
+            if file in self.once:
                 return
-            self._once.add(file)
+            self.once.add(file)
             text = _ONCE.sub("", text)
         wanted = {text.count("\n", 0, found.start()): found[2] for found in _includes(text)}
         self._line(f'#line 1 "{file}"')
         for number, line in enumerate(text.split("\n")):
-            name = _resolved(wanted[number], file, self._files) if number in wanted else None
+            name = _resolved(wanted[number], file, self.files) if number in wanted else None
             if name is None:
                 self._line(line)
                 continue
@@ -123,18 +122,18 @@ class _Joined:
                     f"files that include each other {MAX_DEPTH} deep", file, "include them in the main file", number + 1
                 )
             if name in inside:
-                if "#ifndef" not in self._files[name] and not _ONCE.search(self._files[name]):
+                if "#ifndef" not in self.files[name] and not _ONCE.search(self.files[name]):
                     step = "put #pragma once at its top"
                     _refuse(f"{name} includes itself, by way of {file}", file, step, number + 1)
                 self._line("")  # its guard leaves nothing of it here
                 continue
             self.included.add(name)
-            self.add(name, self._files[name], (*inside, name))
+            self.add(name, self.files[name], (*inside, name))
             self._line(f'#line {number + 2} "{file}"')
 
     def _line(self, line: str) -> None:
-        self._chars += len(line) + 1
-        if self._chars > MAX_TEXT_CHARS:
+        self.chars += len(line) + 1
+        if self.chars > MAX_TEXT_CHARS:
             _refuse(f"with its files the program has more than {MAX_TEXT_CHARS:,} characters", "main.c")
         self.lines.append(line)
 

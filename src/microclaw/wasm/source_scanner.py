@@ -7,6 +7,7 @@ import functools
 import re
 from typing import Final, NoReturn
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.boards.profile import BoardProfile
@@ -69,36 +70,33 @@ def header_names() -> frozenset[str]:
     return (ours | CPLUSPLUS_HEADERS | STANDARD_HEADERS) - INTERNAL_HEADERS
 
 
-class Scanner:
+class Scanner(Struct):
     """Tokens of one source; refuses as soon as it meets something that must not reach the compiler."""
 
-    def __init__(
-        self, file: str, lines: tuple[str, ...], text: str, board: BoardProfile | None, language: Language | None
-    ) -> None:
-        self._file = file
-        self._lines = lines
-        self._text = text
-        self._line = 1
-        self._line_start = 0
-        self._board = board
-        self._language = language
-        self.headers: set[str] = set()
-        self.has_raw_string = False
-        self.unsure: list[Diagnostic] = []
-        self._conditions = 0  # how many #if are open
-        self.missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
+    file: str
+    lines: tuple[str, ...]
+    text: str
+    board: BoardProfile | None
+    language: Language | None
+    headers: set[str] = set()
+    has_raw_string: bool = False
+    unsure: list[Diagnostic] = []
+    missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
+    conditions: int = 0  # how many #if are open
+    line: int = 1
+    line_start: int = 0
 
     def scan(self) -> tuple[Token, ...]:
         tokens: list[Token] = []
         directive: list[Token] | None = None
         line_begins = True
         position = 0
-        while (match := _TOKEN.match(self._text, position)) is not None:
+        while (match := _TOKEN.match(self.text, position)) is not None:
             kind, text, start, position = match.lastgroup or "", match[0], match.start(), match.end()
-            if text in _RAW_PREFIXES and self._text.startswith('"', position):
+            if text in _RAW_PREFIXES and self.text.startswith('"', position):
                 position = self._raw_string(start, position, in_directive=directive is not None)
-                kind, text = "string", self._text[start:position]
-            token = Token(kind, text, self._line, start - self._line_start + 1)
+                kind, text = "string", self.text[start:position]
+            token = Token(kind, text, self.line, start - self.line_start + 1)
             if kind == "newline":
                 if directive is not None:
                     self._check_directive(directive)
@@ -121,12 +119,12 @@ class Scanner:
     def _count_lines(self, text: str, start: int) -> None:
         newlines = text.count("\n")
         if newlines:
-            self._line += newlines
-            self._line_start = start + text.rindex("\n") + 1
+            self.line += newlines
+            self.line_start = start + text.rindex("\n") + 1
 
     def _at(self, token: Token, message: str, hint: str | None = None) -> Diagnostic:
-        line = self._lines[token.line - 1] if token.line <= len(self._lines) else None
-        return Diagnostic("error", message, self._file, token.line, token.column, line, hint)
+        line = self.lines[token.line - 1] if token.line <= len(self.lines) else None
+        return Diagnostic("error", message, self.file, token.line, token.column, line, hint)
 
     def _refuse(self, token: Token, message: str, hint: str | None = None) -> NoReturn:
         raise BuildError((*self.missing, self._at(token, message, hint)), stage="source")
@@ -138,7 +136,7 @@ class Scanner:
             self._refuse(token, message, hint or "leave it out, or write it in letters without accents")
         if token.kind == "other" and token.text in _ALONE:
             self._refuse(token, *_ALONE[token.text])
-        if token.kind == "other" and token.text == "/" and self._text[end : end + 1] == "*":
+        if token.kind == "other" and token.text == "/" and self.text[end : end + 1] == "*":
             self._refuse(token, "a comment that does not end", "close it with */")
         if token.kind != "name":
             return
@@ -154,21 +152,21 @@ class Scanner:
 
     def _raw_string(self, start: int, quote: int, *, in_directive: bool) -> int:
         """Where a raw string ends, as clang finds it: it undoes joined lines in it, so those are refused."""
-        token = Token("string", self._text[start:quote], self._line, start - self._line_start + 1)
-        if self._language == "c":
+        token = Token("string", self.text[start:quote], self.line, start - self.line_start + 1)
+        if self.language == "c":
             self._refuse(token, "raw strings are C++, and the file's name says C", 'write "..." with \\" and \\n in it')
-        begin = _RAW_BEGIN.match(self._text, quote)
+        begin = _RAW_BEGIN.match(self.text, quote)
         self.has_raw_string = True
-        if self._text[start - 1 : start] == "$":
+        if self.text[start - 1 : start] == "$":
             self._refuse(token, "$ before a raw string: to the compiler it is part of a name", "leave it out")
         if begin is None:
             self._refuse(token, 'a raw string begins with R"( or R"name(, a name of letters and digits', 'R"(text)"')
         close = f'){begin[1]}"'
-        end = self._text.find(close, begin.end())
+        end = self.text.find(close, begin.end())
         if end < 0:
             self._refuse(token, "a raw string that does not end", f"close it with {close}")
         end += len(close)
-        lines = self._lines[self._line - 1 : self._line + self._text.count("\n", start, end)]
+        lines = self.lines[self.line - 1 : self.line + self.text.count("\n", start, end)]
         if any(line.rstrip(" \t\v\f").endswith("\\") for line in lines):
             self._refuse(token, "a raw string on a line that ends with a backslash", "put it on lines of its own")
         if in_directive and len(lines) > 1:
@@ -177,7 +175,7 @@ class Scanner:
 
     def _include(self, keyword: Token, position: int) -> int:
         """Check the header's name after #include; returns where to read on."""
-        match = _HEADER_NAME.match(self._text, position)
+        match = _HEADER_NAME.match(self.text, position)
         if keyword.text != "include":
             self._refuse(
                 keyword, f"#{keyword.text} is not allowed in a program", "use #include with one of microclaw's headers"
@@ -186,7 +184,7 @@ class Scanner:
             self._refuse(keyword, "#include needs the name of a header, in <> or quotes", "#include <microclaw.h>")
         name = match[1] or match[2] or ""
         self.headers.add(name)
-        if self._language == "c" and name in CPLUSPLUS_HEADERS | STANDARD_HEADERS:
+        if self.language == "c" and name in CPLUSPLUS_HEADERS | STANDARD_HEADERS:
             message = f"{name} is C++, and the file's name says C"
             self._refuse(keyword, message, "name the file .ino (a sketch) or .cpp")
         if name not in header_names():
@@ -195,7 +193,7 @@ class Scanner:
 
     def _note_missing(self, keyword: Token, name: str) -> None:
         message = f"there is no header {name!r} for programs"
-        refusal = None if ".." in name else refused_header(name, self._board)
+        refusal = None if ".." in name else refused_header(name, self.board)
         if refusal is not None:
             found = replace(self._at(keyword, message, refusal.hint), explanation=refusal.explanation)
         else:
@@ -203,7 +201,7 @@ class Scanner:
             hint = f"did you mean <{near[0]}>? " if near else f"{_THERE_ARE}; "
             own = "a file of your own goes into the program's text, or lies beside its file"
             found = self._at(keyword, message, hint + own)
-        if self._conditions:
+        if self.conditions:
             self.unsure.append(found)
         elif refusal is not None:
             self.missing.append(found)
@@ -214,8 +212,8 @@ class Scanner:
         if not tokens:
             return
         keyword, rest = tokens[0], [token.text for token in tokens[1:]]
-        self._conditions += keyword.text in ("if", "ifdef", "ifndef")
-        self._conditions -= keyword.text == "endif" and self._conditions > 0
+        self.conditions += keyword.text in ("if", "ifdef", "ifndef")
+        self.conditions -= keyword.text == "endif" and self.conditions > 0
         if keyword.text == "define" and rest[1:2] == ["="]:
             message = "a macro is what stands behind its name, and this one begins with ="
             self._refuse(tokens[2], message, f"#define {rest[0]} 1")
