@@ -78,6 +78,7 @@ class _Build:
     largest: Variable | None = None  # where the program takes more than one page of memory
     compiled_bytes: int | None = None  # before a blocking program was made event-driven
     took_ms: float = 0.0
+    cached: bool = False
 
 
 async def compile_module(
@@ -102,8 +103,8 @@ async def compile_module(
         text = read_source(source, name, board, language)
         toolchain = find_toolchain()
         _check_standard_headers(text, toolchain)
-        build, cached = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
-        image = _checked_image(build, board, text, name, toolchain.name, heap_bytes, cached=cached)
+        build = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
+        image = _checked_image(build, board, text, name, toolchain.name, heap_bytes)
     return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
 
 
@@ -116,7 +117,7 @@ async def compile_traced(image: Image, *, board: BoardProfile, cache: BuildCache
         raise BuildError((Diagnostic("error", f"{image.name} came without its source"),), stage="source")
     text = read_source(image.source, image.name, board, image.language)
     toolchain, cache, stack_bytes = find_toolchain(), cache or default_cache(), image.memory.stack_bytes
-    return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, traced=True))[0].wasm
+    return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, traced=True)).wasm
 
 
 async def _cached_build(
@@ -127,8 +128,7 @@ async def _cached_build(
     stack_bytes: int,
     cache: BuildCache,
     traced: bool = False,
-) -> tuple[_Build, bool]:
-    """The build, and whether the cache had it."""
+) -> _Build:
     defines = (*board_defines(board), *text_defines(text, board))
     command = toolchain.compile_command(text.file, level, defines, stack_bytes, text.standard_headers, traced=traced)
     link = toolchain.link_command({}, stack_bytes, traced=traced, is_logged=_logged(board))
@@ -136,11 +136,11 @@ async def _cached_build(
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     blob = None if text.missing else cache.get(key)
     if blob is not None:
-        return replace(msgpack.decode(blob, type=_Build), took_ms=0.0), True
+        return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
     libraries = await build_glue(toolchain, cache.directory)
     build = await in_worker(partial(_build, text, board, toolchain, command, libraries, stack_bytes, traced=traced))
     cache.put(key, msgpack.encode(build))
-    return build, False
+    return build
 
 
 def read_module(
@@ -149,7 +149,7 @@ def read_module(
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
     text = read_source(source, name) if source is not None else SourceText(f"{name}.wasm", "", (), ())
     build = _Build(with_main_called(wasm, text.file), (), ())
-    return _checked_image(build, board, text, name, "none", heap_bytes, cached=False)
+    return _checked_image(build, board, text, name, "none", heap_bytes)
 
 
 def board_defines(board: BoardProfile) -> tuple[str, ...]:
@@ -269,14 +269,7 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
 
 
 def _checked_image(
-    build: _Build,
-    board: BoardProfile,
-    text: SourceText,
-    name: str,
-    compiler: str,
-    heap_bytes: int | None,
-    *,
-    cached: bool,
+    build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str, heap_bytes: int | None
 ) -> Image:
     module = _parse(build.wasm, text.file)
     pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text)
@@ -299,7 +292,7 @@ def _checked_image(
         memory=memory_use(module),
         pins=pins,
         compiler=compiler,
-        cached=cached,
+        cached=build.cached,
         compile_ms=build.took_ms,
         warnings=build.warnings,
         language=text.language,

@@ -27,6 +27,8 @@ from microclaw.wasm.tokens import Token
 MAX_SOURCE_BYTES: Final = 256 << 10
 
 _SPLICE: Final = re.compile(r"\\[ \t\v\f]*\n")
+_SPLICED: Final = re.compile(rf"^(?:.*{_SPLICE.pattern})+.*", re.M)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _PLAIN_INCLUDE: Final = re.compile(r"[ \t]*#[ \t]*include[ \t]*(?:<[^>\n]*>|\"[^\"\n]*\")")
 _LOOP: Final = re.compile(r"\bvoid\s+loop\s*\(")  # it may be a sketch, whatever its file is called
 NOT_HERE: Final = f"{OUR_NAMES}header_"
@@ -124,10 +126,8 @@ class SourceText:
 
     def find_string(self, fragment: str) -> tuple[int, int] | None:
         """Where a string literal contains a fragment."""
-        for token in self.tokens:
-            if token.kind == "string" and fragment in token.text:
-                return token.line, token.column
-        return None
+        found = (token for token in self.tokens if token.kind == "string" and fragment in token.text)
+        return next(((token.line, token.column) for token in found), None)
 
 
 def read_source(
@@ -171,34 +171,27 @@ def read_source(
 
 
 def _check_text(text: str, file: str) -> None:
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as exc:
-        message = f"the source is not valid UTF-8 at character {exc.start}"
-        raise _refusal(Diagnostic("error", message, file, hint="save the program as plain UTF-8 text")) from exc
-    if size > MAX_SOURCE_BYTES:
+    found = odd_character(text, file)
+    if (lone := _SURROGATE.search(text)) is not None:
+        message = f"the source is not valid UTF-8 at character {lone.start()}"
+        found = Diagnostic("error", message, file, hint="save the program as plain UTF-8 text")
+    elif (size := len(text.encode())) > MAX_SOURCE_BYTES:
         message = f"the source has {size} bytes, more than the limit of {MAX_SOURCE_BYTES}"
-        raise _refusal(Diagnostic("error", message, file, hint="leave large tables out, or compute them"))
-    if not text.strip():
-        raise _refusal(Diagnostic("error", "the source is empty", file, hint="write at least void on_init(void)"))
-    if (odd := odd_character(text, file)) is not None:
-        raise _refusal(odd)
+        found = Diagnostic("error", message, file, hint="leave large tables out, or compute them")
+    elif not text.strip():
+        found = Diagnostic("error", "the source is empty", file, hint="write at least void on_init(void)")
+    if found is not None:
+        raise BuildError((found,), stage="source")
 
 
 def _join_lines(text: str) -> str:
     """Join lines that end in a backslash; the newlines go behind the joined line, so that line numbers stay."""
-    if "\\" not in text:
-        return text
-    joined = []
-    pending = 0
-    for line in _SPLICE.sub("\\\\\n", text).split("\n"):
-        if line.endswith("\\"):
-            joined.append(line[:-1])
-            pending += 1
-        else:
-            joined.append(line + "\n" * (pending + 1))
-            pending = 0
-    return "".join(joined)
+
+    def joined(lines: re.Match[str]) -> str:
+        parts = _SPLICE.split(lines[0])
+        return "".join(parts) + "\n" * (len(parts) - 1)
+
+    return _SPLICED.sub(joined, text)
 
 
 def _without_includes(lines: tuple[str, ...], missing: tuple[Diagnostic, ...], unsure: tuple[Diagnostic, ...]) -> str:
@@ -215,7 +208,3 @@ def _without_includes(lines: tuple[str, ...], missing: tuple[Diagnostic, ...], u
             raise BuildError((*missing, *unsure), stage="source")
         left[place] = instead + lines[place][directive.end() :]
     return "\n".join((*left, ""))
-
-
-def _refusal(diagnostic: Diagnostic) -> BuildError:
-    return BuildError((diagnostic,), stage="source")
