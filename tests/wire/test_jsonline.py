@@ -9,10 +9,7 @@ from hypothesis import strategies as st
 from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
 from microclaw.wire import jsonline
 from microclaw.wire.jsonline import (
-    AdcReply,
-    GpioReply,
     LineDecoder,
-    PwmReply,
     SensorReply,
     encode_line,
     parse_object,
@@ -129,11 +126,11 @@ def test_page_shows_every_request_as_it_is_sent(jsonline_page: dict[str, tuple[b
 def test_answers_on_the_page_are_understood(jsonline_page: dict[str, tuple[bytes, bytes]]) -> None:
     answer = {name: parse_object(line) for name, (_, line) in jsonline_page.items()}
     assert jsonline.info_reply(answer["get_info"])["free_heap_kb"] == 281
-    assert jsonline.gpio_reply(answer["set_gpio"], 2, 1) == GpioReply(2, 1)
-    assert jsonline.gpio_reply(answer["set_gpio-c"], 2, 1) == GpioReply(2, 1)
-    assert jsonline.gpio_reply(answer["read_gpio"], 4) == GpioReply(4, 0)
-    assert jsonline.adc_reply(answer["read_adc"], 1) == AdcReply(1, 2048, 1.65)
-    assert jsonline.pwm_reply(answer["set_pwm"], 5, 128, 5000) == PwmReply(5, 128, 5000)
+    assert jsonline.gpio_reply(answer["set_gpio"], 2, 1) == (2, 1)
+    assert jsonline.gpio_reply(answer["set_gpio-c"], 2, 1) == (2, 1)
+    assert jsonline.gpio_reply(answer["read_gpio"], 4) == (4, 0)
+    assert jsonline.adc_reply(answer["read_adc"], 1) == (1, 2048, 1.65)
+    assert jsonline.pwm_reply(answer["set_pwm"], 5, 128, 5000) == (5, 128, 5000)
     assert jsonline.sensor_reply(answer["read_i2c"], "ina219") == SensorReply("ina219", INA219)
     assert jsonline.sensor_reply(answer["read_i2c-c"], "ina219") == SensorReply("ina219", INA219)
     assert [r.sensor for r in jsonline.sensors_reply(answer["read_sensors"])] == ["ina219", "system"]
@@ -180,7 +177,7 @@ def test_level_that_is_no_level_is_refused(state: object) -> None:
 
 
 def test_level_may_be_a_boolean() -> None:
-    assert jsonline.gpio_reply(ok(pin=2, state=True), 2) == GpioReply(2, 1)
+    assert jsonline.gpio_reply(ok(pin=2, state=True), 2) == (2, 1)
 
 
 def test_reply_about_another_pin_is_refused() -> None:
@@ -195,9 +192,9 @@ def test_reading_that_is_no_number_is_refused(value: object) -> None:
 
 
 def test_pwm_is_what_the_device_says_it_set() -> None:
-    assert jsonline.pwm_reply(ok(pin=5, duty_cycle=127, frequency=4999), 5, 128, 5000) == PwmReply(5, 127, 4999)
-    assert jsonline.pwm_reply(ok(duty=1, freq=2), 5, 128, 5000) == PwmReply(5, 1, 2)
-    assert jsonline.pwm_reply(ok(), 5, 128, 5000) == PwmReply(5, 128, 5000)
+    assert jsonline.pwm_reply(ok(pin=5, duty_cycle=127, frequency=4999), 5, 128, 5000) == (5, 127, 4999)
+    assert jsonline.pwm_reply(ok(duty=1, freq=2), 5, 128, 5000) == (5, 1, 2)
+    assert jsonline.pwm_reply(ok(), 5, 128, 5000) == (5, 128, 5000)
 
 
 def test_reply_about_another_sensor_is_refused() -> None:

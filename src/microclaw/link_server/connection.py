@@ -193,11 +193,6 @@ class Connection(asyncio.Protocol):
         self.session.close(code, reason, retry_after_s=retry_after_s)
         self.pump()
 
-    def break_off(self, exc: MicroclawError, code: int) -> None:
-        """What the owner could not do ends the connection: what is durable comes again."""
-        _log.warning("link to %s breaks off: %s", self.address, exc.message)
-        self.close(code, type(exc).code)
-
     # What the transport calls (asyncio.Protocol)
 
     def data_received(self, data: bytes) -> None:
@@ -440,7 +435,9 @@ class Connection(asyncio.Protocol):
                 self.pump()
         except MicroclawError as exc:
             self._jobs.clear()  # what follows a message that was not applied must not be applied either
-            self.break_off(exc, CloseCode.REPLACED if isinstance(exc, NewerConnection) else CloseCode.OVERLOADED)
+            _log.warning("link to %s breaks off: %s", self.address, exc.message)
+            code = CloseCode.REPLACED if isinstance(exc, NewerConnection) else CloseCode.OVERLOADED
+            self.close(code, type(exc).code)  # what is durable comes again
         finally:
             self._is_working = False
 

@@ -20,23 +20,6 @@ _MAX_NUMBER: Final = 1e300  # beyond it a JSON integer no longer fits a float
 Scalar: TypeAlias = str | int | float | bool
 
 
-class GpioReply(NamedTuple):
-    pin: int
-    level: int
-
-
-class AdcReply(NamedTuple):
-    pin: int
-    raw: int
-    volts: float
-
-
-class PwmReply(NamedTuple):
-    pin: int
-    duty: int
-    frequency_hz: int
-
-
 class SensorReply(NamedTuple):
     sensor: str
     values: Mapping[str, float]
@@ -144,31 +127,32 @@ def raise_for_error(reply: Mapping[str, object]) -> None:
     raise CallRejected(f"the firmware answered: {shown}", next_step=known, foreign=foreign)
 
 
-def gpio_reply(reply: Mapping[str, object], pin: int, level: int | None = None) -> GpioReply:
-    """The level of a set or read pin. `pin` and `level` are what was asked: dialect C repeats neither."""
+def gpio_reply(reply: Mapping[str, object], pin: int, level: int | None = None) -> tuple[int, int]:
+    """Pin and level of a set or read pin. `pin` and `level` are what was asked: dialect C repeats neither."""
     raise_for_error(reply)
     state = reply.get("state", level)
     if isinstance(state, bool):
         state = int(state)
     if state not in (0, 1) or not isinstance(state, int):
         raise ProtocolError(f"a reply about pin {pin} with the state {state!r}")
-    return GpioReply(_same_pin(reply, pin), state)
+    return _same_pin(reply, pin), state
 
 
-def adc_reply(reply: Mapping[str, object], pin: int) -> AdcReply:
+def adc_reply(reply: Mapping[str, object], pin: int) -> tuple[int, int, float]:
+    """Pin, raw value and volts."""
     raise_for_error(reply)
-    return AdcReply(_same_pin(reply, pin), _whole(reply, "value"), _number(reply, "voltage"))
+    return _same_pin(reply, pin), _whole(reply, "value"), _number(reply, "voltage")
 
 
-def pwm_reply(reply: Mapping[str, object], pin: int, duty: int, frequency_hz: int) -> PwmReply:
-    """What was set; what the reply leaves out is as asked."""
+def pwm_reply(reply: Mapping[str, object], pin: int, duty: int, frequency_hz: int) -> tuple[int, int, int]:
+    """Pin, duty and frequency as they were set; what the reply leaves out is as asked."""
     raise_for_error(reply)
     values = {"duty": duty, "frequency": frequency_hz}
     for name, other in (("duty", "duty_cycle"), ("frequency", "freq")):
         found = next((key for key in (other, name) if key in reply), None)
         if found is not None:
             values[name] = _whole(reply, found)
-    return PwmReply(_same_pin(reply, pin), values["duty"], values["frequency"])
+    return _same_pin(reply, pin), values["duty"], values["frequency"]
 
 
 def sensor_reply(reply: Mapping[str, object], sensor: str) -> SensorReply:

@@ -42,7 +42,7 @@ def test_set_gpio_drives_the_pin_and_is_counted(board: Board, console: SerialCon
     ask(console, action="set_gpio", pin=4, state=1)
     ask(console, action="set_gpio", pin=4, state=0)
     assert [(edge.pin, edge.level) for edge in board.edges().records] == [(4, 1), (4, 0)]
-    assert jsonline.gpio_reply(reply, 4, 1).level == 1
+    assert jsonline.gpio_reply(reply, 4, 1) == (4, 1)
 
 
 def test_read_adc_gives_value_and_voltage(board: Board, console: SerialConsole) -> None:

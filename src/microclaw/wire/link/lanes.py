@@ -84,9 +84,6 @@ class LaneLimits(Struct, frozen=True):
     audio_age_ms: float = 200
 
 
-_ORDER = tuple(Lane)
-
-
 _Queued: TypeAlias = tuple[bytes, float]  # a message, and when it came
 
 
@@ -100,8 +97,8 @@ class Lanes:
         self.limits = limits or LaneLimits()
         self.glitches = self.telemetry_dropped = 0
         # By lane, which is an index: looking an enum up in a dict costs four times as much, and this is every frame.
-        self._queues: tuple[deque[_Queued], ...] = tuple(deque() for _ in _ORDER)
-        self._bytes = [0] * len(_ORDER)
+        self._queues: tuple[deque[_Queued], ...] = tuple(deque() for _ in Lane)
+        self._bytes = [0] * len(Lane)
         self.count = 0  # messages in all
         self._most = (self.limits.media, self.limits.control, self.limits.telemetry, self.limits.blob)
 
@@ -155,24 +152,18 @@ class Lanes:
     def _drop_oldest(self, lane: Lane) -> bool:
         """Make room where the lane's rule allows it; False when nothing may be dropped."""
         queue = self._queues[lane]
-        if lane is Lane.TELEMETRY and queue:
-            self._bytes[lane] -= len(queue.popleft()[0])
-            self.count -= 1
+        droppable = (i for i, queued in enumerate(queue) if lane is not Lane.MEDIA or _is_audio(queued))
+        at = None if lane is Lane.CONTROL else next(droppable, None)
+        if at is None:
+            return False
+        self._bytes[lane] -= len(queue[at][0])
+        del queue[at]
+        self.count -= 1
+        if lane is Lane.TELEMETRY:
             self.telemetry_dropped += 1
-            return True
-        if lane is Lane.BLOB and queue:  # the device asks for it again
-            self._bytes[lane] -= len(queue.popleft()[0])
-            self.count -= 1
-            return True
-        if lane is Lane.MEDIA:
-            at = next((i for i, queued in enumerate(queue) if _is_audio(queued)), None)
-            if at is not None:
-                self._bytes[lane] -= len(queue[at][0])
-                del queue[at]
-                self.count -= 1
-                self.glitches += 1
-                return True
-        return False
+        elif lane is Lane.MEDIA:
+            self.glitches += 1
+        return True  # a piece of BLOB: the device asks for it again
 
     def _drop_old_audio(self, queue: deque[_Queued], now_ms: float) -> None:
         if queue[0][1] < now_ms - self.limits.audio_age_ms:

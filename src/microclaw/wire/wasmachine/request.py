@@ -46,17 +46,10 @@ class Status(IntEnum):
 
     CREATED = 65
     DELETED = 66
-    VALID = 67
-    CHANGED = 68
     CONTENT = 69
     BAD_REQUEST = 128
-    UNAUTHORIZED = 129
-    FORBIDDEN = 131
     NOT_FOUND = 132
-    METHOD_NOT_ALLOWED = 133
     INTERNAL_SERVER_ERROR = 160
-    NOT_IMPLEMENTED = 161
-    SERVICE_UNAVAILABLE = 163
 
 
 @dataclass(frozen=True, slots=True)
