@@ -68,7 +68,6 @@ class Listener:
         self._random_share = random_share
         self._counts = ConnectionLimits(limits)
         self._live: set[Connection] = set()
-        self._arrivals: set[asyncio.Task[None]] = set()
         self._is_closing = False
         self._downloads = Downloads(links.parts.updates)
 
@@ -78,47 +77,43 @@ class Listener:
         stop_listening = self._identity.credentials.listen(self._links.revoked)
         async with asyncio.TaskGroup() as tasks:
             server = web.Server(self._handle)
-            accepting = tasks.create_task(self._accept(listening, tls, server, tasks), name="link: accept")
+            accepting = tasks.create_task(self._accept(listening, tls, server), name="link: accept")
             try:
                 yield
             finally:
                 stop_listening()
                 accepting.cancel()
-                for arrival in tuple(self._arrivals):
-                    arrival.cancel()
                 await self.goodbye()
                 await server.shutdown(self._limits.close_s)
 
     # Who comes in
 
-    async def _accept(
-        self, listening: socket.socket, tls: ssl.SSLContext | None, server: web.Server, tasks: asyncio.TaskGroup
-    ) -> None:
+    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None, server: web.Server) -> None:
+        """Cancelled, it ends those that arrive, too."""
         loop = asyncio.get_running_loop()
         listening.setblocking(False)
-        while True:
-            try:
-                peer, address = await loop.sock_accept(listening)
-            except OSError as exc:  # no file descriptor is free: those that wait stay in the kernel's queue
-                _log.warning("link: cannot accept: %s", exc)
-                await asyncio.sleep(_ACCEPT_PAUSE_S)
-                continue
-            host = str(address[0])
-            if not self._counts.admits(host):
-                self._meter.refused("too_many")
-                peer.close()
-                continue
-            self._counts.enter(host)
-            http = HttpConnection(
-                server,
-                self._counts,
-                host,
-                on_no_request=lambda: self._meter.refused("not_a_link"),
-                timeout_s=self._limits.handshake_s,
-            )
-            task = tasks.create_task(self._greet(peer, http, tls), name=f"link: {host} arrives")
-            self._arrivals.add(task)
-            task.add_done_callback(self._arrivals.discard)
+        async with asyncio.TaskGroup() as arrivals:
+            while True:
+                try:
+                    peer, address = await loop.sock_accept(listening)
+                except OSError as exc:  # no file descriptor is free: those that wait stay in the kernel's queue
+                    _log.warning("link: cannot accept: %s", exc)
+                    await asyncio.sleep(_ACCEPT_PAUSE_S)
+                    continue
+                host = str(address[0])
+                if not self._counts.admits(host):
+                    self._meter.refused("too_many")
+                    peer.close()
+                    continue
+                self._counts.enter(host)
+                http = HttpConnection(
+                    server,
+                    self._counts,
+                    host,
+                    on_no_request=lambda: self._meter.refused("not_a_link"),
+                    timeout_s=self._limits.handshake_s,
+                )
+                arrivals.create_task(self._greet(peer, http, tls), name=f"link: {host} arrives")
 
     async def _greet(self, peer: socket.socket, http: HttpConnection, tls: ssl.SSLContext | None) -> None:
         """The TLS handshake. What the HTTP layer makes of the connection ends in `_handle`, or in its own time-out."""
