@@ -48,13 +48,13 @@ class _Protocol(ClientProtocol):
 
 
 class Waker:
-    """Ends a wait from another thread; `reader` is for a selector."""
+    """Ends a wait from another thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._closed = False
-        self.reader, self._writer = os.pipe()
-        for end in (self.reader, self._writer):
+        self._reader, self._writer = os.pipe()
+        for end in (self._reader, self._writer):
             os.set_blocking(end, False)
 
     def wake(self) -> None:
@@ -62,21 +62,21 @@ class Waker:
             if not self._closed:
                 os.write(self._writer, b"\0")
 
-    def clear(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            while os.read(self.reader, 4096):
-                pass
-
-    def wait(self, timeout_s: float) -> None:
+    def wait(self, timeout_s: float, connection: socket.socket | None = None, events: int = 0) -> None:
+        """Until it is woken, `connection` is ready, or the time is over."""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.reader, selectors.EVENT_READ)
+            selector.register(self._reader, selectors.EVENT_READ)
+            if connection is not None:
+                selector.register(connection, events)
             selector.select(max(0.0, timeout_s))
-        self.clear()
+        with contextlib.suppress(BlockingIOError):
+            while os.read(self._reader, 4096):
+                pass
 
     def close(self) -> None:
         with self._lock:
             self._closed = True
-            os.close(self.reader)
+            os.close(self._reader)
             os.close(self._writer)
 
 
@@ -98,7 +98,7 @@ class LinkSocket:
 
     @property
     def close_code(self) -> int | None:
-        received = self._protocol.close_rcvd
+        received = self._protocol.close_rcvd  # also of a close that is not through yet
         return received.code if received is not None else None
 
     @property
@@ -132,12 +132,8 @@ class LinkSocket:
             timeout_s = min(timeout_s, self._closing_until_s - time.monotonic())
         pending = bool(self._protocol.events)
         pending |= isinstance(self._connection, ssl.SSLSocket) and self._connection.pending() > 0
-        with selectors.DefaultSelector() as selector:
-            write = selectors.EVENT_WRITE if self._unsent else 0
-            selector.register(self._connection, selectors.EVENT_READ | write)
-            selector.register(waker.reader, selectors.EVENT_READ)
-            selector.select(0 if pending else max(0.0, timeout_s))
-        waker.clear()
+        write = selectors.EVENT_WRITE if self._unsent else 0
+        waker.wait(0 if pending else timeout_s, self._connection, selectors.EVENT_READ | write)
         messages = self._read()
         self._flush()
         if self._closing_until_s is not None and time.monotonic() >= self._closing_until_s:
