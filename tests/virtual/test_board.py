@@ -10,8 +10,9 @@ import pytest
 from microclaw.boards import load_board
 from microclaw.errors import CallRejected, PinRefused, UnknownName
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
-from microclaw.virtual.history import EdgeRecord, History
+from microclaw.virtual.history import History
 from microclaw.virtual.virtual_clock import VirtualClock
+from microclaw.wire.board_replies import EdgeRow
 
 TIMEOUT_S = 60.0
 
@@ -37,7 +38,7 @@ def test_an_edge_is_a_change_of_level_and_nothing_else(board: Board, clock: Virt
     board.set_output(2, 1)
     clock.advance(5)
     board.set_output(2, 0)
-    assert board.edges().records == (EdgeRecord(0, 2, 1), EdgeRecord(5, 2, 0))
+    assert board.edges().records == (EdgeRow(0, 2, 1), EdgeRow(5, 2, 0))
 
 
 def test_output_beats_the_outside_and_the_outside_beats_the_pull(board: Board) -> None:

@@ -17,15 +17,16 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
-from microclaw.virtual.history import EdgeRecord, History, LineBuffer, LogRecord, Observer, Page, PwmRecord
+from microclaw.virtual.history import History, LineBuffer, Observer, Page
 from microclaw.virtual.sensors import I2cSensor, attach_sensors, usual_sensor
 from microclaw.virtual.storage import Storage
-from microclaw.virtual.wiring import LedChains, Pin, SpiBuses
-from microclaw.wire.board_replies import PinRow
+from microclaw.virtual.wiring import Pin, SpiBuses
+from microclaw.wire.board_replies import EdgeRow, LedRow, LogRow, PinRow, PwmRow
 
 EDGE_RING: Final = 65_536
 PWM_RING: Final = 8_192
 LOG_RING_BYTES: Final = 262_144
+LED_RING_BYTES: Final = 262_144
 ADC_FULL_SCALE_V: Final = 3.3
 ADC_MAX: Final = 4095
 
@@ -66,15 +67,15 @@ class Board:
         self.is_after_panic = False  # while a boot that follows a panic begins
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
         self.spi = SpiBuses(profile.chip)
-        self.leds = LedChains(clock.now_ms)
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
         self._switching = threading.RLock()
         self._pins = {number: Pin(number) for number in sorted(profile.pins)}
         self._adc_volts: dict[int, float] = {}
-        self._edges: History[EdgeRecord] = History(EDGE_RING)
-        self._pwm: History[PwmRecord] = History(PWM_RING)
-        self._log: FairRing[LogRecord] = FairRing(
+        self._edges: History[EdgeRow] = History(EDGE_RING)
+        self._pwm: History[PwmRow] = History(PWM_RING)
+        self._leds: History[LedRow] = History(LED_RING_BYTES, lambda row: len(row.data) // 2 + 32)
+        self._log: FairRing[LogRow] = FairRing(
             LOG_RING_BYTES, lambda record: record.app, lambda record: len(record.text) + 32
         )
         self._lines = LineBuffer()
@@ -186,11 +187,16 @@ class Board:
             self._note_opener(state)
             state.duty, state.frequency_hz, state.pulse_us = signal
             state.level = state.electrical_level()
-            self._pwm.append(PwmRecord(self.clock.now_ms(), pin, *signal))
+            self._pwm.append(PwmRow(self.clock.now_ms(), pin, *signal))
 
     def is_pwm(self, pin: int) -> bool:
         with self._lock:
             return self._pin(pin).role == "pwm"
+
+    def show_leds(self, pin: int, data: bytes) -> None:
+        """The chain of addressable LEDs (WS2812) on the pin was sent this, and shows it until the next."""
+        with self._lock:
+            self._leds.append(LedRow(self.clock.now_ms(), pin, data.hex()))
 
     # ADC.
     def set_adc(self, pin: int, volts: float) -> None:
@@ -253,15 +259,19 @@ class Board:
             return None if device is None else device.read(size)
 
     # Histories.
-    def edges(self, since: int = 0, limit: int | None = None) -> Page[EdgeRecord]:
+    def edges(self, since: int = 0, limit: int | None = None) -> Page[EdgeRow]:
         with self._lock:
             return self._edges.since(since, limit)
 
-    def pwm_changes(self, since: int = 0, limit: int | None = None) -> Page[PwmRecord]:
+    def pwm_changes(self, since: int = 0, limit: int | None = None) -> Page[PwmRow]:
         with self._lock:
             return self._pwm.since(since, limit)
 
-    def log(self, since: int = 0, limit: int | None = None) -> FairPage[LogRecord]:
+    def led_changes(self, since: int = 0, limit: int | None = None) -> Page[LedRow]:
+        with self._lock:
+            return self._leds.since(since, limit)
+
+    def log(self, since: int = 0, limit: int | None = None) -> FairPage[LogRow]:
         """Console lines without their ends; a line that got no end for a second of board time counts as ended.
 
         Each program has a share of the room: one that floods pushes out its own lines.
@@ -390,7 +400,7 @@ class Board:
 
     def _stop_pwm(self, state: Pin) -> None:
         if state.role == "pwm" and state.duty:
-            self._pwm.append(PwmRecord(self.clock.now_ms(), state.number, 0, state.frequency_hz, 0.0))
+            self._pwm.append(PwmRow(self.clock.now_ms(), state.number, 0, state.frequency_hz, 0.0))
         state.duty = state.frequency_hz = 0
         state.pulse_us = 0.0
         if state.role == "pwm":
@@ -406,13 +416,13 @@ class Board:
             return
         if state.role == "output" and state.app is not None:
             state.mover = state.app
-        record = EdgeRecord(self.clock.now_ms(), state.number, level)
+        record = EdgeRow(self.clock.now_ms(), state.number, level)
         self._edges.append(record)
         for observer in self._observers:
             observer.on_edge(record)
 
     def _log_line(self, text: str, app: str | None, t_ms: float | None = None) -> None:
-        record = LogRecord(self.clock.now_ms() if t_ms is None else t_ms, app, text)
+        record = LogRow(self.clock.now_ms() if t_ms is None else t_ms, app, text)
         self._log.append(record)
         for observer in self._observers:
             observer.on_log(record)

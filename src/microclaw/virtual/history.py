@@ -5,42 +5,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec import Struct
+
+from microclaw.wire.board_replies import EdgeRow, LogRow
 
 MAX_LINE_BYTES: Final = 1_024
 STALE_MS: Final = 1_000.0
 """A line without its end counts as finished after this much board time."""
 
 
-class EdgeRecord(NamedTuple):
-    t_ms: float
-    pin: int
-    level: int
-
-
-class PwmRecord(NamedTuple):
-    """`duty` is 0-255, scaled from the LEDC's bits; `pulse_us` how long the signal is high in each period."""
-
-    t_ms: float
-    pin: int
-    duty: int
-    frequency_hz: int
-    pulse_us: float
-
-
-class LogRecord(NamedTuple):
-    t_ms: float
-    app: str | None
-    text: str
-
-
 class Observer(Protocol):
     """Something that is called for each new record."""
 
-    def on_edge(self, record: EdgeRecord) -> None: ...
-    def on_log(self, record: LogRecord) -> None: ...
+    def on_edge(self, record: EdgeRow) -> None: ...
+    def on_log(self, record: LogRow) -> None: ...
 
 
 class LineBuffer:

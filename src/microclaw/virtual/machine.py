@@ -6,17 +6,17 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.firmware.apps import Limits
-from microclaw.virtual.history import LogRecord
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.py.programs import Programs
@@ -38,6 +38,8 @@ MAX_LATE_MS = 1000.0
 LOOP_BOOTS = 5
 LOOP_S = 10.0
 FREE_HEAP_BYTES = 280 * 1024  # of an idle WASMachine build; the heaps of apps are part of it
+
+R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.LogRow)
 
 
 @dataclass(slots=True)
@@ -117,7 +119,7 @@ class Machine:
             case wire.Pwm(since=since):
                 return self._pwm_page(since)
             case wire.Leds(since=since):
-                return _led_page(self.board, since)
+                return self._led_page(since)
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.programs.call(method, params))
             case wire.Apps():
@@ -220,27 +222,26 @@ class Machine:
 
     def _edge_page(self, since: int) -> replies.EdgePage:
         page = self.board.edges(since, wire.MAX_EDGES_A_PAGE)
-        rows = tuple(replies.EdgeRow(round(r.t_ms, 3), r.pin, r.level) for r in page.records)
-        more = len(rows) == wire.MAX_EDGES_A_PAGE
-        return replies.EdgePage(rows, page.next, page.dropped, self._done().now_ms, more)
+        more = len(page.records) == wire.MAX_EDGES_A_PAGE
+        return replies.EdgePage(_rounded(page.records), page.next, page.dropped, self._done().now_ms, more)
 
     def _pwm_page(self, since: int) -> replies.PwmPage:
         page = self.board.pwm_changes(since, wire.MAX_EDGES_A_PAGE)
-        rows = tuple(replies.PwmRow(round(r.t_ms, 3), r.pin, r.duty, r.frequency_hz, r.pulse_us) for r in page.records)
-        return replies.PwmPage(rows, page.next, page.dropped, len(rows) == wire.MAX_EDGES_A_PAGE)
+        more = len(page.records) == wire.MAX_EDGES_A_PAGE
+        return replies.PwmPage(_rounded(page.records), page.next, page.dropped, more)
+
+    def _led_page(self, since: int) -> replies.LedPage:
+        page = self.board.led_changes(since, wire.MAX_LED_CHANGES_A_PAGE)
+        more = len(page.records) == wire.MAX_LED_CHANGES_A_PAGE
+        return replies.LedPage(_rounded(page.records), page.next, page.dropped, more)
 
     def _log_page(self, since: int) -> replies.LogPage:
         page = self.board.log(since, wire.MAX_EDGES_A_PAGE)
-        rows: list[replies.LogRow] = []
-        used_bytes = 0
-        for record in page.records:
-            used_bytes += _line_bytes(record)
-            if rows and used_bytes > wire.MAX_LOG_BYTES_A_PAGE:
-                break
-            rows.append(replies.LogRow(round(record.t_ms, 3), record.app, record.text))
-        shown = page.first(len(rows))
-        cut = len(rows) < len(page.records) or len(rows) == wire.MAX_EDGES_A_PAGE
-        return replies.LogPage(tuple(rows), shown.next, shown.dropped, cut)
+        sizes = accumulate(map(_line_bytes, page.records))
+        count = max(1, sum(size <= wire.MAX_LOG_BYTES_A_PAGE for size in sizes))
+        shown = page.first(count)
+        more = count < len(page.records) or len(page.records) == wire.MAX_EDGES_A_PAGE
+        return replies.LogPage(_rounded(shown.records), shown.next, shown.dropped, more)
 
     def _app_table(self) -> replies.AppTable:
         if not self.board.powered:
@@ -342,11 +343,10 @@ class Machine:
         return clock.advance(ms)
 
 
-def _led_page(board: Board, since: int) -> replies.LedPage:
-    page = board.leds.changes(since, wire.MAX_LED_CHANGES_A_PAGE)
-    rows = tuple(replies.LedRow(round(r.t_ms, 3), r.pin, r.data.hex()) for r in page.records)
-    return replies.LedPage(rows, page.next, page.dropped, len(rows) == wire.MAX_LED_CHANGES_A_PAGE)
+def _rounded(rows: Iterable[R]) -> tuple[R, ...]:
+    """The rows as they are shown: times to the microsecond."""
+    return tuple(row._replace(t_ms=round(row.t_ms, 3)) for row in rows)
 
 
-def _line_bytes(record: LogRecord) -> int:
-    return len(json.dumps(record.text)) + len(json.dumps(record.app)) + 24
+def _line_bytes(row: replies.LogRow) -> int:
+    return len(json.dumps(row.text)) + len(json.dumps(row.app)) + 24

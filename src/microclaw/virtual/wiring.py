@@ -1,14 +1,10 @@
-"""What is wired to the board: pins and who drives them, LEDs, SPI buses. Knows no descriptors and no programs."""
+"""What is wired to the board: pins and who drives them, SPI buses. Knows no descriptors and no programs."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from microclaw.virtual.history import History, Page
-
-LED_RING_BYTES: Final = 262_144
 SPI_HOSTS: Final = {"ESP32-C3": (1,), "ESP32-C6": (1,)}
 """Hosts for programs by chip, else 1 (SPI2) and 2 (SPI3); host 0 (SPI1) is the flash's."""
 PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
@@ -46,31 +42,6 @@ class Pin:
         if self.role == "output" and not (self.open_drain and self.out):
             return self.out
         return self.pull if self.external is None else self.external
-
-
-class LedRecord(NamedTuple):
-    """What a chain of addressable LEDs (WS2812) was sent: three bytes each, green, red, blue; four with white."""
-
-    t_ms: float
-    pin: int
-    data: bytes
-
-
-class LedChains:
-    """The addressable LEDs on all pins: each chain shows what it was sent last."""
-
-    def __init__(self, now_ms: Callable[[], float]) -> None:
-        self._now_ms = now_ms
-        self._lock = threading.Lock()
-        self._changes: History[LedRecord] = History(LED_RING_BYTES, lambda record: len(record.data) + 32)
-
-    def show(self, pin: int, data: bytes) -> None:
-        with self._lock:
-            self._changes.append(LedRecord(self._now_ms(), pin, data))
-
-    def changes(self, since: int = 0, limit: int | None = None) -> Page[LedRecord]:
-        with self._lock:
-            return self._changes.since(since, limit)
 
 
 class SpiBuses:

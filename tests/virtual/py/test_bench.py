@@ -68,7 +68,7 @@ def test_pwm_tells_the_pulse_of_a_servo(bench: Bench) -> None:
 
 def test_a_strip_of_leds_shows_its_colours(bench: Bench) -> None:
     run(bench, "import neopixel, machine\nn = neopixel.NeoPixel(machine.Pin(4), 2)\nn[1] = (255, 1, 2)\nn.write()")
-    assert bench.board.leds.changes().records[-1].data == bytes([0, 0, 0, 1, 255, 2])
+    assert bench.board.led_changes().records[-1].data == bytes([0, 0, 0, 1, 255, 2]).hex()
 
 
 def test_the_sensors_answer_on_the_boards_own_bus(bench: Bench) -> None:

@@ -16,7 +16,6 @@ from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash, PowerGone, begin_reset
 from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
-from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.link.apps import LinkApps
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
@@ -29,7 +28,7 @@ from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.image import Firmware
 from microclaw.virtual.updates.slots import Slots, Start
 from microclaw.virtual.updates.trust import Trust
-from microclaw.wire.board_replies import LinkStatus, SlotTable
+from microclaw.wire.board_replies import EdgeRow, LinkStatus, LogRow, SlotTable
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import ValueMap
@@ -130,10 +129,10 @@ class LinkPort:
             with contextlib.suppress(PowerGone):
                 boot.apps.forget(name)
 
-    def on_edge(self, _record: EdgeRecord) -> None:
+    def on_edge(self, _record: EdgeRow) -> None:
         """Only the control socket reports levels."""
 
-    def on_log(self, record: LogRecord) -> None:
+    def on_log(self, record: LogRow) -> None:
         boot = self._boot
         if boot is not None:
             boot.client.log("info", record.app or "board", record.text)

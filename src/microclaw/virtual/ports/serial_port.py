@@ -15,9 +15,9 @@ from microclaw.errors import ConfigError
 from microclaw.link_client.hanging_up import hang_up, reset_connection
 from microclaw.readiness import is_readable
 from microclaw.virtual.board import Board
-from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
 from microclaw.virtual.ports.sockets import READ_BYTES, SEND_TIMEOUT_S, accept_clients
+from microclaw.wire.board_replies import EdgeRow, LogRow
 
 MAX_CONNECTIONS = 4
 
@@ -124,10 +124,10 @@ class SerialPty:
         self._powered = True
         self._greet()
 
-    def on_edge(self, _record: EdgeRecord) -> None:
+    def on_edge(self, _record: EdgeRow) -> None:
         """A console shows no pins."""
 
-    def on_log(self, record: LogRecord) -> None:
+    def on_log(self, record: LogRow) -> None:
         self._send(f"{record.text}\r\n".encode())
 
     def _greet(self) -> None:

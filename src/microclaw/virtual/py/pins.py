@@ -9,8 +9,8 @@ from typing import Final
 from microclaw.errors import PinRefused
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
-from microclaw.virtual.history import EdgeRecord, LogRecord
 from microclaw.virtual.py.drivers import Driver, DriverError, Host, Json, hex_bytes
+from microclaw.wire.board_replies import EdgeRow, LogRow
 
 OUT: Final = 3
 OPEN_DRAIN: Final = 7
@@ -73,7 +73,7 @@ class Pins:
 
     # The board's observer
 
-    def on_edge(self, record: EdgeRecord) -> None:
+    def on_edge(self, record: EdgeRow) -> None:
         trigger = self._triggers.get(record.pin, 0)
         if not trigger & (RISING if record.level else FALLING):
             return
@@ -83,7 +83,7 @@ class Pins:
             self._waiting += 1
         self._host.post(["irq", record.pin, record.level, round(record.t_ms, 3)])
 
-    def on_log(self, _record: LogRecord) -> None:
+    def on_log(self, _record: LogRow) -> None:
         """Nothing here depends on what is printed."""
 
     # Pins
@@ -209,5 +209,5 @@ class Pins:
     def _bitstream(self, pin: int, _timing: list[int], data: str) -> Json:
         """What a WS2812 strip on the pin shows now; the order of the bytes is the strip's (green first)."""
         self._open(pin)
-        self._board.leds.show(pin, hex_bytes(data))
+        self._board.show_leds(pin, hex_bytes(data))
         return None
