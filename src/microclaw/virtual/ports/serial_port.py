@@ -12,65 +12,37 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ConfigError
-from microclaw.link_client.hanging_up import hang_up, reset_connection
+from microclaw.link_client.hanging_up import reset_connection
 from microclaw.readiness import is_readable
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
-from microclaw.virtual.ports.sockets import READ_BYTES, SEND_TIMEOUT_S, accept_clients
+from microclaw.virtual.ports.sockets import READ_BYTES, ClientServer
 from microclaw.wire.board_replies import EdgeRow, LogRow
 
 MAX_CONNECTIONS = 4
 
 
-class SerialTcp:
+class SerialTcp(ClientServer):
     """Every connection is greeted with the boot lines: on a real cable, opening the port resets the board."""
 
     def __init__(self, listener: socket.socket, console: SerialConsole) -> None:
-        self._listener = listener
+        super().__init__(listener, "serial", MAX_CONNECTIONS, reset_connection)
         self._console = console
-        self._lock = threading.Lock()
-        self._clients: set[socket.socket] = set()
-        self._powered = True
-
-    def start(self) -> None:
-        threading.Thread(target=self._serve, name="serial-port", daemon=True).start()
-
-    def close(self) -> None:
-        hang_up(self._listener)
-        self._drop_clients()
 
     def power_cut(self) -> None:
-        self._powered = False
-        self._drop_clients()
+        self._takes_clients = False
+        self.drop_clients()
 
     def power_on(self) -> None:
-        self._powered = True
+        self._takes_clients = True
 
-    def _drop_clients(self) -> None:
-        with self._lock:
-            clients, self._clients = self._clients, set()
-        for client in clients:
-            reset_connection(client)
+    def refuse(self, client: socket.socket) -> None:
+        reset_connection(client)
 
-    def _serve(self) -> None:
-        for client in accept_clients(self._listener):
-            with self._lock:
-                welcome = self._powered and len(self._clients) < MAX_CONNECTIONS
-                if welcome:
-                    self._clients.add(client)
-            if welcome:
-                threading.Thread(target=self._talk, args=(client,), name="serial-connection", daemon=True).start()
-            else:
-                reset_connection(client)
-
-    def _talk(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the other end went away, or the power did
-            client.settimeout(SEND_TIMEOUT_S)
-            client.sendall(self._console.boot_lines())
+    def talk(self, client: socket.socket) -> None:
+        client.sendall(self._console.boot_lines())
+        with contextlib.suppress(ValueError):  # the power went: its descriptor is closed
             converse(client.fileno(), lambda: client.recv(READ_BYTES), client.sendall, SerialLines(self._console))
-        with self._lock:
-            self._clients.discard(client)
-        hang_up(client)
 
 
 # What the ROM prints first (ESP-IDF, boot log and fatal errors); a host tells a restart by it.

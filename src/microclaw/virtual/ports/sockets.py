@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterator
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from microclaw.errors import ConfigError
+from microclaw.link_client.hanging_up import hang_up
 
 SEND_TIMEOUT_S = 5.0
 READ_BYTES = 16_384
@@ -60,6 +64,63 @@ def accept_clients(listener: socket.socket) -> Iterator[socket.socket]:
         except OSError:
             return
         yield client
+
+
+class ClientServer(ABC):
+    """Serves clients of `listener`, each on a thread of its own, at most `most` at a time. `end` drops one."""
+
+    def __init__(
+        self, listener: socket.socket, name: str, most: int, end: Callable[[socket.socket], None] = hang_up
+    ) -> None:
+        self._listener = listener
+        self._name = name
+        self._most = most
+        self._end = end
+        self._lock = threading.Lock()
+        self._clients: set[socket.socket] = set()
+        self._takes_clients = True
+
+    @abstractmethod
+    def talk(self, client: socket.socket) -> None:
+        """Serve one client until it is gone; it may raise OSError then."""
+
+    @abstractmethod
+    def refuse(self, client: socket.socket) -> None:
+        """Send one too many away."""
+
+    def start(self) -> None:
+        threading.Thread(target=self._serve, name=f"{self._name}-port", daemon=True).start()
+
+    def close(self) -> None:
+        hang_up(self._listener)
+        self.drop_clients()
+
+    def drop_clients(self) -> None:
+        with self._lock:
+            clients, self._clients = self._clients, set()
+        for client in clients:
+            self._end(client)
+
+    def _serve(self) -> None:
+        for client in accept_clients(self._listener):
+            with self._lock:
+                is_welcome = self._takes_clients and len(self._clients) < self._most
+                if is_welcome:
+                    self._clients.add(client)
+            if is_welcome:
+                threading.Thread(target=self._run, args=(client,), name=f"{self._name}-connection", daemon=True).start()
+            else:
+                self.refuse(client)
+
+    def _run(self, client: socket.socket) -> None:
+        try:
+            with contextlib.suppress(OSError):  # the other end went away, or the power did
+                client.settimeout(SEND_TIMEOUT_S)
+                self.talk(client)
+        finally:
+            hang_up(client)
+            with self._lock:
+                self._clients.discard(client)
 
 
 def port_of(listener: socket.socket) -> int:
