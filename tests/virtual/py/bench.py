@@ -20,7 +20,8 @@ from microclaw.link_client.hanging_up import hang_up
 from microclaw.virtual.board import Board
 from microclaw.virtual.py import peripherals
 from microclaw.virtual.py.chip import WDT_RESET
-from microclaw.virtual.py.peripherals import Hooks, Peripherals, Persistent
+from microclaw.virtual.py.drivers import Hooks
+from microclaw.virtual.py.peripherals import Peripherals, Persistent
 
 MODULES: Final = Path(peripherals.__file__).parent / "modules"
 """machine.py and the others, as MicroPython source."""

@@ -11,7 +11,7 @@ from typing import Final
 from microclaw.durable import replace_file
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
-from microclaw.virtual.py.drivers import Driver, DriverError, Host, Json
+from microclaw.virtual.py.drivers import Driver, DriverError, Hooks, Json
 
 CPU_HZ: Final = 240_000_000
 PWRON_RESET: Final = 1
@@ -67,9 +67,9 @@ class Nvs:
 class Chip:
     """`folder` is the board's flash. `rtc` outlives a reset."""
 
-    def __init__(self, board: Board, host: Host, folder: Path, rtc: dict[str, int]) -> None:
+    def __init__(self, board: Board, hooks: Hooks, folder: Path, rtc: dict[str, int]) -> None:
         self._board = board
-        self._host = host
+        self._hooks = hooks
         self._rtc = rtc
         self._nvs = Nvs(folder / "nvs.json")
         self._watchdog: Alarm | None = None
@@ -94,7 +94,7 @@ class Chip:
 
     def _reset(self, cause: int) -> Json:
         self._rtc["cause"] = cause
-        self._host.reset(cause)
+        self._hooks.reset(cause)
         return None
 
     def _feed(self, timeout_ms: int) -> Json:
@@ -106,7 +106,7 @@ class Chip:
 
     def _bite(self) -> None:
         self._rtc["cause"] = WDT_RESET
-        self._host.bite()
+        self._hooks.bite()
 
     def _calendar(self, *fields: int) -> Json:
         clock = self._board.clock

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 Driver: TypeAlias = Callable[..., Json]
@@ -24,23 +26,16 @@ class DriverError(Exception):
         self.row: list[Json] = [kind, *values]
 
 
-class Host(Protocol):
-    """What the drivers need of the machine around them."""
+class Hooks(Struct, frozen=True):
+    """How the drivers reach the interpreter that calls them. `wake`: an event waits; from any thread, must not block.
 
-    def owner_of(self, pin: int) -> str | None:
-        """The program that has the pin; None: nobody, or the firmware itself."""
+    `wait_ms` is called in the interpreter's thread, `reset` too; `bite` by the clock when the watchdog is not fed.
+    """
 
-    def post(self, event: list[Json]) -> None:
-        """Have the event handled between two bytecodes. From any thread; must not block."""
-
-    def wait_ms(self, ms: float) -> None:
-        """Let board time pass for a driver that waits."""
-
-    def reset(self, cause: int) -> None:
-        """Reset the chip; may raise to unwind the caller."""
-
-    def bite(self) -> None:
-        """The watchdog was not fed. From any thread; must not block."""
+    wake: Callable[[], None]
+    wait_ms: Callable[[float], None]
+    reset: Callable[[int], None]
+    bite: Callable[[], None]
 
 
 def hex_bytes(text: str) -> bytes:

@@ -6,18 +6,15 @@ import json
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-
-from msgspec import Struct
 
 from microclaw.errors import MicroclawError
 from microclaw.virtual.board import Board
 from microclaw.virtual.py.buses import Buses
 from microclaw.virtual.py.chip import Chip
-from microclaw.virtual.py.drivers import EINVAL, Driver, DriverError, Json
+from microclaw.virtual.py.drivers import EINVAL, Driver, DriverError, Hooks, Json
 from microclaw.virtual.py.pins import Pins
 
 MAX_EVENTS: Final = 256
@@ -35,18 +32,6 @@ class Persistent:
     rtc: dict[str, int] = field(default_factory=dict)
 
 
-class Hooks(Struct, frozen=True):
-    """How the drivers reach the interpreter that calls them. `wake`: an event waits; from any thread, must not block.
-
-    `wait_ms` is called in the interpreter's thread, `reset` too; `bite` by the clock when the watchdog is not fed.
-    """
-
-    wake: Callable[[], None]
-    wait_ms: Callable[[float], None]
-    reset: Callable[[int], None]
-    bite: Callable[[], None]
-
-
 class Peripherals:
     """One run of an interpreter's. `owners`: which program has which pin."""
 
@@ -56,8 +41,8 @@ class Peripherals:
         self._events: deque[list[Json]] = deque()
         self._room = MAX_ANSWER_BYTES
         self._lock = threading.Lock()
-        self._pins = Pins(board, self)
-        self._chip = Chip(board, self, kept.folder, kept.rtc)
+        self._pins = Pins(board, self.owners, self.post, hooks.wait_ms)
+        self._chip = Chip(board, hooks, kept.folder, kept.rtc)
         self._drivers: dict[str, Driver] = {
             **self._pins.drivers(),
             **Buses(board).drivers(),
@@ -97,25 +82,12 @@ class Peripherals:
         self._pins.close()
         self._chip.close()
 
-    # What the drivers call.
-
-    def owner_of(self, pin: int) -> str | None:
-        return self.owners.get(pin)
-
     def post(self, event: list[Json]) -> None:
+        """Have the event handled between two bytecodes. From any thread; does not block."""
         with self._lock:
             if len(self._events) < MAX_EVENTS:
                 self._events.append(event)
         self._hooks.wake()
-
-    def wait_ms(self, ms: float) -> None:
-        self._hooks.wait_ms(ms)
-
-    def reset(self, cause: int) -> None:
-        self._hooks.reset(cause)
-
-    def bite(self) -> None:
-        self._hooks.bite()
 
     def make_room(self) -> int:
         """How long the next answer may be, the first event that waits included."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from microclaw.errors import PinRefused
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
-from microclaw.virtual.py.drivers import Driver, DriverError, Host, Json, hex_bytes
+from microclaw.virtual.py.drivers import Driver, DriverError, Json, hex_bytes
 from microclaw.wire.board_replies import EdgeRow, LogRow
 
 OUT: Final = 3
@@ -23,11 +23,19 @@ _PULSE_STEP_MS: Final = 0.001
 
 
 class Pins:
-    """Everything on a GPIO. `on_edge` is called under the board's lock, from any thread."""
+    """Everything on a GPIO; `owners`: of which program. `on_edge` is called under the board's lock, from any thread."""
 
-    def __init__(self, board: Board, host: Host) -> None:
+    def __init__(
+        self,
+        board: Board,
+        owners: Mapping[int, str],
+        post: Callable[[list[Json]], None],
+        wait_ms: Callable[[float], None],
+    ) -> None:
         self._board = board
-        self._host = host
+        self._owners = owners
+        self._post = post
+        self._wait_ms = wait_ms
         self._lock = threading.Lock()
         self._triggers: dict[int, int] = {}
         self._waiting = 0
@@ -81,7 +89,7 @@ class Pins:
             if self._waiting >= MAX_WAITING:
                 return
             self._waiting += 1
-        self._host.post(["irq", record.pin, record.level, round(record.t_ms, 3)])
+        self._post(["irq", record.pin, record.level, round(record.t_ms, 3)])
 
     def on_log(self, _record: LogRow) -> None:
         """Nothing here depends on what is printed."""
@@ -109,7 +117,7 @@ class Pins:
                 drives=drives,
                 pull=1 if pull == PULL_UP else 0,
                 open_drain=mode == OPEN_DRAIN,
-                app=self._host.owner_of(pin),
+                app=self._owners.get(pin),
             )
         return None
 
@@ -137,7 +145,7 @@ class Pins:
             while self._board.read_pin(pin) != wanted:
                 if clock.now_ms() - begin_ms >= timeout_us / 1000:
                     return missing
-                self._host.wait_ms(0.02)
+                self._wait_ms(0.02)
         return max(1, round((clock.now_ms() - begin_ms) * 1000))
 
     # PWM and ADC
@@ -145,13 +153,11 @@ class Pins:
     def _pwm(self, pin: int, frequency_hz: int, high_ns: int) -> Json:
         self._open(pin)
         share = min(1.0, high_ns * frequency_hz / 1e9)
-        self._board.set_pwm(
-            pin, round(share * 255), int(frequency_hz), self._host.owner_of(pin), pulse_us=high_ns / 1000
-        )
+        self._board.set_pwm(pin, round(share * 255), int(frequency_hz), self._owners.get(pin), pulse_us=high_ns / 1000)
         return None
 
     def _end_pwm(self, pin: int) -> Json:
-        self._board.configure_pin(pin, reads=True, drives=True, app=self._host.owner_of(pin))
+        self._board.configure_pin(pin, reads=True, drives=True, app=self._owners.get(pin))
         return None
 
     def _adc_open(self, pin: int) -> Json:
@@ -191,7 +197,7 @@ class Pins:
         if period_ms is not None:
             self._arm(number, due_ms + max(period_ms, _PULSE_STEP_MS), period_ms)
         if is_new:  # as on the chip a tick is lost while the one before waits
-            self._host.post(["timer", number])
+            self._post(["timer", number])
 
     def _stop_timer(self, number: int) -> Json:
         with self._lock:

@@ -10,7 +10,7 @@ import ctypes
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +19,11 @@ from msgspec import Struct
 from wasmtime import _ffi as ffi
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.py.drivers import Json
+from microclaw.virtual.py.drivers import Hooks, Json
 from microclaw.virtual.py.filesystem import FileSystem
 from microclaw.virtual.py.image import MAX_MEMORY_BYTES, engine_config, load_image
-from microclaw.virtual.py.peripherals import Hooks, Peripherals, Persistent
-from microclaw.virtual.py.wasi import GuestExit, Surroundings, Wasi
+from microclaw.virtual.py.peripherals import Peripherals, Persistent
+from microclaw.virtual.py.wasi import GuestExit, Wasi
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
 from microclaw.virtual.runtime.task import Interrupted, Task
@@ -89,14 +89,15 @@ class Vm:
         self.peripherals.add("installed", self._let_install)
         seed = f"{board.seed}/{board.boot}/py".encode()
         self.files = FileSystem(kept.folder / "files", mounts, seed)
-        around = Surroundings(
-            self._read_clock,
-            lambda: board.calendar_ms(self._read_clock()),
-            self._sleep,
-            self._print,
+        self._wasi = Wasi(
+            self._memory,
+            self.files,
+            ("micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py"),
+            monotonic_ms=self._read_clock,
+            calendar_ms=lambda: board.calendar_ms(self._read_clock()),
+            sleep=self._sleep,
+            output=self._print,
         )
-        arguments = ("micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py")
-        self._wasi = Wasi(self._memory, self.files, around, arguments)
         self._engine = wasmtime.Engine(engine_config())
         self._module = load_image(self._engine, cache)
         self._store = wasmtime.Store(self._engine)
@@ -168,10 +169,15 @@ class Vm:
             self._clock.end(self._task)
 
     def _live(self) -> None:
+        # The image asks before each call how large a buffer it is to make.
+        of_host: Mapping[str, Callable[..., int]] = {
+            "host_call": self._host_call,
+            "host_result_cap": self.peripherals.make_room,
+        }
         for wanted in self._module.imports:
             kind, name = wanted.type, wanted.name or ""
             assert isinstance(kind, wasmtime.FuncType)
-            function = self._host_function(name) if wanted.module == _HOST else self._wasi.functions[name]
+            function = (of_host if wanted.module == _HOST else self._wasi.functions)[name]
             place = (wanted.module, name)
             self._callbacks.append(define_host_function(self._linker, place, kind, self._entered(function), self._keep))
         instance = self._linker.instantiate(self._store, self._module)
@@ -202,17 +208,6 @@ class Vm:
 
     def _keep(self, exc: BaseException) -> None:
         self._raised = exc
-
-    def _host_function(self, name: str) -> Callable[..., int]:
-        functions: dict[str, Callable[..., int]] = {
-            "host_call": self._host_call,
-            "host_result_cap": self._host_result_cap,
-        }
-        return functions[name]
-
-    def _host_result_cap(self) -> int:
-        """The image asks before each call how large a buffer it is to make."""
-        return self.peripherals.make_room()
 
     def _host_call(self, name: int, name_size: int, payload: int, size: int, result: int, most: int) -> int:
         asked = self._memory.read(name, name_size).decode("utf-8", "replace")

@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from struct import Struct, pack, unpack_from
 from typing import Final
 
-import msgspec
-
 from microclaw.virtual.py.filesystem import Errno, FileFault, FileSystem
 from microclaw.virtual.runtime.memory import LinearMemory
 
@@ -38,24 +36,26 @@ class GuestExit(Exception):
         super().__init__(f"the interpreter ended with status {status}")
 
 
-class Surroundings(msgspec.Struct, frozen=True):
-    """What a guest meets beside its files. Times in ms of the board; `sleep` waits."""
-
-    monotonic_ms: Callable[[], float]
-    calendar_ms: Callable[[], float]
-    sleep: Callable[[float], None]
-    print: Callable[[bytes], None]
-
-
 class Wasi:
-    """`functions` by name, each called with integers, answering an errno (proc_exit raises)."""
+    """`functions` by name, each called with integers, answering an errno (proc_exit raises). Times: ms of the board."""
 
     def __init__(
-        self, memory: LinearMemory, files: FileSystem, around: Surroundings, arguments: tuple[str, ...]
+        self,
+        memory: LinearMemory,
+        files: FileSystem,
+        arguments: tuple[str, ...],
+        *,
+        monotonic_ms: Callable[[], float],
+        calendar_ms: Callable[[], float],
+        sleep: Callable[[float], None],
+        output: Callable[[bytes], None],
     ) -> None:
         self._memory = memory
         self._files = files
-        self._around = around
+        self._monotonic_ms = monotonic_ms
+        self._calendar_ms = calendar_ms
+        self._sleep = sleep
+        self._output = output
         self._arguments = [text.encode() + b"\0" for text in arguments]
 
     @property
@@ -97,7 +97,7 @@ class Wasi:
         """There is none."""
 
     def _clock_time_get(self, clock: int, _precision: int, out: int) -> None:
-        ms = self._around.calendar_ms() if clock == _REALTIME else self._around.monotonic_ms()
+        ms = self._calendar_ms() if clock == _REALTIME else self._monotonic_ms()
         self._memory.write(_at(out), pack("<Q", round(ms * 1000) * 1000))
 
     def _poll_oneoff(self, subscriptions: int, events: int, count: int, out: int) -> None:
@@ -109,13 +109,13 @@ class Wasi:
             row = self._memory.read(_at(subscriptions) + 48 * index, 48)
             userdata, kind, clock, timeout_ns, _, flags = _SUBSCRIPTION.unpack(row)
             if kind == 0:
-                now_ms = self._around.calendar_ms() if clock == _REALTIME else self._around.monotonic_ms()
+                now_ms = self._calendar_ms() if clock == _REALTIME else self._monotonic_ms()
                 waits.append((timeout_ns / 1e6 - (now_ms if flags & 1 else 0), userdata))
         if not waits:
             raise FileFault(Errno.EBADF)
         ms, userdata = min(waits)
         if ms > 0:
-            self._around.sleep(ms)
+            self._sleep(ms)
         self._memory.write(_at(events), _EVENT.pack(userdata, 0, 0))
         self._put(out, 1)
 
@@ -178,7 +178,7 @@ class Wasi:
             rows = [(address, min(size, _MAX_WRITE)) for address, size in rows[:1]]
         data = b"".join(self._memory.read(address, size) for address, size in rows)
         if fd in _OUTPUTS:
-            self._around.print(data)
+            self._output(data)
             written = len(data)
         else:
             written = self._files.write(fd, data)
