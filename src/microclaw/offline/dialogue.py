@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.events import NOTHING_WAITS
 from microclaw.language.foreign import is_in_other_letters
+from microclaw.language.quantities import normalize_quantities
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.models.protocol import (
     AssistantReply,
@@ -57,6 +58,8 @@ ADD_A_MODEL: Final = (
     "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
 )
 _ENGLISH_ONLY: Final = ("not_understood", f"say it in English, as in: turn on pin 4; {ADD_A_MODEL}")
+_NOTHING: Final = "Nothing was done in this chat just now that this can be about"
+_WHOLE_SENTENCE: Final = "say the whole sentence, as in: blink pin 2 every 200 ms"
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _PIN: Final = re.compile(r"\bpin \d+\b", re.IGNORECASE)
 _READING_TOOLS: Final = frozenset(
@@ -246,6 +249,8 @@ def _read(
         return _Reading(Say(f"{text} in this chat.", NOTHING_WAITS))
     if (unknown := unknown_device(said, parse, sentences.parse, device_context)) is not None:
         return _Reading(unknown)
+    if parse is None and act is None and sentences.reference(normalize_quantities(text).replace(",", "")) is not None:
+        return _Reading(Say(f"{_NOTHING}, so I did nothing.", "ambiguous", _WHOLE_SENTENCE))
     if parse is None:
         return _Reading(_not_understood(sentences, text))
     if parse.kind == "past":
