@@ -14,45 +14,33 @@ _MAX_FACTS = 12
 
 
 def _set_pin(at: Context) -> Decision:
-    if at.parse.number("pin_2") is not None:
-        return _set_pins(at)
-    target = pin_target(at)
-    wanted = at.parse.number("level") or 0
-    level = wanted if target.active_level else 1 - wanted
-    if at.results:
-        return Say(f"{_state(at, target, level)}{_proof(at.results[-1])}.")
-    return Act(
-        "gpio-set",
-        at.on_device(pin=target.pin, level=level),
-        f"set(pin={target.pin}, level={level})",
-        _AT_ONCE,
-        words=f"turn {_on(wanted)} {target.words}",
-    )
-
-
-def _set_pins(at: Context) -> Decision:
-    """Set several pins in order, each to its level. All pins are checked before the first is set."""
-    targets = [pin_target(at, slot) for slot in PIN_SLOTS if at.parse.number(slot) is not None]
-    level = at.parse.number("level") or 0
-    own = [at.parse.number(f"level_{n}") for n in range(2, len(targets) + 1)]
-    levels = [level, *(level if one is None else one for one in own)]
+    """Set one pin or several in order, each to its level. All are checked before the first is set."""
+    slots = [slot for slot in PIN_SLOTS if at.parse.number(slot) is not None] or ["pin"]
+    targets = [pin_target(at, slot) for slot in slots]
+    wanted = [at.parse.number("level") or 0] * len(targets)
+    for n in range(2, len(targets) + 1):
+        wanted[n - 1] = int(at.parse.values.get(f"level_{n}", wanted[0]))
+    levels = [one if target.active_level else 1 - one for target, one in zip(targets, wanted, strict=True)]
+    pins, is_same = ", ".join(str(target.pin) for target in targets), len(set(wanted)) == 1
     done = len(at.results)
-    shown = ", ".join(str(target.pin) for target in targets)
     if done < len(targets):
-        target, wanted = targets[done], levels[done]
-        said = str(level) if len(set(levels)) == 1 else ", ".join(map(str, levels))
-        arguments = at.on_device(pin=target.pin, level=wanted if target.active_level else 1 - wanted)
+        arguments = at.on_device(pin=targets[done].pin, level=levels[done])
         if done:
             return Act("gpio-set", arguments)
-        words = " and ".join(f"{one.words} {_on(level)}" for one, level in zip(targets, levels, strict=True))
-        if len(set(levels)) == 1:
-            words = f"{_on(level)} pins {', '.join(str(one.pin) for one in targets)}"
-        return Act("gpio-set", arguments, f"set(pins={shown}, level={said})", _AT_ONCE, words=f"turn {words}")
+        words = " and ".join(f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True))
+        if is_same:
+            words = f"{_on(wanted[0])} {targets[0].words if len(targets) == 1 else f'pins {pins}'}"
+        if len(targets) == 1:
+            return Act("gpio-set", arguments, f"set(pin={pins}, level={levels[0]})", _AT_ONCE, words=f"turn {words}")
+        said = str(wanted[0]) if is_same else ", ".join(map(str, wanted))
+        return Act("gpio-set", arguments, f"set(pins={pins}, level={said})", _AT_ONCE, words=f"turn {words}")
+    if len(targets) == 1:
+        return Say(f"{_state(at, targets[0], levels[0])}{_proof(at.results[-1])}.")
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
     proof = f" ({proofs})" if proofs else _proof(at.results[-1])
-    if len(set(levels)) == 1:
-        return Say(f"Pins {shown} of {at.results[-1].device} are {_on(level)}{proof}.")
-    each = ", ".join(f"pin {target.pin} {_on(wanted)}" for target, wanted in zip(targets, levels, strict=True))
+    if is_same:
+        return Say(f"Pins {pins} of {at.results[-1].device} are {_on(wanted[0])}{proof}.")
+    each = ", ".join(f"pin {target.pin} {_on(one)}" for target, one in zip(targets, wanted, strict=True))
     return Say(f"Now on {at.results[-1].device}: {each}{proof}.")
 
 

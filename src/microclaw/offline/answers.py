@@ -135,21 +135,8 @@ QUESTIONS: Final[Mapping[str, Callable[[Context], Decision]]] = {
 @cache
 def _zones() -> Mapping[str, str]:
     """Every time zone by its whole name and by its city, in lower case; a city of two zones is left out."""
-    names = sorted(name for name in available_timezones() if name.startswith(_AREAS) or name == "UTC")
+    names = sorted(available_timezones())
     cities: dict[str, list[str]] = {}
     for name in names:
         cities.setdefault(name.rsplit("/", 1)[-1].lower(), []).append(name)
     return {city: found[0] for city, found in cities.items() if len(found) == 1} | {n.lower(): n for n in names}
-
-
-_AREAS: Final = (
-    "Africa/",
-    "America/",
-    "Antarctica/",
-    "Asia/",
-    "Atlantic/",
-    "Australia/",
-    "Europe/",
-    "Indian/",
-    "Pacific/",
-)

@@ -29,17 +29,8 @@ _TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninst
 _READS: Final = frozenset({"read_pin", "read_adc"})
 _REMOVES: Final = frozenset({"remove_app", "remove_all"})
 _ON_MANY: Final = PROGRAMS_ON_PINS | _READS | _REMOVES | {"set_pin", "dim_pin", "read_sensor_every"}
-# What stays refused, and what can be said instead.
-_REASONS: Final = {
-    "schedule": ("A schedule acts on one board", "one schedule for each board, as in: at 8:00 turn on pin 4 on {name}"),
-    "toggle_pin": ("On several boards I set a pin, and do not toggle it", "say on or off"),
-    "undo": ("Undo takes back all that the last request did, on every board of it", "say only: undo"),
-    "remove_on_pin": ("I stop programs on several boards by their name", "as in: stop blink everywhere"),
-    "read_sensor": ("I read the sensor of one board at a time", "as in: what is the temperature on {name}"),
-    "scan_i2c": ("I scan the bus of one board at a time", "as in: scan the i2c bus on {name}"),
-    "switch_app": ("I start and restart a program on one board at a time", "as in: restart blink on {name}"),
-    "restart_device": ("I restart one board at a time", "as in: restart {name}"),
-}
+_OF_ALL: Final = frozenset({"list_apps", "app_status", "list_devices"})
+_ONE_STEP: Final = "as in: turn on pin 4 everywhere; or for one board: on {name}"
 _BOARD: Final = r"(?:boards?|devices?|rooms?)"
 _EVERY: Final = re.compile(
     rf"(?i)\s*\b(?:(?:on|from|off|for|at|in|to|of) )?(?:(?:all|every|each)(?: one)?(?: of)?(?: the| my| our)? {_BOARD}"
@@ -159,12 +150,11 @@ def for_each(
         parse = _parsed(choice.rest, device, device_context)
         if isinstance(parse, Say):
             return parse
-        if parse is not None and (reason := _REASONS.get(parse.kind)) is not None:
-            return _refused(*reason, choice)
+        if parse is not None and parse.kind == "undo":
+            return _refused("Undo takes back all of the last request, on every board of it", "say only: undo", choice)
         if parse is None or parse.kind not in _ON_MANY:
-            return _refused(
-                "I did not understand what to do on several boards", "as in: turn on pin 4 everywhere", choice
-            )
+            what = "I did not understand what to do" if parse is None else "That is none of the things that I do"
+            return _refused(f"{what} on several boards", _ONE_STEP, choice)
         if parse.word("thing") == "it" or parse.word("app") in ("it", "that", "this", "them"):
             return _refused("On several boards I must be told what is meant", "as in: stop blink everywhere", choice)
         confirmed = replace(parse, confirmed=True)  # the one question is that of the tool
@@ -292,7 +282,7 @@ def _is_of_pins(said: str) -> bool:
 
 def _is_of_all(rest: str) -> bool:
     parse = english().parse(rest) if _ASKS.match(rest) else None
-    return parse is not None and parse.kind not in _ON_MANY and parse.kind not in _REASONS
+    return parse is not None and parse.kind in _OF_ALL
 
 
 def _without(said: str, found: re.Match[str]) -> str:

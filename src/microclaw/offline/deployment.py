@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
-from microclaw.offline.paces import PACE, RATE, SPAN, check_whole, exact_ms, pace_ms
+from microclaw.offline.paces import PACE, RATE, SPAN, check_whole, pace_ms
 from microclaw.offline.pins import PinTarget, board_of
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import OutOfRange, fill, pattern_kinds
@@ -104,16 +104,10 @@ def waiting(at: Context) -> str:
     return f'"{(said[0] if said else "keep").lower()} ..." waits for something to happen -> a program on the board'
 
 
-def check_flash(at: Context, target: PinTarget, for_ms: Fraction, half_ms: Fraction) -> None:
+def check_flash(target: PinTarget, for_ms: Fraction, half_ms: Fraction) -> None:
     """Ask where no flash fits into the time for which a light is to blink."""
     if for_ms <= 0:
         raise ask(f"For {seconds(for_ms)} there would be no flash. For how long?", f"blink {target.words} for 3 s")
-    if for_ms < half_ms and exact_ms(at.parse, "ms") is not None:
-        raise ask(
-            f"On for {seconds(for_ms)}, again every {seconds(half_ms)}: I have no program that is on for a shorter "
-            "time than it is off, so I did nothing.",
-            f"blink {target.words} every {seconds(half_ms)} (or: turn on {target.words} for {spoken(for_ms)})",
-        )
     if for_ms < 2 * half_ms:
         raise ask(
             f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
@@ -130,19 +124,15 @@ def _refused(at: Context, error: OutOfRange) -> CannotDo:
         return ask(f"A time or a rate in that is 0, so I did nothing: the shortest time is {spoken(low)}.")
     if error.parameter.unit != "ms" or said is None or low is None or high is None:
         return ask(error.message, error.next_step)
-    below = error.value < low
-    limit = spoken(low if below else high)
     before = at.said[: said.start()].rstrip().lower()
     sign = "-" if before.endswith(("-", "−", " minus", " negative")) else ""
     if sign or _NO_RATE.match(said[0]) or (error.value == 0 and error.parameter.name == "HALF_PERIOD_MS"):
-        text = f'"{sign}{said[0]}" is no rate: with it nothing would ever change.'
-        return ask(text, f"between {spoken(low)} and {spoken(high)}")
-    if RATE.search(said[0]):
-        way, most = ("fast", "fastest") if below else ("slow", "slowest")
-        why = f"too {way}: the {most} is a change every {limit}"
+        why = "is no rate: with it nothing would ever change"
+    elif RATE.search(said[0]):
+        why = "is too fast" if error.value < low else "is too slow"
     else:
-        why = f"too short: the shortest is {limit}" if below else f"too long: the longest is {limit}"
-    return ask(f'"{said[0]}" is {why}.', f"between {spoken(low)} and {spoken(high)}")
+        why = "is too short" if error.value < low else "is too long"
+    return ask(f'"{sign}{said[0]}" {why}.', f"between {spoken(low)} and {spoken(high)}")
 
 
 def free_name(at: Context, stem: str, target: PinTarget | None) -> str:

@@ -68,6 +68,7 @@ _READING_TOOLS: Final = frozenset(
 )
 _ASKS_NOTHING: Final = _READING_TOOLS | {ON_BOARDS}  # or asks by itself, with the same words
 _OF_ONE_DEVICE: Final = frozenset({"query-wasm-apps", "device-info", "device-status", "i2c-scan"})
+_OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _REMIND: Final = re.compile(
     r"(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)", re.I | re.S
@@ -185,6 +186,9 @@ def _read(
     sentences = english()
     if len(said) > MAX_SENTENCE_CHARS:
         return _Reading(_not_understood(sentences, said[:MAX_SENTENCE_CHARS]))
+    parse = sentences.parse(said)
+    if parse is not None and not parse.loose and parse.kind in _OF_PINS and parse.number("pin") is not None:
+        return _Reading(Context(parse, said, device_context, device_context.meant, False, results))
     about = said_of_unlogged(said, unlogged)
     if isinstance(about, Say):
         return _Reading(about, refers=True)

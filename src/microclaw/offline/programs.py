@@ -72,7 +72,7 @@ def _blink_times(at: Context) -> Deployment:
     wave = square_wave(at, pwm=times is None and for_ms is not None)  # the periods of PWM cannot be counted
     half_ms = wave.half_ms
     if for_ms is not None:
-        check_flash(at, target, for_ms, half_ms)
+        check_flash(target, for_ms, half_ms)
     if wave.by_pwm and for_ms is not None:
         return _fast_for(target, wave, for_ms)
     if times is None:
@@ -203,13 +203,8 @@ def _button(at: Context) -> Deployment:
 def _check_no_toggle(at: Context, when: str) -> None:
     """Refuse "toggle" in a rule: its programs turn a pin on, and back off."""
     if _TOGGLE.search(at.said):
-        raise CannotDo(
-            Say(
-                f"I have no program that toggles a pin each time {when}, so I did nothing.",
-                "not_possible",
-                "as in: turn on pin 6 when the button on pin 4 is pressed",
-            )
-        )
+        text = f"I have no program that toggles a pin each time {when}, so I did nothing."
+        raise CannotDo(Say(text, "not_possible", "as in: turn on pin 6 when the button on pin 4 is pressed"))
 
 
 def _read_every(at: Context) -> Deployment:
@@ -319,9 +314,8 @@ def _publish(at: Context) -> Deployment:
         if "mqtt" in board.firmware.native_groups
         else f"the firmware build of {board.title} has no MQTT"
     )
-    raise CannotDo(
-        Say(f"Publishing over MQTT is not possible here: {why}.", "not_possible", f"log the {name} every 60 seconds")
-    )
+    text = f"Publishing over MQTT is not possible here: {why}."
+    raise CannotDo(Say(text, "not_possible", f"log the {name} every 60 seconds"))
 
 
 _DEPLOYMENTS: Mapping[str, Callable[[Context], Deployment]] = {
