@@ -20,7 +20,7 @@ from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result,
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.names import names_to_pins
 from microclaw.offline.parse import Parse
-from microclaw.offline.pins import pads_to_pins
+from microclaw.offline.pins import NO_DEVICE, pads_to_pins
 from microclaw.offline.program_orders import program_order
 from microclaw.offline.sentences import english
 
@@ -160,11 +160,7 @@ def for_each(
         confirmed = replace(parse, confirmed=True)  # the one question is that of the tool
         each.append(Context(confirmed, choice.rest, device_context, device, True))
     if not each:
-        return Say(
-            "There is no board yet, so I did nothing.",
-            "ambiguous",
-            "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
-        )
+        return NO_DEVICE
     return Context(each[0].parse, said, device_context, None, choice.named, results, tuple(each))
 
 

@@ -13,31 +13,13 @@ from msgspec.structs import replace
 
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import Context, Result, Say, capital
+from microclaw.offline.lights import LIGHTS
 from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
+from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.unlogged import UnloggedAct
 
-PROGRAMS_ON_PINS: Final = frozenset(
-    [
-        "blink",
-        "blink_times",
-        "fade",
-        "pulse",
-        "pwm_pulse",
-        "tone",
-        "steps",
-        "button",
-        "threshold",
-        "threshold_pulse",
-        "thermostat",
-        "traffic_light",
-        "led_color",
-        "led_blink",
-        "rainbow",
-        "servo",
-        "servo_sweep",
-    ]
-)
+PROGRAMS_ON_PINS: Final = frozenset({*PROGRAMS, *LIGHTS}) - {"read_sensor_every", "publish"}
 ON_SEVERAL: Final = "several_boards"
 """The kind of an act on several boards."""
 MAX_TAKEN_BACK: Final = 16
@@ -49,17 +31,8 @@ CHANGING_TOOLS: Final = frozenset(
     | {"schedule-add", "schedule-remove"}
 )
 _OTHER_KINDS: Final = frozenset(
-    [
-        "set_pin",
-        "toggle_pin",
-        "dim_pin",
-        "read_pin",
-        "read_adc",
-        "read_sensor",
-        "read_sensor_every",
-        "remove_app",
-        "schedule",
-    ]
+    {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "read_sensor_every"}
+    | {"remove_app", "schedule"}
 )
 _ASIDES: Final = frozenset(
     {"help", "greeting", "clock", "remember", "list_schedules"}
@@ -95,8 +68,7 @@ class LastAct(Struct, frozen=True):
     @property
     def pins(self) -> tuple[int, ...]:
         """The pins that its sentence named; empty for the board's LED and for what has no pin."""
-        found = (self.parse.number(slot) for slot in PIN_SLOTS)
-        return tuple(pin for pin in found if pin is not None)
+        return self.parse.pins
 
     @property
     def is_on_led(self) -> bool:

@@ -50,6 +50,11 @@ class Parse(Struct, frozen=True):
     stops: str | None = None
     replaces: str | None = None
 
+    @property
+    def pins(self) -> tuple[int, ...]:
+        """The pins that are named, in order; not that of a button."""
+        return tuple(pin for slot in PIN_SLOTS if (pin := self.number(slot)) is not None)
+
     def number(self, name: str) -> int | None:
         value = self.values.get(name)
         return value if isinstance(value, int) and not isinstance(value, bool) else None

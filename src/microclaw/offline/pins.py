@@ -29,6 +29,11 @@ class Quantity(Struct, frozen=True):
     most: float
 
 
+NO_DEVICE = Say(
+    "There is no device yet.",
+    "ambiguous",
+    "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
+)
 _FREE_SHOWN = 6
 
 QUANTITIES = {
@@ -150,10 +155,7 @@ def board_of(at: Context) -> BoardProfile:
     if len(devices) == 1:
         return devices[0].board
     if not devices:
-        raise ask(
-            "There is no device yet.",
-            "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
-        )
+        raise CannotDo(NO_DEVICE)
     names = ", ".join(d.name for d in devices)
     raise ask(
         f"Which device? There are {len(devices)}: {names}.",

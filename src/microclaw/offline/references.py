@@ -84,7 +84,7 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     if said.split()[0] != "make" and act.kind == "set_pin" and found.number("number") is not None:
         return None  # "set it to 1" is a level
     meant = _changed(act, found, corrects=False)
-    if isinstance(meant, Parse) and meant.kind == act.kind and _pins_of(meant) != act.pins:
+    if isinstance(meant, Parse) and meant.kind == act.kind and meant.pins != act.pins:
         return _corrected(act, meant, device)  # "make that 25" of a pin
     return _renewed(act, meant)
 
@@ -130,10 +130,6 @@ def _filled(parse: Parse, act: LastAct) -> Parse:
     return replace(parse, values=values | act.target_values)
 
 
-def _pins_of(parse: Parse) -> tuple[int, ...]:
-    return tuple(pin for slot in PIN_SLOTS if (pin := parse.number(slot)) is not None)
-
-
 def _unclear(act: LastAct, step: str = _WHOLE) -> Say:
     return Say(f"I do not know what that means for {act.named}, so nothing was done.", "ambiguous", step)
 
@@ -163,7 +159,7 @@ def _correct(act: LastAct, found: Parse, device: KnownDevice | None, *, elsewher
 def _changed(act: LastAct, found: Parse, *, corrects: bool) -> Parse | Say:
     """The act's parse with the pin, level or number that the person says."""
     number, level, milli, unit = (found.values.get(name) for name in ("number", "level", "milli", "unit"))
-    values, pins, change = dict(act.parse.values), _pins_of(found), None
+    values, pins, change = dict(act.parse.values), found.pins, None
     if number in (0, 1) and act.kind == "set_pin":
         step = f"as in: no, pin {number}; or: turn it {'on' if number else 'off'}"
         return Say(f"Is {number} a pin or a level?", "ambiguous", step)
@@ -264,7 +260,7 @@ def _corrected(act: LastAct, meant: Parse, device: KnownDevice | None, *, elsewh
 
 def _not_driven(meant: Parse, board: BoardProfile) -> Say | None:
     """Why a pin cannot be driven, known before the first act is taken back."""
-    for number in _pins_of(meant):
+    for number in meant.pins:
         pin = board.pins.get(number)
         why = pin.reserved if pin is not None else None
         if why or (pin is not None and "output" not in pin.uses):
@@ -305,7 +301,7 @@ def _differs(act: LastAct) -> bool:
 def _also(act: LastAct, found: Parse, *, asks: bool) -> Referred:
     """The same on other pins, in addition."""
     number = found.number("number")
-    pins = _pins_of(found) if number is None else (number,)
+    pins = found.pins if number is None else (number,)
     if act.stopped or act.schedule is not None:
         return _unclear(act)
     if act.kind == "dim_pin" and number is not None:
@@ -332,11 +328,8 @@ def _stopped(act: LastAct) -> Referred:
         return act.parse  # it could not be stopped: try it again
     if act.schedule is not None:
         return Parse("cancel_schedule", {"number": act.schedule})
-    if act.kind == "set_pin" and act.done and not _differs(act) and act.parse.number("level") == 1:
-        return replace(act.parse, values=act.parse.values | {"level": 0})
-    if act.kind == "dim_pin" and act.done:
-        return replace(act.parse, values=act.parse.values | {"milli": 0})
-    return Say(f"Of {act.named} nothing is left to stop.", "ambiguous", "what is running")
+    words = _stop_words(act)
+    return _unclear(act, "what is running") if words is None else english().parse(words)
 
 
 def _level(act: LastAct, level: int) -> Referred:

@@ -11,7 +11,7 @@ from msgspec import structs
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, split_when, when_text
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, asks_when_due
-from microclaw.offline.parse import PIN_SLOTS, Parse, Values
+from microclaw.offline.parse import Parse, Values
 from microclaw.offline.pins import pin_user
 from microclaw.offline.sentences import NEVER_LATER, Sentences
 from microclaw.offline.two_readings import ENDLESS
@@ -124,7 +124,7 @@ def _asks_then(at: Context, sentences: Sentences) -> str:
     meant = sentences.parse(at.parse.word("what") or "")
     if meant is None or meant.kind not in _SETS or at.device is None:
         return ""
-    pins = [pin for slot in PIN_SLOTS if (pin := (meant.number(slot) or at.parse.number(slot))) is not None]
+    pins = [*(meant.pins or at.parse.pins)]
     if not pins and meant.word("thing") == "led" and at.device.board.led is not None:
         pins = [at.device.board.led.pin]
     used = [f"pin {pin} is {user}" for pin in pins if (user := pin_user(at.device.apps, pin)) is not None]
