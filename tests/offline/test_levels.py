@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from microclaw.language.numbers import tag_numbers
-from microclaw.offline.levels import levels_of
+from microclaw.offline.parse import Parse, Values
+from microclaw.offline.sentences import levels_of
 
 
 @pytest.mark.parametrize(
@@ -17,8 +18,8 @@ from microclaw.offline.levels import levels_of
         ("pin 6 high, pin 14 low", {"pin": 6, "level": 1, "pin_2": 14, "level_2": 0}),
     ],
 )
-def test_each_pin_gets_its_own_level(text: str, values: dict[str, int]) -> None:
-    assert levels_of(tag_numbers(text)) == ("set_pin", values)
+def test_each_pin_gets_its_own_level(text: str, values: Values) -> None:
+    assert levels_of(tag_numbers(text)) == Parse("set_pin", values)
 
 
 @pytest.mark.parametrize(

@@ -96,41 +96,38 @@ def _switch_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 
 def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     pin = pin_target(at).pin
-    gone = _gone(at)
-    left = [app for app in apps if pin in app.get("pins", ()) and app["name"] not in gone]
-    if left:
-        return _remove(at, left[0])
-    if gone:
-        return _removed(at) or Say("Nothing was removed.")
+    if meant := [app for app in apps if pin in app.get("pins", ())]:
+        return _remove_each(at, meant)
     return Say(f"No program of this host uses pin {pin}. {_running(at, apps)}.", "app_not_found", _name_one(apps))
 
 
 def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
+    meant = [*apps, *_missing(at)]
+    names = ", ".join(str(app["name"]) for app in meant)
     if at.results[-1].tool == ON_BOARDS:
-        names = ", ".join(str(app["name"]) for app in (*apps, *_missing(at)))
         return Say(f"Removed: {names}. {capital(str(at.results[-1].fields.get('message', 'done')))}.")
-    gone = _gone(at)
-    left = [app for app in (*apps, *_missing(at)) if app["name"] not in gone]
-    if gone and not left:
-        return _removed(at) or Say("Nothing was removed.")
-    if not left:
+    if not meant:
         return Say(f"{_running(at, apps)}: there is nothing to remove.")
-    if (asking := _asking_itself(at, left)) is not None and not gone:
+    if at.parse.confirmed or _gone(at):
+        return _remove_each(at, meant)
+    if (asking := _asking_itself(at, meant)) is not None:
         return asking
-    if not at.parse.confirmed:
-        names = ", ".join(str(app["name"]) for app in left)
-        where = f"{names} from {at.results[0].device}"
-        if _keeps(at):
-            where = f"{names} on {at.results[0].device}"
-            return Say(f"That stops {where}. Say yes to do it.", "confirm", f"yes, stop {where}", "confirmed")
-        return Say(f"That removes {where}. Say yes to do it.", "confirm", f"yes, remove {where}", "confirmed")
-    return _remove(at, left[0])
+    device = at.results[0].device
+    words = f"stop {names} on {device}" if _keeps(at) else f"remove {names} from {device}"
+    text = words.replace(" ", "s ", 1)
+    return Say(f"That {text}. Say yes to do it.", "confirm", f"yes, {words}", "confirmed")
+
+
+def _remove_each(at: Context, meant: Sequence[Mapping[str, Any]]) -> Decision:
+    """Take these programs off one after the other, then tell of it."""
+    left = [app for app in meant if app["name"] not in _gone(at)]
+    return _remove(at, left[0]) if left else _removed(at) or Say("Nothing was removed.")
 
 
 def _asking_itself(at: Context, left: Sequence[Mapping[str, Any]]) -> Act | None:
     """One call for all of them, where one is not this host's: for that the host asks by itself, and once is enough."""
     acts = [taking_off(at, app) for app in left]
-    if at.parse.confirmed or {act.tool for act in acts} != {_REMOVE} or not any(app.get("foreign") for app in left):
+    if {act.tool for act in acts} != {_REMOVE} or not any(app.get("foreign") for app in left):
         return None
     device = at.results[0].device
     each = [{"devices": [device], "arguments": act.arguments} for act in acts]

@@ -74,7 +74,8 @@ def _blink_times(at: Context) -> Deployment:
     if for_ms is not None:
         check_flash(target, for_ms, half_ms)
     if wave.by_pwm and for_ms is not None:
-        return _fast_for(target, wave, for_ms)
+        intent = f"blink(pin={target.pin}, rate={round(wave.hz):,} Hz"
+        return _wave_for(target, wave, for_ms, intent, _BY_PWM, f"blink {target.words} at {round(wave.hz)} Hz")
     if times is None:
         times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
     return Deployment(
@@ -104,23 +105,21 @@ def _tone(at: Context) -> Deployment:
     if for_ms is None:
         ends = f"{words} until it is stopped"
         return Deployment("fast_blink", values, f"{intent})", by_pwm, ends, target, name, sets=f"{hz:,} Hz")
-    values |= {"ON": target.active_level, "DUTY": 128, "FOR_MS": for_ms}
+    return _wave_for(target, wave, for_ms, intent, by_pwm, words, name)
+
+
+def _wave_for(
+    target: PinTarget, wave: SquareWave, for_ms: Fraction, intent: str, plan: str, words: str, name: str | None = None
+) -> Deployment:
+    """A square wave of PWM for a time."""
+    values: dict[str, Value | Fraction] = {
+        **_pin_values(target),
+        "DUTY": 128,
+        "FREQUENCY_HZ": wave.hz,
+        "FOR_MS": for_ms,
+    }
     intent, words = f"{intent}, for={seconds(for_ms)})", f"{words} for {spoken(for_ms)}"
-    return Deployment("pwm_pulse", values, intent, by_pwm, words, target, name, once=True, sets=f"{hz:,} Hz")
-
-
-def _fast_for(target: PinTarget, wave: SquareWave, for_ms: Fraction) -> Deployment:
-    hz = round(wave.hz)
-    return Deployment(
-        "pwm_pulse",
-        {**_pin_values(target), "DUTY": 128, "FREQUENCY_HZ": wave.hz, "FOR_MS": for_ms},
-        f"blink(pin={target.pin}, rate={hz:,} Hz, for={seconds(for_ms)})",
-        _BY_PWM,
-        f"blink {target.words} at {hz} Hz for {spoken(for_ms)}",
-        target,
-        once=True,
-        sets=f"{hz:,} Hz",
-    )
+    return Deployment("pwm_pulse", values, intent, plan, words, target, name, once=True, sets=f"{round(wave.hz):,} Hz")
 
 
 def _fade(at: Context) -> Deployment:
