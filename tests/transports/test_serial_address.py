@@ -12,7 +12,6 @@ from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.transports.open import open_transport
 from microclaw.transports.serial import SerialTransport
 from microclaw.transports.serial_address import (
-    ComName,
     PortInfo,
     TtyPath,
     UsbId,
@@ -32,7 +31,6 @@ PORTS = (S3, OTHER_S3, BRIDGE, PLAIN)
     [
         ("serial:/dev/ttyUSB0", TtyPath("/dev/ttyUSB0"), "serial:/dev/ttyUSB0"),
         ("/dev/ttyUSB0", TtyPath("/dev/ttyUSB0"), "serial:/dev/ttyUSB0"),
-        ("serial:com3", ComName("COM3"), "serial:COM3"),
         ("serial:usb-303A:1001:F4:12:FA:01:02:03", S3.usb, "serial:usb-303a:1001:F4:12:FA:01:02:03"),
         ("serial:usb-10c4:EA60", UsbId(0x10C4, 0xEA60), "serial:usb-10c4:ea60"),
     ],
@@ -47,7 +45,7 @@ def test_address_is_understood_and_written_in_one_way(
 
 @pytest.mark.parametrize(
     "typed",
-    ["serial:ttyUSB0", "serial:COM0", "serial:COM", "serial:usb-303a", "serial:usb-303a:1001:", "serial:usb-x:y"],
+    ["serial:ttyUSB0", "serial:COM3", "serial:usb-303a", "serial:usb-303a:1001:", "serial:usb-x:y"],
 )
 def test_what_is_no_address_is_refused_with_the_forms(typed: str) -> None:
     with pytest.raises(ConfigError) as caught:

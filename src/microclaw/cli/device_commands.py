@@ -97,10 +97,10 @@ async def _check_at(target: str) -> Examination:
 @click.argument("name", help="What it is called.")
 @click.option("--board", help="The board's profile; a virtual board's is virtual.")
 @click.option("--wasmachine", metavar="HOST:PORT", help="Where its WASMachine listens.")
-@click.option("--serial", metavar="PATH|COM3|usb-VID:PID:SERIAL", help="Its JSON line port.")
+@click.option("--serial", metavar="PATH|usb-VID:PID:SERIAL", help="Its JSON line port.")
 @click.option(
     "--console",
-    metavar="auto|PATH|COM3|usb-VID:PID:SERIAL",
+    metavar="auto|PATH|usb-VID:PID:SERIAL",
     help="Where its serial console is, to read: microclaw logs NAME --console.",
 )
 @click.option("--virtual", metavar="SOCKET", help="A virtual board's control.")

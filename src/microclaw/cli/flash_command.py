@@ -35,7 +35,7 @@ _STEP_PERCENT: Final = 10
 
 
 @click.command()
-@click.option("-p", "--port", metavar="PORT", help="/dev/ttyUSB0, COM3, socket://HOST:PORT; none: found on USB.")
+@click.option("-p", "--port", metavar="PORT", help="/dev/ttyUSB0, socket://HOST:PORT; none: found on USB.")
 @click.option("--image", type=Path, metavar="FILE", help="The image to write; none: the stock MicroPython.")
 @click.option("--adopt", is_flag=True, help="The board runs MicroPython already: erase nothing, keep its files.")
 @click.option("--erase", is_flag=True, help="Erase the board first, even where nothing asks for it.")

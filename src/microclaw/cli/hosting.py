@@ -80,20 +80,13 @@ def run_host(
             ready({**_facts(host), SIGN_IN: await _first_link(host)})
             await stop.wait()
 
+    import uvloop
+
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(run())
     except BaseExceptionGroup as group:
         raise _sole_error(group) from group
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's loop where there is one: a TLS connection costs an eighth of the memory and half of the time with it."""
-    try:
-        import uvloop
-    except ImportError:  # Windows, and where it was not installed
-        return None
-    return uvloop.new_event_loop
 
 
 def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

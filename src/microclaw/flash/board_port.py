@@ -41,7 +41,7 @@ BOARD_VENDORS: Final = {
 _AGAIN_S: Final = 0.3
 _CABLE: Final = "plug it in with a cable that carries data (many only charge), then: microclaw flash"
 HOLD_BOOT: Final = "hold the board's BOOT button, press RESET (EN) once, let BOOT go, and run it again"
-BUSY: Final = re.compile(r"exclusively lock|Access is denied|Resource busy|Errno 16")
+BUSY: Final = re.compile(r"exclusively lock|Resource busy|Errno 16")
 
 _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
     (r"Permission denied", ConfigError, "your user may not open {port}", "sudo usermod -aG dialout $USER, then log in"),
@@ -68,7 +68,7 @@ _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
         r"Response doesn't match|StopIteration|Errno 5|Errno 6|originates from pySerial",
         *(DeviceUnreachable, "the board on {port} went away or reset while it was being flashed", PULLED),
     ),
-    (r"[Cc]ould not open|No such file|cannot find the file", DeviceUnreachable, "there is no board on {port}", _CABLE),
+    (r"[Cc]ould not open|No such file", DeviceUnreachable, "there is no board on {port}", _CABLE),
 )
 
 
@@ -91,7 +91,7 @@ class BoardPort(Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> BoardPort:
-        """/dev/ttyUSB0, COM3, usb-VID:PID:SERIAL, socket://HOST:PORT or a pty; ConfigError lists these."""
+        """/dev/ttyUSB0, usb-VID:PID:SERIAL, socket://HOST:PORT or a pty; ConfigError lists these."""
         if text.startswith(SOCKET_SCHEME):
             text = TCP_SCHEME + text.removeprefix(SOCKET_SCHEME)
         return cls(parse_port_address(text))

@@ -33,7 +33,7 @@ _AGAIN_S: Final = 1.0  # how often a port that went away is looked for, at most
 
 
 class ConsoleTransport:
-    """`console:/dev/ttyACM0`, `console:usb-VID:PID:SERIAL`, `console:COM3`, `console:tcp://HOST:PORT`."""
+    """`console:/dev/ttyACM0`, `console:usb-VID:PID:SERIAL`, `console:tcp://HOST:PORT`."""
 
     capabilities: Final = frozenset({ConsoleRead.method})
     kinds: Final[tuple[ProgramKind, ...]] = ()

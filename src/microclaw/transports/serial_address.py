@@ -1,4 +1,4 @@
-"""Where a serial port is: a path, a Windows name, a USB id or TCP, as people type it. It opens nothing.
+"""Where a serial port is: a path, a USB id or TCP, as people type it. It opens nothing.
 
 A USB id outlives re-plugging and other boards' comings and goings, which a path such as /dev/ttyACM0 does not.
 """
@@ -17,7 +17,6 @@ from microclaw.transports.address import HostPort, parse_host_port
 SCHEME: Final = "serial:"
 TCP_SCHEME: Final = "tcp://"
 _USB = re.compile(r"usb-([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})(?::([!-~]{1,128}))?")
-_COM = re.compile(r"COM[1-9][0-9]{0,2}", re.IGNORECASE)
 _SHOWN = 8
 
 
@@ -26,15 +25,6 @@ class TtyPath(Struct, frozen=True):
 
     def __str__(self) -> str:
         return self.path
-
-
-class ComName(Struct, frozen=True):
-    """COM3: a port of Windows."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class UsbId(Struct, frozen=True):
@@ -56,23 +46,21 @@ class PortInfo(Struct, frozen=True):
     usb: UsbId | None = None
 
 
-PortAddress: TypeAlias = HostPort | TtyPath | ComName | UsbId
+PortAddress: TypeAlias = HostPort | TtyPath | UsbId
 ListPorts: TypeAlias = Callable[[], Iterable[PortInfo]]
 
 
 def parse_port_address(address: str) -> PortAddress:
-    """serial:/dev/ttyACM0, serial:COM3, serial:usb-VID:PID:SERIAL or serial:tcp://host:port."""
+    """serial:/dev/ttyACM0, serial:usb-VID:PID:SERIAL or serial:tcp://host:port."""
     rest = address.removeprefix(SCHEME)
     if rest.startswith(TCP_SCHEME):
         return parse_host_port(rest.removeprefix(TCP_SCHEME))
     if usb := _USB.fullmatch(rest):
         return UsbId(int(usb[1], 16), int(usb[2], 16), usb[3])
-    if _COM.fullmatch(rest):
-        return ComName(rest.upper())
     if not rest.startswith("/") or "\0" in rest:
         raise ConfigError(
             f"{address!r} is no serial port",
-            next_step="write serial:/dev/ttyACM0, serial:COM3, serial:usb-VID:PID:SERIAL or serial:tcp://HOST:PORT",
+            next_step="write serial:/dev/ttyACM0, serial:usb-VID:PID:SERIAL or serial:tcp://HOST:PORT",
         )
     return TtyPath(rest)
 

@@ -12,7 +12,6 @@ from microclaw.transports.address import AddressLock, HostPort
 from microclaw.transports.serial_address import (
     SCHEME,
     TCP_SCHEME,
-    ComName,
     ListPorts,
     PortAddress,
     TtyPath,
@@ -75,8 +74,6 @@ class PortOpener:
                 return await open_tcp_port(self.address)
             case TtyPath(path=path):
                 return await open_serial_port(path)
-            case ComName(name=name):
-                return await open_serial_port(name)
             case UsbId():
                 self._found_at = None
                 self._found_at = found = find_usb_port(self.address, await asyncio.to_thread(self._list_ports))

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import platform
+import resource
 import shutil
 import signal
 import sys
@@ -37,11 +38,6 @@ from microclaw.sandbox.bubblewrap import (
 from microclaw.sandbox.landlock import all_files, landlock_version, rules_for
 from microclaw.sandbox.seccomp import engine_filter
 from microclaw.voice.engines.engine_files import installation
-
-try:
-    import resource
-except ImportError:  # pragma: no cover - Windows has no rlimits; engines limit time and output there too
-    resource = None  # type: ignore[assignment]
 
 MEMORY_BYTES: Final = 1 << 30
 FILE_BYTES: Final = 16 << 20
@@ -247,7 +243,7 @@ async def _last_words(process: asyncio.subprocess.Process) -> bytes:
 
 def _limit(pid: int, needs: EngineNeeds, *, is_shut_off: bool) -> None:
     """Set from outside: before the engine begins in bubblewrap, at once after the start elsewhere."""
-    if resource is None or not hasattr(resource, "prlimit"):
+    if not hasattr(resource, "prlimit"):
         return
     limits: list[tuple[int, int | None]] = [(resource.RLIMIT_FSIZE, needs.file_bytes)]
     if is_shut_off:

@@ -7,6 +7,7 @@ are loaded the process can open no file and no socket any more. It holds no engi
 from __future__ import annotations
 
 import os
+import resource
 import sys
 from collections.abc import Callable
 from typing import IO, Any, Final, Protocol
@@ -28,11 +29,6 @@ from microclaw.voice.engines.engine_protocol import (
     json_body,
     json_frame,
 )
-
-try:
-    import resource
-except ImportError:  # pragma: no cover - Windows has no rlimits
-    resource = None  # type: ignore[assignment]
 
 MEMORY_LIMIT_BYTES: Final = 1 << 30
 
@@ -98,8 +94,6 @@ def _send(sink: IO[bytes], kind: bytes, body: object) -> None:
 
 def _confine(memory_bytes: int) -> None:
     """No new file, socket or process from here on, and an end to memory."""
-    if resource is None:
-        return
     for kind, limit in (
         (resource.RLIMIT_NOFILE, 0),
         (resource.RLIMIT_FSIZE, 0),
