@@ -209,11 +209,11 @@ def _converse(connection: Connection, pacer: Pacer) -> None:
         connection.send_audio(payload)
 
     stream = PacedStream(pacer, say)
-    connection.on_audio = lambda heard: stream.heard(heard.frame.payload)
+    connection.on_audio = lambda heard: stream.heard(heard.payload)
 
 
 def _echo(connection: Connection, heard: Hear) -> None:
-    connection.send_audio(heard.frame.payload)
+    connection.send_audio(heard.payload)
 
 
 def link_parts(

@@ -87,8 +87,8 @@ class Heard:
     def left(self) -> None: ...
 
     def heard(self, hear: Hear) -> None:
-        self.sizes.add(len(hear.frame.payload))
-        self.data += hear.frame.payload
+        self.sizes.add(len(hear.payload))
+        self.data += hear.payload
         self.news.set()
 
     async def until(self, size: int) -> None:

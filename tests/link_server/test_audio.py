@@ -33,7 +33,7 @@ class Ears:
         self.log.append((message.type, message.stream))
 
     def heard(self, hear: Hear) -> None:
-        self.log.append((hear.stream, hear.frame.payload))
+        self.log.append((hear.stream, hear.payload))
 
     def left(self) -> None:
         self.log.append("left")

@@ -368,8 +368,8 @@ class LinkClient:
                 self._lanes.purge_audio()
             case actions.ReportRtt(rtt_ms=rtt_ms):
                 self.state.rtt_ms = rtt_ms
-            case actions.Hear(stream=stream, frame=frame):
-                self.hear(stream, frame.payload)
+            case actions.Hear(stream=stream, payload=payload):
+                self.hear(stream, payload)
             case actions.TakeBlob():
                 self.take_blob(action)
             case _:

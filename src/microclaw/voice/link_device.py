@@ -87,7 +87,7 @@ class LinkVoice:
     def heard(self, hear: actions.Hear) -> None:
         if hear.stream != self._hearing:
             return
-        payload = hear.frame.payload
+        payload = hear.payload
         if self._decoder is None:
             self.session.hear(payload)
             return

@@ -403,7 +403,7 @@ def test_audio_is_heard_within_its_stream_only(pair: Pair) -> None:
     give(pair.host, control(StopAsr(4, "not this one")), b"\x02" + AUDIO)
     give(pair.host, control(StopAsr(3, "silence")), b"\x02" + AUDIO)
     heard = [action for action in pair.host.seen if isinstance(action, actions.Hear)]
-    assert [(hear.stream, len(hear.frame.payload)) for hear in heard] == [(3, 640)] * 2
+    assert [(hear.stream, len(hear.payload)) for hear in heard] == [(3, 640)] * 2
 
 
 def test_a_piece_of_an_update_comes_to_the_device(pair: Pair) -> None:

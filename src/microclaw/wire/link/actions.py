@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.wire.link.frame import Frame
 from microclaw.wire.link.messages import Envelope, Hello, Welcome
 
 
@@ -58,7 +57,7 @@ class Hear(NamedTuple):
     """An audio frame of the active stream."""
 
     stream: int
-    frame: Frame
+    payload: bytes
 
 
 class TakeBlob(Struct, frozen=True):

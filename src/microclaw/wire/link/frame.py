@@ -48,14 +48,6 @@ class FrameLimits(NamedTuple):
         return max(self.control_bytes, self.audio_bytes) + 1
 
 
-class Frame(NamedTuple):
-    """`known` is False for a type that this version does not have: such a frame is counted and ignored."""
-
-    type: int
-    payload: bytes
-    known: bool = True
-
-
 DEFAULT_LIMITS: Final = FrameLimits()
 
 
@@ -63,31 +55,29 @@ def encode_frame(type_: FrameType, payload: bytes) -> bytes:
     return _TYPE_BYTE[type_] + payload
 
 
-def read_frame(message: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> Frame:
-    """The frame that a binary message is; LinkViolation 4400 for an empty one, 4413 for one over its limit."""
+def read_frame(message: bytes, limits: FrameLimits = DEFAULT_LIMITS) -> tuple[int, bytes]:
+    """Type, which FrameType may not know, and payload of a binary message.
+
+    LinkViolation 4400 for an empty one, 4413 for one over its limit.
+    """
     size = len(message) - 1
     if size < 0:
         raise LinkViolation("an empty message, expected a frame type", close_code=CloseCode.MALFORMED)
     type_ = message[0]
     if type_ in _AUDIO:
         if 0 < size <= limits.audio_bytes:
-            return Frame(type_, message[1:])
+            return type_, message[1:]
         if size == 0:
             raise LinkViolation("an audio frame without audio", close_code=CloseCode.MALFORMED)
         raise _too_large("an audio frame", size, limits.audio_bytes)
     if type_ == _BLOB:
-        return _blob(message, size)
-    if size > limits.control_bytes:
+        if size <= BLOB_HEAD_BYTES:
+            raise LinkViolation("a BLOB frame without data", close_code=CloseCode.MALFORMED)
+        if size > BLOB_HEAD_BYTES + MAX_BLOB_BYTES:
+            raise _too_large("a BLOB frame", size, BLOB_HEAD_BYTES + MAX_BLOB_BYTES)
+    elif size > limits.control_bytes:
         raise _too_large(f"a frame of type {type_}", size, limits.control_bytes)
-    return Frame(type_, message[1:], type_ == _CONTROL)
-
-
-def _blob(message: bytes, size: int) -> Frame:
-    if size <= BLOB_HEAD_BYTES:
-        raise LinkViolation("a BLOB frame without data", close_code=CloseCode.MALFORMED)
-    if size > BLOB_HEAD_BYTES + MAX_BLOB_BYTES:
-        raise _too_large("a BLOB frame", size, BLOB_HEAD_BYTES + MAX_BLOB_BYTES)
-    return Frame(_BLOB, message[1:])
+    return type_, message[1:]
 
 
 def _too_large(what: str, size: int, limit: int) -> LinkViolation:
@@ -95,7 +85,6 @@ def _too_large(what: str, size: int, limit: int) -> LinkViolation:
     return LinkViolation(text, close_code=CloseCode.TOO_LARGE, reason="too_large")
 
 
-_CONTROL: Final = int(FrameType.CONTROL)
 _BLOB: Final = int(FrameType.BLOB)
 _AUDIO: Final = (int(FrameType.AUDIO_IN), int(FrameType.AUDIO_OUT))
 _TYPE_BYTE: Final = {type_: bytes([type_]) for type_ in FrameType}

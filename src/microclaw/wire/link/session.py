@@ -19,7 +19,7 @@ from microclaw.wire.link import actions
 from microclaw.wire.link.actions import Action, Lane
 from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.config import LinkConfig
-from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, Frame, FrameType, encode_frame, read_frame
+from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, FrameType, encode_frame, read_frame
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
 from microclaw.wire.link.lanes import FRAME_OF, Streams, lane_of
 from microclaw.wire.link.messages import (
@@ -141,14 +141,14 @@ class LinkSession:
         if self.phase is Phase.DOWN or self.phase is Phase.LEFT:
             return False
         try:
-            frame = read_frame(message, self._limits)
-            if frame.type == _CONTROL:
-                self._take(decode(frame.payload, self._limits.control_bytes))
+            type_, payload = read_frame(message, self._limits)
+            if type_ == _CONTROL:
+                self._take(decode(payload, self._limits.control_bytes))
                 return True
-            if frame.type == _BLOB:
-                self._take_blob(frame.payload)
-            elif frame.known:
-                self._hear(frame)
+            if type_ == _BLOB:
+                self._take_blob(payload)
+            elif type_ in _AUDIO:
+                self._hear(type_, payload)
         except LinkViolation as exc:
             if exc.reason in _UNREADABLE:
                 self.unreadable = exc
@@ -406,15 +406,15 @@ class LinkSession:
         host_ms = self.host_unix_ms
         return host_ms is not None and host_ms >= body.expires_ms
 
-    def _hear(self, frame: Frame) -> None:
-        if frame.type != self._audio_in:
-            text = f"audio of type {frame.type} from the {self._peer_role.value}"
+    def _hear(self, type_: int, payload: bytes) -> None:
+        if type_ != self._audio_in:
+            text = f"audio of type {type_} from the {self._peer_role.value}"
             raise LinkViolation(text, reason="unexpected_message")
         if self.phase is not Phase.READY:
             raise LinkViolation(f"audio while the link is {self.phase.value}", reason="unexpected_message")
         stream = self.streams.receiving
         if stream is not None:
-            self._actions.append(actions.Hear(stream, frame))
+            self._actions.append(actions.Hear(stream, payload))
 
     def _take_blob(self, payload: bytes) -> None:
         if self.role is Sender.HOST or self.phase is not Phase.READY:
@@ -483,6 +483,7 @@ class LinkSession:
 
 _CONTROL = int(FrameType.CONTROL)
 _BLOB = int(FrameType.BLOB)
+_AUDIO = (int(FrameType.AUDIO_IN), int(FrameType.AUDIO_OUT))
 _KEY_BYTES = 8  # of a payload's SHA-256, in a BLOB frame
 _UNREADABLE = ("malformed", "too_large")
 _MAX_REASON_BYTES = 120
