@@ -129,6 +129,8 @@ def _named(
     called = [name.lower() for name in re.findall(rf"(?i)(?<![\w-])(?:{names})(?![\w-])", found[0])]
     own = {device.name.lower(): device for device in device_context.devices}
     labelled = _labelled(device_context.devices)
+    if any(re.search(rf"(?i)\b(?:board|device) {re.escape(name)}", found[0]) for name in called if name not in own):
+        return None  # "on board kitchen" is the name of one
     for name in called:
         if name in own and labelled.get(name, (own[name],)) != (own[name],):
             shown = [one.name for one in labelled[name][:_MAX_SHOWN]]

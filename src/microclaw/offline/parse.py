@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -12,22 +12,9 @@ from microclaw.language.times import When
 from microclaw.language.yes_no import plain, said_no, said_yes
 
 Values: TypeAlias = dict[str, int | str | bool]
-Slot: TypeAlias = Literal[
-    "pin",
-    "pin_2",
-    "pin_3",
-    "pin_4",
-    "pin_5",
-    "pin_6",
-    "pin_7",
-    "pin_8",
-    "pins",
-    "button_pin",
-    "milli",
-    "device",
-    "confirmed",
-]
-PIN_SLOTS: Final[tuple[Slot, ...]] = ("pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8")
+PinSlot: TypeAlias = Literal["pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8"]
+Slot: TypeAlias = PinSlot | Literal["pins", "button_pin", "milli", "device", "confirmed"]
+PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 
 _PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
