@@ -53,19 +53,26 @@ def test_prototypes_are_those_that_the_arduino_ide_writes(sketch: str, wanted: l
     assert prototypes(sketch) == wanted
 
 
-def test_prototype_stands_behind_the_type_that_it_names() -> None:
-    text = prepared("void setup() {}\nstruct A { int x; };\nvoid f(A &a) {}\nvoid g() {}\n")
-    assert text.index("void g();") < text.index("void setup()") < text.index("struct A") < text.index("void f(A &a);")
-
-
-def test_prototype_stands_outside_of_what_the_preprocessor_may_leave_out() -> None:
-    text = prepared("#include <math.h>\n#ifdef NEVER\nvoid f() {}\n#endif\nvoid setup() { g(); }\nvoid g() {}\n")
-    assert text.index("void g();") < text.index("#ifdef NEVER")
-
-
-def test_prototype_behind_a_type_is_not_in_the_condition_that_follows() -> None:
-    text = prepared("void setup() {}\nstruct A { int x; };\n#ifdef NO\nvoid g() {}\n#endif\nvoid f(A a) {}\n")
-    assert text.index("struct A") < text.index("void f(A a);") < text.index("#ifdef NO")
+@pytest.mark.parametrize(
+    ("sketch", "order"),
+    [
+        (
+            "void setup() {}\nstruct A { int x; };\nvoid f(A &a) {}\nvoid g() {}\n",
+            ("void g();", "void setup()", "struct A", "void f(A &a);"),
+        ),
+        (
+            "#include <math.h>\n#ifdef NO\nvoid f() {}\n#endif\nvoid setup() { g(); }\nvoid g() {}\n",
+            ("void g();", "#ifdef"),
+        ),
+        (
+            "void setup() {}\nstruct A { int x; };\n#ifdef NO\nvoid g() {}\n#endif\nvoid f(A a) {}\n",
+            ("struct A", "void f(A a);", "#ifdef NO"),
+        ),
+    ],
+)
+def test_prototype_stands_behind_its_types_and_in_no_condition(sketch: str, order: tuple[str, ...]) -> None:
+    places = [prepared(sketch).index(part) for part in order]
+    assert places == sorted(places)
 
 
 async def test_errors_behind_all_that_was_inserted_keep_their_place(compile_c: Any) -> None:
