@@ -22,7 +22,7 @@ class Tried(Struct, frozen=True):
     language: Language | None = "sketch"
 
 
-LOOP = "void loop() { delay(1000); }\n"
+LOOP, EMPTY = "void loop() { delay(1000); }\n", "void loop() {}\n"
 
 
 def setup(body: str, loop: str = LOOP) -> str:
@@ -167,7 +167,9 @@ ARDUINO = {
     ),
     **{
         f"halt of a sketch: {halt}": Tried(
-            setup(f"if (millis() < 5000) {halt}\n Serial.println(2);"), lambda t: t.ok and "2" not in stripped(t), 1000
+            setup(f"if (millis() < 5000) {halt}\n Serial.println(2);", EMPTY),
+            lambda t: t.ok and "2" not in stripped(t),
+            1000,
         )
         for halt in (
             "while (1);", "while (true) {}", "for (;;);", "for (;;) { ; }", "{ Serial.println(1); while (1); }"
@@ -285,7 +287,11 @@ async def test_pins_of_ledc_are_the_images(compile_c: Any) -> None:
     ("source", "line", "word"),
     [
         ("void f() {}\n" + setup("attachInterrupt(4, f, RISING);"), 2, ""),
-        ("int pins[] = {2, 4, 5, 6};\n" + setup("for (int p : pins) analogWrite(p, 90);"), 2, "switched by a timer"),
+        (
+            "int pins[] = {2, 4, 5, 6};\n" + setup("for (int p : pins) analogWrite(p, 90);", EMPTY),
+            2,
+            "switched by a timer",
+        ),
         *((f"\n{setup(f'Serial.println(Serial.{read}());')}", 2, "") for read in ("available", "read", "readString")),
         (setup("Serial.println(Serial.parseInt());"), 1, ""),
         (setup("analogWrite(2, 10); analogWrite(4, 20); analogWrite(5, 30);"), None, ""),
