@@ -12,7 +12,7 @@ from tests.wire.wasmachine.ioctl_layouts import IOCTL_LAYOUTS
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, IoctlCommand
+from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, IoctlCommand, OpenFlag
 
 HEAD = '#include "microclaw.h"\n'
 
@@ -23,6 +23,7 @@ class Firmware(Instance):
     def __init__(self, wasm: bytes, registers: dict[int, dict[int, int]], taken: str = "") -> None:
         self.registers, self.taken = registers, taken
         self.paths: list[str] = []
+        self.flags: list[int] = []
         self.ioctls: list[tuple[str, int, list[tuple[int, bytes]]]] = []  # node, command, frames of the data_seq
         self.log = ""
         self.start(wasm)
@@ -31,7 +32,8 @@ class Firmware(Instance):
     def word_at(self, address: int) -> int:
         return int.from_bytes(self.bytes_at(address, 4), "little")
 
-    def native_open(self, path: int, _flags: int, _va: int) -> int:
+    def native_open(self, path: int, flags: int, _va: int) -> int:
+        self.flags.append(flags)
         self.paths.append(self.text_at(path))
         return -1 if self.paths[-1] == self.taken else 2 + len(self.paths)
 
@@ -146,6 +148,12 @@ async def test_a_late_callback_does_not_fire_twice_and_is_not_taken_for_a_new_ti
         board.now_ms = now_ms
         board.call("on_timer_callback", timer)
         assert board.lines == lines, now_ms
+
+
+async def test_input_with_pullup_configures_the_pin(compile_c: Any) -> None:
+    board = await start(compile_c, "void on_init(void) { gpio_open(21, GPIO_IN | GPIO_PULLUP | GPIO_OPENDRAIN); }")
+    assert board.flags == [OpenFlag.O_RDONLY]
+    assert board.ioctls == [("/dev/gpio/21", 0x8101, [(1, struct.pack("<I", 6))])]
 
 
 async def test_first_pwm_uses_channel_2_of_node_2(compile_c: Any) -> None:

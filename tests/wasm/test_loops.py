@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 from microclaw.apps.trial import TrialOptions, parse_input, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
+from microclaw.wasm import find_toolchain
+from microclaw.wasm.loops import read_loops
+from microclaw.wasm.symbols import read_symbols
 
 HEAD = "#include <microclaw.h>\n#include <stdlib.h>\n#include <unistd.h>\nvolatile int v;\n"
 PROGRAMS = Path(__file__).parents[1] / "vectors" / "programs"
@@ -173,3 +177,18 @@ async def test_callback_that_waits_by_looking_at_the_clock_fails_its_trial(compi
     )
     trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=5000))
     assert not trial.ok
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "int main(void) { while (1) { v++; delay(5); } }",
+        "int main(void) { while (1) { for (int i = 0; i < 8; i++) gpio_toggle(i); delay(5); } }",
+        "int main(void) { while (1) { if (v) delay(5); else sleep(1); } }",
+        "static void nap(void) { v++; delay(5); }\nint main(void) { while (1) { gpio_get(v); nap(); } }",
+    ],
+)
+def test_loop_that_sleeps_on_every_way_round_gets_no_pause_point(source: str, tmp_path: Path) -> None:
+    (tmp_path / "a.c").write_text(HEAD + source)
+    subprocess.run(find_toolchain().compile_command("a.c", "O3", ()), cwd=tmp_path, check=True, capture_output=True)
+    assert read_loops(read_symbols((tmp_path / "program.o").read_bytes())).pause_points() == {}
