@@ -22,6 +22,7 @@ from microclaw.apps.deferring import Deferrals
 from microclaw.apps.deploy import Deployer
 from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.direct_io import DirectIo, PinChange
+from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.reconciler import Reconciler
@@ -32,6 +33,7 @@ from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
 from microclaw.apps.undo import Undo, UndoChoice, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
+from microclaw.boards.reader import load_board
 from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AppEntry,
@@ -423,6 +425,14 @@ async def lab(database: Database, change_log: ChangeLog) -> AsyncIterator[Lab]:
     ):
         await registry.add("paper", "virtual", ["paper:1"])
         yield Lab(registry, change_log, transport)
+
+
+async def tried(source: str, cache: Path, expect: str | None = None, **options: Any) -> Trial:
+    """Build it, as C or Python by its text, and try it on a virtual board."""
+    board = load_board("virtual")
+    image = await cached_compiler(BuildCache(cache))(source, board, "tried", "O3", None, ("wasm", "py"))
+    expectations = parse_expectations(expect) if expect else None
+    return await try_image(image, board, TrialOptions(expectations=expectations, **options))
 
 
 @pytest.fixture(scope="session")

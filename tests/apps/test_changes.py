@@ -74,52 +74,12 @@ IMAGE = Image(
 VERSION = AppVersion(IMAGE.sha256, 8192, 20, 180_000, (2,))
 
 
-async def planned(change_log: ChangeLog) -> int:
-    await change_log.keep_image(IMAGE)
-    return await change_log.plan("d1", "app.deploy", "deploy blink", PutApp("blink", VERSION), RemoveApp("blink"))
-
-
-async def test_a_planned_change_wants_nothing_yet(change_log: ChangeLog) -> None:
-    change_id = await planned(change_log)
-    assert await change_log.desired() == ()
-    assert [change.change_id for change in await change_log.unfinished()] == [change_id]
-
-
-async def test_a_completed_deployment_is_wanted(change_log: ChangeLog) -> None:
-    await change_log.complete(await planned(change_log))
-    [app] = await change_log.desired("d1")
-    assert (app.name, app.version) == ("blink", VERSION)
-    assert await change_log.unfinished() == []
-    assert await change_log.desired("d2") == ()
-
-
-async def test_a_failed_change_leaves_what_was_wanted(change_log: ChangeLog) -> None:
-    await change_log.complete(await planned(change_log))
-    change_id = await change_log.plan("d1", "app.remove", "remove", RemoveApp("blink"), PutApp("blink", VERSION))
-    await change_log.fail(change_id)
-    assert [app.name for app in await change_log.desired()] == ["blink"]
-
-
-async def test_a_change_that_undoes_another_marks_it_when_done_and_not_before(change_log: ChangeLog) -> None:
-    first = await planned(change_log)
-    await change_log.complete(first)
-    second = await change_log.plan("d1", "app.remove", "remove", RemoveApp("blink"), None, undoes=first)
-    assert (await change_log.change(first)).undone_by is None
-    await change_log.complete(second)
-    assert (await change_log.change(first)).undone_by == second
-
-
-async def test_what_was_put_back_changes_nothing_that_is_wanted(change_log: ChangeLog) -> None:
-    await change_log.keep_image(IMAGE)
-    change_id = await change_log.plan("d1", "app.restore", "put back", PutApp("blink", VERSION), None)
-    await change_log.complete(change_id)
-    assert await change_log.desired() == ()
-
-
 async def test_images_and_changes_survive_a_restart(tmp_path: Path) -> None:
     async with Database.open(tmp_path / "store.db") as database:
         change_log = ChangeLog(database)
-        await change_log.complete(await planned(change_log))
+        await change_log.keep_image(IMAGE)
+        put = await change_log.plan("d1", "app.deploy", "deploy", PutApp("blink", VERSION), RemoveApp("blink"))
+        await change_log.complete(put)
         await change_log.plan("d1", "gpio.set", "set", SetLevel(4, 1), SetLevel(4, 0))
     async with Database.open(tmp_path / "store.db") as database:
         change_log = ChangeLog(database)
@@ -127,3 +87,6 @@ async def test_images_and_changes_survive_a_restart(tmp_path: Path) -> None:
         assert (stored.code, stored.source) == (IMAGE.code, IMAGE.source)
         assert [change.kind for change in await change_log.changes()] == ["gpio.set", "app.deploy"]
         assert [change.kind for change in await change_log.unfinished()] == ["gpio.set"]
+        [app] = await change_log.desired("d1")
+        assert (app.name, app.version) == ("blink", VERSION)
+        assert await change_log.desired("d2") == ()

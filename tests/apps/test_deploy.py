@@ -292,9 +292,13 @@ async def test_an_install_that_the_list_contradicts_is_not_verified(lab: Any, se
     assert lab.stages()[-1] == ("verify", "failed")
 
 
-async def test_a_list_that_is_late_with_an_install_is_read_again(lab: Any) -> None:
+async def test_a_list_that_is_late_is_read_again(lab: Any) -> None:
     lab.transport.ghosts = [(), ("blink",)]
     assert (await lab.deploy()).verified
+    lab.transport.calls.clear()
+    lab.transport.ghosts = [("blink", "tick"), ("tick",)]
+    await lab.act("uninstall")
+    assert lab.stages()[-1] == ("verify", "done")
 
 
 @pytest.mark.parametrize("lost", ["before", "in the removal"])

@@ -53,15 +53,20 @@ def test_missing_lines_leave_untried_what_they_could_change(line: str, state: st
         assert finding.next_step
 
 
-def test_a_line_behind_the_word_of_missing_ones_is_read() -> None:
-    seen = log((100.0, "a"), (2_000.0, "(10 lines were left out) DONE"))
-    assert found('log ~ "DONE"', seen).state == "met"
-    assert found('log never ~ "DONE"', seen).state == "not met"
-    assert found('log never ~ "ERROR"', seen).state == "untried"
+BEHIND = [('log ~ "DONE"', "met"), ('log never ~ "DONE"', "not met"), ('log never ~ "ERROR"', "untried")]
 
 
-def test_the_word_of_missing_lines_is_no_line_of_the_program() -> None:
-    assert found('log never ~ ".*left out.*"', log((50.0, "a"), (60.0, "(1 line was left out)"))).state == "untried"
+@pytest.mark.parametrize(
+    ("line", "lines", "state"),
+    [
+        *[(line, ((100.0, "a"), (2_000.0, "(10 lines were left out) DONE")), state) for line, state in BEHIND],
+        ('log never ~ ".*left out.*"', ((50.0, "a"), (60.0, "(1 line was left out)")), "untried"),
+    ],
+)
+def test_a_line_behind_the_word_of_missing_ones_is_read_and_that_is_no_line_of_the_program(
+    line: str, lines: tuple[tuple[float, str], ...], state: str
+) -> None:
+    assert found(line, log(*lines)).state == state
 
 
 def test_a_reaction_in_lines_is_untried_where_lines_are_missing() -> None:
@@ -80,29 +85,29 @@ def pins(*edges: tuple[float, int, int], outside: int | None = None) -> Observat
 INTERLOCK = "pin 7: never high while pin 8 high"
 
 
-def test_both_high_within_one_time_stamp_is_an_overlap() -> None:
-    finding = found(INTERLOCK, pins((5, 7, 1), (505, 8, 1), (505, 7, 0), (1_005, 8, 0)))
-    assert finding.state == "not met"
+NEVER = "pin 7: never high from 1 s until 3 s"
 
 
-def test_the_order_of_the_record_counts_within_one_time_stamp() -> None:
-    assert found(INTERLOCK, pins((5, 7, 1), (505, 7, 0), (505, 8, 1), (1_005, 8, 0), (1_005, 7, 1))).state == "met"
+@pytest.mark.parametrize(
+    ("line", "seen", "state"),
+    [
+        # Both high within one time stamp, in the order of the record.
+        (INTERLOCK, pins((5, 7, 1), (505, 8, 1), (505, 7, 0), (1_005, 8, 0)), "not met"),
+        (INTERLOCK, pins((5, 7, 1), (505, 7, 0), (505, 8, 1), (1_005, 8, 0), (1_005, 7, 1)), "met"),
+        # An input that changes at the same moment is no overlap.
+        (INTERLOCK, pins((5, 7, 1), (505, 8, 1), (505, 7, 0), (1_005, 8, 0), outside=8), "met"),
+        # A pulse shorter than a time stamp is no steady level, but where the window ends.
+        (NEVER, pins((5, 8, 1), (2_000, 7, 1), (2_000, 7, 0)), "not met"),
+        (NEVER, pins((5, 8, 1), (3_000, 7, 1), (3_000, 7, 0)), "met"),
+    ],
+)
+def test_two_changes_of_one_time_stamp(line: str, seen: Observation, state: str) -> None:
+    assert found(line, seen).state == state
 
 
 def test_a_longer_overlap_is_told_with_its_length() -> None:
     finding = found(INTERLOCK, pins((5, 7, 1), (505, 8, 1), (515, 7, 0), (1_005, 8, 0)))
     assert (finding.state, "0.01 s" in finding.text) == ("not met", True)
-
-
-def test_a_pulse_shorter_than_a_time_stamp_is_no_steady_level() -> None:
-    expect = "pin 7: never high from 1 s until 3 s"
-    assert found(expect, pins((5, 8, 1), (2_000, 7, 1), (2_000, 7, 0))).state == "not met"
-    assert found(expect, pins((5, 8, 1), (3_000, 7, 1), (3_000, 7, 0))).state == "met"  # where the window ends
-
-
-def test_an_input_that_changes_at_the_same_moment_is_no_overlap() -> None:
-    edges = ((5.0, 7, 1), (505.0, 8, 1), (505.0, 7, 0), (1_005.0, 8, 0))
-    assert found(INTERLOCK, pins(*edges, outside=8)).state == "met"
 
 
 def square_wave(half_ms: float, count: int = 400) -> Observation:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from tests.apps.conftest import tried
 
-from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.reader import load_board
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.builds.cache import BuildCache
+from microclaw.py.compile import build
 
-BOARD = load_board("virtual")
 BLINK = """#include "microclaw.h"
 int main(void) {
     int led = gpio_open(2, GPIO_OUT);
@@ -60,18 +61,8 @@ ON_PRESS = "when pin 4 falls: pin 2 toggles within 60 ms"
 WARMED = 'log every 1 s ~ "temp .*"\ni2c.bme280.temperature = 31 at 4 s\nlog ~ "temp 31" from 4 s until 7 s'
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> BuildCache:
-    return BuildCache(tmp_path_factory.mktemp("cache"))
-
-
-async def tried(source: str, expect: str | None, cache: BuildCache) -> Trial:
-    image = await compile_module(source, BOARD, name="program", cache=cache)
-    return await try_image(image, BOARD, TrialOptions(expectations=parse_expectations(expect) if expect else None))
-
-
-async def test_a_met_expectation_says_what_was_seen(cache: BuildCache) -> None:
-    trial = await tried(BLINK, "pin 2: period 1 s ± 5 %, duty 50 %", cache)
+async def test_a_met_expectation_says_what_was_seen(build_cache: Path) -> None:
+    trial = await tried(BLINK, build_cache, "pin 2: period 1 s ± 5 %, duty 50 %")
     assert trial.ok
     assert trial.proof == "met in the trial"
     assert trial.expected[0].answer == "met in the trial"
@@ -101,9 +92,9 @@ async def test_a_met_expectation_says_what_was_seen(cache: BuildCache) -> None:
     ],
 )
 async def test_a_wrong_program_is_refused_with_what_was_seen(
-    source: str, old: str, new: str, expect: str, cache: BuildCache
+    source: str, old: str, new: str, expect: str, build_cache: Path
 ) -> None:
-    trial = await tried(source.replace(old, new), expect, cache)
+    trial = await tried(source.replace(old, new), build_cache, expect + "\nsoak 0 s" * ("pin 5" in expect))
     assert (trial.ok, trial.proof) == (False, "failed" if source == LEAKING else "not met")
     assert trial.error
     assert trial.next_step
@@ -112,8 +103,8 @@ async def test_a_wrong_program_is_refused_with_what_was_seen(
 @pytest.mark.parametrize(
     ("source", "expect"), [(TOGGLE, ON_PRESS), (SENSOR, WARMED), (LATE, "pin 5: low at 6 s\nsoak 0 s")]
 )
-async def test_a_right_program_is_met(source: str, expect: str, cache: BuildCache) -> None:
-    trial = await tried(source, expect, cache)
+async def test_a_right_program_is_met(source: str, expect: str, build_cache: Path) -> None:
+    trial = await tried(source, build_cache, expect)
     assert (trial.ok, trial.proof) == (True, "met in the trial"), trial.error
 
 
@@ -126,43 +117,77 @@ int main(void) {
     for (;; delay(10)) if (IS_DUE) { last = micros(); gpio_toggle(led); }
 }
 """
+TICKS = """from machine import Pin
+import time
+led = Pin(2, Pin.OUT)
+last = time.ticks_ms()
+while True:
+    now = time.ticks_ms()
+    if IS_DUE:
+        last = now
+        led.value(not led.value())
+    time.sleep_ms(10)
+"""
 
 
 @pytest.mark.parametrize(
-    ("start", "is_due", "when", "ok"),
+    ("source", "start", "is_due", "when"),
     [
-        ("", "micros() >= last + 500000", "71.6 min, when micros() starts again", False),
-        (
-            "unsigned m = millis();",
-            "millis() >= m + 500 && (m = millis(), 1)",
-            "49.7 days, when millis()",
-            False,
-        ),
-        ("", "micros() - last >= 500000", "", True),
+        (MICROS, "", "micros() >= last + 500000", "71.6 min, when micros() starts again"),
+        (MICROS, "unsigned m = millis();", "millis() >= m + 500 && (m = millis(), 1)", "49.7 days, when millis()"),
+        (MICROS, "", "micros() - last >= 500000", None),
+        (TICKS, "", "now - last >= 500", ""),
+        (TICKS, "", "now >= last + 500", ""),
+        (TICKS, "", "time.ticks_diff(now, last) >= 500", None),
     ],
 )
 async def test_the_clock_that_starts_again_is_named(
-    start: str, is_due: str, when: str, ok: bool, cache: BuildCache
+    source: str, start: str, is_due: str, when: str | None, build_cache: Path
 ) -> None:
-    source = MICROS.replace("START", start).replace("IS_DUE", is_due)
-    expect = "pin 2: period 1.02 s +- 5 %\nfor 5 s"
-    trial = await tried(source, expect, cache)
-    assert trial.ok == ok, trial.error
-    assert when in (trial.error or "")
-    if not ok:
+    source = source.replace("START", start).replace("IS_DUE", is_due)
+    expect = "pin 2: period 1.01 s +- 5 %\nfor 5 s\nsoak 0 s"
+    trial = await tried(source, build_cache, expect)
+    assert trial.ok == (when is None), trial.error
+    assert trial.proof == ("met in the trial" if when is None else "not met")
+    if when is not None:
+        assert trial.error
+        assert when in trial.error
         line = (trial.next_step or "").rpartition("with the line: ")[2]
-        assert (await tried(source, f"{expect}\n{line}", cache)).proof == "not met"
+        assert (await tried(source, build_cache, f"{expect}\n{line}")).proof == "not met"
+
+
+async def test_only_what_reads_a_clock_is_tried_again(build_cache: Path) -> None:
+    for source, clocks in (
+        ("import time\ntime.sleep(1)\n", ()),
+        ("import time\nprint(time.ticks_us(), time.ticks_ms())\n", ("ticks_ms", "ticks_us")),
+    ):
+        image = await build(source, "app", board=load_board("virtual"), cache=BuildCache(build_cache))
+        assert image.clocks == clocks
+
+
+async def test_lines_that_are_lost_at_the_end_of_a_trial_are_heard_of(build_cache: Path) -> None:
+    source = """import time
+time.sleep_ms(2700)
+for i in range(400):
+    print("ERROR" if i == 399 else i)
+time.sleep_ms(1000)
+print("after the trial")
+time.sleep(9)
+"""
+    trial = await tried(source, build_cache, 'log never ~ "ERROR"\nfor 3 s\nsoak 0 s')
+    assert trial.proof == "untried"
+    assert trial.error
 
 
 @pytest.mark.parametrize(("degrees", "right"), [(90, True), (60, False)])
-async def test_an_exact_duty_has_a_tolerance_in_proportion(degrees: int, right: bool, cache: BuildCache) -> None:
+async def test_an_exact_duty_has_a_tolerance_in_proportion(degrees: int, right: bool, build_cache: Path) -> None:
     source = f"#include <Servo.h>\nServo s;\nvoid setup() {{ s.attach(9); s.write({degrees}); }}\nvoid loop() {{}}\n"
-    trial = await tried(source, "pwm 9: 7.4 % at 1.5 s\nfor 3 s", cache)
+    trial = await tried(source, build_cache, "pwm 9: 7.4 % at 1.5 s\nfor 3 s")
     assert trial.ok == right
-    assert (await tried(source, "pwm 9: 7.4 % at 1.5 s +- 2.5 %\nfor 3 s", cache)).ok
+    assert (await tried(source, build_cache, "pwm 9: 7.4 % at 1.5 s +- 2.5 %\nfor 3 s")).ok
 
 
-async def test_nothing_moved_is_never_met(cache: BuildCache) -> None:
+async def test_nothing_moved_is_never_met(build_cache: Path) -> None:
     still = '#include "microclaw.h"\nvoid on_init(void) { gpio_open(7, GPIO_OUT); gpio_open(8, GPIO_IN); }\n'
     for expect in (
         "pin 7: never high",
@@ -172,35 +197,35 @@ async def test_nothing_moved_is_never_met(cache: BuildCache) -> None:
         "pin 7: 0 pulses",
         "when pin 8 falls: pin 7 stays for 300 ms",
     ):
-        trial = await tried(still, expect, cache)
+        trial = await tried(still, build_cache, expect)
         assert trial.expected[0].trial == "untried", expect
         assert not trial.ok
 
 
-async def test_a_pin_that_nothing_moved_is_pressed_after_the_trial(cache: BuildCache) -> None:
-    trial = await tried(TOGGLE, None, cache)
+async def test_a_pin_that_nothing_moved_is_pressed_after_the_trial(build_cache: Path) -> None:
+    trial = await tried(TOGGLE, build_cache)
     assert trial.ok
     assert trial.edges == ()
     assert len(trial.probes) == 1
     assert "on pin 2" in trial.probes[0]
-    deaf = await tried(TOGGLE.replace("if (!stable) gpio_set(led, on = !on);", ""), None, cache)
+    deaf = await tried(TOGGLE.replace("if (!stable) gpio_set(led, on = !on);", ""), build_cache)
     assert "untried" in deaf.probes[0]
 
 
-async def test_a_press_that_crashes_the_program_fails_its_trial(cache: BuildCache) -> None:
+async def test_a_press_that_crashes_the_program_fails_its_trial(build_cache: Path) -> None:
     source = TOGGLE.replace("gpio_set(led, on = !on)", "__builtin_trap()")
-    trial = await tried(source, None, cache)
+    trial = await tried(source, build_cache)
     assert not trial.ok
     assert trial.error
 
 
-async def test_a_trial_that_trapped_proves_nothing(cache: BuildCache) -> None:
+async def test_a_trial_that_trapped_proves_nothing(build_cache: Path) -> None:
     trapping = """#include "microclaw.h"
 static int lit, led, turns;
 static volatile int zero;
 static void turn(void) { gpio_set(led, lit = !lit); if (++turns == 20) lit = turns / zero; }
 void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, turn); }
 """
-    trial = await tried(trapping, "pin 2: rises at 100 ms\nfor 10 s", cache)
+    trial = await tried(trapping, build_cache, "pin 2: rises at 100 ms\nfor 10 s")
     assert trial.expected[0].answer == "met in the trial"
     assert (trial.ok, trial.proof, trial.ended) == (False, "failed", "trapped")

@@ -100,6 +100,9 @@ async def test_what_the_board_lists_decides(
     at(lab, stage, interrupted)
     told: Any = (await asyncio.gather(do(), return_exceptions=True))[0]
     assert isinstance(told, MicroclawError) or (stage == "edges.read" and not told.verified)
+    if stage in CHANGING and cut != "host killed":
+        assert (await lab.states())[0] == "unknown"
+        assert act == "level" or lab.steps[-1].state == "failed"
     lab.transport.away = None
     lab.change_log = ChangeLog(database)
     lab.rebuild()
@@ -127,30 +130,31 @@ async def test_what_the_board_refuses_leaves_everything_as_it_was(lab: Any, act:
         await do()
     assert ((await lab.conditions()).get("blink"), lab.transport.levels) == (ACTS[act][1], {})
     assert (await lab.states())[0] == "failed"
+    assert act == "level" or lab.steps[-1].state == "failed"
     assert await lab.change_log.unfinished() == []
 
 
 @pytest.mark.parametrize(("act", "stage"), EACH)
 async def test_of_two_changes_at_once_the_second_waits_for_the_first(lab: Any, act: str, stage: str) -> None:
-    do, second = await prepared(lab, act), list[asyncio.Task[object]]()
+    do, later = await prepared(lab, act), list[asyncio.Task[object]]()
 
     async def meanwhile(work: Callable[[], Awaitable[Any]]) -> Any:
-        second.append(asyncio.create_task(lab.set_pin(7)))
-        if stage in PREPARING[:3]:  # nobody has the board yet
-            await second[0]
-        else:
-            cancelled = asyncio.create_task(lab.set_pin(6))
-            await asyncio.sleep(0.02)
-            assert not {6, 7} & set(lab.transport.levels)
-            cancelled.cancel()
+        later.extend(asyncio.create_task(lab.set_pin(pin)) for pin in (6, 7))
+        await asyncio.sleep(0)
+        later[0].cancel()
         return await work()
 
     at(lab, stage, meanwhile)
+    lab.transport.calls.clear()
     await do()
-    await second[0]
-    assert (lab.transport.levels[7], 6 in lab.transport.levels) == (1, False)
+    await asyncio.wait(later)
+    assert (later[0].cancelled(), lab.transport.levels.get(6), lab.transport.levels[7]) == (True, None, 1)
     assert (await lab.conditions()).get("blink") == ACTS[act][2]
     assert set(await lab.states()) == {"done"}
+    if act not in ("install", "upgrade") or stage not in PREPARING:  # where nobody has the board yet
+        calls = [call for call in lab.transport.calls if call in (*CHANGING, "gpio.get", "edges.read")]
+        assert calls[-3:] == ["gpio.get", "gpio.set", "gpio.get"]
+        assert calls.count("gpio.set") == 1 + (act == "level")
 
 
 @pytest.mark.parametrize("error", [None, DeviceUnreachable("nobody there", next_step="switch it on")])

@@ -5,16 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.apps.conftest import tried
 
-from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.expectations import PinStimulus
 from microclaw.apps.run_times import RunTimes
-from microclaw.apps.trial import Trial, TrialOptions, try_image
-from microclaw.boards.reader import load_board
-from microclaw.py.compile import build
-from microclaw.wasm import BuildCache, compile_module
 
-BOARD = load_board("virtual")
 PULSE_C = """
 #include "microclaw.h"
 static int runs;
@@ -85,17 +80,9 @@ while True:
 """
 
 
-async def attempt(source: str, cache: Path, times: RunTimes, expected: str | None = None) -> Trial:
-    options = TrialOptions(times=times, expectations=parse_expectations(expected) if expected else None)
-    if "microclaw.h" in source:
-        image = await compile_module(source, BOARD, name="tried", cache=BuildCache(cache))
-        return await try_image(image, BOARD, options)
-    return await try_image(await build(source, "tried", board=BOARD, cache=BuildCache(cache)), BOARD, options)
-
-
 @pytest.mark.parametrize("source", [PULSE_C, PULSE_PY], ids=["c", "py"])
 async def test_a_program_that_returns_is_begun_anew_with_fresh_globals(build_cache: Path, source: str) -> None:
-    trial = await attempt(source, build_cache, RunTimes(600_000))
+    trial = await tried(source, build_cache, times=RunTimes(600_000))
     assert trial.ok, trial.error
     assert trial.log == ("run 1", "run 1")
     assert [(round(e.t_ms / 1000), e.level) for e in trial.edges] == [(0, 1), (2, 0), (600, 1), (602, 0)]
@@ -106,8 +93,7 @@ async def test_a_program_that_returns_is_begun_anew_with_fresh_globals(build_cac
 
 @pytest.mark.parametrize("source", [FAN_C, FAN_PY], ids=["c", "py"])
 async def test_each_run_is_stopped_after_its_time_and_the_pin_stays_claimed(build_cache: Path, source: str) -> None:
-    times = RunTimes(600_000, 30_000)
-    trial = await attempt(source, build_cache, times)
+    trial = await tried(source, build_cache, times=RunTimes(600_000, 30_000))
     assert trial.ok, trial.error
     assert [(round(e.t_ms / 1000), e.level) for e in trial.edges] == [(0, 1), (30, 0), (600, 1), (630, 0)]
     assert trial.runs is not None
@@ -118,27 +104,26 @@ async def test_each_run_is_stopped_after_its_time_and_the_pin_stays_claimed(buil
 
 @pytest.mark.parametrize("source", [FAN_C, EVENTS_PY], ids=["c", "events"])
 async def test_one_that_never_ends_needs_a_time_to_be_stopped_after(build_cache: Path, source: str) -> None:
-    trial = await attempt(source, build_cache, RunTimes(60_000))
+    trial = await tried(source, build_cache, times=RunTimes(60_000))
     assert not trial.ok
     assert trial.next_step
 
 
 @pytest.mark.parametrize("times", [RunTimes(10_000, 5_000), RunTimes(None, 5_000)], ids=["interval", "once"])
 async def test_what_a_run_drove_counts_after_the_stop_made_its_pins_inputs(build_cache: Path, times: RunTimes) -> None:
-    trial = await attempt(NEG_PY, build_cache, times, "pin 18: low at 1 s\npin 18: never high")
+    trial = await tried(NEG_PY, build_cache, "pin 18: low at 1 s\npin 18: never high", times=times)
     assert [result.trial for result in trial.expected] == ["not met", "not met"]
     assert not trial.ok
     assert [(round(e.t_ms / 1000), e.level) for e in trial.edges][:2] == [(0, 1), (3, 0)]
     assert trial.driven == (18,)
     assert not trial.waits_for_input
-    trial = await attempt(NEG_PY, build_cache, times, "pin 18: rises at 0 s\npin 18: high for 3 s")
+    trial = await tried(NEG_PY, build_cache, "pin 18: rises at 0 s\npin 18: high for 3 s", times=times)
     assert trial.ok, trial.error
 
 
 async def test_a_pin_that_was_moved_before_it_became_an_input_counts_and_a_button_does_not(build_cache: Path) -> None:
-    image = await build(LATER_INPUT_PY, "tried", board=BOARD, cache=BuildCache(build_cache))
-    never = parse_expectations("pin 18: never high")
-    trial = await try_image(image, BOARD, TrialOptions(inputs=(PinStimulus(14, 1, 3_000),), expectations=never))
+    press = (PinStimulus(14, 1, 3_000),)
+    trial = await tried(LATER_INPUT_PY, build_cache, "pin 18: never high", inputs=press)
     assert [result.trial for result in trial.expected] == ["not met"]
     assert {edge.pin for edge in trial.edges} == {18}
     assert trial.read == (14,)
@@ -146,6 +131,6 @@ async def test_a_pin_that_was_moved_before_it_became_an_input_counts_and_a_butto
 
 
 async def test_a_run_that_traps_fails_the_trial(build_cache: Path) -> None:
-    trial = await attempt(TRAP_C, build_cache, RunTimes(60_000, 30_000))
+    trial = await tried(TRAP_C, build_cache, times=RunTimes(60_000, 30_000))
     assert not trial.ok
     assert "trapped" in (trial.error or "")

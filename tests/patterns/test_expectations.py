@@ -1,4 +1,4 @@
-"""Every pattern meets its own expectations, in both forms and where low lights; a wrong one does not."""
+"""Every pattern meets its own expectations, in C and in Python, in both forms and where low lights; a wrong one not."""
 
 from __future__ import annotations
 
@@ -7,33 +7,49 @@ from pathlib import Path
 import pytest
 
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.reader import load_board
+from microclaw.builds.cache import BuildCache
+from microclaw.errors import ConfigError
+from microclaw.events import ProgramKind
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, load_pattern, pattern_names
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.py.compile import build
+from microclaw.wasm import compile_module
 
 BOARD = load_board("virtual")
 
 
-def forms() -> list[tuple[str, bool]]:
-    """The patterns in C, each once for every source that it has."""
-    both = [(name, blocking) for name in pattern_names("wasm") for blocking in (True, False)]
-    return [(name, blocking) for name, blocking in both if blocking or load_pattern(name, blocking=False).note]
+def forms() -> list[tuple[str, ProgramKind, bool]]:
+    """The patterns in Python and in C, each once for every source that it has."""
+    both: list[tuple[str, ProgramKind, bool]] = [
+        (name, "wasm", blocking) for name in pattern_names("wasm") for blocking in (True, False)
+    ]
+    in_c = [row for row in both if row[2] or load_pattern(row[0], blocking=False).note]
+    return in_c + [(name, "py", True) for name in pattern_names()]
 
 
-@pytest.mark.parametrize(("name", "blocking"), forms())
-async def test_a_pattern_meets_its_expectations(name: str, blocking: bool, tmp_path: Path) -> None:
-    for values in variants(name):
-        program = fill(name, values, blocking=blocking)
-        image = await compile_module(program.source, BOARD, name="pattern", cache=BuildCache(tmp_path))
-        options = TrialOptions(expectations=parse_expectations(f"{program.expect}\nuptime 1 min"))
-        trial = await try_image(image, BOARD, options)
+async def tried(kind: ProgramKind, source: str, expect: str, folder: Path) -> Trial:
+    options = TrialOptions(expectations=parse_expectations(expect))
+    if kind == "wasm":
+        image = await compile_module(source, BOARD, name="pattern", cache=BuildCache(folder))
+        return await try_image(image, BOARD, options)
+    program = await build(source, "pattern", board=BOARD, cache=BuildCache(folder))
+    assert program.warnings == ()
+    return await try_image(program, BOARD, options)
+
+
+ENDS: dict[ProgramKind, str] = {"wasm": "uptime 1 min", "py": "soak 20 s"}
+
+
+@pytest.mark.parametrize(("name", "kind", "blocking"), forms())
+async def test_a_pattern_meets_its_expectations(name: str, kind: ProgramKind, blocking: bool, tmp_path: Path) -> None:
+    has_level = "ON" in load_pattern(name, kind="py").parameters
+    variants: list[dict[str, Value]] = [{}, {"ON": 0}] if has_level else [{}]
+    for values in variants:
+        program = fill(name, values, kind=kind, blocking=blocking)
+        trial = await tried(kind, program.source, f"{program.expect}\n{ENDS[kind]}", tmp_path)
         assert trial.ok, trial.error
-
-
-def variants(name: str) -> list[dict[str, Value]]:
-    return [{}, {"ON": 0}] if "ON" in load_pattern(name, kind="py").parameters else [{}]
 
 
 WRONG = [
@@ -61,6 +77,12 @@ WRONG = [
     ("motion_alarm", "left_ms = HOLD_MS + LOOK_MS", "left_ms = HOLD_MS / 2"),
     ("watchdog_pinger", "after(PULSE_MS, end)", "after(2 * PULSE_MS, end)"),
     ("water_level", "(levels == 1 && runs)", "levels == 1"),
+    # In Python alone.
+    ("led_color", "(RED, GREEN, BLUE)", "(GREEN, RED, BLUE)"),
+    ("led_blink", "sleep_ms(HALF_PERIOD_MS)", "sleep_ms(HALF_PERIOD_MS + 50)"),
+    ("rainbow", "(down, up, 0)", "(up, down, 0)"),
+    ("led_effects", "i == step % COUNT", "i == step // 2 % COUNT"),
+    ("plant_watering", "if soil_mv > DRY_MV", "if soil_mv < DRY_MV"),
 ]
 
 
@@ -68,11 +90,11 @@ WRONG = [
 async def test_a_wrong_program_does_not_meet_a_patterns_expectations(
     name: str, right: str, wrong: str, tmp_path: Path
 ) -> None:
-    program = fill(name, {"DUTY": 64} if name == "pwm_pulse" else {}, blocking=True)
+    kind: ProgramKind = "wasm" if name in pattern_names("wasm") else "py"
+    program = fill(name, {"DUTY": 64} if name == "pwm_pulse" else {}, kind=kind, blocking=True)
     assert right in program.source
-    image = await compile_module(program.source.replace(right, wrong), BOARD, name="wrong", cache=BuildCache(tmp_path))
-    options = TrialOptions(expectations=parse_expectations(f"{program.expect}\nuptime 1 min\nsoak 0 s"))
-    trial = await try_image(image, BOARD, options)
+    expect = f"{program.expect}\nsoak 0 s" + "\nuptime 1 min" * (kind == "wasm")
+    trial = await tried(kind, program.source.replace(right, wrong), expect, tmp_path)
     assert not trial.ok
     assert "expected" in (trial.error or "") or name == "traffic_light"  # two opens of one pin fail by themselves
 
@@ -112,15 +134,20 @@ AT_THE_ENDS: list[tuple[str, dict[str, Value]]] = [
 ]
 
 
+@pytest.mark.parametrize("kind", ["wasm", "py"])
 @pytest.mark.parametrize(("name", "values"), AT_THE_ENDS)
 async def test_a_pattern_meets_its_expectations_at_the_ends_of_its_ranges(
-    name: str, values: dict[str, Value], tmp_path: Path
+    name: str, values: dict[str, Value], kind: ProgramKind, tmp_path: Path
 ) -> None:
-    program = fill(name, values)
-    image = await compile_module(program.source, BOARD, name="pattern", cache=BuildCache(tmp_path))
-    options = TrialOptions(expectations=parse_expectations(f"{program.expect}\nuptime 1 min\nsoak 0 s"))
-    trial = await try_image(image, BOARD, options)
+    program = fill(name, values, kind=kind)
+    expect = f"{program.expect}\nsoak 0 s" + "\nuptime 1 min" * (kind == "wasm")
+    trial = await tried(kind, program.source, expect, tmp_path)
     assert trial.ok, trial.error
+
+
+def test_a_pattern_for_python_alone_says_so() -> None:
+    with pytest.raises(ConfigError):
+        fill("led_color", {})
 
 
 def test_what_takes_too_long_for_a_person_to_wait_is_not_expected() -> None:

@@ -30,12 +30,8 @@ default = "a"
 
 
 @pytest.mark.parametrize("name", pattern_names("wasm"))
-def test_a_pattern_filled_with_its_defaults_is_its_file(name: str) -> None:
+def test_a_pattern_filled_with_its_defaults_is_its_file_and_both_forms_have_its_parameters(name: str) -> None:
     assert fill(name, {}).source == load_pattern(name).source
-
-
-@pytest.mark.parametrize("name", pattern_names("wasm"))
-def test_both_forms_of_a_pattern_have_the_same_parameters(name: str) -> None:
     blocking, events = load_pattern(name, blocking=True), load_pattern(name, blocking=False)
     assert blocking.parameters == events.parameters
     if events.source != blocking.source:
@@ -44,24 +40,24 @@ def test_both_forms_of_a_pattern_have_the_same_parameters(name: str) -> None:
         assert "delay(" not in events.source
 
 
-def test_without_binaryen_the_event_driven_form_is_filled_and_says_so(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize(
+    ("tool", "origin", "begins"),
+    [
+        (None, "_events.c, filled in (event-driven: no Binaryen here)", "void on_init(void)"),
+        ("wasm-opt", ".c, filled in", "int main(void)"),  # the form that people write
+    ],
+)
+def test_binaryen_decides_which_form_is_filled(
+    tool: str | None, origin: str, begins: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    if tool is not None:
+        (tmp_path / tool).write_text("#!/bin/sh\n")
+        (tmp_path / tool).chmod(0o755)
     program = fill("traffic_light", {"RED_PIN": 10})
-    assert program.origin == "patterns/traffic_light_events.c, filled in (event-driven: no Binaryen here)"
+    assert program.origin == f"patterns/traffic_light{origin}"
     assert "#define RED_PIN 10\n" in program.source
-    assert "on_init" in program.source
-
-
-def test_with_binaryen_the_form_that_people_write_is_filled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    tool = tmp_path / "wasm-opt"
-    tool.write_text("#!/bin/sh\n")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    program = fill("traffic_light", {})
-    assert program.origin == "patterns/traffic_light.c, filled in"
-    assert "int main(void)" in program.source
+    assert begins in program.source
 
 
 def test_values_are_put_into_their_define_lines_alone() -> None:
@@ -104,11 +100,9 @@ def test_notation_of_numbers_and_words_is_kept() -> None:
     pattern = parse_pattern("t", DESCRIPTION, SOURCE)
     assert pattern.parameters["PIN"].pin_use == "output"
     assert pattern.parameters["NAME"].choices == ("a", "b")
-
-
-def test_a_sensors_address_stays_hexadecimal() -> None:
-    assert "#define ADDRESS 0x40\n" in fill("read_sensor", {"ADDRESS": 0x40, "QUANTITY": "voltage"}).source
-    assert '#define QUANTITY "voltage"\n' in fill("read_sensor", {"QUANTITY": "voltage"}).source
+    filled = fill("read_sensor", {"ADDRESS": 0x40, "QUANTITY": "voltage"}).source
+    assert "#define ADDRESS 0x40\n" in filled
+    assert '#define QUANTITY "voltage"\n' in filled
 
 
 @pytest.mark.parametrize(

@@ -105,23 +105,17 @@ async def test_own_compilers_error_is_told_at_the_sources_line(build_py: Build) 
     assert (found.line, found.source_line) == (5, "print([*a, 2])")
 
 
-async def test_too_large_program_is_refused(build_py: Build) -> None:
-    words = "\n".join(f'w{n} = "{n:060d}"' for n in range(600))
-    assert len(await refusals(build_py, words)) == 1
-
-
 @pytest.mark.parametrize(
-    "source", ["x = (" * 300, "if 1:\n" + "".join(" " * n + "if 1:\n" for n in range(1, 90)) + " " * 90 + "pass"]
+    "source",
+    [
+        "\n".join(f'w{n} = "{n:060d}"' for n in range(600)),  # too large
+        "x = (" * 300,
+        "if 1:\n" + "".join(" " * n + "if 1:\n" for n in range(1, 90)) + " " * 90 + "pass",
+        *("x = '\0'", "x = 1 +", "return 3", "await x", "print('\ud800')", "\tx = 1\n  y = 2", "def"),
+    ],
 )
-async def test_deep_nesting_is_refused(build_py: Build, source: str) -> None:
-    assert await refusals(build_py, source)
-
-
-@pytest.mark.parametrize(
-    "source", ["x = '\0'", "x = 1 +", "return 3", "await x", "print('\ud800')", "\tx = 1\n  y = 2", "def"]
-)
-async def test_text_that_python_cannot_read_is_refused(build_py: Build, source: str) -> None:
-    assert await refusals(build_py, source)
+async def test_what_python_or_the_board_cannot_read_is_refused_once(build_py: Build, source: str) -> None:
+    assert len(await refusals(build_py, source)) == 1
 
 
 async def test_empty_program_is_a_program(build_py: Build) -> None:
