@@ -13,7 +13,7 @@ leaves behind blocks the connection. Here such a frame is dropped, and the searc
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Generator
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -64,220 +64,145 @@ class RequestReceiver:
     """`receive(data)`, then `next_arrival()` until None. Never raises: no bytes can upset it more than the real one."""
 
     def __init__(self, *, max_module_bytes: int) -> None:
-        # The phase: takes some of data[at:] and answers where the rest begins.
-        self._take: Callable[[bytes, int], int] = self._hunt
-        self._short_type = False  # set by a request that does not add up: every later type is read one byte short
-        self._type = 0
-        self._claimed = 0
-        self._taken = 0
-        self._field = bytearray()
-        self._install = _InstallStream(max_module_bytes)
+        self._max_module_bytes = max_module_bytes
         self._arrived: deque[Arrival] = deque()
+        self._data, self._at = b"", 0
+        self._claimed = 0  # the length of the present frame
+        self._begin_install()
+        self._reading = self._read_frames()
+        next(self._reading)
 
     def receive(self, data: bytes) -> None:
-        at = 0
-        while at < len(data):
-            at = self._take(data, at)
+        self._data, self._at = data, 0
+        next(self._reading)
 
     def next_arrival(self) -> Arrival | None:
         return self._arrived.popleft() if self._arrived else None
 
-    def _hunt(self, data: bytes, at: int) -> int:
-        found = data.find(0x12, at)
-        if found < 0:
-            return len(data)
-        self._field.clear()
-        self._take = self._take_leading
-        return found + 1
+    # Frames. Each of these generators yields when it needs more bytes than have come.
 
-    def _take_leading(self, data: bytes, at: int) -> int:
-        self._take = self._take_type if data[at] == 0x34 else self._hunt
-        return at + 1
+    def _some(self, most: int) -> Generator[None, None, bytes]:
+        """At least one byte, at most so many of those that are here."""
+        while self._at >= len(self._data):
+            yield
+        part = self._data[self._at : self._at + most]
+        self._at += len(part)
+        return part
 
-    def _take_type(self, data: bytes, at: int) -> int:
-        if self._short_type:
-            mixed = self._type | data[at] << 8
-            self._type = (mixed & 0xFF) << 8 | mixed >> 8
-        else:
-            self._field.append(data[at])
-            if len(self._field) < 2:
-                return at + 1
-            self._type = int.from_bytes(self._field, "big")
-        self._field.clear()
-        self._take = self._take_size
-        return at + 1
+    def _exactly(self, size: int) -> Generator[None, None, bytes]:
+        data = bytearray()
+        while len(data) < size:
+            data += yield from self._some(size - len(data))
+        return bytes(data)
 
-    def _take_size(self, data: bytes, at: int) -> int:
-        self._field.append(data[at])
-        if len(self._field) == 4:
-            self._claimed = int.from_bytes(self._field, "big")
-            self._field.clear()
-            if self._claimed == 0:
-                self._complete()
-            elif self._claimed > MAX_PAYLOAD_BYTES:
-                self._take = self._hunt
+    def _read_frames(self) -> Generator[None, None, None]:
+        is_short = False  # set by a request that does not add up: every later type is read one byte short
+        kind = 0
+        while True:
+            yield from self._hunt()
+            if (yield from self._some(1)) != b"\x34":
+                continue
+            if is_short:
+                mixed = kind | (yield from self._some(1))[0] << 8
+                kind = (mixed & 0xFF) << 8 | mixed >> 8
             else:
-                self._taken = 0
-                self._take = self._feed_install if self._type == INSTALL_TYPE else self._take_payload
-        return at + 1
+                kind = int.from_bytes((yield from self._exactly(2)), "big")
+            self._claimed = int.from_bytes((yield from self._exactly(4)), "big")
+            if self._claimed > MAX_PAYLOAD_BYTES:
+                continue
+            is_short = False
+            if self._claimed and kind == INSTALL_TYPE:
+                yield from self._feed_install()
+            elif self._claimed:
+                payload = yield from self._exactly(self._claimed)
+                if kind != REQUEST_TYPE:
+                    self._arrived.append(UnexpectedType(kind))
+                elif (request := unpack_request(payload)) is not None:
+                    self._arrived.append(request)
+                else:
+                    is_short = True
 
-    def _take_payload(self, data: bytes, at: int) -> int:
-        end = min(len(data), at + self._claimed - len(self._field))
-        self._field += data[at:end]
-        if len(self._field) == self._claimed:
-            payload = bytes(self._field)
-            self._field.clear()
-            if self._type != REQUEST_TYPE:
-                self._arrived.append(UnexpectedType(self._type))
-            elif (request := unpack_request(payload)) is not None:
-                self._arrived.append(request)
-            else:
-                self._take = self._hunt
-                self._short_type = True
-                return end
-            self._complete()
-        return end
+    def _hunt(self) -> Generator[None, None, None]:
+        while (found := self._data.find(0x12, self._at)) < 0:
+            self._at = len(self._data)
+            yield
+        self._at = found + 1
 
-    def _feed_install(self, data: bytes, at: int) -> int:
-        end, arrival, alive = self._install.feed(data, at, self._claimed)
-        self._taken += end - at
-        if arrival is not None:
-            self._arrived.append(arrival)
-        if alive and self._install.received == self._claimed:
-            self._complete()
-        elif not alive:
-            self._take = self._ignore
-            if self._taken >= self._claimed:
-                self._complete()
-        return end
+    # Installs
 
-    def _ignore(self, data: bytes, at: int) -> int:
-        """The rest of a refused install."""
-        end = min(len(data), at + self._claimed - self._taken)
-        self._taken += end - at
-        if self._taken == self._claimed:
-            self._complete()
-        return end
+    def _begin_install(self) -> None:
+        self._received = 0  # bytes of the install, over frames and connections
+        self._install = self._read_install()
+        self._wanted = next(self._install)
 
-    def _complete(self) -> None:
-        self._take = self._hunt
-        self._short_type = False
+    def _feed_install(self) -> Generator[None, None, None]:
+        """Give the install the frame's bytes, never more than the frame claims, as the device counts it."""
+        taken = 0
+        while True:
+            room = self._claimed - self._received
+            part = yield from self._some(self._wanted if room <= 0 else min(self._wanted, room))
+            taken += len(part)
+            self._received += len(part)
+            try:
+                self._wanted = self._install.send(part)
+            except StopIteration as end:
+                self._begin_install()
+                arrival: InstallRequest | RefusedInstall | None = end.value
+                if arrival is not None:
+                    self._arrived.append(arrival)
+                while taken < self._claimed and not isinstance(arrival, InstallRequest):  # the rest is ignored
+                    taken += len((yield from self._some(self._claimed - taken)))
+                return
+            if self._received == self._claimed:
+                return
 
+    def _read_install(self) -> Generator[int, bytes, InstallRequest | RefusedInstall | None]:
+        """One install, from start to end: yields how many bytes it takes at most, and is sent one at least."""
+        head = yield 1
+        if head[0] != REQUEST_VERSION:
+            return None
+        while len(head) < HEAD_BYTES:
+            head += yield HEAD_BYTES - len(head)
+        mid, left, url, wasm = int.from_bytes(head[4:8], "big"), int.from_bytes(head[12:14], "big"), b"", bytearray()
 
-class _InstallStream:
-    """The install's own machine; `received` counts since its last start, over frames and connections."""
+        def refused(text: str) -> RefusedInstall:
+            return RefusedInstall(mid, f"Install WASM app failed: {text}")
 
-    def __init__(self, max_module_bytes: int) -> None:
-        self._max_module_bytes = max_module_bytes
-        self.received = 0
-        self._reset()
-
-    def feed(self, data: bytes, at: int, claimed: int) -> tuple[int, Arrival | None, bool]:
-        """Take some of data[at:], never beyond the frame's claim: new position, what arrived, whether it goes on."""
-        if not self._head:
-            self.received = 0
-        room = claimed - self.received
-        end = len(data) if room <= 0 else min(len(data), at + room)
-        if self._step not in (self._take_url, self._take_section_body):
-            end = min(end, at + HEAD_BYTES)  # small fields: do not copy a whole chunk for each
-        took, refusal = self._step(data[at:end])
-        self.received += took
-        if refusal is not None:
-            mid = self._mid
-            self._reset()
-            return at + took, RefusedInstall(mid, refusal) if refusal else None, False
-        if self._step == self._take_section_type and self._finished_section and self.received == claimed:
-            arrival = InstallRequest(self._head[1], self._mid, _text(self._url), bytes(self._wasm))
-            self._reset()
-            return at + took, arrival, True
-        return at + took, None, True
-
-    def _reset(self) -> None:
-        self._step: Callable[[bytes], tuple[int, str | None]] = self._take_head
-        self._head = bytearray()
-        self._url = bytearray()
-        self._wasm = bytearray()
-        self._left = 0
-        self._shift = 0
-        self._finished_section = False
-
-    @property
-    def _mid(self) -> int:
-        return int.from_bytes(self._head[4:8], "big")
-
-    # Each takes some of its field: how many bytes, and the refusal's text ("" when the real one says nothing).
-
-    def _take_head(self, chunk: bytes) -> tuple[int, str | None]:
-        part = chunk[: HEAD_BYTES - len(self._head)]
-        if not self._head and part[0] != REQUEST_VERSION:
-            return 1, ""
-        self._head += part
-        if len(self._head) == HEAD_BYTES:
-            self._left = int.from_bytes(self._head[12:14], "big")
-            self._step = self._take_url
-        return len(part), None
-
-    def _take_url(self, chunk: bytes) -> tuple[int, str | None]:
-        if self._left == 0:  # a length of 0 is counted past and never met: the rest is swallowed
-            return len(chunk), None
-        part = chunk[: self._left]
-        self._url += part
-        self._left -= len(part)
-        if self._left == 0:
-            self._step = self._take_magic
-        return len(part), None
-
-    def _take_magic(self, chunk: bytes) -> tuple[int, str | None]:
-        part = chunk[: len(MAGIC) - len(self._wasm)]
-        self._wasm += part
-        if len(self._wasm) == len(MAGIC):
-            if self._wasm != MAGIC:
-                return len(part), "Install WASM app failed: invalid file format."
-            self._step = self._take_version
-        return len(part), None
-
-    def _take_version(self, chunk: bytes) -> tuple[int, str | None]:
-        if chunk[0] != VERSION[len(self._wasm) - len(MAGIC)]:
-            return 1, "Install WASM app failed: invalid WASM version."
-        self._wasm.append(chunk[0])
-        if len(self._wasm) == len(MAGIC) + len(VERSION):
-            self._step = self._take_section_type
-        return 1, None
-
-    def _take_section_type(self, chunk: bytes) -> tuple[int, str | None]:
-        if chunk[0] > LAST_SECTION_TYPE:
-            return 1, f"Install WASM app failed: invalid wasm section type {chunk[0]}"
-        if len(self._wasm) >= self._max_module_bytes:
-            return 1, "Install WASM app failed: allocate memory failed."
-        self._wasm.append(chunk[0])
-        self._left = self._shift = 0
-        self._step = self._take_section_size
-        return 1, None
-
-    def _take_section_size(self, chunk: bytes) -> tuple[int, str | None]:
-        byte = chunk[0]
-        self._wasm.append(byte)
-        self._left = (self._left | (byte & 0x7F) << self._shift) & 0xFFFF_FFFF
-        self._shift += 7
-        if self._shift > 7 * MAX_LEB_BYTES:
-            return 1, "Install WASM app failed: LEB overflow when parsing section size"
-        if byte & 0x80 == 0:
-            if len(self._wasm) + self._left > self._max_module_bytes:
-                return 1, "Install WASM app failed: allocate memory failed"
-            self._step = self._take_section_body
-            self._finished_section = False
-        return 1, None
-
-    def _take_section_body(self, chunk: bytes) -> tuple[int, str | None]:
-        if self._left == 0:  # as with the url: an empty section never ends
-            return len(chunk), None
-        part = chunk[: self._left]
-        self._wasm += part
-        self._left -= len(part)
-        if self._left == 0:
-            self._step = self._take_section_type
-            self._finished_section = True
-        return len(part), None
+        while left == 0:  # a length of 0 is counted past and never met: the rest is swallowed
+            yield MAX_PAYLOAD_BYTES
+        while len(url) < left:
+            url += yield left - len(url)
+        while len(wasm) < len(MAGIC):
+            wasm += yield len(MAGIC) - len(wasm)
+        if wasm != MAGIC:
+            return refused("invalid file format.")
+        for expected in VERSION:
+            wasm += yield 1
+            if wasm[-1] != expected:
+                return refused("invalid WASM version.")
+        while True:
+            section_type = (yield 1)[0]
+            if section_type > LAST_SECTION_TYPE:
+                return refused(f"invalid wasm section type {section_type}")
+            if len(wasm) >= self._max_module_bytes:
+                return refused("allocate memory failed.")
+            wasm.append(section_type)
+            left = shift = 0
+            while shift == 0 or wasm[-1] & 0x80:
+                wasm += yield 1
+                left = (left | (wasm[-1] & 0x7F) << shift) & 0xFFFF_FFFF
+                shift += 7
+                if shift > 7 * MAX_LEB_BYTES:
+                    return refused("LEB overflow when parsing section size")
+            if len(wasm) + left > self._max_module_bytes:
+                return refused("allocate memory failed")
+            while left == 0:  # as with the url: an empty section never ends
+                yield MAX_PAYLOAD_BYTES
+            end = len(wasm) + left
+            while len(wasm) < end:
+                wasm += yield end - len(wasm)
+            if self._received == self._claimed:
+                return InstallRequest(head[1], mid, _text(url), bytes(wasm))
 
 
 def unpack_request(payload: bytes) -> HostRequest | None:
@@ -293,5 +218,5 @@ def unpack_request(payload: bytes) -> HostRequest | None:
     return HostRequest(payload[1], int.from_bytes(payload[2:4], "big"), mid, _text(url), body)
 
 
-def _text(c_string: bytes | bytearray) -> str:
-    return bytes(c_string).split(b"\0", 1)[0].decode("utf-8", "replace")
+def _text(c_string: bytes) -> str:
+    return c_string.split(b"\0", 1)[0].decode("utf-8", "replace")
