@@ -22,7 +22,7 @@ from microclaw.virtual.network.http_client import (
     HttpEvent,
     HttpSettings,
 )
-from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
+from microclaw.virtual.runtime.memory import WasmTrap
 from microclaw.virtual.runtime.process import Process
 
 _MAX_TEXT_BYTES: Final = 16_384
@@ -32,10 +32,13 @@ _TCP, _SSL = 1, 2
 def _call(process: Process, number: int, count: int, argv: int) -> int:
     if number < 0:
         raise WasmTrap(f"wasm_http_client_call_native_func({number}): the firmware would read before its table")
-    if number >= len(_CALLS) or (count & 0xFFFFFFFF) != _CALLS[number][0]:
+    if number >= len(_COUNTS) or (count & 0xFFFFFFFF) != _COUNTS[number]:
         return INVALID_ARG
     words = unpack(f"<{count}I", process.memory.read(argv, 4 * count))
-    return _CALLS[number][1](process, argv, words)
+    if number == 0:
+        return _init(process, argv, words)
+    client = process.network.client(process.network.http, words[1])
+    return INVALID_ARG if client is None else _CALLS[number - 1](process, client, argv, words)
 
 
 def _text(process: Process, address: int) -> str:
@@ -43,12 +46,8 @@ def _text(process: Process, address: int) -> str:
     return process.memory.string(address, _MAX_TEXT_BYTES).decode("utf-8", "replace") if address else ""
 
 
-def _client(process: Process, handle: int) -> HttpClient | None:
-    """None for a null handle; the firmware follows any other number."""
-    client = process.network.http.get(handle)
-    if client is None and handle:
-        raise BoardCrash(f"Guru Meditation Error: Core 0 panic'ed (LoadProhibited). EXCVADDR: {handle:#010x}")
-    return client
+def _signed(word: int) -> int:
+    return word - (1 << 32) if word >> 31 else word
 
 
 def _init(process: Process, argv: int, words: tuple[int, ...]) -> int:
@@ -109,19 +108,15 @@ def _tell(process: Process, callback: int, user: int, event: HttpEvent, first: b
             process.heap.free(copy)
 
 
-def _set_text(process: Process, _argv: int, words: tuple[int, ...]) -> int:
-    what, handle, address, extra = words
-    client = _client(process, handle)
-    if client is None:
-        return INVALID_ARG
+def _set_text(process: Process, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
+    what, _, address, extra = words
     match what:
         case 0:
             return client.set_url(_text(process, address))
         case 1 | 6:
-            size = extra - (1 << 32) if extra >> 31 else extra
-            if not 0 <= size <= MAX_BODY_BYTES:
+            if not 0 <= _signed(extra) <= MAX_BODY_BYTES:
                 return FAIL
-            data = process.memory.read(address, size) if address else b""
+            data = process.memory.read(address, extra) if address else b""
             if what == 6:
                 return client.write(data)
             client.post_data = data
@@ -138,20 +133,17 @@ def _set_text(process: Process, _argv: int, words: tuple[int, ...]) -> int:
     return OK
 
 
-def _get_text(process: Process, argv: int, words: tuple[int, ...]) -> int:
-    what, handle = words[:2]
-    client = _client(process, handle)
-    if client is None:
-        return INVALID_ARG
+def _get_text(process: Process, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:
+    what, _, buffer, size = words[:4]
     if what in (4, 5):
-        return _read(process, client, words)
+        return _read(process, client, buffer, size, is_whole=what == 5)
     if what == 1:
-        found = client.headers.get(_text(process, words[2]).lower())
+        found = client.headers.get(_text(process, buffer).lower())
         if found is None:
             return OK
-        text, size, buffer = found[1].encode(), words[3], words[4]
+        text, (size, buffer) = found[1].encode(), words[3:]
     elif what in _TEXTS:
-        text, buffer, size = _TEXTS[what](client), words[2], words[3]
+        text = _TEXTS[what](client)
     else:
         return INVALID_ARG
     if size and size == len(text):
@@ -168,23 +160,19 @@ _TEXTS: Final[Mapping[int, Callable[[HttpClient], bytes]]] = {
 }
 
 
-def _read(process: Process, client: HttpClient, words: tuple[int, ...]) -> int:
-    buffer, size = words[2], words[3]
+def _read(process: Process, client: HttpClient, buffer: int, size: int, *, is_whole: bool) -> int:
     if size > MAX_BODY_BYTES:
         return FAIL
     process.memory.check(buffer, size)
-    data = client.read_all(size) if words[0] == 5 else client.read(size)
+    data = client.read_all(size) if is_whole else client.read(size)
     if data is None:
         return FAIL
     process.memory.write(buffer, data)
     return len(data)
 
 
-def _set_number(process: Process, _argv: int, words: tuple[int, ...]) -> int:
-    what, handle, value = words
-    client = _client(process, handle)
-    if client is None:
-        return INVALID_ARG
+def _set_number(_process: Process, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
+    what, _, value = words
     match what:
         case 0:
             client.settings.auth = value
@@ -195,7 +183,7 @@ def _set_number(process: Process, _argv: int, words: tuple[int, ...]) -> int:
         case 2:
             client.settings.timeout_ms = value
         case 3:
-            return client.open(value - (1 << 32) if value >> 31 else value)
+            return client.open(_signed(value))
         case _:
             return INVALID_ARG
     return OK
@@ -217,47 +205,33 @@ _NUMBERS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
     5: lambda client: _SSL if client.uses_tls else _TCP,
     6: lambda client: int(client.is_complete),
     7: _flushed,
-}
+}  # 8, the length of a chunk, is missing: http.client joins chunks
 
 
-def _get_number(process: Process, argv: int, words: tuple[int, ...]) -> int:
-    client, ask = _client(process, words[1]), _NUMBERS.get(words[0])
-    if client is None or ask is None:  # 8, the length of a chunk: http.client joins chunks
+def _get_number(process: Process, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:
+    if words[0] not in _NUMBERS:
         return INVALID_ARG
-    value = ask(client)
+    value = _NUMBERS[words[0]](client)
     process.memory.write_u32(argv, value)
     return FAIL if value == FAIL else OK
 
 
-def _do(process: Process, _argv: int, words: tuple[int, ...]) -> int:
+def _do(process: Process, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
     what, handle = words
-    client = _client(process, handle)
-    if client is None:
-        return INVALID_ARG
-    match what:
-        case 0:
-            return client.perform()
-        case 1:
-            return client.close()
-        case 2:
-            client.close()
-            del process.network.http[handle]
-            return OK
-        case 3:
-            return client.follow()
-        case 4:
-            return OK  # basic authentication is sent without being asked for
-        case _:
-            return INVALID_ARG
+    if what == 2:
+        client.close()
+        del process.network.http[handle]
+        return OK
+    return _ACTS[what](client) if what in _ACTS else INVALID_ARG
 
 
-_Call = Callable[[Process, int, tuple[int, ...]], int]
-_CALLS: Final[tuple[tuple[int, _Call], ...]] = (
-    (36, _init),
-    (4, _set_text),
-    (5, _get_text),
-    (3, _set_number),
-    (2, _get_number),
-    (2, _do),
-)
+_ACTS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
+    0: HttpClient.perform,
+    1: HttpClient.close,
+    3: HttpClient.follow,
+    4: lambda _: OK,  # basic authentication is sent without being asked for
+}
+_COUNTS: Final = (36, 4, 5, 3, 2, 2)
+"""The words of each call, the first of which makes a client; for the others `what` and the handle lead."""
+_CALLS: Final = (_set_text, _get_text, _set_number, _get_number, _do)
 HANDLERS: dict[str, Handler] = {"wasm_http_client_call_native_func": _call}

@@ -11,7 +11,6 @@ from microclaw.errors import ProtocolError
 from microclaw.virtual.natives.binding import Handler
 from microclaw.virtual.network.app_network import MAX_CLIENTS
 from microclaw.virtual.network.mqtt_client import FAIL, MqttClient
-from microclaw.virtual.runtime.memory import BoardCrash
 from microclaw.virtual.runtime.process import Process
 from microclaw.wire.wasmachine.mqtt import MqttSettings
 
@@ -23,29 +22,24 @@ _MAX_TOPIC_BYTES: Final = 65_535
 
 
 def _client(process: Process, handle: int) -> MqttClient | None:
-    """None for a null handle; the firmware follows any other number."""
-    number = handle & 0xFFFFFFFF
-    client = process.network.mqtt.get(number)
-    if client is None and number:
-        raise BoardCrash(f"Guru Meditation Error: Core 0 panic'ed (LoadProhibited). EXCVADDR: {number:#010x}")
-    return client
+    return process.network.client(process.network.mqtt, handle & 0xFFFFFFFF)
 
 
-def _container(process: Process, address: int) -> bytes:
-    size = int.from_bytes(process.memory.read(address, _HEAD_BYTES)[2:], "little") + 2
-    if size > _MAX_SETTINGS_BYTES:
-        raise ProtocolError(f"an attribute container of {size} bytes")
-    return process.memory.read(address, size)
+def _changed(process: Process, settings: MqttSettings, attributes: int) -> MqttSettings | None:
+    """None, and a line, for what the firmware refuses."""
+    try:
+        size = int.from_bytes(process.memory.read(attributes, _HEAD_BYTES)[2:], "little") + 2
+        if size > _MAX_SETTINGS_BYTES:
+            raise ProtocolError(f"an attribute container of {size} bytes")
+        return settings.changed(process.memory.read(attributes, size))
+    except ProtocolError as exc:
+        process.network.print_line(f"mqtt: {exc.message}")
+        return None
 
 
 def _init(process: Process, out: int, attributes: int) -> int:
     network = process.network
-    if len(network.mqtt) >= MAX_CLIENTS:
-        return FAIL
-    try:
-        settings = MqttSettings().changed(_container(process, attributes))
-    except ProtocolError as exc:
-        network.print_line(f"mqtt: {exc.message}")
+    if len(network.mqtt) >= MAX_CLIENTS or (settings := _changed(process, MqttSettings(), attributes)) is None:
         return FAIL
     handle = network.new_handle()
     network.mqtt[handle] = MqttClient(network, handle, settings)
@@ -55,13 +49,9 @@ def _init(process: Process, out: int, attributes: int) -> int:
 
 def _config(process: Process, handle: int, attributes: int) -> int:
     client = _client(process, handle)
-    if client is None:
+    if client is None or (settings := _changed(process, client.settings, attributes)) is None:
         return FAIL
-    try:
-        client.change(client.settings.changed(_container(process, attributes)))
-    except ProtocolError as exc:
-        process.network.print_line(f"mqtt: {exc.message}")
-        return FAIL
+    client.change(settings)
     return 0
 
 
@@ -83,33 +73,21 @@ def _do(call: Callable[[MqttClient], int]) -> Handler:
     return run
 
 
-def _publish(process: Process, handle: int, topic: int, data: int, size: int, qos: int) -> int:
-    return _send(process, handle, topic, data, size, qos)
-
-
 def _enqueue(process: Process, handle: int, topic: int, data: int, size: int, qos: int, retain: int, keep: int) -> int:
     if not qos & 0xFF and not keep:
         return FAIL  # esp-mqtt's answer, though "store" reads as if it were sent at once
-    return _send(process, handle, topic, data, size, qos, retain=bool(retain), keep=bool(keep))
+    return _publish(process, handle, topic, data, size, qos, retain, keep)
 
 
-def _send(
-    process: Process,
-    handle: int,
-    topic: int,
-    data: int,
-    size: int,
-    qos: int,
-    *,
-    retain: bool = False,
-    keep: bool = False,
+def _publish(
+    process: Process, handle: int, topic: int, data: int, size: int, qos: int, retain: int = 0, keep: int = 0
 ) -> int:
     client = _client(process, handle)
     if client is None or size < 0 or size > _MAX_MESSAGE_BYTES:
         return FAIL
     # Length 0 means text; a null pointer arrives as the memory's own begin, where a text is empty.
     payload = process.memory.read(data, size) if size else process.memory.string(data, _MAX_MESSAGE_BYTES)
-    return client.publish(_topic(process, topic), payload, qos & 0xFF, retain=retain, keep=keep)
+    return client.publish(_topic(process, topic), payload, qos & 0xFF, retain=bool(retain), keep=bool(keep))
 
 
 def _subscribe(process: Process, handle: int, topic: int, qos: int) -> int:

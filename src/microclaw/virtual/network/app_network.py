@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ssl
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.text import clean_text
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.runtime.memory import BoardCrash
 from microclaw.wire.board_replies import NO_NETWORK
 from microclaw.wire.wasmachine.attributes import Generation
 
@@ -22,6 +23,7 @@ MAX_CLIENTS: Final = 4
 """Of each kind; a chip's RAM has room for few more."""
 _FIRST_HANDLE: Final = 0x3FCA_0010  # handles are addresses in the chip's RAM
 _HANDLE_STEP: Final = 0x400
+C = TypeVar("C")
 
 
 @dataclass(slots=True)
@@ -42,6 +44,13 @@ class AppNetwork:
         """What the app knows a client by: never 0, never used again."""
         self._handles += 1
         return _FIRST_HANDLE + self._handles * _HANDLE_STEP
+
+    def client(self, clients: Mapping[int, C], handle: int) -> C | None:
+        """None for a null handle; the firmware follows any other number."""
+        client = clients.get(handle)
+        if client is None and handle:
+            raise BoardCrash(f"Guru Meditation Error: Core 0 panic'ed (LoadProhibited). EXCVADDR: {handle:#010x}")
+        return client
 
     def refuse(self, protocol: str, host: str) -> None:
         """Say, once for each host, that it is not tried."""
