@@ -152,6 +152,12 @@ class BoardUnderTest:
                 self.process.stdout.close()
 
 
+def run_board(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
+    """A board that ends by itself, as it cannot start."""
+    command = [sys.executable, "-m", "microclaw.virtual", *words]
+    return subprocess.run(command, input=said, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+
+
 StartBoard = Callable[..., BoardUnderTest]
 
 

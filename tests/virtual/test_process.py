@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard
+from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, Case, Link, StartBoard, run_board
 from wasmtime import wat2wasm
 
 from microclaw.wire import board_control as control
@@ -231,8 +231,7 @@ def test_signal_ends_it_while_apps_spin(start_board: StartBoard) -> None:
 def test_taken_port_is_said_in_two_lines() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", str(port)]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+        run = run_board("--wasmachine", str(port))
     assert (run.returncode, run.stdout) == (1, "")
     assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
 
@@ -240,9 +239,7 @@ def test_taken_port_is_said_in_two_lines() -> None:
 def test_live_control_socket_is_not_taken_over(start_board: StartBoard, tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     board = start_board("--control", str(path), "--serial", "none")
-    command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--control", str(path)]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
-    assert run.returncode == 1
+    assert run_board("--wasmachine", "0", "--control", str(path)).returncode == 1
     assert board.control().ask(control.Info()).pid == board.process.pid
 
 
@@ -279,10 +276,7 @@ def test_board_ends_with_the_process_that_started_it() -> None:
 def test_flash_folder_belongs_to_one_board_at_a_time(start_board: StartBoard, tmp_path: Path) -> None:
     flash, control_path = tmp_path / "flash", tmp_path / "second.sock"
     first = start_board("--serial", "none", "--flash", str(flash))
-    command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--flash", str(flash)]
-    run = subprocess.run(
-        [*command, "--control", str(control_path)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
-    )
+    run = run_board("--wasmachine", "0", "--flash", str(flash), "--control", str(control_path))
     assert run.returncode == 1
     assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
     assert not control_path.exists()

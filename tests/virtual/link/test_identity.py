@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, StartBoard
+from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, StartBoard, run_board
 from tests.virtual.link.conftest import CODE, DEVICE_ID, ScriptedHost
 
 from microclaw.errors import ConfigError
@@ -22,6 +20,7 @@ from microclaw.wire import board_replies as replies
 from microclaw.wire.link.messages import PairRequest
 
 FINGERPRINT = "ab" * 32
+PORTS = ("--wasmachine", "0", "--serial", "none")
 
 
 @pytest.fixture
@@ -102,16 +101,10 @@ def test_a_secret_pairs_without_a_code(start_board: StartBoard, host: ScriptedHo
     host.wait(lambda: host.is_connected)
 
 
-def run_board(*words: str, said: str = "") -> subprocess.CompletedProcess[str]:
-    """A board that ends by itself: its link's secret cannot be read."""
-    command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--serial", "none", *words]
-    return subprocess.run(command, input=said, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-
-
 def test_a_secret_comes_from_a_file_or_stdin_and_never_from_the_command_line(tmp_path: Path) -> None:
-    assert run_board("--link-secret", "ABCD-EFGH").returncode == 2
-    assert run_board("--link-secret-file", str(tmp_path / "none")).returncode == 2
-    assert run_board("--link-secret-file", "-", said='{"secret": null}').returncode == 2
+    assert run_board(*PORTS, "--link-secret", "ABCD-EFGH").returncode == 2
+    assert run_board(*PORTS, "--link-secret-file", str(tmp_path / "none")).returncode == 2
+    assert run_board(*PORTS, "--link-secret-file", "-", said='{"secret": null}').returncode == 2
 
 
 def test_another_fingerprint_is_told_and_nothing_is_said(
@@ -179,14 +172,7 @@ def test_an_address_that_cannot_be_trusted_is_refused(url: str, fingerprint: str
 def test_a_damaged_flash_keeps_the_board_from_starting(tmp_path: Path, host: ScriptedHost) -> None:
     (tmp_path / "link").mkdir()
     (tmp_path / "link" / "state.log").write_bytes(b"not a record, and more than a head of it")
-    command = [sys.executable, "-m", "microclaw.virtual", "--wasmachine", "0", "--serial", "none"]
-    ended = subprocess.run(
-        [*command, "--flash", str(tmp_path), *host.options],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_S,
-        check=False,
-    )
+    ended = run_board(*PORTS, "--flash", str(tmp_path), *host.options)
     assert ended.returncode == 1
     assert [line.split(":")[0] for line in ended.stderr.splitlines()] == ["error", "next"]
 

@@ -19,7 +19,6 @@ from microclaw.link_client.flash import Flash
 from microclaw.virtual.firmware.apps import AppImage
 from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
 from microclaw.virtual.machine import Machine
-from microclaw.virtual.py.programs import Programs
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS, MAX_NAME_BYTES
@@ -60,7 +59,6 @@ class LinkApps:
         self._machine = machine
         self._modules = flash.folder / "modules"
         self._modules.mkdir(mode=0o700, exist_ok=True)
-        self._py = PyApps(machine.programs)
         self._upload = flash.folder / UPLOAD_FILE
         self._changing = threading.RLock()
         self._forget_modules()
@@ -102,7 +100,7 @@ class LinkApps:
             return self._begin_py(params)
         if kind != KIND:
             raise NotSupported(f"this board takes programs of the kinds {KIND} and {PY}, not {kind[:20]}")
-        if self._py.has(_name_of(params)):
+        if self._has_py(_name_of(params)):
             raise AppExists(f"a program of kind {PY} has that name", next_step="remove it, or choose another name")
         size = whole(params, "size", 8, 2**31)
         limit = self._machine.board.profile.firmware.max_module_bytes
@@ -126,15 +124,20 @@ class LinkApps:
     def _begin_py(self, params: ValueMap) -> Value:
         if _name_of(params) in self._installed():
             raise AppExists(f"a program of kind {KIND} has that name", next_step="remove it, or choose another name")
-        answer = self._py.begin(params, _sha256_of(params))
+        asked: ValueMap = {key: value for key, value in params.items() if key in _BEGIN}
+        asked["sha256"] = _sha256_of(params)
+        times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
+        offset = self._call_py("begin", asked)
         self._upload.unlink(missing_ok=True)
         self._flash.commit({"upload": {"kind": PY}})
-        return answer
+        return {"offset": offset, **times}
 
     def _write(self, params: ValueMap) -> Value:
         upload = self._present_upload()
         if upload.get("kind") == PY:
-            return self._py.write(params)
+            py_data = data_of(params, MAX_PY_WRITE_BYTES)
+            asked: ValueMap = {"offset": whole(params, "offset", 0, 2**31), "data": b64encode(py_data).decode()}
+            return {"offset": self._call_py("write", asked)}
         offset, data = whole(params, "offset", 0, upload["size"]), data_of(params, MAX_WRITE_BYTES)
         at = self._uploaded_bytes()
         if offset + len(data) > upload["size"]:
@@ -149,9 +152,9 @@ class LinkApps:
     def _commit(self) -> Value:
         upload = self._present_upload()
         if upload.get("kind") == PY:
-            answer = self._py.commit()
+            py_name = self._call_py("commit", {})
             self._flash.commit({"upload": None})
-            return answer
+            return {"name": py_name}
         wasm = self._upload.read_bytes() if self._upload.exists() else b""
         if len(wasm) != upload["size"]:
             raise WrongOffset(f"the board has {len(wasm)} of {upload['size']} bytes")
@@ -180,11 +183,12 @@ class LinkApps:
                 row |= _facts(running.pop(name))
             rows.append(row)
         rows += [{"name": name, "kind": KIND, **_facts(app)} for name, app in running.items()]
-        return {"apps": rows + self._py.rows()}
+        return {"apps": rows + cast("list[Value]", self._machine.programs.rows())}
 
     def _start(self, name: str) -> Value:
         if self._is_py(name):
-            return {**self._py.change("start", name), "state": "running"}
+            self._call_py("start", {"name": name})
+            return {"name": name, "state": "running"}
         with self._changing:
             entry = self._known(name)
             if not any(app.name == name for app in self._machine.manager.apps):
@@ -193,7 +197,8 @@ class LinkApps:
 
     def _stop(self, name: str) -> Value:
         if self._is_py(name):
-            return {**self._py.change("stop", name), "state": "stopped"}
+            self._call_py("stop", {"name": name})
+            return {"name": name, "state": "stopped"}
         with self._changing:
             self._known(name)
             self._machine.manager.remove(name)
@@ -201,7 +206,8 @@ class LinkApps:
 
     def _remove(self, name: str) -> Value:
         if self._is_py(name):
-            return self._py.change("remove", name)
+            self._call_py("remove", {"name": name})
+            return {"name": name}
         with self._changing:
             self._change(name, None, self._remembered(name, self._known(name)))
         return {"name": name}
@@ -217,10 +223,21 @@ class LinkApps:
                 return {"name": name, "restored": before is not None}
             if name in self._installed():
                 raise AppNotFound(f"there is nothing to undo of {name}")
-        return self._py.change("undo", name)
+        self._call_py("undo", {"name": name})
+        return {"name": name}
+
+    # Programs of kind "py", which the firmware's runner keeps
 
     def _is_py(self, name: str) -> bool:
-        return name not in self._installed() and self._py.has(name)
+        return name not in self._installed() and self._has_py(name)
+
+    def _has_py(self, name: str) -> bool:
+        return any(row["name"] == name for row in self._machine.programs.rows())
+
+    def _call_py(self, method: str, params: ValueMap) -> Value:
+        return cast("Value", self._machine.programs.call(method, params))
+
+    # Changes
 
     def _change(self, name: str, entry: dict[str, Any] | None, also: Mapping[str, Any]) -> None:
         """Put `entry` in the place of what is there, in flash and running; as it was before when it cannot run."""
@@ -311,38 +328,3 @@ def _sha256_of(params: ValueMap) -> str:
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
         return value
     raise BadParams("sha256 must be 32 bytes, or 64 hexadecimal digits")
-
-
-class PyApps:
-    """Programs of kind "py", handed to the firmware's runner. Keeps nothing: the runner's flash does."""
-
-    def __init__(self, programs: Programs) -> None:
-        self._programs = programs
-
-    def begin(self, params: ValueMap, sha256: str) -> Value:
-        asked: ValueMap = {key: value for key, value in params.items() if key in _BEGIN}
-        asked["sha256"] = sha256
-        times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
-        return {"offset": self._call("begin", asked), **times}
-
-    def write(self, params: ValueMap) -> Value:
-        data = data_of(params, MAX_PY_WRITE_BYTES)
-        offset = whole(params, "offset", 0, 2**31)
-        return {"offset": self._call("write", {"offset": offset, "data": b64encode(data).decode()})}
-
-    def commit(self) -> Value:
-        return {"name": self._call("commit", {})}
-
-    def change(self, method: str, name: str) -> ValueMap:
-        """start, stop, remove or undo."""
-        self._call(method, {"name": name})
-        return {"name": name}
-
-    def rows(self) -> list[Value]:
-        return cast("list[Value]", self._programs.rows())
-
-    def has(self, name: str) -> bool:
-        return any(row["name"] == name for row in self._programs.rows())
-
-    def _call(self, method: str, params: ValueMap) -> Value:
-        return cast("Value", self._programs.call(method, params))
