@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from microclaw.errors import ConfigError
 from microclaw.flash.chips import CHIPS, MB, MIN_MICROPYTHON, OLDEST, Chip, chip_of_image
+from microclaw.wire.esp32_image import IMAGE_MAGIC, Damage, image_end
 
-IMAGE_MAGIC: Final = b"\xe9"
 TABLE_AT: Final = 0x8000
 TABLE_BYTES: Final = 0xC00
 _APP: Final = 0
@@ -25,12 +25,8 @@ _ENTRY_MAGIC: Final = b"\xaa\x50"
 _MD5_MAGIC: Final = b"\xeb\xeb"
 MIN_FLASH_BYTES: Final = 4 * MB
 """MicroPython takes 2 MB; programs and our files live in what is left."""
-_HEADER_BYTES: Final = 24
-_MAX_SEGMENTS: Final = 16
 _MAX_BYTES: Final = 32 * MB
 AGAIN: Final = "get it again, or name another one with --image"
-_DESCRIPTION_AT: Final = 0x20  # esp_app_desc_t, after the header and that of the first segment
-_DESCRIPTION_MAGIC: Final = 0xABCD5432
 _MICROPYTHON: Final = re.compile(rb"v(\d{1,2})\.(\d{1,3})\.(\d{1,3})[!-~]{0,40} on 20\d\d-\d\d-\d\d")
 
 
@@ -108,10 +104,6 @@ def parse_table(table: bytes) -> list[Partition]:
     return found
 
 
-class Damage(Exception):
-    """A fault in an image's bytes."""
-
-
 def _parse(path: Path, data: bytes) -> FlashImage:
     merged = data[:1] == b"\xff"  # from address 0 on, for a chip whose bootloader is at 0x1000
     chip_id, _ = image_end(data, 0x1000 if merged else 0, "its bootloader")
@@ -134,50 +126,3 @@ def _parse(path: Path, data: bytes) -> FlashImage:
     found = _MICROPYTHON.search(data)
     version = (int(found[1]), int(found[2]), int(found[3])) if found else None
     return FlashImage(path, data, chip_id, start, needs, version)
-
-
-def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
-    """The chip number and the end of the image at `at`, its checksum and digest checked. Raises Damage."""
-    if data[at : at + 1] != IMAGE_MAGIC:
-        raise Damage(f"is no image for an ESP32: {what} does not begin as one")
-    if len(data) < at + _HEADER_BYTES or data[at + 1] > _MAX_SEGMENTS:
-        raise Damage(f"is damaged: {what} has no header")
-    chip_id = int(struct.unpack_from("<H", data, at + 12)[0])
-    checksum, position = 0xEF, at + _HEADER_BYTES
-    for _ in range(data[at + 1]):
-        if len(data) < position + 8:
-            raise Damage(f"ends within {what}: it was not copied whole")
-        size = struct.unpack_from("<I", data, position + 4)[0]
-        segment = data[position + 8 : position + 8 + size]
-        if len(segment) < size:
-            raise Damage(f"ends within {what}: it was not copied whole")
-        checksum ^= _xor(segment)
-        position += 8 + size
-    end = at + -(-(position + 1 - at) // 16) * 16
-    if len(data) < end or data[end - 1] != checksum:
-        raise Damage(f"is damaged: the checksum of {what} is wrong")
-    if data[at + 23]:
-        if hashlib.sha256(data[at:end]).digest() != data[end : end + 32]:
-            raise Damage(f"is damaged: the SHA-256 of {what} is wrong")
-        end += 32
-    return chip_id, end
-
-
-def app_description(data: bytes) -> tuple[str, str] | None:
-    """Project and version of a program, as ESP-IDF writes them (esp_app_desc.h); None for one without."""
-    if len(data) < _DESCRIPTION_AT + 256 or struct.unpack_from("<I", data, _DESCRIPTION_AT)[0] != _DESCRIPTION_MAGIC:
-        return None
-    version, project = (
-        data[at : at + 32].split(b"\0")[0].decode("ascii", "replace")
-        for at in (_DESCRIPTION_AT + 16, _DESCRIPTION_AT + 48)
-    )
-    return project, version
-
-
-def _xor(data: bytes) -> int:
-    """All bytes by exclusive or, folded in halves as one large number."""
-    value, bits = int.from_bytes(data, "little"), 8 * (1 << max(0, len(data) - 1).bit_length())
-    while bits > 8:
-        bits //= 2
-        value = (value >> bits) ^ (value & ((1 << bits) - 1))
-    return value

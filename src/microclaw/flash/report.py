@@ -25,9 +25,9 @@ from microclaw.flash.board_port import BoardPort
 from microclaw.flash.board_settings import ToldSettings, networks_of, read_settings
 from microclaw.flash.chips import OLDEST, chip_named
 from microclaw.flash.esptool import Esptool
-from microclaw.flash.image import IMAGE_MAGIC
 from microclaw.flash.raw_repl import RawRepl
 from microclaw.text import clean_text
+from microclaw.wire.esp32_image import IMAGE_MAGIC
 
 MAX_SHOWN: Final = 1 << 40
 """The largest number of a board that is shown: more than any has of bytes, or of milliseconds in 30 years."""

@@ -10,14 +10,13 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from microclaw.errors import ConfigError
-from microclaw.flash.image import IMAGE_MAGIC, Damage, app_description, image_end
 from microclaw.ota.manifest import CHIPS
+from microclaw.wire.esp32_image import HASH_FLAG_AT, IMAGE_MAGIC, Damage, app_description, image_end
 
 Fault: TypeAlias = Literal["no_application", "cut", "damaged", "wrong_chip", "too_large", "not_alone"]
 
 CHIP_IDS: Final = dict(zip(CHIPS, (0, 2, 9, 5, 13), strict=True))
 """esp_chip_id_t of ESP-IDF."""
-_HASH_FLAG_AT: Final = 23
 _REMEDY: Final = "give the application alone: build/NAME.bin of ESP-IDF, micropython.bin of MicroPython"
 
 
@@ -54,7 +53,7 @@ def read_application(data: bytes, *, chip: str, slot_bytes: int | None = None) -
     described = app_description(data)
     if described is None:
         raise ImageError("no_application", "the image has no application descriptor: it may be a bootloader")
-    if not data[_HASH_FLAG_AT]:
+    if not data[HASH_FLAG_AT]:
         raise ImageError(
             "damaged", "the image carries no SHA-256 of itself", "build it with the hash appended (default)"
         )
@@ -64,4 +63,4 @@ def read_application(data: bytes, *, chip: str, slot_bytes: int | None = None) -
     if slot_bytes is not None and len(data) > slot_bytes:
         text = f"the image has {len(data)} bytes, and the slot has {slot_bytes}"
         raise ImageError("too_large", text, "use a partition table with larger slots, or a smaller application")
-    return Application(chip, *described, len(data))
+    return Application(chip, described.project, described.version, len(data))
