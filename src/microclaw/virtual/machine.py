@@ -101,7 +101,7 @@ class Machine:
             if port is not None:
                 port.close()
         self.runtime.close()
-        self.programs.close()
+        self.programs.power_cut()
         self.board.clock.close()
         self.board.close()
 

@@ -32,11 +32,6 @@ def board(start_board: StartBoard) -> BoardUnderTest:
     return start_board("--clock", "virtual", "--serial", "0")
 
 
-@pytest.fixture
-def wired(start_board: StartBoard) -> BoardUnderTest:
-    return start_board("--clock", "virtual", "--serial", "0")
-
-
 def set_gpio(board: BoardUnderTest, *settings: tuple[int, int]) -> None:
     """Drive pins over the serial line, and wait for the answers."""
     with board.serial() as line, line.makefile("rb") as lines:
@@ -163,8 +158,8 @@ def test_every_op_has_an_example_on_the_page() -> None:
     assert ops == set(control.OPS)
 
 
-def test_examples_of_the_page_are_true(wired: BoardUnderTest) -> None:
-    bench = wired.control()
+def test_examples_of_the_page_are_true(board: BoardUnderTest) -> None:
+    bench = board.control()
     for match in EXAMPLE.finditer(PAGE.read_text(encoding="utf-8")):
         wanted = json.loads(match["reply"])
         got = bench.raw(match["request"].encode())

@@ -105,7 +105,7 @@ def make_bench(tmp_path: Path, cache: Path) -> Iterator[MakeBench]:
 
     yield make
     for bench in made:
-        bench.programs.close()
+        bench.programs.power_cut()
 
 
 @pytest.fixture

@@ -163,7 +163,7 @@ async def main(E):
         )
         assert bench.wait_for(lambda: _state(bench, "hung") == "stopped")
     finally:
-        bench.programs.close()
+        bench.programs.power_cut()
 
 
 def _state(bench: Bench, name: str) -> object:

@@ -204,9 +204,9 @@ class HttpClient:
 
     def close(self) -> int:
         """Close the connection; the last status stays."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        was_open = self._connection is not None
+        self.abandon()
+        if was_open:
             self._emit(HttpEvent.DISCONNECTED)
         return OK
 

@@ -108,9 +108,6 @@ class Programs:
         self._give_up_calls()
         self.ended.clear()
 
-    def close(self) -> None:
-        self.power_cut()
-
     # Calls
 
     def call(self, method: str, params: Mapping[str, Json], timeout_s: float = CALL_S) -> Json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
 from typing import Final
 
 from microclaw.virtual.board import Board
@@ -89,14 +88,7 @@ class StorageFile(OpenFile):
 
 
 class _Console(OpenFile):
-    """Descriptors 1 and 2: the firmware's serial console."""
-
-    def __init__(self, output: Callable[[bytes], None]) -> None:
-        self._output = output
-
-    def write(self, data: bytes) -> int:
-        self._output(data)
-        return len(data)
+    """Descriptors 1 and 2: the firmware's serial console. Its native writes to it, also when the app closed it."""
 
     def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.EBADF)
@@ -105,11 +97,11 @@ class _Console(OpenFile):
 class FileTable:
     """The open descriptors of one app."""
 
-    def __init__(self, board: Board, ledc: Ledc, app: str, console: Callable[[bytes], None]) -> None:
+    def __init__(self, board: Board, ledc: Ledc, app: str) -> None:
         self._board = board
         self._ledc = ledc
         self._app = app
-        self._open: dict[int, OpenFile] = {fd: _Console(console) for fd in _CONSOLE}
+        self._open: dict[int, OpenFile] = {fd: _Console() for fd in _CONSOLE}
 
     def open(self, path: str, flags: int) -> int:
         """The lowest free descriptor; PosixError says why not."""

@@ -61,7 +61,7 @@ class Process:
     _called_ms: float = 0.0
 
     def __post_init__(self) -> None:
-        self.files = FileTable(self.board, self.ledc, self.name, self.print)
+        self.files = FileTable(self.board, self.ledc, self.name)
 
     @property
     def clock(self) -> Clock:
