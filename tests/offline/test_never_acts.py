@@ -25,6 +25,8 @@ NEVER = [
     "turn on pin 4 or maybe 5", "turn on pin 4 or the other one", "turn on some of pins 4 and 5",
     "turn on pins 4 through 7", "turn on pin 4 to pin 7", "turn on pins 4-7 except 5", "turn on one of pins 4 and 5",
     "turn on every pin that is free", "turn on pin 4 and the other", "set pin 4 high and low",
+    "turn on pin 4 now, wait 10 minutes, turn off pin 5 at 22:00",
+    "turn on pin 4 and 10 minutes later turn it off at 22:00",
     # values that are no level, no pace, no pin
     "set pin 4 to 12 volts", "set pin 4 to 7", "set pin 4 high at 3 amps", "turn on pin 4.5", "put 9 V on pin 4",
     "blink pin 4 every -5 seconds", "dim pin 5 to 30 or 40 percent", "blink pin 4 at 3 dogs per second",

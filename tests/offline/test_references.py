@@ -21,7 +21,10 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
+from microclaw.offline.decision import Context, Result
 from microclaw.offline.model import OfflineModel
+from microclaw.offline.parse import Parse
+from microclaw.offline.unlogged import UnloggedAct, unlogged_after
 
 _MAX_STEPS = 8
 
@@ -56,6 +59,9 @@ async def converse(*said: str, expired: bool = False) -> tuple[list[tuple[str, d
     "said",
     [
         "blink pin 5 | wait 5 seconds",
+        "blink pin 5 | fade it twice as fast",
+        "dim pin 5 to 30% | read it twice as bright",
+        "turn on pin 5 | dim pin 6 to 30% | turn all of them off",
         "blink pin 5 | make that 25",
         "turn on pin 5 | no",
         "turn on pin 5 | no, 1",
@@ -242,3 +248,9 @@ async def test_a_sweep_has_a_pace(said: str, period_ms: int) -> None:
     calls, reply = await converse(*said.split(" | "))
     assert calls, reply.text
     assert f"#define PERIOD_MS {period_ms}" in calls[-1][1]["sourceCode"]
+
+
+def test_a_schedule_that_was_cancelled_is_the_last_act_and_not_the_one_made_before() -> None:
+    done = (Result("schedule-remove", True, {"schedule": 1, "state": "removed"}),)
+    at = Context(Parse("cancel_schedule", {"number": 1}), "cancel schedule 1", DeviceContext(), None, False, done)
+    assert unlogged_after(at, done, UnloggedAct("schedule-add", 2)) == UnloggedAct("schedule-remove", 1)

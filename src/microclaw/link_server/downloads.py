@@ -40,8 +40,15 @@ class Downloads:
             path = await source.file(link_id, sha256)
         except BlobRefused as exc:
             return plain_answer(_STATUS[exc.fault], f"{exc.fault}: {exc.message}")
-        if _NO_BYTES.fullmatch(request.headers.get(hdrs.RANGE, "").strip()):  # aiohttp takes it for all of them
+        try:
             size = (await asyncio.to_thread(path.stat)).st_size
+            is_empty = (request.http_range.start or 0) >= size
+        except FileNotFoundError:
+            return plain_answer(404, "blob_unknown: it is not on this host's disk")
+        except ValueError:  # of http_range
+            is_empty = True
+        # aiohttp takes "-0" for all of them.
+        if is_empty or _NO_BYTES.fullmatch(request.headers.get(hdrs.RANGE, "").strip()):
             refusal = plain_answer(416, "a range without bytes")
             refusal.headers[hdrs.CONTENT_RANGE] = f"bytes */{size}"
             return refusal

@@ -34,6 +34,14 @@ _PACES: Final = {"fade": "fade", "rainbow": "rainbow", "servo_sweep": "servo_swe
 _LIGHTS: Final = frozenset({"led_color", "rainbow", "servo_sweep"})
 _WITH_PIN: Final = _PINS_ALONE | _WITH_AMOUNT | _BLINKS | _LIGHTS | {"fade", "pulse", "button", "tone"}
 
+_SAID_BY: Final = {
+    "blink": _BLINKS,
+    "fade": {"fade"},
+    "sweep": {"servo_sweep"},
+    "read": {"read_sensor_every"},
+    "dim": {"dim_pin", "set_pin"},
+    "turn": {"dim_pin", "set_pin"},
+}
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you|ok|okay|hey) )+| (?:please|thanks|thank you)$")
 _PRONOUN: Final = re.compile(r"(?i)\b((?:turn|switch|set|put|dim|toggle) (?:on |off )?)(?:it|that|this)\b")
 _STOP_LATER: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
@@ -77,6 +85,8 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
             return _level(_with_others(act, found), found.number("level") or 0)
         case "also":
             return _also(act, found, asks=text.rstrip().endswith("?") or "asks" in found.values)
+        case "pace" | "light" if act.kind not in _SAID_BY.get(found.word("verb") or "", {act.kind}):
+            return None  # "fade it twice as fast" of what blinks
         case "pace":
             return _renewed(act, _paced(act, found))
         case "light":

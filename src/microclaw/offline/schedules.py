@@ -13,7 +13,7 @@ from microclaw.language.times import SUN, When, open_question, split_when, when_
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, asks_when_due
 from microclaw.offline.parse import Parse, Values
 from microclaw.offline.pins import pin_user
-from microclaw.offline.sentences import NEVER_LATER, Sentences
+from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
 from microclaw.offline.two_readings import ENDLESS
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
@@ -58,7 +58,7 @@ def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
     if when.hour is None or (whole is not None and whole.kind != "schedule"):
         return None
     inner = sentences.parse(what)
-    if inner is None or inner.kind in {"schedule", *NEVER_LATER}:
+    if inner is None or inner.kind in {"schedule", *NEVER_LATER} or of_two_times(inner, said, what):
         return None
     return Parse("schedule", {"what": what}, loose=inner.loose, when=when)
 
@@ -205,7 +205,8 @@ def _cancel(at: Context) -> Decision:
         gone = [one for one in matching if one["schedule"] in [found.fields.get("schedule") for found in removed]]
         return Say(f"Cancelled: {'; '.join(_line(one, next_due=False) for one in gone)}.")
     if not listed:
-        return Say("Nothing is scheduled, so nothing was cancelled.", "unknown_name")
+        step = "undo takes back the last change of a board"
+        return Say("Nothing is scheduled, so nothing was cancelled.", "unknown_name", step)
     if not matching:
         return Say(
             f"No schedule is like that. There is: {'; '.join(map(_line, listed))}.",

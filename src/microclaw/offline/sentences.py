@@ -143,6 +143,8 @@ class Sentences:
         meant = self._recognize(what)
         if meant is not None and meant.kind in NEVER_LATER:
             return meant
+        if meant is not None and of_two_times(meant, said, what):
+            return None
         if meant is None and not _REMINDER.search(what):
             whole = self._recognize(said)  # "turn on pin 2 and turn off pin 4 in 3 s" has no time of day
             return whole if whole is not None and whole.kind == "steps" else None
@@ -212,6 +214,11 @@ def _in_turn(parts: list[int | str], *, backwards: bool = False) -> Parse | None
     for n, (pin, level) in enumerate(reversed(pairs) if backwards else pairs, start=1):
         values |= {"pin" if n == 1 else f"pin_{n}": pin, "level" if n == 1 else f"level_{n}": level}
     return Parse("set_pin", values)
+
+
+def of_two_times(meant: Parse, said: str, what: str) -> bool:
+    """Whether a time at the end of `said` may be of one step of it alone: "turn on pin 4, wait 10 s, off at 22:00"."""
+    return meant.kind == "steps" and said.split()[0] == what.split()[0]
 
 
 @cache

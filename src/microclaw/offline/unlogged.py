@@ -51,7 +51,7 @@ def unlogged_after(at: Context | None, results: Sequence[Result], before: Unlogg
             continue
         if result.tool in _LOGGED:
             return None
-        if result.tool == "schedule-remove" and "state" in result.fields:
+        if result.tool == "schedule-remove" and result.fields.get("state") != "removed":
             continue  # paused or resumed, and still there
         if result.tool.startswith("schedule"):
             number = result.fields.get("schedule")
