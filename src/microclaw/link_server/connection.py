@@ -150,6 +150,8 @@ class Connection(asyncio.Protocol):
                 self._tick.cancel()
             if self._abort is None:
                 self._abort = self._loop.call_later(self._limits.close_s, self._transport.abort)
+            if not self._transport.is_closing():
+                self._transport.resume_reading()  # TLS ends with the device's close_notify, which must be read
             self._transport.close()  # what was sent last still goes out, for `close_s` at most
             self._count()
             self.gone.set()
@@ -241,7 +243,7 @@ class Connection(asyncio.Protocol):
             self._timers_moved = False
             self._set_tick()
         self._flush()
-        if reader.has_more or self._is_broken or self._over.done():
+        if reader.has_more or self._is_broken:
             self._pause_reading()
         if reader.has_more and not self._is_paused and self._again is None:
             self._again = self._loop.call_soon(self._go_on)
