@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from aiohttp import web
 from microclaw.link_server.limits import ConnectionLimits
 
 MAX_HEAD_FIELD_BYTES: Final = 2048
+_ACCEPT_PAUSE_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -88,3 +90,17 @@ def plain_answer(status: int, text: str) -> web.Response:
     response = web.Response(status=status, text=text + "\n")
     response.force_close()
     return response
+
+
+async def accepted(listening: socket.socket, protocol: str) -> AsyncIterator[tuple[socket.socket, str]]:
+    """Each connection that comes in, and the address of its client; ends only when it is cancelled."""
+    loop = asyncio.get_running_loop()
+    listening.setblocking(False)
+    while True:
+        try:
+            peer, address = await loop.sock_accept(listening)
+        except OSError as exc:  # no file descriptor is free: those that wait stay in the kernel's queue
+            _log.warning("%s: cannot accept: %s", protocol, exc)
+            await asyncio.sleep(_ACCEPT_PAUSE_S)
+        else:
+            yield peer, str(address[0])

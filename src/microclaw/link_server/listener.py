@@ -26,7 +26,7 @@ from microclaw.errors import MicroclawError
 from microclaw.link_server.connection import REFUSALS, Arrival, Connection
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.downloads import Downloads
-from microclaw.link_server.http_connection import HttpConnection, plain_answer
+from microclaw.link_server.http_connection import HttpConnection, accepted, plain_answer
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
@@ -42,7 +42,6 @@ _log = logging.getLogger(__name__)
 CA_PATH: Final = "/ca.pem"
 SUBPROTOCOL: Final = "microclaw.v1"
 _FAMILY: Final = "microclaw.v"
-_ACCEPT_PAUSE_S: Final = 0.1
 _HOST: Final = Software("microclaw", __version__)
 _NO_LIMITS: Final = Limits(0, 0)  # the session fills them in
 
@@ -90,17 +89,8 @@ class Listener:
 
     async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None, server: web.Server) -> None:
         """Cancelled, it ends those that arrive, too."""
-        loop = asyncio.get_running_loop()
-        listening.setblocking(False)
         async with asyncio.TaskGroup() as arrivals:
-            while True:
-                try:
-                    peer, address = await loop.sock_accept(listening)
-                except OSError as exc:  # no file descriptor is free: those that wait stay in the kernel's queue
-                    _log.warning("link: cannot accept: %s", exc)
-                    await asyncio.sleep(_ACCEPT_PAUSE_S)
-                    continue
-                host = str(address[0])
+            async for peer, host in accepted(listening, "link"):
                 if not self._counts.admits(host):
                     self._meter.refused("too_many")
                     peer.close()

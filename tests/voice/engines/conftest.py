@@ -7,13 +7,14 @@ import asyncio
 import shutil
 import subprocess
 import wave
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from microclaw.voice.engines.engine import RATE_HZ
+from microclaw.voice.engines.engine_pool import EnginePool
 from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
@@ -31,6 +32,15 @@ def tiny() -> Path:
 
 def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
+
+
+async def close_all(made: Sequence[EnginePool | WhisperRecognizer]) -> None:
+    """Close what a test made; none leaves a process."""
+    for one in made:
+        pids = one.pids
+        await one.close()
+        await asyncio.sleep(0)
+        assert not [pid for pid in pids if is_alive(pid)]
 
 
 @pytest.fixture
@@ -61,8 +71,4 @@ async def make() -> AsyncIterator[Make]:
         return made[-1]
 
     yield made_one
-    for one in made:
-        pids = one.pids
-        await one.close()
-        await asyncio.sleep(0)
-        assert not [pid for pid in pids if is_alive(pid)]
+    await close_all(made)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from tests.voice.engines.conftest import is_alive
+from tests.voice.engines.conftest import close_all, is_alive
 from tests.voice.engines.hearing import innermost
 
 from microclaw.errors import VoiceError
@@ -70,11 +70,7 @@ async def make() -> AsyncIterator[Make]:
         return made[-1]
 
     yield made_one
-    for one in made:
-        pids = one.pids
-        await one.close()
-        await asyncio.sleep(0)
-        assert not [pid for pid in pids if is_alive(pid)]
+    await close_all(made)
 
 
 async def hear(pool: EnginePool, frames: int) -> str:

@@ -26,11 +26,15 @@ def toolbox(talk: Any) -> Toolbox:
     return Toolbox((), Gate(approvals=Approvals(timeout_s=0.2)), coming=offered(talk))
 
 
+async def until_offered(talk: Any, is_offered: bool) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while bool(offered(talk)()) is not is_offered:  # noqa: ASYNC110  nobody else is told
+            await asyncio.sleep(0.01)
+
+
 async def connected(talk: Any) -> Any:
     device = await talk.conversing()
-    async with asyncio.timeout(PATIENCE_S):
-        while not offered(talk)():  # noqa: ASYNC110  nobody else is told
-            await asyncio.sleep(0.01)
+    await until_offered(talk, True)
     return device
 
 
@@ -47,6 +51,7 @@ async def test_what_a_device_has_is_offered_while_it_is_connected(talking: Open)
         assert [e["method"] for e in device.events if e["event"] == "mcp"] == ["initialize", *["tools/list"] * 3]
         await device.do("close")
         await device.until("closed")
+        await until_offered(talk, False)
         assert toolbox(talk).tools == ()
 
 

@@ -25,7 +25,7 @@ from microclaw.auth.credentials import Refusal
 from microclaw.auth.pairing import HostIdentity
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
-from microclaw.link_server.http_connection import HttpConnection
+from microclaw.link_server.http_connection import HttpConnection, accepted
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.voice.service import VoiceService
 from microclaw.voice.xiaozhi.arrivals import Arrivals
@@ -51,7 +51,6 @@ ACTIVATE_PATH: Final = "/xiaozhi/ota/activate"
 SOCKET_PATH: Final = "/xiaozhi/v1/"
 MAX_BODY_BYTES: Final = 32_768
 MAX_ADDRESSES: Final = 1024
-_ACCEPT_PAUSE_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -144,15 +143,7 @@ class XiaozhiServer:
 
     async def _accept(self, listening: socket.socket, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
-        listening.setblocking(False)
-        while True:
-            try:
-                peer, address = await loop.sock_accept(listening)
-            except OSError as exc:  # no file descriptor is free: those that wait stay in the kernel's queue
-                _log.warning("xiaozhi: cannot accept: %s", exc)
-                await asyncio.sleep(_ACCEPT_PAUSE_S)
-                continue
-            host = str(address[0])
+        async for peer, host in accepted(listening, "xiaozhi"):
             if self._counts.must_wait(host):
                 self._arrivals.make_room(host)
             if not self._counts.admits(host):
