@@ -166,7 +166,7 @@ async def test_turns_and_tasks_go_on_once_at_another_host_and_the_one_that_was_c
         return asyncio.create_task(asyncio.to_thread(host.client.say, text, chat_id=chat_id))
 
     async def undelivered(chat_id: str, count: int) -> list[dict[str, Any]]:
-        found = await east.until(f"/v1/chat/{chat_id}/undelivered", lambda found: len(found["messages"]) >= count)
+        found = await east.until(f"/v1/chat/{chat_id}/undelivered", lambda found: len(found["messages"]) == count)
         return [one["answer"] for one in found["messages"]]
 
     async with lamp.connected(), fan.connected():
