@@ -104,8 +104,7 @@ async def test_a_yes_elsewhere_is_told_where_something_waits(tmp_path: Path, kep
 async def test_a_member_is_told_that_an_owner_decides_and_a_try_is_recorded(tmp_path: Path) -> None:
     home = tmp_path / "h"
     async with asking(home, call("delete-file", path="a.txt"), words("no"), who="ada") as (host, ai):
-        (host.settings.home / "workspace").mkdir(exist_ok=True)
-        (host.settings.home / "workspace" / "a.txt").write_text("a")
+        await host.stream("ada", "/v1/tools/write-file", {"arguments": {"path": "a.txt", "text": "a"}})
         _, extra = await complete(ai, False, "delete a.txt")
         number = extra["approval"]["approval_id"]
         assert extra["approval"]["may_decide"] is False

@@ -21,6 +21,7 @@ import pytest
 from click import Abort
 from click.testing import CliRunner
 
+from microclaw.cli import setup_commands
 from microclaw.cli.main import main
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.setup_commands import ask_all, read_current
@@ -55,7 +56,19 @@ class Services(BaseHTTPRequestHandler):
             self._reply(404, {})
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.path == "/v1/chat/completions":
+            name = json.loads(asked)["model"]
+            call = {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "gpio-set", "arguments": '{"pin":4,"level":1}'},
+            }
+            said = {"content": None, "tool_calls": [call]} if name == "llama3" else {"content": "Done!"}
+            choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **said}}
+            whole = {"id": "1", "object": "chat.completion", "created": 1, "model": name, "choices": [choice]}
+            self._reply(200, whole)
+            return
         if self.path == f"/telegram/bot{TELEGRAM_TOKEN}/getMe":
             self._reply(
                 200, {"ok": True, "result": {"id": 1, "is_bot": True, "first_name": "C", "username": "claw_bot"}}
@@ -93,6 +106,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, services: str) -> Path
         if name.endswith(("_API_KEY", "_BASE_URL", "_BOT_TOKEN")) or name.lower() == "https_proxy":
             monkeypatch.delenv(name)
     monkeypatch.setenv("MICROCLAW_HOME", str(folder))
+    monkeypatch.setattr(setup_commands, "LOCAL_MODELS", ("http://127.0.0.1:9/v1",))
     monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{services}/anthropic")
     text = f'[telegram]\nenabled = true\nbase_url = "{services}/telegram"\n[search]\nbase_url = "{services}/brave"\n'
     (folder / "config.toml").write_text(text)
@@ -152,9 +166,21 @@ def test_key_that_is_refused_three_times_is_skipped(home: Path) -> None:
 
 
 def test_compatible_server_needs_no_key(home: Path, services: str) -> None:
-    run(home, "compatible", "nonsense", f"{services}/v1", "", "llama3", "", "", "", "")
+    said = run(home, "compatible", "nonsense", f"{services}/v1", "", "llama3", "", "", "", "")
+    assert 'it works: it called gpio-set {"pin":4,"level":1}' in said
     model = load_settings(os.environ, home=home).model
     assert model.main == ModelChoice("openai", "llama3", None, f"{services}/v1")
+
+
+def test_a_server_on_this_machine_is_found_and_a_model_that_only_talks_is_told(
+    home: Path, services: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_commands, "LOCAL_MODELS", ("http://127.0.0.1:9/v1", f"{services}/v1"))
+    said = run(home, "", "", "", "qwen", "", "", "", "", "", "")
+    assert f"a model server runs here: {services}/v1" in said
+    assert "it does not work: it called no tool" in said
+    model = load_settings(os.environ, home=home).model
+    assert model.main == ModelChoice("openai", None, None, f"{services}/v1")
 
 
 def test_service_that_does_not_answer_is_no_verdict(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

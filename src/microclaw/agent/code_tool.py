@@ -116,7 +116,7 @@ def code_tool(
             given[name] = content
 
         for path in asked.files:
-            add(path, await asyncio.to_thread(workspace.read_bytes, path))
+            add(path, await asyncio.to_thread(workspace.of(context.person_id).read_bytes, path))
         for reference in asked.task_files:
             number, _, name = reference.partition("/")
             if not (number.isascii() and number.isdigit() and name):

@@ -1,4 +1,4 @@
-"""The agent's files below one folder: list, read, write, delete. No path leaves it, not even by a symbolic link.
+"""Each person's files below a folder of their own: list, read, write, delete. No path leaves it, also by no link.
 
 Each part of a path is opened relative to the folder before it, and links are not followed (openat with O_NOFOLLOW), so
 nobody can put a link there between the check and the use.
@@ -20,6 +20,7 @@ from msgspec import Meta
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import ToolFailed, ToolRetry
+from microclaw.knowledge.memory import OWNER_ID, file_stem
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
 
@@ -29,15 +30,24 @@ MAX_FILES: Final = 2000
 MAX_DEPTH: Final = 8
 READ_CHARS: Final = 6000
 NAME_CHARS: Final = 40
+_PEOPLE: Final = ".people"  # no path names it, as it begins with a dot
 _PART: Final = re.compile(r"[\w][\w .()+@=-]{0,99}")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Workspace:
-    """The folder, made at the first write. Its methods block: call them in a thread."""
+    """One person's folder, made at the first write. Its methods block: call them in a thread."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, above: tuple[Path, ...] = ()) -> None:
         self._folder = folder
+        self._above = above
+
+    def of(self, person: str) -> Workspace:
+        """That person's own, given the owner's: the folder itself is the owner's."""
+        if person == OWNER_ID:
+            return self
+        people = self._folder / _PEOPLE
+        return Workspace(people / file_stem(person), (self._folder, people))
 
     def listing(self, path: str) -> list[dict[str, Any]]:
         """Name, size and kind of the files and folders in a folder, by name; only those that the other methods take."""
@@ -139,14 +149,16 @@ class Workspace:
 
     def _make_folder(self) -> None:
         try:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
+            for folder in (*self._above, self._folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as exc:
             raise ToolFailed(f"the workspace cannot be made: {exc.strerror or exc}") from exc
 
     def _check_room(self, size_bytes: int) -> None:
         files = used = 0
         walk = os.fwalk(self._folder, follow_symlinks=False) if self._folder.exists() else ()
-        for _, _, names, folder in walk:
+        for _, folders, names, folder in walk:
+            folders[:] = [name for name in folders if name != _PEOPLE]
             files += len(names)
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
@@ -177,16 +189,16 @@ class WriteParameters(PathParameters, kw_only=True):
 
 
 def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
-    """list-files, read-file, write-file, delete-file."""
+    """list-files, read-file, write-file, delete-file: of whoever calls. `workspace` is the owner's."""
     lock = asyncio.Lock()  # one writer: it checks the free room, then uses it
 
-    async def list_files(asked: FolderParameters, _: ToolContext) -> ToolOutput:
-        found = await asyncio.to_thread(workspace.listing, asked.path)
+    async def list_files(asked: FolderParameters, context: ToolContext) -> ToolOutput:
+        found = await asyncio.to_thread(workspace.of(context.person_id).listing, asked.path)
         foreign = any(len(entry["name"]) > NAME_CHARS for entry in found)  # a long name may be untrusted text
         return ToolOutput({"success": True, "files": found, "count": len(found)}, foreign=foreign)
 
-    async def read_file(asked: ReadParameters, _: ToolContext) -> ToolOutput:
-        text = await asyncio.to_thread(workspace.read, asked.path)
+    async def read_file(asked: ReadParameters, context: ToolContext) -> ToolOutput:
+        text = await asyncio.to_thread(workspace.of(context.person_id).read, asked.path)
         piece = text[asked.start : asked.start + READ_CHARS]
         end = asked.start + len(piece)
         fields: dict[str, Any] = {"success": True, "length": len(text), "text": fence_text(piece, f"file {asked.path}")}
@@ -194,26 +206,26 @@ def workspace_tools(workspace: Workspace) -> tuple[Tool[Any], ...]:
             fields["next_start"] = end
         return ToolOutput(fields)
 
-    async def check_write(asked: WriteParameters, _: ToolContext) -> None:
-        await asyncio.to_thread(workspace.check_write, asked.path, asked.text)
+    async def check_write(asked: WriteParameters, context: ToolContext) -> None:
+        await asyncio.to_thread(workspace.of(context.person_id).check_write, asked.path, asked.text)
 
-    async def check_delete(asked: PathParameters, _: ToolContext) -> None:
-        await asyncio.to_thread(workspace.check_delete, asked.path)
+    async def check_delete(asked: PathParameters, context: ToolContext) -> None:
+        await asyncio.to_thread(workspace.of(context.person_id).check_delete, asked.path)
 
-    async def write_file(asked: WriteParameters, _: ToolContext) -> ToolOutput:
+    async def write_file(asked: WriteParameters, context: ToolContext) -> ToolOutput:
         async with lock:
-            replaced = await asyncio.to_thread(workspace.write, asked.path, asked.text)
+            replaced = await asyncio.to_thread(workspace.of(context.person_id).write, asked.path, asked.text)
         return ToolOutput({"success": True, "path": asked.path, "replaced": replaced})
 
-    async def delete_file(asked: PathParameters, _: ToolContext) -> ToolOutput:
+    async def delete_file(asked: PathParameters, context: ToolContext) -> ToolOutput:
         async with lock:
-            await asyncio.to_thread(workspace.delete, asked.path)
+            await asyncio.to_thread(workspace.of(context.person_id).delete, asked.path)
         return ToolOutput({"success": True, "deleted": asked.path})
 
     read, act, idle = Permission.READ, Permission.ACT, Effect.READ
     put = "Write a text file of the workspace, the whole of it."
     return (
-        Tool("list-files", "List a folder of the workspace.", FolderParameters, read, idle, list_files),
+        Tool("list-files", "List a folder of the person's own workspace.", FolderParameters, read, idle, list_files),
         Tool("read-file", "Read a text file of the workspace.", ReadParameters, read, idle, read_file, foreign=True),
         Tool(
             "write-file",

@@ -28,10 +28,18 @@ from microclaw.errors import MicroclawError, ToolFailed
 from microclaw.text import clean_text, count_text
 
 TRIES: Final = 3
-LOCAL_MODEL: Final = "http://localhost:11434/v1"  # Ollama's address for OpenAI's clients
+LOCAL_MODELS: Final = (  # each server's own port for OpenAI's clients; llama.cpp's beside this host is 8081
+    "http://localhost:11434/v1",  # Ollama
+    "http://localhost:1234/v1",  # LM Studio
+    "http://localhost:8080/v1",
+    "http://localhost:8081/v1",
+)
 PROVIDERS: Final = ("anthropic", "openai", "compatible", "none")
 MODEL: Final = ("model.provider", "model.name", "model.base_url", "model.api_key")
 PROBE_S: Final = 15.0
+LOCAL_PROBE_S: Final = 2.0
+SET_PIN: Final = """{"type": "object", "required": ["pin", "level"], "properties": {"pin": {"type": "integer"},
+"level": {"type": "integer", "enum": [0, 1]}}}"""
 ANTHROPIC_VERSION: Final = "2023-06-01"  # docs.claude.com: the header every request carries
 ADDRESSES: Final = {"anthropic": "https://api.anthropic.com", "openai": "https://api.openai.com/v1"}
 Changes: TypeAlias = dict[str, str | None]
@@ -87,7 +95,7 @@ def read_current(home: Path) -> CurrentSettings:
 
 def ask_all(options: GlobalOptions, current: CurrentSettings) -> tuple[Changes, bool]:
     """Every question, each with its default: the changes, and whether the host starts at each login."""
-    options.say("Enter keeps what is set or skips the question; Ctrl-C leaves everything as it is.")
+    options.say("Enter keeps what is set, takes what is found or skips the question; Ctrl-C changes nothing.")
     changes = _ask_model(options, current)
     for setting, name, hint, probe in SERVICES:
         options.say(f"{name}: {current.line(setting) or hint}")
@@ -106,8 +114,11 @@ def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
     provider_now = current.values.get("model.provider")
     if now := current.line("model.api_key") or current.line("model.base_url"):
         options.say(f"model: {provider_now}, {now}")
+    local = None if provider_now else asyncio.run(_local_model())
+    if local is not None:
+        options.say(f"a model server runs here: {local}")
     choices = (*PROVIDERS, "keep") if provider_now else PROVIDERS
-    before = "keep" if provider_now else "none"
+    before = "keep" if provider_now else "compatible" if local else "none"
     choice = click.prompt("Which models answer?", default=before, type=click.Choice(choices))
     if choice == "none":
         options.say("Without a model the offline intents answer.")
@@ -117,18 +128,28 @@ def _ask_model(options: GlobalOptions, current: CurrentSettings) -> Changes:
         options.say(f"  {_probe_model(current, provider_now or '', key, url).line}")
         return {}
     provider = "anthropic" if choice == "anthropic" else "openai"
-    url = _ask_url(options, current) if choice == "compatible" else None
+    url = _ask_url(options, current, local) if choice == "compatible" else None
     prompt = "The key" if url is None else "The key, if it needs one"
     key = _ask_key(options, prompt, lambda text: _probe_model(current, provider, text or None, url), url is not None)
     if key is None and url is None:
         return {}
-    name = click.prompt("The model's name (empty: the default)", default="", show_default=False).strip()
-    return dict(zip(MODEL, (provider, name or None, url, key), strict=True))
+    for _ in range(TRIES):
+        name = click.prompt("The model's name (empty: the default)", default="", show_default=False).strip() or None
+        if url is not None:
+            options.say('  trying "turn on pin 4" ...')
+            found = asyncio.run(_try_sentence(current, url, key, name))
+            options.say(f"  {found.line}")
+            if not found.works and not click.confirm("Keep it all the same?", default=found.works is None):
+                continue
+        return dict(zip(MODEL, (provider, name, url, key), strict=True))
+    options.say("Skipped.")
+    return {}
 
 
-def _ask_url(options: GlobalOptions, current: CurrentSettings) -> str:
+def _ask_url(options: GlobalOptions, current: CurrentSettings, local: str | None) -> str:
+    before = current.values.get("model.base_url") or local or LOCAL_MODELS[0]
     while True:
-        url: str = click.prompt("Its address", default=current.values.get("model.base_url", LOCAL_MODEL)).strip()
+        url: str = click.prompt("Its address", default=before).strip()
         if form_of(Url).has(url):
             return url
         options.say(f"{url} is not {form_of(Url).words}")
@@ -215,7 +236,31 @@ SERVICES: Final = (
 )
 
 
-async def _models_at(url: str, headers: dict[str, str], proxy: str | None) -> ProbeResult:
+async def _local_model() -> str | None:
+    """The address of a model server on this machine: the first of LOCAL_MODELS that lists its models to anybody."""
+    found = await asyncio.gather(*(_models_at(f"{url}/models", {}, None, LOCAL_PROBE_S) for url in LOCAL_MODELS))
+    return next((url for url, one in zip(LOCAL_MODELS, found, strict=True) if one.works), None)
+
+
+async def _try_sentence(current: CurrentSettings, url: str, key: str | None, name: str | None) -> ProbeResult:
+    """Whether the model calls a tool when it is asked for an act. Nothing is done."""
+    from microclaw.models.protocol import ModelRequest, ToolSpec, UserText
+    from microclaw.models.providers import OpenAIProviderModel
+
+    model = OpenAIProviderModel(name, api_key=key, base_url=url, proxy=current.proxy)
+    tool = ToolSpec("gpio-set", "Set a pin of the board high (1) or low (0).", SET_PIN)
+    try:
+        reply = await model.respond(ModelRequest("You control a board.", (UserText("turn on pin 4"),), (tool,)))
+    except MicroclawError as exc:
+        return ProbeResult(None, exc.message)
+    finally:
+        await model.aclose()
+    for call in reply.calls:
+        return ProbeResult(True, clean_text(f"it called {call.name} {call.arguments}", one_line=True, limit=120))
+    return ProbeResult(False, "it called no tool: it can talk, and do nothing on a board (docs/models.md)")
+
+
+async def _models_at(url: str, headers: dict[str, str], proxy: str | None, limit_s: float = PROBE_S) -> ProbeResult:
     import httpx2
 
     from microclaw.models.bounded_http import bounded_client
@@ -223,7 +268,7 @@ async def _models_at(url: str, headers: dict[str, str], proxy: str | None) -> Pr
 
     try:
         async with bounded_client(proxy=proxy, base_url=url) as client:
-            answer = await client.get(url, headers=headers, timeout=PROBE_S)
+            answer = await client.get(url, headers=headers, timeout=limit_s)
     except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
         return ProbeResult(None, f"no answer from {shown_address(url)}: {exc or type(exc).__name__}")
     found: Any = None
