@@ -15,7 +15,8 @@ from tests.cli.conftest import clean_environ
 from microclaw.cli.child import Child
 from microclaw.operations.client import Client
 
-__all__ = ["WAIT_MS", "OpenPage", "PageHost", "chromium", "go", "open_board", "open_page", "program_of", "say"]
+__all__ = ["WAIT_MS", "OpenPage", "PageHost", "chromium", "go", "open_board", "open_page", "program_of", "say", "yes"]
+HOME = "What should a board do?"
 _BEGUN: WeakSet[Page] = WeakSet()
 
 
@@ -87,13 +88,24 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
 def page(host: PageHost, open_page: OpenPage) -> Page:
     """The owner's page, signed in by a link."""
     found = open_page(host.link())
-    expect(found.get_by_role("heading", name="Boards")).to_be_visible()
+    expect(found.get_by_role("heading", name=HOME)).to_be_visible()
     return found
 
 
 def go(page: Page, view: str) -> None:
-    page.get_by_role("navigation", name="Views").get_by_role("link", name=re.compile(f"^{view}")).click()
-    expect(page.get_by_role("heading", name=view, level=1)).to_be_visible()
+    """To a view of the bar, or to one behind the gear."""
+    bar = page.get_by_role("navigation", name="Views")
+    expect(bar).to_be_visible()
+    if bar.get_by_role("link", name=re.compile(f"^{view}")).count() == 0:
+        page.locator(".menu > summary").click()
+        bar = page.get_by_role("navigation", name="More views")
+    bar.get_by_role("link", name=re.compile(f"^{view}")).click()
+    expect(page.get_by_role("heading", name=HOME if view == "Home" else view, level=1)).to_be_visible()
+
+
+def yes(question: Locator) -> Locator:
+    """The button that lets it be done; its words are those of the act."""
+    return question.locator("button.main")
 
 
 def say(page: Page, sentence: str) -> Locator:
@@ -119,6 +131,6 @@ def program_of(turn: Locator) -> str:
 
 
 def open_board(page: Page, name: str, tab: str = "pins") -> None:
-    go(page, "Boards")
+    go(page, "Home")
     page.get_by_role("link", name=name, exact=True).click()
     page.get_by_role("link", name=tab, exact=True).click()

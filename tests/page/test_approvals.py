@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
-from tests.page.conftest import OpenPage, PageHost, go, open_board, say
+from tests.page.conftest import OpenPage, PageHost, go, open_board, say, yes
 from tests.page.test_editor import open_editor
 from tests.page.test_views import check_and_picture
 
@@ -28,7 +28,7 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
     asking_host: PageHost, open_page: OpenPage
 ) -> None:
     page, second = open_page(asking_host.link()), open_page(asking_host.link())
-    go(second, "Approvals")
+    go(second, "Activity")
     expect(second.locator("main")).to_contain_text("Nothing waits for a decision.")
     turn = say(page, "blink pin 4 twice a second")
     question = turn.locator(".question")
@@ -37,13 +37,13 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
     seen = second.locator(".question")
     expect(seen.locator(".detail")).to_contain_text("#define PIN 4")
     expect(seen).to_contain_text("asked by owner, in the browser")
-    expect(second.get_by_role("link", name="Approvals (1)")).to_be_visible()
-    question.get_by_role("button", name="Yes, do it").click()
+    expect(second.get_by_role("link", name="Activity (1)")).to_be_visible()
+    yes(question).click()
     expect(turn.locator(".answer")).to_contain_text("runs on virtual-1")
     for each in (question, seen):
         expect(each.locator(".settled")).to_have_text("approved by owner")
         expect(each.get_by_role("button")).to_have_count(0)
-    expect(second.get_by_role("link", name="Approvals", exact=True)).to_be_visible()
+    expect(second.get_by_role("link", name="Activity", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 900), ("dark", 320)])
@@ -54,8 +54,8 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(
     second = open_page(asking_host.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
     pin = {900: 11, 320: 12}[width]
     for rate, half in (("twice", "0.250"), ("five times", "0.100")):
-        go(second, "Boards")  # what was decided is left behind
-        go(second, "Approvals")
+        go(second, "Home")  # what was decided is left behind
+        go(second, "Activity")
         turn = say(page, f"blink pin {pin} {rate} a second")
         asked = second.locator(".question .asked")
         expect(asked.get_by_label("pins of the program")).to_contain_text(f"pin {pin}")
@@ -72,7 +72,7 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(
             expect(asked.locator(".diff ins")).to_contain_text(["+"])
             check_and_picture(second, "approval" if scheme == "light" else "")
         expect(second.locator(".question:has(.asked) .detail")).to_contain_text(f"#define PIN {pin}")
-        second.get_by_role("button", name="Yes, do it").click()
+        yes(second.locator(".question")).click()
         expect(turn.locator(".answer")).to_contain_text("on virtual-1")  # verified or, on a busy machine, not
         name = turn.locator(".answer").inner_text().split()[0]
         installed = asking_host.client.get(f"/v1/devices/virtual-1/apps/{name}")
@@ -91,11 +91,11 @@ def test_an_installation_of_the_editor_waits_for_its_yes(asking_host: PageHost, 
     page = open_page(asking_host.link())
     open_editor(page)
     page.get_by_role("textbox", name="Name", exact=True).fill("asked")
-    for decision, word in (("No", "declined"), ("Yes, do it", "approved")):
+    for decision, word in (("No", "declined"), (None, "approved")):
         page.get_by_role("button", name="Install on virtual-1").click()
         installed = page.get_by_role("region", name="installation")
         expect(installed.locator(".question .detail")).to_contain_text("gpio_open(2, GPIO_OUT)")
-        installed.get_by_role("button", name=decision).click()
+        (yes(installed) if decision is None else installed.get_by_role("button", name=decision)).click()
         expect(installed.locator(".settled")).to_have_text(f"{word} by owner")
         if decision == "No":
             expect(installed.get_by_role("alert")).to_contain_text("declined by owner")
@@ -119,12 +119,12 @@ def test_a_schedule_that_asks_first_is_kept_only_after_the_yes(asking_host: Page
     form = page.get_by_role("form", name="A new schedule")
     form.get_by_label("When").fill("every day at 08:00")
     form.get_by_label("Do what").fill("turn on pin 4")
-    for decision in ("No", "Yes, do it"):
+    for decision in ("No", None):
         form.get_by_role("button", name="Add").click()
         question = form.locator(".question")
         expect(question).to_contain_text("turn on pin 4")
         assert asking_host.client.get("/v1/schedules")["schedules"] == []
-        question.get_by_role("button", name=decision, exact=True).click()
+        (yes(question) if decision is None else question.get_by_role("button", name=decision, exact=True)).click()
         if decision == "No":
             expect(form.locator(".problem")).to_contain_text("declined")
             expect(form.get_by_label("Do what")).to_have_value("turn on pin 4")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Page, expect
-from tests.page.conftest import OpenPage, PageHost, go, open_board, say
+from tests.page.conftest import OpenPage, PageHost, go, open_board, say, yes
 
 NEWS_OF_PINS = re.compile(r"/v1/(events|devices/[^/]+/edges)")
 RIGHT_END_IS_EMPTY = """() => {
@@ -35,11 +35,11 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
 ) -> None:
     page = open_page(killed_host.link())
     turn = say(page, "blink pin 4 twice a second")
-    turn.get_by_role("button", name="Yes, do it").press("Enter")
+    yes(turn).press("Enter")
     expect(turn.locator(".settled")).to_be_focused()
     expect(turn.locator(".answer")).to_contain_text("runs on virtual-1")
     asked = say(page, "blink pin 5 twice a second")
-    expect(asked.get_by_role("button", name="Yes, do it")).to_be_visible()
+    expect(yes(asked)).to_be_visible()
     _pins_never_read_are_not_counted(page)
     _open_pins(page)
     killed_host.kill()
@@ -50,9 +50,9 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
     go(page, "Chat")
     expect(asked.locator(".settled")).to_contain_text("Nothing waits under this question any more")
     expect(asked.locator(".question").get_by_role("button")).to_have_count(0)
-    asked.locator(".settled").get_by_role("link", name=re.compile("Approvals")).click()
+    asked.locator(".settled").get_by_role("link", name=re.compile("Activity")).click()
     anew = page.locator("main .question", has_text="#define PIN 5")
-    anew.locator("visible=true").get_by_role("button", name="Yes, do it").click()
+    yes(anew.locator("visible=true")).click()
     expect(page.locator(".settled").locator("visible=true")).to_contain_text("approved by owner")
 
 
@@ -62,7 +62,7 @@ def _pins_never_read_are_not_counted(page: Page) -> None:
     expect(page.locator("li[data-pin='4'] .unread")).to_have_text("not read yet")
     expect(page.locator("li[data-pin='4']")).not_to_contain_text("counted")
     page.unroute_all(behavior="ignoreErrors")
-    go(page, "Boards")
+    go(page, "Home")
 
 
 def _open_pins(page: Page) -> None:
@@ -104,5 +104,5 @@ def test_a_reload_keeps_the_conversation_and_a_turn_that_runs_goes_on(
     expect(page.locator(".turn").first.locator(".mine")).to_have_text("what can you do?")
     expect(page.locator(".turn .answer")).to_contain_text("Without a model I know")
     expect(page.locator(".turn").nth(1).locator(".mine")).to_have_text("blink pin 6 twice a second")
-    page.get_by_role("button", name="Yes, do it").click()
+    yes(page.locator(".question")).click()
     expect(page.locator(".turn").nth(1).locator(".answer")).to_contain_text("runs on virtual-1")

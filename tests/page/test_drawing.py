@@ -39,6 +39,11 @@ def test_the_drawing_shows_the_leds_pin_as_it_changes_and_who_holds_it(host: Pag
         host.client.post("/v1/devices/virtual-2/call", call)
         expect(led).to_have_attribute("data-level", str(level))
         expect(drawn.locator("text.state")).to_have_text(re.compile(f"^\\s*{'LH'[level]} "))
+        expect(page.locator("svg.board .lamp.lit")).to_have_count(level)
+    pad(page, 17).click()
+    for word, level in (("high", 1), ("low", 0)):
+        page.get_by_role("button", name=f"Set it {word}").click()
+        expect(pad(page, 17)).to_have_attribute("data-level", str(level))
     before = int(led.get_attribute("data-count") or 0)
     assert before >= 2
     name = program_of(say(page, "blink the led on virtual-2 ten times a second"))

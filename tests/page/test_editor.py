@@ -42,7 +42,7 @@ def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> No
     expect(page.locator(".cm-content")).to_contain_text("// mine")
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("drafted")
     expect(page.get_by_role("textbox", name="Expected")).to_have_value("pin 12: 3 edges")
-    go(page, "Boards")
+    go(page, "Home")
     go(page, "Editor")
     expect(page.locator(".cm-content")).to_contain_text("// mine")
     page.get_by_role("button", name="Discard the draft").click()
@@ -54,7 +54,7 @@ def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> No
 def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page) -> None:
     body = {"name": "kept", "source": RIGHT.replace("12", "13")}
     assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], Result)
-    go(page, "Boards")
+    go(page, "Home")
     page.get_by_role("link", name="kept", exact=True).click()
     page.get_by_role("link", name="Edit", exact=True).click()
     expect(page.locator(".cm-content")).to_contain_text("gpio_open(13, GPIO_OUT)")

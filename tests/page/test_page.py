@@ -33,6 +33,26 @@ def test_a_program_is_stopped_started_and_removed(page: Page) -> None:
     expect(program.locator("h2 .badge")).to_have_text("running")
 
 
+def test_home_takes_a_sentence_and_shows_what_the_boards_do(page: Page) -> None:
+    board = page.get_by_role("listitem").filter(has=page.get_by_role("link", name="virtual-2", exact=True))
+    page.get_by_label("Message").fill("turn on pin 16 on virtual-2")
+    page.get_by_role("button", name="Send").click()
+    turn = page.locator(".turn").locator("visible=true")
+    expect(turn.locator(".answer")).to_contain_text("Pin 16 of virtual-2 is on")
+    expect(turn.locator(".step").first).to_be_hidden()
+    turn.get_by_text(re.compile(r"^How: \d+ steps")).click()
+    expect(turn.locator(".step").first).to_be_visible()
+    expect(board).to_contain_text(re.compile(r"pin \d+ went (high|low) \d+\.\d s ago"))
+    for level in (1, 0):
+        open_board(page, "virtual-2")
+        expect(page.locator("svg.board [data-pin='16']")).to_have_attribute("data-level", str(level))
+        if level:
+            go(page, "Activity")
+            change = page.get_by_role("listitem").filter(has_text="set pin 16 of virtual-2 high")
+            change.get_by_role("button", name="Undo").click()
+            expect(change.locator(".badge")).to_have_text("undone")
+
+
 def test_names_and_texts_with_markup_are_text(host: PageHost, page: Page) -> None:
     def renamed(route: Route) -> None:
         body: dict[str, Any] = route.fetch().json()

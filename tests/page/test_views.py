@@ -80,9 +80,9 @@ def views(page: Page) -> Iterator[str]:
     name = program_of(turn)
     expect(say(page, "blink pin 26 on virtual-1").locator(".answer")).to_be_visible()
     yield "chat"
-    go(page, "Boards")
+    go(page, "Home")
     expect(page.get_by_role("link", name=name, exact=True).first).to_be_visible()
-    yield "boards"
+    yield "home"
     open_board(page, "virtual-1")
     expect(page.locator("li[data-pin='2']")).to_contain_text("in the trial")
     page.get_by_text("All pins of this board").click()
@@ -99,11 +99,11 @@ def views(page: Page) -> Iterator[str]:
     yield "telemetry"
     page.route("**/v1/rollouts**", Rollout().answer)
     shown = {
-        "Approvals": "main",
+        "Activity": "main",
         "Schedules": "main li.card .last",
         "Memory": "pre.detail",
         "Rollouts": "main li.card",
-        "Flash a board": "main select",
+        "Flash a board": "main section select",
         "People": "main table >> nth=1",
         "Usage": "main dl",
     }
@@ -156,7 +156,7 @@ def test_each_view_is_readable_for_everybody(seen: PageHost, open_page: OpenPage
     page = open_page(seen.link(), color_scheme=scheme, viewport={"width": width, "height": 900})
     titles: list[str] = []
     for view in views(page):
-        check_and_picture(page, view if scheme == "light" and view in ("chat", "pins") else "")
+        check_and_picture(page, view if scheme == "light" and view in ("home", "chat", "pins") else "")
         titles.append(page.title())
     assert len(set(titles)) == len(titles) > 10, titles
 

@@ -40,7 +40,7 @@ def test_a_chat_is_there_after_a_reload_and_in_another_browser(host: Host, open_
         expect(page.locator(".turn .mine")).to_have_text(["blink pin 6 twice a second", "turn off pin 6"])
         expect(page.locator(".turn .answer")).to_have_count(1)
         expect(page.locator(".question")).to_be_visible()
-    second.get_by_role("button", name="Yes, do it").click()
+    second.locator(".question button.main").click()
     for page in (first, second):
         expect(page.locator(".turn .answer")).to_have_count(2)
         expect(page.locator(".question")).to_have_count(0)

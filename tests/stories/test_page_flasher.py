@@ -18,7 +18,8 @@ def test_a_button_opens_the_link_to_the_network(tmp_path: Path, open_page: OpenP
         page = open_page(
             str(host.facts["http"]) + str(host.client.post("/v1/signin/links", {"person": "owner"})["path"])
         )
-        page.get_by_role("navigation", name="Views").get_by_role("link", name="Flash a board").click()
+        page.locator(".menu > summary").click()
+        page.get_by_role("link", name="Flash a board", exact=True).click()
         expect(page.get_by_role("alert")).to_have_count(1)  # the link is closed, and nothing else is wrong
         page.get_by_role("button", name="Open the link").click()
         page.get_by_role("button", name="Yes").click()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from playwright.sync_api import Page, expect
 from tests.browser import OpenPage, chromium, open_page
 from tests.stories.conftest import Host, until
@@ -30,7 +28,7 @@ def write(page: Page, source: str) -> None:
 def test_a_link_signs_in_once_and_the_boards_pins_are_drawn(host: Host, open_page: OpenPage) -> None:
     address = link(host)
     page = open_page(address)
-    go(page, "Boards")
+    go(page, "Home")
     page.get_by_role("link", name="virtual-1", exact=True).first.click()
     expect(page.locator("svg.board [data-pin='2']").first).to_be_visible()
     assert "#" not in page.url
@@ -80,14 +78,14 @@ def test_a_question_is_decided_on_the_page(host: Host, open_page: OpenPage) -> N
     source = blink(6).replace("gpio_toggle(led)", "(void)led")
     assert owner.post("/v1/devices/virtual-1/apps", {"name": "holds", "source": source}).last["type"] == "result"
     page = open_page(link(host))
-    go(page, "Approvals")
-    for button, left in (("No", 0), ("Yes, do it", 1)):
+    go(page, "Activity")
+    for button, left in (("button:not(.main)", 0), ("button.main", 1)):
         asked = ada.post(
             "/v1/devices/virtual-1/call",
             {"method": "gpio.set", "arguments": {"pin": 6, "level": 1}, "force": True},
         )
         assert asked.status == 202
-        page.locator(".question").get_by_role("button", name=re.compile(f"^{button}")).click()
+        page.locator(f".question {button}").click()
         number = asked.json["request"]
         until(lambda number=number: ada.get(f"/v1/requests/{number}").json["state"] == "ended")  # type: ignore[misc]
         assert level(host, 6) == left
@@ -99,7 +97,7 @@ def test_a_read_only_person_has_no_editor_and_a_session_that_ends_asks_in_place(
 ) -> None:
     assert host.client.post("/v1/people", {"name": "wall", "role": "read-only"})
     page = open_page(link(host, "wall"))
-    expect(page.get_by_role("navigation", name="Views").get_by_role("link", name="Boards")).to_be_visible()
+    expect(page.get_by_role("navigation", name="Views").get_by_role("link", name="Home")).to_be_visible()
     expect(page.get_by_role("navigation", name="Views").get_by_role("link", name="Editor")).to_have_count(0)
     assert host.run("person", "signins", "--end", "all", "-y").code == 0
     expect(page.get_by_label("Password")).to_be_visible()

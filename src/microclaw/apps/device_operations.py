@@ -99,6 +99,7 @@ async def show_device(service: DeviceService, _: Call, device: DeviceName) -> On
         today=None if family is None else today_object(family, found.capabilities),
         pins=pin_facts(board, found.labels),
         layout=board.layout,
+        led=board.led,
         problem=next((check.problem for check in checks if check.device_id == device_id), None),
         telemetry=service.last(device_id),
     )

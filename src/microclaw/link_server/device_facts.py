@@ -10,7 +10,7 @@ from msgspec import Meta, Struct, convert
 
 from microclaw.boards.firmware import UpdateFacts, described_text, firmware_object
 from microclaw.boards.pins import labelled_pins, refusal
-from microclaw.boards.profile import BoardProfile, Layout
+from microclaw.boards.profile import BoardProfile, Layout, Led
 from microclaw.boards.today import OUR_FIRMWARE, STATES, VIRTUALS, families
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.devices.calls import AppInstall
@@ -166,6 +166,7 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
     today: dict[str, Any] | None
     pins: list[PinFacts]
     layout: Layout | None
+    led: Led | None
     problem: str | None
     telemetry: list[LastValue]
 

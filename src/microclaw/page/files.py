@@ -32,7 +32,7 @@ VIEWS: Final = (
     "/chat/{rest:path}",
     "/editor",
     "/editor/{rest:path}",
-    "/approvals",
+    "/activity",
     "/schedules",
     "/memory",
     "/rollouts",

@@ -85,6 +85,7 @@ export function useAct() {
 
 /** Where somebody asked, in words. @type {Record<string, string>} */
 const DOORS = { browser: "in the browser", terminal: "in the terminal", tg: "in Telegram" };
+const MAX_NAMED = 48;
 /** @type {Record<string, string>} */
 const MARKS = { running: "…", done: "✓", failed: "✗" };
 
@@ -145,22 +146,24 @@ export function Question({ question, isCut = false }) {
     ${end
       ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : "nobody decided in time"}</p>`
       : isGone ? html`<p class="settled" tabindex="-1" ref=${after}>Nothing waits under this question any more: the host was stopped
-            meanwhile, its time is over, or it was decided elsewhere. What waits now: <${Link} to="/approvals">Approvals (${store.approvals.length})<//></p>`
+            meanwhile, its time is over, or it was decided elsewhere. What waits now: <${Link} to="/activity">Activity (${store.approvals.length})<//></p>`
       : question.may_decide === false
         ? html`<p class="quiet">Somebody else has to decide this: it is risky, or it is not yours.</p>`
         : html`<p class="buttons">
-            <button type="button" class="main" disabled=${isBusy} onClick=${() => decide(true)}>Yes, do it</button>
+            <button type="button" class="main" disabled=${isBusy} onClick=${() => decide(true)}>${named(question.text ?? question.action)}</button>
             <button type="button" disabled=${isBusy} onClick=${() => decide(false)}>No</button>
           </p>`}
     ${!end && !isGone && html`<${Problem} error=${error} />`}
   </section>`;
 }
 
-/** @param {{act: Act | null}} given */
-export function ActView({ act }) {
+/** `isFolded`: its end is said already, so the steps that led to it are opened by who wants them. @param {{act: Act | null, isFolded?: boolean}} given */
+export function ActView({ act, isFolded = false }) {
   if (act === null) return null;
+  const count = act.steps.length;
+  const steps = count > 0 && html`<ol class="steps">${act.steps.map((step) => html`<${StepLine} step=${step} />`)}</ol>`;
   return html`<div class="act" aria-live="polite" aria-busy=${!act.isOver}>
-    ${act.steps.length > 0 && html`<ol class="steps">${act.steps.map((step) => html`<${StepLine} step=${step} />`)}</ol>`}
+    ${isFolded && steps ? html`<details><summary class="quiet">How: ${count} ${count === 1 ? "step" : "steps"}</summary>${steps}</details>` : steps}
     ${act.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} isCut=${act.isOver} />`)}
     ${act.result && html`<${Result} result=${act.result} />`}
     <${Problem} error=${act.error} />
@@ -170,6 +173,12 @@ export function ActView({ act }) {
 /** @param {{result: any}} given */
 function Result({ result }) {
   return html`${result.text && html`<p>${prose(result.text)}</p>`}<${Evidence} evidence=${result.evidence} />`;
+}
+
+/** The act as the words of a button. @param {string} text */
+function named(text) {
+  const first = text.split(/[;:,]/, 1)[0] ?? "";
+  return first.length <= MAX_NAMED ? first.charAt(0).toUpperCase() + first.slice(1) : "Yes, do it";
 }
 
 /** Whether this page's person may decide a question from the list. @param {any} approval */

@@ -1,12 +1,13 @@
-// The page's beginning: who is here, the views by path, the header, the line that says when the host is away.
+// The page's beginning: who is here, the views by path, the navigation, the line that says when the host is away.
 
 import { BASE, send, shownPath } from "./api.js";
-import { Approvals } from "./approvals.js";
+import { Activity } from "./activity.js";
 import { Board } from "./board.js";
-import { Boards } from "./boards.js";
 import { Chat } from "./chat.js";
 import { Editor } from "./editor.js";
 import { Flash } from "./flash.js";
+import { Home } from "./home.js";
+import { Icon } from "./icons.js";
 import { Memory } from "./memory.js";
 import { Heading, Link, Problem, onRoute, prose } from "./parts.js";
 import { People } from "./people.js";
@@ -17,12 +18,12 @@ import { may, start, update, useStore } from "./state.js";
 import { Usage } from "./usage.js";
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** @type {{path: string, title: string, access: "look" | "ask" | "act" | "own", view?: (given: any) => any}[]} */
+/** Those with an icon are in the bar, the others behind the gear. @type {{path: string, title: string, access: "look" | "ask" | "act" | "own", icon?: string, view?: (given: any) => any}[]} */
 const VIEWS = [
-  { path: "/boards", title: "Boards", access: "look" },
-  { path: "/chat", title: "Chat", access: "ask" },
-  { path: "/editor", title: "Editor", access: "ask", view: Editor },
-  { path: "/approvals", title: "Approvals", access: "ask", view: Approvals },
+  { path: "/", title: "Home", access: "look", icon: "home" },
+  { path: "/chat", title: "Chat", access: "ask", icon: "chat" },
+  { path: "/editor", title: "Editor", access: "ask", icon: "editor", view: Editor },
+  { path: "/activity", title: "Activity", access: "ask", icon: "activity", view: Activity },
   { path: "/schedules", title: "Schedules", access: "ask", view: Schedules },
   { path: "/memory", title: "Memory", access: "ask", view: Memory },
   { path: "/rollouts", title: "Rollouts", access: "own", view: Rollouts },
@@ -48,7 +49,12 @@ function titleOf(path) {
   const [first, one, tab = "pins", program] = partsOf(path);
   if (first === "boards" && one) return program ? `${program} on ${one}` : `${one}: ${tab}`;
   if (first === "editor" && one) return `Editor: ${tab} on ${one}`;
-  return VIEWS.find((known) => known.path === `/${first ?? "boards"}`)?.title ?? "no such view";
+  return VIEWS.find((known) => known.path === `/${first ?? ""}`)?.title ?? "no such view";
+}
+
+/** Whether a path is that of a view or of a part of it; each board is Home's. @param {string} path @param {{path: string}} view */
+function isIn(path, view) {
+  return view.path === "/" ? path === "/" || path.startsWith("/boards") : path.startsWith(view.path);
 }
 
 /** @param {{path: string}} given */
@@ -59,12 +65,12 @@ function View({ path }) {
     return html`<${Problem} error=${{ message: `this view failed: ${error.message}`, next: "load the page again" }} />
       <button onClick=${reset}>Try again</button>`;
   }
-  if (first === undefined || (first === "boards" && rest.length === 0)) return html`<${Boards} />`;
+  if (first === undefined || (first === "boards" && rest.length === 0)) return html`<${Home} />`;
   if (first === "boards") return html`<${Board} key=${rest[0]} name=${rest[0]} tab=${rest[1] ?? "pins"} program=${rest[2]} />`;
-  if (first === "chat") return html`<${Heading}>Chat<//>`; // the rest is kept below, also while another view is shown
+  if (first === "chat") return null; // it is kept, also while another view is shown
   const found = VIEWS.find((one) => one.path === `/${first}`);
   if (found?.view) return may(found.access) ? html`<${found.view} key=${rest.join("/")} rest=${rest} />` : html`<${Heading}>${found.title}<//><p>Your role may not look at this. An owner of this host may.</p>`;
-  return html`<${Heading}>There is no such view<//><p><${Link} to="/boards">Boards<//></p>`;
+  return html`<${Heading}>There is no such view<//><p><${Link} to="/">Home<//></p>`;
 }
 
 function Theme() {
@@ -82,9 +88,9 @@ function Theme() {
       if (!(error instanceof DOMException)) throw error; // storage is off: it counts until the page is closed
     }
   };
-  return html`<select aria-label="Colours" value=${theme} onChange=${choose}>
+  return html`<label>Colours <select value=${theme} onChange=${choose}>
     <option value="system">system</option><option value="light">light</option><option value="dark">dark</option>
-  </select>`;
+  </select></label>`;
 }
 
 function Person() {
@@ -120,30 +126,41 @@ function Connection() {
   return html`<div class=${`connection ${live}`} role="status" data-live=${live}>${prose(text)}</div>`;
 }
 
+/** What is behind the gear; a view that is chosen there closes it. @param {{path: string}} given */
+function Menu({ path }) {
+  const menu = useRef(/** @type {HTMLDetailsElement | null} */ (null));
+  useEffect(() => menu.current?.removeAttribute("open"), [path]);
+  return html`<details class="menu" ref=${menu}><summary aria-label="More"><${Icon} name="gear" /></summary>
+    <div><nav aria-label="More views">${VIEWS.filter((one) => !one.icon && may(one.access)).map((one) =>
+        html`<${Link} key=${one.path} to=${one.path} current=${isIn(path, one)}>${one.title}<//>`)}</nav>
+      <p class="buttons"><${Theme} /></p><p class="buttons"><${HostName} /><${Person} /></p></div></details>`;
+}
+
 /** @param {{path: string}} given */
 function Shell({ path }) {
   const store = useStore();
   const waiting = store.approvals.length;
-  const here = path === "/" ? "/boards" : path;
   const chat = useRef("");
-  if (here.startsWith("/chat/")) chat.current = partsOf(here)[1] ?? "";
+  const isChat = path.startsWith("/chat");
+  const isHome = path === "/" || path === "/boards";
+  if (path.startsWith("/chat/")) chat.current = partsOf(path)[1] ?? "";
   useEffect(() => {
-    document.title = `${waiting > 0 ? `(${waiting}) ` : ""}${titleOf(here)} - microclaw`;
-  }, [here, waiting]);
+    document.title = `${waiting > 0 ? `(${waiting}) ` : ""}${titleOf(path)} - microclaw`;
+  }, [path, waiting]);
   return html`<a class="skip" href="#main">To the content</a>
     <header>
       <span class="brand">microclaw</span>
-      <nav aria-label="Views">
-        ${VIEWS.filter((one) => may(one.access)).map((one) => html`<${Link} key=${one.path} to=${one.path}
-          current=${here.startsWith(one.path)}>${one.title}${one.path === "/approvals" && waiting > 0 ? ` (${waiting})` : ""}<//>`)}
+      <nav class="bar" aria-label="Views">
+        ${VIEWS.filter((one) => one.icon && may(one.access)).map((one) => html`<${Link} key=${one.path} to=${one.path}
+          current=${isIn(path, one)}><${Icon} name=${one.icon} /><span>${one.title}${one.path === "/activity" && waiting > 0 ? ` (${waiting})` : ""}</span><//>`)}
       </nav>
-      <span class="tools"><${HostName} /><${Theme} /><${Person} /></span>
+      <${Menu} path=${path} />
     </header>
     <${Connection} />
-    <main id="main">
+    <main id="main" class=${path.startsWith("/editor") ? "broad" : ""}>
       ${store.left && html`<${Problem} error=${store.left} /><button onClick=${() => update({ left: null })}>Close this message</button>`}
-      <${View} key=${here.split("/")[1]} path=${path} />
-      ${may("ask") && html`<div hidden=${!here.startsWith("/chat")}><${Chat} name=${chat.current} isShown=${here.startsWith("/chat")} /></div>`}
+      ${may("ask") && html`<div key="chat" hidden=${!isChat && !isHome}><${Chat} name=${chat.current} isShown=${isChat} isHome=${isHome} /></div>`}
+      <${View} key=${path.split("/")[1]} path=${path} />
     </main>
     <footer class="quiet">${store.status && `microclaw ${store.status.version} · ${store.status.model} · `}<a href=${`${BASE}/api/openapi.json`}>API</a></footer>
     ${store.isOver && html`<${SignInAgain} />`}`;
@@ -169,7 +186,6 @@ async function main() {
   place.textContent = "";
   render(html`<${Page} error=${error} />`, place);
   await start();
-  if (shownPath() === "/") history.replaceState(null, "", `${BASE}/boards`);
 }
 
 window.addEventListener("unhandledrejection", (event) => console.error(event.reason));

@@ -1,6 +1,6 @@
 // One board: its live pins, its programs, its log, and facts about it.
 
-import { Absence, Presence, boardPath, firmwareText, memoryText, placeText } from "./boards.js";
+import { Absence, Presence, boardPath, firmwareText, memoryText, placeText } from "./home.js";
 import { part, send } from "./api.js";
 import { BoardDrawing } from "./drawing.js";
 import { Table, useFetched } from "./lists.js";
@@ -20,10 +20,10 @@ export function Board({ name, tab, program }) {
   const device = store.devices.find((one) => one.name === name);
   if (device === undefined) {
     if (store.status === null) return html`<p class="quiet">One moment.</p>`;
-    return html`<${Heading}>There is no board ${name}<//><p><${Link} to="/boards">All boards<//></p>`;
+    return html`<${Heading}>There is no board ${name}<//><p><${Link} to="/">All boards<//></p>`;
   }
   const apps = store.apps.filter((app) => app.device === name);
-  return html`<p class="crumbs"><${Link} to="/boards">Boards<//></p>
+  return html`<p class="crumbs"><${Link} to="/">Home<//></p>
     <${Heading}>${name} <${Presence} device=${device} /><//>
     <p class="quiet">${device.title} · ${device.chip} · ${firmwareText(device)}${placeText(device, store.status)}</p>
     <${Absence} device=${device} />

@@ -1,15 +1,14 @@
-// The chat: a sentence, the steps that follow, questions, the answer with its evidence; cancel and undo.
+// The chat: a sentence, the answer with its evidence, the steps that led to it, questions; cancel and undo. Home has its field.
 
 import { Act, ActView, Question, mayDecide, run, useAct } from "./acts.js";
 import { part, send } from "./api.js";
 import { useReloaded } from "./lists.js";
-import { Evidence, Link, Problem, go, prose } from "./parts.js";
-import { may, useStore } from "./state.js";
+import { Evidence, Heading, Link, Problem, go, prose } from "./parts.js";
+import { isOnline, may, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const FIRST = "page";
 const [WORKS_MS, RESTS_MS, HIDDEN_MS] = [2_000, 10_000, 3_600_000]; // between two looks at what the host has of a conversation
-const EXAMPLES = ["blink the led twice a second", "what runs on the boards?", "blink pin 26"];
 
 /** Tools whose acts on boards undo takes back; after an undo it would take back what came before. */
 const UNDOABLE = ["deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "gpio-set", "pwm-set", "correct", "act-on-boards"];
@@ -39,23 +38,32 @@ function turnsOf(kept, own) {
   return [...turns, ...waiting.map((text, i) => ({ key: `waits ${i}`, text, waits: true })), ...later];
 }
 
-/** The conversations of this person, in each browser; one of them is shown. @param {{name: string, isShown: boolean}} given */
-export function Chat({ name, isShown }) {
+/** Sentences that these boards can do. @param {any[]} devices */
+function examples(devices) {
+  const board = devices.find((one) => isOnline(one.name)) ?? devices[0];
+  if (board === undefined) return ["what can you do?"];
+  const on = devices.length > 1 ? ` on ${board.name}` : "";
+  return [`blink the led${on} twice a second`, `what is the temperature${on}?`, "what is running?"];
+}
+
+/** The conversations of this person, in each browser; one of them is shown, on Home its field alone. @param {{name: string, isShown: boolean, isHome: boolean}} given */
+export function Chat({ name, isShown, isHome }) {
   const [list, error, reload] = useReloaded("/v1/chat", isShown ? RESTS_MS : HIDDEN_MS);
   const first = useRef("");
   if (list && !first.current) first.current = list.chats[0]?.chat_id ?? FIRST;
   const chat = name || first.current;
-  if (!chat) return html`<${Problem} error=${error} /><p class="quiet">One moment.</p>`;
-  return html`<nav class="conversations" aria-label="Conversations">
+  const heading = html`<${Heading} key=${isHome ? "home" : "chat"}>${isHome ? "What should a board do?" : "Chat"}<//>`;
+  if (!chat) return html`${heading}<${Problem} error=${error} /><p class="quiet">One moment.</p>`;
+  return html`${heading}${!isHome && html`<nav class="conversations" aria-label="Conversations">
       ${list?.chats.map((/** @type {any} */ one) => html`<${Link} key=${one.chat_id} to=${`/chat/${part(one.chat_id)}`}
         current=${one.chat_id === chat}>${one.text || one.chat_id}<//>`)}
       <button onClick=${() => go(`/chat/${FIRST}-${Date.now().toString(36)}`)}>New conversation</button>
-    </nav>
-    <${Conversation} key=${chat} chat=${chat} isShown=${isShown} changed=${reload} />`;
+    </nav>`}
+    <${Conversation} key=${chat} chat=${chat} isShown=${isShown} isHome=${isHome} changed=${reload} />`;
 }
 
-/** @param {{chat: string, isShown: boolean, changed: () => void}} given */
-function Conversation({ chat, isShown, changed }) {
+/** @param {{chat: string, isShown: boolean, isHome: boolean, changed: () => void}} given */
+function Conversation({ chat, isShown, isHome, changed }) {
   const store = useStore();
   const [own, setOwn] = useState(/** @type {Own[]} */ ([]));
   const [everyMs, setEvery] = useState(RESTS_MS);
@@ -92,18 +100,22 @@ function Conversation({ chat, isShown, changed }) {
     }
   };
   const last = turns.at(-1);
-  useEffect(() => end.current?.scrollIntoView({ block: "end" }), [turns.length, last?.act?.steps.length, last?.act?.isOver]);
+  useEffect(() => {
+    if (isShown) end.current?.scrollIntoView({ block: "end" });
+  }, [isShown, turns.length, last?.act?.steps.length, last?.act?.isOver]);
+  const shown = isHome ? turns.filter((turn) => turn === last && turn.act) : turns;
+  const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
+    ${examples(store.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
+  const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${turn === last} />`)}</ol>
+    ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${{ ...one, may_decide: mayDecide(one) }} />`)}`;
 
-  return html`${kept && turns.length === 0 && html`<p class="quiet">Say what a board should do. For example:
-      ${EXAMPLES.map((one) => html` <button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`}
-    <ol class="turns">${turns.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${turn === last} />`)}</ol>
-    ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${{ ...one, may_decide: mayDecide(one) }} />`)}
+  return html`${!isHome && html`${hints}${said}`}
     <form class="say" onSubmit=${(/** @type {SubmitEvent} */ event) => {
       event.preventDefault();
       say(text);
     }}>
       <label class="wide"><span class="hidden">Message</span>
-        <textarea rows="2" maxlength="20000" value=${text} placeholder="blink the led twice a second"
+        <textarea rows=${isHome ? 1 : 2} maxlength="20000" value=${text} placeholder="blink the led twice a second"
           onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)}
           onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
             if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -111,7 +123,7 @@ function Conversation({ chat, isShown, changed }) {
             say(text);
           }} /></label>
       <p class="buttons">
-        ${store.devices.length > 1 && html`<label>Board <select value=${device}
+        ${!isHome && store.devices.length > 1 && html`<label>Board <select value=${device}
           onChange=${(/** @type {any} */ event) => setDevice(event.currentTarget.value)}>
           <option value="">as the sentence says</option>
           ${store.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}</select></label>`}
@@ -119,6 +131,7 @@ function Conversation({ chat, isShown, changed }) {
         ${isBusy && html`<button type="button" onClick=${cancel}>Cancel</button>`}
       </p>
     </form>
+    ${isHome && html`${hints}${said}${shown.length > 0 && html`<p><${Link} to="/chat">The whole conversation<//></p>`}`}
     <${Problem} error=${error ?? away} /><div ref=${end}></div>`;
 }
 
@@ -130,7 +143,7 @@ function TurnView({ turn, isNewest }) {
   const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && UNDOABLE.includes(one.tool));
   return html`<li class="turn">
     ${turn.text && html`<p class="mine">${turn.text}</p>`}
-    <${ActView} act=${act} />
+    ${!answer && html`<${ActView} act=${act} />`}
     ${(turn.waits || (act && !act.isOver && act.steps.length === 0)) && html`<p class="quiet">One moment.</p>`}
     ${act && !answer && act.text && html`<p class="answer">${prose(act.text)}</p>`}
     ${answer && html`<div class=${answer.error ? "answer refused" : "answer"}>
@@ -139,6 +152,7 @@ function TurnView({ turn, isNewest }) {
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
       ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
       <${ActView} act=${undoing} />
-    </div>`}
+    </div>
+    <${ActView} act=${act} isFolded=${true} />`}
   </li>`;
 }

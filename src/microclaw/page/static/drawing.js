@@ -1,8 +1,11 @@
 // A board as a drawing: its headers in their real order where the profile has it, each pin with its names, state and program.
 
-import { boardPath } from "./boards.js";
+import { part } from "./api.js";
+import { boardPath } from "./home.js";
+import { OrderState, useOrders } from "./lists.js";
 import { Link, prose } from "./parts.js";
 import { pins as livePins } from "./pins.js";
+import { may } from "./state.js";
 import { unreadText } from "./timeline.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -78,7 +81,7 @@ export function BoardDrawing({ device, shown, held, isLive, children }) {
   useEffect(() => {
     const size = new ResizeObserver(([entry]) => {
       const width = entry?.contentRect.width; // 0 while it is folded away
-      if (width) setRow(Math.max(ROW, Math.ceil((TARGET_PX * WIDE) / width)));
+      if (width) setRow(Math.max(ROW, Math.ceil((TARGET_PX * WIDE) / width + 0.1)));
     });
     if (drawing.current) size.observe(drawing.current);
     return () => size.disconnect();
@@ -106,12 +109,13 @@ export function BoardDrawing({ device, shown, held, isLive, children }) {
       <rect class="pcb" x=${BOARD.left} y="14" width=${BOARD.right - BOARD.left} height=${high - 20} rx="6" />
       ${shown.layout && html`<g class="usb"><rect x=${WIDE / 2 - 22} y=${shown.layout.usb === "top" ? 6 : end} width="44" height="18" rx="3" />
         <text x=${WIDE / 2} y=${shown.layout.usb === "top" ? 19 : end + 13}>USB</text></g>`}
+      ${shown.led?.kind === "simple" && isLive && html`<${Lamp} led=${shown.led} state=${stateOf(device, shown.led.pin)} />`}
       ${below !== null && html`<text class="inside" x=${WIDE / 2} y=${below + 15}>on no header</text>`}
       ${places.map((place, i) => html`<${Pad} key=${i} place=${place} program=${place.pin ? held.get(place.pin.pin) : undefined}
         row=${row} state=${isLive && place.pin ? stateOf(device, place.pin.pin) : null} isLive=${isLive} isActive=${place.pin?.pin === active}
         onChoose=${setChosen} onPoint=${setPointed} />`)}
     </svg>
-    <${PinCard} device=${device} place=${told} program=${held.get(told.pin.pin)} state=${isLive ? stateText(stateOf(device, told.pin.pin)) : ""} />
+    <${PinCard} device=${device} place=${told} program=${held.get(told.pin.pin)} state=${isLive ? stateOf(device, told.pin.pin) : null} isLive=${isLive} />
     <div><p class="quiet">${isLive && "H: high, L: low, ?: not read now, with the edges seen. "}Struck out: nothing may drive it. !: with care.
       ${shown.layout ? " As the board lies before you, its parts upwards." : " Drawn in the order of their numbers: for this board no physical order is recorded."}</p>
       ${children}</div>
@@ -160,14 +164,25 @@ function Pad({ place, row, program, state, isLive, isActive, onChoose, onPoint }
   </g>`;
 }
 
-/** @param {{device: string, place: Place & {pin: Pin}, program?: string, state: string}} given */
-function PinCard({ device, place, program, state }) {
+/** The board's own LED, as bright as its pin makes it. @param {{led: {pin: number, active_level: number}, state: ReturnType<typeof stateOf>}} given */
+function Lamp({ led, state }) {
+  const isLit = state !== null && !state.unread && Number(state.isHigh) === led.active_level;
+  return html`<g class=${isLit ? "lamp lit" : "lamp"} aria-hidden="true"><circle cx=${WIDE / 2} cy=${TOP + 10} r="7" /><text class="inside" x=${WIDE / 2} y=${TOP + 32}>LED</text></g>`;
+}
+
+/** @param {{device: string, place: Place & {pin: Pin}, program?: string, state: ReturnType<typeof stateOf>, isLive: boolean}} given */
+function PinCard({ device, place, program, state, isLive }) {
   const { pin, label } = place;
+  const orders = useOrders(() => {});
+  const level = state?.isHigh ? 0 : 1;
+  const isFree = isLive && !program && !pin.refused && pin.uses.includes("output") && may("act");
   const names = [pin.labels.join(", "), label && `printed ${label}`, pin.name && `wired: ${pin.name}`].filter(Boolean).join(", ");
   return html`<section class="card pincard" aria-label="The chosen pin">
     <h2>pin ${pin.pin}</h2>
     ${names && html`<p>${names}</p>`}
-    ${state && html`<p>${state}</p>`}
+    ${isLive && state && html`<p>${stateText(state)}</p>`}
+    ${isFree && html`<p class="buttons"><button disabled=${orders.busy} onClick=${() => orders.order("switch", "POST", `/v1/devices/${part(device)}/call`,
+      { method: "gpio.set", arguments: { pin: pin.pin, level } })}>Set it ${level ? "high" : "low"}</button></p><${OrderState} orders=${orders} />`}
     ${program && html`<p>held by <${Link} to=${boardPath(device, "programs", program)}>${program}<//></p>`}
     ${pin.refused && html`<p class="warning">Nothing may drive it: ${prose(pin.refused)}</p>`}
     ${pin.caution && html`<p class="warning">With care: ${prose(pin.caution)}</p>`}

@@ -2,9 +2,10 @@
 
 import { ActView, useAct } from "./acts.js";
 import { ApiError, HostAway, get, part, send } from "./api.js";
-import { boardPath } from "./boards.js";
+import { boardPath } from "./home.js";
 import { Code, isInText } from "./code.js";
 import { SureButton } from "./lists.js";
+import { Logs } from "./logs.js";
 import { Badge, Heading, Link, Problem, prose } from "./parts.js";
 import { may, state, useStore } from "./state.js";
 import { LivePins, TrialView } from "./timeline.js";
@@ -131,7 +132,7 @@ function Desk({ first, place, anew }) {
     if (isUntouched) setText((count) => count + 1);
   };
   const isPython = draft.language === "python" || (draft.language === "" && checked?.kind === "py");
-  return html`<p class="buttons">
+  return html`<div class="desk"><div><p class="buttons">
       <label>Board <select value=${isHere ? draft.device : ""} onChange=${(/** @type {any} */ e) => change({ device: e.currentTarget.value })}>
         ${store.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}
         <option value="">none: check and try alone</option></select></label>
@@ -144,10 +145,10 @@ function Desk({ first, place, anew }) {
       onText=${(/** @type {string} */ source) => change({ source })} />
     <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser; discard it to begin as before." : "This browser keeps no draft: its storage is off or full."}${" "}
       <${SureButton} what="Discard" label="the draft" onYes=${anew} /></p>
-    <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} />
-    <label class="wide">Expected, one a line, or nothing <textarea rows="2" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
+    <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} /></div>
+    <div><label class="wide">Expected, one a line, or nothing <textarea rows="2" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
       onInput=${(/** @type {any} */ e) => change({ expect: e.currentTarget.value })} /></label>
-    <${Acts} draft=${isHere ? draft : { ...draft, device: "" }} />`;
+    <${Acts} draft=${isHere ? draft : { ...draft, device: "" }} /></div></div>`;
 }
 
 /** What the host reads of a draft. @param {Draft} draft */
@@ -249,7 +250,8 @@ function Acts({ draft }) {
       ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
         <button disabled=${isBusy || isUndone} onClick=${() => undo("POST", "/v1/undo", { change_id: made.change_id })}>Undo the installation</button></p>
         <${ActView} act=${undoing} />
-        ${!isUndone && counts && html`<${LivePins} device=${installed.device} names=${new Map()} used=${new Map(made.trial.pins.map((/** @type {number} */ pin) => [pin, installed.name]))} />`}`}
+        ${!isUndone && counts && html`<${LivePins} device=${installed.device} names=${new Map()} used=${new Map(made.trial.pins.map((/** @type {number} */ pin) => [pin, installed.name]))} />`}
+        ${!isUndone && html`<h3>Log</h3><${Logs} device=${{ name: installed.device }} app=${installed.name} />`}`}
     </section>`}`;
 }
 

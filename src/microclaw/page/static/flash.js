@@ -163,7 +163,7 @@ function BoardConsole() {
       <label>Password <input name="password" type="password" maxlength="63" autocomplete="off" /></label><button class="main">Give it to the board</button></form>
       <p class="quiet">2.4 GHz alone. It goes over the cable, and rests in the board's flash as plain text.</p>
       <pre aria-label="What the board says">${lines.join("\n")}</pre>`}
-    ${code && html`<p role="status">The board shows the code ${code}. On the host's machine: <code>microclaw device pair ${code} --name NAME</code>; then it is among the <${Link} to="/boards">boards<//>.</p>`}
+    ${code && html`<p role="status">The board shows the code ${code}. On the host's machine: <code>microclaw device pair ${code} --name NAME</code>; then it is among the <${Link} to="/">boards<//>.</p>`}
     <${Problem} error=${error} /></section>`;
 }
 

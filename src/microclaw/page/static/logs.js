@@ -12,8 +12,8 @@ const MAX_SHOWN = 500; // of those that are searched
 
 /** @typedef {{n: number, text: string, app: string | null, sought: string, row: any}} Line `row`: drawn once, and the same then */
 
-/** @param {{device: any}} given */
-export function Logs({ device }) {
+/** Of all of a board's programs, or of one. @param {{device: {name: string}, app?: string}} given */
+export function Logs({ device, app }) {
   const [kept, setKept] = useState({ lines: /** @type {Line[]} */ ([]), count: 0, lost: 0 });
   const [error, setError] = useState(/** @type {any} */ (null));
   const [wanted, setWanted] = useState("");
@@ -25,12 +25,13 @@ export function Logs({ device }) {
     void follow(device.name, stop.signal, (page) => {
       if (page.lines.length === 0 && page.dropped === 0) return;
       setKept(({ lines, count, lost }) => {
-        const news = page.lines.slice(-MAX_LINES).map((/** @type {any} */ line, /** @type {number} */ i) => lineOf(line, count + i));
-        return { lines: [...lines, ...news].slice(-MAX_LINES), count: count + page.lines.length, lost: lost + page.dropped };
+        const those = app === undefined ? page.lines : page.lines.filter((/** @type {any} */ line) => line.app === null || line.app === app);
+        const news = those.slice(-MAX_LINES).map((/** @type {any} */ line, /** @type {number} */ i) => lineOf(line, count + i));
+        return { lines: [...lines, ...news].slice(-MAX_LINES), count: count + those.length, lost: lost + page.dropped };
       });
     }, setError);
     return () => stop.abort();
-  }, [device.name]);
+  }, [device.name, app]);
 
   const sought = wanted.toLowerCase();
   const found = sought ? kept.lines.filter((line) => line.sought.includes(sought)) : kept.lines;

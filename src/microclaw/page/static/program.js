@@ -1,9 +1,12 @@
 // One program on one board: what it is, what it was expected to do, what ran and how it is known; stop, start, remove, undo.
 
 import { ActView, useAct } from "./acts.js";
+import { Change } from "./activity.js";
 import { part } from "./api.js";
 import { Diff } from "./asked.js";
+import { pinsText } from "./home.js";
 import { Moment, useFetched } from "./lists.js";
+import { Logs } from "./logs.js";
 import { Badge, Evidence, Link, Problem, Time, prose, size } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { TrialView } from "./timeline.js";
@@ -33,7 +36,7 @@ export function Program({ device, name }) {
   return html`<section aria-label=${`program ${name}`}>
     <h2>${name} ${app && html`<${Badge} state=${app.condition} />`}</h2>
     ${app ? html`<p class="quiet">${[app.kind, size(app.size_bytes ?? shown?.size_bytes), app.heap_bytes && `heap ${size(app.heap_bytes)}`,
-        app.pins.length > 0 && `pins ${app.pins.join(", ")}`].filter(Boolean).join(" · ")}
+        pinsText(app.pins)].filter(Boolean).join(" · ")}
         ${app.installed_ms && html` · since <${Time} at=${app.installed_ms} />`}</p>`
       : html`<p>There is no program ${name} on ${device} now.</p>`}
     ${app?.error && html`<p class="warning">${prose(app.error)}</p>`}
@@ -47,12 +50,11 @@ export function Program({ device, name }) {
     <${ActView} act=${act} />
     ${app && html`<${Problem} error=${error} />`}
     ${app && shown?.proof && html`<${Proof} proof=${shown.proof} />`}
-    ${app && shown?.before && html`<${Before} before=${shown.before} name=${name} />`}
     ${app && shown?.source && html`<h3>Source</h3><p><${Link} to=${`/editor/${part(device)}/${part(name)}`}>Edit<//></p><pre class="source" tabindex="0">${shown.source}</pre>`}
+    ${app && html`<h3>Log</h3><${Logs} device=${{ name: device }} app=${name} />`}
+    ${app && shown?.before && html`<${Before} before=${shown.before} name=${name} />`}
     ${mayRead && html`<h3>What was changed</h3><${Problem} error=${historyError} />
-      <ul class="rows">${changes.map((/** @type {any} */ one) => html`<li key=${one.change_id}>
-        <${Time} at=${one.at_ms} /> <${Badge} state=${one.undone_by === null ? one.state : "undone"} /> ${one.summary}${" "}
-        <span class="quiet">${one.person}</span></li>`)}</ul>`}
+      <ul class="rows">${changes.map((/** @type {any} */ one) => html`<li key=${one.change_id}><${Change} change=${one} /></li>`)}</ul>`}
   </section>`;
 }
 

@@ -8,7 +8,7 @@ import { html, useState } from "./vendor/htm-preact.module.js";
 /** The code of a link stands behind the #, which a browser sends to nobody. It goes from the address at once. */
 function takeCode() {
   const code = shownPath() === "/signin" ? location.hash.slice(1) : "";
-  if (shownPath() === "/signin") history.replaceState(null, "", `${BASE}/boards`);
+  if (shownPath() === "/signin") history.replaceState(null, "", `${BASE}/`);
   return code;
 }
 

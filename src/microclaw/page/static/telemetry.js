@@ -95,7 +95,7 @@ function text(places) {
 }
 
 /** A value with its unit. @param {number} value @param {string | null} unit */
-function said(value, unit) {
+export function said(value, unit) {
   if (unit === "B" && value >= 1024) return size(value);
   return `${Number(value.toPrecision(5))}${unit ? ` ${unit}` : ""}`;
 }

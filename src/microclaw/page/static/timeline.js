@@ -17,6 +17,7 @@ const AXIS = 22;
 export const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
 const WINDOWS = [2, 10, 60];
 const TEXT_MS = 500;
+const PERIODS = 6; // of a steady program: so many are drawn at least
 const AGAIN = "is it powered, and on the network? This page reads it again by itself";
 /** @type {Track} */
 const NONE = { t: [], level: [] };
@@ -195,10 +196,11 @@ export function TrialView({ trial, board: since, label = "edges: the trial above
   const rows = [...new Set([...expected.keys(), ...counted.keys()])].sort((a, b) => a - b);
   if (rows.length === 0) return null;
   const lastMs = Math.max(...(board.length > 0 ? board : trial).map((edge) => edge[0]));
-  const until = untilMs ?? Math.max(100, Math.min(60_000, lastMs * 1.25));
+  const periods = [...expected.values(), ...counted.values()].map((track) => rhythm(track)).map((one) => (one === null ? 0 : one.highMs + one.lowMs));
+  const until = untilMs ?? Math.max(100, Math.min(60_000, Math.max(lastMs * 1.25, PERIODS * Math.max(0, ...periods))));
   const height = rows.length * ROW + AXIS;
   /** @param {Track | undefined} track @param {number} top @param {number} high */
-  const path = (track, top, high) => points(track ?? NONE, 0, until)
+  const path = (track, top, high) => points(track ?? NONE, 0, until, Math.min(until, track?.t.at(-1) ?? 0))
     .map(([x, level]) => `${(GUTTER + x * 700).toFixed(1)},${(top + (1 - level) * high).toFixed(1)}`).join(" ");
   return html`<svg class="trial" viewBox=${`0 0 ${GUTTER + 704} ${height}`} role="img"
       aria-label=${label}>

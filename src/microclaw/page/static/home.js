@@ -1,42 +1,52 @@
-// The list of boards: whether each answers, what firmware it has, what runs there, and its memory.
+// Home below its field: each board as it is now: its pins, what runs there, its last edge and readings, what waits for a yes.
 
+import { part } from "./api.js";
+import { useReloaded } from "./lists.js";
 import { LiveRow, MAX_LIVE, useLive } from "./live.js";
 import { Badge, Heading, Link, Problem, prose, size } from "./parts.js";
-import { isOnline, useStore } from "./state.js";
-import { html, useState } from "./vendor/htm-preact.module.js";
+import { pins } from "./pins.js";
+import { isOnline, may, useStore } from "./state.js";
+import { said } from "./telemetry.js";
+import { unreadText } from "./timeline.js";
+import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
 
 const MAX_CARDS = 12; // with live pins
+const MAX_READINGS = 4;
+const EDGE_TEXT_MS = 500;
 
 /** @param {string} name @param {string[]} rest */
 export function boardPath(name, ...rest) {
   return ["/boards", ...[name, ...rest].map(encodeURIComponent)].join("/");
 }
 
-export function Boards() {
+export function Home() {
   const store = useStore();
-  const [isLive, setLive] = useState(false);
+  const [isWanted, setWanted] = useState(false);
   const counting = store.devices.filter((device) => device.capabilities.includes("edges.read")).map((device) => device.name);
+  const isMany = store.devices.length > MAX_CARDS;
+  const isLive = isWanted || !isMany;
   const live = isLive ? counting.slice(0, MAX_LIVE) : [];
-  const isDense = isLive && store.devices.length > MAX_CARDS; // their pins alone, so that all of them are on one screen
+  const isDense = isLive && isMany; // their pins alone, so that all of them are on one screen
   useLive(live);
   const pairings = store.status?.link?.waiting ?? [];
-  return html`<${Heading}>Boards<//>
+  return html`${!may("ask") && html`<${Heading}>Boards<//>`}
     ${(store.status?.problems ?? []).map((/** @type {string} */ text) => html`<p class="warning">${prose(text)}</p>`)}
     ${(store.status?.alarms ?? []).map((/** @type {any} */ one) => html`<${Problem} error=${{ message: one.text, next: one.next }} />`)}
+    ${store.approvals.map((one) => html`<p key=${one.approval_id} class="warning">Waits for a yes: <${Link} to="/activity">${one.action}<//></p>`)}
     ${pairings.map((/** @type {any} */ one) => html`<p class="warning">A device at ${one.address} (${one.board}) shows a code
       and waits to be paired. On the host's machine: <code>microclaw device pair CODE</code></p>`)}
-    ${store.devices.length === 0 && store.status && html`<p>There is no board yet. Without hardware:${" "}
-      <code>microclaw up --virtual 1</code>. With a board on a cable of the host's machine:${" "}
-      <code>microclaw flash</code>; on a cable of this computer: <${Link} to="/flash">flash it from here<//>.</p>`}
-    ${counting.length > 0 && html`<p class="buttons"><label><input type="checkbox" checked=${isLive}
-      onChange=${(/** @type {any} */ e) => setLive(e.currentTarget.checked)} /> live pins</label>
+    ${store.devices.length === 0 && store.status && html`<section class="card empty"><h2>There is no board yet</h2>
+      ${may("own") && html`<p class="buttons"><${Link} class="action" to="/flash">Flash a board from here<//></p>`}
+      <p class="quiet">Without hardware: <code>microclaw up --virtual 1</code></p></section>`}
+    ${isMany && counting.length > 0 && html`<p class="buttons"><label><input type="checkbox" checked=${isWanted}
+      onChange=${(/** @type {any} */ e) => setWanted(e.currentTarget.checked)} /> live pins</label>
       ${isLive && counting.length > MAX_LIVE && html`<span class="quiet">of the first ${MAX_LIVE} boards: more cannot be read at once</span>`}</p>`}
     <ul class=${isDense ? "boards dense" : "boards"}>${store.devices.map((device) => html`<${BoardCard} key=${device.device_id} device=${device}
-      isLive=${live.includes(device.name)} isDense=${isDense} />`)}</ul>`;
+      isLive=${live.includes(device.name)} isDense=${isDense} isAlone=${!isMany} />`)}</ul>`;
 }
 
-/** @param {{device: any, isLive: boolean, isDense: boolean}} given */
-function BoardCard({ device, isLive, isDense }) {
+/** @param {{device: any, isLive: boolean, isDense: boolean, isAlone: boolean}} given */
+function BoardCard({ device, isLive, isDense, isAlone }) {
   const store = useStore();
   const apps = store.apps.filter((app) => app.device === device.name);
   const row = store.status?.devices?.find((/** @type {any} */ one) => one.name === device.name);
@@ -45,7 +55,7 @@ function BoardCard({ device, isLive, isDense }) {
   return html`<li class="card">
     ${head}
     <p class="quiet">${device.title} · ${firmwareText(device)}</p>
-    ${isLive && html`<${LiveRow} device=${device.name} />`}
+    ${isLive && html`<${LiveRow} device=${device.name} /><${LastEdge} device=${device.name} />`}
     <${Absence} device=${device} />
     ${row?.problem && html`<p class="warning">${prose(row.problem)}</p>`}
     ${apps.length === 0
@@ -53,8 +63,34 @@ function BoardCard({ device, isLive, isDense }) {
       : html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>
           <${Link} to=${boardPath(device.name, "programs", app.name)}>${app.name}<//>${" "}
           <${Badge} state=${app.condition} /> <span class="quiet">${memoryText(app)}</span></li>`)}</ul>`}
+    ${isAlone && device.link?.online && html`<${Readings} device=${device.name} />`}
     ${device.labels.length > 0 && html`<p class="quiet">${device.labels.join(", ")}</p>`}
   </li>`;
+}
+
+/** The newest edge that this page has seen. @param {{device: string}} given */
+function LastEdge({ device }) {
+  const [, again] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => again((count) => count + 1), EDGE_TEXT_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const board = pins.of(device);
+  let [pin, at, level] = [-1, -Infinity, 0];
+  for (const [one, track] of board.tracks) {
+    const last = track.t.at(-1) ?? -Infinity;
+    if (last > at) [pin, at, level] = [one, last, track.level.at(-1) ?? 0];
+  }
+  if (pin < 0) return html`<p class="quiet">${unreadText(board) || "no edge seen yet"}</p>`;
+  return html`<p class="quiet">pin ${pin} went ${level ? "high" : "low"} ${Math.max(0, (board.now() - at) / 1000).toFixed(1)} s ago</p>`;
+}
+
+/** The last values that a board sent. @param {{device: string}} given */
+function Readings({ device }) {
+  const [found] = useReloaded(`/v1/devices/${part(device)}`);
+  const last = found?.telemetry ?? [];
+  if (last.length === 0) return null;
+  return html`<p class="quiet">${last.slice(0, MAX_READINGS).map((/** @type {any} */ one) => `${one.key} ${said(one.value, one.unit)}`).join(" · ")}</p>`;
 }
 
 /** Whether the board is there, and which of its states that is. @param {{device: any}} given */
@@ -88,9 +124,13 @@ export function firmwareText(device) {
   return device.kinds.includes("py") ? "microclaw (MicroPython)" : "ESP-WASMachine";
 }
 
+/** @param {number[]} pins */
+export function pinsText(pins) {
+  return pins.length === 0 ? "" : `pin${pins.length > 1 ? "s" : ""} ${pins.join(", ")}`;
+}
+
 /** @param {any} app */
 export function memoryText(app) {
   const heap = app.heap_bytes ? `heap ${size(app.heap_bytes)}` : "";
-  const pins = app.pins.length > 0 ? `pins ${app.pins.join(", ")}` : "";
-  return [heap, pins].filter(Boolean).join(", ");
+  return [pinsText(app.pins), heap].filter(Boolean).join(", ");
 }
