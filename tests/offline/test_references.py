@@ -91,6 +91,8 @@ async def converse(*said: str, expired: bool = False) -> tuple[list[tuple[str, d
         "the fan is on pin 11 | forget the fan | turn on the fan",
         "blink pin 5 every 100 ms | turn on pin 6 in 10 minutes | delete it",
         "could the relay thingy on pin 10 be switched on for me | no, pin 5",
+        "turn on pin 5 | xyzzy 6 | turn it off",
+        "turn on pin 5 | dim my lamp and make it pretty | turn it off",
     ],
 )
 async def test_where_it_is_not_clear_nothing_is_changed(said: str) -> None:
@@ -111,6 +113,10 @@ async def test_where_it_is_not_clear_nothing_is_changed(said: str) -> None:
         ("blink pin 5 every 100 ms | turn it off", "gpio-set", {"pin": 5, "level": 0}),
         ("turn on pin 5 | the fan is on pin 11 | forget the fan | undo | yes", "undo", {}),
         ("turn on pin 5 | stop it in 1 second", "schedule-add", {"do": "turn off pin 5"}),
+        ("turn on pin 5 | asdf qwer | turn it off", "gpio-set", {"pin": 5, "level": 0}),
+        ("turn on pin 5 | make it go crazy | turn it off", "gpio-set", {"pin": 5, "level": 0}),
+        ("turn on pin 5 | yes | turn it off", "gpio-set", {"pin": 5, "level": 0}),
+        ("blink the LED | gibberish | make it faster", "deploy-wasm-app", {"appName": "blink"}),
     ],
 )
 async def test_a_sentence_refers_to_the_last_act(said: str, tool: str, arguments: dict[str, Any]) -> None:

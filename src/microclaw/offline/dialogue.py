@@ -62,6 +62,7 @@ _NOTHING: Final = "Nothing was done in this chat just now that this can be about
 _WHOLE_SENTENCE: Final = "say the whole sentence, as in: blink pin 2 every 200 ms"
 _NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
 _PIN: Final = re.compile(r"\bpin \d+\b", re.IGNORECASE)
+_OF_IT: Final = re.compile(r"(?:please )?\w+ (?:it|that|this)\b", re.IGNORECASE)
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
     | {"schedule-list", "recall", "time"}
@@ -119,7 +120,7 @@ def understand(request: ModelRequest) -> Understanding:
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
     if isinstance(decision, Say):
-        # A question about the last act leaves it the last act.
+        # A question about the last act, and what is about nothing, leave it the last act.
         last_act = act if reading.refers and at is None else act_after(at, decision, act)
         kept = DialogueState(_question(at, decision), last_act, unlogged_after(at, results, unlogged))
     parse = at.parse if at is not None else None
@@ -173,7 +174,7 @@ class _Reading(Struct, frozen=True):
     """The parsed sentence with its context, or an answer if there is nothing to do."""
 
     found: Context | Say
-    refers: bool = False
+    refers: bool = False  # to the last act, or to nothing
 
 
 def _read(
@@ -185,7 +186,7 @@ def _read(
 ) -> _Reading:
     sentences = english()
     if len(said) > MAX_SENTENCE_CHARS:
-        return _Reading(_not_understood(sentences, said[:MAX_SENTENCE_CHARS]))
+        return _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
     parse = sentences.parse(said)
     if parse is not None and not parse.loose and parse.kind in _OF_PINS and parse.number("pin") is not None:
         return _Reading(Context(parse, said, device_context, device_context.meant, False, results))
@@ -250,13 +251,13 @@ def _read(
         return _Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
     if (said_yes(said) or said_no(said)) and (parse is None or parse.loose):
         text = "Nothing waits for a yes" if said_yes(said) else "There is nothing to take back"
-        return _Reading(Say(f"{text} in this chat.", NOTHING_WAITS))
+        return _Reading(Say(f"{text} in this chat.", NOTHING_WAITS), refers=True)
     if (unknown := unknown_device(said, parse, sentences.parse, device_context)) is not None:
         return _Reading(unknown)
     if parse is None and act is None and sentences.reference(normalize_quantities(text).replace(",", "")) is not None:
         return _Reading(Say(f"{_NOTHING}, so I did nothing.", "ambiguous", _WHOLE_SENTENCE))
     if parse is None:
-        return _Reading(_not_understood(sentences, text))
+        return _not_understood(sentences, text)
     if parse.kind == "past":
         return _Reading(past_of(parse, act), refers=True)
     if parse.kind == "undo" and unlogged is not None and named is None:
@@ -343,13 +344,16 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
 }
 
 
-def _not_understood(sentences: Sentences, text: str) -> Say:
+def _not_understood(sentences: Sentences, text: str) -> _Reading:
+    """The answer. What speaks of nothing that a sentence may be about leaves the last act as it is."""
     if no_pin := _NO_PIN.search(text):
-        return Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4")
+        return _Reading(Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4"))
     pins = _PIN.findall(text)
     examples = [_PIN.sub(pins[0], one, 1) if len(pins) == 1 else one for one in sentences.nearest(text)]
     meant = f"Did you mean: {'; '.join(examples)}?" if examples else "Ask: what can you do."
-    return Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
+    of_act = not re.search(r"\d", text) and (not examples or _OF_IT.match(text) is not None)
+    answer = Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
+    return _Reading(answer, refers=of_act)
 
 
 def _examples(sentences: Sentences) -> tuple[str, ...]:
