@@ -16,7 +16,6 @@ TASK = "import asyncio, time\n\n\nasync def main():\n    time.sleep(1)\n\n\nasyn
         (WIFI, 2),
         (GROWS, 4),
         (TASK, 5),
-        ("n = 0\nwhile True:\n    n = n + 1\n", 2),
         ("list = [1]\n", 1),
         ("from machine import Pin\nPin(2, Pin.OUT)\n", 2),
     ],

@@ -87,6 +87,16 @@ async def test_a_method_that_the_object_lacks_is_one_error(build_py: Build, sour
     assert len(await refused(build_py, source)) == 1
 
 
+@pytest.mark.parametrize("before", ["n = 0\n", "def work():\n  n = 0\n", "every(500, print)\nn = 0\n"])
+@pytest.mark.parametrize("body", ["pass", "n += 1", "n = max(n, 3)"])
+async def test_a_loop_that_never_waits_ends_nor_looks_at_anything_is_refused(
+    build_py: Build, before: str, body: str
+) -> None:
+    source = f"from microclaw import every\n{before}{'  ' * ('def' in before)}while True: {body}\n"
+    (found,) = await refused(build_py, source)
+    assert found.line == source.count("\n")
+
+
 @pytest.mark.parametrize("made", ["I2C(0)", "SPI(1)", "UART(1)"])
 async def test_bus_of_a_chip_whose_defaults_nobody_knows_needs_its_pins(made: str, build_py: Build) -> None:
     assert await refused(build_py, f"from machine import I2C, SPI, UART\n{made}\n", "esp32-c3-devkitm-1")

@@ -9,7 +9,7 @@ from typing import Final
 from microclaw.py.callgraph import run_by
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image
-from microclaw.py.waits import Waits, only_computes
+from microclaw.py.waits import Waits
 
 _SECRET: Final = re.compile(r"passw|passwd|secret|api_?key|token|psk|wifi_?(key|pw)", re.IGNORECASE)
 _GROW: Final = frozenset({"append", "extend", "insert", "add"})
@@ -28,9 +28,6 @@ def warn(waits: Waits, findings: Findings) -> None:
                     findings.warn(node, f"{name} looks like a secret in the source", hint)
             case ast.While(test=ast.Constant(value=True | 1)):
                 _growing(node, findings)
-                if only_computes(node, waits.graph):
-                    message = "this loop never waits nor ends: it takes all of the board's time that the others leave"
-                    findings.warn(node, message, "put time.sleep_ms(1) into it")
             case ast.Call() if (plan := waits.plans.get(node)) is not None and plan.kind == "environment":
                 owner = waits.graph.by_owner(node)
                 if plan.waits and plan.name != "run" and owner is not None and owner.is_async:

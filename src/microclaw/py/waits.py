@@ -227,8 +227,8 @@ class Waits:
             self._findings.error(node, "a generator expression that waits", hint)
 
     def _guard(self, loop: Loop, owner: Callable | None) -> None:
-        if isinstance(loop, ast.While) and does_nothing(loop):
-            message = "a loop without a wait that does nothing keeps the board busy for ever"
+        if isinstance(loop, ast.While) and _only_computes(loop, self.graph):
+            message = "this loop never waits nor ends: it keeps the board busy for ever"
             self._findings.error(loop, message, "put time.sleep(1) into the loop: callbacks go on meanwhile")
         asks = isinstance(loop, ast.While) and polls(loop, self.graph)
         if owner is not None and owner.is_compiled:
@@ -264,19 +264,11 @@ def polls(loop: ast.While, graph: CallGraph) -> bool:
     return not any(isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n) in changed for n in ast.walk(loop.test))
 
 
-def only_computes(loop: ast.While, graph: CallGraph) -> bool:
+def _only_computes(loop: ast.While, graph: CallGraph) -> bool:
     """Whether a loop runs for ever and looks at nothing outside: nobody would see what it does."""
     return _is_endless(loop) and not any(
         isinstance(n, _LEAVES | _YIELDS | ast.Await) or (isinstance(n, ast.Call) and not _is_pure(n, graph))
         for n in run_by(loop)
-    )
-
-
-def does_nothing(loop: ast.While) -> bool:
-    """Whether a loop runs for ever and has nothing in it."""
-    return _is_endless(loop) and all(
-        isinstance(s, ast.Pass | ast.Continue) or (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))
-        for s in loop.body
     )
 
 
