@@ -14,6 +14,7 @@ from tests.apps.conftest import make_trial
 from microclaw.apps.deployment import Deployment
 from microclaw.apps.expectation_result import ExpectationResult
 from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.stage_text import RUNS_AGAIN
 from microclaw.devices.calls import AppState, LogLine
 from microclaw.errors import (
     AppExists,
@@ -230,6 +231,16 @@ async def test_a_printing_program_is_proved_by_its_own_line(lab: Any, tried: str
 
     lab.transport._do = printing
     assert (await lab.deploy("hello", pin=None)).evidence.kind == "reported"
+
+
+@pytest.mark.parametrize(("ended", "is_told"), [("returned", True), ("exited", True), ("running", False)])
+async def test_who_installs_what_runs_once_is_told_that_a_restart_runs_it_again(
+    lab: Any, ended: str, is_told: bool
+) -> None:
+    lab.plays("blink", 2)
+    lab.trials["blink"] = replace(lab.trials["blink"], ended=ended)
+    await lab.deploy(pin=None)
+    assert (RUNS_AGAIN in [step.text for step in lab.steps]) == is_told
 
 
 @pytest.mark.parametrize(("sees", "answer"), [(True, "seen on the board"), (False, "met in the trial; accepted only")])

@@ -42,6 +42,15 @@ async def test_an_accepted_deployment_is_not_said_to_work(ask: Ask) -> None:
     assert "runs" not in reply.text
 
 
+@pytest.mark.parametrize("kind", ["counted", "accepted"])
+@pytest.mark.parametrize(("sentence", "again"), [("turn on pin 4 for 1 second", True), ("blink pin 2", False)])
+async def test_an_answer_says_what_a_restart_of_the_board_runs_again(
+    ask: Ask, sentence: str, again: bool, kind: str
+) -> None:
+    done = answered(await ask(sentence), appName="it", verified=True, evidence=proof(kind, "as tried"))
+    assert ("runs again when the board restarts" in (await ask(sentence, *done)).text) == again
+
+
 async def test_a_board_lost_before_it_was_verified_is_not_said_to_offer_no_read_back(ask: Ask) -> None:
     sentence = "blink pin 2"
     lost = "accepted, but the board could not be reached afterwards: no answer"

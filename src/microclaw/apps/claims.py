@@ -70,6 +70,11 @@ def driven_pins(trial: Trial) -> tuple[int, ...]:
     )
 
 
+def runs_once(trial: Trial) -> bool:
+    """Whether the program ended by itself in its trial, and no interval begins it again."""
+    return trial.ok and trial.ended in ("returned", "exited") and trial.times is None
+
+
 def claims_of(image: ProgramImage, trial: Trial) -> Claims:
     """What the program has beside the pins it drives: seen in its trial, or named in its source."""
     driven = set(driven_pins(trial))
@@ -78,7 +83,7 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
         reads=tuple(sorted(read)),
         uses=tuple(sorted({*image.pins, *trial.pins} - driven - read)),
         nodes=image.nodes,
-        ended=trial.ok and trial.ended in ("returned", "exited") and trial.times is None,
+        ended=runs_once(trial),
         forced=not trial.ok,
     )
 

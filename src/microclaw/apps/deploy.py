@@ -39,6 +39,7 @@ from microclaw.apps.installer import Installation, Installer, check_room, recove
 from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.run_times import check_keeper, first_only_text, host_begins
 from microclaw.apps.stage_text import (
+    RUNS_AGAIN,
     accept_text,
     built,
     check_text,
@@ -266,6 +267,8 @@ class Deployer:
             report(Step("verify", first_only_text(prepared.request.times, image.kind)))
         elif found.agrees:
             self._look_later(prepared, installation, found, report)
+        if prepared.version.claims.ended:
+            report(Step("verify", RUNS_AGAIN))
         made = Deployment(
             device.device_id,
             device.name,

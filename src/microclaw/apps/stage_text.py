@@ -26,6 +26,7 @@ from microclaw.py.image import PyImage
 from microclaw.text import code_lines, count_text, format_duration
 from microclaw.wasm.source_language import TITLE
 
+RUNS_AGAIN: Final = "it ends by itself, and runs again when the board restarts"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

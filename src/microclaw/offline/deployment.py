@@ -149,19 +149,20 @@ def _deployed(result: Result, *, once: bool) -> Say:
     name, device = result.fields.get("appName", "the program"), result.device
     kind, proof = result.proof
     verified = result.fields.get("verified", False)
+    ends = " It ends by itself, and runs again when the board restarts." if once else ""
     if kind == "accepted" and verified and ":" in proof and "no read-back" not in proof:
-        return Say(f"{device} took {name}. {capital(proof)}.{' It ends by itself.' if once else ''}")
+        return Say(f"{device} took {name}. {capital(proof)}.{ends}")
     if kind == "accepted" and verified:
         return Say(
             f"{device} took {name} and lists it. The board offers no read-back of what a program does, so whether it "
-            "works cannot be seen from here."
+            f"works cannot be seen from here.{ends}"
         )
     if kind == "accepted":
         return Say(f"{name} is not verified on {device}: {proof}.", "not_verified", f"ask again: is {name} running")
     if not verified:
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", f"stop {name}")
     runs = (
-        f"{name} runs on {device}, ends by itself and stays loaded until: stop {name}"
+        f"{name} runs on {device}, ends by itself, and runs again when the board restarts, until: stop {name}"
         if once
         else f"{name} runs on {device} by itself"
     )

@@ -15,6 +15,7 @@ from microclaw.apps.act_results import Deployed
 from microclaw.apps.acting import removal_permission
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.catalogue import AppListing
+from microclaw.apps.claims import runs_once
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
@@ -24,6 +25,7 @@ from microclaw.apps.parameters import MAX_SOURCE_CHARS
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import keeper_text, time_or_off
 from microclaw.apps.silence import way_to_reset
+from microclaw.apps.stage_text import RUNS_AGAIN
 from microclaw.apps.standing import not_found
 from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Effect, Permission
@@ -222,7 +224,8 @@ def proof_fields(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[st
 
 
 def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
-    return [*(found.render() for found in image.warnings[:5]), *trial.warnings[:5]]
+    again = [RUNS_AGAIN] if runs_once(trial) else []
+    return [*(found.render() for found in image.warnings[:5]), *trial.warnings[:5], *again]
 
 
 def _app(app: AppListing) -> dict[str, Any]:
