@@ -253,6 +253,7 @@ async def test_an_expectation_says_what_the_board_showed(lab: Any, sees: bool, a
     done = await lab.deploy(pin=None)
     assert [result.answer for result in done.expected] == [answer, "met in the trial; accepted only"]
     assert lab.steps[-1].detail == tuple(result.line() for result in done.expected)
+    assert all(line.endswith("(in the trial: so it was)") for line in lab.steps[-1].detail)
 
 
 async def test_a_cancelled_watch_keeps_what_the_device_accepted(lab: Any) -> None:

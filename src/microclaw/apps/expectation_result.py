@@ -47,7 +47,9 @@ class ExpectationResult(Struct, frozen=True):
         return said if self.board is None else f"{said}; {self.board}"
 
     def line(self) -> str:
-        return f"{self.text}: {self.answer} ({self.found})"
+        """The answer with what the trial showed, which no board did: after an installation that is said."""
+        of_trial = "" if self.board is None else "in the trial: "
+        return f"{self.text}: {self.answer} ({of_trial}{self.found})"
 
     def to_json(self) -> dict[str, Any]:
         return {

@@ -71,7 +71,7 @@ function Proof({ proof }) {
   return html`<h3>Expected and seen</h3>
     ${proof.expected.length === 0 && html`<p class="quiet">No expectation was given: this is what it did.</p>`}
     <ul class="rows">${proof.expected.map((/** @type {any} */ one) => html`<li key=${one.line}>
-      <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${prose(one.text)} <span class="quiet">${prose(one.found)}</span></li>`)}</ul>
+      <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${prose(one.text)} <span class="quiet">in the trial: ${prose(one.found)}</span></li>`)}</ul>
     <${Evidence} evidence=${proof.evidence} />
     <p class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial</p>
     <${TrialView} trial=${proof.trial.edges} board=${proof.evidence.edges} />`;
