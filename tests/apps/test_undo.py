@@ -238,6 +238,7 @@ async def test_a_program_that_had_ended_and_made_room_is_no_part_of_the_turn(lab
 
 
 async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> None:
+    await lab.registry.add("shelf", "virtual", [], device_id="d2")
     await pins_in_a_turn(lab, "m1", 4)
     with made_by("m1"):
         elsewhere = await lab.change_log.plan("d2", "gpio.set", "there", SetLevel(4, 1), SetLevel(4, 0))
@@ -321,3 +322,27 @@ async def test_undo_in_a_conversation_is_about_its_own_changes_and_names_those_o
     assert lab.transport.levels == {4: 0, 5: 0, 6: 0}
     with pytest.raises(UnknownName):
         await lab.take_back(conversation="api:a.mine")
+
+
+async def test_a_change_of_a_removed_device_is_skipped_and_said_by_its_name(lab: Any) -> None:
+    await lab.deploy()
+    other = await lab.registry.add("shelf", "virtual", [], device_id="d2")
+    forward, gone = SetLevel(4, 1), []
+    for turn in ("m2", "m3"):
+        with made_by(turn):
+            change_id = await lab.change_log.plan(
+                other.device_id, "gpio.set", "set pin 4 of shelf high", forward, SetLevel(4, 0)
+            )
+            await lab.change_log.complete(change_id)
+            gone.append(change_id)
+    await lab.registry.remove("shelf")
+    with pytest.raises(DeployRejected, match=r"shelf.*removed") as caught:
+        await undo(lab, gone[0])
+    assert "d2" not in caught.value.message
+    done = await undo(lab)
+    assert lab.running() == {}
+    assert done.text.endswith("skipped, as its device was removed: set pin 4 of shelf high (change 3)")
+    with pytest.raises(UnknownName):
+        await undo(lab)
+    await lab.deploy()
+    assert "shelf" not in (await undo(lab)).text

@@ -85,6 +85,11 @@ class UndoChoice(Struct, frozen=True):
     anyone: bool = False
     conversation: str | None = None
 
+    def covers(self, change: Change) -> bool:
+        """Whether it is one of those of which the newest is meant."""
+        is_own = self.anyone or (change.person == self.by and self.conversation in (None, change.conversation))
+        return is_own and self.change_id is None and self.device_id in (None, change.device_id)
+
 
 class UndoneChange(Struct, frozen=True):
     """The change that was taken back, the change that did it, and the evidence.
@@ -148,7 +153,9 @@ class Undo:
                     report(Step("undo", text, "failed", next_step=exc.next_step))
             if left:
                 raise _incomplete(taken, left)
-            return UndoReport(tuple(taken), _undone_text(taken))
+            if skipped := await self._skipped_text(changes[0], choice):
+                report(Step("undo", skipped))
+            return UndoReport(tuple(taken), "; ".join(filter(None, (_undone_text(taken), skipped))))
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         """The changes that `undo` would take back now, newest first, at least one. Raises as `undo` does.
@@ -174,23 +181,37 @@ class Undo:
             change = await self._change_log.change(choice.change_id)
             if change.person != choice.by:
                 self._gate.check_owner(choice.by, f"undo change {change.change_id}, which is not theirs")
+            if change.device_id not in self._known():
+                text = f"{change_text(change)} cannot be undone: its device was removed"
+                raise DeployRejected(text, next_step="see the others: microclaw app changes")
             check_undoable(change, await self._history(change))
             return (change,)
-        history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
+        known, found = self._known(), await self._change_log.changes(choice.device_id, _LOOK_BACK)
+        history = [change for change in found if change.device_id in known]
         person = None if choice.anyone else choice.by
         conversation = None if choice.anyone else choice.conversation
-        here = [change for change in to_take_back(history) if conversation in (None, change.conversation)]
+        here = [change for change in to_take_back(history) if choice.covers(change)]
         await self._deferred.check_none_since(here, person, choice.device_id, self._devices, conversation)
         name = None if choice.device_id is None else self._devices.get(choice.device_id).name
         last = newest(history, person, conversation, name)
         if last.turn is None:
             return (last,)
-        there = None if choice.whole else choice.device_id
+        asked = known if choice.whole or choice.device_id is None else {choice.device_id}
         of_turn = await self._change_log.changes_of_turn(last.turn)
-        numbers = {change.change_id for change in of_turn if there in (None, change.device_id)}
+        numbers = {change.change_id for change in of_turn if change.device_id in asked}
         everything = {change.change_id: change for change in (*history, *of_turn)}
         newest_first = [everything[number] for number in sorted(everything, reverse=True)]
         return tuple(change for change in to_take_back(newest_first) if change.change_id in numbers)
+
+    def _known(self) -> set[str]:
+        return {device.device_id for device in self._devices.list()}
+
+    async def _skipped_text(self, taken: Change, choice: UndoChoice) -> str:
+        """Their newest change after the one that was taken back, of a device that was removed since."""
+        known, found = self._known(), to_take_back(await self._change_log.changes(None, _LOOK_BACK))
+        newer = (one for one in found if one.change_id > taken.change_id and choice.covers(one))
+        gone = next((one for one in newer if one.device_id not in known), None)
+        return "" if gone is None else f"skipped, as its device was removed: {change_text(gone)}"
 
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         await self._check(change)
