@@ -172,10 +172,13 @@ class ApprovalAsked(Struct, frozen=True):
 
 
 class ApprovalSettled(Struct, frozen=True, tag="approval_settled"):
-    """The turn goes on: somebody (`by` is the name) decided, wherever that was, or the time was over."""
+    """The turn goes on: somebody (`by` is the name) decided, wherever that was, or the time was over.
+
+    "withdrawn": who asked went on with something else, or left (`by` is None).
+    """
 
     approval_id: str
-    outcome: Literal["approved", "declined", "expired"]
+    outcome: Literal["approved", "declined", "expired", "withdrawn"]
     by: str | None = None
 
 
@@ -328,7 +331,7 @@ class TaskChanged(LiveEvent, frozen=True):
 
 
 class ApprovalChanged(LiveEvent, frozen=True):
-    """A question is asked (`state` is asked) or ended: approved, declined, expired; `by` is who decided.
+    """A question is asked (`state` is asked) or ended: approved, declined, expired, withdrawn; `by` is who decided.
 
     `person` is the name of who asked for the act, `text` the act. `device` is empty; `person_id`, which readers are not
     told, is who sees it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
@@ -52,14 +53,19 @@ async def test_a_yes_that_names_the_question_approves_it(make_agent: MakeAgent) 
         assert agent.workshop.done == ["undo"]
 
 
-@pytest.mark.parametrize("said", ["no", "nope"])
-async def test_a_plain_no_declines_it(make_agent: MakeAgent, said: str) -> None:
-    async with make_agent(SCRIPT) as agent:
+@pytest.mark.parametrize(("said", "outcome"), [("no", "declined"), ("nope", "declined"), ("is it on", "withdrawn")])
+async def test_a_plain_no_declines_it_and_another_sentence_withdraws_it(
+    make_agent: MakeAgent, said: str, outcome: str
+) -> None:
+    async with make_agent([*SCRIPT[:2], say("then not"), say("it is off")]) as agent:
+        heard: list[Any] = []
+        agent.approvals.listen(heard.append)
         accepted = await begin(agent)
         await until_asked(accepted)
         await hear(agent, said)
         await rest(accepted)
         assert agent.workshop.done == []
+        assert (heard[-1].outcome, heard[-1].by) == (outcome, "owner")
 
 
 async def test_another_sentence_takes_the_place_of_the_question(make_agent: MakeAgent) -> None:

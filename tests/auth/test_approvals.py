@@ -15,6 +15,7 @@ from microclaw.auth.approvals import (
     MAX_PENDING_A_PERSON,
     ApprovalOutcome,
     Approvals,
+    Outcome,
     PendingApproval,
     approval_now,
     approved_act,
@@ -178,7 +179,8 @@ async def test_who_hears_no_decision_does_nothing_and_nothing_stays(end: str) ->
     with pytest.raises(asyncio.CancelledError if end == "cancelled" else PermissionRefused):
         await task
     assert approvals.pending() == ()
-    assert heard == [pending, ApprovalOutcome(pending, "expired", None)]
+    outcome: Outcome = "withdrawn" if end in ("cancelled", "withdrawn") else "expired"
+    assert heard == [pending, ApprovalOutcome(pending, outcome, None)]
 
 
 async def test_one_person_cannot_fill_the_list_and_the_first_decision_counts(approvals: Approvals) -> None:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import stat
+from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.cli.screen import TIMEOUT_S, Screen
+
+from microclaw.cli.approval_prompt import ApprovalPrompt
+from microclaw.events import ApprovalAsked
+from microclaw.operations.client import Client
+from microclaw.terminal.page import Look, Terminal
 
 
 def test_conversation_keeps_a_private_history_and_leaves_on_ctrl_d(host: dict[str, Any]) -> None:
@@ -22,6 +28,25 @@ def test_conversation_keeps_a_private_history_and_leaves_on_ctrl_d(host: dict[st
         assert chat.ended("\x04") == 0
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert "+what is running" in history.read_text()
+
+
+@pytest.mark.parametrize(("typed", "ends"), [("", ["cancelled"]), ("\n", [False]), ("no\n", [False]), ("y\n", [True])])
+def test_a_chat_that_ends_at_a_question_withdraws_it_and_declines_nothing(
+    monkeypatch: pytest.MonkeyPatch, typed: str, ends: list[Any]
+) -> None:
+    found: list[Any] = []
+
+    class Host:
+        def decide(self, _approval_id: str, *, approved: bool) -> None:
+            found.append(approved)
+
+    keyboard = StringIO(typed)
+    monkeypatch.setattr(keyboard, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", keyboard)
+    terminal = Terminal(StringIO(), Look(colour=False, live=False))
+    prompt = ApprovalPrompt(cast(Client, Host()), terminal, False, lambda: found.append("cancelled"))
+    prompt.ask(ApprovalAsked("a1", "undo", (), 300.0))
+    assert found == ends
 
 
 @pytest.mark.parametrize(("words", "shown"), [((), "\x1b[32mok"), (("--no-color",), " ok")])

@@ -119,12 +119,16 @@ def test_a_question_shows_what_would_happen_and_where_to_decide() -> None:
     terminal, out = page()
     terminal.event(ApprovalAsked("a1", "undo on virtual-1", ("stops blink", "pin 2 goes low"), 300.0))
     terminal.event(ApprovalSettled("a1", "expired"))
+    terminal.event(ApprovalSettled("a1", "withdrawn"))
+    terminal.event(ApprovalSettled("a1", "withdrawn", "ada"))
     assert out.getvalue().splitlines() == [
         "approve  undo on virtual-1",
         "         stops blink",
         "         pin 2 goes low",
         "next     microclaw approval decide a1 yes, or no",
         "approve  nobody decided in time: it is not done",
+        "approve  the question was withdrawn: who asked has left",
+        "approve  withdrawn by ada",
     ]
 
 

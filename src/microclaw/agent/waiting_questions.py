@@ -95,7 +95,8 @@ class WaitingQuestions:
         if pending is None or (approved and (said is None or _too_long(pending))):
             return _question(pending or waiting[0], self._approvals, inbound.person_id)
         try:
-            self._approvals.decide(pending.approval_id, approved=approved, by=inbound.person_id)
+            goes_on = word is None
+            self._approvals.decide(pending.approval_id, approved=approved, by=inbound.person_id, goes_on=goes_on)
         except (UnknownName, PermissionRefused) as exc:
             if word is None and isinstance(exc, PermissionRefused):
                 return _question(pending, self._approvals, inbound.person_id)

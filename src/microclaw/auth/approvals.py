@@ -25,7 +25,7 @@ from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, Unkn
 from microclaw.events import Action, ApprovalAsked, ApprovalChanged, AskedProgram
 from microclaw.text import clean_text, door_words
 
-Outcome: TypeAlias = Literal["approved", "declined", "expired"]
+Outcome: TypeAlias = Literal["approved", "declined", "expired", "withdrawn"]
 
 ID_CHARS: Final = 8
 MAX_PENDING: Final = 64
@@ -168,7 +168,7 @@ class _Question(Struct, frozen=True):
     end: asyncio.Future[ActEnd]
     until_s: float
 
-    def settle(self, outcome: Outcome = "expired", by: str | None = None) -> None:
+    def settle(self, outcome: Outcome, by: str | None = None) -> None:
         if not self.decision.done():
             self.decision.set_result(ApprovalOutcome(self.pending, outcome, by))
 
@@ -247,13 +247,15 @@ class Approvals:
         loop = asyncio.get_running_loop()
         asked = _Question(pending, loop.create_future(), loop.create_future(), loop.time() + self._timeout_s)
         self._waiting[pending.approval_id] = asked
-        outcome, why, step = ApprovalOutcome(pending, "expired", None), "nobody waits for it any more", None
+        outcome, step = ApprovalOutcome(pending, "withdrawn", None), None
+        why = "the question was withdrawn, as who asked has left"
         self._note(AuditKind.APPROVAL_ASKED, pending, "")
         try:
             self._notify(pending)
             async with asyncio.timeout(self._timeout_s):
                 outcome = await asked.decision
         except TimeoutError:
+            outcome = replace(outcome, outcome="expired")
             why = f"nobody approved in {self._timeout_s:g} s"
             step = "ask for it again, and answer in time: microclaw approval list"
         finally:
@@ -268,11 +270,11 @@ class Approvals:
         if outcome.by is None and self._closed:
             raise _stopping(action)
         if outcome.outcome != "approved":
-            why = why if outcome.by is None else f"declined by {outcome.by}"
+            why = why if outcome.by is None else f"{outcome.outcome} by {outcome.by}"
             raise PermissionRefused(f"{why}, so it was not done: {action}", next_step=step)
 
-    def decide(self, approval_id: str, *, approved: bool, by: str) -> PendingApproval:
-        """Approve or decline it; PermissionRefused when `by` may not.
+    def decide(self, approval_id: str, *, approved: bool, by: str, goes_on: bool = False) -> PendingApproval:
+        """Approve or decline it, or withdraw it as `by` goes on with something else; PermissionRefused if they may not.
 
         UnknownName when it does not wait (any more): somebody else was first, or the time is over.
         """
@@ -295,7 +297,7 @@ class Approvals:
             while len(self._approved) >= MAX_APPROVED:
                 del self._approved[next(iter(self._approved))]
             self._approved[approval_id] = asked
-        asked.settle("approved" if approved else "declined", name[:80])
+        asked.settle("approved" if approved else "withdrawn" if goes_on else "declined", name[:80])
         return pending
 
     def find(self, approval_id: str) -> PendingApproval | None:
@@ -314,13 +316,13 @@ class Approvals:
     def withdraw(self, approval_id: str) -> None:
         """Who asked has gone: it is not done. Nothing happens when it waits no more."""
         if (asked := self._waiting.get(approval_id)) is not None:
-            asked.settle()
+            asked.settle("withdrawn")
 
     def close(self) -> None:
         """The host stops: what waits is not done, and nothing more is asked."""
         self._closed = True
-        for approval_id in self._waiting:
-            self.withdraw(approval_id)
+        for asked in self._waiting.values():
+            asked.settle("expired")
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
         """Whether a yes of `by` would count."""

@@ -41,11 +41,11 @@ class ApprovalPrompt(Struct, frozen=True):
             self.terminal.row("next", f"{decide}; no answer in {format_duration(asked.expires_s * 1000)} is a no")
 
     def _typed(self) -> str | None:
-        """A line, or None for Ctrl-C."""
+        """A line, or None for Ctrl-C and the end of the input."""
         try:
             with on_interrupt(break_off):
                 self.terminal.prompt("do it? [y/N] ")
-                return sys.stdin.readline(256)
+                return sys.stdin.readline(256) or None
         except KeyboardInterrupt:
             self.terminal.line()
             return None

@@ -84,8 +84,10 @@ class Terminal:
                 self.row("next", f"microclaw approval decide {event.approval_id} yes, or no")
             case ApprovalSettled(_, "expired"):
                 self.row("approve", "nobody decided in time: it is not done", bad=True)
+            case ApprovalSettled(_, "withdrawn", None):
+                self.row("approve", "the question was withdrawn: who asked has left", bad=True)
             case ApprovalSettled(_, outcome, str() as by):
-                self.row("approve", f"{outcome} by {by}", bad=outcome == "declined")
+                self.row("approve", f"{outcome} by {by}", bad=outcome != "approved")
             case Answer():
                 self.answer(event)
 

@@ -144,7 +144,7 @@ export function Question({ question, isCut = false }) {
     ${!end && !isGone && html`<${AskedProgram} id=${id} />`}
     <pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>
     ${end
-      ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : "nobody decided in time"}</p>`
+      ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : end.outcome === "withdrawn" ? "who asked has left" : "nobody decided in time"}</p>`
       : isGone ? html`<p class="settled" tabindex="-1" ref=${after}>Nothing waits under this question any more: the host was stopped
             meanwhile, its time is over, or it was decided elsewhere. What waits now: <${Link} to="/activity">Activity (${store.approvals.length})<//></p>`
       : question.may_decide === false
