@@ -62,6 +62,18 @@ def test_a_label_chooses_boards_and_one_undo_takes_all_back(fleet: Host, tmp_pat
     assert [fleet.conditions(name) for name in (HALL, YARD)] == [EMPTY, EMPTY]
 
 
+def test_a_choice_of_devices_chooses_what_is_listed(fleet: Host, tmp_path: Path) -> None:
+    for name in (HALL, SHED):
+        assert fleet.run("run", blink(tmp_path, 10), "-d", name).code == 0
+    choices = {("-l", "room=here"): {HALL}, ("-d", SHED, "-d", YARD): {SHED}, ("--all",): {HALL, SHED}}
+    for words, chosen in choices.items():
+        listed = fleet.run("--json", "app", "list", *words)
+        assert (listed.code, {one["device"] for one in listed.json["apps"]}) == (0, chosen)
+    for words, names in {("-l", "room=here"): [HALL, YARD], ("-d", SHED): [SHED]}.items():
+        assert [one["name"] for one in fleet.run("--json", "device", "list", *words).json["devices"]] == names
+    assert fleet.run("app", "list", "-l", "room=nowhere").code == 1
+
+
 def test_one_board_away_is_exit_code_5_and_leaves_the_rest_alone(fleet: Host, away: Wire, tmp_path: Path) -> None:
     ran = fleet.run("--json", "run", blink(tmp_path, 10), "-d", HALL, "-d", SHED, "--yes")
     results = {one["device"]: one.get("error") for one in ran.json["results"]}

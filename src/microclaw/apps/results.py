@@ -166,7 +166,8 @@ class AppList(Listing, frozen=True, kw_only=True):
         "HEAP": "heap",
         "NOTE": "remark",
     }
-    empty: ClassVar = "no programs on any device"
+    empty: ClassVar = "no programs"
+    row_device: ClassVar = "device"
 
     apps: list[AppFacts]
 

@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET
 
-from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, end_many
+from microclaw.cli.many_devices import ask_once, choice_body, chosen_device, chosen_names, end_many
 from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.steps import follow
 from microclaw.cli.targets import is_address
@@ -106,7 +106,10 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
     if act.many is not None and options.chooses_many:
         _on_many(options, host, act, values)
         return
-    if any(map(_is_flag, act.parameters)):
+    names, has_flag = None, any(map(_is_flag, act.parameters))
+    if getattr(act.result, "row_device", "") and (options.chooses_many or (options.devices and not has_flag)):
+        names = chosen_names(options, host)
+    elif has_flag:
         values = values | {"device": _device(options, host, act, values)}
     chooses = {"devices", "labels"} <= {one.name for one in act.parameters}
     if chooses:
@@ -117,7 +120,8 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
         options.agree(question)
     if chooses:
         ask_once(options, host, f"{act.asked(values)} on")
-    show(options, act, done(options, host, act, values))
+    made = done(options, host, act, values)
+    show(options, act, made if names is None else made.of_devices(names))
 
 
 def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> str | None:

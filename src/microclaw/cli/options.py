@@ -55,11 +55,11 @@ class GlobalOptions(Struct, frozen=True):
 
     @property
     def device(self) -> str | None:
-        """The device of -d. Raises ConfigError where several are chosen, for what acts on one."""
+        """The device of -d. Raises ConfigError for any other choice, for what is about one."""
         if self.chooses_many:
             raise ConfigError(
-                "this acts on one device, and several are chosen",
-                next_step="give one -d NAME; exec, run and app install, upgrade, start, stop, uninstall do",
+                "this is about one device, given as -d NAME",
+                next_step="give one -d NAME; several take exec, run, fleet, device list, app list, most acts of app",
             )
         return self.devices[0] if self.devices else None
 

@@ -128,6 +128,7 @@ class DeviceList(Listing, frozen=True, kw_only=True):
         "TRANSPORTS": "transports_text",
     }
     empty: ClassVar = "no devices yet. microclaw device add NAME --wasmachine HOST:PORT, or microclaw up --virtual 1"
+    row_device: ClassVar = "name"
 
     devices: list[ListedDevice]
     next: str | None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
@@ -66,16 +66,23 @@ class OnMany(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 class Listing(Result, frozen=True, kw_only=True):
     """A result with a list. `columns` are the heads of its table with an attribute of the rows each.
 
-    A number is shown by the unit in its attribute's name: `_bytes`, or `_s` and `_ms` for a moment.
+    A number is shown by the unit in its attribute's name: `_bytes`, or `_s` and `_ms` for a moment. `row_device` is the
+    attribute of a row with its device's name, where a choice of devices chooses rows.
     """
 
     columns: ClassVar[Mapping[str, str]] = {}
     empty: ClassVar[str] = ""
+    row_device: ClassVar[str] = ""
 
     @property
     def rows(self) -> Sequence[Any]:
         """The list."""
         return next(value for name in self.__struct_fields__ if isinstance(value := getattr(self, name), list | tuple))
+
+    def of_devices(self, names: Collection[str]) -> Self:
+        """It with the rows of these devices alone."""
+        kept = [row for row in self.rows if getattr(row, self.row_device) in names]
+        return msgspec.structs.replace(self, **{self.__struct_fields__[0]: kept})
 
     @property
     def note(self) -> str:

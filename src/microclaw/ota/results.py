@@ -162,6 +162,7 @@ class UpdateStatuses(Listing, frozen=True, kw_only=True):
     document: ClassVar = "firmware-status"
     columns: ClassVar = dict.fromkeys(("DEVICE", "FIRMWARE", "BOARD", "CHANNEL", "UPDATE"), "")
     empty: ClassVar = "no device has a link"
+    row_device: ClassVar = "device"
 
     devices: list[UpdateStatus]
 
