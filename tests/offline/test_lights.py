@@ -53,6 +53,13 @@ async def test_the_led_gets_a_color(
     assert f"led {values[0]}: {','.join(map(str, values[1:]))} within" in json.loads(reply.calls[0].arguments)["expect"]
 
 
+async def test_a_pace_that_is_too_fast_for_the_led_names_the_fastest(ask: Ask) -> None:
+    for too_fast, bound in (("every 10 ms", "at least 20 ms"), ("at 30 Hz", "at most once every 40 ms")):
+        assert (await ask(f"blink the led red {too_fast}", device_context=only(RGB_BOARD))).next_step == bound
+    found = assigned(await ask("blink the led red every 20 ms", device_context=only(RGB_BOARD)))
+    assert found["HALF_PERIOD_MS"] == "20"
+
+
 async def test_the_led_blinks_in_a_color_and_shows_a_rainbow(ask: Ask) -> None:
     found = assigned(await ask("blink the led red every 300 ms", device_context=only(RGB_BOARD)))
     assert (found["PIN"], found["RED"], found["GREEN"], found["HALF_PERIOD_MS"]) == ("38", "255", "0", "300")

@@ -53,6 +53,33 @@ async def test_a_rate_too_fast_for_a_loop_is_made_by_pwm(ask: Ask, said: str, hz
     assert float(found[1]) == pytest.approx(asked, rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("refused", "bound", "accepted"),
+    [
+        ("blink pin 14 every 25 hours", "at most 24 h", "blink pin 14 every 24 hours"),
+        ("blink pin 14 once every 49 hours", "at least once every 48 h", "blink pin 14 once every 48 hours"),
+        ("blink pin 14 at 0.000001 Hz", "at least once every 48 h", "blink pin 14 once every 48 hours"),
+        ("blink pin 14 0 times", "between 1 and 1000000", "blink pin 14 1000000 times"),
+        ("fade pin 14 at 6 Hz", "at most once every 200 ms", "fade pin 14 at 5 Hz"),
+        ("turn on pin 14 for 0.4 ms", "at least 1 ms", "turn on pin 14 for 1 ms"),
+    ],
+)
+async def test_a_refusal_names_the_last_value_that_is_accepted(
+    ask: Ask, refused: str, bound: str, accepted: str
+) -> None:
+    reply = await ask(refused)
+    assert (reply.calls, reply.next_step) == ((), bound)
+    assert [call.name for call in (await ask(accepted)).calls] == ["deploy-wasm-app"]
+
+
+async def test_the_pins_that_a_question_names_can_be_used(ask: Ask) -> None:
+    step = (await ask("set pin 99 on")).next_step
+    assert step is not None
+    spans = [tuple(map(int, span.split("-"))) for span in re.findall(r"\d+(?:-\d+)?", step)]
+    named = {pin for span in spans for pin in range(span[0], span[-1] + 1)}
+    assert named == {pin.number for pin in load_board("virtual").pins.values() if pin.uses and pin.reserved is None}
+
+
 async def test_every_rate_is_kept_within_one_percent_or_refused(ask: Ask) -> None:
     for tenths in range(1, 1200, 7):
         hz = tenths / 10

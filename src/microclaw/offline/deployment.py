@@ -126,13 +126,18 @@ def _refused(at: Context, error: OutOfRange) -> CannotDo:
         return ask(error.message, error.next_step)
     before = at.said[: said.start()].rstrip().lower()
     sign = "-" if before.endswith(("-", "−", " minus", " negative")) else ""
-    if sign or _NO_RATE.match(said[0]) or (error.value == 0 and error.parameter.name == "HALF_PERIOD_MS"):
-        why = "is no rate: with it nothing would ever change"
+    is_half = error.parameter.name == "HALF_PERIOD_MS"
+    halves = 2 if is_half and "ms" not in at.parse.values and "period_ms" in at.parse.values else 1
+    least, most = spoken(halves * low), spoken(halves * high)
+    if sign or _NO_RATE.match(said[0]) or (error.value == 0 and is_half):
+        why, bound = "no rate: with it nothing would ever change", f"between {least} and {most}"
     elif RATE.search(said[0]):
-        why = "is too fast" if error.value < low else "is too slow"
+        fast, slow = ("too fast", f"at most once every {least}"), ("too slow", f"at least once every {most}")
+        why, bound = fast if error.value < low else slow
     else:
-        why = "is too short" if error.value < low else "is too long"
-    return ask(f'"{sign}{said[0]}" {why}.', f"between {spoken(low)} and {spoken(high)}")
+        short, long = ("too short", f"at least {least}"), ("too long", f"at most {most}")
+        why, bound = short if error.value < low else long
+    return ask(f'"{sign}{said[0]}" is {why}.', bound)
 
 
 def free_name(at: Context, stem: str, target: PinTarget | None) -> str:

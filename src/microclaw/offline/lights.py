@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from microclaw.offline.decision import Context, Decision, ask
 from microclaw.offline.deployment import Deployment, deploy, for_ever, paced, seconds, spoken
-from microclaw.offline.paces import square_wave
+from microclaw.offline.paces import half_period_ms
 from microclaw.offline.pins import PinTarget, addressable_led, board_of, no_addressable_led, pin_target
 
 _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
@@ -48,7 +48,7 @@ def _led_color(at: Context) -> Deployment:
 
 def _led_blink(at: Context) -> Deployment:
     target, color = _chain(at), at.parse.word("color") or "white"
-    half_ms = square_wave(at, pwm=False).half_ms
+    half_ms = half_period_ms(at.parse)
     return Deployment(
         "led_blink",
         {**_values(target, color), "HALF_PERIOD_MS": half_ms},

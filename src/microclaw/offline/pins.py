@@ -173,7 +173,11 @@ def pin_target(at: Context, slot: Slot = "pin") -> PinTarget:
         if says_led and board.led is not None and board.led.pin == pin:
             return _led(at)
         if pin not in board.pins:
-            raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", f"its pins: {_spans(board)}", slot)
+            raise ask(
+                f"The {board.chip} has no pin {pin}. Which pin do you mean?",
+                f"pins that can be used: {_spans(board)}",
+                slot,
+            )
         return PinTarget(pin)
     if says_led:
         return _led(at)
@@ -277,7 +281,7 @@ def _led(at: Context) -> PinTarget:
 
 
 def _spans(board: BoardProfile) -> str:
-    numbers = sorted(board.pins)
-    starts = [n for n in numbers if n - 1 not in board.pins]
-    ends = [n for n in numbers if n + 1 not in board.pins]
+    numbers = sorted(pin.number for pin in board.pins.values() if pin.reserved is None and pin.uses)
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
     return ", ".join(f"{a}-{b}" if a != b else str(a) for a, b in zip(starts, ends, strict=True))
