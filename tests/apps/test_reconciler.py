@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from microclaw.apps.reconciler import MAX_PUT_BACKS, PUT_BACK_WINDOW_S, Reconciler
-from microclaw.errors import DeviceUnreachable, InvalidModule
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, InvalidModule
 
 
 async def test_a_lost_app_is_put_back_from_its_image_and_a_removed_one_is_not(lab: Any) -> None:
@@ -39,6 +39,19 @@ async def test_a_board_that_is_off_is_unreachable_since_then(lab: Any) -> None:
     back = await lab.reconciler.check(lab.device_id)
     assert (back.unreachable_since_ms, back.put_back) == (None, ("blink",))
     assert lab.reconciler.status() == (back,)
+
+
+async def test_that_a_device_was_away_is_not_told_of_it_when_it_is_back(lab: Any) -> None:
+    await lab.deploy()
+    device = lab.registry.get(lab.device_name)
+    lab.transport.online, lab.transport.revoked = False, False  # it connects by itself
+    await lab.reconciler.check_due()
+    (away,) = lab.reconciler.status()
+    assert (away.problem, away.unreachable_since_ms, device.reachable) == (None, lab.clock_ms, False)
+    lab.transport.online = True
+    assert (lab.reconciler.status()[0].problem, device.reachable) == (None, True)
+    lab.transport.away = DeviceTimeout("no answer", next_step="wait")
+    assert (await lab.reconciler.check(lab.device_id)).problem == "no answer"
 
 
 async def test_one_app_that_is_refused_does_not_stop_the_others(lab: Any) -> None:

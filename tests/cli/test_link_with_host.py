@@ -81,6 +81,8 @@ def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
             assert ask("run", str(source), "-d", "board-1").code == 0
             board.kill()
             _until(ask, "board-1", "seen")
+            rows = json.loads(ask("--json", "status").out)["devices"]
+            assert [row["reachable"] for row in rows if row["name"] == "board-1"] == [False]
         with joined():  # what it has in its flash lets it in again, and its program is still there
             _until(ask, "board-1", "connected")
             rows = json.loads(ask("--json", "app", "list", "-d", "board-1").out)["apps"]

@@ -258,7 +258,7 @@ async def _devices(host: Host) -> list[DeviceStatus]:
             board=device.board.board_id,
             transports=tuple(device.endpoints),
             apps=wanted.get(device.device_id, []),
-            reachable=device.reachable if check is None else check.unreachable_since_ms is None,
+            reachable=False if check and check.problem and check.unreachable_since_ms else device.reachable,
             problem=None if check is None else check.problem,
             process=None if process is None else process.text,
         )

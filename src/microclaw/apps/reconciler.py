@@ -35,7 +35,10 @@ _log = logging.getLogger(__name__)
 
 
 class DeviceCheck(Struct, frozen=True):
-    """The last check of a device. `unreachable_since_ms` is Unix time, None while the device answers."""
+    """The last check of a device. `unreachable_since_ms` is Unix time, None while the device answers.
+
+    That one was away is no `problem`: its link says when it is back, before the next check.
+    """
 
     device_id: str
     device_name: str
@@ -107,7 +110,7 @@ class Reconciler:
                 problem = await self._put_back_lost(device, put_back, waiting)
             await self.do_deferred(device)
         except (DeviceUnreachable, DeviceTimeout) as exc:
-            problem = exc.message
+            problem = None if device.is_away else exc.message
             known = before.unreachable_since_ms if before is not None else None
             unreachable_since = known if known is not None else self._now_ms()
         except DeviceError as exc:
@@ -197,7 +200,8 @@ class Reconciler:
         """Check the device; when something is wrong, wait longer until its next check."""
         async with limit:
             try:
-                well = (await self.check(device_id)).problem is None
+                check = await self.check(device_id)
+                well = check.problem is None and check.unreachable_since_ms is None
             except UnknownName:
                 well = False  # its device was removed; the rows stay in case it comes back
             except Exception:  # the reconciler must outlive one device's trouble

@@ -233,8 +233,17 @@ class Device:
         return frozenset().union(*(transport.capabilities for transport in self.transports))
 
     @property
+    def is_away(self) -> bool:
+        """Whether it is not connected, and comes back by itself alone."""
+        return bool(self.transports) and all(map(_is_away, self.transports))
+
+    @property
     def reachable(self) -> bool | None:
-        """Whether its last call had an answer; None when there was none, or when it has connected since."""
+        """Whether it is there: not away, and its last call had an answer. None when there was none, or when it has
+        connected since.
+        """
+        if self.is_away:
+            return False
         is_back = any(isinstance(t, IntermittentTransport) and t.online for t in self.transports)
         return None if is_back and not self._answered else self._answered
 
