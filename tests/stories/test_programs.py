@@ -161,6 +161,8 @@ def test_lines_that_a_program_prints_are_in_the_log(clean: Host, tmp_path: Path)
     newest = clean.run("--json", "logs", f"{BOARD}/fan", "--tail", "1")
     assert (newest.code, newest.out.count('"text"')) == (0, 1)
     assert clean.run("logs", f"{BOARD}/fan", "--since", "10m").code == 1  # what a board keeps has no dates
+    for more in ((), ("-f",)):
+        assert clean.run("--json", "logs", f"{BOARD}/fun", *more).json["error"]["code"] == "app_not_found"
 
 
 def test_each_save_of_a_watched_file_is_run(clean: Host, tmp_path: Path) -> None:

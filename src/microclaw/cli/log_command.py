@@ -11,10 +11,12 @@ import click
 
 from microclaw.apps.crash_operations import clear_crashes, list_crashes, show_crash
 from microclaw.apps.device_calls import Logs, read_logs
+from microclaw.apps.operations import list_apps
 from microclaw.cli.audit_command import MAX_TAIL, since_ms
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions
-from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
+from microclaw.operations.client import Client
 from microclaw.text import one_line
 
 FOLLOW_S: Final = 0.2
@@ -56,6 +58,7 @@ def logs(
     device, _, app = target.partition("/")
     host, cursor, problem = options.host(), 0, None
     kept: deque[dict[str, Any]] = deque(maxlen=tail)
+    has_printed = False
     is_new = False  # of what is there already the choice is made first
     while True:
         page = host.call(read_logs, device=device, cursor=cursor, console=console)
@@ -67,12 +70,15 @@ def logs(
         is_end = is_still and (follow or not has_just_opened)
         if page.dropped and (is_new or (tail is None and from_ms is None)):
             options.say(f"({page.dropped:,} lines were lost)")
-        own = (line for line in page.lines if not app or line["app"] == app)
+        own = [line for line in page.lines if not app or line["app"] == app]
+        has_printed = has_printed or bool(own)
         kept.extend(line for line in own if is_new or from_ms is None or _came_ms(line, device) >= from_ms)
         if is_new or tail is None or is_end:
             for line in kept:
                 _log_line(options, line, is_console=page.console)
             kept.clear()
+        if is_end and app and not has_printed and not is_new:
+            _check_program(host, device, app)
         if follow and page.problem != problem:
             problem = page.problem
             options.say(f"{problem}; waiting for it" if problem else "the console is back")
@@ -98,6 +104,12 @@ def _crashes(
         show(options, show_crash, host.call(show_crash, crash_id=crash))
     else:
         show(options, list_crashes, host.call(list_crashes, device=device, since=from_ms or 0))
+
+
+def _check_program(host: Client, device: str, app: str) -> None:
+    """AppNotFound where the device lists no such program."""
+    if app not in {one.name for one in host.call(list_apps, device=device).apps}:
+        raise AppNotFound(f"no app {app!r} on {device}", next_step=f"microclaw app list -d {device}")
 
 
 def _end(options: GlobalOptions, device: str, page: Logs) -> None:
