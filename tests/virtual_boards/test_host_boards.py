@@ -46,7 +46,8 @@ class Bench:
         self.filled.put_nowait(device_id)
 
     def boards(self, host: Host, limits: RestartLimits = QUICK) -> VirtualBoards:
-        return VirtualBoards(host.devices, self.put_back, limits=limits, process=self.process)
+        ids = host.settings.home / "ids.json"
+        return VirtualBoards(host.devices, self.put_back, ids=ids, limits=limits, process=self.process)
 
 
 @pytest.fixture
@@ -181,6 +182,20 @@ async def test_a_renamed_boards_device_gets_it_back(host: Host, bench: Bench) ->
         assert [(d.name, d.endpoints) for d in host.devices.list()] == [("desk", bench.made[1].ready.transports)]
 
 
+async def test_a_renamed_board_is_the_same_device_at_the_next_start(host: Host, bench: Bench) -> None:
+    async with bench.boards(host).running(1):
+        device = await host.devices.rename("virtual-1", "desk")
+    async with bench.boards(host).running(2) as (first, second):
+        assert [(one.name, one.endpoints) for one in host.devices.list()] == [
+            ("desk", first.transports),
+            ("virtual-2", second.transports),
+        ]
+        assert (host.devices.get("desk"), first.name) == (device, "desk")
+        await host.devices.remove("desk")
+    async with bench.boards(host).running(1) as (again,):
+        assert host.devices.get("virtual-1").endpoints == again.transports
+
+
 async def test_programs_that_cannot_be_put_back_do_not_end_the_watch(host: Host) -> None:
     bench = Bench()
 
@@ -188,7 +203,8 @@ async def test_programs_that_cannot_be_put_back_do_not_end_the_watch(host: Host)
         await bench.put_back(device_id)
         raise DeviceUnreachable("not yet")
 
-    boards = VirtualBoards(host.devices, fails, limits=QUICK, process=bench.process)
+    ids = host.settings.home / "ids.json"
+    boards = VirtualBoards(host.devices, fails, ids=ids, limits=QUICK, process=bench.process)
     async with boards.running(1), asyncio.timeout(LIMIT_S):
         for _ in range(2):
             await bench.made[-1].kill()

@@ -173,6 +173,7 @@ async def running_host(
             job_service = JobService(jobs, waiting, cluster.requests, cluster.ended)
             questions = await cluster.join(authority, admission, inbox, stack)
         backups = ScheduledBackups(settings.home, settings.backup, record=audit.record, now_ms=now_ms)
+        board_ids = settings.home / "virtual-boards.json"
         prefix = "" if cluster is None else f"{cluster.name[:20].rstrip('-')}-"
         host = Host(
             settings=settings,
@@ -181,7 +182,7 @@ async def running_host(
             ingress=None if ingress is None else int(ingress.getsockname()[1]),
             link=link,
             devices=registry,
-            boards=VirtualBoards(registry, apps.reconciler.check, prefix=prefix),
+            boards=VirtualBoards(registry, apps.reconciler.check, ids=board_ids, prefix=prefix),
             apps=apps,
             conversations=conversations,
             voice=voice.state,

@@ -12,14 +12,18 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final, Literal
+
+import msgspec
 
 from microclaw.backoff import Backoff
 from microclaw.clock import now_ms
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.text import count_text, moment_text
 from microclaw.virtual_boards.process import BoardReady, VirtualBoardProcess
@@ -68,7 +72,7 @@ class _Board:
 
 class VirtualBoards:
     """`async with boards.running(2) as ready`: inside, virtual-1 and virtual-2 are devices of the host; in a cluster
-    each host's have its name before: `prefix`.
+    each host's have its name before: `prefix`. The file `ids` keeps which devices they are, also under other names.
 
     `put_back` is called with a device's id when its board was started again, without programs.
     """
@@ -78,12 +82,14 @@ class VirtualBoards:
         devices: Registry,
         put_back: Callable[[str], Awaitable[object]],
         *,
+        ids: Path,
         limits: RestartLimits = RestartLimits(),
         prefix: str = "",
         process: Callable[[str], VirtualBoardProcess] = lambda name: VirtualBoardProcess(name=name, board=BOARD),
     ) -> None:
         self._devices = devices
         self._put_back = put_back
+        self._ids = ids
         self._limits = limits
         self._prefix = prefix
         self._process = process
@@ -101,12 +107,17 @@ class VirtualBoards:
     async def running(self, count: int) -> AsyncIterator[tuple[BoardReady, ...]]:
         """Start so many boards; leaving the block ends them."""
         try:
+            ids = _read_ids(self._ids)
             for number in range(1, count + 1):
-                name = f"{self._prefix}virtual-{number}"
+                first_name = f"{self._prefix}virtual-{number}"
+                name = next((d.name for d in self._devices.list() if d.device_id == ids.get(first_name)), first_name)
                 board = _Board(name, self._process(name))
                 ready = await board.process.start()
                 self._boards.append(board)
-                board.device_id = (await self._register(board.name, ready)).device_id
+                ids[first_name] = board.device_id = (await self._register(board.name, ready)).device_id
+            if self._boards:
+                with suppress(OSError):  # a board that is renamed is another device at the next start then
+                    await asyncio.to_thread(replace_file, self._ids, msgspec.json.encode(ids))
             async with asyncio.TaskGroup() as group:
                 watching = [group.create_task(self._watch(b), name=f"watch {b.name}") for b in self._boards]
                 try:
@@ -190,3 +201,11 @@ class VirtualBoards:
             await self._put_back(board.device_id)
         except Exception:  # the board runs, whatever is wrong with its programs
             _log.exception("putting the programs of %s back", board.name)
+
+
+def _read_ids(file: Path) -> dict[str, str]:
+    """The ids of boards' devices by the boards' first names; none where nobody wrote them, or somebody else did."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    except (OSError, msgspec.MsgspecError):
+        return {}
