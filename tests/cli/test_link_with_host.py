@@ -65,8 +65,16 @@ def lamp(board: StartBoard, ask: Run) -> Iterator[None]:
 def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
     host: dict[str, Any], ask: Run, tmp_path: Path
 ) -> None:
-    def joined() -> Child:
-        words = ["microclaw.cli", "--json", "virtual", "--join", "--serial", "none"]  # it needs no port of its own
+    def joined(*more: str) -> Child:
+        words = [
+            "microclaw.cli",
+            "--json",
+            "virtual",
+            "--join",
+            "--serial",
+            "none",
+            *more,
+        ]  # it needs no port of its own
         return Child("board", words, log=tmp_path / "stderr", environ=clean_environ(Path(host["home"])))
 
     source = tmp_path / "blink.py"
@@ -83,12 +91,17 @@ def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
             _until(ask, "board-1", "seen")
             rows = json.loads(ask("--json", "status").out)["devices"]
             assert [row["reachable"] for row in rows if row["name"] == "board-1"] == [False]
-        with joined():  # what it has in its flash lets it in again, and its program is still there
-            _until(ask, "board-1", "connected")
-            rows = json.loads(ask("--json", "app", "list", "-d", "board-1").out)["apps"]
-            assert [row["name"] for row in rows] == ["blink"]
+        assert ask("device", "rename", "board-1", "desk").code == 0
+        for name in (), ("--name", "desk"):  # what it has in its flash lets it in again, and its program is still there
+            with joined(*name):
+                _until(ask, "desk", "connected")
+                rows = json.loads(ask("--json", "app", "list", "-d", "desk").out)["apps"]
+                assert [row["name"] for row in rows] == ["blink"]
+            _until(ask, "desk", "seen")
+        assert "board-1" not in ask("device", "list").out
     finally:
         ask("device", "remove", "board-1")
+        ask("device", "remove", "desk")
     assert ask("virtual", "--join", "--name", "virtual-1").code != 0
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -23,6 +24,8 @@ from microclaw.cli.options import GlobalOptions
 from microclaw.devices.entry import check_name
 from microclaw.durable import make_folders, replace_file
 from microclaw.errors import ConfigError
+from microclaw.link_client.identity import CREDENTIAL_FILE, named_device
+from microclaw.link_server.device_facts import LINK, ListedDevice
 from microclaw.link_server.operations import Provisioned, provision
 from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError
@@ -60,12 +63,14 @@ def virtual(
 ) -> None:
     """Run a virtual ESP32-S3; Ctrl-C ends it. It prints its addresses."""
     name = name or ("board-1" if join else "virtual-1")
-    words = ["--name", name, "--board", board, "--serial", serial, "--clock", clock]
+    words = ["--board", board, "--serial", serial, "--clock", clock]
     words += [f"--firmware={word}" for word in firmware_words(firmware)]
     link, secret = None, ""
     if join:
-        flash, is_ours = flash or options.settings().home / "virtual" / name, flash is None
-        made = _join(options, name, board, flash, is_ours=is_ours)
+        devices, boards = known_devices(options.host()), options.settings().home / "virtual"
+        (known, folder), is_ours = _board_of(devices, boards, check_name(name), flash), flash is None
+        name, flash = name if known is None else known.name, folder
+        made = _join(options, known, name, board, flash, is_ours=is_ours)
         link, secret = f"wss://{made.host}:{made.port}/link", made.secret or ""
         words += ["--link", link, "--link-ca-sha256", made.ca_sha256, *(["--link-secret-file", "-"] if secret else [])]
         if (keys := _published_keys(options.host(), flash)) is not None:
@@ -76,18 +81,41 @@ def virtual(
         words.append("--network")
     if flash is not None:
         words += ["--flash", str(flash.absolute())]
-    if code := _run_board(options, words, link, secret):
+    if code := _run_board(options, ["--name", name, *words], link, secret):
         raise Exit(code)
 
 
-def _join(options: GlobalOptions, name: str, board: str, folder: Path, *, is_ours: bool) -> Provisioned:
+def _board_of(
+    devices: Sequence[ListedDevice], boards: Path, name: str, flash: Path | None
+) -> tuple[ListedDevice | None, Path]:
+    """The device that has this name, else that had it when it was paired, and the folder of its flash."""
+
+    def paired(folder: Path) -> ListedDevice | None:
+        return next((one for one in devices if _credential_of(folder) in one.transports), None)
+
+    folder = flash or boards / name
+    known = next((one for one in devices if one.name == name), paired(folder))
+    if flash is None and known is not None and known is not paired(folder):
+        unused = folder if paired(folder) is None else boards / known.device_id
+        folder = next((one for one in boards.glob("*") if paired(one) is known), unused)
+    return known, folder
+
+
+def _credential_of(flash: Path) -> str | None:
+    """The transport of the device that the credential in a flash names."""
+    with suppress(OSError, ValueError):
+        return f"{LINK}{named_device(flash / 'link' / CREDENTIAL_FILE)}"
+    return None
+
+
+def _join(
+    options: GlobalOptions, known: ListedDevice | None, name: str, board: str, folder: Path, *, is_ours: bool
+) -> Provisioned:
     """What the board needs for the host that runs here; no secret where it is paired and has its credential still.
 
     The credential of a device that the host does not know any more is removed, where the folder `is_ours`.
     """
-    check_name(name)
     client, credential = options.host(), folder / "link"
-    known = next((row for row in known_devices(client) if row.name == name), None)
     if known is not None and (known.link is None or known.voice_only):
         again = f"microclaw virtual --join --name {name}-2"
         raise ConfigError(f"{name} is another kind of device: {known.title}", next_step=again)

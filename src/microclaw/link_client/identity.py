@@ -10,6 +10,7 @@ import re
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -73,6 +74,14 @@ class LinkAddress:
         return self.ca_sha256 is not None
 
 
+def named_device(credential: Path) -> str | None:
+    """The host's id of the device that a certificate names. OSError, ValueError for what is none."""
+    certificate = x509.load_pem_x509_certificate(credential.read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return next((uri.removeprefix(_URN) for uri in uris if uri.startswith(_URN)), None)
+
+
 class LinkIdentity:
     """The credential in one boot's flash. Only the link's thread uses it."""
 
@@ -97,12 +106,7 @@ class LinkIdentity:
         if self.token is not None:
             found = _TOKEN.fullmatch(self.token)
             return found[1] if found else None
-        if not self._credential.exists():
-            return None
-        certificate = self._certificate()
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-        return next((uri.removeprefix(_URN) for uri in uris if uri.startswith(_URN)), None)
+        return named_device(self._credential) if self._credential.exists() else None
 
     def tls(self) -> ssl.SSLContext | None:
         """For the next connection; fetches the authority when it is not in flash. None for plain loopback."""
