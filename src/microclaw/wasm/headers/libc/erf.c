@@ -27,7 +27,8 @@ static double fraction(double x) { /* erfc of an x of 1.5 and more */
         q_before = q;
         q = next;
     }
-    return p / q * x * microclaw_exp(-square, 0) / SQRT_PI;
+    double high = of_bits(bits_of(x) >> 32 << 32); /* squared exactly: e^-square is wrong by x * x / 2 ulp */
+    return p / q * x * microclaw_exp(-high * high, 0) * microclaw_exp((high - x) * (high + x), 0) / SQRT_PI;
 }
 
 static double real_erf(double x) {
