@@ -36,7 +36,6 @@ REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
     (control.Fault("mute", 2), b'{"id":1,"op":"fault","name":"mute","count":2,"after_bytes":0}\n'),
     (control.Advance(600_000.0), b'{"id":1,"op":"advance","ms":600000.0}\n'),
     (control.Link(), b'{"id":1,"op":"link"}\n'),
-    (control.Slots(), b'{"id":1,"op":"slots"}\n'),
     (control.LinkReset(), b'{"id":1,"op":"link_reset"}\n'),
     (control.LinkEvent("button", {"pin": 0.0}), b'{"id":1,"op":"link_event","name":"button","data":{"pin":0.0}}\n'),
     (
@@ -77,11 +76,6 @@ REPLIES: list[tuple[control.AnyRequest, object, str]] = [
     (control.Info(), INFO, '"name":"virtual-1"'),
     (control.Leds(), replies.LedPage((replies.LedRow(1.0, 4, "00ff00"),), 1, 0), '"changes":[[1.0,4,"00ff00"]]'),
     (control.Py("list"), replies.PyAnswer([{"name": "blink"}]), '"value":[{"name":"blink"}]'),
-    (
-        control.Slots(),
-        replies.SlotTable((replies.SlotRow("ota_0", True, "lamp", "1.2.0", 3),), "healthy", "1.2.0", keys=("ab",)),
-        '"slots":[{"slot":"ota_0","next":true,"name":"lamp","version":"1.2.0","security_version":3}],"state":"healthy"',
-    ),
     (control.Advance(5), replies.AdvanceResult(5.0, True, None), '"idle":true,"stuck":null'),
     (control.Power("on"), replies.Done(0.0), '"now_ms":0.0'),
 ]

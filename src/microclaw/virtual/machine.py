@@ -134,7 +134,7 @@ class Machine:
                 return self._done()
             case wire.Advance(ms=ms):
                 return self._advance(ms)
-            case wire.Link() | wire.Slots() | wire.LinkReset() | wire.LinkEvent() | wire.LinkTask():
+            case wire.Link() | wire.LinkReset() | wire.LinkEvent() | wire.LinkTask():
                 return self._use_link(request)
             case wire.Mic() | wire.Speaker():
                 return self._use_link(request)
@@ -306,7 +306,7 @@ class Machine:
 
     def _use_link(
         self,
-        request: wire.Link | wire.Slots | wire.LinkReset | wire.LinkEvent | wire.LinkTask | wire.Mic | wire.Speaker,
+        request: wire.Link | wire.LinkReset | wire.LinkEvent | wire.LinkTask | wire.Mic | wire.Speaker,
     ) -> object:
         link = self.ports.link
         if link is None:
@@ -314,8 +314,6 @@ class Machine:
         match request:
             case wire.Link():
                 return link.status()
-            case wire.Slots():
-                return link.slots()
             case wire.Mic(path=path, trigger=trigger):
                 link.audio.speak_into(Path(path), trigger)
             case wire.Speaker(save=save, hush=hush):

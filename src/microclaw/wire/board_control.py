@@ -27,7 +27,6 @@ from microclaw.wire.board_replies import (
     PinTable,
     PwmPage,
     PyAnswer,
-    SlotTable,
     SpeakerState,
     Whole,
 )
@@ -142,10 +141,6 @@ class Link(Request[LinkStatus], frozen=True, tag="link"):
     pass
 
 
-class Slots(Request[SlotTable], frozen=True, tag="slots"):
-    """The board's firmware slots and its update."""
-
-
 class LinkReset(Request[Done], frozen=True, tag="link_reset"):
     """Factory reset of the link: the board forgets its host, its credential and the programs that came by it."""
 
@@ -182,7 +177,7 @@ class Speaker(Request[SpeakerState], frozen=True, tag="speaker", omit_defaults=T
 
 AnyRequest: TypeAlias = (
     Info | Pins | Edges | Log | Pwm | Leds | Py | Apps | SetInput | SetAdc | SetSensor | Power | Fault | Advance | Link
-    | Slots | LinkReset | LinkEvent | LinkTask | Mic | Speaker
+    | LinkReset | LinkEvent | LinkTask | Mic | Speaker
 )  # fmt: skip
 _REQUESTS: dict[str, type[AnyRequest]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyRequest)}
 _REPLIES = {cls: get_args(cls.__orig_bases__[0])[0] for cls in get_args(AnyRequest)}  # BoardInfo of Request[BoardInfo]

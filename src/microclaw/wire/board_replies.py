@@ -184,29 +184,6 @@ class LinkStatus(Struct, frozen=True):
     ui: tuple[str, ...] = ()
 
 
-class SlotRow(Struct, frozen=True):
-    """A place for firmware; without `name` nothing in it can be started. `next`: the next boot starts it."""
-
-    slot: str
-    next: bool
-    name: str | None = None
-    version: str | None = None
-    security_version: Whole | None = None
-
-
-class SlotTable(Struct, frozen=True):
-    """The board's slots, its update (`state` of docs/protocols/ota.md, `at` bytes are here), the ids of its keys."""
-
-    slots: tuple[SlotRow, ...]
-    state: str
-    version: str | None = None
-    error: str | None = None
-    at: Whole = 0
-    security_version: Whole = 0
-    channel: str | None = None
-    keys: tuple[str, ...] = ()
-
-
 class SpeakerState(Struct, frozen=True):
     """What the board hears and says. `heard` are the host's transcripts, `said` the texts of its speech, the last ones.
 

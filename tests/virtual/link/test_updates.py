@@ -31,7 +31,7 @@ def keys_file(folder: Path, *numbers: int) -> Path:
 def test_an_update_comes_through_a_lost_connection_and_a_power_cut(
     start_board: StartBoard, host: ScriptedHost, tmp_path: Path
 ) -> None:
-    offered = release("image", "1.2.0", size=60_000, device=DEVICE_ID, **ALWAYS)
+    offered = release("1.2.0", size=60_000, device=DEVICE_ID, **ALWAYS)
     asked: list[int] = []
     cut: list[bool] = []
 
@@ -52,7 +52,7 @@ def test_an_update_comes_through_a_lost_connection_and_a_power_cut(
     board = start_board("--serial", "none", "--flash", str(tmp_path / "flash"), *keys, *host.options)
     host.wait(lambda: host.is_connected)
     assert host.hellos[0].firmware.version == __version__
-    assert host.hellos[0].ota == OtaFacts("esp32s3", "stable", ("files", "image"), (signer().key_id,), 0)
+    assert host.hellos[0].ota == OtaFacts("esp32s3", "stable", ("files",), (signer().key_id,), 0)
     host.send(OtaOffer(offered.manifest, offered.signature), durable=True)
     host.wait(lambda: bool(cut))
     bench = board.control()
@@ -65,10 +65,7 @@ def test_an_update_comes_through_a_lost_connection_and_a_power_cut(
         "1.2.0",
     )
     assert host.hellos[-1].reset_reason == "software"
-    table = bench.ask(control.Slots())
     bench.close()
-    assert [(row.slot, row.version) for row in table.slots if row.next] == [("ota_0", "1.2.0")]
-    assert (table.state, table.version, table.security_version) == ("healthy", "1.2.0", 3)
     states = [e.body.state for e in host.heard if isinstance(e.body, OtaStatus)]
     assert list(dict.fromkeys(states)) == [
         *("offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"),

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import tarfile
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tests.firmware.ota_offers import NOW, manifest, packed, signer
-from tests.virtual.updates.images import make_image
 
 from microclaw.firmware_modules import ota_check
-from microclaw.virtual.updates.chip import SECTOR_BYTES, FlashChip
-from microclaw.virtual.updates.folders import Folders
-from microclaw.virtual.updates.image import Firmware
-from microclaw.virtual.updates.slots import Slots, Start
+from microclaw.link_client.flash import Flash
+from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
 from microclaw.virtual.updates.updater import Clocks, Updater
 from microclaw.wire.link.actions import TakeBlob
@@ -28,14 +25,6 @@ from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaStatus
 NAME = "microclaw-virtual"
 CHIP = "esp32s3"
 PIECE_BYTES = 1008
-SMALL_LAYOUT = {
-    "otadata": 2 * SECTOR_BYTES,
-    "plan": 2 * SECTOR_BYTES,
-    "keys": 2 * SECTOR_BYTES,
-    "ota_0": 8 * SECTOR_BYTES,
-    "ota_1": 8 * SECTOR_BYTES,
-}
-Kind = Literal["files", "image"]
 
 
 class PowerCut(Exception):
@@ -58,33 +47,22 @@ class Cuts:
         return random.Random(self.seed * 1000 + self.at).randint(0, size)
 
 
-class CuttingChip(FlashChip):
-    def __init__(self, path: Path, cuts: Cuts) -> None:
-        super().__init__(path, SMALL_LAYOUT)
+class CuttingFlash(Flash):
+    def __init__(self, folder: Path, cuts: Cuts) -> None:
+        super().__init__(folder)
         self._cuts = cuts
 
-    def _erase_sector(self, place: int) -> None:
-        part = self._cuts.part(SECTOR_BYTES)
-        if part is None:
-            super()._erase_sector(place)
-            return
-        assert self._file is not None
-        os.pwrite(self._file, bytes(part), place)
-        raise PowerCut
-
-    def _program(self, place: int, data: bytes) -> None:
-        part = self._cuts.part(len(data))
-        if part is None:
-            super()._program(place, data)
-            return
-        torn = data[:part] + bytes([data[part] | 0x5A]) if part < len(data) else data  # some bits of the next byte
-        super()._program(place, torn)
-        raise PowerCut
+    def commit(self, changes: Mapping[str, Any]) -> None:
+        part = self._cuts.part(1)
+        if part != 0:
+            super().commit(changes)
+        if part is not None:
+            raise PowerCut
 
 
-class CuttingFolders(Folders):
+class CuttingSlots(Slots):
     def __init__(self, root: Path, cuts: Cuts) -> None:
-        super().__init__(root)
+        super().__init__(root, Firmware(NAME, "1.0.0", 0), CHIP, CuttingFlash(root, cuts))
         self._cuts = cuts
 
     def _write(self, path: Path, at: int, data: bytes) -> None:
@@ -115,24 +93,18 @@ class Release:
         return hashlib.sha256(self.payload).digest()
 
 
-def release(
-    kind: Kind, version: str, *, fault: str = "", size: int = 20_000, extra: str = "more.mpy", **changes: Any
-) -> Release:
-    """A signed update of about this size; a bundle has the file `extra` too."""
+def release(version: str, *, fault: str = "", size: int = 20_000, extra: str = "more.mpy", **changes: Any) -> Release:
+    """A signed update of about this size, with the file `extra` too."""
     security_version = int(changes.get("security_version", 3))
+    about = {"name": NAME, "version": version, "security_version": security_version, "fault": fault}
     filler = random.Random(version).randbytes(size)
-    if kind == "image":
-        firmware = Firmware(NAME, version, security_version, fault)  # type: ignore[arg-type]
-        payload = make_image(firmware, CHIP, padding=filler)
-    else:
-        about = {"name": NAME, "version": version, "security_version": security_version, "fault": fault}
-        payload = bundle({"about.json": json.dumps(about).encode(), "start.mpy": filler, extra: b"M\x06"})
-    return of_payload(kind, version, payload, **changes)
+    payload = bundle({"about.json": json.dumps(about).encode(), "start.mpy": filler, extra: b"M\x06"})
+    return of_payload(version, payload, **changes)
 
 
-def of_payload(kind: Kind, version: str, payload: bytes, **changes: Any) -> Release:
+def of_payload(version: str, payload: bytes, **changes: Any) -> Release:
     sha256 = hashlib.sha256(payload).hexdigest()
-    values = {"name": NAME, "kind": kind, "version": version, "sha256": sha256, "size": len(payload), **changes}
+    values = {"name": NAME, "kind": "files", "version": version, "sha256": sha256, "size": len(payload), **changes}
     data = packed(manifest(**values))
     return Release(data, signer().sign(data), payload, version)
 
@@ -211,11 +183,10 @@ class Board:
         return updater
 
     def _start(self) -> Start:
-        factory = Firmware(NAME, "1.0.0", 0)
-        chip = CuttingChip(self.folder / "flash.bin", self.cuts)
-        self.slots = Slots(self.folder, factory, CHIP, chip=chip, folders=CuttingFolders(self.folder, self.cuts))
-        if self.given and self.slots.keys.value is None:
-            self.slots.keys.save(Trust(channel="stable", serial=1, keys={signer().key_id: signer().n}))
+        self.slots = CuttingSlots(self.folder, self.cuts)
+        if self.given and self.slots.flash.get("trust") is None:
+            trust = Trust(channel="stable", serial=1, keys={signer().key_id: signer().n})
+            self.slots.flash.commit({"trust": trust})
         while True:
             start = self.slots.start()
             if not start.firmware.fault or start.kept:

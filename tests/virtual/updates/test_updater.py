@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 from tests.firmware.ota_offers import keys_manifest, packed, signer
-from tests.virtual.updates.bench import NAME, Board, Kind, Release, bundle, of_payload, release
-from tests.virtual.updates.images import make_image
+from tests.virtual.updates.bench import NAME, Board, Release, bundle, of_payload, release
 
-from microclaw.virtual.updates.image import Firmware
 from microclaw.virtual.updates.updater import MAX_FAILURES, SILENCE_S, TRIAL_S, WINDOW_BYTES, Updater
 from microclaw.wire.link.actions import TakeBlob
 
@@ -38,9 +36,8 @@ def pieces(offered: Release, offset: int = 0, length: int = WINDOW_BYTES) -> lis
     return [TakeBlob(key, offset + at, data[at : at + PIECE]) for at in range(0, len(data), PIECE)]
 
 
-@pytest.mark.parametrize("kind", ["image", "files"])
-def test_an_update_runs_through_its_states_and_is_healthy(board: Board, kind: Kind) -> None:
-    offered = release(kind, "1.2.0", size=70_000 if kind == "files" else 20_000)
+def test_an_update_runs_through_its_states_and_is_healthy(board: Board) -> None:
+    offered = release("1.2.0", size=70_000)
     board.update(offered)
     assert board.host.states == ["offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"]
     assert [p for _, state, p, _ in board.host.statuses if state == "downloading"][:4] in (
@@ -54,21 +51,20 @@ def test_an_update_runs_through_its_states_and_is_healthy(board: Board, kind: Ki
 
 
 @pytest.mark.parametrize("fault", ["crash", "self_test"])
-@pytest.mark.parametrize("kind", ["image", "files"])
-def test_a_firmware_that_does_not_come_up_is_started_three_times_and_left(board: Board, kind: Kind, fault: str) -> None:
-    board.update(release(kind, "1.2.0", fault=fault, size=100))
+def test_a_firmware_that_does_not_come_up_is_started_three_times_and_left(board: Board, fault: str) -> None:
+    board.update(release("1.2.0", fault=fault, size=100))
     assert board.host.states[-3:] == ["rebooting", "trial", "rolled_back"]
     assert board.host.last() == ("1.2.0", "rolled_back", "unhealthy: power_on")
     assert board.booted == ["1.0.0", "1.0.0"]
     facts = board.boot().facts()
     assert facts is not None
     assert facts.security_version == 0  # raised with `healthy`, never before
-    board.update(release(kind, "1.2.1", size=100))
+    board.update(release("1.2.1", size=100))
     assert board.host.last() == ("1.2.1", "healthy", None)
 
 
 def test_a_trial_without_a_welcome_is_three_starts_of_ten_minutes(board: Board) -> None:
-    offered = release("image", "1.2.0", size=100)
+    offered = release("1.2.0", size=100)
     updater = offer(board, offered)
     board.serve(updater, offered)
     for _ in range(3):
@@ -87,7 +83,7 @@ def test_a_trial_without_a_welcome_is_three_starts_of_ten_minutes(board: Board) 
 
 
 def test_a_download_goes_on_where_it_was_after_a_power_cut_and_a_lost_link(board: Board) -> None:
-    offered = release("files", "1.2.0", size=50_000)
+    offered = release("1.2.0", size=50_000)
     updater = offer(board, offered)
     for piece in pieces(offered)[:-1]:
         updater.take(piece)
@@ -105,7 +101,7 @@ def test_a_download_goes_on_where_it_was_after_a_power_cut_and_a_lost_link(board
 
 
 def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Board) -> None:
-    updater = offer(board, release("image", "1.2.0"))
+    updater = offer(board, release("1.2.0"))
     board.host.connected = False
     board.now_s += 100 * SILENCE_S  # without a link no window fails
     updater.tick()
@@ -125,13 +121,13 @@ def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Bo
     [("blob_withdrawn", "download_failed: blob_withdrawn"), ("blob_unknown", "download_failed: blob_unknown")],
 )
 def test_a_withdrawn_payload_ends_it(board: Board, code: str, error: str) -> None:
-    offer(board, release("image", "1.2.0")).refused(code)
+    offer(board, release("1.2.0")).refused(code)
     assert board.host.last() == ("1.2.0", "failed", error)
 
 
 def test_pieces_that_nobody_asked_for_are_ignored(board: Board) -> None:
     """Another payload's, another offset's, too long ones, and all those after the last."""
-    offered, other = release("image", "1.2.0"), release("image", "1.3.0")
+    offered, other = release("1.2.0"), release("1.3.0")
     updater = offer(board, offered)
     good = pieces(offered)
     for strange in (
@@ -152,13 +148,12 @@ def test_pieces_that_nobody_asked_for_are_ignored(board: Board) -> None:
     for number in range(100):  # a host that does not stop
         updater.take(TakeBlob(good[0].key, end + number * PIECE, bytes(PIECE)))
     assert board.host.last()[1] == "rebooting"
-    board.update(release("image", "1.4.0"))
+    board.update(release("1.4.0"))
     assert board.booted[-1] == "1.4.0"
 
 
-@pytest.mark.parametrize("kind", ["image", "files"])
-def test_a_payload_of_another_release_is_wrong_hash(board: Board, kind: Kind) -> None:
-    offered, other = release(kind, "1.2.0"), release(kind, "1.3.0")
+def test_a_payload_of_another_release_is_wrong_hash(board: Board) -> None:
+    offered, other = release("1.2.0"), release("1.3.0")
     mixed = Release(offered.manifest, offered.signature, other.payload[: len(offered.payload)], "1.2.0")
     updater = offer(board, mixed)
     key = offered.sha256[:8]  # the host says that it is the right one
@@ -171,28 +166,16 @@ def test_a_payload_of_another_release_is_wrong_hash(board: Board, kind: Kind) ->
 
 
 def test_a_payload_has_to_be_what_its_manifest_says(board: Board) -> None:
-    chip_c3 = make_image(Firmware(NAME, "1.2.0", 3), "esp32c3")
-    older = make_image(Firmware(NAME, "1.1.0", 3), "esp32s3")
-    right = make_image(Firmware(NAME, "1.2.0", 3), "esp32s3")
     about = b'{"name":"microclaw-virtual","version":"1.1.0","security_version":3}'
-    damaged = right[:300] + bytes([right[300] ^ 1]) + right[301:]
-    wrong: list[tuple[Kind, bytes, str]] = [
-        ("image", chip_c3, "bad_image"),
-        ("image", older, "bad_image"),
-        ("image", damaged, "bad_image"),
-        ("image", right[:-32], "bad_image"),
-        ("image", b"\xe9" + bytes(400), "bad_image"),
-        ("image", right + bytes(16), "wrong_size"),
-        ("image", b"#!/bin/sh\n", "bad_image"),
-        ("files", bundle({"about.json": about}), "bad_bundle"),
-        ("files", bundle({"start.mpy": b"M"}), "bad_bundle"),
-        ("files", bundle({"about.json": b"{}"}), "bad_bundle"),
-        ("files", bundle({"about.json": about, "whole": b"x"}), "bad_bundle"),
-        ("files", bundle({"about.json": about})[:-512], "wrong_size"),
-        ("files", right, "wrong_size"),
+    wrong = [
+        (bundle({"about.json": about}), "bad_bundle"),
+        (bundle({"start.mpy": b"M"}), "bad_bundle"),
+        (bundle({"about.json": b"{}"}), "bad_bundle"),
+        (bundle({"about.json": about})[:-512], "wrong_size"),
+        (b"#!/bin/sh\n", "wrong_size"),
     ]
-    for kind, payload, code in wrong:
-        offered = of_payload(kind, "1.2.0", payload)
+    for payload, code in wrong:
+        offered = of_payload("1.2.0", payload)
         board.serve(offer(board, offered), offered)
         assert board.host.last()[:2] == ("1.2.0", "failed"), code
         assert (board.host.last()[2] or "").split(":")[0] == code, board.host.last()
@@ -200,22 +183,22 @@ def test_a_payload_has_to_be_what_its_manifest_says(board: Board) -> None:
 
 
 def test_an_offer_that_is_refused_leaves_what_is_under_way(board: Board) -> None:
-    offered = release("image", "1.2.0")
+    offered = release("1.2.0")
     updater = offer(board, offered)
     updater.offered(offered.manifest, bytes(384))  # the same manifest again: the present state
     assert board.host.last() == ("1.2.0", "downloading", None)
-    bad = release("image", "1.3.0", channel="beta")
+    bad = release("1.3.0", channel="beta")
     updater.offered(bad.manifest, bad.signature)
     assert board.host.last() == ("1.3.0", "refused", "wrong_channel: beta, this device has stable")
     board.serve(updater, offered)
     assert board.host.last()[:2] == ("1.2.0", "rebooting")
-    late = release("image", "1.4.0")
+    late = release("1.4.0")
     updater.offered(late.manifest, late.signature)
     assert board.host.last() == ("1.4.0", "refused", "busy: 1.2.0 is rebooting")
 
 
 def test_a_newer_offer_supersedes_and_a_cancel_gives_up(board: Board) -> None:
-    first, second = release("image", "1.2.0"), release("files", "1.3.0")
+    first, second = release("1.2.0"), release("1.3.0")
     updater = offer(board, first)
     updater.offered(second.manifest, second.signature)
     updater.go_on()
@@ -232,7 +215,7 @@ def test_a_newer_offer_supersedes_and_a_cancel_gives_up(board: Board) -> None:
 
 
 def test_keys_change_and_a_removed_one_is_unknown_from_then_on(board: Board) -> None:
-    offered = release("image", "1.2.0")
+    offered = release("1.2.0")
     updater = offer(board, offered)
     change = packed(keys_manifest(name=NAME))
     for _ in range(2):  # the second one is the same, after a cut before it was said
@@ -246,7 +229,7 @@ def test_keys_change_and_a_removed_one_is_unknown_from_then_on(board: Board) -> 
     assert board.host.last()[:2] == ("keys-2", "refused")
     board.serve(updater, offered)  # what came meanwhile is of a key that is not trusted any more
     assert board.host.last() == ("1.2.0", "failed", "unknown_key: it was removed")
-    later = release("image", "1.3.0")
+    later = release("1.3.0")
     updater.offered(later.manifest, later.signature)
     assert board.host.last() == ("1.3.0", "refused", f"unknown_key: {signer().key_id}")
 
@@ -258,13 +241,14 @@ def test_keys_change_and_a_removed_one_is_unknown_from_then_on(board: Board) -> 
         ({"name": "other"}, "wrong_name"),
         ({"board": "esp32"}, "wrong_board"),
         ({"revisions": ["b1"]}, "wrong_revision: for b1, this one is of none that it knows"),
-        ({"size": 1 << 24}, "no_slot"),
+        ({"size": 1 << 24}, "no_room"),
+        ({"kind": "image"}, "no_slot"),
         ({"version": "1.0.0"}, "old_version"),
         ({"expires": "2026-11-22T23:00:00Z"}, "expired"),
     ],
 )
 def test_what_is_not_for_this_board_is_refused(board: Board, changes: dict[str, Any], code: str) -> None:
-    made = of_payload("image", **{"version": "1.2.0", "payload": b"x", **changes})
+    made = of_payload(**{"version": "1.2.0", "payload": b"x", **changes})
     offer(board, made)
     assert board.host.states == ["refused"]
     assert (board.host.last()[2] or "").startswith(code)
@@ -272,20 +256,20 @@ def test_what_is_not_for_this_board_is_refused(board: Board, changes: dict[str, 
 
 
 def test_the_highest_healthy_security_version_stays(board: Board) -> None:
-    board.update(release("image", "1.2.0", security_version=5))
-    back = release("image", "1.1.0", security_version=4, allow_downgrade=True)
+    board.update(release("1.2.0", security_version=5))
+    back = release("1.1.0", security_version=4, allow_downgrade=True)
     board.update(back)
     assert board.host.last() == ("1.1.0", "refused", "old_security_version: 4, here is 5")
-    board.update(release("image", "1.1.0", security_version=5, allow_downgrade=True))
+    board.update(release("1.1.0", security_version=5, allow_downgrade=True))
     assert board.host.last() == ("1.1.0", "healthy", None)
 
 
 def test_a_board_without_a_clock_or_keys_takes_nothing(board: Board) -> None:
     board.utc_s = None
-    offer(board, release("image", "1.2.0"))
+    offer(board, release("1.2.0"))
     assert board.host.last() == ("1.2.0", "refused", "no_clock")
     board.utc_s = 86_400  # 1970
-    offer(board, release("image", "1.2.0"))
+    offer(board, release("1.2.0"))
     assert board.host.last() == ("1.2.0", "refused", "no_clock")
     other = Board(board.folder.parent / "other", given=False)
     updater = other.boot()
@@ -294,8 +278,8 @@ def test_a_board_without_a_clock_or_keys_takes_nothing(board: Board) -> None:
 
 
 def test_a_damaged_slot_is_not_started(board: Board) -> None:
-    board.update(release("image", "1.2.0"))
-    board.update(release("files", "1.3.0"))
+    board.update(release("1.2.0"))
+    board.update(release("1.3.0"))
     assert board.slots is not None
     slot = board.slots.start().slot
     (board.folder / slot / "start.mpy").write_bytes(b"damaged")
@@ -305,12 +289,12 @@ def test_a_damaged_slot_is_not_started(board: Board) -> None:
 
 def test_a_payload_is_compared_with_what_is_in_flash(board: Board) -> None:
     """A bit that does not take in flash is found, not started."""
-    offered = release("image", "1.2.0")
+    offered = release("1.2.0")
     updater = offer(board, offered)
     assert board.slots is not None
     for piece in pieces(offered):
         updater.take(piece)
-    board.slots.chip.write("ota_0", 16_000, bytes(4))
+    (board.folder / "payload").write_bytes(bytes(WINDOW_BYTES))
     for piece in pieces(offered, WINDOW_BYTES):
         updater.take(piece)
     assert board.host.last() == ("1.2.0", "failed", "wrong_hash")

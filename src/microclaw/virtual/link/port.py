@@ -20,15 +20,14 @@ from microclaw.virtual.link.apps import LinkApps
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
 from microclaw.virtual.link.handler import MessageHandler
-from microclaw.virtual.link.updates import LinkUpdates, slot_table
+from microclaw.virtual.link.updates import LinkUpdates
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.drivers import Json
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.updates.image import Firmware
-from microclaw.virtual.updates.slots import Slots, Start
+from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
-from microclaw.wire.board_replies import EdgeRow, LinkStatus, LogRow, SlotTable
+from microclaw.wire.board_replies import EdgeRow, LinkStatus, LogRow
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import ValueMap
@@ -51,8 +50,8 @@ class LinkPort:
         self._is_restarting = False
         self._opened: Flash | None = Flash(folder)
         self._slots = self._open_slots()
-        if trust is not None and self._slots.keys.value is None:  # as `flash` does to a new board
-            self._slots.keys.save(trust)
+        if trust is not None and self._slots.flash.get("trust") is None:  # as `flash` does to a new board
+            self._slots.flash.commit({"trust": trust})
 
     def load(self) -> Path | None:
         """The bootloader's part of a boot: it chooses. The folder of an update's modules, None: those built in."""
@@ -60,7 +59,7 @@ class LinkPort:
             self._slots.close()
             self._slots = self._open_slots()
             self._started = self._start_firmware()
-            folder = self._slots.folders.place(self._started[0].slot)
+            folder = self._slots.place(self._started[0].slot)
             return folder if any(folder.glob("runner.*py")) else None
 
     def power_on(self, *, with_apps: bool = True) -> None:
@@ -159,9 +158,6 @@ class LinkPort:
             notifications=tuple(boot.flash.get("notifications", ())),
             ui=tuple(f"{name}={value!s}" for name, value in sorted(state.ui.items())),
         )
-
-    def slots(self) -> SlotTable:
-        return slot_table(self._slots)
 
     @property
     def audio(self) -> BoardAudio:

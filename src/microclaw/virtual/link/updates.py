@@ -13,7 +13,6 @@ from microclaw.link_client.client import LinkClient
 from microclaw.virtual.board import Board
 from microclaw.virtual.updates.slots import Slots, Start
 from microclaw.virtual.updates.updater import Clocks, Updater
-from microclaw.wire.board_replies import SlotRow, SlotTable
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, BlobRead, ErrorMessage, Hello, OtaCancel, OtaFacts, OtaOffer
@@ -124,22 +123,3 @@ class LinkUpdates:
         self._timer = None
         self._updater.tick()
         self._watch()
-
-
-def slot_table(slots: Slots) -> SlotTable:
-    """What the bench sees of it."""
-    record, trust = slots.plan.value or {}, slots.keys.value or {}
-    rows = (
-        SlotRow(name, is_next, *(firmware[:3] if firmware is not None else ()))
-        for name, firmware, is_next in slots.table()
-    )
-    return SlotTable(
-        tuple(rows),
-        state=record.get("state", "idle"),
-        version=record.get("version"),
-        error=record.get("error") or None,
-        at=record.get("at", 0),
-        security_version=record.get("security", 0),
-        channel=trust.get("channel"),
-        keys=tuple(sorted(trust.get("keys", ()))),
-    )

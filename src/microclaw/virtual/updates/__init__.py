@@ -1,1 +1,1 @@
-"""Signed updates of the virtual board: flash, slots, and what a download does with them (docs/protocols/ota.md)."""
+"""Signed updates of the virtual board: its folders, and what a download does with them (docs/protocols/ota.md)."""

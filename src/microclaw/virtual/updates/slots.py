@@ -1,50 +1,52 @@
-"""Which firmware the board starts: its slots, who is in them, and the record by which it chooses, counts and goes back.
+"""Which firmware the board starts: its two folders of files, the bundle on its way into one, and the choice of a boot.
 
-`factory` is the firmware that the virtual board is built with. The record lies in the two sectors of otadata, newest
-first; what changes within one boot only clears bits of it, so that no cut can take the choice away.
+`factory` is the firmware that the virtual board is built with. What is chosen, planned and trusted is in a `Flash`: a
+change is there as a whole or not at all, so that no cut can take the choice away.
 """
 
 from __future__ import annotations
 
-import zlib
+import hashlib
+import json
+import threading
 from pathlib import Path
-from struct import Struct
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from microclaw.firmware_modules import ota_bad
-from microclaw.virtual.updates.chip import LAYOUT, SECTOR_BYTES, FlashChip, Records
-from microclaw.virtual.updates.folders import ROOM_BYTES, Folders
-from microclaw.virtual.updates.image import Firmware, read_image
+from microclaw.firmware_modules import ota_bad, ota_payload
+from microclaw.link_client.flash import Flash, PowerGone
 
-Kind: TypeAlias = Literal["files", "image"]
+Fault: TypeAlias = Literal["", "crash", "self_test"]
 FACTORY: Final = "factory"
-SLOTS: Final[dict[Kind, tuple[str, str]]] = {"image": ("ota_0", "ota_1"), "files": ("fw_a", "fw_b")}
-NAMES: Final = (FACTORY, *SLOTS["image"], *SLOTS["files"])
+FOLDERS: Final = ("fw_a", "fw_b")
 STARTS: Final = 3
-"""So often a slot on trial is started; then the board goes back."""
-_DATA: Final = "otadata"
-_ENTRY: Final = Struct(">4sIBBBxI")  # mark, number, slot, previous slot, whether it went back, CRC-32 of those
-_MARK: Final = b"MCSL"
-_STARTS_AT: Final = 16  # a bit is cleared for each start on trial
-_KEPT_AT: Final = 17  # 0: starts are not counted any more
-_SEEN_AT: Final = 18  # 0: the plan knows that the board went back
+"""So often a folder on trial is started; then the board goes back."""
+ROOM_BYTES: Final = 1 << 20
+"""The largest bundle: /storage of a real board holds it and its files."""
+ABOUT: Final = "about.json"
+_PAYLOAD: Final = "payload"
 
 
-class Entry(NamedTuple):
-    """The choice as it stands. `sector` is where it lies."""
+class Firmware(NamedTuple):
+    """What runs, or would run: who it is by its own words. `fault` makes it fail in its start, or its self test."""
 
-    number: int
-    sector: int
-    slot: str
-    previous: str
-    went_back: bool
-    starts: int
-    kept: bool
-    seen: bool
+    name: str
+    version: str
+    security_version: int
+    fault: Fault = ""
+
+
+class Choice(NamedTuple):
+    """What the next boot starts. `kept`: its starts are not counted any more; `went_back`: the plan has to hear it."""
+
+    slot: str = FACTORY
+    previous: str = FACTORY
+    starts: int = 0
+    kept: bool = True
+    went_back: bool = False
 
 
 class Start(NamedTuple):
-    """What a boot starts. `went_back`: from another slot, and the plan does not know it yet."""
+    """What a boot starts."""
 
     slot: str
     firmware: Firmware
@@ -53,143 +55,154 @@ class Start(NamedTuple):
 
 
 class Slots:
-    """One boot's hold on the flash for updates; `factory` is what is built in, `board` what `hello.ota` says."""
+    """One boot's hold on it; `factory` is what is built in, `board` what `hello.ota` says.
 
-    def __init__(
-        self,
-        folder: Path,
-        factory: Firmware,
-        board: str,
-        *,
-        chip: FlashChip | None = None,
-        folders: Folders | None = None,
-    ) -> None:
-        self.chip = chip or FlashChip(folder / "flash.bin", LAYOUT)
-        self.folders = folders or Folders(folder)
+    A folder is firmware only while `flash` has the SHA-256 of all its names and contents. A power cut may interrupt a
+    commit, `_write` and `_remove` and nothing else.
+    """
+
+    def __init__(self, root: Path, factory: Firmware, board: str, flash: Flash | None = None) -> None:
+        self.flash = flash or Flash(root)
         self.board = board
+        self._root = root
         self._factory = factory
-        self.plan = Records(self.chip, "plan")
-        self.keys = Records(self.chip, "keys")
+        self._lock = threading.Lock()
+        self._is_over = False
 
     def close(self) -> None:
         """The power is gone: what still runs of this boot changes nothing any more."""
-        self.chip.close()
-        self.folders.close()
+        with self._lock:
+            self._is_over = True
+        self.flash.close()
 
     # Starts
 
+    @property
+    def choice(self) -> Choice:
+        return Choice(*self.flash.get("choice", ()))
+
     def start(self) -> Start:
-        """One start of the bootloader: counts it while the slot is on trial, and goes back where that is over."""
-        entry = self._entry()
-        if entry is None:
-            return Start(FACTORY, self._factory, went_back=False, kept=True)
-        firmware = self.firmware(entry.slot)
-        if firmware is None or (not entry.kept and entry.starts >= STARTS):
-            entry, firmware = self._go_back(entry)
-        if not entry.kept:
-            counted = 0xFF << (entry.starts + 1) & 0xFF
-            self.chip.write(_DATA, entry.sector * SECTOR_BYTES + _STARTS_AT, bytes([counted]))
-        return Start(entry.slot, firmware, entry.went_back and not entry.seen, entry.kept)
+        """One start of the bootloader: counts it while the folder is on trial, and goes back where that is over."""
+        choice = self.choice
+        firmware = self.firmware(choice.slot)
+        if firmware is None or (not choice.kept and choice.starts >= STARTS):
+            firmware = self.firmware(choice.previous)
+            choice = Choice(FACTORY if firmware is None else choice.previous, choice.slot, went_back=True)
+        elif not choice.kept:
+            choice = choice._replace(starts=choice.starts + 1)
+        self._choose(choice)
+        return Start(choice.slot, firmware or self._factory, choice.went_back, choice.kept)
 
     def choose(self, slot: str) -> None:
         """For the next boot, on trial; the one that runs now is where it goes back to."""
-        entry = self._entry()
-        self._write(entry, slot, FACTORY if entry is None else entry.slot, went_back=False)
+        self._choose(Choice(slot, self.choice.slot, kept=False))
 
     def keep(self) -> None:
-        """The slot that runs is healthy: its starts are not counted any more."""
-        self._clear(_KEPT_AT)
+        """The firmware that runs is healthy: its starts are not counted any more."""
+        self._choose(self.choice._replace(kept=True))
 
     def seen(self) -> None:
         """The plan knows where the board runs."""
-        self._clear(_SEEN_AT)
+        self._choose(self.choice._replace(went_back=False))
 
-    # Slots
+    def _choose(self, choice: Choice) -> None:
+        if choice != self.choice:
+            self.flash.commit({"choice": list(choice)})
 
-    def unused(self, kind: Kind) -> str:
-        """Where an update goes: neither what runs nor, if that is possible, what ran before."""
-        entry = self._entry()
-        used = () if entry is None else (entry.slot, entry.previous)
-        first, second = SLOTS[kind]
-        if first in used and second in used:
-            return second if entry is not None and entry.slot == first else first
-        return second if first in used else first
+    # Folders
+
+    def unused(self) -> str:
+        """Where an update goes: not what runs nor, if that is possible, what ran before."""
+        choice = self.choice
+        return min(FOLDERS, key=lambda name: (name == choice.slot, name == choice.previous))
+
+    def place(self, slot: str) -> Path:
+        """Where its files are on the host computer."""
+        return self._root / slot
 
     def firmware(self, slot: str) -> Firmware | None:
         """Who is in it; None where the bootloader would not start it."""
         if slot == FACTORY:
             return self._factory
-        try:
-            if slot in SLOTS["files"]:
-                return self.folders.firmware(slot)
-            return read_image(self.chip.read(slot, 0, self.chip.size(slot)), self.board)[0]
-        except ota_bad.BadPayload:
-            return None
+        files = self._files(slot)
+        return _about(files) if self.flash.get(slot) == _digest(files) else None
 
-    def table(self) -> list[tuple[str, Firmware | None, bool]]:
-        """Each slot, who is in it, and whether the next boot starts it."""
-        entry = self._entry()
-        chosen = FACTORY if entry is None else entry.slot
-        return [(name, self.firmware(name), name == chosen) for name in NAMES]
+    def append(self, at: int, data: bytes) -> None:
+        """Bytes of the bundle; what a cut left behind `at` is dropped."""
+        there = len(self.payload())
+        if there < at:
+            raise OSError(f"the bundle has {there} bytes, not {at}")
+        self._write(self._root / _PAYLOAD, at, data)
 
-    def room(self, kind: Kind) -> int:
-        return ROOM_BYTES if kind == "files" else self.chip.size(SLOTS["image"][0])
+    def payload(self) -> bytes:
+        path = self._root / _PAYLOAD
+        return path.read_bytes() if path.exists() else b""
 
-    # Payloads
+    def drop_payload(self) -> None:
+        if (self._root / _PAYLOAD).exists():
+            self._remove(self._root / _PAYLOAD)
 
-    def store(self, kind: Kind, slot: str, at: int, data: bytes) -> None:
-        """A window of the payload, at whole sectors."""
-        if kind == "files":
-            self.folders.append(at, data)
-            return
-        whole = (len(data) + SECTOR_BYTES - 1) // SECTOR_BYTES * SECTOR_BYTES
-        self.chip.erase(slot, at, min(whole, self.chip.size(slot) - at))
-        self.chip.write(slot, at, data)
+    def install(self, slot: str, bundle: bytes) -> Firmware:
+        """The bundle's files go into the folder and are compared; who it is. BadPayload, OSError: it is no firmware."""
+        self.flash.commit({slot: None})
+        for name in self._files(slot):
+            self._remove(self._root / slot / name)
+        files = read_bundle(bundle)
+        for name, content in files.items():
+            self._write(self._root / slot / name, 0, content)
+        if self._files(slot) != files:
+            raise OSError(f"the files in {slot} are not as they were written")
+        found = _about(files)
+        self.flash.commit({slot: _digest(files)})
+        return found
 
-    def stored(self, kind: Kind, slot: str, size: int) -> bytes:
-        """The payload as it is in flash."""
-        return self.folders.payload() if kind == "files" else self.chip.read(slot, 0, size)
+    def _files(self, slot: str) -> dict[str, bytes]:
+        folder = self._root / slot
+        return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
-    def install(self, kind: Kind, slot: str, payload: bytes) -> Firmware:
-        """A payload whose SHA-256 is right becomes what can be started. BadPayload, OSError."""
-        if kind == "files":
-            return self.folders.unpack(slot, payload)
-        firmware, size = read_image(payload, self.board)
-        if size != len(payload):
-            raise ota_bad.BadPayload("wrong_size", f"the image has {size} bytes")
-        return firmware
+    def _write(self, path: Path, at: int, data: bytes) -> None:
+        with self._lock:
+            self._check_power()
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with path.open("r+b" if path.exists() else "x+b") as file:
+                file.truncate(at)
+                file.seek(at)
+                file.write(data)
 
-    # The record
+    def _remove(self, path: Path) -> None:
+        with self._lock:
+            self._check_power()
+            path.unlink()
 
-    def _go_back(self, entry: Entry) -> tuple[Entry, Firmware]:
-        previous = self.firmware(entry.previous)
-        slot = FACTORY if previous is None else entry.previous
-        self._write(entry, slot, entry.slot, went_back=True)
-        now = self._entry()
-        assert now is not None
-        return now, previous or self._factory
+    def _check_power(self) -> None:
+        if self._is_over:
+            raise PowerGone("the board has no power")
 
-    def _write(self, newest: Entry | None, slot: str, previous: str, *, went_back: bool) -> None:
-        number, sector = (1, 0) if newest is None else (newest.number + 1, 1 - newest.sector)
-        facts = (_MARK, number, NAMES.index(slot), NAMES.index(previous), went_back)
-        self.chip.erase(_DATA, sector * SECTOR_BYTES, SECTOR_BYTES)
-        self.chip.write(_DATA, sector * SECTOR_BYTES, _ENTRY.pack(*facts, zlib.crc32(repr(facts).encode())))
 
-    def _clear(self, at: int) -> None:
-        entry = self._entry()
-        if entry is not None and self.chip.read(_DATA, entry.sector * SECTOR_BYTES + at, 1) != b"\x00":
-            self.chip.write(_DATA, entry.sector * SECTOR_BYTES + at, b"\x00")
+def read_bundle(bundle: bytes) -> dict[str, bytes]:
+    """Its files; BadPayload for what the contract does not allow."""
+    tar, at, files = ota_payload.TarReader(len(bundle)), 0, {}
+    while not tar.over:
+        member = tar.member(bundle[at : at + ota_payload.BLOCK])
+        at += ota_payload.BLOCK
+        if member is not None:
+            name, size = member
+            files[name] = bundle[at : at + size]
+            at += ota_payload.padded(size)
+    return files
 
-    def _entry(self) -> Entry | None:
-        found = [entry for entry in (self._read(0), self._read(1)) if entry is not None]
-        return max(found, key=lambda entry: entry.number, default=None)
 
-    def _read(self, sector: int) -> Entry | None:
-        data = self.chip.read(_DATA, sector * SECTOR_BYTES, _SEEN_AT + 1)
-        *facts, crc = _ENTRY.unpack_from(data)
-        mark, number, slot, previous, went_back = facts
-        if mark != _MARK or crc != zlib.crc32(repr((mark, number, slot, previous, bool(went_back))).encode()):
-            return None
-        starts = (~data[_STARTS_AT] & 0xFF).bit_count()
-        kept = bool(went_back) or data[_KEPT_AT] == 0
-        return Entry(number, sector, NAMES[slot], NAMES[previous], bool(went_back), starts, kept, data[_SEEN_AT] == 0)
+def _about(files: dict[str, bytes]) -> Firmware:
+    try:
+        about: Any = json.loads(files[ABOUT])
+        name, version, security_version = about["name"], about["version"], about["security_version"]
+    except (KeyError, TypeError, ValueError, RecursionError) as exc:
+        raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} is missing or cannot be read") from exc
+    if not isinstance(name, str) or not isinstance(version, str) or type(security_version) is not int:
+        raise ota_bad.BadPayload("bad_bundle", f"{ABOUT} has other values than it should")
+    return Firmware(name, version, security_version, about.get("fault", ""))
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    rows = [[name, hashlib.sha256(content).hexdigest()] for name, content in sorted(files.items())]
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

@@ -1,6 +1,6 @@
 """One boot's part in an update: offers, windows of the payload, verification, switch, trial. Opens no connection.
 
-Everything runs in the link's thread. What it does not remember is in flash: `Slots` and the plan's record.
+Everything runs in the link's thread. What it does not remember is in flash, in `Slots`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
+from microclaw.errors import StoreError
 from microclaw.firmware_modules import ota_bad, ota_check, ota_plan
-from microclaw.virtual.updates.chip import FlashRefused
-from microclaw.virtual.updates.slots import Slots, Start
+from microclaw.virtual.updates.slots import ROOM_BYTES, Slots, Start
 from microclaw.wire.link.actions import TakeBlob
 from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaFacts, OtaStatus
 
@@ -54,7 +54,7 @@ class Updater:
         self._link = link
         self._clocks = clocks
         self._reason = reset_reason
-        self._plan = ota_plan.Plan(slots.plan.value or {}, slots.plan.save, self._say)
+        self._plan = ota_plan.Plan(slots.flash.get("plan", {}), self._save_plan, self._say)
         self._window = bytearray()
         self._asked_bytes = 0  # of the window that is under way; 0: none is
         self._heard_s = 0.0
@@ -77,9 +77,7 @@ class Updater:
             return None
         security = max(self._plan.record["security"], self._own_security)
         keys = tuple(sorted(self._trust["keys"]))
-        return OtaFacts(
-            self._slots.board, self._trust["channel"], ("files", "image"), keys, security, self._revision or None
-        )
+        return OtaFacts(self._slots.board, self._trust["channel"], ("files",), keys, security, self._revision or None)
 
     # What happens
 
@@ -113,7 +111,8 @@ class Updater:
             return
         if values["kind"] == "keys":
             keys = ota_check.changed_keys(values, self._trust["keys"])
-            self._slots.keys.save({**self._trust, "keys": keys, "serial": values["serial"], "hash": digest})
+            trust = {**self._trust, "keys": keys, "serial": values["serial"], "hash": digest}
+            self._slots.flash.commit({"trust": trust})
             self._say(ota_check.version_of(values), "healthy", 1.0, None)
         elif self._plan.offered(digest, values):
             self._forget_window()
@@ -177,7 +176,7 @@ class Updater:
     def _download(self) -> None:
         plan = self._plan
         if plan.state == "offered":
-            plan.downloading(self._slots.unused(plan.record["kind"]))
+            plan.downloading(self._slots.unused())
         at, size = plan.record["at"], plan.record["size"]
         if at >= size:
             plan.downloaded()
@@ -192,7 +191,7 @@ class Updater:
     def _keep_window(self) -> None:
         record, data = self._plan.record, bytes(self._window)
         self._forget_window()
-        self._slots.store(record["kind"], record["slot"], record["at"], data)
+        self._slots.append(record["at"], data)
         self._plan.wrote(record["at"] + len(data))
         self._failures = 0
         self._continue()
@@ -200,19 +199,18 @@ class Updater:
     def _verify(self) -> None:
         """Read the payload back from flash; only what is right in each byte is staged."""
         plan, record = self._plan, self._plan.record
-        payload = self._slots.stored(record["kind"], record["slot"], record["size"])
+        payload = self._slots.payload()
         if hashlib.sha256(payload).hexdigest() != record["sha256"]:
             plan.failed("wrong_hash")
         elif record["key"] not in self._trust.get("keys", {}):
             plan.failed("unknown_key: it was removed")
         else:
-            found = self._slots.install(record["kind"], record["slot"], payload)
+            found = self._slots.install(record["slot"], payload)
             if (found.version, found.security_version) != (record["version"], record["sv"]):
-                code = "bad_bundle" if record["kind"] == "files" else "bad_image"
-                plan.failed(f"{code}: it is version {found.version} of security version {found.security_version}")
+                plan.failed(f"bad_bundle: it is version {found.version} of security version {found.security_version}")
             else:
                 plan.staged()
-        self._slots.folders.drop_payload()
+        self._slots.drop_payload()
 
     def _guarded(self, act: Callable[[], None]) -> None:
         """What is wrong with a payload, or with the flash, ends the update, not the link."""
@@ -220,8 +218,8 @@ class Updater:
             act()
         except ota_bad.BadPayload as refused:
             self._plan.failed(f"{refused.code}: {refused.words}")
-            self._slots.folders.drop_payload()
-        except (OSError, FlashRefused) as exc:
+            self._slots.drop_payload()
+        except (OSError, StoreError) as exc:
             if self._plan.state not in ("downloading", "verifying"):
                 raise
             self._forget_window()
@@ -238,13 +236,16 @@ class Updater:
         self._window.clear()
         self._asked_bytes = 0
 
+    def _save_plan(self, record: Mapping[str, Any]) -> None:
+        self._slots.flash.commit({"plan": dict(record)})
+
     def _say(self, version: str, state: str, progress: float, error: str | None) -> None:
         words = error[:_MAX_ERROR_CHARS] if error else None
         self._link.say(OtaStatus(version, state, progress, words))  # type: ignore[arg-type]  # a state of the plan
 
     @property
     def _trust(self) -> Mapping[str, Any]:
-        return self._slots.keys.value or {}
+        return self._slots.flash.get("trust", {})  # type: ignore[no-any-return]  # as it was committed
 
     @property
     def _revision(self) -> str:
@@ -268,6 +269,6 @@ class Updater:
             "keys": self._trust["keys"],
             "serial": self._trust.get("serial", 0),
             "now_s": self._clocks.utc_s(),
-            "slot_bytes": self._slots.room("image"),
-            "room_bytes": self._slots.room("files"),
+            "slot_bytes": 0,
+            "room_bytes": ROOM_BYTES,
         }
