@@ -91,7 +91,6 @@ class BoardProcess:
             profile,
             clock,
             name=options.name,
-            seed=options.seed,
             storage_dir=(flash or self._temporary_dir()) / "storage",
         )
         programs = Programs(board, (flash or self._temporary_dir()) / "py", options.cache)
@@ -197,7 +196,6 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--serial", type=_serial, default="0", metavar="PORT|pty|none", help="0 for any free port")
     parser.add_argument("--control", type=Path, metavar="PATH", help="control socket (default: in a new folder)")
     parser.add_argument("--clock", choices=("real", "virtual"), default="real")
-    parser.add_argument("--seed", type=int, default=0, help="makes the firmware's races repeatable")
     parser.add_argument(
         "--firmware",
         action="append",

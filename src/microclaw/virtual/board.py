@@ -43,7 +43,7 @@ UNNAMED: Final = "virtual-1"
 
 
 class Board:
-    """One virtual board. `seed` makes the firmware's races repeatable; `loses_restarts` is the stock timer race."""
+    """One virtual board."""
 
     def __init__(
         self,
@@ -51,15 +51,11 @@ class Board:
         clock: Clock,
         *,
         name: str = UNNAMED,
-        seed: int = 0,
-        loses_restarts: bool = True,
         storage_dir: Path | None = None,
     ) -> None:
         self.profile = profile
         self.clock = clock
         self.name = name
-        self.seed = seed
-        self.loses_restarts = loses_restarts
         self.storage = Storage(storage_dir)
         self.boot = 1
         self.boot_id = secrets.token_hex(8)

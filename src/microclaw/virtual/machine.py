@@ -16,17 +16,14 @@ from microclaw.errors import CallRejected, MicroclawError, Overloaded
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.firmware.app_manager import AppManager
-from microclaw.virtual.firmware.apps import Limits
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.py.programs import Programs
-from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 from microclaw.wire.link.messages import Event, RunTask
-from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
 
 if TYPE_CHECKING:
@@ -141,15 +138,9 @@ class Machine:
             case _:
                 assert_never(request)
 
-    def _new_manager(self) -> AppManager[App]:
+    def _new_manager(self) -> AppManager:
         firmware = self.board.profile.firmware
-        manager = AppManager(
-            self.runtime,
-            limits=Limits(firmware.max_apps, firmware.max_module_bytes),
-            generation=Generation(firmware.attribute_generation),
-            send=self._send,
-            console=self.board.print_line,
-        )
+        manager = AppManager(self.runtime, firmware, send=self._send, console=self.board.print_line)
         manager.on_uninstalled = self._on_uninstalled
         return manager
 

@@ -71,12 +71,11 @@ class VirtualBoardProcess:
         serial: int | Literal["pty", "none"] = 0,
         control: Path | None = None,
         clock: Literal["real", "virtual"] = "real",
-        seed: int = 0,
         firmware: Sequence[str] = (),
     ) -> None:
         self.name = name
         arguments = ["--name", name, "--board", board, "--wasmachine", str(wasmachine_port), "--serial", str(serial)]
-        arguments += ["--clock", clock, "--seed", str(seed), "--die-with-parent"]
+        arguments += ["--clock", clock, "--die-with-parent"]
         if control is not None:
             arguments += ["--control", str(control)]
         arguments += [f"--firmware={word}" for word in firmware]

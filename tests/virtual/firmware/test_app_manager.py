@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import cast
 
 import pytest
+from msgspec.structs import replace
 from tests.virtual.conftest import Case
 
+from microclaw.boards.reader import load_board
 from microclaw.errors import InvalidModule
 from microclaw.virtual.firmware.app_manager import QUEUE_DEPTH, AppManager
-from microclaw.virtual.firmware.apps import Limits, url_number, url_tail, url_value
+from microclaw.virtual.firmware.apps import url_number, url_tail, url_value
+from microclaw.virtual.runtime.app import App
+from microclaw.virtual.runtime.loader import Runtime
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
@@ -19,7 +24,6 @@ from microclaw.wire.wasmachine.request import (
     Response,
     install_request,
     query_request,
-    uninstall_request,
 )
 
 MODULE = b"\0asm\x01\0\0\0" + b"\x01\x04\x01\x60\0\0"
@@ -69,9 +73,7 @@ class RecordingLoader:
         self.loaded: dict[str, RecordedApp] = {}
         self.spinning: set[str] = set()
 
-    def load(
-        self, name: str, wasm: bytes, *, heap_bytes: int = 0, timers: int = 0, watchdog_ms: int = 0
-    ) -> RecordedApp:
+    def load(self, name: str, wasm: bytes, *, heap_bytes: int = 0, timers: int = 0) -> RecordedApp:
         if b"bad" in wasm:
             raise InvalidModule("WASM module load failed: unexpected end")
         self.loaded[name] = RecordedApp(name, heap_bytes, name in self.spinning)
@@ -88,10 +90,10 @@ class Desk:
         self.loader = RecordingLoader()
         self.sent: list[tuple[FrameType, bytes]] = []
         self.console: list[str] = []
-        self.manager: AppManager[RecordedApp] = AppManager(
-            self.loader,
-            limits=Limits(max_apps=3, max_module_bytes=262_144),
-            generation=generation,
+        profile = load_board("virtual").firmware
+        self.manager = AppManager(
+            cast("Runtime", self.loader),
+            replace(profile, max_apps=3, max_module_bytes=262_144, attribute_generation=generation.value),
             send=lambda frame_type, payload: self.sent.append((frame_type, payload)),
             console=self.console.append,
         )
@@ -102,6 +104,9 @@ class Desk:
         self.manager.receive(data)
         self.work_off()
         return [encode_frame(frame_type, payload) for frame_type, payload in self.sent]
+
+    def app_requests(self, app: RecordedApp, payload: bytes) -> None:
+        self.manager.app_requests(cast("App", app), payload)
 
     def work_off(self) -> None:
         """What `serve` does with what is queued now."""
@@ -149,17 +154,17 @@ def test_event_goes_to_the_host_only_while_it_is_registered() -> None:
     echo = desk.loader.loaded["echo"]
     event = Request(Action.EVENT, "log", 9, b"x").encode()
     desk.sent.clear()
-    desk.manager.app_requests(echo, event)
+    desk.app_requests(echo, event)
     assert desk.sent == []
     assert desk.ask(Request(Action.PUT, "/event/log", 2)).status == 69
     desk.sent.clear()
-    desk.manager.app_requests(echo, event)
+    desk.app_requests(echo, event)
     ((frame_type, payload),) = desk.sent
     assert frame_type is FrameType.REQUEST
     assert Request.decode(payload) == Request(Action.EVENT, "log", 9, b"x", sender=1)
     desk.ask(Request(Action.DELETE, "/event/log", 3))
     desk.sent.clear()
-    desk.manager.app_requests(echo, event)
+    desk.app_requests(echo, event)
     assert desk.sent == []
 
 
@@ -180,7 +185,7 @@ def test_malformed_packets_of_apps_are_ignored() -> None:
     desk.sent.clear()
     for payload in (b"", b"\x01", b"\x02" + bytes(30), Response(69, 4).encode() + b"x"):
         desk.manager.app_responds(payload)
-        desk.manager.app_requests(desk.loader.loaded["a"], payload)
+        desk.app_requests(desk.loader.loaded["a"], payload)
     assert desk.sent == []
 
 
@@ -221,20 +226,3 @@ def test_url_values_are_cut_and_read_as_the_firmware_does() -> None:
     assert url_number("heap=12kB", "heap", 5) == 12
     assert url_number("heap=x", "heap", 5) == 0
     assert url_number("", "heap", 5) == 5
-
-
-def test_host_that_registered_for_applets_is_told_when_the_list_changes() -> None:
-    desk = Desk()
-    assert desk.ask(Request(Action.PUT, "/event//applets", 1)).status == 69
-    for request, frame_type, status in (
-        (install_request(2, "a", MODULE), FrameType.INSTALL, 65),
-        (uninstall_request(3, "a"), FrameType.REQUEST, 66),
-    ):
-        desk.receive(encode_frame(frame_type, request.encode()))
-        (event_type, event), (_, answer) = desk.sent
-        assert event_type is FrameType.REQUEST
-        assert Request.decode(event) == Request(Action.EVENT, "/applets", 0, b"", format=0)
-        assert Response.decode(answer).status == status
-    assert desk.ask(uninstall_request(4, "a")).status == 160
-    assert desk.ask(Request(Action.DELETE, "/event//applets", 5)).status == 69
-    assert desk.install("b").status == 65

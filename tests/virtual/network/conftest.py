@@ -112,7 +112,7 @@ def make_bench(cache: BuildCache, tmp_path: Path) -> Iterator[MakeBench]:
 
     def make(*, has_network: bool = True, is_virtual: bool = False) -> Bench:
         clock = VirtualClock() if is_virtual else RealClock()
-        board = Board(load_board("virtual"), clock, storage_dir=tmp_path / "storage", loses_restarts=False)
+        board = Board(load_board("virtual"), clock, storage_dir=tmp_path / "storage")
         made.append(Bench(board, Runtime(board, has_network=has_network), clock, cache))
         return made[-1]
 

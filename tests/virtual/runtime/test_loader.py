@@ -53,8 +53,8 @@ def make_runtime(tmp_path: Path) -> Iterator[MakeRuntime]:
     """Make a runtime on a board of its own, on a virtual clock unless told otherwise."""
     made: list[Runtime] = []
 
-    def make(clock: Clock | None = None, seed: int = 0) -> Runtime:
-        board = Board(load_board("virtual"), clock or VirtualClock(), seed=seed, storage_dir=tmp_path)
+    def make(clock: Clock | None = None) -> Runtime:
+        board = Board(load_board("virtual"), clock or VirtualClock(), storage_dir=tmp_path)
         made.append(Runtime(board))
         return made[-1]
 
@@ -134,7 +134,7 @@ def test_two_apps_give_the_same_edges_in_every_run(make_runtime: MakeRuntime) ->
     other = BLINK.replace("gpio/2", "gpio/4").replace("i32.const 500", "i32.const 7")
     runs = []
     for _ in range(2):
-        runtime = make_runtime(seed=3)
+        runtime = make_runtime()
         start(runtime, BLINK.replace("i32.const 500", "i32.const 5"), "a")
         start(runtime, other, "b")
         advance(runtime, 5_000)

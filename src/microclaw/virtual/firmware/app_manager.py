@@ -14,10 +14,11 @@ import queue
 import threading
 from collections.abc import Callable
 from struct import Struct
-from typing import Generic, assert_never
+from typing import assert_never
 
+from microclaw.boards.profile import Firmware
 from microclaw.errors import AppExists, InvalidModule, ProtocolError, TooManyApps
-from microclaw.virtual.firmware.apps import A, AppImage, AppLoader, Limits, url_number, url_tail, url_value
+from microclaw.virtual.firmware.apps import AppImage, url_number, url_tail, url_value
 from microclaw.virtual.firmware.receiver import (
     REQUEST_VERSION,
     HostRequest,
@@ -27,13 +28,14 @@ from microclaw.virtual.firmware.receiver import (
     UnexpectedType,
     unpack_request,
 )
+from microclaw.virtual.runtime.app import App
+from microclaw.virtual.runtime.loader import Runtime
 from microclaw.wire.wasmachine import answers
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
 from microclaw.wire.wasmachine.request import (
     DEFAULT_HEAP_BYTES,
     DEFAULT_TIMERS,
-    DEFAULT_WATCHDOG_MS,
     MAX_NAME_BYTES,
     MAX_TIMERS,
     MIN_HEAP_BYTES,
@@ -46,7 +48,6 @@ from microclaw.wire.wasmachine.request import (
 QUEUE_DEPTH = 50  # DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; what comes on top is lost without an answer
 HOST_ID = QUERY_RECEIVER  # ID_HOST: how apps see the sender of a host's request
 MAX_HOST_EVENTS = 64
-APPLETS_EVENT = "/applets"
 JOIN_S = 1.0
 _MAX_EVENT_URL = 255
 _REQUEST = Struct(">BBHIiHI")
@@ -54,27 +55,26 @@ _REQUEST = Struct(">BBHIiHI")
 _log = logging.getLogger(__name__)
 
 
-class AppManager(Generic[A]):
+class AppManager:
     """One boot of the manager: its parser's state, its apps and its queue die with it."""
 
     def __init__(
         self,
-        loader: AppLoader[A],
+        runtime: Runtime,
+        firmware: Firmware,
         *,
-        limits: Limits,
-        generation: Generation,
         send: Callable[[FrameType, bytes], None],
         console: Callable[[str], None],
     ) -> None:
-        self._loader = loader
-        self._limits = limits
-        self._generation = generation
+        self._runtime = runtime
+        self._max_apps = firmware.max_apps
+        self._generation = Generation(firmware.attribute_generation)
         self._send = send
         self._console = console
-        self._receiver = RequestReceiver(max_module_bytes=limits.max_module_bytes)
+        self._receiver = RequestReceiver(max_module_bytes=firmware.max_module_bytes)
         self._queue: queue.Queue[HostRequest | InstallRequest | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
-        self._apps: dict[int, A] = {}
+        self._apps: dict[int, App] = {}
         self._next_id = 1
         self._host_events: set[str] = set()
         self._closed = False
@@ -121,14 +121,14 @@ class AppManager(Generic[A]):
         with contextlib.suppress(queue.Full):  # then serve() sees _closed after its present request
             self._queue.put_nowait(None)
 
-    def install(self, app: AppImage) -> A | None:
+    def install(self, app: AppImage) -> App | None:
         """Load and start an app that came over another port, without storing it; None if the power went meanwhile.
 
         AppExists, TooManyApps, InvalidModule say why not. Not through the queue: a manager that hangs does not matter.
         """
         with self._changing:
-            if len(self._apps) >= self._limits.max_apps:
-                raise TooManyApps(f"the board runs {self._limits.max_apps} apps already", next_step="stop one")
+            if len(self._apps) >= self._max_apps:
+                raise TooManyApps(f"the board runs {self._max_apps} apps already", next_step="stop one")
             if self._find(app.name) is not None:
                 raise AppExists(f"an app named {app.name} is there", next_step="remove it, or choose another name")
             if not self._launch(app):
@@ -145,11 +145,11 @@ class AppManager(Generic[A]):
             app.kill(JOIN_S)
         with self._lock:
             self._apps.pop(app_id, None)
-        self._loader.unload(app)
+        self._runtime.unload(app)
         return True
 
     @property
-    def apps(self) -> list[A]:
+    def apps(self) -> list[App]:
         """Newest first, as the manager lists them."""
         with self._lock:
             return list(reversed(self._apps.values()))
@@ -169,7 +169,7 @@ class AppManager(Generic[A]):
         else:
             app.response(payload)
 
-    def app_requests(self, sender: A, payload: bytes) -> None:
+    def app_requests(self, sender: App, payload: bytes) -> None:
         """wasm_post_request: an event for those who subscribed, or a request for another app."""
         request = unpack_request(payload)
         if request is None:
@@ -229,7 +229,7 @@ class AppManager(Generic[A]):
         if kind not in ("", "wasm", "jeff", "wasmlib"):
             self._refuse(request.mid, answers.INVALID_MODULE_TYPE)
         elif request.action == Action.PUT:
-            if len(self._apps) >= self._limits.max_apps:
+            if len(self._apps) >= self._max_apps:
                 self._refuse(request.mid, answers.TOO_MANY_APPS)
             elif isinstance(request, HostRequest):
                 text = "invalid wasm package type." if request.body else "invalid payload."
@@ -258,7 +258,6 @@ class AppManager(Generic[A]):
             request.wasm,
             max(url_number(tail, "heap", DEFAULT_HEAP_BYTES), MIN_HEAP_BYTES),
             min(url_number(tail, "timers", DEFAULT_TIMERS), MAX_TIMERS),
-            url_number(tail, "wd", DEFAULT_WATCHDOG_MS),
         )
         try:
             launched = self._launch(app)
@@ -267,18 +266,15 @@ class AppManager(Generic[A]):
             self._refuse(request.mid, text[:255])
             return
         if launched:
-            self._post_applets_event()
             self._console("Install WASM app success!")
             self._answer(Response(Status.CREATED, request.mid))
 
     def _launch(self, app: AppImage) -> bool:
         """False when the power went while it was loaded."""
-        instance = self._loader.load(
-            app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers, watchdog_ms=app.watchdog_ms
-        )
+        instance = self._runtime.load(app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers)
         with self._lock:
             if self._closed:
-                self._loader.unload(instance)
+                self._runtime.unload(instance)
                 return False
             self._apps[self._next_id] = instance
             self._next_id += 1
@@ -301,23 +297,15 @@ class AppManager(Generic[A]):
             return
         with self._lock:
             self._apps.pop(app_id, None)
-        self._loader.unload(app)
+        self._runtime.unload(app)
         self.on_uninstalled(name)
-        self._post_applets_event()
         self._console("Uninstall WASM app successful!")
         self._answer(Response(Status.DELETED, mid))
 
-    def _find(self, name: str) -> tuple[int, A] | None:
+    def _find(self, name: str) -> tuple[int, App] | None:
         """An app and its id; of two with the same name the newest."""
         with self._lock:
             return next(((i, app) for i, app in reversed(self._apps.items()) if app.name == name), None)
-
-    def _post_applets_event(self) -> None:
-        """Tell a host that registered `/event//applets`. The event has no body: upstream forgets its length."""
-        if APPLETS_EVENT in self._host_events:
-            event = HostRequest(Action.EVENT, 0, 0, APPLETS_EVENT, b"")
-            self._transmit(FrameType.REQUEST, _pack(event, event.url, 0))
-            self._console("Post applets update event success!")
 
     def _query(self, mid: int, name: str) -> None:
         listed = [answers.AppletInfo(app.name, app.heap_bytes) for app in self.apps]

@@ -1,9 +1,8 @@
-"""Apps as the application manager sees them: their urls, and what loads them."""
+"""Apps as they come to the application manager, and how it reads their urls."""
 
 from __future__ import annotations
 
 import re
-from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -39,42 +38,8 @@ def url_number(tail: str, key: str, default: int) -> int:
     return int(re.split("[^0-9]", text.lstrip(" "), maxsplit=1)[0] or 0)
 
 
-class AppInstance(Protocol):
-    """One loaded app as the manager needs it: runtime.app.App, and the recorded one of the tests."""
-
-    name: str
-    heap_bytes: int
-    resources: set[str]
-    subscriptions: set[str]
-
-    def start(self) -> None: ...
-    def request(self, payload: bytes) -> bool: ...
-    def response(self, payload: bytes) -> bool: ...
-    def stop(self, timeout_s: float = ...) -> bool: ...
-    def kill(self, timeout_s: float = ...) -> bool: ...
-    def join(self, timeout_s: float) -> bool: ...
-
-
-A = TypeVar("A", bound=AppInstance)
-
-
-class AppLoader(Protocol[A]):
-    """What makes apps of modules: runtime.loader.Runtime, and the recording one of the tests."""
-
-    def load(
-        self, name: str, wasm: bytes, *, heap_bytes: int = ..., timers: int = ..., watchdog_ms: int = ...
-    ) -> A: ...
-    def unload(self, app: A) -> None: ...
-
-
 class AppImage(Struct, frozen=True):
     name: str
     wasm: bytes
     heap_bytes: int
     timers: int
-    watchdog_ms: int
-
-
-class Limits(Struct, frozen=True):
-    max_apps: int
-    max_module_bytes: int

@@ -21,7 +21,7 @@ from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS, MAX_NAME_BYTES
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, MAX_NAME_BYTES
 
 MAX_INSTALLED: Final = 16
 MAX_UNDO: Final = 8
@@ -276,7 +276,7 @@ class LinkApps:
             wasm = (self._modules / f"{entry['sha256']}.wasm").read_bytes()
         except OSError as exc:
             raise AppNotFound(f"the module of {name} cannot be read: {exc.strerror}") from exc
-        return AppImage(name, wasm, entry["heap"], DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS)
+        return AppImage(name, wasm, entry["heap"], DEFAULT_TIMERS)
 
     def _present_upload(self) -> dict[str, Any]:
         upload: dict[str, Any] | None = self._flash.get("upload")

@@ -151,7 +151,7 @@ class FileSystem:
         file = self._file(number)
         size = min(size, MAX_READ_BYTES)
         if file.is_random:
-            # Repeatable: the same board with the same seed gives the same numbers.
+            # Repeatable: the same boot gives the same numbers.
             import hashlib
 
             self.random_seed = hashlib.sha256(self.random_seed).digest()

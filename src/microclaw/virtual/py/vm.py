@@ -87,8 +87,7 @@ class Vm:
         self.peripherals.add("pause", lambda: self._pause(True))
         self.peripherals.add("resume", lambda: self._pause(False))
         self.peripherals.add("installed", self._let_install)
-        seed = f"{board.seed}/{board.boot}/py".encode()
-        self.files = FileSystem(kept.folder / "files", mounts, seed)
+        self.files = FileSystem(kept.folder / "files", mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
             self._memory,
             self.files,

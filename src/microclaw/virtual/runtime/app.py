@@ -6,7 +6,6 @@ in on_init ends the app, which stays in the list; one in a callback only reaches
 
 from __future__ import annotations
 
-import random
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -55,12 +54,10 @@ class App:
         *,
         heap_bytes: int,
         timers: int,
-        watchdog_ms: int,
         has_network: bool = False,
     ) -> None:
         self.name = name
         self.heap_bytes = heap_bytes
-        self.watchdog_ms = watchdog_ms
         self.state = AppState.LOADED
         self.error: str | None = None
         self.kind_of_end: str | None = None
@@ -77,12 +74,10 @@ class App:
         self._is_stopping = False
         self.on_trouble: Callable[[App], None] = lambda _: None
         """Called in its thread when it trapped or exited, and when its main is over."""
-        seed = f"{board.seed}/{name}"
-        noise = random.Random(seed) if board.loses_restarts else None  # noqa: S311  a repeatable simulation
         generation = Generation(board.profile.firmware.attribute_generation)
         network = AppNetwork(board.clock, generation, lambda text: board.print_line(f"{name}: {text}"), has_network)
         network.post_mqtt_event = lambda handle, event: self._post(lambda: self._on_mqtt(handle, event))
-        self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, noise), ledc, network)
+        self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, name), ledc, network)
         # Urls that it registered and subscribed to, GPIOs that it opened or drives.
         self.resources = self.process.resources
         self.subscriptions = self.process.subscriptions

@@ -42,9 +42,7 @@ class Runtime:
         engine = "microclaw.virtual.runtime.instance"
         threading.Thread(target=importlib.import_module, args=(engine,), name="warm-up", daemon=True).start()
 
-    def load(
-        self, name: str, wasm: bytes, *, heap_bytes: int = 8192, timers: int = 20, watchdog_ms: int = 180_000
-    ) -> App:
+    def load(self, name: str, wasm: bytes, *, heap_bytes: int = 8192, timers: int = 20) -> App:
         """A loaded app, not yet started, in `apps`. InvalidModule's message is the firmware's text.
 
         Unresolved imports are no error here: the console shows a warning and calling one traps.
@@ -66,7 +64,6 @@ class Runtime:
             name,
             heap_bytes=heap_bytes,
             timers=timers,
-            watchdog_ms=watchdog_ms,
             has_network=self._has_network,
         )
         app.on_trouble = lambda app: self.on_trouble(app)

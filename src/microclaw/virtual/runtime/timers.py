@@ -30,15 +30,15 @@ class Timers:
     """`post(id)` queues the app's on_timer_callback. Numbers start at 1 and are never used again.
 
     The race: the timer thread first posts the callback of a one-shot timer, then puts the timer on the idle list; an
-    app that is quicker restarts a timer that is on neither list, which does nothing. With `noise` a seeded share of
-    one-shots is on neither list until their callback returned (`callback_returned`).
+    app that is quicker restarts a timer that is on neither list, which does nothing. A share of
+    one-shots, the same for the same name, is on neither list until their callback returned (`callback_returned`).
     """
 
-    def __init__(self, clock: Clock, limit: int, post: Callable[[int], None], noise: random.Random | None) -> None:
+    def __init__(self, clock: Clock, limit: int, post: Callable[[int], None], name: str) -> None:
         self._clock = clock
         self._limit = min(limit, MAX_TIMERS)
         self._post = post
-        self._noise = noise
+        self._chance = random.Random(f"0/{name}")  # noqa: S311  a repeatable simulation
         self._lock = threading.Lock()
         self._timers: dict[int, _Timer] = {}
         self._last_number = 0
@@ -110,6 +110,6 @@ class Timers:
             timer.alarm = None
             if timer.periodic:
                 self._schedule(timer)
-            elif self._noise is not None:
-                timer.in_limbo = self._noise.random() < LOST_RESTART_SHARE
+            else:
+                timer.in_limbo = self._chance.random() < LOST_RESTART_SHARE
         self._post(timer.number)
