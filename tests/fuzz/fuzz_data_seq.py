@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.virtual.nodes.byte_memory import ByteMemory
 
-from microclaw.virtual.nodes.node import PosixError, take_data_seq
+from microclaw.virtual.filesystem import PosixError
+from microclaw.virtual.nodes.node import take_data_seq
 from microclaw.virtual.runtime.memory import BoardCrash, OutOfBounds
 
 

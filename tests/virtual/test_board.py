@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,10 +22,8 @@ def clock() -> VirtualClock:
 
 
 @pytest.fixture
-def board(clock: VirtualClock) -> Iterator[Board]:
-    board = Board(load_board("virtual"), clock)
-    yield board
-    board.close()
+def board(clock: VirtualClock) -> Board:
+    return Board(load_board("virtual"), clock)
 
 
 def levels(board: Board, pin: int) -> list[int]:

@@ -19,7 +19,6 @@ from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.history import History, LineBuffer, Observer, Page
 from microclaw.virtual.sensors import I2cSensor, attach_sensors, usual_sensor
-from microclaw.virtual.storage import Storage
 from microclaw.virtual.wiring import Pin, SpiBuses
 from microclaw.wire.board_replies import EdgeRow, LedRow, LogRow, PinRow, PwmRow
 
@@ -56,7 +55,7 @@ class Board:
         self.profile = profile
         self.clock = clock
         self.name = name
-        self.storage = Storage(storage_dir)
+        self.storage_dir = storage_dir  # of /storage; None: there is none
         self.boot = 1
         self.boot_id = secrets.token_hex(8)
         self.powered = True
@@ -356,10 +355,6 @@ class Board:
                 self.power_cut()
                 self.is_after_panic = True
                 self.power_on()
-
-    def close(self) -> None:
-        """Remove what the board keeps outside of this process's memory."""
-        self.storage.close()
 
     def _let_go(self) -> None:
         """Clear what RAM, pins and sensors lose without power."""

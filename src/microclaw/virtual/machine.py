@@ -100,7 +100,6 @@ class Machine:
         self.runtime.close()
         self.programs.power_cut()
         self.board.clock.close()
-        self.board.close()
 
     def perform(self, request: wire.AnyRequest) -> object:
         """One control request; MicroclawError for what cannot be done."""

@@ -131,7 +131,6 @@ def make_bench(compile_c: CompileC, tmp_path: Path) -> Iterator[MakeBench]:
     yield make
     for bench in benches:
         bench.runtime.close()
-        bench.board.close()
 
 
 @pytest.fixture

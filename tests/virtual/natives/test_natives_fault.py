@@ -35,7 +35,6 @@ def faulty(compile_c: CompileC, tmp_path: Path) -> Iterator[Bench]:
     bench = Bench(board, Runtime(board), clock, compile_c)
     yield bench
     bench.runtime.close()
-    board.close()
 
 
 def test_a_fault_in_a_native_is_a_trap_with_its_name(faulty: Bench, caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.virtual.natives.conftest import Bench
 
-from microclaw.virtual.storage import CAPACITY_BYTES
+from microclaw.virtual.filesystem import BLOCK_BYTES
+from microclaw.virtual.runtime.files import STORAGE_BYTES
 
 EXTRA = """
 #define CREAT (1 << 12)
@@ -79,11 +80,11 @@ def test_no_path_leads_out_of_storage(bench: Bench, tmp_path: Path, path: str) -
 
 def test_storage_has_a_size(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "storage").mkdir()
-    (tmp_path / "storage" / "big").write_bytes(bytes(CAPACITY_BYTES - 10))
+    (tmp_path / "storage" / "big").write_bytes(bytes(STORAGE_BYTES - BLOCK_BYTES))
     bench.run(
         EXTRA
         + """void on_init(void) { int f = open("/storage/a", RW | CREAT, 0); printf("%d", write(f, "0123456789", 10));
-        printf(" %d", write(f, "x", 1)); lseek(f, 0, 0); printf(" %d\\n", write(f, "y", 1)); }"""
+        lseek(f, 4096, 0); printf(" %d", write(f, "x", 1)); lseek(f, 0, 0); printf(" %d\\n", write(f, "y", 1)); }"""
     )
     assert bench.lines() == ["10 -1 1"]
 

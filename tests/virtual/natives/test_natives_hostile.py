@@ -88,4 +88,3 @@ def test_nothing_of_an_app_reaches_the_board_after_a_power_cut(bench: Bench) -> 
         assert [pin for pin in board.pins() if pin.level or pin.role != "idle"] == []
         board.power_on()
     board.clock.close()
-    board.close()

@@ -119,5 +119,4 @@ def make_bench(cache: BuildCache, tmp_path: Path) -> Iterator[MakeBench]:
     yield make
     for bench in made:
         bench.runtime.close()
-        bench.board.close()
         bench.clock.close()

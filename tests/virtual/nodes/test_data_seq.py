@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.virtual.nodes.byte_memory import ByteMemory
 
-from microclaw.virtual.nodes.node import NATIVE_BASE, PosixError, take_data_seq
+from microclaw.virtual.filesystem import PosixError
+from microclaw.virtual.nodes.node import NATIVE_BASE, take_data_seq
 from microclaw.virtual.runtime.memory import BoardCrash, OutOfBounds
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
 

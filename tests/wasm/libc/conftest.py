@@ -38,7 +38,6 @@ def run_image(board: BoardProfile, tmp_path: Path) -> Iterator[RunImage]:
 
     yield run
     runtime.close()
-    virtual.close()
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from microclaw.virtual.nodes.node import PosixError
+from microclaw.virtual.filesystem import PosixError
 from microclaw.virtual.runtime.process import Process
 
 Handler: TypeAlias = Callable[..., int | float | None]

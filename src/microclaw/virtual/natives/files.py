@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from microclaw.virtual.filesystem import Errno, PosixError
 from microclaw.virtual.natives.binding import Handler
 from microclaw.virtual.nodes.gpio import GpioFile
-from microclaw.virtual.nodes.node import Errno, PosixError
 from microclaw.virtual.runtime.process import Process
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
@@ -43,13 +43,15 @@ def _write(process: Process, fd: int, buffer: int, size: int) -> int:
 
 
 def _pread(process: Process, fd: int, buffer: int, size: int, offset: int) -> int:
-    data = process.files.storage(fd).read_at(min(size, _MAX_IO_BYTES), offset)
+    file = process.files.storage(fd)
+    data = file.at(offset, lambda: file.read(min(size, _MAX_IO_BYTES)))
     process.memory.write(buffer, data)
     return len(data)
 
 
 def _pwrite(process: Process, fd: int, buffer: int, size: int, offset: int) -> int:
-    return process.files.storage(fd).write_at(process.memory.read(buffer, min(size, _MAX_IO_BYTES)), offset)
+    file, data = process.files.storage(fd), process.memory.read(buffer, min(size, _MAX_IO_BYTES))
+    return file.at(offset, lambda: file.write(data))
 
 
 def _fcntl(process: Process, fd: int, command: int, _argument: int) -> int:

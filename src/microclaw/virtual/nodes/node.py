@@ -6,10 +6,10 @@ pointers: a bad one crashes the board.
 
 from __future__ import annotations
 
-from enum import IntEnum
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
+from microclaw.virtual.filesystem import Errno, PosixError
 from microclaw.virtual.runtime.memory import BoardCrash, LinearMemory, OutOfBounds
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, DATA_SEQ_VERSION, MAX_DATA_SEQ_FRAMES
 
@@ -20,34 +20,6 @@ if TYPE_CHECKING:
 NATIVE_BASE: Final = 0x3C00_0000
 """Where linear memory would lie in the chip's address space (PSRAM)."""
 _U32 = Struct("<I")
-
-
-class Errno(IntEnum):
-    """WASI preview 1 values; esp-wasmachine maps newlib's to them (errno_c2wasm)."""
-
-    EAGAIN = 6
-    EBADF = 8
-    EBUSY = 10
-    EEXIST = 20
-    EFBIG = 22
-    EINVAL = 28
-    EIO = 29
-    EISDIR = 31
-    EMFILE = 33
-    ENODEV = 43
-    ENOENT = 44
-    ENOSPC = 51
-    ENOSYS = 52
-    ENOTSUP = 58
-    EPERM = 63
-
-
-class PosixError(Exception):
-    """The native answers -1; `errno` reaches the app only if it exports libc_builtin_set_errno."""
-
-    def __init__(self, errno: Errno) -> None:
-        super().__init__(errno.name)
-        self.errno = errno
 
 
 class DataSeq:

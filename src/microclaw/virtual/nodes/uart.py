@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.nodes.node import Errno, OpenFile, PosixError
+from microclaw.virtual.filesystem import Errno, PosixError
+from microclaw.virtual.nodes.node import OpenFile
 from microclaw.virtual.wiring import uart_count
 
 

@@ -19,8 +19,8 @@ from msgspec import Struct
 from wasmtime import _ffi as ffi
 
 from microclaw.virtual.board import Board
+from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.drivers import Hooks, Json
-from microclaw.virtual.py.filesystem import FileSystem
 from microclaw.virtual.py.image import MAX_MEMORY_BYTES, engine_config, load_image
 from microclaw.virtual.py.peripherals import Peripherals, Persistent
 from microclaw.virtual.py.wasi import GuestExit, Wasi
@@ -39,6 +39,8 @@ INSTALL_MS: Final = 4.0
 """Board time from an installation to the program's start, the same for every program."""
 FREE_READS: Final = 64
 """Readings of the clock since the last rest that cost nothing: the event loop's own."""
+FLASH_BYTES: Final = 2 * 1024 * 1024
+"""What stock images leave for files on a chip with 4 MB."""
 _STARTS_LONGER: Final = 10
 """How many times `hang_s` its start may take: on a busy machine that is the image's and the firmware's own work."""
 _FUEL: Final = 1 << 62
@@ -87,7 +89,7 @@ class Vm:
         self.peripherals.add("pause", lambda: self._pause(True))
         self.peripherals.add("resume", lambda: self._pause(False))
         self.peripherals.add("installed", self._let_install)
-        self.files = FileSystem(kept.folder / "files", mounts, f"{board.boot}/py".encode())
+        self.files = FileSystem(kept.folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
             self._memory,
             self.files,

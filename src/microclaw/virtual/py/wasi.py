@@ -6,10 +6,11 @@ Source: github.com/WebAssembly/WASI, legacy/preview1/docs.md. Nothing of the hos
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from stat import S_ISDIR
 from struct import Struct, pack, unpack_from
 from typing import Final
 
-from microclaw.virtual.py.filesystem import Errno, FileFault, FileSystem
+from microclaw.virtual.filesystem import Errno, FileSystem, PosixError
 from microclaw.virtual.runtime.memory import LinearMemory
 
 ROOT_FD: Final = 3
@@ -72,7 +73,7 @@ class Wasi:
         def answer(*arguments: int) -> int:
             try:
                 return call(*arguments) or 0
-            except FileFault as exc:
+            except PosixError as exc:
                 return exc.errno
 
         return answer
@@ -103,7 +104,7 @@ class Wasi:
     def _poll_oneoff(self, subscriptions: int, events: int, count: int, out: int) -> None:
         """Only clocks ever come true here: there is no input to wait for."""
         if not 0 < count <= _MAX_SUBSCRIPTIONS:
-            raise FileFault(Errno.EINVAL)
+            raise PosixError(Errno.EINVAL)
         waits: list[tuple[float, int]] = []
         for index in range(count):
             row = self._memory.read(_at(subscriptions) + 48 * index, 48)
@@ -112,7 +113,7 @@ class Wasi:
                 now_ms = self._calendar_ms() if clock == _REALTIME else self._monotonic_ms()
                 waits.append((timeout_ns / 1e6 - (now_ms if flags & 1 else 0), userdata))
         if not waits:
-            raise FileFault(Errno.EBADF)
+            raise PosixError(Errno.EBADF)
         ms, userdata = min(waits)
         if ms > 0:
             self._sleep(ms)
@@ -129,12 +130,12 @@ class Wasi:
 
     def _fd_prestat_get(self, fd: int, out: int) -> None:
         if fd != ROOT_FD:
-            raise FileFault(Errno.EBADF)
+            raise PosixError(Errno.EBADF)
         self._memory.write(_at(out), pack("<II", 0, 1))
 
     def _fd_prestat_dir_name(self, fd: int, out: int, size: int) -> None:
         if fd != ROOT_FD or size < 1:
-            raise FileFault(Errno.EBADF)
+            raise PosixError(Errno.EBADF)
         self._memory.write(_at(out), b"/")
 
     def _fd_fdstat_get(self, fd: int, out: int) -> None:
@@ -204,8 +205,8 @@ class Wasi:
 
     def _path_filestat_get(self, fd: int, _look: int, path: int, size: int, out: int) -> None:
         facts = self._files.stat(self._path(fd, path, size))
-        kind, time_ns = _FOLDER if facts.is_folder else _FILE, facts.modified_ns
-        self._memory.write(_at(out), pack("<QQBxxxxxxxQQQQQ", 1, 1, kind, 1, facts.size, time_ns, time_ns, time_ns))
+        kind, time_ns = _FOLDER if S_ISDIR(facts.st_mode) else _FILE, facts.st_mtime_ns
+        self._memory.write(_at(out), pack("<QQBxxxxxxxQQQQQ", 1, 1, kind, 1, facts.st_size, time_ns, time_ns, time_ns))
 
     def _path_create_directory(self, fd: int, path: int, size: int) -> None:
         self._files.make_folder(self._path(fd, path, size))
@@ -221,18 +222,18 @@ class Wasi:
 
     def _path_readlink(self, fd: int, path: int, size: int, *_rest: int) -> None:
         self._files.stat(self._path(fd, path, size))
-        raise FileFault(Errno.EINVAL)
+        raise PosixError(Errno.EINVAL)
 
     # Memory
 
     def _path(self, fd: int, address: int, size: int) -> str:
         if fd != ROOT_FD:
-            raise FileFault(Errno.EBADF)
+            raise PosixError(Errno.EBADF)
         return self._memory.read(_at(address), size).decode("utf-8", "surrogateescape")
 
     def _vectors(self, address: int, count: int) -> list[tuple[int, int]]:
         if not 0 <= count <= _MAX_VECTORS:
-            raise FileFault(Errno.EINVAL)
+            raise PosixError(Errno.EINVAL)
         data = self._memory.read(_at(address), _IOVEC.size * count)
         return [unpack_from("<II", data, _IOVEC.size * index) for index in range(count)]
 

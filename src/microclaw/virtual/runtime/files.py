@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from microclaw.virtual.board import Board
+from microclaw.virtual.filesystem import Errno, FileSystem, PosixError
 from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.i2c import I2cFile
 from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
-from microclaw.virtual.nodes.node import Errno, OpenFile, PosixError
+from microclaw.virtual.nodes.node import OpenFile
 from microclaw.virtual.nodes.spi import SpiFile, host_exists
 from microclaw.virtual.nodes.uart import UartFile
 from microclaw.wire.wasmachine.ioctl import OpenFlag
@@ -19,69 +20,48 @@ FIRST_FD: Final = 3
 MAX_FILES: Final = 16
 """Fewer than ESP-IDF's VFS allows; an app that needs more forgets to close."""
 _CONSOLE: Final = (1, 2)
-_HOST_FLAGS: Final = {OpenFlag.O_CREAT: os.O_CREAT, OpenFlag.O_EXCL: os.O_EXCL, OpenFlag.O_TRUNC: os.O_TRUNC}
+STORAGE_BYTES: Final = 1_048_576
+T = TypeVar("T")
 
 
 class StorageFile(OpenFile):
     """A regular file below /storage."""
 
-    def __init__(self, board: Board, path: str, flags: int) -> None:
-        target = board.storage.resolve(path)
-        if target is None:
-            raise PosixError(Errno.ENOENT)
-        self._storage = board.storage
-        self._appends = bool(flags & OpenFlag.O_APPEND)
-        self._can_read = bool(flags & OpenFlag.O_RDONLY) or not flags & OpenFlag.O_WRONLY
-        self._can_write = bool(flags & OpenFlag.O_WRONLY)
-        mode = os.O_RDWR if self._can_write else os.O_RDONLY
-        for flag, host in _HOST_FLAGS.items():
-            if flags & flag:
-                mode |= host
-        try:
-            self._fd = os.open(target, mode | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except OSError as exc:
-            raise PosixError(_errno_of(exc)) from exc
+    def __init__(self, files: FileSystem, path: str, flags: int) -> None:
+        self._files = files
+        self._number = files.open(
+            path,
+            reads=bool(flags & OpenFlag.O_RDONLY),
+            writes=bool(flags & OpenFlag.O_WRONLY),
+            create=bool(flags & OpenFlag.O_CREAT),
+            exclusive=bool(flags & OpenFlag.O_EXCL),
+            cut=bool(flags & OpenFlag.O_TRUNC),
+            appends=bool(flags & OpenFlag.O_APPEND),
+        )
 
     def write(self, data: bytes) -> int:
-        if self._appends:
-            os.lseek(self._fd, 0, os.SEEK_END)
-        size = self.write_at(data, os.lseek(self._fd, 0, os.SEEK_CUR))
-        os.lseek(self._fd, size, os.SEEK_CUR)
-        return size
+        return self._files.write(self._number, data)
 
     def read(self, size: int) -> bytes:
-        data = self.read_at(size, os.lseek(self._fd, 0, os.SEEK_CUR))
-        os.lseek(self._fd, len(data), os.SEEK_CUR)
-        return data
+        return self._files.read(self._number, size)
 
-    def write_at(self, data: bytes, offset: int) -> int:
-        if not self._can_write:
-            raise PosixError(Errno.EBADF)
-        grows = max(0, offset + len(data) - os.fstat(self._fd).st_size)
-        if offset < 0 or grows > self._storage.free_bytes():
-            raise PosixError(Errno.ENOSPC if offset >= 0 else Errno.EINVAL)
-        return os.pwrite(self._fd, data, offset)
-
-    def read_at(self, size: int, offset: int) -> bytes:
-        if not self._can_read:
-            raise PosixError(Errno.EBADF)
-        if offset < 0:
-            raise PosixError(Errno.EINVAL)
-        return os.pread(self._fd, size, offset)
+    def at(self, offset: int, act: Callable[[], T]) -> T:
+        """What `act` does at that offset; the file's own place stays."""
+        before = self.seek(0, os.SEEK_CUR)
+        try:
+            self.seek(offset, os.SEEK_SET)
+            return act()
+        finally:
+            self.seek(before, os.SEEK_SET)
 
     def seek(self, offset: int, whence: int) -> int:
-        if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
-            raise PosixError(Errno.EINVAL)
-        try:
-            return os.lseek(self._fd, offset, whence)
-        except OSError as exc:
-            raise PosixError(_errno_of(exc)) from exc
+        return self._files.seek(self._number, offset, whence)
 
     def sync(self) -> None:
-        os.fsync(self._fd)
+        self._files.sync(self._number)
 
     def close(self) -> None:
-        os.close(self._fd)
+        self._files.close(self._number)
 
     def abandon(self) -> None:
         self.close()
@@ -101,6 +81,8 @@ class FileTable:
         self._board = board
         self._ledc = ledc
         self._app = app
+        folder = board.storage_dir if board.profile.firmware.has_files else None
+        self._storage = FileSystem(folder, STORAGE_BYTES) if folder is not None else None
         self._open: dict[int, OpenFile] = {fd: _Console() for fd in _CONSOLE}
 
     def open(self, path: str, flags: int) -> int:
@@ -138,9 +120,9 @@ class FileTable:
     def _opened(self, path: str, flags: int) -> OpenFile:
         parts = path.split("/")
         if parts[:2] != ["", "dev"]:
-            if not self._board.profile.firmware.has_files:
+            if parts[:2] != ["", "storage"] or not any(parts[2:]) or self._storage is None:
                 raise PosixError(Errno.ENOENT)
-            return StorageFile(self._board, path, flags)
+            return StorageFile(self._storage, "/".join(parts[2:]), flags)
         node, number = (parts[2], parts[3]) if len(parts) == 4 else ("", "")
         if node not in self._board.profile.firmware.device_nodes:
             raise PosixError(Errno.ENOENT)
@@ -166,7 +148,3 @@ class FileTable:
 def _atoi(text: str) -> int:
     digits = text[: len(text) - len(text.lstrip("0123456789"))]
     return int(digits[:9]) if digits else 0
-
-
-def _errno_of(exc: OSError) -> Errno:
-    return Errno.__members__.get(errno.errorcode.get(exc.errno or 0, ""), Errno.EIO)
