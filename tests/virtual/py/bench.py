@@ -23,8 +23,9 @@ from microclaw.virtual.py.chip import WDT_RESET
 from microclaw.virtual.py.drivers import Hooks
 from microclaw.virtual.py.peripherals import Peripherals, Persistent
 
-MODULES: Final = Path(peripherals.__file__).parent / "modules"
-"""machine.py and the others, as MicroPython source."""
+_HOST: Final = Path(__file__).parents[2] / "firmware" / "on_bench"
+MODULES: Final = f"{Path(peripherals.__file__).parent / 'modules'}:{_HOST}"
+"""machine.py and the others, as MicroPython source, and what they reach this bench by."""
 _log = logging.getLogger(__name__)
 
 

@@ -1,4 +1,4 @@
-"""`asyncio` for the virtual board's MicroPython: that of its ports without streams, as there is no network here."""
+"""`asyncio` of MicroPython's ports for tasks alone: main.py runs the loop, and there is no network."""
 
 from . import core
 from .core import (
@@ -10,9 +10,6 @@ from .core import (
     create_task,
     current_task,
     get_event_loop,
-    new_event_loop,
-    run,
-    run_until_complete,
     sleep,
     sleep_ms,
 )

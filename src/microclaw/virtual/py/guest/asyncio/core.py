@@ -71,26 +71,10 @@ def current_task():
     return cur_task
 
 
-def run(coro):
-    return run_until_complete(create_task(coro))
-
-
-def run_until_complete(main):
-    """Nothing is collected meanwhile: the firmware itself runs by `turn` and `rest`."""
-    while not main.done():
-        turn(main)
-        if not main.done():
-            rest()
-    main.state = False
-    if isinstance(main.data, StopIteration):
-        return main.data.value
-    raise main.data
-
-
-def turn(main=None):
-    """Run every task that is due now; stops when `main` is done, or to collect."""
+def turn():
+    """Run every task that is due now; stops to collect."""
     global cur_task
-    while main is None or main.state:
+    while True:
         task = _task_queue.peek()
         if not task or ticks_diff(task.ph_key, ticks()) > 0:
             break
@@ -107,7 +91,7 @@ def turn(main=None):
                 task.data = thrown
                 Loop.call_exception_handler({"message": "unheard exception", "exception": thrown, "future": task})
             elif task.state:
-                _end(task, exc, task is main)
+                _end(task, exc)
         _board.wait(0)
         if is_due():
             break  # what this step left behind is measured before another runs
@@ -120,40 +104,24 @@ def rest():
     _board.wait(max(0, ticks_diff(task.ph_key, ticks())) if task else -1)
 
 
-def _end(task, exc, heard):
+def _end(task, exc):
     """Tell those who wait for it. An exception that nobody waits for is thrown once more, to be reported then."""
     _alive.discard(task)
-    if task.state is True:
-        task.state = False if heard else None
+    waiting, task.state = task.state, False
+    if waiting is True:
+        task.state = None
+        if not isinstance(exc, (CancelledError, StopIteration)):
+            _task_queue.push(task)
     else:
-        heard = True
-        waiting, task.state = task.state, False
         while waiting.peek():
             _task_queue.push(waiting.pop())
-    if not heard and not isinstance(exc, (CancelledError, StopIteration)):
-        _task_queue.push(task)
     task.data = exc  # last: `push` clears it
 
 
 class Loop:
-    """The one loop; its functions take no self."""
+    """The one loop, which main.py runs; its functions take no self."""
 
     _handler = None
-
-    def create_task(coro):
-        return create_task(coro)
-
-    def run_until_complete(awaitable):
-        return run_until_complete(as_task(awaitable))
-
-    def run_forever():
-        run_until_complete(create_task(_never()))
-
-    def stop():
-        pass
-
-    def close():
-        pass
 
     def set_exception_handler(handler):
         Loop._handler = handler
@@ -168,16 +136,5 @@ class Loop:
         (Loop._handler or Loop.default_exception_handler)(Loop, context)
 
 
-async def _never():
-    while True:
-        await sleep_ms(1 << 28)
-
-
-def get_event_loop(runq_len=0, waitq_len=0):
-    return Loop
-
-
-def new_event_loop():
-    global _task_queue
-    _task_queue = TaskQueue()
+def get_event_loop():
     return Loop
