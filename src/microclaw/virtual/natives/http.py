@@ -20,13 +20,13 @@ from microclaw.virtual.network.http_client import (
     OK,
     HttpClient,
     HttpEvent,
-    HttpSettings,
 )
 from microclaw.virtual.runtime.memory import WasmTrap
 from microclaw.virtual.runtime.process import Process
 
 _MAX_TEXT_BYTES: Final = 16_384
 _TCP, _SSL = 1, 2
+_URL: Final = 6
 
 
 def _call(process: Process, number: int, count: int, argv: int) -> int:
@@ -56,33 +56,20 @@ def _init(process: Process, argv: int, words: tuple[int, ...]) -> int:
     def text(place: int) -> str:
         return _text(process, words[place])
 
+    if words[27] or words[10]:
+        network.print_line("http: is_async and client_cert_pem are not imitated here")
+        return FAIL
     url, host = text(0), text(1)
-    scheme = "https" if words[23] == _SSL else "http"
     if not url and host:
         port = f":{words[2]}" if words[2] else ""
-        url = f"{scheme}://{host}{port}{text(6) or '/'}" + (f"?{text(7)}" if words[7] else "")
-    settings = HttpSettings(
-        "",
-        username=text(3),
-        password=text(4),
-        auth=words[5],
-        cert_pem=text(8),
-        client_cert_pem=text(10),
-        client_key_pem=text(12),
-        client_key_password=text(14),
-        user_agent=text(16),
-        method=words[17],
-        timeout_ms=words[18],
-        follows=not words[19],
-        max_redirects=words[20] & 0xFF,
-        buffer_bytes=min(words[24], MAX_BODY_BYTES),
-        uses_known_authorities=bool(words[28] or words[30]),
-        checks_name=not words[29],
-    )
-    if words[27]:
-        network.print_line("http: is_async is not imitated here: the request blocks")
-        return FAIL
-    client = HttpClient(network, settings, lambda event, a, b: _tell(process, words[22], words[26], event, a, b))
+        url = f"{'https' if words[23] == _SSL else 'http'}://{host}{port}{text(6) or '/'}"
+        url += f"?{text(7)}" if words[7] else ""
+    client = HttpClient(network, lambda event, a, b: _tell(process, words[22], words[26], event, a, b))
+    client.username, client.password, client.cert_pem, client.user_agent = map(text, (3, 4, 8, 16))
+    client.auth, client.method, client.timeout_ms = words[5], words[17], words[18]
+    client.follows, client.max_redirects = not words[19], words[20] & 0xFF
+    client.buffer_bytes = min(words[24], MAX_BODY_BYTES)
+    client.uses_known_authorities, client.checks_name = bool(words[28] or words[30]), not words[29]
     if len(network.http) >= MAX_CLIENTS or words[17] >= len(METHODS) or client.set_url(url) != OK:
         return FAIL
     handle = network.new_handle()
@@ -123,9 +110,9 @@ def _set_text(process: Process, client: HttpClient, _argv: int, words: tuple[int
         case 2:
             client.set_header(_text(process, address), _text(process, extra) if extra else None)
         case 3:
-            client.settings.username = _text(process, address)
+            client.username = _text(process, address)
         case 4:
-            client.settings.password = _text(process, address)
+            client.password = _text(process, address)
         case 5:
             client.set_header(_text(process, address), None)
         case _:
@@ -142,22 +129,14 @@ def _get_text(process: Process, client: HttpClient, argv: int, words: tuple[int,
         if found is None:
             return OK
         text, (size, buffer) = found[1].encode(), words[3:]
-    elif what in _TEXTS:
-        text = _TEXTS[what](client)
+    elif what == _URL:
+        text = client.url.encode()
     else:
         return INVALID_ARG
     if size and size == len(text):
         process.memory.write(buffer, text)
     process.memory.write_u32(argv, len(text))
     return OK
-
-
-_TEXTS: Final[Mapping[int, Callable[[HttpClient], bytes]]] = {
-    0: lambda client: client.post_data,
-    2: lambda client: client.settings.username.encode(),
-    3: lambda client: client.settings.password.encode(),
-    6: lambda client: client.settings.url.encode(),
-}
 
 
 def _read(process: Process, client: HttpClient, buffer: int, size: int, *, is_whole: bool) -> int:
@@ -175,13 +154,13 @@ def _set_number(_process: Process, client: HttpClient, _argv: int, words: tuple[
     what, _, value = words
     match what:
         case 0:
-            client.settings.auth = value
+            client.auth = value
         case 1:
             if value >= len(METHODS):
                 return FAIL
-            client.settings.method = value
+            client.method = value
         case 2:
-            client.settings.timeout_ms = value
+            client.timeout_ms = value
         case 3:
             return client.open(_signed(value))
         case _:
@@ -189,23 +168,13 @@ def _set_number(_process: Process, client: HttpClient, _argv: int, words: tuple[
     return OK
 
 
-def _flushed(client: HttpClient) -> int:
-    size = 0
-    while piece := client.read(MAX_BODY_BYTES):
-        size += len(piece)
-    return FAIL if piece is None else size
-
-
 _NUMBERS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
-    0: lambda client: client.errno,
     1: HttpClient.fetch_headers,
-    2: lambda client: int(client.is_chunked),
     3: lambda client: client.status,
     4: lambda client: client.content_length,
-    5: lambda client: _SSL if client.uses_tls else _TCP,
+    5: lambda client: _SSL if client.url.startswith("https:") else _TCP,
     6: lambda client: int(client.is_complete),
-    7: _flushed,
-}  # 8, the length of a chunk, is missing: http.client joins chunks
+}  # missing: errno, whether the body is chunked, what is flushed, the length of a chunk
 
 
 def _get_number(process: Process, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:

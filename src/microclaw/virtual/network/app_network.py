@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import ssl
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.text import clean_text
@@ -73,18 +70,3 @@ class AppNetwork:
             http.abandon()
         self.mqtt.clear()
         self.http.clear()
-
-
-def tls_context(authority: str, certificate: str, key: str, password: str) -> ssl.SSLContext:
-    """Checks the peer by `authority`, by those that the system knows where it is empty. All are PEM texts.
-
-    ssl.SSLError (an OSError) or ValueError for what is no certificate or key.
-    """
-    context = ssl.create_default_context(cadata=authority or None)
-    if certificate and key:
-        with tempfile.TemporaryDirectory() as folder:  # the ssl module reads both from files only
-            places = Path(folder, "certificate.pem"), Path(folder, "key.pem")
-            for place, text in zip(places, (certificate, key), strict=True):
-                place.write_text(text)
-            context.load_cert_chain(*places, password or None)
-    return context

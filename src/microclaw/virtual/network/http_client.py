@@ -11,13 +11,12 @@ import http.client
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import IntEnum
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import urljoin, urlsplit
 
 from microclaw.text import clean_text
-from microclaw.virtual.network.app_network import AppNetwork, tls_context
+from microclaw.virtual.network.app_network import AppNetwork
 
 OK: Final = 0
 FAIL: Final = -1
@@ -34,6 +33,7 @@ DEFAULT_BUFFER_BYTES: Final = 512
 MAX_BODY_BYTES: Final = 262_144
 _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _BASIC: Final = 1
+T = TypeVar("T")
 _FAULTS: Final = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -50,40 +50,21 @@ class HttpEvent(IntEnum):
     REDIRECT = 7
 
 
-@dataclass(slots=True)
-class HttpSettings:
-    """What an app asked for; `method` is a place in METHODS, `auth` 0 none, 1 basic, 2 digest."""
-
-    url: str
-    username: str = ""
-    password: str = ""
-    auth: int = 0
-    cert_pem: str = ""
-    client_cert_pem: str = ""
-    client_key_pem: str = ""
-    client_key_password: str = ""
-    user_agent: str = ""
-    method: int = 0
-    timeout_ms: int = 0
-    follows: bool = True
-    max_redirects: int = 0
-    buffer_bytes: int = 0
-    uses_known_authorities: bool = False
-    checks_name: bool = True
-
-
 class HttpClient:
-    """`on_event` gets the event and its two texts. Methods give the firmware's codes: 0, or what failed."""
+    """`on_event` gets the event and its two texts. Methods give the firmware's codes: 0, or what failed.
 
-    def __init__(
-        self, network: AppNetwork, settings: HttpSettings, on_event: Callable[[HttpEvent, bytes, bytes], None]
-    ) -> None:
-        self.settings = settings
+    `method` is a place in METHODS, `auth` 0 none, 1 basic, 2 digest.
+    """
+
+    def __init__(self, network: AppNetwork, on_event: Callable[[HttpEvent, bytes, bytes], None]) -> None:
+        self.url = self.username = self.password = self.cert_pem = self.user_agent = ""
+        self.auth = self.method = self.timeout_ms = self.max_redirects = self.buffer_bytes = 0
+        self.follows = self.checks_name = True
+        self.uses_known_authorities = False
         self.headers: dict[str, tuple[str, str]] = {}  # by the lower-case name
         self.post_data = b""
         self.status = 0
         self.content_length = 0
-        self.errno = 0
         self._network = network
         self._on_event = on_event
         self._connection: http.client.HTTPConnection | None = None
@@ -99,23 +80,23 @@ class HttpClient:
 
     def set_url(self, url: str) -> int:
         """FAIL for what is no address; one without a host is of the present one."""
-        whole = urljoin(self.settings.url, url)
+        whole = urljoin(self.url, url)
         if _parts(whole) is None:
             return FAIL
-        self.settings.url = whole
+        self.url = whole
         return OK
 
     def perform(self) -> int:
         """A whole request with its response, redirections followed."""
-        limit = self.settings.max_redirects or DEFAULT_REDIRECTS
+        limit = self.max_redirects or DEFAULT_REDIRECTS
         for _ in range(limit + 1):
             result = self._exchange()
-            if result != OK or self.status not in _REDIRECTS or not self.settings.follows:
+            if result != OK or self.status not in _REDIRECTS or not self.follows:
                 return result
             if self.follow() != OK:
                 return FAIL
             if self.status == 303:
-                self.settings.method, self.post_data = 0, b""
+                self.method, self.post_data = 0, b""
         return MAX_REDIRECT
 
     def follow(self) -> int:
@@ -125,35 +106,30 @@ class HttpClient:
 
     def open(self, length: int) -> int:
         """Connect and send the head; `length` bytes of a body are written then, -1: in chunks that the app makes."""
-        try:
-            result = self._connect()
-            if result != OK:
-                self._emit(HttpEvent.ERROR)
-                return result
-            self._send_head(length)
-        except _FAULTS as exc:
-            return self._failed(exc, WRITE_DATA)
-        return OK
+        result = self._connect()
+        if result != OK:
+            self._emit(HttpEvent.ERROR)
+            return result
+        return OK if self._try(lambda: self._send_head(length)) is not None else WRITE_DATA
 
     def write(self, data: bytes) -> int:
         """How many bytes were sent; FAIL without a connection."""
-        if self._connection is None:
+        connection = self._connection
+        if connection is None:
             return FAIL
-        try:
-            self._connection.send(data)
-        except _FAULTS as exc:
-            self._failed(exc, WRITE_DATA)
-            return FAIL
-        return len(data)
+
+        def send() -> int:
+            connection.send(data)
+            return len(data)
+
+        sent = self._try(send)
+        return FAIL if sent is None else sent
 
     def fetch_headers(self) -> int:
         """The body's length, 0 where it is not told, FAIL."""
-        if self._connection is None:
-            return FAIL
-        try:
-            response = self._response = self._connection.getresponse()
-        except _FAULTS as exc:
-            self._failed(exc, FETCH_HEADER)
+        connection = self._connection
+        response = self._response = self._try(connection.getresponse) if connection is not None else None
+        if response is None:
             return FAIL
         self.status = response.status
         self.content_length = -1 if response.length is None else response.length
@@ -163,17 +139,14 @@ class HttpClient:
 
     def read(self, size: int) -> bytes | None:
         """At most `size` bytes of the body, b"" at its end, None when it broke off."""
-        if self._response is None:
+        response = self._response
+        if response is None:
             return None
-        try:
-            data = self._response.read1(size) if size else b""
-        except _FAULTS as exc:
-            self._failed(exc, FAIL)
-            return None
+        data = self._try(lambda: response.read1(size)) if size else b""
         if data:
             self._emit(HttpEvent.DATA, data)
-        elif size and self._response.length:  # http.client takes an early end for the end
-            self._failed(http.client.IncompleteRead(b"", self._response.length), FAIL)
+        elif data is not None and size and response.length:  # http.client takes an early end for the end
+            self._failed(http.client.IncompleteRead(b"", response.length))
             return None
         return data
 
@@ -190,17 +163,9 @@ class HttpClient:
         return whole
 
     @property
-    def is_chunked(self) -> bool:
-        return self._response is not None and bool(self._response.chunked)
-
-    @property
     def is_complete(self) -> bool:
         response = self._response
         return response is not None and (response.isclosed() or response.length == 0)
-
-    @property
-    def uses_tls(self) -> bool:
-        return self.settings.url.startswith("https:")
 
     def close(self) -> int:
         """Close the connection; the last status stays."""
@@ -225,7 +190,7 @@ class HttpClient:
 
     def _exchange(self) -> int:
         body = self.post_data
-        sends = bool(body) or METHODS[self.settings.method] in ("POST", "PUT", "PATCH")
+        sends = bool(body) or METHODS[self.method] in ("POST", "PUT", "PATCH")
         result = self.open(len(body) if sends else 0)
         if result != OK:
             return result
@@ -235,7 +200,7 @@ class HttpClient:
             return FETCH_HEADER
         if self.status in _REDIRECTS:
             self._emit(HttpEvent.REDIRECT)
-        while piece := self.read(self.settings.buffer_bytes or DEFAULT_BUFFER_BYTES):
+        while piece := self.read(self.buffer_bytes or DEFAULT_BUFFER_BYTES):
             pass
         if piece is None:
             return FAIL
@@ -247,85 +212,72 @@ class HttpClient:
         self.abandon()
         self._response = self._socket = None
         self.status = self.content_length = 0
-        parts = _parts(self.settings.url)
+        parts = _parts(self.url)
         if parts is None:
             return INVALID_ARG
         scheme, host, port = parts
         if not self._network.is_allowed:
             self._network.refuse("http", f"{host}:{port}")
             return CONNECT
-        settings, timeout_s = self.settings, self._timeout_s
-        if settings.auth not in (0, _BASIC):
+        if self.auth not in (0, _BASIC):
             self._say("only basic authentication is imitated here")
             return NOT_SUPPORTED
+        if scheme == "https" and not self.cert_pem and not self.uses_known_authorities:
+            self._say("https needs cert_pem, use_global_ca_store or crt_bundle_attach")
+            return CONNECT
+        timeout_s = (self.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
         try:
+            made = http.client.HTTPConnection(host, port, timeout=timeout_s)
             if scheme == "https":
-                context = self._tls()
-                if context is None:
-                    return CONNECT
-                made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                    host, port, timeout=timeout_s, context=context
-                )
-            else:
-                made = http.client.HTTPConnection(host, port, timeout=timeout_s)
+                context = ssl.create_default_context(cadata=self.cert_pem or None)
+                context.check_hostname = self.checks_name
+                made = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
             self._connection = made
             made.connect()
             self._socket = made.sock
         except _FAULTS as exc:
-            self._note(exc, f"no connection to {host}:{port}")
+            self._say(f"no connection to {host}:{port}: {exc or type(exc).__name__}")
             return CONNECT
         self._emit(HttpEvent.CONNECTED)
         return OK
 
-    @property
-    def _timeout_s(self) -> float:
-        return (self.settings.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
-
-    def _tls(self) -> ssl.SSLContext | None:
-        settings = self.settings
-        if not settings.cert_pem and not settings.uses_known_authorities:
-            self._say("https needs cert_pem, use_global_ca_store or crt_bundle_attach")
-            return None
-        context = tls_context(
-            settings.cert_pem, settings.client_cert_pem, settings.client_key_pem, settings.client_key_password
-        )
-        context.check_hostname = settings.checks_name
-        return context
-
-    def _send_head(self, length: int) -> None:
-        connection, settings = self._connection, self.settings
+    def _send_head(self, length: int) -> bool:
+        connection = self._connection
         assert connection is not None
-        parts = urlsplit(settings.url)
+        parts = urlsplit(self.url)
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        connection.putrequest(METHODS[settings.method], target, skip_accept_encoding=True)
+        connection.putrequest(METHODS[self.method], target, skip_accept_encoding=True)
         for name, value in self._all_headers(length):
             connection.putheader(name, value)
         connection.endheaders()
         self._emit(HttpEvent.HEADERS_SENT)
+        return True
 
     def _all_headers(self, length: int) -> Iterator[tuple[str, str]]:
         own = self.headers
         if "user-agent" not in own:
-            yield "User-Agent", self.settings.user_agent or "ESP32 HTTP Client/1.0"
-        if self.settings.auth == _BASIC and self.settings.username and "authorization" not in own:
-            words = f"{self.settings.username}:{self.settings.password}".encode()
+            yield "User-Agent", self.user_agent or "ESP32 HTTP Client/1.0"
+        if self.auth == _BASIC and self.username and "authorization" not in own:
+            words = f"{self.username}:{self.password}".encode()
             yield "Authorization", f"Basic {base64.b64encode(words).decode()}"
         if length < 0:
             yield "Transfer-Encoding", "chunked"
-        elif "content-length" not in own and (length or METHODS[self.settings.method] in ("POST", "PUT", "PATCH")):
+        elif "content-length" not in own and (length or METHODS[self.method] in ("POST", "PUT", "PATCH")):
             yield "Content-Length", str(length)
         if length > 0 and self.post_data and "content-type" not in own:
             yield "Content-Type", "application/x-www-form-urlencoded"
         yield from own.values()
 
-    def _failed(self, exc: Exception, code: int) -> int:
-        self._note(exc, "the exchange broke off")
-        self._emit(HttpEvent.ERROR)
-        return code
+    def _try(self, act: Callable[[], T]) -> T | None:
+        try:
+            return act()
+        except _FAULTS as exc:
+            self._failed(exc)
+            return None
 
-    def _note(self, exc: Exception, what: str) -> None:
-        self.errno = (exc.errno or 0) if isinstance(exc, OSError) else 0
-        self._say(f"{what}: {exc or type(exc).__name__}")
+    def _failed(self, exc: Exception) -> None:
+        self._say(f"the exchange broke off: {exc or type(exc).__name__}")
+        self._emit(HttpEvent.ERROR)
 
     def _say(self, text: str) -> None:
         self._network.print_line(f"http: {clean_text(text, one_line=True, limit=200)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 import sys
 import threading
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from microclaw.backoff import Backoff
 from microclaw.text import clean_text
 from microclaw.virtual.alarms import Alarm
-from microclaw.virtual.network.app_network import AppNetwork, tls_context
+from microclaw.virtual.network.app_network import AppNetwork
 from microclaw.wire.wasmachine.mqtt import (
     CANNOT_RESOLVE,
     FAILED_TO_CONNECT,
@@ -88,6 +89,9 @@ class MqttClient:
             return FAIL
         if broker.scheme == "mqtts" and not self.settings.cert_pem:
             self._say("mqtts:// needs cert_pem: the firmware's MQTT has no certificates of its own")
+            return FAIL
+        if self.settings.client_cert_pem:
+            self._say("client_cert_pem is not imitated here")
             return FAIL
         self._broker, self.is_started = broker, True
         if not self._network.is_allowed:
@@ -216,11 +220,7 @@ class MqttClient:
             will = settings.lwt_msg.encode()[: settings.lwt_msg_len or None]
             client.will_set(settings.lwt_topic, will, settings.lwt_qos, bool(settings.lwt_retain))
         if broker.scheme == "mqtts":
-            client.tls_set_context(
-                tls_context(
-                    settings.cert_pem, settings.client_cert_pem, settings.client_key_pem, settings.clientkey_password
-                )
-            )
+            client.tls_set_context(ssl.create_default_context(cadata=settings.cert_pem))
         client.on_pre_connect = lambda *_: self._emit(EventId.BEFORE_CONNECT)
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: self._on_no_connection()
