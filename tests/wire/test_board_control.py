@@ -37,13 +37,12 @@ REQUESTS: list[tuple[control.AnyRequest, bytes]] = [
     (control.Advance(600_000.0), b'{"id":1,"op":"advance","ms":600000.0}\n'),
     (control.Link(), b'{"id":1,"op":"link"}\n'),
     (control.LinkReset(), b'{"id":1,"op":"link_reset"}\n'),
-    (control.LinkEvent("button", {"pin": 0.0}), b'{"id":1,"op":"link_event","name":"button","data":{"pin":0.0}}\n'),
     (
         control.LinkTask("t1", "what is the time"),
         b'{"id":1,"op":"link_task","task":"t1","input":"what is the time","kind":"agent","timeout_s":60}\n',
     ),
     (control.Mic("/t/a.wav"), b'{"id":1,"op":"mic","path":"/t/a.wav","trigger":"button"}\n'),
-    (control.Speaker("/t/b.wav"), b'{"id":1,"op":"speaker","save":"/t/b.wav"}\n'),
+    (control.Speaker(hush=True), b'{"id":1,"op":"speaker","hush":true}\n'),
 ]
 
 APP = replies.AppRow("blink", "running", None, 8192, 120, 96, (2,), None)
@@ -64,8 +63,8 @@ REPLIES: list[tuple[control.AnyRequest, object, str]] = [
     ),
     (
         control.Speaker(),
-        replies.SpeakerState(False, True, "", ("hello",), ("Hello.",), 1, 620, 0, 0, 3, 0),
-        '"heard":["hello"],"said":["Hello."],"speeches":1,"played_ms":620',
+        replies.SpeakerState(False, True, ("hello",), ("Hello.",), 0, 3),
+        '"heard":["hello"],"said":["Hello."],"glitches":0,"stale":3',
     ),
     (control.Apps(), replies.AppTable((APP,)), '"apps":[{"name":"blink","state":"running"'),
     (
@@ -131,7 +130,6 @@ def test_failure_raises_with_its_next_step() -> None:
         (b'{"id":1,"op":"set_adc","pin":1,"volts":NaN}', "bad_request", 1),
         (b'{"id":1,"op":"power","action":"off"}', "bad_request", 1),
         (b'{"id":-1,"op":"info"}', "bad_request", 0),
-        (b'{"id":1,"op":"link_event","name":""}', "bad_request", 1),
         (b'{"id":1,"op":"link_task","task":"t","input":"","timeout_s":-1}', "bad_request", 1),
     ],
 )
@@ -144,7 +142,7 @@ def test_line_that_is_no_request_is_refused_with_a_reply(line: bytes, error: str
 
 
 def test_event_without_data_comes_back() -> None:
-    assert control.decode_request(control.encode_request(1, control.LinkEvent("button")))[1].op == "link_event"
+    assert control.decode_request(control.encode_request(1, control.LinkReset()))[1].op == "link_reset"
 
 
 def test_line_over_the_limit_is_refused() -> None:

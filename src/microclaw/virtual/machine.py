@@ -23,7 +23,7 @@ from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
-from microclaw.wire.link.messages import Event, RunTask
+from microclaw.wire.link.messages import RunTask
 from microclaw.wire.wasmachine.frame import FrameType
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ class Machine:
                 return self._done()
             case wire.Advance(ms=ms):
                 return self._advance(ms)
-            case wire.Link() | wire.LinkReset() | wire.LinkEvent() | wire.LinkTask():
+            case wire.Link() | wire.LinkReset() | wire.LinkTask():
                 return self._use_link(request)
             case wire.Mic() | wire.Speaker():
                 return self._use_link(request)
@@ -296,7 +296,7 @@ class Machine:
 
     def _use_link(
         self,
-        request: wire.Link | wire.LinkReset | wire.LinkEvent | wire.LinkTask | wire.Mic | wire.Speaker,
+        request: wire.Link | wire.LinkReset | wire.LinkTask | wire.Mic | wire.Speaker,
     ) -> object:
         link = self.ports.link
         if link is None:
@@ -306,14 +306,12 @@ class Machine:
                 return link.status()
             case wire.Mic(path=path, trigger=trigger):
                 link.audio.speak_into(Path(path), trigger)
-            case wire.Speaker(save=save, hush=hush):
+            case wire.Speaker(hush=hush):
                 if hush:
                     link.audio.interrupt()
-                return link.audio.state(Path(save) if save is not None else None)
+                return link.audio.state()
             case wire.LinkReset():
                 link.factory_reset()
-            case wire.LinkEvent(name=name, data=data):
-                link.send(Event(name, dict(data)))
             case wire.LinkTask(task=task, kind=kind, input=text, timeout_s=timeout_s):
                 link.send(RunTask(task, kind, text, timeout_s))
         return self._done()

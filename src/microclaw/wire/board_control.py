@@ -37,7 +37,6 @@ MAX_LOG_BYTES_A_PAGE = 24_000
 MAX_LED_CHANGES_A_PAGE = 6  # of at most 4096 bytes
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
-MAX_EVENT_NAME = 64
 
 R_co = TypeVar("R_co", covariant=True)
 PowerAction: TypeAlias = Literal["cut", "on", "reset"]
@@ -145,13 +144,6 @@ class LinkReset(Request[Done], frozen=True, tag="link_reset"):
     """Factory reset of the link: the board forgets its host, its credential and the programs that came by it."""
 
 
-class LinkEvent(Request[Done], frozen=True, tag="link_event"):
-    """Something happens on the board that its host is to hear of: a button, a threshold."""
-
-    name: Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_NAME)]
-    data: Mapping[str, Number] = field(default_factory=dict)
-
-
 class LinkTask(Request[Done], frozen=True, tag="link_task"):
     """The board asks its host to run a task."""
 
@@ -169,15 +161,14 @@ class Mic(Request[Done], frozen=True, tag="mic"):
 
 
 class Speaker(Request[SpeakerState], frozen=True, tag="speaker", omit_defaults=True):
-    """What it heard and said; `save` writes what was played into a WAV file, `hush` is a press of its button."""
+    """What it heard and said; `hush` is a press of its button."""
 
-    save: str | None = None
     hush: bool = False
 
 
 AnyRequest: TypeAlias = (
     Info | Pins | Edges | Log | Pwm | Leds | Py | Apps | SetInput | SetAdc | SetSensor | Power | Fault | Advance | Link
-    | LinkReset | LinkEvent | LinkTask | Mic | Speaker
+    | LinkReset | LinkTask | Mic | Speaker
 )  # fmt: skip
 _REQUESTS: dict[str, type[AnyRequest]] = {str(cls.__struct_config__.tag): cls for cls in get_args(AnyRequest)}
 _REPLIES = {cls: get_args(cls.__orig_bases__[0])[0] for cls in get_args(AnyRequest)}  # BoardInfo of Request[BoardInfo]

@@ -187,22 +187,16 @@ class LinkStatus(Struct, frozen=True):
 class SpeakerState(Struct, frozen=True):
     """What the board hears and says. `heard` are the host's transcripts, `said` the texts of its speech, the last ones.
 
-    Counted since boot: `speeches`, `glitches` (gaps while it spoke), frames that came too early (`overflows`), that
-    were cancelled before they were played (`purged`), and that came for no stream (`stale`). `answer_ms` is from the
-    end of what was said last to the first sample that was played after it, 0 before that; `cut_ms` from the opening of
-    the microphone to the last sample that was played, when that interrupted the speaker.
+    Counted since boot: `glitches` (gaps while it spoke) and frames that came for no stream (`stale`). `answer_ms` is
+    from the end of what was said last to the first sample that was played after it, 0 before that; `cut_ms` from the
+    opening of the microphone to the last sample that was played, when that interrupted the speaker.
     """
 
     listening: bool
     speaking: bool
-    partial: str = ""
     heard: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
-    speeches: Whole = 0
-    played_ms: Whole = 0
     glitches: Whole = 0
-    overflows: Whole = 0
-    purged: Whole = 0
     stale: Whole = 0
     answer_ms: Whole = 0
     cut_ms: Whole = 0

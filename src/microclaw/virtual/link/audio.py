@@ -11,7 +11,6 @@ import time
 import wave
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +27,6 @@ MAX_WAV_S: Final = 60
 MAX_SILENCE_S: Final = 12
 """The microphone goes on after the WAV, in silence, until the host has heard enough."""
 MAX_TEXTS: Final = 50
-MAX_RECORDED_BYTES: Final = 120 * RATE_HZ * 2
 FORMAT: Final = AudioFormat(codecs=("pcm16",), rate=RATE_HZ, frame_ms=FRAME_MS, buffer_ms=BUFFER_MS - PREFILL_MS)
 
 
@@ -46,44 +44,11 @@ def read_wav(path: Path) -> bytes:
         raise CallRejected(f"cannot read {path.name}: {exc}") from exc
 
 
-@dataclass(slots=True)
-class _Speaker:
-    """When each frame is played follows from when it came: no thread plays."""
-
-    played: deque[tuple[float, bytes]] = field(default_factory=deque)
-    next_s: float = 0.0
-    has_begun: bool = False
-    glitches: int = 0
-    overflows: int = 0
-
-    def take(self, pcm: bytes, now_s: float) -> None:
-        if not self.has_begun or now_s > self.next_s:
-            self.glitches += self.has_begun
-            self.next_s = now_s + PREFILL_MS / 1000
-            self.has_begun = True
-        if self.next_s - now_s > BUFFER_MS / 1000:
-            self.overflows += 1
-            return
-        self.played.append((self.next_s, pcm))
-        self.next_s += len(pcm) / 2 / RATE_HZ
-
-    @property
-    def played_until_s(self) -> float:
-        """When the last frame that is not forgotten ends."""
-        return self.played[-1][0] + len(self.played[-1][1]) / 2 / RATE_HZ if self.played else 0.0
-
-    def forget(self, now_s: float) -> int:
-        """Drop what is not played yet; how many frames that was."""
-        dropped = 0
-        while self.played and self.played[-1][0] > now_s:
-            self.played.pop()
-            dropped += 1
-        self.has_begun = False
-        return dropped
-
-
 class BoardAudio:
-    """One boot's SpeechEnd. The link's thread calls it through `streams`, the bench the rest."""
+    """One boot's SpeechEnd. The link's thread calls it through `streams`, the bench the rest.
+
+    When each frame is played follows from when it came: no thread plays.
+    """
 
     def __init__(
         self,
@@ -93,12 +58,11 @@ class BoardAudio:
     ) -> None:
         self.streams = SpeechStreams(self, post, send, send_audio)
         self._lock = self.streams.lock
-        self._speaker = _Speaker()
-        self._recorded = 0
+        self._next_s = 0.0  # when the buffer will be empty
+        self._is_playing = False
         self._heard: deque[str] = deque(maxlen=MAX_TEXTS)
         self._said: deque[str] = deque(maxlen=MAX_TEXTS)
-        self._partial = ""
-        self._purged = self._speeches = self._late = 0
+        self._glitches = self._late = 0
         self._opened_s = 0.0  # when the microphone was opened
         self._said_s: float | None = None  # when all of the WAV was said
         self._answer_ms = self._cut_ms = 0
@@ -110,28 +74,18 @@ class BoardAudio:
         """Someone says what is in the file; returns when the microphone has begun."""
         pcm = read_wav(path)
         with self._lock:
-            self._partial = ""
             self._opened_s, self._said_s, self._answer_ms = time.monotonic(), None, 0
         stream = self.streams.open(trigger)
         threading.Thread(target=self._record, args=(stream, pcm), name="microphone", daemon=True).start()
 
-    def state(self, save: Path | None) -> SpeakerState:
+    def state(self) -> SpeakerState:
         with self._lock:
-            now_s = time.monotonic()
-            left_s = max(0.0, self._speaker.next_s - now_s) if self._speaker.has_begun else 0.0
-            if save is not None:
-                self._save(save, b"".join(pcm for at_s, pcm in self._speaker.played if at_s <= now_s))
             return SpeakerState(
                 listening=self.streams.listening is not None,
-                speaking=self.streams.speaking is not None or left_s > 0,
-                partial=self._partial,
+                speaking=self.streams.speaking is not None or (self._is_playing and self._next_s > time.monotonic()),
                 heard=tuple(self._heard),
                 said=tuple(self._said),
-                speeches=self._speeches,
-                played_ms=max(0, round((self._recorded / 2 / RATE_HZ - left_s) * 1000)),  # it waits before it begins
-                glitches=self._speaker.glitches,
-                overflows=self._speaker.overflows,
-                purged=self._purged,
+                glitches=self._glitches,
                 stale=self._late,
                 answer_ms=self._answer_ms,
                 cut_ms=self._cut_ms,
@@ -148,7 +102,7 @@ class BoardAudio:
     # SpeechEnd
 
     def partial(self, text: str) -> None:
-        self._partial = text
+        """It shows whole transcripts alone."""
 
     def final(self, stream: int, text: str) -> None:  # noqa: ARG002 - it shows them all
         if text:
@@ -158,32 +112,39 @@ class BoardAudio:
         """The microphone's thread sees it."""
 
     def begin(self) -> None:
-        self._speeches += 1
+        """The first frame begins it."""
 
     def say(self, text: str) -> None:
         self._said.append(text)
 
     def play(self, pcm: bytes) -> None:
-        self._recorded += len(pcm)
-        while self._recorded > MAX_RECORDED_BYTES and self._speaker.played:
-            self._recorded -= len(self._speaker.played.popleft()[1])
-        self._speaker.take(pcm, time.monotonic())
-        if not self._answer_ms and self._said_s is not None and self._speaker.played:
-            self._answer_ms = max(1, round((self._speaker.played[-1][0] - self._said_s) * 1000))
+        now_s = time.monotonic()
+        if not self._is_playing or now_s > self._next_s:
+            self._glitches += self._is_playing
+            self._next_s, self._is_playing = now_s + PREFILL_MS / 1000, True
+        if self._next_s - now_s > BUFFER_MS / 1000:
+            self._glitches += 1  # no room for it
+            return
+        if not self._answer_ms and self._said_s is not None:
+            self._answer_ms = max(1, round((self._next_s - self._said_s) * 1000))
+        self._next_s += len(pcm) / 2 / RATE_HZ
 
     def end(self) -> None:
-        self._speaker.has_begun = False
+        self._is_playing = False
 
     def purge(self) -> None:
-        self._purged += self._speaker.forget(time.monotonic())
+        left_s = self._next_s - time.monotonic()
+        if left_s > 0:  # the frame that is being played is played
+            self._next_s -= left_s - left_s % (FRAME_MS / 1000)
+        self._is_playing = False
         if self.streams.listening is not None:
-            self._cut_ms = max(0, round((self._speaker.played_until_s - self._opened_s) * 1000))
+            self._cut_ms = max(0, round((self._next_s - self._opened_s) * 1000))
 
     def lost(self, *, is_stale: bool) -> None:
         if is_stale:
             self._late += 1
         else:
-            self._speaker.glitches += 1
+            self._glitches += 1
 
     # The microphone's thread
 
@@ -198,13 +159,3 @@ class BoardAudio:
             if not self.streams.feed(stream, frame):
                 return
         self.streams.stop(stream, "silence")
-
-    def _save(self, path: Path, pcm: bytes) -> None:
-        try:
-            with wave.open(str(path), "wb") as file:
-                file.setnchannels(1)
-                file.setsampwidth(2)
-                file.setframerate(RATE_HZ)
-                file.writeframes(pcm)
-        except OSError as exc:
-            raise CallRejected(f"cannot write {path.name}: {exc.strerror}") from exc
