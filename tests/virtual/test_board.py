@@ -9,7 +9,6 @@ import pytest
 from microclaw.boards import load_board
 from microclaw.errors import CallRejected, PinRefused, UnknownName
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
-from microclaw.virtual.history import History
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_replies import EdgeRow
 
@@ -82,14 +81,6 @@ def test_a_program_that_floods_the_log_leaves_the_others_their_lines(board: Boar
     assert [record.text for record in page.records if record.app == "quiet"] == ["kept"]
     assert page.dropped > 0
     assert board.log(page.next - 1).records[0].text.startswith(f"{n} ")
-
-
-def test_history_by_bytes_keeps_at_least_the_last_record() -> None:
-    history: History[str] = History(10, len)
-    for text in ("aaaa", "bbbb", "cccc", "d" * 50):
-        history.append(text)
-    page = history.since(0)
-    assert (page.records, page.next, page.dropped) == (("d" * 50,), 4, 3)
 
 
 def test_unknown_pins_and_voltages_are_refused(board: Board) -> None:

@@ -145,8 +145,7 @@ class BoardProcess:
 
         options = self._options
         address = LinkAddress(options.link, options.link_ca_sha256, options.link_secret, options.link_credential)
-        keys, channel, revision = options.update_keys, options.update_channel, options.revision
-        trust = None if keys is None else read_trust(keys, channel, revision)
+        trust = None if options.update_keys is None else read_trust(options.update_keys, options.update_channel)
         return LinkPort(self.machine, flash / "link", address, trust)
 
     def _control_path(self, given: Path | None) -> Path:
@@ -231,7 +230,6 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
         help="public keys (PEM) whose updates a board without keys will trust",
     )
     parser.add_argument("--update-channel", default="stable", metavar="NAME", help="of these updates")
-    parser.add_argument("--revision", metavar="NAME", help="of the board, for updates")
     parser.add_argument(
         "--network", action="store_true", help="programs' MQTT and HTTP clients reach real servers (real clock only)"
     )

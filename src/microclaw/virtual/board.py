@@ -17,8 +17,8 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
 from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
-from microclaw.virtual.history import History, LineBuffer, Observer, Page
 from microclaw.virtual.sensors import I2cSensor, attach_sensors, usual_sensor
+from microclaw.virtual.unfinished_lines import LineBuffer
 from microclaw.virtual.wiring import Pin, SpiBuses
 from microclaw.wire.board_replies import EdgeRow, LedRow, LogRow, PinRow, PwmRow
 
@@ -67,15 +67,17 @@ class Board:
         self._switching = threading.RLock()
         self._pins = {number: Pin(number) for number in sorted(profile.pins)}
         self._adc_volts: dict[int, float] = {}
-        self._edges: History[EdgeRow] = History(EDGE_RING)
-        self._pwm: History[PwmRow] = History(PWM_RING)
-        self._leds: History[LedRow] = History(LED_RING_BYTES, lambda row: len(row.data) // 2 + 32)
+        self.boot_edge = 0  # number of the first edge since the last boot
+        self._edges: FairRing[EdgeRow] = FairRing(EDGE_RING, lambda _: None)
+        self._pwm: FairRing[PwmRow] = FairRing(PWM_RING, lambda _: None)
+        self._leds: FairRing[LedRow] = FairRing(LED_RING_BYTES, lambda _: None, lambda row: len(row.data) // 2 + 32)
         self._log: FairRing[LogRow] = FairRing(
             LOG_RING_BYTES, lambda record: record.app, lambda record: len(record.text) + 32
         )
         self._lines = LineBuffer()
         self._claims: dict[int, str] = {}
-        self._observers: list[Observer] = []
+        self._edge_watchers: list[Callable[[EdgeRow], None]] = []
+        self._log_watchers: list[Callable[[LogRow], None]] = []
         self._power_listeners: list[Callable[[PowerEvent], None]] = []
 
     def set_calendar(self, epoch_ms: float) -> None:
@@ -254,15 +256,15 @@ class Board:
             return None if device is None else device.read(size)
 
     # Histories.
-    def edges(self, since: int = 0, limit: int | None = None) -> Page[EdgeRow]:
+    def edges(self, since: int = 0, limit: int | None = None) -> FairPage[EdgeRow]:
         with self._lock:
             return self._edges.since(since, limit)
 
-    def pwm_changes(self, since: int = 0, limit: int | None = None) -> Page[PwmRow]:
+    def pwm_changes(self, since: int = 0, limit: int | None = None) -> FairPage[PwmRow]:
         with self._lock:
             return self._pwm.since(since, limit)
 
-    def led_changes(self, since: int = 0, limit: int | None = None) -> Page[LedRow]:
+    def led_changes(self, since: int = 0, limit: int | None = None) -> FairPage[LedRow]:
         with self._lock:
             return self._leds.since(since, limit)
 
@@ -295,11 +297,16 @@ class Board:
             if rest:
                 self._log_line(rest, app, t_ms)
 
-    def observe(self, observer: Observer) -> Callable[[], None]:
-        """Call the observer from now on; the returned function ends it."""
+    def watch_edges(self, note: Callable[[EdgeRow], None]) -> Callable[[], None]:
+        """Call `note` for each edge from now on; the returned function ends it."""
         with self._lock:
-            self._observers.append(observer)
-        return lambda: self._forget(observer)
+            self._edge_watchers.append(note)
+        return lambda: self._forget(note)
+
+    def watch_log(self, note: Callable[[LogRow], None]) -> None:
+        """Call `note` for each line of the console from now on."""
+        with self._lock:
+            self._log_watchers.append(note)
 
     # Power.
     def on_power(self, listener: Callable[[PowerEvent], None]) -> None:
@@ -332,7 +339,7 @@ class Board:
                 if self.powered:
                     return
                 self.clock.restart()
-                self._edges.begin_boot()
+                self.boot_edge = self._edges.added
                 self._epoch_at_boot_ms = 0.0
                 self.boot += 1
                 self.boot_id = secrets.token_hex(8)
@@ -409,20 +416,20 @@ class Board:
             state.mover = state.app
         record = EdgeRow(self.clock.now_ms(), state.number, level)
         self._edges.append(record)
-        for observer in self._observers:
-            observer.on_edge(record)
+        for note in self._edge_watchers:
+            note(record)
 
     def _log_line(self, text: str, app: str | None, t_ms: float | None = None) -> None:
         record = LogRow(self.clock.now_ms() if t_ms is None else t_ms, app, text)
         self._log.append(record)
-        for observer in self._observers:
-            observer.on_log(record)
+        for note in self._log_watchers:
+            note(record)
 
     def _end_stale_lines(self) -> None:
         for app, since_ms in self._lines.stale(self.clock.now_ms()):
             self.end_line(app, since_ms)
 
-    def _forget(self, observer: Observer) -> None:
+    def _forget(self, note: Callable[[EdgeRow], None]) -> None:
         with self._lock:
-            if observer in self._observers:
-                self._observers.remove(observer)
+            if note in self._edge_watchers:
+                self._edge_watchers.remove(note)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
+from microclaw.fair_ring import FairPage
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board, PowerEvent
 from microclaw.virtual.firmware.app_manager import AppManager
@@ -88,7 +89,7 @@ class Machine:
         self.ports.link = link
         self.runtime.on_trouble = link.app_ended
         self.programs.on_event = link.program_event
-        self.board.observe(link)
+        self.board.watch_log(link.on_log)
         with self.board.hold_power():
             self._start_manager()
 
@@ -109,13 +110,14 @@ class Machine:
             case wire.Pins():
                 return replies.PinTable(tuple(self.board.pins()))
             case wire.Edges(since=since):
-                return self._edge_page(since)
+                rows, following, dropped, more = self._page(self.board.edges, since)
+                return replies.EdgePage(rows, following, dropped, self._done().now_ms, more)
             case wire.Log(since=since):
                 return self._log_page(since)
             case wire.Pwm(since=since):
-                return self._pwm_page(since)
+                return replies.PwmPage(*self._page(self.board.pwm_changes, since))
             case wire.Leds(since=since):
-                return self._led_page(since)
+                return replies.LedPage(*self._page(self.board.led_changes, since, wire.MAX_LED_CHANGES_A_PAGE))
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.programs.call(method, params))
             case wire.Apps():
@@ -210,20 +212,12 @@ class Machine:
             pid=os.getpid(),
         )
 
-    def _edge_page(self, since: int) -> replies.EdgePage:
-        page = self.board.edges(since, wire.MAX_EDGES_A_PAGE)
-        more = len(page.records) == wire.MAX_EDGES_A_PAGE
-        return replies.EdgePage(_rounded(page.records), page.next, page.dropped, self._done().now_ms, more)
-
-    def _pwm_page(self, since: int) -> replies.PwmPage:
-        page = self.board.pwm_changes(since, wire.MAX_EDGES_A_PAGE)
-        more = len(page.records) == wire.MAX_EDGES_A_PAGE
-        return replies.PwmPage(_rounded(page.records), page.next, page.dropped, more)
-
-    def _led_page(self, since: int) -> replies.LedPage:
-        page = self.board.led_changes(since, wire.MAX_LED_CHANGES_A_PAGE)
-        more = len(page.records) == wire.MAX_LED_CHANGES_A_PAGE
-        return replies.LedPage(_rounded(page.records), page.next, page.dropped, more)
+    def _page(
+        self, read: Callable[[int, int], FairPage[R]], since: int, most: int = wire.MAX_EDGES_A_PAGE
+    ) -> tuple[tuple[R, ...], int, int, bool]:
+        """The rows, the number to go on with, how many are lost, and whether there is more."""
+        page = read(since, most)
+        return _rounded(page.records), page.next, page.dropped, len(page.records) == most
 
     def _log_page(self, since: int) -> replies.LogPage:
         page = self.board.log(since, wire.MAX_EDGES_A_PAGE)

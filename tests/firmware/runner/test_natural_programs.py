@@ -44,14 +44,7 @@ def on_bench(micropython: MicroPython, bench: Bench, script: str, during: Callab
     """The script's answer; `during` runs when the program has set pin 5."""
     ready = threading.Event()
 
-    class Watch:
-        def on_edge(self, record: object) -> None:
-            if getattr(record, "pin", 0) == 5:
-                ready.set()
-
-        def on_log(self, _record: object) -> None: ...
-
-    bench.board.observe(Watch())
+    bench.board.watch_edges(lambda edge: ready.set() if edge.pin == 5 else None)
     path = f"{MODULES}:{micropython.environ['MICROPYPATH'].split(':', 1)[1]}"
     own = ROOT / "tests/firmware/runner/bench"
     environ = {**os.environ, "MICROPYPATH": f"{MODULES}:{own}:{path}", "MICROCLAW_BOARD": bench.address}

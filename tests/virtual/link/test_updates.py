@@ -75,16 +75,16 @@ def test_an_update_comes_through_a_lost_connection_and_a_power_cut(
 def test_after_a_change_of_keys_the_board_greets_anew(
     start_board: StartBoard, host: ScriptedHost, tmp_path: Path
 ) -> None:
-    keys = ("--update-keys", str(keys_file(tmp_path, 0)), "--update-channel", "beta", "--revision", "b2")
+    keys = ("--update-keys", str(keys_file(tmp_path, 0)), "--update-channel", "beta")
     start_board("--serial", "none", "--flash", str(tmp_path / "flash"), *keys, *host.options)
     change = packed(keys_manifest(name="microclaw-virtual", **ALWAYS))
     host.send(OtaOffer(change, signer().sign(change)), durable=True)
     assert host.wait_for(OtaStatus).version == "keys-2"
     host.wait(lambda: len(host.hellos) == 2)
     told = [hello.ota for hello in host.hellos]
-    assert [(facts.channel, facts.revision, facts.keys) for facts in told if facts is not None] == [
-        ("beta", "b2", (signer().key_id,)),
-        ("beta", "b2", (signer(1).key_id,)),
+    assert [(facts.channel, facts.keys) for facts in told if facts is not None] == [
+        ("beta", (signer().key_id,)),
+        ("beta", (signer(1).key_id,)),
     ]
     host.wait(lambda: host.is_connected and not host.mail.rows)  # the offer is acknowledged, and not acted on twice
     assert [e.body.state for e in host.heard if isinstance(e.body, OtaStatus)] == ["healthy"]
@@ -97,5 +97,3 @@ def test_what_is_no_key_is_refused(tmp_path: Path, content: bytes) -> None:
         read_trust(tmp_path / "keys.pem")
     with pytest.raises(ConfigError):
         read_trust(tmp_path / "keys.pem", "Beta")
-    with pytest.raises(ConfigError):
-        read_trust(tmp_path / "keys.pem", "beta", "b 2")

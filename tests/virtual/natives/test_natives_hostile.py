@@ -68,21 +68,13 @@ def test_nothing_of_an_app_reaches_the_board_after_a_power_cut(bench: Bench) -> 
     board = Board(load_board("virtual"), RealClock())
     runtime = Runtime(board)
 
-    class FirstEdge:
-        seen = threading.Event()
-
-        def on_edge(self, record: object) -> None:
-            self.seen.set()
-
-        def on_log(self, record: object) -> None:
-            pass
-
-    board.observe(FirstEdge())
+    seen = threading.Event()
+    board.watch_edges(lambda _: seen.set())
     for _ in range(10):
-        FirstEdge.seen.clear()
+        seen.clear()
         app = runtime.load("busy", wasm)
         app.start()
-        assert FirstEdge.seen.wait(TIMEOUT_S)
+        assert seen.wait(TIMEOUT_S)
         board.power_cut()
         assert not app.is_alive
         assert [pin for pin in board.pins() if pin.level or pin.role != "idle"] == []

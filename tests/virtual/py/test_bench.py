@@ -49,14 +49,7 @@ async def main():
 asyncio.run(main())
 """
 
-    class Press:
-        def on_edge(self, record: object) -> None:
-            if getattr(record, "pin", 0) == 5:
-                bench.board.set_input(4, 0)
-
-        def on_log(self, _record: object) -> None: ...
-
-    bench.board.observe(Press())
+    bench.board.watch_edges(lambda edge: bench.board.set_input(4, 0) if edge.pin == 5 else None)
     assert run(bench, program) == "Pin(4) 0\n"
 
 

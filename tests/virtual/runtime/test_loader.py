@@ -109,18 +109,7 @@ def test_blink_runs_on_the_real_clock(make_runtime: MakeRuntime) -> None:
     runtime = make_runtime(RealClock())
     third = threading.Event()
 
-    class Counter:
-        count = 0
-
-        def on_edge(self, record: object) -> None:
-            self.count += 1
-            if self.count == 3:
-                third.set()
-
-        def on_log(self, record: object) -> None:
-            pass
-
-    runtime.board.observe(Counter())
+    runtime.board.watch_edges(lambda _: third.set() if runtime.board.edges().next == 3 else None)
     app = start(runtime, BLINK.replace("i32.const 500", "i32.const 20"))
     assert third.wait(TIMEOUT_S)
     assert app.stop()

@@ -126,8 +126,8 @@ class BoardMethods:
         """Those of this boot: a board's RAM does not outlive a power cut. The ones before count as dropped."""
         board, cursor = self._board, whole(params, "cursor", 0, 2**52, 0)
         page, lost = board.edges(cursor, MAX_EDGES), 0
-        if cursor < page.boot_start:
-            page, lost = board.edges(page.boot_start, MAX_EDGES), page.boot_start - cursor
+        if cursor < board.boot_edge:
+            page, lost = board.edges(board.boot_edge, MAX_EDGES), board.boot_edge - cursor
         rows: list[Value] = [[round(r.t_ms, 3), r.pin, r.level] for r in page.records]
         with_pwm = {record.pin for record in board.pwm_changes().records}
         evidence: ValueMap = {str(r.pin): "pwm" if r.pin in with_pwm else "counted" for r in page.records}

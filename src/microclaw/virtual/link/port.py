@@ -27,7 +27,7 @@ from microclaw.virtual.py.drivers import Json
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
-from microclaw.wire.board_replies import EdgeRow, LinkStatus, LogRow
+from microclaw.wire.board_replies import LinkStatus, LogRow
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import ValueMap
@@ -127,9 +127,6 @@ class LinkPort:
         if boot is not None:
             with contextlib.suppress(PowerGone):
                 boot.apps.forget(name)
-
-    def on_edge(self, _record: EdgeRow) -> None:
-        """Only the control socket reports levels."""
 
     def on_log(self, record: LogRow) -> None:
         boot = self._boot

@@ -17,7 +17,7 @@ from microclaw.readiness import is_readable
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.serial import INCOMPLETE_LINE_S, SerialConsole, SerialLines
 from microclaw.virtual.ports.sockets import READ_BYTES, ClientServer
-from microclaw.wire.board_replies import EdgeRow, LogRow
+from microclaw.wire.board_replies import LogRow
 
 MAX_CONNECTIONS = 4
 
@@ -81,7 +81,7 @@ class SerialPty:
         self._greet()
         for record in self._board.log().records:
             self.on_log(record)
-        self._board.observe(self)
+        self._board.watch_log(self.on_log)
         threading.Thread(target=self._serve, name="serial-pty", daemon=True).start()
 
     def close(self) -> None:
@@ -95,9 +95,6 @@ class SerialPty:
     def power_on(self) -> None:
         self._powered = True
         self._greet()
-
-    def on_edge(self, _record: EdgeRow) -> None:
-        """A console shows no pins."""
 
     def on_log(self, record: LogRow) -> None:
         self._send(f"{record.text}\r\n".encode())

@@ -10,7 +10,7 @@ from microclaw.errors import PinRefused
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
 from microclaw.virtual.py.drivers import Driver, DriverError, Json, hex_bytes
-from microclaw.wire.board_replies import EdgeRow, LogRow
+from microclaw.wire.board_replies import EdgeRow
 
 OUT: Final = 3
 OPEN_DRAIN: Final = 7
@@ -23,7 +23,7 @@ _PULSE_STEP_MS: Final = 0.001
 
 
 class Pins:
-    """Everything on a GPIO; `owners`: of which program. `on_edge` is called under the board's lock, from any thread."""
+    """Everything on a GPIO; `owners`: of which program. `_on_edge` is called under the board's lock."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class Pins:
         self._timers: dict[int, Alarm] = {}
         self._due_ms: dict[int, float] = {}
         self._ticked: set[int] = set()
-        self._stop_watching = board.observe(self)
+        self._stop_watching = board.watch_edges(self._on_edge)
 
     def drivers(self) -> Mapping[str, Driver]:
         return {
@@ -81,7 +81,7 @@ class Pins:
 
     # The board's observer
 
-    def on_edge(self, record: EdgeRow) -> None:
+    def _on_edge(self, record: EdgeRow) -> None:
         trigger = self._triggers.get(record.pin, 0)
         if not trigger & (RISING if record.level else FALLING):
             return
@@ -90,9 +90,6 @@ class Pins:
                 return
             self._waiting += 1
         self._post(["irq", record.pin, record.level, round(record.t_ms, 3)])
-
-    def on_log(self, _record: LogRow) -> None:
-        """Nothing here depends on what is printed."""
 
     # Pins
 

@@ -6,7 +6,7 @@ import base64
 import binascii
 import re
 from pathlib import Path
-from typing import Final, NotRequired, TypedDict
+from typing import Final, TypedDict
 
 from microclaw.errors import ConfigError
 from microclaw.firmware_modules import ota_check
@@ -15,24 +15,20 @@ CHANNEL: Final = "stable"
 _MAX_FILE_BYTES: Final = 16_384
 _PEM: Final = re.compile(rb"-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)-----END PUBLIC KEY-----")
 _CHANNEL: Final = re.compile(r"[a-z0-9-]{1,32}")
-_REVISION: Final = re.compile(r"[A-Za-z0-9._-]{1,32}")
 
 
 class Trust(TypedDict):
-    """What the board keeps in flash: `keys` has the modulus of each in base64, by its id; `revision` of the board."""
+    """What the board keeps in flash: `keys` has the modulus of each in base64, by its id."""
 
     channel: str
     serial: int
     keys: dict[str, str]
-    revision: NotRequired[str]
 
 
-def read_trust(path: Path, channel: str = CHANNEL, revision: str | None = None) -> Trust:
+def read_trust(path: Path, channel: str = CHANNEL) -> Trust:
     """One to four public keys in PEM form, one after the other; ConfigError for anything else."""
     if _CHANNEL.fullmatch(channel) is None:
         raise ConfigError(f"{channel!r} is no channel", next_step="1 to 32 of a-z, 0-9 and -")
-    if revision is not None and _REVISION.fullmatch(revision) is None:
-        raise ConfigError(f"{revision!r} is no revision", next_step="1 to 32 of A-Z, a-z, 0-9, '.', '_' and -")
     try:
         with path.open("rb") as file:
             blocks = _PEM.findall(file.read(_MAX_FILE_BYTES))
@@ -45,10 +41,7 @@ def read_trust(path: Path, channel: str = CHANNEL, revision: str | None = None) 
         )
         raise ConfigError(text, next_step="give the .pub.pem files that microclaw firmware keygen wrote")
     keys = {ota_check.key_id(m): base64.b64encode(m).decode() for m in moduli if m is not None}
-    trust = Trust(channel=channel, serial=0, keys=keys)
-    if revision is not None:
-        trust["revision"] = revision
-    return trust
+    return Trust(channel=channel, serial=0, keys=keys)
 
 
 def _modulus(block: bytes) -> bytes | None:

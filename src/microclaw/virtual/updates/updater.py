@@ -77,7 +77,7 @@ class Updater:
             return None
         security = max(self._plan.record["security"], self._own_security)
         keys = tuple(sorted(self._trust["keys"]))
-        return OtaFacts(self._slots.board, self._trust["channel"], ("files",), keys, security, self._revision or None)
+        return OtaFacts(self._slots.board, self._trust["channel"], ("files",), keys, security)
 
     # What happens
 
@@ -248,10 +248,6 @@ class Updater:
         return self._slots.flash.get("trust", {})  # type: ignore[no-any-return]  # as it was committed
 
     @property
-    def _revision(self) -> str:
-        return str(self._trust.get("revision", ""))
-
-    @property
     def _own_security(self) -> int:
         return 0 if self._plan.state == "trial" else self._start.firmware.security_version
 
@@ -264,7 +260,7 @@ class Updater:
             "channel": self._trust["channel"],
             "device": self._link.device_id(),
             "version": running.version,
-            "revision": self._revision,
+            "revision": "",
             "security_version": max(self._plan.record["security"], self._own_security),
             "keys": self._trust["keys"],
             "serial": self._trust.get("serial", 0),
