@@ -13,7 +13,6 @@ from bench.report import Metric, median, timed
 from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp
 from microclaw.apps.claims import live_conflict
 from microclaw.boards import load_board
-from microclaw.bus import Bus
 from microclaw.cli.board_control import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
@@ -97,7 +96,7 @@ async def _claims_check() -> float:
     """Seconds that a live order's look at the claims takes, on a board with three programs of 20 pins each."""
     took = []
     with tempfile.TemporaryDirectory() as folder:
-        async with Database.open(Path(folder) / "store.db") as database, Bus() as bus:
+        async with Database.open(Path(folder) / "store.db") as database:
             log = ChangeLog(database)
             await log.put_image(ImageRow("00" * 32, b"", None, "{}", 0))
             for n in range(3):
@@ -105,7 +104,7 @@ async def _claims_check() -> float:
                 version = AppVersion("00" * 32, 8192, 20, 180_000, pins)
                 await log.complete(await log.plan("d", "app.deploy", "", PutApp(f"app-{n}", version), None))
             board = load_board("virtual")
-            device = Device(device_id="d", name="d", board=board, labels=(), transports=(), bus=bus)
+            device = Device(device_id="d", name="d", board=board, labels=(), transports=())
             for _ in range(200):
                 began = time.perf_counter()
                 assert await live_conflict(device, 4, await log.desired("d")) is None

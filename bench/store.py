@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 from bench.report import Metric, median
-from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
@@ -114,7 +113,6 @@ async def _telemetry(path: Path) -> tuple[float, float]:
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database.open(path))
         registry = Registry(
-            bus=await stack.enter_async_context(Bus()),
             store=DeviceTable(database),
             open_transport=partial(open_transport, lock_folder=path.parent / "locks"),
             mint_id=iter(f"d{n}" for n in range(DEVICES)).__next__,

@@ -10,7 +10,6 @@ import pytest
 from microclaw.agent.context import TurnContext
 from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
-from microclaw.bus import Bus
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.errors import UnknownName
@@ -39,7 +38,7 @@ class Wanted(ChangeLog):
 
 
 def device(name: str, board: str = "virtual") -> Device:
-    return Device(device_id=f"d-{name}", name=name, board=load_board(board), labels=(), transports=(), bus=Bus())
+    return Device(device_id=f"d-{name}", name=name, board=load_board(board), labels=(), transports=())
 
 
 def surroundings(*devices: Device, apps: tuple[DesiredApp, ...] = ()) -> TurnContext:

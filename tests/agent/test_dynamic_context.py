@@ -14,7 +14,6 @@ from microclaw.agent.compaction import tokens
 from microclaw.agent.context import Section, TurnContext, fit
 from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
-from microclaw.bus import Bus
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.events import Inbound
@@ -98,9 +97,7 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
             sessions=sessions,
             now=lambda: NOW,
         )
-        device = Device(
-            device_id="d-1", name="desk", board=load_board("virtual"), labels=("garden",), transports=(), bus=Bus()
-        )
+        device = Device(device_id="d-1", name="desk", board=load_board("virtual"), labels=("garden",), transports=())
         yield Told(home, knowledge, Known([device]))
 
 

@@ -1,4 +1,4 @@
-"""A device on paper behind the real bus, registry and store: for failures that a real board shows only by chance."""
+"""A device on paper behind the real registry and store: for failures that a real board shows only by chance."""
 
 from __future__ import annotations
 
@@ -34,7 +34,6 @@ from microclaw.apps.undo import Undo, UndoChoice, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
-from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AppEntry,
     AppInstall,
@@ -375,9 +374,7 @@ async def opened_bench(
     async with (
         Database.open(new_store(folder / "store.db")) as database,
         VirtualBoardProcess(name="board-1", serial=0, control=folder / "control.sock", firmware=firmware) as board,
-        Bus() as bus,
         Registry(
-            bus=bus,
             store=DeviceTable(database),
             open_transport=partial(open_with, lock_folder=folder / "locks"),
             mint_id=lambda: "d-1",
@@ -414,9 +411,7 @@ def change_log(database: Database, journal_clock: Clock) -> ChangeLog:
 async def lab(database: Database, change_log: ChangeLog) -> AsyncIterator[Lab]:
     transport = PaperTransport("paper:1")
     async with (
-        Bus() as bus,
         Registry(
-            bus=bus,
             store=DeviceTable(database),
             open_transport=lambda endpoint, board: transport,
             mint_id=lambda: "d1",

@@ -14,7 +14,6 @@ from tests.store.two_hosts import hold_news, two_hosts
 from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp, RemoveApp, SetLevel
 from microclaw.apps.standing import standing
 from microclaw.apps.undo import UndoChoice, UndoReport
-from microclaw.bus import Bus
 from microclaw.devices.calls import GpioSet
 from microclaw.devices.registry import Registry
 from microclaw.errors import DeployRejected, DeviceBusy
@@ -48,7 +47,6 @@ async def labs(copies: tuple[SharedDatabase, SharedDatabase]) -> AsyncIterator[t
     async with AsyncExitStack() as stack:
         for host_id, copy in zip("ab", copies, strict=True):
             registry = Registry(
-                bus=await stack.enter_async_context(Bus()),
                 store=DeviceTable(copy),
                 open_transport=lambda endpoint, board: transport,
                 mint_id=lambda: "d1",

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.boards.reader import load_board
-from microclaw.bus import Bus
-from microclaw.devices.device import QUEUE_DEPTH, Device
+from microclaw.devices.device import Device
 from microclaw.devices.examine import CheckLine, Examination, examine
 from microclaw.errors import ConfigError
 from microclaw.transports.address import parse_host_port
@@ -24,11 +23,9 @@ from microclaw.virtual_boards.process import VirtualBoardProcess
 async def device_at(*endpoints: str, locks: Path, board_id: str = "virtual") -> AsyncIterator[Device]:
     board = load_board(board_id)
     transports = [open_transport(endpoint, board, lock_folder=locks) for endpoint in endpoints]
-    async with Bus() as bus:
-        device = Device(device_id="d-1", name="bench", board=board, labels=(), transports=transports, bus=bus)
-        async with bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH):
-            yield device
-            await device.close()
+    device = Device(device_id="d-1", name="bench", board=board, labels=(), transports=transports)
+    yield device
+    await device.close()
 
 
 def line_of(found: Examination, part: str) -> CheckLine:

@@ -1,4 +1,4 @@
-"""Devices and their registry on a real bus and a real store; the transports are doubles at their Protocol."""
+"""Devices and their registry on a real store; the transports are doubles at their Protocol."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import pytest
 
 from microclaw.audit.event import AuditEvent, Record, line_of, no_record
 from microclaw.boards import BoardProfile, load_board, parse_firmware
-from microclaw.bus import Bus
 from microclaw.devices.call_text import what_offers
 from microclaw.devices.calls import (
     AdcRead,
@@ -110,10 +109,9 @@ def open_fake(endpoint: str, board: BoardProfile) -> FakeTransport:
     return FakeTransport(endpoint)
 
 
-def build_registry(bus: Bus, table: DeviceTable, record: Record = no_record) -> Registry:
+def build_registry(table: DeviceTable, record: Record = no_record) -> Registry:
     ids = itertools.count(1)
     return Registry(
-        bus=bus,
         store=table,
         open_transport=open_fake,
         mint_id=lambda: f"dev{next(ids)}",
@@ -126,8 +124,7 @@ async def test_the_security_log_has_the_profile_of_a_device_that_is_added(tmp_pa
     told: list[AuditEvent] = []
     async with (
         Database.open(tmp_path / "microclaw.db") as database,
-        Bus() as bus,
-        build_registry(bus, DeviceTable(database), told.append) as registry,
+        build_registry(DeviceTable(database), told.append) as registry,
     ):
         await registry.add("lamp", "esp32-s3-devkitc-1-v1.1", ())
     assert json.loads(line_of(told[0], 0))["text"] == "esp32-s3-devkitc-1-v1.1"
@@ -137,8 +134,7 @@ async def test_the_security_log_has_the_profile_of_a_device_that_is_added(tmp_pa
 async def open_registry(path: Path) -> AsyncIterator[Registry]:
     async with (
         Database.open(path / "microclaw.db") as database,
-        Bus() as bus,
-        build_registry(bus, DeviceTable(database)) as registry,
+        build_registry(DeviceTable(database)) as registry,
     ):
         yield registry
 
@@ -292,16 +288,18 @@ async def test_transport_is_added_once(registry: Registry, device: Device) -> No
     assert device.endpoints.count("serial:/dev/y") == 1
 
 
-async def test_row_that_cannot_be_opened_stops_the_start_and_leaves_nothing_served(tmp_path: Path) -> None:
-    async with Database.open(tmp_path / "microclaw.db") as database, Bus() as bus:
+async def test_row_that_cannot_be_opened_stops_the_start_and_leaves_nothing_open(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "microclaw.db") as database:
         table = DeviceTable(database)
         await table.put(DeviceRow("dev1", "bench", "virtual", transports=("serial:/dev/x",)))
         await table.put(DeviceRow("dev2", "old", "toaster"))
+        made = FakeTransport("serial:/dev/x")
+        registry = Registry(store=table, open_transport=lambda *_: made)
         with pytest.raises(UnknownName):
-            async with build_registry(bus, table):
+            async with registry:
                 pytest.fail("it started")
-        with pytest.raises(DeviceUnreachable):
-            await bus.request("device.dev1", None, 1.0)
+        assert registry.list() == ()
+        assert made.closed
 
 
 async def test_devices_survive_the_host(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from tests.devices.test_registry import FakeTransport, open_fake
 from tests.store.two_hosts import hold_news, two_hosts, until
 
 from microclaw.boards.firmware import parse_firmware
-from microclaw.bus import Bus
 from microclaw.devices.calls import GpioGet, PinLevel
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
@@ -37,10 +36,9 @@ def names(host: Registry) -> list[str]:
     return [device.name for device in host.list()]
 
 
-def registry(host: str, copy: SharedDatabase, bus: Bus) -> Registry:
+def registry(host: str, copy: SharedDatabase) -> Registry:
     ids = itertools.count(1)
     return Registry(
-        bus=bus,
         store=DeviceTable(copy),
         open_transport=open_fake,
         mint_id=lambda: f"{host}{next(ids)}",
@@ -52,10 +50,8 @@ def registry(host: str, copy: SharedDatabase, bus: Bus) -> Registry:
 async def hosts(database_url: str) -> AsyncIterator[Hosts]:
     async with (
         two_hosts(database_url) as (a, b),
-        Bus() as here_bus,
-        Bus() as there_bus,
-        registry("a", a, here_bus) as here,
-        registry("b", b, there_bus) as there,
+        registry("a", a) as here,
+        registry("b", b) as there,
     ):
         yield Hosts(here, there, a)
 

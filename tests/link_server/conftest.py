@@ -23,7 +23,6 @@ from microclaw.audit.event import AuditEvent
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
 from microclaw.boards import load_board
-from microclaw.bus import Bus
 from microclaw.devices.registry import Registry
 from microclaw.events import LiveEvent
 from microclaw.link_client.state import SystemClock
@@ -147,10 +146,8 @@ async def running_plane(
     async with AsyncExitStack() as stack:
         opening = nullcontext(store) if store is not None else Database.open(folder / "microclaw.db")
         database = await stack.enter_async_context(opening)
-        bus = await stack.enter_async_context(Bus())
         links: LinkRegistry
         registry = Registry(
-            bus=bus,
             store=DeviceTable(database),
             open_transport=partial(
                 open_transport, lock_folder=folder / "locks", links=lambda link_id: links.link(link_id)

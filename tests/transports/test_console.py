@@ -15,7 +15,6 @@ import pytest
 from tests.transports.conftest import StartPeer
 
 from microclaw.boards import load_board
-from microclaw.bus import Bus
 from microclaw.devices.calls import AppInstall, AppList, ConsolePage, ConsoleRead, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceUnreachable
@@ -193,20 +192,16 @@ async def test_console_is_read_while_the_board_does_not_answer(
 
     address = f"127.0.0.1:{await start_peer(silent)}"
     stock = WasmachineTransport(address, load_board("virtual"), lock_folder=tmp_path)
-    async with Bus() as bus:
-        device = Device(
-            device_id="d1", name="d", board=load_board("virtual"), labels=(), transports=(stock, console), bus=bus
-        )
-        async with bus.serve(device.subject, device.handle), bus.serve(device.console_subject, device.handle):
-            listing = asyncio.create_task(device.call(AppList()))
-            page = await device.call(ConsoleRead())
-            assert page.problem is None
-            assert not listing.done()
-            assert device.reachable is None
-            assert device.evidence_of("console.read") == "reported"
-            listing.cancel()
-            await asyncio.wait([listing])
-    await stock.close()
+    device = Device(device_id="d1", name="d", board=load_board("virtual"), labels=(), transports=(stock, console))
+    listing = asyncio.create_task(device.call(AppList()))
+    page = await device.call(ConsoleRead())
+    assert page.problem is None
+    assert not listing.done()
+    assert device.reachable is None
+    assert device.evidence_of("console.read") == "reported"
+    listing.cancel()
+    await asyncio.wait([listing])
+    await device.close()
 
 
 @pytest.mark.parametrize("address", ["console:ttyUSB0", "console:", "console:tcp://nowhere"])

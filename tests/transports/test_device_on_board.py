@@ -1,4 +1,4 @@
-"""A device with all its transports on one virtual board, through registry and bus: the whole way of a call."""
+"""A device with all its transports on one virtual board, through the registry: the whole way of a call."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AppList,
     AppStates,
@@ -37,9 +36,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     ids = itertools.count(1)
     async with (
         Database.open(tmp_path / "microclaw.db") as database,
-        Bus() as bus,
         Registry(
-            bus=bus,
             store=DeviceTable(database),
             open_transport=partial(open_transport, lock_folder=tmp_path / "locks"),
             mint_id=lambda: f"dev{next(ids)}",

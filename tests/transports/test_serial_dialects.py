@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 import pytest
 
 from microclaw.boards import load_board
-from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AdcRead,
     AppList,
@@ -366,15 +365,12 @@ async def test_port_held_by_another_program_says_so(plug_in: PlugIn, tmp_path: P
 async def test_pin_of_the_flash_is_refused_before_anything_is_sent(plug_in: PlugIn, tmp_path: Path) -> None:
     board = plug_in(lambda board, request: board.answer(dialect_a(request)))
     transport = talk_to(board, tmp_path)
-    bus = Bus()
-    desk = Device(
-        device_id="d1", name="desk", board=load_board("esp32-c3-devkitm-1"), labels=(), transports=(transport,), bus=bus
-    )
-    async with bus, bus.serve(desk.subject, desk.handle, depth=4):
-        with pytest.raises(PinRefused):
-            await desk.call(GpioSet(14, 1), LIMIT_S)
-        assert board.heard == []
-        assert (await desk.call(GpioSet(4, 1), LIMIT_S)).level == 1
-        with pytest.raises(NotSupported):
-            await desk.call(AppList(), LIMIT_S)
-    await transport.close()
+    profile = load_board("esp32-c3-devkitm-1")
+    desk = Device(device_id="d1", name="desk", board=profile, labels=(), transports=(transport,))
+    with pytest.raises(PinRefused):
+        await desk.call(GpioSet(14, 1), LIMIT_S)
+    assert board.heard == []
+    assert (await desk.call(GpioSet(4, 1), LIMIT_S)).level == 1
+    with pytest.raises(NotSupported):
+        await desk.call(AppList(), LIMIT_S)
+    await desk.close()

@@ -26,7 +26,6 @@ from microclaw.auth.admission import Admission
 from microclaw.auth.approvals import approval_now
 from microclaw.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.auth.certificates import lan_names
-from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.machine import ONLY_MACHINE
@@ -156,7 +155,6 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
     if base.cluster is not None:
         remote, machine = base.cluster.remote_devices(lambda endpoint: registry.owner_of(endpoint))
     registry = Registry(
-        bus=await stack.enter_async_context(Bus()),
         store=DeviceTable(base.database),
         open_transport=partial(
             open_transport,

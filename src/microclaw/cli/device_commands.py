@@ -78,19 +78,16 @@ def check(options: GlobalOptions, target: str) -> None:
 
 async def _check_at(target: str) -> Examination:
     from microclaw.boards import load_board
-    from microclaw.bus import Bus
-    from microclaw.devices.device import QUEUE_DEPTH, Device
+    from microclaw.devices.device import Device
     from microclaw.transports.open import open_transport
 
     board = load_board("virtual")
     transport = open_transport(endpoint_of(target), board)
-    async with Bus() as bus:
-        device = Device(device_id="d-direct", name=target, board=board, labels=(), transports=(transport,), bus=bus)
-        async with bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH):
-            try:
-                return await examine(device, knows_board=False)
-            finally:
-                await device.close()
+    device = Device(device_id="d-direct", name=target, board=board, labels=(), transports=(transport,))
+    try:
+        return await examine(device, knows_board=False)
+    finally:
+        await device.close()
 
 
 @device_group.command("add")

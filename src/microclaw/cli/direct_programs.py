@@ -25,7 +25,6 @@ from microclaw.apps.listing import removal_text
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.bus import Bus
 from microclaw.cli.call_commands import BoardAt
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions
@@ -51,14 +50,11 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
     fields = {name: values[name] for name in FleetProgram.__struct_fields__ if name in values}
     request = convert({**fields, "devices": []}, FleetProgram).request()
     request = replace(request, device=target, replace=values["replace"], force=values["force"])
-    outcome = asyncio.run(_deploy(options, board, request))
-    if isinstance(outcome, MicroclawError):
-        raise outcome
-    show(options, programs.install, Deployed.of(outcome, change_id=UNSET))  # nobody keeps the change
+    deployment = asyncio.run(_deploy(options, board, request))
+    show(options, programs.install, Deployed.of(deployment, change_id=UNSET))  # nobody keeps the change
 
 
-async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment | MicroclawError:
-    """The outcome; an error is returned, as the bus's task group would wrap what is raised through it."""
+async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
     stages = Stages(options.terminal())
 
     def report(step: Step) -> None:
@@ -70,7 +66,7 @@ async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRe
             return await deployer.deploy(request, report)
         except MicroclawError as exc:
             stages.failed(failure_of(exc))
-            return exc
+            raise
         finally:
             stages.flush()
 
@@ -80,11 +76,10 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
     """A host's deployer for one board; what it writes down is gone afterwards."""
     settings = options.settings()
     with TemporaryDirectory(prefix="microclaw-") as folder:
-        async with Database.open(Path(folder) / "store.db") as database, Bus() as bus:
+        async with Database.open(Path(folder) / "store.db") as database:
             table = DeviceTable(database)
             await table.put(DeviceRow("d-direct", target, board.board_id, transports=(target,), created_ms=now_ms()))
             registry = Registry(
-                bus=bus,
                 store=table,
                 open_transport=partial(open_transport, lock_folder=settings.cache / "locks"),
                 load_board=lambda *_: board,

@@ -1,4 +1,4 @@
-"""A device: one board with its transports. Calls go through the bus, one at a time; no protocol is spoken here."""
+"""A device: one board with its transports. It is asked one call at a time; no protocol is spoken here."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.boards.micropython import with_micropython
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile
-from microclaw.bus import Bus
 from microclaw.devices.answer_check import check_answer
 from microclaw.devices.call_text import what_offers
 from microclaw.devices.calls import (
@@ -33,6 +31,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device_text import note_answer, note_error
 from microclaw.devices.pin_holder import HeldAs, PinHolder
+from microclaw.devices.request_queue import RequestQueue
 from microclaw.errors import CallRejected, DeviceMoved, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.text import one_line
@@ -136,7 +135,6 @@ def check_call(board: BoardProfile, call: Call[Any]) -> None:
             pass
 
 
-QUEUE_DEPTH = 32
 CALL_TIMEOUT_S = 15.0
 RESTART_S = 45.0  # a board's start, its Wi-Fi and its link
 FURTHER_FACTS_S = 3.0
@@ -147,20 +145,6 @@ _OF_BOARDS = frozenset({"apps", "logs", "edges", "gpio", "pwm", "adc", "i2c"})
 _COUNTED = frozenset({GpioGet.method, EdgesRead.method, PwmRead.method})
 _TOLD = frozenset({"gpio", "pwm", "i2c", "logs"})  # what programs on a board with stock firmware say themselves
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")
-
-
-class DeviceRequest(Struct, frozen=True):
-    """A call on its way to `device.<id>`; `deadline` is on the event loop's clock.
-
-    Without `wait` a device that is away is an error at once. With `endpoint` that transport alone is asked, and with
-    `here` it asks no other host.
-    """
-
-    call: Call[Any]
-    deadline: float
-    wait: bool = True
-    endpoint: str | None = None
-    here: bool = False
 
 
 class Device:
@@ -174,7 +158,6 @@ class Device:
         board: BoardProfile,
         labels: Iterable[str],
         transports: Iterable[Transport],
-        bus: Bus,
         explain: ExplainSilence | None = None,
         reached: bool = True,
         note_reached: Callable[[Device], Awaitable[None]] | None = None,
@@ -192,7 +175,8 @@ class Device:
         self._with_micropython = with_micropython(board)
         self.labels = tuple(labels)
         self.transports: tuple[Transport, ...] = tuple(transports)
-        self._bus = bus
+        self._queue = RequestQueue(device_id)
+        self._console_queue = RequestQueue(f"{device_id}.console")  # read while the board does not answer
         self._answered: bool | None = None
 
     def __repr__(self) -> str:
@@ -209,15 +193,6 @@ class Device:
         for transport in self.transports:
             if isinstance(transport, BoardTransport):
                 transport.board = board
-
-    @property
-    def subject(self) -> str:
-        return f"device.{self.device_id}"
-
-    @property
-    def console_subject(self) -> str:
-        """The console's own: it is read while the board does not answer, as before its Wi-Fi is on."""
-        return f"{self.subject}.console"
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -308,9 +283,8 @@ class Device:
         limit_s = default_timeout_s(call) if timeout_s is None else timeout_s
         if not wait:
             self.check_present(call)  # not behind the calls that do wait
-        request = DeviceRequest(call, asyncio.get_running_loop().time() + limit_s, wait)
         try:
-            answer: R = await self._request(request, limit_s)
+            answer: R = await self._request(call, limit_s, wait=wait)
         except MicroclawError as exc:
             if self._explain is None or not isinstance(exc, DeviceTimeout | DeviceUnreachable):
                 raise
@@ -322,48 +296,52 @@ class Device:
 
     async def ask(self, transport: Transport, call: Call[R], timeout_s: float) -> R:
         """As `call`, of one of its transports alone, and without waiting for a device that is away."""
-        request = DeviceRequest(call, asyncio.get_running_loop().time() + timeout_s, False, transport.endpoint)
-        return cast("R", await self._request(request, timeout_s))
+        return cast("R", await self._request(call, timeout_s, wait=False, endpoint=transport.endpoint))
 
     async def ask_here(self, endpoint: str, call: Call[R], timeout_s: float) -> R:
         """As `ask`, for another host: DeviceMoved when the device is not connected to this one."""
-        request = DeviceRequest(call, asyncio.get_running_loop().time() + timeout_s, False, endpoint, here=True)
-        return cast("R", await self._request(request, timeout_s))
+        return cast("R", await self._request(call, timeout_s, wait=False, endpoint=endpoint, here=True))
 
-    async def _request(self, request: DeviceRequest, limit_s: float) -> Any:
-        try:  # the half second lets the transport's own, better informed time-out come before the bus's
-            subject = self.console_subject if isinstance(request.call, ConsoleRead) else self.subject
-            answer = await self._bus.request(subject, request, limit_s + 0.5)
+    async def _request(
+        self, call: Call[Any], limit_s: float, *, wait: bool, endpoint: str | None = None, here: bool = False
+    ) -> Any:
+        """With `endpoint` that transport alone is asked, and with `here` it asks no other host."""
+        queue = self._console_queue if isinstance(call, ConsoleRead) else self._queue
+        deadline = asyncio.get_running_loop().time() + limit_s
+        try:  # the half second lets the transport's own, better informed time-out come before the queue's
+            answer = await queue.run(lambda: self._answer(call, deadline, wait, endpoint, here), limit_s + 0.5)
         except MicroclawError as exc:
             note_error(exc)
             raise
         note_answer(answer, self.board.i2c.sensors if self.board.i2c is not None else ())
         return answer
 
-    async def handle(self, request: DeviceRequest) -> Any:
-        """Serve one request from the bus: try the transports, best evidence first.
+    async def _answer(self, call: Call[Any], deadline: float, wait: bool, endpoint: str | None, here: bool) -> Any:
+        """Try the transports, best evidence first.
 
         A call that is not idempotent goes to one transport alone: a second try could do it twice. What a device says of
         itself is the words of all its transports.
         """
-        call = request.call
         transports = self._transports_for(call.method)
-        if request.endpoint is not None:
-            transports = [transport for transport in transports if transport.endpoint == request.endpoint]
+        if endpoint is not None:
+            transports = [transport for transport in transports if transport.endpoint == endpoint]
         if not transports:
             raise self._not_supported(call.method)
-        if request.here:
+        if here:
             transports = [each.here if isinstance(each, ClusterTransport) else each for each in transports]
             self._check_here(transports[0], call)
-        if not request.wait:
+        if not wait:
             self._check_present(transports, call)
         if isinstance(call, ConsoleRead):  # an open port says nothing of whether the board is reached
-            return await transports[0].call(call, request.deadline - asyncio.get_running_loop().time())
+            return await transports[0].call(call, deadline - asyncio.get_running_loop().time())
         if isinstance(call, DeviceInfo | DeviceStatus):
-            return await self._facts(call, transports, request.deadline)
-        return await self._first_answer(call, transports, request.deadline)
+            return await self._facts(call, transports, deadline)
+        return await self._first_answer(call, transports, deadline)
 
     async def close(self) -> None:
+        """What is asked ends, and nothing more is asked."""
+        await self._queue.close()
+        await self._console_queue.close()
         for transport in self.transports:
             await transport.close()
 

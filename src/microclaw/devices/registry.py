@@ -1,4 +1,4 @@
-"""The host's devices by name and id: adds, renames, merges, and serves each on the bus. Speaks to no device itself."""
+"""The host's devices by name and id: adds, renames, merges them. Speaks to no device itself."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.boards import load_board
 from microclaw.boards.firmware import FirmwareDescription, parse_firmware
 from microclaw.boards.profile import BoardProfile
-from microclaw.bus import Bus
 from microclaw.clock import now_ms
 from microclaw.devices import entry
 from microclaw.devices.calls import Call
-from microclaw.devices.device import QUEUE_DEPTH, Device, ExplainSilence, Transport, TransportOpener
+from microclaw.devices.device import Device, ExplainSilence, Transport, TransportOpener
 from microclaw.devices.machine import ONLY_MACHINE, Machine, merged_host, of_unknown_machine
 from microclaw.errors import ConfigError, DeviceUnreachable, InstallInterrupted, MicroclawError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
@@ -29,7 +28,7 @@ HOST = "this host"  # who changed a device where no person did: a device that wa
 
 
 class Registry:
-    """`async with Registry(...)` loads the devices and serves them; leaving closes every transport.
+    """`async with Registry(...)` loads the devices; leaving closes every one.
 
     Each change of a device's row has a line in the security log: `by` is the name of the person who made it.
     """
@@ -37,7 +36,6 @@ class Registry:
     def __init__(
         self,
         *,
-        bus: Bus,
         store: DeviceTable,
         open_transport: TransportOpener,
         load_board: Callable[[str], BoardProfile] = load_board,
@@ -46,7 +44,6 @@ class Registry:
         record: Record = no_record,
         machine: Machine = ONLY_MACHINE,
     ) -> None:
-        self._bus = bus
         self._store = store
         self._open_transport = open_transport
         self._load_board = load_board
@@ -57,7 +54,6 @@ class Registry:
         self._devices: dict[str, Device] = {}
         self._rows: dict[str, DeviceRow] = {}
         self._owners: dict[str, Device] = {}  # who had an endpoint when it was last asked; each message asks
-        self._serving: dict[str, AsyncExitStack] = {}
         self._changing = asyncio.Lock()
         self._is_closed = False
         self.explain_silence: ExplainSilence | None = None  # of every device; it knows the programs on it
@@ -68,7 +64,7 @@ class Registry:
         try:
             async with self._changing:
                 for row in await self._store.list():
-                    await self._load(row)
+                    self._load(row)
         except BaseException:
             await self._close()
             raise
@@ -142,7 +138,7 @@ class Registry:
             await self._store_new(row)
             at = f", at {' '.join(endpoints)}" if endpoints else ""
             self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by, known=(board_id,))
-            return await self._serve(row, board, opened)
+            return self._enter(row, board, opened)
 
     async def rename(self, reference: str, name: str, *, by: str = HOST) -> Device:
         """Give a device another free name; its id stays."""
@@ -317,15 +313,18 @@ class Registry:
             if known is not None and replace(known, reached=row.reached) == row:
                 continue
             try:
-                await (self._load(row) if known is None else self._take_over(row))
+                if known is None:
+                    self._load(row)
+                else:
+                    await self._take_over(row)
             except MicroclawError as exc:  # a profile or an address that this host cannot read: the others go on
                 _log.warning("%s, which another host added or changed, cannot be used here: %s", row.name, exc.message)
         for device in gone:
             self.removed_elsewhere(device)
 
-    async def _load(self, row: DeviceRow) -> None:
+    def _load(self, row: DeviceRow) -> None:
         board = parse_firmware(row.firmware).applied(self._load_board(row.board_id))
-        await self._serve(row, board, [self._opened(row, one, board) for one in row.transports])
+        self._enter(row, board, [self._opened(row, one, board) for one in row.transports])
 
     def _opened(self, row: DeviceRow, endpoint: str, board: BoardProfile) -> Transport:
         return self._machine.opened(self._open_transport(endpoint, board), row.host)
@@ -347,26 +346,19 @@ class Registry:
     def _note(self, kind: AuditKind, text: str, name: str, by: str, known: tuple[str, ...] = ()) -> None:
         self._record(AuditEvent(kind, text, about=name, by=by, known=known))
 
-    async def _serve(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> Device:
-        device_id = row.device_id
+    def _enter(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> Device:
         device = Device(
-            device_id=device_id,
+            device_id=row.device_id,
             name=row.name,
             board=board,
             labels=row.labels,
             transports=transports,
-            bus=self._bus,
             explain=self._explain,
             reached=row.reached,
             note_reached=self._note_reached,
             host=row.host,
         )
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._bus.serve(device.subject, device.handle, depth=QUEUE_DEPTH))
-            await stack.enter_async_context(self._bus.serve(device.console_subject, device.handle, depth=QUEUE_DEPTH))
-            self._serving[device_id] = stack.pop_all()
-        self._devices[device_id] = device
-        self._rows[device_id] = row
+        self._devices[row.device_id], self._rows[row.device_id] = device, row
         return device
 
     async def _note_reached(self, device: Device) -> None:
@@ -388,14 +380,11 @@ class Registry:
 
     async def _drop(self, device: Device) -> None:
         del self._devices[device.device_id], self._rows[device.device_id]
-        await self._serving.pop(device.device_id).aclose()
         await device.close()
 
     async def _close(self) -> None:
-        """Stop serving and close every transport, also when one of them fails."""
+        """Close every device, also when one of them fails."""
         async with AsyncExitStack() as closing:
             for device in self._devices.values():
                 closing.push_async_callback(device.close)
-            for stack in self._serving.values():
-                closing.push_async_callback(stack.aclose)
-            self._devices, self._serving = {}, {}
+            self._devices = {}

@@ -1,4 +1,4 @@
-"""The real tools over a device on paper, the real bus and gate; what deploys and undoes is on paper too."""
+"""The real tools over a device on paper, the real gate; what deploys and undoes is on paper too."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from microclaw.apps.trial import Trial
 from microclaw.apps.undo import UndoChoice, UndoneChange, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.reader import load_board
-from microclaw.bus import Bus
 from microclaw.devices.calls import (
     AdcRead,
     AdcReading,
@@ -186,7 +185,6 @@ class Bench:
     tools: Toolbox
     apps: PaperApps
     registry: PaperRegistry
-    bus: Bus
     stack: AsyncExitStack
     steps: list[Step] = field(default_factory=list)
 
@@ -199,9 +197,8 @@ class Bench:
             board=load_board(board),
             labels=labels,
             transports=(transport,),
-            bus=self.bus,
         )
-        await self.stack.enter_async_context(self.bus.serve(device.subject, device.handle, depth=4))
+        self.stack.push_async_callback(device.close)
         self.registry.devices.append(device)
         return device
 
@@ -217,10 +214,9 @@ class Bench:
 async def bench() -> AsyncIterator[Bench]:
     """One device, virtual-1 at 192.168.1.100:18080."""
     async with AsyncExitStack() as stack:
-        bus = await stack.enter_async_context(Bus())
         apps, registry = PaperApps(), PaperRegistry()
         names = ("deployer", "changes", "change_log", "catalogue", "direct_io", "undo", "reconciler")
         tools = build_toolbox(cast("Apps", SimpleNamespace(registry=registry, **dict.fromkeys(names, apps))), Gate())
-        made = Bench(tools, apps, registry, bus, stack)
+        made = Bench(tools, apps, registry, stack)
         await made.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080"))
         yield made

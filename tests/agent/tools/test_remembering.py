@@ -16,7 +16,6 @@ from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import OWNER, Person
 from microclaw.boards.reader import load_board
-from microclaw.bus import Bus
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.devices.registry import Registry
@@ -46,7 +45,7 @@ class Everybody:
 class Desk:
     def __init__(self) -> None:
         board = load_board("virtual")
-        self._desk = Device(device_id="d-1", name="desk", board=board, labels=(), transports=(), bus=Bus())
+        self._desk = Device(device_id="d-1", name="desk", board=board, labels=(), transports=())
 
     def list(self) -> Sequence[Device]:
         return (self._desk,)

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import partial
+
+import pytest
+
+from microclaw.devices.request_queue import RequestQueue
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, Overloaded
+
+
+@pytest.fixture
+def queue() -> RequestQueue:
+    return RequestQueue("d1", depth=2)
+
+
+class Gate:
+    """Work that records what it was asked and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+        self.entered = asyncio.Event()
+        self.go = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def __call__(self, number: int) -> int:
+        self.seen.append(number)
+        self.entered.set()
+        await self.go.wait()
+        self.ended.set()
+        return number
+
+
+async def settle() -> None:
+    """Let every task that can run do so."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_requests_run_in_order_one_at_a_time() -> None:
+    queue = RequestQueue("d1", depth=20)
+    running: list[int] = []
+    ended: list[int] = []
+
+    async def work(number: int) -> None:
+        running.append(number)
+        assert len(running) == 1
+        await settle()
+        running.remove(number)
+        ended.append(number)
+
+    await asyncio.gather(*(queue.run(partial(work, n), 5.0) for n in range(20)))
+    assert ended == list(range(20))
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, TimeoutError])  # the work's own time-out is not the queue's
+async def test_what_a_request_raises_reaches_the_one_who_asked(queue: RequestQueue, error: type[Exception]) -> None:
+    async def broken() -> None:
+        raise error("why")
+
+    for _ in range(2):
+        with pytest.raises(error, match="why"):
+            await queue.run(broken, 1.0)
+
+
+async def test_full_queue_is_refused_with_numbers_and_a_next_step(queue: RequestQueue) -> None:
+    gate = Gate()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(queue.run(partial(gate, 0), 5.0))
+        await gate.entered.wait()
+        waiting = [group.create_task(queue.run(partial(gate, n), 5.0)) for n in (1, 2)]
+        await settle()
+        with pytest.raises(Overloaded) as refused:
+            await queue.run(partial(gate, 3), 5.0)
+        assert refused.value.next_step is not None
+        gate.go.set()
+        assert await asyncio.gather(*waiting) == [1, 2]
+    assert gate.seen == [0, 1, 2]
+
+
+async def test_started_request_that_times_out_has_an_unknown_outcome(queue: RequestQueue) -> None:
+    gate = Gate()
+    with pytest.raises(DeviceTimeout, match="unknown"):
+        await queue.run(partial(gate, 1), 0.01)
+    gate.go.set()
+    assert await queue.run(partial(gate, 2), 1.0) == 2
+    assert gate.seen == [1, 2]
+
+
+@pytest.mark.parametrize("by_timeout", [True, False])
+async def test_waiting_request_that_is_given_up_never_runs_and_frees_its_place(
+    queue: RequestQueue, by_timeout: bool
+) -> None:
+    gate = Gate()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(queue.run(partial(gate, 1), 5.0))
+        await gate.entered.wait()
+        if by_timeout:
+            with pytest.raises(DeviceTimeout, match="not sent"):
+                await queue.run(partial(gate, 2), 0.01)
+        else:
+            second = group.create_task(queue.run(partial(gate, 2), 5.0))
+            await settle()
+            second.cancel()
+            await asyncio.wait([second])
+        third = [group.create_task(queue.run(partial(gate, n), 5.0)) for n in (3, 4)]
+        await settle()
+        gate.go.set()
+        assert await asyncio.gather(first, *third) == [1, 3, 4]
+    assert gate.seen == [1, 3, 4]
+
+
+async def test_running_request_whose_caller_left_runs_to_its_end(queue: RequestQueue) -> None:
+    gate = Gate()
+    asking = asyncio.create_task(queue.run(partial(gate, 1), 5.0))
+    await gate.entered.wait()
+    asking.cancel()
+    await asyncio.wait([asking])
+    gate.go.set()
+    await gate.ended.wait()
+
+
+async def test_failure_after_the_caller_left_is_logged(queue: RequestQueue, caplog: pytest.LogCaptureFixture) -> None:
+    gate = Gate()
+
+    async def broken() -> None:
+        await gate(1)
+        raise ZeroDivisionError("late")
+
+    with caplog.at_level(logging.WARNING):
+        with pytest.raises(DeviceTimeout):
+            await queue.run(broken, 0.01)
+        gate.go.set()
+        await queue.run(partial(gate, 2), 1.0)
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+async def test_closing_ends_what_runs_and_refuses_what_waits_and_what_comes(queue: RequestQueue) -> None:
+    gate = Gate()
+    tasks = [asyncio.create_task(queue.run(partial(gate, n), 5.0)) for n in (1, 2)]
+    await gate.entered.wait()
+    await settle()
+    await queue.close()
+    outcomes = await asyncio.gather(*tasks, queue.run(partial(gate, 3), 5.0), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [DeviceUnreachable] * 3
+    assert gate.seen == [1]
+
+
+async def test_request_that_ends_as_cancelled_does_not_stop_the_queue(queue: RequestQueue) -> None:
+    async def bad() -> None:
+        raise asyncio.CancelledError
+
+    async def good() -> str:
+        return "good"
+
+    with pytest.raises(DeviceUnreachable):
+        await queue.run(bad, 1.0)
+    assert await queue.run(good, 1.0) == "good"
