@@ -55,8 +55,9 @@ from microclaw.devices.calls import (
     PwmSet,
     PwmState,
 )
-from microclaw.devices.device import Device, Transport
+from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.devices.transport import HeldAs, Transport
 from microclaw.errors import AppExists, AppNotFound, InvalidModule, MicroclawError, TooManyApps
 from microclaw.events import Edge, EvidenceKind, ProgramKind, Step
 from microclaw.store.database import Database
@@ -71,13 +72,15 @@ SEEING = frozenset({"apps.states", "edges.read", "logs.read", "gpio.get"})
 
 
 @dataclass
-class PaperTransport:
+class PaperTransport(Transport):
     """Answers as stock firmware would, from memory. `fail[method]` is raised once, `lie` at every call."""
 
     endpoint: str
     sees: bool = True
     kinds: tuple[ProgramKind, ...] = ("wasm",)
     evidence: EvidenceKind = "counted"
+    pin_program: str | None = None
+    holds: dict[int, HeldAs] = field(default_factory=dict)
     apps: dict[str, AppInstall] = field(default_factory=dict)
     levels: dict[int, int] = field(default_factory=dict)
     fail: dict[str, MicroclawError] = field(default_factory=dict)
@@ -100,6 +103,10 @@ class PaperTransport:
     def capabilities(self) -> frozenset[str]:
         telling = frozenset({"device.info"} if self.up_ms is not None else ())
         return telling | (ACTING | SEEING if self.sees else ACTING)
+
+    @property
+    def held_pins(self) -> dict[int, HeldAs]:
+        return self.holds
 
     @property
     def changed(self) -> bool:

@@ -93,14 +93,14 @@ def _holds_pins_by_a_program(lab: Any, **held: Any) -> None:
     """The transport of a board with stock firmware, where a program of ours does the acts."""
     lab.transport.evidence = "accepted"
     lab.transport.pin_program = "microclaw-pins"
-    lab.transport.held_pins = {int(name.removeprefix("pin")): kind for name, kind in held.items()}
+    lab.transport.holds = {int(name.removeprefix("pin")): kind for name, kind in held.items()}
 
 
 async def test_a_program_is_not_put_on_a_pin_that_an_act_holds(lab: Any) -> None:
     _holds_pins_by_a_program(lab, pin2="level")
     with pytest.raises(PinClaimed):
         await lab.deploy()
-    lab.transport.held_pins = {4: "level"}
+    lab.transport.holds = {4: "level"}
     await lab.deploy()
 
 

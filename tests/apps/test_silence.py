@@ -16,7 +16,7 @@ from microclaw.apps.silence import SOON_MS
 from microclaw.apps.verify import Baseline, verify
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppList
-from microclaw.devices.device import Transport
+from microclaw.devices.transport import Transport
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted
 from microclaw.store.database import Database
 from microclaw.transports.open import open_transport

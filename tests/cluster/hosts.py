@@ -90,7 +90,7 @@ class WholeHost:
     def online(self, name: str = "lamp") -> bool:
         """Whether it is connected to one of the hosts, and what it offers is known here."""
         device = self.device(name)
-        return bool(device.transports[0].online and device.capabilities)  # type: ignore[attr-defined]
+        return bool(device.transports[0].online and device.capabilities)
 
     async def asked(self, token: str, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
         """Status and answer of one request over HTTP with the token."""

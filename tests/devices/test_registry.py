@@ -32,6 +32,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.devices.transport import Transport
 from microclaw.errors import (
     CallRejected,
     ConfigError,
@@ -50,8 +51,12 @@ from microclaw.store.devices import DeviceRow, DeviceTable
 R = TypeVar("R")
 
 
-class FakeTransport:
+class FakeTransport(Transport):
     """Answers every gpio call with its own level, or raises what it is told to."""
+
+    capabilities = frozenset[str]()
+    kinds: tuple[ProgramKind, ...] = ("wasm",)
+    evidence: EvidenceKind = "accepted"
 
     def __init__(self, endpoint: str) -> None:
         kind = endpoint.partition(":")[0]
@@ -63,7 +68,6 @@ class FakeTransport:
         proves: dict[str, EvidenceKind] = {"virtual": "counted", "serial": "reported", "wasmachine": "accepted"}
         self.endpoint = endpoint
         self.capabilities = frozenset(offers[kind])
-        self.kinds: tuple[ProgramKind, ...] = ("wasm",)
         self.evidence = proves[kind]
         self.facts: dict[str, int] = {}
         self.log: tuple[LogLine, ...] = ()
@@ -73,6 +77,10 @@ class FakeTransport:
         self.calls: list[Call[Any]] = []
         self.running = 0
         self.closed = False
+        self.board: BoardProfile | None = None
+
+    def describe(self, board: BoardProfile) -> None:
+        self.board = board
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         self.calls.append(call)
@@ -327,11 +335,11 @@ async def test_description_of_the_firmware_survives_the_host_and_reaches_board_a
         assert device.board == load_board("virtual")
 
 
-async def test_transport_that_looks_at_its_board_gets_the_described_one(registry: Registry, device: Device) -> None:
-    transport = transport_of(device, "wasmachine")
-    transport.board = device.board  # type: ignore[attr-defined]  # what makes it a BoardTransport
+async def test_transports_get_the_described_board(registry: Registry, device: Device) -> None:
     await registry.describe_firmware("bench", parse_firmware(["image=1000"]))
-    assert transport.board.firmware.max_module_bytes == 1000  # type: ignore[attr-defined]
+    board = transport_of(device, "wasmachine").board
+    assert board is not None
+    assert board.firmware.max_module_bytes == 1000
 
 
 async def test_merged_device_keeps_its_description_or_takes_the_others(tmp_path: Path) -> None:

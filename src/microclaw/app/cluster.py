@@ -29,7 +29,7 @@ from microclaw.cluster.files import SharedFiles
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.live_events import LiveEvents
 from microclaw.cluster.operations import HostFacts
-from microclaw.cluster.ports_elsewhere import port_elsewhere
+from microclaw.cluster.ports_elsewhere import PortElsewhere
 from microclaw.cluster.questions import ClusterQuestions
 from microclaw.cluster.remote_calls import DeviceCalls, OwnerOf, RemoteCalls
 from microclaw.cluster.requests import HostRequests
@@ -136,7 +136,7 @@ class HostCluster(Struct, frozen=True):
     def remote_devices(self, owner_of: OwnerOf) -> tuple[RemoteCalls, Machine]:
         """Calls to devices at other hosts, and where ports are."""
         remote = RemoteCalls(self.requests, owner_of)
-        return remote, Machine(self.name, lambda port, host: port_elsewhere(port, host, remote, self.hosts.of_name))
+        return remote, Machine(self.name, lambda port, host: PortElsewhere(port, host, remote, self.hosts.of_name))
 
     async def join(
         self,

@@ -24,7 +24,7 @@ from microclaw.auth.people import MQTT
 from microclaw.boards.pins import labelled_pins
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppList, Call, DeviceInfo, GpioGet, I2cRead
-from microclaw.devices.device import Device, IntermittentTransport
+from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.link_server.device_link import DeviceLink
@@ -156,14 +156,14 @@ def _call(device: Device, command: Command) -> tuple[str, dict[str, Any]]:
 
 
 def _is_online(device: Device) -> bool:
-    own = [transport for transport in device.transports if isinstance(transport, IntermittentTransport)]
+    own = [transport for transport in device.transports if transport.connects_itself]
     return any(transport.online for transport in own) or (len(own) < len(device.transports) and bool(device.reachable))
 
 
 async def _ask(device: Device, told: _Told) -> None:
     """A device that does not connect by itself is there when it answers: nobody else may have asked it."""
     now_s = time.monotonic()
-    if any(isinstance(transport, IntermittentTransport) for transport in device.transports):
+    if any(transport.connects_itself for transport in device.transports):
         return
     if now_s - told.asked_s < ASK_EVERY_S:
         return

@@ -197,9 +197,8 @@ def _check_not_held(device: Device, pins: Iterable[int], nodes: Sequence[str]) -
     found = sorted(held.keys() & set(pins))
     if not found and any(node.startswith("ledc") for node in nodes):
         found = sorted(pin for pin, kind in held.items() if kind == "pwm")
-    holder = device.pin_holder(GpioSet.method)
-    if found and holder is not None:
-        name = holder.pin_program
+    name = device.pin_program(GpioSet.method)
+    if found and name is not None:
         raise PinClaimed(
             f"pin {found[0]} of {device.name} is held by {name}, which set it at once",
             next_step=f"let go of it first: {_uninstall(name, device)}",

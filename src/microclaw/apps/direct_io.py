@@ -83,14 +83,14 @@ class DirectIo:
         target = self._devices.get(device)
         check_call(target.board, call)
         target.transport_for(call.method)
-        if (holder := target.pin_holder(call.method)) is not None:
+        if (program := target.pin_program(call.method)) is not None:
             wanted = await self._change_log.desired(target.device_id)
-            _check_place(target, holder.pin_program, [app.name for app in wanted])
+            _check_place(target, program, [app.name for app in wanted])
             if isinstance(call, PwmSet) and (rival := timers_conflict(target, call.pin, wanted)) is not None:
                 return rival
         match call:
             case GpioSet(pin=pin) | PwmSet(pin=pin):
-                opens = holder is not None and isinstance(call, GpioSet)
+                opens = program is not None and isinstance(call, GpioSet)
                 return await live_conflict(target, pin, await self._change_log.desired(target.device_id), opens=opens)
             case GpioGet(pin=pin) | AdcRead(pin=pin) if not sees_pins(target):
                 found = await live_conflict(target, pin, await self._change_log.desired(target.device_id))
@@ -186,10 +186,9 @@ def _check_place(device: Device, program: str, wanted: Sequence[str]) -> None:
 
 def _held_text(device: Device, method: str, pin: int) -> str:
     """What has to be known of a pin that a program on the board holds; nothing where the firmware does."""
-    holder = device.pin_holder(method)
-    if holder is None or pin not in device.held_pins:
+    name = device.pin_program(method)
+    if name is None or pin not in device.held_pins:
         return ""
-    name = holder.pin_program
     return (
         f", for as long as {name} is on it: that takes one of its {device.board.firmware.max_apps} places for programs "
         f"(to let go of the pin: microclaw app uninstall {name} -d {device.name})"

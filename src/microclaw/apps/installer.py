@@ -63,7 +63,7 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
             case PutApp() | RemoveApp() | StopApp() | StartApp():
                 listed = {app.name for app in await device.call(AppList(), wait=False)}
                 happened, text = await _recover_app(device, change_log, change, listed)
-            case SetLevel(pin=pin) if device.pin_holder(GpioGet.method) is not None:  # to read it could change it
+            case SetLevel(pin=pin) if device.pin_program(GpioGet.method) is not None:  # to read it could change it
                 happened, text = False, f"whether pin {pin} was set is unknown"
             case SetLevel(pin=pin, level=level):
                 happened = (

@@ -21,7 +21,7 @@ from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.targets import endpoint_of, is_address
 from microclaw.devices.call_text import CALLS, METHOD_HELP, arguments_from_words, call_from, method_form, result_value
 from microclaw.devices.calls import Call
-from microclaw.devices.device import check_call, not_offered
+from microclaw.devices.device import check_call
 from microclaw.errors import MicroclawError, NoHost
 from microclaw.operations.operation import Permission
 from microclaw.terminal.prompt import line_reader
@@ -73,7 +73,7 @@ class BoardAt(Struct, frozen=True):
         transport = open_transport(endpoint, board)
         try:
             if call.method not in transport.capabilities:
-                raise not_offered(endpoint, call, transport.capabilities)
+                raise transport.not_offered(call)
             check_call(board, call)
             return await transport.call(call, CALL_TIMEOUT_S)
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
+from typing import Any, TypeAlias, TypeVar, cast
 
 from msgspec.structs import replace
 
@@ -30,73 +30,13 @@ from microclaw.devices.calls import (
     PwmSet,
 )
 from microclaw.devices.device_text import note_answer, note_error
-from microclaw.devices.pin_holder import HeldAs, PinHolder
 from microclaw.devices.request_queue import RequestQueue
+from microclaw.devices.transport import HeldAs, Transport
 from microclaw.errors import CallRejected, DeviceMoved, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.text import one_line
 
 R = TypeVar("R")
-
-
-class Transport(Protocol):
-    """Turns calls into one protocol. It connects at the first call and may be called again after any error."""
-
-    @property
-    def endpoint(self) -> str:
-        """The address a person may type: wasmachine://host:port, serial:/dev/..., virtual:/path."""
-
-    @property
-    def capabilities(self) -> frozenset[str]:
-        """The methods this transport offers."""
-
-    @property
-    def kinds(self) -> tuple[ProgramKind, ...]:
-        """The kinds of programs that `apps.install` takes here, the one it is made for first."""
-
-    @property
-    def evidence(self) -> EvidenceKind:
-        """What an answer through this transport proves."""
-
-    async def call(self, call: Call[R], timeout_s: float) -> R:
-        """Do it. Raises DeviceError; after DeviceTimeout the outcome of a call that is not idempotent is unknown."""
-
-    async def close(self) -> None:
-        """Give the connection back; the next call opens a new one."""
-
-
-@runtime_checkable
-class IntermittentTransport(Protocol):
-    """A transport whose device connects by itself: it cannot be opened from here, so a call waits for the device."""
-
-    @property
-    def online(self) -> bool: ...
-
-    @property
-    def revoked(self) -> bool:
-        """Whether it does not come back by itself: nothing that it has opens this host."""
-        ...
-
-
-@runtime_checkable
-class ClusterTransport(Protocol):
-    """A transport of a device that may be connected to another host of the cluster. `here` is this host's own part."""
-
-    @property
-    def here(self) -> Transport: ...
-
-
-@runtime_checkable
-class BoardTransport(Protocol):
-    """A transport that looks at its board's profile, which changes when a person describes the firmware."""
-
-    board: BoardProfile
-
-
-def not_offered(endpoint: str, call: Call[Any], capabilities: Iterable[str]) -> NotSupported:
-    """What a transport raises for a call that it has no method for."""
-    offered = ", ".join(sorted(capabilities))
-    return NotSupported(f"{endpoint} does not offer {call.method}", next_step=f"it offers {offered}")
 
 
 ExplainSilence: TypeAlias = Callable[["Device", Call[Any], MicroclawError], Awaitable[MicroclawError]]
@@ -191,8 +131,7 @@ class Device:
     def board(self, board: BoardProfile) -> None:
         self._board, self._with_micropython = board, with_micropython(board)
         for transport in self.transports:
-            if isinstance(transport, BoardTransport):
-                transport.board = board
+            transport.describe(board)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -210,7 +149,7 @@ class Device:
     @property
     def is_away(self) -> bool:
         """Whether it is not connected, and comes back by itself alone."""
-        return bool(self.transports) and all(map(_is_away, self.transports))
+        return bool(self.transports) and not any(one.online for one in self.transports)
 
     @property
     def reachable(self) -> bool | None:
@@ -219,13 +158,13 @@ class Device:
         """
         if self.is_away:
             return False
-        is_back = any(isinstance(t, IntermittentTransport) and t.online for t in self.transports)
+        is_back = any(t.connects_itself and t.online for t in self.transports)
         return None if is_back and not self._answered else self._answered
 
     @property
     def never_reached(self) -> bool:
         """Whether it was entered by its address and has not answered once since."""
-        return not self._reached and not any(isinstance(t, IntermittentTransport) for t in self.transports)
+        return not self._reached and not any(t.connects_itself for t in self.transports)
 
     def examined(self, *, reached: bool) -> None:
         """All its transports were asked: one that does not answer says nothing of the others."""
@@ -257,21 +196,20 @@ class Device:
             raise self._not_supported(method)
         return transports[0]
 
-    def pin_holder(self, method: str) -> PinHolder | None:
-        """Who does this method through a program on the board; None where the firmware does it, or nothing."""
+    def pin_program(self, method: str) -> str | None:
+        """The program on the board that does this method; None where the firmware does it, or nothing."""
         transports = self._transports_for(method)
-        return transports[0] if transports and isinstance(transports[0], PinHolder) else None
+        return transports[0].pin_program if transports else None
 
     @property
     def pin_programs(self) -> frozenset[str]:
         """The names of such programs: they come and go with this host's acts."""
-        return frozenset(one.pin_program for one in self.transports if isinstance(one, PinHolder))
+        return frozenset(one.pin_program for one in self.transports if one.pin_program is not None)
 
     @property
     def held_pins(self) -> Mapping[int, HeldAs]:
         """The pins that such a program holds now, as far as this host asked."""
-        holders = (transport for transport in self.transports if isinstance(transport, PinHolder))
-        return {pin: kind for holder in holders for pin, kind in holder.held_pins.items()}
+        return {pin: kind for transport in self.transports for pin, kind in transport.held_pins.items()}
 
     async def call(self, call: Call[R], timeout_s: float | None = None, *, wait: bool = True) -> R:
         """Queue the call and wait for its answer; the time-out covers both.
@@ -328,7 +266,7 @@ class Device:
         if not transports:
             raise self._not_supported(call.method)
         if here:
-            transports = [each.here if isinstance(each, ClusterTransport) else each for each in transports]
+            transports = [each.here for each in transports]
             self._check_here(transports[0], call)
         if not wait:
             self._check_present(transports, call)
@@ -396,17 +334,15 @@ class Device:
 
     def _transports_for(self, method: str) -> list[Transport]:
         offering = [transport for transport in self.transports if method in transport.capabilities]
-        return sorted(
-            offering, key=lambda transport: (_is_away(transport), _BEST_EVIDENCE_FIRST.index(transport.evidence))
-        )
+        return sorted(offering, key=lambda one: (not one.online, _BEST_EVIDENCE_FIRST.index(one.evidence)))
 
     def check_present(self, call: Call[Any]) -> None:
         """DeviceUnreachable when the device is not connected."""
         self._check_present(self._transports_for(call.method), call)
 
     def _check_present(self, transports: Sequence[Transport], call: Call[Any]) -> None:
-        if transports and _is_away(transports[0]):
-            if is_revoked(transports[0]):
+        if transports and not transports[0].online:
+            if transports[0].revoked:
                 raise revoked_error(self.name)
             raise DeviceUnreachable(
                 f"{self.name} is not connected; {call.method} was not sent",
@@ -414,7 +350,7 @@ class Device:
             )
 
     def _check_here(self, transport: Transport, call: Call[Any]) -> None:
-        if _is_away(transport):
+        if not transport.online:
             raise DeviceMoved(
                 f"{self.name} is not connected to this host; {call.method} was not sent",
                 next_step=f"see where it is: microclaw device show {self.name}",
@@ -430,7 +366,7 @@ class Device:
         step = what_offers(method, self.name)
         if self.link_ids:  # a board's own firmware has all of it
             step = f"its firmware does not offer {method}: microclaw device show {self.name} lists what it offers"
-        elif method == AdcRead.method and any(isinstance(transport, PinHolder) for transport in self.transports):
+        elif method == AdcRead.method and self.pin_programs:
             step = f"ESP-WASMachine has no function for the ADC; {step}"
         elif method.startswith("apps.") and self.board.firmware.no_stock_build is not None:
             step = f"{step} ({self.board.firmware.no_stock_build})"
@@ -446,10 +382,6 @@ def _single_lines(page: LogPage) -> LogPage:
     return replace(page, lines=tuple(lines))
 
 
-def is_revoked(transport: Transport) -> bool:
-    return isinstance(transport, IntermittentTransport) and transport.revoked
-
-
 def revoked_text(name: str) -> tuple[str, str]:
     """What is told of a device whose credentials were revoked, and what to do."""
     step = f"pair it again: microclaw device pair CODE -d {name}, or by cable: microclaw flash"
@@ -459,10 +391,6 @@ def revoked_text(name: str) -> tuple[str, str]:
 def revoked_error(name: str) -> DeviceUnreachable:
     text, step = revoked_text(name)
     return DeviceUnreachable(text, next_step=step)
-
-
-def _is_away(transport: Transport) -> bool:
-    return isinstance(transport, IntermittentTransport) and not transport.online
 
 
 def default_timeout_s(call: Call[Any]) -> float:

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Final
 from msgspec import Struct
 
 from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
-from microclaw.devices.device import Device, IntermittentTransport, Transport, revoked_text
+from microclaw.devices.device import Device, revoked_text
+from microclaw.devices.transport import Transport
 from microclaw.errors import MicroclawError
 from microclaw.operations.result import Result
 from microclaw.text import clean_text, format_duration, program_name
@@ -133,14 +134,14 @@ async def _ask(
     endpoint = transport.endpoint
     answers: list[DeviceFacts | tuple[AppEntry, ...]] = []
     troubles: list[CheckLine] = []
-    if isinstance(transport, IntermittentTransport) and not transport.online:
+    if not transport.online:
         if transport.revoked:
             return TransportReach(endpoint, False, None, *revoked_text(device.name)), answers, troubles
         step = f"switch it on; when it was last here: microclaw device show {device.name}"
         return TransportReach(endpoint, False, None, "it is not connected", step), answers, troubles
     questions = [kind() for kind in _QUESTIONS if kind.method in transport.capabilities]
     if not questions:
-        online = isinstance(transport, IntermittentTransport)
+        online = transport.connects_itself
         why = None if online else "it connects only while it is spoken to, and answers no question of a host"
         return TransportReach(endpoint, online, None, why), answers, troubles
     took_ms: float | None = None

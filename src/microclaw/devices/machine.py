@@ -8,7 +8,8 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.addresses import is_of_one_machine
-from microclaw.devices.device import Device, Transport
+from microclaw.devices.device import Device
+from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError, DeviceUnreachable
 
 

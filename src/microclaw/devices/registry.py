@@ -17,8 +17,9 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.clock import now_ms
 from microclaw.devices import entry
 from microclaw.devices.calls import Call
-from microclaw.devices.device import Device, ExplainSilence, Transport, TransportOpener
+from microclaw.devices.device import Device, ExplainSilence, TransportOpener
 from microclaw.devices.machine import ONLY_MACHINE, Machine, merged_host, of_unknown_machine
+from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError, DeviceUnreachable, InstallInterrupted, MicroclawError, StoreError
 from microclaw.store.devices import DeviceRow, DeviceTable
 

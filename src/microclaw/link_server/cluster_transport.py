@@ -21,12 +21,15 @@ _LONGEST_WAIT_S: Final = 0.5
 
 
 class ClusterLinkTransport(LinkTransport):
-    """`here` is this host's own part: it asks no other host."""
-
     def __init__(self, link: DeviceLink, remote: RemoteDevices) -> None:
         super().__init__(link)
-        self.here = LinkTransport(link)
+        self._here = LinkTransport(link)
         self._remote = remote
+
+    @property
+    def here(self) -> LinkTransport:
+        """It asks no other host."""
+        return self._here
 
     @property
     def online(self) -> bool:

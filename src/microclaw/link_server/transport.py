@@ -41,6 +41,7 @@ from microclaw.devices.calls import (
     WifiSet,
     WifiTrial,
 )
+from microclaw.devices.transport import Transport
 from microclaw.errors import (
     AppExists,
     AppNotFound,
@@ -222,8 +223,10 @@ MAX_RESUMES: Final = 4
 _PIECE_S: Final = 5.0
 
 
-class LinkTransport:
+class LinkTransport(Transport):
     """`link:<the id that the device's credentials name>`. Connections come from the device: nothing is opened here."""
+
+    connects_itself = True
 
     def __init__(self, link: DeviceLink) -> None:
         self.endpoint = link.endpoint
@@ -265,9 +268,6 @@ class LinkTransport:
                 f"{self.endpoint} does not offer {call.method}", next_step="microclaw device show lists what it offers"
             )
         return cast("R", await self._do(call, timeout_s))
-
-    async def close(self) -> None:
-        """The connection is the device's: it stays."""
 
     async def _do(self, call: Call[Any], timeout_s: float) -> Any:
         if isinstance(call, LogsRead):

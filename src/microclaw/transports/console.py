@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 from microclaw.devices.calls import Call, ConsoleLine, ConsolePage, ConsoleRead
-from microclaw.devices.device import not_offered
+from microclaw.devices.transport import Transport
 from microclaw.errors import DeviceTimeout, DeviceUnreachable
-from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.events import EvidenceKind
 from microclaw.fair_ring import FairRing
 from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
 from microclaw.transports.serial_opening import PortOpener
@@ -32,11 +32,10 @@ _QUIET_S: Final = 1.0
 _AGAIN_S: Final = 1.0  # how often a port that went away is looked for, at most
 
 
-class ConsoleTransport:
+class ConsoleTransport(Transport):
     """`console:/dev/ttyACM0`, `console:usb-VID:PID:SERIAL`, `console:tcp://HOST:PORT`."""
 
     capabilities: Final = frozenset({ConsoleRead.method})
-    kinds: Final[tuple[ProgramKind, ...]] = ()
     evidence: Final[EvidenceKind] = "reported"
 
     def __init__(
@@ -60,7 +59,7 @@ class ConsoleTransport:
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         if not isinstance(call, ConsoleRead):
-            raise not_offered(self.endpoint, call, self.capabilities)
+            raise self.not_offered(call)
         try:
             async with asyncio.timeout(timeout_s), self._queue:
                 return cast("R", await self._read(call.cursor))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.config.places import cache_folder
-from microclaw.devices.device import Transport
+from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError
 from microclaw.transports import console, serial, serial_address, virtual_board, wasmachine, xiaozhi
 from microclaw.transports.address import HostPort, parse_host_port

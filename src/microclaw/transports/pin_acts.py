@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, Call, GpioSet, PwmSet
-from microclaw.devices.pin_holder import HeldAs
+from microclaw.devices.transport import HeldAs
 from microclaw.errors import AppNotFound, DeviceError, DeviceTimeout, ProtocolError, TooManyApps
 from microclaw.transports.pin_program import (
     HEAP_BYTES,

@@ -25,7 +25,7 @@ from microclaw.devices.calls import (
     PwmState,
     SensorReading,
 )
-from microclaw.devices.pin_holder import HeldAs
+from microclaw.devices.transport import HeldAs
 from microclaw.errors import CallRejected, ProtocolError
 
 PIN_PROGRAM: Final = "microclaw-pins"

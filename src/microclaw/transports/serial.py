@@ -31,9 +31,9 @@ from microclaw.devices.calls import (
     PwmState,
     SensorReading,
 )
-from microclaw.devices.device import not_offered
+from microclaw.devices.transport import Transport
 from microclaw.errors import DeviceLied, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
-from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.events import EvidenceKind
 from microclaw.transports.address import HostPort
 from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
 from microclaw.transports.serial_opening import PortOpener
@@ -56,13 +56,12 @@ class SerialTimeouts(Struct, frozen=True):
     drain_s: float = 3.0  # a device that never falls silent is asked all the same
 
 
-class SerialTransport:
+class SerialTransport(Transport):
     """One request at a time; the port stays open between calls."""
 
     capabilities: Final = frozenset(
         {"gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.read", "i2c.scan", "device.info", "device.status"}
     )
-    kinds: Final[tuple[ProgramKind, ...]] = ()
     evidence: Final[EvidenceKind] = "reported"
 
     def __init__(
@@ -124,7 +123,7 @@ class SerialTransport:
             case DeviceStatus():
                 return await self._status(call)
             case _:
-                raise not_offered(self.endpoint, call, self.capabilities)
+                raise self.not_offered(call)
 
     async def _status(self, call: DeviceStatus) -> DeviceFacts:
         """Only dialect C knows get_status; of the others the sensors' `system` entry says as much."""

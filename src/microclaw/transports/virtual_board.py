@@ -30,9 +30,9 @@ from microclaw.devices.calls import (
     PwmLog,
     PwmRead,
 )
-from microclaw.devices.device import not_offered
+from microclaw.devices.transport import Transport
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, ProtocolError
-from microclaw.events import Edge, EvidenceKind, ProgramKind
+from microclaw.events import Edge, EvidenceKind
 from microclaw.transports.address import close_stream
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
@@ -48,13 +48,12 @@ _ANSWER_S: Final = 5.0
 _GONE: Final = "start it again: microclaw up --virtual 1, or microclaw virtual"
 
 
-class VirtualBoardTransport:
+class VirtualBoardTransport(Transport):
     """One connection to a virtual board's control socket; requests queue up."""
 
     capabilities: Final = frozenset(
         {"edges.read", "pwm.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
     )
-    kinds: Final[tuple[ProgramKind, ...]] = ()
     evidence: Final[EvidenceKind] = "counted"
 
     def __init__(self, address: str | Path) -> None:
@@ -191,7 +190,7 @@ class VirtualBoardTransport:
             case DeviceStatus():
                 return await self._status()
             case _:
-                raise not_offered(self.endpoint, call, self.capabilities)
+                raise self.not_offered(call)
 
     async def _level(self, pin: int) -> PinLevel:
         row = next((row for row in await self.pins() if row.pin == pin), None)

@@ -31,8 +31,7 @@ from microclaw.devices.calls import (
     LogPage,
     LogsRead,
 )
-from microclaw.devices.device import not_offered
-from microclaw.devices.pin_holder import HeldAs
+from microclaw.devices.transport import HeldAs, Transport
 from microclaw.errors import (
     AppNotFound,
     DeviceSilent,
@@ -41,7 +40,7 @@ from microclaw.errors import (
     InstallInterrupted,
     ProtocolError,
 )
-from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.events import ProgramKind
 from microclaw.transports.address import AddressLock, parse_host_port
 from microclaw.transports.install_checks import check_sendable, raise_install_error
 from microclaw.transports.install_mark import InstallMark, InterruptedInstall
@@ -85,12 +84,11 @@ _SILENT: Final = (
 )
 
 
-class WasmachineTransport:
+class WasmachineTransport(Transport):
     """One application manager at host:port; calls queue up, one exchange at a time."""
 
     kinds: Final[tuple[ProgramKind, ...]] = ("wasm",)
     pin_program: Final = PIN_PROGRAM
-    evidence: Final[EvidenceKind] = "accepted"
 
     def __init__(
         self,
@@ -125,6 +123,9 @@ class WasmachineTransport:
     @property
     def held_pins(self) -> Mapping[int, HeldAs]:
         return self._pins.held
+
+    def describe(self, board: BoardProfile) -> None:
+        self.board = board
 
     @property
     def other_answers(self) -> int:
@@ -172,7 +173,7 @@ class WasmachineTransport:
             case _ if call.method in pin_methods(self.board):
                 return await self._pins.act(call, self.board, tuple(app.name for app in await self._list()))
             case _:
-                raise not_offered(self.endpoint, call, self.capabilities)
+                raise self.not_offered(call)
 
     async def _install(self, call: AppInstall) -> None:
         """The name must be free: after an interruption whatever has it is removed."""

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from microclaw.devices.calls import Call
+from microclaw.devices.transport import Transport
 from microclaw.errors import ConfigError, NotSupported, ProtocolError
-from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.wire.xiaozhi import SCHEME, read_mac
 
 R = TypeVar("R")
 
 
-class XiaozhiTransport:
+class XiaozhiTransport(Transport):
     """`xiaozhi:aa:bb:cc:dd:ee:ff`. The device connects when it is spoken to, and offers no call."""
-
-    capabilities: Final[frozenset[str]] = frozenset()
-    kinds: Final[tuple[ProgramKind, ...]] = ()
-    evidence: Final[EvidenceKind] = "accepted"
 
     def __init__(self, endpoint: str) -> None:
         try:
@@ -29,6 +25,3 @@ class XiaozhiTransport:
 
     async def call(self, call: Call[R], timeout_s: float) -> R:  # noqa: ARG002 - nothing takes time here
         raise NotSupported(f"{self.endpoint} does not offer {call.method}", next_step="speak to it: docs/xiaozhi.md")
-
-    async def close(self) -> None:
-        """There is no connection to give back."""

@@ -45,6 +45,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
+from microclaw.devices.transport import Transport
 from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.operations.tool import ToolContext, ToolResult
@@ -52,7 +53,7 @@ from microclaw.wasm.image import Image, MemoryUse
 
 
 @dataclass
-class PaperTransport:
+class PaperTransport(Transport):
     endpoint: str
     kinds: tuple[ProgramKind, ...] = ("wasm",)
     evidence: EvidenceKind = "reported"
