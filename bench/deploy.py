@@ -21,6 +21,7 @@ from microclaw.events import Answer
 from microclaw.operations.client import Client
 from microclaw.store.apps import ImageRow
 from microclaw.store.database import Database
+from microclaw.store.devices import DeviceRow
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wire import board_control as control
@@ -104,7 +105,7 @@ async def _claims_check() -> float:
                 version = AppVersion("00" * 32, 8192, 20, 180_000, pins)
                 await log.complete(await log.plan("d", "app.deploy", "", PutApp(f"app-{n}", version), None))
             board = load_board("virtual")
-            device = Device(device_id="d", name="d", board=board, labels=(), transports=())
+            device = Device(DeviceRow("d", "d", board.board_id), board, ())
             for _ in range(200):
                 began = time.perf_counter()
                 assert await live_conflict(device, 4, await log.desired("d")) is None

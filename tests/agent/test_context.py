@@ -13,6 +13,7 @@ from microclaw.boards.reader import load_board
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.errors import UnknownName
+from microclaw.store.devices import DeviceRow
 
 
 @dataclass
@@ -38,7 +39,7 @@ class Wanted(ChangeLog):
 
 
 def device(name: str, board: str = "virtual") -> Device:
-    return Device(device_id=f"d-{name}", name=name, board=load_board(board), labels=(), transports=())
+    return Device(DeviceRow(f"d-{name}", name, board), load_board(board), ())
 
 
 def surroundings(*devices: Device, apps: tuple[DesiredApp, ...] = ()) -> TurnContext:

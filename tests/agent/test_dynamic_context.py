@@ -23,6 +23,7 @@ from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
 from microclaw.knowledge.texts import TextFiles
 from microclaw.store.database import Database
+from microclaw.store.devices import DeviceRow
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionMessage, Sessions
 from microclaw.text import fence_text
@@ -97,7 +98,7 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
             sessions=sessions,
             now=lambda: NOW,
         )
-        device = Device(device_id="d-1", name="desk", board=load_board("virtual"), labels=("garden",), transports=())
+        device = Device(DeviceRow("d-1", "desk", "virtual", ("garden",)), load_board("virtual"), ())
         yield Told(home, knowledge, Known([device]))
 
 

@@ -14,6 +14,7 @@ from microclaw.boards.reader import load_board
 from microclaw.devices.device import Device
 from microclaw.devices.examine import CheckLine, Examination, examine
 from microclaw.errors import ConfigError
+from microclaw.store.devices import DeviceRow
 from microclaw.transports.address import parse_host_port
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.process import VirtualBoardProcess
@@ -23,7 +24,7 @@ from microclaw.virtual_boards.process import VirtualBoardProcess
 async def device_at(*endpoints: str, locks: Path, board_id: str = "virtual") -> AsyncIterator[Device]:
     board = load_board(board_id)
     transports = [open_transport(endpoint, board, lock_folder=locks) for endpoint in endpoints]
-    device = Device(device_id="d-1", name="bench", board=board, labels=(), transports=transports)
+    device = Device(DeviceRow("d-1", "bench", board_id), board, transports)
     yield device
     await device.close()
 

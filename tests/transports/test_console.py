@@ -18,6 +18,7 @@ from microclaw.boards import load_board
 from microclaw.devices.calls import AppInstall, AppList, ConsolePage, ConsoleRead, LogsRead
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.store.devices import DeviceRow
 from microclaw.transports.console import MAX_LINES, MAX_PAGE, ConsoleTransport
 from microclaw.transports.open import open_transport
 from microclaw.transports.serial_address import PortInfo, UsbId
@@ -192,7 +193,7 @@ async def test_console_is_read_while_the_board_does_not_answer(
 
     address = f"127.0.0.1:{await start_peer(silent)}"
     stock = WasmachineTransport(address, load_board("virtual"), lock_folder=tmp_path)
-    device = Device(device_id="d1", name="d", board=load_board("virtual"), labels=(), transports=(stock, console))
+    device = Device(DeviceRow("d1", "d", "virtual"), load_board("virtual"), (stock, console))
     listing = asyncio.create_task(device.call(AppList()))
     page = await device.call(ConsoleRead())
     assert page.problem is None

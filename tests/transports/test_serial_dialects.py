@@ -28,6 +28,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import Device
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, PinRefused
+from microclaw.store.devices import DeviceRow
 from microclaw.transports.serial import SerialTimeouts, SerialTransport
 from microclaw.transports.serial_address import PortInfo, UsbId
 
@@ -366,7 +367,7 @@ async def test_pin_of_the_flash_is_refused_before_anything_is_sent(plug_in: Plug
     board = plug_in(lambda board, request: board.answer(dialect_a(request)))
     transport = talk_to(board, tmp_path)
     profile = load_board("esp32-c3-devkitm-1")
-    desk = Device(device_id="d1", name="desk", board=profile, labels=(), transports=(transport,))
+    desk = Device(DeviceRow("d1", "desk", profile.board_id), profile, (transport,))
     with pytest.raises(PinRefused):
         await desk.call(GpioSet(14, 1), LIMIT_S)
     assert board.heard == []

@@ -79,11 +79,12 @@ def check(options: GlobalOptions, target: str) -> None:
 async def _check_at(target: str) -> Examination:
     from microclaw.boards import load_board
     from microclaw.devices.device import Device
+    from microclaw.store.devices import DeviceRow
     from microclaw.transports.open import open_transport
 
     board = load_board("virtual")
     transport = open_transport(endpoint_of(target), board)
-    device = Device(device_id="d-direct", name=target, board=board, labels=(), transports=(transport,))
+    device = Device(DeviceRow("d-direct", target, board.board_id), board, (transport,))
     try:
         return await examine(device, knows_board=False)
     finally:

@@ -34,6 +34,7 @@ from microclaw.devices.request_queue import RequestQueue
 from microclaw.devices.transport import HeldAs, Transport
 from microclaw.errors import CallRejected, DeviceMoved, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
 from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.store.devices import DeviceRow
 from microclaw.text import one_line
 
 R = TypeVar("R")
@@ -88,39 +89,47 @@ _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accept
 
 
 class Device:
-    """One board. Names and transports change through the Registry alone."""
+    """One board. Its row and its transports change through the Registry alone."""
 
     def __init__(
         self,
-        *,
-        device_id: str,
-        name: str,
+        row: DeviceRow,
         board: BoardProfile,
-        labels: Iterable[str],
         transports: Iterable[Transport],
+        *,
         explain: ExplainSilence | None = None,
-        reached: bool = True,
         note_reached: Callable[[Device], Awaitable[None]] | None = None,
-        host: str | None = None,
     ) -> None:
-        """`reached`: it has answered before, or nobody knows; else `note_reached` is called at its first answer. `host`
-        is the name of the cluster's host whose machine has its ports.
-        """
-        self._explain = explain
-        self._reached, self._note_reached = reached, note_reached
-        self.device_id = device_id
-        self.name = name
-        self.host = host
+        """`note_reached` is called at its first answer, where the row says that it was never reached."""
+        self.row = row
+        self.transports: tuple[Transport, ...] = tuple(transports)
         self._board = board
         self._with_micropython = with_micropython(board)
-        self.labels = tuple(labels)
-        self.transports: tuple[Transport, ...] = tuple(transports)
-        self._queue = RequestQueue(device_id)
-        self._console_queue = RequestQueue(f"{device_id}.console")  # read while the board does not answer
+        self._explain = explain
+        self._reached, self._note_reached = row.reached, note_reached
+        self._queue = RequestQueue(row.device_id)
+        self._console_queue = RequestQueue(f"{row.device_id}.console")  # read while the board does not answer
         self._answered: bool | None = None
 
     def __repr__(self) -> str:
         return f"<Device {self.name} ({self.board.title})>"
+
+    @property
+    def device_id(self) -> str:
+        return self.row.device_id
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.row.labels
+
+    @property
+    def host(self) -> str | None:
+        """The name of the cluster's host whose machine has its ports."""
+        return self.row.host
 
     @property
     def board(self) -> BoardProfile:

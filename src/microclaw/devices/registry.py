@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, Self
 
+from microclaw.addresses import is_of_one_machine
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.boards import load_board
 from microclaw.boards.firmware import FirmwareDescription, parse_firmware
@@ -53,7 +54,6 @@ class Registry:
         self._record = record
         self._machine = machine
         self._devices: dict[str, Device] = {}
-        self._rows: dict[str, DeviceRow] = {}
         self._owners: dict[str, Device] = {}  # who had an endpoint when it was last asked; each message asks
         self._changing = asyncio.Lock()
         self._is_closed = False
@@ -131,15 +131,14 @@ class Registry:
                 raise ConfigError(f"{MAX_DEVICES} devices is the limit", next_step="microclaw device list")
             board = firmware.applied(self._load_board(board_id))
             kept_labels = entry.check_labels(labels)
-            opened = self._open_new_transports(transports, board, None)
-            endpoints = tuple(transport.endpoint for transport in opened)
+            endpoints = self._new_endpoints(transports, board, None)
             host = self._machine.host_of_new(name, None, endpoints)
             key, made_ms = device_id or self.mint_id(), self._now_ms()
             row = DeviceRow(key, name, board_id, kept_labels, made_ms, firmware.words, reached, endpoints, host)
             await self._store_new(row)
             at = f", at {' '.join(endpoints)}" if endpoints else ""
             self._note(AuditKind.DEVICE_ADDED, f"{board_id}{at}", name, by, known=(board_id,))
-            return self._enter(row, board, opened)
+            return self._load(row)
 
     async def rename(self, reference: str, name: str, *, by: str = HOST) -> Device:
         """Give a device another free name; its id stays."""
@@ -147,23 +146,20 @@ class Registry:
             device = self.get(reference)
             if name != device.name:
                 self._check_new_name(name)
-                await self._keep(replace(self._rows[device.device_id], name=name), by)
-                device.name = name
+                await self._change(device, replace(device.row, name=name), by)
             return device
 
     async def label(self, reference: str, labels: Iterable[str], *, by: str = HOST) -> Device:
         """Replace a device's labels."""
         async with self._changing:
             device = self.get(reference)
-            kept = entry.check_labels(labels)
-            await self._keep(replace(self._rows[device.device_id], labels=kept), by)
-            device.labels = kept
-            return device
+            return await self._change(device, replace(device.row, labels=entry.check_labels(labels)), by)
 
     async def describe_firmware(self, reference: str, firmware: FirmwareDescription, *, by: str = HOST) -> Device:
         """Replace what is said of a device's firmware; what runs on it is not touched."""
         async with self._changing:
-            return await self._describe(self.get(reference), firmware, by)
+            device = self.get(reference)
+            return await self._change(device, replace(device.row, firmware=firmware.words), by)
 
     async def set_transports(self, reference: str, transports: Sequence[str], *, by: str | None = None) -> Device:
         """Replace a device's transports; those that stay keep their connection.
@@ -171,13 +167,14 @@ class Registry:
         Without `by` it has no line in the security log: a virtual board of the host has other ports at each start.
         """
         async with self._changing:
-            return await self._set_transports(self.get(reference), transports, by)
+            device = self.get(reference)
+            return await self._set_transports(device, device.row, transports, by)
 
     async def add_transport(self, reference: str, endpoint: str) -> Device:
         """One more way into a device that is just being paired, which the security log tells."""
         async with self._changing:
             device = self.get(reference)
-            return await self._set_transports(device, (*device.endpoints, endpoint), None)
+            return await self._set_transports(device, device.row, (*device.endpoints, endpoint), None)
 
     def check_merge(self, reference: str, other: str) -> tuple[Device, Device]:
         """The two; ConfigError when they cannot be one board."""
@@ -201,12 +198,11 @@ class Registry:
         async with self._changing:
             device, gone = self.check_merge(reference, other)
             transports = (*device.endpoints, *gone.endpoints)
-            described = self._rows[device.device_id].firmware or self._rows[gone.device_id].firmware
             await self._remove(gone, f"it is one with {device.name} now", by, heir=device.device_id)
-            device.labels = tuple(dict.fromkeys((*device.labels, *gone.labels)))[: entry.MAX_LABELS]
+            labels = tuple(dict.fromkeys((*device.labels, *gone.labels)))[: entry.MAX_LABELS]
+            row = replace(device.row, labels=labels, firmware=device.row.firmware or gone.row.firmware)
             host = merged_host(device.name, device.host, gone.name, gone.host)
-            await self._set_transports(device, transports, by, host=host)
-            return await self._describe(device, parse_firmware(described), by)
+            return await self._set_transports(device, row, transports, by, host=host)
 
     async def remove(self, reference: str, *, by: str = HOST) -> None:
         """Forget a device; what runs on it goes on."""
@@ -214,40 +210,22 @@ class Registry:
             device = self.get(reference)
             await self._remove(device, device.board.board_id, by)
 
-    async def _describe(self, device: Device, firmware: FirmwareDescription, by: str) -> Device:
-        row = self._rows[device.device_id]
-        board = firmware.applied(self._load_board(row.board_id))
-        await self._keep(replace(row, firmware=firmware.words), by)
-        device.board = board
-        return device
-
     async def _set_transports(
-        self, device: Device, transports: Sequence[str], by: str | None, *, host: str | None = None
+        self, device: Device, row: DeviceRow, transports: Sequence[str], by: str | None, *, host: str | None = None
     ) -> Device:
-        """`host`: whose machine has the new ports; this one's when left out."""
-        kept = {transport.endpoint: transport for transport in device.transports if transport.endpoint in transports}
-        new = [endpoint for endpoint in transports if endpoint not in kept]
-        opened = {one.endpoint: one for one in self._open_new_transports(new, device.board, device, host)}
-        added = [endpoint for endpoint in opened if endpoint not in device.endpoints]
+        """`row` with these transports. `host`: whose machine has the new ports; this one's when left out."""
+        kept = [endpoint for endpoint in device.endpoints if endpoint in transports]
+        new = self._new_endpoints([one for one in transports if one not in kept], device.board, device)
+        added = [endpoint for endpoint in new if endpoint not in device.endpoints]
         host = host or self._machine.host_of_new(device.name, device.host, added)
-        merged = {**kept, **opened}
-        dropped = [transport for transport in device.transports if transport.endpoint not in merged]
-        row = replace(self._rows[device.device_id], labels=device.labels, transports=tuple(merged), host=host)
-        await self._keep(row, by)
-        device.transports, device.host = tuple(merged.values()), host
-        for transport in dropped:
-            await transport.close()
-        return device
+        return await self._change(device, replace(row, transports=tuple(dict.fromkeys((*kept, *new))), host=host), by)
 
-    def _open_new_transports(
-        self, endpoints: Sequence[str], board: BoardProfile, device: Device | None, host: str | None = None
-    ) -> Sequence[Transport]:
-        opened: dict[str, Transport] = {}
-        for endpoint in endpoints:
-            transport = self._machine.opened(self._open_transport(endpoint, board), host)
-            self._check_owner(transport.endpoint, device)
-            opened.setdefault(transport.endpoint, transport)
-        return tuple(opened.values())
+    def _new_endpoints(self, typed: Iterable[str], board: BoardProfile, device: Device | None) -> tuple[str, ...]:
+        """As transports write them; ConfigError for one that is no address, or another device's."""
+        found = tuple(dict.fromkeys(self._open_transport(endpoint, board).endpoint for endpoint in typed))
+        for endpoint in found:
+            self._check_owner(endpoint, device)
+        return found
 
     def _check_owner(self, endpoint: str, device: Device | None) -> None:
         owner = self.owner_of(endpoint)
@@ -264,9 +242,9 @@ class Registry:
                 f"there is a device named {name} already", next_step=f"see it: microclaw device show {name}"
             )
 
-    async def _keep(self, row: DeviceRow, by: str | None) -> None:
+    async def _change(self, device: Device, row: DeviceRow, by: str | None) -> Device:
         """Store the device as it is going to be; memory and the security log follow only when that succeeded."""
-        before = self._rows[row.device_id]
+        before, board = device.row, self._board_of(row)
         try:
             is_stored = await self._store.replace(before, row)
         except StoreError:
@@ -279,10 +257,11 @@ class Registry:
                 f"{before.name} was changed or removed meanwhile, at another host of the cluster",
                 next_step=f"see it, then do it again: microclaw device show {before.name}",
             )
-        self._rows[row.device_id] = row
         if by is not None:
             for text in entry.differences(before, row):
                 self._note(AuditKind.DEVICE_CHANGED, text, row.name, by)
+        await self._take_over(device, row, board)
+        return device
 
     async def _store_new(self, row: DeviceRow) -> None:
         try:
@@ -310,57 +289,46 @@ class Registry:
         for device in gone:
             await self._drop(device)
         for device_id, row in rows.items():
-            known = self._rows.get(device_id)
-            if known is not None and replace(known, reached=row.reached) == row:
+            known = self._devices.get(device_id)
+            if known is not None and replace(known.row, reached=row.reached) == row:
                 continue
             try:
                 if known is None:
                     self._load(row)
                 else:
-                    await self._take_over(row)
+                    await self._take_over(known, row, self._board_of(row))
             except MicroclawError as exc:  # a profile or an address that this host cannot read: the others go on
                 _log.warning("%s, which another host added or changed, cannot be used here: %s", row.name, exc.message)
         for device in gone:
             self.removed_elsewhere(device)
 
-    def _load(self, row: DeviceRow) -> None:
-        board = parse_firmware(row.firmware).applied(self._load_board(row.board_id))
-        self._enter(row, board, [self._opened(row, one, board) for one in row.transports])
+    def _load(self, row: DeviceRow) -> Device:
+        board = self._board_of(row)
+        transports = [self._opened(row, endpoint, board) for endpoint in row.transports]
+        device = Device(row, board, transports, explain=self._explain, note_reached=self._note_reached)
+        self._devices[row.device_id] = device
+        return device
+
+    def _board_of(self, row: DeviceRow) -> BoardProfile:
+        return parse_firmware(row.firmware).applied(self._load_board(row.board_id))
 
     def _opened(self, row: DeviceRow, endpoint: str, board: BoardProfile) -> Transport:
         return self._machine.opened(self._open_transport(endpoint, board), row.host)
 
-    async def _take_over(self, row: DeviceRow) -> None:
-        """Make a known device what its row says now."""
-        device = self._devices[row.device_id]
-        board = parse_firmware(row.firmware).applied(self._load_board(row.board_id))
+    async def _take_over(self, device: Device, row: DeviceRow, board: BoardProfile) -> None:
+        """Make the device what its row says; the transports that stay keep their connection."""
         before = {transport.endpoint: transport for transport in device.transports}
-        kept = before if row.host == device.host else {}
-        now = {one: kept.get(one) or self._opened(row, one, board) for one in row.transports}
-        self._rows[row.device_id] = row
-        device.name, device.labels, device.transports = row.name, row.labels, tuple(now.values())
-        device.host, device.board = row.host, board
+        now = dict[str, Transport]()
+        for endpoint in row.transports:
+            stays = row.host == device.host or not is_of_one_machine(endpoint)
+            now[endpoint] = (before.get(endpoint) if stays else None) or self._opened(row, endpoint, board)
+        device.row, device.transports, device.board = row, tuple(now.values()), board
         for endpoint, transport in before.items():
             if now.get(endpoint) is not transport:
                 await transport.close()
 
     def _note(self, kind: AuditKind, text: str, name: str, by: str, known: tuple[str, ...] = ()) -> None:
         self._record(AuditEvent(kind, text, about=name, by=by, known=known))
-
-    def _enter(self, row: DeviceRow, board: BoardProfile, transports: Iterable[Transport]) -> Device:
-        device = Device(
-            device_id=row.device_id,
-            name=row.name,
-            board=board,
-            labels=row.labels,
-            transports=transports,
-            explain=self._explain,
-            reached=row.reached,
-            note_reached=self._note_reached,
-            host=row.host,
-        )
-        self._devices[row.device_id], self._rows[row.device_id] = device, row
-        return device
 
     async def _note_reached(self, device: Device) -> None:
         """Not under the lock of changes: a device that is removed is waited for, and so is its call."""
@@ -380,7 +348,7 @@ class Registry:
         self._note(AuditKind.DEVICE_REMOVED, text, device.name, by)
 
     async def _drop(self, device: Device) -> None:
-        del self._devices[device.device_id], self._rows[device.device_id]
+        del self._devices[device.device_id]
         await device.close()
 
     async def _close(self) -> None:

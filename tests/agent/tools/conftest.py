@@ -49,6 +49,7 @@ from microclaw.devices.transport import Transport
 from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.operations.tool import ToolContext, ToolResult
+from microclaw.store.devices import DeviceRow
 from microclaw.wasm.image import Image, MemoryUse
 
 
@@ -192,13 +193,7 @@ class Bench:
     async def add(
         self, name: str, transport: PaperTransport, board: str = "virtual", labels: tuple[str, ...] = ()
     ) -> Device:
-        device = Device(
-            device_id=f"d-{name}",
-            name=name,
-            board=load_board(board),
-            labels=labels,
-            transports=(transport,),
-        )
+        device = Device(DeviceRow(f"d-{name}", name, board, labels), load_board(board), (transport,))
         self.stack.push_async_callback(device.close)
         self.registry.devices.append(device)
         return device

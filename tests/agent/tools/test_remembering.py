@@ -27,6 +27,7 @@ from microclaw.knowledge.texts import TextFiles
 from microclaw.knowledge.tools import remembering_tools, skill_tools
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.store.database import Database
+from microclaw.store.devices import DeviceRow
 from microclaw.store.notes import NoteTable
 from microclaw.store.sessions import SessionMessage, Sessions
 
@@ -45,7 +46,7 @@ class Everybody:
 class Desk:
     def __init__(self) -> None:
         board = load_board("virtual")
-        self._desk = Device(device_id="d-1", name="desk", board=board, labels=(), transports=())
+        self._desk = Device(DeviceRow("d-1", "desk", board.board_id), board, ())
 
     def list(self) -> Sequence[Device]:
         return (self._desk,)
