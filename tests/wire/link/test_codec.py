@@ -15,7 +15,6 @@ from tests.wire.link.examples import ASKED, EXAMPLES, ID, NOW_MS
 from microclaw.errors import LinkViolation, ProtocolError
 from microclaw.wire.link.codec import decode, encode, numbered
 from microclaw.wire.link.messages import (
-    DURABLE,
     MESSAGES,
     AnyBody,
     AppState,
@@ -134,7 +133,7 @@ def test_telemetry_round_trip(heap: int, uptime: int, rssi: int | None, temperat
 @given(st.sampled_from(sorted(EXAMPLES)), st.integers(1, 2**63 - 1))
 def test_numbered_is_the_same_message_with_seq(name: str, seq: int) -> None:
     plain = EXAMPLES[name]
-    if plain.seq is None and DURABLE[plain.body.type] is Durable.IF_ASKED:
+    if plain.seq is None and plain.body.durable is Durable.IF_ASKED:
         assert decode(numbered(encode(plain), seq)) == Envelope(plain.id, plain.body, plain.ts_ms, seq, plain.re)
 
 

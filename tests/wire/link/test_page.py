@@ -20,7 +20,7 @@ from microclaw.auth.provisioning import Provision
 from microclaw.errors import LinkViolation
 from microclaw.wire.link.codec import decode, encode
 from microclaw.wire.link.frame import CloseCode, FrameType, read_frame
-from microclaw.wire.link.messages import SENDER, PairDone, is_durable
+from microclaw.wire.link.messages import MESSAGES, PairDone, is_durable
 from microclaw.wire.link.values import Sender
 
 PAGE = (Path(__file__).parents[3] / "docs/protocols/link.md").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_a_sample_frame_is_what_its_line_says_and_the_codec_takes_and_makes(name
     assert plain(cbor2.loads(payload)) == shown
     assert encode(envelope) == payload
     assert envelope.body.type == kind
-    assert SENDER[kind] in (Sender(who), Sender.BOTH)
+    assert MESSAGES[kind].sender in (Sender(who), Sender.BOTH)
     assert is_durable(envelope.body) == (envelope.seq is not None)
 
 

@@ -142,9 +142,7 @@ def _refuse_version(version: object) -> NoReturn:
 
 
 def _read_head(message: dict[str, Any]) -> _Head:
-    head = convert(message, _Head)
-    if head.id is not message["id"] or head.re is not message.get("re"):
-        raise LinkViolation("id and re must be bytes")  # msgspec took text for base64
+    head = convert(message, _Head, builtin_types=_BUILTIN)
     if message.get("seq", 1) is None or message.get("re", 1) is None:
         raise LinkViolation("an envelope with a null: an optional key is left out")
     return head
@@ -180,26 +178,21 @@ def _check_container(container: Any, depth: int) -> None:
 class _Rules:
     """One body's class, and what msgspec does not check of it."""
 
-    __slots__ = ("bytes_fields", "cls", "exactly_one", "has_values", "optional")
+    __slots__ = ("cls", "has_values", "optional")
 
     def __init__(self, cls: type[AnyMessage]) -> None:
-        types = {f.name: f.type for f in fields(cls)}
         self.cls = cls
-        self.bytes_fields = [name for name, kind in types.items() if "bytes" in str(kind)]  # text would do, as base64
         self.optional = [f.name for f in fields(cls) if f.default is None and f.type is not Value]  # null would do
-        self.has_values = any(kind in (Value, ValueMap) for kind in types.values())
-        self.exactly_one: tuple[str, ...] = getattr(cls, "exactly_one", ())
+        self.has_values = any(f.type in (Value, ValueMap) for f in fields(cls))
 
     def read(self, members: dict[str, Any]) -> AnyMessage:
-        body = convert(members, self.cls)
-        for name in self.bytes_fields:
-            if type(members.get(name, b"")) is not bytes:
-                raise LinkViolation(f"{self.cls.type}.{name} must be bytes")
+        body = convert(members, self.cls, builtin_types=_BUILTIN)
         for name in self.optional:
             if members.get(name, 1) is None:
                 raise LinkViolation(f"{self.cls.type}.{name} is null: an optional key is left out")
-        if self.exactly_one and sum(bool(members.get(name)) for name in self.exactly_one) != 1:
-            raise LinkViolation(f"{self.cls.type} must have exactly one of: {', '.join(self.exactly_one)}")
+        one = self.cls.exactly_one
+        if one and sum(bool(members.get(name)) for name in one) != 1:
+            raise LinkViolation(f"{self.cls.type} must have exactly one of: {', '.join(one)}")
         return body
 
 

@@ -85,7 +85,6 @@ class Hello(FromDevice, frozen=True):
     """`rx_epoch` and `rx_seq` say what of the host's outbox is applied; no epoch before the first message ever.
     `audio` is absent on a board without any; `kinds` are the programs that it takes, "wasm" where it is absent."""
 
-    type: ClassVar = "hello"
     boot_id: Id
     firmware: Software
     board: str
@@ -100,7 +99,6 @@ class Hello(FromDevice, frozen=True):
 
 
 class Welcome(FromHost, frozen=True):
-    type: ClassVar = "welcome"
     session: Id
     host: Software
     time_ms: Uint
@@ -114,7 +112,6 @@ class Welcome(FromHost, frozen=True):
 class Token(FromHost, frozen=True):
     """A new bearer token; `expires_ms` since the Unix epoch."""
 
-    type: ClassVar = "token"
     token: str
     expires_ms: Uint
 
@@ -127,7 +124,6 @@ class ErrorMessage(FromBoth, frozen=True):
 
 
 class Bye(FromBoth, frozen=True):
-    type: ClassVar = "bye"
     reason: str
     retry_after_s: Uint | None = None
 
@@ -135,7 +131,6 @@ class Bye(FromBoth, frozen=True):
 class Ping(FromBoth, frozen=True):
     """`t0` is the sender's clock in microseconds."""
 
-    type: ClassVar = "ping"
     n: Uint
     t0: Uint
 
@@ -143,7 +138,6 @@ class Ping(FromBoth, frozen=True):
 class Pong(FromBoth, frozen=True):
     """`t1` and `t2`: the answering end's clock in microseconds when the ping came and when this left."""
 
-    type: ClassVar = "pong"
     n: Uint
     t0: Uint
     t1: Uint
@@ -153,14 +147,12 @@ class Pong(FromBoth, frozen=True):
 class Ack(FromBoth, frozen=True):
     """Every durable message up to `seq` has its effect or its inbox row committed."""
 
-    type: ClassVar = "ack"
     seq: Uint
 
 
 class PairRequest(FromDevice, frozen=True):
     """Wants a certificate for `csr` (P-256, DER) or, with `token_wanted`, a token; one of the two."""
 
-    type: ClassVar = "pair_request"
     exactly_one: ClassVar = ("csr", "token_wanted")
     board: str
     csr: bytes | None = None
@@ -169,7 +161,6 @@ class PairRequest(FromDevice, frozen=True):
 
 
 class PairCode(FromHost, frozen=True):
-    type: ClassVar = "pair_code"
     code: PairingCode
     expires_s: Uint
 
@@ -177,7 +168,6 @@ class PairCode(FromHost, frozen=True):
 class PairDone(FromHost, frozen=True):
     """The credential that the device requested: a certificate (DER) or a token."""
 
-    type: ClassVar = "pair_done"
     exactly_one: ClassVar = ("certificate", "token")
     certificate: bytes | None = None
     token: str | None = None
@@ -201,20 +191,17 @@ class StopAsr(FromDevice, frozen=True):
 
 
 class AsrPartial(FromHost, frozen=True):
-    type: ClassVar = "asr_partial"
     stream: Uint
     text: str
 
 
 class AsrFinal(FromHost, frozen=True):
-    type: ClassVar = "asr_final"
     stream: Uint
     text: str
     confidence: Share
 
 
 class TtsStart(FromHost, frozen=True):
-    type: ClassVar = "tts_start"
     stream: Uint
     codec: str
     rate: Rate
@@ -223,7 +210,6 @@ class TtsStart(FromHost, frozen=True):
 class TtsChunk(FromHost, frozen=True):
     """Announces the `samples` of AUDIO_OUT that follow and the text they say."""
 
-    type: ClassVar = "tts_chunk"
     stream: Uint
     index: Uint
     text: str
@@ -231,18 +217,15 @@ class TtsChunk(FromHost, frozen=True):
 
 
 class TtsEnd(FromHost, frozen=True):
-    type: ClassVar = "tts_end"
     stream: Uint
     reason: StreamEnd
 
 
 class CancelStream(FromBoth, frozen=True):
-    type: ClassVar = "cancel_stream"
     stream: Uint
 
 
 class RunTask(FromDevice, frozen=True):
-    type: ClassVar = "run_task"
     durable: ClassVar = Durable.ALWAYS
     task: str
     kind: TaskKind
@@ -251,13 +234,11 @@ class RunTask(FromDevice, frozen=True):
 
 
 class CancelTask(FromDevice, frozen=True):
-    type: ClassVar = "cancel_task"
     durable: ClassVar = Durable.ALWAYS
     task: str
 
 
 class TaskStatus(FromHost, frozen=True):
-    type: ClassVar = "task_status"
     durable: ClassVar = Durable.FINAL
     task: str
     state: TaskState
@@ -268,7 +249,6 @@ class TaskStatus(FromHost, frozen=True):
 class Call(FromHost, frozen=True):
     """`ttl_ms`: milliseconds from its arrival in which it may begin, on no calendar's clock."""
 
-    type: ClassVar = "call"
     durable: ClassVar = Durable.IF_ASKED
     method: str
     params: ValueMap
@@ -279,7 +259,6 @@ class Call(FromHost, frozen=True):
 class Result(FromDevice, frozen=True):
     """A null `value` is left out."""
 
-    type: ClassVar = "result"
     durable: ClassVar = Durable.IF_ASKED
     ok: bool
     value: Value = None
@@ -287,7 +266,6 @@ class Result(FromDevice, frozen=True):
 
 
 class Event(FromDevice, frozen=True):
-    type: ClassVar = "event"
     durable: ClassVar = Durable.ALWAYS
     name: str
     data: ValueMap
@@ -297,7 +275,6 @@ class Telemetry(FromDevice, frozen=True):
     """`rssi` is absent without a radio. Since boot: `dropped` of the telemetry lane, `glitches` of audio,
     `refused_events` that the full outbox did not take."""
 
-    type: ClassVar = "telemetry"
     free_heap: Uint
     uptime_s: Uint
     apps: Annotated[tuple[AppState, ...], Meta(max_length=MAX_ITEMS)]
@@ -310,7 +287,6 @@ class Telemetry(FromDevice, frozen=True):
 
 
 class Log(FromDevice, frozen=True):
-    type: ClassVar = "log"
     level: LogLevel
     source: str
     n: Uint
@@ -318,7 +294,6 @@ class Log(FromDevice, frozen=True):
 
 
 class UiState(FromHost, frozen=True):
-    type: ClassVar = "ui_state"
     thinking: bool | None = None
     listening: bool | None = None
     speaking: bool | None = None
@@ -331,7 +306,6 @@ class UiState(FromHost, frozen=True):
 class Notify(FromHost, frozen=True):
     """`expires_ms` is on the host's clock, milliseconds since the Unix epoch."""
 
-    type: ClassVar = "notify"
     durable: ClassVar = Durable.ALWAYS
     text: str
     speak: bool
@@ -339,14 +313,12 @@ class Notify(FromHost, frozen=True):
 
 
 class OtaOffer(FromHost, frozen=True):
-    type: ClassVar = "ota_offer"
     durable: ClassVar = Durable.ALWAYS
     manifest: bytes
     signature: bytes
 
 
 class OtaCancel(FromHost, frozen=True):
-    type: ClassVar = "ota_cancel"
     durable: ClassVar = Durable.ALWAYS
     version: str
 
@@ -354,14 +326,12 @@ class OtaCancel(FromHost, frozen=True):
 class BlobRead(FromDevice, frozen=True):
     """Asks for the next window of a payload; answered by BLOB frames, or by an `error` that is not fatal."""
 
-    type: ClassVar = "blob_read"
     sha256: Sha256
     offset: Uint
     length: BlobLength
 
 
 class OtaStatus(FromDevice, frozen=True):
-    type: ClassVar = "ota_status"
     durable: ClassVar = Durable.ALWAYS
     version: str
     state: OtaState
@@ -380,6 +350,8 @@ AnyMessage: TypeAlias = (
 class Unknown(Struct, frozen=True):
     """A message whose type this version does not have, its body as it came."""
 
+    sender: ClassVar = Sender.BOTH
+    durable: ClassVar = Durable.IF_ASKED
     type: str
     raw: ValueMap
 
@@ -398,13 +370,11 @@ class Envelope(Struct, frozen=True):
 
 
 MESSAGES: dict[str, type[AnyMessage]] = {cls.type: cls for cls in get_args(AnyMessage)}
-DURABLE: dict[str, Durable] = {name: getattr(cls, "durable", Durable.NEVER) for name, cls in MESSAGES.items()}
-SENDER: dict[str, Sender] = {name: cls.sender for name, cls in MESSAGES.items()}
 
 
 def is_durable(body: AnyBody, *, asked: bool = False) -> bool:
     """Whether this message is numbered and kept; `asked` decides for those that are durable if asked."""
-    match DURABLE.get(body.type, Durable.NEVER):
+    match body.durable:
         case Durable.ALWAYS:
             return True
         case Durable.FINAL:

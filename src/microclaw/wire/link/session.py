@@ -23,8 +23,6 @@ from microclaw.wire.link.frame import BLOB_HEAD_BYTES, CloseCode, FrameType, enc
 from microclaw.wire.link.heartbeat import Clock, Heartbeat, wall_us
 from microclaw.wire.link.lanes import FRAME_OF, Streams, lane_of
 from microclaw.wire.link.messages import (
-    DURABLE,
-    SENDER,
     Ack,
     AnyBody,
     AnyMessage,
@@ -477,7 +475,7 @@ class LinkSession:
 
     @staticmethod
     def _check_sender(body: AnyBody, sender: Sender) -> None:
-        if SENDER.get(body.type, sender) not in (sender, Sender.BOTH):
+        if body.sender not in (sender, Sender.BOTH):
             raise LinkViolation(f"{body.type} from the {sender.value}", reason="unexpected_message")
 
 
@@ -500,7 +498,5 @@ def _earlier(one_ms: float | None, other_ms: float | None) -> float | None:
 def _check_numbering(envelope: Envelope) -> None:
     """Durable messages have a number, others have none."""
     body = envelope.body
-    if isinstance(body, Unknown) or DURABLE[body.type] is Durable.IF_ASKED:
-        return
-    if is_durable(body) != (envelope.seq is not None):
+    if body.durable is not Durable.IF_ASKED and is_durable(body) != (envelope.seq is not None):
         raise LinkViolation(f"{body.type} {'with' if envelope.seq is not None else 'without'} seq")

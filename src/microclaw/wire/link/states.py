@@ -1,6 +1,6 @@
 """The link's phases and the table of moves between them, blind to role (data only). No IO.
 
-A message makes the same move whether it is sent or received; who may send it is `messages.SENDER`.
+A message makes the same move whether it is sent or received; who may send it is its class's `sender`.
 """
 
 from __future__ import annotations

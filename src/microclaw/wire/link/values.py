@@ -5,6 +5,7 @@ codec.py reads and writes by these annotations; docs/protocols/link.cddl says th
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
@@ -64,13 +65,27 @@ class Body(Struct, frozen=True, omit_defaults=True):
     """What is a map on the wire: fields that are None are left out."""
 
 
-class FromDevice(Body, frozen=True):
+class Message(Body, frozen=True):
+    """A CONTROL message. Its type on the wire is the class's name in small letters, where it names no other."""
+
+    type: ClassVar[str]
+    sender: ClassVar[Sender]
+    durable: ClassVar[Durable] = Durable.NEVER
+    exactly_one: ClassVar[tuple[str, ...]] = ()
+    """Of these fields a message has one."""
+
+    def __init_subclass__(cls) -> None:
+        if "type" not in cls.__dict__:
+            cls.type = re.sub("(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+
+class FromDevice(Message, frozen=True):
     sender: ClassVar = Sender.DEVICE
 
 
-class FromHost(Body, frozen=True):
+class FromHost(Message, frozen=True):
     sender: ClassVar = Sender.HOST
 
 
-class FromBoth(Body, frozen=True):
+class FromBoth(Message, frozen=True):
     sender: ClassVar = Sender.BOTH
