@@ -15,18 +15,20 @@ from microclaw.transports.discovery import (
     MAX_FACTS,
     MAX_TEXT,
     SERVICE,
+    WYOMING_SERVICE,
     Announcement,
     DiscoveredService,
-    WyomingAnnouncement,
     announced,
     announcement_of,
     browse,
-    wyoming_announcement_of,
+    link_facts,
 )
 
 LOOPBACK = ["127.0.0.1"]
 WAIT_S = 30.0  # a busy machine; every test ends as soon as it has its answer
 FINGERPRINT = "ab" * 32
+LINK = link_facts(FINGERPRINT, "1.2.3")
+VOICE = {"version": "1.2.3"}
 
 
 @pytest.fixture
@@ -75,26 +77,19 @@ async def _announce(zeroconf: AsyncZeroconf, service: str, name: str, facts: Map
         ("192.168.1.5", ("192.168.1.5",)),
     ],
 )
-def test_only_a_link_off_loopback_is_announced_at_the_addresses_it_has(
+def test_only_what_listens_off_loopback_is_announced_at_the_addresses_it_has(
     listening: str, shown: tuple[str, ...] | None
 ) -> None:
     names = host_names("workshop.lan", ("192.168.1.5", "fd00::5"))
-    announcement = announcement_of(listening, 8443, names, ca_sha256=FINGERPRINT, version="1.2.3")
+    announcement = announcement_of(SERVICE, listening, 8443, names, LINK)
     if shown is None:
         assert announcement is None
     else:
-        assert announcement == Announcement("workshop", 8443, FINGERPRINT, "1.2.3", shown)
-
-
-@pytest.mark.parametrize(("listening", "shown"), [("127.0.0.1", None), ("192.168.1.5", ("192.168.1.5",))])
-def test_only_voice_services_off_loopback_are_announced(listening: str, shown: tuple[str, ...] | None) -> None:
-    names = host_names("workshop.lan", ("192.168.1.5",))
-    expected = None if shown is None else WyomingAnnouncement("workshop", 10_700, "1.2.3", shown)
-    assert wyoming_announcement_of(listening, 10_700, names, version="1.2.3") == expected
+        assert announcement == Announcement(SERVICE, "workshop", 8443, LINK, shown)
 
 
 async def test_announced_voice_services_are_found_as_home_assistant_finds_them(name: str) -> None:
-    announcement = WyomingAnnouncement(name, 10_700, "1.2.3", ("127.0.0.1",))
+    announcement = Announcement(WYOMING_SERVICE, name, 10_700, VOICE, ("127.0.0.1",))
     async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=LOOPBACK):
         zeroconf = AsyncZeroconf(interfaces=LOOPBACK)
         try:
@@ -106,7 +101,7 @@ async def test_announced_voice_services_are_found_as_home_assistant_finds_them(n
 
 
 async def test_announced_host_is_found_with_its_fingerprint_port_and_version(name: str) -> None:
-    announcement = Announcement(name, 8443, FINGERPRINT, "1.2.3", ("127.0.0.1",))
+    announcement = Announcement(SERVICE, name, 8443, LINK, ("127.0.0.1",))
     async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=LOOPBACK):
         found = await _find(name)
     assert [(each.kind, each.address, each.port) for each in found] == [("host", "127.0.0.1", 8443)]
@@ -120,7 +115,7 @@ async def test_announced_host_is_found_with_its_fingerprint_port_and_version(nam
 
 
 async def test_host_that_left_is_not_found(name: str) -> None:
-    announcement = Announcement(name, 8443, FINGERPRINT, "1.2.3", ("127.0.0.1",))
+    announcement = Announcement(SERVICE, name, 8443, LINK, ("127.0.0.1",))
     async with asyncio.TaskGroup() as group:
         async with announced(announcement, group, interfaces=LOOPBACK):
             assert await _find(name)
@@ -160,7 +155,7 @@ async def test_what_a_stranger_says_is_bounded(name: str) -> None:
 async def test_interface_that_is_not_there_is_a_warning_for_the_host(
     name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    announcement = Announcement(name, 8443, FINGERPRINT, "1.2.3", ("127.0.0.1",))
+    announcement = Announcement(SERVICE, name, 8443, LINK, ("127.0.0.1",))
     async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=["192.0.2.1"]):
         pass
     assert caplog.records

@@ -59,7 +59,7 @@ from microclaw.store.telemetry import TelemetryTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.reported import ReportedEvents
-from microclaw.transports.discovery import announced, announcement_of
+from microclaw.transports.discovery import SERVICE, announced, announcement_of, link_facts
 from microclaw.transports.open import open_transport
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ async def open_link_server(
         base.cluster.share_codes(server.identity)
     host, port = listening.getsockname()[:2]
     names = await asyncio.to_thread(lan_names)
-    announcement = announcement_of(host, port, names, ca_sha256=authority.fingerprint, version=__version__)
+    announcement = announcement_of(SERVICE, host, port, names, link_facts(authority.fingerprint, __version__))
     if announcement is not None:  # only where the LAN can reach it
         await stack.enter_async_context(announced(announcement, group))
     return server

@@ -22,7 +22,7 @@ from microclaw.link_server.server import LinkServer
 from microclaw.link_server.transport import SCHEME
 from microclaw.operations.tool import Tool
 from microclaw.transports.address import HostPort
-from microclaw.transports.discovery import announced, wyoming_announcement_of
+from microclaw.transports.discovery import WYOMING_SERVICE, announced, announcement_of
 from microclaw.voice.state import VoiceState
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class HostVoice:
         self.state.wyoming = str(HostPort(host, server.port))
         _log.info("Wyoming services at %s", self.state.wyoming)
         names = await asyncio.to_thread(lan_names)
-        announcement = wyoming_announcement_of(host, server.port, names, version=__version__)
+        announcement = announcement_of(WYOMING_SERVICE, host, server.port, names, {"version": __version__})
         if announcement is not None:  # only where the LAN can reach it
             await stack.enter_async_context(announced(announcement, group))
 

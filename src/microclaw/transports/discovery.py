@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
@@ -52,51 +52,35 @@ class DiscoveredService(Struct, frozen=True):
 
 
 class Announcement(Struct, frozen=True):
-    """What devices and people learn of this host. `ca_sha256` is what a device pins, `addresses` where it listens."""
+    """What others learn of one of this host's services: `facts` are its TXT record, `addresses` where it listens."""
 
-    service: ClassVar[str] = SERVICE
+    service: str
     name: str
     port: int
-    ca_sha256: str
-    version: str
+    facts: Mapping[str, str]
     addresses: tuple[str, ...]
-
-    @property
-    def facts(self) -> Mapping[str, str]:
-        return {"role": "host", "link": "1", "path": "/link", "ca": self.ca_sha256, "version": self.version}
-
-
-class WyomingAnnouncement(Struct, frozen=True):
-    """What Home Assistant learns of this host's voice services, by which it offers them to its people."""
-
-    service: ClassVar[str] = WYOMING_SERVICE
-    name: str
-    port: int
-    version: str
-    addresses: tuple[str, ...]
-
-    @property
-    def facts(self) -> Mapping[str, str]:
-        return {"version": self.version}
 
 
 def announcement_of(
-    listening: str, port: int, names: HostNames, *, ca_sha256: str, version: str
+    service: str, listening: str, port: int, names: HostNames, facts: Mapping[str, str]
 ) -> Announcement | None:
-    """What to announce of a link that listens at this address; None on loopback, which no other machine can reach."""
-    shown = _reachable(listening, names)
-    return None if shown is None else Announcement(_short_name(names), port, ca_sha256, version, shown)
+    """What to announce of a server that listens there; None on loopback, which no other machine can reach."""
+    address = ipaddress.ip_address(listening)
+    if address.is_loopback:
+        return None
+    reachable = names.addresses if address.is_unspecified else (address,)
+    shown = tuple(str(each) for each in reachable if not each.is_loopback)[:MAX_ADDRESSES]
+    return Announcement(service, names.names[0].removesuffix(".local"), port, facts, shown)
 
 
-def wyoming_announcement_of(listening: str, port: int, names: HostNames, *, version: str) -> WyomingAnnouncement | None:
-    """The same for voice services that listen at this address."""
-    shown = _reachable(listening, names)
-    return None if shown is None else WyomingAnnouncement(_short_name(names), port, version, shown)
+def link_facts(ca_sha256: str, version: str) -> Mapping[str, str]:
+    """Of the link that devices connect to; they pin `ca_sha256`."""
+    return {"role": "host", "link": "1", "path": "/link", "ca": ca_sha256, "version": version}
 
 
 @asynccontextmanager
 async def announced(
-    announcement: Announcement | WyomingAnnouncement,
+    announcement: Announcement,
     group: asyncio.TaskGroup,
     *,
     interfaces: Sequence[str] | None = None,
@@ -180,20 +164,7 @@ def _open(interfaces: Sequence[str] | None) -> AsyncZeroconf:
     return AsyncZeroconf(interfaces=InterfaceChoice.All if interfaces is None else list(interfaces))
 
 
-def _reachable(listening: str, names: HostNames) -> tuple[str, ...] | None:
-    """Where the LAN reaches who listens there; None on loopback."""
-    address = ipaddress.ip_address(listening)
-    if address.is_loopback:
-        return None
-    reachable = names.addresses if address.is_unspecified else (address,)
-    return tuple(str(each) for each in reachable if not each.is_loopback)[:MAX_ADDRESSES]
-
-
-def _short_name(names: HostNames) -> str:
-    return names.names[0].removesuffix(".local")
-
-
-async def _register(zeroconf: AsyncZeroconf, announcement: Announcement | WyomingAnnouncement) -> None:
+async def _register(zeroconf: AsyncZeroconf, announcement: Announcement) -> None:
     from zeroconf import Error
     from zeroconf.asyncio import AsyncServiceInfo
 
