@@ -10,13 +10,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast, get_args
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
 from microclaw.cluster.requests import VERSION_STEP, HostGone, HostRequests
-from microclaw.devices import calls
-from microclaw.devices.calls import AppReply, AppRequest, Call
+from microclaw.devices.calls import CALLS, AppReply, AppRequest, Call
 from microclaw.devices.device import Device, check_call
 from microclaw.errors import DeviceMoved, DeviceTimeout, MicroclawError, OutcomeUnknown, Overloaded, ProtocolError
 from microclaw.text import host_called
@@ -40,7 +39,7 @@ class CallRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array
     def call(self) -> Call[Any]:
         """ProtocolError for a call that this host does not know, or whose fields are other ones."""
         text = f"another host asks for {self.method:.40}, which this one does not know so"
-        kind = _CALLS.get(self.method)
+        kind = CALLS.get(self.method)
         if kind is None or self.fields.keys() - set(kind.__struct_fields__):
             raise ProtocolError(text, next_step=VERSION_STEP)
         try:
@@ -68,7 +67,8 @@ class RemoteCalls:
             if timeout_s <= 0:
                 raise HostGone(f"no time was left to ask the host {host_called(host)}", unsent=True)
             left_s = min(timeout_s - min(_SOONER_S, timeout_s / 10), MAX_LEFT_S)
-            request, kind = (endpoint, call.method, left_s, call), _ANSWERS[call.method]
+            request = (endpoint, call.method, left_s, call)
+            kind = _Reply if isinstance(call, AppRequest) else call.answer_type()
             async with (
                 asyncio.timeout(timeout_s),
                 aclosing(self._requests.ask(host, "device", request, kind)) as answers,
@@ -130,18 +130,3 @@ def _ended(call: Call[Any], error: MicroclawError) -> MicroclawError:
         return error
     step = "look at the device, then repeat it if need be"
     return OutcomeUnknown(f"{error.message}: outcome unknown", next_step=step)
-
-
-def _answer_type(kind: Any) -> Any:
-    """R of Call[R]."""
-    (base,) = kind.__orig_bases__
-    (answer,) = get_args(base)
-    return getattr(calls, getattr(answer, "__forward_arg__", ""), answer)
-
-
-_CALLS: Final[dict[str, type[Call[Any]]]] = {
-    kind.method: kind
-    for kind in vars(calls).values()
-    if isinstance(kind, type) and issubclass(kind, Call) and kind is not Call
-}
-_ANSWERS: Final = {method: _answer_type(kind) for method, kind in _CALLS.items()} | {AppRequest.method: _Reply}

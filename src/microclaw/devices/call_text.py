@@ -34,9 +34,7 @@ NOT_DIRECT = {
 }
 
 CALLS: Mapping[str, type[Call[Any]]] = {
-    value.method: value
-    for value in vars(calls).values()
-    if isinstance(value, type) and issubclass(value, Call) and value is not Call and value.method not in NOT_DIRECT
+    method: kind for method, kind in calls.CALLS.items() if method not in NOT_DIRECT
 }
 
 

@@ -7,7 +7,7 @@ which methods it offers; `Device.call(GpioGet(pin=4))` finds the transport.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 
 from msgspec import Struct
 
@@ -24,6 +24,12 @@ class Call(Struct, Generic[R], frozen=True):
 
     method: ClassVar[str]
     idempotent: ClassVar[bool] = True
+    __orig_bases__: ClassVar[tuple[Any, ...]]
+
+    @classmethod
+    def answer_type(cls) -> Any:
+        """R."""
+        return get_args(cls.__orig_bases__[0])[0]
 
 
 class PinLevel(Struct, frozen=True):
@@ -209,12 +215,12 @@ class I2cRead(Call[SensorReading], frozen=True):
     sensor: str
 
 
-class I2cScan(Call["I2cAddresses"], frozen=True):
-    method = "i2c.scan"
-
-
 class I2cAddresses(Struct, frozen=True):
     addresses: tuple[int, ...]
+
+
+class I2cScan(Call[I2cAddresses], frozen=True):
+    method = "i2c.scan"
 
 
 class DeviceInfo(Call[DeviceFacts], frozen=True):
@@ -369,3 +375,6 @@ class ConsoleRead(Call[ConsolePage], frozen=True):
 
 class AppStates(Call[tuple[AppState, ...]], frozen=True):
     method = "apps.states"
+
+
+CALLS: Final[Mapping[str, type[Call[Any]]]] = {kind.method: kind for kind in Call.__subclasses__()}

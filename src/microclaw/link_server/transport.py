@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from types import NoneType
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
 from microclaw.devices.calls import (
-    AdcRead,
-    AdcReading,
+    CALLS,
     AppEntry,
     AppInstall,
     AppList,
@@ -25,21 +25,8 @@ from microclaw.devices.calls import (
     DeviceStatus,
     EdgeLog,
     EdgesRead,
-    GpioGet,
-    GpioSet,
-    I2cAddresses,
-    I2cRead,
-    I2cScan,
     LogsRead,
-    PinLevel,
-    PwmSet,
-    PwmState,
     Restart,
-    SensorReading,
-    WifiList,
-    WifiNetworks,
-    WifiSet,
-    WifiTrial,
 )
 from microclaw.devices.transport import Transport
 from microclaw.errors import (
@@ -103,8 +90,8 @@ def params_of(call: Call[Any]) -> ValueMap:
 
 def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
     """The typed answer; ProtocolError when the device's is another."""
-    kind = _ANSWERS.get(type(call))
-    if kind is None:
+    kind = _ANSWERS.get(type(call)) or call.answer_type()
+    if kind is NoneType:
         return None
     answer = _converted(call, value, kind, endpoint)
     match answer:
@@ -197,20 +184,12 @@ def _next_step(code: str, method: str) -> str | None:
     return "microclaw app list" if method.startswith("apps.") else None
 
 
-_ANSWERS: Final[dict[type[Call[Any]], Any]] = {
-    GpioSet: PinLevel,
-    GpioGet: PinLevel,
-    AdcRead: AdcReading,
-    PwmSet: PwmState,
-    I2cScan: I2cAddresses,
-    I2cRead: SensorReading,
+_ANSWERS: Final[dict[type[Call[Any]], Any]] = {  # of others the call's own
     DeviceInfo: dict[str, Any],
     DeviceStatus: dict[str, Any],
     AppList: _Apps,
     AppStates: _States,
     EdgesRead: EdgesAnswer,
-    WifiList: WifiNetworks,
-    WifiSet: WifiTrial,
 }
 
 
@@ -319,13 +298,7 @@ class LinkTransport(Transport):
         return pages.log()
 
 
-_CALLS: Final = frozenset(
-    {
-        "gpio.set", "gpio.get", "adc.read", "pwm.set", "i2c.scan", "i2c.read", "device.info", "device.status",
-        "device.restart", "apps.list", "apps.remove", "apps.start", "apps.stop", "apps.undo", "edges.read",
-        "wifi.list", "wifi.set", "wifi.forget",
-    }
-)  # fmt: skip
+_CALLS: Final = CALLS.keys() - {"apps.install", "apps.states", "apps.request", "logs.read", "console.read", "pwm.read"}
 
 
 async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
