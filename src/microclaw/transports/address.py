@@ -121,8 +121,8 @@ class AddressLock:
 
 async def close_stream(writer: asyncio.StreamWriter) -> None:
     """Close a connection; abort it when the other end takes longer than a second."""
-    writer.close()
     try:
+        writer.close()
         async with asyncio.timeout(_CLOSE_S):
             await writer.wait_closed()
     except (OSError, TimeoutError):

@@ -7,7 +7,6 @@ monitor gets it. Lines carry no program's name: they are the board's.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from pathlib import Path
 from typing import Final, TypeVar, cast
@@ -18,8 +17,7 @@ from microclaw.errors import DeviceTimeout, DeviceUnreachable
 from microclaw.events import EvidenceKind
 from microclaw.fair_ring import FairRing
 from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
-from microclaw.transports.serial_opening import PortOpener
-from microclaw.transports.serial_ports import BytePort
+from microclaw.transports.serial_ports import BytePort, PortOpener
 from microclaw.wire.console import ConsoleDecoder
 
 R = TypeVar("R")
@@ -125,9 +123,7 @@ class ConsoleTransport(Transport):
     async def _let_go(self) -> None:
         port, self._port = self._port, None
         if port is not None:
-            with contextlib.suppress(OSError):
-                await port.close()
-            self._opener.release()
+            await port.close()
 
     def _add(self, texts: list[str]) -> None:
         at_ms = round(time.time() * 1000)

@@ -36,8 +36,7 @@ from microclaw.errors import DeviceLied, DeviceTimeout, DeviceUnreachable, NotSu
 from microclaw.events import EvidenceKind
 from microclaw.transports.address import HostPort
 from microclaw.transports.serial_address import ListPorts, list_ports, parse_port_address
-from microclaw.transports.serial_opening import PortOpener
-from microclaw.transports.serial_ports import BytePort
+from microclaw.transports.serial_ports import BytePort, PortOpener
 from microclaw.transports.serial_replies import BoardRestarted, BootWatch, is_answer, reply_in
 from microclaw.wire import jsonline
 
@@ -93,7 +92,6 @@ class SerialTransport(Transport):
     async def close(self) -> None:
         port, self._port = self._port, None
         self._in_step = False
-        self._opener.release()
         if port is not None:
             await port.close()
 

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import ConfigError, MicroclawError
-from microclaw.transports.address import AddressLock
 from microclaw.transports.discovery import DiscoveredService
-from microclaw.transports.serial_address import SCHEME, ListPorts, PortInfo, list_ports, shown_ports
-from microclaw.transports.serial_ports import BytePort, open_serial_port
+from microclaw.transports.serial_address import SCHEME, ListPorts, PortInfo, TtyPath, list_ports, shown_ports
+from microclaw.transports.serial_ports import BytePort, PortOpener
 from microclaw.transports.serial_replies import reply_in
 from microclaw.wire import jsonline
 
-_OPEN_S: Final = 3.0
 _LISTEN_S: Final = 0.6
 _ANSWER_S: Final = 2.5  # JSON lines come late from a board that is busy
 _MAX_BYTES: Final = 64 << 10
@@ -77,22 +75,16 @@ def _suggestion(port: PortInfo) -> str:
 
 async def _ask(port: PortInfo, lock_folder: Path) -> str:
     """Who answers, in a few words; why the port could not be asked, if so."""
-    lock = AddressLock(lock_folder, SCHEME + port.device)
     try:
-        await lock.acquire(_OPEN_S)
-        async with asyncio.timeout(_OPEN_S):
-            opened = await open_serial_port(port.device)
-    except (OSError, TimeoutError, MicroclawError) as exc:
-        lock.release()
-        why = exc.message if isinstance(exc, MicroclawError) else getattr(exc, "strerror", None) or "it does not open"
-        return f"not asked: {why}"
+        opened = await PortOpener(TtyPath(port.device), lock_folder).open()
+    except MicroclawError as exc:
+        return f"not asked: {exc.message}"
     try:
         return await _who(opened)
     except (OSError, EOFError) as exc:
         return f"the port went away: {exc}"
     finally:
         await opened.close()
-        lock.release()
 
 
 async def _who(port: BytePort) -> str:
