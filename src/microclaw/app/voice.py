@@ -17,9 +17,9 @@ from microclaw.apps.parts import local_zone
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.certificates import lan_names
 from microclaw.clock import now_ms
+from microclaw.devices.transport import LINK_SCHEME
 from microclaw.errors import ConfigError
 from microclaw.link_server.server import LinkServer
-from microclaw.link_server.transport import SCHEME
 from microclaw.operations.tool import Tool
 from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import WYOMING_SERVICE, announced, announcement_of
@@ -170,7 +170,7 @@ class HostVoice:
         self.state.xiaozhi, self.state.ota = server, f"http://{here}:{listening.getsockname()[1]}{OTA_PATH}"
 
     def _note_taker(self, device_id: str) -> DeviceLink | None:
-        known = self._devices.registry.owner_of(f"{SCHEME}{device_id}")
+        known = self._devices.registry.owner_of(f"{LINK_SCHEME}{device_id}")
         return None if known is None else self._devices.links.link(device_id)
 
 

@@ -31,7 +31,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device_text import note_answer, note_error
 from microclaw.devices.request_queue import RequestQueue
-from microclaw.devices.transport import HeldAs, Transport
+from microclaw.devices.transport import LINK_SCHEME, HeldAs, Transport
 from microclaw.errors import CallRejected, DeviceMoved, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
 from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.store.devices import DeviceRow
@@ -81,7 +81,6 @@ RESTART_S = 45.0  # a board's start, its Wi-Fi and its link
 FURTHER_FACTS_S = 3.0
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
 _INSTALL_BYTES_A_SECOND = 50_000
-_LINK = "link:"  # endpoints of link_server.transport, which imports this module
 _OF_BOARDS = frozenset({"apps", "logs", "edges", "gpio", "pwm", "adc", "i2c"})
 _COUNTED = frozenset({GpioGet.method, EdgesRead.method, PwmRead.method})
 _TOLD = frozenset({"gpio", "pwm", "i2c", "logs"})  # what programs on a board with stock firmware say themselves
@@ -148,8 +147,13 @@ class Device:
 
     @property
     def link_ids(self) -> tuple[str, ...]:
-        """Of the links by which it connects itself."""
-        return tuple(one.removeprefix(_LINK) for one in self.endpoints if one.startswith(_LINK))
+        """Of the links by which it connects itself: several where two devices were merged into it."""
+        return tuple(one.removeprefix(LINK_SCHEME) for one in self.endpoints if one.startswith(LINK_SCHEME))
+
+    @property
+    def link_id(self) -> str | None:
+        """Of the link that it is reached by."""
+        return next(iter(self.link_ids), None)
 
     @property
     def capabilities(self) -> frozenset[str]:

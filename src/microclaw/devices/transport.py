@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar
+from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import Call
@@ -12,6 +12,7 @@ from microclaw.events import EvidenceKind, ProgramKind
 
 R = TypeVar("R")
 HeldAs: TypeAlias = Literal["level", "pwm"]
+LINK_SCHEME: Final = "link:"
 
 
 class Transport:

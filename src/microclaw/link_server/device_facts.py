@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 NEVER_REACHED = "never reached"
 REVOKED = "revoked, until it is paired again"
-LINK = "link:"
 _UNITS = (("d", 86_400), ("h", 3_600), ("min", 60))
 _IN_FLASH = "Programs put on it over the link are in its flash: after a power cut it starts them by itself."
 
@@ -290,7 +289,7 @@ def is_voice_only(device: Device) -> bool:
 
 def _keeps_programs(device: Device) -> bool:
     """Whether its programs go over the link, into its own flash."""
-    return any(one.endpoint.startswith(LINK) and AppInstall.method in one.capabilities for one in device.transports)
+    return any(one.connects_itself and AppInstall.method in one.capabilities for one in device.transports)
 
 
 def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:

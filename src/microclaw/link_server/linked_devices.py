@@ -16,12 +16,12 @@ from microclaw.auth.pairing import HostIdentity, WaitingDevice, Wish
 from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
+from microclaw.devices.transport import LINK_SCHEME
 from microclaw.errors import ConfigError, NotSupported
 from microclaw.events import Alarm, LiveEvent
 from microclaw.link_server.device_facts import LinkState
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.links import LinkRegistry
-from microclaw.link_server.transport import SCHEME, LinkTransport
 from microclaw.wire import xiaozhi
 from microclaw.wire.link.messages import Notify
 
@@ -61,7 +61,7 @@ class LinkedDevices:
         `board` is the profile of a device that calls its board by a name of its own, `by` the name of who let it in.
         """
         known = self._devices.get(device) if device is not None else None
-        link_id = link_id_of(known) or known.device_id if known is not None else None
+        link_id = known.link_id or known.device_id if known is not None else None
         paired = await self.identity.confirm(code, Wish(name, link_id, board, by))
         owner = await self._devices.find_owner(endpoint_of(paired))
         assert owner is not None
@@ -117,12 +117,12 @@ class LinkedDevices:
         """The device was removed."""
         for credential in _credentials(device):
             await self.identity.credentials.revoke(credential, by=by)
-        for link_id in _link_ids(device):
+        for link_id in device.link_ids:
             await self.links.forget(link_id)
 
     def state(self, device: Device) -> LinkState | None:
         """None for a device without a link."""
-        link_id = link_id_of(device)
+        link_id = device.link_id
         if link_id is None:
             return None
         link = self.links.link(link_id)
@@ -142,7 +142,7 @@ class LinkedDevices:
 
     async def credential_line(self, device: Device) -> CheckLine | None:
         """Whether what the device has opens this host; None for a device without a link."""
-        link_id = link_id_of(device)
+        link_id = device.link_id
         if link_id is None:
             return None
         table, now_ms = self.identity.table, self.links.parts.clock.unix_us() / 1000
@@ -159,7 +159,7 @@ class LinkedDevices:
         return CheckLine("pairing", True, "paired; whether it still has its credential shows when it connects", step)
 
     def _link_of(self, device: Device) -> DeviceLink:
-        link_id = link_id_of(device)
+        link_id = device.link_id
         if link_id is None:
             raise NotSupported(
                 f"{device.name} has no link (transports: {', '.join(device.endpoints) or 'none'})",
@@ -169,7 +169,7 @@ class LinkedDevices:
 
     def _drop(self, device: Device) -> None:
         """Another host removed it, or merged it into another: that one has its links then."""
-        for link_id in _link_ids(device):
+        for link_id in device.link_ids:
             if self._devices.owner_of(endpoint_of(link_id)) is None:
                 self.links.drop(link_id)
 
@@ -199,22 +199,12 @@ class DeviceRecorder:
         self._record(replace(event, text=f"{device.name}: {event.text}"))
 
 
-def link_id_of(device: Device) -> str | None:
-    """Of the link that it is reached by."""
-    return next(iter(_link_ids(device)), None)
-
-
-def _link_ids(device: Device) -> tuple[str, ...]:
-    """More than one for a device that two were merged into."""
-    return tuple(transport.link.link_id for transport in device.transports if isinstance(transport, LinkTransport))
-
-
 def endpoint_of(credential: str) -> str:
     """The transport of the device whose credential has this id."""
-    return xiaozhi.endpoint_of(credential) or f"{SCHEME}{credential}"
+    return xiaozhi.endpoint_of(credential) or f"{LINK_SCHEME}{credential}"
 
 
 def _credentials(device: Device) -> tuple[str, ...]:
     """The ids of everything that opens something for the device."""
     macs = (address.removeprefix(xiaozhi.SCHEME) for address in device.endpoints if address.startswith(xiaozhi.SCHEME))
-    return (*_link_ids(device), *map(xiaozhi.credential_of, macs))
+    return (*device.link_ids, *map(xiaozhi.credential_of, macs))

@@ -20,13 +20,13 @@ from microclaw.auth.pairing import SECRET_LIFE_MS, HostIdentity
 from microclaw.auth.provisioning import Provision
 from microclaw.devices.entry import check_name
 from microclaw.devices.registry import Registry
+from microclaw.devices.transport import LINK_SCHEME
 from microclaw.errors import ConfigError
 from microclaw.events import LiveEvent
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.linked_devices import DeviceRecorder, LinkedDevices, link_id_of
+from microclaw.link_server.linked_devices import DeviceRecorder, LinkedDevices
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
-from microclaw.link_server.transport import SCHEME
 from microclaw.store.database import Database
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class LinkServer(LinkedDevices):
     ) -> Provision:
         """For a device to come called `name`, or for the known one of that name."""
         known = next((device for device in self._devices.list() if device.name == name), None)
-        link_id = None if known is None else link_id_of(known) or known.device_id
+        link_id = None if known is None else known.link_id or known.device_id
         return await self.identity.provision(
             device_id=link_id,
             name=name,
@@ -182,14 +182,14 @@ async def _enrol(
     devices: Registry, board: str, *, name: str | None, device_id: str | None, is_new: bool = False
 ) -> str:
     """Enter a device that is being paired among the devices; its id."""
-    if device_id is not None and await devices.find_owner(f"{SCHEME}{device_id}") is not None:
+    if device_id is not None and await devices.find_owner(f"{LINK_SCHEME}{device_id}") is not None:
         return device_id
     if device_id is None or (is_new and all(device.device_id != device_id for device in devices.list())):
         minted = device_id or devices.mint_id()
-        await devices.add(name or _free_name(devices, board), board, (f"{SCHEME}{minted}",), device_id=minted)
+        await devices.add(name or _free_name(devices, board), board, (f"{LINK_SCHEME}{minted}",), device_id=minted)
         return minted
     device = devices.get(device_id)
-    await devices.add_transport(device.device_id, f"{SCHEME}{device.device_id}")
+    await devices.add_transport(device.device_id, f"{LINK_SCHEME}{device.device_id}")
     return device.device_id
 
 

@@ -193,7 +193,6 @@ _ANSWERS: Final[dict[type[Call[Any]], Any]] = {  # of others the call's own
 }
 
 
-SCHEME: Final = "link:"
 _UPLOAD: Final = frozenset({"apps.begin", "apps.write", "apps.commit"})
 _PINS: Final = "edges.read"
 MAX_EDGE_PAGES: Final = 256  # as much as a board keeps

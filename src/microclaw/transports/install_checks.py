@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import ImageTooLarge, InvalidModule
 from microclaw.wire.wasm_binary import HEADER as MODULE_HEADER
-from microclaw.wire.wasm_binary import ModuleError, Reader
+from microclaw.wire.wasm_binary import ModuleError, read_sections
 from microclaw.wire.wasmachine.answers import error_text, raise_for_status
 from microclaw.wire.wasmachine.request import Response, Status
 
@@ -26,18 +27,10 @@ def check_sendable(wasm: bytes, board: BoardProfile) -> None:
         raise InvalidModule(f"not a WebAssembly 1.0 module, it starts with {wasm[:8].hex(' ')!r}", next_step=_REBUILD)
     if len(wasm) == len(MODULE_HEADER):
         raise InvalidModule("an empty module: no firmware answers one", next_step=_REBUILD)
-    reader = Reader(wasm, len(MODULE_HEADER))
-    while not reader.at_end:
-        section = reader.byte()
-        try:
-            size = reader.u32()
-        except ModuleError as exc:
-            text = f"the image has a broken section length at byte {reader.position}"
-            raise InvalidModule(text, next_step=_REBUILD) from exc
-        if size > reader.left:
-            text = f"the image ends inside section {section}, {size - reader.left} bytes are missing"
-            raise InvalidModule(text, next_step=_REBUILD)
-        reader.take(size)
+    try:
+        deque(read_sections(wasm), maxlen=0)
+    except ModuleError as exc:
+        raise InvalidModule(f"the image is damaged: {exc}", next_step=_REBUILD) from exc
 
 
 def raise_install_error(response: Response, name: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.config.places import cache_folder
-from microclaw.devices.transport import Transport
+from microclaw.devices.transport import LINK_SCHEME, Transport
 from microclaw.errors import ConfigError
 from microclaw.transports import console, serial, serial_address, virtual_board, wasmachine, xiaozhi
 from microclaw.transports.address import HostPort, parse_host_port
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink
 
 
-LINK_SCHEME = "link:"
 _FORMS = (
     "wasmachine://HOST:PORT, serial:/dev/ttyACM0, serial:usb-VID:PID, serial:tcp://HOST:PORT, "
     "console:/dev/ttyUSB0 or virtual:/PATH/control.sock"
