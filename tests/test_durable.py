@@ -13,6 +13,7 @@ import pytest
 
 from microclaw.durable import (
     MAX_PRIVATE_BYTES,
+    make_folders,
     make_private_folder,
     read_private,
     replace_file,
@@ -20,7 +21,6 @@ from microclaw.durable import (
     write_private,
 )
 from microclaw.errors import StoreError
-from microclaw.knowledge.text_files import write_text
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def test_nothing_is_written_through_a_link(tmp_path: Path) -> None:
 
 
 def test_folders_made_above_a_file_are_private_too(tmp_path: Path) -> None:
-    write_text(tmp_path / "memory" / "people" / "one" / "MEMORY.md", "x")
+    make_folders(tmp_path / "memory" / "people" / "one")
     made = [tmp_path / "memory", tmp_path / "memory" / "people", tmp_path / "memory" / "people" / "one"]
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in made] == [0o700] * 3
 

@@ -17,7 +17,7 @@ from microclaw.boards.reader import load_board
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.events import Inbound
-from microclaw.knowledge.knowledge_base import Knowledge, Persona
+from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
@@ -91,7 +91,6 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
             patience_s=60,
         )
         knowledge = Knowledge(
-            persona=Persona(TextFiles(home, now=lambda: NOW)),
             memory=Memory(TextFiles(home, now=lambda: NOW), now=lambda: NOW, changed=search.mark_stale),
             search=search,
             skills=Skills(home / "skills"),

@@ -53,6 +53,11 @@ class Shelf:
         path.write_text(text)
         return path
 
+    def versions(self, name: str) -> list[Path]:
+        """Its kept versions, oldest first."""
+        path = self.home / name
+        return sorted((path.parent / "versions").glob(f"{path.stem}.*"))
+
     async def texts(self, person: str, query: str) -> list[str]:
         return [found.text for found in await self.search.find(person, query)]
 

@@ -9,7 +9,6 @@ from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ModelError
 from microclaw.knowledge.consolidate import Consolidator
-from microclaw.knowledge.text_files import versions_of
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 
 
@@ -64,7 +63,7 @@ async def test_what_is_new_goes_below_its_own_heading(shelf: Shelf) -> None:
 async def test_the_old_version_is_kept(shelf: Shelf) -> None:
     write_days(shelf)
     await run(shelf)
-    (old,) = versions_of((shelf.home / "memory" / "MEMORY.md"), shelf.home / "memory" / "versions")
+    (old,) = shelf.versions("memory/MEMORY.md")
     assert old.read_text() == "# Memory\n\n- the relay is on pin 4\n"
 
 

@@ -13,7 +13,7 @@ from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ConfigError, StoreError, ToolRetry
 from microclaw.knowledge.memory import MAX_FORGOTTEN, digest
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES, VERSIONS_KEPT, TextCache, read_text, versions_of, write_text
+from microclaw.knowledge.texts import MAX_TEXT_BYTES, VERSIONS_KEPT, read_text
 
 
 async def test_a_fact_of_the_owner_is_a_line_of_mimiclaws_file(shelf: Shelf) -> None:
@@ -70,7 +70,7 @@ async def test_forgetting_removes_the_lines_that_say_it_and_keeps_the_old_versio
     assert sorted(one.name for one in removed) == ["memory/2026-11-20.md", "memory/MEMORY.md"]
     assert "Mimi" not in shelf.memory.text("owner") + str(shelf.memory.recent_notes("owner"))
     assert "pin 4" in shelf.memory.text("owner")
-    old = versions_of(shelf.home / "memory" / "MEMORY.md", shelf.home / "memory" / "versions")
+    old = shelf.versions("memory/MEMORY.md")
     assert "Mimi" in old[-1].read_text()
 
 
@@ -105,7 +105,7 @@ async def test_old_versions_are_bounded(shelf: Shelf) -> None:
     for number in range(VERSIONS_KEPT + 5):
         shelf.clock.pass_days(1)
         await shelf.memory.remember("owner", f"fact {number}")
-    old = versions_of(shelf.home / "memory" / "MEMORY.md", shelf.home / "memory" / "versions")
+    old = shelf.versions("memory/MEMORY.md")
     assert len(old) == VERSIONS_KEPT
     assert f"fact {VERSIONS_KEPT + 3}" in old[-1].read_text()
 
@@ -152,17 +152,19 @@ async def test_a_hand_edited_file_is_seen_at_once(shelf: Shelf) -> None:
     assert shelf.memory.text("owner") == "- by hand and longer"
 
 
-def test_a_write_that_fails_leaves_the_old_text_and_no_litter(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_write_that_fails_leaves_the_old_text_and_no_litter(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = shelf.write("memory/MEMORY.md", "old\n")
     with pytest.raises(ConfigError):
-        write_text(path, "x" * 100, max_bytes=10)
+        await shelf.memory.write("memory/MEMORY.md", "x" * (MAX_TEXT_BYTES + 1))
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StoreError):
-        write_text(path, "new\n")
+        await shelf.memory.texts.change("memory/MEMORY.md", lambda _: ("new\n", None), keep=False)
     assert [p.name for p in path.parent.iterdir()] == ["MEMORY.md"]
     assert path.read_text() == "old\n"
 
@@ -172,7 +174,6 @@ def test_a_long_file_is_read_to_a_lines_end(shelf: Shelf) -> None:
     text = read_text(path, 100)
     assert text.endswith("\n")
     assert len(text) <= 100
-    assert TextCache(100).read(path) == text
 
 
 @pytest.mark.parametrize("name", ["MEMORY.md", "2026-11-20.md"])
@@ -194,7 +195,7 @@ async def test_the_kept_version_has_the_bytes_that_were_there(shelf: Shelf) -> N
     path = shelf.write("memory/MEMORY.md", "")
     path.write_bytes("- the küche has a relay\n".encode("latin-1"))
     await shelf.memory.remember("owner", "a fact more")
-    (kept,) = versions_of(path, path.parent / "versions")
+    (kept,) = shelf.versions("memory/MEMORY.md")
     assert kept.read_bytes() == "- the küche has a relay\n".encode("latin-1")
 
 

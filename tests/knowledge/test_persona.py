@@ -5,12 +5,15 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from microclaw.knowledge.knowledge_base import MAX_PERSONA_BYTES, Persona, default_soul
+from microclaw.knowledge.memory import MAX_PERSONA_BYTES, Memory, default_soul
 from microclaw.knowledge.texts import TextFiles
 
 
-def of(home: Path) -> Persona:
-    return Persona(TextFiles(home, now=lambda: datetime.now(UTC)))
+def of(home: Path) -> Memory:
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    return Memory(TextFiles(home, now=now), now=now)
 
 
 def write(home: Path, name: str, text: str) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.knowledge.conftest import Shelf, rows_of
 
+from microclaw.durable import open_regular
 from microclaw.knowledge.search import Search, _query_words
 from microclaw.knowledge.texts import TextFiles
 from microclaw.store.sessions import SessionMessage
@@ -173,10 +174,14 @@ async def test_files_are_not_looked_at_for_each_search(shelf: Shelf) -> None:
 async def test_a_file_that_cannot_be_read_hides_no_other(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     bad = shelf.write("memory/2026-01-01.md", "- relay one\n")
     shelf.write("memory/2026-01-02.md", "- relay two\n")
-    real = Path.read_bytes
-    monkeypatch.setattr(
-        Path, "read_bytes", lambda self: (_ for _ in ()).throw(OSError(5, "broken")) if self == bad else real(self)
-    )
+    real = open_regular
+
+    def broken(path: Path, flags: int) -> int:
+        if path == bad:
+            raise OSError(5, "broken")
+        return real(path, flags)
+
+    monkeypatch.setattr("microclaw.knowledge.texts.open_regular", broken)
     assert await shelf.texts("owner", "relay") == ["relay two"]
 
 
@@ -207,7 +212,7 @@ async def test_a_folder_that_cannot_be_read_loses_nothing_of_the_index(
     def refused(_: Path) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("microclaw.knowledge.text_files.os.scandir", refused)
+    monkeypatch.setattr("microclaw.knowledge.texts.os.scandir", refused)
     assert await shelf.texts("owner", "relay") == ["the relay"]
 
 

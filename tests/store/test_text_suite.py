@@ -15,8 +15,7 @@ from tests.store.two_hosts import two_hosts, until
 from microclaw.errors import ConfigError, ToolRetry
 from microclaw.knowledge.memory import Memory, digest, memory_name
 from microclaw.knowledge.search import Search
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES
-from microclaw.knowledge.texts import TextFiles, Texts, TextTable
+from microclaw.knowledge.texts import MAX_TEXT_BYTES, TextFiles, Texts, TextTable
 from microclaw.store.database import Database
 from microclaw.store.notes import NoteTable
 from microclaw.store.postgres import SharedDatabase
@@ -85,11 +84,11 @@ async def test_texts_and_folders_are_listed(texts: Texts) -> None:
     for name in ("memory/MEMORY.md", "memory/2026-11-18.md", "memory/.marks.json", "memory/people/p-7/MEMORY.md"):
         await put(texts, name, "- x\n")
     await put(texts, "memory/people/p-8/USER.md", "I\n")
-    assert sorted(one.name for one in texts.stamps("memory")) == ["memory/2026-11-18.md", "memory/MEMORY.md"]
-    assert [one.name for one in texts.stamps("memory/people/p-7")] == ["memory/people/p-7/MEMORY.md"]
-    assert {one.size_bytes for one in texts.stamps("memory")} == {4}
+    assert sorted(texts.stamps("memory")) == ["memory/2026-11-18.md", "memory/MEMORY.md"]
+    assert list(texts.stamps("memory/people/p-7")) == ["memory/people/p-7/MEMORY.md"]
+    assert {size_bytes for _, size_bytes in texts.stamps("memory").values()} == {4}
     assert texts.folders("memory/people") == ["p-7", "p-8"]
-    assert texts.stamps("memory/devices") == []
+    assert texts.stamps("memory/devices") == {}
     assert texts.folders("nowhere") == []
 
 

@@ -25,9 +25,9 @@ from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.devices.target import Devices
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
-from microclaw.knowledge.conversation_index import source_name
-from microclaw.knowledge.knowledge_base import Knowledge, default_soul
-from microclaw.knowledge.memory import OWNER_ID
+from microclaw.knowledge.knowledge_base import Knowledge
+from microclaw.knowledge.memory import OWNER_ID, default_soul
+from microclaw.knowledge.search import source_name
 from microclaw.knowledge.skill_file import Skill
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
 from microclaw.offline.names import named_pins
@@ -114,7 +114,7 @@ class TurnContext:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
         fits = (d.board.firmware.max_apps for d in device_context.devices)  # 0: a device that takes no programs
         max_apps = min(filter(None, fits), default=3)
-        soul = self._knowledge.persona.soul() if self._knowledge else default_soul()
+        soul = self._knowledge.memory.soul() if self._knowledge else default_soul()
         return system_prompt(
             soul=soul, max_apps=max_apps, can_wait_in_main=self._can_wait_in_main(), kind=_kind_of(device_context)
         )
@@ -155,7 +155,7 @@ class TurnContext:
         bodies = [s for s in skills if s.name in active]
         return [
             *self._device_sections(device_context),
-            Section("USER.md, what the person says of themselves", knowledge.persona.user(person), 4, 400),
+            Section("USER.md, what the person says of themselves", knowledge.memory.user(person), 4, 400),
             Section("MEMORY.md, what is remembered", memory[-_WHOLE_MEMORY_CHARS:], 3, 800, "tail"),
             *(Section(f"Notes of {day.isoformat()}", note, 0, 0, "tail") for day, note in reversed(notes)),
             *(Section(f"Active skill {s.name}", s.body[:ACTIVE_SKILL_CHARS], 5, 1000) for s in bodies),

@@ -12,8 +12,7 @@ from typing import Final
 
 from microclaw.agent.inbox import Inbox
 from microclaw.errors import Overloaded, StoreError
-from microclaw.knowledge.conversation_index import source_name
-from microclaw.knowledge.search import Search
+from microclaw.knowledge.search import Search, source_name
 from microclaw.store.sessions import Sessions, chosen_name, session_name
 
 TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys

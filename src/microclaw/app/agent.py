@@ -40,7 +40,8 @@ from microclaw.egress.destinations import Egress
 from microclaw.egress.fetching import Fetcher
 from microclaw.egress.proxy import EgressProxy
 from microclaw.knowledge.consolidate import Consolidator
-from microclaw.knowledge.knowledge_base import HEARTBEAT_NAME, open_knowledge
+from microclaw.knowledge.knowledge_base import open_knowledge
+from microclaw.knowledge.memory import CONFIG, HEARTBEAT
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.knowledge.tools import remembering_tools, skill_tools
 from microclaw.link_server.server import LinkServer
@@ -189,7 +190,7 @@ class Agent:
             channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
             heartbeat = Heartbeat(
                 inbox=inbox,
-                read=partial(knowledge.memory.texts.read, HEARTBEAT_NAME),
+                read=partial(knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}"),
                 minutes=settings.schedules.heartbeat_minutes,
                 clock=clock,
                 home=(channel, chat_id or channel),

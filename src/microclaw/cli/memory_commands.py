@@ -13,14 +13,13 @@ import click
 from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.knowledge import operations as knowledge
+from microclaw.knowledge.memory import MEMORY
 
 memory_group = command_group()
 
 
 @memory_group.command("edit")
-@click.argument(
-    "name", default=knowledge.MEMORY, help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md."
-)
+@click.argument("name", default=MEMORY, help="USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.")
 @click.pass_obj
 def edit_memory(options: GlobalOptions, name: str) -> None:
     """Edit MEMORY.md, or the text of that name, with $EDITOR; the old version is kept."""

@@ -27,7 +27,7 @@ from microclaw.knowledge.memory import (
     note_name,
     person_folder,
 )
-from microclaw.knowledge.text_files import MAX_TEXT_BYTES
+from microclaw.knowledge.texts import MAX_TEXT_BYTES
 from microclaw.knowledge.words import same_fact
 from microclaw.models.protocol import Model, ModelRequest, UserText
 

@@ -1,4 +1,4 @@
-"""The memory of each person: MEMORY.md, daily notes, the wiring of devices. It searches nothing.
+"""The memory of each person and the persona: MEMORY.md, daily notes, wiring of devices, SOUL.md. It searches nothing.
 
 The owner's files are named as MimiClaw names them (memory/MEMORY.md, memory/YYYY-MM-DD.md); every other person has a
 folder. Each change of what lasts keeps the old text (knowledge/texts.py says where).
@@ -10,14 +10,15 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
-from functools import partial
+from functools import cache, partial
+from importlib import resources
 from typing import Final
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
 
 from microclaw.errors import ConfigError, ToolRetry
-from microclaw.knowledge.texts import Texts
+from microclaw.knowledge.texts import Texts, cut_text
 from microclaw.knowledge.words import same_fact, significant
 
 OWNER_ID: Final = "owner"
@@ -25,6 +26,14 @@ ROOT: Final = "memory"
 MEMORY: Final = "MEMORY.md"
 PEOPLE: Final = "people"
 DEVICES: Final = "devices"
+CONFIG: Final = "config"
+SOUL: Final = "SOUL.md"
+USER: Final = "USER.md"
+HEARTBEAT: Final = "HEARTBEAT.md"
+MAX_PERSONA_BYTES: Final = 16 * 1024
+MAX_FACT_CHARS: Final = 1000
+MAX_FORGOTTEN: Final = 5  # lines that one `forget` removes without `every`
+RECENT_DAYS: Final = 2
 
 
 def person_folder(person: str) -> str:
@@ -38,6 +47,17 @@ def memory_name(person: str) -> str:
 
 def note_name(person: str, day: date) -> str:
     return f"{person_folder(person)}/{day.isoformat()}.md"
+
+
+def user_name(person: str) -> str:
+    """The owner's USER.md is beside SOUL.md; another person's is in that person's memory folder."""
+    return f"{CONFIG}/{USER}" if person == OWNER_ID else f"{person_folder(person)}/{USER}"
+
+
+@cache
+def default_soul() -> str:
+    """The shipped SOUL.md."""
+    return (resources.files("microclaw.knowledge") / "defaults" / SOUL).read_text(encoding="utf-8").strip()
 
 
 def file_stem(name: str) -> str:
@@ -54,11 +74,6 @@ def is_day(stem: str) -> bool:
     """Whether a file's stem is that of a daily note: YYYY-MM-DD."""
     parts = stem.split("-")
     return [len(p) for p in parts] == [4, 2, 2] and all(p.isascii() and p.isdigit() for p in parts)
-
-
-MAX_FACT_CHARS: Final = 1000
-MAX_FORGOTTEN: Final = 5  # lines that one `forget` removes without `every`
-RECENT_DAYS: Final = 2
 
 
 class MemoryLine(Struct, frozen=True):
@@ -92,11 +107,19 @@ class Memory:
         self._changed = changed
 
     def text(self, person: str) -> str:
-        """MEMORY.md; "" when there is none. Blocking, cached."""
+        """MEMORY.md; "" when there is none. Blocking."""
         return self.texts.read(memory_name(person)).strip()
 
+    def soul(self) -> str:
+        """SOUL.md; the shipped one where it is missing or empty. Blocking."""
+        return self._persona(f"{CONFIG}/{SOUL}") or default_soul()
+
+    def user(self, person: str) -> str:
+        """What the person wrote about themselves; "" when there is nothing. Blocking."""
+        return self._persona(user_name(person))
+
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
-        """The daily notes of today and the days before that have one, newest first. Blocking, cached."""
+        """The daily notes of today and the days before that have one, newest first. Blocking."""
         today = self._now().date()
         wanted = (today - timedelta(days=n) for n in range(days))
         found = ((day, self.texts.read(note_name(person, day)).strip()) for day in wanted)
@@ -109,8 +132,8 @@ class Memory:
     def days(self, person: str) -> list[date]:
         """Days with a note, oldest first. Blocking."""
         found = []
-        for one in self.texts.stamps(person_folder(person)):
-            stem = one.name.rpartition("/")[2].removesuffix(".md")
+        for name in self.texts.stamps(person_folder(person)):
+            stem = name.rpartition("/")[2].removesuffix(".md")
             try:
                 if is_day(stem):
                     found.append(date.fromisoformat(stem))
@@ -196,7 +219,10 @@ class Memory:
         for day in reversed(self.days(person)):
             yield note_name(person, day)
         if person == OWNER_ID:
-            yield from sorted(one.name for one in self.texts.stamps(f"{ROOT}/{DEVICES}"))
+            yield from sorted(self.texts.stamps(f"{ROOT}/{DEVICES}"))
+
+    def _persona(self, name: str) -> str:
+        return cut_text(self.texts.read(name), MAX_PERSONA_BYTES).strip()
 
 
 def digest(text: str) -> str:

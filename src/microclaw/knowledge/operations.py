@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 from msgspec import Meta, Struct, convert
 
 from microclaw.errors import UnknownName
-from microclaw.knowledge.memory import digest, is_day, memory_name, note_name
+from microclaw.knowledge.memory import (
+    CONFIG,
+    HEARTBEAT,
+    MEMORY,
+    SOUL,
+    USER,
+    digest,
+    is_day,
+    memory_name,
+    note_name,
+    user_name,
+)
+from microclaw.knowledge.texts import MAX_TEXT_BYTES
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
 from microclaw.operations.result import Finding, Listing, Result, findings
 from microclaw.store.sessions import SessionEntry
@@ -27,10 +39,7 @@ if TYPE_CHECKING:
 
 KEPT: Final = ("memory and daily notes", "schedules", "programs with their source")
 """What a removed conversation leaves: a person had it remembered, planned or built."""
-MEMORY: Final = "MEMORY.md"
-USER: Final = "USER.md"
-_OWNERS: Final = ("SOUL.md", "HEARTBEAT.md")
-_MAX_TEXT_BYTES: Final = 64 * 1024  # of knowledge/text_files.py
+_OWNERS: Final = (SOUL, HEARTBEAT)
 
 
 class KnowledgeService(Struct, frozen=True):
@@ -128,7 +137,7 @@ async def show_memory(service: KnowledgeService, call: Call, name: TextName = ME
 async def edit_memory(
     service: KnowledgeService,
     call: Call,
-    text: Annotated[str, Meta(max_length=_MAX_TEXT_BYTES)],
+    text: Annotated[str, Meta(max_length=MAX_TEXT_BYTES)],
     was: Annotated[str, Meta(max_length=64, description="The `digest` of the text that was edited.")],
     name: TextName = MEMORY,
 ) -> EditedMemory:
@@ -157,8 +166,6 @@ async def search_memory(
 
 def _chosen(gate: Gate, call: Call, name: str) -> str:
     """A text by the name that a person knows it by; SOUL.md and HEARTBEAT.md are the owner's."""
-    from microclaw.knowledge.knowledge_base import CONFIG, user_name  # the settings, which a command needs not
-
     if name in _OWNERS:
         gate.check_owner(call.person_id, f"look at or change {name}")
         return f"{CONFIG}/{name}"

@@ -1,4 +1,4 @@
-"""Searches memory, notes and conversations; the index follows the files. It answers no question.
+"""Searches memory, notes and conversations; the index follows the texts. It answers no question.
 
 The rank is bm25's, with newer matches first: recency is a third of the score and halves every thirty days.
 """
@@ -11,83 +11,36 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
-from pathlib import Path
+from datetime import datetime
 from typing import Final
 
-from microclaw.errors import MicroclawError
-from microclaw.knowledge.conversation_index import MAX_ROW_CHARS, SESSIONS, Source, SourceKind, listed, pieces
+from microclaw.errors import MicroclawError, StoreError
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, is_day, name_of_stem
-from microclaw.knowledge.texts import Texts, TextStamp
+from microclaw.knowledge.texts import Stamp, Texts
 from microclaw.knowledge.words import significant
-from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteTable, is_unspaced
-from microclaw.store.sessions import Sessions
-
-
-def sources(texts: Texts) -> Iterator[Source]:
-    """Every text to search. Links, old versions and files larger than MAX_INDEXED_BYTES are left out. Blocking."""
-    yield from _notes(texts, OWNER_ID, ROOT)
-    for folder in texts.folders(f"{ROOT}/{PEOPLE}"):
-        yield from _notes(texts, name_of_stem(folder), f"{ROOT}/{PEOPLE}/{folder}")
-    for one in texts.stamps(f"{ROOT}/{DEVICES}"):
-        yield _source(one, "device", OWNER_ID)
-
-
-def read_notes(texts: Texts, source: Source) -> tuple[NoteFile, list[NewNote]]:
-    """The rows of a Markdown text: one for each list item or paragraph. OSError."""
-    assert source.kind != "session"
-    kind = source.kind
-    data = texts.content(source.name)
-    at_s = _time_of(source)
-    rows = [NewNote(source.person, kind, at_s, text) for text in _paragraphs(data.decode(errors="replace"))]
-    return NoteFile(source.name, source.mtime_ns, source.size_bytes, len(data), b""), rows
-
-
-def _paragraphs(text: str) -> Iterator[str]:
-    """List items and paragraphs, the lines of a paragraph joined; no headings and rules."""
-    waiting: list[str] = []
-    for line in [*text.splitlines(), ""]:
-        stripped = line.strip()
-        begins = not stripped or stripped[0] in "#-*+>|" or stripped[:3].rstrip(".)").isdigit()
-        if begins and waiting:
-            yield " ".join(waiting)[:MAX_ROW_CHARS]
-            waiting = []
-        words = stripped.lstrip("#-*+> ").strip() if begins else stripped
-        if words and not stripped.startswith("#"):
-            waiting.append(words)
-
-
-def _time_of(source: Source) -> int:
-    stem = Path(source.name).stem
-    with contextlib.suppress(ValueError):
-        if is_day(stem):
-            day = date.fromisoformat(stem)
-            return max(0, int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()))
-    return source.mtime_ns // 10**9
-
-
-def _notes(texts: Texts, person: str, folder: str) -> Iterator[Source]:
-    for one in texts.stamps(folder):
-        name = one.name.removeprefix(f"{folder}/")
-        if name == MEMORY or is_day(name.removesuffix(".md")):
-            yield _source(one, "memory" if name == MEMORY else "note", person)
-
-
-def _source(one: TextStamp, kind: SourceKind, person: str) -> Source:
-    return Source(one.name, kind, person, one.mtime_ns, one.size_bytes)
-
+from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
+from microclaw.store.sessions import Sessions, parse_message
+from microclaw.text import encodable
 
 _log = logging.getLogger(__name__)
 
 MAX_WORDS: Final = 8
 RESCAN_S: Final = 2.0  # files edited by hand are seen after this time at the latest
 PATIENCE_S: Final = 0.25  # how long a search waits for the index; the next one reads the rest
+_SESSIONS: Final = "sessions/"
+_MAX_ROW_CHARS: Final = 2000
 _MAX_QUERY_CHARS: Final = 2000
 _ROWS_A_WRITE: Final = 500  # so that other writers of the store do not wait long
+_IN_PART: Final = (0, 0)  # a stamp that no text has: after a crash it is read again
 _HALF_LIFE_S: Final = 30 * 86_400
 _RECENCY: Final = 1 / 3
+
+
+def source_name(session: str) -> str:
+    """A conversation's name in the index."""
+    return f"{_SESSIONS}{session}.jsonl"
 
 
 class Search:
@@ -183,59 +136,72 @@ class Search:
         if self._known is None:
             self._known = await self._table.files()
         try:
-            texts = await asyncio.to_thread(lambda: list(sources(self._texts)))
-            found = {source.name: source for source in (*texts, *await listed(self._sessions))}
+            found = await asyncio.to_thread(_stamps, self._texts)
         except OSError as exc:  # nothing is dropped from the index for a folder that cannot be read
             _log.warning("the index is not brought up to date: %s", exc)
             return
+        for one in await self._sessions.list():
+            found[source_name(one.name)] = round(one.changed_s * 1000) * 1_000_000, one.size_bytes
         gone = [name for name in self._known if name not in found]
         if gone:
             await self._table.drop(gone)
             for name in gone:
                 del self._known[name]
-            if any(name.startswith(SESSIONS) for name in gone):
+            if any(name.startswith(_SESSIONS) for name in gone):
                 await self._table.scrub()
-        for source in found.values():
-            known = self._known.get(source.name)
-            if known is None or (known.mtime_ns, known.size_bytes) != (source.mtime_ns, source.size_bytes):
-                await self._read(source, known, deadline, soon)
+        for name, stamp in found.items():
+            known = self._known.get(name)
+            if known is None or (known.mtime_ns, known.size_bytes) != stamp:
+                if name.startswith(_SESSIONS):
+                    await self._read_conversation(name, stamp, known, deadline, soon)
+                else:
+                    await self._read_text(name, stamp)
                 if self._clock() >= deadline:
                     self._scanned_at = None
                     return
 
-    async def _read(self, source: Source, known: NoteFile | None, deadline: float, soon: bool) -> None:
-        """Index one source. A file that cannot be read is skipped."""
-        if source.kind != "session":
-            try:
-                file, rows = await asyncio.to_thread(read_notes, self._texts, source)
-            except OSError as exc:
-                _log.warning("%s cannot be read and is not searched: %s", source.name, exc.strerror or exc)
-            else:
-                await self._put(file, rows, True)
-            return
-        assert self._known is not None
-        async with aclosing(pieces(self._sessions, source, known)) as found:
-            async for file, rows, anew in found:
-                if soon and not anew:
-                    self._table.put_soon(file, rows)
-                    self._known[file.path] = file
-                else:
-                    await self._put(file, rows, anew)
-                if known is not None and anew:
-                    await self._table.scrub()
-                if self._clock() >= deadline:
-                    return
-
-    async def _put(self, file: NoteFile, rows: list[NewNote], anew: bool) -> None:
-        """Every write but the last stores a stamp that no file has, so that after a crash the file is read again."""
-        assert self._known is not None
-        begun = NoteFile(file.path, 0, 0, 0, b"")
-        first, rest = rows[:_ROWS_A_WRITE], rows[_ROWS_A_WRITE:]
+    async def _read_text(self, name: str, stamp: Stamp) -> None:
+        """Index a text. One that cannot be read is skipped."""
         try:
-            await self._table.put(begun if rest else file, first, replace=anew)
-            while rest:
-                first, rest = rest[:_ROWS_A_WRITE], rest[_ROWS_A_WRITE:]
-                await self._table.put(begun if rest else file, first, replace=False)
+            rows = await asyncio.to_thread(_rows, self._texts, name, stamp)
+        except StoreError as exc:
+            _log.warning("%s is not searched: %s", name, exc.message)
+            return
+        for start in range(0, len(rows) or 1, _ROWS_A_WRITE):
+            end = start + _ROWS_A_WRITE
+            file = NoteFile(name, *(stamp if end >= len(rows) else _IN_PART), 0, b"")
+            await self._put(file, rows[start:end], anew=start == 0)
+
+    async def _read_conversation(
+        self, name: str, stamp: Stamp, known: NoteFile | None, deadline: float, soon: bool
+    ) -> None:
+        """Index the rows that are not known yet, until `deadline`. No row changes, and none is removed without all."""
+        session = name.removeprefix(_SESSIONS).removesuffix(".jsonl")
+        first = await self._sessions.lines_after(session, 0, most=1)
+        begun = str(first[0][0]).encode() if first else b""
+        anew = known is None or known.tail != begun  # another conversation of that name was removed
+        last = 0 if known is None or anew else known.read_bytes
+        is_whole = False
+        while not is_whole:
+            lines = await self._sessions.lines_after(session, last, most=_ROWS_A_WRITE)
+            last = lines[-1][0] if lines else last
+            is_whole = len(lines) < _ROWS_A_WRITE
+            file = NoteFile(name, *(stamp if is_whole else _IN_PART), last, begun)
+            rows = [row for _, line in lines if (row := _message(line)) is not None]
+            await self._put(file, rows, anew=anew, soon=soon and not anew)
+            if known is not None and anew:
+                await self._table.scrub()
+            anew = False
+            if self._clock() >= deadline:
+                return
+
+    async def _put(self, file: NoteFile, rows: list[NewNote], *, anew: bool, soon: bool = False) -> None:
+        assert self._known is not None
+        try:
+            if soon:
+                self._table.put_soon(file, rows)
+            else:
+                await self._table.put(file, rows, replace=anew)
         except MicroclawError:
             self._known.pop(file.path, None)
             raise
@@ -266,3 +232,53 @@ def _query_words(text: str) -> list[str]:
     if len(words) > MAX_WORDS:  # of a long text take the longest words
         words = sorted(words, key=len, reverse=True)[:MAX_WORDS]
     return words
+
+
+def _stamps(texts: Texts) -> dict[str, Stamp]:
+    """Every text to search: memory and notes of all people, wiring of devices. Blocking."""
+    people = [f"{ROOT}/{PEOPLE}/{one}" for one in texts.folders(f"{ROOT}/{PEOPLE}")]
+    found = {name: stamp for folder in (ROOT, *people) for name, stamp in texts.stamps(folder).items()}
+    searched = {name: stamp for name, stamp in found.items() if name.endswith(f"/{MEMORY}") or is_day(_stem(name))}
+    return searched | texts.stamps(f"{ROOT}/{DEVICES}")
+
+
+def _rows(texts: Texts, name: str, stamp: Stamp) -> list[NewNote]:
+    """A row for each list item or paragraph. Blocking; StoreError."""
+    folder, at_s, person = name.rpartition("/")[0], stamp[0] // 10**9, OWNER_ID
+    kind: NoteKind = "memory" if name.endswith(f"/{MEMORY}") else "note"
+    if folder == f"{ROOT}/{DEVICES}":
+        kind = "device"
+    elif folder != ROOT:
+        person = name_of_stem(folder.rpartition("/")[2])
+    with contextlib.suppress(ValueError):
+        if is_day(_stem(name)):
+            at_s = max(0, int(datetime.fromisoformat(f"{_stem(name)}T12:00Z").timestamp()))
+    return [NewNote(person, kind, at_s, text) for text in _paragraphs(texts.content(name).decode(errors="replace"))]
+
+
+def _stem(name: str) -> str:
+    return name.rpartition("/")[2].removesuffix(".md")
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    """List items and paragraphs, the lines of a paragraph joined; no headings and rules."""
+    waiting: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        stripped = line.strip()
+        begins = not stripped or stripped[0] in "#-*+>|" or stripped[:3].rstrip(".)").isdigit()
+        if begins and waiting:
+            yield " ".join(waiting)[:_MAX_ROW_CHARS]
+            waiting = []
+        words = stripped.lstrip("#-*+> ").strip() if begins else stripped
+        if words and not stripped.startswith("#"):
+            waiting.append(words)
+
+
+def _message(line: str) -> NewNote | None:
+    """The row of a conversation's line; None for a line that is no message or has no text."""
+    message = parse_message(line)
+    text = "" if message is None else encodable(message.content.strip()[:_MAX_ROW_CHARS])
+    if message is None or not text:
+        return None
+    own = message.role == "user" and message.tainted_s is None  # untrusted text counts as an answer
+    return NewNote(encodable(message.person), "said" if own else "answered", message.ts, text)

@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from microclaw.errors import ToolFailed, UnknownName
 from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Skill, SkillCheck, check_skill, inside
-from microclaw.knowledge.text_files import read_text
+from microclaw.knowledge.texts import read_text
 from microclaw.knowledge.words import significant
 
 _log = logging.getLogger(__name__)

@@ -6,98 +6,112 @@ A text's name is its path below the home: `memory/MEMORY.md`, `config/SOUL.md`. 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import contextlib
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import ClassVar, Final, TypeAlias, TypeVar
 
-from msgspec import Struct
-
-from microclaw.errors import ConfigError
-from microclaw.knowledge.text_files import (
-    MAX_TEXT_BYTES,
-    TextCache,
-    cut_text,
-    entries_of,
-    files_in,
-    keep_version,
-    read_whole,
-    write_text,
-)
+from microclaw.durable import make_folders, open_regular, replace_file
+from microclaw.errors import ConfigError, StoreError
 from microclaw.store.database import Database
 from microclaw.store.rows import first, insert, select
 from microclaw.store.sql import Sql
+from microclaw.text import encodable
 
 T = TypeVar("T")
-VERSIONS: Final = "versions"
+Stamp: TypeAlias = tuple[int, int]
+"""The time of a text in ns and its size in bytes: another one says that it changed."""
+MAX_TEXT_BYTES: Final = 64 * 1024
 MAX_INDEXED_BYTES: Final = 64 << 20
+VERSIONS: Final = "versions"
+VERSIONS_KEPT: Final = 20  # of one file
 
 
-class TextStamp(Struct, frozen=True):
-    """A text as it is now: another time or size says that it changed."""
+class Texts(ABC):
+    """All but `change` and `refresh` block, for a file's time; from any thread. StoreError where one cannot be read."""
 
-    name: str
-    mtime_ns: int
-    size_bytes: int
+    is_shared: ClassVar[bool] = False
 
-
-class Texts(Protocol):
-    """All but `change` and `refresh` block, for a file's time; from any thread."""
-
-    @property
-    def is_shared(self) -> bool: ...
-
-    async def refresh(self) -> None:
+    async def refresh(self) -> None:  # noqa: B027  files are as they are
         """Before anything is read. StoreError."""
 
     def read(self, name: str) -> str:
         """At most MAX_TEXT_BYTES of it, cut at a line's end; "" when there is none."""
+        return _decoded(_cut(self.content(name, MAX_TEXT_BYTES + 1), MAX_TEXT_BYTES))
 
-    def content(self, name: str) -> bytes:
-        """All of it, for the index; OSError where it cannot be read."""
+    @abstractmethod
+    def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
+        """Its first bytes."""
 
-    def stamps(self, folder: str) -> list[TextStamp]:
-        """The Markdown texts directly in a folder, without links; OSError for a folder that cannot be read."""
+    @abstractmethod
+    def stamps(self, folder: str) -> dict[str, Stamp]:
+        """The Markdown texts directly in a folder by name, without links and those over MAX_INDEXED_BYTES; OSError for
+        a folder that cannot be read."""
 
+    @abstractmethod
     def folders(self, folder: str) -> list[str]:
         """The names of the folders in a folder."""
 
+    @abstractmethod
     def place(self, name: str) -> str:
         """Where a person finds it."""
 
+    @abstractmethod
     async def change(
         self, name: str, work: Callable[[str], tuple[str, T]], *, keep: bool = True, max_bytes: int = MAX_TEXT_BYTES
     ) -> T:
         """Put what `work` makes of the whole text in its place; no other change comes between. A file keeps its old one
         with `keep`. `work` may run more than once. ConfigError for a text that is or gets longer than `max_bytes`."""
 
+    def _changed(
+        self, name: str, old: bytes, work: Callable[[str], tuple[str, T]], max_bytes: int
+    ) -> tuple[bytes | None, T]:
+        """What `work` makes of it, None where that is the same; a longer one than is read would lose its rest."""
+        if len(old) > max_bytes:
+            raise ConfigError(
+                f"{self.place(name)} is longer than {max_bytes:,} bytes: nothing is added to it or taken from it",
+                next_step="shorten it with an editor, or move parts of it elsewhere",
+            )
+        text, result = work(_decoded(old))
+        new = text.encode(errors="replace")
+        if new.decode() == _decoded(old):
+            return None, result
+        if len(new) > max_bytes:
+            raise ConfigError(
+                f"{name.rpartition('/')[2]} is full: it would have more than {max_bytes:,} bytes",
+                next_step="remove what is no longer true: microclaw memory edit, or forget",
+            )
+        return new, result
 
-class TextFiles:
+
+class TextFiles(Texts):
     """Files below `home`. People may edit all of them by hand at any time."""
-
-    is_shared = False
 
     def __init__(self, home: Path, *, now: Callable[[], datetime]) -> None:
         self.home = home
         self._now = now
-        self._cache = TextCache()
         self._writing = asyncio.Lock()
 
-    async def refresh(self) -> None:
-        """Files are as they are."""
+    def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
+        return _read(self.home / name, most)
 
-    def read(self, name: str) -> str:
-        return self._cache.read(self.home / name)
-
-    def content(self, name: str) -> bytes:
-        return (self.home / name).read_bytes()[:MAX_INDEXED_BYTES]
-
-    def stamps(self, folder: str) -> list[TextStamp]:
-        return list(self._stamps(folder))
+    def stamps(self, folder: str) -> dict[str, Stamp]:
+        found = {}
+        for entry in self._entries(folder):
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat(follow_symlinks=False)
+                is_text = entry.name.endswith(".md") and entry.name[0] != "." and stat.S_ISREG(status.st_mode)
+                if is_text and status.st_size <= MAX_INDEXED_BYTES:
+                    found[f"{folder}/{entry.name}"] = status.st_mtime_ns, status.st_size
+        return found
 
     def folders(self, folder: str) -> list[str]:
-        return sorted(e.name for e in entries_of(self.home / folder) if e.is_dir(follow_symlinks=False))
+        return sorted(entry.name for entry in self._entries(folder) if entry.is_dir(follow_symlinks=False))
 
     def place(self, name: str) -> str:
         return str(self.home / name)
@@ -106,22 +120,31 @@ class TextFiles:
         self, name: str, work: Callable[[str], tuple[str, T]], *, keep: bool = True, max_bytes: int = MAX_TEXT_BYTES
     ) -> T:
         async with self._writing:
-            return await asyncio.to_thread(self._change, self.home / name, work, keep, max_bytes)
+            return await asyncio.to_thread(self._change, name, work, keep, max_bytes)
 
-    def _change(self, path: Path, work: Callable[[str], tuple[str, T]], keep: bool, max_bytes: int) -> T:
-        old = read_whole(path, max_bytes)
-        new, result = work(old)
-        if new != old:
-            _check_size(path.name, new, max_bytes)
-            if keep:
-                keep_version(path, path.parent / VERSIONS, self._now())
-            write_text(path, new, max_bytes=max_bytes)
+    def _change(self, name: str, work: Callable[[str], tuple[str, T]], keep: bool, max_bytes: int) -> T:
+        path, old = self.home / name, self.content(name, max_bytes + 1)
+        new, result = self._changed(name, old, work, max_bytes)
+        if new is not None:
+            if keep and old:
+                self._keep_version(path, old)
+            _write(path, new)
         return result
 
-    def _stamps(self, folder: str) -> Iterator[TextStamp]:
-        for entry in files_in(self.home / folder, ".md", MAX_INDEXED_BYTES):
-            found = entry.stat(follow_symlinks=False)
-            yield TextStamp(f"{folder}/{entry.name}", found.st_mtime_ns, found.st_size)
+    def _keep_version(self, path: Path, old: bytes) -> None:
+        """The oldest beyond VERSIONS_KEPT are removed."""
+        folder, stamp = path.parent / VERSIONS, self._now().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
+        _write(folder / f"{path.stem}.{stamp}{path.suffix}", old)
+        for oldest in sorted(folder.glob(f"{path.stem}.*T*{path.suffix}"))[:-VERSIONS_KEPT]:
+            oldest.unlink(missing_ok=True)
+
+    def _entries(self, folder: str) -> list[os.DirEntry[str]]:
+        """What is in it, under names that are UTF-8 on the disk; the store takes no others."""
+        try:
+            with os.scandir(self.home / folder) as entries:
+                return [entry for entry in entries if encodable(entry.name) == entry.name]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +158,7 @@ class TextRow:
     version: int
 
 
-class TextTable:
+class TextTable(Texts):
     """Rows of the shared store, all of them in memory. `now_ms` is the time of day."""
 
     is_shared = True
@@ -152,18 +175,15 @@ class TextTable:
             rows = await self._database.read(lambda sql: select(sql, TextRow, "texts ORDER BY name"))
             self._texts = {row.name: row for row in rows}
 
-    def read(self, name: str) -> str:
-        return cut_text(self._text(name), MAX_TEXT_BYTES)
+    def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
+        return self._texts[name].text.encode()[:most] if name in self._texts else b""
 
-    def content(self, name: str) -> bytes:
-        return self._text(name).encode()
-
-    def stamps(self, folder: str) -> list[TextStamp]:
-        return [
-            TextStamp(name, row.changed_ms * 1_000_000 + row.version % 1_000_000, row.size_bytes)
+    def stamps(self, folder: str) -> dict[str, Stamp]:
+        return {
+            name: (row.changed_ms * 1_000_000 + row.version % 1_000_000, row.size_bytes)
             for name, row in self._texts.items()
             if name.rpartition("/")[0] == folder and name.endswith(".md")
-        ]
+        }
 
     def folders(self, folder: str) -> list[str]:
         below = (
@@ -179,33 +199,62 @@ class TextTable:
     ) -> T:
         del keep  # rows have no old versions
 
-        def replace(connection: Sql) -> T:
-            row = first(connection, TextRow, "texts WHERE name = ?", (name,))
-            old, version = (row.text, row.version) if row else ("", 0)
-            if len(old.encode()) > max_bytes:
-                raise ConfigError(
-                    f"{name} is longer than {max_bytes:,} bytes: nothing is added to it or taken from it",
-                    next_step="shorten it: microclaw memory edit",
-                )
-            new, result = work(old)
-            new = new.encode(errors="replace").decode()
-            if new != old:
-                _check_size(name.rpartition("/")[2], new, max_bytes)
-                changed = TextRow(name, new, len(new.encode()), self._now_ms(), version + 1)
-                insert(connection, "texts", changed, over=("name",))
+        def replace(sql: Sql) -> T:
+            row = first(sql, TextRow, "texts WHERE name = ?", (name,))
+            new, result = self._changed(name, row.text.encode() if row else b"", work, max_bytes)
+            if new is not None:
+                version = row.version + 1 if row else 1
+                changed = TextRow(name, new.decode(), len(new), self._now_ms(), version)
+                insert(sql, "texts", changed, over=("name",))
             return result
 
         result = await self._database.write(replace)
         await self.refresh()
         return result
 
-    def _text(self, name: str) -> str:
-        return self._texts[name].text if name in self._texts else ""
+
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """The file's first `max_bytes`, cut at a line's end; "" when there is none. Bytes that are not UTF-8 are replaced.
+
+    Only regular files are read: a symbolic link may point anywhere, and a pipe would never end. StoreError.
+    """
+    return _decoded(_cut(_read(path, max_bytes + 1), max_bytes))
 
 
-def _check_size(name: str, text: str, max_bytes: int) -> None:
-    if len(text.encode(errors="replace")) > max_bytes:
-        raise ConfigError(
-            f"{name} is full: it would have more than {max_bytes:,} bytes",
-            next_step="remove what is no longer true: microclaw memory edit, or forget",
-        )
+def cut_text(text: str, max_bytes: int) -> str:
+    """The beginning of a text, as `read_text` gives a file's."""
+    return _cut(text.encode(), max_bytes).decode(errors="replace")
+
+
+def _cut(data: bytes, max_bytes: int) -> bytes:
+    return data if len(data) <= max_bytes else data[: data.rfind(b"\n", 0, max_bytes) + 1 or max_bytes]
+
+
+def _decoded(data: bytes) -> str:
+    return data.decode(errors="replace").replace("\r\n", "\n")
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
+            return file.read(most)
+    except (FileNotFoundError, NotADirectoryError):
+        return b""
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replace the whole file. After a power cut either the old or the new one is there."""
+    try:
+        make_folders(path.parent)
+        replace_file(path, data)
+    except OSError as exc:
+        raise _failed(path, exc) from exc
+
+
+def _failed(path: Path, exc: OSError) -> StoreError:
+    return StoreError(
+        f"{path} cannot be used: {exc.strerror or exc}",
+        next_step="check its owner and permissions, and the disk's free space",
+    )

@@ -11,7 +11,7 @@ from tests.agent.conftest import Agent, MakeAgent
 from microclaw.agent.acts import own_words
 from microclaw.agent.background.unattended import Heartbeat, tasks_in
 from microclaw.errors import ModelError
-from microclaw.knowledge.text_files import read_text
+from microclaw.knowledge.texts import read_text
 from microclaw.models.protocol import ModelReply
 
 IDLE = [

@@ -20,7 +20,7 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.auth.people import OWNER
 from microclaw.errors import ToolFailed
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, Step
-from microclaw.knowledge.text_files import cut_text
+from microclaw.knowledge.texts import cut_text
 from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.schedules.devices import lost_device
