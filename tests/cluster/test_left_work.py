@@ -21,10 +21,10 @@ from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp
 from microclaw.errors import DeployRejected, TakenOver
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import LeftWork
-from microclaw.schedules.entry import ToolAct
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.postgres import SharedDatabase
+from microclaw.store.schedules import ToolAct
 
 A_MINUTE = timedelta(minutes=1)
 BLINK = PutApp("blink", AppVersion("ab", 8192, 20, 180_000, (2,)))

@@ -19,11 +19,11 @@ from microclaw.devices.entry import unknown_device
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError
 from microclaw.live_hosts import ALONE, Fleet
-from microclaw.schedules.book import ScheduleBook, ScheduleRequest
-from microclaw.schedules.entry import Deed, Prompt, Schedule, ToolAct, to_ms
+from microclaw.schedules.book import ScheduleBook
+from microclaw.schedules.due import to_ms
 from microclaw.schedules.runner import Outcome, Runner, Started
 from microclaw.store.database import Database
-from microclaw.store.schedules import RunRow, ScheduleTable
+from microclaw.store.schedules import Deed, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
 
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 11, 20, 11, 0, tzinfo=ZONE)
@@ -152,7 +152,7 @@ class World:
 
     async def add(self, when: str, what: str = "set", deed: Deed | None = None, **more: str) -> Schedule:
         self.clock.idle.clear()
-        made = await self.book.add(ScheduleRequest(when, what, deed or ToolAct("gpio-set", "{}"), "owner", **more))  # type: ignore[arg-type]  # names of ScheduleRequest
+        made = await self.book.add(when, what, deed or ToolAct("gpio-set", "{}"), "owner", **more)  # type: ignore[arg-type]  # names of its
         await self.clock.looked()
         return made
 

@@ -18,11 +18,10 @@ from microclaw.auth.people import OWNER_ALONE
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
-from microclaw.schedules.book import ScheduleBook, ScheduleRequest
-from microclaw.schedules.entry import Schedule, ToolAct
+from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.runner import Outcome, Runner, Started
 from microclaw.store.database import Database
-from microclaw.store.schedules import ScheduleTable
+from microclaw.store.schedules import Schedule, ScheduleTable, ToolAct
 
 FOLDER, TOOL, POINT = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 BEGIN_MS, DUE_MS = 1_795_170_000_000, 1_795_170_060_000
@@ -87,7 +86,7 @@ async def main() -> None:
         table = ScheduleTable(database)
         book = ScheduleBook(table, OWNER_ALONE, clock.now_ms, devices=cast("Registry", NoDevices()), zone="UTC")
         if POINT != "none":
-            await book.add(ScheduleRequest("in 1 minute", "act", ToolAct(TOOL, "{}"), "owner"))
+            await book.add("in 1 minute", "act", ToolAct(TOOL, "{}"), "owner")
         clock.at_ms = DUE_MS
         runner = Runner(book=book, table=table, perform=hands, clock=clock, wakes_an_hour=1)
         running = asyncio.create_task(runner.run())

@@ -10,34 +10,23 @@ import pytest
 from tests.schedules.conftest import START, Boards, Clock, Hands, MakeWorld
 
 from microclaw.errors import UnknownName
-from microclaw.schedules.devices import bind_devices, lost_device, with_current_names
-from microclaw.schedules.entry import (
-    Deed,
-    Once,
-    Prompt,
-    Schedule,
-    ToolAct,
-    schedule_of,
-    stored_json,
-)
-from microclaw.store.schedules import ScheduleRow
+from microclaw.operations.operation import Permission
+from microclaw.schedules.devices import lost_device, with_current_names, with_device_ids
+from microclaw.store.schedules import Deed, Once, Prompt, Schedule, ToolAct
 
 SET_LAMP = ToolAct("gpio-set", '{"pin": 4, "device": "lamp"}')
 
 
 def kept(deed: Deed, boards: Boards, what: str = "it", device: str | None = None) -> Schedule:
-    """As it is read from the store again."""
-    pin = bind_devices(what, deed, device, boards.registry)
-    fields = ("owner", "test", "c1", pin.device, "run", "act", 2, 1, "active", "", 1)
-    new = ("then", pin.what, stored_json(Once(5)), stored_json(pin.deed, pin.devices), *fields)
-    return schedule_of(ScheduleRow(*new))  # type: ignore[arg-type]  # in the row's order
+    """As it is stored."""
+    new = Schedule("then", what, Once(5), deed, "owner", "test", "c1", device, "run", Permission.ACT, 1, 2)
+    return with_device_ids(new, boards.registry)
 
 
 def test_the_stored_call_names_its_device_by_id() -> None:
     schedule = kept(SET_LAMP, Boards(), device="fan")
-    assert schedule.deed == ToolAct("gpio-set", '{"pin": 4, "device": "d-1"}')
+    assert schedule.deed == ToolAct("gpio-set", '{"pin": 4, "device": "d-1"}', {"d-2": "fan", "d-1": "lamp"})
     assert schedule.device == "d-2"
-    assert schedule.devices == (("d-2", "fan"), ("d-1", "lamp"))
 
 
 def test_a_call_is_given_out_with_present_names() -> None:
@@ -94,13 +83,13 @@ def test_a_part_of_a_word_is_no_device(words: str) -> None:
     boards.rename("lamp", "desk")
     boards.rename("fan", "wind")
     assert with_current_names(schedule, boards.registry).deed == Prompt(words)
-    assert schedule.devices == ()
+    assert schedule.deed.devices == {}
 
 
 def test_a_word_of_two_letters_is_no_device() -> None:
     boards = Boards()
     boards.rename("lamp", "in")
-    assert kept(Prompt("turn pin 4 on in a minute"), boards).devices == ()
+    assert kept(Prompt("turn pin 4 on in a minute"), boards).deed.devices == {}
 
 
 @pytest.mark.parametrize(

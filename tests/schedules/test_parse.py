@@ -10,8 +10,9 @@ import pytest
 
 from microclaw.clock import machine_zone
 from microclaw.errors import ScheduleRefused
-from microclaw.schedules.entry import Cron, Every, Once, next_due, to_ms
+from microclaw.schedules.due import next_due, to_ms
 from microclaw.schedules.parse import parse_when
+from microclaw.store.schedules import Cron, Every, Once
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 20, 11, 13, tzinfo=BERLIN)  # a Friday

@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
-
-from msgspec import Struct
 
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import MAY, Roles
 from microclaw.clock import machine_zone
 from microclaw.devices.registry import Registry
-from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, StoreError, UnknownName
+from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, UnknownName
 from microclaw.language.times import When, when_text
-from microclaw.schedules.devices import bind_devices, with_current_names
-from microclaw.schedules.entry import (
-    Deed,
-    Once,
-    Prompt,
-    Schedule,
-    Timing,
-    next_due,
-    schedule_of,
-    stored_json,
-    zone_of,
-)
+from microclaw.schedules.devices import with_current_names, with_device_ids
+from microclaw.schedules.due import next_due, zone_of
 from microclaw.schedules.parse import parse_when, timing_of
-from microclaw.store.schedules import Missed, RunRow, ScheduleRow, ScheduleTable
+from microclaw.store.schedules import Deed, Missed, Once, Prompt, RunRow, Schedule, ScheduleTable, Timing
 from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
@@ -37,23 +24,6 @@ MAX_WHY_CHARS: Final = 200
 KEPT_OVER: Final = 20  # so many of the schedules that are over stay listed, the newest
 _MAX_NUMBER: Final = 2**63  # of SQLite's integers
 _HOUR_MS: Final = 3_600_000
-
-_log = logging.getLogger(__name__)
-
-
-class ScheduleRequest(Struct, frozen=True):
-    """A schedule to make. `zone` None is the person's zone; `missed` None is "run" for a single time, else "skip"."""
-
-    when: str
-    what: str
-    deed: Deed
-    person_id: str
-    channel: str = "terminal"
-    chat_id: str = "terminal"
-    device: str | None = None
-    zone: str | None = None
-    missed: Missed | None = None
-    approved: Permission = Permission.ACT
 
 
 class ScheduleBook:
@@ -87,48 +57,49 @@ class ScheduleBook:
         """A Unix time as the local time of a zone."""
         return datetime.fromtimestamp(at_ms / 1000, zone_of(zone or self.zone))
 
-    async def add(self, request: ScheduleRequest, *, timing: Timing | None = None) -> Schedule:
+    async def add(
+        self,
+        when: str,
+        what: str,
+        deed: Deed,
+        person_id: str,
+        *,
+        channel: str = "terminal",
+        chat_id: str = "terminal",
+        device: str | None = None,
+        zone: str | None = None,
+        missed: Missed | None = None,
+        approved: Permission = Permission.ACT,
+        timing: Timing | None = None,
+    ) -> Schedule:
         """Make a schedule. ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
 
-        `timing` replaces the words of the time.
+        `timing` replaces the words of the time. `zone` None is the person's zone; `missed` None is "run" for a single
+        time, else "skip".
         """
-        if not request.what.strip() or (isinstance(request.deed, Prompt) and len(request.deed.text) > MAX_PROMPT_CHARS):
+        if not what.strip() or (isinstance(deed, Prompt) and len(deed.text) > MAX_PROMPT_CHARS):
             raise ScheduleRefused(
                 f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters",
                 next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"',
             )
         await self.check_room()
-        timing = timing or self.timing(request.when, request.zone)
+        timing = timing or self.timing(when, zone)
         now_ms = self.now_ms()
         due_ms = next_due(timing, now_ms)
         if due_ms is None:
-            raise ScheduleRefused(
-                f"{request.when!r} is in the past", next_step='say a time that comes: "in 20 minutes"'
-            )
-        bound = bind_devices(request.what, request.deed, request.device, self._devices)
-        missed: Missed = request.missed or ("run" if isinstance(timing, Once) else "skip")
-        new = ScheduleRow(
-            said=request.when,
-            what=bound.what,
-            timing=stored_json(timing),
-            act=stored_json(bound.deed, bound.devices),
-            person_id=request.person_id,
-            channel=request.channel,
-            chat_id=request.chat_id,
-            device=bound.device,
-            missed=missed,
-            approved=request.approved.value,
-            next_ms=due_ms,
-            created_ms=now_ms,
+            raise ScheduleRefused(f"{when!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
+        missed = missed or ("run" if isinstance(timing, Once) else "skip")
+        new = Schedule(
+            when, what, timing, deed, person_id, channel, chat_id, device, missed, approved, due_ms, created_ms=now_ms
         )
-        schedule_id = await self._table.add(new)
+        schedule_id = await self._table.add(with_device_ids(new, self._devices))
         await self._forget_old()
         self.changed()
         return await self.get(schedule_id)
 
     async def all(self) -> tuple[Schedule, ...]:
         """Every schedule, oldest first, without those whose rows cannot be read."""
-        return tuple([with_current_names(one, self._devices) for one in await self._stored()])
+        return tuple([with_current_names(one, self._devices) for one in await self._table.readable()])
 
     async def visible(self, person_id: str) -> tuple[Schedule, ...]:
         """All schedules for an owner, else the person's own."""
@@ -138,7 +109,7 @@ class ScheduleBook:
         row = await self._table.get(schedule_id) if 0 < schedule_id < _MAX_NUMBER else None
         if row is None:
             raise _unknown(schedule_id)
-        return with_current_names(schedule_of(row), self._devices)
+        return with_current_names(row, self._devices)
 
     def check_device(self, reference: str) -> None:
         """Raise UnknownName when there is no such device."""
@@ -157,7 +128,7 @@ class ScheduleBook:
 
     async def check_room(self) -> None:
         """Overloaded when there are too many schedules for one more."""
-        listed = [one for one in await self._table.list() if one.state != "over"]
+        listed = [one for one in await self._table.readable() if one.state != "over"]
         if len(listed) >= MAX_SCHEDULES:
             raise Overloaded(
                 f"there are {len(listed)} schedules already", next_step="remove one: microclaw schedule list"
@@ -228,18 +199,8 @@ class ScheduleBook:
         person = self._roles.get(person_id)
         return schedule.person_id == person_id or (person is not None and person.role == "owner")
 
-    async def _stored(self) -> list[Schedule]:
-        """The schedules as stored, with ids. A row that cannot be read is logged and left out."""
-        found = []
-        for row in await self._table.list():
-            try:
-                found.append(schedule_of(row))
-            except StoreError as exc:
-                _log.warning("%s", exc.message)
-        return found
-
     async def _forget_old(self) -> None:
-        over = [row.schedule_id for row in await self._table.list() if row.state == "over"]
+        over = [one.schedule_id for one in await self._table.readable() if one.state == "over"]
         for schedule_id in over[:-KEPT_OVER]:
             await self._table.remove(schedule_id)
 

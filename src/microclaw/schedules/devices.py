@@ -9,29 +9,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import structs
 
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
-from microclaw.schedules.entry import Deed, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Prompt, Schedule, ToolAct
 
 MAX_WHAT_CHARS: Final = 200
 _NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name a device
 
 
-class DeviceBinding(Struct, frozen=True):
-    """An action with ids in the place of names; `devices` has each id with the device's name at that time."""
-
-    what: str
-    deed: Deed
-    device: str | None
-    devices: tuple[tuple[str, str], ...]
-
-
-def bind_devices(what: str, deed: Deed, device: str | None, devices: Registry) -> DeviceBinding:
+def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
     """Replace names by ids. UnknownName when `device` is not a device; other arguments stay as they are."""
     known: dict[str, str] = {}
     by_reference = {one.name: one for one in devices.list()} | {one.device_id: one for one in devices.list()}
@@ -43,22 +34,20 @@ def bind_devices(what: str, deed: Deed, device: str | None, devices: Registry) -
         known[found.device_id] = found.name
         return found.device_id
 
-    device_id = None if device is None else id_of(devices.get(device).device_id)
-    kept = deed
+    device = None if schedule.device is None else id_of(devices.get(schedule.device).device_id)
+    deed, what = schedule.deed, schedule.what
     if isinstance(deed, ToolAct):
         kept = _with_devices(deed, id_of)
-        if what == call_text(deed):
-            what = call_text(kept)
+        what = call_text(kept) if what == call_text(deed) else what
+        deed = kept
     words = deed.text if isinstance(deed, Prompt) else what
-    for one in devices.list():
-        if _is_named(one.name, words):
-            known[one.device_id] = one.name
-    return DeviceBinding(what, kept, device_id, tuple(known.items()))
+    known |= {one.device_id: one.name for one in devices.list() if _is_named(one.name, words)}
+    return replace(schedule, what=what, deed=structs.replace(deed, devices=known), device=device)
 
 
 def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
     """The schedule with its devices' present names. `lost` is the name of a device that it needs and that is gone."""
-    then = dict(schedule.devices)
+    then = schedule.deed.devices
     now = {one.device_id: one.name for one in devices.list() if one.device_id in then}
     shown = then | now
     deed, what = schedule.deed, schedule.what
@@ -77,7 +66,7 @@ def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
         needed.append(schedule.device)
     lost = next((then[reference] for reference in needed if reference in then and reference not in now), None)
     device = None if schedule.device is None else now.get(schedule.device, schedule.device)
-    return replace(schedule, what=what, deed=deed, device=device, lost=lost)
+    return replace(schedule, what=what, deed=structs.replace(deed, devices={}), device=device, lost=lost)
 
 
 def device_of(schedule: Schedule) -> str | None:

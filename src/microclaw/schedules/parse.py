@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from microclaw.errors import ScheduleRefused
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import DAYS, MONTHS, When, open_question, split_when
-from microclaw.schedules.entry import MIN_EVERY_MS, Cron, Every, Once, Timing, at_wall_clock, check_cron, to_ms
+from microclaw.schedules.due import MIN_EVERY_MS, at_wall_clock, check_cron, to_ms
+from microclaw.store.schedules import Cron, Every, Once, Timing
 
 MAX_CHARS: Final = 200
 FORMS: Final = (

@@ -22,8 +22,8 @@ from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, MicroclawError, Overloaded, ScheduleRefused
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.entry import Cron, Once, Prompt, Schedule, ToolAct, check_cron, next_due, zone_of
-from microclaw.store.schedules import KEPT_RUNS, RunRow, ScheduleTable
+from microclaw.schedules.due import check_cron, next_due, zone_of
+from microclaw.store.schedules import KEPT_RUNS, Cron, Once, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
 MAX_RUNNING: Final = 16

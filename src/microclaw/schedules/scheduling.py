@@ -18,10 +18,11 @@ from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.models.protocol import DeviceContext
 from microclaw.offline.decision import Act, Say, asks_when_due
 from microclaw.operations.operation import Call
-from microclaw.schedules.book import ScheduleBook, ScheduleRequest
+from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
-from microclaw.schedules.entry import Deed, Prompt, Schedule, Timing, ToolAct, kind_of, next_due
+from microclaw.schedules.due import kind_of, next_due
 from microclaw.schedules.operations import ScheduleFacts, Wish
+from microclaw.store.schedules import Deed, Prompt, Schedule, Timing, ToolAct
 
 F = TypeVar("F", bound="ScheduleFacts")
 
@@ -105,19 +106,18 @@ class Scheduling:
 
     async def keep(self, plan: Plan, asked: Wish, call: Call) -> Schedule:
         """Make the planned schedule, after its approval."""
-        wanted = ScheduleRequest(
-            when=asked.when_text,
-            what=plan.what,
-            deed=plan.deed,
-            person_id=call.person_id,
+        return await self.book.add(
+            asked.when_text,
+            plan.what,
+            plan.deed,
+            call.person_id,
             channel=call.channel,
             chat_id=call.chat_id,
             device=plan.device,
-            zone=asked.timezone,
             missed=asked.missed,
             approved=plan.permission,
+            timing=plan.timing,
         )
-        return await self.book.add(wanted, timing=plan.timing)
 
     def shown(self, at_ms: int, zone: str | None = None) -> str:
         """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""

@@ -6,10 +6,14 @@ end. What a crash leaves claimed or started is found again by `open_runs`.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
-from microclaw.errors import TakenOver
+from msgspec import Meta, Struct
+
+from microclaw.errors import StoreError, TakenOver
+from microclaw.operations.operation import Permission
 from microclaw.store.rows import RowTable, delete, first, insert, keep_newest, reads, select, update, writes
 from microclaw.store.sql import Sql
 
@@ -19,29 +23,81 @@ Missed: TypeAlias = Literal["run", "skip"]
 KEPT_RUNS: Final = 500  # of one schedule, the newest
 _MAX_WHY_CHARS: Final = 200
 
+_log = logging.getLogger(__name__)
+
+
+class _Tagged(Struct, frozen=True, tag_field="kind"):
+    """A value that is stored as JSON, with its kind as the tag."""
+
+
+class Once(_Tagged, frozen=True, tag="once"):
+    """Unix time in ms."""
+
+    at_ms: int
+
+
+class Every(_Tagged, frozen=True, tag="every"):
+    """Every `every_ms` counted from `from_ms`, in real time; also before it, if the clock was ahead then."""
+
+    every_ms: Annotated[int, Meta(ge=1)]
+    from_ms: int
+
+
+class Cron(_Tagged, frozen=True, tag="cron"):
+    """Five fields of cron (cronsim) in the local time of an IANA zone."""
+
+    expression: str
+    zone: str
+
+
+Timing: TypeAlias = Once | Every | Cron
+
+
+class ToolAct(_Tagged, frozen=True, tag="tool"):
+    """One call of a tool, which needs no model. `arguments` is JSON text; `devices` are ids with the names of then."""
+
+    tool: str
+    arguments: str
+    devices: dict[str, str] = {}
+
+
+class Prompt(_Tagged, frozen=True, tag="prompt"):
+    """Words for the agent; `devices` are ids of the devices that they name, with the names of then."""
+
+    text: str
+    devices: dict[str, str] = {}
+
+
+Deed: TypeAlias = ToolAct | Prompt
+
 
 @dataclass(frozen=True, slots=True)
-class ScheduleRow:
-    """`timing` and `act` are JSON text; `said` is the time in the person's words, `what` the action. `approved` is the
-    permission that its action needed when it was made; `why` says why it is paused or over. `schedule_id` 0 is not
-    stored yet.
+class Schedule:
+    """`said` is the time in the person's words, `what` the action; results go to the chat that it was made in.
+    `approved` is the permission that its action needed then; `why` says why it is paused or over. `schedule_id` 0 is
+    not stored yet. `lost` is the name of a device that it needs and that is gone (schedules/devices.py).
     """
 
     said: str
     what: str
-    timing: str
-    act: str
+    timing: Timing
+    deed: Deed = field(metadata={"column": "act"})
     person_id: str = field(metadata={"column": "principal"})
     channel: str
     chat_id: str
     device: str | None
     missed: Missed
-    approved: str
+    approved: Permission = field(metadata={"read": Permission, "write": str})
     next_ms: int | None
     schedule_id: int = 0
     state: ScheduleState = "active"
     why: str = ""
     created_ms: int = 0
+    lost: str | None = field(default=None, metadata={"column": None})
+
+    @property
+    def zone(self) -> str | None:
+        return self.timing.zone if isinstance(self.timing, Cron) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +114,22 @@ class RunRow:
     host: str | None = None
 
 
-class ScheduleTable(RowTable[ScheduleRow]):
+class ScheduleTable(RowTable[Schedule]):
     """Every write is on the disk when it returns."""
 
-    _kind, _name, _key, _order = ScheduleRow, "schedules", "schedule_id", "schedule_id"
+    _kind, _name, _key, _order = Schedule, "schedules", "schedule_id", "schedule_id"
     followed = frozenset({"schedules"})
+
+    @reads
+    def readable(self, sql: Sql) -> tuple[Schedule, ...]:
+        """Every schedule, oldest first; a row that is none of ours is logged and left out."""
+        found = list[Schedule]()
+        for (number,) in sql.execute("SELECT schedule_id FROM schedules ORDER BY schedule_id").fetchall():
+            try:
+                found += select(sql, Schedule, "schedules WHERE schedule_id = ?", (number,))
+            except (StoreError, ValueError) as exc:
+                _log.warning("schedule %d is left out: %s", number, exc)
+        return tuple(found)
 
     @writes
     def remove(self, sql: Sql, schedule_id: int) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from msgspec.structs import replace
 from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.background.unattended import ScheduledWork
@@ -14,28 +14,14 @@ from microclaw.auth.gate import Gate, Permission
 from microclaw.events import Usage
 from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import call
-from microclaw.schedules.entry import Deed, Once, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Once, Prompt, Schedule, ToolAct
 
 DUE = 1_700_000_100_000
 
 
 def schedule(deed: Deed) -> Schedule:
     return Schedule(
-        7,
-        "in 20 minutes",
-        "it",
-        Once(DUE),
-        deed,
-        "owner",
-        "test",
-        "c9",
-        None,
-        "run",
-        Permission.ACT,
-        "active",
-        "",
-        1,
-        None,
+        "in 20 minutes", "it", Once(DUE), deed, "owner", "test", "c9", None, "run", Permission.ACT, None, schedule_id=7
     )
 
 

@@ -27,12 +27,11 @@ from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.operations.declared_tools import context_of, declared_tools
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.entry import Prompt, ToolAct
 from microclaw.schedules.operations import Schedules
 from microclaw.schedules.runner import Runner
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
-from microclaw.store.schedules import ScheduleTable
+from microclaw.store.schedules import Prompt, ScheduleTable, ToolAct
 
 NOW_MS = 1_795_170_000_000  # 2026-11-20 11:20 in Berlin
 PEOPLE = {"owner": OWNER, "p-ada": Person("p-ada", "ada", "member"), "p-gus": Person("p-gus", "gus", "guest")}

@@ -24,8 +24,8 @@ from microclaw.knowledge.texts import cut_text
 from microclaw.link_server.tasks import TaskEnd, failure_text
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.schedules.devices import lost_device
-from microclaw.schedules.entry import Prompt, Schedule, ToolAct
 from microclaw.schedules.runner import Clock, Outcome, Started
+from microclaw.store.schedules import Prompt, Schedule, ToolAct
 from microclaw.text import without_fences
 
 CHANNEL: Final = "device"

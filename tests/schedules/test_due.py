@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.conftest import OpenStore
 
 from microclaw.errors import ScheduleRefused, StoreError
-from microclaw.schedules.entry import (
-    Cron,
-    Every,
-    Once,
-    Prompt,
-    Timing,
-    ToolAct,
-    at_wall_clock,
-    check_cron,
-    next_due,
-    schedule_of,
-    stored_json,
-    to_ms,
-)
-from microclaw.store.schedules import ScheduleRow
+from microclaw.operations.operation import Permission
+from microclaw.schedules.due import at_wall_clock, check_cron, next_due, to_ms
+from microclaw.store.schedules import Cron, Every, Once, Prompt, Schedule, ScheduleTable, Timing, ToolAct
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
 
@@ -160,32 +151,42 @@ def test_the_next_due_time_is_always_after_and_within_two_days(minute: int, hour
     assert 0 < due - after_s * 1000 <= 49 * 3600 * 1000
 
 
+def kept(timing: Timing, deed: ToolAct | Prompt) -> Schedule:
+    return Schedule("then", "that", timing, deed, "owner", "t", "c", None, "run", Permission.ACT, 1)
+
+
 @pytest.mark.parametrize("timing", [Once(5), Every(60_000, 7), Cron("0 7 * * 1", BERLIN)])
-@pytest.mark.parametrize("deed", [ToolAct("gpio-set", '{"pin":4}'), Prompt("look at the plants")])
-def test_what_is_stored_is_read_back(timing: Timing, deed: ToolAct | Prompt) -> None:
-    act, when = stored_json(deed), stored_json(timing)
-    row = ScheduleRow("then", "that", when, act, "owner", "t", "c", None, "run", "act", 2, 1, "active", "", 1)
-    found = schedule_of(row)
-    assert (found.timing, found.deed) == (timing, deed)
-    assert found.devices == ()
+@pytest.mark.parametrize("deed", [ToolAct("gpio-set", '{"pin":4}'), Prompt("look at lamp", {"d-1": "lamp"})])
+async def test_what_is_stored_is_read_back(
+    timing: Timing, deed: ToolAct | Prompt, open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store(tmp_path / "store.db") as database:
+        table, new = ScheduleTable(database), kept(timing, deed)
+        number = await table.add(new)
+        assert await table.get(number) == replace(new, schedule_id=number)
 
 
-@pytest.mark.parametrize("deed", [ToolAct("gpio-set", '{"pin":4}'), Prompt("look at the plants")])
-def test_the_devices_of_a_schedule_are_stored_with_their_names_of_that_time(deed: ToolAct | Prompt) -> None:
-    act, timing = stored_json(deed, (("d-1", "lamp"),)), stored_json(Once(5))
-    row = ScheduleRow("then", "that", timing, act, "owner", "t", "c", "d-1", "run", "act", 2, 1, "active", "", 1)
-    found = schedule_of(row)
-    assert (found.deed, found.device, found.devices) == (deed, "d-1", (("d-1", "lamp"),))
-
-
-@pytest.mark.parametrize("act", ["{}", "[]", '{"kind":"prompt","text":"x","devices":[1]}', "4", None])
-def test_a_row_that_is_none_of_ours_is_told(act: str | None) -> None:
-    timing = stored_json(Once(5)) if act else '{"kind":"moon"}'
-    row = ScheduleRow(
-        "", "", timing, act or stored_json(Prompt("x")), "owner", "t", "c", None, "run", "act", 2, 9, "active", "", 1
-    )
-    with pytest.raises(StoreError):
-        schedule_of(row)
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [
+        ("act", "{}"),
+        ("act", "[]"),
+        ("act", '{"kind":"prompt","text":"x","devices":[1]}'),
+        ("act", "4"),
+        ("timing", '{"kind":"moon"}'),
+    ],
+)
+async def test_a_row_that_is_none_of_ours_is_told_and_hides_no_other(
+    column: str, text: str, open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store(tmp_path / "store.db") as database:
+        table = ScheduleTable(database)
+        broken, whole = [await table.add(kept(Once(5), Prompt("look"))) for _ in range(2)]
+        query = f"UPDATE schedules SET {column} = ? WHERE schedule_id = ?"
+        await database.write(lambda sql: sql.execute(query, (text, broken)).rowcount)
+        with pytest.raises(StoreError):
+            await table.get(broken)
+        assert [one.schedule_id for one in await table.readable()] == [whole]
 
 
 def test_a_field_that_cron_does_not_have_is_named_in_words() -> None:
