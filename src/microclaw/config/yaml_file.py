@@ -51,7 +51,7 @@ class YamlFile:
         except (yaml.YAMLError, RecursionError, ValueError) as exc:
             mark = getattr(exc, "problem_mark", None)
             text = getattr(exc, "problem", None) or f"{exc!s:.200}"
-            step = f"{self.page} shows the form; a text with * or & at its beginning goes into quotes"
+            step = f'{self.page} shows the form; a text with ": ", #, * or & in it goes into quotes'
             self.wrong(mark.line + 1 if mark else 1, f"this is not YAML: {text}", step)
         else:
             if root is None:
