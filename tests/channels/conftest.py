@@ -18,12 +18,13 @@ from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
-from microclaw.channels.delivery import ReadFile, no_files
+from microclaw.channels.delivery import ReadFile
 from microclaw.channels.telegram.api import BotApi, Timing
 from microclaw.channels.telegram.channel import TelegramChannel
+from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config.settings import AgentSettings, TelegramSettings
-from microclaw.errors import MicroclawError, Overloaded
-from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.errors import MicroclawError, Overloaded, UnknownName
+from microclaw.events import Answer, Inbound, ResultFile, TurnEvent
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxRow, OutboxTable
@@ -216,9 +217,13 @@ class Telegram:
     approvals: Approvals
 
 
+async def no_files(file: ResultFile) -> bytes:
+    raise UnknownName(f"there is no file {file.name!r}")
+
+
 async def run_telegram(settings: TelegramSettings, *, proxy: str | None = None, **parts: Any) -> None:
     async with BotApi.opened(settings, proxy=proxy) as api:
-        await TelegramChannel(api, **parts).run()
+        await TelegramChannel(api, **{"state": TelegramState(), "read_file": no_files, **parts}).run()
 
 
 @asynccontextmanager
@@ -230,7 +235,6 @@ async def telegram(
     settings: AgentSettings | None = None,
     timing: Timing = QUICK,
     proxy: str | None = None,
-    takes_voice: bool = False,
     approval_s: float = 10.0,
     read_file: ReadFile = no_files,
 ) -> AsyncIterator[Telegram]:
@@ -246,7 +250,6 @@ async def telegram(
                 approvals=approvals,
                 timing=timing,
                 proxy=proxy,
-                takes_voice=takes_voice,
                 read_file=read_file,
             )
         )

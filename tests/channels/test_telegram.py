@@ -164,20 +164,12 @@ async def test_a_file_that_is_no_picture_is_refused(server: TelegramServer, tmp_
         assert not bot.inbox.inbound
 
 
-async def test_without_ears_a_voice_note_is_answered_in_one_line(server: TelegramServer, tmp_path: Path) -> None:
+async def test_a_voice_note_is_answered_in_one_line(server: TelegramServer, tmp_path: Path) -> None:
     async with telegram(server, tmp_path) as bot:
         await server.say("", voice={"file_id": "v", "duration": 3, "mime_type": "audio/ogg", "file_size": 9})
         await server.message(100)
         assert not bot.inbox.inbound
         assert not server.called("getFile")
-
-
-async def test_with_ears_a_voice_note_comes_in(server: TelegramServer, tmp_path: Path) -> None:
-    server.files = {"v": b"OggS" + bytes(100)}
-    async with telegram(server, tmp_path, takes_voice=True) as bot:
-        await server.say("", voice={"file_id": "v", "duration": 3, "mime_type": "audio/ogg", "file_size": 104})
-        await server.message(100)
-        assert [(a.kind, a.media_type) for a in bot.inbox.inbound[0].attachments] == [("voice", "audio/ogg")]
 
 
 # While a turn runs
@@ -237,7 +229,7 @@ async def test_a_long_answer_comes_whole_in_several_messages(server: TelegramSer
 async def test_an_answer_shorter_than_what_was_streamed_leaves_no_rest(server: TelegramServer, tmp_path: Path) -> None:
     async def shrinking(inbound: Inbound) -> AsyncIterator[TurnEvent]:
         yield Delta("thought " * 1000)
-        await server.message(100, 2)
+        await server.message(100)
         yield Answer("short")
 
     async with telegram(server, tmp_path, shrinking) as bot:

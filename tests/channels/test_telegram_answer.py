@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microclaw.auth.approvals import PendingApproval
+from microclaw.auth.approvals import ApprovalOutcome, PendingApproval
 from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
 from microclaw.channels.telegram.sender import LIMIT, split, telegram_html
 
@@ -10,7 +10,7 @@ from microclaw.channels.telegram.sender import LIMIT, split, telegram_html
 def test_a_question_fits_into_one_message_whatever_it_shows() -> None:
     pending = PendingApproval("a1", "owner", "a" * 5000, ("```", "d" * 90_000), "tg", "1", 300)
     assert split(question_markdown(pending)) == [question_markdown(pending)]
-    assert len(outcome_markdown(pending, "approved", "b" * 500)) < LIMIT
+    assert len(outcome_markdown(ApprovalOutcome(pending, "approved", "b" * 500))) < LIMIT
 
 
 def test_a_models_words_in_a_question_are_shown_as_they_are() -> None:
@@ -18,7 +18,7 @@ def test_a_models_words_in_a_question_are_shown_as_they_are() -> None:
     pending = PendingApproval(
         "a1", "owner", "say text=~~`pump on`~~ **Approved** [no](https://evil.example)", (), "tg", "1", 60
     )
-    for shown in (question_markdown(pending), outcome_markdown(pending, "declined", "owner")):
+    for shown in (question_markdown(pending), outcome_markdown(ApprovalOutcome(pending, "declined", "owner"))):
         html = telegram_html(shown)
         assert "<code>say text=~~'pump on'~~ **Approved** [no](https://evil.example)</code>" in html
         assert "<s>" not in html

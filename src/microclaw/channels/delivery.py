@@ -8,18 +8,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, Self, TypeAlias
 
 from microclaw.agent.outbox import Outbox, run_logged
-from microclaw.errors import MicroclawError, UnknownName
+from microclaw.errors import MicroclawError
 from microclaw.events import ResultFile
 
 MAX_CLAIMED: Final = 4096
 ReadFile: TypeAlias = Callable[[ResultFile], Awaitable[bytes]]
 """The content of a file that goes with an answer. Raises UnknownName when it is no longer there."""
 _log = logging.getLogger(__name__)
-
-
-async def no_files(file: ResultFile) -> bytes:
-    """Of a host whose tasks leave nothing."""
-    raise UnknownName(f"there is no file {file.name!r} of task {file.task}", next_step="see: microclaw task list")
 
 
 class ChannelTasks:

@@ -197,23 +197,23 @@ def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: 
 
 
 def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
-    from microclaw.channels.telegram.api import BotApi, TelegramError, TelegramUnreachable
+    from microclaw.channels.telegram.api import BotApi, TelegramError
+    from microclaw.channels.telegram.updates import User
 
     address = current.values.get("telegram.base_url")
     settings = TelegramSettings(token, address) if address else TelegramSettings(token)
 
-    async def bot() -> object:
+    async def bot() -> User:
         async with BotApi.opened(settings, proxy=current.proxy) as api:
-            return await api.call("getMe")
+            return await api.call("getMe", User)
 
     try:
         me = asyncio.run(bot())
     except TelegramError as exc:
-        return ProbeResult(False if exc.status in (401, 404) else None, f"Telegram: {exc.status} {exc.description}")
-    except TelegramUnreachable as exc:
-        return ProbeResult(None, f"Telegram cannot be reached: {exc.message}")
-    name = me.get("username") if isinstance(me, dict) else None
-    return ProbeResult(True, f"it is the bot @{name}") if name else ProbeResult(None, "the answer names no bot")
+        if not exc.status:
+            return ProbeResult(None, f"Telegram cannot be reached: {exc.message}")
+        return ProbeResult(False if exc.is_of_the_bot else None, f"Telegram: {exc.status} {exc.why}")
+    return ProbeResult(True, f"it is the bot @{me.username}")
 
 
 def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
-from microclaw.auth.approvals import ActEnd, PendingApproval
+from microclaw.auth.approvals import ActEnd, ApprovalOutcome, PendingApproval
 from microclaw.events import Answer, Edge, Evidence, Step
 from microclaw.pin_track import draw_track, rhythms
 from microclaw.text import clean_text, format_duration
@@ -27,10 +27,10 @@ def answer_markdown(answer: Answer) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def answer_buttons(answer: Answer) -> tuple[tuple[str, str], ...] | None:
+def answer_buttons(answer: Answer) -> tuple[tuple[str, str], ...]:
     """Yes and No buttons for an answer that waits for one of them (telegram.channel handles them)."""
     if not answer.waits_for_yes or answer.outbound_id is None:
-        return None
+        return ()
     return tuple((word, f"{SAY}{word.lower()}:{answer.outbound_id}") for word in ("Yes", "No"))
 
 
@@ -52,18 +52,15 @@ def question_markdown(pending: PendingApproval) -> str:
     return f"**Approve?** {_action(pending)}{shown}\nNo answer in {wait} is a no."
 
 
-def outcome_markdown(pending: PendingApproval, outcome: str, by: str | None, end: ActEnd | None = None) -> str:
-    who = f" by {clean_text(by, one_line=True, limit=64)}" if by else ""
-    return f"{_action(pending)}\n**{outcome.capitalize()}**{who}.{_end_markdown(end)}"
-
-
-def _end_markdown(end: ActEnd | None) -> str:
+def outcome_markdown(settled: ApprovalOutcome, end: ActEnd | None = None) -> str:
+    by = f" by {clean_text(settled.by, one_line=True, limit=64)}" if settled.by else ""
+    told = f"{_action(settled.pending)}\n**{settled.outcome.capitalize()}**{by}."
     if end is None:
-        return ""
+        return told
     if end.state == "done":
-        return " Done."
+        return f"{told} Done."
     what = "It failed" if end.state == "failed" else "What came of it is not known"
-    return f" {what}: `{end.why.replace('`', chr(39))}`"
+    return f"{told} {what}: `{end.why.replace('`', chr(39))}`"
 
 
 def _action(pending: PendingApproval) -> str:

@@ -1,4 +1,4 @@
-"""The Bot API over HTTP: calls, downloads and their errors. The token is in every URL, so no URL leaves this file."""
+"""The Bot API over HTTP: calls, pictures and their errors. The token is in every URL, so no URL leaves this file."""
 
 from __future__ import annotations
 
@@ -6,14 +6,15 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+import msgspec
 from msgspec import Struct
 
 from microclaw.backoff import Backoff
-from microclaw.channels.telegram.updates import RemoteFile
+from microclaw.channels.telegram.updates import PhotoSize
 from microclaw.config.settings import TelegramSettings
 from microclaw.egress.destinations import Purpose
 from microclaw.egress.outgoing import Errand
@@ -42,29 +43,32 @@ class Timing(Struct, frozen=True):
         return Backoff(random.random, min_s=self.backoff_s / 2, max_s=self.backoff_most_s)
 
 
+T = TypeVar("T")
 CONNECT_S: Final = 10.0
 ANSWER_S: Final = 20.0  # beyond what a long poll waits
+FILE_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_RETRY_AFTER_S: Final = 300.0
 MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
-MAX_VOICE_BYTES: Final = 4 << 20
-FETCH_S: Final = 60.0
 _IMAGES: Final = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"), (b"GIF8", "image/gif"))
 _CHATTY: Final = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy")  # they log requests
 
 
 class TelegramError(MicroclawError):
-    """Telegram refused a call. `status` is its error_code; `migrated_to` a group's new chat id."""
+    """A call failed. `status` is Telegram's error_code; 0: no answer of Telegram's came, nobody knows what was done.
+
+    `migrated_to` is a group's new chat id.
+    """
 
     code = "telegram_error"
 
     def __init__(
-        self, method: str, status: int, description: str, *, retry_after_s: float = 0.0, migrated_to: int | None = None
+        self, what: str, why: str, status: int = 0, *, retry_after_s: float = 0.0, migrated_to: int | None = None
     ) -> None:
-        super().__init__(f"{method}: {status} {description}")
+        super().__init__(f"{what}: {status} {why}" if status else f"{what}: {why}")
         self.status = status
-        self.description = description
-        self.retry_after_s = retry_after_s
+        self.why = why
+        self.retry_after_s = min(MAX_RETRY_AFTER_S, max(0.0, retry_after_s))
         self.migrated_to = migrated_to
 
     @property
@@ -72,19 +76,31 @@ class TelegramError(MicroclawError):
         """Whether it is about the bot as a whole: its token was revoked. 404 is what a token of a wrong form gets."""
         return self.status in (401, 404)
 
-
-class TelegramUnreachable(MicroclawError):
-    """No answer, or one that is not Telegram's: the outcome of the call is unknown."""
-
-    code = "telegram_unreachable"
-
-
-class FileTooLarge(MicroclawError):
-    code = "file_too_large"
+    @property
+    def will_pass(self) -> bool:
+        """Whether the same call may succeed later."""
+        return self.status in (0, 429) or self.status >= 500
 
 
-class NotAPicture(MicroclawError):
-    code = "not_a_picture"
+class FileRefused(TelegramError):
+    """A file that is not taken: it is too large, or no picture."""
+
+
+class _Parameters(Struct, frozen=True):
+    retry_after: float = 0.0
+    migrate_to_chat_id: int | None = None
+
+
+class _Reply(Struct, frozen=True):
+    ok: bool
+    result: Any = None
+    error_code: int = 0
+    description: str = ""
+    parameters: _Parameters = _Parameters()
+
+
+class _File(Struct, frozen=True):
+    file_path: str
 
 
 class BotApi:
@@ -103,138 +119,92 @@ class BotApi:
 
         from microclaw.egress.http_door import http_client
 
-        silence = _TokenFilter(settings.token)
+        def is_silent(record: logging.LogRecord) -> bool:
+            return settings.token not in record.getMessage()
+
         loggers = [logging.getLogger(name) for name in _CHATTY]
         for logger in loggers:
-            logger.addFilter(silence)
+            logger.addFilter(is_silent)
         limits = httpx2.Limits(max_connections=32, max_keepalive_connections=8)
-        timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
         try:
-            errand = Errand(Purpose.CONFIGURED, settings.base_url)
-            async with http_client(errand, proxy=proxy, limits=limits, timeout=timeout) as client:
+            async with http_client(Errand(Purpose.CONFIGURED, settings.base_url), proxy=proxy, limits=limits) as client:
                 yield cls(client, settings)
         finally:
             for logger in loggers:
-                logger.removeFilter(silence)
+                logger.removeFilter(is_silent)
 
-    async def call(self, method: str, *, wait_s: float = 0.0, **arguments: object) -> Any:
-        """The call's `result`. Arguments that are None are left out; `wait_s` is how long Telegram may hold it open.
-
-        Raises TelegramError when Telegram refuses, TelegramUnreachable when nobody can say what became of it.
+    async def call(
+        self,
+        method: str,
+        kind: type[T],
+        *,
+        wait_s: float = 0.0,
+        files: Mapping[str, tuple[str, bytes, str]] | None = None,
+        **arguments: object,
+    ) -> T:
+        """The call's result, which is a `kind`. Arguments that are None are left out; `wait_s` is how long Telegram may
+        hold it open; `files` have a name, content and media type each. Raises TelegramError.
         """
-        import httpx2
+        given = {name: value for name, value in arguments.items() if value is not None}
+        body: dict[str, Any] = {"json": given} if files is None else {"data": given, "files": files}
+        url, answer_s = f"{self._calls}/{method}", ANSWER_S if files is None else FILE_S
+        status, answer = await self._fetch(method, "POST", url, MAX_ANSWER_BYTES, answer_s + wait_s, **body)
+        try:
+            reply = msgspec.convert(json.loads(answer), _Reply)
+            if reply.ok:
+                return msgspec.convert(reply.result, kind)
+        except (ValueError, RecursionError):
+            reply = _Reply(ok=False)
+        if not reply.error_code:
+            raise TelegramError(method, f"an answer with status {status} that is not the Bot API's")
+        more = reply.parameters
+        why, wait_s, new_id = reply.description[:300], more.retry_after, more.migrate_to_chat_id
+        raise TelegramError(method, why, reply.error_code, retry_after_s=wait_s, migrated_to=new_id)
 
-        body = {name: value for name, value in arguments.items() if value is not None}
-        timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S, read=ANSWER_S + wait_s)
-        url = f"{self._calls}/{method}"
-        status, answer = await self._fetch("POST", url, MAX_ANSWER_BYTES, {"json": body}, timeout, method)
-        return _result(method, status, answer)
+    async def picture(self, sizes: Sequence[PhotoSize]) -> Attachment:
+        """A picture in its largest size that fits; one whose size Telegram does not say is tried last.
 
-    async def upload(self, method: str, field: str, file: tuple[str, bytes, str], **arguments: str | int) -> Any:
-        """A call with a file (name, content, media type), as multipart/form-data. Raises as `call` does."""
-        import httpx2
-
-        timeout = httpx2.Timeout(FETCH_S, connect=CONNECT_S)
-        body = {"data": {name: str(value) for name, value in arguments.items()}, "files": {field: file}}
-        status, answer = await self._fetch("POST", f"{self._calls}/{method}", MAX_ANSWER_BYTES, body, timeout, method)
-        return _result(method, status, answer)
-
-    async def download(self, file_path: str, limit_bytes: int) -> bytes:
-        """A file that getFile named; FileTooLarge as soon as it has more bytes than `limit_bytes`."""
-        import httpx2
-
-        timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
-        url = f"{self._files}/{file_path.lstrip('/')}"
-        status, body = await self._fetch("GET", url, limit_bytes, {}, timeout, "download")
+        Raises FileRefused, and TelegramError when it did not come.
+        """
+        fitting = [size for size in sizes if size.file_size <= MAX_IMAGE_BYTES]
+        if not fitting:
+            raise FileRefused("picture", "every size of it is too large")
+        try:
+            async with asyncio.timeout(FILE_S):
+                file_id = max(fitting, key=lambda size: size.file_size).file_id
+                path = (await self.call("getFile", _File, file_id=file_id)).file_path
+                url = f"{self._files}/{path.lstrip('/')}"
+                status, data = await self._fetch("download", "GET", url, MAX_IMAGE_BYTES, ANSWER_S)
+        except TimeoutError:
+            raise TelegramError("getFile", f"it did not come within {FILE_S:g} s") from None
         if status != 200:
-            raise TelegramError("download", status, "the file is not there")
-        return body
+            raise TelegramError("download", "the file is not there", status)
+        return Attachment("image", _image_type(data), data)
 
     async def _fetch(
-        self, verb: str, url: str, limit_bytes: int, body: dict[str, Any], patience: httpx2.Timeout, what: str
+        self, what: str, verb: str, url: str, limit_bytes: int, answer_s: float, **body: Any
     ) -> tuple[int, bytes]:
         import httpx2
 
+        timeout, plain = httpx2.Timeout(answer_s, connect=CONNECT_S), {"Accept-Encoding": "identity"}
         try:
-            async with self._client.stream(
-                verb, url, **body, timeout=patience, headers={"Accept-Encoding": "identity"}
-            ) as response:
+            async with self._client.stream(verb, url, timeout=timeout, headers=plain, **body) as response:
                 answer = bytearray()
                 async for chunk in response.aiter_raw():
                     answer += chunk
                     if len(answer) > limit_bytes:
-                        raise FileTooLarge(f"{what}: more than {limit_bytes:,} bytes came")
+                        raise FileRefused(what, f"more than {limit_bytes:,} bytes came")
                 return response.status_code, bytes(answer)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             # `from None`: the library's error holds the request and with it the token
-            raise TelegramUnreachable(f"{what}: {type(exc).__name__}") from None
+            raise TelegramError(what, type(exc).__name__) from None
 
 
-def _result(method: str, status: int, answer: bytes) -> Any:
-    """The `result` of a call's answer. Raises TelegramError, TelegramUnreachable."""
-    try:
-        document = json.loads(answer)
-        if document["ok"] is True:
-            return document["result"]
-        raise _refusal(method, document)
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        raise TelegramUnreachable(f"{method}: an answer with status {status} that is not the Bot API's") from None
-
-
-def largest(photos: Sequence[RemoteFile]) -> RemoteFile | None:
-    """The largest size of a picture that fits; one whose size Telegram does not say is tried last."""
-    fitting = [photo for photo in photos if photo.size_bytes <= MAX_IMAGE_BYTES]
-    return max(fitting, key=lambda photo: photo.size_bytes, default=None)
-
-
-async def fetch(api: BotApi, file: RemoteFile) -> Attachment:
-    """The file as an attachment. FileTooLarge, TelegramError and TelegramUnreachable say why not."""
-    limit_bytes = MAX_IMAGE_BYTES if file.kind == "image" else MAX_VOICE_BYTES
-    if file.size_bytes > limit_bytes:
-        raise FileTooLarge(f"it has {file.size_bytes:,} bytes, at most {limit_bytes:,} are taken")
-    try:
-        async with asyncio.timeout(FETCH_S):
-            found = await api.call("getFile", file_id=file.file_id)
-            path = found.get("file_path") if isinstance(found, dict) else None
-            if not isinstance(path, str):
-                raise TelegramUnreachable("getFile: the answer names no file")
-            data = await api.download(path, limit_bytes)
-    except TimeoutError:
-        raise TelegramUnreachable(f"getFile: it did not come within {FETCH_S:g} s") from None
-    return Attachment(file.kind, _media_type(file, data), data)
-
-
-def _media_type(file: RemoteFile, data: bytes) -> str:
+def _image_type(data: bytes) -> str:
     """What the bytes say they are: a model refuses a picture with the wrong type."""
-    if file.kind != "image":
-        return file.media_type
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     found = next((kind for start, kind in _IMAGES if data.startswith(start)), None)
     if found is None:
-        raise NotAPicture("it is no JPEG, PNG, GIF or WebP")
+        raise FileRefused("picture", "it is no JPEG, PNG, GIF or WebP")
     return found
-
-
-def _refusal(method: str, document: dict[str, Any]) -> TelegramError:
-    status, description = int(document["error_code"]), str(document.get("description", ""))[:300]
-    parameters = document.get("parameters") or {}
-    after = parameters.get("retry_after", 0)
-    return TelegramError(
-        method,
-        status,
-        description,
-        retry_after_s=min(MAX_RETRY_AFTER_S, max(0.0, float(after))),
-        migrated_to=parameters.get("migrate_to_chat_id"),
-    )
-
-
-class _TokenFilter(logging.Filter):
-    """Drops what an HTTP library logs of a request with the token in its URL."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__()
-        self._token = token
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return self._token not in record.getMessage()

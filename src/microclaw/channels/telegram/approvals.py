@@ -1,4 +1,4 @@
-"""Actions that wait for a yes or a no, as messages with buttons. It decides nothing itself."""
+"""Who is asked and let in: questions with buttons, and codes for unknown senders. It decides nothing itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from microclaw.auth.approvals import UNTOLD, ApprovalOutcome, Approvals, PendingApproval
@@ -14,9 +14,10 @@ from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
 from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
 from microclaw.channels.telegram.api import TelegramError, Timing
-from microclaw.channels.telegram.sender import ChatGone, Sender
-from microclaw.channels.telegram.updates import ButtonPress, ChatMessage
+from microclaw.channels.telegram.sender import Sender
+from microclaw.channels.telegram.updates import ButtonPress, User
 from microclaw.errors import Overloaded, PermissionRefused, StoreError, UnknownName
+from microclaw.text import encodable
 
 CHANNEL: Final = "tg"  # as MimiClaw names its sessions: tg_<chat_id>
 
@@ -32,6 +33,12 @@ REPEATED_ANSWERS_A_MINUTE: Final = 10  # to all the others together
 REMEMBERED_S: Final = 3600.0  # after its last message, who was answered
 
 
+@dataclass(slots=True)
+class _Remembered:
+    answered_s: float
+    wrote_s: float
+
+
 class UnknownSenders:
     """Answers people that this host does not know, rarely. `greeting` is None for one that gets no answer now.
 
@@ -40,52 +47,54 @@ class UnknownSenders:
     (`auth.people`).
     """
 
-    def __init__(self, people: People, channel: str, timing: Timing, now_s: Callable[[], float]) -> None:
+    def __init__(self, people: People, timing: Timing, now_s: Callable[[], float]) -> None:
         self._people = people
-        self._channel = channel
         self._pause_s = timing.unknown_sender_s
         self._now_s = now_s
-        self._answered_s: dict[int, float] = {}  # when each account was answered last
-        self._wrote_s: dict[int, float] = {}  # when those wrote last
+        self._remembered: dict[int, _Remembered] = {}
         self._first: deque[float] = deque(maxlen=FIRST_ANSWERS_A_MINUTE)
         self._repeated: deque[float] = deque(maxlen=REPEATED_ANSWERS_A_MINUTE)
 
-    async def greeting(self, message: ChatMessage) -> str | None:
-        if not self._may_answer(message.user_id):
+    async def greeting(self, sender: User) -> str | None:
+        if not self._may_answer(sender.id):
             return None
+        name = encodable(sender.first_name or sender.username or "somebody")[:64]
         try:
-            code = await self._people.ask_pairing(self._channel, str(message.user_id), message.user_name)
+            code = await self._people.ask_pairing(CHANNEL, str(sender.id), name)
         except Overloaded as exc:
             return f"Too many people ask to be let in at the moment. Please {exc.next_step}."
         except StoreError:  # the message is taken again, and answered then
-            self._answered_s.pop(message.user_id, None)
+            self._remembered.pop(sender.id, None)
             raise
         return f"I do not know you yet. The owner of this host can let you in:\n`microclaw person pair {code}`"
 
     def _may_answer(self, user_id: int) -> bool:
-        now_s = self._now_s()
-        kept_s = max(REMEMBERED_S, self._pause_s)
-        self._wrote_s = {user: at_s for user, at_s in self._wrote_s.items() if now_s - at_s < kept_s}
-        self._answered_s = {user: at_s for user, at_s in self._answered_s.items() if user in self._wrote_s}
-        before_s = self._answered_s.get(user_id)
-        if before_s is not None:
-            self._wrote_s[user_id] = now_s
-            if now_s - before_s < self._pause_s:
+        now_s, kept_s = self._now_s(), max(REMEMBERED_S, self._pause_s)
+        self._remembered = {user: one for user, one in self._remembered.items() if now_s - one.wrote_s < kept_s}
+        known = self._remembered.get(user_id)
+        if known is not None:
+            known.wrote_s = now_s
+            if now_s - known.answered_s < self._pause_s:
                 return False
-        given = self._first if before_s is None else self._repeated
+        given = self._first if known is None else self._repeated
         if len(given) == given.maxlen and now_s - given[0] < 60:
             return False
         given.append(now_s)
-        self._answered_s[user_id] = self._wrote_s[user_id] = now_s
+        self._remembered[user_id] = _Remembered(now_s, now_s)
         return True
 
 
 _log = logging.getLogger(__name__)
 
-MAX_ASKED: Final = 128  # questions on the screen; what comes beyond is decided elsewhere, or is a no
+MAX_SHOWN: Final = 256  # questions in chats; what comes beyond is decided elsewhere, or is a no
 MAX_ACT_S: Final = 600.0  # how long an approved act's end is waited for, to be shown with its question
 MAX_OWNERS: Final = 8  # who are shown one question
-_YES, _NO = "yes:", "no:"
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    chats: tuple[int, ...]
+    outcome: asyncio.Future[ApprovalOutcome]
 
 
 class ApprovalService:
@@ -98,7 +107,7 @@ class ApprovalService:
         self._sender = sender
         self._approvals = approvals
         self._people = people
-        self._asked: dict[str, _Question] = {}
+        self._asked: dict[str, _Question] = {}  # that wait
         self._tasks = ChannelTasks()
 
     async def __aenter__(self) -> ApprovalService:
@@ -115,36 +124,34 @@ class ApprovalService:
     def decide(self, press: ButtonPress, person: Person) -> str | None:
         """The text for the person who pressed; None for a button of another kind."""
         verdict, _, approval_id = press.data.partition(":")
-        if f"{verdict}:" not in (_YES, _NO):
+        if verdict not in ("yes", "no"):
             return None
         asked = self._asked.get(approval_id)
         if asked is None:
             return "This was decided already, or its time is over."
-        if press.chat_id not in asked.chats:
+        if press.chat is None or press.chat.id not in asked.chats:
             return "This is not decided in this chat."
-        approved = f"{verdict}:" == _YES
         try:
-            self._approvals.decide(approval_id, approved=approved, by=person.person_id)
+            self._approvals.decide(approval_id, approved=verdict == "yes", by=person.person_id)
         except UnknownName:
             return "This was decided already."
         except PermissionRefused as exc:
             return exc.message[:190]  # Bot API: at most 200 characters
-        return "Approved." if approved else "Declined."
+        return "Approved." if verdict == "yes" else "Declined."
 
     def _hear(self, news: PendingApproval | ApprovalOutcome) -> None:
         if isinstance(news, ApprovalOutcome):
-            if (asked := self._asked.get(news.pending.approval_id)) is not None and not asked.settled.done():
-                asked.settled.set_result(news)
+            if (asked := self._asked.pop(news.pending.approval_id, None)) is not None:
+                asked.outcome.set_result(news)
             return
         chats = self._chats(news)
-        if not chats:
-            return
-        if len(self._asked) >= MAX_ASKED:
-            _log.warning("telegram: %d questions wait already; one more is not shown", MAX_ASKED)
-            return
-        question = _Question(news, chats, asyncio.get_running_loop().create_future())
-        self._asked[news.approval_id] = question
-        self._tasks.start(self._follow(question), f"telegram: approval {news.approval_id}")
+        if len(self._tasks) + len(chats) > MAX_SHOWN:
+            _log.warning("telegram: %d questions wait already; one more is not shown", len(self._tasks))
+        elif chats:
+            question = _Question(chats, asyncio.get_running_loop().create_future())
+            self._asked[news.approval_id] = question
+            for chat_id in chats:
+                self._tasks.start(self._show(news, question, chat_id), f"telegram: approval {news.approval_id}")
 
     def _chats(self, pending: PendingApproval) -> tuple[int, ...]:
         chats: list[int] = []
@@ -157,44 +164,25 @@ class ApprovalService:
         return tuple(chats)
 
     def _decides(self, pending: PendingApproval, chat_id: int) -> bool:
-        """Whether a yes from this private chat would count."""
+        """Whether a yes from this chat may count; below zero it is a group: an owner may be in it."""
         asks = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
-        return not asks or self._approvals.may_decide(pending, pending.person_id)
+        return chat_id < 0 or not asks or self._approvals.may_decide(pending, pending.person_id)
 
-    async def _follow(self, asked: _Question) -> None:
-        """Show the question in each chat, and then its outcome."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                for chat_id in asked.chats:
-                    tasks.create_task(self._in_chat(asked, chat_id), name=f"telegram: approval in {chat_id}")
-        finally:
-            self._asked.pop(asked.pending.approval_id, None)
-
-    async def _in_chat(self, asked: _Question, chat_id: int) -> None:
-        approval_id = asked.pending.approval_id
-        approve, decline = ("Approve", f"{_YES}{approval_id}"), ("Decline", f"{_NO}{approval_id}")
-        alone = chat_id > 0 and not self._decides(
-            asked.pending, chat_id
-        )  # below zero it is a group: an owner may be in it
-        buttons = (decline,) if alone else (approve, decline)
-        question = question_markdown(asked.pending)
-        if alone:
+    async def _show(self, pending: PendingApproval, asked: _Question, chat_id: int) -> None:
+        """Show the question in a chat, then its outcome, and the end of the approved act."""
+        approval_id, question = pending.approval_id, question_markdown(pending)
+        buttons = [("Approve", f"yes:{approval_id}"), ("Decline", f"no:{approval_id}")]
+        if not self._decides(pending, chat_id):
+            del buttons[0]
             question += "\nAn owner decides this; you may take it back."
+        insist, sender, end = self._sender.insist, self._sender, None
         try:
-            message_id = await self._sender.insist(lambda: self._sender.send(chat_id, question, buttons))
-            settled = await asyncio.shield(asked.settled)
-            text = outcome_markdown(settled.pending, settled.outcome, settled.by)
-            await self._sender.insist(lambda: self._sender.edit(chat_id, message_id, text))
-            end = await self._approvals.end(approval_id, MAX_ACT_S) if settled.outcome == "approved" else None
+            message_id = await insist(sender.send, chat_id, question, buttons)
+            settled = await asyncio.shield(asked.outcome)
+            await insist(sender.edit, chat_id, message_id, outcome_markdown(settled))
+            if settled.outcome == "approved":
+                end = await self._approvals.end(approval_id, MAX_ACT_S)
             if end not in (None, UNTOLD):
-                text = outcome_markdown(settled.pending, settled.outcome, settled.by, end)
-                await self._sender.insist(lambda: self._sender.edit(chat_id, message_id, text))
-        except (ChatGone, TelegramError) as exc:
+                await insist(sender.edit, chat_id, message_id, outcome_markdown(settled, end))
+        except TelegramError as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    pending: PendingApproval
-    chats: tuple[int, ...]
-    settled: asyncio.Future[ApprovalOutcome] = field(repr=False)

@@ -8,10 +8,12 @@ import re
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
+
+from msgspec import Struct
 
 from microclaw.channels.delivery import ReadFile
-from microclaw.channels.telegram.api import BotApi, TelegramError, TelegramUnreachable, Timing
+from microclaw.channels.telegram.api import BotApi, TelegramError, Timing
 from microclaw.errors import MicroclawError
 from microclaw.events import ResultFile
 from microclaw.text import clean_text
@@ -124,16 +126,16 @@ _JOINER, _VARIATION = "\u200d", "\ufe0f"
 
 def units(text: str) -> int:
     """How many UTF-16 code units `text` has."""
-    return len(text) + sum(1 for c in text if c > "\uffff")
+    return len(text.encode("utf-16-le", "replace")) // 2
 
 
 def split(text: str, limit: int = LIMIT) -> list[str]:
     """`text` in pieces of at most `limit` units (at least 200), none of them blank; only white space is lost."""
     pieces: list[str] = []
     rest = text.strip("\n").rstrip()
-    while len(rest) > limit or units(rest) > limit:  # the first is quick, and enough for a long text
-        room = _prefix(rest, limit - units(_CLOSING))
-        cut = _border(rest, room)
+    while units(rest) > limit:
+        room = rest[:limit].encode("utf-16-le", "replace")[: 2 * (limit - units(_CLOSING))]
+        cut = _border(rest, len(room.decode("utf-16-le", "ignore")))
         piece, after = rest[:cut].rstrip(), rest[cut:]
         opened = open_fence(piece)
         if opened is None:
@@ -158,16 +160,6 @@ def open_fence(text: str) -> str | None:
         elif not info:
             opened = None
     return opened
-
-
-def _prefix(text: str, limit: int) -> int:
-    """How many characters of `text` fit into `limit` units."""
-    fits = 0
-    for index, c in enumerate(text):
-        fits += 2 if c > "\uffff" else 1
-        if fits > limit:
-            return index
-    return len(text)
 
 
 def _border(text: str, room: int) -> int:
@@ -208,15 +200,14 @@ def _whole_letter(text: str, at: int) -> int:
 _log = logging.getLogger(__name__)
 
 Buttons: TypeAlias = Sequence[tuple[str, str]]  # label, callback data (at most 64 bytes)
+P = ParamSpec("P")
 T = TypeVar("T")
 MAX_MIGRATIONS: Final = 1024
 _PHOTOS: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 
 
-class ChatGone(MicroclawError):
-    """The bot cannot write to this chat any more: it was blocked or removed, or the chat was deleted."""
-
-    code = "chat_gone"
+class _Sent(Struct, frozen=True):
+    message_id: int
 
 
 class Sender:
@@ -225,37 +216,31 @@ class Sender:
         self._timing = timing
         self._migrated: dict[int, int] = {}
 
-    async def send(self, chat_id: int, markdown: str, buttons: Buttons | None = None) -> int:
+    async def send(self, chat_id: int, markdown: str, buttons: Buttons = ()) -> int:
         """The new message's id. `markdown` fits into one message (`split`)."""
-        sent = await self._with_markup("sendMessage", chat_id, markdown, reply_markup=_keyboard(buttons))
-        message_id = sent.get("message_id") if isinstance(sent, dict) else None
-        if not isinstance(message_id, int):
-            raise TelegramUnreachable("sendMessage: the answer names no message")
-        return message_id
+        return (await self._write("sendMessage", chat_id, _Sent, markdown, buttons)).message_id
 
-    async def edit(self, chat_id: int, message_id: int, markdown: str, buttons: Buttons | None = None) -> None:
+    async def edit(self, chat_id: int, message_id: int, markdown: str, buttons: Buttons = ()) -> None:
         try:
-            await self._with_markup(
-                "editMessageText", chat_id, markdown, message_id=message_id, reply_markup=_keyboard(buttons)
-            )
+            await self._write("editMessageText", chat_id, object, markdown, buttons, message_id=message_id)
         except TelegramError as exc:
-            if "message is not modified" not in exc.description:
+            if "message is not modified" not in exc.why:
                 raise
 
     async def delete(self, chat_id: int, message_id: int) -> None:
-        await self._api.call("deleteMessage", chat_id=self._current_id(chat_id), message_id=message_id)
+        await self._call("deleteMessage", chat_id, object, message_id=message_id)
 
     async def typing(self, chat_id: int) -> None:
         """Show "typing". A failure is ignored."""
         try:
-            await self._api.call("sendChatAction", chat_id=self._current_id(chat_id), action="typing")
-        except (TelegramError, TelegramUnreachable) as exc:
+            await self._call("sendChatAction", chat_id, object, action="typing")
+        except TelegramError as exc:
             _log.debug("telegram: %s", exc.message)
 
     async def send_all(self, chat_id: int, markdown: str) -> None:
         """A whole text in as many messages as it needs; returns when Telegram has taken all of them."""
         for piece in split(markdown):
-            await self.insist(lambda piece=piece: self.send(chat_id, piece))  # type: ignore[misc]
+            await self.insist(self.send, chat_id, piece)
 
     async def send_files(self, chat_id: int, files: Sequence[ResultFile], read: ReadFile) -> None:
         """Files of an answer: pictures as photos, others as documents; returns when Telegram has taken all of them."""
@@ -266,81 +251,54 @@ class Sender:
             except MicroclawError as exc:
                 _log.info("telegram: a file is not sent: %s", exc.message)
                 await self.send_all(chat_id, f"The file {name} is no longer there.")
-                continue
-            sent = (name, content, file.media_type)
-            await self.insist(lambda sent=sent: self._send_file(chat_id, sent))  # type: ignore[misc]
+            else:
+                await self.insist(self._send_file, chat_id, (name, content, file.media_type))
 
     async def _send_file(self, chat_id: int, file: tuple[str, bytes, str]) -> None:
         if file[2] in _PHOTOS:
             try:
-                await self._to_chat(
-                    chat_id, lambda number: self._api.upload("sendPhoto", "photo", file, chat_id=number)
-                )
+                await self._call("sendPhoto", chat_id, object, files={"photo": file})
             except TelegramError as exc:
                 if exc.status != 400:
                     raise
                 _log.info("telegram: %s; the picture goes as a document", exc.message)  # too wide, too many pixels
             else:
                 return
-        await self._to_chat(chat_id, lambda number: self._api.upload("sendDocument", "document", file, chat_id=number))
+        await self._call("sendDocument", chat_id, object, files={"document": file})
 
-    async def insist(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Try until Telegram accepts it. Raises ChatGone, and TelegramError for a refusal that will not change."""
+    async def insist(self, act: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Try until Telegram accepts it. Raises TelegramError for a refusal that will not change."""
         backoff = self._timing.backoff()
         while True:
             try:
-                return await act()
-            except TelegramUnreachable as exc:
-                _log.info("telegram: %s; trying again", exc.message)
-                await asyncio.sleep(backoff.next_wait_s())
+                return await act(*args, **kwargs)
             except TelegramError as exc:
-                if exc.status == 429:
-                    await asyncio.sleep(exc.retry_after_s)
-                elif exc.status >= 500:
-                    _log.info("telegram: %s; trying again", exc.message)
-                    await asyncio.sleep(backoff.next_wait_s())
-                else:
+                if not exc.will_pass:
                     raise
+                _log.info("telegram: %s; trying again", exc.message)
+                await asyncio.sleep(exc.retry_after_s if exc.status == 429 else backoff.next_wait_s())
 
-    async def _with_markup(self, method: str, chat_id: int, markdown: str, **more: Any) -> Any:
-        async def written(number: int, text: str, **mode: Any) -> Any:
-            no_preview = {"is_disabled": True}
-            return await self._api.call(
-                method, chat_id=number, text=text, link_preview_options=no_preview, **mode, **more
-            )
-
+    async def _write(
+        self, method: str, chat_id: int, kind: type[T], markdown: str, buttons: Buttons, **more: object
+    ) -> T:
+        """A text with markup, or without where Telegram refuses the markup."""
+        keys = [{"text": label, "callback_data": data} for label, data in buttons]
+        more |= {"link_preview_options": {"is_disabled": True}}
+        more |= {"reply_markup": {"inline_keyboard": [keys]} if keys else None}
         try:
-            return await self._to_chat(
-                chat_id, lambda number: written(number, telegram_html(markdown), parse_mode="HTML")
-            )
+            return await self._call(method, chat_id, kind, text=telegram_html(markdown), parse_mode="HTML", **more)
         except TelegramError as exc:
-            if exc.status != 400 or "can't parse entities" not in exc.description:
+            if exc.status != 400 or "can't parse entities" not in exc.why:
                 raise
             _log.warning("telegram: markup was refused, the text goes without it")
-            return await self._to_chat(chat_id, lambda number: written(number, clean_text(markdown)))
+            return await self._call(method, chat_id, kind, text=clean_text(markdown), **more)
 
-    async def _to_chat(self, chat_id: int, call: Callable[[int], Awaitable[Any]]) -> Any:
-        """`call` with the chat's current id, again where Telegram names a new one. Raises ChatGone."""
+    async def _call(self, method: str, chat_id: int, kind: type[T], **more: Any) -> T:
+        """A call of a chat: of its new id where a group became a supergroup."""
         try:
-            return await call(self._current_id(chat_id))
+            return await self._api.call(method, kind, chat_id=self._migrated.get(chat_id, chat_id), **more)
         except TelegramError as exc:
-            if exc.migrated_to is not None and len(self._migrated) < MAX_MIGRATIONS:
-                self._migrated[chat_id] = exc.migrated_to
-                return await call(exc.migrated_to)
-            if exc.status == 403 or (exc.status == 400 and _is_gone(exc.description)):
-                raise ChatGone(exc.message) from exc
-            raise
-
-    def _current_id(self, chat_id: int) -> int:
-        """The chat's current id: a group that became a supergroup has a new one."""
-        return self._migrated.get(chat_id, chat_id)
-
-
-def _is_gone(description: str) -> bool:
-    return any(words in description for words in ("chat not found", "PEER_ID_INVALID", "not enough rights to send"))
-
-
-def _keyboard(buttons: Buttons | None) -> dict[str, object] | None:
-    if buttons is None:
-        return None
-    return {"inline_keyboard": [[{"text": label, "callback_data": data} for label, data in buttons]]}
+            if exc.migrated_to is None or len(self._migrated) >= MAX_MIGRATIONS:
+                raise
+            self._migrated[chat_id] = exc.migrated_to
+            return await self._api.call(method, kind, chat_id=exc.migrated_to, **more)
