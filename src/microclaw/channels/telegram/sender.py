@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
 import re
 import unicodedata
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Any, Final, ParamSpec, TypeAlias, TypeVar
 
 from msgspec import Struct
@@ -34,47 +37,41 @@ _INLINE: Final = re.compile(
     r"|(?<![\w*])\*(?![\s*])(?P<italic>[^*]{0,1000}[^\s*])\*(?![\w*])"
     r"|(?<![\w_])_(?![\s_])(?P<italic2>[^_]{0,1000}[^\s_])_(?![\w_])"
 )
-_TAGS: Final[Mapping[str, str]] = {"bold": "b", "bold2": "b", "strike": "s", "italic": "i", "italic2": "i"}
+_TAGS: Final[Mapping[str, str]] = {"bold": "b", "bold2": "b", "strike": "s", "italic": "i", "italic2": "i", "url": "a"}
+escape = partial(html.escape, quote=False)
 
 
 def telegram_html(markdown: str) -> str:
-    """Balanced tags, every other `<`, `>`, `&` and `"` escaped, no character that Telegram refuses."""
-    return "\n".join(_blocks(clean_text(markdown).split("\n")))
+    """Balanced tags, every other `<`, `>` and `&` escaped, no character that Telegram refuses."""
+    return "\n".join(_blocks(deque(clean_text(markdown).split("\n"))))
 
 
-def escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
-
-
-def _blocks(lines: list[str]) -> Iterator[str]:
-    at = 0
-    while at < len(lines):
-        line = lines[at]
+def _blocks(lines: deque[str]) -> Iterator[str]:
+    while lines:
+        line = lines.popleft()
         if fence := _FENCE.fullmatch(line):
-            at, code = _until(lines, at + 1, partial(_closes, fence[1]))
-            at += 1  # the closing line
+            code = _taken(lines, re.compile(rf"(?!\s*{fence[1]}\s*$)").match)
+            if lines:
+                lines.popleft()  # the closing line
             if any(each.strip() for each in code):
                 yield _code_block(code, fence[2])
         elif _TABLE.fullmatch(line):
-            at, rows = _until(lines, at, lambda each: not _TABLE.fullmatch(each))
+            rows = [line, *_taken(lines, _TABLE.fullmatch)]
             yield _code_block([row for row in rows if not _RULE.fullmatch(row.strip())] or rows, "")
         elif _QUOTE.fullmatch(line):
-            at, quoted = _until(lines, at, lambda each: not _QUOTE.fullmatch(each))
-            inner = "\n".join(_inline(_QUOTE.sub(r"\1", each, count=1), frozenset()) for each in quoted)
+            quoted = [line, *_taken(lines, _QUOTE.fullmatch)]
+            inner = "\n".join(_inline(_QUOTE.sub(r"\1", each, count=1)) for each in quoted)
             yield f"<blockquote>{inner}</blockquote>" if inner.strip() else escape("\n".join(quoted))
         else:
             yield _line(line)
-            at += 1
 
 
-def _closes(ticks: str, line: str) -> bool:
-    return line.strip() == ticks
-
-
-def _until(lines: list[str], start: int, ends: Callable[[str], bool]) -> tuple[int, list[str]]:
-    """The lines from `start` to the first one that `ends`, or to the last one, and where that is."""
-    stop = next((index for index in range(start, len(lines)) if ends(lines[index])), len(lines))
-    return stop, lines[start:stop]
+def _taken(lines: deque[str], wanted: Callable[[str], object]) -> list[str]:
+    """The lines up to the first one that is not wanted, taken out."""
+    found = list(takewhile(wanted, lines))
+    for _ in found:
+        lines.popleft()
+    return found
 
 
 def _code_block(code: list[str], language: str) -> str:
@@ -84,43 +81,39 @@ def _code_block(code: list[str], language: str) -> str:
 
 def _line(line: str) -> str:
     if (heading := _HEADING.fullmatch(line)) and heading[1].strip():
-        return f"<b>{_inline(heading[1], frozenset({'b'}))}</b>"
+        return f"<b>{_inline(heading[1], 'b')}</b>"
     if bullet := _BULLET.match(line):
-        return f"{bullet[1]}• {_inline(line[bullet.end() :], frozenset())}"
-    return _inline(line, frozenset())
+        return f"{bullet[1]}• {_inline(line[bullet.end() :])}"
+    return _inline(line)
 
 
-def _inline(text: str, outer: frozenset[str]) -> str:
+def _inline(text: str, *outer: str) -> str:
     """`text` with its spans as tags; a tag is not repeated inside itself, so this ends."""
     parts: list[str] = []
     at = 0
     for found in _INLINE.finditer(text):
         parts += escape(text[at : found.start()]), _span(found, outer)
         at = found.end()
-    parts.append(escape(text[at:]))
-    return "".join(parts)
+    return "".join([*parts, escape(text[at:])])
 
 
-def _span(found: re.Match[str], outer: frozenset[str]) -> str:
-    kind = found.lastgroup
+def _span(found: re.Match[str], outer: tuple[str, ...]) -> str:
+    kind = found.lastgroup or ""
     if kind == "escaped":
         return escape(found[0][1:])
     if kind == "code":
         return f"<code>{escape(found['code'])}</code>" if found["code"].strip() else escape(found[0])
-    if kind == "url":
-        label = _inline(found["label"], outer | {"a"})
-        return label if "a" in outer else f'<a href="{escape(found["url"])}">{label}</a>'
-    assert kind is not None
     tag = _TAGS[kind]
-    inner = _inline(found[kind], outer | {tag})
-    return inner if tag in outer else f"<{tag}>{inner}</{tag}>"
+    inner = _inline(found["label" if kind == "url" else kind], *outer, tag)
+    opening = f'a href="{escape(found["url"])}"' if kind == "url" else tag
+    return inner if tag in outer else f"<{opening}>{inner}</{tag}>"
 
 
 LIMIT: Final = 4096
 _FENCE_LINE: Final = re.compile(r"^ {0,3}(```+)([^`\n]*)$", re.MULTILINE)
 _CLOSING: Final = "\n```"
 _MAX_INFO: Final = 32  # a longer word after ``` is no language and is not repeated
-_SENTENCE: Final = re.compile(r"[.!?…。！？][)\"'”’]*\s")
+_BORDERS: Final = tuple(map(re.compile, (r"(?=\n\n)", r"(?=\n)", r"[.!?…。！？][)\"'”’]*\s", r"(?= )")))
 _JOINER, _VARIATION = "\u200d", "\ufe0f"
 
 
@@ -167,18 +160,11 @@ def _border(text: str, room: int) -> int:
 
     A border in the first third is left for a weaker one behind it: pieces should not become crumbs.
     """
-    least = room // 3
-    window = text[: room + 1]
-    for border in ("\n\n", "\n"):
-        at = window.rfind(border, least)
-        if at > 0 and not _is_fence_line(text, at):
-            return at
-    sentences = [found.end() for found in _SENTENCE.finditer(window, least, room)]
-    if sentences:
-        return sentences[-1]
-    at = window.rfind(" ", least)
-    if at > 0:
-        return at
+    for border in _BORDERS:
+        places = [found.end() for found in border.finditer(text, max(1, room // 3), room + 1)]
+        for at in reversed(places):
+            if at <= room and not _is_fence_line(text, at):
+                return at
     return _whole_letter(text, room)
 
 
