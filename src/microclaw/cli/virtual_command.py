@@ -22,10 +22,11 @@ from microclaw.cli.firmware_option import firmware_option, firmware_words
 from microclaw.cli.many_devices import known_devices
 from microclaw.cli.options import GlobalOptions
 from microclaw.devices.entry import check_name
+from microclaw.devices.transport import LINK_SCHEME
 from microclaw.durable import make_folders, replace_file
 from microclaw.errors import ConfigError
 from microclaw.link_client.identity import CREDENTIAL_FILE, named_device
-from microclaw.link_server.device_facts import LINK, ListedDevice
+from microclaw.link_server.device_facts import ListedDevice
 from microclaw.link_server.operations import Provisioned, provision
 from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError
@@ -104,7 +105,7 @@ def _board_of(
 def _credential_of(flash: Path) -> str | None:
     """The transport of the device that the credential in a flash names."""
     with suppress(OSError, ValueError):
-        return f"{LINK}{named_device(flash / 'link' / CREDENTIAL_FILE)}"
+        return f"{LINK_SCHEME}{named_device(flash / 'link' / CREDENTIAL_FILE)}"
     return None
 
 
