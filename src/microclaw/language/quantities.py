@@ -67,7 +67,7 @@ _HALVES = (
     (re.compile(r"\b(?:a )?couple of (?=second|sec|minute|min|hour)"), "2 "),
 )
 _COUNT = r"(?<![\d./])\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)? ?(?:times?|x)"
-_TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|every|in a) (second|sec|s|minute|min|hour)\b")
+_TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b")
 _SLIPS = (
     (re.compile(r"\b(?:secnd|secod|scond|sceond|seocnd|secound)(?=s?\b)"), "second"),
     (re.compile(r"\b(?:mintue|minuet|miunte|minut)(?=s?\b)"), "minute"),

@@ -50,7 +50,6 @@ from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
 from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
-from microclaw.offline.two_readings import two_readings
 from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, taking_back, unlogged_after
 
 ADD_A_MODEL: Final = (
@@ -204,9 +203,6 @@ def _read(
     choice = chosen_boards(said, device_context)
     if isinstance(choice, Say):
         return _Reading(choice)
-    unclear = two_readings(choice.rest if choice is not None else split_device(said, device_context)[0], sentences)
-    if unclear is not None:
-        return _Reading(unclear)
     if choice is not None and choice.alone is None and not choice.of_all:
         each = for_each(choice, said, device_context, results)
         unknown = unknown_device(said, None, sentences.parse, device_context) if isinstance(each, Say) else None

@@ -34,6 +34,7 @@ _PULSE_MS = 200
 _TRAFFIC_EXAMPLE = "run a traffic light on pins 4, 5 and 6"
 _TOGGLE = re.compile(r"(?i)\b(?:toggle|toggles|flip|flips|invert|inverts)\b")
 _SWING_MILLI = 500
+_EACH = re.compile(r"(?i)\b(?:every|each)\b")
 _BY_PWM = "too fast for a loop -> the chip's PWM, set by a program on the board"
 # What is driven: the quantity it moves, and whether it raises it.
 _DRIVEN = {
@@ -71,6 +72,12 @@ def _blink_times(at: Context) -> Deployment:
     target, times, for_ms = pin_target(at), at.parse.number("times"), exact_ms(at.parse, "for_ms")
     wave = square_wave(at, pwm=times is None and for_ms is not None)  # the periods of PWM cannot be counted
     half_ms = wave.half_ms
+    if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
+        even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
+        raise ask(
+            f"{times} times every {seconds(each_ms)} can be without an end, or only once. Which do you mean?",
+            f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})",
+        )
     if for_ms is not None:
         check_flash(target, for_ms, half_ms)
     if wave.by_pwm and for_ms is not None:

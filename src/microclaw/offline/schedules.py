@@ -11,10 +11,10 @@ from msgspec import structs
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, split_when, when_text
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, asks_when_due
+from microclaw.offline.deployment import seconds
 from microclaw.offline.parse import Parse, Values
 from microclaw.offline.pins import pin_user
 from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
-from microclaw.offline.two_readings import ENDLESS
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
 
@@ -25,6 +25,10 @@ _CANCEL: Final = re.compile(
     rf"(?! (?:the |my )?{_MAY_BE_APPS})) (?:(.*?) ?\b{_THINGS})\b ?(.*)"
 )
 _UNNAMED: Final = frozenset({None, "", "it", "that", "this", "them"})  # of a program
+ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
+"""The kinds that go on until they are stopped, each with a pace."""
+_PACE_SLOTS: Final = frozenset({"ms", "period_ms", "for_ms"})
+_AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _SETS: Final = frozenset({"set_pin", "dim_pin", "toggle_pin"})
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
@@ -99,6 +103,8 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
         if pin is not None:
             meant = structs.replace(meant, values={**meant.values, "pin": pin})
             doing = f"{doing} on pin {pin}"
+        if (unclear := _pace_or_delay(at.said, doing, meant, when)) is not None:
+            return unclear
         try:
             decision = inner(structs.replace(at, parse=meant))
         except CannotDo as exc:
@@ -117,6 +123,23 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     shown = when_text(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
     return Act("schedule-add", arguments, f"schedule({shown}: {doing})", "the host will do it then", words=words)
+
+
+def _pace_or_delay(said: str, doing: str, meant: Parse, when: When) -> Say | None:
+    """The question about "fade pin 5 in 3 seconds", which can be its pace or a wait; None where only one is meant."""
+    if not when.delay_ms or _AT_THE_END.search(normalize_quantities(said)) is None:
+        return None
+    time, times = seconds(when.delay_ms), meant.number("times")
+    if meant.kind == "dim_pin" and "fade" in doing:
+        now = doing  # a fade to a level is no program
+    elif meant.kind not in ENDLESS | {"blink_times", "pulse"} or _PACE_SLOTS & meant.values.keys():
+        return None
+    elif meant.kind == "pulse":
+        now = f"{doing} for {time}"
+    else:
+        now = f"{doing} {f'at {1000 * times / when.delay_ms:.4g} Hz' if times else f'every {time}'}"
+    text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing. Which do you mean?'
+    return Say(text, "ambiguous", f"say: {now} (or: in {time} {doing})")
 
 
 def _asks_then(at: Context, sentences: Sentences) -> str:
