@@ -117,7 +117,7 @@ def test_the_words_of_a_reading_are_a_template_of_the_same_act(device_context: D
 @pytest.mark.parametrize(
     ("sentence", "question"),
     [
-        ("trun on pni 21", "Turn on pin 21 on virtual-1?"),
+        ("trun on pin 21", "Turn on pin 21 on virtual-1?"),
         ("trun on the led", "Turn on the LED on virtual-1?"),
         ("blnik pin 2 evrey half secnod", "Blink pin 2 every 500 ms on virtual-1?"),
         ("pls print the tempreature every 5 secs", "Read the temperature every 5 s on virtual-1?"),
@@ -146,7 +146,7 @@ async def test_a_question_that_is_too_old_takes_no_yes_but_says_its_sentence(ask
     assert late.calls == ()
 
 
-@pytest.mark.parametrize("sentence", [LOOSE, BLINK, "trun on pni 21"])
+@pytest.mark.parametrize("sentence", [LOOSE, BLINK, "trun on pin 21"])
 async def test_the_question_itself_is_a_sentence_that_confirms_it_anywhere(ask: Ask, sentence: str) -> None:
     """A terminal sends it instead of a yes, so that it cannot confirm another question of the same chat."""
     reply, before = await _asked(ask, sentence)

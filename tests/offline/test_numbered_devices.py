@@ -63,8 +63,6 @@ async def test_a_number_answers_the_question_which_device(ask: Ask) -> None:
         "restart board 3",
         "every day at 8:00 turn on pin 7 on board 3",
         "turn on pin 7 on esp32 4",
-        "turn on pin 7 on the first board",
-        "blink pin 2 on the other board",
     ],
 )
 async def test_a_number_that_no_device_has_is_told(said: str, ask: Ask) -> None:

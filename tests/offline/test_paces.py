@@ -37,7 +37,6 @@ async def program(ask: Ask, said: str, *before: Message) -> tuple[dict[str, int]
         ("blink pin 14 at 440 hertz", "440"),
         ("blink pin 14 400 times a second", "400"),
         ("blink pin 14 every 1.5 ms", "333.333"),
-        ("blink pin 14 every 1.5 miliseconds", "333.333"),
         ("blink pin 14 every 5 ms", "100"),
         ("blink pin 14 at 47 Hz", "47"),
         ("blink pin 14 at 9 kHz", "9000"),

@@ -1,1 +1,1 @@
-"""Quantities, numbers in words, times of day and spelling in English sentences. Knows no devices."""
+"""Quantities, numbers in words and times of day in English sentences. Knows no devices."""

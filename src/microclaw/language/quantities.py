@@ -36,17 +36,7 @@ _UNITS = {
     "w": ("watts", 1000), "watt": ("watts", 1000), "watts": ("watts", 1000), "mw": ("watts", 1),
 }  # fmt: skip
 
-_OTHER_WORDS = re.findall(
-    r"\w+",
-    "hundred thousand half quarter couple other gpio number celsius fahrenheit degrees degree hertz period clock "
-    "tomorrow tonight daily morning evening night noon midnight weekday weekend sunrise sunset monday tuesday "
-    "wednesday thursday friday saturday sunday plusminus also milli minus negative plus point dozen hourly double "
-    "triple third thirds tenth every each per and",
-)
 NUMBER_WORDS = frozenset({*_ONES, *_TENS, "hundred", "thousand", "half", "quarter", "once", "twice"})
-QUANTITY_WORDS = frozenset({*_ONES, *_TENS, *_TIME_MS, *_UNITS, *_OTHER_WORDS})
-"""The words that this module and times.py know."""
-
 _NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
 _TIME_NAMES = "|".join(sorted(_TIME_MS, key=len, reverse=True))
 _UNIT_NAMES = "|".join(re.escape(u) for u in sorted(_UNITS, key=len, reverse=True))
@@ -68,10 +58,6 @@ _HALVES = (
 )
 _COUNT = r"(?<![\d./])\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)? ?(?:times?|x)"
 _TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b")
-_SLIPS = (
-    (re.compile(r"\b(?:secnd|secod|scond|sceond|seocnd|secound)(?=s?\b)"), "second"),
-    (re.compile(r"\b(?:mintue|minuet|miunte|minut)(?=s?\b)"), "minute"),
-)
 _HERTZ = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(k?)(?:hz|hertz|herz)\b")
 _BEATS = re.compile(
     rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b"
@@ -153,7 +139,7 @@ def exact_times_ms(text: str) -> frozenset[Fraction]:
 def _normalized(text: str, exact: list[Fraction]) -> str:
     """The normal form; the times that it rounds are added to `exact`."""
     said = text.translate(_MARKS).lower()
-    for pattern, written in (*_SLIPS, *_JOINED):
+    for pattern, written in _JOINED:
         said = pattern.sub(written, said)
     said = re.sub(r"-+>", " to ", said)
     said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))

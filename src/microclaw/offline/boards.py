@@ -33,20 +33,16 @@ _OF_ALL: Final = frozenset({"list_apps", "app_status", "list_devices"})
 _ONE_STEP: Final = "as in: turn on pin 4 everywhere; or for one board: on {name}"
 _BOARD: Final = r"(?:boards?|devices?|rooms?)"
 _EVERY: Final = re.compile(
-    rf"(?i)\s*\b(?:(?:on|from|off|for|at|in|to|of) )?(?:(?:all|every|each)(?: one)?(?: of)?(?: the| my| our)? {_BOARD}"
-    rf"|(?P<both>both(?: of)?(?: the| my| our)? {_BOARD}))\b"
+    rf"(?i)\s*\b(?:(?:on|from|off|for|at|in|to|of) )?(?:all|every|each)(?: one)?(?: of)?(?: the| my| our)? {_BOARD}\b"
     r"|\s*\beverywhere\b"
     r"|\s*(?<!turn )(?<!switch )(?<!put )\b(?:on|from|off) "
-    r"(?:(?P<both_last>both(?: of them)?)|(?:all|each)(?: of them)?)(?=\s*[.!]?\s*$)"
+    r"(?:all|each)(?: of them)?(?=\s*[.!]?\s*$)"
 )
 _AND: Final = r"(?:\s*,\s*(?:and\s+)?|\s+(?:and|or|&|plus)\s+)(?:also )?"
 _AT: Final = r"(?:(?:on|at|of|from|in|for) )?"
 _BEFORE: Final = rf"(?:(?:the|my|our|both|all|{_BOARD}) )*"
 _AFTER: Final = r"(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
-_EXCEPT: Final = re.compile(
-    r"(?i)\s*,?\s*\b(?:except(?: for)?|excluding|but(?: not)?(?: for)?|apart from|other than)\b"
-    r"(?P<left>[^.!?]+)[.!]?\s*$"
-)
+_EXCEPT: Final = re.compile(r"(?i)\s*,?\s*\b(?:except|excluding|but|apart from|other than)\b")
 _GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
 _ASKS: Final = re.compile(r"(?:what|which|is|are|does|do|how|show|list|tell|read|measure)\b", re.I)
 _MAX_SHOWN: Final = 8
@@ -78,13 +74,11 @@ def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say
     groups = _labelled(boards) | {one.name.lower(): (one,) for one in boards}
     if (spared := _EXCEPT.search(said)) is not None:
         choice = chosen_boards(said[: spared.start()], device_context)
-        return choice if isinstance(choice, Say | None) else _without_spared(choice, spared["left"].strip(), groups)
+        if isinstance(choice, Say | None):
+            return choice
+        step = f"name those that you mean, as in: on {' and '.join(one.name for one in choice.devices[:2])}"
+        return Say("I leave no board out of a sentence, so I did nothing.", "ambiguous", step)
     if (found := _EVERY.search(said)) is not None and not _is_of_pins(said):
-        is_both = found["both"] or found["both_last"]
-        if is_both and boards and len(boards) != 2:
-            text = f"There {'is 1 board' if len(boards) == 1 else f'are {len(boards)} boards'}, so I did nothing: "
-            text += f"{', '.join(one.name for one in boards[:_MAX_SHOWN])}."
-            return Say(text, "ambiguous", f"name those that you mean, as in: on {boards[0].name}")
         rest = _without(said, found)
         return BoardChoice(rest, boards, of_all=_is_of_all(rest))
     return _named(said, device_context, groups)
@@ -99,21 +93,6 @@ def _labelled(boards: Sequence[KnownDevice]) -> dict[str, tuple[KnownDevice, ...
             for spelling in (place, re.sub(r"[-_]", " ", place), f"{place} room"):
                 labelled[spelling] = (*(one for one in labelled.get(spelling, ()) if one is not board), board)
     return labelled
-
-
-def _without_spared(choice: BoardChoice, said: str, groups: Mapping[str, tuple[KnownDevice, ...]]) -> BoardChoice | Say:
-    """ "everywhere except the hall and lamp": the choice without these boards, if every one of them is known."""
-    spared: set[str] = set()
-    for word in re.split(_AND, said):
-        name = re.sub(rf"(?i)^{_AT}{_BEFORE}", "", word).lower()
-        if name not in groups:
-            text = f"I do not know which boards {word[:40]!r} are, so I did nothing."
-            return Say(text, "unknown_name", f"name them, as in: everywhere except {choice.devices[0].name}")
-        spared |= {board.name for board in groups[name]}
-    left = tuple(board for board in choice.devices if board.name not in spared)
-    if choice.of_all or not left:
-        return Say("No board is left then, so I did nothing.", "ambiguous", "name the boards that you mean")
-    return replace(choice, devices=left)
 
 
 def _named(

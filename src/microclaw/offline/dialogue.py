@@ -45,7 +45,7 @@ from microclaw.offline.pins import (
     split_device,
     split_unit,
 )
-from microclaw.offline.program_orders import program_order, set_times
+from microclaw.offline.program_orders import program_order
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
@@ -328,7 +328,6 @@ def _help(_at: Context) -> Decision:
 _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **ACTIONS,
     **APPS,
-    "set_times": set_times,
     **PROGRAMS,
     **LIGHTS,
     **MEMORY,

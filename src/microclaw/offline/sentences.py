@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from microclaw.language.numbers import TaggedText, tag_numbers
-from microclaw.language.quantities import QUANTITY_WORDS, normalize_quantities
-from microclaw.language.spelling import Spelling
+from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import split_when
 from microclaw.offline.parse import Parse, Values
 
@@ -33,9 +32,6 @@ _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more l
 NEVER_LATER = frozenset({"past", "clock", "list_schedules"})
 """Questions about a time: it is not when to ask them."""
 _REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
-# Words on their own, one slip away from others.
-_NO_SLIPS = frozenset({"prevent", "teach", "leave", "left", "heat", "lamb", "clean", "learn", "steam"})
-_SHORT_NUMBERS = frozenset({"one", "two", "six", "ten", "four", "five", "nine"})  # a slip of one is another
 # Words that make another sentence: both have them, or neither has.
 _TELLING = re.compile(
     r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
@@ -43,6 +39,7 @@ _TELLING = re.compile(
     r"current|power|pins?|stop|blink|above|below|fade|undo|boards?|programs?|memory|firmware|"
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
+_WORD = re.compile(r"[a-z]{4,}")
 _MAX_PINS = 8
 _LEVELS = {"on": 1, "high": 1, "up": 1, "off": 0, "low": 0, "down": 0}
 _SAYS_NOTHING = frozenset(
@@ -67,7 +64,7 @@ class Sentences:
         filler: Sequence[str],
         near: Mapping[str, Sequence[str]],
         refused: Mapping[str, Sequence[str]],
-        spelling: Spelling,
+        words: Iterable[str],
     ) -> None:
         self._intents = intents
         self._refused = {
@@ -76,7 +73,7 @@ class Sentences:
         self.examples = examples
         self._filler = _one_of(filler)
         self._known = [(tag_numbers(text), meant) for meant, said in near.items() for text in (meant, *said)]
-        self._spelling = spelling
+        self._words = frozenset(words)
         self.parse = lru_cache(PARSES_KEPT)(self.parse_anew)  # a turn asks again after each tool
 
     def parse_anew(self, text: str) -> Parse | None:
@@ -101,14 +98,14 @@ class Sentences:
 
     def _nearest_parse(self, text: str) -> Parse | None:
         """The loose parse of the known sentence that is most alike, with the numbers of this one."""
-        said = tag_numbers(self._spelling.mend(self._filler.sub(" ", text.lower())))
+        said = tag_numbers(self.mended(self._filler.sub(" ", text)))
         units, telling = sorted(number.unit for number in said.numbers), _telling(said.shape)
         alike = {
             (known.text, meant): known.shape
             for known, meant in self._known
             if sorted(number.unit for number in known.numbers) == units and _telling(known.shape) == telling
         }
-        from rapidfuzz import fuzz, process  # as in `Spelling`
+        from rapidfuzz import fuzz, process  # as in `mended`
 
         found = process.extractOne(said.shape, alike, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE)
         if found is None or said.stray:
@@ -123,15 +120,24 @@ class Sentences:
         return replace(parse, loose=True) if parse is not None else None
 
     def mended(self, text: str) -> str:
-        """The sentence with slips of the keyboard mended, as `parse` reads it where it does not fit as it stands."""
-        return self._spelling.mend(text.lower())
+        """The sentence with each unknown word as the known one that alone is a letter away; it is only asked about."""
+        from rapidfuzz import process  # 3.5 MB, which a host without a misspelt word does without
+        from rapidfuzz.distance import OSA
+
+        def known(match: re.Match[str]) -> str:
+            if match[0] in self._words:
+                return match[0]
+            found = process.extract(match[0], self._words, scorer=OSA.distance, score_cutoff=1, limit=2)
+            return found[0][0] if len(found) == 1 else match[0]
+
+        return _WORD.sub(known, text.lower())
 
     def _templated(self, said: str) -> Parse | None:
         """What a template makes of the sentence, as it is spelled; loose where slips of the finger were mended."""
         found = self._timed(said)
         if found is not None:
             return found
-        mended = normalize_quantities(self._spelling.mend(said))
+        mended = normalize_quantities(self.mended(said))
         found = self._timed(mended) if mended != said else None
         return replace(found, loose=True) if found is not None else None
 
@@ -167,11 +173,11 @@ class Sentences:
         values: Values = {e.name: _plain(e.value) for e in found.entities_list if not e.name.startswith("_")}
         return Parse(found.intent.name, values)
 
-    def nearest(self, text: str, count: int = 2) -> tuple[str, ...]:
-        """The examples of the kinds of sentence that look most like this text; none without a word in common."""
-        said = _stems(text)
-        alike = [example for example in self.examples.values() if not said.isdisjoint(_stems(example))]
-        from rapidfuzz import fuzz, process  # as in `Spelling`
+    def nearest(self, text: str, count: int = 3) -> tuple[str, ...]:
+        """The known sentences that look most like this text; none without a word in common."""
+        said, known = _stems(text), (*self.examples.values(), *dict.fromkeys(meant for _, meant in self._known))
+        alike = [example for example in known if not said.isdisjoint(_stems(example))]
+        from rapidfuzz import fuzz, process  # as in `mended`
 
         found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
         return tuple(example for example, _, _ in found)
@@ -230,15 +236,13 @@ def english() -> Sentences:
     for name in _TEMPLATES:
         merge_dict(merged, _data(name))
     near = near_sentences()
-    core = {*_words(merged), *QUANTITY_WORDS}
-    rare = {*_words(list(near.values())), *_NO_SLIPS} - core | _SHORT_NUMBERS
     return Sentences(
         Intents.from_dict(merged),
         {name: kind["example"] for name, kind in merged["intents"].items() if "example" in kind},
         merged["filler"],
         near,
         _data("unsafe")["dangers"],
-        Spelling(core | rare, rare),
+        (*_words(merged), *_words(near)),
     )
 
 
@@ -272,11 +276,11 @@ def _words(value: Any) -> Iterator[str]:
     """Every word of the sentences' data; what stands in braces or angles is a name, no word."""
     match value:
         case str():
-            yield from re.findall(r"[a-z]+(?:-[a-z]+)?", re.sub(r"\{[^}]*\}|<[^>]*>", " ", value))
+            yield from _WORD.findall(re.sub(r"\{[^}]*\}|<[^>]*>", " ", value))
         case dict():
-            for part in value.values():
+            for part in value.items():
                 yield from _words(part)
-        case list():
+        case list() | tuple():
             for part in value:
                 yield from _words(part)
 
