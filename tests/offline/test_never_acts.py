@@ -79,6 +79,7 @@ NEVER = [
     "I'm going to turn on pin 4", "we're switching the led on", "turn pin 4 on, then the lamp off",
     "turn on pin 4 and pin 5 and open the valve", "set pin 4 high and pin 5 ready",
     "turn on pin 7 on the first board", "blink pin 2 on the other board", "blink pin 2 every secnd",
+    "blink pin 4 every 1.5 ms",
     "fade pin 5 over 3 seconds", "fade pin 5 to 30% within 3 seconds", "twice every hour toggle pin 4",
     "blink the led 3 times without stop", "turn on pin 7, wait 0 seconds, turn it off",
     # which, is not said

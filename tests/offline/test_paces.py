@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from fractions import Fraction
 
 import pytest
 from tests.offline.conftest import Ask, kept
 
 from microclaw.boards.reader import load_board
-from microclaw.language.quantities import exact_times_ms
 from microclaw.models.protocol import DeviceContext, KnownDevice, Message, UserText
 
 
@@ -36,7 +34,6 @@ async def program(ask: Ask, said: str, *before: Message) -> tuple[dict[str, int]
         ("blink pin 14 at 300 Hz", "300"),
         ("blink pin 14 at 440 hertz", "440"),
         ("blink pin 14 400 times a second", "400"),
-        ("blink pin 14 every 1.5 ms", "333.333"),
         ("blink pin 14 every 5 ms", "100"),
         ("blink pin 14 at 47 Hz", "47"),
         ("blink pin 14 at 9 kHz", "9000"),
@@ -90,14 +87,13 @@ async def test_every_rate_is_kept_within_one_percent_or_refused(ask: Ask) -> Non
         assert abs(real - hz) <= hz / 100
 
 
-async def test_the_nearest_rates_of_a_refusal_are_possible(ask: Ask) -> None:
+async def test_the_nearest_rate_of_a_refusal_is_possible(ask: Ask) -> None:
     for said in ("blink pin 14 at 23.4 Hz", "blink pin 14 at 40 kHz"):
         refused = await ask(said)
         assert (refused.calls, refused.failed_code) == ((), "ambiguous")
-        nearest = re.findall(r"([\d.]+) Hz", refused.text.partition("nearest")[2])
-        assert nearest
-        for hz in nearest:
-            assert (await ask(f"blink pin 14 at {hz} Hz")).calls
+        nearest = re.search(r"([\d.]+) Hz", refused.next_step or "")
+        assert nearest is not None
+        assert (await ask(f"blink pin 14 at {nearest[1]} Hz")).calls
 
 
 async def test_a_slow_rate_is_expected_as_it_was_said_and_not_as_it_was_rounded(ask: Ask) -> None:
@@ -160,9 +156,3 @@ async def test_the_exact_rate_goes_along_where_the_pin_is_named_later(ask: Ask) 
     asked = await ask("blink at 300 Hz")
     values, _ = await program(ask, "pin 14", UserText("blink at 300 Hz"), kept(asked))
     assert values["FREQUENCY_HZ"] == 300
-
-
-def test_times_are_told_as_they_were_said() -> None:
-    assert exact_times_ms("blink at 300 Hz for 1.5 s") >= {Fraction(10, 3), Fraction(1500)}
-    assert exact_times_ms("7 times a minute") >= {Fraction(60_000, 7)}
-    assert exact_times_ms("turn on pin 4") == frozenset()

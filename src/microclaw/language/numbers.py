@@ -12,7 +12,7 @@ _NUMBER = re.compile(
     r"(?P<pin>\bpin \d+(?![\w.]))"
     r"|(?P<clock>\bclock \d{4})"
     r"|(?P<swing>\bplusminus \d+ milli)"
-    r"|(?P<period>\bperiod \d+ ms\b)"
+    r"|(?P<period>\bperiod \d+ [mn]s\b)"
     r"|(?P<every>\b(?:every|each|once every|once each) \d+ ms\b)"
     r"|(?P<ms>(?<![\w.])\d+ ms\b)"
     r"|(?P<milli>(?<![\w.])-?\d+ milli\b(?: (?P<unit>degrees|percent|volts|amps|hpa|watts)\b)?)"

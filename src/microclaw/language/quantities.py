@@ -1,9 +1,9 @@
 """Rewrites numbers with units in one normal form. It knows no sentences.
 
 Times become whole milliseconds ("every half second" -> "every 500 ms"), rates a period ("twice a second" ->
-"period 500 ms"), other quantities whole thousandths ("28.5 °C" -> "28500 milli degrees"), pins "pin N" and several of
-them "pin N also pin M", times of day "clock 0645". Sentence templates then need one form each. hassil reads number
-words too, but only as whole numbers of a fixed range.
+"period 500 ms", "3 Hz" -> "period 333333333 ns"), other quantities whole thousandths ("28.5 °C" -> "28500 milli
+degrees"), pins "pin N" and several of them "pin N also pin M", times of day "clock 0645". Sentence templates then need
+one form each. hassil reads number words too, but only as whole numbers of a fixed range.
 """
 
 from __future__ import annotations
@@ -126,18 +126,6 @@ _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u
 
 def normalize_quantities(text: str) -> str:
     """The sentence in lower case, one space between words, every quantity in its one form."""
-    return _normalized(text, [])
-
-
-def exact_times_ms(text: str) -> frozenset[Fraction]:
-    """The times of a sentence and the periods of its rates in milliseconds, as they were said: not rounded."""
-    exact: list[Fraction] = []
-    _normalized(text, exact)
-    return frozenset(exact)
-
-
-def _normalized(text: str, exact: list[Fraction]) -> str:
-    """The normal form; the times that it rounds are added to `exact`."""
     said = text.translate(_MARKS).lower()
     for pattern, written in _JOINED:
         said = pattern.sub(written, said)
@@ -156,32 +144,36 @@ def _normalized(text: str, exact: list[Fraction]) -> str:
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
     said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
-    return _limits(_times(_CLOCK.sub(_clock, _HOURS.sub(r"clock \1\2", said)), exact))
+    return _limits(_times(_CLOCK.sub(_clock, _HOURS.sub(r"clock \1\2", said))))
 
 
-def _times(said: str, exact: list[Fraction]) -> str:
-    def period(hertz: Fraction) -> str:
-        return f"period {whole(1000 / hertz)} ms" if hertz > 0 else "period 0 ms"
-
-    def whole(time_ms: Fraction) -> int:
-        exact.append(time_ms)
-        return round(time_ms)
-
+def _times(said: str) -> str:
     said = _HYPHENED.sub(" ", said)
     for pattern, written in _ADVERBS:
         said = pattern.sub(written, said)
-    said = _TIMES.sub(lambda m: period(_hertz(m)), said)
-    said = _BEATS.sub(lambda m: period(_ratio(m[1], m[2]) / 60), said)
+    said = _TIMES.sub(lambda m: _period(_hertz(m)), said)
+    said = _BEATS.sub(lambda m: _period(_ratio(m[1], m[2]) / 60), said)
     said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)
     said = _ONE_UNIT.sub(_one_unit, said)
-    said = _HERTZ.sub(lambda m: period(_ratio(m[1], m[2]) * (1000 if m[3] else 1)), said)
-    said = _PER_SECOND.sub(lambda m: period(_ratio(m[1], m[2])), said)
-    said = _TIME.sub(lambda m: f"{whole(_ratio(m[1], m[2]) * _TIME_MS[m[3]])} ms", said)
+    said = _HERTZ.sub(lambda m: _period(_ratio(m[1], m[2]) * (1000 if m[3] else 1)), said)
+    said = _PER_SECOND.sub(lambda m: _period(_ratio(m[1], m[2])), said)
+    said = _TIME.sub(lambda m: _whole_ms(_ratio(m[1], m[2]) * _TIME_MS[m[3]]), said)
     said = _TIME_SUM.sub(lambda m: f"{int(m[1]) + int(m[2])} ms", said)
     # "Every 5 seconds" may be the time between two changes of a light; one flash every 5 seconds is not.
     return _ONE_EVERY.sub("period " if _FLASHES.search(said) else "every ", said)
+
+
+def _period(hertz: Fraction) -> str:
+    """The period of a rate, in whole milliseconds or else in nanoseconds."""
+    time_ms = 1000 / hertz if hertz > 0 else Fraction(0)
+    return f"period {time_ms} ms" if time_ms.denominator == 1 else f"period {round(time_ms * 1_000_000)} ns"
+
+
+def _whole_ms(time_ms: Fraction) -> str:
+    """A time in milliseconds; one that is not whole fits no template."""
+    return f"{time_ms} ms" if time_ms.denominator == 1 else "uneven ms"
 
 
 def _limits(said: str) -> str:

@@ -10,15 +10,14 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
-from microclaw.offline.paces import PACE, RATE, SPAN, check_whole, pace_ms
+from microclaw.offline.decision import Act, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.paces import PACE, pace_ms
 from microclaw.offline.pins import PinTarget, board_of
 from microclaw.patterns.expected import Value
-from microclaw.patterns.library import OutOfRange, fill, pattern_kinds
+from microclaw.patterns.library import fill, pattern_kinds
 
 _TRIED_BEFORE = "soak 0 s\nuptime 1 min\n"
 """A pattern itself was tried for minutes and across the wrap of millis() (tests/patterns): a sentence need not wait."""
-_NO_RATE = re.compile(r"(?i)(?:0*\.?0+ ?k?(?:hz|hertz|herz)|(?:0+|zero|no) times)\b")
 _CONDITION = re.compile(r"(?i)\b(?:when|whenever|while|if|as long as|as soon as|every time|each time|once)\b")
 
 
@@ -68,13 +67,8 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
     values = {name: round(v) if isinstance(v, Fraction) else v for name, v in wanted.values.items()}
     try:
         program = fill(wanted.pattern, values, kind=kind, asked=asked)
-    except OutOfRange as exc:
-        raise _refused(at, exc) from exc
     except ConfigError as exc:
         raise ask(exc.message, exc.next_step) from exc
-    for parameter, time_ms in asked.items():
-        if parameter.endswith("_MS"):
-            check_whole(at, time_ms)
     name = at.parse.replaces or wanted.app_name or free_name(at, program.app_name, wanted.target)
     arguments = at.on_device(appName=name, sourceCode=program.source)
     if program.expect:
@@ -106,38 +100,11 @@ def waiting(at: Context) -> str:
 
 def check_flash(target: PinTarget, for_ms: Fraction, half_ms: Fraction) -> None:
     """Ask where no flash fits into the time for which a light is to blink."""
-    if for_ms <= 0:
-        raise ask(f"For {seconds(for_ms)} there would be no flash. For how long?", f"blink {target.words} for 3 s")
-    if for_ms < 2 * half_ms:
+    if for_ms < 2 * half_ms or for_ms <= 0:
         raise ask(
             f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
             f"blink pin {target.pin} every 200 ms for {seconds(max(for_ms, Fraction(400)))}",
         )
-
-
-def _refused(at: Context, error: OutOfRange) -> CannotDo:
-    """A question about a value that is not allowed; a time is named in the words of the sentence."""
-    pace, span = PACE.search(at.said), SPAN.search(at.said)
-    said = span or pace if error.parameter.name == "FOR_MS" else pace or span
-    low, high = error.parameter.min, error.parameter.max
-    if error.parameter.unit == "ms" and error.value == 0 and said is None and low is not None:
-        return ask(f"A time or a rate in that is 0, so I did nothing: the shortest time is {spoken(low)}.")
-    if error.parameter.unit != "ms" or said is None or low is None or high is None:
-        return ask(error.message, error.next_step)
-    before = at.said[: said.start()].rstrip().lower()
-    sign = "-" if before.endswith(("-", "−", " minus", " negative")) else ""
-    is_half = error.parameter.name == "HALF_PERIOD_MS"
-    halves = 2 if is_half and "ms" not in at.parse.values and "period_ms" in at.parse.values else 1
-    least, most = spoken(halves * low), spoken(halves * high)
-    if sign or _NO_RATE.match(said[0]) or (error.value == 0 and is_half):
-        why, bound = "no rate: with it nothing would ever change", f"between {least} and {most}"
-    elif RATE.search(said[0]):
-        fast, slow = ("too fast", f"at most once every {least}"), ("too slow", f"at least once every {most}")
-        why, bound = fast if error.value < low else slow
-    else:
-        short, long = ("too short", f"at least {least}"), ("too long", f"at most {most}")
-        why, bound = short if error.value < low else long
-    return ask(f'"{sign}{said[0]}" is {why}.', bound)
 
 
 def free_name(at: Context, stem: str, target: PinTarget | None) -> str:

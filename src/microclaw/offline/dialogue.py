@@ -36,7 +36,6 @@ from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, is_for_the_board, parse_memory
 from microclaw.offline.names import asked_name, names_to_pins, told_name
-from microclaw.offline.paces import with_exact_times
 from microclaw.offline.parse import Parse, Question, Values
 from microclaw.offline.pins import (
     answered_device,
@@ -114,7 +113,7 @@ def understand(request: ModelRequest) -> Understanding:
     reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act, unlogged)
     found = reading.found
     if not isinstance(found, Say):
-        found = undone_elsewhere(context or with_exact_times(found, said, english().mended(said)))
+        found = undone_elsewhere(context or found)
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()

@@ -1,22 +1,19 @@
-"""How fast and how long, by a sentence: its exact times, and what a program can keep of them. It acts on nothing.
+"""How fast, by a sentence, and what a program can keep of it. It acts on nothing.
 
-The normal form of a sentence rounds to whole milliseconds. That is far off for a fast rate (300 Hz is no 3 ms), so the
-exact time is kept beside the rounded one, and a program gets only what it keeps within KEPT of what was said.
+A rate has its exact period (300 Hz is no 3 ms), and a program gets only what it keeps within KEPT of what was said.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil, floor
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from microclaw.language.quantities import exact_times_ms
-from microclaw.offline.decision import CannotDo, Context, ask
+from microclaw.offline.decision import Context, ask
 from microclaw.offline.parse import Parse, Values
 
 KEPT: Final = Fraction(1, 100)
@@ -31,12 +28,7 @@ PACE: Final = re.compile(
     r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w./]+ times) (?:a|per|every|each) \w+"
     r"|[\d./]+ ?(?:k?(?:hz|hertz|herz)|bpm|beats? (?:a|per|each|every) min(?:ute)?)\b)"
 )
-SPAN: Final = re.compile(
-    r"(?i)\bfor (?:[\w./-]+ ){1,5}?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|mins?|hours?|h)\b"
-)
-RATE: Final = re.compile(r"(?i)(?:hz|hertz|herz|bpm)$|\bbeats?\b|\b(?:once|twice|thrice|times)\b")
 _NS: Final = 1_000_000
-_TIME_SLOTS: Final = ("ms", "period_ms", "for_ms", "wait_ms", "every_ms", "stop_ms")
 # Per kind: milliseconds when no pace is said, for "slowly", for "fast".
 _PACES: Final[Mapping[str, tuple[int, int, int]]] = {
     "blink": (500, 1000, 100),
@@ -45,16 +37,6 @@ _PACES: Final[Mapping[str, tuple[int, int, int]]] = {
     "rainbow": (5_000, 10_000, 2_500),
     "servo_sweep": (4_000, 8_000, 2_000),
 }
-
-
-def with_exact_times(at: Context, *said: str) -> Context:
-    """The context with the exact time beside each one that the sentence's normal form rounded, on each board.
-
-    `said`: the sentence, also as it is without slips of the keyboard.
-    """
-    times = frozenset[Fraction]().union(*map(exact_times_ms, said))
-    each = tuple(replace(one, parse=_with_times(one.parse, times)) for one in at.each)
-    return replace(at, parse=_with_times(at.parse, times), each=each)
 
 
 def time_values(slot: str, time_ms: Fraction, others: Values) -> Values:
@@ -72,9 +54,9 @@ def without_pace(values: Values) -> Values:
 def exact_ms(parse: Parse, slot: str) -> Fraction | None:
     """The time in a slot, as it was said; None where there is none."""
     whole, exact_ns = parse.number(slot), parse.number(f"{slot}_ns")
-    if whole is None or exact_ns is None:
-        return None if whole is None else Fraction(whole)
-    return Fraction(exact_ns, _NS)
+    if exact_ns is not None:
+        return Fraction(exact_ns, _NS)
+    return None if whole is None else Fraction(whole)
 
 
 def pace_ms(parse: Parse, kind: str) -> Fraction:
@@ -118,16 +100,14 @@ def square_wave(at: Context, *, pwm: bool = True, loop: bool = True) -> SquareWa
     wave = SquareWave(half, by_pwm=True)
     if pwm and LEAST_PWM_HZ <= round(wave.hz) <= MOST_PWM_HZ and _is_kept(wave.hz):
         return wave
-    halves = [Fraction(ms) for ms in (floor(half), ceil(half)) if loop and ms >= FASTEST_LOOP_MS]
-    rates = [hz for hz in (floor(wave.hz), ceil(wave.hz)) if pwm and LEAST_PWM_HZ <= hz <= MOST_PWM_HZ]
-    end = Fraction(500, MOST_PWM_HZ if wave.hz > MOST_PWM_HZ else LEAST_PWM_HZ) if pwm else Fraction(FASTEST_LOOP_MS)
-    raise _not_kept(at, half, halves + [Fraction(500, hz) for hz in rates] or [end])
-
-
-def check_whole(at: Context, time_ms: Fraction | None) -> None:
-    """Ask where a time that is counted in whole milliseconds would be far from what was said."""
-    if time_ms is not None and not _is_kept(time_ms):
-        raise _not_kept(at, time_ms, (Fraction(floor(time_ms)), Fraction(ceil(time_ms))))
+    possible = [Fraction(500, ms) for ms in (floor(half), ceil(half)) if loop and ms >= FASTEST_LOOP_MS]
+    possible += [Fraction(hz) for hz in (floor(wave.hz), ceil(wave.hz)) if pwm and LEAST_PWM_HZ <= hz <= MOST_PWM_HZ]
+    end = (MOST_PWM_HZ if wave.hz > MOST_PWM_HZ else LEAST_PWM_HZ) if pwm else Fraction(500, FASTEST_LOOP_MS)
+    nearest = min(possible or [Fraction(end)], key=lambda hz: abs(hz - wave.hz))
+    raise ask(
+        f"A program here cannot keep {float(wave.hz):.4g} Hz to within {float(KEPT):.0%}, so I did nothing.",
+        f"the nearest rate is {float(nearest):.5g} Hz",
+    )
 
 
 def duty_of(milli: int) -> Fraction:
@@ -144,41 +124,3 @@ def duty_of(milli: int) -> Fraction:
 def _is_kept(wanted: Fraction) -> bool:
     """Whether the nearest whole number is near enough, as a time and as a rate."""
     return abs(round(wanted) - wanted) <= KEPT * min(wanted, Fraction(round(wanted)))
-
-
-def _not_kept(at: Context, wanted_ms: Fraction, possible_ms: Iterable[Fraction]) -> CannotDo:
-    """A question with the nearest times that a program keeps, in the unit of the sentence.
-
-    For a rate the times are half of a period.
-    """
-    said = PACE.search(at.said) or SPAN.search(at.said)
-    is_rate = said is not None and RATE.search(said[0]) is not None
-    lead = "" if said is None or is_rate else said[0].split(" ", 1)[0].lower() + " "
-    lead = lead if lead in ("every ", "each ", "for ") else ""
-    possible = sorted(ms for ms in possible_ms if ms > 0)
-    nearest = [*[ms for ms in possible if ms < wanted_ms][-1:], *[ms for ms in possible if ms > wanted_ms][:1]]
-    shown = [_shown(500 / ms, "Hz") if is_rate else lead + _shown(ms, "ms") for ms in nearest]
-    asked = f'"{said[0]}"' if said is not None else _shown(wanted_ms, "ms")
-    many, verb = ("s", "are") if len(shown) > 1 else ("", "is")
-    return ask(
-        f"A program here cannot keep {asked} to within {float(KEPT):.0%}, so I did nothing. "
-        f"The nearest {'rate' if is_rate else 'time'}{many} {verb} {' and '.join(shown)}. Which one?",
-        f"say it with: {' (or: '.join(shown)}{')' * (len(shown) - 1)}",
-    )
-
-
-def _shown(number: Fraction, unit: str) -> str:
-    return f"{float(f'{float(number):.4g}'):.10g} {unit}"
-
-
-def _with_times(parse: Parse, times: frozenset[Fraction]) -> Parse:
-    """The parse with those of these times that are its own.
-
-    A time that the sentence does not speak of (it is that of the last act) keeps what it has.
-    """
-    values = dict(parse.values)
-    for slot in _TIME_SLOTS:
-        meant = [time_ms for time_ms in times if round(time_ms) == values.get(slot)]
-        if meant:
-            values = time_values(slot, max(meant, key=lambda time_ms: abs(time_ms - round(time_ms))), values)
-    return replace(parse, values=values)
