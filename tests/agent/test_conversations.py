@@ -83,7 +83,6 @@ async def talk(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         ("blink pin 5 every 500 ms | twice as fast | faster", "5~250 apps=blink"),
         ("blink pin 5 every 100 ms | same on pin 6", "5~200 6~200 apps=blink,blink-6"),
         ("blink pin 5 every 100 ms | stop it | start it again", "5~200 apps=blink"),
-        ("turn on pin 5, wait 1 second, then turn on pin 6", "5=1 6=1 apps=steps"),
         ("the fan is on pin 11 | no, pin 12 | turn on the fan", "11=0 12=1"),
         ("turn on pin 6 in 10 minutes | turn on pin 5 | undo", "5=0"),
     ],

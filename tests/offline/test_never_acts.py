@@ -80,6 +80,12 @@ NEVER = [
     "turn on pin 4 and pin 5 and open the valve", "set pin 4 high and pin 5 ready",
     "turn on pin 7 on the first board", "blink pin 2 on the other board", "blink pin 2 every secnd",
     "blink pin 4 every 1.5 ms",
+    "turn on pin 4 at twenty to nine", "turn on pin 4 at 0600 hours", "dim pin 5 to two thirds",
+    "double flash the led",
+    "turn on pin 5, wait 1 second, then turn on pin 6", "turn on pin 4 and turn it off in 3 s",
+    "blink pin 2 at 120 bpm",
+    "cancel task 12", "stop task #12", "pause rollout 3", "turn off the schedule 1", "remove person 4", "undo change 6",
+    "turn off token 3", "turn off alarm 7", "read secret 2", "run this python: print(1+1)", "make ada a member",
     "fade pin 5 over 3 seconds", "fade pin 5 to 30% within 3 seconds", "twice every hour toggle pin 4",
     "blink the led 3 times without stop", "turn on pin 7, wait 0 seconds, turn it off",
     # which, is not said

@@ -1,29 +1,9 @@
-"""A number behind "task", "token" or "schedule" is no pin; what is done by a command is never guessed at."""
+"""What is done by a command, or later in parts, is never guessed at."""
 
 from __future__ import annotations
 
 import pytest
 from tests.offline.conftest import Ask
-
-
-@pytest.mark.parametrize(
-    ("said", "command"),
-    [
-        ("cancel task 12 on virtual-1", "microclaw task list 12"),
-        ("stop task #12", "microclaw task list 12"),
-        ("pause rollout 3", "microclaw firmware rollouts 3"),
-        ("please approve approval 15", "microclaw approval list"),
-        ("turn off the schedule 1 on virtual-1", "microclaw schedule list 1"),
-        ("remove person 4", "microclaw person list"),
-        ("turn off token 3", "microclaw person tokens"),
-        ("turn off alarm 7", "microclaw doctor"),
-        ("undo change 6", "microclaw app undo 6"),
-        ("read secret 2 on virtual-1", "microclaw task secrets"),
-    ],
-)
-async def test_a_number_of_a_thing_is_no_pin(ask: Ask, said: str, command: str) -> None:
-    reply = await ask(said)
-    assert (reply.calls, reply.failed_code, reply.next_step) == ((), "ambiguous", command)
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,6 @@ _HALVES = (
 _COUNT = r"(?<![\d./])\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)? ?(?:times?|x)"
 _TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b")
 _HERTZ = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(k?)(?:hz|hertz|herz)\b")
-_BEATS = re.compile(
-    rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:bpm|beats? ?(?:/ ?|per |an? |each |every )(?:1 )?(?:minute|min))\b"
-)
 _PER_SECOND = re.compile(rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:/ ?|per |a )(?:s|sec|second)\b")
 _FAHRENHEIT = re.compile(rf"({_NUMBER}) ?(?:° ?f|degrees? (?:f|fahrenheit)|fahrenheit)(?!\w)")
 _CELSIUS = re.compile(rf"({_NUMBER}) ?(?:° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius|c)(?!\w)")
@@ -99,11 +96,8 @@ _WORD_NUMBER = re.compile(
 _MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)")
 _HYPHENED = re.compile(r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)")  # "30-second intervals"
 _ADVERBS = (
-    (re.compile(r"\bdouble[ -](?=flash|blink|beep|pulse|wink)"), "2 times "),
-    (re.compile(r"\btriple[ -](?=flash|blink|beep|pulse|wink)"), "3 times "),
     (re.compile(r"\bhalf[ -]hourly\b"), "every 30 minutes"),
     (re.compile(r"\bquarter[ -]hourly\b"), "every 15 minutes"),
-    (re.compile(r"\b(second|minute|hour) by \1\b"), r"every 1 \1"),
     (re.compile(r"\b(?:hourly|on the hour)\b"), "every 1 hour"),
     (re.compile(r"\bevery couple (?=second|sec|minute|min|hour)"), "every 2 "),
 )
@@ -111,16 +105,11 @@ _ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
 _CLOCK = re.compile(
     r"\b(\d{1,2})[:.h](\d\d)(?: ?([ap])\.?m\b\.?)?(?![\w.])|\b(\d{1,2}) ?(?:([ap])\.?m\b\.?|o'clock)(?!\w)"
 )
-_HOURS = re.compile(r"\b([01]\d|2[0-3])([0-5]\d) (?:hours|hrs)\b")  # "0600 hours"
 _JOINED = (  # "1h30m", "2m30s": an "m" alone is no unit
     (re.compile(r"(?<![\w.:/-])(\d+) ?h(?:rs?)? ?([0-5]?\d) ?m(?:ins?)?(?!\w)"), r"\1 h \2 min"),
     (re.compile(r"(?<![\w.:/-])(\d+) ?m(?:ins?)? ?([0-5]?\d) ?s(?:ecs?)?(?!\w)"), r"\1 min \2 s"),
 )
 _ROUND = re.compile(r"\b(?:a )?(hundred|thousand)\b")
-_DOZENS = (re.compile(r"\bhalf a dozen\b"), re.compile(r"\b(?:a|1) dozen\b"))
-_THIRDS = re.compile(
-    r"(?:(?<=\bto )|(?<=\bat ))(?:about )?(?:(a|1)|(2)) thirds?(?! (?:time|pin|led|of a (?:second|minute|hour)))\b"
-)
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 
 
@@ -135,8 +124,7 @@ def normalize_quantities(text: str) -> str:
     said = re.sub(r"[\s.!?,;:]+$", "", said)
     said = _MINUS.sub("-", _WORD_NUMBER.sub(_digits, said))
     said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
-    said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", _DOZENS[1].sub("12", _DOZENS[0].sub("6", said)))
-    said = _THIRDS.sub(lambda m: f"{67 if m[2] else 33} percent", said)
+    said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", said)
     said = re.sub(r"\b1 (?=(?:reading|sample|value|measurement|line|entry)\b)", "", said)
     said = re.sub(r"\b(pin|output|gpio|relay|channel|input) (?:number|no\.?|nr\.?) (?=\d)", r"\1 ", said)
     said = _PINS_LISTED.sub(_pin_list, said)
@@ -144,7 +132,7 @@ def normalize_quantities(text: str) -> str:
     said = re.sub(r"(?<=\w)[,;:](?= )", "", said)
     said = _ROUND.sub(lambda m: "100" if m[1] == "hundred" else "1000", said)
     said = _PIN.sub(lambda m: f"pin {int(m[1] or m[2])}", said)
-    return _limits(_times(_CLOCK.sub(_clock, _HOURS.sub(r"clock \1\2", said))))
+    return _limits(_times(_CLOCK.sub(_clock, said)))
 
 
 def _times(said: str) -> str:
@@ -152,7 +140,6 @@ def _times(said: str) -> str:
     for pattern, written in _ADVERBS:
         said = pattern.sub(written, said)
     said = _TIMES.sub(lambda m: _period(_hertz(m)), said)
-    said = _BEATS.sub(lambda m: _period(_ratio(m[1], m[2]) / 60), said)
     said = _OTHER.sub(lambda m: f"every 2 {m[1]}", said)
     for pattern, written in _HALVES:
         said = pattern.sub(written, said)

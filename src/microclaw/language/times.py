@@ -23,13 +23,9 @@ _REPEATS = dict.fromkeys(("day", "morning", "evening", "night", "afternoon"), "d
 }
 _WORDS = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
 _CLOCK = re.compile(r"\b(?:at |by |around )?clock (\d\d)(\d\d)\b")
-_CLOCK_FACE = re.compile(r"\b(?:at |by |around )?clock12 (\d\d)(\d\d)\b")
-_MINUTES = r"([1-5]?\d)(?:000 milli)?"
-_PAST_HOUR = re.compile(  # as quantities.py leaves it; "21 to 1" alone is no time, "at 21 to 1" is
-    rf"\b(?:(half|(?:a )?quarter) (past|to)|{_MINUTES} (past)|(\d+)0000 ms (past|to)"
-    rf"|(?:(?<=\bat )|(?<=\bby )){_MINUTES} (to))"
-    r" (?:clock (\d\d)00|(1[0-2]|[1-9])(?:000 milli)?|(noon|midday|midnight))"
-    r"(?![\w.:%]| (?:milli|percent|ms|times)\b)"
+_SPOKEN_HOUR = re.compile(  # "half past 6": what is done then is read, the time is asked for
+    r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
+    r"(?:clock \d{4}|\d+(?: milli)?|noon|midday|midnight)\b"
 )
 _CLOCK_WORD = re.compile(r"\b(?:at |by |around )?(noon|midday|midnight|sunrise|sunset|dawn|dusk)\b")
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")
@@ -73,22 +69,16 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
 
     `bare_hour`: "at 7" alone is a time too.
     """
-    said = _PAST_HOUR.sub(_past_hour, said)
     part = _part(said)
-    rest, clock = _clock(said)
+    rest, is_spoken = _taken_off(_SPOKEN_HOUR, said)
+    rest, clock = _clock(rest)
     rest, repeat = _taken(_REPEAT, rest)
     rest, date = _taken(_DATE, rest)
     rest, delay = _taken(_DELAY, rest)
     if delay is not None and (clock or repeat or date):
         return None  # a time and a delay together mean nothing
     rest, in_part = _taken_off(_PART_WORD, rest)
-    hour, minute = None, 0
-    face = _CLOCK_FACE.search(rest) if clock is None and delay is None else None
-    if face is not None:
-        rest = f"{rest[: face.start()]} {rest[face.end() :]}".strip()
-        hour, minute = int(face[1]), int(face[2])
-        if part or repeat or date:
-            clock, hour, minute = f"{hour:02d}:{minute:02d}", None, 0
+    hour = None
     if (
         clock is None
         and hour is None
@@ -102,26 +92,13 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     if clock is not None or hour is not None:
         rest, today = _taken_off(_TODAY, rest)
         date = "today" if today and date is None and repeat is None else date
-    if clock is None and repeat is None and date is None and delay is None and hour is None:
+    if not is_spoken and clock is repeat is date is delay is hour is None:
         return None
     rest, told = _NOTIFY.subn(" ", rest)
     rest = re.sub(r"\s+", " ", rest).strip(" ,")
     rest = re.sub(r"^(?:(?:at|on|and|then) )+|(?: (?:at|and))+$|^(?:at|on|and)$", "", rest)
     clock = _in_part(clock, part)
-    return rest, When(clock, _repeated(repeat), _dated(date), int(delay) if delay else None, bool(told), hour, minute)
-
-
-def _past_hour(match: re.Match[str]) -> str:
-    """ "half past 6" -> "clock12 0630", of the morning or the evening; "quarter to clock 2000" -> "clock 1945"."""
-    quarter, way = match[1], match[2] or match[4] or match[6] or match[8]
-    said = match[3] or match[7] or (30 if quarter == "half" else 15)
-    minutes = int(match[5]) // 6 if match[5] else int(said)  # 60 000 ms a minute
-    if minutes > 59 or (quarter == "half" and way == "to"):
-        return match[0]
-    known = {"noon": 12, "midday": 12, "midnight": 0}.get(match[11], int(match[9]) if match[9] else None)
-    hour = int(match[10]) if known is None else known
-    of_day = (hour * 60 + (minutes if way == "past" else -minutes)) % 1440
-    return f"{'clock12' if known is None else 'clock'} {of_day // 60:02d}{of_day % 60:02d}"
+    return rest, When(clock, _repeated(repeat), _dated(date), int(delay) if delay else None, bool(told), hour)
 
 
 def _part(said: str) -> str | None:
@@ -186,7 +163,7 @@ def open_question(when: When) -> tuple[str, str] | None:
         early, late = (f"{hour % 24:02d}:{when.minute:02d}" for hour in (when.hour, when.hour + 12))
         return f"Is that {early} or {late}?", f"at {early}"
     if when.clock is None and when.delay_ms is None:
-        return "At what time?", f"{when_text(when)} at 8:00"
+        return "At what time?", f"{when_text(when)} at 8:00".strip()
     if when.repeat in ("week", "month", "year", "weekly", "monthly", "yearly"):
         return "On which day?", f"every monday at {when.clock}"
     return None

@@ -26,7 +26,7 @@ from microclaw.models.protocol import (
 )
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
-from microclaw.offline.answers import QUESTIONS, no_pin, past_of
+from microclaw.offline.answers import QUESTIONS, past_of
 from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import chosen_boards, decide_for_each, for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
@@ -214,8 +214,6 @@ def _read(
         values: Values = {"name": asked.name, "pin": asked.pin}
         where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
         return _Reading(Context(where, said, device_context, device, named is not None, results))
-    if (no_target := no_pin(text)) is not None and schedules.parse_schedule(text, sentences) is None:
-        return _Reading(no_target)
     if (ordered := program_order(text, device_context, named)) is not None:
         order, there = ordered
         if isinstance(order, Say):

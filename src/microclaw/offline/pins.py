@@ -44,28 +44,8 @@ QUANTITIES = {
     "current": Quantity("ina219", "current_ma", "mA", "amps", 1, -3200, 3200),
     "power": Quantity("ina219", "power_mw", "mW", "watts", 0, 0, 83_200),
 }
-# What a reading is shown in where a unit is asked for: by quantity and unit, its sign, factor, offset and decimals.
-_SHOWN_IN: Mapping[str, Mapping[str, tuple[str, float, float, int]]] = {
-    "temperature": {"c": ("°C", 1, 0, 1), "f": ("°F", 1.8, 32, 1), "k": ("K", 1, 273.15, 1)},
-    "pressure": {
-        "hpa": ("hPa", 1, 0, 1), "pa": ("Pa", 100, 0, 0), "kpa": ("kPa", 0.1, 0, 2), "bar": ("bar", 0.001, 0, 4),
-        "mmhg": ("mmHg", 0.750062, 0, 1), "inhg": ("inHg", 0.02953, 0, 2), "psi": ("psi", 0.0145038, 0, 3),
-    },
-    "voltage": {"v": ("V", 1, 0, 2), "mv": ("mV", 1000, 0, 0)},
-    "current": {"ma": ("mA", 1, 0, 1), "a": ("A", 0.001, 0, 4)},
-    "power": {"mw": ("mW", 1, 0, 0), "w": ("W", 0.001, 0, 3)},
-    "humidity": {"%": ("%", 1, 0, 0)},
-}  # fmt: skip
-_UNITS_SAID = {
-    "celsius": "c", "centigrade": "c", "°c": "c", "fahrenheit": "f", "°f": "f", "f": "f", "c": "c", "kelvin": "k",
-    "k": "k", "hectopascal": "hpa", "hpa": "hpa", "millibar": "hpa", "mbar": "hpa", "pascal": "pa", "pa": "pa",
-    "kilopascal": "kpa", "kpa": "kpa", "bar": "bar", "mmhg": "mmhg", "inhg": "inhg", "psi": "psi", "volt": "v",
-    "v": "v", "millivolt": "mv", "mv": "mv", "milliamp": "ma", "ma": "ma", "amp": "a", "ampere": "a", "milliwatt": "mw",
-    "mw": "mw", "watt": "w", "percent": "%", "%": "%",
-}  # fmt: skip
-_UNIT_ASKED = re.compile(
-    rf"(?i)\s+in (?:degrees? )?({'|'.join(sorted(map(re.escape, _UNITS_SAID), key=len, reverse=True))})s?(?=\s*[?.!]*$)"
-)
+_UNITS = "celsius|fahrenheit|kelvin|c|f|k|k?pa|hpa|m?bar|psi|mmhg|inhg|volts?|m?v|amps?|m?a|watts?|m?w|percent|%"
+_UNIT_ASKED = re.compile(rf"(?i)\s+in (?:degrees? )?({_UNITS})(?=\s*[?.!]*$)")
 
 _RESTART = re.compile(
     r"(?i)\W*(?:(?:please|can you|could you) )*(?:restart|reboot|reset|power cycle) "
@@ -132,14 +112,11 @@ def split_unit(said: str) -> tuple[str, str | None]:
 def shown_value(at: Context, name: str, value: float) -> str:
     """A reading with its unit: the one that the sentence asks for, else the sensor's."""
     quantity, unit = QUANTITIES[name], at.parse.word("unit")
-    if unit is not None:
-        found = _SHOWN_IN[name].get(_UNITS_SAID[unit])
-        if found is None:
-            raise ask(
-                f"{name.capitalize()} is not measured in {unit}.", f"in {quantity.shown_unit}: what is the {name}"
-            )
-        sign, factor, offset, decimals = found
-        return f"{value * factor + offset:.{decimals}f}{'' if sign == '%' else ' '}{sign}"
+    short = {"celsius": "c", "fahrenheit": "f"}.get(unit or "", unit)
+    if name == "temperature" and short == "f":
+        return f"{value * 1.8 + 32:.1f} °F"
+    if short not in (None, quantity.shown_unit.lower().lstrip("°"), quantity.said_unit):
+        raise ask(f"I do not tell {name} in {unit}.", f"in {quantity.shown_unit}: what is the {name}")
     return f"{value:.{quantity.decimals}f}{'' if quantity.shown_unit == '%' else ' '}{quantity.shown_unit}"
 
 

@@ -164,32 +164,6 @@ def _pwm_pulse(at: Context) -> Deployment:
     )
 
 
-def _steps(at: Context) -> Deployment:
-    """One or two levels, each after a wait."""
-    first, two = pin_target(at), at.parse.number("level_2") is not None
-    other = at.parse.word("thing_2") or "it"
-    is_same = at.parse.number("pin_2") is None and other in ("it", at.parse.word("thing"))
-    second = first if is_same else pin_target(at, "pin_2")
-    wait_ms, ms = exact_ms(at.parse, "wait_ms") or Fraction(0), exact_ms(at.parse, "ms") or Fraction(0)
-    level, level_2 = at.parse.number("level") or 0, at.parse.number("level_2") or 0
-    values: dict[str, Value | Fraction] = {"WAIT_1_MS": wait_ms, "PIN_1": first.pin, "LEVEL_1": _level_of(first, level)}
-    values |= {"TWO": int(two), "PIN_2": second.pin, "LEVEL_2": _level_of(second, level_2)}
-    if two:
-        values["WAIT_2_MS"] = ms
-    waits = [f"wait({seconds(wait_ms)})"] if wait_ms or not two else []
-    parts = [*waits, f"set(pin={first.pin}, level={values['LEVEL_1']})"]
-    words = [*([f"wait {spoken(wait_ms)}"] if waits else []), f"turn {'on' if level else 'off'} {first.words}"]
-    if two:
-        parts += [f"wait({seconds(ms)})", f"set(pin={second.pin}, level={values['LEVEL_2']})"]
-        words += [f"wait {spoken(ms)}", f"turn {'on' if level_2 else 'off'} {second.words}"]
-    plan = "the wait is timed on the board -> a short program on the board"
-    return Deployment("steps", values, ", ".join(parts), plan, ", then ".join(words), first, once=True)
-
-
-def _level_of(target: PinTarget, wanted: int) -> int:
-    return wanted if target.active_level else 1 - wanted
-
-
 def _button(at: Context) -> Deployment:
     _check_no_toggle(at, "a button is pressed")
     button, light = pin_target(at, "button_pin"), pin_target(at)
@@ -334,7 +308,6 @@ _DEPLOYMENTS: Mapping[str, Callable[[Context], Deployment]] = {
     "read_sensor_every": _read_every,
     "pulse": _pulse,
     "pwm_pulse": _pwm_pulse,
-    "steps": _steps,
     "threshold": _threshold,
     "threshold_pulse": _threshold,
     "thermostat": _thermostat,

@@ -10,11 +10,10 @@ from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, split_when, when_text
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say, asks_when_due
+from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say
 from microclaw.offline.deployment import seconds
-from microclaw.offline.parse import Parse, Values
-from microclaw.offline.pins import pin_user
-from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
+from microclaw.offline.parse import Parse
+from microclaw.offline.sentences import NEVER_LATER, Sentences
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
 
@@ -29,7 +28,6 @@ ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blin
 """The kinds that go on until they are stopped, each with a pace."""
 _PACE_SLOTS: Final = frozenset({"ms", "period_ms", "for_ms"})
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
-_SETS: Final = frozenset({"set_pin", "dim_pin", "toggle_pin"})
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
 )
@@ -62,7 +60,7 @@ def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
     if when.hour is None or (whole is not None and whole.kind != "schedule"):
         return None
     inner = sentences.parse(what)
-    if inner is None or inner.kind in {"schedule", *NEVER_LATER} or of_two_times(inner, said, what):
+    if inner is None or inner.kind in {"schedule", *NEVER_LATER}:
         return None
     return Parse("schedule", {"what": what}, loose=inner.loose, when=when)
 
@@ -72,11 +70,10 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     if at.results and at.results[-1].tool == "schedule-add":
         made = at.results[-1].fields
         warning = f" Careful: {made['warning']}." if made.get("warning") else ""
-        asks = "" if warning else _asks_then(at, sentences) or _runs_now(at)
         kept = sentences.parse(str(made.get("what")))
         goes_on = " It then goes on until it is stopped." if kept is not None and kept.kind in ENDLESS else ""
         told = f"Schedule {made.get('schedule')}: {made.get('what')}; next {made.get('next')}."
-        return Say(f"{told}{goes_on}{warning}{asks}")
+        return Say(f"{told}{goes_on}{warning}")
     when = at.parse.when or When()
     if when.delay_ms is not None and when.delay_ms <= 0:
         text = f"{when_text(when).capitalize()} is {'now' if when.delay_ms == 0 else 'in the past'}, so I did nothing."
@@ -142,18 +139,6 @@ def _pace_or_delay(said: str, doing: str, meant: Parse, when: When) -> Say | Non
     return Say(text, "ambiguous", f"say: {now} (or: in {time} {doing})")
 
 
-def _asks_then(at: Context, sentences: Sentences) -> str:
-    """That a yes will be needed when a turn of several calls is due: a program has the pin now. Else empty."""
-    meant = sentences.parse(at.parse.word("what") or "")
-    if meant is None or meant.kind not in _SETS or at.device is None:
-        return ""
-    pins = [*(meant.pins or at.parse.pins)]
-    if not pins and meant.word("thing") == "led" and at.device.board.led is not None:
-        pins = [at.device.board.led.pin]
-    used = [f"pin {pin} is {user}" for pin in pins if (user := pin_user(at.device.apps, pin)) is not None]
-    return f" Careful: {asks_when_due(used)}." if used else ""
-
-
 def _program_order(parse: Parse) -> Parse | None:
     """The order about a program that the schedule is for, where it is one."""
     kind = parse.word("order")
@@ -161,28 +146,13 @@ def _program_order(parse: Parse) -> Parse | None:
     return None if kind is None else Parse(kind, values)
 
 
-def _runs_now(at: Context) -> str:
-    """That a start changes nothing while the program runs; else empty."""
-    app = at.parse.word("app")
-    if at.parse.word("switch") != "start" or at.device is None or all(one.name != app for one in at.device.apps):
-        return ""
-    return f" {app} is on {at.device.name} now: if it still runs then, nothing changes."
-
-
 def _cancelled(words: str, said: str) -> Parse:
-    values: Values = {}
-    clock = re.search(r"\bclock (\d\d)(\d\d)\b", words)
     number = re.search(rf"{_THINGS} (?:number |no |pin )?(\d{{1,6}})$", said)
-    if clock is not None:
-        values["clock"] = f"{clock[1]}:{clock[2]}"
-        words = words.replace(clock[0], " ")
     if number is not None:
-        values["number"] = int(number[1])
-        words = re.sub(rf"\b(?:pin )?{number[1]}$", " ", words)
-    if re.match(r"all\b|every\b", words) or (not words and re.search(r"s$", said)):
-        values["all"] = True
+        return Parse("cancel_schedule", {"number": int(number[1])})
     left = " ".join(word for word in words.split() if word not in _NOISE)
-    return Parse("cancel_schedule", values | ({"words": left} if left else {}))
+    is_all = re.match(r"all\b|every\b", words) or (not words and said.endswith("s"))
+    return Parse("cancel_schedule", {"all": True} if is_all and not left else {"words": left} if left else {})
 
 
 def _doing(said: str, what: str) -> str:
@@ -236,7 +206,7 @@ def _cancel(at: Context) -> Decision:
             "unknown_name",
             f"cancel schedule {listed[0]['schedule']}",
         )
-    if len(matching) > 1 and not at.parse.confirmed:
+    if (len(matching) > 1 or at.parse.word("words")) and not at.parse.confirmed:
         if at.parse.values.get("all"):
             text = f"That cancels {'; '.join(map(_line, matching))}. Say yes to do it."
             numbers = ", ".join(str(one["schedule"]) for one in matching)
@@ -259,14 +229,8 @@ def _schedules(fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _matches(one: Mapping[str, Any], parse: Parse) -> bool:
-    number, clock, words = parse.number("number"), parse.word("clock"), parse.word("words")
-    if number is not None:
-        return bool(one["schedule"] == number)
-    due = f"{one.get('when')} {one.get('next')}"
-    if clock is not None and not re.search(rf"\b0?{re.escape(clock.removeprefix('0'))}\b", due):
-        return False
-    text = f"{normalize_quantities(str(one.get('what')))} {one.get('what')} {due}".lower()
-    return all(re.search(rf"\b{re.escape(word)}", text) for word in (words or "").split())
+    """Whether it is the one that is named, where one is."""
+    return parse.number("number") in (None, one["schedule"])
 
 
 def _line(one: Mapping[str, Any], *, next_due: bool = True) -> str:

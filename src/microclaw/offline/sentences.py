@@ -51,7 +51,7 @@ _SAYS_NOTHING = frozenset(
 )
 _LEVEL_TOKEN = re.compile(r"[a-z']+|\S")
 _ALIKE = 70
-_COMMON = frozenset({"the", "and", "what", "pin", "you", "can", "turn", "when", "for", "with"})
+_COMMON = frozenset({"the", "and", "what", "you", "can", "when", "for", "with"})
 
 
 class Sentences:
@@ -149,11 +149,8 @@ class Sentences:
         meant = self._recognize(what)
         if meant is not None and meant.kind in NEVER_LATER:
             return meant
-        if meant is not None and of_two_times(meant, said, what):
-            return None
         if meant is None and not _REMINDER.search(what):
-            whole = self._recognize(said)  # "turn on pin 2 and turn off pin 4 in 3 s" has no time of day
-            return whole if whole is not None and whole.kind == "steps" else None
+            return None
         return Parse("schedule", {"what": what}, when=when)
 
     def reference(self, said: str) -> Parse | None:
@@ -175,8 +172,9 @@ class Sentences:
 
     def nearest(self, text: str, count: int = 3) -> tuple[str, ...]:
         """The known sentences that look most like this text; none without a word in common."""
-        said, known = _stems(text), (*self.examples.values(), *dict.fromkeys(meant for _, meant in self._known))
-        alike = [example for example in known if not said.isdisjoint(_stems(example))]
+        sentences = (*(meant for _, meant in self._known), *self.examples.values())
+        known = {re.sub(r"\d+", "1", one): one for one in sentences}  # each once, whatever its pin
+        alike = [one for one in known.values() if not _stems(text).isdisjoint(_stems(one))]
         from rapidfuzz import fuzz, process  # as in `mended`
 
         found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
@@ -220,11 +218,6 @@ def _in_turn(parts: list[int | str], *, backwards: bool = False) -> Parse | None
     for n, (pin, level) in enumerate(reversed(pairs) if backwards else pairs, start=1):
         values |= {"pin" if n == 1 else f"pin_{n}": pin, "level" if n == 1 else f"level_{n}": level}
     return Parse("set_pin", values)
-
-
-def of_two_times(meant: Parse, said: str, what: str) -> bool:
-    """Whether a time at the end of `said` may be of one step of it alone: "turn on pin 4, wait 10 s, off at 22:00"."""
-    return meant.kind == "steps" and said.split()[0] == what.split()[0]
 
 
 @cache
