@@ -108,7 +108,7 @@ async def test_what_many_boards_do(ask: Ask, home: DeviceContext, sentence: str,
 @pytest.mark.parametrize(
     "sentence",
     [
-        "what is running everywhere", "is blink running on all boards", "what runs on the boards?",
+        "what is running everywhere", "what runs on the boards?",
         "what is running on my boards", "which programs run on the boards", "show me what runs on the boards",
         "what is on the boards", "what do my boards do",
     ],

@@ -86,6 +86,8 @@ NEVER = [
     "blink pin 2 at 120 bpm",
     "cancel task 12", "stop task #12", "pause rollout 3", "turn off the schedule 1", "remove person 4", "undo change 6",
     "turn off token 3", "turn off alarm 7", "read secret 2", "run this python: print(1+1)", "make ada a member",
+    "wake me at 6:30", "turn pin 4 on and pin 5 off at 7", "turn on pin 4 and turn off pin 5 in 3 s",
+    "set 4 and 5 low and 6 high", "pin 4 on, pin 5 off and 6", "pin 4 on and pin 5 off at 3 V",
     "fade pin 5 over 3 seconds", "fade pin 5 to 30% within 3 seconds", "twice every hour toggle pin 4",
     "blink the led 3 times without stop", "turn on pin 7, wait 0 seconds, turn it off",
     # which, is not said

@@ -52,7 +52,6 @@ def called(reply: ModelReply) -> tuple[str, dict[str, Any]]:
         ("on 3 December at 14:00 turn on pin 5", "on 3 december at 14:00", "turn on pin 5"),
         ("remind me in 20 minutes to water the plants", "in 20 minutes", "remind me to water the plants"),
         ("Please remind me at 10:00 tomorrow to call Ada", "tomorrow at 10:00", "remind me to call Ada"),
-        ("wake me at 6:30", "at 06:30", "remind me: wake"),
         (
             "every weekday at 6:45 run the coffee relay on pin 5 for 2 minutes",
             "every weekday at 06:45",

@@ -17,6 +17,8 @@ def _set_pin(at: Context) -> Decision:
     """Set one pin or several in order, each to its level. All are checked before the first is set."""
     slots = [slot for slot in PIN_SLOTS if at.parse.number(slot) is not None] or ["pin"]
     targets = [pin_target(at, slot) for slot in slots]
+    if len({target.pin for target in targets}) < len(targets):
+        raise ask("One of these pins is named twice, so I did nothing.", "name each once, as in: turn on pins 4 and 5")
     wanted = [at.parse.number("level") or 0] * len(targets)
     for n in range(2, len(targets) + 1):
         wanted[n - 1] = int(at.parse.values.get(f"level_{n}", wanted[0]))

@@ -29,7 +29,7 @@ _TOOLS: Final = _PIN_TOOLS | {"gpio-get", "adc-read", "deploy-wasm-app", "uninst
 _READS: Final = frozenset({"read_pin", "read_adc"})
 _REMOVES: Final = frozenset({"remove_app", "remove_all"})
 _ON_MANY: Final = PROGRAMS_ON_PINS | _READS | _REMOVES | {"set_pin", "dim_pin", "read_sensor_every"}
-_OF_ALL: Final = frozenset({"list_apps", "app_status", "list_devices"})
+_OF_ALL: Final = frozenset({"all_pins", "list_apps", "list_devices"})
 _ONE_STEP: Final = "as in: turn on pin 4 everywhere; or for one board: on {name}"
 _BOARD: Final = r"(?:boards?|devices?|rooms?)"
 _EVERY: Final = re.compile(
@@ -44,25 +44,20 @@ _BEFORE: Final = rf"(?:(?:the|my|our|both|all|{_BOARD}) )*"
 _AFTER: Final = r"(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
 _EXCEPT: Final = re.compile(r"(?i)\s*,?\s*\b(?:except|excluding|but|apart from|other than)\b")
 _GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
-_ASKS: Final = re.compile(r"(?:what|which|is|are|does|do|how|show|list|tell|read|measure)\b", re.I)
 _MAX_SHOWN: Final = 8
 
 
 class BoardChoice(Struct, frozen=True):
-    """The sentence without its boards, and the boards; `named`: by their own names.
-
-    `of_all`: a question that is about all boards anyway ("what is running everywhere").
-    """
+    """The sentence without its boards, and the boards; `named`: by their own names."""
 
     rest: str
     devices: tuple[KnownDevice, ...]
     named: bool = False
-    of_all: bool = False
 
     @property
     def alone(self) -> KnownDevice | None:
         """The board, where it is only one."""
-        return self.devices[0] if len(self.devices) == 1 and not self.of_all else None
+        return self.devices[0] if len(self.devices) == 1 else None
 
 
 def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say | None:
@@ -78,9 +73,8 @@ def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say
             return choice
         step = f"name those that you mean, as in: on {' and '.join(one.name for one in choice.devices[:2])}"
         return Say("I leave no board out of a sentence, so I did nothing.", "ambiguous", step)
-    if (found := _EVERY.search(said)) is not None and not _is_of_pins(said):
-        rest = _without(said, found)
-        return BoardChoice(rest, boards, of_all=_is_of_all(rest))
+    if (found := _EVERY.search(said)) is not None and not _is_of_all(said):
+        return BoardChoice(_without(said, found), boards)
     return _named(said, device_context, groups)
 
 
@@ -251,15 +245,10 @@ def _refused(why: str, step: str, choice: BoardChoice) -> Say:
     return Say(f"{why}, so I did nothing.", "ambiguous", step.format(name=name))
 
 
-def _is_of_pins(said: str) -> bool:
-    """Whether "all" means all pins, as in "turn off all"."""
+def _is_of_all(said: str) -> bool:
+    """Whether "all" means all pins, or a question is about all boards anyway ("what is running on all boards")."""
     parse = english().parse(said)
-    return parse is not None and parse.kind == "all_pins"
-
-
-def _is_of_all(rest: str) -> bool:
-    parse = english().parse(rest) if _ASKS.match(rest) else None
-    return parse is not None and parse.kind in _OF_ALL
+    return parse is not None and not parse.loose and parse.kind in _OF_ALL
 
 
 def _without(said: str, found: re.Match[str]) -> str:

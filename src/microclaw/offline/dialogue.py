@@ -202,7 +202,7 @@ def _read(
     choice = chosen_boards(said, device_context)
     if isinstance(choice, Say):
         return _Reading(choice)
-    if choice is not None and choice.alone is None and not choice.of_all:
+    if choice is not None and choice.alone is None:
         each = for_each(choice, said, device_context, results)
         unknown = unknown_device(said, None, sentences.parse, device_context) if isinstance(each, Say) else None
         return _Reading(unknown or each)

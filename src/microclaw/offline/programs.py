@@ -32,7 +32,6 @@ from microclaw.patterns.expected import Value
 
 _PULSE_MS = 200
 _TRAFFIC_EXAMPLE = "run a traffic light on pins 4, 5 and 6"
-_TOGGLE = re.compile(r"(?i)\b(?:toggle|toggles|flip|flips|invert|inverts)\b")
 _SWING_MILLI = 500
 _EACH = re.compile(r"(?i)\b(?:every|each)\b")
 _BY_PWM = "too fast for a loop -> the chip's PWM, set by a program on the board"
@@ -165,7 +164,6 @@ def _pwm_pulse(at: Context) -> Deployment:
 
 
 def _button(at: Context) -> Deployment:
-    _check_no_toggle(at, "a button is pressed")
     button, light = pin_target(at, "button_pin"), pin_target(at)
     if button.pin == light.pin:
         question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
@@ -178,13 +176,6 @@ def _button(at: Context) -> Deployment:
         f"turn on {light.words} when the button on pin {button.pin} is pressed",
         light,
     )
-
-
-def _check_no_toggle(at: Context, when: str) -> None:
-    """Refuse "toggle" in a rule: its programs turn a pin on, and back off."""
-    if _TOGGLE.search(at.said):
-        text = f"I have no program that toggles a pin each time {when}, so I did nothing."
-        raise CannotDo(Say(text, "not_possible", "as in: turn on pin 6 when the button on pin 4 is pressed"))
 
 
 def _read_every(at: Context) -> Deployment:
@@ -218,7 +209,6 @@ def _traffic_light(at: Context) -> Deployment:
 
 def _threshold(at: Context) -> Deployment:
     """A pin that is on, or with "for so long" goes on once, beyond a limit."""
-    _check_no_toggle(at, "a limit is passed")
     pulse = at.parse.kind == "threshold_pulse"
     name, _, address = _sensor(at)
     target = pin_target(at)

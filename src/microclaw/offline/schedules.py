@@ -13,7 +13,7 @@ from microclaw.language.times import SUN, When, open_question, split_when, when_
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say
 from microclaw.offline.deployment import seconds
 from microclaw.offline.parse import Parse
-from microclaw.offline.sentences import NEVER_LATER, Sentences
+from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
 
 EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
 
@@ -31,12 +31,10 @@ _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
 )
-_REMIND_IN: Final = re.compile(
-    r"(?:please )?((?:remind|alert|notify|warn|wake|call) (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)"
-)
+_REMIND_IN: Final = re.compile(r"(?:please )?(remind (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)")
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you) )+", re.I)
 _TIME_WORDS: Final = 5  # of a time amid a sentence: "on 3 December at 14:00"
-_REMINDER: Final = re.compile(r"(remind|wake|alert|notify|warn|call) (?:me|us)\b ?(.*)", re.S)
+_REMINDER: Final = re.compile(r"remind (?:me|us)\b ?(.*)", re.S)
 
 
 def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
@@ -60,7 +58,7 @@ def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
     if when.hour is None or (whole is not None and whole.kind != "schedule"):
         return None
     inner = sentences.parse(what)
-    if inner is None or inner.kind in {"schedule", *NEVER_LATER}:
+    if inner is None or inner.kind in {"schedule", *NEVER_LATER} or of_two_times(inner, said, what):
         return None
     return Parse("schedule", {"what": what}, loose=inner.loose, when=when)
 
@@ -173,9 +171,7 @@ def _reminder(doing: str) -> str:
     found = _REMINDER.match(doing.lower())
     if found is None:
         return f"remind me: {doing}"
-    rest = doing[found.start(2) :].strip()
-    if found[1] in ("wake", "call"):
-        return f"remind me to {found[1]} {rest}".strip() if rest else f"remind me: {found[1]}"
+    rest = doing[found.start(1) :].strip()
     return f"remind me {rest}" if rest else "remind me: it is time"
 
 

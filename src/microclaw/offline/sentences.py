@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from microclaw.language.numbers import TaggedText, tag_numbers
+from microclaw.language.numbers import tag_numbers
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import split_when
 from microclaw.offline.parse import Parse, Values
@@ -31,7 +31,7 @@ _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
 NEVER_LATER = frozenset({"past", "clock", "list_schedules"})
 """Questions about a time: it is not when to ask them."""
-_REMINDER = re.compile(r"^(?:remind|wake|alert|notify|warn|call) (?:me|us)\b")
+_REMINDER = re.compile(r"^remind (?:me|us)\b")
 # Words that make another sentence: both have them, or neither has.
 _TELLING = re.compile(
     r"\b(?:on|off|high|low|no|not|never|\w+n[’']?t|cannot|without|unless|except|but|or|and|if|when|while|until|before|"
@@ -40,16 +40,6 @@ _TELLING = re.compile(
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
 _WORD = re.compile(r"[a-z]{4,}")
-_MAX_PINS = 8
-_LEVELS = {"on": 1, "high": 1, "up": 1, "off": 0, "low": 0, "down": 0}
-_SAYS_NOTHING = frozenset(
-    re.findall(
-        r"\w+",
-        "a turn switch set put drive pull make bring take the and then also to but please pls both pin pins gpio now i "
-        "want you can could would like after that afterwards finally first next should must shall be go goes is are ok",
-    )
-)
-_LEVEL_TOKEN = re.compile(r"[a-z']+|\S")
 _ALIKE = 70
 _COMMON = frozenset({"the", "and", "what", "you", "can", "when", "for", "with"})
 
@@ -87,8 +77,6 @@ class Sentences:
         found = self._templated(said)
         if found is not None and found.kind not in _WITH_ANY_NAME:
             return found
-        if (levels := levels_of(tag_numbers(text))) is not None:
-            return levels
         for reason, phrases in self._refused.items():
             if phrases.search(text.lower()) or phrases.search(said):
                 return Parse("unsafe", {"reason": reason}, loose=True)
@@ -149,7 +137,7 @@ class Sentences:
         meant = self._recognize(what)
         if meant is not None and meant.kind in NEVER_LATER:
             return meant
-        if meant is None and not _REMINDER.search(what):
+        if (meant is None and not _REMINDER.search(what)) or (meant is not None and of_two_times(meant, said, what)):
             return None
         return Parse("schedule", {"what": what}, when=when)
 
@@ -181,43 +169,9 @@ class Sentences:
         return tuple(example for example, _, _ in found)
 
 
-def levels_of(said: TaggedText) -> Parse | None:
-    """The pins of a sentence with several levels, each with its level; None for any other sentence."""
-    at = 0
-    items: list[int | str] = []  # pins, and words for levels
-    for number in said.numbers:
-        digits = said.text[number.start : number.end].removeprefix("pin ")
-        if not digits.isdecimal():
-            return None
-        items += [*_LEVEL_TOKEN.findall(said.text[at : number.start]), int(digits)]
-        at = number.end
-    items += _LEVEL_TOKEN.findall(said.text[at:])
-    parts = [item for item in items if isinstance(item, int) or (item not in _SAYS_NOTHING and item not in ",;.")]
-    if said.stray or said.asks or any(isinstance(part, str) and part not in _LEVELS for part in parts):
-        return None
-    return _in_turn(parts) or _in_turn(parts[::-1], backwards=True)
-
-
-def _in_turn(parts: list[int | str], *, backwards: bool = False) -> Parse | None:
-    """Pins and levels, if each level follows its pins."""
-    pairs: list[tuple[int, int]] = []
-    waiting: list[int] = []
-    for part in parts:
-        if isinstance(part, int):
-            waiting.append(part)
-            continue
-        if not waiting:
-            return None
-        pairs += [(pin, _LEVELS[part]) for pin in waiting]
-        waiting = []
-    levels = {level for _, level in pairs}
-    pins = [pin for pin, _ in pairs]
-    if waiting or len(levels) < 2 or len(set(pins)) < len(pins) or len(pins) > _MAX_PINS:
-        return None
-    values: Values = {}
-    for n, (pin, level) in enumerate(reversed(pairs) if backwards else pairs, start=1):
-        values |= {"pin" if n == 1 else f"pin_{n}": pin, "level" if n == 1 else f"level_{n}": level}
-    return Parse("set_pin", values)
+def of_two_times(meant: Parse, said: str, what: str) -> bool:
+    """Whether a time at the end of `said` may be of one step of it alone: "turn on pin 4 and turn off pin 5 in 3 s"."""
+    return "level_2" in meant.values and said.split()[0] == what.split()[0]
 
 
 @cache
