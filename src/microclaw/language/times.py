@@ -92,7 +92,7 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     if clock is not None or hour is not None:
         rest, today = _taken_off(_TODAY, rest)
         date = "today" if today and date is None and repeat is None else date
-    if not is_spoken and clock is repeat is date is delay is hour is None:
+    if not is_spoken and all(found is None for found in (clock, repeat, date, delay, hour)):
         return None
     rest, told = _NOTIFY.subn(" ", rest)
     rest = re.sub(r"\s+", " ", rest).strip(" ,")

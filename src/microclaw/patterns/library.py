@@ -54,11 +54,19 @@ class OutOfRange(ConfigError):
     def __init__(self, parameter: Parameter, value: int) -> None:
         self.parameter = parameter
         self.value = value
-        unit = f" {parameter.unit}" if parameter.unit else ""
+        unit = parameter.unit
+        low, high = _with_unit(parameter.min, unit), _with_unit(parameter.max, unit)
         super().__init__(
-            f"{parameter.title} cannot be {value}{unit}",
-            next_step=f"between {parameter.min} and {parameter.max}{unit}",
+            f"{parameter.title.removesuffix(f' {unit}')} cannot be {_with_unit(value, unit)}",
+            next_step=f"between {low} and {high}",
         )
+
+
+def _with_unit(value: float | None, unit: str | None) -> str:
+    """3_600_000 ms -> "1 h", 500 ms -> "500 ms", 3 -> "3"."""
+    if value is None or unit != "ms" or value < 1000:
+        return f"{value} {unit}" if unit else f"{value}"
+    return f"{value / 3_600_000:g} h" if value % 3_600_000 == 0 else f"{value / 1000:g} s"
 
 
 class Pattern(Struct, frozen=True):
