@@ -15,9 +15,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.agent.acts import own_words
-from microclaw.agent.approval_watch import ApprovalWatch
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.turn import Turn, TurnRequest, offered_tools
+from microclaw.agent.turn import TurnRequest
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.apps.change_log import conversation_of
 from microclaw.events import Answer, Inbound, TurnEvent
@@ -38,19 +37,14 @@ class ClientTurns:
     async def prepared(self, inbound: Inbound, system: str, history: tuple[Message, ...]) -> ClientTurn:
         """Build its context. The chat id is this request's own; what is before its "." names the token."""
         known_history, tainted_s = self._known_history(inbound.person_id, history)
-        devices = await self.agent.context.devices(None, inbound.person_id)
-        rules = self.agent.context.system(devices)
-        dynamic = await self.agent.context.dynamic(devices, inbound, rules)
+        prompt = await self.agent.context.prompt(inbound)
+        if system.strip():
+            prompt = replace(prompt, system=f"{prompt.system}\n\n{_SYSTEM.format(text=system)}")
         request = TurnRequest(
-            message=UserText(inbound.text),
-            person_id=inbound.person_id,
-            device=None,
-            system=f"{rules}\n\n{_SYSTEM.format(text=system)}" if system.strip() else rules,
-            device_context=devices,
-            history=known_history,
-            dynamic_context=dynamic,
-            channel=inbound.channel,
-            chat_id=inbound.chat_id,
+            inbound,
+            UserText(inbound.text),
+            prompt,
+            known_history,
             conversation=conversation_of(inbound.channel, inbound.chat_id.partition(".")[0]),  # all of one token
             at_s=int(self._now_s()),
             tainted_s=tainted_s,
@@ -83,45 +77,27 @@ class ClientTurn:
 
     def __init__(self, turns: ClientTurns, request: TurnRequest, turn_id: str) -> None:
         self._turns = turns
-        self._request = request
-        self._put: Callable[[TurnEvent], None] = lambda _event: None
+        self._person_id = request.inbound.person_id
         self._answer: Answer | None = None
         self._told: str | None = None
-        agent = turns.agent
-        self._turn = Turn(
-            model=agent.model,
-            tools=agent.tools,
-            journal=TurnJournal(agent.journal, turn_id),
-            limits=agent.limits,
-            put=lambda event: self._put(event),
-            offered=lambda messages: offered_tools(
-                agent.tools, agent.skills, (request.channel, request.chat_id), messages
-            ),
-            window=agent.context.window,
-        )
-        self._watch = ApprovalWatch(agent.approvals, lambda event: self._put(event), self._turn, turn_id)
+        self._turn = turns.agent.turn(request, TurnJournal(turns.agent.journal, turn_id))
+        self.stop = self._turn.stop
 
     async def run(self, put: Callable[[TurnEvent], None]) -> Answer:
         """Run it to its end, whether or not anybody listens to `put`."""
-        self._put = put
-        with self._watch:
-            answer = self._answer = await self._turn.run(self._request)
+        answer = self._answer = await self._turn.run(put)
         if self._told is not None:
-            self._turns.remember(self._request.person_id, self._told, answer.tainted_s, answer.text)
+            self._turns.remember(self._person_id, self._told, answer.tainted_s, answer.text)
         return answer
 
     def shown(self, text: str) -> None:
         """The client got `text`: it is known again when it comes back as history."""
         if self._answer is not None and self._answer.tainted_s is not None:
-            self._turns.remember(self._request.person_id, text, self._answer.tainted_s)
+            self._turns.remember(self._person_id, text, self._answer.tainted_s)
 
     def told(self, text: str) -> None:
         """The client was told `text` instead of an answer: a later request with it learns how it ended."""
         self._told = text
-
-    def stop(self) -> None:
-        """Start nothing more; what waits for an approval is withdrawn."""
-        self._watch.stop()
 
 
 def _key(person_id: str, text: str) -> bytes:

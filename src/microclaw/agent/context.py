@@ -68,6 +68,14 @@ class Section(Struct, frozen=True):
     keep: Literal["head", "tail"] = "head"
 
 
+class Prompt(Struct, frozen=True):
+    """What a model gets before the conversation. `dynamic` changes from turn to turn."""
+
+    devices: DeviceContext
+    system: str
+    dynamic: str
+
+
 class TurnContext:
     """Builds the prompts of turns from the registry, the apps that this host wants, and its memory."""
 
@@ -85,6 +93,12 @@ class TurnContext:
         self._knowledge = knowledge
         self.window = Window(context_tokens)
         self._can_wait_in_main = can_wait_in_main
+
+    async def prompt(self, inbound: Inbound) -> Prompt:
+        """For the turn of a message; raises UnknownName when its device is unknown."""
+        devices = await self.devices(inbound.device, inbound.person_id)
+        system = self.system(devices)
+        return Prompt(devices, system, await self.dynamic(devices, inbound, system))
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
         """Every device, and this person's names of pins; raises UnknownName when the chat's device is unknown."""

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
 from msgspec.structs import replace
 
-from microclaw.agent.approval_watch import ApprovalWatch
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
-from microclaw.agent.running_turn import RunningTurn
+from microclaw.agent.offer import called_in, subject_of
+from microclaw.agent.running_turn import ChatKey, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.turn import JoinedMessage, Turn, TurnLimits, TurnRequest, offered_tools
+from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import Approvals
@@ -27,8 +28,8 @@ from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.errors import MicroclawError, TakenOver
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
-from microclaw.models.protocol import AskedBy, Image, Model, UserText
-from microclaw.store.inbox import Message
+from microclaw.models.protocol import AskedBy, Image, Message, Model, ToolSpec, UserText
+from microclaw.store.inbox import Message as InboxMessage
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions
 from microclaw.text import clean_text
@@ -218,47 +219,53 @@ class Conversations:
         history = await self._sessions.load(*running.chat_key, HISTORY_MESSAGES)
         if _user_text(inbound) == UserText(""):
             return _UNREADABLE
-        devices = await self.context.devices(inbound.device, inbound.person_id)
-        system = self.context.system(devices)
-        dynamic = await self.context.dynamic(devices, inbound, system)
+        prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
         kept = conversation(history, inbound, at_s, self._roles)
-        budget_tokens = self.context.history_tokens(system, dynamic)
+        budget_tokens = self.context.history_tokens(prompt.system, prompt.dynamic)
         asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
         compacted = await self._compactor.compact(kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by)
         shown, shown_s = kept.shown(compacted)
         own_s = tainted_from(inbound, at_s)
-        turn = Turn(
-            model=self.model,
-            tools=self.tools,
-            journal=journal,
-            limits=self.limits,
-            put=running.put,
-            joining=lambda last: tuple(_joined(one) for one in running.take_joining(last=last)),
-            offered=lambda messages: offered_tools(self.tools, self.skills, running.chat_key, messages),
-            window=self.context.window,
-        )
         request = TurnRequest(
-            message=_user_text(inbound),
-            person_id=inbound.person_id,
-            device=inbound.device,
-            system=system,
-            device_context=devices,
-            history=shown,
-            dynamic_context=dynamic,
-            channel=inbound.channel,
-            chat_id=inbound.chat_id,
-            rows=await journal.read_back() if message.starts else (),
-            joined=tuple(_joined(one) for one in running.joined),
+            inbound,
+            _user_text(inbound),
+            prompt,
+            shown,
+            resumes=message.starts > 0,
+            joined=_texts(running.joined),
             task="heartbeat" if inbound.origin == "heartbeat" else "chat",
             at_s=at_s,
             tainted_s=shown_s if own_s is None else own_s,
-            own=own_s is None,
         )
-        watch = ApprovalWatch(self.approvals, running.put, turn, _turn_id(running.message.message_id))
-        running.when_stopped(watch.stop)
-        with watch:
-            return await turn.run(request)
+        turn = self.turn(request, journal, lambda last: _texts(running.take_joining(last=last)))
+        running.when_stopped(turn.stop)
+        return await turn.run(running.put)
+
+    def turn(
+        self,
+        request: TurnRequest,
+        journal: TurnJournal,
+        joining: Callable[[bool], Mapping[int, UserText]] = lambda _last: {},
+    ) -> Turn:
+        """A turn with this agent's model, tools and limits, whose questions are put to its listeners."""
+        return Turn(
+            request,
+            journal,
+            model=self.model,
+            tools=self.tools,
+            limits=self.limits,
+            window=self.context.window,
+            offered=partial(self._offered, (request.inbound.channel, request.inbound.chat_id)),
+            joining=joining,
+            approvals=self.approvals,
+        )
+
+    def _offered(self, chat: ChatKey, messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
+        """The tools for a chat's newest messages: what the person said last and before, and what this turn called."""
+        active = self.skills.active(*chat) if self.skills is not None else ()
+        named = self.skills.shown_tools(*chat) if self.skills is not None else ()
+        return self.tools.offered(active, named, said=subject_of(messages), asked=called_in(messages))
 
     def _exchange(self, turn: RunningTurn, answer: Answer) -> list[SessionMessage]:
         """The turn's messages and the answer, as the conversation stores them."""
@@ -294,8 +301,9 @@ def _failed(error: MicroclawError) -> Answer:
     return Answer(error.message, error_code=error.code, next_step=error.next_step)
 
 
-def _joined(message: Message) -> JoinedMessage:
-    return JoinedMessage(message.message_id, _user_text(message.inbound))
+def _texts(messages: Iterable[InboxMessage]) -> dict[int, UserText]:
+    """Messages by their number."""
+    return {message.message_id: _user_text(message.inbound) for message in messages}
 
 
 def _user_text(inbound: Inbound) -> UserText:

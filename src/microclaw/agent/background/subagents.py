@@ -216,37 +216,30 @@ class Subagents:
 
     async def _turn(self, subagent: Subagent, device: str | None) -> Answer:
         inbound = Inbound(subagent.channel, subagent.chat_id, subagent.task, subagent.person_id, device)
-        devices = await self._context.devices(device)
-        system = self._context.system(devices)
+        prompt = await self._context.prompt(inbound)
         now_s = int(self._now_s())
-        limits = TurnLimits(iterations=self._limits.iterations, turn_s=self._limits.turn_s)
+        tools = self._tools.only(subagent.tools)
+        request = TurnRequest(
+            inbound,
+            UserText(_PROMPT.format(task=subagent.task)),
+            prompt,
+            task="subagent",
+            at_s=now_s,
+            tainted_s=now_s if subagent.foreign else None,
+            part_of=subagent.part_of,
+        )
         turn = subagent.turn = Turn(
+            request,
+            TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
             model=_TokenLimitedModel(self._model, subagent, self._limits.tokens),
-            tools=self._tools.only(subagent.tools),
-            journal=TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
-            limits=limits,
-            put=_nobody_listens,
+            tools=tools,
+            limits=TurnLimits(iterations=self._limits.iterations, turn_s=self._limits.turn_s),
             window=self._context.window,
+            offered=lambda _messages: tools.specs,
         )
         if subagent.stopped:
             turn.stop()
-        return await turn.run(
-            TurnRequest(
-                message=UserText(_PROMPT.format(task=subagent.task)),
-                person_id=subagent.person_id,
-                device=device,
-                system=system,
-                device_context=devices,
-                history=(),
-                dynamic_context=await self._context.dynamic(devices, inbound, system),
-                channel=subagent.channel,
-                chat_id=subagent.chat_id,
-                task="subagent",
-                at_s=now_s,
-                tainted_s=now_s if subagent.foreign else None,
-                part_of=subagent.part_of,
-            )
-        )
+        return await turn.run(_nobody_listens)
 
     async def _tell(self, subagent: Subagent) -> None:
         text = f"subagent {subagent.subagent_id} ({subagent.task[:80]}) {subagent.state}: {subagent.result}"
