@@ -12,16 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microclaw.agent.compaction import CHARS_A_TOKEN, Compactor, extract
+from microclaw.agent.compaction import Compactor, extract
 from microclaw.errors import ModelError
+from microclaw.models.budget import CHARS_A_TOKEN
 from microclaw.models.protocol import (
     AssistantReply,
-    Message,
     ModelReply,
     ModelRequest,
     OnText,
-    ToolCall,
-    ToolReturn,
+    Said,
     UserText,
 )
 from microclaw.store.database import Database
@@ -49,16 +48,16 @@ class Summariser:
     async def aclose(self) -> None: ...
 
 
-def talk(first: int, last: int, size: int = 300) -> list[Message]:
-    messages: list[Message] = []
+def talk(first: int, last: int, size: int = 300) -> list[Said]:
+    messages: list[Said] = []
     for number in range(first, last):
         messages.append(UserText(f"question {number} " + "x" * size))
         messages.append(AssistantReply(f"answer {number} " + "y" * size))
     return messages
 
 
-def chars(messages: Sequence[Message]) -> int:
-    return sum(len(m.content if isinstance(m, ToolReturn) else m.text) for m in messages)
+def chars(messages: Sequence[Said]) -> int:
+    return sum(len(m.text) for m in messages)
 
 
 @pytest.fixture
@@ -76,24 +75,12 @@ async def test_the_newest_part_begins_with_the_person_and_is_verbatim() -> None:
     assert kept[2:] == tuple(messages)[-len(kept[2:]) :]
 
 
-async def test_a_call_is_never_parted_from_its_result() -> None:
-    call = ToolCall("c1", "gpio-get", "{}")
-    messages: list[Message] = [*talk(0, 10), UserText("read pin 4")]
-    messages += [AssistantReply("", (call,)), ToolReturn("c1", "gpio-get", "z" * 5000)]
-    kept = await Compactor().compact(messages, 500)
-    assert kept[-3] == UserText("read pin 4")
-    assert kept[-2] == AssistantReply("", (call,))
-    last = kept[-1]
-    assert isinstance(last, ToolReturn)
-    assert "characters left out" in last.content
-
-
 async def test_each_message_is_summarised_once(sessions: Sessions) -> None:
     model = Summariser()
     messages = talk(0, 12)
     compactor = Compactor(model=model, sessions=sessions)
     first = await compactor.compact(messages, 1000, chat=CHAT)
-    assert first[0].text.endswith("- summary 1")  # type: ignore[union-attr]
+    assert first[0].text.endswith("- summary 1")
     assert await compactor.compact(messages, 1000, chat=CHAT) == first
     assert len(model.requests) == 1
     longer = [*messages, *talk(12, 24)]
@@ -133,13 +120,13 @@ async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> No
 
 
 async def test_a_model_that_fails_is_replaced_by_the_plain_summary() -> None:
-    messages = [UserText("Remember: never use pin 9."), AssistantReply("I will not."), *talk(0, 12)]
+    messages: list[Said] = [UserText("Remember: never use pin 9."), AssistantReply("I will not."), *talk(0, 12)]
     kept = await Compactor(model=Summariser(broken=True)).compact(messages, 1000)
     assert "never use pin 9" in str(kept[0])
 
 
 def test_the_plain_summary_keeps_the_newest_of_the_person_within_its_bound() -> None:
-    old: list[Message] = [*talk(0, 3), *(UserText(f"the sensor {n} reads {n} %") for n in range(100))]
+    old: list[Said] = [*talk(0, 3), *(UserText(f"the sensor {n} reads {n} %") for n in range(100))]
     text = extract("- person: call me Ada", [*old, AssistantReply("All are fine.")], 400)
     assert len(text) <= 400
     assert text.endswith("the sensor 99 reads 99 %")
@@ -154,7 +141,7 @@ def test_a_decision_said_again_is_kept_where_it_was_said_last() -> None:
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=400)), max_size=30), st.integers(100, 2000))
 @settings(max_examples=100)
 async def test_any_history_fits_or_is_its_last_exchange(said: list[tuple[bool, str]], budget: int) -> None:
-    messages = [UserText(text) if person else AssistantReply(text) for person, text in said]
+    messages: list[Said] = [UserText(text) if person else AssistantReply(text) for person, text in said]
     kept = await Compactor().compact(messages, budget)
     assert not kept or isinstance(kept[0], UserText)
     last = max((n for n, m in enumerate(messages) if isinstance(m, UserText)), default=len(messages))

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from tests.stores import new_store
 
-from microclaw.agent.compaction import tokens
 from microclaw.agent.context import Section, TurnContext, fit
 from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
@@ -22,6 +21,7 @@ from microclaw.knowledge.memory import Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
 from microclaw.knowledge.texts import TextFiles
+from microclaw.models.budget import tokens
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow
 from microclaw.store.notes import NoteTable

@@ -14,7 +14,8 @@ from microclaw.app import running_host
 from microclaw.config.load import load_settings
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
-from microclaw.models.fallback import Breaker, Fallback
+from microclaw.models.breaker import Breaker
+from microclaw.models.router import Router
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 from microclaw.operations.client import Client
 
@@ -43,7 +44,7 @@ def named(name: str, *replies: Scripted) -> ScriptedModel:
 async def test_a_turns_steps_name_the_stand_in_once(make_agent: MakeAgent) -> None:
     down = ModelError("dear: overloaded", fault="overloaded", retry_after_s=30)
     models = [named("dear", down), named("cheap", call("gpio-set", pin=4), say("pin 4 is on"))]
-    async with make_agent(model=Fallback(models, [Breaker(lambda: 0.0) for _ in models])) as agent:
+    async with make_agent(model=Router(tuple((model, Breaker(lambda: 0.0)) for model in models))) as agent:
         events = await agent.events("set pin 4 on")
     told = [event.text for event in events if isinstance(event, Step) and event.stage == "model"]
     assert told == ["cheap answers: dear is out (overloaded); dear is asked again in 30 s"]

@@ -9,7 +9,7 @@ from microclaw.agent.compaction import OPENING
 from microclaw.agent.window import FORGOTTEN_AFTER_S, Window, fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
-from microclaw.models.budget import estimated_tokens
+from microclaw.models.budget import request_tokens
 from microclaw.models.protocol import AssistantReply, Message, ModelRequest, ToolReturn, UserText
 from microclaw.models.scripted import call, say
 
@@ -25,7 +25,7 @@ def request(older: tuple[Message, ...] = HISTORY) -> ModelRequest:
 
 
 def size(sent: ModelRequest) -> int:
-    return estimated_tokens(sent, 0)[0] + sent.max_tokens
+    return request_tokens(sent) + sent.max_tokens
 
 
 @pytest.mark.parametrize("window", [8192, 6000, 4096, 2000])

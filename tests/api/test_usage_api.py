@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +32,12 @@ def by(person_id: str, unused: Any = None) -> Call:
 
 @pytest_asyncio.fixture
 async def service(tmp_path: Path) -> AsyncIterator[UsageService]:
-    settings = load_settings({}, home=tmp_path / "home")
+    settings = replace(load_settings({}, home=tmp_path / "home"), budget=BudgetSettings(day_usd=5, person_day_usd=1))
     async with Database.open(new_store(settings.database)) as database:
         _, log = build_model(settings, database)
         await log.record(AskedBy("owner", "terminal", "main"), "claude", "chat", ONE)
         await log.record(AskedBy("p-2", "telegram", "7"), "gpt", "summary", UsageCount(1, 0, 0, 0, 100, 10))
-        yield UsageService(log, BudgetSettings(day_usd=5, person_day_usd=1), PEOPLE.get)
+        yield UsageService(log, PEOPLE.get)
 
 
 @pytest.mark.parametrize(

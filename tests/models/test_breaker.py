@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.errors import BudgetSpent, ModelError, ModelFault
-from microclaw.models.fallback import Breaker, BreakerLimits
+from microclaw.models.breaker import Breaker, BreakerLimits
 
 LIMITS = BreakerLimits(failures=3, pause_s=10, long_pause_s=600, longest_pause_s=900)
 

@@ -15,7 +15,7 @@ from tests.models.asking import request
 from microclaw.config.settings import BudgetSettings
 from microclaw.errors import BudgetSpent
 from microclaw.events import Usage
-from microclaw.models.budget import Budget, LocalDays
+from microclaw.models.budget import LocalDays
 from microclaw.models.protocol import (
     AskedBy,
     ModelReply,
@@ -84,7 +84,7 @@ LIMITS = [
 async def test_no_request_begins_once_the_budget_is_used_up(table: UsageTable, limits: BudgetSettings) -> None:
     slow = Slow()
     slow.go.set()
-    model = MeteredModel(slow, UsageLog(table, DAYS), Budget(limits, table, DAYS))
+    model = MeteredModel(slow, UsageLog(table, DAYS, limits))
     ended = [one for _ in range(8) for one in await together(model, 1)]
     assert [type(one) for one in ended] == [ModelReply] * 5 + [BudgetSpent] * 3
     total, _ = await table.of_day("2026-11-20", "owner")
@@ -94,7 +94,7 @@ async def test_no_request_begins_once_the_budget_is_used_up(table: UsageTable, l
 async def test_requests_that_are_broken_off_use_up_a_money_budget_too(table: UsageTable) -> None:
     slow = Slow()
     limits = BudgetSettings(day_usd=0.000_4)  # a few of these, by the price list
-    model = MeteredModel(slow, UsageLog(table, DAYS), Budget(limits, table, DAYS))
+    model = MeteredModel(slow, UsageLog(table, DAYS, limits))
 
     async def cancelled_once_it_came() -> None:
         asking = asyncio.create_task(model.respond(request()))

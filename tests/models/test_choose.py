@@ -12,6 +12,7 @@ from tests.models.model_server import openai_reply, server
 
 from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
 from microclaw.errors import ModelError
+from microclaw.models.breaker import Breaker
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
@@ -27,7 +28,7 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
-from microclaw.models.router import OfflineFirst, TaskRouter, choose_model, describe
+from microclaw.models.router import Chain, Router, choose_model, describe
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.offline.last_act import DialogueState
 from microclaw.offline.model import OfflineModel
@@ -36,6 +37,10 @@ from microclaw.offline.parse import Parse, Question
 
 def asked(*messages: Message, device_context: DeviceContext, task: ModelTask = "chat") -> ModelRequest:
     return ModelRequest("you are microclaw", messages, TOOLS, device_context=device_context, task=task)
+
+
+def chain(model: Model) -> Chain:
+    return ((model, Breaker(lambda: 0.0)),)
 
 
 @pytest.fixture
@@ -218,7 +223,7 @@ def tool_use(call_id: str) -> tuple[Message, ...]:
 
 
 async def test_a_turn_that_began_offline_ends_there(device_context: DeviceContext) -> None:
-    model = OfflineFirst(OfflineModel(), ScriptedModel([]))
+    model = Router(chain(ScriptedModel([])), offline=OfflineModel())
     first = await model.respond(asked(UserText("set pin 4 on"), device_context=device_context))
     more = (AssistantReply("", first.calls), ToolReturn(first.calls[0].call_id, "gpio-set", '{"device": "virtual-1"}'))
     last = await model.respond(asked(UserText("set pin 4 on"), *more, device_context=device_context))
@@ -227,7 +232,7 @@ async def test_a_turn_that_began_offline_ends_there(device_context: DeviceContex
 
 async def test_a_turn_that_a_model_began_ends_with_it(device_context: DeviceContext) -> None:
     scripted = ScriptedModel([say("done")])
-    model = OfflineFirst(OfflineModel(), scripted)
+    model = Router(chain(scripted), offline=OfflineModel())
     reply = await model.respond(asked(UserText("set pin 4 on"), *tool_use("toolu_1"), device_context=device_context))
     assert (reply.text, reply.model) == ("done", "scripted")
 
@@ -252,7 +257,7 @@ async def test_the_router_names_who_answered_and_closes_each_model_once() -> Non
             return await super().respond(request, on_text)
 
     small = Closing("small", say("short"))
-    router = TaskRouter(Closing("main", say("hi")), {"summary": small, "heartbeat": small})
+    router = Router(chain(Closing("main", say("hi"))), {"summary": chain(small), "heartbeat": chain(small)})
     assert (await router.respond(ModelRequest("", (), ()))).model == "main"
     assert (await router.respond(ModelRequest("", (), (), task="summary"))).model == "small"
     assert router.name == "main"

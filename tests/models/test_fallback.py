@@ -14,9 +14,9 @@ from tests.models.model_server import anthropic_reply, openai_reply, server
 
 from microclaw.config.settings import ModelTask
 from microclaw.errors import BudgetSpent, ModelError, ModelFault
-from microclaw.models.fallback import Breaker, Fallback, Outage
+from microclaw.models.breaker import Breaker
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
-from microclaw.models.router import OfflineFirst, TaskRouter, outages_of
+from microclaw.models.router import Chain, Outage, Router, outages_of
 from microclaw.models.scripted import Scripted, ScriptedModel, say
 from microclaw.offline.model import OfflineModel
 
@@ -55,8 +55,12 @@ class Breaks:
         raise ModelError("cut", fault="unreachable")
 
 
-def chain(*models: Model, now: Callable[[], float] = lambda: 0.0) -> Fallback:
-    return Fallback(models, [Breaker(now) for _ in models])
+def chain(*models: Model, now: Callable[[], float] = lambda: 0.0) -> Chain:
+    return tuple((model, Breaker(now)) for model in models)
+
+
+def router(*models: Model, now: Callable[[], float] = lambda: 0.0) -> Router:
+    return Router(chain(*models, now=now))
 
 
 def error(fault: ModelFault) -> ModelError:
@@ -65,7 +69,7 @@ def error(fault: ModelFault) -> ModelError:
 
 @pytest.mark.parametrize("fault", FALLS)
 async def test_a_fault_of_the_service_goes_on_to_the_next(fault: ModelFault) -> None:
-    reply = await chain(Named("first", error(fault)), Named("second", say("hi"))).respond(request())
+    reply = await router(Named("first", error(fault)), Named("second", say("hi"))).respond(request())
     assert (reply.text, reply.model, bool(reply.instead), reply.note) == ("hi", "second", True, "")
 
 
@@ -73,19 +77,19 @@ async def test_a_fault_of_the_service_goes_on_to_the_next(fault: ModelFault) -> 
 async def test_a_wrong_request_is_not_asked_twice(wrong: ModelError) -> None:
     second = Named("second", say("hi"))
     with pytest.raises(ModelError) as caught:
-        await chain(Named("first", wrong), second).respond(request())
+        await router(Named("first", wrong), second).respond(request())
     assert caught.value is wrong
     assert second.requests == []
 
 
 async def test_when_all_fail_it_is_an_error() -> None:
     with pytest.raises(ModelError):
-        await chain(Named("a", error("server")), Named("b", error("auth"))).respond(request())
+        await router(Named("a", error("server")), Named("b", error("auth"))).respond(request())
 
 
 async def test_an_open_breakers_model_is_not_asked_and_that_is_said() -> None:
     first = Named("first", error("auth"), say("never"))
-    both = chain(first, Named("second", say("one"), say("two")))
+    both = router(first, Named("second", say("one"), say("two")))
     await both.respond(request())
     reply = await both.respond(request())
     assert len(first.requests) == 1
@@ -93,7 +97,7 @@ async def test_an_open_breakers_model_is_not_asked_and_that_is_said() -> None:
 
 
 async def test_a_lone_model_that_is_left_alone_says_why_and_for_how_long() -> None:
-    alone = chain(Named("first", error("auth"), say("never")))
+    alone = router(Named("first", error("auth"), say("never")))
     with pytest.raises(ModelError):
         await alone.respond(request())
     with pytest.raises(ModelError):
@@ -102,7 +106,7 @@ async def test_a_lone_model_that_is_left_alone_says_why_and_for_how_long() -> No
 
 async def test_the_first_model_is_asked_again_after_its_pause() -> None:
     at_s = 0.0
-    both = chain(Named("first", error("auth"), say("back")), Named("second", say("hi")), now=lambda: at_s)
+    both = router(Named("first", error("auth"), say("back")), Named("second", say("hi")), now=lambda: at_s)
     assert both.outages() == ()
     assert (await both.respond(request())).model == "second"
     assert both.outages() == (Outage("first", "auth", "first: auth", "mend it", "second", 600.0),)
@@ -113,7 +117,7 @@ async def test_the_first_model_is_asked_again_after_its_pause() -> None:
 
 
 async def test_an_outage_that_nobody_stands_in_for_is_told() -> None:
-    both = chain(Named("a", error("server")), Named("b", error("auth")))
+    both = router(Named("a", error("server")), Named("b", error("auth")))
     with pytest.raises(ModelError):
         await both.respond(request())
     assert [(out.model, out.why, out.instead) for out in outages_of(both)] == [("a", "server", None)]
@@ -122,17 +126,17 @@ async def test_an_outage_that_nobody_stands_in_for_is_told() -> None:
 async def test_outages_are_known_through_every_choice_the_one_for_chats_first() -> None:
     chats = chain(Named("dear", error("auth")), Named("cheap", say("hi"), say("on")))
     others = chain(Named("small", error("quota")), Named("cheap", say("hi")))
-    router = OfflineFirst(OfflineModel(), TaskRouter(others, {"chat": chats, "subagent": chats}))
-    assert outages_of(router) == ()
+    every = Router(others, {"chat": chats, "subagent": chats}, OfflineModel())
+    assert outages_of(every) == ()
     for task in TASKS:
-        await router.respond(replace(request(), task=task))
-    assert [out.model for out in outages_of(router)] == ["dear", "small"]
+        await every.respond(replace(request(), task=task))
+    assert [out.model for out in outages_of(every)] == ["dear", "small"]
     assert outages_of(Named("alone")) == ()
 
 
 async def test_after_streamed_text_the_next_beginning_is_announced() -> None:
     seen: list[str] = []
-    reply = await chain(Breaks(), Named("second", say("on"))).respond(request(), seen.append)
+    reply = await router(Breaks(), Named("second", say("on"))).respond(request(), seen.append)
     assert "".join(seen) == "The pin \n(breaks broke off; second begins anew)\non"
     assert reply.text == "on"
 
@@ -144,7 +148,7 @@ async def test_a_cancelled_request_counts_against_nobody() -> None:
             raise AssertionError
 
     breaker = Breaker(lambda: 0.0)
-    alone = Fallback([Hangs()], [breaker])
+    alone = Router(((Hangs(), breaker),))
     for _ in range(5):
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
@@ -169,7 +173,7 @@ async def test_a_cancelled_request_counts_against_nobody() -> None:
 )
 async def test_real_failures_of_one_provider_are_answered_by_the_other(first: tuple[int, object]) -> None:
     async with server(first) as one, server((200, Events(openai_stream("on")))) as two:
-        both = chain(anthropic(one.url, 0.3), openai(two.url))
+        both = router(anthropic(one.url, 0.3), openai(two.url))
         seen: list[str] = []
         reply = await both.respond(request(), seen.append)
         await both.aclose()
@@ -185,7 +189,7 @@ async def test_retry_after_is_honoured_from_the_wire() -> None:
         server(limited, back, head="retry-after: 30\r\nconnection: close") as one,
         server((200, openai_reply("a")), (200, openai_reply("b"))) as two,
     ):
-        both = chain(anthropic(one.url), openai(two.url), now=lambda: at_s)
+        both = router(anthropic(one.url), openai(two.url), now=lambda: at_s)
         assert (await both.respond(request())).text == "a"
         at_s = 29.0
         assert (await both.respond(request())).text == "b"
@@ -197,7 +201,7 @@ async def test_retry_after_is_honoured_from_the_wire() -> None:
 async def test_a_400_of_the_first_is_not_hidden_by_the_second() -> None:
     wrong = (400, {"type": "error", "error": {"type": "invalid_request_error", "message": "tools.0: bad schema"}})
     async with server(wrong) as one, server() as two:
-        both = chain(anthropic(one.url), openai(two.url))
+        both = router(anthropic(one.url), openai(two.url))
         with pytest.raises(ModelError):
             await both.respond(request())
         await both.aclose()

@@ -16,7 +16,7 @@ from tests.models.model_server import server
 from microclaw.config.settings import BudgetSettings, ModelChoice, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
 from microclaw.events import Usage
-from microclaw.models.budget import Budget, LocalDays
+from microclaw.models.budget import LocalDays
 from microclaw.models.protocol import AskedBy, DeviceContext, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.router import choose_model
 from microclaw.models.scripted import ScriptedModel, say
@@ -136,7 +136,7 @@ async def test_a_spent_budget_stops_before_anything_is_sent(
     await usage_log.record(AskedBy(), "claude", "chat", SPENT)
     scripted = ScriptedModel([say("never")])
     with pytest.raises(BudgetSpent) as caught:
-        await MeteredModel(scripted, usage_log, Budget(limits, table, days)).respond(request())
+        await MeteredModel(scripted, UsageLog(table, days, limits)).respond(request())
     assert scripted.requests == []
     assert caught.value.code == "budget_spent"
 
@@ -148,7 +148,7 @@ async def test_another_person_and_another_day_have_their_own_budget(
     limits = BudgetSettings(person_day_usd=2)
 
     async def ask(person: str, on: LocalDays) -> None:
-        await Budget(limits, table, on).check(AskedBy(person))
+        await UsageLog(table, on, limits).check(AskedBy(person))
 
     await ask("owner", days)
     with pytest.raises(BudgetSpent):
@@ -160,10 +160,10 @@ async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_of
     usage_log: UsageLog, table: UsageTable, days: LocalDays, device_context: DeviceContext
 ) -> None:
     await usage_log.record(AskedBy(), "claude", "chat", SPENT)
-    budget = Budget(BudgetSettings(day_usd=1), table, days)
+    limited = UsageLog(table, days, BudgetSettings(day_usd=1))
     async with server() as s:
         settings = ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1"))
-        model = choose_model(settings, OfflineModel(), meter=lambda m: MeteredModel(m, usage_log, budget))
+        model = choose_model(settings, OfflineModel(), meter=lambda m: MeteredModel(m, limited))
         with pytest.raises(BudgetSpent):
             await model.respond(ModelRequest("", (UserText("tell me of love"),), (), device_context=device_context))
         reply = await model.respond(ModelRequest("", (UserText("set pin 4 on"),), (), device_context=device_context))

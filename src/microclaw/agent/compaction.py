@@ -14,16 +14,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from microclaw.errors import MicroclawError, StoreError
 from microclaw.knowledge.words import same_fact, sentences
-from microclaw.models.protocol import AskedBy, AssistantReply, Message, Model, ModelRequest, ToolReturn, UserText
+from microclaw.models.budget import CHARS_A_TOKEN
+from microclaw.models.protocol import AskedBy, AssistantReply, Model, ModelRequest, Said, UserText
 from microclaw.store.sessions import Sessions
 
 _log = logging.getLogger(__name__)
 
-CHARS_A_TOKEN: Final = 4
 MAX_SUMMARY_CHARS: Final = 6000
 _PERSON: Final = "- person: "
 MODEL_S: Final = 20.0  # the person waits for it
@@ -55,12 +54,12 @@ class Compactor:
 
     async def compact(
         self,
-        history: Sequence[Message],
+        history: Sequence[Said],
         budget_tokens: int,
         *,
         chat: tuple[str, str] | None = None,
         asked_by: AskedBy = _NOBODY,
-    ) -> tuple[Message, ...]:
+    ) -> tuple[Said, ...]:
         """The history within the budget, or as near as its newest message allows. It begins with a user message.
 
         `chat` is (channel, chat_id); its summary is used again next time.
@@ -81,9 +80,9 @@ class Compactor:
             earlier = _Summary(mark, await self._summary(earlier, old, bound, asked_by))
             if chat:
                 await self._keep(chat, earlier)
-        return _joined(earlier, tuple(_shortened(m, max(room, 400)) for m in newest))
+        return _joined(earlier, newest)
 
-    async def _summary(self, earlier: _Summary | None, old: Sequence[Message], bound: int, asked_by: AskedBy) -> str:
+    async def _summary(self, earlier: _Summary | None, old: Sequence[Said], bound: int, asked_by: AskedBy) -> str:
         before = earlier.text if earlier else ""
         if self._model is not None:
             try:
@@ -92,7 +91,7 @@ class Compactor:
                 _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, exc)
         return await asyncio.to_thread(extract, before, old, bound)  # seconds of work for megabytes
 
-    async def _ask_model(self, model: Model, before: str, old: Sequence[Message], bound: int, asked_by: AskedBy) -> str:
+    async def _ask_model(self, model: Model, before: str, old: Sequence[Said], bound: int, asked_by: AskedBy) -> str:
         lines = "\n".join(_as_line(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
         prompt = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{lines}\n\nWrite the lines."
         request = ModelRequest(
@@ -126,14 +125,12 @@ class Compactor:
             _log.warning("a conversation's summary could not be kept: %s", exc.message)
 
 
-def extract(before: str, old: Sequence[Message], bound: int) -> str:
+def extract(before: str, old: Sequence[Said], bound: int) -> str:
     """The newest lines in order, at most `bound` characters; what the person said goes before answers."""
     lines = [line for line in before.splitlines() if line.strip()]
     for message in old:
-        if isinstance(message, UserText):
-            lines += [f"{_PERSON}{sentence}" for sentence in sentences(message.text)]
-        elif isinstance(message, AssistantReply):
-            lines += [f"- answered: {sentence}" for sentence in sentences(message.text)]
+        who = _PERSON if isinstance(message, UserText) else "- answered: "
+        lines += [f"{who}{sentence}" for sentence in sentences(message.text)]
     latest: dict[str, str] = {}
     for line in lines:
         latest.pop(same_fact(line), None)
@@ -147,17 +144,12 @@ def extract(before: str, old: Sequence[Message], bound: int) -> str:
     return "\n".join(line for line in latest.values() if line in taken) or "- nothing was settled"
 
 
-def is_summary(message: Message) -> bool:
+def is_summary(message: object) -> bool:
     """Whether a message is the summary of older ones; the agent's nod follows it."""
     return isinstance(message, UserText) and message.text.startswith(OPENING)
 
 
-def tokens(text: str) -> int:
-    """An estimate: four characters a token, as in European languages. Chinese has fewer; budgets allow for it."""
-    return -(-len(text) // CHARS_A_TOKEN)
-
-
-def _covered(messages: tuple[Message, ...], earlier: _Summary) -> int:
+def _covered(messages: tuple[Said, ...], earlier: _Summary) -> int:
     """How many of the messages are in the summary; none when its last one is older than all of them."""
     for end in range(len(messages), 0, -1):
         if _mark(messages[:end]) == earlier.through:
@@ -165,12 +157,12 @@ def _covered(messages: tuple[Message, ...], earlier: _Summary) -> int:
     return 0
 
 
-def _mark(messages: tuple[Message, ...]) -> str:
+def _mark(messages: tuple[Said, ...]) -> str:
     marked = "\0".join(f"{type(m).__name__}:{_as_line(m)}" for m in messages[-_MARKED:])
     return hashlib.sha256(marked.encode(errors="replace")).hexdigest()[:32]
 
 
-def _split(messages: tuple[Message, ...], room: int) -> int:
+def _split(messages: tuple[Said, ...], room: int) -> int:
     """Where the newest part begins: at a message of the person's; the last of those is always in it."""
     starts = [n for n, message in enumerate(messages) if isinstance(message, UserText)]
     if not starts:
@@ -185,12 +177,12 @@ def _split(messages: tuple[Message, ...], room: int) -> int:
     return chosen
 
 
-def _from_person(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+def _from_person(messages: tuple[Said, ...]) -> tuple[Said, ...]:
     first = next((n for n, message in enumerate(messages) if isinstance(message, UserText)), len(messages))
     return messages[first:]
 
 
-def _joined(earlier: _Summary | None, newest: tuple[Message, ...]) -> tuple[Message, ...]:
+def _joined(earlier: _Summary | None, newest: tuple[Said, ...]) -> tuple[Said, ...]:
     if earlier is None:
         return newest
     return (UserText(OPENING + earlier.text), AssistantReply("I keep to that."), *newest)
@@ -200,33 +192,9 @@ def _summary_chars(earlier: _Summary | None) -> int:
     return len(OPENING) + len(earlier.text) if earlier else 0
 
 
-def _shortened(message: Message, room: int) -> Message:
-    """A tool result larger than the whole budget, cut in its middle."""
-    if not isinstance(message, ToolReturn) or len(message.content) <= room:
-        return message
-    half = room // 2
-    left_out = len(message.content) - 2 * half
-    return replace(
-        message, content=f"{message.content[:half]} [... {left_out} characters left out ...] {message.content[-half:]}"
-    )
+def _chars(message: Said) -> int:
+    return len(message.text)
 
 
-def _chars(message: Message) -> int:
-    match message:
-        case UserText(text=text):
-            return len(text)
-        case AssistantReply(text=text, calls=calls):
-            return len(text) + sum(len(call.name) + len(call.arguments) for call in calls)
-        case ToolReturn(content=content):
-            return len(content)
-
-
-def _as_line(message: Message) -> str:
-    match message:
-        case UserText(text=text):
-            return f"person: {text}"
-        case AssistantReply(text=text, calls=calls):
-            called = "".join(f" [called {call.name} {call.arguments}]" for call in calls)
-            return f"agent: {text}{called}"
-        case ToolReturn(name=name, content=content):
-            return f"result of {name}: {content}"
+def _as_line(message: Said) -> str:
+    return f"{'person' if isinstance(message, UserText) else 'agent'}: {message.text}"

@@ -18,7 +18,6 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.compaction import CHARS_A_TOKEN, tokens
 from microclaw.agent.system_prompt import system_prompt
 from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
 from microclaw.apps.change_log import ChangeLog, DesiredApp
@@ -29,6 +28,7 @@ from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import OWNER_ID, default_soul
 from microclaw.knowledge.search import source_name
 from microclaw.knowledge.skill_file import Skill
+from microclaw.models.budget import CHARS_A_TOKEN, tokens
 from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
 from microclaw.offline.names import named_pins
 from microclaw.patterns.library import can_block

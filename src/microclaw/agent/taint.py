@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.auth.people import MAY, Roles
 from microclaw.events import Inbound
-from microclaw.models.protocol import AssistantReply, Message, UserText
+from microclaw.models.protocol import AssistantReply, Said, UserText
 from microclaw.operations.operation import Permission
 from microclaw.store.sessions import SessionMessage
 
@@ -29,17 +29,17 @@ _UNTRUSTED_ORIGINS: Final = ("device", "forwarded")
 class Conversation(Struct, frozen=True):
     """The history for a turn. `safe` is without the tainted messages, so it may be summarised and stored."""
 
-    safe: tuple[Message, ...]
-    _tainted: Mapping[int, tuple[Message, int]]  # by index from the end: the message, and since when it is tainted
+    safe: tuple[Said, ...]
+    _tainted: Mapping[int, tuple[Said, int]]  # by index from the end: the message, and since when it is tainted
 
-    def shown(self, compacted: Sequence[Message]) -> tuple[tuple[Message, ...], int | None]:
+    def shown(self, compacted: Sequence[Said]) -> tuple[tuple[Said, ...], int | None]:
         """`compacted` with the tainted messages that it lacks, and when the taint began, or None."""
         messages, since_s, room = list(compacted), None, MAX_SHOWN_CHARS
         for back, (message, read_s) in sorted(self._tainted.items()):
-            if back > len(messages) or messages[-back] != self.safe[-back] or _chars(message) > room:
+            if back > len(messages) or messages[-back] != self.safe[-back] or len(message.text) > room:
                 break
             messages[-back] = message
-            room -= _chars(message)
+            room -= len(message.text)
             since_s = max(since_s or 0, read_s)
         return tuple(messages), since_s
 
@@ -49,8 +49,8 @@ def conversation(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int, ro
 
     A schedule or the heartbeat gets no tainted message at all: nobody is there to approve its actions.
     """
-    safe: list[Message] = []
-    tainted: dict[int, tuple[Message, int]] = {}
+    safe: list[Said] = []
+    tainted: dict[int, tuple[Said, int]] = {}
     question = _open_question(kept, inbound, at_s)
     for index, message in enumerate(kept):
         read_s = _tainted_since(message, inbound.person_id, roles)
@@ -93,14 +93,10 @@ def _open_question(kept: Sequence[SessionMessage], inbound: Inbound, at_s: int) 
     return last if last is not None and last.question is not None and last.ts <= at_s else None
 
 
-def _message(message: SessionMessage, asker: str, roles: Roles) -> Message:
+def _message(message: SessionMessage, asker: str, roles: Roles) -> Said:
     if message.role == "assistant":
         return AssistantReply(message.content)
     if message.person == asker:
         return UserText(message.content)
     person = roles.get(message.person)
     return UserText(f"[{person.name if person else message.person}, not the one who asks now:] {message.content}")
-
-
-def _chars(message: Message) -> int:
-    return len(message.text) if isinstance(message, UserText | AssistantReply) else 0

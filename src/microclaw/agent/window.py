@@ -14,9 +14,9 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.compaction import is_summary, tokens
-from microclaw.models.budget import IMAGE_TOKENS, estimated_tokens
-from microclaw.models.protocol import Message, ModelRequest, ToolReturn, ToolSpec, UserText
+from microclaw.agent.compaction import is_summary
+from microclaw.models.budget import messages_tokens, request_tokens, tokens
+from microclaw.models.protocol import Message, ModelRequest, ToolReturn, UserText
 
 DEFAULT_CONTEXT_TOKENS: Final = 24_000
 _ANSWER_SHARE: Final = 4  # at most a quarter of the window is kept for the answer
@@ -73,7 +73,7 @@ class Window:
 
         Our estimate of the request may be too low: the window becomes smaller than that in any case.
         """
-        estimate = estimated_tokens(request, 0)[0] + request.max_tokens
+        estimate = request_tokens(request) + request.max_tokens
         tokens = max(_LEAST_WINDOW, min(int(estimate * _SHRINK), window_tokens or estimate, self.tokens))
         self._learned = LearnedWindow(tokens, window_tokens, self._now_s() + FORGOTTEN_AFTER_S)
 
@@ -81,14 +81,6 @@ class Window:
 def answer_tokens(window_tokens: int, most: int = 4096) -> int:
     """The tokens that an answer may have: many servers refuse a request whose answer might not fit in any more."""
     return min(most, max(_LEAST_ANSWER, window_tokens // _ANSWER_SHARE))
-
-
-def tools_tokens(tools: Sequence[ToolSpec]) -> int:
-    return sum(tokens(tool.name + tool.description + tool.schema) for tool in tools)
-
-
-def messages_tokens(messages: Sequence[Message]) -> int:
-    return sum(_tokens_of(message) for message in messages)
 
 
 def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelRequest:
@@ -101,8 +93,7 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
     summary = before[:2] if before and is_summary(before[0]) else []
     before = before[len(summary) :]
     dynamic = request.dynamic_context
-    fixed = tokens(request.system) + tools_tokens(request.tools) + most
-    over = fixed + tokens(dynamic) + messages_tokens([*summary, *before, *own]) - window_tokens
+    over = request_tokens(request) + most - window_tokens
     for part in (before, summary):
         while part and over > 0:
             gone = part[: _next_exchange(part)]
@@ -116,16 +107,6 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
             own[index] = _shortened(message)
             over -= messages_tokens([message]) - messages_tokens([own[index]])
     return replace(request, messages=(*summary, *before, *own), dynamic_context=dynamic, max_tokens=most)
-
-
-def _tokens_of(message: Message) -> int:
-    match message:
-        case UserText():
-            return tokens(message.text) + IMAGE_TOKENS * len(message.images)
-        case ToolReturn():
-            return tokens(message.content)
-        case _:
-            return tokens(message.text) + sum(tokens(call.name + call.arguments) for call in message.calls)
 
 
 def _next_exchange(messages: Sequence[Message]) -> int:

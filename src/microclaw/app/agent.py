@@ -45,7 +45,7 @@ from microclaw.knowledge.memory import CONFIG, HEARTBEAT
 from microclaw.knowledge.operations import KnowledgeService
 from microclaw.knowledge.tools import remembering_tools, skill_tools
 from microclaw.link_server.server import LinkServer
-from microclaw.models.budget import Budget, LocalDays
+from microclaw.models.budget import LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.models.usage import MeteredModel, UsageLog
@@ -104,13 +104,9 @@ def build_toolbox(
 
 def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog]:
     """The model that answers turns, and what it costs; no library of a provider is imported yet."""
-    table = UsageTable(database)
-    days = LocalDays(time.time, settings.agent.timezone)
-    usage_log = UsageLog(table, days)
-    budget = Budget(settings.budget, table, days)
-    model = choose_model(
-        settings.model, OfflineModel(), proxy=settings.proxy, meter=lambda model: MeteredModel(model, usage_log, budget)
-    )
+    usage_log = UsageLog(UsageTable(database), LocalDays(time.time, settings.agent.timezone), settings.budget)
+    meter = partial(MeteredModel, usage_log=usage_log)
+    model = choose_model(settings.model, OfflineModel(), proxy=settings.proxy, meter=meter)
     return model, usage_log
 
 

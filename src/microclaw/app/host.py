@@ -232,7 +232,7 @@ async def running_host(
             "voice": voice.state,
             "person": PeopleService(admission, inbox.outbox.push),
             "approval": questions,
-            "usage": UsageService(usage, settings.budget, admission.people.get),
+            "usage": UsageService(usage, admission.people.get),
             "program": workshop,
             "app": Programs(apps, admission.gate, partial(latest_attempts, conversations.journal)),
             "backup": backups,

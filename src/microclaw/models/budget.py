@@ -1,28 +1,32 @@
-"""The daily budget of models, and which day it is for the person. Asks no model; has no prices of its own.
-
-What is spent is looked at before a request, so requests that already run may pass the budget.
-"""
+"""Estimates of tokens, list prices, and which day it is for the person. Asks no model; has no prices of its own."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from microclaw.clock import find_zone
-from microclaw.config.settings import BudgetSettings
-from microclaw.errors import BudgetSpent, ConfigError
-from microclaw.models.protocol import AskedBy, ModelRequest, ToolReturn, UserText
-from microclaw.store.usage import UsageTable
+from microclaw.errors import ConfigError
+from microclaw.models.protocol import Message, ModelRequest, ToolReturn, UserText
 
-CHARS_A_TOKEN: Final = 4  # of English and JSON, about
+CHARS_A_TOKEN: Final = 4
 IMAGE_TOKENS: Final = 1500  # about what providers count for a photo
 
 
-def estimated_tokens(request: ModelRequest, answer_chars: int) -> tuple[int, int]:
-    """The tokens of a request and of its answer, estimated from their length."""
-    chars = sum(len(text) for text in _texts(request))
-    return -(-chars // CHARS_A_TOKEN) + _images(request) * IMAGE_TOKENS, -(-answer_chars // CHARS_A_TOKEN)
+def tokens(text: str) -> int:
+    """An estimate, as in European languages and JSON. Chinese has fewer characters a token; budgets allow for it."""
+    return -(-len(text) // CHARS_A_TOKEN)
+
+
+def messages_tokens(messages: Iterable[Message]) -> int:
+    return sum(map(_tokens_of, messages))
+
+
+def request_tokens(request: ModelRequest) -> int:
+    """Of all that a request sends."""
+    tools = sum(tokens(tool.name + tool.description + tool.schema) for tool in request.tools)
+    return tokens(request.system) + tokens(request.dynamic_context) + tools + messages_tokens(request.messages)
 
 
 def price(model: str, sent: int, answered: int) -> int | None:
@@ -42,22 +46,14 @@ def price(model: str, sent: int, answered: int) -> int | None:
         return None
 
 
-def _texts(request: ModelRequest) -> list[str]:
-    texts = [request.system, request.dynamic_context]
-    for tool in request.tools:
-        texts += [tool.name, tool.schema, tool.description]
-    for message in request.messages:
-        if isinstance(message, ToolReturn):
-            texts.append(message.content)
-            continue
-        texts.append(message.text)
-        if not isinstance(message, UserText):
-            texts += [part for call in message.calls for part in (call.name, call.arguments)]
-    return texts
-
-
-def _images(request: ModelRequest) -> int:
-    return sum(len(message.images) for message in request.messages if isinstance(message, UserText))
+def _tokens_of(message: Message) -> int:
+    match message:
+        case UserText():
+            return tokens(message.text) + IMAGE_TOKENS * len(message.images)
+        case ToolReturn():
+            return tokens(message.content)
+        case _:
+            return tokens(message.text) + sum(tokens(call.name + call.arguments) for call in message.calls)
 
 
 class LocalDays:
@@ -81,43 +77,3 @@ class LocalDays:
     def next_midnight(self) -> datetime.datetime:
         tomorrow = datetime.datetime.combine(self.today() + datetime.timedelta(days=1), datetime.time())
         return tomorrow.replace(tzinfo=self._zone) if self._zone is not None else tomorrow.astimezone()
-
-
-class Budget:
-    """The budget that each request to a model is checked against."""
-
-    def __init__(self, limits: BudgetSettings, table: UsageTable, days: LocalDays) -> None:
-        self.limits = limits
-        self._table = table
-        self._days = days
-
-    @property
-    def in_dollars(self) -> bool:
-        """Whether a limit is in dollars, so that an estimate needs a price."""
-        return self.limits.day_usd is not None or self.limits.person_day_usd is not None
-
-    async def check(self, asked_by: AskedBy) -> None:
-        """Raise BudgetSpent when the day's budget, or this person's part of it, is used up."""
-        limits = self.limits
-        if limits == BudgetSettings():
-            return
-        everyone, theirs = await self._table.of_day(self._days.today().isoformat(), asked_by.person)
-        for setting, who, usd, tokens, spent in (
-            ("day_usd", "this host", limits.day_usd, None, everyone),
-            ("day_tokens", "this host", None, limits.day_tokens, everyone),
-            ("person_day_usd", asked_by.person, limits.person_day_usd, None, theirs),
-            ("person_day_tokens", asked_by.person, None, limits.person_day_tokens, theirs),
-        ):
-            if usd is not None and spent.cost_usd >= usd:
-                raise self._spent(setting, who, f"${spent.cost_usd:.2f} of ${usd:.2f}", spent.requests)
-            if tokens is not None and spent.tokens >= tokens:
-                raise self._spent(setting, who, f"{spent.tokens:,} of {tokens:,} tokens", spent.requests)
-
-    def _spent(self, setting: str, who: str, what: str, requests: int) -> BudgetSpent:
-        reset = self._days.next_midnight()
-        return BudgetSpent(
-            f"today's budget of {who} for models is used up: {what}, in {requests} requests; "
-            f"it begins anew at {reset:%H:%M} on {reset:%A} ({reset.tzname()})",
-            next_step=f"wait until then, or raise {setting} under [budget] in config.toml and start the host "
-            "again; sentences that need no model still work",
-        )

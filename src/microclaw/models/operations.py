@@ -13,7 +13,6 @@ from microclaw.store.people import person_behind
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup
 
 if TYPE_CHECKING:
-    from microclaw.config.settings import BudgetSettings
     from microclaw.models.usage import UsageLog
     from microclaw.store.people import Person
 
@@ -22,7 +21,6 @@ class UsageService(Struct, frozen=True):
     """What the act works with. `person` is who has this id."""
 
     log: UsageLog
-    budget: BudgetSettings
     person: Callable[[str], Person | None]
 
 
@@ -103,7 +101,7 @@ async def usage(
         person = service.person(name) if by == "person" else None
         return name if person is None else person.name
 
-    limits = service.budget
+    limits = service.log.limits
     day = (limits.day_usd, limits.day_tokens) if everybody else (limits.person_day_usd, limits.person_day_tokens)
     return Usage(
         by=by,

@@ -101,7 +101,9 @@ class ToolReturn(Struct, frozen=True):
 
 
 OnText: TypeAlias = Callable[[str], None]
-Message: TypeAlias = UserText | AssistantReply | ToolReturn
+Said: TypeAlias = UserText | AssistantReply
+"""What a conversation keeps."""
+Message: TypeAlias = Said | ToolReturn
 
 
 class TextCounter:

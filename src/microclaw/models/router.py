@@ -1,18 +1,30 @@
-"""Which model answers a request: by its task, and offline sentences first where they are sure. Sends no request."""
+"""The models of a host behind one: by task, with others to fall back on, and sure sentences offline.
+
+A request that fails because of its service goes to the next model. If the person has seen part of the first answer,
+the text says that another model starts again. Knows no provider.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
-from msgspec import structs
+from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
-from microclaw.models.fallback import Breaker, Fallback, Outage
-from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText
+from microclaw.errors import ModelError, ModelFault
+from microclaw.models.breaker import FAULTS_OF_THE_SERVICE, Breaker
+from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, TextCounter
 from microclaw.models.provider_errors import shown_address
+
+_log = logging.getLogger(__name__)
+
+Chain: TypeAlias = tuple[tuple[Model, Breaker], ...]
 
 
 class SureModel(Model, Protocol):
@@ -21,74 +33,142 @@ class SureModel(Model, Protocol):
     def is_sure(self, request: ModelRequest) -> bool: ...
 
 
-class TaskRouter:
-    """A model for each kind of work that has one of its own, and one for everything else."""
+class Outage(Struct, frozen=True):
+    """A model that is out. `instead` answered last, if any did; `retry_in_s` 0 means the next request."""
 
-    def __init__(self, default: Model, by_task: Mapping[ModelTask, Model]) -> None:
+    model: str
+    fault: ModelFault
+    reason: str
+    next_step: str | None
+    instead: str | None
+    retry_in_s: float
+
+    @property
+    def why(self) -> str:
+        """The fault in words."""
+        return self.fault.replace("_", " ")
+
+    @property
+    def again(self) -> str:
+        """When the model is asked again, in words."""
+        return f"asked again in {max(1, round(self.retry_in_s))} s" if self.retry_in_s > 0 else "asked again next time"
+
+
+class Router:
+    """Asks the models of a task's chain in order, of `default` where a task has none of its own.
+
+    `offline` answers the chats that it is sure of, free and without network.
+    """
+
+    def __init__(
+        self, default: Chain, by_task: Mapping[ModelTask, Chain] = {}, offline: SureModel | None = None
+    ) -> None:
         self._default = default
-        self._by_task = dict(by_task)
+        self._by_task = by_task
+        self._offline = offline
+        self._answered_last: dict[Model, Model] = {}  # by its chain's first model
 
     @property
     def name(self) -> str:
-        return self._by_task.get("chat", self._default).name
+        """The first model's name for chats; the reply says who answered."""
+        return self._chain("chat")[0][0].name
 
     def outages(self) -> tuple[Outage, ...]:
-        """The outages of all models, the one for chats first; each model once."""
-        models = (self._by_task.get("chat", self._default), self._default, *self._by_task.values())
+        """The first models whose last request failed because of their service, the one for chats first; each once."""
         found: dict[str, Outage] = {}
-        for model in models:
-            for outage in outages_of(model):
+        for chain in (self._chain("chat"), self._default, *self._by_task.values()):
+            if (outage := self._outage(chain)) is not None:
                 found.setdefault(outage.model, outage)
         return tuple(found.values())
 
     async def warm_up(self) -> None:
-        """Load the model for chats; the others load at their first request."""
-        await self._by_task.get("chat", self._default).warm_up()
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        model = self._by_task.get(request.task, self._default)
-        reply = await model.respond(request, on_text)
-        return reply if reply.model else structs.replace(reply, model=model.name)
+        """Load the libraries of the first model for chats; most providers share them."""
+        await self._chain("chat")[0][0].warm_up()
 
     async def aclose(self) -> None:
-        for model in {id(m): m for m in (self._default, *self._by_task.values())}.values():
+        models = [model for chain in (self._default, *self._by_task.values()) for model, _ in chain]
+        for model in {id(one): one for one in (*models, self._offline) if one is not None}.values():
             await model.aclose()
 
-
-class OfflineFirst:
-    """The offline model answers the sentences that it is sure of, free and without network; another model the rest."""
-
-    def __init__(self, offline: SureModel, model: Model) -> None:
-        self._offline = offline
-        self._model = model
-
-    @property
-    def name(self) -> str:
-        """The other model's name; replies of the offline model carry their own."""
-        return self._model.name
-
-    def outages(self) -> tuple[Outage, ...]:
-        """The other model's outages: the offline model is never out."""
-        return outages_of(self._model)
-
-    async def warm_up(self) -> None:
-        await self._model.warm_up()
-
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        if request.task == "chat" and self._offline.is_sure(request):
-            reply = await self._offline.respond(request, on_text)
-            return structs.replace(reply, model=self._offline.name)
-        reply = await self._model.respond(request, on_text)
-        return reply if reply.model else structs.replace(reply, model=self._model.name)
+        """The first answer. ModelError when a request is wrong for any model, or when none could be asked."""
+        if self._offline is not None and request.task == "chat" and self._offline.is_sure(request):
+            return replace(await self._offline.respond(request, on_text), model=self._offline.name)
+        chain = self._chain(request.task)
+        failures: list[ModelError] = []
+        seen, broke_off = TextCounter(on_text), ""
+        for model, breaker in chain:
+            if not breaker.enter():
+                continue
+            if seen.chars:
+                seen.add(f"\n({broke_off} broke off; {model.name} begins anew)\n")
+            try:
+                reply = await model.respond(request, seen.add if on_text is not None else None)
+            except ModelError as exc:
+                breaker.failed(exc)
+                if exc.fault not in FAULTS_OF_THE_SERVICE:
+                    raise
+                _log.warning("%s failed (%s); the next model is asked", model.name, exc.fault)
+                broke_off = model.name
+                failures.append(exc)
+            except BaseException:
+                breaker.left()
+                raise
+            else:
+                breaker.succeeded()
+                self._answered_last[chain[0][0]] = model
+                return self._with_source(chain, model, reply)
+        self._answered_last.pop(chain[0][0], None)
+        raise _no_answer(chain, failures)
 
-    async def aclose(self) -> None:
-        await self._model.aclose()
-        await self._offline.aclose()
+    def _chain(self, task: ModelTask) -> Chain:
+        return self._by_task.get(task, self._default)
+
+    def _outage(self, chain: Chain) -> Outage | None:
+        """The chain's first model, while its last request failed because of its service."""
+        model, breaker = chain[0]
+        last, other = breaker.last, self._answered_last.get(model)
+        if last is None:
+            return None
+        instead = None if other is None or other is model else other.name
+        return Outage(model.name, last.fault, last.message, last.next_step, instead, breaker.wait_s)
+
+    def _with_source(self, chain: Chain, model: Model, reply: ModelReply) -> ModelReply:
+        """The reply with the name of its model, and why the models before it did not answer."""
+        who = reply.model or model.name
+        members = itertools.takewhile(lambda member: member[0] is not model, chain)
+        out = [f"{before.name} is out ({_fault(breaker)})" for before, breaker in members]
+        if not out:
+            return replace(reply, model=who)
+        first = self._outage(chain)
+        again = "" if first is None else f"; {first.model} is {first.again}"
+        return replace(reply, model=who, instead=f"{who} answers: {', '.join(out)}{again}")
 
 
 def outages_of(model: Model) -> tuple[Outage, ...]:
     """The models that are out now, the one for chats first; one model alone reports no outage."""
-    return model.outages() if isinstance(model, Fallback | TaskRouter | OfflineFirst) else ()
+    return model.outages() if isinstance(model, Router) else ()
+
+
+def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
+    """The error when no model answered: the first one's failure, then the others' in a few words. Without any, every
+    breaker is open: why the first one is, and when a model is asked again."""
+    if len(failures) == 1:
+        return failures[0]
+    if failures:
+        first, more = failures[0], f"then {'; '.join(error.message for error in failures[1:])}"
+        wait_s = first.retry_after_s
+    else:
+        model, breaker = chain[0]
+        recent = ModelError(f"{model.name} failed recently", next_step="ask again then", fault="overloaded")
+        first, wait_s = breaker.last or recent, min(breaker.wait_s for _, breaker in chain)
+        more = f"no request is sent to it for {max(1, round(wait_s))} s"
+    return ModelError(f"{first.message}; {more}", next_step=first.next_step, fault=first.fault, retry_after_s=wait_s)
+
+
+def _fault(breaker: Breaker) -> str:
+    """Why the service was not asked, or how it failed."""
+    return breaker.last.fault.replace("_", " ") if breaker.last is not None else "being tried"
 
 
 Meter: TypeAlias = Callable[[Model], Model]
@@ -125,14 +205,11 @@ def choose_model(
             made[choice] = (meter(model) if meter is not None else model, Breaker(now_s))
         return made[choice]
 
-    def with_fallbacks(first: ModelChoice) -> Model:
-        members = [with_breaker(choice) for choice in dict.fromkeys((first, *settings.fallbacks))]
-        return Fallback([model for model, _ in members], [breaker for _, breaker in members])
+    def chain(first: ModelChoice) -> Chain:
+        return tuple(with_breaker(choice) for choice in dict.fromkeys((first, *settings.fallbacks)))
 
-    model = with_fallbacks(settings.main)
-    if settings.tasks:
-        model = TaskRouter(model, {task: with_fallbacks(choice) for task, choice in settings.tasks.items()})
-    return OfflineFirst(offline, model) if settings.offline_first else model
+    by_task = {task: chain(choice) for task, choice in settings.tasks.items()}
+    return Router(chain(settings.main), by_task, offline if settings.offline_first else None)
 
 
 def describe(settings: ModelSettings) -> str:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from microclaw.errors import ModelError
-from microclaw.models.budget import Budget, LocalDays, estimated_tokens, price
+from microclaw.config.settings import BudgetSettings
+from microclaw.errors import BudgetSpent, ModelError
+from microclaw.models.budget import CHARS_A_TOKEN, LocalDays, price, request_tokens
 from microclaw.models.protocol import AskedBy, Model, ModelAround, ModelReply, ModelRequest, OnText, TextCounter
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
@@ -29,9 +30,13 @@ class UsageReport(Struct, frozen=True):
 
 
 class UsageLog:
-    """The log of requests: by day, person, chat, model and task."""
+    """The log of requests by day, person, chat, model and task, and the budget that each is checked against first.
 
-    def __init__(self, table: UsageTable, days: LocalDays) -> None:
+    What is spent is looked at before a request, so requests that already run may pass the budget.
+    """
+
+    def __init__(self, table: UsageTable, days: LocalDays, limits: BudgetSettings | None = None) -> None:
+        self.limits = limits or BudgetSettings()
         self._table = table
         self._days = days
         self._pruned_on: datetime.date | None = None
@@ -53,6 +58,37 @@ class UsageLog:
         today = everyone if person is None else theirs
         return UsageReport(by, since, groups, today, self._days.next_midnight())
 
+    @property
+    def in_dollars(self) -> bool:
+        """Whether a limit is in dollars, so that an estimate needs a price."""
+        return self.limits.day_usd is not None or self.limits.person_day_usd is not None
+
+    async def check(self, asked_by: AskedBy) -> None:
+        """Raise BudgetSpent when the day's budget, or this person's part of it, is used up."""
+        limits = self.limits
+        if limits == BudgetSettings():
+            return
+        everyone, theirs = await self._table.of_day(self._days.today().isoformat(), asked_by.person)
+        for setting, who, usd, tokens, spent in (
+            ("day_usd", "this host", limits.day_usd, None, everyone),
+            ("day_tokens", "this host", None, limits.day_tokens, everyone),
+            ("person_day_usd", asked_by.person, limits.person_day_usd, None, theirs),
+            ("person_day_tokens", asked_by.person, None, limits.person_day_tokens, theirs),
+        ):
+            if usd is not None and spent.cost_usd >= usd:
+                raise self._spent(setting, who, f"${spent.cost_usd:.2f} of ${usd:.2f}", spent.requests)
+            if tokens is not None and spent.tokens >= tokens:
+                raise self._spent(setting, who, f"{spent.tokens:,} of {tokens:,} tokens", spent.requests)
+
+    def _spent(self, setting: str, who: str, what: str, requests: int) -> BudgetSpent:
+        reset = self._days.next_midnight()
+        return BudgetSpent(
+            f"today's budget of {who} for models is used up: {what}, in {requests} requests; "
+            f"it begins anew at {reset:%H:%M} on {reset:%A} ({reset.tzname()})",
+            next_step=f"wait until then, or raise {setting} under [budget] in config.toml and start the host "
+            "again; sentences that need no model still work",
+        )
+
 
 class MeteredModel(ModelAround):
     """A model whose requests are counted and kept within the budget.
@@ -60,16 +96,14 @@ class MeteredModel(ModelAround):
     Wrap each provider's model, not a group of models: then the log knows who answered, and free answers never wait.
     """
 
-    def __init__(self, model: Model, usage_log: UsageLog, budget: Budget | None = None) -> None:
+    def __init__(self, model: Model, usage_log: UsageLog) -> None:
         super().__init__(model)
         self._log = usage_log
-        self._budget = budget
         self._priced = True  # until an answer shows that its price is not known
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """BudgetSpent, before anything is sent, when the day's budget is used up."""
-        if self._budget is not None:
-            await self._budget.check(request.asked_by)
+        await self._log.check(request.asked_by)
         counter = TextCounter(on_text)
         try:
             reply = await self._model.respond(request, counter.add if on_text is not None else None)
@@ -89,7 +123,7 @@ class MeteredModel(ModelAround):
     async def _partial_usage(self, request: ModelRequest, answer_chars: int) -> UsageCount:
         """An estimate of what a broken-off answer used; with its list price where money is limited."""
         used = _estimated(request, answer_chars)
-        if self._budget is None or not (self._priced and self._budget.in_dollars):
+        if not (self._priced and self._log.in_dollars):
             return used
         nano_usd = await asyncio.to_thread(price, self._model.name, used.input_tokens, used.output_tokens)
         return used if nano_usd is None else dataclasses.replace(used, unpriced=0, cost_nano_usd=nano_usd)
@@ -115,5 +149,5 @@ def _usage_of(request: ModelRequest, reply: ModelReply) -> UsageCount:
 
 def _estimated(request: ModelRequest, answer_chars: int) -> UsageCount:
     """Tokens estimated from the length of the request and the answer; their price is not known."""
-    sent, answered = estimated_tokens(request, answer_chars)
-    return UsageCount(estimated=1, unpriced=1, input_tokens=sent, output_tokens=answered)
+    answered = -(-answer_chars // CHARS_A_TOKEN)
+    return UsageCount(estimated=1, unpriced=1, input_tokens=request_tokens(request), output_tokens=answered)
