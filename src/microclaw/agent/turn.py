@@ -27,7 +27,7 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect
 from microclaw.auth.people import person_behind
 from microclaw.config.settings import ModelTask
-from microclaw.errors import MicroclawError
+from microclaw.errors import BudgetSpent, MicroclawError
 from microclaw.events import (
     FILE_CHANNELS,
     Action,
@@ -63,13 +63,14 @@ _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
 class TurnLimits(Struct, frozen=True):
-    """`deploy_tries` counts programs that fail their checks or their trial."""
+    """`deploy_tries` counts programs that fail their checks or their trial. `tokens` is checked before each request."""
 
     iterations: int = 10
     turn_s: float = 120.0
     calls_a_reply: int = 8
     deploy_tries: int = 3
     retries: RetryLimits = field(default_factory=RetryLimits)
+    tokens: int | None = None
 
 
 class TurnRequest(Struct, frozen=True):
@@ -138,6 +139,11 @@ class Turn:
         self._failed_deploys = 0
         self._failure: ToolResult | None = None  # of the latest call that was to change something
         self._repeats = Repeats()
+
+    @property
+    def tokens(self) -> int:
+        """Used by now."""
+        return self._usage.input_tokens + self._usage.output_tokens
 
     def stop(self) -> None:
         """Start nothing more. Waiting for the model ends at once, and so does a call that has not begun to change
@@ -222,6 +228,9 @@ class Turn:
         return True
 
     async def _ask(self) -> ModelReply:
+        if self._limits.tokens is not None and self.tokens >= self._limits.tokens:
+            text = f"it used {self.tokens:,} tokens, {self._limits.tokens:,} are allowed"
+            raise BudgetSpent(text, next_step="give it a smaller task")
         await self._journal.before_asking()
         await asyncio.sleep(0)  # a stopping host cuts the turn off here, between two calls
         inbound, prompt = self._request.inbound, self._request.prompt

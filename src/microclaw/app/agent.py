@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any, Final
 
-from microclaw.agent.background.start_tool import start_tool
+from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
 from microclaw.agent.code_tool import code_tool

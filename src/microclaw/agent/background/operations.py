@@ -1,16 +1,21 @@
-"""The acts of subagents: what works in the background, and its end. One is started by the agent alone."""
+"""The acts of subagents: what works in the background, and its end. The agent alone starts one, by a tool."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, to_builtins
 
+from microclaw.events import Evidence
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Listing, Result
+from microclaw.operations.result import Listing, Result, filled
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
     from microclaw.agent.background.subagents import Subagent, Subagents
+
+
+WAIT_S: Final = 90.0  # of a turn's 120
 
 
 class SubagentFacts(Struct, frozen=True, kw_only=True):
@@ -46,17 +51,7 @@ class CancelledSubagent(Result, frozen=True, kw_only=True):
 
 
 def facts(one: Subagent) -> SubagentFacts:
-    return SubagentFacts(
-        subagent=one.subagent_id,
-        task=one.task,
-        tools=list(one.tools),
-        person=one.person_id,
-        state=one.state,
-        result=one.result,
-        tokens=one.tokens,
-        began_ms=one.began_ms,
-        foreign=one.foreign,
-    )
+    return filled(SubagentFacts, one, subagent=one.subagent_id, tools=list(one.tools), person=one.person_id)
 
 
 @operation("subagent.list", http="GET /v1/subagents", tool="subagent-list", command="subagents")
@@ -91,3 +86,40 @@ async def cancel(
 ) -> CancelledSubagent:
     """End a subagent; what it has begun is finished."""
     return CancelledSubagent(cancelled=subagents.cancel(subagent, call.person_id).subagent_id)
+
+
+class StartParameters(Parameters, kw_only=True):
+    task: Annotated[
+        str, Meta(min_length=1, max_length=4000, description="All it has to know: it sees nothing of this chat.")
+    ]
+    tools: (
+        Annotated[list[str], Meta(max_length=40, description="Names; left out: every tool that only looks.")] | None
+    ) = None
+    wait: Annotated[bool, Meta(description="Wait for the result; else it comes into the chat later.")] = False
+
+
+def start_tool(subagents: Subagents) -> Tool[Any]:
+    """subagent-start."""
+
+    async def check(asked: StartParameters, _: ToolContext) -> None:
+        subagents.check_start(asked.tools)
+
+    async def start(asked: StartParameters, context: ToolContext) -> ToolOutput:
+        made = subagents.start(asked.task, asked.tools, context)
+        is_over = asked.wait and await subagents.wait(made, WAIT_S)
+        fields = {"success": not is_over or made.state == "done", **to_builtins(facts(made))}
+        if is_over:
+            return ToolOutput(fields, foreign=made.foreign)
+        text = f"subagent {made.subagent_id} works; its result comes into this chat"
+        return ToolOutput(fields, (Evidence("reported", text),))
+
+    return Tool(
+        "subagent-start",
+        "Let a helper work on one task in the background, with its own context. For long searches and comparisons.",
+        StartParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        start,
+        check=check,
+        words=lambda asked, *_: f"let a helper work on this: {asked.task}",
+    )

@@ -10,12 +10,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
-
-from msgspec import Struct
 
 from microclaw.agent.context import TurnContext
 from microclaw.agent.outbox import Outbox
@@ -25,9 +23,9 @@ from microclaw.agent.turn_journal import TurnJournal
 from microclaw.apps.change_log import maker_now
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import Roles
-from microclaw.errors import BudgetSpent, MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
-from microclaw.events import Answer, Inbound, TurnEvent
-from microclaw.models.protocol import Model, ModelAround, ModelReply, ModelRequest, OnText, UserText
+from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
+from microclaw.events import Answer, Inbound
+from microclaw.models.protocol import Model, UserText
 from microclaw.operations.tool import ToolContext
 from microclaw.store.journal import Journal
 
@@ -46,16 +44,15 @@ _STATES: Final[Mapping[str, SubagentState]] = {"": "done", "cancelled": "cancell
 _log = logging.getLogger(__name__)
 
 
-class SubagentLimits(Struct, frozen=True):
+class SubagentLimits(TurnLimits, frozen=True):
     """`count` run at the same time; `tokens` limits one of them, without its last request."""
 
     count: int = 4
     turn_s: float = 300.0
-    iterations: int = 10
-    tokens: int = 60_000
+    tokens: int | None = 60_000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Subagent:
     """`result` is its answer, or why there is none. `awaited`: a caller waits for it, so it is not pushed."""
 
@@ -66,15 +63,18 @@ class Subagent:
     channel: str
     chat_id: str
     began_ms: int
+    foreign: bool
+    part_of: str | None
     state: SubagentState = "running"
     result: str = ""
-    tokens: int = 0
-    foreign: bool = False
-    part_of: str | None = None
     awaited: bool = False
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    turn: Turn | None = None
     stopped: bool = False
+    turn: Turn | None = None
+    work: asyncio.Task[None] | None = None
+
+    @property
+    def tokens(self) -> int:
+        return 0 if self.turn is None else self.turn.tokens
 
 
 class Subagents:
@@ -101,7 +101,6 @@ class Subagents:
         self._limits = limits or SubagentLimits()
         self._now_s = now_s
         self._known: dict[str, Subagent] = {}
-        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
 
     @asynccontextmanager
@@ -112,8 +111,9 @@ class Subagents:
                 yield
             finally:
                 self._group = None
-                for task in tuple(self._tasks.values()):
-                    task.cancel()
+                for one in self._known.values():
+                    if one.work is not None:
+                        one.work.cancel()
 
     def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
         """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
@@ -127,14 +127,13 @@ class Subagents:
             context.channel,
             context.chat_id,
             int(self._now_s() * 1000),
-            foreign=context.foreign,
-            part_of=maker_now().turn,
+            context.foreign,
+            maker_now().turn,
         )
         self._known[made.subagent_id] = made
-        self._forget_old()
-        working = self._group.create_task(self._work(made, context.device), name=f"subagent {made.subagent_id}")
-        self._tasks[made.subagent_id] = working
-        working.add_done_callback(lambda _: self._tasks.pop(made.subagent_id, None))
+        for old in [one for one in self._known.values() if one.state != "running"][:-KEPT]:
+            del self._known[old.subagent_id]
+        made.work = self._group.create_task(self._work(made, context.device), name=f"subagent {made.subagent_id}")
         return made
 
     def check_start(self, names: Collection[str] | None) -> None:
@@ -149,15 +148,13 @@ class Subagents:
 
     async def wait(self, subagent: Subagent, seconds: float) -> bool:
         """Wait for its end; False when it still runs: its result is sent to the chat later."""
+        assert subagent.work is not None
         subagent.awaited = True
         try:
-            async with asyncio.timeout(seconds):
-                await subagent.ended.wait()
-        except TimeoutError:
-            return False
+            done, _ = await asyncio.wait((subagent.work,), timeout=seconds)
         finally:
             subagent.awaited = False
-        return True
+        return bool(done)
 
     def list(self, person_id: str) -> tuple[Subagent, ...]:
         """All of them for an owner, else the person's own; the latest last."""
@@ -209,8 +206,6 @@ class Subagents:
         except Exception:
             _log.exception("subagent %s failed inside the host", subagent.subagent_id)
             subagent.state, subagent.result = "failed", "something went wrong inside the host; see its log"
-        finally:
-            subagent.ended.set()
         if not subagent.awaited:
             await self._tell(subagent)
 
@@ -231,15 +226,15 @@ class Subagents:
         turn = subagent.turn = Turn(
             request,
             TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
-            model=_TokenLimitedModel(self._model, subagent, self._limits.tokens),
+            model=self._model,
             tools=tools,
-            limits=TurnLimits(iterations=self._limits.iterations, turn_s=self._limits.turn_s),
+            limits=self._limits,
             window=self._context.window,
             offered=lambda _messages: tools.specs,
         )
         if subagent.stopped:
             turn.stop()
-        return await turn.run(_nobody_listens)
+        return await turn.run(lambda _event: None)  # nobody follows it
 
     async def _tell(self, subagent: Subagent) -> None:
         text = f"subagent {subagent.subagent_id} ({subagent.task[:80]}) {subagent.state}: {subagent.result}"
@@ -248,34 +243,3 @@ class Subagents:
             await self._outbox.push(*to, text[:_MAX_PUSH_CHARS], person=subagent.person_id)
         except MicroclawError as exc:
             _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent_id, exc.message)
-
-    def _forget_old(self) -> None:
-        over: Sequence[str] = [one.subagent_id for one in self._known.values() if one.state != "running"]
-        for subagent_id in over[:-KEPT]:
-            del self._known[subagent_id]
-
-
-class _TokenLimitedModel(ModelAround):
-    """The model for one subagent, until its tokens are used up."""
-
-    def __init__(self, model: Model, subagent: Subagent, tokens: int) -> None:
-        super().__init__(model)
-        self._subagent = subagent
-        self._tokens = tokens
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        used = self._subagent.tokens
-        if used >= self._tokens:
-            raise BudgetSpent(
-                f"this subagent used {used:,} tokens, {self._tokens:,} are allowed", next_step="give it a smaller task"
-            )
-        reply = await self._model.respond(request, on_text)
-        self._subagent.tokens += reply.usage.input_tokens + reply.usage.output_tokens
-        return reply
-
-    async def aclose(self) -> None:
-        """The model is the host's."""
-
-
-def _nobody_listens(_: TurnEvent) -> None:
-    """A subagent's steps go nowhere."""

@@ -169,19 +169,11 @@ class ScheduledWork:
     def _needs_device(self, schedule: Schedule) -> bool:
         """Whether the action is for a device: a turn, or a tool with a device parameter."""
         deed = schedule.deed
-        if isinstance(deed, Prompt):
-            return True
-        return any(one.name == deed.tool and "device" in one.parameters.__struct_fields__ for one in self._tools.tools)
+        return isinstance(deed, Prompt) or self._tools.takes_device(deed.tool)
 
     async def _call(self, schedule: Schedule, act: ToolAct, started: Started) -> Outcome:
-        context = ToolContext(
-            schedule.person_id,
-            _no_report,
-            schedule.device,
-            schedule.channel,
-            schedule.chat_id,
-            begin=started,
-        )
+        where = (schedule.device, schedule.channel, schedule.chat_id)
+        context = ToolContext(schedule.person_id, lambda _step: None, *where, begin=started)  # nobody follows it
         with made_by(None, context.person_id, conversation_of(context.channel, context.chat_id)):
             result = await self._tools.call(act.tool, act.arguments, context, approved=schedule.approved)
         text = _result_text(result)
@@ -191,15 +183,8 @@ class ScheduledWork:
         """The inbox keeps the turn through a crash, and accepts the message of one run only once."""
         self._gate.check(schedule.person_id, Permission.ACT, f"schedule {schedule.schedule_id}")
         key = f"schedule:{schedule.schedule_id}:{due_ms}"
-        inbound = Inbound(
-            schedule.channel,
-            schedule.chat_id,
-            text,
-            schedule.person_id,
-            schedule.device,
-            key=key,
-            origin="schedule",
-        )
+        chat, person_id = (schedule.channel, schedule.chat_id), schedule.person_id
+        inbound = Inbound(*chat, text, person_id, schedule.device, key=key, origin="schedule")
         if note and not await self._inbox.has(schedule.channel, key):
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
         accepted = await self._inbox.accept(inbound)
@@ -223,7 +208,3 @@ def _result_text(result: ToolResult) -> str:
         values = ", ".join(f"{name} {value}" for name, value in fields["values"].items())
         return f"{values} ({proofs})"
     return proofs or str(fields.get("message", "done"))
-
-
-def _no_report(_: Step) -> None:
-    """Nobody follows a call that a schedule makes."""
