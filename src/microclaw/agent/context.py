@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from types import MappingProxyType
@@ -72,12 +72,17 @@ class Prompt(Struct, frozen=True):
     """What a model gets before the conversation. `dynamic` changes from turn to turn."""
 
     devices: DeviceContext
-    system: str
-    dynamic: str
+    system: str = ""
+    dynamic: str = ""
 
 
 class TurnContext:
-    """Builds the prompts of turns from the registry, the apps that this host wants, and its memory."""
+    """Builds the prompts of turns from the registry, the apps that this host wants, and its memory.
+
+    `is_read` False: only the offline model answers, to which the devices are all that counts.
+    """
+
+    is_read = True
 
     def __init__(
         self,
@@ -86,17 +91,19 @@ class TurnContext:
         apps: ChangeLog,
         knowledge: Knowledge | None = None,
         context_tokens: int = DEFAULT_CONTEXT_TOKENS,
-        can_wait_in_main: Callable[[], bool] = can_block,
+        is_read: bool = True,
     ) -> None:
         self._devices = devices
         self._apps = apps
         self._knowledge = knowledge
         self.window = Window(context_tokens)
-        self._can_wait_in_main = can_wait_in_main
+        self.is_read = is_read
 
     async def prompt(self, inbound: Inbound) -> Prompt:
         """For the turn of a message; raises UnknownName when its device is unknown."""
         devices = await self.devices(inbound.device, inbound.person_id)
+        if not self.is_read:
+            return Prompt(devices)
         system = self.system(devices)
         return Prompt(devices, system, await self.dynamic(devices, inbound, system))
 
@@ -129,9 +136,7 @@ class TurnContext:
         fits = (d.board.firmware.max_apps for d in device_context.devices)  # 0: a device that takes no programs
         max_apps = min(filter(None, fits), default=3)
         soul = self._knowledge.memory.soul() if self._knowledge else default_soul()
-        return system_prompt(
-            soul=soul, max_apps=max_apps, can_wait_in_main=self._can_wait_in_main(), kind=_kind_of(device_context)
-        )
+        return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=_kind_of(device_context))
 
     async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
         """What is known when a message comes: devices, memory, notes, search matches, skills, the time.

@@ -28,7 +28,7 @@ from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.errors import MicroclawError, TakenOver
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.skills import Skills
-from microclaw.models.protocol import AskedBy, Image, Message, Model, ToolSpec, UserText
+from microclaw.models.protocol import AskedBy, Image, Message, Model, Said, ToolSpec, UserText
 from microclaw.store.inbox import Message as InboxMessage
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions
@@ -222,9 +222,13 @@ class Conversations:
         prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
         kept = conversation(history, inbound, at_s, self._roles)
-        budget_tokens = self.context.history_tokens(prompt.system, prompt.dynamic)
-        asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
-        compacted = await self._compactor.compact(kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by)
+        compacted: Sequence[Said] = kept.safe
+        if self.context.is_read:
+            budget_tokens = self.context.history_tokens(prompt.system, prompt.dynamic)
+            asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
+            compacted = await self._compactor.compact(
+                kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by
+            )
         shown, shown_s = kept.shown(compacted)
         own_s = tainted_from(inbound, at_s)
         request = TurnRequest(
@@ -263,6 +267,8 @@ class Conversations:
 
     def _offered(self, chat: ChatKey, messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
         """The tools for a chat's newest messages: what the person said last and before, and what this turn called."""
+        if not self.context.is_read:
+            return ()
         active = self.skills.active(*chat) if self.skills is not None else ()
         named = self.skills.shown_tools(*chat) if self.skills is not None else ()
         return self.tools.offered(active, named, said=subject_of(messages), asked=called_in(messages))

@@ -137,6 +137,7 @@ class Agent:
             apps=apps.change_log,
             knowledge=knowledge,
             context_tokens=settings.agent.context_tokens,
+            is_read=language_model is not None,
         )
         more = (
             *remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),

@@ -172,29 +172,10 @@ def _arguments(part: wire.ToolCallPart) -> str:
 
 def _cost(response: wire.ModelResponse) -> float | None:
     """Dollars by pydantic-ai's price list, cached tokens at their own price; None for an unknown model."""
-    name = response.model_name
-    if not name or not _is_priced(name, response.provider_name, response.provider_url):
-        return None
     try:
-        return float(response.cost().total_price)
+        return float(response.cost().total_price) if response.model_name else None
     except (LookupError, ValueError):
         return None
-
-
-@lru_cache(maxsize=64)
-def _is_priced(model: str, provider: str | None, address: str | None) -> bool:
-    """Whether the list knows this model; cached, as a miss takes half a millisecond."""
-    from pydantic_ai.messages import ModelResponse
-    from pydantic_ai.usage import RequestUsage
-
-    nothing = ModelResponse([], usage=RequestUsage(), model_name=model, provider_name=provider, provider_url=address)
-    try:
-        nothing.cost()
-    except LookupError:
-        return False
-    except ValueError:  # known, but it needs token numbers
-        return True
-    return True
 
 
 def _note(usage: Usage, took_s: float) -> str:

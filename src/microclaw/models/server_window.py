@@ -68,15 +68,13 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
             name = model or next((str(row["id"]) for row in _rows(models, "data") if "id" in row), None)
-            if (window := _of_llama_cpp(await ask("GET", f"{root}/props"))) is not None:
-                return window
-            if (window := _of_list(await ask("GET", f"{root}/api/v0/models"), name)) is not None:
-                return window
-            if (window := _of_ollama_loaded(await ask("GET", f"{root}/api/ps"), name)) is not None:
-                return window
-            if name and (window := _of_ollama(await ask("POST", f"{root}/api/show", {"model": name}))) is not None:
-                return window
-            return _of_list(models, name)
+            return (
+                _of_llama_cpp(await ask("GET", f"{root}/props"))
+                or _of_list(await ask("GET", f"{root}/api/v0/models"), name)
+                or _of_ollama_loaded(await ask("GET", f"{root}/api/ps"), name)
+                or (_of_ollama(await ask("POST", f"{root}/api/show", {"model": name})) if name else None)
+                or _of_list(models, name)
+            )
         except httpx2.HTTPError as exc:
             raise ModelError(
                 f"nobody answers at {root}: {exc or type(exc).__name__}",
