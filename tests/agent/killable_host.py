@@ -86,21 +86,15 @@ class Thinking:
 
 
 class Context(TurnContext):
+    """Tells a turn nothing."""
+
+    is_read = False
+
     def __init__(self) -> None:
         self.window = Window()
 
     async def devices(self, device: str | None, person_id: str | None = None) -> DeviceContext:
-        await at("before the model")
         return DeviceContext()
-
-    def system(self, device_context: DeviceContext) -> str:
-        return "a test"
-
-    async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
-        return ""
-
-    def history_tokens(self, system: str, dynamic: str) -> int:
-        return 8000
 
 
 class Messages(InboxTable):

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop
-from tests.channels.conftest import ScriptedAgent
 from tests.conftest import open_store as open_store  # on both engines
 
 from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.acts import own_words
-from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
-from microclaw.events import Answer, Attachment, Delta, Inbound, TurnEvent
+from microclaw.events import Answer, Attachment, Delta, Inbound
 from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 from microclaw.store.database import Database
-from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
 STEER = AgentSettings(second_message="steer")
@@ -402,29 +397,6 @@ async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make
         assert answer_of_it.outbound_id is not None
         await agent.outbox.give_back(answer_of_it.outbound_id)
         assert [own_words(left.text) for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
-
-
-class Crowded(InboxTable):
-    """Of a store with more to do than it takes."""
-
-    async def answer(
-        self, message_id: int, outbound: OutboxRow, keeping: Callable[[sqlite3.Connection], object] | None = None
-    ) -> int:
-        raise Overloaded("10000 jobs wait for the store already")
-
-
-async def test_an_answer_that_finds_no_room_in_the_store_is_said_all_the_same(tmp_path: Path) -> None:
-    """And its chat, and with it the host, goes on."""
-
-    async def answering(message: Inbound) -> AsyncIterator[TurnEvent]:
-        yield Answer(f"you said: {message.text}")
-
-    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
-        crowded = Inbox(Crowded(database, lambda: 0), Outbox(OutboxTable(database, lambda: 0)))
-        async with ScriptedAgent(crowded, answering):
-            for text in ("one", "two"):
-                answer = await end(await crowded.accept(inbound(text)))
-                assert (answer.text, answer.outbound_id) == (f"you said: {text}", None)
 
 
 async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:

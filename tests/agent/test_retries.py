@@ -64,13 +64,6 @@ async def test_an_act_is_done_once_however_often_the_model_fails_after_it(make_a
         assert "done: gpio-set pin=4" in answer.text
 
 
-async def test_a_turn_that_breaks_after_an_act_still_tells_the_act(make_agent: MakeAgent) -> None:
-    async with make_agent([call("gpio-set", pin=4), *[failed("server")] * 4], limits=AT_ONCE) as agent:
-        answer = await agent.answer("pin 4 on")
-        assert answer.error_code == "model_error"
-        assert "done: gpio-set pin=4" in answer.text
-
-
 async def test_a_listener_that_leaves_ends_the_pause(make_agent: MakeAgent) -> None:
     limits = TurnLimits(retries=RetryLimits(pause_s=20.0))
     async with make_agent([failed("server"), say("second")], limits=limits) as agent:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import Any
 
 from tests.agent.conftest import MakeAgent
+from tests.agent.real_host import real_host
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
-from microclaw.app import running_host
-from microclaw.config.load import load_settings
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
 from microclaw.models.breaker import Breaker
 from microclaw.models.router import Router
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
-from microclaw.operations.client import Client
 
 BUSY = {"error": {"message": "slow down", "type": "rate_limit_exceeded"}}
 CONFIG = """
@@ -53,19 +50,12 @@ async def test_a_turns_steps_name_the_stand_in_once(make_agent: MakeAgent) -> No
 
 async def asked_and_status(tmp_path: Path, first: Server, second: Server) -> tuple[list[Any], list[dict[str, Any]]]:
     """What a host says in two turns, and its status before, between and after them."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    (home / "config.toml").write_text(CONFIG.format(first=first.url, second=second.url))
-    (home / "config.toml").chmod(0o600)
-    settings = load_settings({}, home=home, http_port=None)
-    async with running_host(settings):
-        client = Client(settings.control_socket)
-        events: list[Any] = []
-        status = [await asyncio.to_thread(client.get, "/v1/status")]
+    config = CONFIG.format(first=first.url, second=second.url)
+    async with real_host(tmp_path / "home", config=config, boards=()) as home:
+        events, status = list[Any](), [await home.get("/v1/status")]
         for _ in range(2):
-            said = client.stream("/v1/chat", {"text": "tell me of love"})
-            events += await asyncio.to_thread(list, said)
-            status.append(await asyncio.to_thread(client.get, "/v1/status"))
+            events += await home.events("tell me of love")
+            status.append(await home.get("/v1/status"))
     return events, status
 
 

@@ -15,7 +15,7 @@ from microclaw.apps.change_log import made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
 from microclaw.events import Action, Answer, Delta, Evidence, Step, Usage
-from microclaw.models.protocol import AssistantReply, ModelReply, ModelRequest, OnText, ToolCall, ToolReturn
+from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, ToolReturn
 from microclaw.models.scripted import call, say
 
 
@@ -190,13 +190,3 @@ async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent:
         first, again, other = agent.workshop.turns
     assert first == again
     assert {first, other} == {"m1", "m2"}
-
-
-async def test_below_a_models_claim_stands_that_nothing_was_done_also_for_later_turns(make_agent: MakeAgent) -> None:
-    claim = say("I deployed blink on desk.")
-    async with make_agent([claim, say("ok")]) as agent:
-        answer = await agent.answer("blink")
-        assert answer.text == f"I deployed blink on desk.\n\n{NOTHING}"
-        await agent.answer("thanks")
-        before = [m.text for m in agent.script.requests[-1].messages if isinstance(m, AssistantReply)]
-        assert before == [answer.text]

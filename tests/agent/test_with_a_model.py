@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tests.agent.real_host import real_host
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import server
 
-from microclaw.app import running_host
-from microclaw.config.load import load_settings
 from microclaw.events import Answer, Delta, Step
-from microclaw.operations.client import Client
-from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wire.host_api import StreamEvent
 
 BROKEN = """#include "microclaw.h"
 static int led;
@@ -32,24 +27,14 @@ def deploy(source: str) -> Events:
     return Events(openai_stream(calls=[{**call, "function": {"name": "deploy-wasm-app", "arguments": arguments}}]))
 
 
-def say(socket: Path, text: str) -> list[StreamEvent]:
-    return list(Client(socket).stream("/v1/chat", {"text": text}))
-
-
 async def test_a_model_sees_the_diagnostics_mends_its_program_and_the_board_counts_edges(tmp_path: Path) -> None:
     said = Events(openai_stream("It blinks, ", "counted on the board."))
     replies = ((200, deploy(BROKEN)), (200, deploy(MENDED)), (200, said))
     async with server(*replies) as provider:
-        environ = {
-            "OPENAI_BASE_URL": f"{provider.url}/v1",
-            "MICROCLAW_MODEL": "test-model",
-            "MICROCLAW_CACHE": str(tmp_path / "cache"),
-        }
-        settings = load_settings(environ, home=tmp_path / "home", http_port=None)
-        async with VirtualBoardProcess() as board, running_host(settings) as host:
-            await host.devices.add("virtual-1", "virtual", board.ready.transports)
-            events = await asyncio.to_thread(say, settings.control_socket, "write a program that blinks the led fast")
-            tries = (await asyncio.to_thread(Client(settings.control_socket).get, "/v1/tries"))["tries"]
+        environ = {"OPENAI_BASE_URL": f"{provider.url}/v1", "MICROCLAW_MODEL": "test-model"}
+        async with real_host(tmp_path / "home", environ=environ) as home:
+            events = await home.events("write a program that blinks the led fast")
+            tries = (await home.get("/v1/tries"))["tries"]
     assert [e.text for e in events if isinstance(e, Delta)] == ["It blinks, ", "counted on the board."]
     steps = [e for e in events if isinstance(e, Step)]
     failed = [s for s in steps if s.state == "failed"]

@@ -181,40 +181,44 @@ def test_what_the_templates_would_not_do_is_not_sure(text: str, busy: DeviceCont
     assert not OfflineModel().is_sure(asked(UserText(text), device_context=busy))
 
 
+ASKS = DialogueState(Question("confirmed", Parse("remove_all"), "stop everything")).to_json()
+
+
+@pytest.mark.parametrize(
+    ("before", "said", "sure"),
+    [
+        ((), UserText("set pin 4 on", (Image("image/png", b"x"),)), False),  # a picture is for a model
+        ((UserText("switch the relay"), AssistantReply("Shall I do it now?")), UserText("set pin 4 on"), False),
+        ((UserText("hi"), AssistantReply("Hello.")), UserText("set pin 4 on"), True),
+        ((UserText("what is in the oven"), AssistantReply("A cake.")), UserText("is it hot"), False),
+        ((), UserText("is it hot"), True),
+        ((UserText("turn on the garden light"), AssistantReply("Which pin is it on.")), UserText("pin 4"), False),
+        (
+            (UserText("stop everything"), AssistantReply("That removes blink.", question=ASKS)),
+            UserText("yes"),
+            True,  # to the templates' own question
+        ),
+        ((), UserText("yes"), False),
+        (
+            (
+                UserText("blink the led"),
+                AssistantReply("", (ToolCall("toolu_1", "gpio-set", '{"pin": 4, "level": 1}'),)),
+                ToolReturn("toolu_1", "gpio-set", '{"device": "virtual-1", "pin": 4}'),
+            ),
+            UserText("set pin 4 on"),
+            False,  # it steers a running turn
+        ),
+    ],
+)
+def test_what_belongs_to_a_models_conversation_is_for_the_model(
+    busy: DeviceContext, before: tuple[Message, ...], said: UserText, sure: bool
+) -> None:
+    assert OfflineModel().is_sure(asked(*before, said, device_context=busy)) is sure
+
+
 @pytest.mark.parametrize("task", ["summary", "subagent", "heartbeat"])
 def test_only_chats_are_answered_offline(task: ModelTask, device_context: DeviceContext) -> None:
     assert not OfflineModel().is_sure(asked(UserText("set pin 4 on"), device_context=device_context, task=task))
-
-
-def test_a_message_with_a_picture_is_for_a_model(device_context: DeviceContext) -> None:
-    picture = UserText("set pin 4 on", (Image("image/png", b"x"),))
-    assert not OfflineModel().is_sure(asked(picture, device_context=device_context))
-
-
-def test_an_answer_to_a_models_question_is_for_the_model(device_context: DeviceContext) -> None:
-    before = (UserText("switch the relay"), AssistantReply("Shall I do it now?"))
-    assert not OfflineModel().is_sure(asked(*before, UserText("set pin 4 on"), device_context=device_context))
-    assert OfflineModel().is_sure(
-        asked(UserText("hi"), AssistantReply("Hello."), UserText("set pin 4 on"), device_context=device_context)
-    )
-
-
-def test_a_sentence_that_refers_to_what_was_said_is_for_the_model(device_context: DeviceContext) -> None:
-    before = (UserText("what is in the oven"), AssistantReply("A cake."))
-    assert not OfflineModel().is_sure(asked(*before, UserText("is it hot"), device_context=device_context))
-    assert OfflineModel().is_sure(asked(UserText("is it hot"), device_context=device_context))
-
-
-def test_a_pin_alone_that_completes_a_sentence_is_for_the_model(device_context: DeviceContext) -> None:
-    before = (UserText("turn on the garden light"), AssistantReply("Which pin is it on."))
-    assert not OfflineModel().is_sure(asked(*before, UserText("pin 4"), device_context=device_context))
-
-
-def test_yes_to_the_templates_own_question_is_sure(busy: DeviceContext) -> None:
-    asks = DialogueState(Question("confirmed", Parse("remove_all"), "stop everything")).to_json()
-    before = (UserText("stop everything"), AssistantReply("That removes blink from virtual-1.", question=asks))
-    assert OfflineModel().is_sure(asked(*before, UserText("yes"), device_context=busy))
-    assert not OfflineModel().is_sure(asked(UserText("yes"), device_context=busy))
 
 
 def tool_use(call_id: str) -> tuple[Message, ...]:
@@ -235,11 +239,6 @@ async def test_a_turn_that_a_model_began_ends_with_it(device_context: DeviceCont
     model = Router(chain(scripted), offline=OfflineModel())
     reply = await model.respond(asked(UserText("set pin 4 on"), *tool_use("toolu_1"), device_context=device_context))
     assert (reply.text, reply.model) == ("done", "scripted")
-
-
-def test_a_message_that_steers_a_running_turn_is_for_the_model(device_context: DeviceContext) -> None:
-    steered = (UserText("blink the led"), *tool_use("toolu_1"), UserText("set pin 4 on"))
-    assert not OfflineModel().is_sure(asked(*steered, device_context=device_context))
 
 
 async def test_the_router_names_who_answered_and_closes_each_model_once() -> None:

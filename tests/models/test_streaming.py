@@ -111,27 +111,6 @@ async def test_events_are_read_wherever_the_network_splits_them(make: Make, even
     assert "".join(pieces) == reply.text == "Grün → 4"
 
 
-@pytest.mark.parametrize("end", ["cut", "whole"])
-@pytest.mark.parametrize(
-    ("make", "events"), [(anthropic, anthropic_stream("Pin ", "4")), (openai, openai_stream("Pin ", "4"))]
-)
-async def test_a_cut_stream_is_an_error_however_its_connection_ended(make: Make, events: list[bytes], end: str) -> None:
-    at = next(n for n, e in enumerate(events) if b"Pin " in e) + 1
-    pieces, error = await failed(make, Events(events[:at], end=end))
-    assert pieces == ["Pin "]
-    assert error.fault == "unreachable"  # so that the turn asks again
-
-
-@pytest.mark.parametrize(
-    ("make", "events"), [(anthropic, anthropic_stream("Pin ", "4")), (openai, openai_stream("Pin ", "4"))]
-)
-async def test_a_stream_that_falls_silent_ends_in_time(make: Make, events: list[bytes]) -> None:
-    at = next(n for n, e in enumerate(events) if b"Pin " in e) + 1
-    pieces, error = await failed(make, Events(events[:at], end="stall"), timeout_s=0.3)
-    assert pieces == ["Pin "]
-    assert error.fault == "timeout"
-
-
 GARBAGE = [
     b"data: {not json\n\n",
     b"\xff\xfe\x00garbage\n\n",
@@ -146,31 +125,36 @@ async def test_garbage_instead_of_events_is_an_error(make: Make, garbage: bytes)
     await failed(make, Events([garbage]))
 
 
+BOTH = [(anthropic, anthropic_stream("Pin ", "4")), (openai, openai_stream("Pin ", "4"))]
+GARBLED = b"event: content_block_delta\ndata: {not json\n\n"
+OPENAIS = b'data: {"error": {"message": "The server had an error", "type": "server_error", "code": null}}\n\n'
+
+
+def anthropics(kind: str) -> bytes:
+    return event("error", error={"type": kind, "message": "Overloaded"}, request_id="req_1")
+
+
 @pytest.mark.parametrize(
-    ("make", "events"), [(anthropic, anthropic_stream("Pin ", "4")), (openai, openai_stream("Pin ", "4"))]
+    ("make", "events", "then", "end", "faults"),
+    [
+        *((*each, b"", "cut", {"unreachable"}) for each in BOTH),  # so that the turn asks again
+        *((*each, b"", "whole", {"unreachable"}) for each in BOTH),
+        *((*each, b"", "stall", {"timeout"}) for each in BOTH),
+        *((*each, GARBLED, "whole", {"unreadable"}) for each in BOTH),
+        (*BOTH[0], anthropics("overloaded_error"), "whole", {"overloaded"}),
+        (*BOTH[0], anthropics("rate_limit_error"), "whole", {"rate_limit"}),
+        (*BOTH[0], anthropics("api_error"), "whole", {"server"}),
+        (*BOTH[1], OPENAIS, "whole", {"server", "unreadable"}),
+    ],
 )
-async def test_garbage_in_the_middle_of_a_stream_is_an_error(make: Make, events: list[bytes]) -> None:
+async def test_a_stream_that_breaks_in_the_middle_is_an_error_of_its_kind(
+    make: Make, events: list[bytes], then: bytes, end: str, faults: set[str]
+) -> None:
     at = next(n for n, e in enumerate(events) if b"Pin " in e) + 1
-    pieces, _ = await failed(make, Events([*events[:at], b"event: content_block_delta\ndata: {not json\n\n"]))
+    chunks = [*events[:at], *filter(None, (then,))]
+    pieces, error = await failed(make, Events(chunks, end=end), timeout_s=0.3 if end == "stall" else 10)
     assert pieces == ["Pin "]
-
-
-@pytest.mark.parametrize(
-    ("kind", "fault"),
-    [("overloaded_error", "overloaded"), ("rate_limit_error", "rate_limit"), ("api_error", "server")],
-)
-async def test_anthropics_error_event_in_the_middle_is_told_as_its_kind(kind: str, fault: str) -> None:
-    wrong = event("error", error={"type": kind, "message": "Overloaded"}, request_id="req_1")
-    pieces, error = await failed(anthropic, Events([*anthropic_stream("Pin ")[:4], wrong]))
-    assert pieces == ["Pin "]
-    assert error.fault == fault
-
-
-async def test_openais_error_in_the_middle_is_an_error() -> None:
-    wrong = b'data: {"error": {"message": "The server had an error", "type": "server_error", "code": null}}\n\n'
-    pieces, error = await failed(openai, Events([*openai_stream("Pin ")[:2], wrong]))
-    assert pieces == ["Pin "]
-    assert error.fault in ("server", "unreadable")
+    assert error.fault in faults
 
 
 @pytest.mark.parametrize("make", [anthropic, openai])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,28 @@ from microclaw.events import Usage
 from microclaw.models.budget import LocalDays
 from microclaw.models.protocol import AskedBy, DeviceContext, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.router import choose_model
-from microclaw.models.scripted import ScriptedModel, say
+from microclaw.models.scripted import Scripted, ScriptedModel, say
 from microclaw.models.usage import MeteredModel, UsageLog
 from microclaw.offline.model import OfflineModel
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageTable
 
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC).timestamp()
+
+
+class Hangs(ScriptedModel):
+    """Says ten tokens, then nothing more."""
+
+    def __init__(self, replies: Iterable[Scripted]) -> None:
+        super().__init__(replies)
+        self.asked = asyncio.Event()
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        self.asked.set()
+        if on_text is not None:
+            on_text("x" * 40)
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 @pytest.fixture
@@ -104,13 +120,6 @@ async def test_a_refused_request_costs_nothing(usage_log: UsageLog) -> None:
 
 
 async def test_a_cancelled_request_is_counted(usage_log: UsageLog) -> None:
-    class Hangs(ScriptedModel):
-        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-            if on_text is not None:
-                on_text("x" * 40)
-            await asyncio.Event().wait()
-            raise AssertionError
-
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await MeteredModel(Hangs([]), usage_log).respond(request(), lambda _: None)
@@ -119,26 +128,6 @@ async def test_a_cancelled_request_is_counted(usage_log: UsageLog) -> None:
 
 
 SPENT = UsageCount(7, 0, 0, 0, 50_000, 5_000, 0, 2_040_000_000)
-
-
-@pytest.mark.parametrize(
-    "limits",
-    [
-        BudgetSettings(day_usd=2),
-        BudgetSettings(person_day_usd=2),
-        BudgetSettings(day_tokens=55_000),
-        BudgetSettings(person_day_tokens=1),
-    ],
-)
-async def test_a_spent_budget_stops_before_anything_is_sent(
-    usage_log: UsageLog, table: UsageTable, days: LocalDays, limits: BudgetSettings
-) -> None:
-    await usage_log.record(AskedBy(), "claude", "chat", SPENT)
-    scripted = ScriptedModel([say("never")])
-    with pytest.raises(BudgetSpent) as caught:
-        await MeteredModel(scripted, UsageLog(table, days, limits)).respond(request())
-    assert scripted.requests == []
-    assert caught.value.code == "budget_spent"
 
 
 async def test_another_person_and_another_day_have_their_own_budget(
@@ -199,3 +188,48 @@ async def test_old_days_are_forgotten(table: UsageTable) -> None:
     await long_ago.record(AskedBy(), "m", "chat", SPENT)
     await UsageLog(table, LocalDays(lambda: NOON, "UTC")).record(AskedBy(), "m", "chat", SPENT)
     assert [day for day, _ in await table.report("day", "2000-01-01")] == ["2026-11-20"]
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        BudgetSettings(day_tokens=5_000),
+        BudgetSettings(person_day_tokens=5_000),
+        BudgetSettings(day_usd=0.05),
+        BudgetSettings(person_day_usd=0.05),
+        BudgetSettings(day_usd=0.05, day_tokens=1_000_000),
+    ],
+)
+async def test_nothing_is_sent_once_the_budget_is_used_up(
+    table: UsageTable, days: LocalDays, limits: BudgetSettings
+) -> None:
+    scripted = ScriptedModel([say("hi", usage=Usage(900, 100, 0.01))] * 8)
+    model = MeteredModel(scripted, UsageLog(table, days, limits))
+    for _ in range(5):
+        await model.respond(request())
+    with pytest.raises(BudgetSpent) as caught:
+        await model.respond(request())
+    assert (caught.value.code, len(scripted.requests)) == ("budget_spent", 5)
+
+
+async def test_requests_that_are_broken_off_use_up_a_money_budget_too(table: UsageTable, days: LocalDays) -> None:
+    hangs = Hangs([])
+    hangs.name = "claude-sonnet-5-5"
+    model = MeteredModel(hangs, UsageLog(table, days, BudgetSettings(day_usd=0.000_4)))  # a few, by the price list
+
+    async def until_refused() -> None:
+        for _ in range(100):
+            hangs.asked.clear()
+            asking = asyncio.create_task(model.respond(request()))
+            came = asyncio.create_task(hangs.asked.wait())
+            await asyncio.wait({asking, came}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+            came.cancel()
+            asking.cancel()
+            with suppress(asyncio.CancelledError):
+                await asking
+
+    with pytest.raises(BudgetSpent):
+        await until_refused()
+    total, _ = await table.of_day("2026-11-20", "owner")
+    assert total.requests == total.failed > 1
+    assert total.unpriced == 0
