@@ -40,6 +40,15 @@ _MAX_EVIDENCE: Final = 3
 _MAX_READS: Final = 8  # in a text, the newest
 
 
+def fields_of(text: str | None) -> dict[str, Any]:
+    """The fields of a JSON object that are not null; none for any other text."""
+    try:
+        values = read_object(text or "{}")
+    except ValueError:
+        return {}
+    return {key: value for key, value in values.items() if value is not None}
+
+
 def outcome_of(effect: Effect, result: ToolResult) -> ActOutcome:
     """refused: nothing was done; failed: it was tried; unknown: nobody can tell what the device did."""
     if result.ok:
@@ -53,9 +62,7 @@ def reason_of(result: ToolResult) -> str:
     """Why a call did not succeed, on one line; empty when it did."""
     if result.ok:
         return ""
-    try:
-        message = json.loads(result.content)["message"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    if (message := fields_of(result.content).get("message")) is None:
         return result.error_code or ""
     return " ".join(without_fences(str(message)).split())[:300]
 
@@ -109,7 +116,7 @@ def _what(action: Action) -> str:
     shown = _arguments(action.arguments)
     what = f"{action.tool} {shown}" if shown else action.tool
     if pins := sorted(
-        {pin for proof in action.evidence for pin in _pins(proof)} - {_fields(action.arguments).get("pin")}
+        {pin for proof in action.evidence for pin in _pins(proof)} - {fields_of(action.arguments).get("pin")}
     ):
         what += f" on pin {', '.join(map(str, pins))}"
     notes = [_proof(e.kind, e.text) for e in action.evidence[:_MAX_EVIDENCE]] or [action.reason]
@@ -128,26 +135,18 @@ def _proof(kind: str, text: str) -> str:
 
 def _subject(action: Action) -> tuple[str, str]:
     """A tool, and the program or pin that the call was about."""
-    fields = _fields(action.arguments)
+    fields = fields_of(action.arguments)
     return action.tool, str(fields.get("appName", fields.get("pin", "")))
 
 
 def _arguments(arguments: str) -> str:
-    values = ((key, _short(value)) for key, value in _fields(arguments).items())
+    values = ((key, _short(value)) for key, value in fields_of(arguments).items())
     return ", ".join(f"{key}={value}" for key, value in values if key not in _LONG)
 
 
 def _short(value: Any) -> str:
     text = clean_text(" ".join((value if isinstance(value, str) else json.dumps(value)).split()), one_line=True)
     return text if len(text) <= _MAX_ARGUMENT_CHARS else f"{text[: _MAX_ARGUMENT_CHARS - 3]}..."
-
-
-def _fields(arguments: str) -> dict[str, Any]:
-    try:
-        values = read_object(arguments or "{}")
-    except ValueError:
-        return {}
-    return {key: value for key, value in values.items() if value is not None}
 
 
 def _without_records(text: str) -> str:

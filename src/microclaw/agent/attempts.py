@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Any
 
+from microclaw.agent.acts import fields_of
 from microclaw.agent.turn_journal import INTERRUPTED, result_from
 from microclaw.apps.results import Attempt
 from microclaw.store.journal import EffectRow, Journal
 from microclaw.text import without_fences
-from microclaw.validation import read_object
 
 DEPLOY_TOOL = "deploy-wasm-app"
 
@@ -25,14 +24,14 @@ def attempts_of(rows: Iterable[EffectRow]) -> list[Attempt]:
     attempts = []
     counted: dict[tuple[str, str], int] = {}
     for row in rows:
-        asked = _fields(row.arguments)
+        asked = fields_of(row.arguments)
         source, app = asked.get("sourceCode"), asked.get("appName")
         if row.tool != DEPLOY_TOOL or not isinstance(source, str) or not isinstance(app, str):
             continue
         turn = (row.turn, app)
         counted[turn] = counted.get(turn, 0) + 1
         failed = row.state in ("failed", "dropped")
-        failure = _fields(result_from(row.result).content) if failed and row.result else {}
+        failure = fields_of(result_from(row.result).content) if failed and row.result else {}
         refused = row.state == "dropped" and failure.get("error") != INTERRUPTED  # before anything was done
         attempts.append(
             Attempt(
@@ -49,14 +48,6 @@ def attempts_of(rows: Iterable[EffectRow]) -> list[Attempt]:
             )
         )
     return attempts
-
-
-def _fields(text: str | None) -> dict[str, Any]:
-    """The JSON object in a text; empty for anything else."""
-    try:
-        return read_object(text or "{}")
-    except ValueError:
-        return {}
 
 
 def _text(value: object) -> str | None:

@@ -186,23 +186,17 @@ class TurnContext:
     def _device_sections(self, device_context: DeviceContext) -> list[Section]:
         if not device_context.devices:
             return [Section("Devices", _NO_DEVICE, 8, 1000)]
-        labels = {device.name: device.labels for device in self._devices.list()}
-        texts = []
-        for device in device_context.devices:
-            wiring = self._knowledge.memory.wiring(device.name) if self._knowledge else ""
-            meant = device is device_context.meant
-            named = {n.name: n.pin for n in device_context.names if n.device in (None, device.name.lower())}
-            texts.append(
-                device_text(device, meant=meant, labels=labels.get(device.name, ()), wiring=wiring, names=named)
-            )
-        names = ", ".join(device.name for device in device_context.devices)
+        ordered = sorted(device_context.devices, key=lambda device: device is not device_context.meant)
+        texts = [self._device_text(device, device_context) for device in ordered]
         if len(texts) == 1:
             return [Section("Devices", texts[0], 8, 1500)]
-        first = [t for t, d in zip(texts, device_context.devices, strict=True) if d is device_context.meant]
-        rest = [t for t, d in zip(texts, device_context.devices, strict=True) if d is not device_context.meant]
-        return [
-            Section("Devices", "\n".join([f"There are {len(texts)}: {names}.", *first, *rest]), 8, len(names) + 3000)
-        ]
+        names = ", ".join(device.name for device in device_context.devices)
+        return [Section("Devices", "\n".join([f"There are {len(texts)}: {names}.", *texts]), 8, len(names) + 3000)]
+
+    def _device_text(self, device: KnownDevice, told: DeviceContext) -> str:
+        wiring = self._knowledge.memory.wiring(device.name) if self._knowledge else ""
+        named = {n.name: n.pin for n in told.names if n.device in (None, device.name.lower())}
+        return device_text(device, meant=device is told.meant, wiring=wiring, names=named)
 
 
 def _kind_of(device_context: DeviceContext) -> ProgramKind:
@@ -260,7 +254,6 @@ def device_text(
     device: KnownDevice,
     *,
     meant: bool,
-    labels: Sequence[str] = (),
     wiring: str = "",
     names: Mapping[str, int] = MappingProxyType({}),
 ) -> str:
@@ -281,8 +274,8 @@ def device_text(
         lines.append(
             f"- Names that the person gave: {', '.join(f'{name} = pin {pin}' for name, pin in names.items())}."
         )
-    if labels:
-        lines.append(f"- Labels: {', '.join(labels)}.")
+    if device.labels:
+        lines.append(f"- Labels: {', '.join(device.labels)}.")
     if wiring:
         lines.append("- Wiring, as written down:")
         lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]

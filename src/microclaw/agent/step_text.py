@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from microclaw.agent.acts import fields_of
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
 from microclaw.events import Action, Evidence, Step, Usage
@@ -41,10 +42,7 @@ def retry_step(error: ModelError, then: str) -> Step:
 
 def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attempt: int, tries: int) -> Step | None:
     """The program with numbered lines and who wrote it; None when the call carries none."""
-    try:
-        source = read_object(call.arguments)["sourceCode"]
-    except (ValueError, KeyError):
-        return None
+    source = fields_of(call.arguments).get("sourceCode")
     if not isinstance(source, str):
         return None
     lines = code_lines(source.strip("\n"))

@@ -5,22 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from msgspec import Meta
 
+from microclaw.agent.outbox import Outbox
 from microclaw.auth.gate import Effect, Permission
 from microclaw.auth.people import People, Person
 from microclaw.clock import find_zone
 from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
-
-
-class Outbox(Protocol):
-    """agent.outbox.Outbox."""
-
-    async def push(self, channel: str, chat_id: str, text: str, *, person: str) -> int: ...
 
 
 class TimeParameters(Parameters, kw_only=True):

@@ -90,8 +90,8 @@ class Workspace:
         *folders, name = _file_parts(path)
         self._make_folder()
         with self._folder_of(folders, make=True) as folder:
-            there = _kind(name, folder)
-            if there is not None and not stat.S_ISREG(there):
+            there = _stat(name, folder)
+            if there is not None and not stat.S_ISREG(there.st_mode):
                 raise ToolFailed(f"{path} is there and is not a file", next_step="choose another name")
             draft = f".draft-{secrets.token_hex(6)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -109,20 +109,15 @@ class Workspace:
         """Raises when there is nothing to delete."""
         *folders, name = _file_parts(path)
         with self._folder_of(folders) as folder:
-            if _kind(name, folder) is None:
-                raise ToolFailed(f"there is no {path}", next_step="list-files shows what is there")
+            _found(name, folder, path)
 
     def delete(self, path: str) -> None:
         """A file, or an empty folder."""
-        self.check_delete(path)
         *folders, name = _file_parts(path)
         with self._folder_of(folders) as folder:
-            there = _kind(name, folder)
+            remove = os.rmdir if stat.S_ISDIR(_found(name, folder, path).st_mode) else os.unlink
             try:
-                if there is not None and stat.S_ISDIR(there):
-                    os.rmdir(name, dir_fd=folder)
-                else:
-                    os.unlink(name, dir_fd=folder)
+                remove(name, dir_fd=folder)
             except OSError as exc:
                 raise ToolFailed(f"{path} could not be deleted: {exc.strerror or exc}") from exc
 
@@ -285,9 +280,10 @@ def _make(name: str, folder: int, shown: str) -> None:
         raise ToolFailed(f"{shown} cannot be made: {exc.strerror or exc}") from exc
 
 
-def _kind(name: str, folder: int) -> int | None:
-    known = _stat(name, folder)
-    return None if known is None else known.st_mode
+def _found(name: str, folder: int, path: str) -> os.stat_result:
+    if (there := _stat(name, folder)) is None:
+        raise ToolFailed(f"there is no {path}", next_step="list-files shows what is there")
+    return there
 
 
 def _stat(name: str, folder: int) -> os.stat_result | None:

@@ -172,7 +172,11 @@ async def test_the_question_says_what_the_arguments_name_right_now() -> None:
 
 @pytest.mark.parametrize(
     ("what", "answers"),
-    [("describe", [("on: lamp",), ("on: heater",)]), ("required_permission", [Permission.ACT, Permission.RISKY])],
+    [
+        ("describe", [("on: lamp",), ("on: heater",)]),
+        ("required_permission", [Permission.ACT, Permission.RISKY]),
+        ("objections", [("pin 2 is driven by blink",), ("pin 2 is read by button",)]),
+    ],
 )
 async def test_a_yes_to_what_has_changed_meanwhile_does_nothing(what: str, answers: list[Any]) -> None:
     coming = iter(answers)
@@ -230,21 +234,6 @@ async def test_an_earlier_approval_does_not_count_for_an_objection() -> None:
     (pending,) = await asked(bench.approvals)
     bench.approvals.decide(pending.approval_id, approved=False, by="owner")
     assert not (await call).ok
-    assert bench.order == []
-
-
-async def test_what_comes_up_while_somebody_is_asked_ends_the_act() -> None:
-    found = ["pin 2 is driven by blink"]
-
-    async def objections(parameters: Note, context: ToolContext) -> tuple[str, ...]:
-        return tuple(found)
-
-    bench = Bench(objections=objections)
-    call = asyncio.create_task(bench.call())
-    (pending,) = await asked(bench.approvals)
-    found[0] = "pin 2 is read by button"
-    bench.approvals.decide(pending.approval_id, approved=True, by="owner")
-    assert (await call).error_code == "permission_refused"
     assert bench.order == []
 
 
