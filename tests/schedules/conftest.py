@@ -19,11 +19,12 @@ from microclaw.devices.entry import unknown_device
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError
 from microclaw.live_hosts import ALONE, Fleet
+from microclaw.operations.operation import Permission
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.due import to_ms
+from microclaw.schedules.due import missed_of, to_ms
 from microclaw.schedules.runner import Outcome, Runner, Started
 from microclaw.store.database import Database
-from microclaw.store.schedules import Deed, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
+from microclaw.store.schedules import Deed, Missed, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
 
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 11, 20, 11, 0, tzinfo=ZONE)
@@ -150,9 +151,24 @@ class World:
     people: People
     boards: Boards
 
-    async def add(self, when: str, what: str = "set", deed: Deed | None = None, **more: str) -> Schedule:
+    async def add(
+        self,
+        when: str,
+        what: str = "set",
+        deed: Deed | None = None,
+        person: str = "owner",
+        *,
+        zone: str | None = None,
+        missed: Missed | None = None,
+        device: str | None = None,
+    ) -> Schedule:
         self.clock.idle.clear()
-        made = await self.book.add(when, what, deed or ToolAct("gpio-set", "{}"), "owner", **more)  # type: ignore[arg-type]  # names of its
+        timing, act = self.book.timing(when, zone), deed or ToolAct("gpio-set", "{}")
+        chat = ("terminal", "terminal")
+        asked = missed or missed_of(timing)
+        made = await self.book.add(
+            Schedule(when, what, timing, act, person, *chat, device, asked, Permission.ACT, None)
+        )
         await self.clock.looked()
         return made
 

@@ -18,6 +18,7 @@ from microclaw.auth.people import OWNER_ALONE
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
+from microclaw.operations.operation import Permission
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.runner import Outcome, Runner, Started
 from microclaw.store.database import Database
@@ -86,7 +87,21 @@ async def main() -> None:
         table = ScheduleTable(database)
         book = ScheduleBook(table, OWNER_ALONE, clock.now_ms, devices=cast("Registry", NoDevices()), zone="UTC")
         if POINT != "none":
-            await book.add("in 1 minute", "act", ToolAct(TOOL, "{}"), "owner")
+            await book.add(
+                Schedule(
+                    "in 1 minute",
+                    "act",
+                    book.timing("in 1 minute"),
+                    ToolAct(TOOL, "{}"),
+                    "owner",
+                    "terminal",
+                    "terminal",
+                    None,
+                    "run",
+                    Permission.ACT,
+                    None,
+                )
+            )
         clock.at_ms = DUE_MS
         runner = Runner(book=book, table=table, perform=hands, clock=clock, wakes_an_hour=1)
         running = asyncio.create_task(runner.run())

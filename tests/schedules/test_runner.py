@@ -317,7 +317,7 @@ async def test_a_removed_schedule_does_not_run(world_of: MakeWorld) -> None:
 async def test_a_member_sees_and_removes_only_their_own(world_of: MakeWorld) -> None:
     async with world_of() as world:
         await world.add("at 22:00")
-        theirs = await world.book.add("at 23:00", "x", ASK, "p-ada")
+        theirs = await world.add("at 23:00", "x", ASK, "p-ada")
         assert [one.schedule_id for one in await world.book.visible("p-ada")] == [theirs.schedule_id]
         assert len(await world.book.visible("owner")) == 2
         with pytest.raises(PermissionRefused):
@@ -446,8 +446,7 @@ async def test_a_schedule_of_somebody_who_may_not_act_any_more_is_paused_without
     world_of: MakeWorld, now: Person | None
 ) -> None:
     async with world_of() as world:
-        made = await world.book.add("every day at 7:00", "set", ToolAct("gpio-set", "{}"), "p-ada")
-        await world.clock.looked()
+        made = await world.add("every day at 7:00", person="p-ada")
         del world.people.known["p-ada"]
         if now is not None:
             world.people.known["p-ada"] = now

@@ -55,7 +55,6 @@ from microclaw.operations.tool import Tool
 from microclaw.patterns.operations import folders_of
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.operations import Schedules
 from microclaw.schedules.runner import Nightly, Runner, WallClock
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
@@ -148,15 +147,6 @@ class Agent:
         clock, table, journal = WallClock(base.now_ms), ScheduleTable(base.database), Journal(base.database, now_ms)
         book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
         wakes_an_hour = settings.schedules.wakes_an_hour
-        scheduling = Scheduling(
-            book=book,
-            prepare=lambda name, arguments, call: tools.prepare(name, arguments, context_of(call)),
-            takes_device=tools.takes_device,
-            name_of=admission.gate.name_of,
-            scene=context.devices,
-            wakes_an_hour=wakes_an_hour,
-            offline=language_model is None,
-        )
         self.subagents = Subagents(
             model=model,
             tools=tools,
@@ -175,7 +165,16 @@ class Agent:
             report=partial(tasks.note, SCHEDULES),
             fleet=base.fleet,
         )
-        self.schedules = Schedules(scheduling, runner)
+        self.schedules = Scheduling(
+            book=book,
+            runner=runner,
+            prepare=lambda name, arguments, call: tools.prepare(name, arguments, context_of(call)),
+            takes_device=tools.takes_device,
+            name_of=admission.gate.name_of,
+            scene=context.devices,
+            wakes_an_hour=wakes_an_hour,
+            offline=language_model is None,
+        )
         acts: dict[str, Any] = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
         consolidate = Consolidator(knowledge.memory, model=language_model).run
         nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)

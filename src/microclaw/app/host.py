@@ -189,7 +189,7 @@ async def running_host(
             channels=channels,
             more_problems=lambda: [audit.problem, proxy.problem],
         )
-        book = agent.schedules.scheduling.book
+        book = agent.schedules.book
         plans = partial(
             costs_and_plans, usage, settings.budget, servers.states, backups, code, rollouts, book, admission
         )

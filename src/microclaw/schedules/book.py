@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +16,7 @@ from microclaw.language.times import When, when_text
 from microclaw.schedules.devices import with_current_names, with_device_ids
 from microclaw.schedules.due import next_due, zone_of
 from microclaw.schedules.parse import parse_when, timing_of
-from microclaw.store.schedules import Deed, Missed, Once, Prompt, RunRow, Schedule, ScheduleTable, Timing
+from microclaw.store.schedules import Prompt, RunRow, Schedule, ScheduleTable, Timing
 from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
@@ -57,42 +58,23 @@ class ScheduleBook:
         """A Unix time as the local time of a zone."""
         return datetime.fromtimestamp(at_ms / 1000, zone_of(zone or self.zone))
 
-    async def add(
-        self,
-        when: str,
-        what: str,
-        deed: Deed,
-        person_id: str,
-        *,
-        channel: str = "terminal",
-        chat_id: str = "terminal",
-        device: str | None = None,
-        zone: str | None = None,
-        missed: Missed | None = None,
-        approved: Permission = Permission.ACT,
-        timing: Timing | None = None,
-    ) -> Schedule:
-        """Make a schedule. ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
+    async def add(self, new: Schedule) -> Schedule:
+        """Keep it, with the names of devices that it has now, and give it its number and next time.
 
-        `timing` replaces the words of the time. `zone` None is the person's zone; `missed` None is "run" for a single
-        time, else "skip".
+        ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
         """
-        if not what.strip() or (isinstance(deed, Prompt) and len(deed.text) > MAX_PROMPT_CHARS):
+        if not new.what.strip() or (isinstance(new.deed, Prompt) and len(new.deed.text) > MAX_PROMPT_CHARS):
             raise ScheduleRefused(
                 f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters",
                 next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"',
             )
         await self.check_room()
-        timing = timing or self.timing(when, zone)
         now_ms = self.now_ms()
-        due_ms = next_due(timing, now_ms)
+        due_ms = next_due(new.timing, now_ms)
         if due_ms is None:
-            raise ScheduleRefused(f"{when!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
-        missed = missed or ("run" if isinstance(timing, Once) else "skip")
-        new = Schedule(
-            when, what, timing, deed, person_id, channel, chat_id, device, missed, approved, due_ms, created_ms=now_ms
-        )
-        schedule_id = await self._table.add(with_device_ids(new, self._devices))
+            raise ScheduleRefused(f"{new.said!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
+        kept = replace(with_device_ids(new, self._devices), next_ms=due_ms, created_ms=now_ms)
+        schedule_id = await self._table.add(kept)
         await self._forget_old()
         self.changed()
         return await self.get(schedule_id)

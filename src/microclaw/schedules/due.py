@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from microclaw.clock import find_zone
 from microclaw.errors import ScheduleRefused
-from microclaw.store.schedules import Cron, Every, Once, Timing
+from microclaw.store.schedules import Cron, Every, Missed, Once, Timing
 
 MIN_EVERY_MS: Final = 60_000
 _MAX_SAME: Final = 400  # cron times that may come together at one gap of summer time
@@ -56,6 +56,11 @@ def at_wall_clock(naive: datetime, zone: tzinfo) -> datetime:
 
 def to_ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
+
+
+def missed_of(timing: Timing) -> Missed:
+    """What becomes of a missed time where nobody said it: a single one is made up for."""
+    return "run" if isinstance(timing, Once) else "skip"
 
 
 def kind_of(timing: Timing) -> Literal["once", "every", "cron"]:

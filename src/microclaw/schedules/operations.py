@@ -13,15 +13,7 @@ from microclaw.operations.result import Listing, Result
 from microclaw.store.schedules import Missed, RunState, ScheduleState
 
 if TYPE_CHECKING:
-    from microclaw.schedules.runner import Runner
     from microclaw.schedules.scheduling import Scheduling
-
-
-class Schedules(Struct, frozen=True):
-    """What the acts work with."""
-
-    scheduling: Scheduling
-    runner: Runner
 
 
 class Wish(Struct, frozen=True):
@@ -127,15 +119,14 @@ Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its num
 
 
 @operation("schedule.list", http="GET /v1/schedules", tool="schedule-list")
-async def list_schedules(schedules: Schedules, call: Call) -> ScheduleList:
+async def list_schedules(scheduling: Scheduling, call: Call) -> ScheduleList:
     """What is scheduled, oldest first: everything for an owner, else the own ones."""
-    scheduling = schedules.scheduling
     found = await scheduling.book.visible(call.person_id)
     return ScheduleList(zone=scheduling.book.zone, schedules=[scheduling.facts(one, ScheduleFacts) for one in found])
 
 
-async def _needed(schedules: Schedules, call: Call, **values: Any) -> Permission:
-    return (await schedules.scheduling.plan(Wish(**values), call)).permission
+async def _needed(scheduling: Scheduling, call: Call, **values: Any) -> Permission:
+    return (await scheduling.plan(Wish(**values), call)).new.approved
 
 
 @operation(
@@ -150,7 +141,7 @@ async def _needed(schedules: Schedules, call: Call, **values: Any) -> Permission
     previews=True,
 )
 async def add(
-    schedules: Schedules,
+    scheduling: Scheduling,
     call: Call,
     when: Annotated[
         str | When,
@@ -189,18 +180,17 @@ async def add(
 
     What only repeats or reacts on the board itself is a program instead (deploy-wasm-app).
     """
-    scheduling = schedules.scheduling
     wish = Wish(when, do, tool, arguments, device, timezone, missed)
     plan = await scheduling.plan(wish, call)
-    await call.approve(plan.action, plan.detail, None, plan.permission)
-    made = await scheduling.keep(plan, wish, call)
+    await call.approve(plan.action, plan.detail, None, plan.new.approved)
+    made = await scheduling.book.add(plan.new)
     return scheduling.facts(made, NewSchedule, warning=scheduling.warning(made, plan))
 
 
 @operation("schedule.show", http="GET /v1/schedules/{number}", command="list")
-async def show(schedules: Schedules, call: Call, number: Number) -> OneSchedule:
+async def show(scheduling: Scheduling, call: Call, number: Number) -> OneSchedule:
     """A schedule and how its latest runs ended."""
-    book = schedules.scheduling.book
+    book = scheduling.book
     found = await book.of(number, call.person_id)
     runs = [
         ScheduleRun(
@@ -211,7 +201,7 @@ async def show(schedules: Schedules, call: Call, number: Number) -> OneSchedule:
         )
         for row in await book.runs(number)
     ]
-    return schedules.scheduling.facts(found, OneSchedule, runs=runs)
+    return scheduling.facts(found, OneSchedule, runs=runs)
 
 
 @operation(
@@ -221,10 +211,10 @@ async def show(schedules: Schedules, call: Call, number: Number) -> OneSchedule:
     status=202,
     said="schedule {schedule} runs now; how it ended: microclaw schedule list {schedule}",
 )
-async def run(schedules: Schedules, call: Call, number: Number) -> ScheduleFacts:
+async def run(scheduling: Scheduling, call: Call, number: Number) -> ScheduleFacts:
     """Run it now; its own times stay."""
-    found = await schedules.runner.run_now(number, call.person_id)
-    return schedules.scheduling.facts(found, ScheduleFacts)
+    found = await scheduling.runner.run_now(number, call.person_id)
+    return scheduling.facts(found, ScheduleFacts)
 
 
 @operation(
@@ -234,9 +224,9 @@ async def run(schedules: Schedules, call: Call, number: Number) -> ScheduleFacts
     effect=Effect.IDEMPOTENT,
     said="schedule {schedule} is {condition}; again: microclaw schedule resume {schedule}",
 )
-async def pause(schedules: Schedules, call: Call, number: Number) -> ScheduleFacts:
+async def pause(scheduling: Scheduling, call: Call, number: Number) -> ScheduleFacts:
     """Keep it, and run it no more until it is resumed; what is missed is not made up for."""
-    return schedules.scheduling.facts(await schedules.scheduling.book.pause(number, call.person_id), ScheduleFacts)
+    return scheduling.facts(await scheduling.book.pause(number, call.person_id), ScheduleFacts)
 
 
 @operation(
@@ -246,9 +236,9 @@ async def pause(schedules: Schedules, call: Call, number: Number) -> ScheduleFac
     effect=Effect.IDEMPOTENT,
     said="schedule {schedule} is due again, next {next}",
 )
-async def resume(schedules: Schedules, call: Call, number: Number) -> ScheduleFacts:
+async def resume(scheduling: Scheduling, call: Call, number: Number) -> ScheduleFacts:
     """Make a paused one due again; what it missed is not made up for."""
-    return schedules.scheduling.facts(await schedules.scheduling.book.resume(number, call.person_id), ScheduleFacts)
+    return scheduling.facts(await scheduling.book.resume(number, call.person_id), ScheduleFacts)
 
 
 @operation(
@@ -258,14 +248,14 @@ async def resume(schedules: Schedules, call: Call, number: Number) -> ScheduleFa
     effect=Effect.IDEMPOTENT,
     said="removed: {when}: {what}",
 )
-async def remove(schedules: Schedules, call: Call, number: Number) -> RemovedSchedule:
+async def remove(scheduling: Scheduling, call: Call, number: Number) -> RemovedSchedule:
     """Remove a schedule."""
-    gone = await schedules.scheduling.book.remove(number, call.person_id)
+    gone = await scheduling.book.remove(number, call.person_id)
     return RemovedSchedule(removed=number, when=gone.said, what=gone.what)
 
 
-async def _known(schedules: Schedules, call: Call, *, schedule: int, **_: str) -> None:
-    await schedules.scheduling.book.of(schedule, call.person_id)
+async def _known(scheduling: Scheduling, call: Call, *, schedule: int, **_: str) -> None:
+    await scheduling.book.of(schedule, call.person_id)
 
 
 @operation(
@@ -280,7 +270,7 @@ async def _known(schedules: Schedules, call: Call, *, schedule: int, **_: str) -
     words="{how} schedule {schedule}",
 )
 async def end(
-    schedules: Schedules,
+    scheduling: Scheduling,
     call: Call,
     schedule: Annotated[int, Meta(ge=1, description="Its number, as schedule-list tells it.")],
     how: Annotated[
@@ -288,9 +278,9 @@ async def end(
     ] = "remove",
 ) -> ScheduleEnd:
     """Remove, pause or resume a schedule."""
-    book = schedules.scheduling.book
+    book = scheduling.book
     change = {"remove": book.remove, "pause": book.pause, "resume": book.resume}[how]
-    facts = schedules.scheduling.facts(await change(schedule, call.person_id), ScheduleFacts)
+    facts = scheduling.facts(await change(schedule, call.person_id), ScheduleFacts)
     is_gone = how == "remove"
     return ScheduleEnd(
         schedule=schedule,

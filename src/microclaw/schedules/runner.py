@@ -157,29 +157,29 @@ class Runner:
         """Begin what is due. Returns when to look again; what failed for one schedule is raised after the others."""
         now_ms = self._clock.now_ms()
         turned_back, self._looked_ms = now_ms < self._looked_ms, now_ms
-        if turned_back:
-            await self._take_nearer(now_ms)
         failure: Exception | None = None
-        for schedule in await self._book.all():
-            if schedule.state == "active" and schedule.next_ms is not None:
-                try:
-                    await self._due(schedule, schedule.next_ms)
-                except Exception as exc:
-                    _log.warning("schedule %d could not be begun: %s", schedule.schedule_id, exc)
-                    failure = exc
+        for schedule, due_ms in await self._waiting():
+            try:
+                if not (turned_back and await self._take_nearer(schedule, due_ms, now_ms)):
+                    await self._due(schedule, due_ms)
+            except Exception as exc:
+                _log.warning("schedule %d could not be begun: %s", schedule.schedule_id, exc)
+                failure = exc
         if failure is not None:  # it is still due: at its time would be at once, again and again
             raise failure
-        waiting = [s.next_ms for s in await self._book.all() if s.state == "active" and s.next_ms is not None]
-        return min(waiting, default=None)
+        return min((due_ms for _, due_ms in await self._waiting()), default=None)
 
-    async def _take_nearer(self, now_ms: int) -> None:
-        """After the clock was set back: schedules that are far ahead get their next time again."""
-        for schedule in await self._book.all():
-            if schedule.state != "active" or schedule.next_ms is None or isinstance(schedule.timing, Once):
-                continue
-            due_ms = next_due(schedule.timing, now_ms)
-            if due_ms is not None and schedule.next_ms > due_ms + _HOUR_MS:  # less may be a wait for a model
-                await self._table.set_next(schedule.schedule_id, due_ms, instead_of=schedule.next_ms)
+    async def _waiting(self) -> list[tuple[Schedule, int]]:
+        """The active schedules, each with its next time."""
+        return [(s, s.next_ms) for s in await self._book.all() if s.state == "active" and s.next_ms is not None]
+
+    async def _take_nearer(self, schedule: Schedule, due_ms: int, now_ms: int) -> bool:
+        """After the clock was set back: a schedule that is far ahead gets its next time again."""
+        nearer_ms = None if isinstance(schedule.timing, Once) else next_due(schedule.timing, now_ms)
+        if nearer_ms is None or due_ms <= nearer_ms + _HOUR_MS:  # less may be a wait for a model
+            return False
+        await self._table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
+        return True
 
     async def _due(self, schedule: Schedule, due_ms: int) -> None:
         now_ms = self._clock.now_ms()

@@ -20,9 +20,10 @@ from microclaw.offline.decision import Act, Say, asks_when_due
 from microclaw.operations.operation import Call
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
-from microclaw.schedules.due import kind_of, next_due
+from microclaw.schedules.due import kind_of, missed_of, next_due
 from microclaw.schedules.operations import ScheduleFacts, Wish
-from microclaw.store.schedules import Deed, Prompt, Schedule, Timing, ToolAct
+from microclaw.schedules.runner import Runner
+from microclaw.store.schedules import Deed, Prompt, Schedule, ToolAct
 
 F = TypeVar("F", bound="ScheduleFacts")
 
@@ -30,16 +31,12 @@ _SECONDS_BELOW_MS: Final = 60_000
 
 
 class Plan(Struct, frozen=True):
-    """A schedule that may be made: `permission` is what its action needs, `detail` shows exactly what would happen.
+    """A schedule that may be made; `detail` shows exactly what would happen.
 
     `objections` are what would make it ask for a yes if it were due now.
     """
 
-    timing: Timing
-    deed: Deed
-    what: str
-    device: str | None
-    permission: Permission
+    new: Schedule
     action: str
     detail: tuple[str, ...]
     objections: tuple[str, ...]
@@ -58,30 +55,20 @@ class PreparedCall(Protocol):
     def objections(self) -> Sequence[str]: ...
 
 
-class Scheduling:
+class Scheduling(Struct, frozen=True):
     """Makes schedules. `prepare` says what a tool's call would need, `takes_device` whether it is for a device.
 
     Without a model (`offline`), words that no template understands are refused at once.
     """
 
-    def __init__(
-        self,
-        *,
-        book: ScheduleBook,
-        prepare: Callable[[str, str, Call], Awaitable[PreparedCall]],
-        takes_device: Callable[[str], bool],
-        name_of: Callable[[str], str],
-        scene: Callable[[str | None], Awaitable[DeviceContext]],
-        wakes_an_hour: int,
-        offline: bool,
-    ) -> None:
-        self.book = book
-        self._prepare = prepare
-        self._takes_device = takes_device
-        self._name_of = name_of
-        self._scene = scene
-        self._wakes_an_hour = wakes_an_hour
-        self._offline = offline
+    book: ScheduleBook
+    runner: Runner
+    prepare: Callable[[str, str, Call], Awaitable[PreparedCall]]
+    takes_device: Callable[[str], bool]
+    name_of: Callable[[str], str]
+    scene: Callable[[str | None], Awaitable[DeviceContext]]
+    wakes_an_hour: int
+    offline: bool
 
     async def plan(self, asked: Wish, call: Call) -> Plan:
         """Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused."""
@@ -94,30 +81,27 @@ class Scheduling:
         words = what
         if isinstance(deed, ToolAct):
             there = call if device is None else replace(call, device=device)  # as it will be when it is due
-            prepared = await self._prepare(deed.tool, deed.arguments, there)
+            prepared = await self.prepare(deed.tool, deed.arguments, there)
             lines, objections = (prepared.action, *prepared.lines), tuple(prepared.objections)
             words = what if asked.tool is None else prepared.action
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
         first = () if due_ms is None else (f"first time: {self.shown(due_ms, asked.timezone)}",)
-        action = f"schedule {asked.when_text}: {words}"
-        return Plan(timing, deed, what, device, permission, action, (*first, *lines), objections)
-
-    async def keep(self, plan: Plan, asked: Wish, call: Call) -> Schedule:
-        """Make the planned schedule, after its approval."""
-        return await self.book.add(
-            asked.when_text,
-            plan.what,
-            plan.deed,
-            call.person_id,
+        new = Schedule(
+            said=asked.when_text,
+            what=what,
+            timing=timing,
+            deed=deed,
+            person_id=call.person_id,
             channel=call.channel,
             chat_id=call.chat_id,
-            device=plan.device,
-            missed=asked.missed,
-            approved=plan.permission,
-            timing=plan.timing,
+            device=device,
+            missed=asked.missed or missed_of(timing),
+            approved=permission,
+            next_ms=due_ms,
         )
+        return Plan(new, f"schedule {asked.when_text}: {words}", (*first, *lines), objections)
 
     def shown(self, at_ms: int, zone: str | None = None) -> str:
         """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""
@@ -133,11 +117,11 @@ class Scheduling:
             return asks_when_due(plan.objections)
         if not isinstance(schedule.deed, Prompt):
             return None
-        count = self.book.wakes_an_hour(schedule.timing, self._wakes_an_hour)
-        if count <= self._wakes_an_hour:
+        count = self.book.wakes_an_hour(schedule.timing, self.wakes_an_hour)
+        if count <= self.wakes_an_hour:
             return None
         return (
-            f"it may ask a model more than {self._wakes_an_hour} times an hour, which is what schedules may all "
+            f"it may ask a model more than {self.wakes_an_hour} times an hour, which is what schedules may all "
             "together (schedules.wakes_an_hour): it is paused then"
         )
 
@@ -160,7 +144,7 @@ class Scheduling:
             zone=schedule.zone or self.book.zone,
             missed=schedule.missed,
             person=schedule.person_id,
-            by=self._name_of(schedule.person_id),
+            by=self.name_of(schedule.person_id),
             channel=schedule.channel,
             chat_id=schedule.chat_id,
             **more,
@@ -171,7 +155,7 @@ class Scheduling:
         device = asked.device or call.device
         if device is not None:
             self.book.check_device(device)
-        scene = await self._scene(device)
+        scene = await self.scene(device)
         if asked.device is None and device is not None:  # where it was said; one without pins is not what it acts on
             device = scene.meant.name if scene.meant and scene.meant.board.pins else None
         if (asked.do is None) == (asked.tool is None):
@@ -187,7 +171,7 @@ class Scheduling:
         from microclaw.offline.dialogue import one_call  # loaded after the host's start
 
         decided = one_call(words, scene)
-        if isinstance(decided, Say) and self._offline:
+        if isinstance(decided, Say) and self.offline:
             if decided.code is None:  # it would be answered, and nothing done
                 text = f"no model is set, and without one {words[:60]!r} does nothing"
                 raise ScheduleRefused(text, next_step="say what to do, as in: turn on pin 4")
@@ -199,5 +183,5 @@ class Scheduling:
 
     def _check_device(self, tool: str, device: object) -> None:
         """Raise UnknownName now, not when it is due. The tool's parameters refuse what is not a text."""
-        if isinstance(device, str) and self._takes_device(tool):
+        if isinstance(device, str) and self.takes_device(tool):
             self.book.check_device(device)

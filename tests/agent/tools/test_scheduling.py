@@ -27,7 +27,6 @@ from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.operations.declared_tools import context_of, declared_tools
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.operations import Schedules
 from microclaw.schedules.runner import Runner
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
@@ -135,6 +134,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         )
         scheduling = Scheduling(
             book=book,
+            runner=cast("Runner", None),
             prepare=lambda name, arguments, call: base.prepare(name, arguments, context_of(call)),
             takes_device=base.takes_device,
             name_of=gate.name_of,
@@ -142,7 +142,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             wakes_an_hour=12,
             offline=True,
         )
-        tools = declared_tools({"schedule": Schedules(scheduling, cast("Runner", None))})
+        tools = declared_tools({"schedule": scheduling})
         desk = Desk(base.with_more(tools), base, book, gate, people, boards, done)
 
         def decide(news: PendingApproval | ApprovalOutcome) -> None:
