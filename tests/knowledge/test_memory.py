@@ -13,7 +13,7 @@ from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ConfigError, StoreError, ToolRetry
 from microclaw.knowledge.memory import MAX_FORGOTTEN, digest
-from microclaw.knowledge.texts import MAX_TEXT_BYTES, VERSIONS_KEPT, read_text
+from microclaw.knowledge.texts import MAX_TEXT_BYTES, VERSIONS_KEPT
 
 
 async def test_a_fact_of_the_owner_is_a_line_of_mimiclaws_file(shelf: Shelf) -> None:
@@ -170,10 +170,10 @@ async def test_a_write_that_fails_leaves_the_old_text_and_no_litter(
 
 
 def test_a_long_file_is_read_to_a_lines_end(shelf: Shelf) -> None:
-    path = shelf.write("long.md", "".join(f"line {n}\n" for n in range(1000)))
-    text = read_text(path, 100)
+    shelf.write("long.md", "".join(f"line {n}\n" for n in range(MAX_TEXT_BYTES // 8)))
+    text = shelf.memory.texts.read("long.md")
     assert text.endswith("\n")
-    assert len(text) <= 100
+    assert MAX_TEXT_BYTES - 20 < len(text) <= MAX_TEXT_BYTES
 
 
 @pytest.mark.parametrize("name", ["MEMORY.md", "2026-11-20.md"])
@@ -200,8 +200,8 @@ async def test_the_kept_version_has_the_bytes_that_were_there(shelf: Shelf) -> N
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir])
-def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+def test_what_is_no_file_is_refused_at_once(shelf: Shelf, make: Callable[[Path], None]) -> None:
     """A pipe would be waited for without end."""
-    make(tmp_path / "MEMORY.md")
+    make(shelf.home / "MEMORY.md")
     with pytest.raises(StoreError):
-        read_text(tmp_path / "MEMORY.md")
+        shelf.memory.texts.read("MEMORY.md")

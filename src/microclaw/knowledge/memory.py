@@ -70,10 +70,14 @@ def name_of_stem(stem: str) -> str:
     return "" if stem == "%" else unquote(stem, errors="replace")
 
 
-def is_day(stem: str) -> bool:
-    """Whether a file's stem is that of a daily note: YYYY-MM-DD."""
-    parts = stem.split("-")
-    return [len(p) for p in parts] == [4, 2, 2] and all(p.isascii() and p.isdigit() for p in parts)
+def day_of(name: str) -> date | None:
+    """The day of a daily note, which is named YYYY-MM-DD.md; None for another text."""
+    stem = name.rpartition("/")[2].removesuffix(".md")
+    try:
+        day = date.fromisoformat(stem)
+    except ValueError:
+        return None
+    return day if day.isoformat() == stem else None
 
 
 class MemoryLine(Struct, frozen=True):
@@ -131,15 +135,7 @@ class Memory:
 
     def days(self, person: str) -> list[date]:
         """Days with a note, oldest first. Blocking."""
-        found = []
-        for name in self.texts.stamps(person_folder(person)):
-            stem = name.rpartition("/")[2].removesuffix(".md")
-            try:
-                if is_day(stem):
-                    found.append(date.fromisoformat(stem))
-            except ValueError:
-                continue  # 2026-02-30.md is not a day
-        return sorted(found)
+        return sorted(day for name in self.texts.stamps(person_folder(person)) if (day := day_of(name)) is not None)
 
     async def remember(self, person: str, fact: str) -> MemoryLine:
         """Add a fact to the person's MEMORY.md, unless it is there already."""

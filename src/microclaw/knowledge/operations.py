@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 
 from msgspec import Meta, Struct, convert
@@ -17,8 +15,8 @@ from microclaw.knowledge.memory import (
     MEMORY,
     SOUL,
     USER,
+    day_of,
     digest,
-    is_day,
     memory_name,
     note_name,
     user_name,
@@ -173,9 +171,8 @@ def _chosen(gate: Gate, call: Call, name: str) -> str:
         return memory_name(call.person_id)
     if name == USER:
         return user_name(call.person_id)
-    if is_day(stem := name.removesuffix(".md")):
-        with contextlib.suppress(ValueError):
-            return note_name(call.person_id, date.fromisoformat(stem))
+    if (day := day_of(name)) is not None:
+        return note_name(call.person_id, day)
     raise UnknownName(
         f"there is no text {name[:80]!r}",
         next_step=f"name one of {', '.join((MEMORY, USER, *_OWNERS))}, or a day's note as 2026-11-20.md; or search: "

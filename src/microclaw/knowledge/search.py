@@ -6,18 +6,17 @@ The rank is bm25's, with newer matches first: recency is a third of the score an
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from microclaw.errors import MicroclawError, StoreError
-from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, is_day, name_of_stem
+from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, day_of, name_of_stem
 from microclaw.knowledge.texts import Stamp, Texts
 from microclaw.knowledge.words import significant
 from microclaw.store.notes import NewNote, NoteFile, NoteHit, NoteKind, NoteTable, is_unspaced
@@ -238,7 +237,7 @@ def _stamps(texts: Texts) -> dict[str, Stamp]:
     """Every text to search: memory and notes of all people, wiring of devices. Blocking."""
     people = [f"{ROOT}/{PEOPLE}/{one}" for one in texts.folders(f"{ROOT}/{PEOPLE}")]
     found = {name: stamp for folder in (ROOT, *people) for name, stamp in texts.stamps(folder).items()}
-    searched = {name: stamp for name, stamp in found.items() if name.endswith(f"/{MEMORY}") or is_day(_stem(name))}
+    searched = {name: stamp for name, stamp in found.items() if name.endswith(f"/{MEMORY}") or day_of(name) is not None}
     return searched | texts.stamps(f"{ROOT}/{DEVICES}")
 
 
@@ -250,14 +249,9 @@ def _rows(texts: Texts, name: str, stamp: Stamp) -> list[NewNote]:
         kind = "device"
     elif folder != ROOT:
         person = name_of_stem(folder.rpartition("/")[2])
-    with contextlib.suppress(ValueError):
-        if is_day(_stem(name)):
-            at_s = max(0, int(datetime.fromisoformat(f"{_stem(name)}T12:00Z").timestamp()))
+    if (day := day_of(name)) is not None:
+        at_s = max(0, int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()))
     return [NewNote(person, kind, at_s, text) for text in _paragraphs(texts.content(name).decode(errors="replace"))]
-
-
-def _stem(name: str) -> str:
-    return name.rpartition("/")[2].removesuffix(".md")
 
 
 def _paragraphs(text: str) -> Iterator[str]:

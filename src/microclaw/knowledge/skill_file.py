@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar, Final, NoReturn
 
 import yaml
@@ -180,16 +180,3 @@ class _SkillFile(YamlFile):
     def _stop(self, line: int, message: str, hint: str) -> NoReturn:
         self.wrong(line, message, hint)
         raise FileMistakes(self.mistakes, self.page)
-
-
-def inside(folder: Path, name: str) -> Path:
-    """The path of a file below a folder. ValueError for a name that leads out of it, also by a symbolic link."""
-    parts = PurePosixPath(name)
-    if parts.is_absolute() or ".." in parts.parts or "\0" in name or not parts.parts:
-        raise ValueError(f"{name!r} is not a file of this folder")
-    path = folder
-    for part in parts.parts:
-        path = path / part
-        if path.is_symlink():
-            raise ValueError(f"{name!r} is a symbolic link, or lies behind one")
-    return path

@@ -16,9 +16,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.errors import ToolFailed, UnknownName
-from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Skill, SkillCheck, check_skill, inside
-from microclaw.knowledge.texts import read_text
+from microclaw.durable import read_limited
+from microclaw.errors import StoreError, ToolFailed, UnknownName
+from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Skill, SkillCheck, check_skill
 from microclaw.knowledge.words import significant
 
 _log = logging.getLogger(__name__)
@@ -168,20 +168,18 @@ class Skills:
 
     def _file(self, skill: Skill, file: str) -> str:
         try:
-            path = inside(skill.folder, file)
-            size = path.stat().st_size if path.is_file() else -1
-        except (ValueError, OSError) as exc:
+            path = (skill.folder / file).resolve()
+            if not path.is_relative_to(skill.folder.resolve()):
+                raise ValueError("it is outside of the folder, or behind a link")
+            data = read_limited(path, MAX_FILE_BYTES)
+        except (ValueError, RuntimeError, OSError, StoreError) as exc:  # RuntimeError: links in a circle
+            names = ", ".join(self.files(skill.name)) or "none"
             raise ToolFailed(
-                f"{file[:200]!r} is not a file of the skill {skill.name}", next_step=self._names(skill)
+                f"{file[:200]!r} is not a file of the skill {skill.name}", next_step=f"its files: {names}"
             ) from exc
-        if size < 0:
-            raise ToolFailed(f"the skill {skill.name} has no file {file[:200]!r}", next_step=self._names(skill))
-        if size > MAX_FILE_BYTES:
-            raise ToolFailed(f"{file} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read", next_step="split it")
-        return read_text(path, MAX_FILE_BYTES)
-
-    def _names(self, skill: Skill) -> str:
-        return f"its files: {', '.join(self.files(skill.name)) or 'none'}"
+        if data is None:
+            raise ToolFailed(f"{file} has more than {MAX_FILE_BYTES:,} bytes", next_step="split it")
+        return data.decode(errors="replace")
 
 
 def shipped_skills() -> Path:

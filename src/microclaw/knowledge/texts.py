@@ -213,16 +213,8 @@ class TextTable(Texts):
         return result
 
 
-def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """The file's first `max_bytes`, cut at a line's end; "" when there is none. Bytes that are not UTF-8 are replaced.
-
-    Only regular files are read: a symbolic link may point anywhere, and a pipe would never end. StoreError.
-    """
-    return _decoded(_cut(_read(path, max_bytes + 1), max_bytes))
-
-
 def cut_text(text: str, max_bytes: int) -> str:
-    """The beginning of a text, as `read_text` gives a file's."""
+    """The beginning of a text, cut at a line's end."""
     return _cut(text.encode(), max_bytes).decode(errors="replace")
 
 
@@ -235,6 +227,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _read(path: Path, most: int) -> bytes:
+    """Only of a regular file: a symbolic link may point anywhere, and a pipe would never end. StoreError."""
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             return file.read(most)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tests.agent.conftest import Agent, MakeAgent
 from microclaw.agent.acts import own_words
 from microclaw.agent.background.unattended import Heartbeat, tasks_in
 from microclaw.errors import ModelError
-from microclaw.knowledge.texts import read_text
+from microclaw.knowledge.texts import TextFiles
 from microclaw.models.protocol import ModelReply
 
 IDLE = [
@@ -46,8 +48,13 @@ class Clock:
 
 
 def heartbeat(agent: Agent, file: Path, clock: Clock | None = None) -> Heartbeat:
+    texts = TextFiles(file.parent, now=lambda: datetime.now(UTC))
     return Heartbeat(
-        inbox=agent.inbox, read=lambda: read_text(file), minutes=30, clock=clock or Clock(0), home=("test", "home")
+        inbox=agent.inbox,
+        read=partial(texts.read, file.name),
+        minutes=30,
+        clock=clock or Clock(0),
+        home=("test", "home"),
     )
 
 
