@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 
-from msgspec import Meta, Struct, convert
+from msgspec import Meta, Struct
 
 from microclaw.errors import UnknownName
 from microclaw.knowledge.memory import (
@@ -23,7 +23,7 @@ from microclaw.knowledge.memory import (
 )
 from microclaw.knowledge.texts import MAX_TEXT_BYTES
 from microclaw.operations.operation import NAME, Access, Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Finding, Listing, Result, findings
+from microclaw.operations.result import Finding, Listing, Result, filled, findings
 from microclaw.store.sessions import SessionEntry
 from microclaw.text import moment_text
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from microclaw.auth.gate import Gate
     from microclaw.knowledge.knowledge_base import Knowledge
-    from microclaw.knowledge.skill_file import Skill
     from microclaw.knowledge.skills import Skills
 
 KEPT: Final = ("memory and daily notes", "schedules", "programs with their source")
@@ -159,7 +158,7 @@ async def search_memory(
 ) -> MemoryMatches:
     """Find notes, memories and what was said, best first."""
     found = await service.knowledge.search.find(call.person_id, q, limit=limit)
-    return MemoryMatches(found=convert(found, list[MemoryMatch], from_attributes=True))
+    return MemoryMatches(found=[filled(MemoryMatch, one) for one in found])
 
 
 def _chosen(gate: Gate, call: Call, name: str) -> str:
@@ -243,7 +242,7 @@ async def show_session(
     """The newest messages of a conversation."""
     sessions = service.knowledge.sessions
     full = await sessions.full_name(name)
-    lines = convert(await sessions.show(full, newest), list[SessionLine], from_attributes=True)
+    lines = [filled(SessionLine, one) for one in await sessions.show(full, newest)]
     return SessionMessages(name=full, messages=lines)
 
 
@@ -269,8 +268,8 @@ class SkillFacts(Result, frozen=True, kw_only=True):
     description: str
     shipped: bool
     folder: str
-    tools: list[str]
-    capabilities: list[str]
+    tools: tuple[str, ...]
+    capabilities: tuple[str, ...]
 
     @property
     def source(self) -> str:
@@ -341,7 +340,7 @@ async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
     usable, broken = await asyncio.to_thread(skills.all), await asyncio.to_thread(skills.broken)
     return SkillList(
         folder=_place(skills.folder, call),
-        skills=[SkillFacts(**_facts(skill, call)) for skill in usable],
+        skills=[filled(SkillFacts, skill, folder=_place(skill.folder, call)) for skill in usable],
         broken=[CheckedSkill(name=name, ok=False, mistakes=findings(one.mistakes)) for name, one in broken],
     )
 
@@ -352,7 +351,7 @@ async def show_skill(service: KnowledgeService, call: Call, name: SkillName) -> 
     skills = service.knowledge.skills
     skill = await asyncio.to_thread(skills.get, name)
     files = await asyncio.to_thread(skills.files, name)
-    return OneSkill(**_facts(skill, call), text=skill.body, files=list(files))
+    return filled(OneSkill, skill, folder=_place(skill.folder, call), text=skill.body, files=list(files))
 
 
 @operation("skill.check", http="GET /v1/skill-check", command="check-skills")
@@ -374,17 +373,6 @@ def _checked(skills: Skills, name: str | None, service: KnowledgeService) -> Ski
     return SkillCheck(
         skills=[CheckedSkill(name=one, ok=check.ok, mistakes=findings(check.mistakes)) for one, check in found]
     )
-
-
-def _facts(skill: Skill, call: Call) -> dict[str, Any]:
-    return {
-        "name": skill.name,
-        "description": skill.description,
-        "shipped": skill.shipped,
-        "folder": _place(skill.folder, call),
-        "tools": list(skill.tools),
-        "capabilities": list(skill.capabilities),
-    }
 
 
 def _place(path: Path, call: Call) -> str:

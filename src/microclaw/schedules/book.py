@@ -46,7 +46,7 @@ class ScheduleBook:
         self._table = table
         self._roles = roles
         self.now_ms = now_ms
-        self._devices = devices
+        self.devices = devices
         self.changed: Callable[[], None] = lambda: None
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
@@ -73,7 +73,7 @@ class ScheduleBook:
         due_ms = next_due(new.timing, now_ms)
         if due_ms is None:
             raise ScheduleRefused(f"{new.said!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
-        kept = replace(with_device_ids(new, self._devices), next_ms=due_ms, created_ms=now_ms)
+        kept = replace(with_device_ids(new, self.devices), next_ms=due_ms, created_ms=now_ms)
         schedule_id = await self._table.add(kept)
         await self._forget_old()
         self.changed()
@@ -81,7 +81,7 @@ class ScheduleBook:
 
     async def all(self) -> tuple[Schedule, ...]:
         """Every schedule, oldest first, without those whose rows cannot be read."""
-        return tuple([with_current_names(one, self._devices) for one in await self._table.readable()])
+        return tuple([with_current_names(one, self.devices) for one in await self._table.readable()])
 
     async def visible(self, person_id: str) -> tuple[Schedule, ...]:
         """All schedules for an owner, else the person's own."""
@@ -91,11 +91,7 @@ class ScheduleBook:
         row = await self._table.get(schedule_id) if 0 < schedule_id < _MAX_NUMBER else None
         if row is None:
             raise _unknown(schedule_id)
-        return with_current_names(row, self._devices)
-
-    def check_device(self, reference: str) -> None:
-        """Raise UnknownName when there is no such device."""
-        self._devices.get(reference)
+        return with_current_names(row, self.devices)
 
     async def of(self, schedule_id: int, person_id: str) -> Schedule:
         """The schedule, if the person may change it; else PermissionRefused."""

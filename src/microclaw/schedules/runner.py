@@ -127,7 +127,13 @@ class Runner:
                 await _log_failure(self.take_up(at_start=True))
                 while True:
                     self._news.clear()
-                    await self._clock.wait(self._news, await self._look_and_report())
+                    next_ms, failure = None, None
+                    try:
+                        next_ms = await self._look()
+                    except Exception as exc:  # tried again within a minute
+                        failure = exc
+                    self._report(failure)
+                    await self._clock.wait(self._news, next_ms)
             finally:
                 self._group = None
                 if self._acting:  # calls that have begun may end; turns belong to the inbox
@@ -142,16 +148,6 @@ class Runner:
             raise Overloaded(f"schedule {schedule_id} runs at this moment", next_step="wait for its end")
         await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="", paused_too=True)
         return schedule
-
-    async def _look_and_report(self) -> int | None:
-        """When to look again; None after a failure, which is tried again within a minute."""
-        try:
-            next_ms = await self._look()
-        except Exception as exc:
-            self._report(exc)
-            return None
-        self._report(None)
-        return next_ms
 
     async def _look(self) -> int | None:
         """Begin what is due. Returns when to look again; what failed for one schedule is raised after the others."""
@@ -267,10 +263,8 @@ class Runner:
 
     async def _close(self, schedule: Schedule, due_ms: int, outcome: Outcome, note: str) -> None:
         number, text, now_ms = schedule.schedule_id, outcome.text[:_MAX_RESULT_CHARS], self._clock.now_ms()
-        try:
-            await self._table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
-        except MicroclawError as exc:
-            _log.warning("the end of schedule %d could not be kept: %s", schedule.schedule_id, exc.message)
+        ended = self._table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
+        await _log_failure(ended, f"the end of {_name(schedule)}")
         if not outcome.told:
             failed = "failed: " if outcome.state == "failed" else ""
             late = f"; {note}" if note else ""
@@ -317,10 +311,7 @@ class Runner:
         await self._say(schedule, f"{_name(schedule)}: {why}. It is not run again by itself ({again})")
 
     async def _say(self, schedule: Schedule, text: str) -> None:
-        try:
-            await self._perform.tell(schedule, text)
-        except MicroclawError as exc:
-            _log.warning("schedule %d could not tell %s: %s", schedule.schedule_id, schedule.channel, exc.message)
+        await _log_failure(self._perform.tell(schedule, text), f"the message of {_name(schedule)}")
 
 
 async def _log_failure(work: Awaitable[T], name: str = "the schedules") -> T | None:

@@ -18,6 +18,7 @@ from microclaw.errors import ScheduleRefused, ToolRetry
 from microclaw.models.protocol import DeviceContext
 from microclaw.offline.decision import Act, Say, asks_when_due
 from microclaw.operations.operation import Call
+from microclaw.operations.result import filled
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
 from microclaw.schedules.due import kind_of, missed_of, next_due
@@ -128,25 +129,20 @@ class Scheduling(Struct, frozen=True):
     def facts(self, schedule: Schedule, kind: type[F], **more: Any) -> F:
         """A schedule as it is shown; `more` are the fields that `kind` has besides."""
         deed = schedule.deed
-        return kind(
+        return filled(
+            kind,
+            schedule,
             schedule=schedule.schedule_id,
             when=schedule.said,
-            what=schedule.what,
             kind=kind_of(schedule.timing),
             asks_model=isinstance(deed, Prompt),
             tool=deed.tool if isinstance(deed, ToolAct) else None,
             device=device_of(schedule),
             problem=None if schedule.lost is None else lost_device(schedule).message,
-            state=schedule.state,
-            why=schedule.why,
             next=None if schedule.next_ms is None else self.shown(schedule.next_ms, schedule.zone),
-            next_ms=schedule.next_ms,
             zone=schedule.zone or self.book.zone,
-            missed=schedule.missed,
             person=schedule.person_id,
             by=self.name_of(schedule.person_id),
-            channel=schedule.channel,
-            chat_id=schedule.chat_id,
             **more,
         )
 
@@ -154,7 +150,7 @@ class Scheduling(Struct, frozen=True):
         """The action, the action in words, and the device that it is for as things are now."""
         device = asked.device or call.device
         if device is not None:
-            self.book.check_device(device)
+            self.book.devices.get(device)
         scene = await self.scene(device)
         if asked.device is None and device is not None:  # where it was said; one without pins is not what it acts on
             device = scene.meant.name if scene.meant and scene.meant.board.pins else None
@@ -184,4 +180,4 @@ class Scheduling(Struct, frozen=True):
     def _check_device(self, tool: str, device: object) -> None:
         """Raise UnknownName now, not when it is due. The tool's parameters refuse what is not a text."""
         if isinstance(device, str) and self.takes_device(tool):
-            self.book.check_device(device)
+            self.book.devices.get(device)
