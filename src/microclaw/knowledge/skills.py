@@ -51,7 +51,6 @@ class Skills:
         self._clock = clock
         self._cache: dict[Path, tuple[tuple[int, int], SkillCheck]] = {}  # with the file's time and size
         self._active: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
-        self._warned: set[Path] = set()
         self._tools: dict[str, tuple[str, ...]] = {}
 
     def all(self) -> tuple[Skill, ...]:
@@ -61,9 +60,6 @@ class Skills:
             checked = self._checked(folder, shipped)
             if checked.skill is not None:
                 found.setdefault(checked.skill.name, checked.skill)
-            elif folder not in self._warned:
-                self._warned.add(folder)
-                _log.warning("the skill %s is left out: microclaw memory check-skills %s", folder.name, folder.name)
         self._tools = {name: skill.tools for name, skill in found.items()}
         return tuple(sorted(found.values(), key=lambda skill: skill.name))
 
@@ -163,7 +159,8 @@ class Skills:
         cached = self._cache.get(folder)
         if cached is None or cached[0] != stamp:
             cached = self._cache[folder] = (stamp, check_skill(folder, shipped=shipped))
-            self._warned.discard(folder)
+            if not cached[1].ok:
+                _log.warning("the skill %s is left out: microclaw memory check-skills %s", folder.name, folder.name)
         return cached[1]
 
     def _file(self, skill: Skill, file: str) -> str:

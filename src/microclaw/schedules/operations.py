@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from microclaw.language.times import When, when_text
 from microclaw.operations.operation import Call, Effect, Option, Permission, operation
-from microclaw.operations.result import Listing, Result
+from microclaw.operations.result import Listing, Result, filled
 from microclaw.store.schedules import Missed, RunState, ScheduleState
 
 if TYPE_CHECKING:
@@ -281,11 +281,4 @@ async def end(
     book = scheduling.book
     change = {"remove": book.remove, "pause": book.pause, "resume": book.resume}[how]
     facts = scheduling.facts(await change(schedule, call.person_id), ScheduleFacts)
-    is_gone = how == "remove"
-    return ScheduleEnd(
-        schedule=schedule,
-        state="removed" if is_gone else facts.state,
-        next=None if is_gone else facts.next,
-        when=facts.when,
-        what=facts.what,
-    )
+    return filled(ScheduleEnd, facts, **({"state": "removed", "next": None} if how == "remove" else {}))

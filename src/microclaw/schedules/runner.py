@@ -185,7 +185,7 @@ class Runner:
             _log.warning("%s is paused: %s", _name(schedule), refusal)
             await self._book.hold(schedule.schedule_id, refusal)
             return
-        next_ms = next_due(schedule.timing, max(now_ms, due_ms)) if not isinstance(schedule.timing, Once) else None
+        next_ms = next_due(schedule.timing, now_ms)
         late = now_ms - due_ms > LATE_MS
         if await self._is_running(schedule.schedule_id):
             await self._skip(schedule, due_ms, next_ms, "the run before it had not ended")

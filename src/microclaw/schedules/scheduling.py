@@ -149,16 +149,16 @@ class Scheduling(Struct, frozen=True):
     async def _deed(self, asked: Wish, call: Call) -> tuple[Deed, str, str | None]:
         """The action, the action in words, and the device that it is for as things are now."""
         device = asked.device or call.device
-        if device is not None:
-            self.book.devices.get(device)
-        scene = await self.scene(device)
+        scene = await self.scene(device)  # UnknownName
         if asked.device is None and device is not None:  # where it was said; one without pins is not what it acts on
             device = scene.meant.name if scene.meant and scene.meant.board.pins else None
         if (asked.do is None) == (asked.tool is None):
             raise ToolRetry("give either `do` or `tool`", next_step="`do` is what to do then, in words")
         if asked.tool is not None:
             arguments: Mapping[str, Any] = asked.arguments or {}
-            self._check_device(asked.tool, arguments.get("device"))
+            named = arguments.get("device")
+            if isinstance(named, str) and self.takes_device(asked.tool):
+                self.book.devices.get(named)  # UnknownName now, not when it is due
             act = ToolAct(asked.tool, json.dumps(arguments, ensure_ascii=False))
             return act, call_text(act), device
         words = (asked.do or "").strip()
@@ -176,8 +176,3 @@ class Scheduling(Struct, frozen=True):
             act = ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False))
             return act, words[:MAX_WHAT_CHARS], device or (scene.meant.name if scene.meant else None)
         return Prompt(words), words[:MAX_WHAT_CHARS], device
-
-    def _check_device(self, tool: str, device: object) -> None:
-        """Raise UnknownName now, not when it is due. The tool's parameters refuse what is not a text."""
-        if isinstance(device, str) and self.takes_device(tool):
-            self.book.devices.get(device)

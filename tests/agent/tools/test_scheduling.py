@@ -125,7 +125,9 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     boards.known = [Board("d-1", "virtual-1"), Board("d-2", "lamp")]
     device = KnownDevice("virtual-1", load_board("virtual"))
 
-    async def scene(_: str | None) -> DeviceContext:
+    async def scene(name: str | None) -> DeviceContext:
+        if name is not None:
+            boards.get(name)
         return DeviceContext((device,), device)
 
     async with Database.open(new_store(tmp_path / "store.db")) as database:
