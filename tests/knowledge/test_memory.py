@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
 from datetime import date
@@ -12,7 +11,7 @@ import pytest
 from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ConfigError, StoreError, ToolRetry
-from microclaw.knowledge.memory import MAX_FORGOTTEN, digest
+from microclaw.knowledge.memory import MAX_FORGOTTEN
 from microclaw.knowledge.texts import MAX_TEXT_BYTES, VERSIONS_KEPT
 
 
@@ -22,13 +21,6 @@ async def test_a_fact_of_the_owner_is_a_line_of_mimiclaws_file(shelf: Shelf) -> 
     assert (shelf.home / "memory" / "MEMORY.md").read_text() == "# Memory\n\n- The pump relay is on pin 4\n"
     assert (shelf.home / kept.name).stat().st_mode & 0o777 == 0o600
     assert (shelf.home / kept.name).parent.stat().st_mode & 0o777 == 0o700
-
-
-async def test_a_fact_said_twice_stands_there_once(shelf: Shelf) -> None:
-    await shelf.memory.remember("owner", "The relay is on pin 4.")
-    again = await shelf.memory.remember("owner", "the RELAY is on pin 4")
-    assert not again.new
-    assert shelf.memory.text("owner").count("pin 4") == 1
 
 
 async def test_another_person_has_a_folder_of_their_own(shelf: Shelf) -> None:
@@ -110,15 +102,6 @@ async def test_old_versions_are_bounded(shelf: Shelf) -> None:
     assert f"fact {VERSIONS_KEPT + 3}" in old[-1].read_text()
 
 
-async def test_an_edit_of_a_file_that_changed_meanwhile_is_refused(shelf: Shelf) -> None:
-    await shelf.memory.remember("owner", "one")
-    was = digest((shelf.home / "memory" / "MEMORY.md").read_text())
-    await shelf.memory.remember("owner", "two")
-    with pytest.raises(ConfigError):
-        await shelf.memory.write("memory/MEMORY.md", "mine", was=was)
-    assert "two" in shelf.memory.text("owner")
-
-
 async def test_a_full_memory_says_what_to_do(shelf: Shelf) -> None:
     shelf.write("memory/MEMORY.md", "- " + "x" * 65_500 + "\n")
     with pytest.raises(ConfigError):
@@ -129,11 +112,6 @@ async def test_a_full_memory_says_what_to_do(shelf: Shelf) -> None:
 async def test_what_is_no_fact_is_refused(shelf: Shelf, fact: str) -> None:
     with pytest.raises(ToolRetry):
         await shelf.memory.remember("owner", fact)
-
-
-async def test_writers_at_once_lose_no_line(shelf: Shelf) -> None:
-    await asyncio.gather(*(shelf.memory.remember("owner", f"fact number {n}") for n in range(30)))
-    assert len([line for line in shelf.memory.text("owner").splitlines() if line.startswith("- ")]) == 30
 
 
 async def test_a_link_in_place_of_the_file_is_not_followed(shelf: Shelf) -> None:

@@ -87,21 +87,9 @@ async def main() -> None:
         table = ScheduleTable(database)
         book = ScheduleBook(table, OWNER_ALONE, clock.now_ms, devices=cast("Registry", NoDevices()), zone="UTC")
         if POINT != "none":
-            await book.add(
-                Schedule(
-                    "in 1 minute",
-                    "act",
-                    book.timing("in 1 minute"),
-                    ToolAct(TOOL, "{}"),
-                    "owner",
-                    "terminal",
-                    "terminal",
-                    None,
-                    "run",
-                    Permission.ACT,
-                    None,
-                )
-            )
+            when, chat = "in 1 minute", ("terminal", "terminal")
+            timing, act = book.timing(when), ToolAct(TOOL, "{}")
+            await book.add(Schedule(when, "act", timing, act, "owner", *chat, None, "run", Permission.ACT, None))
         clock.at_ms = DUE_MS
         runner = Runner(book=book, table=table, perform=hands, clock=clock, wakes_an_hour=1)
         running = asyncio.create_task(runner.run())

@@ -45,13 +45,13 @@ _WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
 
 def parse_when(text: str, now: datetime) -> Timing:
     """The timing that `text` names for somebody whose clock shows `now`; its zone is an IANA one. ScheduleRefused."""
-    zone = _zone(now)
+    assert isinstance(now.tzinfo, ZoneInfo)
     if not text.strip() or len(text) > MAX_CHARS:
         raise ScheduleRefused(f"{text[:60]!r} names no time", next_step=FORMS)
     plain = " ".join(text.split())
     cron = _CRON.fullmatch(_NICKNAMES.get(plain.lower(), plain))
     if cron is not None:
-        return check_cron(cron[1], zone.key)
+        return check_cron(cron[1], now.tzinfo.key)
     said = normalize_quantities(text)
     said = re.sub(r"^hourly$", "every 3600000 ms", said)
     repeated = _EVERY.fullmatch(said)
@@ -72,7 +72,8 @@ def parse_when(text: str, now: datetime) -> Timing:
 
 def timing_of(when: When, now: datetime, text: str) -> Timing:
     """The timing of a time that was read already; `text` is what a refusal names. ScheduleRefused."""
-    zone = _zone(now)
+    zone = now.tzinfo
+    assert isinstance(zone, ZoneInfo)
     question = open_question(when)
     if question is not None:
         raise ScheduleRefused(f"{text!r}: {question[0][0].lower()}{question[0][1:]}", next_step=f'say "{question[1]}"')
@@ -93,12 +94,6 @@ def _twice_a_day(said: re.Match[str], text: str, now: datetime) -> Timing:
         raise ScheduleRefused(f"{text!r} is two times", next_step=f'make two schedules: "{first}" and "{other}"')
     fields = timing.expression.split(" ")
     return check_cron(" ".join([fields[0], f"{int(hour)},{int(other_hour)}", *fields[2:]]), timing.zone)
-
-
-def _zone(now: datetime) -> ZoneInfo:
-    if not isinstance(now.tzinfo, ZoneInfo):
-        raise TypeError("a schedule keeps its zone: now is to be in an IANA zone")
-    return now.tzinfo
 
 
 def _hour_and_minute(clock: str) -> tuple[int, int]:
