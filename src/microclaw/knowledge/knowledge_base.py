@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from microclaw.clock import find_zone, now_ms
+from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
-from microclaw.errors import ConfigError
 from microclaw.knowledge.memory import CONFIG, ROOT, Memory
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.skills import Skills
@@ -33,9 +33,12 @@ class Knowledge(Struct, frozen=True):
 
 
 def open_knowledge(settings: Settings, index: Database, *, shared: Database | None = None) -> Knowledge:
-    """The knowledge of a home folder; of a cluster's hosts memory, persona and conversations are in `shared`.
-    ConfigError for an unknown time zone."""
-    now = local_clock(settings.agent.timezone)
+    """The knowledge of a home folder; of a cluster's hosts memory, persona and conversations are in `shared`."""
+    zone = None if settings.agent.timezone is None else ZoneInfo(settings.agent.timezone)  # None is the machine's
+
+    def now() -> datetime:
+        return datetime.now(zone).astimezone(zone)
+
     sessions = Sessions(shared or index, now_ms)
     texts: Texts = TextFiles(settings.home, now=now)
     if shared is not None:
@@ -67,14 +70,3 @@ def _warn_of_files(settings: Settings) -> None:
             ", ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else ""),
             settings.home,
         )
-
-
-def local_clock(timezone: str | None) -> Callable[[], datetime]:
-    """The time now in an IANA time zone, or in the machine's."""
-    if timezone is None:
-        return lambda: datetime.now().astimezone()
-    if (zone := find_zone(timezone)) is None:
-        raise ConfigError(
-            f"there is no time zone {timezone!r}", next_step="name one as in Europe/Berlin, in agent.timezone"
-        )
-    return lambda: datetime.now(zone)
