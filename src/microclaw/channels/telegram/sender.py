@@ -23,7 +23,7 @@ from microclaw.text import clean_text
 
 _FENCE: Final = re.compile(r" {0,3}(```+) *([\w+#.-]{0,32}) *[^`]*")
 _HEADING: Final = re.compile(r" {0,3}#{1,6} +(.*?)(?: +#+)? *")
-_BULLET: Final = re.compile(r"( *)[-*+] +(?=\S)")
+_BULLET: Final = re.compile(r"^( *)[-*+] +(?=\S)")
 _QUOTE: Final = re.compile(r" {0,3}> ?(.*)")
 _TABLE: Final = re.compile(r" {0,3}\|.*\| *")
 _RULE: Final = re.compile(r"\|[ :|-]+\|")
@@ -62,8 +62,10 @@ def _blocks(lines: deque[str]) -> Iterator[str]:
             quoted = [line, *_taken(lines, _QUOTE.fullmatch)]
             inner = "\n".join(_inline(_QUOTE.sub(r"\1", each, count=1)) for each in quoted)
             yield f"<blockquote>{inner}</blockquote>" if inner.strip() else escape("\n".join(quoted))
+        elif (heading := _HEADING.fullmatch(line)) and heading[1].strip():
+            yield f"<b>{_inline(heading[1], 'b')}</b>"
         else:
-            yield _line(line)
+            yield _inline(_BULLET.sub(r"\1• ", line))
 
 
 def _taken(lines: deque[str], wanted: Callable[[str], object]) -> list[str]:
@@ -77,14 +79,6 @@ def _taken(lines: deque[str], wanted: Callable[[str], object]) -> list[str]:
 def _code_block(code: list[str], language: str) -> str:
     body = escape("\n".join(code))
     return f'<pre><code class="language-{escape(language)}">{body}</code></pre>' if language else f"<pre>{body}</pre>"
-
-
-def _line(line: str) -> str:
-    if (heading := _HEADING.fullmatch(line)) and heading[1].strip():
-        return f"<b>{_inline(heading[1], 'b')}</b>"
-    if bullet := _BULLET.match(line):
-        return f"{bullet[1]}• {_inline(line[bullet.end() :])}"
-    return _inline(line)
 
 
 def _inline(text: str, *outer: str) -> str:

@@ -19,7 +19,7 @@ from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.mcp.client.servers import NOT_YET, ClientLimits
 from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, tool_from
-from microclaw.mcp.client.transports import ConnectionEnd, child_environ, remote_server, server_process
+from microclaw.mcp.client.transports import ConnectionEnd, remote_server, server_process
 
 MAX_TOOLS: Final = 64  # of one server
 MAX_COMPLAINTS: Final = 64  # about one server's tools, as long as the host runs
@@ -91,8 +91,7 @@ class ServerConnection:
     async def _connect(self) -> None:
         """Serve one connection to its end: read its list, and again whenever that changes."""
         if self.server.command:
-            environ = child_environ(self.environ, self.server.env)
-            transport = server_process(self.server.command, environ, self._end)
+            transport = server_process(self.server, self.environ, self._end)
         else:
             transport = remote_server(self.server, self.proxy, self._end)
         async with asyncio.timeout(self.limits.connect_s) as deadline:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -52,22 +52,20 @@ class ConnectionEnd:
         self.news.set()
 
 
-def child_environ(environ: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a server's process: paths, and what its settings add."""
-    return {**{name: environ[name] for name in INHERITED if name in environ}, **own}
-
-
 @asynccontextmanager
 async def server_process(
-    command: Sequence[str], environ: Mapping[str, str], end: ConnectionEnd
+    server: McpServerSettings, environ: Mapping[str, str], end: ConnectionEnd
 ) -> AsyncIterator[Streams]:
-    """The streams of a running child; `end` hears why they ended. OSError when it cannot be started."""
+    """The streams of a running child, which sees paths and its own settings; `end` hears why they ended.
+
+    OSError when it cannot be started.
+    """
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *server.command,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
-        env=dict(environ),
+        env={**{name: environ[name] for name in INHERITED if name in environ}, **server.env},
         limit=MAX_MESSAGE_BYTES,
         start_new_session=True,
     )

@@ -70,10 +70,11 @@ class Calls:
         self, context: Context, params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
         session = session_in(context)
-        if all(tool.name != params.name for tool in self._offered(session)):
+        tool = next((one for one in self._offered(session) if one.name == params.name), None)
+        if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:80]!r}; tools/list has them")
         try:
-            return await self._follow(context, session, params)
+            return await self._follow(context, session, params, tool)
         except MicroclawError as exc:
             return failed(exc.message, exc.next_step)
 
@@ -81,7 +82,7 @@ class Calls:
         return offered(self._tools.offered, every=session.every_tool)
 
     async def _follow(
-        self, context: Context, session: Session, params: types.CallToolRequestParams
+        self, context: Context, session: Session, params: types.CallToolRequestParams, tool: Tool[Any]
     ) -> types.CallToolResult | types.InputRequiredResult:
         """The result, also that the client cannot ask; or the question that it answers with its next request.
         Cancelling it ends the call, unless that has begun to change something."""
@@ -108,7 +109,7 @@ class Calls:
                         case ApprovalAsked():
                             is_kept, state = True, self._keep(KeptCall(session, feed, event))
                             if not _can_ask(context):
-                                return waiting(event, params)
+                                return waiting(event, tool, params.arguments or {})
                             request = types.ElicitRequest(params=_question(event))
                             return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=state)
                         case ApprovalSettled() if question is not None:  # perhaps by somebody else

@@ -10,10 +10,10 @@ import mcp_types as types
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.events import ActOutcome, ApprovalAsked, EvidenceKind
+from microclaw.events import Action, ActOutcome, ApprovalAsked, EvidenceKind
 from microclaw.mcp.server.hints import without_commands
 from microclaw.operations.tool import Tool, object_schema, schema_of
-from microclaw.wire.host_api import MAX_SHOWN_ARGUMENTS
+from microclaw.wire.host_api import action_object, event_object
 
 _Edge: TypeAlias = Annotated[list[float], Meta(min_length=3, max_length=3)]
 _Edges: TypeAlias = Annotated[list[_Edge], Meta(description="Level changes as [milliseconds, pin, level].")]
@@ -130,27 +130,16 @@ def failed(
     return types.CallToolResult(content=[text], structured_content=structured, is_error=True)
 
 
-def waiting(asked: ApprovalAsked, params: types.CallToolRequestParams) -> types.CallToolResult:
+def waiting(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) -> types.CallToolResult:
     """Neither done nor failed: it waits for a yes that this client cannot ask for."""
     message = (
         f"Not done yet, it waits for a yes: {asked.text}. Tell the person: {where_to_decide(asked)}. After a yes it is "
         "done by itself: do not call it again, look whether it happened."
     )
-    approval = {
-        "approval_id": asked.approval_id,
-        "text": asked.text,
-        "detail": list(asked.detail),
-        "expires_s": asked.expires_s,
-    }
-    args = json.dumps(params.arguments or {})
-    act = {
-        "tool": params.name,
-        "args": args if len(args) <= MAX_SHOWN_ARGUMENTS else f"{args[:MAX_SHOWN_ARGUMENTS]}...",
-        "outcome": "waiting",
-        "evidence": [],
-        "reason": "it waits for a person's yes" if asked.may_decide else "it waits for an owner's yes",
-    }
-    content = {"success": False, "message": message, "approval": approval, "evidence": [], "act": act}
+    reason = "it waits for a person's yes" if asked.may_decide else "it waits for an owner's yes"
+    act = action_object(Action(tool.name, json.dumps(arguments), tool.effect.value, "unknown", reason=reason))
+    act["outcome"] = "waiting"
+    content = {"success": False, "message": message, "approval": event_object(asked), "evidence": [], "act": act}
     return types.CallToolResult(content=[types.TextContent(type="text", text=message)], structured_content=content)
 
 

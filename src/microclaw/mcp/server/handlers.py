@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import mcp_types as types
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -24,15 +23,14 @@ from microclaw.mcp.lines import message_lines
 from microclaw.mcp.server.bridge import MAX_SESSIONS
 from microclaw.mcp.server.calls import Calls
 from microclaw.mcp.server.hints import without_commands
-from microclaw.mcp.server.prompts import PROMPTS, get_prompt
-from microclaw.mcp.server.resources import TEMPLATES, Context, Resources
+from microclaw.mcp.server.prompts import get_prompt, list_prompts
+from microclaw.mcp.server.resources import Context, Resources
 from microclaw.mcp.server.service import MAX_MESSAGE_BYTES, Session, session_of
 from microclaw.tasks.operations import Tasks
 
 NAME: Final = "microclaw"
 IDLE_S: Final = 1800.0
 TITLE: Final = "microclaw: programs for ESP32-class boards"
-R = TypeVar("R")
 INSTRUCTIONS: Final = (
     "Drives microcontroller boards through one microclaw host; without hardware there is a virtual board, virtual-1. "
     "Look first with list-devices and free-pins. gpio-set, pwm-set, adc-read and i2c-read act or read at once and "
@@ -62,9 +60,9 @@ class Handlers:
             on_list_tools=self._calls.list_tools,
             on_call_tool=self._calls.call,
             on_list_resources=resources.list,
-            on_list_resource_templates=_always(types.ListResourceTemplatesResult(resource_templates=list(TEMPLATES))),
+            on_list_resource_templates=resources.templates,
             on_read_resource=resources.read,
-            on_list_prompts=_always(types.ListPromptsResult(prompts=list(PROMPTS))),
+            on_list_prompts=list_prompts,
             on_get_prompt=get_prompt,
         )
         self._server.middleware.append(_protocol_errors)
@@ -91,13 +89,6 @@ class Handlers:
                 await self._server.run(*streams, self._server.create_initialization_options())
             finally:
                 self._calls.end_session(session)
-
-
-def _always(answer: R) -> Callable[[Context, Any], Awaitable[R]]:
-    async def given(_: Context, __: Any) -> R:
-        return answer
-
-    return given
 
 
 async def _protocol_errors(ctx: Context, call_next: CallNext) -> HandlerResult:

@@ -55,6 +55,10 @@ Change nothing before you know why.
 }
 
 
+async def list_prompts(*_: object) -> types.ListPromptsResult:
+    return types.ListPromptsResult(prompts=list(PROMPTS))
+
+
 async def get_prompt(_: object, params: types.GetPromptRequestParams) -> types.GetPromptResult:
     """Raises UnknownName for an unknown prompt or a missing argument."""
     name, arguments = params.name, params.arguments or {}

@@ -83,6 +83,9 @@ class Resources:
             self._trials.popitem(last=False)
         return trial_id
 
+    async def templates(self, *_: object) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(resource_templates=[*TEMPLATES])
+
     async def list(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
         session = session_in(context)
         found = [
