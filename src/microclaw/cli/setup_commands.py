@@ -198,14 +198,14 @@ def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: 
 
 def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
     from microclaw.channels.telegram.api import BotApi, TelegramError
-    from microclaw.channels.telegram.updates import User
+    from microclaw.channels.telegram.updates import Bot
 
     address = current.values.get("telegram.base_url")
     settings = TelegramSettings(token, address) if address else TelegramSettings(token)
 
-    async def bot() -> User:
+    async def bot() -> Bot:
         async with BotApi.opened(settings, proxy=current.proxy) as api:
-            return await api.call("getMe", User)
+            return await api.call("getMe", Bot)
 
     try:
         me = asyncio.run(bot())

@@ -163,17 +163,13 @@ class ApprovalService:
             chats += [chat for chat in owners[:MAX_OWNERS] if chat is not None and chat not in chats]
         return tuple(chats)
 
-    def _decides(self, pending: PendingApproval, chat_id: int) -> bool:
-        """Whether a yes from this chat may count; below zero it is a group: an owner may be in it."""
-        asks = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
-        return chat_id < 0 or not asks or self._approvals.may_decide(pending, pending.person_id)
-
     async def _show(self, pending: PendingApproval, asked: _Question, chat_id: int) -> None:
         """Show the question in a chat, then its outcome, and the end of the approved act."""
         approval_id, question = pending.approval_id, question_markdown(pending)
         buttons = [("Approve", f"yes:{approval_id}"), ("Decline", f"no:{approval_id}")]
-        if not self._decides(pending, chat_id):
-            del buttons[0]
+        is_askers = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
+        if is_askers and chat_id > 0 and not self._approvals.may_decide(pending, pending.person_id):
+            del buttons[0]  # below zero it is a group: an owner may be in it
             question += "\nAn owner decides this; you may take it back."
         insist, sender, end = self._sender.insist, self._sender, None
         try:

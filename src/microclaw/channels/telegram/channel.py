@@ -22,7 +22,7 @@ from microclaw.channels.telegram.approvals import CHANNEL, ApprovalService, Unkn
 from microclaw.channels.telegram.poller import Poller, TelegramState
 from microclaw.channels.telegram.reply import LiveReply
 from microclaw.channels.telegram.sender import Sender
-from microclaw.channels.telegram.updates import ButtonPress, Message, User
+from microclaw.channels.telegram.updates import Bot, ButtonPress, Message
 from microclaw.errors import MicroclawError, StoreError
 from microclaw.events import Answer, Inbound
 from microclaw.text import encodable
@@ -66,7 +66,7 @@ class TelegramChannel:
         self._unknown_senders = UnknownSenders(people, timing, time.monotonic)
         self._tasks = ChannelTasks()
         self._deliveries = Deliveries(inbox.outbox, "telegram")
-        self._me = User(0)
+        self._me = Bot(0, "")
         self._delivery_slots = asyncio.Semaphore(MAX_DELIVERIES)
         self._waiting: dict[tuple[int, str], int] = {}  # chat and person -> the answer that waits for their yes
         self._order: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from microclaw.channels.telegram.api import BotApi, TelegramError, Timing
-from microclaw.channels.telegram.updates import ALLOWED_UPDATES, ButtonPress, Message, Update, User, read_update
+from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Bot, ButtonPress, Message, Update, read_update
 from microclaw.errors import ProtocolError, StoreError
 
 T = TypeVar("T")
@@ -43,14 +43,14 @@ class Poller:
         self._done: deque[int] = deque(maxlen=REMEMBERED)
         self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
 
-    async def introduce(self) -> User:
+    async def introduce(self) -> Bot:
         """Who the bot is."""
-        me = await self._answer("getMe", User)
+        me = await self._answer("getMe", Bot)
         self.state.phase, self.state.reason, self.state.bot = "listening", None, me.username
         _log.info("telegram: listening as @%s", me.username)
         return me
 
-    async def run(self, me: User, take: Take) -> None:
+    async def run(self, me: Bot, take: Take) -> None:
         poll_s = self._timing.poll_s
         while True:
             batch = await self._answer(
@@ -87,7 +87,7 @@ class Poller:
                 self._disturbed(reason)
                 await asyncio.sleep(self._backoff.next_wait_s(exc.retry_after_s or None))
 
-    async def _take_all(self, batch: list[Update], me: User, take: Take) -> bool:
+    async def _take_all(self, batch: list[Update], me: Bot, take: Take) -> bool:
         """Take a batch in, chat by chat; acknowledge it when all of it is safe, and say whether it was."""
         chats: dict[int | None, list[Message | ButtonPress]] = {}
         for update_id, update in {one.update_id: one for one in batch if one.update_id not in self._done}.items():

@@ -26,6 +26,13 @@ class Update(Struct, frozen=True):
     callback_query: Any = None
 
 
+class Bot(Struct, frozen=True):
+    """Who we are (getMe)."""
+
+    id: int
+    username: str
+
+
 class User(Struct, frozen=True):
     id: int
     is_bot: bool = False
@@ -72,11 +79,11 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
         """The words are somebody else's."""
         return self.forward_origin is not None or self.forward_date is not None
 
-    def words(self, me: User) -> str:
+    def words(self, me: Bot) -> str:
         """The text without the bot's @name."""
         return encodable(_name(me).sub("", self.text or self.caption)).strip()
 
-    def is_for(self, me: User) -> bool:
+    def is_for(self, me: Bot) -> bool:
         """Whether it is meant for the bot: private, or in a group named, answered, or a command for it."""
         replied = self.reply_to_message.sender
         named = _name(me).search(self.text or self.caption) is not None
@@ -101,7 +108,7 @@ class _Pressed(Struct, frozen=True):
     chat: Chat
 
 
-def read_update(update: Update, me: User) -> Message | ButtonPress | None:
+def read_update(update: Update, me: Bot) -> Message | ButtonPress | None:
     """None for what is ignored: an edit, another bot's message, a message that says nothing (somebody joined).
 
     Raises ProtocolError for an update that is not as the Bot API says.
@@ -121,5 +128,5 @@ def read_update(update: Update, me: User) -> Message | ButtonPress | None:
         raise ProtocolError(f"an update that is not as the Bot API says: {type(exc).__name__}") from exc
 
 
-def _name(me: User) -> re.Pattern[str]:
+def _name(me: Bot) -> re.Pattern[str]:
     return re.compile(rf"@{re.escape(me.username)}(?!\w)", re.IGNORECASE)
