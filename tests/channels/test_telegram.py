@@ -148,19 +148,14 @@ async def test_a_photo_comes_in_its_largest_size_that_fits(server: TelegramServe
         assert [(a.kind, a.media_type, a.data) for a in inbound.attachments] == [("image", "image/jpeg", JPEG)]
 
 
-async def test_a_file_larger_than_telegram_said_is_not_read_to_its_end(server: TelegramServer, tmp_path: Path) -> None:
-    server.files = {"liar": JPEG + bytes(9_000_000)}
+@pytest.mark.parametrize("content", [JPEG + bytes(9_000_000), b"#!/bin/sh"])
+async def test_a_file_larger_than_telegram_said_or_no_picture_is_refused(
+    server: TelegramServer, tmp_path: Path, content: bytes
+) -> None:
+    server.files = {"liar": content}
     async with telegram(server, tmp_path) as bot:
         await server.say("look", photo=[{"file_id": "liar", "file_size": 10, "width": 1, "height": 1}])
-        await server.message(100)
-        assert not bot.inbox.inbound
-
-
-async def test_a_file_that_is_no_picture_is_refused(server: TelegramServer, tmp_path: Path) -> None:
-    server.files = {"p": b"#!/bin/sh"}
-    async with telegram(server, tmp_path) as bot:
-        await server.say("look", photo=[{"file_id": "p", "file_size": 9, "width": 1, "height": 1}])
-        await server.message(100)
+        assert (await server.message(100)).text.startswith("I could not fetch that file: ")
         assert not bot.inbox.inbound
 
 

@@ -33,10 +33,7 @@ from microclaw.tasks.operations import Tasks
 from microclaw.text import escape_hidden
 
 SCHEME: Final = "microclaw://"
-DEVICES: Final = f"{SCHEME}devices"
 JSON: Final = "application/json"
-HEADER: Final = f"{SCHEME}headers/microclaw.h"
-EXAMPLES: Final = f"{SCHEME}examples"
 PROGRAMS: Final = ("blink", "button_led", "fade", "read_sensor", "thermostat", "blink_events")
 """Programs of patterns/ that show what each way of writing one looks like."""
 C_SOURCE: Final = "text/x-c"
@@ -89,17 +86,16 @@ class Resources:
     async def list(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListResourcesResult:
         session = session_in(context)
         found = [
-            _resource(HEADER, "microclaw.h", "What programs may call", C_SOURCE),
-            _resource(EXAMPLES, "examples", "Programs that work, as examples", C_SOURCE),
-            _resource(DEVICES, "devices", "Devices"),
+            _resource("headers/microclaw.h", "microclaw.h", "What programs may call", C_SOURCE),
+            _resource("examples", "examples", "Programs that work, as examples", C_SOURCE),
+            _resource("devices", "devices", "Devices"),
         ]
-        for device in self._devices.registry.list():
-            uri = f"{DEVICES}/{quote(device.name, safe='')}"
-            found.append(_resource(uri, device.name, f"Device {device.name}"))
-            found.append(_resource(f"{uri}/pins", f"{device.name} pins", f"Pin timeline of {device.name}"))
-        for trial_id, (owner, trial) in self._trials.items():
-            if owner == session.key:
-                found.append(_resource(_trial_uri(trial_id), f"trial {trial_id}", trial["summary"]))
+        for name in [device.name for device in self._devices.registry.list()]:
+            path = f"devices/{quote(name, safe='')}"
+            found.append(_resource(path, name, f"Device {name}"))
+            found.append(_resource(f"{path}/pins", f"{name} pins", f"Pin timeline of {name}"))
+        own = [trial for owner, trial in self._trials.values() if owner == session.key]
+        found += [_resource(f"trials/{one['trial']}", f"trial {one['trial']}", one["summary"]) for one in own]
         return types.ListResourcesResult(resources=found)
 
     async def read(self, context: Context, params: types.ReadResourceRequestParams) -> types.ReadResourceResult:
@@ -170,16 +166,13 @@ def _call(session: Session) -> Call:
     return Call(session.by.person_id, approve_all, lambda _: None)
 
 
-def _resource(uri: str, name: str, title: str, kind: str = JSON) -> types.Resource:
-    return types.Resource(uri=uri, name=name, title=title, mime_type=kind)
-
-
-def _trial_uri(trial_id: str) -> str:
-    return f"{SCHEME}trials/{trial_id}"
+def _resource(path: str, name: str, title: str, kind: str = JSON) -> types.Resource:
+    return types.Resource(uri=SCHEME + path, name=name, title=title, mime_type=kind)
 
 
 def trial_link(trial_id: str) -> types.ResourceLink:
-    return types.ResourceLink(type="resource_link", uri=_trial_uri(trial_id), name=f"trial {trial_id}", mime_type=JSON)
+    uri = f"{SCHEME}trials/{trial_id}"
+    return types.ResourceLink(type="resource_link", uri=uri, name=f"trial {trial_id}", mime_type=JSON)
 
 
 def file_links(content: dict[str, Any]) -> list[types.ResourceLink]:
