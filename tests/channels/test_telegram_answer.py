@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from microclaw.auth.approvals import ApprovalOutcome, PendingApproval
-from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
+from microclaw.channels.telegram.approvals import outcome_markdown, question_markdown
 from microclaw.channels.telegram.sender import LIMIT, split, telegram_html
 
 

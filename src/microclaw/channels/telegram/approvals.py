@@ -9,15 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.auth.approvals import UNTOLD, ApprovalOutcome, Approvals, PendingApproval
+from microclaw.auth.approvals import UNTOLD, ActEnd, ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
-from microclaw.channels.telegram.answer import outcome_markdown, question_markdown
 from microclaw.channels.telegram.api import TelegramError, Timing
 from microclaw.channels.telegram.sender import Sender
 from microclaw.channels.telegram.updates import ButtonPress, User
 from microclaw.errors import Overloaded, PermissionRefused, StoreError, UnknownName
-from microclaw.text import encodable
+from microclaw.text import clean_text, encodable, format_duration
 
 CHANNEL: Final = "tg"  # as MimiClaw names its sessions: tg_<chat_id>
 
@@ -89,6 +88,7 @@ _log = logging.getLogger(__name__)
 MAX_SHOWN: Final = 256  # questions in chats; what comes beyond is decided elsewhere, or is a no
 MAX_ACT_S: Final = 600.0  # how long an approved act's end is waited for, to be shown with its question
 MAX_OWNERS: Final = 8  # who are shown one question
+MAX_DETAIL_UNITS: Final = 3000  # of a question (telegram.sender)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,3 +182,30 @@ class ApprovalService:
                 await insist(sender.edit, chat_id, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:
             _log.info("telegram: a question could not be shown to its end: %s", exc.message)
+
+
+def question_markdown(pending: PendingApproval) -> str:
+    """The question with its details, cut to one message."""
+    detail = "\n".join(pending.detail).replace("```", "'''")
+    begins = detail.encode("utf-16-le", errors="replace")[: 2 * MAX_DETAIL_UNITS].decode("utf-16-le", errors="ignore")
+    if len(begins) < len(detail):
+        detail = f"{begins}\n... ({len(detail) - len(begins)} more characters)"
+    shown = f"\n```\n{detail}\n```" if detail.strip() else ""
+    wait = format_duration(pending.expires_s * 1000, decimals=2)
+    return f"**Approve?** {_action(pending)}{shown}\nNo answer in {wait} is a no."
+
+
+def outcome_markdown(settled: ApprovalOutcome, end: ActEnd | None = None) -> str:
+    by = f" by {clean_text(settled.by, one_line=True, limit=64)}" if settled.by else ""
+    told = f"{_action(settled.pending)}\n**{settled.outcome.capitalize()}**{by}."
+    if end is None:
+        return told
+    if end.state == "done":
+        return f"{told} Done."
+    what = "It failed" if end.state == "failed" else "What came of it is not known"
+    return f"{told} {what}: `{end.why.replace('`', chr(39))}`"
+
+
+def _action(pending: PendingApproval) -> str:
+    """As code, so that a model's markup cannot hide or strike through the question."""
+    return f"`{clean_text(pending.action, one_line=True, limit=500).replace('`', chr(39))}`"

@@ -16,11 +16,10 @@ from microclaw.agent.outbox import Outbound
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import MAX_CLAIMED, ChannelTasks, Deliveries, ReadFile
-from microclaw.channels.telegram.answer import SAY, answer_markdown
 from microclaw.channels.telegram.api import BotApi, FileRefused, TelegramError, Timing
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalService, UnknownSenders, chat_number
 from microclaw.channels.telegram.poller import Poller, TelegramState
-from microclaw.channels.telegram.reply import LiveReply
+from microclaw.channels.telegram.reply import SAY, LiveReply, answer_markdown
 from microclaw.channels.telegram.sender import Sender
 from microclaw.channels.telegram.updates import Bot, ButtonPress, Message
 from microclaw.errors import MicroclawError, StoreError
