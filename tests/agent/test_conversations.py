@@ -70,6 +70,9 @@ async def asking(tmp_path: Path) -> AsyncIterator[Home]:
         ("blink pin 5 every 100 ms | stop it | start it again", "5~200 apps=blink"),
         ("the fan is on pin 11 | no, pin 12 | turn on the fan", "11=0 12=1"),
         ("turn on pin 6 in 10 minutes | turn on pin 5 | undo", "5=0"),
+        ("turn on pin 4 | turn on pin 6 in 10 minutes | turn on pin 5 | undo | undo", "4=1 5=0"),
+        ("turn on pin 4 | turn on pin 6 in 10 minutes | turn on pin 5 | undo | undo | undo", "4=0 5=0"),
+        ("turn on pin 4 | turn on pin 6 in 10 minutes | turn on pin 5 | no, pin 8 | undo | undo", "4=1 5=0 8=0"),
     ],
 )
 async def test_a_sentence_refers_to_the_last_act(home: Home, said: str, board: str) -> None:

@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.offline.conftest import kept
 from tests.offline.score import CHANGING, _answer, board
 
@@ -256,7 +257,39 @@ async def test_a_sweep_has_a_pace(said: str, period_ms: int) -> None:
     assert f"#define PERIOD_MS {period_ms}" in calls[-1][1]["sourceCode"]
 
 
-def test_a_schedule_that_was_cancelled_is_the_last_act_and_not_the_one_made_before() -> None:
-    done = (Result("schedule-remove", True, {"schedule": 1, "state": "removed"}),)
-    at = Context(Parse("cancel_schedule", {"number": 1}), "cancel schedule 1", DeviceContext(), None, False, done)
-    assert unlogged_after(at, done, UnloggedAct("schedule-add", 2)) == UnloggedAct("schedule-remove", 1)
+GONE = Result("schedule-remove", True, {"schedule": 1, "state": "removed"})
+REFUSED = Result("schedule-remove", False, {"error": "permission_refused"})
+SET, UNDONE = Result("gpio-set", True, {"change": 1}), Result("undo", True, {"change": 2})
+RESTARTED = Result("switch-program", True, {"change": 1, "switch": "restart"})
+FIRST, SECOND = UnloggedAct("schedule-add", 2), UnloggedAct("schedule-add", 1)
+OF_UNDO = Parse("cancel_schedule", {"number": 1, "undo": True})
+
+
+@pytest.mark.parametrize(
+    ("parse", "results", "after"),
+    [
+        (Parse("cancel_schedule", {"number": 1}), [GONE], (FIRST, SECOND, UnloggedAct("schedule-remove", 1))),
+        (OF_UNDO, [GONE], (FIRST,)),
+        (OF_UNDO, [REFUSED], (FIRST, replace(SECOND, age=1))),  # it is still there to be taken back
+        (Parse("set_pin"), [SET], (FIRST, replace(SECOND, age=1, changes=1))),
+        (Parse("set_pin"), [UNDONE, SET], (FIRST, replace(SECOND, age=1))),  # a correction
+        (Parse("undo"), [UNDONE, UNDONE], (FIRST, replace(SECOND, age=1))),
+        (Parse("switch_app"), [RESTARTED], (FIRST, replace(SECOND, age=1))),  # undo leaves it alone
+    ],
+)
+def test_undo_goes_back_through_schedules_and_boards_in_turn(
+    parse: Parse, results: list[Result], after: tuple[UnloggedAct, ...]
+) -> None:
+    at = Context(parse, "said", DeviceContext(), None, False, tuple(results))
+    assert unlogged_after(at, results, (FIRST, SECOND)) == after
+
+
+async def test_undo_of_two_schedules_and_an_act_between_them() -> None:
+    said = ["turn on pin 5 in 5 minutes", "turn on pin 5", "turn on pin 6 in 10 minutes", "undo", "undo", "undo"]
+    undone = [[tool for tool, _ in (await converse(*said[:count]))[0]] for count in range(4, len(said) + 1)]
+    assert undone == [[], ["undo"], []]  # a schedule is listed first, and there is none
+
+
+async def test_after_a_quarter_of_an_hour_undo_is_still_about_what_was_done_last() -> None:
+    calls, reply = await converse("turn on pin 5", "turn on pin 6 in 10 minutes", "undo", expired=True)
+    assert (calls, reply.failed_code) == ([], "unknown_name")  # this board's host has no schedule

@@ -49,7 +49,7 @@ from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.references import later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
 from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
-from microclaw.offline.unlogged import UnloggedAct, said_of_unlogged, taking_back, unlogged_after
+from microclaw.offline.unlogged import UnloggedActs, said_of_unlogged, taking_back, unlogged_after
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -90,12 +90,13 @@ def understand(request: ModelRequest) -> Understanding:
     last = before[-1] if before else None
     state = state_after(last)
     expired = isinstance(last, AssistantReply) and last.question_expired
-    open_question, act, unlogged = state.question, None if expired else state.act, None if expired else state.unlogged
+    open_question, act = state.question, None if expired else state.act
+    unlogged = tuple(replace(one, age=one.age + expired) for one in state.unlogged)  # then only undo is about it
     context = completed = there = None
     device_context = request.device_context or DeviceContext()
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
-            return _declined(open_question, act)
+            return _declined(open_question, act, unlogged)
         there = (
             answered_device(with_written_names(said, device_context), device_context)
             if open_question.slot == "device"
@@ -125,12 +126,12 @@ def understand(request: ModelRequest) -> Understanding:
     return Understanding(parse, decision, completed is not None, reading.refers, kept)
 
 
-def _declined(question: Question, act: LastAct | None) -> Understanding:
+def _declined(question: Question, act: LastAct | None, unlogged: UnloggedActs) -> Understanding:
     """A no to a question. One to "Shall I undo it?" leaves the act, which can still be corrected."""
-    if question.parse.kind != TAKE_BACK:
-        return Understanding(None, Say("Then nothing was done."), completes=True)
-    state = DialogueState(None, act)
-    return Understanding(None, Say("Then it stays as it is."), completes=True, state=state)
+    is_undo = question.parse.kind == TAKE_BACK
+    state = DialogueState(None, act if is_undo else None, unlogged)
+    text = "Then it stays as it is." if is_undo else "Then nothing was done."
+    return Understanding(None, Say(text), completes=True, state=state)
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:
@@ -180,15 +181,15 @@ def _read(
     device_context: DeviceContext,
     results: tuple[Result, ...],
     act: LastAct | None,
-    unlogged: UnloggedAct | None,
+    unlogged: UnloggedActs,
 ) -> _Reading:
-    sentences = english()
+    sentences, newest = english(), unlogged[-1] if unlogged else None
     if len(said) > MAX_SENTENCE_CHARS:
         return _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
     parse = sentences.parse(said)
     if parse is not None and not parse.loose and parse.kind in _OF_PINS and parse.number("pin") is not None:
         return _Reading(Context(parse, said, device_context, device_context.meant, False, results))
-    about = said_of_unlogged(said, unlogged)
+    about = said_of_unlogged(said, newest)
     if isinstance(about, Say):
         return _Reading(about, refers=True)
     if about is not None:
@@ -253,8 +254,9 @@ def _read(
         return _not_understood(sentences, text)
     if parse.kind == "past":
         return _Reading(past_of(parse, act), refers=True)
-    if parse.kind == "undo" and unlogged is not None and named is None:
-        parse = taking_back(unlogged)
+    if parse.kind == "undo" and newest is not None and not newest.changes and named is None:
+        parse = taking_back(newest)
+        parse = replace(parse, values=parse.values | {"undo": True})
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
     return _Reading(found_at)
 

@@ -17,7 +17,7 @@ from microclaw.offline.lights import LIGHTS
 from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 from microclaw.offline.programs import PROGRAMS
-from microclaw.offline.unlogged import UnloggedAct
+from microclaw.offline.unlogged import UnloggedActs
 
 PROGRAMS_ON_PINS: Final = frozenset({*PROGRAMS, *LIGHTS}) - {"read_sensor_every", "publish"}
 ON_SEVERAL: Final = "several_boards"
@@ -123,11 +123,11 @@ class LastAct(Struct, frozen=True):
 
 
 class DialogueState(Struct, frozen=True):
-    """The open question, the last act, and the last one that the change log lacks; each None if there is none."""
+    """The open question, the last act, and those that the change log lacks, the newest last."""
 
     question: Question | None = None
     act: LastAct | None = None
-    unlogged: UnloggedAct | None = None
+    unlogged: UnloggedActs = ()
 
     def to_json(self) -> str | None:
         """None where there is nothing to keep."""

@@ -1,14 +1,14 @@
-"""The last act that the change log does not hold: a schedule made or removed, a fact remembered or forgotten.
+"""The acts of a chat that the change log does not hold: a schedule made or removed, a fact remembered or forgotten.
 
-"undo", "delete it" and "no, the pump is on pin 17" right after it are about it, and not about an older change of a
-board. Plain values, calls no tool itself.
+"undo", "delete it" and "no, the pump is on pin 17" right after the last one are about it, and not about an older change
+of a board. Plain values, calls no tool itself.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,7 +21,9 @@ from microclaw.offline.parse import Parse
 _TOOLS: Final = frozenset({"schedule-add", "schedule-remove", "remember", "forget"})
 _LOGGED: Final = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo", "act-on-boards"}
+    | {"set-program-times"}
 )
+_MAX_KEPT: Final = 8
 _ASIDES: Final = frozenset(
     {"help", "greeting", "clock", "list_schedules", "recall"}
 )  # after them "it" is still the act
@@ -36,21 +38,48 @@ _PIN: Final = re.compile(r"(?:(?:it|that) (?:is|was) |it's |that's |(?:i )?meant
 
 
 class UnloggedAct(Struct, frozen=True):
-    """What `tool` made or removed: a schedule's number, or lines of memory. `age` counts the other answers since."""
+    """What `tool` made or removed: a schedule's number, or lines of memory. `age` counts the other answers since.
+
+    `changes` counts the acts on boards after it, which undo takes back first.
+    """
 
     tool: str
     schedule: int | None = None
     lines: tuple[str, ...] = ()
     age: int = 0
+    changes: int = 0
 
 
-def unlogged_after(at: Context | None, results: Sequence[Result], before: UnloggedAct | None) -> UnloggedAct | None:
-    """The act after an answer; None once a board was changed."""
+UnloggedActs: TypeAlias = tuple[UnloggedAct, ...]
+"""The newest is last."""
+
+
+def unlogged_after(at: Context | None, results: Sequence[Result], before: UnloggedActs) -> UnloggedActs:
+    """The acts after an answer, without the one that "undo" took back, or asked about."""
+    *older, last = before or (UnloggedAct(""),)
+    failed = any(not result.ok and "removed" not in result.fields for result in results)
+    if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
+        return tuple(older)
+    aged = replace(last, age=last.age + 1)
+    if changed := {result.tool for result in results if _is_change(result)}:
+        changes = last.changes + (changed != {"undo"}) - ("undo" in changed)
+        return (*older, replace(aged, changes=max(0, changes))) if before else ()
+    if (made := _made(results)) is not None:
+        return (*before, made)[-_MAX_KEPT:]
+    if not before or at is None or at.parse.kind in _ASIDES:
+        return before
+    return tuple(older) if at.parse == taking_back(last) else (*older, aged)  # gone: a schedule that has run
+
+
+def _is_change(result: Result) -> bool:
+    made = result.fields.get("change") or result.fields.get("changes")
+    return result.ok and bool(made) and result.tool in _LOGGED and result.fields.get("switch") != "restart"
+
+
+def _made(results: Sequence[Result]) -> UnloggedAct | None:
     for result in reversed(results):
-        if not result.ok or result.tool not in _TOOLS | _LOGGED:
+        if not result.ok or result.tool not in _TOOLS:
             continue
-        if result.tool in _LOGGED:
-            return None
         if result.tool == "schedule-remove" and result.fields.get("state") != "removed":
             continue  # paused or resumed, and still there
         if result.tool.startswith("schedule"):
@@ -60,11 +89,7 @@ def unlogged_after(at: Context | None, results: Sequence[Result], before: Unlogg
             return UnloggedAct("forget", lines=tuple(_plain(one["line"]) for one in result.fields.get("removed", ())))
         if result.fields.get("new"):
             return UnloggedAct("remember", lines=(_plain(result.fields.get("line")),))
-    if before is None or at is None or at.parse.kind in _ASIDES:
-        return before
-    if at.parse == taking_back(before):
-        return None  # it was gone: a schedule that has run
-    return replace(before, age=before.age + 1)
+    return None
 
 
 def said_of_unlogged(said: str, act: UnloggedAct | None) -> Parse | Say | None:
