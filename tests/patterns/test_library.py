@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.apps.expectation_text import parse_expectations
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.patterns.library import fill, load_pattern, parse_pattern, pattern_names
 
@@ -58,6 +59,15 @@ def test_binaryen_decides_which_form_is_filled(
     assert program.origin == f"patterns/traffic_light{origin}"
     assert "#define RED_PIN 10\n" in program.source
     assert begins in program.source
+
+
+def test_the_pins_that_a_board_has_are_named_by_nobody_but_its_profile() -> None:
+    for pin in (-1, 99):
+        with pytest.raises(ConfigError) as caught:
+            fill("blink", {"PIN": pin})
+        assert caught.value.next_step == "a pin of the board: microclaw device show NAME"
+        with pytest.raises(ConfigError, match=f"{pin} is no pin of a board$"):
+            parse_expectations(f"pin {pin}: high")
 
 
 def test_values_are_put_into_their_define_lines_alone() -> None:

@@ -49,6 +49,7 @@ from microclaw.apps.line_pattern import parse_line_pattern
 from microclaw.apps.observation import FADE_POINTS
 from microclaw.errors import ConfigError
 from microclaw.text import code_lines
+from microclaw.wire.board_control import MAX_PIN
 
 MAX_TEXT_CHARS = 16_384
 MAX_LINES = 100
@@ -128,6 +129,13 @@ def _number(what: str, least: float, most: float, *, whole: bool = False) -> Cal
     return read
 
 
+def _pin(value: str) -> int:
+    """The board's profile says later whether it has that one."""
+    if not 0 <= float(value) <= MAX_PIN or float(value) % 1:
+        raise ValueError(f"{value} is no pin of a board")
+    return int(float(value))
+
+
 def _share(value: str | None) -> float:
     return SHARE if value is None else _percent(value) / 100
 
@@ -138,7 +146,6 @@ def _color(name: str | None, red: str, green: str, blue: str, slack: str | None)
 
 
 _percent = _number("share", 0, 100)
-_pin = _number("pin", 0, 63, whole=True)
 _index = _number("LED's number", 0, 4095, whole=True)
 _N: Final = r"(-?\d+(?:\.\d+)?)"
 _TIME: Final = rf"{_N}\s*+({'|'.join(_UNITS_MS)})\b"

@@ -23,10 +23,10 @@ from msgspec.structs import replace
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import ProgramKind
 from microclaw.patterns.expected import Value, expected_text
+from microclaw.wire.board_control import MAX_PIN
 
 _DEFINE = re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE)
 _ASSIGNED = re.compile(r"^()(\w+)( = )([^\n#]*?)([ \t]*(?:#[^\n]*)?)$", re.MULTILINE)
-_HIGHEST_PIN = 255
 _PY_START_MS: Final = Fraction(53, 10)  # 5.1 to 5.6, and a wait of 1 ms ends with the board's next one
 """The virtual board's interpreter begins a program so long after its installation."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
@@ -55,11 +55,10 @@ class OutOfRange(ConfigError):
         self.parameter = parameter
         self.value = value
         unit = parameter.unit
-        low, high = _with_unit(parameter.min, unit), _with_unit(parameter.max, unit)
-        super().__init__(
-            f"{parameter.title.removesuffix(f' {unit}')} cannot be {_with_unit(value, unit)}",
-            next_step=f"between {low} and {high}",
-        )
+        bounds = f"between {_with_unit(parameter.min, unit)} and {_with_unit(parameter.max, unit)}"
+        step = bounds if parameter.pin_use is None else "a pin of the board: microclaw device show NAME"
+        title = parameter.title.removesuffix(f" {unit}")
+        super().__init__(f"{title} cannot be {_with_unit(value, unit)}", next_step=step)
 
 
 def _with_unit(value: float | None, unit: str | None) -> str:
@@ -248,7 +247,7 @@ def _parameter(name: str, row: Mapping[str, Any]) -> Parameter:
         title=row.get("title", name.lower().replace("_", " ")),
         default=row["default"],
         min=row.get("min", 0 if is_pin else None),
-        max=row.get("max", _HIGHEST_PIN if is_pin else None),
+        max=row.get("max", MAX_PIN if is_pin else None),
         unit=row.get("unit"),
         choices=choices,
         pin_use=row["use"] if is_pin else None,
