@@ -212,9 +212,14 @@ async def test_programs_that_cannot_be_put_back_do_not_end_the_watch(host: Host)
         assert [s.restarts for s in boards.standing().values()] == [2]
 
 
-async def test_a_name_of_another_kind_of_board_is_refused_and_no_process_stays(host: Host, bench: Bench) -> None:
-    await host.devices.add("virtual-1", "esp32-s3-devkitc-1-v1.1", ["wasmachine://127.0.0.1:9"])
+@pytest.mark.parametrize(
+    ("board", "transport"), [("esp32-s3-devkitc-1-v1.1", "wasmachine://127.0.0.1:9"), ("virtual", "link:d-1")]
+)
+async def test_a_name_of_another_board_is_refused_and_no_process_stays(
+    board: str, transport: str, host: Host, bench: Bench
+) -> None:
+    other = await host.devices.add("virtual-1", board, [transport])
     with pytest.raises(ConfigError):
         async with bench.boards(host).running(1):
             raise AssertionError("it ran")
-    assert [process.running for process in bench.made] == [False]
+    assert (other.endpoints, [process.running for process in bench.made]) == ((transport,), [False])

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Set
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -114,7 +114,7 @@ class VirtualBoards:
                 board = _Board(name, self._process(name))
                 ready = await board.process.start()
                 self._boards.append(board)
-                ids[first_name] = board.device_id = (await self._register(board.name, ready)).device_id
+                ids[first_name] = board.device_id = (await self._register(board.name, ready, {*ids.values()})).device_id
             if self._boards:
                 with suppress(OSError):  # a board that is renamed is another device at the next start then
                     await asyncio.to_thread(replace_file, self._ids, msgspec.json.encode(ids))
@@ -130,13 +130,16 @@ class VirtualBoards:
                 await board.process.stop()
             self._boards = []
 
-    async def _register(self, name: str, ready: BoardReady) -> Device:
-        """Add the board as a device, or give the known device the new ports."""
+    async def _register(self, name: str, ready: BoardReady, ours: Set[str]) -> Device:
+        """Add the board as a device, or give the known device the new ports; `ours` are the ids of earlier ones.
+
+        Another board of that name, which connects by itself, keeps its link.
+        """
         try:
             known = self._devices.get(name)
         except UnknownName:
             return await self._devices.add(name, ready.board, ready.transports)
-        if known.board.board_id != ready.board:
+        if known.board.board_id != ready.board or (known.link_ids and known.device_id not in ours):
             raise ConfigError(
                 f"{name} is the name of a {known.board.title} already",
                 next_step=f"microclaw device rename {name} ANOTHER-NAME, without --virtual",
