@@ -76,6 +76,11 @@ def test_doctor_tells_of_a_damaged_store(run: Run, tmp_path: Path) -> None:
     assert "microclaw backup restore" in findings(run("doctor", "--json"))["store"]["next"]
 
 
+def test_doctor_starts_the_host_of_the_home_that_it_looks_at(run: Run, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    assert f"microclaw --home {other} up" in findings(run("--home", str(other), "doctor", "--json"))["host"]["text"]
+
+
 def test_doctor_tells_whether_sleeping_programs_can_be_built(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -204,7 +204,8 @@ def _host(options: GlobalOptions) -> Iterator[Finding]:
     except NoHost as exc:
         if address is not None:
             raise
-        yield Finding("host", True, f"{exc.message} (start it with: {exc.next_step})")
+        step = options.with_home(exc.next_step or "")
+        yield Finding("host", True, f"{exc.message} (start it with: {step})")
         yield from _all(("alarm", _alarms), ("store", _store), of=(options.settings(),))
         return
     where = f"pid {status.pid}" if address is None else f"{address}, microclaw {status.version}"
