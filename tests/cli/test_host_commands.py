@@ -51,3 +51,5 @@ def test_up_takes_its_doors_from_the_file_and_says_what_is_off(
     shown = {row["about"]: row["text"] for row in status["screen"]}
     assert shown["telegram"].startswith("off: ")
     assert "127.0.0.1:" in shown["gateway"]
+    assert main(["device", "list", "--all", "--json"]) == 0  # all of none
+    assert json.loads(capsys.readouterr().out)["devices"] == []

@@ -108,7 +108,7 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
         return
     names, has_flag = None, any(map(_is_flag, act.parameters))
     if getattr(act.result, "row_device", "") and (options.chooses_many or (options.devices and not has_flag)):
-        names = chosen_names(options, host)
+        names = None if choice_body(options)["all"] else chosen_names(options, host)
     elif has_flag:
         values = values | {"device": _device(options, host, act, values)}
     chooses = {"devices", "labels"} <= {one.name for one in act.parameters}
