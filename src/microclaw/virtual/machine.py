@@ -71,6 +71,7 @@ class Machine:
         self._set_ahead: list[Alarm] = []
         runtime.on_response = lambda _, payload: self.manager.app_responds(payload)
         runtime.on_event = lambda app, payload: self.manager.app_requests(app, payload)
+        self.on_uninstalled: Callable[[str], None] = lambda _: None
         self.manager = self._new_manager()  # of the present boot
         board.on_power(self._on_power)
         if not has_link:  # else the first boot begins with `open_link`
@@ -87,8 +88,6 @@ class Machine:
     def open_link(self, link: LinkPort) -> None:
         """Give the board its link; once, after the machine was made."""
         self.ports.link = link
-        self.runtime.on_trouble = link.app_ended
-        self.programs.on_event = link.program_event
         self.board.watch_log(link.on_log)
         with self.board.hold_power():
             self._start_manager()
@@ -142,12 +141,8 @@ class Machine:
     def _new_manager(self) -> AppManager:
         firmware = self.board.profile.firmware
         manager = AppManager(self.runtime, firmware, send=self._send, console=self.board.print_line)
-        manager.on_uninstalled = self._on_uninstalled
+        manager.on_uninstalled = lambda name: self.on_uninstalled(name)
         return manager
-
-    def _on_uninstalled(self, name: str) -> None:
-        if self.ports.link is not None:
-            self.ports.link.app_uninstalled(name)
 
     def _start_manager(self) -> None:
         """Call it only when `manager` is set: an app that it starts may crash the board before this returns."""

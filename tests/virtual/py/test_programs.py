@@ -13,7 +13,7 @@ from tests.virtual.py.conftest import BLINK, Bench
 from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.clock import RealClock
 from microclaw.virtual.py.image import engine_config, load_image
-from microclaw.virtual.py.programs import RunnerRefused
+from microclaw.virtual.py.programs import CallRefused
 
 
 def test_a_blink_has_the_boards_time(bench: Bench) -> None:
@@ -169,7 +169,7 @@ async def main(E):
 def _state(bench: Bench, name: str) -> object:
     try:
         return bench.row(name)["state"]
-    except RunnerRefused:  # asked while it was started again
+    except CallRefused:  # asked while it was started again
         return None
 
 
@@ -229,5 +229,5 @@ def test_the_runner_of_an_update_takes_the_place_of_the_one_that_is_built_in(ben
     slots = tmp_path / "fw_a" / "slots.py"
     slots.write_text(slots.read_text().replace("no program named %s is installed", "the new one knows no %s"))
     bench.programs.firmware = tmp_path / "fw_a"
-    with pytest.raises(RunnerRefused):
+    with pytest.raises(CallRefused):
         bench.programs.call("start", {"name": "blink"})

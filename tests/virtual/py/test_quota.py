@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.virtual.py.conftest import Bench
 
-from microclaw.virtual.py.programs import RunnerRefused
+from microclaw.virtual.py.programs import CallRefused
 
 LEAKS = """
 async def main(E):
@@ -54,5 +54,5 @@ def test_rubbish_is_no_reason_to_end_a_program(bench: Bench) -> None:
 
 def test_claims_beyond_what_the_board_has_are_refused(bench: Bench) -> None:
     bench.install("one", WASTES, heap=24_576)
-    with pytest.raises(RunnerRefused):
+    with pytest.raises(CallRefused):
         bench.install("two", WASTES, heap=24_576)

@@ -17,8 +17,9 @@ from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.link_client.flash import Flash
 from microclaw.virtual.firmware.apps import AppImage
-from microclaw.virtual.link.calls import BadParams, Method, data_of, text, whole
+from microclaw.virtual.link.calls import Method, data_of, text, whole
 from microclaw.virtual.machine import Machine
+from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, MAX_NAME_BYTES
@@ -33,22 +34,6 @@ KIND: Final = "wasm"
 PY: Final = "py"
 _TIMES: Final = ("every_ms", "stop_after_ms")
 _BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
-
-
-class WrongOffset(MicroclawError):
-    code = "wrong_offset"
-
-
-class TooLarge(MicroclawError):
-    code = "too_large"
-
-
-class NoUpload(MicroclawError):
-    code = "no_upload"
-
-
-class HashMismatch(MicroclawError):
-    code = "hash_mismatch"
 
 
 class LinkApps:
@@ -105,7 +90,7 @@ class LinkApps:
         size = whole(params, "size", 8, 2**31)
         limit = self._machine.board.profile.firmware.max_module_bytes
         if size > limit:
-            raise TooLarge(f"a program of {size} bytes, the board takes {limit}")
+            raise CallRefused("too_large", f"a program of {size} bytes, the board takes {limit}")
         upload = {
             "name": _name_of(params),
             "size": size,
@@ -114,7 +99,7 @@ class LinkApps:
             "autostart": params.get("autostart", True),
         }
         if type(upload["autostart"]) is not bool:
-            raise BadParams("autostart must be true or false")
+            raise CallRefused("bad_params", "autostart must be true or false")
         known = self._flash.get("upload")
         if known is None or any(known.get(key) != upload[key] for key in ("name", "size", "sha256")):
             self._upload.unlink(missing_ok=True)
@@ -141,9 +126,9 @@ class LinkApps:
         offset, data = whole(params, "offset", 0, upload["size"]), data_of(params, MAX_WRITE_BYTES)
         at = self._uploaded_bytes()
         if offset + len(data) > upload["size"]:
-            raise BadParams(f"{len(data)} bytes at {offset} go past the announced {upload['size']}")
+            raise CallRefused("bad_params", f"{len(data)} bytes at {offset} go past the announced {upload['size']}")
         if offset > at:
-            raise WrongOffset(f"offset {offset}, the board has {at} bytes")
+            raise CallRefused("wrong_offset", f"offset {offset}, the board has {at} bytes")
         if offset + len(data) > at:  # what came before is there: a repeated call
             with self._upload.open("ab") as file:
                 file.write(data[at - offset :])
@@ -157,12 +142,12 @@ class LinkApps:
             return {"name": py_name}
         wasm = self._upload.read_bytes() if self._upload.exists() else b""
         if len(wasm) != upload["size"]:
-            raise WrongOffset(f"the board has {len(wasm)} of {upload['size']} bytes")
+            raise CallRefused("wrong_offset", f"the board has {len(wasm)} of {upload['size']} bytes")
         found = hashlib.sha256(wasm).hexdigest()
         if found != upload["sha256"]:
             self._upload.unlink()
             self._flash.commit({"upload": None})
-            raise HashMismatch(f"the program's SHA-256 is {found}, announced was {upload['sha256']}")
+            raise CallRefused("hash_mismatch", f"the program's SHA-256 is {found}, announced was {upload['sha256']}")
         replace_file(self._modules / f"{found}.wasm", wasm, only_writer=True)
         name = upload["name"]
         entry = {key: upload[key] for key in ("size", "sha256", "heap", "autostart")}
@@ -281,7 +266,7 @@ class LinkApps:
     def _present_upload(self) -> dict[str, Any]:
         upload: dict[str, Any] | None = self._flash.get("upload")
         if upload is None:
-            raise NoUpload("no upload has begun", next_step="call apps.begin")
+            raise CallRefused("no_upload", "no upload has begun")
         return upload
 
     def _uploaded_bytes(self) -> int:
@@ -316,7 +301,7 @@ def _key(name: str) -> str:
 def _name_of(params: ValueMap) -> str:
     name = text(params, "name", MAX_NAME_BYTES)
     if not name.isprintable() or any(c in name for c in "/&=?"):
-        raise BadParams(f"{name!r} cannot be the name of a program")
+        raise CallRefused("bad_params", f"{name!r} cannot be the name of a program")
     return name
 
 
@@ -327,4 +312,4 @@ def _sha256_of(params: ValueMap) -> str:
         return value.hex()
     if isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value):
         return value
-    raise BadParams("sha256 must be 32 bytes, or 64 hexadecimal digits")
+    raise CallRefused("bad_params", "sha256 must be 32 bytes, or 64 hexadecimal digits")

@@ -9,14 +9,13 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from msgspec import Struct
-
 from microclaw import __version__
 from microclaw.errors import MicroclawError, NotSupported, Overloaded, PinRefused
 from microclaw.link_client.flash import PowerGone
 from microclaw.link_client.host_messages import refusal
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.serial import CPU_MHZ, DEFAULT_PWM_HZ, MAX_PWM_HZ
+from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Value, ValueMap
 
@@ -26,19 +25,8 @@ MAX_I2C_BYTES: Final = 256
 MAX_EDGES: Final = 256
 
 Method = Callable[[ValueMap], Value]
+_Work = tuple[Call, Callable[[], None], Callable[[Result], None]]
 _log = logging.getLogger(__name__)
-
-
-class BadParams(MicroclawError):
-    code = "bad_params"
-
-
-class Work(Struct, frozen=True):
-    """One call. `started` is called just before it takes effect, `done` with its answer."""
-
-    call: Call
-    started: Callable[[], None]
-    done: Callable[[Result], None]
 
 
 class BoardMethods:
@@ -116,10 +104,10 @@ class BoardMethods:
             return {"sensor": sensor, "values": {name: round(value, 3) for name, value in values.items()}}
         address, size = whole(params, "address", 0, 0x7F), whole(params, "size", 1, MAX_I2C_BYTES, 1)
         if "register" in params and not self._board.i2c_write(address, bytes([whole(params, "register", 0, 0xFF)])):
-            raise BadParams(f"no device answers at I2C address {address:#04x}")
+            raise CallRefused("bad_params", f"no device answers at I2C address {address:#04x}")
         data = self._board.i2c_read(address, size)
         if data is None:
-            raise BadParams(f"no device answers at I2C address {address:#04x}")
+            raise CallRefused("bad_params", f"no device answers at I2C address {address:#04x}")
         return {"address": address, "data": data}
 
     def _edges_read(self, params: ValueMap) -> Value:
@@ -179,17 +167,17 @@ class CallWorker:
     def __init__(self, methods: BoardMethods, is_over: Callable[[], bool]) -> None:
         self._methods = methods
         self._is_over = is_over
-        self._waiting: queue.Queue[Work | None] = queue.Queue(MAX_WAITING + 1)
+        self._waiting: queue.Queue[_Work | None] = queue.Queue(MAX_WAITING + 1)
         self._thread = threading.Thread(target=self._run, name="link-calls", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def take(self, work: Work) -> None:
-        """Overloaded when 64 wait."""
+    def take(self, call: Call, started: Callable[[], None], done: Callable[[Result], None]) -> None:
+        """`started` is called just before it takes effect, `done` with its answer. Overloaded when 64 wait."""
         if self._waiting.qsize() >= MAX_WAITING:
             raise Overloaded(f"{MAX_WAITING} calls wait")
-        self._waiting.put_nowait(work)
+        self._waiting.put_nowait((call, started, done))
 
     def end(self) -> None:
         """End the thread once the running call has returned."""
@@ -198,36 +186,33 @@ class CallWorker:
 
     def _run(self) -> None:
         while (work := self._waiting.get()) is not None and not self._is_over():
+            call, started, done = work
             try:
-                work.started()
+                started()
+                done(self._methods.perform(call))
             except PowerGone:
                 return
             except MicroclawError as exc:  # a full disk: what cannot be noted down is not begun
-                work.done(refusal(exc.code, exc.message))
-                continue
-            try:
-                work.done(self._methods.perform(work.call))
-            except PowerGone:
-                return
+                done(refusal(exc.code, exc.message))
 
 
 def whole(params: ValueMap, name: str, low: int, high: int, default: int | None = None) -> int:
-    """A whole number in a range; BadParams for anything else."""
+    """A whole number in a range; CallRefused for anything else."""
     value = params.get(name, default)
     if type(value) is not int or not low <= value <= high:
-        raise BadParams(f"{name} must be a whole number from {low} to {high}")
+        raise CallRefused("bad_params", f"{name} must be a whole number from {low} to {high}")
     return value
 
 
 def text(params: ValueMap, name: str, most: int = 255) -> str:
     value = params.get(name)
     if not isinstance(value, str) or not 0 < len(value.encode()) <= most:
-        raise BadParams(f"{name} must be text of 1 to {most} bytes")
+        raise CallRefused("bad_params", f"{name} must be text of 1 to {most} bytes")
     return value
 
 
 def data_of(params: ValueMap, most: int) -> bytes:
     value = params.get("data")
     if not isinstance(value, bytes) or len(value) > most:
-        raise BadParams(f"data must be at most {most} bytes")
+        raise CallRefused("bad_params", f"data must be at most {most} bytes")
     return value

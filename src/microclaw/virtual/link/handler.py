@@ -10,20 +10,17 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from microclaw.errors import MicroclawError, Overloaded, ProtocolError
+from microclaw.errors import Overloaded, ProtocolError
 from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash
 from microclaw.link_client.host_messages import HostMessages, refusal
 from microclaw.virtual.board import UNNAMED, Board
-from microclaw.virtual.link.calls import CallWorker, Work
+from microclaw.virtual.link.calls import CallWorker
+from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.calls import ReplyCache
 from microclaw.wire.link.messages import AnyMessage, Call, Result
 from microclaw.wire.link.values import Id
-
-
-class CallExpired(MicroclawError):
-    code = "expired"
 
 
 class MessageHandler:
@@ -83,7 +80,7 @@ class MessageHandler:
 
         def started() -> None:
             if clock.now_ms() >= until_ms:
-                raise CallExpired("the call waited here for longer than its ttl_ms")
+                raise CallRefused("expired", "the call waited here for longer than its ttl_ms")
             if durable and not call.idempotent:
                 self._flash.commit({_name(message_id): [call.method, call.params, call.idempotent, True]})
 
@@ -91,7 +88,7 @@ class MessageHandler:
             self._client.post(lambda: self._finish(message_id, result, durable=durable, call=call), must=True)
 
         try:
-            self._worker.take(Work(call, started, done))
+            self._worker.take(call, started, done)
         except Overloaded as exc:
             self._finish(message_id, refusal(exc.code, exc.message), durable=durable)
 

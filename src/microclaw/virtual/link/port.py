@@ -110,24 +110,6 @@ class LinkPort:
         begin_reset(self._folder)
         self._board.reset()
 
-    def app_ended(self, app: App) -> None:
-        """An app ended or trapped. Called in the app's thread."""
-        boot = self._boot
-        if boot is not None:
-            boot.app_ended(app)
-
-    def program_event(self, name: str, data: Mapping[str, Json]) -> None:
-        """A `py` program ended or crashed. Called in the interpreter's thread."""
-        boot = self._boot
-        if boot is not None:
-            boot.program_event(name, data)
-
-    def app_uninstalled(self, name: str) -> None:
-        boot = self._boot
-        if boot is not None:
-            with contextlib.suppress(PowerGone):
-                boot.apps.forget(name)
-
     def on_log(self, record: LogRow) -> None:
         boot = self._boot
         if boot is not None:
@@ -213,6 +195,10 @@ class _Boot:
         )
 
     def start(self, *, with_apps: bool) -> None:
+        machine = self._port._machine
+        machine.runtime.on_trouble = self.app_ended
+        machine.programs.on_event = self.program_event
+        machine.on_uninstalled = self.app_uninstalled
         if with_apps:
             self.apps.start_kept()
         self.client.post(self._handler.resume_calls, must=True)
@@ -234,7 +220,7 @@ class _Boot:
             self.state.refused_events += 1
 
     def app_ended(self, app: App) -> None:
-        """Report it once a run: a callback that traps at every tick must not fill the outbox."""
+        """In the app's thread. Report it once a run: a callback that traps at every tick must not fill the outbox."""
         if app in self._reported:
             return
         self._reported.add(app)
@@ -244,6 +230,10 @@ class _Boot:
         else:
             data |= {"kind": app.kind_of_end or "returned"}
         self._send_later(Event("app.crash" if app.kind_of_end == "trapped" else "app.exit", data))
+
+    def app_uninstalled(self, name: str) -> None:
+        with contextlib.suppress(PowerGone):
+            self.apps.forget(name)
 
     def program_event(self, name: str, data: Mapping[str, Json]) -> None:
         self._send_later(Event(name, cast("ValueMap", dict(data))))

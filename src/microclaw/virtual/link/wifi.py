@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any, Final
 
-from microclaw.errors import MicroclawError
 from microclaw.link_client.flash import Flash
-from microclaw.virtual.link.calls import BadParams, Method, text
+from microclaw.virtual.link.calls import Method, text
+from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.values import Value, ValueMap
 
 AIR: Final[Mapping[str, str | None]] = {"virtual": "virtual board", "virtual-guest": None, "virtual-deaf": None}
@@ -23,10 +23,6 @@ MAX_NETWORKS: Final = 8
 _MAX_SSID_BYTES: Final = 32
 _PASSWORD_BYTES: Final = range(8, 64)
 _FIRST: Final = [{"ssid": "virtual", "password": AIR["virtual"]}]
-
-
-class WifiRefused(MicroclawError):
-    code = "failed"
 
 
 class VirtualWifi:
@@ -81,18 +77,18 @@ class VirtualWifi:
             params.get("later", False),
         )
         if not _is_plain(ssid):
-            raise BadParams("a Wi-Fi name has 1 to 32 bytes, without control characters")
+            raise CallRefused("bad_params", "a Wi-Fi name has 1 to 32 bytes, without control characters")
         if password is not None and not (
             isinstance(password, str) and len(password.encode()) in _PASSWORD_BYTES and _is_plain(password)
         ):
-            raise BadParams("a Wi-Fi password has 8 to 63 characters; leave it out for an open network")
+            raise CallRefused("bad_params", "a Wi-Fi password has 8 to 63 characters; leave it out for an open network")
         if not isinstance(later, bool):
-            raise BadParams("later must be true or false")
+            raise CallRefused("bad_params", "later must be true or false")
         self._refuse_while_trying()
         former, entry = self._networks(), {"ssid": ssid, "password": password}
         others = [known for known in former if known["ssid"] != ssid]
         if len(others) >= MAX_NETWORKS:
-            raise WifiRefused(f"the board knows {len(others)} networks: have it forget one first")
+            raise CallRefused("failed", f"the board knows {len(others)} networks: have it forget one first")
         if later:
             self._flash.commit({"wifi": [*others, entry]})
             return {"ssid": ssid, "state": "kept"}
@@ -104,15 +100,16 @@ class VirtualWifi:
         ssid, networks = text(params, "ssid", _MAX_SSID_BYTES), self._networks()
         self._refuse_while_trying()
         if ssid not in [known["ssid"] for known in networks]:
-            raise BadParams("the board knows no such network")
+            raise CallRefused("bad_params", "the board knows no such network")
         if ssid == networks[0]["ssid"]:
-            raise WifiRefused("the board is connected by it, or knows no other: give it another network first")
+            why = "the board is connected by it, or knows no other: give it another network first"
+            raise CallRefused("failed", why)
         self._flash.commit({"wifi": [known for known in networks if known["ssid"] != ssid]})
         return None
 
     def _refuse_while_trying(self) -> None:
         if self.is_trying:
-            raise WifiRefused("another network is being tried: wait a minute")
+            raise CallRefused("failed", "another network is being tried: wait a minute")
 
     def _networks(self) -> list[dict[str, Any]]:
         return list(self._flash.get("wifi", _FIRST))

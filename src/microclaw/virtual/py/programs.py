@@ -42,12 +42,12 @@ EBUSY: Final = 16
 _HERE: Final = Path(__file__).parent
 
 
-class RunnerRefused(MicroclawError):
-    """The firmware's runner refused a call; `code` is one of docs/protocols/link-methods.md."""
+class CallRefused(MicroclawError):
+    """The board refuses a host's call; `code` is one of docs/protocols/link-methods.md."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
-        self.code = code  # the runner chooses among its own
+        self.code = code
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class Programs:
     # Calls
 
     def call(self, method: str, params: Mapping[str, Json], timeout_s: float = CALL_S) -> Json:
-        """A method of the runner. RunnerRefused; DeviceUnreachable without power, DeviceTimeout when it is stuck."""
+        """A method of the runner. CallRefused; DeviceUnreachable without power, DeviceTimeout when it is stuck."""
         if method not in METHODS:
             raise NotSupported(f"the runner of py programs has no {method[:40]}")
         if method == "list" and not self.is_used:
@@ -133,7 +133,7 @@ class Programs:
                 f"MicroPython did not answer {method} within {timeout_s:g} s", next_step="restart the board"
             )
         if call.error is not None:
-            raise RunnerRefused(*call.error)
+            raise CallRefused(*call.error)
         return call.value
 
     def _let_run(self, call: _Call, timeout_s: float) -> bool:
