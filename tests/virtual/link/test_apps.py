@@ -1,4 +1,4 @@
-"""Programs over the link: uploads that resume, hashes, what runs, what comes back after a power cut, and undo."""
+"""Programs over the link: uploads that resume, hashes, what runs, what comes back after a power cut."""
 
 from __future__ import annotations
 
@@ -155,27 +155,17 @@ def test_programs_outlive_a_killed_board(
     assert apps(host)["stays"]["state"] == "running"
 
 
-def test_undo_takes_changes_back_one_by_one(board: BoardUnderTest, host: ScriptedHost, tmp_path: Path) -> None:
+def test_a_program_is_replaced_and_removed_with_its_module(
+    board: BoardUnderTest, host: ScriptedHost, tmp_path: Path
+) -> None:
     install(host, "hello", program("one"))
     value = install(host, "hello", program("two")).value
     assert isinstance(value, dict)
     assert value["replaced"]
-    host.call("apps.remove", {"name": "hello"}, idempotent=False)
-    assert host.call("apps.undo", {"name": "hello"}, idempotent=False).value == {"name": "hello", "restored": True}
-    assert host.call("apps.undo", {"name": "hello"}, idempotent=False).value == {"name": "hello", "restored": True}
-    assert apps(host)["hello"]["sha256"] == hashlib.sha256(program("one")).hexdigest()
-    host.wait(lambda: printed(board) == ["one", "two", "two", "one"])
-    assert host.call("apps.undo", {"name": "hello"}, idempotent=False).value == {"name": "hello", "restored": False}
-    assert code_of(host.call("apps.undo", {"name": "hello"}, idempotent=False)) == "app_not_found"
+    host.wait(lambda: printed(board) == ["one", "two"])
+    assert host.call("apps.remove", {"name": "hello"}, idempotent=False).ok
     assert list((tmp_path / "link" / "modules").iterdir()) == []
-
-
-def test_undo_of_a_name_leaves_the_others(board: BoardUnderTest, host: ScriptedHost) -> None:
-    install(host, "first", program("one"))
-    install(host, "second", program("two"))
-    assert host.call("apps.undo", {"name": "first"}, idempotent=False).value == {"name": "first", "restored": False}
-    assert set(apps(host)) == {"second"}
-    assert code_of(host.call("apps.undo", {"name": "first"}, idempotent=False)) == "app_not_found"
+    assert code_of(host.call("apps.undo", {"name": "hello"}, idempotent=False)) == "app_not_found"
 
 
 def test_a_program_that_cannot_load_leaves_the_old_one_running(board: BoardUnderTest, host: ScriptedHost) -> None:

@@ -1,4 +1,4 @@
-"""Programs that come over the link: uploads that resume, modules in flash by their hash, undo. Sends nothing.
+"""Programs that come over the link: uploads that resume, modules in flash by their hash. Sends nothing.
 
 The board's flash says what is installed; the manager says what runs. A program is started when it is committed and,
 with `autostart`, at every boot.
@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from microclaw.durable import replace_file
@@ -25,13 +25,13 @@ from microclaw.wire.link.values import Value, ValueMap
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, MAX_NAME_BYTES
 
 MAX_INSTALLED: Final = 16
-MAX_UNDO: Final = 8
 MAX_HEAP_BYTES: Final = 1_048_576
 MAX_WRITE_BYTES: Final = 8_192
 MAX_PY_WRITE_BYTES: Final = 4_096
 UPLOAD_FILE: Final = "upload.part"
 KIND: Final = "wasm"
 PY: Final = "py"
+_STATES: Final = {"start": "running", "stop": "stopped"}
 _TIMES: Final = ("every_ms", "stop_after_ms")
 _BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
 
@@ -54,10 +54,10 @@ class LinkApps:
             "apps.write": self._write,
             "apps.commit": lambda _: self._commit(),
             "apps.list": lambda _: self._list(),
-            "apps.start": lambda params: self._start(_name_of(params)),
-            "apps.stop": lambda params: self._stop(_name_of(params)),
-            "apps.remove": lambda params: self._remove(_name_of(params)),
-            "apps.undo": lambda params: self._undo(_name_of(params)),
+            "apps.start": self._named("start", self._start),
+            "apps.stop": self._named("stop", self._stop),
+            "apps.remove": self._named("remove", self._remove),
+            "apps.undo": self._named("undo", self._undo),
         }
 
     def start_kept(self) -> None:
@@ -150,12 +150,11 @@ class LinkApps:
             raise CallRefused("hash_mismatch", f"the program's SHA-256 is {found}, announced was {upload['sha256']}")
         replace_file(self._modules / f"{found}.wasm", wasm, only_writer=True)
         name = upload["name"]
-        entry = {key: upload[key] for key in ("size", "sha256", "heap", "autostart")}
         with self._changing:
-            before = self._installed().get(name)
-            self._change(name, entry, {"upload": None, **self._remembered(name, before)})
+            replaced = name in self._installed()
+            self._change(name, {key: upload[key] for key in ("size", "sha256", "heap", "autostart")})
         self._upload.unlink(missing_ok=True)
-        return {"name": name, "sha256": found, "replaced": before is not None}
+        return {"name": name, "sha256": found, "replaced": replaced}
 
     # What is installed
 
@@ -170,51 +169,43 @@ class LinkApps:
         rows += [{"name": name, "kind": KIND, **_facts(app)} for name, app in running.items()]
         return {"apps": rows + cast("list[Value]", self._machine.programs.rows())}
 
+    def _named(self, verb: str, act: Callable[[str], Value]) -> Method:
+        """The method of a program by its name: the runner's for one of kind "py"."""
+
+        def perform(params: ValueMap) -> Value:
+            name = _name_of(params)
+            if name in self._installed() or not self._has_py(name):
+                with self._changing:
+                    return act(name)
+            self._call_py(verb, {"name": name})
+            return {"name": name, **({"state": _STATES[verb]} if verb in _STATES else {})}
+
+        return perform
+
     def _start(self, name: str) -> Value:
-        if self._is_py(name):
-            self._call_py("start", {"name": name})
-            return {"name": name, "state": "running"}
-        with self._changing:
-            entry = self._known(name)
-            if not any(app.name == name for app in self._machine.manager.apps):
-                self._machine.manager.install(self._kept(name, entry))
+        entry = self._known(name)
+        if not self._is_running(name):
+            self._machine.manager.install(self._kept(name, entry))
         return {"name": name, "state": "running"}
 
     def _stop(self, name: str) -> Value:
-        if self._is_py(name):
-            self._call_py("stop", {"name": name})
-            return {"name": name, "state": "stopped"}
-        with self._changing:
-            self._known(name)
-            self._machine.manager.remove(name)
+        self._known(name)
+        self._machine.manager.remove(name)
         return {"name": name, "state": "stopped"}
 
     def _remove(self, name: str) -> Value:
-        if self._is_py(name):
-            self._call_py("remove", {"name": name})
-            return {"name": name}
-        with self._changing:
-            self._change(name, None, self._remembered(name, self._known(name)))
+        self._known(name)
+        self._change(name, None)
         return {"name": name}
 
     def _undo(self, name: str) -> Value:
-        """Take the last commit or remove of that name back; what was before runs again."""
-        with self._changing:
-            undo = list(self._flash.get("undo", []))
-            at = next((i for i in reversed(range(len(undo))) if undo[i][0] == name), None)
-            if at is not None:
-                _, before = undo.pop(at)
-                self._change(name, before, {"undo": undo})
-                return {"name": name, "restored": before is not None}
-            if name in self._installed():
-                raise AppNotFound(f"there is nothing to undo of {name}")
+        """Of kind "py" also what was removed comes back."""
+        if name in self._installed():
+            raise AppNotFound(f"there is nothing to undo of {name}")
         self._call_py("undo", {"name": name})
         return {"name": name}
 
     # Programs of kind "py", which the firmware's runner keeps
-
-    def _is_py(self, name: str) -> bool:
-        return name not in self._installed() and self._has_py(name)
 
     def _has_py(self, name: str) -> bool:
         return any(row["name"] == name for row in self._machine.programs.rows())
@@ -224,10 +215,10 @@ class LinkApps:
 
     # Changes
 
-    def _change(self, name: str, entry: dict[str, Any] | None, also: Mapping[str, Any]) -> None:
+    def _change(self, name: str, entry: dict[str, Any] | None) -> None:
         """Put `entry` in the place of what is there, in flash and running; as it was before when it cannot run."""
         before = self._installed().get(name)
-        is_running = any(app.name == name for app in self._machine.manager.apps)
+        is_running = self._is_running(name)
         if before is None and is_running:
             raise AppExists(f"an app named {name} came over another port", next_step="remove it there")
         if entry is not None and before is None and len(self._installed()) >= MAX_INSTALLED:
@@ -241,11 +232,11 @@ class LinkApps:
                 if before is not None and is_running:
                     self._machine.manager.install(self._kept(name, before))
                 raise
-        self._flash.commit({_key(name): entry, **also})
+        self._flash.commit({_key(name): entry, "upload": None} if entry is not None else {_key(name): None})
         self._forget_modules()
 
-    def _remembered(self, name: str, before: dict[str, Any] | None) -> dict[str, Any]:
-        return {"undo": [*self._flash.get("undo", []), [name, before]][-MAX_UNDO:]}
+    def _is_running(self, name: str) -> bool:
+        return any(app.name == name for app in self._machine.manager.apps)
 
     def _installed(self) -> dict[str, dict[str, Any]]:
         return {key.removeprefix("app/"): entry for key, entry in self._flash.under("app/").items()}
@@ -274,8 +265,7 @@ class LinkApps:
 
     def _forget_modules(self) -> None:
         """Remove modules that nothing refers to: left by a replaced program, or by a cut between file and commit."""
-        entries = [*self._installed().values(), *(before for _, before in self._flash.get("undo", []) if before)]
-        used = {f"{entry['sha256']}.wasm" for entry in entries}
+        used = {f"{entry['sha256']}.wasm" for entry in self._installed().values()}
         for path in self._modules.iterdir():
             if path.name not in used:
                 path.unlink()

@@ -64,71 +64,43 @@ def format_text(memory: LinearMemory, format_address: int, va_address: int) -> b
 
 
 def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int, longs: int) -> bytes:
-    if letter in _INTEGERS:
-        bits = 64 if longs >= 2 else 8 if b"hh" in spec else 16 if b"h" in spec else 32
-        value = arguments.i64() if longs >= 2 else arguments.u32()
-        return _integer(spec, chr(letter), value, bits)[:_NUMBER_LIMIT]
-    if letter in _FLOATS:
-        return _float(spec, chr(letter), arguments.f64())[:_NUMBER_LIMIT]
-    if letter == ord("s"):
-        flags, width, precision = _parse(spec)
-        return _pad(memory.string(arguments.u32(), precision), flags.replace("0", ""), width)
-    return b"%" if letter == ord("%") else b"%" + bytes([letter])
-
-
-def _integer(spec: bytes, letter: str, value: int, bits: int) -> bytes:
-    flags, width, precision = _parse(spec)
-    value &= (1 << bits) - 1
-    if letter == "c":
-        return _pad(bytes([value & 0xFF]), flags.replace("0", ""), width)
-    sign = ""
-    if letter in "di":
-        if value >> (bits - 1):
-            value -= 1 << bits
-        sign = "-" if value < 0 else "+" if "+" in flags else " " if " " in flags else ""
-        digits = str(abs(value))
-    elif letter == "u":
-        digits = str(value)
-    else:
-        digits = f"{value:{'x' if letter == 'p' else letter}}"
-        if letter == "p" or (value and "#" in flags and letter in "xX"):
-            sign = "0X" if letter == "X" else "0x"
-    if precision is not None:
-        digits = "" if precision == 0 and value == 0 else digits.rjust(precision, "0")
-        flags = flags.replace("0", "")
-    if letter == "o" and "#" in flags and not digits.startswith("0"):
-        digits = "0" + digits
-    return _pad_number(sign, digits, flags, width)
-
-
-def _float(spec: bytes, letter: str, value: float) -> bytes:
-    flags, width, precision = _parse(spec)
-    sign = "-" if math.copysign(1.0, value) < 0 else "+" if "+" in flags else " " if " " in flags else ""
-    if not math.isfinite(value):
-        name = "nan" if math.isnan(value) else "inf"
-        return _pad_number(sign, name.upper() if letter.isupper() else name, flags.replace("0", ""), width)
-    shape = f"%{'#' if '#' in flags else ''}.{6 if precision is None else precision}{letter}"
-    return _pad_number(sign, shape % abs(value), flags, width)
-
-
-def _parse(spec: bytes) -> tuple[str, int, int | None]:
-    """Flags, width and precision; what stands in no sensible order counts as nothing."""
+    """By Python's own formats, which are C's but for some corners. A spec in no sensible order counts as none."""
     found = _SPEC.fullmatch(spec)
-    if found is None:
-        return "", 0, None
-    flags, width, precision = found.groups()
-    digits = None if precision is None else int(precision[1:4] or b"0")
-    return flags.decode(), int(width[:4] or b"0"), digits
+    flags, width, dot = (part or b"" for part in found.groups()) if found else (b"", b"", b"")
+    shape, char = width[:4] + dot[:4], chr(letter)
+    if char == "s":
+        text = memory.string(arguments.u32(), int(dot[1:4] or b"0") if dot else None)
+        return _shown(flags.replace(b"0", b""), shape, b"s", text)
+    if letter in _FLOATS:
+        number = arguments.f64()
+        if not math.isfinite(number):
+            flags = flags.replace(b"0", b"")
+        return _shown(flags, shape, char.encode(), number)[:_NUMBER_LIMIT]
+    if letter not in _INTEGERS:
+        return b"%" if char == "%" else b"%" + bytes([letter])
+    bits = 64 if longs >= 2 else 8 if b"hh" in spec else 16 if b"h" in spec else 32
+    value = (arguments.i64() if longs >= 2 else arguments.u32()) & (1 << bits) - 1
+    if char == "c":
+        return _shown(flags.replace(b"0", b""), width[:4], b"c", value & 0xFF)[:_NUMBER_LIMIT]
+    if char in "di":
+        value -= value >> (bits - 1) << bits
+    else:
+        flags = flags.translate(None, b"+ ")
+    if dot:
+        flags = flags.replace(b"0", b"")
+    if char == "p":
+        flags, char = flags + b"#", "x"
+    elif not value:
+        flags = flags.replace(b"#", b"")  # 0 has no 0x
+        if dot and not int(dot[1:4] or b"0"):
+            return _shown(flags, width[:4], b"s", b"")
+    if char == "o" and b"#" in flags:
+        flags, shape = flags.replace(b"#", b""), width[:4] + b".%d" % max(len(b"%o" % value) + 1, int(dot[1:4] or b"0"))
+    return _shown(flags, shape, b"d" if char in "iu" else char.encode(), value)[:_NUMBER_LIMIT]
 
 
-def _pad(text: bytes, flags: str, width: int) -> bytes:
-    return text.ljust(width) if "-" in flags else text.rjust(width)
-
-
-def _pad_number(sign: str, digits: str, flags: str, width: int) -> bytes:
-    if "0" in flags and "-" not in flags:
-        digits = digits.rjust(width - len(sign), "0")
-    return _pad((sign + digits).encode(), flags, width)
+def _shown(flags: bytes, shape: bytes, letter: bytes, value: bytes | int | float) -> bytes:
+    return (b"%" + flags + shape + letter) % value
 
 
 def _printf(process: Process, form: int, va: int) -> int:
