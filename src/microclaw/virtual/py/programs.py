@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -50,27 +50,12 @@ class CallRefused(MicroclawError):
         self.code = code
 
 
-@dataclass(slots=True)
-class _Call:
-    done: threading.Event = field(default_factory=threading.Event)
-    value: Json = None
-    error: tuple[str, str] | None = None
-
-
-@dataclass(slots=True)
-class Ended:
-    """How a program ended last, as the runner told it."""
-
-    kind: str
-    error: str | None = None
-
-
 class Programs:
     """`on_event(name, data)` gets app.exit and app.crash, in the interpreter's thread."""
 
     def __init__(self, board: Board, folder: Path, cache: Path | None, *, hang_s: float = HANG_S) -> None:
         self.on_event: Callable[[str, Mapping[str, Json]], None] = lambda _name, _data: None
-        self.ended: dict[str, Ended] = {}
+        self.ended: dict[str, tuple[str, str | None]] = {}  # how a program ended last, and why
         self.kept = Persistent(folder)
         self.firmware: Path | None = None  # the folder of an update's modules, in place of those of this installation
         self._board = board
@@ -78,7 +63,7 @@ class Programs:
         self._cache = cache or user_cache_path("microclaw")
         self._lock = threading.Lock()
         self._vm: Vm | None = None
-        self._calls: dict[int, _Call] = {}
+        self._calls: dict[int, Future[Json]] = {}
         self._last = 0
         self._rows: list[Mapping[str, Json]] = []
         self._restarts = 0
@@ -119,7 +104,7 @@ class Programs:
         if not self._board.powered:
             raise DeviceUnreachable("the board has no power")
         vm = self._vm or self._start(with_programs=False)
-        call = _Call()
+        call: Future[Json] = Future()
         with self._lock:
             self._last += 1
             number = self._last
@@ -132,20 +117,18 @@ class Programs:
             raise DeviceTimeout(
                 f"MicroPython did not answer {method} within {timeout_s:g} s", next_step="restart the board"
             )
-        if call.error is not None:
-            raise CallRefused(*call.error)
-        return call.value
+        return call.result()
 
-    def _let_run(self, call: _Call, timeout_s: float) -> bool:
+    def _let_run(self, call: Future[Json], timeout_s: float) -> bool:
         """Wait for the answer. To stop a program takes board time, which nobody else lets pass on the virtual clock."""
         clock = self._board.clock
         if isinstance(clock, VirtualClock) and timeout_s > LIST_S:
             for _ in range(MAX_STEPS):
-                if call.done.wait(STEP_WAIT_S) or clock.settle() is not None:
+                if wait({call}, STEP_WAIT_S).done or clock.settle() is not None:
                     break
-                if not call.done.is_set():
+                if not call.done():
                     clock.advance(STEP_MS)
-        return call.done.wait(timeout_s)
+        return bool(wait({call}, timeout_s).done)
 
     def rows(self) -> list[Mapping[str, Json]]:
         """What apps.list tells of them; what it told last when a program keeps the interpreter busy."""
@@ -164,17 +147,16 @@ class Programs:
         name, error, pins, heap = str(row["name"]), row.get("error"), row["pins"], row["heap"]
         assert isinstance(pins, list)
         assert isinstance(heap, int)
-        ended = self.ended.get(name)
-        text = str(error) if error is not None else ended.error if ended else None
+        how, why = self.ended.get(name, (None, None))
         return AppRow(
             name,
             str(row["state"]),
-            text,
+            why if error is None else str(error),
             heap,
             0,
             0,
             tuple(pins),
-            ended.kind if ended else None,
+            how,
             kind=KIND,
             **_runs(row),
         )
@@ -248,16 +230,16 @@ class Programs:
         with self._lock:
             calls, self._calls = list(self._calls.values()), {}
         for call in calls:
-            call.error = ("failed", "MicroPython on the board ended meanwhile")
-            call.done.set()
+            call.set_exception(CallRefused("failed", "MicroPython on the board ended meanwhile"))
 
     # What the interpreter calls
 
     def _answered(self, number: int, value: Json, error: list[str] | None) -> Json:
         call = self._calls.pop(number, None)
-        if call is not None:
-            call.value, call.error = value, (str(error[0]), str(error[1])) if error else None
-            call.done.set()
+        if call is not None and error:
+            call.set_exception(CallRefused(str(error[0]), str(error[1])))
+        elif call is not None:
+            call.set_result(value)
         return None
 
     def _listens(self, vm: Vm) -> Json:
@@ -278,11 +260,11 @@ class Programs:
     def _tell(self, name: str, data: dict[str, Json]) -> None:
         app = str(data.get("app"))
         if name == "app.crash":
-            self.ended[app] = Ended("trapped", str(data.get("reason")))
+            self.ended[app] = "trapped", str(data.get("reason"))
             for line in str(data.get("reason")).splitlines():
                 self._board.print_line(line, app)
         elif name == "app.exit":
-            self.ended[app] = Ended(str(data.get("kind")))
+            self.ended[app] = str(data.get("kind")), None
         self.on_event(name, data)
 
     def _claim(self, vm: Vm, pin: int, owner: str) -> Json:

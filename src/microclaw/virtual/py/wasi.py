@@ -1,4 +1,4 @@
-"""WASI preview 1 as the MicroPython image uses it: its 24 calls over a FileSystem, the board's clock and its console.
+"""What of WASI preview 1 the MicroPython image meets the board by: files, clock and console. The rest is wasmtime's.
 
 Source: github.com/WebAssembly/WASI, legacy/preview1/docs.md. Nothing of the host computer is behind it but the files.
 """
@@ -30,21 +30,13 @@ _MAX_SUBSCRIPTIONS: Final = 8
 _MAX_WRITE: Final = 65_536
 
 
-class GuestExit(Exception):
-    """proc_exit: the interpreter ended."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"the interpreter ended with status {status}")
-
-
 class Wasi:
-    """`functions` by name, each called with integers, answering an errno (proc_exit raises). Times: ms of the board."""
+    """`functions` by name, each called with integers, answering an errno. Times: ms of the board."""
 
     def __init__(
         self,
         memory: LinearMemory,
         files: FileSystem,
-        arguments: tuple[str, ...],
         *,
         monotonic_ms: Callable[[], float],
         calendar_ms: Callable[[], float],
@@ -57,12 +49,11 @@ class Wasi:
         self._calendar_ms = calendar_ms
         self._sleep = sleep
         self._output = output
-        self._arguments = [text.encode() + b"\0" for text in arguments]
 
     @property
     def functions(self) -> Mapping[str, Callable[..., int]]:
         names = (
-            "args_get args_sizes_get environ_get environ_sizes_get clock_time_get poll_oneoff proc_exit sched_yield "
+            "clock_time_get poll_oneoff "
             "fd_close fd_fdstat_get fd_prestat_get fd_prestat_dir_name fd_read fd_readdir fd_seek fd_sync fd_write "
             "path_create_directory path_filestat_get path_open path_readlink path_remove_directory path_rename "
             "path_unlink_file"
@@ -78,24 +69,7 @@ class Wasi:
 
         return answer
 
-    # Arguments and time
-
-    def _args_sizes_get(self, count: int, size: int) -> None:
-        self._put(count, len(self._arguments))
-        self._put(size, sum(map(len, self._arguments)))
-
-    def _args_get(self, pointers: int, buffer: int) -> None:
-        for index, text in enumerate(self._arguments):
-            self._put(pointers + 4 * index, buffer)
-            self._memory.write(_at(buffer), text)
-            buffer += len(text)
-
-    def _environ_sizes_get(self, count: int, size: int) -> None:
-        self._put(count, 0)
-        self._put(size, 0)
-
-    def _environ_get(self, _pointers: int, _buffer: int) -> None:
-        """There is none."""
+    # Time
 
     def _clock_time_get(self, clock: int, _precision: int, out: int) -> None:
         ms = self._calendar_ms() if clock == _REALTIME else self._monotonic_ms()
@@ -119,12 +93,6 @@ class Wasi:
             self._sleep(ms)
         self._memory.write(_at(events), _EVENT.pack(userdata, 0, 0))
         self._put(out, 1)
-
-    def _sched_yield(self) -> None:
-        """Nobody else runs here."""
-
-    def _proc_exit(self, status: int) -> None:
-        raise GuestExit(status)
 
     # Files
 
