@@ -88,8 +88,7 @@ class VirtualClock:
                 self._pause(task)
         if waits:
             self._take_turn(task)
-        with self._lock:
-            self._now_ms += ms
+        self.compute(ms)
 
     def compute(self, ms: float) -> None:
         with self._lock:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Final, Literal, Self
 
+import msgspec
 from msgspec import Struct
 
 from microclaw.errors import ConfigError, DeviceUnreachable
@@ -213,11 +213,8 @@ class VirtualBoardProcess:
 
 def _ready(line: bytes) -> BoardReady:
     try:
-        data: Any = json.loads(line)
-        if data.pop("ready") is not True:
-            raise ValueError("not ready")
-        return BoardReady(**{**data, "control": Path(data["control"])})
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+        return msgspec.json.decode(line, type=BoardReady, dec_hook=lambda kind, value: kind(value))
+    except (msgspec.MsgspecError, TypeError) as exc:
         raise ConfigError(
             f"the virtual board's ready line is unreadable: {line[:200]!r}", next_step="is it of this version?"
         ) from exc

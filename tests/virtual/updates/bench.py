@@ -18,7 +18,7 @@ from microclaw.firmware_modules import ota_check
 from microclaw.link_client.flash import Flash
 from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
-from microclaw.virtual.updates.updater import Clocks, Updater
+from microclaw.virtual.updates.updater import Updater
 from microclaw.wire.link.actions import TakeBlob
 from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaStatus
 
@@ -128,6 +128,8 @@ class Host:
     reads: list[BlobRead] = field(default_factory=list)
     wants_restart: bool = False
     connected: bool = True
+    now_utc_s: int | None = field(default_factory=lambda: int(ota_check.seconds(NOW)))
+    now_s: float = 0.0
 
     def say(self, message: AnyMessage) -> None:
         if isinstance(message, BlobRead):
@@ -144,6 +146,12 @@ class Host:
 
     def is_ready(self) -> bool:
         return self.connected
+
+    def utc_s(self) -> int | None:
+        return self.now_utc_s
+
+    def monotonic_s(self) -> float:
+        return self.now_s
 
     @property
     def states(self) -> list[str]:
@@ -166,8 +174,6 @@ class Board:
     folder: Path
     host: Host = field(default_factory=Host)
     cuts: Cuts = field(default_factory=Cuts)
-    utc_s: int | None = field(default_factory=lambda: int(ota_check.seconds(NOW)))
-    now_s: float = 0.0
     booted: list[str] = field(default_factory=list)
     given: bool = True
     slots: Slots | None = None
@@ -178,7 +184,7 @@ class Board:
         self.host.wants_restart = False
         self.host.reads.clear()
         assert self.slots is not None
-        updater = Updater(self.slots, start, self.host, Clocks(lambda: self.utc_s, lambda: self.now_s), "power_on")
+        updater = Updater(self.slots, start, self.host, "power_on")
         updater.booted()
         return updater
 

@@ -71,10 +71,10 @@ def test_a_trial_without_a_welcome_is_three_starts_of_ten_minutes(board: Board) 
         assert board.host.wants_restart
         updater = board.boot()
         assert board.booted[-1] == "1.2.0"
-        board.now_s += TRIAL_S - 1
+        board.host.now_s += TRIAL_S - 1
         updater.tick()
         assert not board.host.wants_restart
-        board.now_s += 1
+        board.host.now_s += 1
         updater.tick()
     assert board.host.wants_restart
     board.boot()
@@ -103,15 +103,15 @@ def test_a_download_goes_on_where_it_was_after_a_power_cut_and_a_lost_link(board
 def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Board) -> None:
     updater = offer(board, release("1.2.0"))
     board.host.connected = False
-    board.now_s += 100 * SILENCE_S  # without a link no window fails
+    board.host.now_s += 100 * SILENCE_S  # without a link no window fails
     updater.tick()
     assert len(board.host.reads) == 1
     board.host.connected = True
     for asked in range(2, MAX_FAILURES + 1):
-        board.now_s += SILENCE_S
+        board.host.now_s += SILENCE_S
         updater.tick()
         assert len(board.host.reads) == asked
-    board.now_s += SILENCE_S
+    board.host.now_s += SILENCE_S
     updater.tick()
     assert board.host.last() == ("1.2.0", "failed", "download_failed: 10 windows in a row failed")
 
@@ -265,10 +265,10 @@ def test_the_highest_healthy_security_version_stays(board: Board) -> None:
 
 
 def test_a_board_without_a_clock_or_keys_takes_nothing(board: Board) -> None:
-    board.utc_s = None
+    board.host.now_utc_s = None
     offer(board, release("1.2.0"))
     assert board.host.last() == ("1.2.0", "refused", "no_clock")
-    board.utc_s = 86_400  # 1970
+    board.host.now_utc_s = 86_400  # 1970
     offer(board, release("1.2.0"))
     assert board.host.last() == ("1.2.0", "refused", "no_clock")
     other = Board(board.folder.parent / "other", given=False)

@@ -12,7 +12,7 @@ from msgspec import structs
 from microclaw.link_client.client import LinkClient
 from microclaw.virtual.board import Board
 from microclaw.virtual.updates.slots import Slots, Start
-from microclaw.virtual.updates.updater import Clocks, Updater
+from microclaw.virtual.updates.updater import Updater
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, BlobRead, ErrorMessage, Hello, OtaCancel, OtaFacts, OtaOffer
@@ -38,7 +38,7 @@ class LinkUpdates:
         self._client = client
         self._board = board
         self._reboot = reboot
-        self._updater = Updater(slots, start, self, Clocks(self._utc_s, time.monotonic), reset_reason)
+        self._updater = Updater(slots, start, self, reset_reason)
         self._timer: threading.Timer | None = None
         self._facts: OtaFacts | None = None  # that the next greeting tells
         self._tell_facts()
@@ -91,7 +91,10 @@ class LinkUpdates:
     def is_ready(self) -> bool:
         return self._client.session.phase is Phase.READY
 
-    def _utc_s(self) -> int | None:
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    def utc_s(self) -> int | None:
         now_ms = self._board.calendar_ms(self._board.clock.now_ms())
         return int(now_ms) // 1000 if now_ms >= _YEAR_2001_MS else None
 

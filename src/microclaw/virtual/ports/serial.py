@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from microclaw import __version__
-from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.errors import MicroclawError, PinRefused, ProtocolError
 from microclaw.virtual.board import Board
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 
@@ -98,34 +98,34 @@ class SerialConsole:
         }
 
     def _set_gpio(self, request: Reply) -> Reply:
-        pin, state = _whole(request, "pin"), _whole(request, "state")
-        if pin is None or not self._board.has_pin(pin):
-            return _error("Invalid pin number")
+        pin, state = self._pin(request), _whole(request, "state")
         if state not in (0, 1):
             return _error("State must be 0 or 1")
         self._board.set_output(pin, state)
         return {"status": "ok", "msg": "GPIO set", "pin": pin, "state": state}
 
     def _read_gpio(self, request: Reply) -> Reply:
+        pin = self._pin(request)
+        return {"status": "ok", "pin": pin, "state": self._board.level(pin)}
+
+    def _pin(self, request: Reply) -> int:
         pin = _whole(request, "pin")
         if pin is None or not self._board.has_pin(pin):
-            return _error("Invalid pin number")
-        return {"status": "ok", "pin": pin, "state": self._board.level(pin)}
+            raise PinRefused("Invalid pin number")
+        return pin
 
     def _read_adc(self, request: Reply) -> Reply:
         pin = _whole(request, "pin")
-        known = self._board.profile.pins.get(pin) if pin is not None else None
-        if pin is None or known is None or "adc" not in known.uses:
+        try:
+            reading = self._board.read_adc(-1 if pin is None else pin)
+        except PinRefused:
             return _error("Invalid ADC pin")
-        reading = self._board.read_adc(pin)
         return {"status": "ok", "pin": pin, "value": reading.value, "voltage": round(reading.volts, 3)}
 
     def _set_pwm(self, request: Reply) -> Reply:
         if "pin" not in request:
             return _error("Pin number required")
-        pin = _whole(request, "pin")
-        if pin is None or not self._board.has_pin(pin):
-            return _error("Invalid pin number")
+        pin = self._pin(request)
         duty = _whole(request, "duty_cycle" if "duty_cycle" in request else "duty")
         if duty is None or not 0 <= duty <= 255:
             return _error("Duty cycle must be 0-255")

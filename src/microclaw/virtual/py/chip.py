@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -11,7 +10,7 @@ from typing import Final
 from microclaw.durable import replace_file
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
-from microclaw.virtual.py.drivers import Driver, DriverError, Hooks, Json
+from microclaw.virtual.py.drivers import Calls, DriverError, Hooks, Json
 
 CPU_HZ: Final = 240_000_000
 PWRON_RESET: Final = 1
@@ -64,40 +63,27 @@ class Nvs:
         return None
 
 
-class Chip:
+class Chip(Calls):
     """`folder` is the board's flash. `rtc` outlives a reset."""
 
     def __init__(self, board: Board, hooks: Hooks, folder: Path, rtc: dict[str, int]) -> None:
         self._board = board
         self._hooks = hooks
         self._rtc = rtc
-        self._nvs = Nvs(folder / "nvs.json")
+        nvs = Nvs(folder / "nvs.json")
+        self.call_nvs_set, self.call_nvs_get, self.call_nvs_erase = nvs.set, nvs.get, nvs.erase
         self._watchdog: Alarm | None = None
-
-    def drivers(self) -> Mapping[str, Driver]:
-        return {
-            "nvs_set": self._nvs.set,
-            "nvs_get": self._nvs.get,
-            "nvs_erase": self._nvs.erase,
-            "rtc": self._calendar,
-            "wdt": self._feed,
-            "reset": self._reset,
-            "reset_cause": lambda: self._rtc.get("cause", PWRON_RESET),
-            "cpu_hz": lambda: CPU_HZ,
-            "unique_id": self._unique_id,
-            "idf_heap": lambda: IDF_HEAP,
-        }
 
     def close(self) -> None:
         if self._watchdog is not None:
             self._watchdog.cancel()
 
-    def _reset(self, cause: int) -> Json:
+    def call_reset(self, cause: int) -> Json:
         self._rtc["cause"] = cause
         self._hooks.reset(cause)
         return None
 
-    def _feed(self, timeout_ms: int) -> Json:
+    def call_wdt(self, timeout_ms: int) -> Json:
         if self._watchdog is not None:
             self._watchdog.cancel()
         at_ms = self._board.clock.now_ms() + timeout_ms
@@ -108,7 +94,7 @@ class Chip:
         self._rtc["cause"] = WDT_RESET
         self._hooks.bite()
 
-    def _calendar(self, *fields: int) -> Json:
+    def call_rtc(self, *fields: int) -> Json:
         clock = self._board.clock
         if fields:
             year, month, day, _weekday, hour, minute, second, micro = (*fields, *[0] * 8)[:8]
@@ -123,6 +109,15 @@ class Chip:
         now = start + timedelta(milliseconds=since_ms)
         return [now.year, now.month, now.day, now.weekday(), now.hour, now.minute, now.second, now.microsecond]
 
-    def _unique_id(self) -> Json:
+    def call_reset_cause(self) -> Json:
+        return self._rtc.get("cause", PWRON_RESET)
+
+    def call_cpu_hz(self) -> Json:
+        return CPU_HZ
+
+    def call_idf_heap(self) -> Json:
+        return IDF_HEAP
+
+    def call_unique_id(self) -> Json:
         """A MAC address of the locally administered range, by the board's name."""
         return "02" + self._board.name.encode().hex().rjust(10, "0")[-10:]

@@ -18,6 +18,13 @@ ETIMEDOUT: Final = 116
 MAX_TRANSFER_BYTES: Final = 4096
 
 
+class Calls:
+    """Drivers: the method `call_NAME` performs the call NAME."""
+
+    def drivers(self) -> dict[str, Driver]:
+        return {name.removeprefix("call_"): getattr(self, name) for name in dir(self) if name.startswith("call_")}
+
+
 class DriverError(Exception):
     """A call that the chip's driver refuses: `kind` is OSError, ValueError or RuntimeError, raised in the program."""
 

@@ -9,7 +9,7 @@ from typing import Final
 from microclaw.errors import PinRefused
 from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
-from microclaw.virtual.py.drivers import Driver, DriverError, Json, hex_bytes
+from microclaw.virtual.py.drivers import Calls, DriverError, Json, hex_bytes
 from microclaw.wire.board_replies import EdgeRow
 
 OUT: Final = 3
@@ -22,7 +22,7 @@ MAX_WAITING: Final = 32
 _PULSE_STEP_MS: Final = 0.001
 
 
-class Pins:
+class Pins(Calls):
     """Everything on a GPIO; `owners`: of which program. `_on_edge` is called under the board's lock."""
 
     def __init__(
@@ -43,24 +43,6 @@ class Pins:
         self._due_ms: dict[int, float] = {}
         self._ticked: set[int] = set()
         self._stop_watching = board.watch_edges(self._on_edge)
-
-    def drivers(self) -> Mapping[str, Driver]:
-        return {
-            "pin_open": self._open,
-            "pin_init": self._init,
-            "pin_read": self._read,
-            "pin_write": self._write,
-            "pin_irq": self._irq,
-            "pwm": self._pwm,
-            "pwm_end": self._end_pwm,
-            "adc_open": self._adc_open,
-            "adc_read": self._adc,
-            "timer_start": self._start_timer,
-            "timer_stop": self._stop_timer,
-            "timer_value": self._timer_value,
-            "bitstream": self._bitstream,
-            "pulse_us": self._pulse,
-        }
 
     def close(self) -> None:
         """The interpreter is gone: no interrupt and no timer comes any more; the pins stay as they are."""
@@ -93,13 +75,13 @@ class Pins:
 
     # Pins
 
-    def _open(self, pin: int) -> Json:
+    def call_pin_open(self, pin: int) -> Json:
         if type(pin) is not int or not self._board.has_pin(pin):
             raise DriverError("ValueError", "invalid pin")
         return None
 
-    def _init(self, pin: int, mode: int | None, pull: int | None, value: int | None) -> Json:
-        self._open(pin)
+    def call_pin_init(self, pin: int, mode: int | None, pull: int | None, value: int | None) -> Json:
+        self.call_pin_open(pin)
         drives = mode in (OUT, OPEN_DRAIN)
         if drives and not self._board.profile.pins[pin].uses & {"output", "pwm"}:
             known = self._board.profile.pins[pin]
@@ -118,15 +100,15 @@ class Pins:
             )
         return None
 
-    def _read(self, pin: int) -> Json:
+    def call_pin_read(self, pin: int) -> Json:
         return self._board.read_pin(pin)
 
-    def _write(self, pin: int, level: int) -> Json:
+    def call_pin_write(self, pin: int, level: int) -> Json:
         self._board.write_pin(pin, level)
         return None
 
-    def _irq(self, pin: int, trigger: int) -> Json:
-        self._open(pin)
+    def call_pin_irq(self, pin: int, trigger: int) -> Json:
+        self.call_pin_open(pin)
         with self._lock:
             if trigger:
                 self._triggers[pin] = trigger
@@ -134,7 +116,7 @@ class Pins:
                 self._triggers.pop(pin, None)
         return None
 
-    def _pulse(self, pin: int, level: int, timeout_us: int) -> Json:
+    def call_pulse_us(self, pin: int, level: int, timeout_us: int) -> Json:
         """machine.time_pulse_us: -2 when the level does not come, -1 when it does not go again."""
         clock = self._board.clock
         for wanted, missing in ((level, -2), (1 - level, -1)):
@@ -147,21 +129,21 @@ class Pins:
 
     # PWM and ADC
 
-    def _pwm(self, pin: int, frequency_hz: int, high_ns: int) -> Json:
-        self._open(pin)
+    def call_pwm(self, pin: int, frequency_hz: int, high_ns: int) -> Json:
+        self.call_pin_open(pin)
         share = min(1.0, high_ns * frequency_hz / 1e9)
         self._board.set_pwm(pin, round(share * 255), int(frequency_hz), self._owners.get(pin), pulse_us=high_ns / 1000)
         return None
 
-    def _end_pwm(self, pin: int) -> Json:
+    def call_pwm_end(self, pin: int) -> Json:
         self._board.configure_pin(pin, reads=True, drives=True, app=self._owners.get(pin))
         return None
 
-    def _adc_open(self, pin: int) -> Json:
-        self._adc(pin)
+    def call_adc_open(self, pin: int) -> Json:
+        self.call_adc_read(pin)
         return None
 
-    def _adc(self, pin: int) -> Json:
+    def call_adc_read(self, pin: int) -> Json:
         """The 16-bit value and microvolts."""
         try:
             reading = self._board.read_adc(pin)
@@ -171,8 +153,8 @@ class Pins:
 
     # Timers
 
-    def _start_timer(self, number: int, period_ms: float, is_periodic: bool) -> Json:
-        self._stop_timer(number)
+    def call_timer_start(self, number: int, period_ms: float, is_periodic: bool) -> Json:
+        self.call_timer_stop(number)
         if not period_ms > 0:
             raise DriverError("ValueError", "period must be positive")
         self._arm(number, self._board.clock.now_ms() + period_ms, period_ms if is_periodic else None)
@@ -196,7 +178,7 @@ class Pins:
         if is_new:  # as on the chip a tick is lost while the one before waits
             self._post(["timer", number])
 
-    def _stop_timer(self, number: int) -> Json:
+    def call_timer_stop(self, number: int) -> Json:
         with self._lock:
             alarm = self._timers.pop(number, None)
             self._due_ms.pop(number, None)
@@ -204,13 +186,13 @@ class Pins:
             alarm.cancel()
         return None
 
-    def _timer_value(self, number: int) -> Json:
+    def call_timer_value(self, number: int) -> Json:
         return max(0, round(self._due_ms.get(number, 0.0) - self._board.clock.now_ms()))
 
     # Addressable LEDs
 
-    def _bitstream(self, pin: int, _timing: list[int], data: str) -> Json:
+    def call_bitstream(self, pin: int, _timing: list[int], data: str) -> Json:
         """What a WS2812 strip on the pin shows now; the order of the bytes is the strip's (green first)."""
-        self._open(pin)
+        self.call_pin_open(pin)
         self._board.show_leds(pin, hex_bytes(data))
         return None

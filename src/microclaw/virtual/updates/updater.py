@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 
 from microclaw.errors import StoreError
 from microclaw.firmware_modules import ota_bad, ota_check, ota_plan
@@ -37,29 +37,26 @@ class UpdateLink(Protocol):
 
     def is_ready(self) -> bool: ...
 
+    def utc_s(self) -> int | None:
+        """None while nobody told the board what time it is."""
 
-class Clocks(NamedTuple):
-    """`utc_s`: None while nobody told the board what time it is; `monotonic_s`: since any moment."""
-
-    utc_s: Callable[[], int | None]
-    monotonic_s: Callable[[], float]
+    def monotonic_s(self) -> float: ...
 
 
 class Updater:
     """`reset_reason` is said where the board went back. Call `booted` once, then what happens."""
 
-    def __init__(self, slots: Slots, start: Start, link: UpdateLink, clocks: Clocks, reset_reason: str) -> None:
+    def __init__(self, slots: Slots, start: Start, link: UpdateLink, reset_reason: str) -> None:
         self._slots = slots
         self._start = start
         self._link = link
-        self._clocks = clocks
         self._reason = reset_reason
         self._plan = ota_plan.Plan(slots.flash.get("plan", {}), self._save_plan, self._say)
         self._window = bytearray()
         self._asked_bytes = 0  # of the window that is under way; 0: none is
         self._heard_s = 0.0
         self._failures = 0
-        self._trial_until_s = clocks.monotonic_s() + TRIAL_S
+        self._trial_until_s = link.monotonic_s() + TRIAL_S
 
     @property
     def takes_updates(self) -> bool:
@@ -132,7 +129,7 @@ class Updater:
         if len(self._window) + len(blob.data) > self._asked_bytes:
             return
         self._window += blob.data
-        self._heard_s = self._clocks.monotonic_s()
+        self._heard_s = self._link.monotonic_s()
         if len(self._window) == self._asked_bytes:
             self._guarded(self._keep_window)
 
@@ -148,7 +145,7 @@ class Updater:
 
     def tick(self) -> None:
         """Some time went by."""
-        now_s = self._clocks.monotonic_s()
+        now_s = self._link.monotonic_s()
         if self._plan.todo == "trial" and now_s >= self._trial_until_s:
             self._link.restart()  # without a welcome: a start that failed
         elif self._plan.todo == "download" and self._link.is_ready() and now_s - self._heard_s >= SILENCE_S:
@@ -185,7 +182,7 @@ class Updater:
             return  # `ready` asks
         self._window.clear()
         self._asked_bytes = min(WINDOW_BYTES, size - at)
-        self._heard_s = self._clocks.monotonic_s()
+        self._heard_s = self._link.monotonic_s()
         self._link.say(BlobRead(bytes.fromhex(plan.record["sha256"]), at, self._asked_bytes))
 
     def _keep_window(self) -> None:
@@ -228,7 +225,7 @@ class Updater:
     def _fail_window(self) -> None:
         self._forget_window()
         self._failures += 1
-        self._heard_s = self._clocks.monotonic_s()
+        self._heard_s = self._link.monotonic_s()
         if self._failures >= MAX_FAILURES:
             self._plan.failed(f"download_failed: {MAX_FAILURES} windows in a row failed")
 
@@ -264,7 +261,7 @@ class Updater:
             "security_version": max(self._plan.record["security"], self._own_security),
             "keys": self._trust["keys"],
             "serial": self._trust.get("serial", 0),
-            "now_s": self._clocks.utc_s(),
+            "now_s": self._link.utc_s(),
             "slot_bytes": 0,
             "room_bytes": ROOM_BYTES,
         }
