@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from enum import StrEnum
 
 from microclaw.errors import UnknownName
 from microclaw.link_client.hanging_up import hang_up, reset_connection
@@ -20,50 +19,40 @@ DEAF_S = 0.05  # after a boot the first bytes vanish
 _log = logging.getLogger(__name__)
 
 
-class FaultName(StrEnum):
-    CUT = "cut"
-    """The connection is reset once `after_bytes` more bytes have come in, for `count` connections."""
-    MUTE = "mute"
-    """The next `count` answers are never sent."""
-
-
 class Faults:
-    """The faults that are armed. `take` says whether one happens now, and uses it up."""
+    """Armed faults: `cut` resets the connection once `after_bytes` more bytes came, `mute` loses an answer."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._counts: dict[FaultName, int] = {}
-        self._cut_after_bytes = 0
-        self._cut_left = 0
+        self._counts = {"cut": 0, "mute": 0}
+        self._cut_after_bytes = self._cut_left = 0
 
     def arm(self, name: str, count: int, after_bytes: int = 0) -> None:
-        """Arm a fault anew; count 0 disarms it."""
-        try:
-            fault = FaultName(name)
-        except ValueError as exc:
-            raise UnknownName(f"no fault {name!r}", next_step=f"faults: {', '.join(FaultName)}") from exc
+        """Arm a fault anew for so many times; 0 disarms it."""
+        if name not in self._counts:
+            raise UnknownName(f"no fault {name!r}", next_step=f"faults: {', '.join(self._counts)}")
         with self._lock:
-            self._counts[fault] = count
-            if fault is FaultName.CUT:
+            self._counts[name] = count
+            if name == "cut":
                 self._cut_after_bytes = self._cut_left = after_bytes
 
-    def take(self, fault: FaultName) -> bool:
+    def is_mute(self) -> bool:
+        """Whether the next answer is lost; uses it up."""
         with self._lock:
-            left = self._counts.get(fault, 0)
-            if left:
-                self._counts[fault] = left - 1
+            left = self._counts["mute"]
+            self._counts["mute"] = max(0, left - 1)
             return left > 0
 
     def bytes_before_cut(self, received: int) -> int | None:
         """How many of `received` bytes still get through before the cut; None when there is none now."""
         with self._lock:
-            if not self._counts.get(FaultName.CUT, 0):
+            if not self._counts["cut"]:
                 return None
             if received < self._cut_left:
                 self._cut_left -= received
                 return None
             through, self._cut_left = self._cut_left, self._cut_after_bytes
-            self._counts[FaultName.CUT] -= 1
+            self._counts["cut"] -= 1
             return through
 
 
@@ -106,7 +95,7 @@ class WasmachinePort:
         frame = encode_frame(frame_type, payload)
         with self._sending:
             client = self._client
-            if client is None or self._faults.take(FaultName.MUTE):
+            if client is None or self._faults.is_mute():
                 return
             try:
                 client.sendall(frame[: HEADER.size])

@@ -70,9 +70,6 @@ class Buses(Calls):
     def call_uart_any(self, _port: int) -> Json:
         return 0
 
-    def call_uart_read(self, _port: int, _size: int, _line: bool) -> Json:
-        return ""
-
     def call_uart_write(self, _port: int, _data: str) -> Json:
         return None
 

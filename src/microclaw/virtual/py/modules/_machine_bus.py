@@ -121,16 +121,17 @@ class UART:
         return _call("uart_any", self._port)
 
     def read(self, nbytes=128):
-        return self._read(nbytes, False)
+        """Nothing is wired to it: after the wait there is nothing."""
+        import time
+
+        time.sleep_ms(self._timeout)
+        self.any()
 
     def readline(self):
-        return self._read(128, True)
+        return self.read()
 
     def readinto(self, buf, nbytes=None):
-        data = self.read(nbytes or len(buf))
-        if data:
-            buf[: len(data)] = data
-        return len(data) if data else None
+        return self.read()
 
     def write(self, buf):
         buf = buf.encode() if isinstance(buf, str) else bytes(buf)
@@ -145,13 +146,3 @@ class UART:
 
     def sendbreak(self):
         pass
-
-    def _read(self, size, line):
-        import time
-
-        end = time.ticks_add(time.ticks_ms(), self._timeout)
-        while True:
-            data = _call("uart_read", self._port, size, line)
-            if data or time.ticks_diff(end, time.ticks_ms()) <= 0:
-                return bytes.fromhex(data) if data else None
-            time.sleep_ms(1)
