@@ -9,18 +9,20 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from fcntl import F_GETFL, fcntl
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from microclaw.virtual.runtime.process import Process  # which has a table of open files
 
 BLOCK_BYTES: Final = 4096
 """littlefs: each file takes a block at least, as counted here."""
-MAX_OPEN: Final = 32
 MAX_NAME_BYTES: Final = 255
 MAX_READ_BYTES: Final = 65_536
-_FIRST: Final = 4
 _RANDOM: Final = ("dev/random", "dev/urandom")
 T = TypeVar("T")
 
@@ -57,13 +59,84 @@ class PosixError(Exception):
         self.errno = errno
 
 
-@dataclass(slots=True)
-class _Open:
-    """`fd` is the host's; None for a folder, whose `names` were read when it was opened, and for the random source."""
+class OpenFile:
+    """It can do nothing: each kind overrides what its driver offers. Every method may raise PosixError."""
 
-    fd: int | None = None
-    names: list[tuple[str, bool]] | None = None
-    appends: bool = False
+    def write(self, _data: bytes, /) -> int:
+        raise PosixError(Errno.ENOSYS)
+
+    def read(self, _size: int, /) -> bytes:
+        raise PosixError(Errno.ENOSYS)
+
+    def ioctl(self, _process: Process, _command: int, _va: int, /) -> None:
+        raise PosixError(Errno.EINVAL)
+
+    def close(self) -> None:
+        """The app closed it."""
+
+    def abandon(self) -> None:
+        """The app ended without closing it: give back what the host holds, and leave the device as it is."""
+
+
+class File(OpenFile):
+    """A file; a folder, whose `names` were read when it was opened; or the random source, if it is neither."""
+
+    def __init__(
+        self, files: FileSystem, fd: int | None = None, *, names: Sequence[tuple[str, bool]] | None = None
+    ) -> None:
+        self.names = names
+        self._files = files
+        self._fd = fd
+
+    def read(self, size: int) -> bytes:
+        size = min(size, MAX_READ_BYTES)
+        if self.names is not None:
+            raise PosixError(Errno.EISDIR)
+        if self._fd is None:
+            return self._files.next_random(size)
+        fd = self._fd
+        return _try(lambda: os.read(fd, size))
+
+    def write(self, data: bytes) -> int:
+        fd = self._regular(Errno.EBADF)
+        before = os.fstat(fd).st_size
+        at = before if fcntl(fd, F_GETFL) & os.O_APPEND else os.lseek(fd, 0, os.SEEK_CUR)
+        self._files.check_room(_blocks(max(before, at + len(data))) - _blocks(before))
+        return _try(lambda: os.write(fd, data))
+
+    def at(self, offset: int, act: Callable[[], T]) -> T:
+        """What `act` does at that offset; the file's own place stays."""
+        before = self.seek(0, os.SEEK_CUR)
+        try:
+            self.seek(offset, os.SEEK_SET)
+            return act()
+        finally:
+            self.seek(before, os.SEEK_SET)
+
+    def seek(self, offset: int, whence: int) -> int:
+        fd = self._regular(Errno.EINVAL)
+        try:
+            if whence in (0, 1, 2):
+                return os.lseek(fd, offset, whence)
+        except (OSError, OverflowError):
+            pass
+        raise PosixError(Errno.EINVAL)
+
+    def sync(self) -> None:
+        if self._fd is not None:
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+
+    def abandon(self) -> None:
+        self.close()
+
+    def _regular(self, errno: Errno) -> int:
+        if self._fd is None:
+            raise PosixError(errno)
+        return self._fd
 
 
 @dataclass(slots=True)
@@ -77,7 +150,6 @@ class FileSystem:
     total_bytes: int
     mounts: Mapping[str, Path] = field(default_factory=dict)
     random_seed: bytes = b""
-    _open: dict[int, _Open] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.flash.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -89,11 +161,9 @@ class FileSystem:
 
     def open(
         self, path: str, *, reads: bool, writes: bool, create: bool, exclusive: bool, cut: bool, appends: bool
-    ) -> int:
-        if len(self._open) >= MAX_OPEN:
-            raise PosixError(Errno.EMFILE)
+    ) -> File:
         if self.random_seed and path.strip("/") in _RANDOM:
-            return self._keep(_Open())
+            return File(self)
         place, may_write = self._resolve(path)
         if place.is_dir():
             if writes:
@@ -101,72 +171,21 @@ class FileSystem:
             rows = sorted((entry.name, entry.is_dir()) for entry in place.iterdir() if not entry.is_symlink())
             if place == self.flash:
                 rows += [(name.strip("/"), True) for name in self.mounts]
-            return self._keep(_Open(names=rows))
+            return File(self, names=rows)
         if (writes or create or cut) and not may_write:
             raise PosixError(Errno.EROFS)
         if create and not place.exists():
-            self._check_room(BLOCK_BYTES)
+            self.check_room(BLOCK_BYTES)
         flags = (os.O_RDWR if reads else os.O_WRONLY) if writes else os.O_RDONLY
         flags |= (os.O_CREAT if create else 0) | (os.O_EXCL if exclusive else 0)
         flags |= (os.O_TRUNC if cut else 0) | (os.O_APPEND if appends else 0)
         fd = _try(lambda: os.open(place, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
-        return self._keep(_Open(fd, appends=appends))
+        return File(self, fd)
 
-    def close(self, number: int) -> None:
-        fd = self._file(number).fd
-        del self._open[number]
-        if fd is not None:
-            os.close(fd)
-
-    def close_all(self) -> None:
-        for number in list(self._open):
-            self.close(number)
-
-    def is_folder(self, number: int) -> bool:
-        return self._file(number).names is not None
-
-    def names(self, number: int) -> list[tuple[str, bool]]:
-        """The entries of an open folder, and which of them are folders."""
-        names = self._file(number).names
-        if names is None:
-            raise PosixError(Errno.ENOTDIR)
-        return names
-
-    def read(self, number: int, size: int) -> bytes:
-        file = self._file(number)
-        size = min(size, MAX_READ_BYTES)
-        if file.names is not None:
-            raise PosixError(Errno.EISDIR)
-        if file.fd is None:
-            # Repeatable: the same boot gives the same numbers.
-            self.random_seed = hashlib.sha256(self.random_seed).digest()
-            return hashlib.shake_128(self.random_seed).digest(size)
-        fd = file.fd
-        return _try(lambda: os.read(fd, size))
-
-    def write(self, number: int, data: bytes) -> int:
-        file = self._file(number)
-        fd = file.fd
-        if fd is None:
-            raise PosixError(Errno.EBADF)
-        before = os.fstat(fd).st_size
-        at = before if file.appends else os.lseek(fd, 0, os.SEEK_CUR)
-        self._check_room(_blocks(max(before, at + len(data))) - _blocks(before))
-        return _try(lambda: os.write(fd, data))
-
-    def seek(self, number: int, offset: int, whence: int) -> int:
-        file = self._file(number)
-        if file.fd is None or whence not in (0, 1, 2):
-            raise PosixError(Errno.EINVAL)
-        try:
-            return os.lseek(file.fd, offset, whence)
-        except (OSError, OverflowError):
-            raise PosixError(Errno.EINVAL) from None
-
-    def sync(self, number: int) -> None:
-        fd = self._file(number).fd
-        if fd is not None:
-            os.fsync(fd)
+    def next_random(self, size: int) -> bytes:
+        """Repeatable: the same boot gives the same numbers."""
+        self.random_seed = hashlib.sha256(self.random_seed).digest()
+        return hashlib.shake_128(self.random_seed).digest(size)
 
     def stat(self, path: str) -> os.stat_result:
         place, _ = self._resolve(path)
@@ -174,7 +193,7 @@ class FileSystem:
 
     def make_folder(self, path: str) -> None:
         place = self._writable(path)
-        self._check_room(BLOCK_BYTES)
+        self.check_room(BLOCK_BYTES)
         _try(lambda: place.mkdir(mode=0o700))
 
     def remove_folder(self, path: str) -> None:
@@ -187,20 +206,9 @@ class FileSystem:
         place, target = self._writable(path), self._writable(to)
         _try(lambda: place.rename(target))
 
-    def _check_room(self, size: int) -> None:
+    def check_room(self, size: int) -> None:
         if size > 0 and size > self.free_bytes:
             raise PosixError(Errno.ENOSPC)
-
-    def _keep(self, file: _Open) -> int:
-        number = next(n for n in range(_FIRST, _FIRST + MAX_OPEN) if n not in self._open)
-        self._open[number] = file
-        return number
-
-    def _file(self, number: int) -> _Open:
-        file = self._open.get(number)
-        if file is None:
-            raise PosixError(Errno.EBADF)
-        return file
 
     def _writable(self, path: str) -> Path:
         place, may_write = self._resolve(path)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.filesystem import Errno, PosixError
-from microclaw.virtual.nodes.node import OpenFile, take_data_seq
+from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
+from microclaw.virtual.nodes.node import take_data_seq
 from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
 
 if TYPE_CHECKING:

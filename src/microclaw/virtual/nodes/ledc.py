@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.filesystem import Errno, PosixError
-from microclaw.virtual.nodes.node import OpenFile, take_data_seq
+from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
+from microclaw.virtual.nodes.node import take_data_seq
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 if TYPE_CHECKING:

@@ -7,15 +7,11 @@ pointers: a bad one crashes the board.
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from microclaw.virtual.filesystem import Errno, PosixError
 from microclaw.virtual.runtime.memory import BoardCrash, LinearMemory, OutOfBounds
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, DATA_SEQ_VERSION, MAX_DATA_SEQ_FRAMES
-
-if TYPE_CHECKING:
-    from microclaw.virtual.runtime.process import Process  # which has a table of open files
-
 
 NATIVE_BASE: Final = 0x3C00_0000
 """Where linear memory would lie in the chip's address space (PSRAM)."""
@@ -57,22 +53,3 @@ def take_data_seq(memory: LinearMemory, va: int) -> DataSeq:
             ) from None
         memory.write(place + 4, _U32.pack((NATIVE_BASE + pointer) & 0xFFFFFFFF))
     return DataSeq(frames)
-
-
-class OpenFile:
-    """It can do nothing: each kind overrides what its driver offers. Every method may raise PosixError."""
-
-    def write(self, _data: bytes, /) -> int:
-        raise PosixError(Errno.ENOSYS)
-
-    def read(self, _size: int, /) -> bytes:
-        raise PosixError(Errno.ENOSYS)
-
-    def ioctl(self, _process: Process, _command: int, _va: int, /) -> None:
-        raise PosixError(Errno.EINVAL)
-
-    def close(self) -> None:
-        """The app closed it."""
-
-    def abandon(self) -> None:
-        """The app ended without closing it: give back what the host holds, and leave the device as it is."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.filesystem import Errno, PosixError
-from microclaw.virtual.nodes.node import DataSeq, OpenFile, take_data_seq
+from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
+from microclaw.virtual.nodes.node import DataSeq, take_data_seq
 from microclaw.virtual.runtime.memory import OutOfBounds
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 

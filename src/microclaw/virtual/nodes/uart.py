@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.filesystem import Errno, PosixError
-from microclaw.virtual.nodes.node import OpenFile
+from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
 from microclaw.virtual.wiring import uart_count
 
 

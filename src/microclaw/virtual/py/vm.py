@@ -162,7 +162,7 @@ class Vm:
             ending = Ending("ended", f"{type(exc).__name__}: {exc}")
         finally:
             self.peripherals.close()
-            self.files.close_all()
+            self._wasi.close()
             self._memory.detach()
             self._store.close()
             self._linker.close()

@@ -10,10 +10,11 @@ from stat import S_ISDIR
 from struct import Struct, pack, unpack_from
 from typing import Final
 
-from microclaw.virtual.filesystem import Errno, FileSystem, PosixError
+from microclaw.virtual.filesystem import Errno, File, FileSystem, PosixError
 from microclaw.virtual.runtime.memory import LinearMemory
 
 ROOT_FD: Final = 3
+MAX_OPEN: Final = 32
 _STDIN: Final = 0
 _OUTPUTS: Final = (1, 2)
 _REALTIME: Final = 0
@@ -45,6 +46,7 @@ class Wasi:
     ) -> None:
         self._memory = memory
         self._files = files
+        self._open: dict[int, File] = {}
         self._monotonic_ms = monotonic_ms
         self._calendar_ms = calendar_ms
         self._sleep = sleep
@@ -110,13 +112,16 @@ class Wasi:
         if fd in (_STDIN, *_OUTPUTS):
             kind = _CHARACTER
         else:
-            kind = _FOLDER if fd == ROOT_FD or self._files.is_folder(fd) else _FILE
+            kind = _FOLDER if fd == ROOT_FD or self._file(fd).names is not None else _FILE
         self._memory.write(_at(out), pack("<BxHxxxxQQ", kind, 0, _ALL_RIGHTS, _ALL_RIGHTS))
 
     def _path_open(
         self, fd: int, _look: int, path: int, size: int, how: int, rights: int, _inherit: int, flags: int, out: int
     ) -> None:
-        number = self._files.open(
+        number = next((n for n in range(ROOT_FD + 1, ROOT_FD + 1 + MAX_OPEN) if n not in self._open), None)
+        if number is None:
+            raise PosixError(Errno.EMFILE)
+        self._open[number] = self._files.open(
             self._path(fd, path, size),
             reads=bool(rights & _RIGHT_READ),
             writes=bool(rights & _RIGHT_WRITE),
@@ -127,14 +132,26 @@ class Wasi:
         )
         self._put(out, number)
 
+    def _file(self, fd: int) -> File:
+        file = self._open.get(fd)
+        if file is None:
+            raise PosixError(Errno.EBADF)
+        return file
+
+    def close(self) -> None:
+        """The interpreter is gone."""
+        for file in self._open.values():
+            file.close()
+
     def _fd_close(self, fd: int) -> None:
         if fd > ROOT_FD:
-            self._files.close(fd)
+            self._file(fd).close()
+            del self._open[fd]
 
     def _fd_read(self, fd: int, vectors: int, count: int, out: int) -> None:
         total = 0
         for address, size in self._vectors(vectors, count):
-            data = b"" if fd == _STDIN else self._files.read(fd, size)
+            data = b"" if fd == _STDIN else self._file(fd).read(size)
             self._memory.write(address, data)
             total += len(data)
             if len(data) < size:
@@ -150,18 +167,20 @@ class Wasi:
             self._output(data)
             written = len(data)
         else:
-            written = self._files.write(fd, data)
+            written = self._file(fd).write(data)
         self._put(out, written)
 
     def _fd_seek(self, fd: int, offset: int, whence: int, out: int) -> None:
-        self._memory.write(_at(out), pack("<Q", self._files.seek(fd, offset, whence)))
+        self._memory.write(_at(out), pack("<Q", self._file(fd).seek(offset, whence)))
 
     def _fd_sync(self, fd: int) -> None:
-        self._files.sync(fd)
+        self._file(fd).sync()
 
     def _fd_readdir(self, fd: int, buffer: int, size: int, cookie: int, used: int) -> None:
-        data = b""
-        for index, (name, is_folder) in enumerate(self._files.names(fd)):
+        data, names = b"", self._file(fd).names
+        if names is None:
+            raise PosixError(Errno.ENOTDIR)
+        for index, (name, is_folder) in enumerate(names):
             if index >= cookie:
                 text = name.encode("utf-8", "surrogateescape")
                 data += pack("<QQIBxxx", index + 1, index + 1, len(text), _FOLDER if is_folder else _FILE) + text

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from microclaw.virtual.board import Board
-from microclaw.virtual.filesystem import Errno, FileSystem, PosixError
+from microclaw.virtual.filesystem import Errno, File, FileSystem, OpenFile, PosixError
 from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.i2c import I2cFile
 from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
-from microclaw.virtual.nodes.node import OpenFile
 from microclaw.virtual.nodes.spi import SpiFile, host_exists
 from microclaw.virtual.nodes.uart import UartFile
 from microclaw.wire.wasmachine.ioctl import OpenFlag
@@ -21,50 +18,6 @@ MAX_FILES: Final = 16
 """Fewer than ESP-IDF's VFS allows; an app that needs more forgets to close."""
 _CONSOLE: Final = (1, 2)
 STORAGE_BYTES: Final = 1_048_576
-T = TypeVar("T")
-
-
-class StorageFile(OpenFile):
-    """A regular file below /storage."""
-
-    def __init__(self, files: FileSystem, path: str, flags: int) -> None:
-        self._files = files
-        self._number = files.open(
-            path,
-            reads=bool(flags & OpenFlag.O_RDONLY),
-            writes=bool(flags & OpenFlag.O_WRONLY),
-            create=bool(flags & OpenFlag.O_CREAT),
-            exclusive=bool(flags & OpenFlag.O_EXCL),
-            cut=bool(flags & OpenFlag.O_TRUNC),
-            appends=bool(flags & OpenFlag.O_APPEND),
-        )
-
-    def write(self, data: bytes) -> int:
-        return self._files.write(self._number, data)
-
-    def read(self, size: int) -> bytes:
-        return self._files.read(self._number, size)
-
-    def at(self, offset: int, act: Callable[[], T]) -> T:
-        """What `act` does at that offset; the file's own place stays."""
-        before = self.seek(0, os.SEEK_CUR)
-        try:
-            self.seek(offset, os.SEEK_SET)
-            return act()
-        finally:
-            self.seek(before, os.SEEK_SET)
-
-    def seek(self, offset: int, whence: int) -> int:
-        return self._files.seek(self._number, offset, whence)
-
-    def sync(self) -> None:
-        self._files.sync(self._number)
-
-    def close(self) -> None:
-        self._files.close(self._number)
-
-    def abandon(self) -> None:
-        self.close()
 
 
 class _Console(OpenFile):
@@ -99,10 +52,10 @@ class FileTable:
             raise PosixError(Errno.EBADF)
         return file
 
-    def storage(self, fd: int) -> StorageFile:
+    def storage(self, fd: int) -> File:
         """The regular file behind a descriptor; devices cannot seek."""
         file = self.get(fd)
-        if not isinstance(file, StorageFile):
+        if not isinstance(file, File):
             raise PosixError(Errno.ENOSYS)
         return file
 
@@ -122,7 +75,15 @@ class FileTable:
         if parts[:2] != ["", "dev"]:
             if parts[:2] != ["", "storage"] or not any(parts[2:]) or self._storage is None:
                 raise PosixError(Errno.ENOENT)
-            return StorageFile(self._storage, "/".join(parts[2:]), flags)
+            return self._storage.open(
+                "/".join(parts[2:]),
+                reads=bool(flags & OpenFlag.O_RDONLY),
+                writes=bool(flags & OpenFlag.O_WRONLY),
+                create=bool(flags & OpenFlag.O_CREAT),
+                exclusive=bool(flags & OpenFlag.O_EXCL),
+                cut=bool(flags & OpenFlag.O_TRUNC),
+                appends=bool(flags & OpenFlag.O_APPEND),
+            )
         node, number = (parts[2], parts[3]) if len(parts) == 4 else ("", "")
         if node not in self._board.profile.firmware.device_nodes:
             raise PosixError(Errno.ENOENT)
