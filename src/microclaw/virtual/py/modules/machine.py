@@ -6,7 +6,6 @@ event loop waits. Not here: I2S, SDCard, TouchPad, DAC, PCNT, mem32, sleep modes
 
 import _board
 from _machine_bus import I2C, SPI, UART, SoftI2C, SoftSPI
-from _machine_rtc import RTC, WDT
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -247,6 +246,29 @@ class Timer:
     def _fire(self, event):
         if self._callback:
             self._callback(self)
+
+
+class RTC:
+    def __init__(self, id=0):
+        pass
+
+    def datetime(self, value=None):
+        if value is None:
+            return tuple(_call("rtc"))
+        _call("rtc", *value)
+
+
+class WDT:
+    """Once there it stays, as on the chip; it bites `timeout` ms of board time after the last feed."""
+
+    def __init__(self, id=0, timeout=5000):
+        if id != 0 or timeout <= 0:
+            raise ValueError
+        _call("wdt", timeout)
+        self._timeout = timeout
+
+    def feed(self):
+        _call("wdt", self._timeout)
 
 
 def bitstream(pin, encoding, timing, buffer):
