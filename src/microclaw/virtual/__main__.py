@@ -100,32 +100,32 @@ class BoardProcess:
             programs=programs,
             has_link=options.link is not None,
         )
-        ports = self.machine.ports
-        ports.wasmachine = WasmachinePort(wasmachine, self.machine.receive, self.machine.faults)
-        ports.wasmachine_port = port_of(wasmachine)
-        ports.wasmachine.start()
-        console = SerialConsole(board, self.machine.free_heap_bytes)
+        machine, addresses = self.machine, self.machine.addresses
+        port = WasmachinePort(wasmachine, machine.receive, machine.faults)
+        machine.send, addresses["wasmachine"] = port.send, port_of(wasmachine)
+        machine.ports.append(port)
+        console = SerialConsole(board, machine.free_heap_bytes)
         if serial is not None:
-            ports.serial_tcp, ports.serial_port = SerialTcp(serial, console), port_of(serial)
-            ports.serial_tcp.start()
+            machine.ports.append(SerialTcp(serial, console))
+            addresses["serial"] = port_of(serial)
         if options.serial == "pty":
-            ports.serial_pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console, board)
-            ports.serial_pty.start()
+            pty = SerialPty(self.control_path.parent / f"{options.name}.tty", console, board)
+            machine.ports.append(pty)
+            addresses["pty"] = str(pty.path)
+        for each in machine.ports:
+            each.start()
         if options.link is not None:
             self.machine.open_link(self._link_port(flash or self._temporary_dir()))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 
     def ready(self) -> dict[str, object]:
-        ports = self.machine.ports
         return {
             "ready": True,
             "name": self._options.name,
             "board": self._options.board,
             "pid": os.getpid(),
-            "wasmachine": ports.wasmachine_port,
-            "serial": ports.serial_port,
-            "pty": str(ports.serial_pty.path) if ports.serial_pty is not None else None,
+            **self.machine.addresses,
             "control": str(self.control_path),
         }
 

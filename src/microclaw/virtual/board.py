@@ -19,7 +19,7 @@ from microclaw.fair_ring import FairPage, FairRing
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.sensors import I2cSensor, attach_sensors, usual_sensor
 from microclaw.virtual.unfinished_lines import LineBuffer
-from microclaw.virtual.wiring import Pin, SpiBuses
+from microclaw.virtual.wiring import Pin, spi_hosts
 from microclaw.wire.board_replies import EdgeRow, LedRow, LogRow, PinRow, PwmRow
 
 EDGE_RING: Final = 65_536
@@ -61,7 +61,7 @@ class Board:
         self.powered = True
         self.is_after_panic = False  # while a boot that follows a panic begins
         self.sensors: dict[str, I2cSensor] = attach_sensors(profile.i2c.sensors if profile.i2c else {})
-        self.spi = SpiBuses(profile.chip)
+        self.spi_hosts = spi_hosts(profile.chip)
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self._lock = threading.RLock()
         self._switching = threading.RLock()
@@ -75,7 +75,7 @@ class Board:
             LOG_RING_BYTES, lambda record: record.app, lambda record: len(record.text) + 32
         )
         self._lines = LineBuffer()
-        self._claims: dict[int, str] = {}
+        self._claims: dict[int | str, str] = {}
         self._edge_watchers: list[Callable[[EdgeRow], None]] = []
         self._log_watchers: list[Callable[[LogRow], None]] = []
         self._power_listeners: list[Callable[[PowerEvent], None]] = []
@@ -136,17 +136,17 @@ class Board:
             self._note_opener(state)
             self._update(state)
 
-    def claim_pin(self, pin: int, app: str) -> bool:
-        """Take a pin as the GPIO driver does; False while someone has it."""
+    def claim(self, what: int | str, app: str) -> bool:
+        """Take a pin as the GPIO driver does, or set a bus up; False while someone has it."""
         with self._lock:
-            if pin in self._claims:
+            if what in self._claims:
                 return False
-            self._claims[pin] = app
+            self._claims[what] = app
             return True
 
-    def release_pin(self, pin: int) -> None:
+    def release(self, what: int | str) -> None:
         with self._lock:
-            self._claims.pop(pin, None)
+            self._claims.pop(what, None)
 
     def write_pin(self, pin: int, level: int) -> bool:
         """gpio_set_level: the output latch; seen at the pin while it is an output. Whether it is another level."""
@@ -374,7 +374,6 @@ class Board:
         for sensor in self.sensors.values():
             sensor.reset()
         self._claims.clear()
-        self.spi.reset()
 
     def _pin(self, pin: int) -> Pin:
         state = self._pins.get(pin)

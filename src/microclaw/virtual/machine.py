@@ -7,10 +7,9 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
 from microclaw.fair_ring import FairPage
@@ -40,18 +39,6 @@ FREE_HEAP_BYTES = 280 * 1024  # of an idle WASMachine build; the heaps of apps a
 R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.LogRow)
 
 
-@dataclass(slots=True)
-class Ports:
-    """The ports that a power cut closes, and the port numbers for the ready line and `info`."""
-
-    wasmachine: WasmachinePort | None = None
-    serial_tcp: SerialTcp | None = None
-    serial_pty: SerialPty | None = None
-    link: LinkPort | None = None
-    wasmachine_port: int = 0
-    serial_port: int | None = None
-
-
 class Machine:
     def __init__(
         self,
@@ -65,7 +52,10 @@ class Machine:
         self.runtime = runtime
         self.programs = programs
         self.faults = Faults()
-        self.ports = Ports()
+        self.ports: list[WasmachinePort | SerialTcp | SerialPty] = []  # those that a power cut closes
+        self.link: LinkPort | None = None
+        self.addresses: dict[str, Any] = {"wasmachine": 0, "serial": None, "pty": None}
+        self.send: Callable[[FrameType, bytes], None] = lambda _type, _payload: None  # over the WASMachine port
         self._booted_s = time.monotonic()
         self._boots_in_a_row = 0
         self._set_ahead: list[Alarm] = []
@@ -87,16 +77,15 @@ class Machine:
 
     def open_link(self, link: LinkPort) -> None:
         """Give the board its link; once, after the machine was made."""
-        self.ports.link = link
+        self.link = link
         self.board.watch_log(link.on_log)
         with self.board.hold_power():
             self._start_manager()
 
     def close(self) -> None:
         self.manager.close()
-        for port in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty, self.ports.link):
-            if port is not None:
-                port.close()
+        for port in (*self.ports, *([self.link] if self.link is not None else [])):
+            port.close()
         self.runtime.close()
         self.programs.power_cut()
         self.board.clock.close()
@@ -140,7 +129,8 @@ class Machine:
 
     def _new_manager(self) -> AppManager:
         firmware = self.board.profile.firmware
-        manager = AppManager(self.runtime, firmware, send=self._send, console=self.board.print_line)
+        send = lambda kind, payload: self.send(kind, payload)  # noqa: E731
+        manager = AppManager(self.runtime, firmware, send=send, console=self.board.print_line)
         manager.on_uninstalled = lambda name: self.on_uninstalled(name)
         return manager
 
@@ -150,12 +140,12 @@ class Machine:
         safe = self._is_safe_to_start_apps()
         if not safe:
             self.board.print_line("boot loop: kept apps are not started")
-        if self.ports.link is not None:
-            self.programs.firmware = self.ports.link.load()
+        if self.link is not None:
+            self.programs.firmware = self.link.load()
         manager.start()
         self.programs.power_on(with_programs=safe)
-        if self.ports.link is not None:
-            self.ports.link.power_on(with_apps=safe)
+        if self.link is not None:
+            self.link.power_on(with_apps=safe)
         threading.Thread(target=manager.serve, name="manager", daemon=True).start()
 
     def _is_safe_to_start_apps(self) -> bool:
@@ -165,24 +155,19 @@ class Machine:
         self._boots_in_a_row = self._boots_in_a_row + 1 if in_a_row else 1
         return self._boots_in_a_row < LOOP_BOOTS
 
-    def _send(self, frame_type: FrameType, payload: bytes) -> None:
-        if self.ports.wasmachine is not None:
-            self.ports.wasmachine.send(frame_type, payload)
-
     def _on_power(self, event: PowerEvent) -> None:
-        ports = [p for p in (self.ports.wasmachine, self.ports.serial_tcp, self.ports.serial_pty) if p is not None]
         if event == "cut":
             self.manager.close()
             self.runtime.close()  # it did so itself before; an install may have come between
             self.programs.power_cut()
-            if self.ports.link is not None:
-                self.ports.link.power_cut()
-            for port in ports:
+            if self.link is not None:
+                self.link.power_cut()
+            for port in self.ports:
                 port.power_cut()
         else:
             self.manager = self._new_manager()
             self._set_ahead = []  # the clock forgot them
-            for port in ports:
+            for port in self.ports:
                 port.power_on()
             self._start_manager()
 
@@ -190,7 +175,7 @@ class Machine:
         return replies.Done(round(self.board.clock.now_ms(), 3))
 
     def _info(self) -> replies.BoardInfo:
-        board, ports = self.board, self.ports
+        board = self.board
         return replies.BoardInfo(
             name=board.name,
             board=board.profile.board_id,
@@ -201,10 +186,8 @@ class Machine:
             boot_id=board.boot_id,
             powered=board.powered,
             now_ms=round(board.clock.now_ms(), 3),
-            wasmachine=ports.wasmachine_port,
-            serial=ports.serial_port,
-            pty=str(ports.serial_pty.path) if ports.serial_pty is not None else None,
             pid=os.getpid(),
+            **self.addresses,
         )
 
     def _page(
@@ -287,7 +270,7 @@ class Machine:
         self,
         request: wire.Link | wire.LinkReset | wire.LinkTask | wire.Mic | wire.Speaker,
     ) -> object:
-        link = self.ports.link
+        link = self.link
         if link is None:
             raise CallRejected("this board has no link", next_step="start it with --link URL")
         match request:

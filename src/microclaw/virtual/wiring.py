@@ -1,12 +1,9 @@
-"""What is wired to the board: pins and who drives them, SPI buses. Knows no descriptors and no programs."""
+"""What is wired to the board: pins and who drives them. Knows no descriptors and no programs."""
 
 from __future__ import annotations
 
-import threading
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-SPI_HOSTS: Final = {"ESP32-C3": (1,), "ESP32-C6": (1,)}
-"""Hosts for programs by chip, else 1 (SPI2) and 2 (SPI3); host 0 (SPI1) is the flash's."""
 PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
 
 
@@ -44,29 +41,9 @@ class Pin:
         return self.pull if self.external is None else self.external
 
 
-class SpiBuses:
-    """The SPI buses that are set up. Nothing is wired to them, so MISO floats and reads as zeros."""
-
-    def __init__(self, chip: str) -> None:
-        self.hosts = SPI_HOSTS.get(chip, (1, 2))
-        self._lock = threading.Lock()
-        self._claimed: set[int] = set()
-
-    def claim(self, bus: int) -> bool:
-        """Set the bus up; False while it is."""
-        with self._lock:
-            is_free = bus not in self._claimed
-            self._claimed.add(bus)
-            return is_free
-
-    def release(self, bus: int) -> None:
-        with self._lock:
-            self._claimed.discard(bus)
-
-    def reset(self) -> None:
-        """The power is gone: no bus is set up any more."""
-        with self._lock:
-            self._claimed.clear()
+def spi_hosts(chip: str) -> tuple[int, ...]:
+    """Hosts for programs: SPI2 and SPI3; host 0 (SPI1) is the flash's. Nothing is wired: MISO reads as zeros."""
+    return (1,) if chip in ("ESP32-C3", "ESP32-C6") else (1, 2)
 
 
 def uart_count(chip: str) -> int:

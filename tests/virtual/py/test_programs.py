@@ -110,7 +110,7 @@ def test_a_power_cut_keeps_what_starts_by_itself(bench: Bench) -> None:
 
 
 def test_a_pin_of_another_program_is_refused(bench: Bench) -> None:
-    bench.board.claim_pin(2, "a WebAssembly program")
+    bench.board.claim(2, "a WebAssembly program")
     bench.install("blink", BLINK)
     bench.clock.advance(100)
     assert "pin 2 belongs to another program" in str(bench.events[0][1]["reason"])

@@ -32,7 +32,7 @@ class GpioFile(OpenFile):
         self._drives = bool(flags & OpenFlag.O_WRONLY)
         # The driver marks a pin as taken by its flags, which are 0 for a read-only one (newlib's O_RDONLY).
         self._is_claimed = self._drives
-        if self._is_claimed and not board.claim_pin(pin, app):
+        if self._is_claimed and not board.claim(pin, app):
             raise PosixError(Errno.EBUSY)
         known = board.profile.pins[pin]
         if known.reserved:
@@ -68,7 +68,7 @@ class GpioFile(OpenFile):
 
     def abandon(self) -> None:
         if self._is_claimed:
-            self._board.release_pin(self.pin)
+            self._board.release(self.pin)
 
     def _configure(self, flags: GpioFlag) -> None:
         self._board.configure_pin(

@@ -25,7 +25,7 @@ _MASTER: Final = 1
 
 def host_exists(board: Board, number: int) -> bool:
     """Whether /dev/spi/N opens; host 0 does, and cannot be configured."""
-    return 0 <= number <= max(board.spi.hosts)
+    return 0 <= number <= max(board.spi_hosts)
 
 
 class SpiFile(OpenFile):
@@ -53,7 +53,7 @@ class SpiFile(OpenFile):
 
     def abandon(self) -> None:
         if self._configured:
-            self._board.spi.release(self._host)
+            self._board.release(f"spi{self._host}")
         self._configured = False
 
     def _configure(self, process: Process, values: DataSeq) -> None:
@@ -64,9 +64,9 @@ class SpiFile(OpenFile):
         clock_hz = values.pop(6, 4)
         if self._configured:
             raise PosixError(Errno.EINVAL)
-        if self._host not in self._board.spi.hosts or not all(map(self._board.has_pin, pins)):
+        if self._host not in self._board.spi_hosts or not all(map(self._board.has_pin, pins)):
             raise PosixError(Errno.EIO)
-        if not self._board.spi.claim(self._host) or not 0 < clock_hz <= MAX_CLOCK_HZ:
+        if not self._board.claim(f"spi{self._host}", process.name) or not 0 < clock_hz <= MAX_CLOCK_HZ:
             raise PosixError(Errno.EIO)
         self._configured = True
         process.pins.update(pins)

@@ -46,15 +46,15 @@ class Buses(Calls):
     # SPI
 
     def call_spi_open(self, bus: int, *pins: int | None) -> Json:
-        if bus not in self._board.spi.hosts:
+        if bus not in self._board.spi_hosts:
             raise DriverError("ValueError", f"SPI({bus}) doesn't exist")
         if any(pin is not None and not self._board.has_pin(pin) for pin in pins):
             raise DriverError("ValueError", "invalid pin")
-        self._board.spi.claim(bus)  # MicroPython sets a bus up again without asking
+        self._board.claim(f"spi{bus}", "py")  # MicroPython sets a bus up again without asking
         return None
 
     def call_spi_close(self, bus: int) -> Json:
-        self._board.spi.release(bus)
+        self._board.release(f"spi{bus}")
         return None
 
     def call_spi_exchange(self, _bus: int, data: str) -> Json:

@@ -206,7 +206,7 @@ class Programs:
     def _vm_ended(self, vm: Vm, ending: Ending) -> None:
         """In the interpreter's thread."""
         for pin in vm.peripherals.owners:
-            self._board.release_pin(pin)
+            self._board.release(pin)
         if self._vm is not vm:
             return  # the power was cut
         owners = sorted(set(vm.peripherals.owners.values()))
@@ -270,7 +270,7 @@ class Programs:
     def _claim(self, vm: Vm, pin: int, owner: str) -> Json:
         """A pin that a WebAssembly program has is none for this one."""
         if vm.peripherals.owners.get(pin) != owner:
-            if not self._board.claim_pin(pin, owner):
+            if not self._board.claim(pin, owner):
                 raise DriverError("OSError", EBUSY, f"pin {pin} belongs to another program")
             vm.peripherals.owners[pin] = owner
         return None
@@ -279,7 +279,7 @@ class Programs:
         owners = vm.peripherals.owners
         for pin in [pin for pin, name in owners.items() if name == owner]:
             del owners[pin]
-            self._board.release_pin(pin)
+            self._board.release(pin)
         return None
 
 

@@ -76,7 +76,9 @@ class App:
         """Called in its thread when it trapped or exited, and when its main is over."""
         generation = Generation(board.profile.firmware.attribute_generation)
         network = AppNetwork(board.clock, generation, lambda text: board.print_line(f"{name}: {text}"), has_network)
-        network.post_mqtt_event = lambda handle, event: self._post(lambda: self._on_mqtt(handle, event))
+        network.post_mqtt_event = lambda handle, event: self._post(
+            lambda: self._deliver("on_mqtt_dispatch_event", event, handle)
+        )
         self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, name), ledc, network)
         # Urls that it registered and subscribed to, GPIOs that it opened or drives.
         self.resources = self.process.resources
@@ -131,11 +133,11 @@ class App:
 
     def request(self, payload: bytes) -> bool:
         """Queue on_request with the payload of a REQUEST frame; False when the queue is full or the app is dead."""
-        return self._post(lambda: self._on_message("on_request", payload))
+        return self._post(lambda: self._deliver("on_request", payload))
 
     def response(self, payload: bytes) -> bool:
         """Queue on_response, likewise."""
-        return self._post(lambda: self._on_message("on_response", payload))
+        return self._post(lambda: self._deliver("on_response", payload))
 
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Queue the end: on_destroy, then the thread ends. False when it is still busy after `timeout_s`."""
@@ -237,28 +239,17 @@ class App:
         finally:
             self.process.timers.callback_returned(number)
 
-    def _on_mqtt(self, handle: int, event: bytes) -> None:
+    def _deliver(self, export: str, data: bytes, *before: int) -> None:
+        """Call it with a copy of the data; without room in the heap the firmware loses it as well."""
         assert self._instance is not None
-        if not self._instance.has("on_mqtt_dispatch_event", "i32", "i32", "i32"):
+        if not self._instance.has(export, *["i32"] * (len(before) + 2)):
             return
-        buffer = self.process.allocate_copy(event)  # no room: the firmware loses the event as well
+        buffer = self.process.allocate_copy(data)
         if buffer:
             try:
-                self._call("on_mqtt_dispatch_event", handle, buffer, len(event))
+                self._call(export, *before, buffer, len(data))
             finally:
                 self.process.heap.free(buffer)
-
-    def _on_message(self, export: str, payload: bytes) -> None:
-        assert self._instance is not None
-        if not self._instance.has(export, "i32", "i32"):
-            return
-        buffer = self.process.allocate_copy(payload)
-        if not buffer:
-            return
-        try:
-            self._call(export, buffer, len(payload))
-        finally:
-            self.process.heap.free(buffer)
 
     def _call(self, export: str, *arguments: int, begins: bool = False, in_main: bool = False) -> bool:
         """Run an export; an exception goes to the console and makes it False."""

@@ -68,12 +68,6 @@ class LinearMemory:
             if address < 0 or size < 0 or address + size > self._size:
                 raise OutOfBounds
 
-    @property
-    def size_bytes(self) -> int:
-        if self._memory is not None and self._store is not None:
-            self._size = self._memory.data_len(self._store)
-        return self._size
-
     def read(self, address: int, size: int) -> bytes:
         self.check(address, size)
         return ctypes.string_at(self._base + address, size)
