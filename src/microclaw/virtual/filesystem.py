@@ -159,26 +159,22 @@ class FileSystem:
         """What still fits; files that were put there from outside count too."""
         return max(0, self.total_bytes - sum(_blocks(path.lstat().st_size) for path in self.flash.rglob("*")))
 
-    def open(
-        self, path: str, *, reads: bool, writes: bool, create: bool, exclusive: bool, cut: bool, appends: bool
-    ) -> File:
+    def open(self, path: str, flags: int) -> File:
+        """`flags` are the host's O_RDONLY, O_CREAT and so on."""
         if self.random_seed and path.strip("/") in _RANDOM:
             return File(self)
         place, may_write = self._resolve(path)
         if place.is_dir():
-            if writes:
+            if flags & (os.O_WRONLY | os.O_RDWR):
                 raise PosixError(Errno.EISDIR)
             rows = sorted((entry.name, entry.is_dir()) for entry in place.iterdir() if not entry.is_symlink())
             if place == self.flash:
                 rows += [(name.strip("/"), True) for name in self.mounts]
             return File(self, names=rows)
-        if (writes or create or cut) and not may_write:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC) and not may_write:
             raise PosixError(Errno.EROFS)
-        if create and not place.exists():
+        if flags & os.O_CREAT and not place.exists():
             self.check_room(BLOCK_BYTES)
-        flags = (os.O_RDWR if reads else os.O_WRONLY) if writes else os.O_RDONLY
-        flags |= (os.O_CREAT if create else 0) | (os.O_EXCL if exclusive else 0)
-        flags |= (os.O_TRUNC if cut else 0) | (os.O_APPEND if appends else 0)
         fd = _try(lambda: os.open(place, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, 0o600))
         return File(self, fd)
 

@@ -83,15 +83,15 @@ class LinkPort:
         return Slots(self._folder.parent / "updates", Firmware(FIRMWARE, __version__, 0), board)
 
     def _start_firmware(self) -> tuple[Start, bool]:
-        """What the bootloader starts; one that crashes in its start, or fails its self test, is started again."""
+        """What the bootloader starts; one that crashes in its start is started again."""
         has_crashed = False
         while True:
             start = self._slots.start()
             if not start.firmware.fault or start.kept:
                 return start, has_crashed
             has_crashed = True
-            what = "crashed in its start" if start.firmware.fault == "crash" else "failed its self test"
-            self._board.print_line(f"{start.firmware.name} {start.firmware.version} in {start.slot} {what}")
+            firmware = start.firmware
+            self._board.print_line(f"{firmware.name} {firmware.version} in {start.slot} crashed in its start")
             self._board.print_line("Rebooting...")
 
     def close(self) -> None:
@@ -141,18 +141,18 @@ class LinkPort:
     @property
     def audio(self) -> BoardAudio:
         """The microphone and speaker of this boot; DeviceUnreachable without power."""
-        boot = self._boot
-        if boot is None:
-            raise DeviceUnreachable("the board has no power")
-        return boot.audio
+        return self._running().audio
 
     def send(self, message: AnyMessage) -> None:
-        """Send an event of the board, such as a button. The message is in flash when this returns."""
+        """Send a message of the board's own. It is in flash when this returns."""
+        if not self._running().client.keep(message):
+            raise CallRejected("the outbox is full: the message is refused, and counted")
+
+    def _running(self) -> _Boot:
         boot = self._boot
         if boot is None:
             raise DeviceUnreachable("the board has no power")
-        if not boot.client.keep(message):
-            raise CallRejected("the outbox is full: the message is refused, and counted")
+        return boot
 
 
 class _Boot:

@@ -114,17 +114,19 @@ def _atoi(process: Process, text: int) -> int:
     return max(-_LONG_MAX - 1, min(_LONG_MAX, value))
 
 
-def _strtol(process: Process, text: int, end: int, base: int) -> int:
+def _strto(process: Process, text: int, end: int, base: int) -> int:
     value, used = _number(process.memory.string(text), base)
     if end:
         process.memory.write_u32(end, text + used)
-    return max(-_LONG_MAX - 1, min(_LONG_MAX, value))
+    return value
+
+
+def _strtol(process: Process, text: int, end: int, base: int) -> int:
+    return max(-_LONG_MAX - 1, min(_LONG_MAX, _strto(process, text, end, base)))
 
 
 def _strtoul(process: Process, text: int, end: int, base: int) -> int:
-    value, used = _number(process.memory.string(text), base)
-    if end:
-        process.memory.write_u32(end, text + used)
+    value = _strto(process, text, end, base)
     return _ULONG_MAX if abs(value) > _ULONG_MAX else value
 
 

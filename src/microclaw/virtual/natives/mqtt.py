@@ -21,10 +21,6 @@ _MAX_MESSAGE_BYTES: Final = 262_144
 _MAX_TOPIC_BYTES: Final = 65_535
 
 
-def _client(process: Process, handle: int) -> MqttClient | None:
-    return process.network.client(process.network.mqtt, handle & 0xFFFFFFFF)
-
-
 def _changed(process: Process, settings: MqttSettings, attributes: int) -> MqttSettings | None:
     """None, and a line, for what the firmware refuses."""
     try:
@@ -47,63 +43,54 @@ def _init(process: Process, out: int, attributes: int) -> int:
     return 0
 
 
-def _config(process: Process, handle: int, attributes: int) -> int:
-    client = _client(process, handle)
-    if client is None or (settings := _changed(process, client.settings, attributes)) is None:
+def _of_client(call: Callable[..., int], missing: int = FAIL) -> Handler:
+    """A native of one client: `call` gets the process, the client and the arguments; `missing` for a null handle."""
+
+    def run(process: Process, handle: int, *arguments: int) -> int:
+        client = process.network.client(process.network.mqtt, handle & 0xFFFFFFFF)
+        return missing if client is None else call(process, client, *arguments)
+
+    return run
+
+
+def _config(process: Process, client: MqttClient, attributes: int) -> int:
+    settings = _changed(process, client.settings, attributes)
+    if settings is None:
         return FAIL
     client.change(settings)
     return 0
 
 
-def _destroy(process: Process, handle: int) -> int:
-    client = _client(process, handle)
-    if client is None:
-        return INVALID_ARG
+def _destroy(process: Process, client: MqttClient) -> int:
     client.stop()
     client.abandon()
-    del process.network.mqtt[handle & 0xFFFFFFFF]
+    del process.network.mqtt[client.handle]
     return 0
 
 
 def _do(call: Callable[[MqttClient], int]) -> Handler:
-    def run(process: Process, handle: int) -> int:
-        client = _client(process, handle)
-        return INVALID_ARG if client is None else call(client)
-
-    return run
-
-
-def _enqueue(process: Process, handle: int, topic: int, data: int, size: int, qos: int, retain: int, keep: int) -> int:
-    if not qos & 0xFF and not keep:
-        return FAIL  # esp-mqtt's answer, though "store" reads as if it were sent at once
-    return _publish(process, handle, topic, data, size, qos, retain, keep)
+    return _of_client(lambda _process, client: call(client), INVALID_ARG)
 
 
 def _publish(
-    process: Process, handle: int, topic: int, data: int, size: int, qos: int, retain: int = 0, keep: int = 0
+    process: Process, client: MqttClient, topic: int, data: int, size: int, qos: int, retain: int = 0, keep: int = 0
 ) -> int:
-    client = _client(process, handle)
-    if client is None or size < 0 or size > _MAX_MESSAGE_BYTES:
+    if not 0 <= size <= _MAX_MESSAGE_BYTES:
         return FAIL
     # Length 0 means text; a null pointer arrives as the memory's own begin, where a text is empty.
     payload = process.memory.read(data, size) if size else process.memory.string(data, _MAX_MESSAGE_BYTES)
     return client.publish(_topic(process, topic), payload, qos & 0xFF, retain=bool(retain), keep=bool(keep))
 
 
-def _subscribe(process: Process, handle: int, topic: int, qos: int) -> int:
-    client = _client(process, handle)
-    return FAIL if client is None else client.subscribe(_topic(process, topic), qos & 0xFF)
+def _enqueue(
+    process: Process, client: MqttClient, topic: int, data: int, size: int, qos: int, retain: int, keep: int
+) -> int:
+    if not qos & 0xFF and not keep:
+        return FAIL  # esp-mqtt's answer, though "store" reads as if it were sent at once
+    return _publish(process, client, topic, data, size, qos, retain, keep)
 
 
-def _unsubscribe(process: Process, handle: int, topic: int) -> int:
-    client = _client(process, handle)
-    return FAIL if client is None else client.unsubscribe(_topic(process, topic))
-
-
-def _set_uri(process: Process, handle: int, uri: int) -> int:
-    client = _client(process, handle)
-    if client is None:
-        return INVALID_ARG
+def _set_uri(process: Process, client: MqttClient, uri: int) -> int:
     text = process.memory.string(uri, _MAX_SETTINGS_BYTES).decode("utf-8", "replace")
     settings = replace(client.settings, uri=text)
     if settings.broker is None:
@@ -118,16 +105,16 @@ def _topic(process: Process, address: int) -> str:
 
 HANDLERS: dict[str, Handler] = {
     "wasm_mqtt_init": _init,
-    "wasm_mqtt_config": _config,
-    "wasm_mqtt_destory": _destroy,
+    "wasm_mqtt_config": _of_client(_config),
+    "wasm_mqtt_destory": _of_client(_destroy, INVALID_ARG),
     "wasm_mqtt_start": _do(MqttClient.start),
     "wasm_mqtt_stop": _do(MqttClient.stop),
     "wasm_mqtt_reconnect": _do(MqttClient.reconnect),
     "wasm_mqtt_disconnect": _do(MqttClient.disconnect),
     "wasm_mqtt_get_outbox_size": _do(MqttClient.outbox_bytes),
-    "wasm_mqtt_publish": _publish,
-    "wasm_mqtt_enqueue": _enqueue,
-    "wasm_mqtt_subscribe": _subscribe,
-    "wasm_mqtt_unsubscribe": _unsubscribe,
-    "wasm_mqtt_set_uri": _set_uri,
+    "wasm_mqtt_publish": _of_client(_publish),
+    "wasm_mqtt_enqueue": _of_client(_enqueue),
+    "wasm_mqtt_subscribe": _of_client(lambda p, client, topic, qos: client.subscribe(_topic(p, topic), qos & 0xFF)),
+    "wasm_mqtt_unsubscribe": _of_client(lambda p, client, topic: client.unsubscribe(_topic(p, topic))),
+    "wasm_mqtt_set_uri": _of_client(_set_uri, INVALID_ARG),
 }

@@ -64,7 +64,7 @@ class MqttClient:
         self.is_started = False
         self.is_connected = False
         self._network = network
-        self._handle = handle
+        self.handle = handle
         self._buffer = MessageBuffer()
         self._backoff = Backoff(min_s=MIN_WAIT_S, max_s=MAX_WAIT_S)
         self._client: Client | None = None
@@ -207,7 +207,7 @@ class MqttClient:
         settings = self.settings
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
-            settings.client_id or f"ESP32_{self._handle:06x}",
+            settings.client_id or f"ESP32_{self.handle:06x}",
             clean_session=not settings.disable_clean_session,
             reconnect_on_failure=not settings.disable_auto_reconnect,
         )
@@ -329,7 +329,7 @@ class MqttClient:
         self._post(encode_event(event, self._network.generation, **numbers))
 
     def _post(self, event: bytes) -> None:
-        if self._is_abandoned or self._network.post_mqtt_event(self._handle, event):
+        if self._is_abandoned or self._network.post_mqtt_event(self.handle, event):
             return
         self._lost += 1
         if self._lost & (self._lost - 1) == 0:

@@ -5,6 +5,7 @@ Source: github.com/WebAssembly/WASI, legacy/preview1/docs.md. Nothing of the hos
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from stat import S_ISDIR
 from struct import Struct, pack, unpack_from
@@ -21,7 +22,7 @@ _REALTIME: Final = 0
 _CHARACTER, _FOLDER, _FILE = 2, 3, 4
 _ALL_RIGHTS: Final = (1 << 30) - 1
 _RIGHT_READ, _RIGHT_WRITE = 1 << 1, 1 << 6
-_O_CREAT, _O_EXCL, _O_TRUNC = 1, 4, 8
+_HOW: Final = {1: os.O_CREAT, 4: os.O_EXCL, 8: os.O_TRUNC}
 _APPEND: Final = 1
 _SUBSCRIPTION: Final = Struct("<QB7xI4xQQH6x")
 _EVENT: Final = Struct("<QHB21x")
@@ -121,15 +122,9 @@ class Wasi:
         number = next((n for n in range(ROOT_FD + 1, ROOT_FD + 1 + MAX_OPEN) if n not in self._open), None)
         if number is None:
             raise PosixError(Errno.EMFILE)
-        self._open[number] = self._files.open(
-            self._path(fd, path, size),
-            reads=bool(rights & _RIGHT_READ),
-            writes=bool(rights & _RIGHT_WRITE),
-            create=bool(how & _O_CREAT),
-            exclusive=bool(how & _O_EXCL),
-            cut=bool(how & _O_TRUNC),
-            appends=bool(flags & _APPEND),
-        )
+        access = (os.O_RDWR if rights & _RIGHT_READ else os.O_WRONLY) if rights & _RIGHT_WRITE else os.O_RDONLY
+        others = sum(host for flag, host in _HOW.items() if how & flag) | (os.O_APPEND if flags & _APPEND else 0)
+        self._open[number] = self._files.open(self._path(fd, path, size), access | others)
         self._put(out, number)
 
     def _file(self, fd: int) -> File:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from microclaw.virtual.board import Board
@@ -17,6 +18,10 @@ FIRST_FD: Final = 3
 MAX_FILES: Final = 16
 """Fewer than ESP-IDF's VFS allows; an app that needs more forgets to close."""
 _CONSOLE: Final = (1, 2)
+_HOST_FLAGS: Final = {
+    **{OpenFlag.O_CREAT: os.O_CREAT, OpenFlag.O_EXCL: os.O_EXCL},
+    **{OpenFlag.O_TRUNC: os.O_TRUNC, OpenFlag.O_APPEND: os.O_APPEND},
+}
 STORAGE_BYTES: Final = 1_048_576
 
 
@@ -75,15 +80,11 @@ class FileTable:
         if parts[:2] != ["", "dev"]:
             if parts[:2] != ["", "storage"] or not any(parts[2:]) or self._storage is None:
                 raise PosixError(Errno.ENOENT)
-            return self._storage.open(
-                "/".join(parts[2:]),
-                reads=bool(flags & OpenFlag.O_RDONLY),
-                writes=bool(flags & OpenFlag.O_WRONLY),
-                create=bool(flags & OpenFlag.O_CREAT),
-                exclusive=bool(flags & OpenFlag.O_EXCL),
-                cut=bool(flags & OpenFlag.O_TRUNC),
-                appends=bool(flags & OpenFlag.O_APPEND),
+            access = (
+                (os.O_RDWR if flags & OpenFlag.O_RDONLY else os.O_WRONLY) if flags & OpenFlag.O_WRONLY else os.O_RDONLY
             )
+            others = sum(host for flag, host in _HOST_FLAGS.items() if flags & flag)
+            return self._storage.open("/".join(parts[2:]), access | others)
         node, number = (parts[2], parts[3]) if len(parts) == 4 else ("", "")
         if node not in self._board.profile.firmware.device_nodes:
             raise PosixError(Errno.ENOENT)

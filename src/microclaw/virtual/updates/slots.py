@@ -10,12 +10,11 @@ import hashlib
 import json
 import threading
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 
 from microclaw.firmware_modules import ota_bad, ota_payload
 from microclaw.link_client.flash import Flash, PowerGone
 
-Fault: TypeAlias = Literal["", "crash", "self_test"]
 FACTORY: Final = "factory"
 FOLDERS: Final = ("fw_a", "fw_b")
 STARTS: Final = 3
@@ -27,12 +26,12 @@ _PAYLOAD: Final = "payload"
 
 
 class Firmware(NamedTuple):
-    """What runs, or would run: who it is by its own words. `fault` makes it fail in its start, or its self test."""
+    """What runs, or would run: who it is by its own words. With a `fault` it crashes in its start."""
 
     name: str
     version: str
     security_version: int
-    fault: Fault = ""
+    fault: str = ""
 
 
 class Choice(NamedTuple):
