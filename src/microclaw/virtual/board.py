@@ -1,6 +1,6 @@
 """The virtual board itself: pins, ADC, PWM, sensors, console and their histories. Runs no app and speaks no protocol.
 
-Every method may be called from any thread; one lock, held briefly. Observers are called under that lock: they must only
+Every method may be called from any thread; one lock, held briefly. Watchers are called under that lock: they must only
 note the event down (put it into a queue) and return.
 """
 

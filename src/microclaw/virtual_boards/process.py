@@ -185,7 +185,7 @@ class VirtualBoardProcess:
                 await self._draining
             raise ConfigError(
                 f"{self.name} did not start (exit code {self._process.returncode}){self._stderr_text()}",
-                next_step=self._next_step() or "microclaw virtual --help",
+                next_step=self._told("next: ") or "microclaw virtual --help",
             )
         return _ready(line)
 
@@ -202,13 +202,11 @@ class VirtualBoardProcess:
             self._stderr.append(line.decode(errors="replace").rstrip())
 
     def _stderr_text(self) -> str:
-        error = next((line for line in self._stderr if line.startswith("error: ")), None)
-        text = error.removeprefix("error: ") if error else "; ".join(list(self._stderr)[-3:])
+        text = self._told("error: ") or "; ".join(list(self._stderr)[-3:])
         return f": {text}" if text else ""
 
-    def _next_step(self) -> str | None:
-        line = next((line for line in self._stderr if line.startswith("next: ")), None)
-        return line.removeprefix("next: ") if line else None
+    def _told(self, head: str) -> str | None:
+        return next((line.removeprefix(head) for line in self._stderr if line.startswith(head)), None)
 
 
 def _ready(line: bytes) -> BoardReady:

@@ -21,7 +21,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.py import peripherals
 from microclaw.virtual.py.chip import WDT_RESET
 from microclaw.virtual.py.drivers import Hooks
-from microclaw.virtual.py.peripherals import Peripherals, Persistent
+from microclaw.virtual.py.peripherals import Peripherals
 
 _HOST: Final = Path(__file__).parents[2] / "firmware" / "on_bench"
 MODULES: Final = f"{Path(peripherals.__file__).parent / 'modules'}:{_HOST}"
@@ -34,7 +34,8 @@ class Bench:
 
     def __init__(self, board: Board, folder: Path) -> None:
         self.board = board
-        self.kept = Persistent(folder)
+        self._folder = folder
+        self._rtc: dict[str, int] = {}
         self.resets: list[int] = []
         self.has_reset = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -68,18 +69,18 @@ class Bench:
 
     def _restart(self, rtc: dict[str, int]) -> None:
         self.peripherals.close()
-        self.kept.rtc.clear()
-        self.kept.rtc.update(rtc)
+        self._rtc.clear()
+        self._rtc.update(rtc)
         self.peripherals = self._new_peripherals()
 
     def _new_peripherals(self) -> Peripherals:
         hooks = Hooks(
             self._has_events.set, lambda ms: time.sleep(ms / 1000), self._reset, lambda: self._reset(WDT_RESET)
         )
-        return Peripherals(self.board, self.kept, hooks)
+        return Peripherals(self.board, self._folder, self._rtc, hooks)
 
     def _reset(self, cause: int) -> None:
-        self.kept.rtc["cause"] = cause
+        self._rtc["cause"] = cause
         self.resets.append(cause)
         self.has_reset.set()
 

@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -24,25 +23,17 @@ _FRAME_BYTES: Final = 32
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Persistent:
-    """What of the chip outlives its interpreter: the flash folder, what a reset keeps."""
-
-    folder: Path
-    rtc: dict[str, int] = field(default_factory=dict)
-
-
 class Peripherals:
-    """One run of an interpreter's. `owners`: which program has which pin."""
+    """One run of an interpreter's; the flash `folder` and `rtc` outlive it. `owners`: which program has which pin."""
 
-    def __init__(self, board: Board, kept: Persistent, hooks: Hooks) -> None:
+    def __init__(self, board: Board, folder: Path, rtc: dict[str, int], hooks: Hooks) -> None:
         self.owners: dict[int, str] = {}
         self._hooks = hooks
         self._events: deque[list[Json]] = deque()
         self._room = MAX_ANSWER_BYTES
         self._lock = threading.Lock()
         self._pins = Pins(board, self.owners, self.post, hooks.wait_ms)
-        self._chip = Chip(board, hooks, kept.folder, kept.rtc)
+        self._chip = Chip(board, hooks, folder, rtc)
         self._drivers: dict[str, Driver] = {
             **self._pins.drivers(),
             **Buses(board).drivers(),

@@ -19,7 +19,6 @@ from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, N
 from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.board import Board
 from microclaw.virtual.py.drivers import DriverError, Json
-from microclaw.virtual.py.peripherals import Persistent
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_replies import AppRow
 
@@ -56,7 +55,8 @@ class Programs:
     def __init__(self, board: Board, folder: Path, cache: Path | None, *, hang_s: float = HANG_S) -> None:
         self.on_event: Callable[[str, Mapping[str, Json]], None] = lambda _name, _data: None
         self.ended: dict[str, tuple[str, str | None]] = {}  # how a program ended last, and why
-        self.kept = Persistent(folder)
+        self._folder = folder
+        self._rtc: dict[str, int] = {}  # what a reset keeps
         self.firmware: Path | None = None  # the folder of an update's modules, in place of those of this installation
         self._board = board
         self._hang_s = hang_s
@@ -73,7 +73,7 @@ class Programs:
     @property
     def is_used(self) -> bool:
         """Whether a program is installed or was in this boot."""
-        apps = self.kept.folder / "files" / "apps"
+        apps = self._folder / "files" / "apps"
         return self._vm is not None or (apps.is_dir() and any(not p.name.startswith("%") for p in apps.iterdir()))
 
     # Power
@@ -172,7 +172,8 @@ class Programs:
             self._write_settings(with_programs=with_programs)
             vm = Vm(
                 self._board,
-                self.kept,
+                self._folder,
+                self._rtc,
                 _mounts(self.firmware),
                 self._cache,
                 lambda ending: self._vm_ended(vm, ending),
@@ -198,7 +199,7 @@ class Programs:
             "i2c": [profile.i2c.sda, profile.i2c.scl] if profile.i2c else None,
             "boot_pin": None,
         }
-        folder = self.kept.folder / "files"
+        folder = self._folder / "files"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         settings = {"board": facts, "with_programs": with_programs}
         replace_file(folder / "settings.json", json.dumps(settings).encode(), sync=False)

@@ -22,7 +22,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.drivers import Hooks, Json
 from microclaw.virtual.py.image import MAX_MEMORY_BYTES, engine_config, load_image
-from microclaw.virtual.py.peripherals import Peripherals, Persistent
+from microclaw.virtual.py.peripherals import Peripherals
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
@@ -64,7 +64,8 @@ class Vm:
     def __init__(
         self,
         board: Board,
-        kept: Persistent,
+        folder: Path,
+        rtc: dict[str, int],
         mounts: dict[str, Path],
         cache: Path | None,
         on_end: Callable[[Ending], None],
@@ -83,12 +84,12 @@ class Vm:
         self._last_line = ""
         self._over = threading.Event()
         hooks = Hooks(lambda: self._clock.wake(self._task), self._sleep, self._reset, self._bite)
-        self.peripherals = Peripherals(board, kept, hooks)
+        self.peripherals = Peripherals(board, folder, rtc, hooks)
         self.peripherals.add("wait", self._wait)
         self.peripherals.add("pause", lambda: self._pause(True))
         self.peripherals.add("resume", lambda: self._pause(False))
         self.peripherals.add("installed", self._let_install)
-        self.files = FileSystem(kept.folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
+        self.files = FileSystem(folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
             self._memory,
             self.files,
