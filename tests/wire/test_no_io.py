@@ -22,6 +22,8 @@ def imported_modules(source: str) -> set[str]:
             found |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
+            if (node.module, [alias.name for alias in node.names]) == ("io", ["BytesIO"]):
+                continue  # bytes in memory
             found.add((node.module or "").split(".")[0])
     return found
 

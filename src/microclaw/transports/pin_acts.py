@@ -10,8 +10,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from msgspec import Struct
-
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, Call, GpioSet, PwmSet
 from microclaw.devices.transport import HeldAs
@@ -32,19 +30,17 @@ from microclaw.wasm import compile_module
 _DRIVES: Final = (GpioSet, PwmSet)
 
 
-class AppManagerCalls(Struct, frozen=True):
-    """What the board's application manager is asked; `ask` gives the body of a program's answer, None for silence."""
-
-    install: Callable[[AppInstall], Awaitable[None]]
-    uninstall: Callable[[str], Awaitable[None]]
-    ask: Callable[[str, str], Awaitable[bytes | None]]
-
-
 class PinActs:
     """One board's. `held`: the pins that our program holds there, as far as it was asked."""
 
-    def __init__(self, calls: AppManagerCalls) -> None:
-        self._calls = calls
+    def __init__(
+        self,
+        install: Callable[[AppInstall], Awaitable[None]],
+        uninstall: Callable[[str], Awaitable[None]],
+        ask: Callable[[str, str], Awaitable[bytes | None]],
+    ) -> None:
+        """`ask` gives the body of a program's answer to a url, None for silence."""
+        self._install_app, self._uninstall_app, self._ask_app = install, uninstall, ask
         self.held: Mapping[int, HeldAs] = {}
         self._is_known = False  # what it holds, and whether it is there
 
@@ -91,12 +87,12 @@ class PinActs:
             )
         image = await compile_module(pin_source(board), board, name=PIN_PROGRAM, optimization="Os")
         self.held, self._is_known = {}, False
-        await self._calls.install(AppInstall(PIN_PROGRAM, image.wasm, HEAP_BYTES, TIMERS))
+        await self._install_app(AppInstall(PIN_PROGRAM, image.wasm, HEAP_BYTES, TIMERS))
         self._is_known = True
 
     async def _ask(self, url: str) -> PinAnswer:
         self._is_known = False
-        body = await self._calls.ask(PIN_PROGRAM, url)
+        body = await self._ask_app(PIN_PROGRAM, url)
         if body is None:
             raise DeviceTimeout(
                 f"{PIN_PROGRAM} did not answer; outcome unknown", next_step="look at the pin itself, then try again"
@@ -107,5 +103,5 @@ class PinActs:
 
     async def _take_off(self) -> None:
         with suppress(AppNotFound):
-            await self._calls.uninstall(PIN_PROGRAM)
+            await self._uninstall_app(PIN_PROGRAM)
         self.held, self._is_known = {}, True

@@ -44,7 +44,7 @@ from microclaw.events import ProgramKind
 from microclaw.transports.address import AddressLock, parse_host_port
 from microclaw.transports.install_checks import check_sendable, raise_install_error
 from microclaw.transports.install_mark import InstallMark, InterruptedInstall
-from microclaw.transports.pin_acts import AppManagerCalls, PinActs
+from microclaw.transports.pin_acts import PinActs
 from microclaw.transports.pin_program import HELD_URL, PIN_PROGRAM, pin_methods
 from microclaw.transports.program_logs import ProgramLogs
 from microclaw.transports.wasmachine_connection import NoAnswer, Timeouts, WasmachineConnection
@@ -110,7 +110,7 @@ class WasmachineTransport(Transport):
         self._mark = InstallMark(lock)
         self._queue = asyncio.Lock()
         self._logs = ProgramLogs()
-        self._pins = PinActs(AppManagerCalls(self._install, self._uninstall, self._ask_pins))
+        self._pins = PinActs(self._install, self._uninstall, self._ask_pins)
         # Answers to an earlier process's requests can still come: a random start keeps their mids from being ours.
         self._mid = secrets.randbits(31) if first_mid is None else first_mid
         self._interrupted: InterruptedInstall | None = None

@@ -8,7 +8,8 @@ payload's own bytes can hold, whatever lengths they claim, so the payload's limi
 from __future__ import annotations
 
 import math
-from typing import IO, Any, Final, NoReturn, cast
+from io import BytesIO
+from typing import Any, Final, NoReturn
 
 import cbor2
 from msgspec import Struct, ValidationError, convert, to_builtins
@@ -89,30 +90,6 @@ class _Head(Struct):
     re: Id | None = None
 
 
-class _Source:
-    """What CBORDecoder reads from: it takes everything at once and seeks back over what it did not use."""
-
-    __slots__ = ("data", "unused_bytes")
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.unused_bytes = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, _size: int) -> bytes:
-        data, self.data = self.data, b""
-        return data
-
-    def seek(self, offset: int, _whence: int) -> int:
-        self.unused_bytes = -offset
-        return 0
-
-
 class _NoTags(dict[int, Any]):
     """Denies every tag, those that cbor2 knows and those that it does not."""
 
@@ -121,14 +98,13 @@ class _NoTags(dict[int, Any]):
 
 
 def _read_map(payload: bytes) -> dict[str, Any]:
-    source = _Source(payload)
-    decoder = cbor2.CBORDecoder(cast(IO[bytes], source), **_HARDENED)
+    source = BytesIO(payload)
     try:
-        message = decoder.decode()
+        message = cbor2.CBORDecoder(source, **_HARDENED).decode()
     except cbor2.CBORError as exc:
         raise LinkViolation(f"not the link's CBOR: {exc.__cause__ or exc}") from exc
-    if source.unused_bytes:
-        raise LinkViolation(f"{source.unused_bytes} bytes after the message")
+    if unused_bytes := len(payload) - source.tell():
+        raise LinkViolation(f"{unused_bytes} bytes after the message")
     if type(message) is not dict:
         raise LinkViolation("a CONTROL message must be a map")
     return message
