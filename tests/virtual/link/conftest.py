@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.wire.link.ends import MemoryInbox, MemoryOutbox
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -32,6 +33,7 @@ from microclaw.auth.certificates import (
 )
 from microclaw.auth.credentials import mint_token
 from microclaw.errors import DeviceUnreachable, LinkViolation
+from microclaw.link_client.state import SystemClock
 from microclaw.wire.link import actions
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import (
@@ -50,10 +52,9 @@ from microclaw.wire.link.messages import (
     Token,
     Welcome,
 )
-from microclaw.wire.link.sequence import InboxCursor, OutboxCursor, StoredMessage
 from microclaw.wire.link.session import LinkSession
 from microclaw.wire.link.states import Phase
-from microclaw.wire.link.values import Epoch, Id, ValueMap
+from microclaw.wire.link.values import Id, ValueMap
 
 TIMEOUT_S = 60.0
 CODE = "123456"
@@ -61,45 +62,12 @@ DEVICE_ID = "dev-1"
 M = TypeVar("M", bound=AnyBody)
 
 
-class HostClock:
-    def now_ms(self) -> float:
-        return time.monotonic() * 1000
-
-    def unix_us(self) -> int:
-        return time.time_ns() // 1000
-
-
 @dataclass
-class HostMail:
+class HostMail(MemoryOutbox):
     """The host's stores for one device, in memory: they outlive connections and boots of the board."""
 
-    epoch: Epoch = field(default_factory=lambda: secrets.token_bytes(8))
-    rows: dict[int, tuple[Id, bytes]] = field(default_factory=dict)
-    acked: int = 0
-    last: int = 0
-    inbox: InboxCursor = field(default_factory=InboxCursor)
+    inbox: MemoryInbox = field(default_factory=MemoryInbox)
     applied: list[Envelope] = field(default_factory=list)  # durable messages, each once, in order
-    seen: set[Id] = field(default_factory=set)
-
-    def cursor(self) -> OutboxCursor:
-        return OutboxCursor(self.epoch, self.acked, self.last)
-
-    def append(self, message_id: Id, payload: bytes) -> int:
-        self.last += 1
-        self.rows[self.last] = (message_id, payload)
-        return self.last
-
-    def after(self, seq: int, limit: int) -> list[StoredMessage]:
-        return [StoredMessage(n, row[1]) for n, row in sorted(self.rows.items()) if n > seq][:limit]
-
-    def ack(self, seq: int) -> None:
-        self.acked = max(self.acked, seq)
-        self.rows = {n: row for n, row in self.rows.items() if n > seq}
-
-    def renew(self) -> OutboxCursor:
-        self.epoch, self.acked, self.last = secrets.token_bytes(8), 0, len(self.rows)
-        self.rows = dict(enumerate((self.rows[n] for n in sorted(self.rows)), 1))
-        return self.cursor()
 
     def apply(self, deliver: actions.Deliver) -> None:
         envelope = deliver.envelope
@@ -107,10 +75,8 @@ class HostMail:
         assert envelope.seq is not None
         if self.inbox.epoch == deliver.epoch:
             assert envelope.seq <= self.inbox.seq + 1, "a durable message of the board is missing"
-        if envelope.id not in self.seen:
-            self.seen.add(envelope.id)
+        if self.inbox.advance(deliver.epoch, envelope.seq, envelope.id):
             self.applied.append(envelope)
-        self.inbox = InboxCursor(deliver.epoch, envelope.seq)
 
 
 class ScriptedHost:
@@ -304,8 +270,8 @@ class ScriptedHost:
                 limits=Limits(0, 0),
             ),
             outbox=self.mail.cursor(),
-            inbox=self.mail.inbox,
-            clock=HostClock(),
+            inbox=self.mail.inbox.cursor(),
+            clock=SystemClock(),
             new_id=lambda: secrets.token_bytes(16),
             config=LinkConfig(heartbeat_s=self.heartbeat_s),
             authenticated=certificate is not None or token in self.tokens,
@@ -369,7 +335,7 @@ class ScriptedHost:
                 case actions.Persist(message_id=message_id, payload=payload):
                     session.stored(self.mail.append(message_id, payload), payload)
                 case actions.Replay(after=after, limit=limit):
-                    session.loaded(after, self.mail.after(after, limit))
+                    session.loaded(after, self.mail.unacked_after(after, limit))
                 case actions.DropAcked(seq=seq):
                     self.mail.ack(seq)
                 case actions.RenewEpoch():
