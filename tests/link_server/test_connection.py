@@ -10,7 +10,6 @@ from typing import Any, cast
 import pytest
 from websockets.frames import Opcode
 
-from microclaw.errors import LinkViolation
 from microclaw.link_client.state import SystemClock
 from microclaw.link_server.connection import MESSAGES_A_TURN, Arrival, Connection
 from microclaw.link_server.limits import LinkLimits
@@ -109,21 +108,11 @@ class Pairing:
 
     def __init__(self) -> None:
         self.heard: list[Any] = []
-        self.breach: LinkViolation | None = None
-
-    def ready(self, *_: Any) -> None:
-        raise AssertionError
 
     def took(self, _connection: Connection, envelope: Envelope) -> None:
         if isinstance(envelope.body, PairRequest) and envelope.body.board == "fault":
             raise RuntimeError("a fault of ours")
         self.heard.append(envelope.body)
-
-    def measured(self, rtt_ms: float) -> None:
-        raise AssertionError
-
-    def unreadable(self, violation: LinkViolation) -> None:
-        self.breach = violation
 
     def left(self) -> None:
         """Nothing of it runs."""
@@ -237,29 +226,31 @@ async def test_a_close_of_the_host_is_over_with_its_answer() -> None:
 @pytest.mark.parametrize(("data", "code"), [(b"\x82\x01a", 4400), (b"\x82\xff\x01" + bytes(7), 4413)])
 async def test_a_breach_is_told_once_and_ends_it(data: bytes, code: int) -> None:
     wire = Wire()
-    async with served(wire) as (connection, owner, running):
+    async with served(wire) as (connection, _, running):
         connection.data_received(ping(b"a") + data)
         connection.data_received(ping(b"b"))
         await running
-        assert owner.breach is not None
-        assert owner.breach.close_code == code
+        breach = connection.session.unreadable
+        assert breach is not None
+        assert breach.close_code == code
         (written,) = wire.writes
         assert written.startswith(pong(b"a"))
-        assert written.endswith(encode_close(code, owner.breach.message))
+        assert written.endswith(encode_close(code, breach.message))
         assert connection.end[0] == code
 
 
 async def test_a_breach_of_a_device_that_does_not_read_ends_it_once_it_does() -> None:
     wire = Wire(holds=50)
-    async with served(wire) as (connection, owner, running):
+    async with served(wire) as (connection, _, running):
         connection.data_received(ping(bytes(100)))
         assert wire.is_paused
         connection.data_received(b"\x82\x01a")
         assert not running.done()
         await wire.taken()
         await running
-        assert owner.breach is not None
-        assert b"".join(wire.writes).endswith(encode_close(4400, owner.breach.message))
+        breach = connection.session.unreadable
+        assert breach is not None
+        assert b"".join(wire.writes).endswith(encode_close(4400, breach.message))
 
 
 async def test_a_fault_of_ours_is_raised_where_the_connection_is_looked_after() -> None:

@@ -64,8 +64,8 @@ class Arrival(NamedTuple):
 class Connection(asyncio.Protocol):
     """`serve` returns when the connection is gone and everything that came over it is applied.
 
-    `owner` is told what comes. `store` is None for a device without a credential: its session has nothing durable; its
-    methods that wait are called one after the other, in the order of the session's actions.
+    `owner` is told what comes that is not durable. `store` is None for a device without a credential: its session has
+    nothing durable; its methods that wait are called one after the other, in the order of the session's actions.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class Connection(asyncio.Protocol):
         self.gone = asyncio.Event()
         self.lanes = Lanes(limits.lanes)
         self.end = (_GONE, "the connection broke")
+        self.rtt_ms: float | None = None
         self.on_ready: Callable[[], Awaitable[None]] | None = None
         self.on_audio: Callable[[actions.Hear], None] | None = None  # who listens to the device
         self.on_renewal: Callable[[Connection, bytes, PairRequest], Work] | None = None  # gives one new certificate
@@ -321,7 +322,8 @@ class Connection(asyncio.Protocol):
                     assert isinstance(peer, Hello)
                     self._is_counted = True
                     self._meter.connections += 1
-                    self._owner.ready(self, peer)
+                    assert self._store is not None  # the session welcomes nobody without a credential
+                    self._store.ready(self, peer)
                     self._jobs.append(action)
                     self._start_working()
                 case actions.Deliver(envelope=envelope) if envelope.seq is None:
@@ -330,7 +332,7 @@ class Connection(asyncio.Protocol):
                     self.lanes.purge_audio()
                 case actions.ReportRtt(rtt_ms=rtt_ms):
                     self._meter.measured(rtt_ms / 1000)
-                    self._owner.measured(rtt_ms)
+                    self.rtt_ms = rtt_ms
                 case (
                     actions.Persist()
                     | actions.Replay()
@@ -360,8 +362,8 @@ class Connection(asyncio.Protocol):
             return
         self._closing = close
         self.end = (close.code, close.reason)
-        if self.session.unreadable is not None:
-            self._owner.unreadable(self.session.unreadable)
+        if self.session.unreadable is not None and self._store is not None:
+            self._store.unreadable(self.session.unreadable)
         refusal = REFUSALS.get(close.code)
         if refusal is not None:
             self._meter.refused(refusal)

@@ -103,7 +103,6 @@ class DeviceLink:
         self.presence = presence
         self.telemetry: Telemetry | None = None
         self.log = LogRing()
-        self.rtt_ms: float | None = None
         self.connections = 0  # since the host started
         self.is_revoked = False  # nothing that it has opens this host, until it is paired again
         self.connection: Connection | None = None
@@ -316,9 +315,6 @@ class DeviceLink:
         offer = await links.refused(self.link_id, message_id, error)
         if offer is not None:
             self._parts.updates.tell(offer)
-
-    def measured(self, rtt_ms: float) -> None:
-        self.rtt_ms = rtt_ms
 
     def unreadable(self, violation: LinkViolation) -> None:
         self._calls.unreadable(violation)

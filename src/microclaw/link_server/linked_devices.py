@@ -132,7 +132,7 @@ class LinkedDevices:
             last_seen_ms=known.seen_ms if known is not None else None,
             address=known.address if known is not None else None,
             firmware=known.firmware if known is not None else None,
-            rtt_ms=link.rtt_ms if link.online else None,
+            rtt_ms=None if link.connection is None else link.connection.rtt_ms,
             connections=link.connections,
             rssi=None if link.telemetry is None else link.telemetry.rssi,
             refused_events=None if link.telemetry is None else link.telemetry.refused_events,

@@ -14,7 +14,7 @@ from microclaw.auth.pairing import HostIdentity, PendingPairing
 from microclaw.errors import DeviceUnreachable, LinkViolation, MicroclawError, StoreUnreachable
 from microclaw.link_server.connection import Connection
 from microclaw.wire.link.frame import CloseCode
-from microclaw.wire.link.messages import Envelope, Hello, PairCode, PairDone, PairRequest
+from microclaw.wire.link.messages import Envelope, PairCode, PairDone, PairRequest
 
 _log = logging.getLogger(__name__)
 
@@ -38,15 +38,6 @@ class UnauthenticatedConnection:
         """Its code is no longer good."""
         if self._asking is not None:
             self._asking.cancel()
-
-    def ready(self, connection: Connection, hello: Hello) -> None:
-        raise AssertionError(f"the hello of {connection.address} was welcomed without a credential: {hello.board}")
-
-    def measured(self, rtt_ms: float) -> None:
-        """Nobody asks how far away it is."""
-
-    def unreadable(self, violation: LinkViolation) -> None:
-        """Nobody waits for its answers."""
 
     async def _pair(self, connection: Connection, request_id: bytes, request: PairRequest) -> None:
         try:
