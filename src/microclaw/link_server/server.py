@@ -1,6 +1,6 @@
-"""The server for devices: its identity and listener, and what a person does: pair, provision.
+"""The server for devices: its identity and listener, and what a person does with those that have a link.
 
-It reads no message. linked_devices.py has what a person does with devices that are known.
+It reads no message.
 """
 
 from __future__ import annotations
@@ -11,29 +11,42 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+from msgspec.structs import replace
 
 from microclaw.addresses import bracketed, is_loopback
-from microclaw.audit.event import Record, no_record
+from microclaw.audit.event import ALARMS, AuditEvent, Record, no_record
 from microclaw.auth.authority import Authority
-from microclaw.auth.pairing import SECRET_LIFE_MS, HostIdentity
+from microclaw.auth.pairing import SECRET_LIFE_MS, HostIdentity, WaitingDevice, Wish
 from microclaw.auth.provisioning import Provision
+from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.entry import check_name
+from microclaw.devices.examine import CheckLine
 from microclaw.devices.registry import Registry
 from microclaw.devices.transport import LINK_SCHEME
-from microclaw.errors import ConfigError
-from microclaw.events import LiveEvent
+from microclaw.errors import ConfigError, NotSupported
+from microclaw.events import Alarm, LiveEvent
+from microclaw.link_server.device_facts import LinkState
+from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.limits import LinkLimits
-from microclaw.link_server.linked_devices import DeviceRecorder, LinkedDevices
 from microclaw.link_server.links import PATH, LinkRegistry
 from microclaw.link_server.meter import LinkMeter
 from microclaw.store.database import Database
+from microclaw.wire import xiaozhi
+from microclaw.wire.link.messages import Notify
 
 if TYPE_CHECKING:
     from microclaw.link_server.listener import Listener
 
 
-class LinkServer(LinkedDevices):
+ALARM_PAUSE_MS: Final = 600_000  # between two live events about one device's alarm
+AT_ONCE_S: Final = 1.0
+MAX_NOTE_CHARS: Final = 2_000
+Noted: TypeAlias = Literal["delivered", "waiting"]
+
+
+class LinkServer:
     """Made by `LinkServer.opened`; devices connect from `start` on."""
 
     def __init__(
@@ -48,7 +61,10 @@ class LinkServer(LinkedDevices):
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
-        super().__init__(links, devices, identity)
+        self.links = links
+        self.identity = identity
+        self._devices = devices
+        devices.removed_elsewhere = self._drop
         self._host, self.port = listening.getsockname()[:2]
         self._listening = listening
         self._tasks = tasks
@@ -170,6 +186,172 @@ class LinkServer(LinkedDevices):
         names = await self.identity.free_names(check_name(prefix), count, taken)
         check_name(names[-1])
         return [await self.provision(name, board=board, host=host, life_ms=life_ms) for name in names]
+
+    async def waiting(self) -> tuple[WaitingDevice, ...]:
+        """Devices that wait to be paired, here or at other hosts, the oldest first."""
+        return await self.identity.waiting()
+
+    async def pair(
+        self,
+        code: str,
+        *,
+        name: str | None = None,
+        device: str | None = None,
+        board: str | None = None,
+        by: str | None = None,
+    ) -> Device:
+        """The device that shows `code` becomes a new one called `name`, or a known one. Raises as `confirm` does.
+
+        `board` is the profile of a device that calls its board by a name of its own, `by` the name of who let it in.
+        """
+        known = self._devices.get(device) if device is not None else None
+        link_id = known.link_id or known.device_id if known is not None else None
+        paired = await self.identity.confirm(code, Wish(name, link_id, board, by))
+        owner = await self._devices.find_owner(endpoint_of(paired))
+        assert owner is not None
+        self.links.link(paired).is_revoked = False
+        return owner
+
+    async def mark_revoked(self) -> None:
+        """At the start: a link of a device that was revoked says so."""
+        for link_id in await self.identity.table.revoked():
+            if self._devices.owner_of(endpoint_of(link_id)) is not None:
+                self.links.link(link_id).is_revoked = True
+
+    async def revoke(self, reference: str, *, by: str | None = None) -> int:
+        """End every credential of the device, for the person of the name `by`; returns how many were still good."""
+        device = self._devices.get(reference)
+        known = _credentials(device)
+        if not known:
+            self._link_of(device)  # it says what is missing
+        return sum([await self.identity.credentials.revoke(credential, by=by) for credential in known])
+
+    async def revoked(self) -> frozenset[str]:
+        """The registry's ids of devices that were revoked and not paired again."""
+        gone = await self.identity.table.revoked()
+        return frozenset(
+            device.device_id for device in self._devices.list() if gone.issuperset(_credentials(device) or ("",))
+        )
+
+    def check_note(self, reference: str, text: str) -> None:
+        """Raises what `notify` refuses: its length, a device that is unknown or has no link."""
+        if not text.strip() or len(text) > MAX_NOTE_CHARS:
+            raise ConfigError(f"a note has 1 to {MAX_NOTE_CHARS} characters", next_step="make it shorter")
+        self._link_of(self._devices.get(reference))
+
+    async def notify(self, reference: str, text: str, *, speak: bool, expires_s: int | None) -> Noted:
+        """Kept until the device has it or it expires; "delivered" when the device had it at once.
+
+        Raises NotSupported for a device that was revoked, and as `check_note`.
+        """
+        self.check_note(reference, text)
+        device = self._devices.get(reference)
+        if device.device_id in await self.revoked():
+            revoked, step = revoked_text(device.name)
+            raise NotSupported(revoked, next_step=step)
+        link = self._link_of(device)
+        expires_ms = None if expires_s is None else int(self.links.parts.clock.unix_us() / 1000 + expires_s * 1000)
+        acked = await link.send(Notify(text, speak, expires_ms))
+        if link.anywhere:
+            await asyncio.wait([acked], timeout=AT_ONCE_S)
+        link.unexpect(acked)
+        return "delivered" if acked.done() else "waiting"
+
+    async def forget(self, device: Device, *, by: str | None = None) -> None:
+        """The device was removed."""
+        for credential in _credentials(device):
+            await self.identity.credentials.revoke(credential, by=by)
+        for link_id in device.link_ids:
+            await self.links.forget(link_id)
+
+    def state(self, device: Device) -> LinkState | None:
+        """None for a device without a link."""
+        link_id = device.link_id
+        if link_id is None:
+            return None
+        link = self.links.link(link_id)
+        known = link.presence
+        return LinkState(
+            online=link.anywhere,
+            last_seen_ms=known.seen_ms if known is not None else None,
+            address=known.address if known is not None else None,
+            firmware=known.firmware if known is not None else None,
+            rtt_ms=None if link.connection is None else link.connection.rtt_ms,
+            connections=link.connections,
+            rssi=None if link.telemetry is None else link.telemetry.rssi,
+            refused_events=None if link.telemetry is None else link.telemetry.refused_events,
+            updates=known.ota if known is not None else None,
+            host=link.other_host,
+        )
+
+    async def credential_line(self, device: Device) -> CheckLine | None:
+        """Whether what the device has opens this host; None for a device without a link."""
+        link_id = device.link_id
+        if link_id is None:
+            return None
+        table, now_ms = self.identity.table, self.links.parts.clock.unix_us() / 1000
+        good = any(row.state in ("current", "pending") for row in await table.tokens_of(link_id))
+        good = good or any(
+            row.revoked_ms is None and row.expires_ms > now_ms for row in await table.certificates_of(link_id)
+        )
+        if not good:
+            _, step = revoked_text(device.name)
+            return CheckLine("pairing", False, "nothing that it has opens this host any more", step)
+        if self.links.link(link_id).anywhere:
+            return CheckLine("pairing", True, "paired: this connection was opened with its credential")
+        step = "a board that was flashed for another host comes back after: microclaw flash"
+        return CheckLine("pairing", True, "paired; whether it still has its credential shows when it connects", step)
+
+    def _link_of(self, device: Device) -> DeviceLink:
+        link_id = device.link_id
+        if link_id is None:
+            raise NotSupported(
+                f"{device.name} has no link (transports: {', '.join(device.endpoints) or 'none'})",
+                next_step=f"microclaw device pair CODE --device {device.name}",
+            )
+        return self.links.link(link_id)
+
+    def _drop(self, device: Device) -> None:
+        """Another host removed it, or merged it into another: that one has its links then."""
+        for link_id in device.link_ids:
+            if self._devices.owner_of(endpoint_of(link_id)) is None:
+                self.links.drop(link_id)
+
+
+class DeviceRecorder:
+    """Gives a device's lines of the security log its name, and tells an alarm to who listens now."""
+
+    def __init__(
+        self, devices: Registry, record: Record, publish: Callable[[LiveEvent], None], now_ms: Callable[[], int]
+    ) -> None:
+        self._devices = devices
+        self._record = record
+        self._publish = publish
+        self._now_ms = now_ms
+        self._told_ms: dict[str, int] = {}
+
+    def record(self, event: AuditEvent) -> None:
+        device = self._devices.owner_of(endpoint_of(event.about)) if event.about is not None else None
+        if device is None:
+            self._record(event)
+            return
+        now_ms = self._now_ms()
+        if event.kind in ALARMS and now_ms - self._told_ms.get(device.device_id, -ALARM_PAUSE_MS) >= ALARM_PAUSE_MS:
+            self._told_ms[device.device_id] = now_ms
+            text = "a token that it no longer uses was shown: somebody may have a copy of what it had"
+            self._publish(Alarm(device.name, now_ms, "token_superseded", text))
+        self._record(replace(event, text=f"{device.name}: {event.text}"))
+
+
+def endpoint_of(credential: str) -> str:
+    """The transport of the device whose credential has this id."""
+    return xiaozhi.endpoint_of(credential) or f"{LINK_SCHEME}{credential}"
+
+
+def _credentials(device: Device) -> tuple[str, ...]:
+    """The ids of everything that opens something for the device."""
+    macs = (address.removeprefix(xiaozhi.SCHEME) for address in device.endpoints if address.startswith(xiaozhi.SCHEME))
+    return (*device.link_ids, *map(xiaozhi.credential_of, macs))
 
 
 def _listener_class() -> type[Listener]:
