@@ -161,7 +161,7 @@ class Lamp:
     board: object = load_board("virtual")
     name: str = "lamp"
 
-    async def ask_here(self, endpoint: str, call: Call[Any], _timeout_s: float) -> object:
+    async def ask(self, endpoint: str, call: Call[Any], _timeout_s: float, *, here: bool) -> object:
         self.asked = (endpoint, call)
         if isinstance(self.outcome, Exception):
             raise self.outcome

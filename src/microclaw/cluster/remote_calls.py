@@ -112,7 +112,7 @@ class DeviceCalls:
         if device is None:
             raise DeviceMoved(f"the host {host_called(self._host_id)} does not know the device {request.endpoint}")
         check_call(device.board, call)
-        value = await device.ask_here(request.endpoint, call, request.left_s)
+        value = await device.ask(request.endpoint, call, request.left_s, here=True)
         self._counts["calls_served"] += 1
         return value
 

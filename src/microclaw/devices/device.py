@@ -245,13 +245,12 @@ class Device:
             raise explained from exc
         return cast("R", _single_lines(answer)) if isinstance(answer, LogPage) else answer
 
-    async def ask(self, transport: Transport, call: Call[R], timeout_s: float) -> R:
-        """As `call`, of one of its transports alone, and without waiting for a device that is away."""
-        return cast("R", await self._request(call, timeout_s, wait=False, endpoint=transport.endpoint))
+    async def ask(self, endpoint: str, call: Call[R], timeout_s: float, *, here: bool = False) -> R:
+        """As `call`, of one of its transports alone, and without waiting for a device that is away.
 
-    async def ask_here(self, endpoint: str, call: Call[R], timeout_s: float) -> R:
-        """As `ask`, for another host: DeviceMoved when the device is not connected to this one."""
-        return cast("R", await self._request(call, timeout_s, wait=False, endpoint=endpoint, here=True))
+        `here`: for another host; DeviceMoved when the device is not connected to this one.
+        """
+        return cast("R", await self._request(call, timeout_s, wait=False, endpoint=endpoint, here=here))
 
     async def _request(
         self, call: Call[Any], limit_s: float, *, wait: bool, endpoint: str | None = None, here: bool = False

@@ -148,7 +148,7 @@ async def _ask(
     for call in questions:
         began = time.perf_counter()
         try:
-            answer = await device.ask(transport, call, REACH_S if took_ms is None else FURTHER_S)
+            answer = await device.ask(endpoint, call, REACH_S if took_ms is None else FURTHER_S)
         except MicroclawError as exc:
             if took_ms is None:
                 return TransportReach(endpoint, False, None, exc.message, exc.next_step), answers, troubles
@@ -162,7 +162,7 @@ async def _ask(
 async def _console_line(device: Device, transport: Transport) -> CheckLine:
     """Whether the port opens. That reaches a cable, and not yet the board."""
     try:
-        page = await device.ask(transport, ConsoleRead(), FURTHER_S)
+        page = await device.ask(transport.endpoint, ConsoleRead(), FURTHER_S)
     except MicroclawError as exc:
         return CheckLine("console", False, exc.message, exc.next_step)
     if page.problem is not None:

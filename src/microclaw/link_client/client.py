@@ -232,10 +232,12 @@ class LinkClient:
             self.state.enter("waiting", exc.message)
             _log.info("%s", exc.message)
             return self._backoff.next_wait_s()
-        session = self.session if is_paired else self._pairing_session()
+        session = self.session
+        if not is_paired:
+            session = self._identity_session("pairing", self.identity.pair_request, LinkConfig().pairing_timeout_ms)
         if is_paired and self.identity.is_late and time.monotonic() >= self._renewal_due_s:
-            self._renewal_due_s = time.monotonic() + RENEWAL_PAUSE_S  # whatever comes of it, work goes on meanwhile
-            session = self._renewing_session()
+            self._renewal_due_s = time.monotonic() + RENEWAL_PAUSE_S  # if nothing comes of it, the next try is tomorrow
+            session = self._identity_session("renewing", self.identity.renewal_request, RENEWAL_TIMEOUT_MS)
         self._socket, self._lanes = socket, Lanes()
         try:
             session.connected()
@@ -260,16 +262,9 @@ class LinkClient:
         self.state.enter("waiting", self.state.error)
         return self._backoff.next_wait_s(self._retry_after_s)
 
-    def _pairing_session(self) -> LinkSession:
-        self.state.enter("pairing")
-        return self._identity_session(self.identity.pair_request, LinkConfig().pairing_timeout_ms)
-
-    def _renewing_session(self) -> LinkSession:
-        """Requests a new certificate with the old one. If the host does not answer, the next try is tomorrow."""
-        self.state.enter("renewing")
-        return self._identity_session(self.identity.renewal_request, RENEWAL_TIMEOUT_MS)
-
-    def _identity_session(self, request: Callable[[str], PairRequest], timeout_ms: float) -> LinkSession:
+    def _identity_session(self, state: str, request: Callable[[str], PairRequest], timeout_ms: float) -> LinkSession:
+        """Asks for a credential; renewing, for a new certificate with the old one."""
+        self.state.enter(state)
         opening = self.session.opening
         assert isinstance(opening, Hello)
         self._pairing = LinkSession(

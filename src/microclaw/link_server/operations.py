@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from microclaw.audit.event import AuditKind
 from microclaw.auth.provisioning import Provision
+from microclaw.devices import calls
 from microclaw.devices.calls import WifiForget, WifiList, WifiSet, WifiTrial
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Step
@@ -250,13 +251,12 @@ async def list_wifi(service: LinkService, _: Call, device: DeviceName) -> WifiNe
     """The networks that the board knows, and how the trial of a new one ended."""
     board = service.registry.get(device)
     board.transport_for(WifiList.method)
-    try:
-        found = await board.call(WifiList(), _LIST_S, wait=False)
-    except (DeviceUnreachable, DeviceTimeout):
-        return WifiNetworks(device=board.name, online=False, networks=[], ssid=None, trial=None)
+    online, found = False, calls.WifiNetworks(())
+    with suppress(DeviceUnreachable, DeviceTimeout):
+        online, found = True, await board.call(WifiList(), _LIST_S, wait=False)
     return WifiNetworks(
         device=board.name,
-        online=True,
+        online=online,
         networks=[_shown(ssid) for ssid in found.networks],
         ssid=None if found.ssid is None else _shown(found.ssid),
         trial=None if found.trial is None else _trial(board, found.trial),

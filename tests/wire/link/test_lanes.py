@@ -16,7 +16,7 @@ def test_lanes_go_in_order_and_each_is_a_fifo() -> None:
     for message, lane in ((b"\x01t", 2), (b"\x01c", 1), (b"\x04b", 3), (b"\x01s", 0), (b"\x02a", 0), (b"\x01d", 1)):
         lanes.put(Send(message, Lane(lane)), 0)
     assert drain(lanes) == [b"\x01s", b"\x02a", b"\x01c", b"\x01d", b"\x01t", b"\x04b"]
-    assert not lanes
+    assert not lanes.count
 
 
 def test_full_telemetry_drops_the_oldest_and_counts_it() -> None:

@@ -136,9 +136,6 @@ class Lanes:
     def depth(self, lane: Lane) -> int:
         return len(self._queues[lane])
 
-    def __bool__(self) -> bool:
-        return self.count > 0
-
     def _make_room(self, lane: Lane, size: int) -> None:
         while self._is_full(lane, size) and self._drop_oldest(lane):
             pass

@@ -322,14 +322,12 @@ class LinkSession:
     def _greeted(self, hello: Hello) -> None:
         self.peer = hello
         self.incoming.start(hello.tx_epoch)
-        theirs = InboxCursor(hello.rx_epoch, hello.rx_seq)
-        if self.outgoing.fits(theirs):
+        if self.outgoing.fits(InboxCursor(hello.rx_epoch, hello.rx_seq)):
             self._welcome(hello)
         else:
             self._renew()
 
     def _welcome(self, hello: Hello) -> None:
-        theirs = InboxCursor(hello.rx_epoch, hello.rx_seq)
         rx = self.incoming.cursor
         assert isinstance(self.opening, Welcome)
         welcome = replace(
@@ -342,7 +340,7 @@ class LinkSession:
             rx_seq=rx.seq,
         )
         self._say(welcome)
-        self._begin(hello, theirs)
+        self._begin(hello)
 
     def _welcomed(self, welcome: Welcome) -> None:
         self.peer = welcome
@@ -350,17 +348,16 @@ class LinkSession:
         self._heartbeat = Heartbeat(self._clock, max(1, welcome.heartbeat_s) * 1000)
         self._max_control_bytes = min(self.config.limits.control_bytes, welcome.limits.control_bytes)
         self.incoming.start(welcome.tx_epoch)
-        theirs = InboxCursor(welcome.rx_epoch, welcome.rx_seq)
-        if self.outgoing.fits(theirs):
-            self._begin(welcome, theirs)
+        if self.outgoing.fits(InboxCursor(welcome.rx_epoch, welcome.rx_seq)):
+            self._begin(welcome)
         else:
             self._deadline_ms = None
             self._renew()
 
-    def _begin(self, peer: Hello | Welcome, theirs: InboxCursor) -> None:
+    def _begin(self, peer: Hello | Welcome) -> None:
         self._deadline_ms = None
         self._actions.append(actions.ReportPeer(peer))
-        if self.outgoing.resume(theirs):
+        if self.outgoing.resume(InboxCursor(peer.rx_epoch, peer.rx_seq)):
             self._actions.append(actions.DropAcked(self.outgoing.acked))
         self._load_more()
 
