@@ -22,7 +22,7 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.transports.address import AddressLock
-from microclaw.transports.install_mark import InstallMark, InterruptedInstall
+from microclaw.transports.installs import InstallMark, InterruptedInstall
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess

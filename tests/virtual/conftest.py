@@ -96,9 +96,9 @@ class Control:
         """The typed reply."""
         self._id += 1
         self.socket.sendall(control.encode_request(self._id, request))
-        answer = control.decode_server_line(self.line())
-        assert answer.id == self._id
-        return control.read_reply(request, answer)
+        reply = control.read_reply(self.line(), self._id, request)
+        assert reply is not None
+        return reply
 
     def raw(self, line: bytes) -> dict[str, Any]:
         self.socket.sendall(line + b"\n")

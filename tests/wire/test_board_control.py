@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -96,19 +97,17 @@ def test_every_op_has_a_vector() -> None:
 def test_reply_comes_back_as_it_was(request_: control.AnyRequest, reply: object, part: str) -> None:
     line = control.encode_reply(8, reply)
     assert part in line.decode()
-    answer = control.decode_server_line(line)
-    assert isinstance(answer, control.Success)
-    assert answer.id == 8
-    assert control.read_reply(request_, answer) == reply
+    assert control.read_reply(line, 8, request_) == reply
+    assert control.read_reply(line, 7, request_) is None
 
 
 def test_failure_raises_with_its_next_step() -> None:
     line = control.encode_failure(control.Failure(3, "pin_refused", "no GPIO 99", "choose a pin"))
     assert line == b'{"id":3,"ok":false,"error":"pin_refused","message":"no GPIO 99","next":"choose a pin"}\n'
-    answer = control.decode_server_line(line)
-    assert isinstance(answer, control.Failure)
-    with pytest.raises(CallRejected):
-        control.read_reply(control.Pins(), answer)
+    with pytest.raises(CallRejected) as caught:
+        control.read_reply(line, 3, control.Pins())
+    assert caught.value.next_step == "choose a pin"
+    assert control.read_reply(line, 4, control.Pins()) is None
 
 
 @pytest.mark.parametrize(
@@ -147,7 +146,7 @@ def test_event_without_data_comes_back() -> None:
 
 def test_line_over_the_limit_is_refused() -> None:
     with pytest.raises(ProtocolError):
-        control.decode_server_line(b" " * (control.MAX_LINE_BYTES + 1))
+        control.read_reply(b" " * (control.MAX_LINE_BYTES + 1), 1, control.Pins())
 
 
 def test_full_edge_page_fits_one_line() -> None:
@@ -159,9 +158,7 @@ def test_full_edge_page_fits_one_line() -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False, width=32), st.integers(0, 63), st.integers(0, 1))
 def test_edges_round_trip(t_ms: float, pin: int, level: int) -> None:
     page = replies.EdgePage((replies.EdgeRow(t_ms, pin, level),), 1, 0, t_ms)
-    answer = control.decode_server_line(control.encode_reply(1, page))
-    assert isinstance(answer, control.Success)
-    assert control.read_reply(control.Edges(), answer) == page
+    assert control.read_reply(control.encode_reply(1, page), 1, control.Edges()) == page
 
 
 def test_mutated_lines_raise_nothing_but_protocol_errors() -> None:
@@ -173,10 +170,8 @@ def test_mutated_lines_raise_nothing_but_protocol_errors() -> None:
         line = bytearray(rng.choice(lines))
         for _ in range(rng.randrange(1, 4)):
             line[rng.randrange(len(line))] = rng.randrange(256)
-        for decode in (control.decode_request, control.decode_server_line):
-            try:
+        for decode in (control.decode_request, lambda line: control.read_reply(line, 1, control.Edges())):
+            with suppress(ProtocolError, CallRejected):
                 decode(bytes(line))
                 good += 1
-            except ProtocolError:
-                pass
     assert good

@@ -14,6 +14,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.devices.answer_check import check_answer
 from microclaw.devices.call_text import what_offers
 from microclaw.devices.calls import (
+    MAX_DUTY,
     AdcRead,
     AppInstall,
     Call,
@@ -46,7 +47,6 @@ ExplainSilence: TypeAlias = Callable[["Device", Call[Any], MicroclawError], Awai
 TransportOpener: TypeAlias = Callable[[str, BoardProfile], Transport]
 
 
-MAX_DUTY = 255
 # LEDC's fastest clock is 80 MHz and its narrowest duty is 1 bit (ESP-IDF, LEDC, supported frequencies).
 MAX_PWM_HZ = 40_000_000
 

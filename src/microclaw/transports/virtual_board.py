@@ -228,10 +228,9 @@ class VirtualBoardTransport(Transport):
         self._last_id += 1
         self._writer.write(wire.encode_request(self._last_id, request))
         await self._writer.drain()
-        while True:
-            answer = wire.decode_server_line(await _line(self._reader))
-            if answer.id == self._last_id:
-                return wire.read_reply(request, answer)
+        while (reply := wire.read_reply(await _line(self._reader), self._last_id, request)) is None:
+            pass
+        return reply
 
     def _unreachable(self, exc: OSError | TimeoutError) -> DeviceUnreachable:
         why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc) or "no answer"

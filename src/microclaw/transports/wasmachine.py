@@ -42,8 +42,7 @@ from microclaw.errors import (
 )
 from microclaw.events import ProgramKind
 from microclaw.transports.address import AddressLock, parse_host_port
-from microclaw.transports.install_checks import check_sendable, raise_install_error
-from microclaw.transports.install_mark import InstallMark, InterruptedInstall
+from microclaw.transports.installs import InstallMark, InterruptedInstall, check_sendable, raise_install_error
 from microclaw.transports.pin_acts import PinActs
 from microclaw.transports.pin_program import HELD_URL, PIN_PROGRAM, pin_methods
 from microclaw.transports.program_logs import ProgramLogs

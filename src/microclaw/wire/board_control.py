@@ -175,13 +175,6 @@ _REPLIES = {cls: get_args(cls.__orig_bases__[0])[0] for cls in get_args(AnyReque
 OPS = tuple(_REQUESTS)
 
 
-class Success(Struct, frozen=True):
-    """A reply whose members are not yet read: `read_reply` needs the request to know their types."""
-
-    id: Whole
-    members: Mapping[str, Any]
-
-
 class Failure(Struct, frozen=True, omit_defaults=True):
     """`id` is 0 when the request was too broken to carry one."""
 
@@ -233,25 +226,22 @@ def encode_failure(failure: Failure) -> bytes:
     return _line({"id": failure.id, "ok": False, **to_builtins(failure)})
 
 
-def decode_server_line(line: bytes) -> Success | Failure:
-    """The reply on a line, for a client; ProtocolError for anything else."""
+def read_reply(line: bytes, request_id: int, request: Request[R_co]) -> R_co | None:
+    """The typed reply to the request of this id, None for a line about another one.
+
+    CallRejected if the board answered with an error, ProtocolError for what is no reply to it.
+    """
     members = _object(line)
     try:
-        if members.get("ok") is not True:
-            return convert(members, Failure)
-        return Success(convert(members.get("id"), Whole), members)
-    except ValidationError as exc:
-        raise ProtocolError(f"not a line of a virtual board: {exc}"[:300]) from exc
-
-
-def read_reply(request: Request[R_co], answer: Success | Failure) -> R_co:
-    """The typed reply; CallRejected if the board answered with an error."""
-    if isinstance(answer, Failure):
-        raise CallRejected(f"{request.op}: {answer.message}", next_step=answer.next_step)
-    try:
-        return cast("R_co", convert(answer.members, _REPLIES[type(request)]))
+        if members.get("ok") is True:
+            is_ours = convert(members.get("id"), Whole) == request_id
+            return cast("R_co", convert(members, _REPLIES[type(request)])) if is_ours else None
+        failure = convert(members, Failure)
     except ValidationError as exc:
         raise ProtocolError(f"a reply to {request.op} that cannot be read: {exc}"[:300]) from exc
+    if failure.id != request_id:
+        return None
+    raise CallRejected(f"{request.op}: {failure.message}", next_step=failure.next_step)
 
 
 def _line(members: Mapping[str, object]) -> bytes:

@@ -1,12 +1,18 @@
-"""An installation over the WASMachine port: what may be sent, and what a refusal means. Sends nothing."""
+"""An installation over the WASMachine port: what may be sent, what a refusal means, its mark. Sends nothing."""
 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import Final
 
+from msgspec import DecodeError, Struct, structs
+from msgspec.json import decode, encode
+
 from microclaw.boards.profile import BoardProfile
+from microclaw.durable import replace_file
 from microclaw.errors import ImageTooLarge, InvalidModule
+from microclaw.transports.address import AddressLock
 from microclaw.wire.wasm_binary import HEADER as MODULE_HEADER
 from microclaw.wire.wasm_binary import ModuleError, read_sections
 from microclaw.wire.wasmachine.answers import error_text, raise_for_status
@@ -47,3 +53,44 @@ def raise_install_error(response: Response, name: str) -> None:
     if any(part in text for part in ("load failed", "load WASM file failed", "instantiate failed")):
         raise InvalidModule(f"the device could not load {name}: {text}", next_step=_REBUILD, foreign=True)
     raise_for_status(response, name)
+
+
+class InterruptedInstall(Struct, frozen=True):
+    """An install whose end the device may never have seen. `is_old`: a process before this one began it."""
+
+    name: str
+    frame_bytes: int
+    delivered: bool = False
+    is_old: bool = False
+
+
+class InstallMark:
+    """The file that says which install is under way at an address, for the process after one that died.
+
+    Written and removed under the address lock.
+    """
+
+    def __init__(self, lock: AddressLock) -> None:
+        self._path = lock.path.with_suffix(".install")
+
+    @property
+    def is_there(self) -> bool:
+        return self._path.exists()
+
+    def write(self, sent: InterruptedInstall) -> None:
+        with suppress(OSError):  # a full disk must not keep a program from its board
+            replace_file(self._path, encode(sent), sync=False)
+
+    def read(self) -> InterruptedInstall | None:
+        """The install of a process that died; None when there is none, or the file is not one of ours."""
+        try:
+            return structs.replace(
+                decode(self._path.read_bytes(), type=InterruptedInstall), is_old=True, delivered=False
+            )
+        except (OSError, DecodeError, UnicodeDecodeError):
+            self.clear()
+            return None
+
+    def clear(self) -> None:
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
