@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
 from microclaw.devices.device import Device, revoked_text
@@ -107,24 +108,23 @@ async def examine(device: Device, *, also: Sequence[CheckLine] = (), knows_board
                 values = {**answer.values, **values}
             else:
                 programs = tuple(program_name(app.name) for app in answer)
-    reached = any(way.reached for way in ways)
-    device.examined(reached=reached)
-    firmware, free_bytes, uptime_ms = _firmware(values), _free_bytes(values), _uptime_ms(values)
-    lines = [*(_way_lines(ways) if ways or not consoles else ()), *silent, *consoles]
-    if reached:
-        lines += _facts_lines(device, values, firmware, free_bytes, uptime_ms, programs, knows_board=knows_board)
-    lines += also
-    return Examination(
-        ok=all(line.ok for line in lines),
-        reached=reached,
+    found = Examination(
+        ok=False,
+        reached=any(way.reached for way in ways),
         device=device.name,
         transports=tuple(ways),
         programs=programs,
-        firmware=firmware,
-        free_bytes=free_bytes,
-        uptime_ms=uptime_ms,
-        findings=tuple(lines),
+        firmware=_firmware(values),
+        free_bytes=_free_bytes(values),
+        uptime_ms=_uptime_ms(values),
+        findings=(),
     )
+    device.examined(reached=found.reached)
+    lines = [*(_way_lines(ways) if ways or not consoles else ()), *silent, *consoles]
+    if found.reached:
+        lines += _facts_lines(device, values.get("chip"), found, knows_board=knows_board)
+    lines += also
+    return replace(found, ok=all(line.ok for line in lines), findings=tuple(lines))
 
 
 async def _ask(
@@ -181,19 +181,10 @@ def _way_lines(ways: Sequence[TransportReach]) -> list[CheckLine]:
     ]
 
 
-def _facts_lines(
-    device: Device,
-    values: Mapping[str, str | int | float | bool],
-    firmware: str | None,
-    free_bytes: int | None,
-    uptime_ms: int | None,
-    programs: tuple[str, ...] | None,
-    *,
-    knows_board: bool,
-) -> list[CheckLine]:
-    chip, has = values.get("chip"), clean_text(str(values.get("chip", "")), one_line=True, limit=_SHOWN_CHARS)
-    lines = [CheckLine("firmware", True, firmware or "it does not say which")]
+def _facts_lines(device: Device, chip: object, found: Examination, *, knows_board: bool) -> list[CheckLine]:
+    lines = [CheckLine("firmware", True, found.firmware or "it does not say which")]
     if isinstance(chip, str):
+        has = clean_text(chip, one_line=True, limit=_SHOWN_CHARS)
         same = not knows_board or _family(chip) == _family(device.board.chip)
         step = "is it another board? microclaw device remove it, and add it with the right --board"
         lines.append(
@@ -201,13 +192,12 @@ def _facts_lines(
             if same
             else CheckLine("chip", False, f"it says {has}, its profile is for {device.board.chip}", step)
         )
-    if programs is not None:
+    if (programs := found.programs) is not None:
         shown = ", ".join(programs[:_SHOWN_PROGRAMS]) or "none"
         lines.append(CheckLine("programs", True, f"{shown} ({len(programs)} of {device.board.firmware.max_apps})"))
-    lines.append(CheckLine("memory", True, "it does not say" if free_bytes is None else f"{free_bytes:,} bytes free"))
-    lines.append(
-        CheckLine("uptime", True, "it does not say" if uptime_ms is None else f"up {format_duration(uptime_ms)}")
-    )
+    free = "it does not say" if found.free_bytes is None else f"{found.free_bytes:,} bytes free"
+    up = "it does not say" if found.uptime_ms is None else f"up {format_duration(found.uptime_ms)}"
+    lines += [CheckLine("memory", True, free), CheckLine("uptime", True, up)]
     lines += [CheckLine("protocol", True, _protocol(device, endpoint)) for endpoint in device.endpoints]
     lines.append(CheckLine("can", True, ", ".join(sorted(device.capabilities)) or "only be spoken to"))
     return lines
