@@ -215,15 +215,6 @@ async def test_help_lists_every_kind_with_a_sentence_that_works(ask: Ask) -> Non
         assert (await ask(example.strip())).failed_code != "not_understood", example
 
 
-async def test_programs_of_another_host_are_removed_with_the_one_question_of_the_tool(ask: Ask) -> None:
-    said = "remove all programs"
-    listed = answered(await ask(said), apps=[*APPS, {"name": "other", "state": "running", "foreign": True}])
-    (call,) = (await ask(said, *listed)).calls
-    assert call.name == "act-on-boards"
-    asked = json.loads(call.arguments)
-    assert [one["arguments"]["appName"] for one in asked["each"]] == ["blink", "fade", "other"]
-
-
 async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_context: DeviceContext) -> None:
     virtual = device_context.devices[0]
     apps = (KnownApp("blink", (2,)), KnownApp("button", (), (4,)), KnownApp("log", (), (), (7,)))

@@ -23,12 +23,6 @@ _NUMBER = re.compile(
 _NAMES = re.compile(
     r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|b4|mp3|h2o)(?![\w.])"
 )  # no numbers, though with digits
-_SOMEONE = re.compile(  # "the one on the left" is no number
-    r"(?:(?<=\bthe )|(?<=\bthat )|(?<=\bthis )|(?<=\bother )|(?<=\bwhich )|(?<=\blittle )|(?<=\bsmall ))one(?![\w-])"
-    r"|(?<!pin )(?<!pins )(?<!gpio )(?<!number )(?<![\w-])one(?![\w-])"
-    r"(?! (?:second|sec|minute|min|hour|percent|degree|time|half|third|quarter|point|hundred|thousand|"
-    r"flash|blink|pulse|beep|shot|and a half|volt|amp|watt|hertz|hz)|%)"
-)
 _LEFT_OVER = re.compile(r"\d")
 
 
@@ -47,7 +41,6 @@ class TaggedText(Struct, frozen=True):
 
     text: str
     numbers: tuple[Number, ...]
-    asks: bool  # it ends with a question mark
     stray: bool
 
     @property
@@ -63,9 +56,9 @@ class TaggedText(Struct, frozen=True):
 
 def tag_numbers(text: str) -> TaggedText:
     """The normal form of a typed sentence, with its numbers."""
-    said = normalize_quantities(_SOMEONE.sub("oone", text.lower()))
+    said = normalize_quantities(text)
     numbers, stray = _numbers_of(said)
-    return TaggedText(said, numbers, text.rstrip().endswith("?"), stray)
+    return TaggedText(said, numbers, stray)
 
 
 def _numbers_of(said: str) -> tuple[tuple[Number, ...], bool]:

@@ -68,7 +68,7 @@ _SWING = re.compile(
 _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 # No count, but a pace.
 _ONE_EVERY = re.compile(
-    r"\b(?:once|1 times?|a single time|(?:1|a|oone) (?:(?:complete|full|whole|single) )?(?:cycle|flash|blink|wink))"
+    r"\b(?:once|1 times?|a single time|(?:1|a) (?:(?:complete|full|whole|single) )?(?:cycle|flash|blink|wink))"
     r" (?:every|each|per) (?=\d+ ms\b)"
 )
 _FLASHES = re.compile(r"\b(?:blink|flash|flicker|wink|strobe)")
@@ -88,11 +88,8 @@ _PINS_LISTED = re.compile(
     rf"(?! ?(?:{_TIME_NAMES}|{_UNIT_NAMES}|times?|x|degrees?|°|c|f|k?hz|milli)(?!\w))"
 )
 _PINS_IN_A_ROW = re.compile(r"\b(?:pins|gpios|ios|gpio pins)((?: \d{1,3}){2,}(?:,? (?:and|&) \d{1,3})?)(?![\w.%])")
-_WORD_NUMBER = re.compile(
-    rf"\b(?:{'|'.join([*_ONES, *_TENS])})(?:(?:[ -]|(?: and )|(?: hundred(?: and)? )|(?: thousand(?: and)? ))"
-    rf"(?:{'|'.join([*_ONES, *_TENS])}|hundred|thousand))*(?: hundred| thousand)?"
-    rf"(?: point(?: (?:{'|'.join(_ONES)}))+)?\b"
-)
+_BELOW_100 = rf"(?:(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(list(_ONES)[1:10])}))?|(?:{'|'.join(_ONES)}))"
+_WORD_NUMBER = re.compile(rf"\b(?:(?:{'|'.join(_ONES)}) hundred(?:(?: and)? {_BELOW_100})?|{_BELOW_100})\b")
 _MINUS = re.compile(r"(?<!\bplus )(?<!\bor )(?<!\d )(?:\b(?:minus|negative) |(?<= )- )(?=\d)")
 _HYPHENED = re.compile(r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)")  # "30-second intervals"
 _ADVERBS = (
@@ -109,7 +106,7 @@ _JOINED = (  # "1h30m", "2m30s": an "m" alone is no unit
     (re.compile(r"(?<![\w.:/-])(\d+) ?h(?:rs?)? ?([0-5]?\d) ?m(?:ins?)?(?!\w)"), r"\1 h \2 min"),
     (re.compile(r"(?<![\w.:/-])(\d+) ?m(?:ins?)? ?([0-5]?\d) ?s(?:ecs?)?(?!\w)"), r"\1 min \2 s"),
 )
-_ROUND = re.compile(r"\b(?:a )?(hundred|thousand)\b")
+_ROUND = re.compile(r"(?<!\d )\b(?:a )?(hundred|thousand)\b")
 _MARKS = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "µ": "u", "，": ","})
 
 
@@ -122,7 +119,8 @@ def normalize_quantities(text: str) -> str:
     said = _ABOVE.sub(" above ", _BELOW.sub(" below ", said))
     said = re.sub(r"\s+", " ", said).strip()
     said = re.sub(r"[\s.!?,;:]+$", "", said)
-    said = _MINUS.sub("-", _WORD_NUMBER.sub(_digits, said))
+    said = re.sub(r"(\d) point (\d)(?! \d)", r"\1.\2", _WORD_NUMBER.sub(_digits, said))
+    said = _MINUS.sub("-", said)
     said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
     said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", said)
     said = re.sub(r"\b1 (?=(?:reading|sample|value|measurement|line|entry)\b)", "", said)
@@ -208,25 +206,8 @@ def _ratio(number: str, below: str | None) -> Fraction:
 
 
 def _digits(match: re.Match[str]) -> str:
-    """ "two hundred and fifty" -> "250", "zero point five" -> "0.5"; words that form no one number stay apart."""
-    whole, _, decimals = match[0].partition(" point ")
-    text = joint = ""
-    thousands = group = 0
-    room = 1000  # what may still be added: less than the last word's own size, so that "five six" is two numbers
-    for word in re.split(r"[ -]", whole):
-        if word == "hundred":
-            group, room = group * 100, 100
-        elif word == "thousand":
-            thousands, group, room = thousands + group * 1000, 0, 1000
-        elif word == "and":
-            joint = " and"
-            continue
-        else:
-            value = _ONES.get(word, _TENS.get(word, 0))
-            if value >= room:
-                text = f"{text}{thousands + group}{joint} "
-                thousands = group = 0
-            group, room = group + value, 10 if word in _TENS else 0
-        joint = ""
-    text = f"{text}{thousands + group}"
-    return f"{text}.{''.join(str(_ONES[w]) for w in decimals.split())}" if decimals else text
+    """ "two hundred and fifty" -> "250"."""
+    number = 0
+    for word in re.split(r"[ -]", match[0]):
+        number = number * 100 if word == "hundred" else number + _ONES.get(word, _TENS.get(word, 0))
+    return str(number)

@@ -98,23 +98,17 @@ def _read_adc(at: Context) -> Decision:
 
 
 def _read_sensor(at: Context) -> Decision:
-    names = [at.parse.word("quantity") or "temperature", *filter(None, [at.parse.word("quantity_2")])]
-    quantities = {name: sensor_of(at, name)[0] for name in names}
-    for name in quantities:
-        shown_value(at, name, 0.0)  # a unit that does not fit is asked about before the sensor is
-    sensors = list(dict.fromkeys(quantity.sensor for quantity in quantities.values()))
-    if len(at.results) < len(sensors):
-        sensor = sensors[len(at.results)]
-        return Act("i2c-read", at.on_device(sensor=sensor), f"read(sensor={','.join(names)})")
-    sentences = []
-    for name, quantity in quantities.items():
-        found = at.results[sensors.index(quantity.sensor)]
-        values = found.fields.get("values", {})
-        if quantity.field not in values:
-            return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
-        value = shown_value(at, name, float(values[quantity.field]))
-        sentences.append(f"{name.capitalize()}: {value}, read from the {quantity.sensor.upper()} of {found.device}.")
-    return Say(" ".join(sentences))
+    name = at.parse.word("quantity") or "temperature"
+    quantity, _ = sensor_of(at, name)
+    shown_value(at, name, 0.0)  # a unit that does not fit is asked about before the sensor is
+    if not at.results:
+        return Act("i2c-read", at.on_device(sensor=quantity.sensor), f"read(sensor={name})")
+    found = at.results[-1]
+    values = found.fields.get("values", {})
+    if quantity.field not in values:
+        return Say(f"The {quantity.sensor.upper()} of {found.device} reports no {name}.", "tool_failed")
+    value = shown_value(at, name, float(values[quantity.field]))
+    return Say(f"{name.capitalize()}: {value}, read from the {quantity.sensor.upper()} of {found.device}.")
 
 
 def _scan_i2c(at: Context) -> Decision:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from microclaw.models.protocol import KnownDevice
-from microclaw.offline.decision import Act, Context, Decision, Result, Say, capital, failure
+from microclaw.offline.decision import Act, Context, Decision, Result, Say, failure
 from microclaw.offline.pins import pin_target
 
 _NO_NAME = re.compile(
@@ -29,28 +29,22 @@ def _list_apps(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     return Say(f"{_running(at, apps)}.")
 
 
-def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
-    named = _meant(at, apps)
+def _app_status(at: Context, apps: Sequence[Mapping[str, Any]]) -> Say:
+    named, device = _meant(at, apps), at.results[0].device
     if not _name_said(at) and len(apps) != 1:
         return Say(f"{_running(at, apps)}.")
     if not named:
         return Say(f"No program of that name runs. {_running(at, apps)}.")
-    app = named[0]
-    device = at.results[0].device
-    match app.get("state"):
-        case "running":
-            yes = "No, it did not:" if _ENDED.search(at.said) else "Yes,"
-            return Say(f"{yes} {app['name']} runs on {device} ({_proof(at.results[0])}).")
-        case "listed" | None:
-            return Say(f"{device} lists {app['name']}; whether it still does its work, its firmware does not tell.")
-        case "waiting":
-            return Say(f"{app['name']} waits for its next run on {device} ({app.get('runs') or 'it runs at times'}).")
-        case state if _ENDED.search(at.said):
-            error = f": {app['error']}" if app.get("error") else ""
-            return Say(f"Yes, it ended: {app['name']} is on {device}, {state}{error}, and does nothing more.")
-        case state:
-            error = f": {app['error']}" if app.get("error") else ""
-            return Say(f"No, {app['name']} is on {device} but {state}{error}.")
+    name, state = named[0]["name"], named[0].get("state")
+    yes, no = ("", "") if _ENDED.search(at.said) else ("Yes, ", "No, ")
+    if state == "running":
+        return Say(f"{yes}{name} runs on {device} ({_proof(at.results[0])}).")
+    if state in ("listed", None):
+        return Say(f"{device} lists {name}; whether it still does its work, its firmware does not tell.")
+    if state == "waiting":
+        return Say(f"{name} waits for its next run on {device} ({named[0].get('runs') or 'it runs at times'}).")
+    error = f": {named[0]['error']}" if named[0].get("error") else ""
+    return Say(f"{no}{name} is on {device} but {state}{error}.")
 
 
 def _remove_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
@@ -103,16 +97,11 @@ def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
 
 def _remove_all(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     meant = [*apps, *_missing(at)]
-    names = ", ".join(str(app["name"]) for app in meant)
-    if at.results[-1].tool == ON_BOARDS:
-        return Say(f"Removed: {names}. {capital(str(at.results[-1].fields.get('message', 'done')))}.")
     if not meant:
         return Say(f"{_running(at, apps)}: there is nothing to remove.")
     if at.parse.confirmed or _gone(at):
         return _remove_each(at, meant)
-    if (asking := _asking_itself(at, meant)) is not None:
-        return asking
-    device = at.results[0].device
+    names, device = ", ".join(str(app["name"]) for app in meant), at.results[0].device
     words = f"stop {names} on {device}" if _keeps(at) else f"remove {names} from {device}"
     text = words.replace(" ", "s ", 1)
     return Say(f"That {text}. Say yes to do it.", "confirm", f"yes, {words}", "confirmed")
@@ -122,17 +111,6 @@ def _remove_each(at: Context, meant: Sequence[Mapping[str, Any]]) -> Decision:
     """Take these programs off one after the other, then tell of it."""
     left = [app for app in meant if app["name"] not in _gone(at)]
     return _remove(at, left[0]) if left else _removed(at) or Say("Nothing was removed.")
-
-
-def _asking_itself(at: Context, left: Sequence[Mapping[str, Any]]) -> Act | None:
-    """One call for all of them, where one is not this host's: for that the host asks by itself, and once is enough."""
-    acts = [taking_off(at, app) for app in left]
-    if {act.tool for act in acts} != {_REMOVE} or not any(app.get("foreign") for app in left):
-        return None
-    device = at.results[0].device
-    each = [{"devices": [device], "arguments": act.arguments} for act in acts]
-    names = ", ".join(str(app["name"]) for app in left)
-    return Act(ON_BOARDS, {"tool": _REMOVE, "each": each}, words=f"remove {names} from {device}")
 
 
 # The decider of each kind, and the intent as it is shown.
@@ -153,12 +131,7 @@ def is_of_all(at: Context) -> bool:
 
 
 def _boards(at: Context) -> list[KnownDevice]:
-    """Those that could be meant: all; of many, those that are known to have the program."""
-    boards = [device for device in at.device_context.devices if device.board.pins]
-    if len(boards) <= _MAX_BOARDS or at.parse.kind == "list_apps":
-        return boards
-    there = {board.name: [*known_apps(board), *({"name": name} for name in board.stopped)] for board in boards}
-    return [board for board in boards if matching(there[board.name], _name_said(at))]
+    return [device for device in at.device_context.devices if device.board.pins]
 
 
 def known_apps(board: KnownDevice) -> list[Mapping[str, Any]]:
@@ -179,16 +152,16 @@ def _of_all(at: Context, intent: str) -> Decision:
         return failure(asked[0])
     every = "\n".join(_board_line(one) for one in each)
     said = _name_said(at)
-    having = [one for one in each if said and matching(_listed(one), said)]
-    if at.parse.kind == "remove_app" and not (having and _keeps(at)):
-        having = [one for one in each if said and matching([*_listed(one), *_stopped(one)], said)]
+    is_removal = at.parse.kind == "remove_app"
+    having = [one for one in each if said and matching([*_listed(one), *(_stopped(one) if is_removal else ())], said)]
     if at.parse.kind == "list_apps":
         return Say(every)
     if not having:
         listed = [app for one in each if one.results[0].ok for app in _listed(one)]
         return Say(f"There is no program {said!r}.\n{every}", "app_not_found", _name_one(listed))
     if at.parse.kind == "app_status":
-        return _joined([_app_status(one, _apps(one.results[0])) for one in having if one.results[0].ok])
+        states = [_app_status(one, _apps(one.results[0])) for one in having if one.results[0].ok]
+        return Say("\n".join(one.text for one in states))
     if len(having) > 1:
         names = " and ".join(one.device.name for one in having if one.device is not None)
         first = having[0].device
@@ -211,11 +184,6 @@ def _board_line(at: Context) -> str:
     if found.ok:
         return f"{_running(at, _apps(found))}."
     return f"{at.device.name if at.device else 'A board'} was not asked: {found.fields.get('message', 'it failed')}."
-
-
-def _joined(said: Sequence[Decision]) -> Decision:
-    texts = [one.text for one in said if isinstance(one, Say)]
-    return Say("\n".join(texts))
 
 
 def _decide(at: Context) -> Decision:

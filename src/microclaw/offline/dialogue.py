@@ -164,7 +164,7 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     if isinstance(decision, Say):
         return decision
     is_program = decision.tool == "deploy-wasm-app"
-    if parse is None or parse.kind not in _ONE_CALL or is_program or {"pin_2", "quantity_2"} & parse.values.keys():
+    if parse is None or parse.kind not in _ONE_CALL or is_program or "pin_2" in parse.values:
         return None
     return decision
 

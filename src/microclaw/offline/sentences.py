@@ -40,6 +40,7 @@ _TELLING = re.compile(
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
 _WORD = re.compile(r"[a-z]{4,}")
+_NOT = re.compile(r"\b(?:not?|never|cannot|dont|\w+n['’]t)\b")
 _ALIKE = 70
 _COMMON = frozenset({"the", "and", "what", "you", "can", "when", "for", "with"})
 
@@ -159,10 +160,11 @@ class Sentences:
         return Parse(found.intent.name, values)
 
     def nearest(self, text: str, count: int = 3) -> tuple[str, ...]:
-        """The known sentences that look most like this text; none without a word in common."""
+        """The known sentences that look most like this text; none without a word in common or with a "not"."""
         sentences = (*(meant for _, meant in self._known), *self.examples.values())
         known = {re.sub(r"\d+", "1", one): one for one in sentences}  # each once, whatever its pin
-        alike = [one for one in known.values() if not _stems(text).isdisjoint(_stems(one))]
+        said = frozenset[str]() if _NOT.search(text.lower()) else _stems(text)
+        alike = [one for one in known.values() if not said.isdisjoint(_stems(one))]
         from rapidfuzz import fuzz, process  # as in `mended`
 
         found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
