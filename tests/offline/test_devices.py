@@ -96,30 +96,25 @@ async def test_where_no_board_answers_that_is_the_failure(ask: Ask, three: Devic
     assert reply.failed_code == "device_unreachable"
 
 
-async def test_stop_takes_the_one_board_that_has_the_program(ask: Ask, three: DeviceContext) -> None:
-    reply, _ = await asked_of_all(ask, three, "stop blink", ("fade",), ("blink",), ("fade",))
+async def test_the_one_board_that_has_the_program_is_meant(ask: Ask, three: DeviceContext) -> None:
+    reply, _ = await asked_of_all(ask, three, "stop blink", ("blink",))
     (call,) = reply.calls
-    expected = {"appName": "blink", "switch": "stop", "device": "desk"}
+    expected = {"appName": "blink", "switch": "stop", "device": "virtual-1"}
     assert (call.name, json.loads(call.arguments)) == ("switch-program", expected)
-
-
-async def test_stop_asks_where_several_boards_have_it_or_one_that_is_away_may(ask: Ask, three: DeviceContext) -> None:
-    for each in ((("blink",), ("blink",), ()), ("virtual-1 is away", ("blink",), ())):
-        question, after = await asked_of_all(ask, three, "stop blink", *each)
-        assert (question.calls, question.failed_code) == ((), "ambiguous")
-        before = (UserText("stop blink"), *after, kept(question))
-        answer = await ask("desk", device_context=three, before=before)
-        assert json.loads(answer.calls[0].arguments) == {"device": "desk"}
-
-
-async def test_stop_of_what_no_board_has_lists_what_there_is(ask: Ask, three: DeviceContext) -> None:
-    reply, _ = await asked_of_all(ask, three, "stop fade", ("blink",), (), ())
-    assert (reply.calls, reply.failed_code) == ((), "app_not_found")
-
-
-async def test_is_it_running_is_answered_by_the_boards_that_have_it(ask: Ask, three: DeviceContext) -> None:
-    reply, _ = await asked_of_all(ask, three, "is blink running", ("blink",), (), ())
+    reply, _ = await asked_of_all(ask, three, "is blink running", ("blink",))
     assert reply.text.startswith("Yes, blink runs on virtual-1")
+    reply, _ = await asked_of_all(ask, three, "stop blink", "virtual-1 is away")
+    assert (reply.calls, reply.failed_code) == ((), "device_unreachable")
+
+
+async def test_a_program_of_several_boards_or_of_none_is_asked_about(ask: Ask, three: DeviceContext) -> None:
+    first, desk, *others = three.devices
+    both = DeviceContext((first, replace(desk, stopped=("blink",)), *others))
+    for context, said in ((both, "stop blink"), (three, "stop rainbow"), (three, "is rainbow running")):
+        question = await ask(said, device_context=context)
+        assert (question.calls, question.failed_code) == ((), "ambiguous")
+        answer = await ask("desk", device_context=context, before=(UserText(said), kept(question)))
+        assert json.loads(answer.calls[0].arguments) == {"device": "desk"}
 
 
 @pytest.mark.parametrize("sentence", ["is blink running on virtual-1", "did blink stop on virtual-1"])

@@ -125,72 +125,53 @@ _KINDS: Mapping[str, tuple[Callable[[Context, Sequence[Mapping[str, Any]]], Deci
 
 
 def is_of_all(at: Context) -> bool:
-    """Whether a sentence without a device is about all boards: what runs, or a program of some name."""
-    is_meant = at.parse.kind == "list_apps" or (at.parse.kind in ("app_status", "remove_app") and _name_said(at))
-    return at.device is None and bool(is_meant) and 1 < len(_boards(at)) <= _MAX_BOARDS
+    """Whether a sentence needs no device: it is about all boards, or about a program that one board alone has."""
+    is_list = at.parse.kind == "list_apps" and 1 < len(_boards(at)) <= _MAX_BOARDS
+    return at.device is None and (is_list or _board_with(at) is not None)
 
 
 def _boards(at: Context) -> list[KnownDevice]:
     return [device for device in at.device_context.devices if device.board.pins]
 
 
+def _board_with(at: Context) -> KnownDevice | None:
+    """The only board that this host knows to have the program in the sentence, kept ones included."""
+    there = {board.name: [*known_apps(board), *({"name": name} for name in board.stopped)] for board in _boards(at)}
+    having = [board for board in _boards(at) if _name_said(at) and matching(there[board.name], _name_said(at))]
+    return having[0] if len(having) == 1 else None
+
+
 def known_apps(board: KnownDevice) -> list[Mapping[str, Any]]:
     return [{"name": app.name} for app in board.apps]
 
 
-def _of_all(at: Context, intent: str) -> Decision:
-    """Ask each board in turn, then decide about those that have the program, or tell of all."""
+def _list_all(at: Context) -> Decision:
+    """Ask each board in turn, then tell of all."""
     boards = _boards(at)
-    asked = [result for result in at.results if result.tool == _QUERY]
-    if len(asked) < len(boards):
-        shown = intent.format(app=at.parse.word("app")) if not asked else None
-        return Act(_QUERY, {"device": boards[len(asked)].name}, shown)
-    if done := _removed(at):
-        return done
-    each = [replace(at, device=board, named=True, results=(found,)) for board, found in zip(boards, asked, strict=True)]
-    if not any(found.ok for found in asked):
-        return failure(asked[0])
-    every = "\n".join(_board_line(one) for one in each)
-    said = _name_said(at)
-    is_removal = at.parse.kind == "remove_app"
-    having = [one for one in each if said and matching([*_listed(one), *(_stopped(one) if is_removal else ())], said)]
-    if at.parse.kind == "list_apps":
-        return Say(every)
-    if not having:
-        listed = [app for one in each if one.results[0].ok for app in _listed(one)]
-        return Say(f"There is no program {said!r}.\n{every}", "app_not_found", _name_one(listed))
-    if at.parse.kind == "app_status":
-        states = [_app_status(one, _apps(one.results[0])) for one in having if one.results[0].ok]
-        return Say("\n".join(one.text for one in states))
-    if len(having) > 1:
-        names = " and ".join(one.device.name for one in having if one.device is not None)
-        first = having[0].device
-        assert first is not None
-        return Say(f"Which device? {said} is on {names}.", "ambiguous", f"say it, as in: on {first.name}", "device")
-    if not having[0].results[0].ok:
-        return failure(having[0].results[0])
-    return _remove_app(having[0], _apps(having[0].results[0]))
+    if len(at.results) < len(boards):
+        return Act(_QUERY, {"device": boards[len(at.results)].name}, None if at.results else "running()")
+    if not any(found.ok for found in at.results):
+        return failure(at.results[0])
+    each = zip(boards, at.results, strict=True)
+    return Say("\n".join(_board_line(replace(at, results=(found,)), board.name) for board, found in each))
 
 
-def _listed(at: Context) -> list[Mapping[str, Any]]:
-    """What a board lists; of one that does not answer, what this host knows of it."""
-    if at.results[0].ok:
-        return [*_apps(at.results[0]), *_missing(at)]
-    return known_apps(at.device) if at.device is not None else []
-
-
-def _board_line(at: Context) -> str:
+def _board_line(at: Context, name: str) -> str:
     found = at.results[0]
     if found.ok:
         return f"{_running(at, _apps(found))}."
-    return f"{at.device.name if at.device else 'A board'} was not asked: {found.fields.get('message', 'it failed')}."
+    return f"{name} was not asked: {found.fields.get('message', 'it failed')}."
 
 
 def _decide(at: Context) -> Decision:
     """Ask the device for its list first, then decide."""
     decide, intent = _KINDS[at.parse.kind]
-    if is_of_all(at):
-        return _of_all(at, intent)
+    if at.parse.kind == "list_apps" and is_of_all(at):
+        return _list_all(at)
+    if at.device is None and (board := _board_with(at)) is not None:
+        at = replace(at, device=board, named=True)
+    if at.results and not at.results[0].ok:
+        return failure(at.results[0])
     if at.results:
         return decide(at, _apps(at.results[0]))
     pin = pin_target(at).pin if decide is _remove_on_pin else None
