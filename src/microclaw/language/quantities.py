@@ -51,10 +51,6 @@ _HALVES = (
     (re.compile(rf"(\d+) ({_TIME_NAMES}) and (?:a )?half\b"), r"\1.5 \2"),
     (re.compile(r"\b(?:a )?half(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)"), "0.5 "),
     (re.compile(r"\b(?:a )?quarter(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour)"), "0.25 "),
-    (re.compile(r"\b(?:a )?tenth of a (?=second|sec)"), "0.1 "),
-    (re.compile(r"\b1/2 (?=second|sec|minute|min|hour|s\b)"), "0.5 "),
-    (re.compile(r"\b1/4 (?=second|sec|minute|min|hour)"), "0.25 "),
-    (re.compile(r"\b(?:a )?couple of (?=second|sec|minute|min|hour)"), "2 "),
 )
 _COUNT = r"(?<![\d./])\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)? ?(?:times?|x)"
 _TIMES = re.compile(rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b")
@@ -67,10 +63,7 @@ _SWING = re.compile(
 )
 _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 # No count, but a pace.
-_ONE_EVERY = re.compile(
-    r"\b(?:once|1 times?|a single time|(?:1|a) (?:(?:complete|full|whole|single) )?(?:cycle|flash|blink|wink))"
-    r" (?:every|each|per) (?=\d+ ms\b)"
-)
+_ONE_EVERY = re.compile(r"\b(?:once|1 times?|(?:1|a) (?:cycle|flash|blink)) (?:every|each|per) (?=\d+ ms\b)")
 _FLASHES = re.compile(r"\b(?:blink|flash|flicker|wink|strobe)")
 _BARE_LIMIT = re.compile(
     rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|beneath"
@@ -96,7 +89,6 @@ _ADVERBS = (
     (re.compile(r"\bhalf[ -]hourly\b"), "every 30 minutes"),
     (re.compile(r"\bquarter[ -]hourly\b"), "every 15 minutes"),
     (re.compile(r"\b(?:hourly|on the hour)\b"), "every 1 hour"),
-    (re.compile(r"\bevery couple (?=second|sec|minute|min|hour)"), "every 2 "),
 )
 _ABOVE, _BELOW = re.compile(r">=?|≥"), re.compile(r"<=?|≤")
 _CLOCK = re.compile(
@@ -123,7 +115,6 @@ def normalize_quantities(text: str) -> str:
     said = _MINUS.sub("-", said)
     said = re.sub(r"\b(\d+) ?x\b", r"\1 times", said)
     said = re.sub(r"\b1 (?=half\b|quarter\b)", "a ", said)
-    said = re.sub(r"\b1 (?=(?:reading|sample|value|measurement|line|entry)\b)", "", said)
     said = re.sub(r"\b(pin|output|gpio|relay|channel|input) (?:number|no\.?|nr\.?) (?=\d)", r"\1 ", said)
     said = _PINS_LISTED.sub(_pin_list, said)
     said = _PINS_IN_A_ROW.sub(_pin_list, said)

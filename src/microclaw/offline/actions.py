@@ -130,23 +130,25 @@ def _list_devices(at: Context) -> Decision:
 
 
 def _device_info(at: Context) -> Decision:
-    if not at.results:
-        return Act("device-info", at.on_device(), "device_info()")
-    return _fact(at.results, at.parse.word("field")) or _facts(at.results[-1])
+    return _device_fact(at, "device-info", "device-status", "device_info()")
 
 
 def _device_status(at: Context) -> Decision:
+    field = at.parse.word("field") or ""
+    return _device_fact(at, "device-status", "device-info", f"device_status({field})")
+
+
+def _device_fact(at: Context, tool: str, other: str, intent: str) -> Decision:
+    """What one tool tells of the device; a single fact that it lacks is looked for with the other."""
     field = at.parse.word("field")
     if not at.results:
-        return Act("device-status", at.on_device(), f"device_status({field or ''})")
+        return Act(tool, at.on_device(), intent)
     if field is None:
         return _facts(at.results[-1])
-    known = _fact(at.results, field)
+    known = _fact(at.results[-1], field)
     if known is None and len(at.results) == 1:
-        return Act("device-info", at.on_device())
-    return known or Say(
-        f"{at.results[-1].device} does not report {_FACTS[field][0]}. It reports {_fact_names(at.results)}."
-    )
+        return Act(other, at.on_device())
+    return known or Say(f"{at.results[-1].device} does not report {_FACTS[field][0]}.", next_step="device info")
 
 
 def _restart_device(at: Context) -> Decision:
@@ -260,21 +262,11 @@ def _proof(found: Result) -> str:
     return f" ({text}){stopped}" if text else stopped
 
 
-def _fact(found: Sequence[Result], field: str | None) -> Say | None:
+def _fact(found: Result, field: str) -> Say | None:
     """The fact that was asked, as the device reports it; None if it reports none."""
-    for answer in found if field is not None else ():
-        facts = answer.fields.get("facts")
-        values = facts if isinstance(facts, dict) else {}
-        known = [f"{key} {values[key]}" for key in _FACTS[field or ""][1] if key in values]
-        if known:
-            return Say(f"{answer.device} reports {', '.join(known)}.")
-    return None
-
-
-def _fact_names(found: Sequence[Result]) -> str:
-    facts = [answer.fields.get("facts") for answer in found]
-    names = dict.fromkeys(name for one in facts if isinstance(one, dict) for name in one)
-    return ", ".join(list(names)[:_MAX_FACTS]) or "nothing of itself"
+    facts = found.fields.get("facts")
+    known = [f"{key} {facts[key]}" for key in _FACTS[field][1] if key in facts] if isinstance(facts, dict) else []
+    return Say(f"{found.device} reports {', '.join(known)}.") if known else None
 
 
 def _facts(found: Result) -> Say:

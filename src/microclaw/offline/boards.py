@@ -30,7 +30,6 @@ _READS: Final = frozenset({"read_pin", "read_adc"})
 _REMOVES: Final = frozenset({"remove_app", "remove_all"})
 _ON_MANY: Final = PROGRAMS_ON_PINS | _READS | _REMOVES | {"set_pin", "dim_pin", "read_sensor_every"}
 _OF_ALL: Final = frozenset({"all_pins", "list_apps", "list_devices"})
-_ONE_STEP: Final = "as in: turn on pin 4 everywhere; or for one board: on {name}"
 _BOARD: Final = r"(?:boards?|devices?|rooms?)"
 _EVERY: Final = re.compile(
     rf"(?i)\s*\b(?:(?:on|from|off|for|at|in|to|of) )?(?:all|every|each)(?: one)?(?: of)?(?: the| my| our)? {_BOARD}\b"
@@ -125,13 +124,9 @@ def for_each(
         parse = _parsed(choice.rest, device, device_context)
         if isinstance(parse, Say):
             return parse
-        if parse is not None and parse.kind == "undo":
-            return _refused("Undo takes back all of the last request, on every board of it", "say only: undo", choice)
-        if parse is None or parse.kind not in _ON_MANY:
-            what = "I did not understand what to do" if parse is None else "That is none of the things that I do"
-            return _refused(f"{what} on several boards", _ONE_STEP, choice)
-        if parse.word("thing") == "it" or parse.word("app") in ("it", "that", "this", "them"):
-            return _refused("On several boards I must be told what is meant", "as in: stop blink everywhere", choice)
+        if parse is None or parse.kind not in _ON_MANY or "it" in (parse.word("thing"), parse.word("app")):
+            step = f"as in: turn on pin 4 everywhere; or for one board: on {device.name}"
+            return Say("I do not do that on several boards at once, so I did nothing.", "ambiguous", step)
         confirmed = replace(parse, confirmed=True)  # the one question is that of the tool
         each.append(Context(confirmed, choice.rest, device_context, device, True))
     if not each:
@@ -143,7 +138,7 @@ def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decis
     """One call for all boards, then what became of each. It refuses what a board that was named cannot do."""
     calls, cannot = _calls(at, decide)
     if not calls or (at.named and cannot):
-        return _cannot(at, cannot, alone=not calls)
+        return _cannot(at, cannot)
     left = "; ".join(f"{name}: {say.text.rstrip('.')}" for name, say in cannot.items())
     left_out = f" Left out: {left}." if left else ""
     if at.results:
@@ -187,18 +182,18 @@ def _calls(at: Context, decide: Callable[[Context], Decision]) -> tuple[list[tup
 def _acts(at: Context, decide: Callable[[Context], Decision]) -> list[Act] | Say:
     """Every call of the sentence on its board, the first with its intent; what cannot be done there is an answer."""
     acts: list[Act] = []
-    results: tuple[Result, ...] = ()
     try:
-        decision = decide(at)
-        while isinstance(decision, Act) and decision.tool in _PIN_TOOLS:
+        while isinstance(decision := decide(at), Act):
             acts.append(decision)
-            results = (*results, Result(decision.tool, True, decision.arguments))
-            decision = decide(replace(at, results=results))
+            if decision.tool not in _PIN_TOOLS:
+                break
+            at = replace(at, results=(*at.results, Result(decision.tool, True, decision.arguments)))
     except CannotDo as exc:
         return exc.say
     if acts:
         return acts
-    return [decision] if isinstance(decision, Act) else decision
+    assert isinstance(decision, Say)
+    return decision
 
 
 def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act] | Say:
@@ -215,7 +210,7 @@ def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act] | S
     return [replace(taking_off(at, app), intent=shown) for app in meant]
 
 
-def _cannot(at: Context, cannot: dict[str, Say], *, alone: bool) -> Say:
+def _cannot(at: Context, cannot: dict[str, Say]) -> Say:
     """Why nothing is done on any of them."""
     if not cannot:
         said = at.each[0].parse.word("app")
@@ -223,8 +218,6 @@ def _cannot(at: Context, cannot: dict[str, Say], *, alone: bool) -> Say:
         text = f"None of the {len(at.each)} boards has {what}, so there is nothing to stop."
         return Say(text, "app_not_found", "what is running")
     name, say = next(iter(cannot.items()))
-    if alone and len({one.text for one in cannot.values()}) == 1:
-        return replace(say, text=f"{say.text.rstrip()} Nothing was done; say the whole sentence again.", asks=None)
     return replace(say, text=f"On {name} that cannot be done: {say.text} Nothing was done on any board.", asks=None)
 
 
@@ -240,11 +233,6 @@ def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Pa
     return schedules.parse_schedule(text, sentences) or sentences.parse(text)
 
 
-def _refused(why: str, step: str, choice: BoardChoice) -> Say:
-    name = choice.devices[0].name if choice.devices else "virtual-1"
-    return Say(f"{why}, so I did nothing.", "ambiguous", step.format(name=name))
-
-
 def _is_of_all(said: str) -> bool:
     """Whether "all" means all pins, or a question is about all boards anyway ("what is running on all boards")."""
     parse = english().parse(said)
@@ -252,8 +240,4 @@ def _is_of_all(said: str) -> bool:
 
 
 def _without(said: str, found: re.Match[str]) -> str:
-    return _joined(said[: found.start()], said[found.end() :])
-
-
-def _joined(before: str, behind: str) -> str:
-    return re.sub(r"\s+([.!?,])", r"\1", f"{before} {behind}").strip()
+    return re.sub(r"\s+([.!?,])", r"\1", f"{said[: found.start()]} {said[found.end() :]}").strip()
