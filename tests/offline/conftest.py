@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
 from microclaw.boards.reader import load_board
+from microclaw.events import ProgramKind
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
@@ -16,6 +19,7 @@ from microclaw.models.protocol import (
     Message,
     ModelReply,
     ModelRequest,
+    ToolReturn,
     UserText,
 )
 from microclaw.offline.model import OfflineModel
@@ -26,6 +30,33 @@ Ask: TypeAlias = Callable[..., Awaitable[ModelReply]]
 def kept(reply: ModelReply) -> AssistantReply:
     """A reply as the conversation keeps it: with the question that it asks."""
     return AssistantReply(reply.text, question=reply.question)
+
+
+def called(reply: ModelReply) -> tuple[str, dict[str, Any]]:
+    """The one tool that is called, and its arguments."""
+    assert len(reply.calls) == 1, reply.text
+    return reply.calls[0].name, json.loads(reply.calls[0].arguments)
+
+
+def answered(reply: ModelReply, *, ok: bool = True, **fields: Any) -> tuple[Message, Message]:
+    """A reply's call and the tool's answer to it, as the turn puts them into the conversation."""
+    call = reply.calls[0]
+    device = json.loads(call.arguments).get("device", "virtual-1")
+    content = json.dumps({"success": ok, "device": device, **fields})
+    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, content, failed=not ok)
+
+
+def defined(reply: ModelReply) -> dict[str, str]:
+    """The values that the deployed program is filled with."""
+    name, arguments = called(reply)
+    assert name == "deploy-wasm-app"
+    return dict(re.findall(r'^(?:#define )?(\w+)(?: = | )"?([\w.-]+)"?$', arguments["sourceCode"], re.M))
+
+
+def only(board_id: str, kinds: tuple[ProgramKind, ...] = ("wasm",)) -> DeviceContext:
+    """One board, called desk."""
+    device = KnownDevice("desk", load_board(board_id), kinds=kinds)
+    return DeviceContext((device,), device)
 
 
 @pytest.fixture

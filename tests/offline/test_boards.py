@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, called, kept
 
 from microclaw.boards.reader import load_board
 from microclaw.boards.voice import VOICE_BOARD
@@ -33,12 +33,6 @@ def home() -> DeviceContext:
     return DeviceContext((lamp, fan, desk))
 
 
-async def called(ask: Ask, home: DeviceContext, sentence: str) -> tuple[str, dict[str, Any]]:
-    reply = await ask(sentence, device_context=home)
-    assert len(reply.calls) == 1, reply.text
-    return reply.calls[0].name, json.loads(reply.calls[0].arguments)
-
-
 def boards_of(arguments: dict[str, Any]) -> set[str]:
     return {name for group in arguments["each"] for name in group["devices"]}
 
@@ -62,7 +56,7 @@ def boards_of(arguments: dict[str, Any]) -> set[str]:
 async def test_a_pin_is_set_on_the_boards_that_are_meant(
     ask: Ask, home: DeviceContext, sentence: str, boards: str
 ) -> None:
-    tool, arguments = await called(ask, home, sentence)
+    tool, arguments = called(await ask(sentence, device_context=home))
     assert (tool, arguments["tool"]) == ("act-on-boards", "gpio-set")
     [group] = arguments["each"]
     assert group["arguments"] == {"pin": 4, "level": 1}
@@ -83,7 +77,7 @@ async def test_a_pin_is_set_on_the_boards_that_are_meant(
     ],
 )
 async def test_what_many_boards_do(ask: Ask, home: DeviceContext, sentence: str, tool: str, boards: str) -> None:
-    name, arguments = await called(ask, home, sentence)
+    name, arguments = called(await ask(sentence, device_context=home))
     assert (name, arguments["tool"]) == ("act-on-boards", tool)
     assert boards_of(arguments) == set(boards.split())
 
@@ -99,7 +93,7 @@ async def test_what_many_boards_do(ask: Ask, home: DeviceContext, sentence: str,
 async def test_a_question_about_all_is_answered_as_without_the_boards(
     ask: Ask, home: DeviceContext, sentence: str
 ) -> None:
-    assert await called(ask, home, sentence) == ("query-wasm-apps", {"device": "lamp"})
+    assert called(await ask(sentence, device_context=home)) == ("query-wasm-apps", {"device": "lamp"})
 
 
 @pytest.mark.parametrize("sentence", ["turn off all", "turn on everything", "turn off both"])
@@ -112,11 +106,11 @@ async def test_a_place_with_one_board_is_that_board(ask: Ask, home: DeviceContex
     lamp, fan, desk = home.devices
     alone = DeviceContext((replace(lamp, labels=("kitchen",)), replace(fan, labels=()), desk))
     expected = ("gpio-set", {"pin": 4, "level": 1, "device": "lamp"})
-    assert await called(ask, alone, "turn on pin 4 in the kitchen") == expected
+    assert called(await ask("turn on pin 4 in the kitchen", device_context=alone)) == expected
     named = DeviceContext((replace(lamp, name="kitchen", labels=()), replace(fan, labels=()), desk))
-    assert (await called(ask, named, "turn on pin 4 in the kitchen"))[1]["device"] == "kitchen"
+    assert (called(await ask("turn on pin 4 in the kitchen", device_context=named)))[1]["device"] == "kitchen"
     one = DeviceContext((lamp,), lamp)
-    assert (await called(ask, one, "turn on pin 4 everywhere"))[0] == "gpio-set"
+    assert (called(await ask("turn on pin 4 everywhere", device_context=one)))[0] == "gpio-set"
 
 
 async def test_a_place_that_is_a_label_and_a_device_is_asked_about(ask: Ask, home: DeviceContext) -> None:
@@ -127,13 +121,13 @@ async def test_a_place_that_is_a_label_and_a_device_is_asked_about(ask: Ask, hom
 
 async def test_each_board_has_its_own_program(ask: Ask, home: DeviceContext) -> None:
     """Desk has a blink on another pin, which stays."""
-    _, arguments = await called(ask, home, "blink pin 2 on lamp and desk")
+    _, arguments = called(await ask("blink pin 2 on lamp and desk", device_context=home))
     names = {name: group["arguments"]["appName"] for group in arguments["each"] for name in group["devices"]}
     assert names == {"lamp": "blink", "desk": "blink-2"}
 
 
 async def test_several_pins_are_several_calls_of_each_board(ask: Ask, home: DeviceContext) -> None:
-    _, arguments = await called(ask, home, "turn pins 4 and 5 on in the kitchen")
+    _, arguments = called(await ask("turn pins 4 and 5 on in the kitchen", device_context=home))
     assert [group["arguments"]["pin"] for group in arguments["each"]] == [4, 5]
     assert [group["devices"] for group in arguments["each"]] == [["lamp", "fan"]] * 2
 
@@ -192,7 +186,7 @@ async def test_a_name_of_a_pin_of_one_board_is_no_pin_of_the_others(ask: Ask, ho
     reply = await ask("turn on the pump in the kitchen", device_context=named)
     assert reply.calls == ()
     everybodys = replace(home, names=(NamedPin("pump", 11),))
-    _, arguments = await called(ask, everybodys, "turn on the pump in the kitchen")
+    _, arguments = called(await ask("turn on the pump in the kitchen", device_context=everybodys))
     assert arguments["each"][0]["arguments"] == {"pin": 11, "level": 1}
 
 
@@ -213,7 +207,7 @@ async def test_a_no_after_it_offers_to_take_all_of_it_back_and_it_is_no_pin(ask:
 
 @pytest.mark.parametrize("sentence", ["restart the lamp", "Reboot lamp, please.", "please restart the board lamp"])
 async def test_restart_names_its_device(ask: Ask, home: DeviceContext, sentence: str) -> None:
-    assert await called(ask, home, sentence) == ("restart-device", {"device": "lamp"})
+    assert called(await ask(sentence, device_context=home)) == ("restart-device", {"device": "lamp"})
 
 
 async def test_restart_of_no_device_or_of_a_program_restarts_nothing(ask: Ask, home: DeviceContext) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, answered, kept
 from tests.offline.score import CHANGING
 from tests.offline.test_offline_sentences import AT_ONCE, PROGRAMS
-from tests.offline.test_offline_turns import answered
 
 from microclaw.models.protocol import AssistantReply, DeviceContext, Message, ModelReply, ModelRequest, UserText
 from microclaw.offline.decision import Act, Say

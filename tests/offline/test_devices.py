@@ -6,12 +6,11 @@ import json
 
 import pytest
 from msgspec.structs import replace
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, answered, called, kept
 
 from microclaw.boards.reader import load_board
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.models.protocol import (
-    AssistantReply,
     DeviceContext,
     KnownApp,
     KnownDevice,
@@ -68,12 +67,10 @@ def three(two_boards: DeviceContext) -> DeviceContext:
 
 def listed(reply: ModelReply, *names: str, error: str = "") -> tuple[Message, ...]:
     """The board's answer to the query that the reply asks for."""
-    (call,) = reply.calls
-    assert call.name == "query-wasm-apps"
-    device = json.loads(call.arguments)["device"]
-    fields = {"device": device, "apps": [{"name": name, "state": "running", "pins": [2]} for name in names]}
-    content = {"success": False, "error": "device_unreachable", "message": error} if error else fields
-    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, json.dumps(content), failed=bool(error))
+    assert called(reply)[0] == "query-wasm-apps"
+    if error:
+        return answered(reply, ok=False, error="device_unreachable", message=error)
+    return answered(reply, apps=[{"name": name, "state": "running", "pins": [2]} for name in names])
 
 
 async def asked_of_all(

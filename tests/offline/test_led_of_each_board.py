@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 import pytest
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, answered, called, defined, kept, only
 
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.models.protocol import (
-    AssistantReply,
-    DeviceContext,
-    KnownDevice,
-    Message,
-    ModelReply,
-    ToolReturn,
     UserText,
 )
 
@@ -35,27 +26,6 @@ PLAIN = [name for name in board_ids() if (led := load_board(name).led) is not No
 OTHERS = [name for name in board_ids() if name not in PLAIN]
 
 
-def only(board_id: str) -> DeviceContext:
-    device = KnownDevice("desk", load_board(board_id))
-    return DeviceContext((device,), device)
-
-
-def arguments(reply: ModelReply) -> dict[str, object]:
-    (call,) = reply.calls
-    found: dict[str, object] = json.loads(call.arguments)
-    return found
-
-
-def defines(reply: ModelReply) -> dict[str, str]:
-    return dict(re.findall(r"^#define (\w+) (\S+)$", str(arguments(reply)["sourceCode"]), re.M))
-
-
-def answered(reply: ModelReply, **fields: object) -> tuple[Message, Message]:
-    (call,) = reply.calls
-    content = json.dumps({"success": True, "device": "desk", **fields})
-    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, content)
-
-
 @pytest.mark.parametrize("sentence", ABOUT_THE_LED)
 @pytest.mark.parametrize("board_id", PLAIN)
 async def test_plain_led_is_driven_on_its_own_pin(ask: Ask, board_id: str, sentence: str) -> None:
@@ -63,11 +33,11 @@ async def test_plain_led_is_driven_on_its_own_pin(ask: Ask, board_id: str, sente
     assert led is not None
     reply = await ask(sentence, device_context=only(board_id))
     assert reply.failed_code is None, reply.text
-    done = arguments(reply)
+    done = called(reply)[1]
     if "sourceCode" not in done:
         assert done["pin"] == led.pin
         return
-    written = defines(reply)
+    written = defined(reply)
     assert written.get("PIN", written.get("LED_PIN")) == str(led.pin)
     assert written["ON"] == str(led.active_level)
 
@@ -78,7 +48,7 @@ async def test_on_and_off_are_the_leds_own_levels(ask: Ask, board_id: str, sente
     led = load_board(board_id).led
     assert led is not None
     reply = await ask(sentence, device_context=only(board_id))
-    assert arguments(reply)["level"] == (led.active_level if lit else 1 - led.active_level)
+    assert called(reply)[1]["level"] == (led.active_level if lit else 1 - led.active_level)
 
 
 @pytest.mark.parametrize("sentence", ABOUT_THE_LED)
@@ -98,7 +68,7 @@ async def test_next_step_of_the_refusal_works(ask: Ask, board_id: str) -> None:
     refused = await ask("blink the LED", device_context=only(board_id))
     assert refused.next_step is not None
     again = await ask(refused.next_step.partition("as in: ")[2], device_context=only(board_id))
-    assert defines(again)["PIN"] == str(load_board(board_id).free_pins("output")[0])
+    assert defined(again)["PIN"] == str(load_board(board_id).free_pins("output")[0])
 
 
 @pytest.mark.parametrize("board_id", OTHERS)
@@ -107,7 +77,7 @@ async def test_pin_said_after_the_refusal_completes_the_sentence(ask: Ask, board
     pin = load_board(board_id).free_pins("output")[-1]
     before = (UserText("blink the LED"), kept(refused))
     reply = await ask(f"pin {pin}", device_context=only(board_id), before=before)
-    assert (defines(reply)["PIN"], defines(reply)["ON"]) == (str(pin), "1")
+    assert (defined(reply)["PIN"], defined(reply)["ON"]) == (str(pin), "1")
 
 
 async def test_led_named_with_its_own_addressable_pin_is_refused_too(ask: Ask) -> None:
@@ -116,7 +86,7 @@ async def test_led_named_with_its_own_addressable_pin_is_refused_too(ask: Ask) -
 
 async def test_led_named_with_its_own_pin_keeps_its_level(ask: Ask) -> None:
     reply = await ask("turn on the led on pin 21", device_context=only("xiao-esp32s3"))
-    assert arguments(reply) == {"pin": 21, "level": 0}
+    assert called(reply)[1] == {"pin": 21, "level": 0}
 
 
 async def test_reading_a_led_lit_by_low_tells_whether_it_is_lit(ask: Ask) -> None:
@@ -128,4 +98,4 @@ async def test_reading_a_led_lit_by_low_tells_whether_it_is_lit(ask: Ask) -> Non
 
 async def test_dimming_a_led_lit_by_low_inverts_the_duty(ask: Ask) -> None:
     reply = await ask("dim the led to 30%", device_context=only("xiao-esp32s3"))
-    assert arguments(reply) == {"pin": 21, "duty": 178}
+    assert called(reply)[1] == {"pin": 21, "duty": 178}

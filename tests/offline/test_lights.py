@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, defined, kept, only
 
 from microclaw.boards.reader import load_board
 from microclaw.events import ProgramKind
-from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, ModelReply, UserText
+from microclaw.models.protocol import DeviceContext, KnownApp, KnownDevice, UserText
 
 RGB_BOARD = "esp32-s3-devkitc-1-v1.1"
-
-
-def only(board_id: str, kinds: tuple[ProgramKind, ...] = ("py",)) -> DeviceContext:
-    device = KnownDevice("desk", load_board(board_id), kinds=kinds)
-    return DeviceContext((device,), device)
-
-
-def assigned(reply: ModelReply) -> dict[str, str]:
-    """The numbers of the program that is deployed."""
-    assert len(reply.calls) == 1, reply.text
-    call = reply.calls[0]
-    assert call.name == "deploy-wasm-app"
-    source = json.loads(call.arguments)["sourceCode"]
-    return dict(re.findall(r"^(?:#define )?(\w+)(?: = | )(\d+)$", source, re.M))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +33,7 @@ async def test_the_led_gets_a_color(
     ask: Ask, sentence: str, values: tuple[int, ...], kinds: tuple[ProgramKind, ...]
 ) -> None:
     reply = await ask(sentence, device_context=only(RGB_BOARD, kinds))
-    found = assigned(reply)
+    found = defined(reply)
     assert tuple(int(found[name]) for name in ("PIN", "RED", "GREEN", "BLUE")) == values
     assert f"led {values[0]}: {','.join(map(str, values[1:]))} within" in json.loads(reply.calls[0].arguments)["expect"]
 
@@ -62,11 +47,11 @@ async def test_a_pace_that_is_too_fast_for_the_led_names_the_fastest(ask: Ask) -
 
 
 async def test_the_led_blinks_in_a_color_and_shows_a_rainbow(ask: Ask) -> None:
-    found = assigned(await ask("blink the led red every 300 ms", device_context=only(RGB_BOARD)))
+    found = defined(await ask("blink the led red every 300 ms", device_context=only(RGB_BOARD, ("py",))))
     assert (found["PIN"], found["RED"], found["GREEN"], found["HALF_PERIOD_MS"]) == ("38", "255", "0", "300")
-    found = assigned(await ask("blink the led", device_context=only(RGB_BOARD)))
+    found = defined(await ask("blink the led", device_context=only(RGB_BOARD, ("py",))))
     assert (found["PIN"], found["RED"], found["GREEN"], found["BLUE"]) == ("38", "255", "255", "255")
-    found = assigned(await ask("show a rainbow on the led slowly", device_context=only(RGB_BOARD)))
+    found = defined(await ask("show a rainbow on the led slowly", device_context=only(RGB_BOARD, ("py",))))
     assert (found["PIN"], found["PERIOD_MS"]) == ("38", "10000")
 
 
@@ -78,20 +63,20 @@ async def test_wasm_firmware_cannot_time_it_and_says_so(ask: Ask, sentence: str)
 
 @pytest.mark.parametrize("sentence", ["fade the led", "dim the led to 30%", "toggle the led"])
 async def test_what_a_level_cannot_do_is_asked(ask: Ask, sentence: str) -> None:
-    reply = await ask(sentence, device_context=only(RGB_BOARD))
+    reply = await ask(sentence, device_context=only(RGB_BOARD, ("py",)))
     assert (reply.calls, reply.failed_code is None) == ((), False)
 
 
 @pytest.mark.parametrize("board_id", ["virtual", "esp32-devkitc-v4"])
 async def test_a_board_without_an_addressable_led_asks_for_its_pin(ask: Ask, board_id: str) -> None:
-    context = only(board_id)
+    context = only(board_id, ("py",))
     first = await ask("make the led red", device_context=context)
     second = await ask("pin 4", device_context=context, before=(UserText("make the led red"), kept(first)))
-    assert assigned(second)["PIN"] == "4"
+    assert defined(second)["PIN"] == "4"
 
 
 async def test_a_plain_led_is_still_a_level(ask: Ask) -> None:
-    reply = await ask("turn on the led", device_context=only("virtual"))
+    reply = await ask("turn on the led", device_context=only("virtual", ("py",)))
     assert [call.name for call in reply.calls] == ["gpio-set"]
 
 
@@ -106,12 +91,12 @@ async def test_a_plain_led_is_still_a_level(ask: Ask) -> None:
     ],
 )
 async def test_a_servo_turns(ask: Ask, sentence: str, angle: str, kinds: tuple[ProgramKind, ...]) -> None:
-    found = assigned(await ask(sentence, device_context=only("virtual", kinds)))
+    found = defined(await ask(sentence, device_context=only("virtual", kinds)))
     assert (found["PIN"], found["ANGLE"]) == ("4", angle)
 
 
 async def test_a_servo_sweeps(ask: Ask) -> None:
-    found = assigned(await ask("sweep the servo on pin 4 every 3 seconds", device_context=only("virtual")))
+    found = defined(await ask("sweep the servo on pin 4 every 3 seconds", device_context=only("virtual", ("py",))))
     assert (found["PIN"], found["PERIOD_MS"]) == ("4", "3000")
 
 
@@ -132,5 +117,5 @@ async def test_lights_on_another_pin_have_a_program_of_their_own(ask: Ask) -> No
 
 
 async def test_stop_led_looks_for_the_program_on_its_pin(ask: Ask) -> None:
-    reply = await ask("stop led", device_context=only(RGB_BOARD))
+    reply = await ask("stop led", device_context=only(RGB_BOARD, ("py",)))
     assert [call.name for call in reply.calls] == ["query-wasm-apps"]

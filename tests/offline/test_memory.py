@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
-from tests.offline.conftest import Ask
+from tests.offline.conftest import Ask, answered, called
 
 from microclaw.models.protocol import (
-    AssistantReply,
     DeviceContext,
-    Message,
-    ModelReply,
     ModelRequest,
-    ToolReturn,
     UserText,
 )
 from microclaw.offline.model import OfflineModel
-
-
-def called(reply: ModelReply) -> tuple[str, dict[str, Any]]:
-    (call,) = reply.calls
-    return call.name, json.loads(call.arguments)
-
-
-def told(reply: ModelReply, **fields: Any) -> tuple[Message, Message]:
-    (call,) = reply.calls
-    failed = not fields.get("success", True)
-    returned = ToolReturn(call.call_id, call.name, json.dumps({"success": True, **fields}), failed=failed)
-    return AssistantReply("", reply.calls), returned
 
 
 @pytest.mark.parametrize(
@@ -72,7 +53,7 @@ async def test_what_is_remembered_is_told_with_its_source_and_not_what_was_said_
         {"text": "the relay is on pin 4", "source": "memory/MEMORY.md", "day": "", "kind": "memory"},
         {"text": said, "source": "sessions/a.jsonl", "day": "2026-11-20", "kind": "said"},
     ]
-    reply = await ask(said, *told(await ask(said), found=hits))
+    reply = await ask(said, *answered(await ask(said), found=hits))
     assert "memory/MEMORY.md" in reply.text
     assert said not in reply.text
 
@@ -80,10 +61,10 @@ async def test_what_is_remembered_is_told_with_its_source_and_not_what_was_said_
 async def test_what_is_forgotten_is_said_and_where_it_still_stands(ask: Ask) -> None:
     said = "forget the relay"
     first = await ask(said)
-    gone = told(first, removed=[{"line": "- the relay is on pin 4"}], still_in_conversations=2)
+    gone = answered(first, removed=[{"line": "- the relay is on pin 4"}], still_in_conversations=2)
     reply = await ask(said, *gone)
     assert reply.next_step
-    unknown = await ask(said, *told(first, success=False, removed=[]))
+    unknown = await ask(said, *answered(first, ok=False, removed=[]))
     assert unknown.failed_code == "unknown_name"
 
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, called, defined, kept
 
 from microclaw.boards.reader import load_board
-from microclaw.models.protocol import DeviceContext, KnownDevice, ModelReply, UserText
+from microclaw.models.protocol import DeviceContext, KnownDevice, UserText
 
 BOARD = load_board("virtual")
 NUMBERED = DeviceContext((KnownDevice("board-1", BOARD), KnownDevice("board-2", BOARD)))
-
-
-def arguments(reply: ModelReply) -> dict[str, object]:
-    (call,) = reply.calls
-    return {"tool": call.name, **json.loads(call.arguments)}
 
 
 @pytest.mark.parametrize(
@@ -34,19 +27,19 @@ def arguments(reply: ModelReply) -> dict[str, object]:
 )
 async def test_a_spoken_number_is_the_device_of_that_name(where: str, ask: Ask) -> None:
     reply = await ask(f"turn on pin 7 {where}", device_context=NUMBERED)
-    assert arguments(reply) == {"tool": "gpio-set", "pin": 7, "level": 1, "device": "board-1"}
+    assert called(reply) == ("gpio-set", {"pin": 7, "level": 1, "device": "board-1"})
 
 
 @pytest.mark.parametrize("where", ["on boards 1 and 2", "on board 1 and 2", "on board 1, board 2"])
 async def test_several_numbers_are_several_boards_and_no_pins(where: str, ask: Ask) -> None:
-    each = arguments(await ask(f"turn on pin 7 {where}", device_context=NUMBERED))["each"]
+    each = called(await ask(f"turn on pin 7 {where}", device_context=NUMBERED))[1]["each"]
     assert each == [{"devices": ["board-1", "board-2"], "arguments": {"pin": 7, "level": 1}}]
 
 
 async def test_a_number_answers_the_question_which_device(ask: Ask) -> None:
     question = await ask("turn on pin 7", device_context=NUMBERED)
     before = (UserText("turn on pin 7"), kept(question))
-    assert arguments(await ask("board 2", device_context=NUMBERED, before=before))["device"] == "board-2"
+    assert called(await ask("board 2", device_context=NUMBERED, before=before))[1]["device"] == "board-2"
 
 
 @pytest.mark.parametrize(
@@ -76,5 +69,4 @@ async def test_a_number_that_no_device_has_is_told(said: str, ask: Ask) -> None:
     [("at 1/2 Hz", 1000), ("at 1/0.5 Hz", 250), ("every 3/4 seconds", 750)],
 )
 async def test_a_fraction_is_the_number_that_it_is(pace: str, half_ms: int, ask: Ask) -> None:
-    source = str(arguments(await ask(f"blink pin 2 {pace}"))["sourceCode"])
-    assert f"HALF_PERIOD_MS {half_ms}\n" in source
+    assert defined(await ask(f"blink pin 2 {pace}"))["HALF_PERIOD_MS"] == str(half_ms)

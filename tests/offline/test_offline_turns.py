@@ -3,28 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, answered, kept
 
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
     KnownApp,
-    Message,
-    ModelReply,
-    ToolReturn,
     UserText,
 )
-
-
-def answered(reply: ModelReply, *, ok: bool = True, **fields: Any) -> tuple[Message, Message]:
-    """A reply's call and the tool's answer to it, as the turn puts them into the conversation."""
-    call = reply.calls[0]
-    content = json.dumps({"success": ok, "device": "virtual-1", **fields})
-    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, content, failed=not ok)
 
 
 def proof(kind: str, text: str) -> list[dict[str, str]]:

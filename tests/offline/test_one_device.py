@@ -6,8 +6,8 @@ import json
 
 import pytest
 from msgspec.structs import replace
-from tests.offline.conftest import Ask, kept
-from tests.offline.test_offline_turns import answered, proof
+from tests.offline.conftest import Ask, answered, kept
+from tests.offline.test_offline_turns import proof
 
 from microclaw.boards.voice import VOICE_BOARD
 from microclaw.models.protocol import DeviceContext, KnownDevice, Message, UserText

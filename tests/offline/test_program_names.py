@@ -6,17 +6,15 @@ import json
 
 import pytest
 from msgspec.structs import replace
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, answered, kept
 
 from microclaw.boards.reader import load_board
 from microclaw.models.protocol import (
-    AssistantReply,
     DeviceContext,
     KnownApp,
     KnownDevice,
     Message,
     ModelReply,
-    ToolReturn,
     UserText,
 )
 
@@ -26,13 +24,6 @@ BOARDS = DeviceContext(
         KnownDevice("desk", load_board("virtual"), stopped=("btn",)),
     )
 )
-
-
-def answered(reply: ModelReply, **fields: object) -> tuple[Message, ...]:
-    (call,) = reply.calls
-    device = json.loads(call.arguments)["device"]
-    content = json.dumps({"success": True, "device": device, **fields})
-    return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, content)
 
 
 def listed(reply: ModelReply, *, stopped: tuple[str, ...] = ()) -> tuple[Message, ...]:

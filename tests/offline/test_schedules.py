@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, answered, called, kept
 
 from microclaw.language.times import When, when_text
 from microclaw.models.protocol import (
-    AssistantReply,
     DeviceContext,
-    ModelReply,
     ModelRequest,
-    ToolCall,
-    ToolReturn,
     UserText,
 )
 from microclaw.offline.decision import Act, Say
@@ -25,16 +18,6 @@ from microclaw.offline.model import OfflineModel
 COFFEE = {"schedule": 1, "when": "every weekday at 7", "what": "turn on pin 4", "state": "active"}
 PLANTS = {"schedule": 2, "when": "in 20 minutes", "what": "remind me to water the plants", "state": "active"}
 COFFEE["next"], PLANTS["next"] = "Monday, 2026-11-23 07:00 CET", "Friday, 2026-11-20 12:20 CET"
-
-
-def told(call: ToolCall, **fields: Any) -> tuple[AssistantReply, ToolReturn]:
-    """A call and what its tool answered."""
-    return AssistantReply("", (call,)), ToolReturn(call.call_id, call.name, json.dumps({"success": True, **fields}))
-
-
-def called(reply: ModelReply) -> tuple[str, dict[str, Any]]:
-    (call,) = reply.calls
-    return call.name, json.loads(call.arguments)
 
 
 @pytest.mark.parametrize(
@@ -71,11 +54,11 @@ async def test_it_is_resolved_when_the_sentence_is_said_and_not_when_it_is_due(a
     said = "stop it in 3 seconds"
     first = await ask(said)
     assert called(first) == ("query-wasm-apps", {})
-    one = told(first.calls[0], device="virtual-1", apps=[{"name": "blink", "state": "running"}])
+    one = answered(first, apps=[{"name": "blink", "state": "running"}])
     assert called(await ask(said, *one)) == ("schedule-add", {"when": {"delay_ms": 3000}, "do": "stop blink"})
-    two = told(first.calls[0], device="virtual-1", apps=[{"name": "blink"}, {"name": "fade"}])
+    two = answered(first, apps=[{"name": "blink"}, {"name": "fade"}])
     assert (await ask(said, *two)).failed_code == "ambiguous"
-    none = told(first.calls[0], device="virtual-1", apps=[])
+    none = answered(first, apps=[])
     assert (await ask(said, *none)).failed_code == "app_not_found"
 
 
@@ -103,9 +86,9 @@ async def test_what_repeats_on_the_board_is_no_schedule(ask: Ask, sentence: str)
 async def test_what_is_scheduled_is_told(ask: Ask, sentence: str) -> None:
     first = await ask(sentence)
     assert called(first) == ("schedule-list", {})
-    reply = await ask(sentence, *told(first.calls[0], schedules=[COFFEE, PLANTS]))
+    reply = await ask(sentence, *answered(first, schedules=[COFFEE, PLANTS]))
     assert "turn on pin 4" in reply.text
-    over = await ask(sentence, *told(first.calls[0], schedules=[{**COFFEE, "state": "over"}]))
+    over = await ask(sentence, *answered(first, schedules=[{**COFFEE, "state": "over"}]))
     assert "pin 4" not in over.text
 
 
@@ -122,14 +105,14 @@ async def test_what_is_scheduled_is_told(ask: Ask, sentence: str) -> None:
 async def test_the_schedule_that_is_meant_is_cancelled(ask: Ask, sentence: str, number: int | None) -> None:
     first = await ask(sentence)
     assert called(first) == ("schedule-list", {})
-    listed = told(first.calls[0], schedules=[COFFEE, PLANTS])
+    listed = answered(first, schedules=[COFFEE, PLANTS])
     second = await ask(sentence, *listed)
     if number is None:
         assert second.failed_code == "ambiguous"
         assert not second.calls
         return
     assert called(second) == ("schedule-remove", {"schedule": number})
-    assert (await ask(sentence, *listed, *told(second.calls[0], schedule=number))).failed_code is None
+    assert (await ask(sentence, *listed, *answered(second, schedule=number))).failed_code is None
 
 
 async def test_stopping_a_timer_is_said_of_a_program(ask: Ask) -> None:
@@ -138,27 +121,27 @@ async def test_stopping_a_timer_is_said_of_a_program(ask: Ask) -> None:
 
 
 async def test_none_that_fits_cancels_nothing(ask: Ask) -> None:
-    listed = told((await ask("cancel schedule 9")).calls[0], schedules=[COFFEE, PLANTS])
+    listed = answered(await ask("cancel schedule 9"), schedules=[COFFEE, PLANTS])
     reply = await ask("cancel schedule 9", *listed)
     assert (reply.calls, reply.failed_code) == ((), "unknown_name")
 
 
 async def test_the_only_one_is_not_cancelled_by_words_that_may_be_of_another(ask: Ask) -> None:
     said = "cancel the reminder to feed the cat"
-    reply = await ask(said, *told((await ask(said)).calls[0], schedules=[PLANTS]))
+    reply = await ask(said, *answered(await ask(said), schedules=[PLANTS]))
     assert (reply.calls, reply.failed_code) == ((), "ambiguous")
 
 
 async def test_all_are_cancelled_only_after_a_yes(ask: Ask) -> None:
     said = "cancel all schedules"
     first = await ask(said)
-    listed = told(first.calls[0], schedules=[COFFEE, PLANTS])
+    listed = answered(first, schedules=[COFFEE, PLANTS])
     question = await ask(said, *listed)
     assert question.failed_code == "confirm"
     assert not question.calls
     before = (UserText(said), kept(question))
     begin = await ask("yes", before=before)
-    one = await ask("yes", *told(begin.calls[0], schedules=[COFFEE, PLANTS]), before=before)
+    one = await ask("yes", *answered(begin, schedules=[COFFEE, PLANTS]), before=before)
     assert called(one) == ("schedule-remove", {"schedule": 1})
 
 

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 
 import pytest
 from msgspec.structs import replace
-from tests.offline.conftest import Ask, kept
-from tests.offline.test_offline_turns import answered, proof
+from tests.offline.conftest import Ask, answered, defined, kept, only
+from tests.offline.test_offline_turns import proof
 
-from microclaw.boards.reader import load_board
-from microclaw.models.protocol import AssistantReply, DeviceContext, KnownDevice, UserText
-
-
-def only(board_id: str) -> DeviceContext:
-    device = KnownDevice("desk", load_board(board_id))
-    return DeviceContext((device,), device)
-
-
-def defines(source: str) -> dict[str, str]:
-    return dict(re.findall(r"^#define (\w+) (\S+)$", source, re.M))
+from microclaw.models.protocol import AssistantReply, DeviceContext, UserText
 
 
 async def test_several_pins_are_set_one_after_the_other_and_told_together(ask: Ask) -> None:
@@ -66,9 +55,9 @@ async def test_an_output_that_switches_off_by_a_rule_asks_what_it_is_otherwise(a
 
 async def test_a_rules_pulse_puts_every_value_into_the_source(ask: Ask) -> None:
     reply = await ask("turn on pin 6 for 5 s whenever the humidity drops below 40.5%")
-    values = defines(json.loads(reply.calls[0].arguments)["sourceCode"])
+    values = defined(reply)
     assert values["PIN"] == "6"
-    assert values["QUANTITY"] == '"humidity"'
+    assert values["QUANTITY"] == "humidity"
     assert (values["LIMIT_MILLI"], values["ABOVE"], values["FOR_MS"]) == ("40500", "0", "5000")
 
 
