@@ -59,13 +59,7 @@ def _toggle_pin(at: Context) -> Decision:
 
 def _dim_pin(at: Context) -> Decision:
     target = pin_target(at)
-    milli = at.parse.number("milli")
-    if milli is None:
-        raise ask("How bright?", f"dim pin {target.pin} to 30%", "milli")
-    percent = milli / 1000
-    if not 0 <= percent <= 100:
-        raise ask(f"{percent:g}% is not between 0 and 100. How bright?", "dim pin 5 to 30%", "milli")
-    duty = round(duty_of(milli if target.active_level else 100_000 - milli))
+    duty, percent = duty_of(at, target, target.active_level), (at.parse.number("milli") or 0) / 1000
     if at.results:
         return Say(
             f"Pin {target.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."

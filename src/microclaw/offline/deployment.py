@@ -98,15 +98,6 @@ def waiting(at: Context) -> str:
     return f'"{(said[0] if said else "keep").lower()} ..." waits for something to happen -> a program on the board'
 
 
-def check_flash(target: PinTarget, for_ms: Fraction, half_ms: Fraction) -> None:
-    """Ask where no flash fits into the time for which a light is to blink."""
-    if for_ms < 2 * half_ms or for_ms <= 0:
-        raise ask(
-            f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
-            f"blink pin {target.pin} every 200 ms for {seconds(max(for_ms, Fraction(400)))}",
-        )
-
-
 def free_name(at: Context, stem: str, target: PinTarget | None) -> str:
     """The pattern's own name, with the pin added when that name already works on another pin."""
     apps = {app.name: app for app in at.device.apps} if at.device else {}

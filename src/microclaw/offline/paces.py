@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from microclaw.offline.decision import Context, ask
 from microclaw.offline.parse import Parse, Values
+from microclaw.offline.pins import PinTarget
 
 KEPT: Final = Fraction(1, 100)
 """A program's time may differ by so much of the time that was asked for."""
@@ -110,15 +111,16 @@ def square_wave(at: Context, *, pwm: bool = True, loop: bool = True) -> SquareWa
     )
 
 
-def duty_of(milli: int) -> Fraction:
-    """The duty, of 255, of a brightness in thousandths of a percent; asks where the nearest one is fully off or on."""
-    duty = Fraction(milli * 255, 100_000)
-    if 0 < milli < 100_000 and round(duty) in (0, 255):
-        end, near = ("0%", "0.4%") if milli < 50_000 else ("100%", "99.6%")
-        raise ask(
-            f"PWM has 255 steps, and {milli / 1000:g}% is none of them. How bright?", f"{near}, or {end}", "milli"
-        )
-    return duty
+def duty_of(at: Context, target: PinTarget, active_level: int = 1) -> int:
+    """The duty, of 255, of the sentence's brightness; asks for one, or where the nearest is fully off or on."""
+    milli, example = at.parse.number("milli"), f"dim {target.words} to 30%"
+    if milli is None:
+        raise ask("How bright?", example, "milli")
+    if not 0 <= milli <= 100_000:
+        raise ask(f"{milli / 1000:g}% is not between 0 and 100. How bright?", example, "milli")
+    if 0 < milli < 100_000 and round(milli * 255 / 100_000) in (0, 255):
+        raise ask(f"PWM has 255 steps, and {milli / 1000:g}% is none of them. How bright?", "0.4% to 99.6%", "milli")
+    return round(Fraction(255 * (milli if active_level else 100_000 - milli), 100_000))
 
 
 def _is_kept(wanted: Fraction) -> bool:

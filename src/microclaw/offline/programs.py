@@ -16,7 +16,6 @@ from microclaw.errors import PinRefused
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
 from microclaw.offline.deployment import (
     Deployment,
-    check_flash,
     deploy,
     for_ever,
     free_name,
@@ -25,7 +24,7 @@ from microclaw.offline.deployment import (
     spoken,
     waiting,
 )
-from microclaw.offline.paces import SquareWave, duty_of, exact_ms, pace_ms, square_wave
+from microclaw.offline.paces import duty_of, exact_ms, pace_ms, square_wave
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
 from microclaw.patterns.expected import Value
@@ -68,20 +67,19 @@ def _blink(at: Context) -> Deployment:
 
 
 def _blink_times(at: Context) -> Deployment:
-    target, times, for_ms = pin_target(at), at.parse.number("times"), exact_ms(at.parse, "for_ms")
-    wave = square_wave(at, pwm=times is None and for_ms is not None)  # the periods of PWM cannot be counted
-    half_ms = wave.half_ms
+    target, times, for_ms = pin_target(at), at.parse.number("times"), at.parse.number("for_ms")
+    half_ms = square_wave(at, pwm=False).half_ms
     if (times or 0) > 1 and (each_ms := at.parse.number("ms")) and _EACH.search(at.said):
         even, counted = (f"{1000 * n / each_ms:.4g} Hz" for n in (times or 1, 1))
         raise ask(
             f"{times} times every {seconds(each_ms)} can be without an end, or only once. Which do you mean?",
             f"say: blink {target.words} at {even} (or: blink {target.words} {times} times at {counted})",
         )
-    if for_ms is not None:
-        check_flash(target, for_ms, half_ms)
-    if wave.by_pwm and for_ms is not None:
-        intent = f"blink(pin={target.pin}, rate={round(wave.hz):,} Hz"
-        return _wave_for(target, wave, for_ms, intent, _BY_PWM, f"blink {target.words} at {round(wave.hz)} Hz")
+    if for_ms is not None and (for_ms <= 0 or for_ms < 2 * half_ms):
+        raise ask(
+            f"One flash takes {seconds(2 * half_ms)}, longer than {seconds(for_ms)}. How often, and for how long?",
+            f"blink {target.words} every 200 ms for {seconds(max(for_ms, 400))}",
+        )
     if times is None:
         times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
     return Deployment(
@@ -97,7 +95,7 @@ def _blink_times(at: Context) -> Deployment:
 
 def _tone(at: Context) -> Deployment:
     """A square wave that a buzzer or a loudspeaker makes heard, always by PWM; until it is stopped, or for a time."""
-    target, for_ms = pin_target(at), exact_ms(at.parse, "for_ms")
+    target, for_ms = pin_target(at), at.parse.number("for_ms")
     if exact_ms(at.parse, "period_ms") is None:
         raise ask("How high a tone?", f"play a 440 Hz tone on {target.words} for 2 seconds")
     try:
@@ -111,21 +109,9 @@ def _tone(at: Context) -> Deployment:
     if for_ms is None:
         ends = f"{words} until it is stopped"
         return Deployment("fast_blink", values, f"{intent})", by_pwm, ends, target, name, sets=f"{hz:,} Hz")
-    return _wave_for(target, wave, for_ms, intent, by_pwm, words, name)
-
-
-def _wave_for(
-    target: PinTarget, wave: SquareWave, for_ms: Fraction, intent: str, plan: str, words: str, name: str | None = None
-) -> Deployment:
-    """A square wave of PWM for a time."""
-    values: dict[str, Value | Fraction] = {
-        **_pin_values(target),
-        "DUTY": 128,
-        "FREQUENCY_HZ": wave.hz,
-        "FOR_MS": for_ms,
-    }
+    values |= {"ON": target.active_level, "DUTY": 128, "FOR_MS": for_ms}
     intent, words = f"{intent}, for={seconds(for_ms)})", f"{words} for {spoken(for_ms)}"
-    return Deployment("pwm_pulse", values, intent, plan, words, target, name, once=True, sets=f"{round(wave.hz):,} Hz")
+    return Deployment("pwm_pulse", values, intent, by_pwm, words, target, name, once=True, sets=f"{hz:,} Hz")
 
 
 def _fade(at: Context) -> Deployment:
@@ -134,8 +120,8 @@ def _fade(at: Context) -> Deployment:
 
 
 def _pulse(at: Context) -> Deployment:
-    target, for_ms = pin_target(at), exact_ms(at.parse, "ms")
-    for_ms = Fraction(_PULSE_MS) if for_ms is None else for_ms
+    target, for_ms = pin_target(at), at.parse.number("ms")
+    for_ms = _PULSE_MS if for_ms is None else for_ms
     return Deployment(
         "pulse",
         {**_pin_values(target), "FOR_MS": for_ms},
@@ -148,13 +134,10 @@ def _pulse(at: Context) -> Deployment:
 
 
 def _pwm_pulse(at: Context) -> Deployment:
-    target, for_ms = pin_target(at), exact_ms(at.parse, "ms") or Fraction(0)
-    milli = at.parse.number("milli") or 0
-    if not 0 <= milli <= 100_000:
-        raise ask(f"{milli / 1000:g}% is not between 0 and 100. How bright?", "turn on pin 5 at 30% for 3 s", "milli")
+    target, for_ms, milli = pin_target(at), at.parse.number("ms") or 0, at.parse.number("milli") or 0
     return Deployment(
         "pwm_pulse",
-        {**_pin_values(target), "DUTY": duty_of(milli), "FOR_MS": for_ms},
+        {**_pin_values(target), "DUTY": duty_of(at, target), "FOR_MS": for_ms},
         f"dim(pin={target.pin}, to={milli / 1000:g}%, for={seconds(for_ms)})",
         f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
         f"turn on {target.words} at {milli / 1000:g}% for {spoken(for_ms)}",
@@ -218,7 +201,7 @@ def _threshold(at: Context) -> Deployment:
             f"Off when {limit.shown}. And at any other value: shall pin {target.pin} be on then?",
             f"say it the other way round: turn on pin {target.pin} when the {name} is {limit.otherwise}",
         )
-    for_ms = exact_ms(at.parse, "ms") or Fraction(0)
+    for_ms = at.parse.number("ms") or 0
     values: dict[str, Value | Fraction] = {
         "PIN": target.pin,
         "QUANTITY": name,
