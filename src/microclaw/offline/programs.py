@@ -9,8 +9,6 @@ import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 
-from msgspec import Struct
-
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
@@ -162,7 +160,8 @@ def _button(at: Context) -> Deployment:
 
 
 def _read_every(at: Context) -> Deployment:
-    (name, _, address), every_ms = _sensor(at), pace_ms(at.parse, "read")
+    name, every_ms = at.parse.word("quantity") or "temperature", pace_ms(at.parse, "read")
+    _, address = sensor_of(at, name)
     return Deployment(
         "read_sensor",
         {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms},
@@ -175,11 +174,11 @@ def _read_every(at: Context) -> Deployment:
 
 def _traffic_light(at: Context) -> Deployment:
     lights = [pin_target(at, slot).pin for slot in PIN_SLOTS[:3] if at.parse.number(slot) is not None]
-    if len(lights) != 3 or at.parse.number("pin_4") is not None:
-        question = "A traffic light has three lights. Which pins are red, yellow and green on?"
+    if len(set(lights)) != 3 or at.parse.number("pin_4") is not None:
+        question = (
+            "A traffic light has three lights, each on a pin of its own. Which pins are red, yellow and green on?"
+        )
         raise ask(question, f"name them in this order, as in: {_TRAFFIC_EXAMPLE}", "pins")
-    if len(set(lights)) < 3:
-        raise ask("Each light needs a pin of its own. Which pins are they on?", _TRAFFIC_EXAMPLE, "pins")
     red, yellow, green = lights
     return Deployment(
         "traffic_light",
@@ -193,21 +192,22 @@ def _traffic_light(at: Context) -> Deployment:
 def _threshold(at: Context) -> Deployment:
     """A pin that is on, or with "for so long" goes on once, beyond a limit."""
     pulse = at.parse.kind == "threshold_pulse"
-    name, _, address = _sensor(at)
-    target = pin_target(at)
-    limit = _limit(at)
+    (name, quantity, address, milli), target = _limit(at), pin_target(at)
+    above, value = at.parse.word("side") == "above", f"{milli / 1000:g} {quantity.shown_unit}"
+    side, otherwise = ("above", "below") if above else ("below", "above")
+    shown = f"{name} {'>' if above else '<'} {value}"
     if at.parse.number("level") == 0:
         raise ask(
-            f"Off when {limit.shown}. And at any other value: shall pin {target.pin} be on then?",
-            f"say it the other way round: turn on pin {target.pin} when the {name} is {limit.otherwise}",
+            f"Off when {shown}. And at any other value: shall pin {target.pin} be on then?",
+            f"say it the other way round: turn on pin {target.pin} when the {name} is {otherwise} {value}",
         )
     for_ms = at.parse.number("ms") or 0
     values: dict[str, Value | Fraction] = {
         "PIN": target.pin,
         "QUANTITY": name,
         "ADDRESS": address,
-        "LIMIT_MILLI": limit.milli,
-        "ABOVE": int(limit.above),
+        "LIMIT_MILLI": milli,
+        "ABOVE": int(above),
         "ON": target.active_level,
     }
     if pulse:
@@ -216,21 +216,15 @@ def _threshold(at: Context) -> Deployment:
     return Deployment(
         at.parse.kind,
         values,
-        f"when({limit.shown}) -> {does}",
+        f"when({shown}) -> {does}",
         waiting(at),
-        f"turn on {target.words}{f' for {spoken(for_ms)}' if pulse else ''} when the {name} is {limit.words}",
+        f"turn on {target.words}{f' for {spoken(for_ms)}' if pulse else ''} when the {name} is {side} {value}",
         target,
     )
 
 
 def _thermostat(at: Context) -> Deployment:
-    name, quantity, address = _sensor(at)
-    target = pin_target(at)
-    milli = at.parse.number("milli")
-    if milli is None:
-        raise ask(f"At which {name}?", f"hold the temperature at 22 degrees with the heater on pin {target.pin}")
-    _check_unit(at, name, quantity)
-    _check_range(name, quantity, milli)
+    (name, quantity, address, milli), target = _limit(at), pin_target(at)
     driven = at.parse.word("heats") or at.parse.word("usual") or ""
     moves, raises = _DRIVEN.get(driven, ("", True))
     if moves != name:
@@ -299,53 +293,21 @@ def _pin_values(target: PinTarget) -> dict[str, int]:
     return {"PIN": target.pin, "ON": target.active_level}
 
 
-class _Limit(Struct, frozen=True):
-    """A limit in thousandths of the unit that the sensor tells.
-
-    `shown` is the condition as a formula, `words` in words, `otherwise` its contrary.
-    """
-
-    milli: int
-    above: bool
-    shown: str
-    words: str
-    otherwise: str
-
-
-def _sensor(at: Context) -> tuple[str, Quantity, int]:
-    name = at.parse.word("quantity") or "temperature"
-    return name, *sensor_of(at, name)
-
-
-def _check_unit(at: Context, name: str, quantity: Quantity) -> None:
-    unit = at.parse.word("unit")
+def _limit(at: Context) -> tuple[str, Quantity, int, int]:
+    """A rule's quantity, its sensor's address, and the limit in thousandths of the unit that the sensor tells."""
+    name, milli, unit = at.parse.word("quantity") or "temperature", at.parse.number("milli"), at.parse.word("unit")
+    quantity, address = sensor_of(at, name)
     if unit is not None and unit != quantity.said_unit:
-        raise ask(
-            f"{name.capitalize()} is not measured in {unit}. What limit do you mean?",
-            f"say it in {quantity.shown_unit}",
-        )
-
-
-def _check_range(name: str, quantity: Quantity, milli: int) -> None:
+        question = f"{name.capitalize()} is not measured in {unit}. What limit do you mean?"
+        raise ask(question, f"say it in {quantity.shown_unit}")
+    if milli is None:
+        raise ask(f"At which {name}?", f"say it with a number, as in: when the {name} is above 28")
+    # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
+    milli *= 1000 if unit in ("amps", "watts") else 1
     if not quantity.least <= milli / 1000 <= quantity.most:
         raise ask(
             f"The {quantity.sensor.upper()} tells {name} from {quantity.least:g} to {quantity.most:g} "
             f"{quantity.shown_unit}, not {milli / 1000:g}. What limit do you mean?",
             f"say it in {quantity.shown_unit}",
         )
-
-
-def _limit(at: Context) -> _Limit:
-    name, quantity, _ = _sensor(at)
-    _check_unit(at, name, quantity)
-    milli = at.parse.number("milli")
-    if milli is None:
-        raise ask(f"At which {name}?", f"say it with a number, as in: when the {name} is above 28")
-    above = at.parse.word("side") == "above"
-    # A bare number and amps come in thousandths of the unit that is said; the sensor tells milliamps and milliwatts.
-    if quantity.said_unit in ("amps", "watts") and at.parse.word("unit") is not None:
-        milli *= 1000
-    _check_range(name, quantity, milli)
-    value = f"{milli / 1000:g} {quantity.shown_unit}"
-    side, otherwise = ("above", "below") if above else ("below", "above")
-    return _Limit(milli, above, f"{name} {'>' if above else '<'} {value}", f"{side} {value}", f"{otherwise} {value}")
+    return name, quantity, address, milli
