@@ -26,7 +26,7 @@ _CANCEL: Final = re.compile(
 _UNNAMED: Final = frozenset({None, "", "it", "that", "this", "them"})  # of a program
 ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
 """The kinds that go on until they are stopped, each with a pace."""
-_PACE_SLOTS: Final = frozenset({"ms", "period_ms", "for_ms"})
+_PACE_SLOTS: Final = frozenset({"ms", "period_ms", "period_ms_ns", "for_ms"})
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _NOISE: Final = frozenset(
     re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")

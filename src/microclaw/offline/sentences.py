@@ -87,14 +87,14 @@ class Sentences:
 
     def _nearest_parse(self, text: str) -> Parse | None:
         """The loose parse of the known sentence that is most alike, with the numbers of this one."""
-        said = tag_numbers(self.mended(self._filler.sub(" ", text)))
+        said = tag_numbers(self._mended(self._filler.sub(" ", text.lower())))
         units, telling = sorted(number.unit for number in said.numbers), _telling(said.shape)
         alike = {
             (known.text, meant): known.shape
             for known, meant in self._known
             if sorted(number.unit for number in known.numbers) == units and _telling(known.shape) == telling
         }
-        from rapidfuzz import fuzz, process  # as in `mended`
+        from rapidfuzz import fuzz, process  # as in `_mended`
 
         found = process.extractOne(said.shape, alike, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE)
         if found is None or said.stray:
@@ -108,7 +108,7 @@ class Sentences:
         parse = self._recognize(filled)
         return replace(parse, loose=True) if parse is not None else None
 
-    def mended(self, text: str) -> str:
+    def _mended(self, text: str) -> str:
         """The sentence with each unknown word as the known one that alone is a letter away; it is only asked about."""
         from rapidfuzz import process  # 3.5 MB, which a host without a misspelt word does without
         from rapidfuzz.distance import OSA
@@ -119,14 +119,14 @@ class Sentences:
             found = process.extract(match[0], self._words, scorer=OSA.distance, score_cutoff=1, limit=2)
             return found[0][0] if len(found) == 1 else match[0]
 
-        return _WORD.sub(known, text.lower())
+        return _WORD.sub(known, text)
 
     def _templated(self, said: str) -> Parse | None:
         """What a template makes of the sentence, as it is spelled; loose where slips of the finger were mended."""
         found = self._timed(said)
         if found is not None:
             return found
-        mended = normalize_quantities(self.mended(said))
+        mended = normalize_quantities(self._mended(said))
         found = self._timed(mended) if mended != said else None
         return replace(found, loose=True) if found is not None else None
 
@@ -165,7 +165,7 @@ class Sentences:
         known = {re.sub(r"\d+", "1", one): one for one in sentences}  # each once, whatever its pin
         said = frozenset[str]() if _NOT.search(text.lower()) else _stems(text)
         alike = [one for one in known.values() if not said.isdisjoint(_stems(one))]
-        from rapidfuzz import fuzz, process  # as in `mended`
+        from rapidfuzz import fuzz, process  # as in `_mended`
 
         found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
         return tuple(example for example, _, _ in found)
