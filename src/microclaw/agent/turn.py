@@ -170,6 +170,7 @@ class Turn:
         finally:
             if leave is not None:
                 leave()
+            self._messages.clear()
 
     async def _rounds(self) -> Answer:
         if self._request.resumes and (ended := await self._resume()) is not None:

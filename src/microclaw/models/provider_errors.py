@@ -47,35 +47,29 @@ def translated(exc: Exception, name: str, provider: Provider) -> ModelError:
 
     from microclaw.models.bounded_http import too_large_in
 
-    if isinstance(exc, ModelQuotaExceededError):
-        return ModelError(
-            f"{name}: the account has no credit left",
-            next_step="top it up at the provider, or name another model with MICROCLAW_MODEL",
-            fault="quota",
-        )
-    if isinstance(exc, ModelHTTPError):
-        return _http_error(exc, name, provider)
-    if isinstance(exc, ModelTimeoutError | ModelRequestTimeout):
-        return ModelError(
-            f"{name} did not answer in time", next_step="ask again, or choose a faster MICROCLAW_MODEL", fault="timeout"
-        )
-    if (over := too_large_in(exc)) is not None:
-        return unreadable(name, over)
-    if isinstance(exc, ModelConnectionError):
-        return ModelError(
-            f"{name} cannot be reached, or the connection was cut: {first_line(exc)}",
-            next_step=f"check the network, the proxy and the address ({VARIABLES[provider][1]}), then ask again",
-            fault="unreachable",
-        )
-    if "without a `finish_reason`" in str(exc):  # the connection ended in order, and the end of the answer is missing
-        return cut_off(name)
-    if isinstance(exc, ModelAPIError | UnexpectedModelBehavior):
-        return unreadable(name, exc)
-    return ModelError(
-        f"{name} cannot be used: {first_line(exc)}",
-        next_step=f"check MICROCLAW_MODEL and {VARIABLES[provider][0]}",
-        fault="refused",
-    )
+    fault: ModelFault
+    match exc:
+        case ModelQuotaExceededError():
+            text, fault = f"{name}: the account has no credit left", "quota"
+            step = "top it up at the provider, or name another model with MICROCLAW_MODEL"
+        case ModelHTTPError():
+            return _http_error(exc, name, provider)
+        case ModelTimeoutError() | ModelRequestTimeout():
+            text, fault = f"{name} did not answer in time", "timeout"
+            step = "ask again, or choose a faster MICROCLAW_MODEL"
+        case _ if (over := too_large_in(exc)) is not None:
+            return unreadable(name, over)
+        case ModelConnectionError():
+            text, fault = f"{name} cannot be reached, or the connection was cut: {first_line(exc)}", "unreachable"
+            step = f"check the network, the proxy and the address ({VARIABLES[provider][1]}), then ask again"
+        case _ if "without a `finish_reason`" in str(exc):  # the connection ended in order, the answer's end is missing
+            return cut_off(name)
+        case ModelAPIError() | UnexpectedModelBehavior():
+            return unreadable(name, exc)
+        case _:
+            text, fault = f"{name} cannot be used: {first_line(exc)}", "refused"
+            step = f"check MICROCLAW_MODEL and {VARIABLES[provider][0]}"
+    return ModelError(text, next_step=step, fault=fault)
 
 
 def unreadable(name: str, exc: Exception | str) -> ModelError:

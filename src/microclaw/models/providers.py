@@ -30,7 +30,6 @@ from microclaw.text import encodable
 if TYPE_CHECKING:
     from pydantic_ai import messages as wire
     from pydantic_ai.models import Model as ProviderModel
-    from pydantic_ai.models import ModelRequestParameters
     from pydantic_ai.settings import ModelSettings
     from pydantic_ai.tools import ToolDefinition
 
@@ -92,16 +91,19 @@ class _DirectModel:
         model = await self._ready()
         from pydantic_ai.direct import model_request
         from pydantic_ai.exceptions import AgentRunError, UserError
+        from pydantic_ai.models import ModelRequestParameters
 
         began = time.perf_counter()
         try:
-            history, settings, parameters = self._prepared(request)
-            if on_text is None:
-                response = await model_request(
-                    model, history, model_settings=settings, model_request_parameters=parameters
-                )
-            else:
-                response = await self._streamed(model, history, settings, parameters, on_text)
+            asked: dict[str, Any] = {
+                "model": model,
+                "messages": history_of(request.messages),
+                "model_settings": self._settings(request),
+                "model_request_parameters": ModelRequestParameters(
+                    function_tools=self._tools(request), instruction_parts=self._instructions(request)
+                ),
+            }
+            response = await (model_request(**asked) if on_text is None else self._streamed(asked, on_text))
         except (AgentRunError, UserError) as exc:
             raise self._without_key(translated(exc, self.name, self.provider)) from exc
         except (ValueError, TypeError, AttributeError, LookupError, RecursionError, AssertionError) as exc:
@@ -109,22 +111,13 @@ class _DirectModel:
             raise self._without_key(unreadable(self.name, exc)) from exc
         return reply_of(response, self.name, time.perf_counter() - began)
 
-    async def _streamed(
-        self,
-        model: ProviderModel,
-        history: list[wire.ModelMessage],
-        settings: ModelSettings,
-        parameters: ModelRequestParameters,
-        on_text: OnText,
-    ) -> wire.ModelResponse:
+    async def _streamed(self, asked: dict[str, Any], on_text: OnText) -> wire.ModelResponse:
         """The whole answer; its text goes to `on_text` in pieces as it comes."""
         from pydantic_ai.direct import model_request_stream
         from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, TextPartDelta
 
         relay = _TextRelay(on_text, self.name)
-        async with model_request_stream(
-            model, history, model_settings=settings, model_request_parameters=parameters
-        ) as stream:
+        async with model_request_stream(**asked) as stream:
             async for event in stream:
                 match event:
                     case PartStartEvent(part=TextPart(content=text)):
@@ -145,16 +138,9 @@ class _DirectModel:
         return error
 
     def _check_open(self, finish_reason: str | None) -> None:
-        """Refuse text that comes after the answer's end."""
-
-    def _prepared(self, request: ModelRequest) -> tuple[list[wire.ModelMessage], ModelSettings, ModelRequestParameters]:
-        """The request for pydantic-ai: history, settings, and the tools and instructions."""
-        from pydantic_ai.models import ModelRequestParameters
-
-        parameters = ModelRequestParameters(
-            function_tools=self._tools(request), instruction_parts=self._instructions(request)
-        )
-        return history_of(request.messages), self._settings(request), parameters
+        """Refuse text that comes after the answer's end, which Anthropic tells after the last block."""
+        if self.provider == "anthropic" and finish_reason is not None:
+            raise unreadable(self.name, "text came after the end of the answer")
 
     def _tools(self, request: ModelRequest) -> list[ToolDefinition]:
         return list(tools_of(request.tools))
@@ -217,10 +203,6 @@ class AnthropicProviderModel(_DirectModel):
 
         parts = [InstructionPart(request.system)] if request.system else []
         return [*parts, InstructionPart(request.dynamic_context, dynamic=True)] if request.dynamic_context else parts
-
-    def _check_open(self, finish_reason: str | None) -> None:
-        if finish_reason is not None:  # it comes with message_delta, after the last block
-            raise unreadable(self.name, "text came after the end of the answer")
 
 
 class OpenAIProviderModel(_DirectModel):
