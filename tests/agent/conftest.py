@@ -29,7 +29,7 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import BuildError, Diagnostic, TrialFailed
 from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, Step, TurnEvent
-from microclaw.models.protocol import DeviceContext, Model
+from microclaw.models.protocol import DeviceContext, Model, ModelReply, ModelRequest, OnText
 from microclaw.models.scripted import Scripted, ScriptedModel
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.database import Database
@@ -107,6 +107,20 @@ class Workshop:
 
     async def _crash(self, _: NoParameters, __: ToolContext) -> ToolOutput:
         raise RuntimeError("a fault of ours")
+
+
+class Held(ScriptedModel):
+    """Waits with each reply until it is let go; `asked` counts the requests that came."""
+
+    def __init__(self, replies: Iterable[Scripted] = ()) -> None:
+        super().__init__(replies)
+        self.go = asyncio.Semaphore(0)
+        self.asked = asyncio.Semaphore(0)
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        self.asked.release()
+        await self.go.acquire()
+        return await super().respond(request, on_text)
 
 
 class NoContext(TurnContext):

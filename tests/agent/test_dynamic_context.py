@@ -15,6 +15,7 @@ from microclaw.apps.change_log import ChangeLog, DesiredApp
 from microclaw.boards.reader import load_board
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
+from microclaw.errors import UnknownName
 from microclaw.events import Inbound
 from microclaw.knowledge.knowledge_base import Knowledge
 from microclaw.knowledge.memory import Memory
@@ -39,7 +40,14 @@ class Known:
         return self.devices
 
     def get(self, reference: str) -> Device:
+        for device in self.devices:
+            if device.name == reference:
+                return device
         raise unknown_device(reference, [])
+
+
+def board(name: str, *labels: str) -> Device:
+    return Device(DeviceRow(f"d-{name}", name, "virtual", labels), load_board("virtual"), ())
 
 
 class NoApps(ChangeLog):
@@ -97,8 +105,17 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
             sessions=sessions,
             now=lambda: NOW,
         )
-        device = Device(DeviceRow("d-1", "desk", "virtual", ("garden",)), load_board("virtual"), ())
-        yield Told(home, knowledge, Known([device]))
+        yield Told(home, knowledge, Known([board("desk", "garden")]))
+
+
+async def test_of_several_devices_the_chats_own_is_meant_or_none() -> None:
+    both = TurnContext(devices=Known([board("one"), board("two")]), apps=NoApps())
+    assert (await both.devices(None)).meant is None
+    meant = (await both.devices("two")).meant
+    assert meant is not None
+    assert meant.name == "two"
+    with pytest.raises(UnknownName):
+        await both.devices("three")
 
 
 async def test_everything_that_is_known_is_told(told: Told) -> None:

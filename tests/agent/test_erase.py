@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent
-from tests.agent.test_inbox import Held, end, inbound
+from tests.agent.conftest import Agent, Held, MakeAgent
+from tests.agent.test_inbox import end, inbound
 from tests.stores import new_store
 
 from microclaw.agent.acts import NOTHING

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent, Workshop
+from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 from tests.conftest import open_store as open_store  # on both engines
 
 from microclaw.agent.accepted_message import AcceptedMessage
@@ -24,20 +24,6 @@ from microclaw.store.database import Database
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
 STEER = AgentSettings(second_message="steer")
-
-
-class Held(ScriptedModel):
-    """Waits with each reply until it is let go; `asked` counts the requests that came."""
-
-    def __init__(self, replies: list[Scripted]) -> None:
-        super().__init__(replies)
-        self.go = asyncio.Semaphore(0)
-        self.asked = asyncio.Semaphore(0)
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        self.asked.release()
-        await self.go.acquire()
-        return await super().respond(request, on_text)
 
 
 def inbound(text: str = "hi", chat_id: str = "c1", *, key: str | None = None) -> Inbound:

@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 from msgspec import structs
-from tests.agent.conftest import MakeAgent, Workshop
-from tests.agent.test_inbox import STEER, Held, end
+from tests.agent.conftest import Held, MakeAgent, Workshop
+from tests.agent.test_inbox import STEER, end
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.taint import LEFT_OUT, MAX_SHOWN_CHARS, QUESTION_S, SHOWN_S, conversation

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
-from tests.agent.conftest import MakeAgent, Workshop
+from tests.agent.conftest import Held, MakeAgent, Workshop
 
 from microclaw.agent.acts import NOTHING
 from microclaw.agent.step_text import proof_note
@@ -15,7 +14,7 @@ from microclaw.apps.change_log import made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
 from microclaw.errors import ModelError
 from microclaw.events import Action, Answer, Delta, Evidence, Step, Usage
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText, ToolCall, ToolReturn
+from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, ToolReturn
 from microclaw.models.scripted import call, say
 
 
@@ -141,20 +140,7 @@ async def test_a_failed_act_is_the_answers_error_even_when_the_model_is_glad(mak
 
 
 async def test_a_model_slower_than_the_turn_is_given_up(make_agent: MakeAgent) -> None:
-    class Silent:
-        name = "silent"
-
-        async def warm_up(self) -> None:
-            pass
-
-        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-            await asyncio.Event().wait()
-            raise AssertionError
-
-        async def aclose(self) -> None:
-            pass
-
-    async with make_agent(model=Silent(), limits=TurnLimits(turn_s=0.05)) as agent:
+    async with make_agent(model=Held(), limits=TurnLimits(turn_s=0.05)) as agent:
         answer = await agent.answer("hi")
         assert answer.error_code == "model_error"
 

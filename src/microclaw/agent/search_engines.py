@@ -33,36 +33,25 @@ class SearchEngine(Protocol):
 def search_engine(settings: SearchSettings, *, proxy: str | None = None) -> SearchEngine:
     """The engine of the settings; its address is the operator's and may be on this machine (SearXNG)."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
-    if settings.engine == "searxng":
-        return _SearXng(settings.base_url, proxy)
-    return _Brave(settings.base_url, settings.api_key or "", proxy)
+    return _Engine(settings, proxy)
 
 
-class _Brave(Struct, frozen=True):
-    """GET /res/v1/web/search (api.search.brave.com)."""
+class _Engine(Struct, frozen=True):
+    """Brave: GET /res/v1/web/search (api.search.brave.com). SearXNG: GET /search?format=json, which the instance's
+    settings must allow (search.formats)."""
 
-    base_url: str
-    api_key: str
+    settings: SearchSettings
     proxy: str | None
 
     async def search(self, query: str, count: int) -> tuple[Hit, ...]:
-        url = f"{self.base_url.rstrip('/')}/res/v1/web/search"
+        base_url = self.settings.base_url.rstrip("/")
+        if self.settings.engine == "searxng":
+            found = await _ask("SearXNG", f"{base_url}/search", {"q": query, "format": "json"}, {}, self.proxy)
+            return _hits(found, "content")[:count]
         asked = {"q": query, "count": str(count), "text_decorations": "false"}
-        found = await _ask("Brave", url, asked, {"X-Subscription-Token": self.api_key}, self.proxy)
-        results = _list(_object(found.get("web")).get("results"))
-        return tuple(_hit(result, "description") for result in results)[:count]
-
-
-class _SearXng(Struct, frozen=True):
-    """GET /search?format=json, which the instance's settings must allow (search.formats)."""
-
-    base_url: str
-    proxy: str | None
-
-    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
-        url = f"{self.base_url.rstrip('/')}/search"
-        found = await _ask("SearXNG", url, {"q": query, "format": "json"}, {}, self.proxy)
-        return tuple(_hit(result, "content") for result in _list(found.get("results")))[:count]
+        key = {"X-Subscription-Token": self.settings.api_key or ""}
+        found = await _ask("Brave", f"{base_url}/res/v1/web/search", asked, key, self.proxy)
+        return _hits(_object(found.get("web")), "description")[:count]
 
 
 _NEXT: Final = {
@@ -97,9 +86,13 @@ async def _ask(
     return _object(value)
 
 
-def _hit(result: Any, text_field: str) -> Hit:
-    found = _object(result)
-    return Hit(_plain(found.get("title"))[:200], _plain(found.get("url"))[:500], _plain(found.get(text_field))[:500])
+def _hits(found: dict[str, Any], text_field: str) -> tuple[Hit, ...]:
+    results = found.get("results")
+    rows = map(_object, results if isinstance(results, list) else ())
+    return tuple(
+        Hit(_plain(row.get("title"))[:200], _plain(row.get("url"))[:500], _plain(row.get(text_field))[:500])
+        for row in rows
+    )
 
 
 def _plain(value: Any) -> str:
@@ -110,7 +103,3 @@ def _plain(value: Any) -> str:
 
 def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []

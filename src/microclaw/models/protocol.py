@@ -185,20 +185,3 @@ class Model(Protocol):
 
     async def aclose(self) -> None:
         """Close its connections."""
-
-
-class ModelAround:
-    """What is the same in each model that wraps another one: its name, its loading, its closing."""
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    async def warm_up(self) -> None:
-        await self._model.warm_up()
-
-    async def aclose(self) -> None:
-        await self._model.aclose()

@@ -15,7 +15,7 @@ from msgspec import Struct
 from microclaw.config.settings import BudgetSettings
 from microclaw.errors import BudgetSpent, ModelError
 from microclaw.models.budget import CHARS_A_TOKEN, LocalDays, price, request_tokens
-from microclaw.models.protocol import AskedBy, Model, ModelAround, ModelReply, ModelRequest, OnText, TextCounter
+from microclaw.models.protocol import AskedBy, Model, ModelReply, ModelRequest, OnText, TextCounter
 from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, UsageTable
 
 
@@ -90,16 +90,21 @@ class UsageLog:
         )
 
 
-class MeteredModel(ModelAround):
+class MeteredModel:
     """A model whose requests are counted and kept within the budget.
 
     Wrap each provider's model, not a group of models: then the log knows who answered, and free answers never wait.
     """
 
     def __init__(self, model: Model, usage_log: UsageLog) -> None:
-        super().__init__(model)
+        self.warm_up, self.aclose = model.warm_up, model.aclose
+        self._model = model
         self._log = usage_log
         self._priced = True  # until an answer shows that its price is not known
+
+    @property
+    def name(self) -> str:
+        return self._model.name  # a server's first model is named at its first request
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """BudgetSpent, before anything is sent, when the day's budget is used up."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent, NoContext, Workshop
+from tests.agent.conftest import Agent, Held, MakeAgent, NoContext, Workshop
 
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
@@ -18,7 +18,7 @@ from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import OWNER, Person
 from microclaw.errors import Overloaded, PermissionRefused, ToolRetry, UnknownName
 from microclaw.events import Usage
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText
+from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 from microclaw.operations.tool import ToolContext
 
@@ -26,20 +26,6 @@ from microclaw.operations.tool import ToolContext
 class People:
     def get(self, person_id: str) -> Person | None:
         return {"owner": OWNER, "p-ada": Person("p-ada", "ada", "member")}.get(person_id)
-
-
-class StuckModel(ScriptedModel):
-    """Answers when it is let go."""
-
-    def __init__(self, replies: Iterable[Scripted]) -> None:
-        super().__init__(replies)
-        self.go = asyncio.Event()
-        self.asked = asyncio.Event()
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        self.asked.set()
-        await self.go.wait()
-        return await super().respond(request, on_text)
 
 
 @dataclass
@@ -125,12 +111,13 @@ async def test_it_has_the_tools_that_are_named_and_no_others(crew_of: MakeCrew) 
 
 
 async def test_only_so_many_work_at_a_time(crew_of: MakeCrew) -> None:
-    model = StuckModel([say("a"), say("b"), say("c")])
+    model = Held([say("a"), say("b"), say("c")])
     async with crew_of(model=model, limits=SubagentLimits(count=2)) as crew:
         first, second = crew.start("1"), crew.start("2")
         with pytest.raises(Overloaded):
             crew.start("3")
-        model.go.set()
+        for _ in range(3):
+            model.go.release()
         await crew.ended(first)
         await crew.ended(second)
         await crew.ended(crew.start("3"))
@@ -145,16 +132,16 @@ async def test_its_tokens_are_bounded(crew_of: MakeCrew) -> None:
 
 
 async def test_its_time_is_bounded(crew_of: MakeCrew) -> None:
-    async with crew_of(model=StuckModel([]), limits=SubagentLimits(turn_s=0.01)) as crew:
+    async with crew_of(model=Held([]), limits=SubagentLimits(turn_s=0.01)) as crew:
         one = await crew.ended(crew.start())
         assert one.state == "failed"
 
 
 async def test_a_cancelled_one_asks_no_model_again(crew_of: MakeCrew) -> None:
-    model = StuckModel([say("too late")])
+    model = Held([say("too late")])
     async with crew_of(model=model) as crew:
         one = crew.start()
-        await model.asked.wait()
+        await model.asked.acquire()
         crew.subagents.cancel(one.subagent_id, "owner")
         assert (await crew.ended(one)).state == "cancelled"
         assert model.requests == []
@@ -162,7 +149,7 @@ async def test_a_cancelled_one_asks_no_model_again(crew_of: MakeCrew) -> None:
 
 
 async def test_each_sees_and_cancels_their_own(crew_of: MakeCrew) -> None:
-    async with crew_of(model=StuckModel([])) as crew:
+    async with crew_of(model=Held([])) as crew:
         mine, hers = crew.start("mine"), crew.start("hers", who="p-ada")
         assert crew.subagents.list("p-ada") == (hers,)
         assert crew.subagents.list("owner") == (mine, hers)
@@ -203,8 +190,8 @@ async def test_a_waiting_turn_has_the_result_with_its_taint_and_it_is_not_pushed
 
 
 async def test_the_hosts_end_cuts_them_off(crew_of: MakeCrew) -> None:
-    model = StuckModel([])
+    model = Held([])
     async with crew_of(model=model) as crew:
         one = crew.start()
-        await model.asked.wait()
+        await model.asked.acquire()
     assert one.state == "cancelled"
