@@ -28,11 +28,6 @@ class AcceptedMessage(Struct, frozen=True):
         return answers[-1] if answers else None
 
 
-async def events_of(answer: Answer) -> AsyncGenerator[TurnEvent, None]:
-    yield answer
-
-
-async def no_events() -> AsyncGenerator[TurnEvent, None]:
-    none: tuple[TurnEvent, ...] = ()
-    for event in none:
-        yield event
+async def events_of(*answers: Answer) -> AsyncGenerator[TurnEvent, None]:
+    for answer in answers:
+        yield answer

@@ -20,7 +20,7 @@ from typing import Final, Self
 
 from msgspec import structs
 
-from microclaw.agent.accepted_message import AcceptedMessage, events_of, no_events
+from microclaw.agent.accepted_message import AcceptedMessage, events_of
 from microclaw.agent.inbox_limits import InboxLimits, WaitingCount, check_readable
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import ChatKey, RunningTurn, TurnStream
@@ -184,12 +184,12 @@ class Inbox:
         try:
             if (full := self._full(chat, inbound)) is not None:
                 if inbound.key is not None and await self.has(inbound.channel, inbound.key):
-                    return AcceptedMessage(0, True, no_events())
+                    return AcceptedMessage(0, True, events_of())
                 raise full
             begun = not (chat.waiting or chat.busy or chat.held or chat.arriving > 1)  # its turn is the next
             message, known = await self._add(inbound, begun=begun)
             if known:
-                return AcceptedMessage(message.message_id, True, no_events())
+                return AcceptedMessage(message.message_id, True, events_of())
             stream = TurnStream()
             self._enqueue(chat, message, stream)
         finally:

@@ -26,7 +26,6 @@ from microclaw.models.protocol import ToolSpec
 from microclaw.operations.operation import Approve
 from microclaw.operations.tool import (
     AnyArguments,
-    Begin,
     Tool,
     ToolContext,
     ToolResult,
@@ -126,9 +125,15 @@ class Toolbox:
         A call that needs an approval waits for it here, or in a tool with a preview. `approved` is what this call was
         approved for earlier: for a schedule, when it was made.
         """
-        foreign = False
-        begun = _Begun(context.begin)
-        context = replace(context, begin=begun)
+        foreign = has_begun = False
+        note_begin = context.begin
+
+        async def begin() -> None:
+            nonlocal has_begun
+            has_begun = True
+            await note_begin()
+
+        context = replace(context, begin=begin)
         with approved_act() as act, listening() as device_texts:
             try:
                 tool = self._find(name)
@@ -144,7 +149,7 @@ class Toolbox:
                 act.end = FAULT
                 fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
                 result = result_of_error(fault, device_texts)
-            if begun.is_true:
+            if has_begun:  # it was let through
                 self._note_act(tool, result, context)
         return replace(result, foreign=True) if foreign else result
 
@@ -245,18 +250,6 @@ class Toolbox:
 
     def _named(self, name: str) -> Tool[Any] | None:
         return self._tools.get(name) or next((tool for tool in self._coming() if tool.name == name), None)
-
-
-class _Begun:
-    """A context's `begin` that remembers whether it was awaited: the call was let through."""
-
-    def __init__(self, begin: Begin) -> None:
-        self._begin = begin
-        self.is_true = False
-
-    async def __call__(self) -> None:
-        self.is_true = True
-        await self._begin()
 
 
 class _InternalFault(MicroclawError):

@@ -76,22 +76,6 @@ def tools_of(specs: tuple[ToolSpec, ...]) -> tuple[ToolDefinition, ...]:
     )
 
 
-@lru_cache(maxsize=64)
-def openai_tools_of(specs: tuple[ToolSpec, ...]) -> list[dict[str, Any]]:
-    """The tools in the form of chat completions, cached; do not change the list."""
-    return [
-        {
-            "type": "function",
-            "function": {
-                "name": spec.name,
-                "description": spec.description,
-                "parameters": json.loads(spec.schema),
-            },
-        }
-        for spec in specs
-    ]
-
-
 def reply_of(response: wire.ModelResponse, name: str, took_s: float) -> ModelReply:
     """An answer as a ModelReply; raises ModelError if it is too large."""
     from pydantic_ai import messages as wire
