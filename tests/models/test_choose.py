@@ -106,21 +106,6 @@ async def test_a_model_named_twice_is_one_model_with_one_breaker() -> None:
         await model.aclose()
 
 
-async def test_each_providers_model_is_metered_and_nothing_else() -> None:
-    metered: list[str] = []
-
-    class Meter(ScriptedModel):
-        def __init__(self, inner: Model) -> None:
-            super().__init__([say("metered")])
-            metered.append(inner.name)
-
-    settings = ModelSettings(ModelChoice("anthropic", api_key="a"), (ModelChoice("openai", "gpt", "b"),))
-    model = choose_model(settings, OfflineModel(), meter=Meter)
-    assert metered == ["claude-sonnet-5-5", "gpt"]
-    assert (await model.respond(ModelRequest("", (UserText("tell me of love"),), ()))).text == "metered"
-    await model.aclose()
-
-
 async def test_a_sure_sentence_asks_no_server(device_context: DeviceContext) -> None:
     async with server() as s:
         model = choose_model(ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1")), OfflineModel())

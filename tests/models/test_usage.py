@@ -17,16 +17,21 @@ from tests.models.model_server import server
 from microclaw.config.settings import BudgetSettings, ModelChoice, ModelSettings
 from microclaw.errors import BudgetSpent, ConfigError, ModelError
 from microclaw.events import Usage
+from microclaw.models.breaker import Breaker
 from microclaw.models.budget import LocalDays
-from microclaw.models.protocol import AskedBy, DeviceContext, ModelReply, ModelRequest, OnText, UserText
-from microclaw.models.router import choose_model
+from microclaw.models.protocol import AskedBy, DeviceContext, Model, ModelReply, ModelRequest, OnText, UserText
+from microclaw.models.router import Router, choose_model
 from microclaw.models.scripted import Scripted, ScriptedModel, say
-from microclaw.models.usage import MeteredModel, UsageLog
+from microclaw.models.usage import UsageLog
 from microclaw.offline.model import OfflineModel
 from microclaw.store.database import Database
 from microclaw.store.usage import UsageCount, UsageTable
 
 NOON = datetime.datetime(2026, 11, 20, 12, tzinfo=datetime.UTC).timestamp()
+
+
+def metered(model: Model, usage_log: UsageLog) -> Router:
+    return Router(((model, Breaker(lambda: 0.0)),), usage_log=usage_log)
 
 
 class Hangs(ScriptedModel):
@@ -66,7 +71,7 @@ async def only(usage_log: UsageLog) -> UsageCount:
 
 
 async def test_a_request_is_counted_for_whom_it_was_made(usage_log: UsageLog) -> None:
-    model = MeteredModel(ScriptedModel([say("hi", usage=Usage(1000, 100, 0.0045, 600))] * 2), usage_log)
+    model = metered(ScriptedModel([say("hi", usage=Usage(1000, 100, 0.0045, 600))] * 2), usage_log)
 
     async def turn(asked_by: AskedBy) -> None:
         await model.respond(replace(request(), asked_by=asked_by))
@@ -80,7 +85,7 @@ async def test_a_request_is_counted_for_whom_it_was_made(usage_log: UsageLog) ->
 
 async def test_a_real_answers_tokens_and_price_are_counted(usage_log: UsageLog) -> None:
     async with server((200, Events(anthropic_stream("on", cached=600)))) as s:
-        model = MeteredModel(anthropic(s.url), usage_log)
+        model = metered(anthropic(s.url), usage_log)
         reply = await model.respond(request(), lambda _: None)
         await model.aclose()
     count = await only(usage_log)
@@ -93,7 +98,7 @@ async def test_a_real_answers_tokens_and_price_are_counted(usage_log: UsageLog) 
 async def test_a_server_that_tells_no_tokens_is_counted_by_an_estimate(usage_log: UsageLog) -> None:
     chunks = [openai_chunk({"content": "x" * 400}), openai_chunk({}, "stop"), b"data: [DONE]\n\n"]
     async with server((200, Events(chunks))) as s:
-        model = MeteredModel(openai(s.url), usage_log)
+        model = metered(openai(s.url), usage_log)
         await model.respond(request(UserText("y" * 4000)), lambda _: None)
         await model.aclose()
     count = await only(usage_log)
@@ -103,7 +108,7 @@ async def test_a_server_that_tells_no_tokens_is_counted_by_an_estimate(usage_log
 
 async def test_an_answer_that_breaks_off_is_counted_as_far_as_it_came(usage_log: UsageLog) -> None:
     async with server((200, Events(openai_stream("x" * 400)[:2], end="cut"))) as s:
-        model = MeteredModel(openai(s.url), usage_log)
+        model = metered(openai(s.url), usage_log)
         with pytest.raises(ModelError):
             await model.respond(request(), lambda _: None)
         await model.aclose()
@@ -113,7 +118,7 @@ async def test_an_answer_that_breaks_off_is_counted_as_far_as_it_came(usage_log:
 
 
 async def test_a_refused_request_costs_nothing(usage_log: UsageLog) -> None:
-    model = MeteredModel(ScriptedModel([ModelError("no", fault="auth")]), usage_log)
+    model = metered(ScriptedModel([ModelError("no", fault="auth")]), usage_log)
     with pytest.raises(ModelError):
         await model.respond(request())
     assert await only(usage_log) == UsageCount(requests=1, failed=1)
@@ -122,7 +127,7 @@ async def test_a_refused_request_costs_nothing(usage_log: UsageLog) -> None:
 async def test_a_cancelled_request_is_counted(usage_log: UsageLog) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await MeteredModel(Hangs([]), usage_log).respond(request(), lambda _: None)
+            await metered(Hangs([]), usage_log).respond(request(), lambda _: None)
     count = await only(usage_log)
     assert (count.failed, count.estimated, count.output_tokens) == (1, 1, 10)
 
@@ -152,7 +157,7 @@ async def test_a_spent_budget_is_not_answered_by_the_next_model_nor_stops_the_of
     limited = UsageLog(table, days, BudgetSettings(day_usd=1))
     async with server() as s:
         settings = ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1"))
-        model = choose_model(settings, OfflineModel(), meter=lambda m: MeteredModel(m, limited))
+        model = choose_model(settings, OfflineModel(), usage_log=limited)
         with pytest.raises(BudgetSpent):
             await model.respond(ModelRequest("", (UserText("tell me of love"),), (), device_context=device_context))
         reply = await model.respond(ModelRequest("", (UserText("set pin 4 on"),), (), device_context=device_context))
@@ -204,7 +209,7 @@ async def test_nothing_is_sent_once_the_budget_is_used_up(
     table: UsageTable, days: LocalDays, limits: BudgetSettings
 ) -> None:
     scripted = ScriptedModel([say("hi", usage=Usage(900, 100, 0.01))] * 8)
-    model = MeteredModel(scripted, UsageLog(table, days, limits))
+    model = metered(scripted, UsageLog(table, days, limits))
     for _ in range(5):
         await model.respond(request())
     with pytest.raises(BudgetSpent) as caught:
@@ -215,7 +220,7 @@ async def test_nothing_is_sent_once_the_budget_is_used_up(
 async def test_requests_that_are_broken_off_use_up_a_money_budget_too(table: UsageTable, days: LocalDays) -> None:
     hangs = Hangs([])
     hangs.name = "claude-sonnet-5-5"
-    model = MeteredModel(hangs, UsageLog(table, days, BudgetSettings(day_usd=0.000_4)))  # a few, by the price list
+    model = metered(hangs, UsageLog(table, days, BudgetSettings(day_usd=0.000_4)))  # a few, by the price list
 
     async def until_refused() -> None:
         for _ in range(100):

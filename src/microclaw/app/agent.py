@@ -48,7 +48,7 @@ from microclaw.link_server.server import LinkServer
 from microclaw.models.budget import LocalDays
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
-from microclaw.models.usage import MeteredModel, UsageLog
+from microclaw.models.usage import UsageLog
 from microclaw.offline.model import OfflineModel
 from microclaw.operations.declared_tools import context_of, declared_tools
 from microclaw.operations.tool import Tool
@@ -104,8 +104,7 @@ def build_toolbox(
 def build_model(settings: Settings, database: Database) -> tuple[Model, UsageLog]:
     """The model that answers turns, and what it costs; no library of a provider is imported yet."""
     usage_log = UsageLog(UsageTable(database), LocalDays(time.time, settings.agent.timezone), settings.budget)
-    meter = partial(MeteredModel, usage_log=usage_log)
-    model = choose_model(settings.model, OfflineModel(), proxy=settings.proxy, meter=meter)
+    model = choose_model(settings.model, OfflineModel(), proxy=settings.proxy, usage_log=usage_log)
     return model, usage_log
 
 

@@ -11,6 +11,7 @@ import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from microclaw.errors import ModelError, ModelFault
 from microclaw.models.breaker import FAULTS_OF_THE_SERVICE, Breaker
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, TextCounter
 from microclaw.models.provider_errors import shown_address
+from microclaw.models.usage import UsageLog
 
 _log = logging.getLogger(__name__)
 
@@ -57,12 +59,18 @@ class Outage(Struct, frozen=True):
 class Router:
     """Asks the models of a task's chain in order, of `default` where a task has none of its own.
 
-    `offline` answers the chats that it is sure of, free and without network.
+    `offline` answers the chats that it is sure of, free and without network. All others are counted in `usage_log`,
+    which keeps them within the budget.
     """
 
     def __init__(
-        self, default: Chain, by_task: Mapping[ModelTask, Chain] = {}, offline: SureModel | None = None
+        self,
+        default: Chain,
+        by_task: Mapping[ModelTask, Chain] = {},
+        offline: SureModel | None = None,
+        usage_log: UsageLog | None = None,
     ) -> None:
+        self._log = usage_log
         self._default = default
         self._by_task = by_task
         self._offline = offline
@@ -103,7 +111,8 @@ class Router:
             if seen.chars:
                 seen.add(f"\n({broke_off} broke off; {model.name} begins anew)\n")
             try:
-                reply = await model.respond(request, seen.add if on_text is not None else None)
+                ask = model.respond if self._log is None else partial(self._log.respond, model)
+                reply = await ask(request, seen.add if on_text is not None else None)
             except ModelError as exc:
                 breaker.failed(exc)
                 if exc.fault not in FAULTS_OF_THE_SERVICE:
@@ -171,8 +180,6 @@ def _fault(breaker: Breaker) -> str:
     return breaker.last.fault.replace("_", " ") if breaker.last is not None else "being tried"
 
 
-Meter: TypeAlias = Callable[[Model], Model]
-
 ANTHROPIC_DEFAULT = "claude-sonnet-5-5"
 OPENAI_DEFAULT = "gpt-6.1-terra"
 LAST_TIMEOUT_S = 90.0  # of silence; a turn has 120 s
@@ -184,14 +191,13 @@ def choose_model(
     offline: SureModel,
     *,
     proxy: str | None = None,
-    meter: Meter | None = None,
+    usage_log: UsageLog | None = None,
     now_s: Callable[[], float] = time.monotonic,
 ) -> Model:
     """A ready model; no library of a provider is imported before its first request.
 
-    A compatible server without a model's name is asked which models it has, and the first one answers. `meter` wraps
-    each provider's model, and only those: `lambda model: MeteredModel(model, usage_log, budget)`. `offline` answers
-    without a model, and what it is sure of with one.
+    A compatible server without a model's name is asked which models it has, and the first one answers. `offline`
+    answers without a model, and what it is sure of with one.
     """
     if settings.main is None:
         return offline
@@ -202,14 +208,14 @@ def choose_model(
         if choice not in made:
             last = choice == settings.fallbacks[-1] if settings.fallbacks else True
             model = _provider_model(choice, proxy, LAST_TIMEOUT_S if last else FIRST_TIMEOUT_S)
-            made[choice] = (meter(model) if meter is not None else model, Breaker(now_s))
+            made[choice] = (model, Breaker(now_s))
         return made[choice]
 
     def chain(first: ModelChoice) -> Chain:
         return tuple(with_breaker(choice) for choice in dict.fromkeys((first, *settings.fallbacks)))
 
     by_task = {task: chain(choice) for task, choice in settings.tasks.items()}
-    return Router(chain(settings.main), by_task, offline if settings.offline_first else None)
+    return Router(chain(settings.main), by_task, offline if settings.offline_first else None, usage_log)
 
 
 def describe(settings: ModelSettings) -> str:

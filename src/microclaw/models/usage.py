@@ -40,6 +40,7 @@ class UsageLog:
         self._table = table
         self._days = days
         self._pruned_on: datetime.date | None = None
+        self._unpriced: set[str] = set()  # models whose price is not known
 
     async def record(self, asked_by: AskedBy, model: str, task: str, count: UsageCount) -> None:
         """Count a request; it is on the disk when this returns. Days older than a year are deleted."""
@@ -57,11 +58,6 @@ class UsageLog:
         everyone, theirs = await self._table.of_day(self._days.today().isoformat(), person or "")
         today = everyone if person is None else theirs
         return UsageReport(by, since, groups, today, self._days.next_midnight())
-
-    @property
-    def in_dollars(self) -> bool:
-        """Whether a limit is in dollars, so that an estimate needs a price."""
-        return self.limits.day_usd is not None or self.limits.person_day_usd is not None
 
     async def check(self, asked_by: AskedBy) -> None:
         """Raise BudgetSpent when the day's budget, or this person's part of it, is used up."""
@@ -89,53 +85,37 @@ class UsageLog:
             "again; sentences that need no model still work",
         )
 
-
-class MeteredModel:
-    """A model whose requests are counted and kept within the budget.
-
-    Wrap each provider's model, not a group of models: then the log knows who answered, and free answers never wait.
-    """
-
-    def __init__(self, model: Model, usage_log: UsageLog) -> None:
-        self.warm_up, self.aclose = model.warm_up, model.aclose
-        self._model = model
-        self._log = usage_log
-        self._priced = True  # until an answer shows that its price is not known
-
-    @property
-    def name(self) -> str:
-        return self._model.name  # a server's first model is named at its first request
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        """BudgetSpent, before anything is sent, when the day's budget is used up."""
-        await self._log.check(request.asked_by)
+    async def respond(self, model: Model, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        """One provider's reply, counted. BudgetSpent, before anything is sent, when the day's budget is used up."""
+        await self.check(request.asked_by)
         counter = TextCounter(on_text)
         try:
-            reply = await self._model.respond(request, counter.add if on_text is not None else None)
+            reply = await model.respond(request, counter.add if on_text is not None else None)
         except ModelError as exc:
             worked = counter.chars > 0 or exc.fault in ("timeout", "unreadable")
-            used = await self._partial_usage(request, counter.chars) if worked else UsageCount()
-            await self._count(request, used, failed=1)
+            used = await self._partial_usage(model, request, counter.chars) if worked else UsageCount()
+            await self._count(model, request, used, failed=1)
             raise
         except asyncio.CancelledError:
-            await self._count(request, await self._partial_usage(request, counter.chars), failed=1)
+            await self._count(model, request, await self._partial_usage(model, request, counter.chars), failed=1)
             raise
         counted = _usage_of(request, reply)
-        self._priced = not counted.unpriced
-        await self._count(request, counted)
+        if counted.unpriced:
+            self._unpriced.add(model.name)
+        await self._count(model, request, counted)
         return reply
 
-    async def _partial_usage(self, request: ModelRequest, answer_chars: int) -> UsageCount:
+    async def _partial_usage(self, model: Model, request: ModelRequest, answer_chars: int) -> UsageCount:
         """An estimate of what a broken-off answer used; with its list price where money is limited."""
         used = _estimated(request, answer_chars)
-        if not (self._priced and self._log.in_dollars):
+        if model.name in self._unpriced or (self.limits.day_usd is None and self.limits.person_day_usd is None):
             return used
-        nano_usd = await asyncio.to_thread(price, self._model.name, used.input_tokens, used.output_tokens)
+        nano_usd = await asyncio.to_thread(price, model.name, used.input_tokens, used.output_tokens)
         return used if nano_usd is None else dataclasses.replace(used, unpriced=0, cost_nano_usd=nano_usd)
 
-    async def _count(self, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
+    async def _count(self, model: Model, request: ModelRequest, count: UsageCount, failed: int = 0) -> None:
         counted = dataclasses.replace(count, requests=1, failed=failed)
-        await self._log.record(request.asked_by, self._model.name, request.task, counted)
+        await self.record(request.asked_by, model.name, request.task, counted)
 
 
 def _usage_of(request: ModelRequest, reply: ModelReply) -> UsageCount:
