@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from microclaw.config.load import VARIABLES
 from microclaw.config.settings import Provider
 from microclaw.errors import ModelError, ModelFault
+
+if TYPE_CHECKING:
+    from pydantic_ai.exceptions import ModelHTTPError
 
 MAX_RETRY_AFTER_S = 3600.0
 
@@ -101,23 +104,32 @@ def first_line(exc: Exception) -> str:
     return text.splitlines()[0][:200]
 
 
-def _http_error(exc: object, name: str, provider: Provider) -> ModelError:
-    from pydantic_ai.exceptions import ModelHTTPError
-
-    assert isinstance(exc, ModelHTTPError)
+def _http_error(exc: ModelHTTPError, name: str, provider: Provider) -> ModelError:
     status = exc.status_code
     key, address = VARIABLES[provider]
     wait_s = None if exc.retry_after is None else min(max(exc.retry_after, 0.0), MAX_RETRY_AFTER_S)
     if (window := _window_of(exc)) is not None:
         return _too_long(name, window)
-    what, next_step, fault = _status_meaning(status, wait_s)
-    if status in (401, 403):
-        next_step = f"check {key}: microclaw setup tests it"
-    elif status == 404:
-        next_step = f"name another one in MICROCLAW_MODEL, or correct {address}"
-    elif fault == "refused":  # its own words: the request was wrong, not the key
-        what = f"refused the request ({status}): {_own_message(exc)}"
-    return ModelError(f"{name}: {what}", next_step=next_step, fault=fault, retry_after_s=wait_s)
+    step = f"wait {wait_s:.0f} s, then ask again" if wait_s else "wait a minute, then ask again"
+    fault: ModelFault
+    match status:
+        case 401 | 403:
+            what, step, fault = f"the key was refused ({status})", f"check {key}: microclaw setup tests it", "auth"
+        case 404:
+            what, fault = "there is no model of that name at that address (404)", "refused"
+            step = f"name another one in MICROCLAW_MODEL, or correct {address}"
+        case 408 | 504:
+            what, step, fault = f"its service did not answer in time ({status})", "ask again in a minute", "timeout"
+        case 429:
+            what, fault = "too many requests, or no credit left (429)", "rate_limit"
+        case 503 | 529:
+            what, fault = f"its service is overloaded ({status})", "overloaded"
+        case _ if status >= 500:
+            what, fault = f"its service failed ({status})", "server"
+        case _:  # its own words: the request was wrong, not the key
+            what, fault = f"refused the request ({status}): {_own_message(exc)}", "refused"
+            step = "choose a model that can call tools with MICROCLAW_MODEL"
+    return ModelError(f"{name}: {what}", next_step=step, fault=fault, retry_after_s=wait_s)
 
 
 def _too_long(name: str, window: int) -> ModelError:
@@ -130,38 +142,18 @@ def _too_long(name: str, window: int) -> ModelError:
     )
 
 
-def _window_of(exc: object) -> int | None:
+def _window_of(exc: ModelHTTPError) -> int | None:
     """The window that a server's refusal of a long request names; 0 when it names none, None for another error."""
-    text = json.dumps(getattr(exc, "body", None), default=str)
+    text = json.dumps(exc.body, default=str)
     if not _TOO_LONG.search(text):
         return None
     told = next((found for pattern in _WINDOW if (found := pattern.search(text))), None)
     return int(told[1].replace(",", "")) if told else 0
 
 
-def _status_meaning(status: int, wait_s: float | None) -> tuple[str, str, ModelFault]:
-    """The meaning of an HTTP status, what to do, and its kind."""
-    wait = f"wait {wait_s:.0f} s" if wait_s else "wait a minute"
-    match status:
-        case 401 | 403:
-            return f"the key was refused ({status})", "", "auth"
-        case 404:
-            return "there is no model of that name at that address (404)", "", "refused"
-        case 408 | 504:
-            return f"its service did not answer in time ({status})", "ask again in a minute", "timeout"
-        case 429:
-            return "too many requests, or no credit left (429)", f"{wait}, then ask again", "rate_limit"
-        case 503 | 529:
-            return f"its service is overloaded ({status})", f"{wait}, then ask again", "overloaded"
-        case _ if status >= 500:
-            return f"its service failed ({status})", f"{wait}, then ask again", "server"
-        case _:
-            return "", "choose a model that can call tools with MICROCLAW_MODEL", "refused"
-
-
-def _own_message(exc: object) -> str:
+def _own_message(exc: ModelHTTPError) -> str:
     """The message in the usual field of the body; nothing else of the body."""
-    body = getattr(exc, "body", None)
+    body = exc.body
     inner = body.get("error", body) if isinstance(body, dict) else body
     message = inner.get("message") if isinstance(inner, dict) else None
     return str(message).strip().splitlines()[0][:200] if message else "it gave no reason"

@@ -22,7 +22,6 @@ from microclaw.store.usage import KEPT_DAYS, UsageCount, UsageGroup, UsageKey, U
 class UsageReport(Struct, frozen=True):
     """Counters since a day, grouped; `today` is what counts for the day's budget: everybody's, or one person's."""
 
-    by: UsageGroup
     since: datetime.date
     groups: Sequence[tuple[str, UsageCount]]
     today: UsageCount
@@ -57,7 +56,7 @@ class UsageLog:
         groups = await self._table.report(by, since.isoformat(), person)
         everyone, theirs = await self._table.of_day(self._days.today().isoformat(), person or "")
         today = everyone if person is None else theirs
-        return UsageReport(by, since, groups, today, self._days.next_midnight())
+        return UsageReport(since, groups, today, self._days.next_midnight())
 
     async def check(self, asked_by: AskedBy) -> None:
         """Raise BudgetSpent when the day's budget, or this person's part of it, is used up."""
