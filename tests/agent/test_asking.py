@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
+import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
 from microclaw.agent.accepted_message import AcceptedMessage
@@ -31,35 +34,33 @@ async def begin(agent: Agent) -> AcceptedMessage:
     return await agent.inbox.accept(Inbound("test", "c1", "what does the page say"))
 
 
-async def test_an_act_after_a_page_was_read_waits_for_a_yes(make_agent: MakeAgent) -> None:
+async def seen(agent: Agent, when_asked: Callable[[ApprovalAsked], object]) -> tuple[list[TurnEvent], Answer]:
+    """The events of a turn, and the last of them."""
+    accepted = await begin(agent)
+    events: list[TurnEvent] = []
+    async with asyncio.timeout(60):
+        async for event in accepted.events:
+            events.append(event)
+            if isinstance(event, ApprovalAsked):
+                assert agent.workshop.done == []
+                when_asked(event)
+    last = events[-1]
+    assert isinstance(last, Answer)
+    return events, last
+
+
+@pytest.mark.parametrize(("yes", "outcome"), [(True, "approved"), (False, "declined")])
+async def test_an_act_after_a_page_was_read_waits_for_a_yes(
+    make_agent: MakeAgent, yes: bool, outcome: Literal["approved", "declined"]
+) -> None:
     async with make_agent([call("page"), call("undo"), say("done")]) as agent:
-        accepted = await begin(agent)
-        events = accepted.events
-        asked: ApprovalAsked | None = None
-        seen: list[TurnEvent] = []
-        async with asyncio.timeout(60):
-            async for event in events:
-                seen.append(event)
-                if isinstance(event, ApprovalAsked):
-                    asked = event
-                    assert agent.workshop.done == []
-                    agent.approvals.decide(event.approval_id, approved=True, by="owner")
-        assert asked is not None
-        assert ApprovalSettled(asked.approval_id, "approved", "owner") in seen
-        assert agent.workshop.done == ["undo"]
-        assert isinstance(seen[-1], Answer)
-        assert seen[-1].text == "done\n\nWhat the host did:\n- done: undo\n- read: page"
-
-
-async def test_a_declined_act_is_not_done_and_the_model_is_told(make_agent: MakeAgent) -> None:
-    async with make_agent([call("page"), call("undo"), say("I left it")]) as agent:
-        accepted = await begin(agent)
-        async with asyncio.timeout(60):
-            async for event in accepted.events:
-                if isinstance(event, ApprovalAsked):
-                    agent.approvals.decide(event.approval_id, approved=False, by="owner")
-        assert agent.workshop.done == []
-        assert "permission_refused" in str(agent.script.requests[2].messages[-1])
+        decide = agent.approvals.decide
+        events, last = await seen(agent, lambda asked: decide(asked.approval_id, approved=yes, by="owner"))
+        (asked,) = (event for event in events if isinstance(event, ApprovalAsked))
+        assert ApprovalSettled(asked.approval_id, outcome, "owner") in events
+        assert agent.workshop.done == (["undo"] if yes else [])
+        assert (last.text == "done\n\nWhat the host did:\n- done: undo\n- read: page") is yes
+        assert ("permission_refused" in str(agent.script.requests[2].messages[-1])) is not yes
         assert await agent.journal.unfinished() == ()
 
 
@@ -78,28 +79,19 @@ async def test_another_chat_is_not_tainted(make_agent: MakeAgent) -> None:
 
 
 async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAgent) -> None:
-    limits = TurnLimits(turn_s=0.3)
-    async with make_agent([call("page"), call("undo"), say("done")], limits=limits) as agent:
-        accepted = await begin(agent)
-        async with asyncio.timeout(60):
-            async for event in accepted.events:
-                if isinstance(event, ApprovalAsked):
-                    decide = partial(agent.approvals.decide, event.approval_id, approved=True, by="owner")
-                    asyncio.get_running_loop().call_later(0.4, decide)
-                last = event
-        assert isinstance(last, Answer)
+    async with make_agent([call("page"), call("undo"), say("done")], limits=TurnLimits(turn_s=0.3)) as agent:
+
+        def later(asked: ApprovalAsked) -> None:
+            decide = partial(agent.approvals.decide, asked.approval_id, approved=True, by="owner")
+            asyncio.get_running_loop().call_later(0.4, decide)
+
+        _, last = await seen(agent, later)
         assert last.text.startswith("done\n\nWhat the host did:\n- done: ")
 
 
 async def test_cancel_takes_a_question_back(make_agent: MakeAgent) -> None:
     async with make_agent([call("page"), call("undo"), say("never")]) as agent:
-        accepted = await begin(agent)
-        async with asyncio.timeout(60):
-            async for event in accepted.events:
-                if isinstance(event, ApprovalAsked):
-                    agent.inbox.cancel("test", "c1")
-                last = event
-        assert isinstance(last, Answer)
+        _, last = await seen(agent, lambda _: agent.inbox.cancel("test", "c1"))
         assert last.error_code == "cancelled"
         assert (agent.approvals.pending(), agent.workshop.done) == ((), [])
 

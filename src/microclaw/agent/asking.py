@@ -15,12 +15,12 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.step_text import model_steps, retry_step, stand_in_step
+from microclaw.agent.step_text import model_steps, retry_step
 from microclaw.agent.window import Window, fitted
 from microclaw.backoff import Backoff
 from microclaw.errors import MicroclawError, ModelError, ModelFault
-from microclaw.events import Delta, TurnEvent
-from microclaw.models.protocol import Model, ModelReply, ModelRequest, TextCounter
+from microclaw.events import Delta, Step, TurnEvent
+from microclaw.models.protocol import Model, ModelReply, ModelRequest
 from microclaw.text import clean_text
 
 _MAX_HELD: Final = 64  # characters of a piece
@@ -122,9 +122,8 @@ class Asking:
         left_s = self._limits.waits_s
         while True:
             shown = _CleanPieces(self._on_text)
-            seen = TextCounter(shown.add)
             try:
-                reply = await self._model.respond(request, seen.add)
+                reply = await self._model.respond(request, shown.add)
                 shown.end()
                 return replace(reply, text=clean_text(reply.text))
             except ModelError as exc:
@@ -136,15 +135,14 @@ class Asking:
                 self._put(retry_step(exc, f"asked again in {wait_s:.1f} s   {attempt}"))
             left_s -= wait_s
             await asyncio.sleep(wait_s)
-            if seen.chars:
+            if shown.has_begun:
                 self._on_text(f"\n({self._model.name} broke off; it begins anew)\n")
 
     def _report(self, reply: ModelReply, took_ms: float) -> None:
         """The steps of a reply. That a stand-in answers is said once, not with each of its replies."""
-        step = stand_in_step(reply)
-        if step is not None and reply.model != self._stand_in:
-            self._put(step)
-        self._stand_in = reply.model if step is not None else ""
+        if reply.instead and reply.model != self._stand_in:
+            self._put(Step("model", reply.instead))
+        self._stand_in = reply.model if reply.instead else ""
         for one in model_steps(reply.model or self._model.name, reply, took_ms):
             self._put(one)
 
@@ -159,8 +157,10 @@ class _CleanPieces:
     def __init__(self, on_text: Callable[[str], None]) -> None:
         self._on_text = on_text
         self._held = ""
+        self.has_begun = False
 
     def add(self, text: str) -> None:
+        self.has_begun = self.has_begun or bool(text)
         text = self._held + text
         open_end = _OPEN_END.search(text[-_MAX_HELD:])
         cut = len(text) if open_end is None else len(text) - len(open_end[0])

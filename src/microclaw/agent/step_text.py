@@ -30,11 +30,6 @@ def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ..
     return ()
 
 
-def stand_in_step(reply: ModelReply) -> Step | None:
-    """The step that says which stand-in model answered, and why; None without one."""
-    return Step("model", reply.instead) if reply.instead else None
-
-
 def retry_step(error: ModelError, then: str) -> Step:
     """The step that says why the model is asked again, and when."""
     return Step("model", f"{error.message}; {then}", state="running")
