@@ -90,7 +90,6 @@ class Inbox:
         self._table = table
         self._chats: dict[ChatKey, _Chat] = {}
         self._ready: deque[_Chat] = deque()
-        self._left_over: set[int] = set()
         self._unanswered = WaitingCount(self._limits.unanswered)
         self._news = asyncio.Event()
         self._slots = self._settings.parallel_turns
@@ -105,7 +104,6 @@ class Inbox:
         """Accept messages. What the last run left unanswered is loaded, and its chats wait for `resume`."""
         for row in await self._table.unanswered():
             self._load(row).held = True
-            self._left_over.add(row.message_id)
         self._open = True
 
     async def take_up(self, *, at_start: bool = False) -> LeftMessages:
@@ -135,12 +133,11 @@ class Inbox:
 
     def resume(self) -> frozenset[int]:
         """Start what the last run left unanswered, once its devices can be asked; returns the message numbers."""
-        found = frozenset(self._left_over)
-        self._left_over.clear()
-        for chat in self._chats.values():
+        held = [chat for chat in self._chats.values() if chat.held]
+        for chat in held:
             chat.held = False
             self._make_ready(chat)
-        return found
+        return frozenset(number for chat in held for number in chat.numbers())
 
     def close(self) -> None:
         """Accept no more messages and give out no more turns."""
