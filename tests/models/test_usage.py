@@ -124,6 +124,14 @@ async def test_a_refused_request_costs_nothing(usage_log: UsageLog) -> None:
     assert await only(usage_log) == UsageCount(requests=1, failed=1)
 
 
+async def test_each_model_that_was_asked_is_counted_under_its_own_name(usage_log: UsageLog) -> None:
+    first, second = ScriptedModel([ModelError("no", fault="auth")]), ScriptedModel([say("hi", usage=Usage(10, 1, 0.0))])
+    first.name, second.name = "first", "second"
+    await Router(tuple((one, Breaker(lambda: 0.0)) for one in (first, second)), usage_log=usage_log).respond(request())
+    counted = {name: (count.requests, count.failed) for name, count in (await usage_log.report("model")).groups}
+    assert counted == {"first": (1, 1), "second": (1, 0)}
+
+
 async def test_a_cancelled_request_is_counted(usage_log: UsageLog) -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
