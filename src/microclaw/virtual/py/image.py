@@ -1,15 +1,15 @@
 """The MicroPython image for wasmtime: found, compiled once, and kept compiled in the cache folder. Runs nothing.
 
-What is kept is machine code that this process will run: the folder is private, and a file in it is used only when it
-belongs to this user and nobody else can write it.
+What is kept is machine code that this process will run: it is used only when it is this user's, in a folder that nobody
+else can enter.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
-import stat
 import threading
 from importlib.metadata import version
 from importlib.resources import files
@@ -18,7 +18,8 @@ from typing import Final
 
 import wasmtime
 
-from microclaw.durable import replace_file
+from microclaw.durable import make_private_folder, replace_file
+from microclaw.errors import StoreError
 
 MAX_MEMORY_BYTES: Final = 20 * 1024 * 1024
 MAX_STACK_BYTES: Final = 512 * 1024
@@ -38,14 +39,18 @@ def load_image(engine: wasmtime.Engine, cache: Path | None) -> wasmtime.Module:
     key = hashlib.sha256(wasm + f"{version('wasmtime')} {_FEATURES}".encode()).hexdigest()[:32]
     path = cache / "micropython" / f"{key}.cwasm"
     with _lock:
-        kept = _read_own(path)
-        if kept is not None:
-            try:
-                return wasmtime.Module.deserialize(engine, kept)
-            except wasmtime.WasmtimeError as exc:  # of another computer, or cut short
-                _log.info("the compiled MicroPython in the cache does not fit here: %s", exc)
+        try:
+            make_private_folder(path.parent)
+            if path.exists() and path.lstat().st_uid == os.getuid():
+                return wasmtime.Module.deserialize(engine, path.read_bytes())
+        except StoreError as exc:
+            _log.warning("MicroPython is compiled anew each time: %s", exc)
+            return wasmtime.Module(engine, wasm)
+        except (OSError, wasmtime.WasmtimeError) as exc:  # of another computer, or cut short
+            _log.info("the compiled MicroPython in the cache does not fit here: %s", exc)
         module = wasmtime.Module(engine, wasm)
-        _keep(path, bytes(module.serialize()))
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, no more
+            replace_file(path, bytes(module.serialize()), sync=False)
         return module
 
 
@@ -63,26 +68,3 @@ def engine_config() -> wasmtime.Config:
     config.memory_reservation_for_growth = 0
     config.memory_guard_size = 0
     return config
-
-
-def _read_own(path: Path) -> bytes | None:
-    """None unless the file and its folder are this user's alone."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(fd, "rb") as file:
-        for found in (os.fstat(fd), path.parent.stat()):
-            if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o022:
-                _log.warning("others can write %s: MicroPython is compiled anew", path)
-                return None
-        return file.read()
-
-
-def _keep(path: Path, compiled: bytes) -> None:
-    """A cache that cannot be written costs time, no more."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(path, compiled, sync=False)
-    except OSError as exc:
-        _log.info("MicroPython is compiled anew each time: %s", exc)
