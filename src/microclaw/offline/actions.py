@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from microclaw.models.protocol import KnownApp
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, ask, capital
+from microclaw.offline.decision import Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.paces import duty_of
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, board_of, pin_target, pin_user, sensor_of, shown_value, with_state
@@ -169,10 +169,7 @@ def _pin_facts(at: Context) -> Decision:
     apps = at.device.apps if at.device else ()
     pin = at.parse.number("pin")
     if pin is None and at.parse.word("thing") is not None:
-        try:
-            pin = pin_target(at).pin
-        except CannotDo as exc:
-            return exc.say
+        pin = pin_target(at).pin
         low = "" if board.led is None or board.led.active_level else ", lit by low"
         return Say(f"The LED of {board.title} is on pin {pin}{low}.")
     known = None if pin is None else board.pins[pin_target(at).pin]

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import SUN, When, open_question, split_when, when_text
-from microclaw.offline.decision import Act, CannotDo, Context, Decision, Say
+from microclaw.offline.decision import Act, Context, Decision, Say
 from microclaw.offline.deployment import seconds
 from microclaw.offline.parse import Parse
 from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
@@ -91,19 +91,15 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     else:
         meant = _program_order(at.parse) or sentences.parse(what)
         if meant is None:
-            return Say(
-                "I do not understand what is to be done then.", "not_understood", "as in: turn on pin 4 at 22:00"
-            )
+            text = "I do not understand what is to be done then."
+            return Say(text, "not_understood", "as in: turn on pin 4 at 22:00")
         pin = at.parse.number("pin")  # answered when it was asked for
         if pin is not None:
             meant = structs.replace(meant, values={**meant.values, "pin": pin})
             doing = f"{doing} on pin {pin}"
         if (unclear := _pace_or_delay(at.said, doing, meant, when)) is not None:
             return unclear
-        try:
-            decision = inner(structs.replace(at, parse=meant))
-        except CannotDo as exc:
-            return exc.say
+        decision = inner(structs.replace(at, parse=meant))
         if isinstance(decision, Say) and decision.code is not None:
             return decision
         if meant.kind == "remove_app" and meant.word("app") in _UNNAMED:  # "it" is resolved now, not when it is due
