@@ -6,14 +6,14 @@ import json
 import re
 
 import pytest
-from tests.offline.conftest import Ask, kept
+from tests.offline.conftest import Ask, called, defined, kept
 
 from microclaw.boards.reader import load_board
-from microclaw.models.protocol import DeviceContext, KnownDevice, Message, UserText
+from microclaw.models.protocol import DeviceContext, KnownDevice, Message, ModelReply, UserText
 
 
-def defined(source: str) -> dict[str, int]:
-    return {name: int(value) for name, value in re.findall(r"#define (\w+) (\d+)\b", source)}
+def numbers(reply: ModelReply) -> dict[str, int]:
+    return {name: int(value) for name, value in defined(reply).items() if value.isdecimal()}
 
 
 async def program(ask: Ask, said: str, *before: Message) -> tuple[dict[str, int], str]:
@@ -22,10 +22,7 @@ async def program(ask: Ask, said: str, *before: Message) -> tuple[dict[str, int]
     if not reply.calls:
         assert reply.failed_code == "confirm_reading", reply.text
         reply = await ask("yes", before=(*before, UserText(said), kept(reply)))
-    (call,) = reply.calls
-    assert call.name == "deploy-wasm-app"
-    arguments = json.loads(call.arguments)
-    return defined(arguments["sourceCode"]), arguments["expect"]
+    return numbers(reply), called(reply)[1]["expect"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +77,7 @@ async def test_every_rate_is_kept_within_one_percent_or_refused(ask: Ask) -> Non
         reply = await ask(f"blink pin 14 at {hz} Hz")
         if not reply.calls:
             continue
-        values = defined(json.loads(reply.calls[0].arguments)["sourceCode"])
+        values = numbers(reply)
         real = values.get("FREQUENCY_HZ") or 500 / values["HALF_PERIOD_MS"]
         assert abs(real - hz) <= hz / 100
 
