@@ -70,7 +70,7 @@ def virtual(
     if join:
         devices, boards = known_devices(options.host()), options.settings().home / "virtual"
         (known, folder), is_ours = _board_of(devices, boards, check_name(name), flash), flash is None
-        name, flash = name if known is None else known.name, folder
+        name, flash = known.name if known else name, folder
         made = _join(options, known, name, board, flash, is_ours=is_ours)
         link, secret = f"wss://{made.host}:{made.port}/link", made.secret or ""
         words += ["--link", link, "--link-ca-sha256", made.ca_sha256, *(["--link-secret-file", "-"] if secret else [])]
@@ -89,17 +89,16 @@ def virtual(
 def _board_of(
     devices: Sequence[ListedDevice], boards: Path, name: str, flash: Path | None
 ) -> tuple[ListedDevice | None, Path]:
-    """The device that has this name, else that had it when it was paired, and the folder of its flash."""
-
-    def paired(folder: Path) -> ListedDevice | None:
-        return next((one for one in devices if _credential_of(folder) in one.transports), None)
-
-    folder = flash or boards / name
-    known = next((one for one in devices if one.name == name), paired(folder))
-    if flash is None and known is not None and known is not paired(folder):
-        unused = folder if paired(folder) is None else boards / known.device_id
-        folder = next((one for one in boards.glob("*") if paired(one) is known), unused)
-    return known, folder
+    """The device of this name, or that had it when it was paired, and the folder of its flash."""
+    first = flash or boards / name
+    links = {folder: _credential_of(folder) for folder in (first, *boards.glob("*"))}
+    held = {folder: one for folder, link in links.items() for one in devices if link in one.transports}
+    named = next((one for one in devices if one.name == name), None)
+    known = held.get(first, named) if flash else named or held.get(first)
+    if flash or known is None or known is held.get(first):
+        return known, first
+    unused = boards / known.device_id if first in held else first
+    return known, next((folder for folder, one in held.items() if one is known), unused)
 
 
 def _credential_of(flash: Path) -> str | None:
