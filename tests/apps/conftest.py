@@ -79,6 +79,7 @@ class PaperTransport(Transport):
     sees: bool = True
     kinds: tuple[ProgramKind, ...] = ("wasm",)
     evidence: EvidenceKind = "counted"
+    online: bool = True
     pin_program: str | None = None
     holds: dict[int, HeldAs] = field(default_factory=dict)
     apps: dict[str, AppInstall] = field(default_factory=dict)
