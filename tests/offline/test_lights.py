@@ -39,9 +39,8 @@ async def test_the_led_gets_a_color(
 
 
 async def test_a_pace_that_is_too_fast_for_the_led_names_the_fastest(ask: Ask) -> None:
-    for too_fast in ("every 10 ms", "at 30 Hz"):
-        refused = await ask(f"blink the led red {too_fast}", device_context=only(RGB_BOARD))
-        assert refused.next_step == "between 20 ms and 24 h"
+    refused = await ask("blink the led red every 10 ms", device_context=only(RGB_BOARD))
+    assert (refused.calls, refused.next_step) == ((), "between 20 ms and 24 h")
     accepted = await ask("blink the led red every 20 ms", device_context=only(RGB_BOARD))
     assert [call.name for call in accepted.calls] == ["deploy-wasm-app"]
 
