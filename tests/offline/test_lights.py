@@ -39,9 +39,9 @@ async def test_the_led_gets_a_color(
 
 
 async def test_a_pace_that_is_too_fast_for_the_led_names_the_fastest(ask: Ask) -> None:
-    refused = await ask("blink the led red every 10 ms", device_context=only(RGB_BOARD))
+    refused = await ask("blink the led red every 10 ms", device_context=only(RGB_BOARD, ("py",)))
     assert (refused.calls, refused.next_step) == ((), "between 20 ms and 24 h")
-    accepted = await ask("blink the led red every 20 ms", device_context=only(RGB_BOARD))
+    accepted = await ask("blink the led red every 20 ms", device_context=only(RGB_BOARD, ("py",)))
     assert [call.name for call in accepted.calls] == ["deploy-wasm-app"]
 
 
