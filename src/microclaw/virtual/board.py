@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import PinRefused, UnknownName
@@ -28,6 +28,7 @@ LOG_RING_BYTES: Final = 262_144
 LED_RING_BYTES: Final = 262_144
 ADC_FULL_SCALE_V: Final = 3.3
 ADC_MAX: Final = 4095
+CPU_MHZ: Final = 240
 
 PowerEvent: TypeAlias = Literal["cut", "on"]
 
@@ -87,6 +88,23 @@ class Board:
     def calendar_ms(self, uptime_ms: float) -> float:
         """Milliseconds since the epoch, to the microsecond; since the boot where nobody told what time it is."""
         return round(self._epoch_at_boot_ms + uptime_ms, 3)  # the sum's last digits would put a second off
+
+    def facts(self) -> dict[str, Any]:
+        """What the firmware says of the board, over whatever port."""
+        return {
+            "device": self.name,
+            "chip": self.profile.chip,
+            "cpu_freq_mhz": CPU_MHZ,
+            "flash_size_mb": self.profile.flash_mb,
+            "uptime_ms": int(self.clock.now_ms()),
+        }
+
+    def status(self) -> dict[str, Any]:
+        return {
+            "uptime_ms": int(self.clock.now_ms()),
+            "sensors_active": list(self.sensors),
+            "gpio_states": {str(p.pin): p.level for p in self.pins() if p.role != "idle" or p.level},
+        }
 
     # Pins, as the outside and the tests see them.
     def pins(self) -> list[PinRow]:

@@ -14,7 +14,7 @@ from microclaw.errors import MicroclawError, NotSupported, Overloaded, PinRefuse
 from microclaw.link_client.flash import PowerGone
 from microclaw.link_client.host_messages import refusal
 from microclaw.virtual.board import Board
-from microclaw.virtual.ports.serial import CPU_MHZ, DEFAULT_PWM_HZ, MAX_PWM_HZ
+from microclaw.virtual.ports.serial import DEFAULT_PWM_HZ, MAX_PWM_HZ
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Value, ValueMap
@@ -52,7 +52,7 @@ class BoardMethods:
             "pwm.set": self._pwm_set,
             "edges.read": self._edges_read,
             "device.info": lambda _: self._info(),
-            "device.status": lambda _: self._status(),
+            "device.status": lambda _: {**board.status(), "free_heap": free_heap_bytes()},
             "device.restart": lambda _: {"restarting": True},
             **further,
         }
@@ -131,25 +131,12 @@ class BoardMethods:
     def _info(self) -> ValueMap:
         board = self._board
         return {
-            "device": board.name,
+            **board.facts(),
             "firmware": self._firmware,
             "board": board.profile.board_id,
-            "chip": board.profile.chip,
             "kinds": ["wasm", "py"],
-            "cpu_freq_mhz": CPU_MHZ,
-            "flash_size_mb": board.profile.flash_mb,
             "free_heap": self._free_heap_bytes(),
-            "uptime_ms": int(board.clock.now_ms()),
             "boot": board.boot,
-        }
-
-    def _status(self) -> ValueMap:
-        board = self._board
-        return {
-            "uptime_ms": int(board.clock.now_ms()),
-            "free_heap": self._free_heap_bytes(),
-            "sensors_active": list(board.sensors),
-            "gpio_states": {str(p.pin): p.level for p in board.pins() if p.role != "idle" or p.level},
         }
 
     def _pin(self, params: ValueMap, *, drives: bool = False) -> int:

@@ -14,7 +14,6 @@ MAX_LINE_BYTES: Final = 1_024
 INCOMPLETE_LINE_S: Final = 1.0  # dialect A parses what it has after this much silence (Serial.readStringUntil)
 DEFAULT_PWM_HZ: Final = 5_000
 MAX_PWM_HZ: Final = 40_000_000
-CPU_MHZ: Final = 240
 FIRMWARE: Final = f"microclaw-virtual {__version__}"
 
 Reply = Mapping[str, object]
@@ -71,31 +70,12 @@ class SerialConsole:
             return _error(exc.message)
 
     def _get_info(self, _: Reply) -> Reply:
-        uptime_ms = int(self._board.clock.now_ms())
-        free_bytes = self._free_heap_bytes()
-        return {
-            "status": "ok",
-            "device": self._board.name,
-            "firmware": FIRMWARE,
-            "uptime_ms": uptime_ms,
-            "uptime_s": uptime_ms // 1000,
-            "chip": self._board.profile.chip,
-            "cpu_freq_mhz": CPU_MHZ,
-            "flash_size_mb": self._board.profile.flash_mb,
-            "free_heap_kb": free_bytes // 1024,
-            "free_heap": free_bytes,
-        }
+        facts, free_bytes = self._board.facts(), self._free_heap_bytes()
+        heap = {"free_heap_kb": free_bytes // 1024, "free_heap": free_bytes}
+        return {"status": "ok", "firmware": FIRMWARE, **facts, "uptime_s": facts["uptime_ms"] // 1000, **heap}
 
     def _get_status(self, _: Reply) -> Reply:
-        states = {str(p.pin): p.level for p in self._board.pins() if p.role != "idle" or p.level}
-        return {
-            "status": "ok",
-            "connected": True,
-            "uptime_ms": int(self._board.clock.now_ms()),
-            "free_heap": self._free_heap_bytes(),
-            "sensors_active": list(self._board.sensors),
-            "gpio_states": states,
-        }
+        return {"status": "ok", "connected": True, **self._board.status(), "free_heap": self._free_heap_bytes()}
 
     def _set_gpio(self, request: Reply) -> Reply:
         pin, state = self._pin(request), _whole(request, "state")

@@ -11,7 +11,7 @@ from microclaw.virtual.nodes.gpio import GpioFile
 from microclaw.virtual.nodes.i2c import I2cFile
 from microclaw.virtual.nodes.ledc import NODES, Ledc, LedcFile
 from microclaw.virtual.nodes.spi import SpiFile, host_exists
-from microclaw.virtual.nodes.uart import UartFile
+from microclaw.virtual.wiring import uart_count
 from microclaw.wire.wasmachine.ioctl import OpenFlag
 
 FIRST_FD: Final = 3
@@ -23,6 +23,16 @@ _HOST_FLAGS: Final = {
     **{OpenFlag.O_TRUNC: os.O_TRUNC, OpenFlag.O_APPEND: os.O_APPEND},
 }
 STORAGE_BYTES: Final = 1_048_576
+
+
+class UartFile(OpenFile):
+    """/dev/uart/N as ESP-IDF's uart_vfs.c serves it without a UART driver, and without an ioctl. Nothing comes in."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def read(self, _size: int) -> bytes:
+        raise PosixError(Errno.EAGAIN)  # reads never wait
 
 
 class _Console(OpenFile):
@@ -98,7 +108,9 @@ class FileTable:
         if node == "spi" and host_exists(self._board, index):
             return SpiFile(self._board, index)
         if node == "uart":
-            return UartFile(self._board, number)
+            if number not in map(str, range(uart_count(self._board.profile.chip))):
+                raise PosixError(Errno.ENOENT)
+            return UartFile()
         raise PosixError(Errno.EINVAL)
 
     def _open_gpio(self, pin: int, flags: int) -> GpioFile:
