@@ -35,6 +35,8 @@ _AT_NAME: Final = re.compile(
     r"(?i)\s*\b(?P<at>on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
     r"(?P<name>(?!d\d|(?:high|low|all|both|off|now)\b)[a-z][\w-]*)"
     r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
+    r"|^\W*(?:on|at|in) (?:the |my |our )?(?:device |board )?"
+    r"(?P<first>(?!d\d|(?:night|noon|midnight|sunset|sunrise|once|half|total)\b)[a-z][\w-]*),?\s"
 )
 _MAX_SHOWN: Final = 8
 
@@ -79,12 +81,13 @@ def unknown_device(
     found, fits = _AT_NAME.search(said), parse is not None and not parse.loose
     if found is None or (fits and parse is not None and " " not in (parse.word("app") or "")):
         return None
-    is_room = found["at"].lower() in ("in", "of") and parse is not None and parse.loose  # "how warm is it in the hall"
+    is_room = found["at"] in ("in", "of") and parse is not None and parse.loose  # "how warm is it in the hall"
+    name = found["name"] or found["first"]
     known = {device.name.lower() for device in device_context.devices}
     rest = read(f"{said[: found.start()]} {said[found.end() :]}".strip())
-    if not known or found["name"].lower() in known or is_room or rest is None or rest.loose:
+    if not known or name.lower() in known or is_room or rest is None or rest.loose:
         return None
-    return _unknown(found["name"], device_context)
+    return _unknown(name, device_context)
 
 
 def _unknown(name: str, device_context: DeviceContext) -> Say:

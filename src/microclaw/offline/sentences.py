@@ -117,7 +117,8 @@ class Sentences:
             if match[0] in self._words:
                 return match[0]
             found = process.extract(match[0], self._words, scorer=OSA.distance, score_cutoff=1, limit=2)
-            return found[0][0] if len(found) == 1 else match[0]
+            # A wrong first letter is another word ("delay", "relay") more often than a slip.
+            return found[0][0] if len(found) == 1 and found[0][0][0] == match[0][0] else match[0]
 
         return _WORD.sub(known, text)
 
