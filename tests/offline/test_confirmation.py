@@ -177,3 +177,21 @@ def test_a_question_that_an_older_version_wrote_is_none() -> None:
     assert state_after(AssistantReply("Which pin?", question=state.to_json())) == state
     for old in ('{"question":{"slot":"colour"}}', '{"slot":"pin","said":"x"}', "yes"):
         assert state_after(AssistantReply("Which pin?", question=old)) == DialogueState()
+
+
+UNCLEAR = "turn on pin 14 for 0.4 ms"
+
+
+async def test_a_suggestion_is_chosen_by_its_number_and_by_nothing_vaguer(ask: Ask) -> None:
+    asked, before = await _asked(ask, UNCLEAR)
+    assert "Did you mean: 1: turn on pin 14; 2: " in asked.text
+    chosen = await ask("1", before=before)
+    assert [(call.name, json.loads(call.arguments)) for call in chosen.calls] == [("gpio-set", {"pin": 14, "level": 1})]
+    vague = await ask("yes", before=before)
+    assert (vague.calls, vague.failed_code) == ((), "ambiguous")
+    later = await ask("1", before=(*before, UserText("yes"), kept(vague)))
+    assert [call.arguments for call in later.calls] == [call.arguments for call in chosen.calls]
+    for other in ("9", "no", "0"):
+        assert (await ask(other, before=before)).calls == ()
+    expired = AssistantReply(asked.text, question=asked.question, question_expired=True)
+    assert (await ask("1", before=(UserText(UNCLEAR), expired))).calls == ()

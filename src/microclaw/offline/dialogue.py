@@ -7,7 +7,7 @@ yes; one that only reads from a device is answered at once. This module calls no
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from microclaw.events import NOTHING_WAITS
 from microclaw.language.foreign import is_in_other_letters
 from microclaw.language.quantities import normalize_quantities
-from microclaw.language.yes_no import said_no, said_yes
+from microclaw.language.yes_no import plain, said_no, said_yes
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
@@ -92,6 +92,10 @@ def understand(request: ModelRequest) -> Understanding:
     expired = isinstance(last, AssistantReply) and last.question_expired
     open_question, act = state.question, None if expired else state.act
     unlogged = tuple(replace(one, age=one.age + expired) for one in state.unlogged)  # then only undo is about it
+    chosen = None if expired else _chosen(said, state.suggested)
+    if isinstance(chosen, Say):
+        return Understanding(None, chosen, completes=True, state=state)
+    said = chosen or said
     context = completed = there = None
     device_context = request.device_context or DeviceContext()
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
@@ -121,9 +125,27 @@ def understand(request: ModelRequest) -> Understanding:
     if isinstance(decision, Say):
         # A question about the last act, and what is about nothing, leave it the last act.
         last_act = act if reading.refers and at is None else act_after(at, decision, act)
-        kept = DialogueState(_question(at, decision), last_act, unlogged_after(at, results, unlogged))
+        kept = DialogueState(
+            _question(at, decision), last_act, unlogged_after(at, results, unlogged), reading.suggested
+        )
     parse = at.parse if at is not None else None
     return Understanding(parse, decision, completed is not None, reading.refers, kept)
+
+
+def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
+    """The suggested sentence that a number or a yes means; None for any other words."""
+    text = plain(said)
+    if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
+        return suggested[int(text) - 1]
+    if not suggested or not said_yes(said):
+        return None
+    return (
+        suggested[0] if len(suggested) == 1 else Say(f"Which one: {_numbered(suggested)}?", "ambiguous", "its number")
+    )
+
+
+def _numbered(suggested: Sequence[str]) -> str:
+    return "; ".join(f"{n}: {one}" for n, one in enumerate(suggested, start=1))
 
 
 def _declined(question: Question, act: LastAct | None, unlogged: UnloggedActs) -> Understanding:
@@ -174,6 +196,7 @@ class _Reading(Struct, frozen=True):
 
     found: Context | Say
     refers: bool = False  # to the last act, or to nothing
+    suggested: tuple[str, ...] = ()
 
 
 def _read(
@@ -344,10 +367,11 @@ def _not_understood(sentences: Sentences, text: str) -> _Reading:
         return _Reading(Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4"))
     pins = _PIN.findall(text)
     examples = [_PIN.sub(pins[0], one, 1) if len(pins) == 1 else one for one in sentences.nearest(text)]
-    meant = f"Did you mean: {'; '.join(examples)}?" if examples else "Ask: what can you do."
+    shown = _numbered(examples) if len(examples) > 1 else "".join(examples)
+    meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
     of_act = not re.search(r"\d", text) and (not examples or _OF_IT.match(text) is not None)
     answer = Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
-    return _Reading(answer, refers=of_act)
+    return _Reading(answer, of_act, tuple(examples))
 
 
 def _examples(sentences: Sentences) -> tuple[str, ...]:

@@ -123,11 +123,14 @@ class LastAct(Struct, frozen=True):
 
 
 class DialogueState(Struct, frozen=True):
-    """The open question, the last act, and those that the change log lacks, the newest last."""
+    """The open question, the last act, and those that the change log lacks, the newest last. `suggested` are sentences
+    of which one may be chosen by its number.
+    """
 
     question: Question | None = None
     act: LastAct | None = None
     unlogged: UnloggedActs = ()
+    suggested: tuple[str, ...] = ()
 
     def to_json(self) -> str | None:
         """None where there is nothing to keep."""
