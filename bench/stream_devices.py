@@ -124,7 +124,7 @@ class Device:
         self.socket.sendall(control_frame(START_AUDIO))
 
     def _is_welcome(self) -> bool:
-        """Whether a welcome was read; the host's stream may be announced before it: media go first."""
+        """True if a welcome was read; the host's stream may be announced before it: media go first."""
         while (found := next_message(self._buffer)) is not None:
             opcode, message = found
             if opcode != 2:

@@ -304,7 +304,7 @@ def want_pin(pin: int) -> Want:
 
 
 def says(text: str, value: float) -> bool:
-    """Whether a number of the text is this value, whatever thousandths of its unit it is in."""
+    """True if a number of the text is this value, whatever thousandths of its unit it is in."""
     numbers = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?", text)]
     return any(abs(number - value * scale) <= 0.02 * value * scale for number in numbers for scale in (1, 1000, 0.001))
 

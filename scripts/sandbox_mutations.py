@@ -312,7 +312,7 @@ def main() -> int:
 
 
 def is_noticed(mutation: Mutation, copy: Path) -> bool:
-    """Whether a test fails with it, and no sandbox that cannot start is why; the copy is as it was afterwards."""
+    """True if a test fails with it, and no sandbox that cannot start is why; the copy is as it was afterwards."""
     before = {}
     for file, there, instead in mutation.changes:
         path = copy / "sandbox" / file

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine can reach what listens there: "localhost", 127.0.0.0/8 or ::1."""
+    """True if nobody but this machine can reach what listens there: "localhost", 127.0.0.0/8 or ::1."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -18,7 +18,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_of_one_machine(endpoint: str) -> bool:
-    """Whether a device's address is a port of one machine, a virtual board, or a loopback address."""
+    """True if a device's address is a port of one machine, a virtual board, or a loopback address."""
     scheme, _, rest = endpoint.partition(":")
     if scheme in ("serial", "console") and not rest.startswith("tcp://"):
         return True
@@ -36,7 +36,7 @@ def host_of(place: str) -> str:
 
 
 def is_local(url: str | None) -> bool:
-    """Whether an address is on this machine or network (a model server at home), where a proxy outside has no way."""
+    """True if an address is on this machine or network (a model server at home), where a proxy outside has no way."""
     host = (urlsplit(url).hostname or "") if url else ""
     try:
         return ipaddress.ip_address(host).is_private

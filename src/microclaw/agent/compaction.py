@@ -145,7 +145,7 @@ def extract(before: str, old: Sequence[Said], bound: int) -> str:
 
 
 def is_summary(message: object) -> bool:
-    """Whether a message is the summary of older ones; the agent's nod follows it."""
+    """True if a message is the summary of older ones; the agent's nod follows it."""
     return isinstance(message, UserText) and message.text.startswith(OPENING)
 
 

@@ -208,7 +208,7 @@ def _kind_of(device_context: DeviceContext) -> ProgramKind:
 
 
 def _is_news(hit: NoteHit, inbound: Inbound, shown: str, now: datetime) -> bool:
-    """Whether a match is new: not from a shown file, the newest part of this chat, or an answer.
+    """True if a match is new: not from a shown file, the newest part of this chat, or an answer.
 
     Answers are left out because they may repeat untrusted text, such as a web page.
     """

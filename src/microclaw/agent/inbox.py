@@ -195,7 +195,7 @@ class Inbox:
         return AcceptedMessage(message.message_id, False, self.outbox.following(stream))
 
     async def has(self, channel: str, key: str) -> bool:
-        """Whether a message with this key was accepted before."""
+        """True if a message with this key was accepted before."""
         return await self._table.has(channel, key)
 
     async def _without_a_turn(self, inbound: Inbound) -> Answer | None:
@@ -227,7 +227,7 @@ class Inbox:
         return bool(meant)
 
     def is_busy(self, channel: str, chat_id: str) -> bool:
-        """Whether a message of the chat arrives, waits or is being answered."""
+        """True if a message of the chat arrives, waits or is being answered."""
         return (channel, chat_id) in self._chats
 
     def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:

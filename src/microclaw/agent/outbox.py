@@ -202,7 +202,7 @@ class Outbox:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other hosts deliver, too."""
+        """True if other hosts deliver, too."""
         return self._table.host is not None
 
     def look_again(self, channel: str) -> None:
@@ -214,7 +214,7 @@ class Outbox:
         await self._table.prune()
 
     async def _take(self, row: OutboxRow) -> bool:
-        """Whether this host is the one that delivers it."""
+        """True if this host is the one that delivers it."""
         host = self._table.host
         return row.host == host or await self._table.hold(row.outbound_id, host, instead_of=row.host)
 

@@ -86,7 +86,7 @@ def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action
 
 
 def _says(text: str, proof: str) -> bool:
-    """Whether an answer contains this evidence already, or says that the board has no read-back."""
+    """True if an answer contains this evidence already, or says that the board has no read-back."""
     return proof.lower() in text.lower() or (proof == NO_READ_BACK and "no read-back" in text)
 
 

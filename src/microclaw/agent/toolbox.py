@@ -89,7 +89,7 @@ class Toolbox:
         return tool.effect if tool else Effect.READ
 
     def takes_device(self, name: str) -> bool:
-        """Whether a tool of this name is for a device."""
+        """True if a tool of this name is for a device."""
         tool = self._named(name)
         return tool is not None and "device" in tool.parameters.__struct_fields__
 
@@ -297,7 +297,7 @@ def _lines(key: str, value: Any) -> list[str]:
 
 
 def _has_lines(value: Any) -> bool:
-    """Whether a text of several lines is in it."""
+    """True if a text of several lines is in it."""
     if isinstance(value, str):
         return len(code_lines(value)) > 1
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else ()

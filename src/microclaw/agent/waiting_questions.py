@@ -134,7 +134,7 @@ def _place_name(channel: str, chat_id: str) -> str:
 
 
 def asks_something(text: str) -> bool:
-    """Whether an answer ends with a question, to which a yes may be the reply."""
+    """True if an answer ends with a question, to which a yes may be the reply."""
     return own_words(text).rstrip().endswith(("?", "？"))
 
 
@@ -156,6 +156,6 @@ def _question(pending: PendingApproval, approvals: Approvals, person_id: str) ->
 
 
 def _too_long(pending: PendingApproval) -> bool:
-    """Whether it cannot be shown whole in a chat, where a yes to its beginning would be one to its end."""
+    """True if it cannot be shown whole in a chat, where a yes to its beginning would be one to its end."""
     detail = "\n".join(pending.detail)
     return len(detail) > MAX_SHOWN_CHARS or _FENCE in detail

@@ -56,7 +56,7 @@ class KnownAddresses:
 
 
 def is_among(url: str, words: str) -> bool:
-    """Whether the address is in these words, with or without its scheme and `www.`."""
+    """True if the address is in these words, with or without its scheme and `www.`."""
     key = _key(url)
     candidates = (word.strip(_AROUND) for word in words[:MAX_WORDS_CHARS].split() if "." in word)
     return key is not None and any(_key(word) == key for word in candidates)

@@ -24,7 +24,7 @@ ENDED_KEY: Final = "microclaw.ended"
 
 
 def has_ended(scope: Scope) -> bool:
-    """Whether what the request came in with ended meanwhile."""
+    """True if what the request came in with ended meanwhile."""
     ended = scope.get(ENDED_KEY)
     return isinstance(ended, asyncio.Event) and ended.is_set()
 

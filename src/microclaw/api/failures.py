@@ -180,7 +180,7 @@ def unexpected(error: BaseException) -> Failure:
 
 
 def is_openai(path: str) -> bool:
-    """Whether OpenAI's clients ask for this path, so that errors there have OpenAI's form."""
+    """True if OpenAI's clients ask for this path, so that errors there have OpenAI's form."""
     return path in ("/v1/chat/completions", "/v1/models") or path.startswith("/v1/models/")
 
 

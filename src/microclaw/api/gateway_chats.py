@@ -59,7 +59,7 @@ class Client:
         return conversation_id(self.caller.source, self.chat_id)
 
     async def send(self, type_: str, **fields: object) -> bool:
-        """Whether the message was written to the connection; one that takes nothing for too long is cut."""
+        """True if the message was written to the connection; one that takes nothing for too long is cut."""
         if self.is_open:
             try:
                 async with asyncio.timeout(self._send_s):

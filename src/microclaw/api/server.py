@@ -78,7 +78,7 @@ class HeadTimeout(H11Protocol):
 
     @property
     def gives_way(self) -> bool:
-        """Whether nothing would be lost with it: it waits for a request, or was answered before it was heard out."""
+        """True if nothing would be lost with it: it waits for a request, or was answered before it was heard out."""
         waits = "head" in self._timers or self.timeout_keep_alive_task is not None
         return waits or (self.cycle is not None and self.cycle.response_started and self.cycle.more_body)
 

@@ -140,6 +140,6 @@ def numbered(request: Request) -> Caller:
 
 
 def is_followed(request: Request) -> bool:
-    """Whether its client waits for it, or follows it by its number."""
+    """True if its client waits for it, or follows it by its number."""
     prefers = ",".join(request.headers.getlist("prefer")).lower().split(",")
     return any(part.partition("=")[0].strip() == "wait" for part in prefers) or bool(request_number(request.scope))

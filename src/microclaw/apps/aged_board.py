@@ -69,7 +69,7 @@ def clocks_of(image: ProgramImage) -> tuple[WrappingClock, ...]:
 
 
 def has_own_clocks(image: ProgramImage) -> bool:
-    """Whether its clocks begin with the program, as Arduino's do."""
+    """True if its clocks begin with the program, as Arduino's do."""
     return isinstance(image, Image) and (image.language == "sketch" or "Arduino.h" in (image.source or ""))
 
 

@@ -94,7 +94,7 @@ def check_app_name(name: str) -> None:
 
 
 def is_python(source: str) -> bool:
-    """Whether a source without a file's name is Python: it reads as such, or imports as only Python does."""
+    """True if a source without a file's name is Python: it reads as such, or imports as only Python does."""
     if _IMPORTS.search(source) is not None:
         return True
     try:

@@ -202,7 +202,7 @@ class Catalogue:
 
 
 def _is_trap(listing: AppListing, app: DesiredApp | None) -> bool:
-    """Whether its error is a trap of a C program of this host."""
+    """True if its error is a trap of a C program of this host."""
     is_wasm = app is not None and app.version.kind != "py"
     return is_wasm and listing.error is not None and listing.error.startswith(EXCEPTION)
 

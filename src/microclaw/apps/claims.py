@@ -71,7 +71,7 @@ def driven_pins(trial: Trial) -> tuple[int, ...]:
 
 
 def runs_once(trial: Trial) -> bool:
-    """Whether the program ended by itself in its trial, and no interval begins it again."""
+    """True if the program ended by itself in its trial, and no interval begins it again."""
     return trial.ok and trial.ended in ("returned", "exited") and trial.times is None
 
 
@@ -144,7 +144,7 @@ async def claiming(device: Device, wanted: Sequence[DesiredApp]) -> tuple[Desire
 
 
 async def has_ended(device: Device, app: DesiredApp) -> bool:
-    """Whether nothing of the program runs any more: by the board's word, else by its trial.
+    """True if nothing of the program runs any more: by the board's word, else by its trial.
 
     One that runs at times has not ended between two runs: its pins wait for the next one.
     """

@@ -248,7 +248,7 @@ class Deferrals:
                     return
 
     async def _is_open(self, act: DeferredAct, device: Device) -> bool:
-        """Whether one that was cut short may be done again. The reconciler has closed its change before."""
+        """True if one that was cut short may be done again. The reconciler has closed its change before."""
         assert act.change_id is not None
         change = await self._change_log.change(act.change_id)
         if change.state != "failed":

@@ -196,7 +196,7 @@ def _held_text(device: Device, method: str, pin: int) -> str:
 
 
 def sees_pins(device: Device) -> bool:
-    """Whether a driven pin may be read. With stock firmware reading turns the pin into an input."""
+    """True if a driven pin may be read. With stock firmware reading turns the pin into an input."""
     return device.evidence_of(GpioGet.method) == "counted"
 
 

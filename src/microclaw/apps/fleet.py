@@ -321,7 +321,7 @@ def _differences(
 
 
 def _goes(there: AppListing) -> bool:
-    """Whether its removal waits for the device: it counts as gone."""
+    """True if its removal waits for the device: it counts as gone."""
     return there.deferred is not None and there.deferred.order.act == "uninstall"
 
 

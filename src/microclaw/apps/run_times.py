@@ -68,7 +68,7 @@ def kept_by(kind: ProgramKind) -> RunKeeper:
 
 
 def host_begins(kind: ProgramKind, times: RunTimes | None) -> bool:
-    """Whether the host begins and stops its runs, so that it may be wanted and not be on its board."""
+    """True if the host begins and stops its runs, so that it may be wanted and not be on its board."""
     return times is not None and kept_by(kind) == "host"
 
 
@@ -194,5 +194,5 @@ def times_differ_text(before: RunTimes | None, after: RunTimes | None) -> str:
 
 
 def acts_later(wasm: bytes) -> bool:
-    """Whether a program can still do something once its main, or on_init, has returned."""
+    """True if a program can still do something once its main, or on_init, has returned."""
     return any(name in wasm for name in _CALLBACKS) or (b"on_request" in wasm and _OWN_LOG not in wasm)

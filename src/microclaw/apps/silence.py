@@ -74,7 +74,7 @@ def _last_put(history: Sequence[Change], now_ms: int) -> str | None:
 
 
 def _is_being_replaced(app: DesiredApp, history: Sequence[Change], call: Call[Any]) -> bool:
-    """Whether another version of the app is on its way: then that one is the cause, not the wanted one."""
+    """True if another version of the app is on its way: then that one is the cause, not the wanted one."""
     if isinstance(call, AppUninstall):
         return False
     newest = next((c for c in history if isinstance(c.forward, PutApp) and c.forward.name == app.name), None)

@@ -86,7 +86,7 @@ class UndoChoice(Struct, frozen=True):
     conversation: str | None = None
 
     def covers(self, change: Change) -> bool:
-        """Whether it is one of those of which the newest is meant."""
+        """True if it is one of those of which the newest is meant."""
         is_own = self.anyone or (change.person == self.by and self.conversation in (None, change.conversation))
         return is_own and self.change_id is None and self.device_id in (None, change.device_id)
 

@@ -14,7 +14,7 @@ _PROGRAM_KINDS: Final = ("app.deploy", "app.upgrade", "app.start")
 
 
 def in_force(change: Change) -> bool:
-    """Whether the change is done, not taken back, and was asked for: the reconciler's own changes were not."""
+    """True if the change is done, not taken back, and was asked for: the reconciler's own changes were not."""
     return change.state == "done" and change.undone_by is None and change.kind not in _LEFT_ALONE
 
 
@@ -89,7 +89,7 @@ def _check_none_failed_since(change: Change, history: Sequence[Change], person: 
 
 
 def _is_failed_program(change: Change) -> bool:
-    """Whether a person wanted a program on a device, and it is not there."""
+    """True if a person wanted a program on a device, and it is not there."""
     return change.state == "failed" and change.undoes is None and change.kind in _PROGRAM_KINDS
 
 

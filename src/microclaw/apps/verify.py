@@ -285,7 +285,7 @@ def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
 
 
 def _is_uneven(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
-    """Whether more edges may still show that the board was only held up."""
+    """True if more edges may still show that the board was only held up."""
     if len(seen) >= len(expected):
         return False
     agreement = compare_settled(expected, seen)

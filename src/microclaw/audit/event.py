@@ -103,7 +103,7 @@ class RecordedEvent(Struct, frozen=True):
     event: AuditEvent
 
     def is_wanted(self, since_ms: int, kinds: Collection[str]) -> bool:
-        """Whether it is of a kind or group ("token") that is named, or none is."""
+        """True if it is of a kind or group ("token") that is named, or none is."""
         kind = self.event.kind.value
         return self.at_ms >= since_ms and (not kinds or kind in kinds or kind.partition(".")[0] in kinds)
 

@@ -325,7 +325,7 @@ class Approvals:
             asked.settle("expired")
 
     def may_decide(self, pending: PendingApproval, by: str) -> bool:
-        """Whether a yes of `by` would count."""
+        """True if a yes of `by` would count."""
         person = self._roles.get(by)
         if person is None or person.role in ("guest", "read-only"):
             return False

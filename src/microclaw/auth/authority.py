@@ -169,7 +169,7 @@ def _remedy(folder: Path, *, shared: bool) -> str:
 
 
 def _is_given_up(folder: Path) -> bool:
-    """Whether a person wrote that every device is to be paired again; StoreError for the file without their words."""
+    """True if a person wrote that every device is to be paired again; StoreError for the file without their words."""
     path = folder / BEGIN_ANEW_FILE
     try:
         said = read_limited(path, MAX_CONSENT_BYTES) or b""

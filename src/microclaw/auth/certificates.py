@@ -39,7 +39,7 @@ class HostNames(Struct, frozen=True):
     addresses: tuple[IPAddress, ...]
 
     def covers(self, other: HostNames) -> bool:
-        """Whether all of the other's names and addresses are among these."""
+        """True if all of the other's names and addresses are among these."""
         return set(other.names) <= set(self.names) and set(other.addresses) <= set(self.addresses)
 
     @classmethod
@@ -187,7 +187,7 @@ def read_device_certificate(der: bytes, authority: x509.Certificate) -> tuple[st
 
 
 def is_late(begin_ms: int, end_ms: int, now_ms: int) -> bool:
-    """Whether a certificate is in the last third of its life: from then on it may be renewed."""
+    """True if a certificate is in the last third of its life: from then on it may be renewed."""
     return now_ms >= begin_ms + (end_ms - begin_ms) * 2 // 3
 
 

@@ -146,7 +146,7 @@ class DeviceCredentials:
             del self._open[connection]
 
     async def is_ended(self, identity: Identity) -> bool:
-        """Whether a live connection is to be closed, as its credential opens nothing any more.
+        """True if a live connection is to be closed, as its credential opens nothing any more.
 
         Not where the device has shown the one that follows it: its newer connection takes this one's place.
         """

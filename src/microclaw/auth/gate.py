@@ -64,7 +64,7 @@ class Gate:
         return name_of(self._roles, person_id)
 
     def needs_approval(self, permission: Permission, *, tainted: bool) -> bool:
-        """Whether a person must say yes first. `tainted`: the turn has read untrusted text."""
+        """True if a person must say yes first. `tainted`: the turn has read untrusted text."""
         return permission is Permission.RISKY or (permission is Permission.ACT and (tainted or self._always_ask))
 
     async def admit(

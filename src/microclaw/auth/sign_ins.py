@@ -85,7 +85,7 @@ class SignIns(Credentials[SignIn]):
         self._waiting = 0
 
     async def never_used(self) -> bool:
-        """Whether nobody has signed in here yet, and no password is set."""
+        """True if nobody has signed in here yet, and no password is set."""
         return not await self._table.list() and not await self._passwords.list()
 
     async def new_code(self, reference: str = OWNER.person_id) -> str:

@@ -147,7 +147,7 @@ class Credentials(Generic[C]):
         return replace(row, person=person, used_ms=used_ms or row.used_ms)
 
     def _lets_in(self, one: C) -> bool:
-        """Whether it is not over, and its person is who they were when it was read."""
+        """True if it is not over, and its person is who they were when it was read."""
         person = self._people.get(one.person.person_id)
         return person is not None and person.role == one.person.role and not one.is_over(self._now_ms())
 

@@ -172,12 +172,12 @@ def archive_of(contents: Contents, files: Sequence[HomeFile]) -> Iterator[bytes]
 
 
 def is_kept(name: str) -> bool:
-    """Whether a backup keeps a path of the home, the store left aside."""
+    """True if a backup keeps a path of the home, the store left aside."""
     return not _NOT_KEPT.fullmatch(name)
 
 
 def is_odd(name: str) -> bool:
-    """Whether a relative path is not one that every machine can have, or leads out of its folder."""
+    """True if a relative path is not one that every machine can have, or leads out of its folder."""
     parts = name.split("/")
     try:
         sizes = [len(part.encode()) for part in parts]

@@ -88,7 +88,7 @@ class Firmware(Struct, frozen=True):
     described: tuple[str, ...] = ()
 
     def has_native(self, name: str, group: str) -> bool:
-        """Whether it has the function of this group; profiles may spell a group with a dash."""
+        """True if it has the function of this group; profiles may spell a group with a dash."""
         if name in self.natives_lacking:
             return False
         return name in self.natives_added or group in {known.replace("-", "_") for known in self.native_groups}

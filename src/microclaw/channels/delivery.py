@@ -51,7 +51,7 @@ class Deliveries:
         self._claimed: dict[int, None] = {}  # the newest, under way or delivered
 
     def claim(self, outbound_id: int | None) -> bool:
-        """Whether the caller is to deliver it. An answer without a number is not in the outbox: yes."""
+        """True if the caller is to deliver it. An answer without a number is not in the outbox: yes."""
         if outbound_id is None:
             return True
         if outbound_id in self._claimed:

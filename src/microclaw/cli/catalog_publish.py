@@ -76,7 +76,7 @@ def write_entry(shelf: Path, entry: Entry) -> None:
 
 
 def _is_there(shelf: Path, entry: Entry) -> bool:
-    """Whether this very version is there. Raises ConfigError for one that is not newer than what is there."""
+    """True if this very version is there. Raises ConfigError for one that is not newer than what is there."""
     place = shelf / entry.name
     if place.is_symlink() or (place.exists() and not place.is_dir()):
         raise ConfigError(f"{place} is a link or a file, and not a folder", next_step="move it away")

@@ -182,7 +182,7 @@ class RefusalLimit:
         self._left_out: Counter[tuple[str, str]] = Counter()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written; each handler asks once."""
+        """True if the line is written; each handler asks once."""
         if not record.name.startswith((*_DOORS, *_DEVICES)):
             return True
         if (decided := getattr(record, "written", None)) is not None:

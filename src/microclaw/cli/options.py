@@ -65,7 +65,7 @@ class GlobalOptions(Struct, frozen=True):
 
     @property
     def chooses_many(self) -> bool:
-        """Whether devices are chosen by -d more than once, by -l or by --all."""
+        """True if devices are chosen by -d more than once, by -l or by --all."""
         return len(self.devices) > 1 or bool(self.labels) or self.every
 
     def settings(self, *, http_port: int | None = None, link: LinkSettings | None = None) -> Settings:

@@ -112,7 +112,7 @@ def _value_of(option: str, words: list[str]) -> str | None:
 
 
 def _output_is_refused(error: OSError) -> bool:
-    """Whether it was our own output that could not be written (a full disk, a device that is gone).
+    """True if it was our own output that could not be written (a full disk, a device that is gone).
 
     Python keeps nothing of what an unbuffered stream refused, so only writing again tells: an empty line, which no
     reader of text or JSON minds.

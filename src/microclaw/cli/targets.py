@@ -9,7 +9,7 @@ _PREFIXES = ("wasmachine://", "serial:", "virtual:")
 
 
 def is_address(target: str) -> bool:
-    """Whether a target names an address instead of a device: HOST:PORT or a transport's full form."""
+    """True if a target names an address instead of a device: HOST:PORT or a transport's full form."""
     return target.startswith(_PREFIXES) or _HOST_PORT.match(target) is not None
 
 

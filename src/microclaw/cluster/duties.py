@@ -68,7 +68,7 @@ class Duties:
         return None if row is None else int(row[0])
 
     async def _work(self, name: str, fence: int, term: int, work: Callable[[int], Awaitable[object]]) -> bool:
-        """Whether the work ended by itself; else the duty is lost."""
+        """True if the work ended by itself; else the duty is lost."""
         _log.info("this host has the duty %s now, fence %d", name, fence)
         self.here.add(name)
         working = asyncio.ensure_future(work(fence))

@@ -110,5 +110,5 @@ class YamlFile:
 
 
 def is_word(node: yaml.Node, word: str) -> bool:
-    """Whether it is this word without quotes."""
+    """True if it is this word without quotes."""
     return isinstance(node, yaml.ScalarNode) and node.tag == _TEXT and node.value == word and node.style is None

@@ -180,7 +180,7 @@ class AppState(Struct, frozen=True):
 
     @property
     def has_failed(self) -> bool:
-        """Whether it ended by an error, or its last run did and the next one is waited for."""
+        """True if it ended by an error, or its last run did and the next one is waited for."""
         waits = self.state == "waiting" and self.runs is not None
         return self.state == "trapped" or (waits and self.runs is not None and self.runs.last_how == "trapped")
 

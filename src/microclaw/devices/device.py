@@ -161,7 +161,7 @@ class Device:
 
     @property
     def is_away(self) -> bool:
-        """Whether it is not connected, and comes back by itself alone."""
+        """True if it is not connected, and comes back by itself alone."""
         return bool(self.transports) and not any(one.online for one in self.transports)
 
     @property
@@ -176,7 +176,7 @@ class Device:
 
     @property
     def never_reached(self) -> bool:
-        """Whether it was entered by its address and has not answered once since."""
+        """True if it was entered by its address and has not answered once since."""
         return not self._reached and not any(t.connects_itself for t in self.transports)
 
     def examined(self, *, reached: bool) -> None:

@@ -67,7 +67,7 @@ def _note(texts: Iterable[str]) -> None:
 
 
 def _is_list(text: str, sensors: Collection[str]) -> bool:
-    """Whether a text is a word, or a list of the board's sensors."""
+    """True if a text is a word, or a list of the board's sensors."""
     return not text or bool(_WORD.fullmatch(text)) or set(text.split(", ")) <= set(sensors)
 
 

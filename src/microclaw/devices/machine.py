@@ -23,11 +23,11 @@ class Machine(Struct, frozen=True):
     elsewhere: Callable[[Transport, str], Transport] = lambda transport, _host: transport
 
     def has_ports_of(self, host: str | None) -> bool:
-        """Whether ports that belong to `host` are here, as far as is known: None is nobody's."""
+        """True if ports that belong to `host` are here, as far as is known: None is nobody's."""
         return self.name is None or host is None or host == self.name
 
     def has(self, device: Device, endpoint: str) -> bool:
-        """Whether the endpoint is one of the device's, and not a port of another machine."""
+        """True if the endpoint is one of the device's, and not a port of another machine."""
         return endpoint in device.endpoints and (self.has_ports_of(device.host) or not is_of_one_machine(endpoint))
 
     def opened(self, transport: Transport, host: str | None) -> Transport:

@@ -24,7 +24,7 @@ class Selection(Struct, frozen=True):
     every: bool = False
 
     def means(self, labels: Iterable[str]) -> bool:
-        """Whether one with these labels is chosen, where none is named."""
+        """True if one with these labels is chosen, where none is named."""
         return set(self.labels).issubset(labels)
 
     def check(self) -> None:

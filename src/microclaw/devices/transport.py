@@ -46,7 +46,7 @@ class Transport:
 
     @property
     def revoked(self) -> bool:
-        """Whether it does not come back by itself: nothing that it has opens this host."""
+        """True if it does not come back by itself: nothing that it has opens this host."""
         return False
 
     @property

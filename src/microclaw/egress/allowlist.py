@@ -84,7 +84,7 @@ class AllowEntry(Struct, frozen=True, kw_only=True):
     allowance: Allowance = field(default_factory=Allowance)
 
     def fits(self, host: str, task: str) -> bool:
-        """Whether it is about this host, for this task."""
+        """True if it is about this host, for this task."""
         named = host.endswith(self.host[1:]) if self.host.startswith("*.") else host == self.host
         return named and self.counts_for(task)
 
@@ -292,7 +292,7 @@ class _AllowFile(YamlFile):
 
 
 def is_private_name(name: str) -> bool:
-    """Whether no public host is named so."""
+    """True if no public host is named so."""
     labels = name.split(".")
     return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
 

@@ -264,7 +264,7 @@ def host_mistake(name: str) -> str | None:
 
 
 def is_in(address: Address, networks: Sequence[Network]) -> bool:
-    """Whether it, or the IPv4 address that it leads to, is in one of the networks."""
+    """True if it, or the IPv4 address that it leads to, is in one of the networks."""
     inner = inner_address(address) if isinstance(address, ipaddress.IPv6Address) else None
     return any(each in network for each in (address, inner) if each is not None for network in networks)
 

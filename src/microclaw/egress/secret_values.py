@@ -104,5 +104,5 @@ def egress_findings(home: Path) -> Iterator[Finding]:
 
 
 def _is_usable(value: str) -> bool:
-    """Whether it can be a header's value, and can be masked."""
+    """True if it can be a header's value, and can be masked."""
     return len(value) >= MIN_CHARS and value.isascii() and value.isprintable()

@@ -137,7 +137,7 @@ class LinkIdentity:
 
     @property
     def is_late(self) -> bool:
-        """Whether its certificate is in the last third of its life, by this computer's clock, and needs a successor."""
+        """True if its certificate is in the last third of its life, by this computer's clock, and needs a successor."""
         if self.token is not None or not self._credential.exists():
             return False
         certificate = self._certificate()

@@ -112,7 +112,7 @@ class SpeechStreams:
             self._post(lambda: self._send(CancelStream(stream)))
 
     def took(self, body: AnyMessage) -> bool:
-        """Whether the message was one of speech."""
+        """True if the message was one of speech."""
         with self.lock:
             match body:
                 case AsrPartial(stream=stream, text=text):

@@ -34,7 +34,7 @@ class Boots:
         self._new.set()
 
     async def another(self, count: int, timeout_s: float) -> bool:
-        """Whether one more boot than `count` comes to this host within the time."""
+        """True if one more boot than `count` comes to this host within the time."""
         moves = self._moves
         try:
             async with asyncio.timeout(timeout_s):

@@ -47,7 +47,7 @@ class ClusterLinkTransport(LinkTransport):
             return Restart(round(loop.time() - began, 1))
 
     async def _began_after(self, began: float, deadline: float) -> bool:
-        """Whether the device is in a boot that began since: the host that asked it to restart may not see that."""
+        """True if the device is in a boot that began since: the host that asked it to restart may not see that."""
         if asyncio.get_running_loop().time() >= deadline:
             return False
         try:

@@ -178,7 +178,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def somebody_speaks(self) -> bool:
-        """Whether audio came or went within the last second, over any of the host's connections."""
+        """True if audio came or went within the last second, over any of the host's connections."""
         return self._clock.now_ms() - self._meter.audio_ms < _SPEAKS_MS
 
     def start(self, work: Work, name: str) -> asyncio.Task[None] | None:

@@ -281,14 +281,14 @@ def device_facts(device: Device, server: LinkServer | None, form: type[F], **mor
 
 
 def is_voice_only(device: Device) -> bool:
-    """Whether it is spoken to and nothing else: a computer, or firmware of others without pins and programs for us."""
+    """True if it is spoken to and nothing else: a computer, or firmware of others without pins and programs for us."""
     if device.board.board_id == VOICE_BOARD.board_id:
         return True
     return bool(device.endpoints) and all(one.startswith(xiaozhi.SCHEME) for one in device.endpoints)
 
 
 def _keeps_programs(device: Device) -> bool:
-    """Whether its programs go over the link, into its own flash."""
+    """True if its programs go over the link, into its own flash."""
     return any(one.connects_itself and AppInstall.method in one.capabilities for one in device.transports)
 
 

@@ -71,7 +71,7 @@ class LinkHolding:
         return fence
 
     def has_newer(self, link_id: str, fence: int) -> bool:
-        """Whether the device has, or had, a newer connection than the one with that fence."""
+        """True if the device has, or had, a newer connection than the one with that fence."""
         known = self._holders.get(link_id)
         return known is not None and known.fence > fence
 

@@ -76,7 +76,7 @@ class ConnectionLimits:
         return self.connected > self._limits.connections_in_all
 
     def admits(self, address: str) -> bool:
-        """Whether one more may come from this address."""
+        """True if one more may come from this address."""
         limits = self._limits
         return (
             self._arriving[address] < limits.arriving_an_address
@@ -86,7 +86,7 @@ class ConnectionLimits:
         )
 
     def must_wait(self, address: str) -> bool:
-        """Whether this address may have one more, but for the places that others have who are not authenticated yet."""
+        """True if this address may have one more, but for the places that others have who are not authenticated yet."""
         return self.arriving >= self._limits.arriving_in_all and (
             self._arriving[address] < self._limits.arriving_an_address
         )

@@ -52,7 +52,7 @@ class Breaker:
         return 0.0 if self._open_until is None else max(0.0, self._open_until - self._now())
 
     def enter(self) -> bool:
-        """Whether the service may be asked now; a half-open breaker lets one request through at a time."""
+        """True if the service may be asked now; a half-open breaker lets one request through at a time."""
         state = self.state
         if state == "open" or (state == "half-open" and self._trying):
             return False

@@ -125,7 +125,7 @@ _KINDS: Mapping[str, tuple[Callable[[Context, Sequence[Mapping[str, Any]]], Deci
 
 
 def is_of_all(at: Context) -> bool:
-    """Whether a sentence needs no device: it is about all boards, or about a program that one board alone has."""
+    """True if a sentence needs no device: it is about all boards, or about a program that one board alone has."""
     is_list = at.parse.kind == "list_apps" and 1 < len(_boards(at)) <= _MAX_BOARDS
     return at.device is None and (is_list or _board_with(at) is not None)
 

@@ -234,7 +234,7 @@ def _parsed(text: str, device: KnownDevice, device_context: DeviceContext) -> Pa
 
 
 def _is_of_all(said: str) -> bool:
-    """Whether "all" means all pins, or a question is about all boards anyway ("what is running on all boards")."""
+    """True if "all" means all pins, or a question is about all boards anyway ("what is running on all boards")."""
     parse = english().parse(said)
     return parse is not None and not parse.loose and parse.kind in _OF_ALL
 

@@ -76,7 +76,7 @@ class LastAct(Struct, frozen=True):
 
     @property
     def runs(self) -> bool:
-        """Whether its program was left on the device."""
+        """True if its program was left on the device."""
         return self.app is not None and not self.stopped
 
     @property

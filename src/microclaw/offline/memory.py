@@ -69,7 +69,7 @@ def parse_memory(said: str) -> Parse | None:
 
 
 def is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
-    """Whether a sentence like "note the humidity every minute" is an order and not a fact to remember."""
+    """True if a sentence like "note the humidity every minute" is an order and not a fact to remember."""
     if memory.kind == "forget":
         return parse_schedule(said, sentences) is not None
     found = sentences.parse(said) if memory.kind == "remember" else None

@@ -33,7 +33,7 @@ class OfflineModel:
         pass
 
     def is_sure(self, request: ModelRequest) -> bool:
-        """Whether a template fits the request, so that no language model is needed.
+        """True if a template fits the request, so that no language model is needed.
 
         The sentence must be complete: it refers to nothing before it and needs no question. A turn that began offline
         also ends offline.
@@ -83,7 +83,7 @@ class OfflineModel:
 
 
 def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
-    """Whether the first message of a turn can be acted on without more context."""
+    """True if the first message of a turn can be acted on without more context."""
     last = request.messages[start - 1] if start else None
     if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
         return False  # it joins a running turn
@@ -110,7 +110,7 @@ def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
 
 
 def _knows_app(device_context: DeviceContext | None, said: str) -> bool:
-    """Whether a board has a program with about that name: "stop the music" may mean something else."""
+    """True if a board has a program with about that name: "stop the music" may mean something else."""
     begins = re.sub(r"[\W_]+", "", said.lower())[:4]
     names = [app.name for device in device_context.devices for app in device.apps] if device_context else []
     return any(re.sub(r"[\W_]+", "", name.lower()).startswith(begins) for name in names)

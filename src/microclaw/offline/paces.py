@@ -124,5 +124,5 @@ def duty_of(at: Context, target: PinTarget, active_level: int = 1) -> int:
 
 
 def _is_kept(wanted: Fraction) -> bool:
-    """Whether the nearest whole number is near enough, as a time and as a rate."""
+    """True if the nearest whole number is near enough, as a time and as a rate."""
     return abs(round(wanted) - wanted) <= KEPT * min(wanted, Fraction(round(wanted)))

@@ -303,7 +303,7 @@ def _without_pins(parse: Parse) -> Values:
 
 
 def _differs(act: LastAct) -> bool:
-    """Whether its pins were given several levels."""
+    """True if its pins were given several levels."""
     level = act.parse.values.get("level")
     return any(value != level for name, value in act.parse.values.items() if name.startswith("level_"))
 

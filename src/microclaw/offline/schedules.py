@@ -221,7 +221,7 @@ def _schedules(fields: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _matches(one: Mapping[str, Any], parse: Parse) -> bool:
-    """Whether it is the one that is named, where one is."""
+    """True if it is the one that is named, where one is."""
     return parse.number("number") in (None, one["schedule"])
 
 

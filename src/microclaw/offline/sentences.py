@@ -173,7 +173,7 @@ class Sentences:
 
 
 def of_two_times(meant: Parse, said: str, what: str) -> bool:
-    """Whether a time at the end of `said` may be of one step of it alone: "turn on pin 4 and turn off pin 5 in 3 s"."""
+    """True if a time at the end of `said` may be of one step of it alone: "turn on pin 4 and turn off pin 5 in 3 s"."""
     return "level_2" in meant.values and said.split()[0] == what.split()[0]
 
 

@@ -26,7 +26,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it holds untrusted text: a model that reads it asks before it acts."""
+        """True if it holds untrusted text: a model that reads it asks before it acts."""
         return False
 
     @property

@@ -162,7 +162,7 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
 
 
 def _fits(value: object) -> bool:
-    """Whether every number in it is one that the store can hold."""
+    """True if every number in it is one that the store can hold."""
     if isinstance(value, msgspec.Struct):
         return all(_fits(getattr(value, name)) for name in value.__struct_fields__)
     if isinstance(value, int | float):

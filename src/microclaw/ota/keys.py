@@ -140,7 +140,7 @@ def read_public_key(path: Path) -> PublicKey:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether the private key needs its password."""
+    """True if the private key needs its password."""
     return b"ENCRYPTED" in _private_pem(path)
 
 

@@ -280,7 +280,7 @@ def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int)
 
 
 def _runs(release: ReleaseRow, facts: UpdateFacts) -> bool:
-    """Whether the device has this very version of this firmware."""
+    """True if the device has this very version of this firmware."""
     same = (release.name, release.channel, release.version) == (facts.name, facts.channel, facts.version)
     return release.kind != "keys" and same and _fits(release, facts) and _fits_revision(release, facts)
 

@@ -54,7 +54,7 @@ class Payloads(Struct, frozen=True):
             await self.shared.put(sha256, self.path(sha256))
 
     async def bring(self, sha256: str) -> bool:
-        """Whether it is here, fetched where another host took it."""
+        """True if it is here, fetched where another host took it."""
         if await asyncio.to_thread(self.has, sha256):
             return True
         if self.shared is None:

@@ -45,12 +45,12 @@ class Rollout:
 
     @property
     def is_open(self) -> bool:
-        """Whether it goes on by itself, or may be resumed."""
+        """True if it goes on by itself, or may be resumed."""
         return self.progress.state in ("running", "paused")
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing will happen in it any more."""
+        """True if nothing will happen in it any more."""
         return not self.is_open and not self._under_way
 
     @property
@@ -59,7 +59,7 @@ class Rollout:
         return list(self._under_way)
 
     def holds(self, device_id: str) -> bool:
-        """Whether the device may not be in another rollout now."""
+        """True if the device may not be in another rollout now."""
         return device_id in self._under_way or (self.is_open and device_id in self.devices)
 
     def due(self, now_ms: int, is_online: Callable[[str], bool], *, in_window: bool = True) -> list[str]:
@@ -162,7 +162,7 @@ class Rollout:
         return None
 
     def _is_through(self, now_ms: int) -> bool:
-        """Whether every device of the stage has its end, those left out that have been off for too long."""
+        """True if every device of the stage has its end, those left out that have been off for too long."""
         if self._under_way:
             return False
         waited = now_ms - self.progress.stage_ms >= self.plan.absent_s * 1000

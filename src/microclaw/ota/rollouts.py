@@ -279,7 +279,7 @@ class Rollouts:
         return one
 
     def _is_free(self, one: OpenRollout, device_id: str) -> bool:
-        """Whether it can get an offer now: a rollout that takes another one back waits for what is under way there."""
+        """True if it can get an offer now: a rollout that takes another one back waits for what is under way there."""
         others = (other.rollout for other in self._open.values() if other is not one)
         return self._is_online(device_id) and not any(other.holds(device_id) for other in others)
 

@@ -89,7 +89,7 @@ class PageFile:
 
 
 def accepts_gzip(accept_encoding: str) -> bool:
-    """Whether a client takes gzip: RFC 9110, 12.5.3. Its own weight counts before that of `*`."""
+    """True if a client takes gzip: RFC 9110, 12.5.3. Its own weight counts before that of `*`."""
     weights: dict[str, bool] = {}
     for part in accept_encoding.lower().split(","):
         coding, *parameters = (one.strip() for one in part.split(";"))

@@ -122,7 +122,7 @@ def load_pattern(name: str, *, blocking: bool | None = None, kind: ProgramKind =
 
 
 def can_block() -> bool:
-    """Whether this host builds programs that sleep in `main` (wasm/eventful.py: with Binaryen's wasm-opt)."""
+    """True if this host builds programs that sleep in `main` (wasm/eventful.py: with Binaryen's wasm-opt)."""
     return shutil.which("wasm-opt") is not None
 
 

@@ -107,7 +107,7 @@ class CallGraph:
         return self._origins[node]
 
     def made_by(self, node: ast.expr, origins: frozenset[str]) -> bool:
-        """Whether an expression, or something that its name was given, is a call of one of these."""
+        """True if an expression, or something that its name was given, is a call of one of these."""
         if isinstance(node, ast.Call):
             return self.origin(node.func) in origins
         given = [b.value for b in self.scopes.bindings(node)]
@@ -267,7 +267,7 @@ class CallGraph:
         return reach
 
     def _maybe(self, value: ast.expr) -> bool:
-        """Whether a value may be something of the program that can be called."""
+        """True if a value may be something of the program that can be called."""
         match value:
             case ast.Call(func=func):
                 return self.origin(func) is None and self._class_of(func) is None

@@ -131,7 +131,7 @@ def owner_of_class(node: ast.AST, graph: CallGraph) -> ast.expr | None:
 
 
 def is_free(node: ast.expr, graph: CallGraph, depth: int = 0) -> bool:
-    """Whether a class (`node`) is only compared, tested, named or printed."""
+    """True if a class (`node`) is only compared, tested, named or printed."""
     parent = graph.scopes.parents.get(node)
     if isinstance(parent, ast.Tuple):  # isinstance(x, (int, type(y))), "%s %s" % (type(x), y)
         return _looks(graph.scopes.parents.get(parent), parent, graph)
@@ -153,7 +153,7 @@ def is_free(node: ast.expr, graph: CallGraph, depth: int = 0) -> bool:
 
 
 def _looks(node: ast.AST | None, given: ast.expr, graph: CallGraph) -> bool:
-    """Whether it is print(given), "...".format(given), "..." % given, and the like."""
+    """True if it is print(given), "...".format(given), "..." % given, and the like."""
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Constant(), attr="format"), args=args):
             return given in args
@@ -166,7 +166,7 @@ def _looks(node: ast.AST | None, given: ast.expr, graph: CallGraph) -> bool:
 
 
 def _is_plain(node: ast.expr, graph: CallGraph) -> bool:
-    """Whether it surely is a value of Python's own, or an exception: no class of those can be changed."""
+    """True if it surely is a value of Python's own, or an exception: no class of those can be changed."""
     if isinstance(node, ast.Constant | ast.JoinedStr | ast.List | ast.Tuple | ast.Dict | ast.Set | ast.Compare):
         return True
     bindings = graph.scopes.bindings(node)
@@ -174,7 +174,7 @@ def _is_plain(node: ast.expr, graph: CallGraph) -> bool:
 
 
 def _is_kind(node: ast.expr, graph: CallGraph) -> bool:
-    """Whether it is a class, or some: nothing whose methods would be given what it is compared with."""
+    """True if it is a class, or some: nothing whose methods would be given what it is compared with."""
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         return all(_is_kind(each, graph) for each in node.elts)
     known = isinstance(node, ast.Name) and (graph.origin(node) or "").startswith("builtins.")
@@ -182,7 +182,7 @@ def _is_kind(node: ast.expr, graph: CallGraph) -> bool:
 
 
 def _is_free_name(target: ast.Name, graph: CallGraph, depth: int) -> bool:
-    """Whether every place that reads a variable only looks at the class in it."""
+    """True if every place that reads a variable only looks at the class in it."""
     bound = graph.scopes.bindings(target)
     if isinstance(graph.scopes.of[target].node, ast.ClassDef) or _is_open(target, graph):
         return False
@@ -191,7 +191,7 @@ def _is_free_name(target: ast.Name, graph: CallGraph, depth: int) -> bool:
 
 
 def _is_open(node: ast.expr, graph: CallGraph) -> bool:
-    """Whether what a name stands for can be read and set past it: the module's, by globals()."""
+    """True if what a name stands for can be read and set past it: the module's, by globals()."""
     is_local = not isinstance(node, ast.Name) or node.id not in graph.scopes.module.bindings
     return not is_local and any(isinstance(n, ast.Name) and graph.origin(n) == _GLOBALS for n in graph.scopes.of)
 
@@ -239,7 +239,7 @@ class OwnNames:
         return self.of(name) if found is not None and isinstance(found[0].node, ast.ClassDef) else name
 
     def asks(self, call: ast.Call) -> bool:
-        """Whether this call has an attribute's name as an argument."""
+        """True if this call has an attribute's name as an argument."""
         function = (self._graph.origin(call.func) or "").removeprefix("builtins.")
         return function in REFLECTION and len(call.args) > 1
 
@@ -251,7 +251,7 @@ class OwnNames:
         return ast.Call(ast.Name(self.function, ast.Load()), [name], [])
 
     def needs_mark(self, node: ast.expr) -> bool:
-        """Whether more is had of an object's class or __dict__ than a look: that is for the program's own ones."""
+        """True if more is had of an object's class or __dict__ than a look: that is for the program's own ones."""
         is_dict = isinstance(node, ast.Attribute) and node.attr == "__dict__"
         owner = node.value if is_dict and isinstance(node, ast.Attribute) else owner_of_class(node, self._graph)
         if owner is None or self._graph.receiver(owner) is None:

@@ -84,7 +84,7 @@ class Scopes(ast.NodeVisitor):
         return found
 
     def is_caught(self, node: ast.AST, *errors: str) -> bool:
-        """Whether it stands in a `try` that catches one of these errors by its name, or all."""
+        """True if it stands in a `try` that catches one of these errors by its name, or all."""
         parent = self.parents.get(node)
         while parent is not None:
             for kind in [h.type for h in parent.handlers] if isinstance(parent, ast.Try) else ():

@@ -50,11 +50,11 @@ class Waits:
                 self._guard(node, graph.by_owner(node))
 
     def is_coroutine(self, function: Callable | None) -> bool:
-        """Whether a function runs as a coroutine; None is the module's own code."""
+        """True if a function runs as a coroutine; None is the module's own code."""
         return function is None or function.is_async or function in self.waiting
 
     def init_waits(self, made: Class) -> bool:
-        """Whether an object of this class must be made by `new`; then each `__init__` of its family is a coroutine."""
+        """True if an object of this class must be made by `new`; then each `__init__` of its family is a coroutine."""
         has_init = any("__init__" in c.methods for c in made.with_ancestors())
         return has_init and any(m in self.waiting for m in _inits(made))
 
@@ -142,7 +142,7 @@ class Waits:
         return Plan("maybe" if any(isinstance(f.node, ast.Lambda) for f in waiting) else "await", waits=True)
 
     def _is_awaited(self, call: ast.Call) -> bool:
-        """Whether the program itself treats the call's result as a coroutine."""
+        """True if the program itself treats the call's result as a coroutine."""
         parent = self._parents.get(call)
         if isinstance(parent, ast.Starred | ast.List | ast.Tuple):
             parent = self._parents.get(parent)
@@ -250,7 +250,7 @@ def _inits(made: Class) -> list[Callable]:
 
 
 def polls(loop: ast.While, graph: CallGraph) -> bool:
-    """Whether a `while` loop may go on until something outside changes: anything but plain computing with an end."""
+    """True if a `while` loop may go on until something outside changes: anything but plain computing with an end."""
     inside = list(run_by(loop))
     if any(isinstance(n, _YIELDS) for n in inside):
         return False
@@ -265,7 +265,7 @@ def polls(loop: ast.While, graph: CallGraph) -> bool:
 
 
 def _only_computes(loop: ast.While, graph: CallGraph) -> bool:
-    """Whether a loop runs for ever and looks at nothing outside: nobody would see what it does."""
+    """True if a loop runs for ever and looks at nothing outside: nobody would see what it does."""
     return _is_endless(loop) and not any(
         isinstance(n, _LEAVES | _YIELDS | ast.Await) or (isinstance(n, ast.Call) and not _is_pure(n, graph))
         for n in run_by(loop)
@@ -273,7 +273,7 @@ def _only_computes(loop: ast.While, graph: CallGraph) -> bool:
 
 
 def is_short(loop: Loop) -> bool:
-    """Whether a loop has few rounds for sure, and no other loop in it."""
+    """True if a loop has few rounds for sure, and no other loop in it."""
     if not isinstance(loop, ast.For) or any(isinstance(n, Loop) for n in run_by(loop)):
         return False
     match loop.iter:

@@ -71,7 +71,7 @@ class JobCgroup:
             _write(folder / "cgroup.procs", str(pid))
 
     def ran_out_of_memory(self) -> bool:
-        """Whether the kernel killed one of its processes for that."""
+        """True if the kernel killed one of its processes for that."""
         if self.events is None:
             return False
         lines = (line.split() for line in os.pread(self.events, 4096, 0).splitlines())

@@ -38,7 +38,7 @@ class CgroupPlace(Struct, frozen=True):
 
 
 def is_delegated(folder: Path) -> bool:
-    """Whether systemd marked it as left to what runs in it."""
+    """True if systemd marked it as left to what runs in it."""
     for name in _MARKS:
         try:
             if os.getxattr(folder, name) == b"1":
@@ -95,7 +95,7 @@ def processes_in(folder: Path) -> list[int]:
 
 
 def is_ours(root: Path, process: int, pid: int) -> bool:
-    """Whether it is `pid`, descends from it, or ended meanwhile."""
+    """True if it is `pid`, descends from it, or ended meanwhile."""
     while process not in (0, 1, pid):
         fields = _text(root / f"proc/{process}/stat").rpartition(")")[2].split()
         if not fields:

@@ -36,7 +36,7 @@ class Started(Protocol):
 
     @property
     def must_not_be_full(self) -> bool:
-        """Whether nothing but killing it keeps its files within their limit."""
+        """True if nothing but killing it keeps its files within their limit."""
 
     def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
         """Have `then` called on the loop, once, when no process of it lives; what it returns takes that back."""
@@ -46,7 +46,7 @@ class Started(Protocol):
 
     def disk(self) -> DiskUse: ...
     def ran_out_of_memory(self) -> bool:
-        """Whether the backend killed it for that; to be asked when it is dead."""
+        """True if the backend killed it for that; to be asked when it is dead."""
 
     def kill(self) -> None:
         """Every process of it; does not wait, and may be called again."""

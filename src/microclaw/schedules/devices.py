@@ -115,7 +115,7 @@ def _object(arguments: str) -> Mapping[str, object]:
 
 
 def _is_named(name: str, words: str) -> bool:
-    """Whether the words name the device. A name of one or two letters, as "in", is taken for a word."""
+    """True if the words name the device. A name of one or two letters, as "in", is taken for a word."""
     is_name = len(name) > 2 or not name.isalpha()
     return is_name and re.search(_whole(name), words, re.IGNORECASE) is not None
 

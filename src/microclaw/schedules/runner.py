@@ -77,7 +77,7 @@ class Executor(Protocol):
         """Raises MicroclawError for a failure. Awaits `started` right before something changes."""
 
     def may_repeat(self, schedule: Schedule) -> bool:
-        """Whether a second run does no harm."""
+        """True if a second run does no harm."""
 
     async def tell(self, schedule: Schedule, text: str) -> None:
         """Send a text into the chat that the schedule was made in."""
@@ -209,7 +209,7 @@ class Runner:
         return schedule_id in self._running or await self._table.runs_elsewhere(schedule_id)
 
     async def _may_wake(self, schedule: Schedule, due_ms: int, now_ms: int) -> bool:
-        """Whether schedules may ask a model once more this hour.
+        """True if schedules may ask a model once more this hour.
 
         If not, the one that asks most often is paused, and another one waits until the hour has room.
         """

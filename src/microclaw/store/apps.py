@@ -115,7 +115,7 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @reads
     def holds(self, sql: Sql, device_id: str, name: str) -> bool:
-        """Whether this program is wanted on the device, or stopped there and kept."""
+        """True if this program is wanted on the device, or stopped there and kept."""
         return exists(sql, "desired_apps", device_id=device_id, name=name)
 
     @writes

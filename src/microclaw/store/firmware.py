@@ -292,5 +292,5 @@ def _shows_it(release: ReleaseRow, offer: OfferRow, running: str | None) -> bool
 
 
 def _share(some: Sequence[str], others: Sequence[str]) -> bool:
-    """Whether a board of one revision could be meant by both."""
+    """True if a board of one revision could be meant by both."""
     return not some or not others or not set(some).isdisjoint(others)

@@ -151,7 +151,7 @@ class NoteTable(Table):
 
 
 def is_unspaced(word: str) -> bool:
-    """Whether it is of a script that puts no spaces between words."""
+    """True if it is of a script that puts no spaces between words."""
     return _UNSPACED.search(word) is not None
 
 

@@ -181,7 +181,7 @@ class SharedDatabase(Database):
 
     @property
     def is_too_old(self) -> bool:
-        """Whether a newer host upgraded the tables: nothing is written here any more."""
+        """True if a newer host upgraded the tables: nothing is written here any more."""
         return self._writing.is_too_old
 
     @property

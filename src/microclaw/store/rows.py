@@ -44,7 +44,7 @@ class Table:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other hosts read and write it, too."""
+        """True if other hosts read and write it, too."""
         return self.host is not None
 
     def follow(self, refresh: Refresh) -> None:
@@ -161,7 +161,7 @@ def scalar(sql: Sql, query: str, values: Values = ()) -> Any:
 
 
 def exists(sql: Sql, table: str, **where: object) -> bool:
-    """Whether a row has these values in these columns."""
+    """True if a row has these values in these columns."""
     condition, values = matching(where)
     return scalar(sql, f"SELECT 1 FROM {table} WHERE {condition} LIMIT 1", values) is not None  # noqa: S608 - names of ours
 

@@ -200,7 +200,7 @@ class ScheduleTable(RowTable[Schedule]):
 
     @reads
     def runs_elsewhere(self, sql: Sql, schedule_id: int) -> bool:
-        """Whether another host runs it now, or left it open."""
+        """True if another host runs it now, or left it open."""
         where = "schedule_runs WHERE schedule_id = ? AND state IN ('claimed', 'started') AND host IS NOT ?"
         return self.is_shared and first(sql, RunRow, where, (schedule_id, self.host)) is not None
 

@@ -97,7 +97,7 @@ class TaskTable(RowTable[TaskRow]):
 
     @writes
     def take(self, sql: Sql, row: TaskRow) -> bool:
-        """Whether this host is the one that closes an open task of another; False where it is closed."""
+        """True if this host is the one that closes an open task of another; False where it is closed."""
         one = {"task_number": row.number, "host": row.host, "state": OPEN}
         return update(sql, "code_tasks", one, host=self.host).rowcount == 1
 

@@ -149,7 +149,7 @@ def insert_points(sql: Sql, points: Sequence[Point]) -> Counter[str]:
 
 
 def _has_no_room(sql: Sql, device_id: str, key: str) -> bool:
-    """Whether the device is to have the series and cannot; it is made where there is room, or one that is idle."""
+    """True if the device is to have the series and cannot; it is made where there is room, or one that is idle."""
     for _ in range(2):
         made = """INSERT INTO telemetry_series (device_id, key) SELECT device_id, ?2 FROM devices WHERE device_id = ?1
             AND (SELECT count(*) FROM telemetry_series WHERE device_id = ?1) < ?3

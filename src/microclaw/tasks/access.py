@@ -24,7 +24,7 @@ def check_may_run(roles: Roles, person_id: str) -> Person:
 
 
 def may_still_run(roles: Roles, person_id: str) -> bool:
-    """Whether a task of this asker goes on: its person may have been removed or have another role since."""
+    """True if a task of this asker goes on: its person may have been removed or have another role since."""
     if person_id.startswith(DEVICE):
         return True
     person = roles.get(person_id)

@@ -104,7 +104,7 @@ class MqttSession:
         return self._window - len(self._under_way)
 
     def fits(self, topic: str, payload: bytes) -> bool:
-        """Whether the broker takes a message of this size."""
+        """True if the broker takes a message of this size."""
         return len(topic.encode()) + len(payload) + HEADER_BYTES <= self._max_bytes
 
     def publish(self, topic: str, payload: bytes, token: object, *, retain: bool) -> None:

@@ -55,7 +55,7 @@ def reply_in(line: bytes) -> Mapping[str, object] | None:
 
 
 def is_answer(reply: Mapping[str, object], action: str) -> bool:
-    """Whether this can answer the action: every error can; an ok reply with a msg must also say what it is about."""
+    """True if this can answer the action: every error can; an ok reply with a msg must also say what it is about."""
     marks = _MARKS.get(action)
     message = reply.get("msg")
     if marks is None or reply.get("status") != "ok" or not isinstance(message, str):
@@ -106,7 +106,7 @@ class BootWatch:
 
     @property
     def quotes(self) -> bool:
-        """Whether `why` has words of the board's own."""
+        """True if `why` has words of the board's own."""
         return self._crash is not None
 
     def why(self) -> str:

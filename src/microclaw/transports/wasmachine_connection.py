@@ -68,7 +68,7 @@ class WasmachineConnection:
 
     @property
     def garbled(self) -> bool:
-        """Whether the peer of the last connection sent what is no WASMachine frame."""
+        """True if the peer of the last connection sent what is no WASMachine frame."""
         return self._garbled or self._decoder.skipped_bytes > 0
 
     async def exchange(self, frame: bytes, mid: int, timeout_s: float) -> Response:
@@ -171,7 +171,7 @@ class WasmachineConnection:
         return data
 
     def _delivered(self) -> bool:
-        """Whether the device's TCP acknowledged every byte; False where the platform cannot tell."""
+        """True if the device's TCP acknowledged every byte; False where the platform cannot tell."""
         if self._writer is None or self._writer.transport.get_write_buffer_size():
             return False
         sock: socket.socket | None = self._writer.get_extra_info("socket")

@@ -180,7 +180,7 @@ class VirtualClock:
                 self._make_ready(task)
 
     def _is_short(self, alarm: Alarm) -> bool:
-        """Whether a sleep is so short that it belongs to a busy loop, and nothing else comes before its end."""
+        """True if a sleep is so short that it belongs to a busy loop, and nothing else comes before its end."""
         due_ms = self._alarms.next_ms()
         return alarm.t_ms - self._now_ms < SHORT_SLEEP_MS and (due_ms is None or due_ms >= alarm.t_ms)
 
@@ -226,7 +226,7 @@ class VirtualClock:
             self._hand_on()
 
     def _must_wait(self, task: Task) -> bool:
-        """Whether something else is due, or the time that was granted is used up; not of a task that must go on."""
+        """True if something else is due, or the time that was granted is used up; not of a task that must go on."""
         is_time = self._now_ms >= self._limit_ms or self._is_alarm_due()
         return is_time and not self._must_go_on(task)
 
@@ -302,7 +302,7 @@ class VirtualClock:
         return self._alarms.pop() if due_ms is not None and due_ms <= until_ms else None
 
     def _may_run_until(self, t_ms: float) -> bool:
-        """Whether nobody else has anything to do before: then a short sleep needs no change of threads."""
+        """True if nobody else has anything to do before: then a short sleep needs no change of threads."""
         due_ms = self._alarms.next_ms()
         return not self._ready and not self._paused and t_ms <= self._limit_ms and (due_ms is None or t_ms < due_ms)
 

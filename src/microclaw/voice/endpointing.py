@@ -59,7 +59,7 @@ class Endpointer:
 
 
 def has_speech(pcm: bytes, detector: VoiceDetector) -> bool:
-    """Whether an utterance begins in the audio; what is no whole frame at its end does not count."""
+    """True if an utterance begins in the audio; what is no whole frame at its end does not count."""
     endpointer = Endpointer(EndpointLimits(nothing_ms=len(pcm)))
     starts = range(0, len(pcm) - FRAME_BYTES + 1, FRAME_BYTES)
     return any(endpointer.frame(detector.is_speech(pcm[at : at + FRAME_BYTES])) == "began" for at in starts)

@@ -162,7 +162,7 @@ class Listener:
             return Utterance(trace, failure=VoiceError(f"{name} failed inside the host"))
 
     def _speech_waits(self) -> bool:
-        """Whether somebody speaks in the audio that came since."""
+        """True if somebody speaks in the audio that came since."""
         since = b"".join(takewhile(lambda item: isinstance(item, bytes), self._items))  # type: ignore[arg-type]
         return has_speech(since, self._new_detector())
 

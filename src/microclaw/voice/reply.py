@@ -35,12 +35,12 @@ class Reply:
 
     @property
     def is_question_heard(self) -> bool:
-        """Whether the device has begun to play the question: a yes to one that nobody heard is meant for another."""
+        """True if the device has begun to play the question: a yes to one that nobody heard is meant for another."""
         return self._question is not None and self._question[0].has_played(self._question[1])
 
     @property
     def is_spoken(self) -> bool:
-        """Whether what it said was played to its end."""
+        """True if what it said was played to its end."""
         spoken = self._spoken
         return spoken is not None and not spoken.is_silenced and spoken.failure is None and not self._session.has_left
 

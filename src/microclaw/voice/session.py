@@ -53,7 +53,7 @@ class VoiceSession:
 
     @property
     def is_listening(self) -> bool:
-        """Whether a stream is open: a text that is spoken now would be heard by the microphone."""
+        """True if a stream is open: a text that is spoken now would be heard by the microphone."""
         return not self._is_quiet.is_set()
 
     def opened(self, trigger: str, stream: int = 0) -> None:

@@ -109,7 +109,7 @@ class SpokenAnswer:
         return self._taken - 1
 
     def has_played(self, number: int) -> bool:
-        """Whether the device has begun to play that sentence, before it was silenced.
+        """True if the device has begun to play that sentence, before it was silenced.
 
         What is shorter than a frame is sent with the sentence after it.
         """

@@ -98,7 +98,7 @@ def _declared_with(source: SourceText, types: set[str]) -> set[str]:
 
 
 def _has_head(source: SourceText, name: str) -> bool:
-    """Whether a function of this name is defined somewhere, inside of another one too."""
+    """True if a function of this name is defined somewhere, inside of another one too."""
     tokens = source.tokens
     return any(
         b.text == name and c.text == "(" and a.kind == "name" and a.text not in ("return", "else")

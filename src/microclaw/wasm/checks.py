@@ -335,7 +335,7 @@ def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | 
 
 
 def _offers(board: BoardProfile, native: Native) -> bool:
-    """Whether the firmware was built with the native."""
+    """True if the firmware was built with the native."""
     return board.firmware.has_native(native.name, native.group.value)
 
 

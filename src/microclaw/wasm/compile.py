@@ -244,7 +244,7 @@ def _build(
 
 
 def _logged(board: BoardProfile) -> bool:
-    """Whether the firmware has all that it takes to keep what a program prints for a host (glue/printed.c)."""
+    """True if the firmware has all that it takes to keep what a program prints for a host (glue/printed.c)."""
     return all(board.firmware.has_native(name, NATIVES[name].group.value) for name in LOG_NATIVES)
 
 

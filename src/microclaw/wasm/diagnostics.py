@@ -316,13 +316,13 @@ def _finding(
 
 
 def _is_standard(path: str) -> bool:
-    """Whether a file that the compiler names is of C++'s standard headers."""
+    """True if a file that the compiler names is of C++'s standard headers."""
     libcxx = find_toolchain().libcxx
     return libcxx is not None and path.startswith(f"{libcxx}/")
 
 
 def _is_int_for_long(text: str) -> bool:
-    """Whether it is only that a format says int and the argument is a long, or the other way round."""
+    """True if it is only that a format says int and the argument is a long, or the other way round."""
     match = _FORMAT_TYPES.match(text) if text.endswith(_FORMAT) else None
     if match is None:
         return False

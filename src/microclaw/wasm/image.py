@@ -67,7 +67,7 @@ class Image:
 
     @property
     def eventful(self) -> bool:
-        """Whether it is a program that blocks in `main`, made event-driven."""
+        """True if it is a program that blocks in `main`, made event-driven."""
         return self.compiled_bytes is not None
 
     @property

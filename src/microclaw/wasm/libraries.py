@@ -92,7 +92,7 @@ def _remove_stale(cache_dir: Path) -> None:
 
 
 def glue_built(toolchain: Toolchain, cache_dir: Path) -> bool:
-    """Whether the cache has the libraries of this compiler and these headers."""
+    """True if the cache has the libraries of this compiler and these headers."""
     return _all_there(_paths(toolchain, cache_dir))
 
 

@@ -46,7 +46,7 @@ def llmos_notes(text: SourceText, board: BoardProfile) -> Iterator[Diagnostic]:
 
 
 def _has_mqtt(text: SourceText) -> bool:
-    """Whether wasm_mqtt_init begins with a text; the firmware's own begins with the place for a handle."""
+    """True if wasm_mqtt_init begins with a text; the firmware's own begins with the place for a handle."""
     starts = (number for number, token in enumerate(text.tokens) if token.text == "wasm_mqtt_init")
     begins = ([token.text for token in text.tokens[start + 1 : start + 4]] for start in starts)
     return any(words == ["(", "const", "char"] or (words[1:2] and words[1][:1] == '"') for words in begins)

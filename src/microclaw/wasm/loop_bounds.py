@@ -76,7 +76,7 @@ def prove_end(code: Code, loop: Loop) -> None:
 
 
 def _meets(step: int, first: int | None, last: int | None) -> bool:
-    """Whether steps of a power of 2 come to equality, as in a loop that the compiler has unrolled."""
+    """True if steps of a power of 2 come to equality, as in a loop that the compiler has unrolled."""
     return step & -step == abs(step) and first is not None and last is not None and (first | last) % step == 0
 
 

@@ -149,7 +149,7 @@ class _Walk:
             loop.rounds += 1
 
     def _has_looked(self) -> bool:
-        """Whether the last instructions load a global variable and, at most, compare it."""
+        """True if the last instructions load a global variable and, at most, compare it."""
         last = [opcode for opcode, _ in self._code[max(0, self._at - 6) : self._at]]
         pairs = enumerate(pairwise(last), 2)
         return any(a == _CONST and b in _LOADS and _CHECKING.issuperset(last[end:]) for end, (a, b) in pairs)

@@ -140,7 +140,7 @@ class Loops:
         return not self._calls_only(loop, _COMPUTES if loop.turns is not None else _COMPUTES | _WRITES)
 
     def _calls_only(self, loop: Loop, names: frozenset[str]) -> bool:
-        """Whether what it calls outside of the program, however deep, is one of these."""
+        """True if what it calls outside of the program, however deep, is one of these."""
         first = len(self.symbols.module.imports)
         calls = self.reached(loop.calls)
         return all(c != ANYTHING and (c >= first or self.symbols.names[c] in names) for c in calls)

@@ -51,7 +51,7 @@ def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: G
 
 
 def _counts(guard: Guard) -> bool:
-    """Whether it does not ask in each turn."""
+    """True if it does not ask in each turn."""
     return guard.turn < CHECKED_AFTER
 
 

@@ -142,7 +142,7 @@ def format_defines(text: SourceText) -> tuple[str, ...]:
 
 
 def is_plain(literal: str) -> bool:
-    """Whether the firmware's printf can do a format, given as the text between a literal's quotes."""
+    """True if the firmware's printf can do a format, given as the text between a literal's quotes."""
     return _NUMERIC_ESCAPE.search(literal) is None and _PLAIN.fullmatch(literal) is not None
 
 

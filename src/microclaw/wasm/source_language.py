@@ -62,12 +62,12 @@ def guess_language(tokens: Sequence[Token], headers: Set[str]) -> Language:
 
 
 def is_sketch(tokens: Sequence[Token], headers: Set[str]) -> bool:
-    """Whether what is named .c is a sketch: C that includes Arduino.h may have setup and loop as well."""
+    """True if what is named .c is a sketch: C that includes Arduino.h may have setup and loop as well."""
     return has_setup_and_loop(tokens) and ("Arduino.h" not in headers or _holds_cplusplus(tokens, headers))
 
 
 def has_setup_and_loop(tokens: Sequence[Token]) -> bool:
-    """Whether it defines Arduino's two functions, and nothing that starts it."""
+    """True if it defines Arduino's two functions, and nothing that starts it."""
     defined = function_bodies(tokens).keys()
     return {"setup", "loop"} <= defined and not defined & {"main", "on_init"}
 

@@ -72,7 +72,7 @@ _PRINT_CLASS: Final = "5Print"  # Arduino's, in the names of its functions; Seri
 
 
 def keeps_prints(symbols: Symbols) -> bool:
-    """Whether the program prints, and has no function of its own that headers/glue/printed.c stands before or needs."""
+    """True if the program prints, and has no function of its own that headers/glue/printed.c stands before or needs."""
     if symbols.functions & (_PRINTERS | {"on_request"}):
         return False
     return any(name in _PRINTERS or _PRINT_CLASS in name for name in symbols.missing)

@@ -53,7 +53,7 @@ def without_directives(tokens: Sequence[Token]) -> list[Token]:
 
 
 def has_body(tokens: Sequence[Token], at: int) -> bool:
-    """Whether parameters and a brace follow."""
+    """True if parameters and a brace follow."""
     end = behind_bracket(tokens, at) if at < len(tokens) and tokens[at].text == "(" else len(tokens)
     return end < len(tokens) and tokens[end].text == "{"
 

@@ -131,7 +131,7 @@ class Heartbeat:
 
 
 def _says_something(answer: Answer) -> bool:
-    """Whether the answer has news. Failures of a model repeat each time, so they only go to the log."""
+    """True if the answer has news. Failures of a model repeat each time, so they only go to the log."""
     if answer.error_code is not None and not answer.actions:
         _log.warning("heartbeat: %s", answer.text)
         return False
@@ -167,7 +167,7 @@ class ScheduledWork:
         await self._inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
 
     def _needs_device(self, schedule: Schedule) -> bool:
-        """Whether the action is for a device: a turn, or a tool with a device parameter."""
+        """True if the action is for a device: a turn, or a tool with a device parameter."""
         deed = schedule.deed
         return isinstance(deed, Prompt) or self._tools.takes_device(deed.tool)
 

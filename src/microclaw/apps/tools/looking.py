@@ -112,7 +112,7 @@ def trying_tools(apps: Apps) -> tuple[Tool[Any], ...]:
 
 
 def _is_own_text(device: Device, lines: Sequence[LogLine], own: Collection[str]) -> bool:
-    """Whether nobody else has written the lines: `own` programs, or the firmware of a virtual board, which is ours."""
+    """True if nobody else has written the lines: `own` programs, or the firmware of a virtual board, which is ours."""
     virtual = any(endpoint.startswith(virtual_board.SCHEME) for endpoint in device.endpoints)
     return all(virtual if line.app is None else line.app in own for line in lines)
 

@@ -73,12 +73,12 @@ class TelegramError(MicroclawError):
 
     @property
     def is_of_the_bot(self) -> bool:
-        """Whether it is about the bot as a whole: its token was revoked. 404 is what a token of a wrong form gets."""
+        """True if it is about the bot as a whole: its token was revoked. 404 is what a token of a wrong form gets."""
         return self.status in (401, 404)
 
     @property
     def will_pass(self) -> bool:
-        """Whether the same call may succeed later."""
+        """True if the same call may succeed later."""
         return self.status in (0, 429) or self.status >= 500
 
 

@@ -163,7 +163,7 @@ def _border(text: str, room: int) -> int:
 
 
 def _is_fence_line(text: str, at: int) -> bool:
-    """Whether the line that ends at `at` opens a code block: it would be left alone at a message's end."""
+    """True if the line that ends at `at` opens a code block: it would be left alone at a message's end."""
     line = text[text.rfind("\n", 0, at) + 1 : at]
     return _FENCE_LINE.fullmatch(line) is not None and open_fence(text[:at]) is not None
 

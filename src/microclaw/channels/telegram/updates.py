@@ -84,7 +84,7 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
         return encodable(_name(me).sub("", self.text or self.caption)).strip()
 
     def is_for(self, me: Bot) -> bool:
-        """Whether it is meant for the bot: private, or in a group named, answered, or a command for it."""
+        """True if it is meant for the bot: private, or in a group named, answered, or a command for it."""
         replied = self.reply_to_message.sender
         named = _name(me).search(self.text or self.caption) is not None
         return self.is_private or named or (replied is not None and replied.id == me.id)

@@ -54,7 +54,7 @@ class LinkUpdates:
             self._timer.cancel()
 
     def took(self, deliver: Deliver) -> bool:
-        """Whether the message was for updates."""
+        """True if the message was for updates."""
         match deliver.envelope.body:
             case OtaOffer(manifest=manifest, signature=signature) if self._updater.takes_updates:
                 self._updater.offered(manifest, signature)

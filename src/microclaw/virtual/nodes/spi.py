@@ -24,7 +24,7 @@ _MASTER: Final = 1
 
 
 def host_exists(board: Board, number: int) -> bool:
-    """Whether /dev/spi/N opens; host 0 does, and cannot be configured."""
+    """True if /dev/spi/N opens; host 0 does, and cannot be configured."""
     return 0 <= number <= max(board.spi_hosts)
 
 

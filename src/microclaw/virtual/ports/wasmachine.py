@@ -37,7 +37,7 @@ class Faults:
                 self._cut_after_bytes = self._cut_left = after_bytes
 
     def is_mute(self) -> bool:
-        """Whether the next answer is lost; uses it up."""
+        """True if the next answer is lost; uses it up."""
         with self._lock:
             left = self._counts["mute"]
             self._counts["mute"] = max(0, left - 1)

@@ -72,7 +72,7 @@ class Programs:
 
     @property
     def is_used(self) -> bool:
-        """Whether a program is installed or was in this boot."""
+        """True if a program is installed or was in this boot."""
         apps = self._folder / "files" / "apps"
         return self._vm is not None or (apps.is_dir() and any(not p.name.startswith("%") for p in apps.iterdir()))
 

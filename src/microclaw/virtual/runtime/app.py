@@ -111,12 +111,12 @@ class App:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs, or waits for something to do."""
+        """True if it runs, or waits for something to do."""
         return self._thread is not None and not self._over.is_set()
 
     @property
     def is_current(self) -> bool:
-        """Whether the caller is its thread."""
+        """True if the caller is its thread."""
         return self._thread is threading.current_thread()
 
     def attach(self, instance: Instance) -> None:

@@ -141,7 +141,7 @@ class Instance:
         return ()
 
     def has(self, name: str, *params: str) -> bool:
-        """Whether the module exports a function of that name that takes these types and returns nothing."""
+        """True if the module exports a function of that name that takes these types and returns nothing."""
         return self._functions.get(name, (None, None))[1] == params
 
     def call(self, name: str, *arguments: int) -> None:
@@ -320,7 +320,7 @@ class Instance:
         return stack_overflow(self._here()) if self._stack_is_full() else call_place(self._here())
 
     def _stack_is_full(self) -> bool:
-        """Whether the stack's pointer, which goes down to 0, is beyond it. Only a build for trials tells."""
+        """True if the stack's pointer, which goes down to 0, is beyond it. Only a build for trials tells."""
         pointer = self._number("microclaw_stack")
         return pointer is not None and pointer > _BELOW_ZERO
 

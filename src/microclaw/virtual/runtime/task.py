@@ -41,7 +41,7 @@ class Task:
         self.cpu_mark_s = 0.0
 
     def spun(self, limit_s: float) -> bool:
-        """Whether it used that much CPU since it last got its turn or read the clock; the first call only marks."""
+        """True if it used that much CPU since it last got its turn or read the clock; the first call only marks."""
         cpu_s = self._cpu_s()
         if self.cpu_mark_s == 0.0:
             self.cpu_mark_s = cpu_s

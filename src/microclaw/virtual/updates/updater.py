@@ -60,12 +60,12 @@ class Updater:
 
     @property
     def takes_updates(self) -> bool:
-        """Whether somebody gave the board a key."""
+        """True if somebody gave the board a key."""
         return bool(self._trust)
 
     @property
     def is_waiting(self) -> bool:
-        """Whether `tick` has something to look after."""
+        """True if `tick` has something to look after."""
         return self._plan.todo in ("download", "trial")
 
     def facts(self) -> OtaFacts | None:

@@ -128,7 +128,7 @@ class Enrolment:
         return asker.key in self._showing
 
     async def is_paired(self, asker: Asker) -> bool:
-        """Whether this installation was let in, and has a token that is still good or waits for it."""
+        """True if this installation was let in, and has a token that is still good or waits for it."""
         if asker.key in self._tokens:
             return True
         credential = credential_of(asker.mac)

@@ -63,7 +63,7 @@ async def discard_body(request: web.BaseRequest) -> None:
 
 
 def is_coded(request: web.BaseRequest) -> bool:
-    """Whether a body comes compressed, which no device's does: a few bytes would be gigabytes."""
+    """True if a body comes compressed, which no device's does: a few bytes would be gigabytes."""
     return request.headers.get("Content-Encoding", "identity").strip().lower() != "identity"
 
 

@@ -26,7 +26,7 @@ class PendingCall(Struct, kw_only=True):
 
     @property
     def may_repeat(self) -> bool:
-        """Whether it may be carried out, where it is not known whether it was."""
+        """True if it may be carried out, where it is not known whether it was."""
         return self.sent_in_boot is None or self.call.idempotent
 
 

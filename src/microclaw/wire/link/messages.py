@@ -373,7 +373,7 @@ MESSAGES: dict[str, type[AnyMessage]] = {cls.type: cls for cls in get_args(AnyMe
 
 
 def is_durable(body: AnyBody, *, asked: bool = False) -> bool:
-    """Whether this message is numbered and kept; `asked` decides for those that are durable if asked."""
+    """True if this message is numbered and kept; `asked` decides for those that are durable if asked."""
     match body.durable:
         case Durable.ALWAYS:
             return True

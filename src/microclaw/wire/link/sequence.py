@@ -43,7 +43,7 @@ class Outgoing:
         self.replays_to = 0  # numbers up to it were sent before: they are counted as replays
 
     def fits(self, peer: InboxCursor) -> bool:
-        """Whether the other end's cursor can be continued from what we still have."""
+        """True if the other end's cursor can be continued from what we still have."""
         return self.acked <= self._held_by(peer) <= self.last
 
     def resume(self, peer: InboxCursor) -> bool:
@@ -68,7 +68,7 @@ class Outgoing:
         return self.sent, min(room, self.last - self.sent)
 
     def may_send_now(self, seq: int) -> bool:
-        """Whether the message just stored can go straight out, without being read back."""
+        """True if the message just stored can go straight out, without being read back."""
         return self.loading_after is None and seq == self.sent + 1 and self.sent - self.acked < self.window
 
     def note_sent(self, seq: int, now_ms: float) -> None:

@@ -52,7 +52,7 @@ class ProgramLog(msgspec.Struct, frozen=True):
 
 
 def carries_log(wasm: bytes) -> bool:
-    """Whether an image has the part that keeps its lines: the url stands in its data."""
+    """True if an image has the part that keeps its lines: the url stands in its data."""
     return LOG_URL.encode() + b"\0" in wasm
 
 
