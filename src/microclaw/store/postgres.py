@@ -81,7 +81,7 @@ def make_tables(url: str, host: str) -> None:
                 connection.execute("UPDATE store_version SET version = %s", (number + 1,))
         except psycopg.Error as exc:
             raise StoreError(
-                f"the database cannot be prepared: {str(exc).strip()}", next_step="see docs/cluster.md, Database"
+                f"the database cannot be prepared: {str(exc).strip()}", next_step="see docs/cluster.md, Start one"
             ) from exc
 
 
