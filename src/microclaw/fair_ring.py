@@ -6,9 +6,10 @@ lines out and no other's.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
-from itertools import takewhile
+from itertools import islice, takewhile
 from typing import Generic, TypeVar
 
 from msgspec import Struct
@@ -67,9 +68,14 @@ class FairRing(Generic[R]):
         """At most `limit` records from `number` on, in their order; a number from the future gives an empty page."""
         start = min(max(number, 0), self.added)
         found: list[tuple[int, R]] = []
-        for records in self._records.values():
-            found += takewhile(lambda one: one[0] >= start, reversed(records))
-        found.sort(key=lambda one: one[0])
+        if len(self._records) == 1 and limit is not None:  # a page of a long history copies no more than the page
+            (records,) = self._records.values()
+            first = bisect_left(records, start, key=lambda one: one[0])
+            found += islice(records, first, first + max(limit, 0) + 1)
+        else:
+            for records in self._records.values():
+                found += takewhile(lambda one: one[0] >= start, reversed(records))
+            found.sort(key=lambda one: one[0])
         page = FairPage(tuple(one[1] for one in found), tuple(one[0] for one in found), start, self.added)
         return page if limit is None else page.first(max(limit, 0))
 

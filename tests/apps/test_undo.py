@@ -346,3 +346,17 @@ async def test_a_change_of_a_removed_device_is_skipped_and_said_by_its_name(lab:
         await undo(lab)
     await lab.deploy()
     assert "shelf" not in (await undo(lab)).text
+
+
+async def test_what_a_turn_did_on_a_device_that_was_removed_is_said_to_be_left(lab: Any) -> None:
+    other = await lab.registry.add("shelf", "virtual", [], device_id="d2")
+    with made_by("m9"):
+        change_id = await lab.change_log.plan(
+            other.device_id, "gpio.set", "set pin 4 of shelf high", SetLevel(4, 1), SetLevel(4, 0)
+        )
+        await lab.change_log.complete(change_id)
+        await lab.set_pin(5, 1)
+    await lab.registry.remove("shelf")
+    done = await undo(lab)
+    assert "pin 5" in done.text
+    assert done.text.endswith(f"skipped, as its device was removed: set pin 4 of shelf high (change {change_id})")

@@ -246,3 +246,26 @@ async def test_requests_that_are_broken_off_use_up_a_money_budget_too(table: Usa
     total, _ = await table.of_day("2026-11-20", "owner")
     assert total.requests == total.failed > 1
     assert total.unpriced == 0
+
+
+async def test_one_answer_without_tokens_leaves_the_money_budget_on(table: UsageTable, days: LocalDays) -> None:
+    log = UsageLog(table, days, BudgetSettings(day_usd=0.000_4))
+    told, untold = say("hi", usage=Usage(10, 10, 0.000_01)), say("hi", usage=Usage())
+    answering = ScriptedModel([untold, told])
+    answering.name = "claude-sonnet-5-5"
+    model = metered(answering, log)
+    for _ in range(2):
+        await model.respond(request())
+    hangs = Hangs([])
+    hangs.name = "claude-sonnet-5-5"
+
+    async def until_refused() -> None:
+        for _ in range(100):
+            asking = asyncio.create_task(metered(hangs, log).respond(request(), lambda _: None))
+            await asyncio.wait({asking}, timeout=0.05)
+            asking.cancel()
+            with suppress(asyncio.CancelledError):
+                await asking
+
+    with pytest.raises(BudgetSpent):
+        await until_refused()

@@ -207,11 +207,13 @@ class Undo:
         return {device.device_id for device in self._devices.list()}
 
     async def _skipped_text(self, taken: Change, choice: UndoChoice) -> str:
-        """Their newest change after the one that was taken back, of a device that was removed since."""
+        """What is left of the turn and the newest change after it, on devices that were removed."""
         known, found = self._known(), to_take_back(await self._change_log.changes(None, _LOOK_BACK))
-        newer = (one for one in found if one.change_id > taken.change_id and choice.covers(one))
-        gone = next((one for one in newer if one.device_id not in known), None)
-        return "" if gone is None else f"skipped, as its device was removed: {change_text(gone)}"
+        gone = [one for one in found if one.device_id not in known and choice.covers(one)]
+        of_turn = [one for one in gone if one.turn is not None and one.turn == taken.turn]
+        skipped = [*[one for one in gone if one.change_id > taken.change_id and one not in of_turn][:1], *of_turn]
+        texts = ", ".join(map(change_text, skipped))
+        return f"skipped, as its device was removed: {texts}" if skipped else ""
 
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         await self._check(change)

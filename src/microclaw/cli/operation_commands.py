@@ -121,7 +121,12 @@ def perform(options: GlobalOptions, act: Operation[..., Any], values: dict[str, 
     if chooses:
         ask_once(options, host, f"{act.asked(values)} on")
     made = done(options, host, act, values)
-    show(options, act, made if names is None else made.of_devices(names))
+    if names is not None:
+        page, made = made, made.of_devices(names)
+        while after := getattr(page, "next", None):
+            page = done(options, host, act, values | {"after": after})
+            made = made.joined(page.of_devices(names))
+    show(options, act, made)
 
 
 def _device(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> str | None:

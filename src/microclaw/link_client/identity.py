@@ -77,7 +77,10 @@ class LinkAddress:
 def named_device(credential: Path) -> str | None:
     """The host's id of the device that a certificate names. OSError, ValueError for what is none."""
     certificate = x509.load_pem_x509_certificate(credential.read_bytes())
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return None
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     return next((uri.removeprefix(_URN) for uri in uris if uri.startswith(_URN)), None)
 

@@ -99,8 +99,7 @@ class UsageLog:
             await self._count(model, request, await self._partial_usage(model, request, counter.chars), failed=1)
             raise
         counted = _usage_of(request, reply)
-        if counted.unpriced:
-            self._unpriced.add(model.name)
+        (self._unpriced.add if counted.unpriced else self._unpriced.discard)(model.name)
         await self._count(model, request, counted)
         return reply
 

@@ -84,6 +84,10 @@ class Listing(Result, frozen=True, kw_only=True):
         kept = [row for row in self.rows if getattr(row, self.row_device) in names]
         return msgspec.structs.replace(self, **{self.__struct_fields__[0]: kept})
 
+    def joined(self, more: Self) -> Self:
+        """It with the rows of a later page, too."""
+        return msgspec.structs.replace(self, **{self.__struct_fields__[0]: [*self.rows, *more.rows]})
+
     @property
     def note(self) -> str:
         """A line below the table."""

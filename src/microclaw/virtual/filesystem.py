@@ -150,6 +150,7 @@ class FileSystem:
     total_bytes: int
     mounts: Mapping[str, Path] = field(default_factory=dict)
     random_seed: bytes = b""
+    name_bytes: int = MAX_NAME_BYTES
 
     def __post_init__(self) -> None:
         self.flash.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -217,7 +218,7 @@ class FileSystem:
         names = [name for name in path.split("/") if name not in ("", ".")]
         if ".." in names or "\0" in path:
             raise PosixError(Errno.EPERM)
-        if any(len(name.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES for name in names):
+        if any(len(name.encode("utf-8", "surrogateescape")) > self.name_bytes for name in names):
             raise PosixError(Errno.ENAMETOOLONG)
         mount = self.mounts.get(f"/{names[0]}") if names else None
         place = mount if mount is not None else self.flash

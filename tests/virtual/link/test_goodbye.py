@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.virtual.conftest import TIMEOUT_S, StartBoard
 from tests.virtual.link.conftest import ScriptedHost
 
-from microclaw.wire.link.messages import Bye, Event
+from microclaw.wire.link.messages import Bye, RunTask
 
 
 def test_a_terminated_board_says_bye_and_closes_1001(
@@ -24,11 +24,11 @@ def test_a_terminated_board_says_bye_and_closes_1001(
     assert len(host.certificates) == 2, "one connection to pair, one to work: it did not come back"
 
 
-def test_a_terminated_board_loses_no_event(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
+def test_a_terminated_board_loses_no_task(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
     board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
     host.wait(lambda: host.is_connected)
-    board.control().raw(b'{"id":1,"op":"link_event","name":"button","data":{"pin":0}}')
+    board.control().raw(b'{"id":1,"op":"link_task","task":"t1","input":"how warm is it?"}')
     board.process.send_signal(signal.SIGTERM)
     assert board.process.wait(TIMEOUT_S) == 0
     start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
-    host.wait_for(Event, lambda event: event.name == "button")
+    host.wait_for(RunTask, lambda asked: asked.task == "t1")

@@ -85,6 +85,10 @@ class TelegramError(MicroclawError):
 class FileRefused(TelegramError):
     """A file that is not taken: it is too large, or no picture."""
 
+    @property
+    def will_pass(self) -> bool:
+        return False
+
 
 class _Parameters(Struct, frozen=True):
     retry_after: float = 0.0

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
+import msgspec
+
 from microclaw.channels.telegram.api import BotApi, TelegramError, Timing
 from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Bot, ButtonPress, Message, Update, read_update
 from microclaw.errors import ProtocolError, StoreError
@@ -53,16 +55,17 @@ class Poller:
     async def run(self, me: Bot, take: Take) -> None:
         poll_s = self._timing.poll_s
         while True:
-            batch = await self._answer(
+            answer = await self._answer(
                 "getUpdates",
-                list[Update],
+                list[Any],
                 wait_s=poll_s,
                 offset=self._offset,
                 limit=BATCH,
                 timeout=int(poll_s),
                 allowed_updates=ALLOWED_UPDATES,
             )
-            if not await self._take_all(batch, me, take):
+            batch = _updates(answer)
+            if (answer and not batch) or not await self._take_all(batch, me, take):
                 await asyncio.sleep(self._backoff.next_wait_s())
                 continue
             self._backoff.succeeded()
@@ -127,3 +130,14 @@ class Poller:
         self.state.reason = reason
         if self.state.phase == "listening":
             self.state.phase = "disturbed"
+
+
+def _updates(answer: list[Any]) -> list[Update]:
+    """Those that can be acknowledged: one without a number keeps the others from nobody."""
+    found = []
+    for one in answer:
+        try:
+            found.append(msgspec.convert(one, Update))
+        except msgspec.ValidationError as exc:
+            _log.warning("telegram: an update is skipped: %s", exc)
+    return found

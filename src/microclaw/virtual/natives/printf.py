@@ -91,9 +91,10 @@ def _convert(memory: LinearMemory, arguments: _VaList, spec: bytes, letter: int,
     if char == "p":
         flags, char = flags + b"#", "x"
     elif not value:
-        flags = flags.replace(b"#", b"")  # 0 has no 0x
         if dot and not int(dot[1:4] or b"0"):
-            return _shown(flags, width[:4], b"s", b"")
+            sign = b"0" if char == "o" and b"#" in flags else b"+" if b"+" in flags else b" " if b" " in flags else b""
+            return _shown(flags.translate(None, b"+ #"), width[:4], b"s", sign)
+        flags = flags.replace(b"#", b"")  # 0 has no 0x
     if char == "o" and b"#" in flags:
         flags, shape = flags.replace(b"#", b""), width[:4] + b".%d" % max(len(b"%o" % value) + 1, int(dot[1:4] or b"0"))
     return _shown(flags, shape, b"d" if char in "iu" else char.encode(), value)[:_NUMBER_LIMIT]

@@ -23,6 +23,8 @@ _HOST_FLAGS: Final = {
     **{OpenFlag.O_TRUNC: os.O_TRUNC, OpenFlag.O_APPEND: os.O_APPEND},
 }
 STORAGE_BYTES: Final = 1_048_576
+NAME_BYTES: Final = 64
+"""esp_littlefs: LITTLEFS_OBJ_NAME_LEN, unless a build sets another one."""
 
 
 class UartFile(OpenFile):
@@ -50,7 +52,7 @@ class FileTable:
         self._ledc = ledc
         self._app = app
         folder = board.storage_dir if board.profile.firmware.has_files else None
-        self._storage = FileSystem(folder, STORAGE_BYTES) if folder is not None else None
+        self._storage = FileSystem(folder, STORAGE_BYTES, name_bytes=NAME_BYTES) if folder is not None else None
         self._open: dict[int, OpenFile] = {fd: _Console() for fd in _CONSOLE}
 
     def open(self, path: str, flags: int) -> int:
