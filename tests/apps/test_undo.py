@@ -339,9 +339,14 @@ async def test_a_change_of_a_removed_device_is_skipped_and_said_by_its_name(lab:
     with pytest.raises(DeployRejected, match=r"shelf.*removed") as caught:
         await undo(lab, gone[0])
     assert "d2" not in caught.value.message
-    done = await undo(lab)
+    with pytest.raises(
+        UndoElsewhere, match=r"shelf high \(change 3\).*removed; before it: deploy.*\(change 1\)"
+    ) as asked:
+        await undo(lab)
+    assert lab.running() != {}, "an older request is not reverted unasked"
+    assert asked.value.next_step == "microclaw app undo 1"
+    await undo(lab, 1)
     assert lab.running() == {}
-    assert done.text.endswith("skipped, as its device was removed: set pin 4 of shelf high (change 3)")
     with pytest.raises(UnknownName):
         await undo(lab)
     await lab.deploy()

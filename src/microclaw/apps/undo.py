@@ -41,6 +41,7 @@ from microclaw.errors import (
     DeviceTimeout,
     DeviceUnreachable,
     MicroclawError,
+    UndoElsewhere,
     UndoIncomplete,
 )
 from microclaw.events import Evidence, Report, Step
@@ -69,6 +70,15 @@ def _held_ms(device: Device, change: Change, history: Sequence[Change]) -> int:
         return change.at_ms
     before = previous(change, history)
     return before.at_ms if before is not None and before.forward == change.inverse else change.at_ms
+
+
+def _of_removed(gone: Change, before: Sequence[Change]) -> UndoElsewhere:
+    """What was changed last is on no device any more: the request before it, for the person to say yes to."""
+    told = ", ".join(map(change_text, before))
+    return UndoElsewhere(
+        f"the newest, {change_text(gone)}, cannot be undone, as its device was removed; before it: {told}",
+        next_step="; ".join(f"microclaw app undo {one.change_id}" for one in before),
+    )
 
 
 class UndoChoice(Struct, frozen=True):
@@ -194,6 +204,10 @@ class Undo:
         await self._deferred.check_none_since(here, person, choice.device_id, self._devices, conversation)
         name = None if choice.device_id is None else self._devices.get(choice.device_id).name
         last = newest(history, person, conversation, name)
+        for gone in to_take_back(found):
+            is_newer = gone.change_id > last.change_id and (gone.turn is None or gone.turn != last.turn)
+            if is_newer and gone.device_id not in known and choice.covers(gone):
+                raise _of_removed(gone, [one for one in here if one is last or (last.turn and one.turn == last.turn)])
         if last.turn is None:
             return (last,)
         asked = known if choice.whole or choice.device_id is None else {choice.device_id}
@@ -207,13 +221,11 @@ class Undo:
         return {device.device_id for device in self._devices.list()}
 
     async def _skipped_text(self, taken: Change, choice: UndoChoice) -> str:
-        """What is left of the turn and the newest change after it, on devices that were removed."""
+        """What is left of the turn, on devices that were removed."""
         known, found = self._known(), to_take_back(await self._change_log.changes(None, _LOOK_BACK))
         gone = [one for one in found if one.device_id not in known and choice.covers(one)]
-        of_turn = [one for one in gone if one.turn is not None and one.turn == taken.turn]
-        skipped = [*[one for one in gone if one.change_id > taken.change_id and one not in of_turn][:1], *of_turn]
-        texts = ", ".join(map(change_text, skipped))
-        return f"skipped, as its device was removed: {texts}" if skipped else ""
+        texts = ", ".join(change_text(one) for one in gone if one.turn is not None and one.turn == taken.turn)
+        return f"skipped, as its device was removed: {texts}" if texts else ""
 
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:
         await self._check(change)

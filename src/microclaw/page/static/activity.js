@@ -31,11 +31,11 @@ function Changes() {
   const [history, error] = useFetched(`/v1/changes?limit=${MAX_CHANGES}`, [store.changed]);
   const [act, undo] = useAct();
   const changes = /** @type {any[]} */ (history?.changes ?? []);
-  const last = changes.find((one) => one.state === "done" && one.undone_by === null && one.undoes === null);
+  const last = changes.find((one) => one.person === store.me?.name && one.state === "done" && one.undone_by === null && one.undoes === null);
   return html`<h2>Changes</h2><${Problem} error=${error} /><${ActView} act=${act} />
     ${history && changes.length === 0 && html`<p class="quiet">Nothing was changed on a board yet.</p>`}
     <ul class="rows">${changes.map((one) => html`<li key=${one.change_id}><${Change} change=${one} />
-      ${one === last && may("act") && html` <button disabled=${act !== null && !act.isOver} onClick=${() => undo("POST", "/v1/undo", { change_id: one.change_id })}>Undo</button>`}</li>`)}</ul>`;
+      ${one === last && may("act") && html` <button disabled=${act !== null && !act.isOver} onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button>`}</li>`)}</ul>`;
 }
 
 /** A line of the list of changes. @param {{change: any}} given */

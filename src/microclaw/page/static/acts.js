@@ -177,8 +177,9 @@ function Result({ result }) {
 
 /** The act as the words of a button. @param {string} text */
 function named(text) {
-  const first = text.split(/[;:,]/, 1)[0] ?? "";
-  return first.length <= MAX_NAMED ? first.charAt(0).toUpperCase() + first.slice(1) : "Yes, do it";
+  const stops = /^although pin \d+ is driven by (\S+) on \S+, which is stopped first, (.+)$/.exec(text);
+  const first = stops ? `stop ${stops[1]} and ${stops[2]}` : (text.split(/[;:,]/, 1)[0] ?? "");
+  return first.length <= MAX_NAMED && !first.startsWith("although ") ? first.charAt(0).toUpperCase() + first.slice(1) : "Yes, do it";
 }
 
 /** Whether this page's person may decide a question from the list. @param {any} approval */
