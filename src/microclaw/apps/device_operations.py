@@ -186,7 +186,7 @@ class RemovedDevice(Result, frozen=True, kw_only=True):
     destroys=True,
 )
 async def remove(service: DeviceService, call: Call, device: DeviceName) -> RemovedDevice:
-    """Forget a device; what runs on it goes on."""
+    """Forget a device and cut it off; what runs on it goes on."""
     found, by = service.registry.get(device), service.by(call)
     await service.registry.remove(found.device_id, by=by)
     if service.link is not None:
