@@ -68,14 +68,13 @@ class FairRing(Generic[R]):
         """At most `limit` records from `number` on, in their order; a number from the future gives an empty page."""
         start = min(max(number, 0), self.added)
         found: list[tuple[int, R]] = []
-        if len(self._records) == 1 and limit is not None:  # a page of a long history copies no more than the page
-            (records,) = self._records.values()
-            first = bisect_left(records, start, key=lambda one: one[0])
-            found += islice(records, first, first + max(limit, 0) + 1)
-        else:
-            for records in self._records.values():
+        for records in self._records.values():
+            if limit is None:
                 found += takewhile(lambda one: one[0] >= start, reversed(records))
-            found.sort(key=lambda one: one[0])
+            else:  # no source has more of the page than the page itself, and one more tells where the next begins
+                first = bisect_left(records, start, key=lambda one: one[0])
+                found += islice(records, first, first + max(limit, 0) + 1)
+        found.sort(key=lambda one: one[0])
         page = FairPage(tuple(one[1] for one in found), tuple(one[0] for one in found), start, self.added)
         return page if limit is None else page.first(max(limit, 0))
 

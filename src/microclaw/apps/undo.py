@@ -30,6 +30,7 @@ from microclaw.apps.undoable import (
     newest,
     older_step,
     previous,
+    request_instead,
     to_take_back,
 )
 from microclaw.auth.gate import Gate
@@ -41,7 +42,6 @@ from microclaw.errors import (
     DeviceTimeout,
     DeviceUnreachable,
     MicroclawError,
-    UndoElsewhere,
     UndoIncomplete,
 )
 from microclaw.events import Evidence, Report, Step
@@ -70,15 +70,6 @@ def _held_ms(device: Device, change: Change, history: Sequence[Change]) -> int:
         return change.at_ms
     before = previous(change, history)
     return before.at_ms if before is not None and before.forward == change.inverse else change.at_ms
-
-
-def _of_removed(gone: Change, before: Sequence[Change]) -> UndoElsewhere:
-    """What was changed last is on no device any more: the request before it, for the person to say yes to."""
-    told = ", ".join(map(change_text, before))
-    return UndoElsewhere(
-        f"the newest, {change_text(gone)}, cannot be undone, as its device was removed; before it: {told}",
-        next_step="; ".join(f"microclaw app undo {one.change_id}" for one in before),
-    )
 
 
 class UndoChoice(Struct, frozen=True):
@@ -207,7 +198,8 @@ class Undo:
         for gone in to_take_back(found):
             is_newer = gone.change_id > last.change_id and (gone.turn is None or gone.turn != last.turn)
             if is_newer and gone.device_id not in known and choice.covers(gone):
-                raise _of_removed(gone, [one for one in here if one is last or (last.turn and one.turn == last.turn)])
+                why = f"the newest, {change_text(gone)}, cannot be undone, as its device was removed; before it"
+                raise request_instead(here, why)
         if last.turn is None:
             return (last,)
         asked = known if choice.whole or choice.device_id is None else {choice.device_id}
@@ -222,9 +214,11 @@ class Undo:
 
     async def _skipped_text(self, taken: Change, choice: UndoChoice) -> str:
         """What is left of the turn, on devices that were removed."""
+        if taken.turn is None or choice.change_id is not None:
+            return ""  # that one alone was meant
         known, found = self._known(), to_take_back(await self._change_log.changes(None, _LOOK_BACK))
-        gone = [one for one in found if one.device_id not in known and choice.covers(one)]
-        texts = ", ".join(change_text(one) for one in gone if one.turn is not None and one.turn == taken.turn)
+        gone = [one for one in found if one.turn == taken.turn and one.device_id not in known and choice.covers(one)]
+        texts = ", ".join(map(change_text, gone))
         return f"skipped, as its device was removed: {texts}" if texts else ""
 
     async def _take_back(self, change: Change, report: Report) -> UndoneChange:

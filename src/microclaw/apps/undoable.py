@@ -39,7 +39,8 @@ def newest(
     theirs = [change for change in found if person in (None, change.person)]
     own = [change for change in theirs if conversation in (None, change.conversation)]
     if theirs and not own:
-        raise _elsewhere(theirs)
+        why = "nothing of yours in this conversation can be taken back; your newest act was made elsewhere"
+        raise request_instead(theirs, why)
     if own:
         history = [change for change in history if conversation in (None, change.conversation)]
         _check_none_failed_since(own[0], history, person)
@@ -63,15 +64,13 @@ def _nothing_left(history: Sequence[Change], person: str | None, device: str | N
     )
 
 
-def _elsewhere(theirs: Sequence[Change]) -> UndoElsewhere:
-    """The newest request of another conversation, for the person to say yes to."""
+def request_instead(theirs: Sequence[Change], why: str) -> UndoElsewhere:
+    """The newest request of these changes (newest first), for the person to say yes to; `why` not what was meant."""
     last = theirs[0]
     request = [one for one in theirs if one is last or (last.turn is not None and one.turn == last.turn)]
     told = ", ".join(map(change_text, request))
-    return UndoElsewhere(
-        f"nothing of yours in this conversation can be taken back; your newest act was made elsewhere: {told}",
-        next_step="; ".join(f"microclaw app undo {one.change_id}" for one in request),
-    )
+    step = "; ".join(f"microclaw app undo {one.change_id}" for one in request)
+    return UndoElsewhere(f"{why}: {told}", next_step=step)
 
 
 def _check_none_failed_since(change: Change, history: Sequence[Change], person: str | None) -> None:

@@ -258,9 +258,9 @@ def _read(
             spoken = act.said if found.kind == "schedule" else text
             return _Reading(Context(found, spoken, device_context, there, there is not None, results), refers=True)
     parse = schedules.parse_schedule(text, sentences) or sentences.parse(text)
-    plain, unit = split_unit(text)
+    bare, unit = split_unit(text)
     if unit is not None:
-        without = sentences.parse(plain)
+        without = sentences.parse(bare)
         parse = without if without is not None and without.kind == "read_sensor" else parse
         if parse is not None and parse.kind == "read_sensor":
             parse = replace(parse, values=parse.values | {"unit": unit})

@@ -48,17 +48,12 @@ class Parameter(Struct, frozen=True):
     pin_use: str | None = None
 
 
-class OutOfRange(ConfigError):
-    """A number that its parameter cannot be."""
-
-    def __init__(self, parameter: Parameter, value: int) -> None:
-        self.parameter = parameter
-        self.value = value
-        unit = parameter.unit
-        bounds = f"between {_with_unit(parameter.min, unit)} and {_with_unit(parameter.max, unit)}"
-        step = bounds if parameter.pin_use is None else "a pin of the board: microclaw device show NAME"
-        title = parameter.title.removesuffix(f" {unit}")
-        super().__init__(f"{title} cannot be {_with_unit(value, unit)}", next_step=step)
+def _out_of_range(parameter: Parameter, value: int) -> ConfigError:
+    unit = parameter.unit
+    bounds = f"between {_with_unit(parameter.min, unit)} and {_with_unit(parameter.max, unit)}"
+    step = bounds if parameter.pin_use is None else "a pin of the board: microclaw device show NAME"
+    title = parameter.title.removesuffix(f" {unit}")
+    return ConfigError(f"{title} cannot be {_with_unit(value, unit)}", next_step=step)
 
 
 def _with_unit(value: float | None, unit: str | None) -> str:
@@ -267,5 +262,5 @@ def _checked(parameter: Parameter, value: Value) -> Value:
         raise ConfigError(f"{title} must be a whole number, not {value!r}")
     low, high = parameter.min, parameter.max
     if (low is not None and value < low) or (high is not None and value > high):
-        raise OutOfRange(parameter, value)
+        raise _out_of_range(parameter, value)
     return value
