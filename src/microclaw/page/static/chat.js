@@ -103,7 +103,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
   useEffect(() => {
     if (isShown) end.current?.scrollIntoView({ block: "end" });
   }, [isShown, turns.length, last?.act?.steps.length, last?.act?.isOver]);
-  const shown = isHome ? turns.filter((turn) => turn === last && turn.act) : turns;
+  const shown = isHome ? (last?.act ? [last] : []) : turns;
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
     ${examples(store.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
   const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${turn === last} />`)}</ol>

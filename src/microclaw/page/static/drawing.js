@@ -3,7 +3,7 @@
 import { part } from "./api.js";
 import { boardPath } from "./home.js";
 import { OrderState, useOrders } from "./lists.js";
-import { Link, prose } from "./parts.js";
+import { Link, prose, useTick } from "./parts.js";
 import { pins as livePins } from "./pins.js";
 import { may } from "./state.js";
 import { unreadText } from "./timeline.js";
@@ -76,7 +76,6 @@ export function BoardDrawing({ device, shown, held, isLive, children }) {
   const first = all.find((one) => held.has(one.pin.pin)) ?? all.find((one) => one.pin.name === "LED") ?? all[0];
   const [chosen, setChosen] = useState(/** @type {number | null} */ (null));
   const [pointed, setPointed] = useState(/** @type {number | null} */ (null));
-  const [, again] = useState(0);
   const drawing = useRef(/** @type {SVGElement | null} */ (null));
   useEffect(() => {
     const size = new ResizeObserver(([entry]) => {
@@ -87,10 +86,7 @@ export function BoardDrawing({ device, shown, held, isLive, children }) {
     return () => size.disconnect();
   }, []);
   useEffect(() => (isLive ? livePins.watch([device]) : undefined), [device, isLive]);
-  useEffect(() => {
-    const timer = isLive ? setInterval(() => again((count) => count + 1), TEXT_MS) : 0;
-    return () => clearInterval(timer);
-  }, [isLive]);
+  useTick(isLive ? TEXT_MS : 0);
   if (first === undefined) return null;
   const active = chosen ?? first.pin.pin;
   const told = all.find((one) => one.pin.pin === (pointed ?? active)) ?? first;

@@ -3,12 +3,12 @@
 import { part } from "./api.js";
 import { useReloaded } from "./lists.js";
 import { LiveRow, MAX_LIVE, useLive } from "./live.js";
-import { Badge, Heading, Link, Problem, prose, size } from "./parts.js";
+import { Badge, Heading, Link, Problem, prose, size, useTick } from "./parts.js";
 import { pins } from "./pins.js";
 import { isOnline, may, useStore } from "./state.js";
 import { said } from "./telemetry.js";
 import { unreadText } from "./timeline.js";
-import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
+import { html, useState } from "./vendor/htm-preact.module.js";
 
 const MAX_CARDS = 12; // with live pins
 const MAX_READINGS = 4;
@@ -70,11 +70,7 @@ function BoardCard({ device, isLive, isDense, isAlone }) {
 
 /** The newest edge that this page has seen. @param {{device: string}} given */
 function LastEdge({ device }) {
-  const [, again] = useState(0);
-  useEffect(() => {
-    const timer = setInterval(() => again((count) => count + 1), EDGE_TEXT_MS);
-    return () => clearInterval(timer);
-  }, []);
+  useTick(EDGE_TEXT_MS);
   const board = pins.of(device);
   let [pin, at, level] = [-1, -Infinity, 0];
   for (const [one, track] of board.tracks) {

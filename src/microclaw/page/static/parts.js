@@ -114,6 +114,15 @@ export function Dialog({ title, children }) {
   </dialog>`;
 }
 
+/** Draws the component again every so many ms; 0: not. @param {number} everyMs */
+export function useTick(everyMs) {
+  const [, again] = useState(0);
+  useEffect(() => {
+    const timer = everyMs ? setInterval(() => again((count) => count + 1), everyMs) : 0;
+    return () => clearInterval(timer);
+  }, [everyMs]);
+}
+
 let isFirstView = true;
 
 /** The view's heading, which is read out when the view changes. @param {{children?: any}} given */

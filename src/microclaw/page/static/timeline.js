@@ -1,7 +1,7 @@
 // Live pins as a timeline: what the board counted, and what the trial expects, on one axis.
 
 import { get, part } from "./api.js";
-import { Problem } from "./parts.js";
+import { Problem, useTick } from "./parts.js";
 import { pins } from "./pins.js";
 import { may, useStore } from "./state.js";
 import { expectedFrom, indexAt, points, rhythm, rhythmText, tracksOf } from "./tracks.js";
@@ -27,7 +27,6 @@ export function LivePins({ device, names, used }) {
   const store = useStore();
   const [seconds, setSeconds] = useState(10);
   const [frozenAt, setFrozenAt] = useState(/** @type {number | null} */ (null));
-  const [, again] = useState(0);
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const trials = useTrials(device, used, store.changed);
   const board = pins.of(device);
@@ -37,10 +36,7 @@ export function LivePins({ device, names, used }) {
 
   useEffect(() => pins.watch([device]), [device]);
   useEffect(() => everyFrame(() => canvas.current !== null && drawBoard(canvas.current, device, view.current)), [device]);
-  useEffect(() => {
-    const timer = setInterval(() => again((count) => count + 1), TEXT_MS);
-    return () => clearInterval(timer);
-  }, []);
+  useTick(TEXT_MS);
 
   const until = frozenAt ?? board.now();
   const end = board.knownUntil(until);
