@@ -355,7 +355,7 @@ def _lane(model: str) -> Iterator[Lane]:
     with (
         private_home(**_model_environ(model)) as environ,
         running("microclaw.virtual", "--die-with-parent", "--name", DEVICE, "--wasmachine", "0") as board,
-        running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host,
+        running("microclaw", "up", "--json", "--port", "0", environ=environ) as host,
         BoardControl(Path(board.facts["control"])) as link,
     ):
         if not host.facts.get("ready"):

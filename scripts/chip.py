@@ -156,7 +156,7 @@ class Host:
         self._child: Child | None = None
 
     def start(self) -> None:
-        words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "0", "--link", self._link]
+        words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "0", "--link", self._link]
         words.append("--die-with-parent")
         self._child = Child("host", words, log=self.home / "stderr", environ=self.environ)
         ready, _ = self._child.wait_ready()
@@ -174,7 +174,7 @@ class Host:
             self.stop()
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "microclaw.cli", *words]
+        return [sys.executable, "-m", "microclaw", *words]
 
     def ask(self, *words: str) -> Any:
         """The document that a command prints; Failed with what it says."""
