@@ -1,4 +1,4 @@
-"""What a turn with one tool call costs the host in CPU, beyond the model: offline, and with a local HTTP model."""
+"""The CPU time of a turn with one tool call, beyond the model: offline, and with a local HTTP model."""
 
 from __future__ import annotations
 

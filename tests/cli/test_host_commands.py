@@ -1,4 +1,4 @@
-"""What `up` takes from config.toml."""
+"""The settings that `up` takes from config.toml."""
 
 from __future__ import annotations
 

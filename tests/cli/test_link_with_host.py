@@ -234,7 +234,7 @@ def _log_lines(ask: Run, name: str, complete: Callable[[str], bool]) -> str:
 
 
 def _link_state(control: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """What the board says of its end of the link, once it is so."""
+    """The board's words of its end of the link, once it is so."""
     deadline = time.monotonic() + PATIENCE_S
     state: dict[str, Any] = {}
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""How errors become lines and exit codes, whatever they are."""
+"""Errors become lines and exit codes, whatever they are."""
 
 from __future__ import annotations
 

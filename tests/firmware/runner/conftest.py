@@ -49,7 +49,7 @@ class MicroPython:
         return {**os.environ, "MICROPYPATH": ":".join([*map(str, places), ".frozen"])}
 
     def run(self, text: str) -> Any:
-        """What the script's `run(main)` printed last."""
+        """Return what the script's `run(main)` printed last."""
         done = subprocess.run(
             self.script(text), env=self.environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False
         )
