@@ -1,6 +1,6 @@
 """Devices that talk with the host by voice, many in one thread, as bench.stream_devices has them.
 
-Each says an utterance, hears the answer, and begins anew. Its speaker waits PREFILL_S before it plays: a frame that
+Each says an utterance, hears the answer, and begins again. Its speaker waits PREFILL_S before it plays: a frame that
 comes when everything before it is played is a gap, which is counted, and so is one that the buffer has no room for.
 """
 

@@ -13,7 +13,7 @@ END: Final = "<!-- end -->\n"
 
 
 def with_tables(page: str) -> str:
-    """The page with its tables made anew."""
+    """The page with its tables made again."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{chr(10).join(table(family) for family in families().values())}\n{END}{after}"

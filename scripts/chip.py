@@ -229,7 +229,7 @@ def flash(chip: Chip, host: Host, image: Path) -> str:
 
 
 def flash_once(chip: Chip, host: Host, image: Path) -> tuple[bool, bool]:
-    """Did it succeed, and is the image written? The emulator has no RTS: then it is started anew as a person would."""
+    """Did it succeed, and is the image written? The emulator has no RTS: then it is started again as a person would."""
     wrote = False
     words = ["flash", "--port", chip.port, "--image", str(image)]
     words += ["--name", "chip", "--board", "esp32-devkitc-v4", "--wifi", SSID, "--address", HOST_FROM_CHIP, "--yes"]

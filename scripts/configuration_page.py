@@ -14,7 +14,7 @@ END: Final = "<!-- end -->\n"
 
 
 def with_settings(page: str) -> str:
-    """The page with its table made anew."""
+    """The page with its table made again."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{table()}\n{END}{after}"

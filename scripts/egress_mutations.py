@@ -227,7 +227,7 @@ def _noticed(one: Mutation, copy: Path) -> bool:
     try:
         ended = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, timeout=LIMIT_S, check=False)
     except subprocess.TimeoutExpired:
-        return True  # what it guarded against went on for ever
+        return True  # what it guarded against went on forever
     finally:
         path.write_text(text)
     return ended.returncode == 1

@@ -64,7 +64,7 @@ def step(name: str, work: Callable[P, R], *arguments: P.args, **options: P.kwarg
 
 
 def make_tools() -> None:
-    """uv, pipx and twine in an environment of their own, made anew when their lock changed."""
+    """uv, pipx and twine in an environment of their own, made again when their lock changed."""
     stamp = TOOLS / ".made-from"
     if stamp.is_file() and stamp.read_text() == TOOLS_LOCK.read_text():
         return

@@ -214,7 +214,7 @@ def test_a_time_has_the_decimals_that_are_asked_for(ms: float, decimals: int, fi
 
 
 def test_long_line_of_code_hangs_below_its_text() -> None:
-    rows = wrap_code("  1  /* Fade: the brightness rises and falls, for ever. */", 40)
+    rows = wrap_code("  1  /* Fade: the brightness rises and falls, forever. */", 40)
     assert len(rows) == 2
     assert rows[1].startswith("     ")
     assert max(map(len, rows)) <= 40

@@ -1,5 +1,5 @@
 # Fade: the brightness of the pin rises and falls once in
-# PERIOD_MS, for ever. ON is the level that lights: 0 where the
+# PERIOD_MS, forever. ON is the level that lights: 0 where the
 # LED is lit by low.
 from machine import PWM, Pin
 from time import sleep_ms

@@ -46,7 +46,7 @@ class Audio:
         return body
 
     async def run(self):
-        """The button, for ever."""
+        """The button, forever."""
         if self._button is None:
             return
         pin = self._board.machine.Pin

@@ -27,7 +27,7 @@ class Calls:
         self._answers = []  # (id, result) of calls that are not idempotent, the newest last
 
     def methods(self):
-        """The capabilities: exactly what this board offers. Made anew each time: as a list they take 700 bytes."""
+        """The capabilities: exactly what this board offers. Made again each time: as a list they take 700 bytes."""
         has_radio = self.wifi is not None and self.wifi.wlan is not None
         return (METHODS + WIFI_METHODS if has_radio else METHODS).split(" ")
 

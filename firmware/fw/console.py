@@ -109,7 +109,7 @@ class Console:
             return "\n".join(["  {:<11}: {}".format(*row) for row in rows])
         if words[0] == "config_reset":
             told.forget()
-            return "settings forgotten; restart to begin anew"
+            return "settings forgotten; restart to begin again"
         if words[0] == "restart":
             self._board.restart()
         if words[0] == "help":

@@ -1,5 +1,5 @@
 """Runs of a program at an interval, each ended after a time. Read in with the first program that has such times.
-Times count from the program's start, at each start of the board anew: a board may have no calendar. Between two runs
+Times count from the program's start, at each start of the board again: a board may have no calendar. Between two runs
 the program takes no memory but its claim; its pins are inputs, and still its own."""
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, takes, and comes back for ever.
+"""The board's end of the link (docs/protocols/link.md): connects, greets, sends, takes, and comes back forever.
 What a message of the host is answered with is in calls.py, what survives a power cut in outbox.py."""
 
 import asyncio

@@ -19,7 +19,7 @@ SPKI_HEAD = (
     b"\x05\x00\x03\x82\x01\x8f\x00\x30\x82\x01\x8a\x02\x82\x01\x81\x00"
 )
 SPKI_TAIL = b"\x02\x03\x01\x00\x01"
-# Bytes: MicroPython keeps each letter that it takes out of a text, as a name, for ever
+# Bytes: MicroPython keeps each letter that it takes out of a text, as a name, forever
 _DIGITS = b"0123456789"
 _HEX = b"0123456789abcdef"
 _LOWER = b"abcdefghijklmnopqrstuvwxyz0123456789-"

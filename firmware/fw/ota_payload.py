@@ -47,7 +47,7 @@ class TarReader:
 
     def _read(self, header):
         end = header.find(b"\x00")
-        # bytes: MicroPython keeps each letter that it takes out of a text for ever
+        # bytes: MicroPython keeps each letter that it takes out of a text forever
         parts = header[: max(0, end)].split(b"/")
         _expect(header[257:263] == b"ustar\x00" and header[263:265] == b"00", "no ustar")
         _expect(_octal(header[148:156]) == sum(header) - sum(header[148:156]) + 8 * 32, "a header's checksum")

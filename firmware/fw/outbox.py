@@ -1,7 +1,7 @@
 """The data that survives a power cut: durable messages to the host and what was taken from it. One file.
 
 A record: CRC-32, length, a CBOR list. Reading stops at the first bad one: a record that was cut is one that nobody was
-told of. A file that grew is written anew beside the old one and takes its name.
+told of. A file that grew is written again beside the old one and takes its name.
 
     [0, tx_epoch, acked, last, rx_epoch, rx_seq, ids]   how it stood when the file was begun
     [1, seq, payload, call]                             a message, unnumbered; the durable call that it answers, or None
@@ -43,7 +43,7 @@ class Outbox:
         self._rows = []  # (offset, size) of the messages after `acked`
         self._noted = 0  # `acked` as the file has it
         self._size = 0
-        self._torn = not self.load()  # the next write begins the file anew
+        self._torn = not self.load()  # the next write begins the file again
         if not self.tx_epoch:
             self.tx_epoch = os.urandom(8)
             self.rewrite()

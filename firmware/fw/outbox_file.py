@@ -1,4 +1,4 @@
-"""The outbox's file read and written anew, and the host's cursor: what happens seldom. Functions of Outbox.
+"""The outbox's file read and written again, and the host's cursor: what happens seldom. Functions of Outbox.
 A record may be longer than the memory that is free, so it is read and copied in pieces."""
 
 import binascii

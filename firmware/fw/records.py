@@ -60,7 +60,7 @@ def remove(slots, name):
 
 
 def undo_target(slots, name=None):
-    """The program of that name (None: the one that changed last) whose change can be taken back."""
+    """The program of that name (None: the one that changed last) whose change can be reverted."""
     found = None
     for record in slots.records.values():
         if record["undo"] and name in (None, record["name"]) and (found is None or record["gen"] > found["gen"]):

@@ -3,7 +3,7 @@
 
 def shown(text, kept=b""):
     """`text` of somebody else, to be printed: without what steers a terminal (C0, C1), forges a line or turns it round.
-    By its bytes: to look at a text's characters keeps each of them in memory for ever. `kept` are control characters.
+    By its bytes: to look at a text's characters keeps each of them in memory forever. `kept` are control characters.
     """
     data = bytearray(text.encode())
     before = last = 0

@@ -1,4 +1,4 @@
-"""Keeps the board on one of its Wi-Fi networks, for ever. Never scans: what is wanted seldom is in networks.py."""
+"""Keeps the board on one of its Wi-Fi networks, forever. Never scans: what is wanted seldom is in networks.py."""
 
 import asyncio
 import random

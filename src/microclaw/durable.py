@@ -115,7 +115,7 @@ def make_folders(folder: Path) -> None:
 def open_regular(path: Path, flags: int) -> int:
     """A descriptor of a regular file, made with mode 0600; StoreError for a link, pipe, device or folder, unopened.
 
-    A pipe would wait for its other end for ever. FileNotFoundError where there is none and `flags` make none.
+    A pipe would wait for its other end forever. FileNotFoundError where there is none and `flags` make none.
     """
     try:
         fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)

@@ -15,7 +15,7 @@
     │   └── CallRejected          the firmware answered with an error
     │       └── DeployRejected        ... while installing, removing or querying an app
     │           ├── AppExists, AppNotFound, TooManyApps, InvalidModule, ImageTooLarge, DeviceBusy
-    ├── UndoIncomplete        some of what one turn did could not be taken back; the message says which
+    ├── UndoIncomplete        some of what one turn did could not be reverted; the message says which
     ├── BuildError            the source is wrong (carries diagnostics)
     ├── TrialFailed           the program compiled but misbehaved on the virtual board
     ├── PinRefused            the board profile forbids this use of a pin
@@ -253,7 +253,7 @@ class ImageTooLarge(DeployRejected):
 
 
 class UndoElsewhere(DeployRejected):
-    """Nothing to take back in this conversation; the next step has the numbers of the newest changes elsewhere."""
+    """Nothing to undo in this conversation; the next step has the numbers of the newest changes elsewhere."""
 
     code = "undo_elsewhere"
 

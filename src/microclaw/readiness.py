@@ -12,7 +12,7 @@ class _HasDescriptor(Protocol):
 
 
 def is_readable(source: int | _HasDescriptor, wait_s: float | None) -> bool:
-    """True if a read would give something (data, the end, an error) within so many seconds; None waits for ever."""
+    """True if a read would give something (data, the end, an error) within so many seconds; None waits forever."""
     poll = select.poll()
     poll.register(source, select.POLLIN)
     return bool(poll.poll(None if wait_s is None else math.ceil(max(0.0, wait_s) * 1000)))

@@ -96,7 +96,7 @@ async def test_acts_on_a_board_say_who_asked_which_approval_and_what_they_touche
     assert numbered["change 3"][:4] == ("call.acted", "virtual-1", "ada", asked["approval_id"])
     (undone,) = [line for line in lines if line[0] == "change.undone"]
     assert undone[2] == "bob"
-    assert undone[4].endswith("takes back change 2")
+    assert undone[4].endswith("reverts change 2")
     assert [line[2:4] for line in lines if line[0] == "program.removed"] == [("ada", None)]
     everything = b"".join(path.read_bytes() for path in (home / "audit").iterdir())
     assert b"gpio_toggle" not in everything

@@ -60,7 +60,7 @@ async def test_a_question_names_the_board_and_the_change_that_nobody_named(host:
     device_id = host.device.device_id
     for tool, arguments, line in (
         ("gpio-set", {"pin": 7, "level": 0}, f"on: virtual-1, virtual ESP32-S3 ({device_id})"),
-        ("undo", {}, "takes back: "),
+        ("undo", {}, "reverts: "),
     ):
         call = asyncio.create_task(host.stream("ada", f"/v1/tools/{tool}", {"arguments": arguments, "foreign": True}))
         (waiting,) = await host.waiting()
@@ -109,8 +109,8 @@ async def test_the_question_before_an_undo_lists_all_that_one_turn_did(host: Peo
     end = (await call)[-1]
     assert isinstance(end, Result)
     assert end.value["ok"], end.value
-    shown = [line.split(" (change")[0] for line in waiting["detail"] if line.startswith("takes back: ")]
-    assert shown == [f"takes back: set pin {pin} of virtual-1 high" for pin in (11, 10)]
+    shown = [line.split(" (change")[0] for line in waiting["detail"] if line.startswith("reverts: ")]
+    assert shown == [f"reverts: set pin {pin} of virtual-1 high" for pin in (11, 10)]
     assert [(await host.device.call(GpioGet(pin))).level for pin in (10, 11)] == [0, 0]
 
 

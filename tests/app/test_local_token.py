@@ -1,4 +1,4 @@
-"""The file with the gateway's own token: made once, private, made anew where others could read it."""
+"""The file with the gateway's own token: made once, private, made again where others could read it."""
 
 from __future__ import annotations
 

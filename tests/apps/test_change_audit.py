@@ -51,7 +51,7 @@ async def test_each_change_is_a_line_with_the_hash_of_what_it_touched(
     ]
     kind, text, by = told[4]
     assert (kind, by) == ("change.undone", "owner")
-    assert text.endswith(f"blink {short}, takes back change 4")
+    assert text.endswith(f"blink {short}, reverts change 4")
 
 
 async def test_what_the_host_does_by_itself_is_the_hosts(lab: Any, told: list[tuple[str, str, str | None]]) -> None:

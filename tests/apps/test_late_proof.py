@@ -1,4 +1,4 @@
-"""A slow program is proved when its rhythm is due, and the note confirms or takes back."""
+"""A slow program is proved when its rhythm is due, and the note confirms or reverts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A board that takes connections and answers nothing: which program is named, and that it is not put back."""
+"""A board that takes connections and answers nothing: which program is named, and that it is not redeployed."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ async def test_undo_after_a_program_that_failed_does_not_reach_for_an_older_chan
     lab.transport.states["blink"] = AppState("blink", "trapped", "Exception: unreachable", 8192, 0, 0, ())
     with pytest.raises(DeployRejected):
         await lab.deploy()
-    for change_id in (None, first + 2):  # a failed change is nothing to take back
+    for change_id in (None, first + 2):  # a failed change is nothing to undo
         with pytest.raises(DeployRejected):
             await undo(lab, change_id)
     assert lab.running() == {}

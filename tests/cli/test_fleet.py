@@ -1,4 +1,4 @@
-"""A file that says what runs on a host's boards: compared, applied, taken back, exported."""
+"""A file that says what runs on a host's boards: compared, applied, reverted, exported."""
 
 from __future__ import annotations
 

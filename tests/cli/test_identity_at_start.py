@@ -73,7 +73,7 @@ def test_a_damaged_home_is_told_and_left_as_it_is(home: Path, name: str) -> None
 
 
 def test_a_lost_store_beside_an_identity_is_a_question_and_a_new_one_keeps_that_identity(home: Path) -> None:
-    """Its devices still know the host; what they prove themselves with must be given anew."""
+    """Its devices still know the host; what they prove themselves with must be given again."""
     before = authority(home)
     for path in home.glob("microclaw.db*"):
         path.unlink()

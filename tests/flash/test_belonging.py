@@ -145,7 +145,7 @@ def _link(owner: RealHost, name: str) -> dict[str, Any]:
 async def test_a_credential_that_is_not_that_of_the_named_device_is_replaced(
     start_board: StartBoard, workshop: Make, owner: RealHost, lamp: str, link_id: str | None
 ) -> None:
-    """Of a device that was removed and added again, say: the board would be refused for ever. None: a mere word."""
+    """Of a device that was removed and added again, say: the board would be refused forever. None: a mere word."""
     board = start_board(has_micropython=True)
     told = {**FORMER, "ca_sha256": lamp, "name": "lamp"}
     await _told(board, told, credential=link_id is not None, link_id=link_id or "")

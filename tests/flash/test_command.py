@@ -39,7 +39,7 @@ def test_from_an_empty_board_to_online_and_a_first_call(
     again = _flash(host["home"], board, "--json", "--yes")
     assert again.code == 0, again.err
     assert json.loads(again.out)["copied"] == 0
-    assert json.loads(board.file("settings.json")) == settings, "a second run pairs nothing anew"
+    assert json.loads(board.file("settings.json")) == settings, "a second run pairs nothing again"
 
 
 def test_without_a_host_the_board_gets_its_files_and_waits_for_one(

@@ -38,7 +38,7 @@ def test_a_name_is_the_same_in_every_module_after_it() -> None:
 
 
 def test_what_only_one_module_names_takes_the_names_that_other_modules_take() -> None:
-    """Also in methods: each name of its own takes memory for ever."""
+    """Also in methods: each name of its own takes memory forever."""
     source = "from micropython import const\nclass A:\n  def f(self, {0}_one, {0}_two):\n    return {0}_one + {0}_two\n"
     made = shortened({name: source.format(name) for name in ("first", "second")}, "")
     assert made["first"] == made["second"]

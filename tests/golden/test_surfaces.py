@@ -1,6 +1,6 @@
 """The texts of each surface: every line that begins with "> " in golden/*.txt is played, its answer stands below it.
 
-`make golden` writes the answers anew; a new case is a new line of that kind.
+`make golden` writes the answers again; a new case is a new line of that kind.
 """
 
 from __future__ import annotations

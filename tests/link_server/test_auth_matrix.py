@@ -288,7 +288,7 @@ async def test_a_revoked_device_is_known_as_one_until_it_is_paired_again(plane: 
     with pytest.raises(NotSupported) as caught:
         await plane.plane.notify("lamp", "late", speak=False, expires_s=None)
     assert caught.value.next_step is not None
-    paired.token = None  # the board forgets what opens nothing, and pairs anew
+    paired.token = None  # the board forgets what opens nothing, and pairs again
     await paired.pair(lambda code: plane.plane.pair(code, device="lamp"))
     assert await plane.plane.revoked() == frozenset()
     assert await plane.plane.notify("lamp", "again", speak=False, expires_s=None) == "waiting"

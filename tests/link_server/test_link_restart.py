@@ -65,7 +65,7 @@ async def test_a_call_to_a_revoked_device_is_refused_at_once_until_it_is_paired_
             assert caught.value.next_step is not None
         with pytest.raises(DeviceUnreachable):
             second.links.link(lamp.endpoints[0].removeprefix("link:")).tell(Bye("gone"))
-        device.token = None  # the board forgets what opens nothing, and pairs anew
+        device.token = None  # the board forgets what opens nothing, and pairs again
         await device.pair(lambda code: second.plane.pair(code, device="lamp"))
         waiting = asyncio.create_task(lamp.call(GpioSet(pin=4, level=1)))
         async with device.connected():

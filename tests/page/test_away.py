@@ -51,8 +51,8 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
     expect(asked.locator(".settled")).to_contain_text("Nothing waits under this question any more")
     expect(asked.locator(".question").get_by_role("button")).to_have_count(0)
     asked.locator(".settled").get_by_role("link", name=re.compile("Activity")).click()
-    anew = page.locator("main .question", has_text="#define PIN 5")
-    yes(anew.locator("visible=true")).click()
+    again = page.locator("main .question", has_text="#define PIN 5")
+    yes(again.locator("visible=true")).click()
     expect(page.locator(".settled").locator("visible=true")).to_contain_text("approved by owner")
 
 
@@ -87,7 +87,7 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     page.route(re.compile(r"/v1/events"), lambda route: route.abort())
     page.route(re.compile(r"/v1/devices/virtual-1/edges"), lambda route: route.fulfill(status=503, json=failure))
     host.client.post("/v1/devices/virtual-1/call", call | {"arguments": {"pin": 41, "level": 0}})
-    page.get_by_role("link", name="facts", exact=True).click()  # the stream is opened anew, and blocked
+    page.get_by_role("link", name="facts", exact=True).click()  # the stream is opened again, and blocked
     page.get_by_role("link", name="pins", exact=True).click()
     expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
     expect(page.locator("h1 .badge")).to_have_text("not known")

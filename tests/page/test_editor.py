@@ -1,4 +1,4 @@
-"""The editor in a real browser: a wrong program is marked, a right one tried, installed and taken back."""
+"""The editor in a real browser: a wrong program is marked, a right one tried, installed and reverted."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ BOARD = "virtual-1"
 LAMP = """title = "a lamp"
 app = "lamp"
 version = "VERSION"
-about = "Lights a lamp, for ever."
+about = "Lights a lamp, forever."
 kinds = ["wasm"]
 missing = "only C is shown"
 expect = '''

@@ -1,4 +1,4 @@
-"""The official MCP client, over stdio and over HTTP: tools, resources, a program put and taken back."""
+"""The official MCP client, over stdio and over HTTP: tools, resources, a program put and reverted."""
 
 from __future__ import annotations
 

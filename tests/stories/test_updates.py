@@ -1,4 +1,4 @@
-"""Signed updates: from the first key on, signed elsewhere, cut in the middle, refused, in stages, and taken back."""
+"""Signed updates: from the first key on, signed elsewhere, cut in the middle, refused, in stages, and reverted."""
 
 from __future__ import annotations
 

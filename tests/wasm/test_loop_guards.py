@@ -1,4 +1,4 @@
-"""A loop or a recursion that may run for ever keeps no board busy: main pauses, a callback ends with its line."""
+"""A loop or a recursion that may run forever keeps no board busy: main pauses, a callback ends with its line."""
 
 # ruff: noqa: E501 - a program a line is easier to read
 

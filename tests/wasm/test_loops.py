@@ -1,4 +1,4 @@
-"""Programs that would keep their board busy for ever are refused, and no other; loops that poll get pause points."""
+"""Programs that would keep their board busy forever are refused, and no other; loops that poll get pause points."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class TimeoutConfig(uvicorn.Config):
 
 class HeadTimeout(H11Protocol):
     """Closes a connection that begins a request and does not end its head, or whose peer does not read. uvicorn waits
-    for ever there.
+    forever there.
 
     Where all connections are taken, one that asks for nothing gives way: it waits for a request, or its request was
     refused. It is the oldest of the address that has most of those. `api.shares` leaves room besides the others.

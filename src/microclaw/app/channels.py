@@ -78,7 +78,7 @@ def open_local_token(path: Path) -> str:
     try:
         found = (read_private(path) or b"").decode("ascii", "replace").strip()
     except StoreError as exc:
-        _log.warning("the chat gateway's token is made anew: %s", exc.message)
+        _log.warning("the chat gateway's token is made again: %s", exc.message)
         found = ""
     if _TOKEN.fullmatch(found):
         return found

@@ -328,7 +328,7 @@ def _check_store(settings: Settings, *, new_store: bool) -> None:
 async def _recover(
     conversations: Conversations, apps: Apps, looks_after: Callable[[str], bool], recovered: asyncio.Event
 ) -> None:
-    """Close what a crash left open; only then may the boards' programs be put back."""
+    """Close what a crash left open; only then may the boards' programs be redeployed."""
     for sentence in (*await conversations.recover(), *await apps.deployer.recover(looks_after)):
         _log.warning("left open by the last run: %s", sentence)
     recovered.set()

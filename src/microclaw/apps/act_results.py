@@ -158,7 +158,7 @@ def _upgrade_text(made: Deployment, former: Former) -> str:
 
 
 class TakenBack(Struct, frozen=True, kw_only=True):
-    """The number of the change that was taken back, and of the one that did it."""
+    """The number of the change that was reverted, and of the one that did it."""
 
     undone: int
     by: int

@@ -42,7 +42,7 @@ def change_event(change: Change, state: ChangeState, device: str, by: str | None
     kind = _KINDS[change.kind] if change.undoes is None else AuditKind.CHANGE_UNDONE
     told = f"change {change.change_id}: {_what(change)}"
     if change.undoes is not None:
-        told += f", takes back change {change.undoes}"
+        told += f", reverts change {change.undoes}"
     if state != "done":
         told += ", failed" if state == "failed" else ", and whether it was done is unknown"
     return AuditEvent(kind, told, about=device, by=by or _HOST, approval=approval)
@@ -67,6 +67,6 @@ _VERBS: Final[Mapping[ChangeKind, str]] = {
     "app.upgrade": "upgrade",
     "app.start": "start",
     "app.restart": "restart",
-    "app.restore": "put back",
+    "app.restore": "redeployed",
     "app.explore": "explore with",
 }

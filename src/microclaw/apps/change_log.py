@@ -167,9 +167,9 @@ DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | S
 class Change(ChangeRow):
     """One entry of the change log. `inverse` is None when it is not known what would take the change back.
 
-    With the kind app.restore the host puts back an app that a board lost, with app.explore it takes its explorer off
-    again, app.restart starts one anew; undo leaves all three alone. `undoes` is the change
-    that this one took back, `undone_by` the change that took this one back. `turn` is the turn or request that made
+    With the kind app.restore the host redeploys an app that a board lost, with app.explore it takes its explorer off
+    again, app.restart starts one again; undo leaves all three alone. `undoes` is the change
+    that this one reverted, `undone_by` the change that took this one back. `turn` is the turn or request that made
     it; None when it belongs to none. `by` is the id of who asked for it, None: the host itself. `conversation` is the
     chat or session that it was made in, None outside of one. `host` made it, in a cluster.
     """
@@ -203,7 +203,7 @@ def subject_of(action: DeviceAction) -> str:
 
 MAX_UNFINISHED = 1_000
 _NEWEST = 20
-MAX_SILENCES = 2  # then it is not put back any more
+MAX_SILENCES = 2  # then it is not redeployed any more
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +315,7 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         self._tell(change, "done", change.by)
 
     async def fail(self, change_id: int) -> None:
-        """The device did not do it, or it was taken back at once. The desired apps stay as they were."""
+        """The device did not do it, or it was reverted at once. The desired apps stay as they were."""
         await self._end(change_id, "failed")
 
     async def leave_open(self, change_id: int) -> None:

@@ -91,7 +91,7 @@ class ProgramChanges:
         stop_after_ms: int | UnsetType | None = UNSET,
         approve: Approve | None = None,
     ) -> Deployment | Deployed:
-        """Other times for a program: its image is tried with them, installed again, and begins anew. None drops one.
+        """Other times for a program: its image is tried with them, installed again, and begins again. None drops one.
 
         One that has these times already stays as it is: then the answer is made here.
 
@@ -125,7 +125,7 @@ class ProgramChanges:
     async def _upgrade(
         self, device: Device, request: ChangeRequest, report: Report, begin: Callable[[], None]
     ) -> Deployment:
-        """A new version that the board does not show as its trial did is taken off, and the former one is put back."""
+        """A new version that the board does not show as its trial did is taken off, and the former one redeployed."""
         former = await self._running(device, request.name)
         stored = await self._change_log.image(former.sha256)
         made = await self.deployer.deploy(upgrade_request(request, former.version), report, begin=begin)
@@ -160,9 +160,9 @@ class ProgramChanges:
     async def _begin(
         self, device: Device, request: ChangeRequest, report: Report, undoes: int | None, begin: Callable[[], None]
     ) -> Made:
-        """Install a kept image: of a stopped program, or again of one that shall begin anew.
+        """Install a kept image: of a stopped program, or again of one that shall begin again.
 
-        The second is no change that undo takes back. An undo gives the version.
+        The second is no change that undo reverts. An undo gives the version.
         """
         try:
             async with self._installer.holding(device):

@@ -156,7 +156,7 @@ async def has_ended(device: Device, app: DesiredApp) -> bool:
         except DeviceError:
             return app.version.claims.ended
         state = next((one.state for one in states if one.name == app.name), None)
-        return state in _ENDED  # one that is lost is put back at once
+        return state in _ENDED  # one that is lost is redeployed at once
     return app.version.claims.ended
 
 

@@ -140,7 +140,7 @@ class DeferredLog(DeferredTable[DeferredAct]):
     ) -> None:
         """Raise DeployRejected when the newest that this person (None: anybody) ordered waits: "undo" means that one.
 
-        `done`: what could be taken back instead, newest first. `conversation`: only what was ordered there.
+        `done`: what could be reverted instead, newest first. `conversation`: only what was ordered there.
         """
         last = next((change for change in done if person_id in (None, change.person)), None)
         names = {device.device_id: device.name for device in devices.list()}
@@ -149,7 +149,7 @@ class DeferredLog(DeferredTable[DeferredAct]):
             if is_own and (last is None or act.at_ms >= last.at_ms) and (name := names.get(act.device_id)):
                 step = f"drop it: microclaw app cancel {act.name} -d {name}"
                 if last is not None:
-                    step += f"; microclaw app undo {last.change_id} takes back the one before it ({last.summary})"
+                    step += f"; microclaw app undo {last.change_id} reverts the one before it ({last.summary})"
                 text = f"the newest, {act.text(name)}, is deferred and has changed nothing yet; nothing was done"
                 raise DeployRejected(text, next_step=step)
 

@@ -104,7 +104,7 @@ class PreparedChange(Struct, frozen=True):
 
 class Made(Struct, frozen=True):
     """The result of a request. `verified`: the evidence agrees with what was asked for. `sha256` is of the image that
-    runs, or is kept. `undoable`: it can be taken back.
+    runs, or is kept. `undoable`: it can be reverted.
     """
 
     device_id: str

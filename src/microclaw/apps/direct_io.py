@@ -162,7 +162,7 @@ class DirectIo:
 
 
 async def _once_free(act: Callable[[], Awaitable[PinChange]]) -> PinChange:
-    """Do it when no other host of the cluster changes the device: what was there before is looked at anew then."""
+    """Do it when no other host of the cluster changes the device: what was there before is looked at again then."""
     give_up = time.monotonic() + _BUSY_S
     while True:
         try:

@@ -105,7 +105,7 @@ class Explorer:
             ) from exc
 
     async def _run(self, device: Device, install: AppInstall, report: Report) -> Findings:
-        with made_by(None):  # undo has nothing to take back
+        with made_by(None):  # undo has nothing to undo
             change_id = await self._change_log.plan(
                 device.device_id, "app.explore", f"explore {device.name}", RemoveApp(EXPLORER), None
             )

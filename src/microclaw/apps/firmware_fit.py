@@ -53,9 +53,9 @@ def fit_claim(image: ProgramImage, heap_bytes: int) -> int:
 
 
 def check_same_firmware(device: Device, board: BoardProfile) -> None:
-    """Raise DeployRejected when the firmware was described anew since a program was checked for this board."""
+    """Raise DeployRejected when the firmware was described again since a program was checked for this board."""
     if device.board.firmware != board.firmware:
-        raise DeployRejected(f"the firmware of {device.name} was described anew meanwhile", next_step="deploy it again")
+        raise DeployRejected(f"the firmware of {device.name} was described again", next_step="deploy it again")
 
 
 def check_stored(board: BoardProfile, name: str, wasm: bytes) -> None:

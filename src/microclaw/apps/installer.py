@@ -314,14 +314,14 @@ class Installer:
     async def _restore(self, device: Device, name: str, version: AppVersion, report: Report) -> bool:
         """Install the former version again. An error is only reported: the reconciler tries it again later."""
         if version.claims.forced:
-            text = f"the former {name} is not put back on {device.name}: its trial had failed, it was forced"
+            text = f"the former {name} is not redeployed on {device.name}: its trial had failed, it was forced"
             report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
             return False
         try:
             image = await self.change_log.image(version.sha256)
             await device.call(stored_call(device, name, image.code, version))
         except MicroclawError as exc:
-            text = f"the former {name} could not be put back on {device.name}: {exc.message}"
+            text = f"the former {name} could not be redeployed on {device.name}: {exc.message}"
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
             return False
         report(Step("deploy", f"the former {name} is back on {device.name}"))

@@ -135,6 +135,6 @@ def _note(check: LateCheck, device: str, found: Verification) -> str:
     if found.agrees:
         return f"{check.app} on {device}: confirmed. {found.evidence.text}"
     return (
-        f"{check.app} on {device}: taken back, it does not do on the board what it did in its trial. "
+        f"{check.app} on {device}: withdrawn, it does not do on the board what it did in its trial. "
         f"{found.evidence.text}\nnext: microclaw app undo {check.change_id}, or look at it: microclaw logs {device}"
     )

@@ -124,7 +124,7 @@ async def install(
     force: Annotated[bool, Meta(description="Also when its trial fails.")] = False,
     expect: Expect = None,
     origin: Origin = None,
-    every_ms: Annotated[int | None, Meta(description="Begun anew so often; null: it runs on.")] = None,
+    every_ms: Annotated[int | None, Meta(description="Begun again so often; null: it runs on.")] = None,
     stop_after_ms: Annotated[int | None, Meta(description="Of each run.")] = None,
     when_back: WhenBack = False,
 ) -> Deployed:
@@ -274,7 +274,7 @@ async def set_times(
     name: AppName,
     every_ms: Annotated[
         int | UnsetType | None,
-        Meta(description="Begun anew so often."),
+        Meta(description="Begun again so often."),
         Option("--every", metavar="TIME|off", reads=time_or_off),
     ] = UNSET,
     stop_after_ms: Annotated[
@@ -336,7 +336,7 @@ async def undo(
     device: OfDevice = None,
     anyone: Annotated[bool, Meta(description="Also what other people did.")] = False,
 ) -> Undone:
-    """Take back all that your last request changed, or one change."""
+    """Revert all that your last request changed, or one change."""
     from microclaw.apps.undo import UndoChoice
     from microclaw.apps.undoable import change_text
 
@@ -345,7 +345,7 @@ async def undo(
     if call.asks:
         text = "undo what was done last" if change_id is None else f"undo change {change_id}"
         shown = await programs.apps.undo.chosen(choice)
-        await call.approve(text, [f"takes back: {change_text(change)}" for change in shown])
+        await call.approve(text, [f"reverts: {change_text(change)}" for change in shown])
         if await programs.apps.undo.chosen(choice) != shown:
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
     return Undone.of(await programs.apps.undo.undo(choice, call.report))

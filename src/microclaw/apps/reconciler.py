@@ -48,7 +48,7 @@ class DeviceCheck(Struct, frozen=True):
 
 
 async def check_device(device: Device, link: LinkServer | None, checks: Iterable[DeviceCheck]) -> Examination:
-    """Reach the device now, with what the host knows of it: its credential, and why programs are not put back.
+    """Reach the device now, with what the host knows of it: its credential, and why programs are not redeployed.
 
     `checks` are the reconciler's last ones.
     """
@@ -65,7 +65,7 @@ async def _nothing_deferred(_device: Device) -> None:
 
 
 class Reconciler:
-    """`run()` belongs in the host's TaskGroup. `report` is called for every app that was put back.
+    """`run()` belongs in the host's TaskGroup. `report` is called for every app that was redeployed.
 
     `looks_after` says which devices are this host's, by id: in a cluster each is one host's.
     `do_deferred` does what waits for a device that answers. `listed` is told which programs with runs are there.
@@ -96,7 +96,7 @@ class Reconciler:
         self._losses: dict[tuple[str, str, int], list[float]] = {}  # by device, app and deployment
 
     async def check(self, device_id: str) -> DeviceCheck:
-        """Close its open changes, put back what it lost, do what waits for it. Raises only UnknownName."""
+        """Close its open changes, redeploy what it lost, do what waits for it. Raises only UnknownName."""
         device = self._devices.get(device_id)
         before = self._checks.get(device_id)
         put_back: list[str] = []
@@ -145,7 +145,7 @@ class Reconciler:
             if app.name in waiting:
                 continue
             if (why := left_off(app)) is not None:
-                problem = problem or f"{app.name} is not put back on {device.name}: {why}"
+                problem = problem or f"{app.name} is not redeployed on {device.name}: {why}"
                 continue
             if len(listed) >= device.board.firmware.max_apps:
                 problem = problem or f"no room for {app.name}: the board lists {', '.join(sorted(listed))}"
@@ -153,18 +153,18 @@ class Reconciler:
             if (why := self._lost_too_often(device, app)) is not None:
                 problem = problem or why
                 continue
-            if app.suspect_ms is not None:  # once more; the next silence counts anew
+            if app.suspect_ms is not None:  # once more; the next silence counts again
                 await self._change_log.set_suspect(app.device_id, app.name, is_suspect=False)
             try:
                 await self._installer.put_back(device, app)
             except (DeviceUnreachable, DeviceTimeout):
                 raise
             except MicroclawError as exc:
-                problem = problem or f"{app.name} could not be put back: {exc.message}"
+                problem = problem or f"{app.name} could not be redeployed: {exc.message}"
                 continue
             listed.add(app.name)
             put_back.append(app.name)
-            self._report(Step("deploy", f"{device.name} had lost {app.name}: put back from the stored image"))
+            self._report(Step("deploy", f"{device.name} had lost {app.name}: redeployed from the stored image"))
         return problem
 
     def _lost_too_often(self, device: Device, app: DesiredApp) -> str | None:
@@ -216,7 +216,7 @@ class Reconciler:
 
 
 def left_off(app: DesiredApp) -> str | None:
-    """Why an app is not put back when its board has lost it; None when it is."""
+    """Why an app is not redeployed when its board has lost it; None when it is."""
     if app.suspect_ms is not None and app.silences >= MAX_SILENCES:
         return "the board fell silent with it twice; deploy a corrected one, or drop it with microclaw app uninstall"
     if app.version.claims.forced:

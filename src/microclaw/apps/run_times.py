@@ -33,7 +33,7 @@ RunKeeper: TypeAlias = Literal["board", "host"]
 
 
 class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`every_ms`: begun anew so often. `stop_after_ms`: each run is stopped after it. At least one of the two."""
+    """`every_ms`: begun again so often. `stop_after_ms`: each run is stopped after it. At least one of the two."""
 
     every_ms: int | None = None
     stop_after_ms: int | None = None
@@ -163,7 +163,7 @@ def how_text(how: str, took_ms: int | None) -> str:
 def keeper_text(times: RunTimes, kind: ProgramKind) -> str:
     """The keeper of the times, in the words that every answer has."""
     if kept_by(kind) == "board":
-        again = ", at each start of the board anew" if times.every_ms is None else ""
+        again = ", at each start of the board again" if times.every_ms is None else ""
         return f"{times.text()}{again}: the board keeps it, also when this host is off"
     why = "This firmware has no intervals; while the host is off, nothing starts or stops it"
     return f"{times.text()}: needs the host. {why}"

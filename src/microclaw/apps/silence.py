@@ -30,7 +30,7 @@ class SilenceExplainer:
     async def explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
         """The error with the program that is probably its cause, and the way out; as it is when there is none.
 
-        The program is marked; one with which the board fell silent twice is not put back. An error of another
+        The program is marked; one with which the board fell silent twice is not redeployed. An error of another
         transport names a program only while it is marked. A board serves one client at a time: long after a program
         was put there another client's connection is as probable, and nobody is blamed.
         """
@@ -89,17 +89,17 @@ def _is_being_replaced(app: DesiredApp, history: Sequence[Change], call: Call[An
 def way_to_reset(device: Device) -> str:
     """The way in which a person gets a board back that answers nothing."""
     if any(endpoint.startswith(_VIRTUAL) for endpoint in device.endpoints):
-        return "restart it: end what began it (microclaw up --virtual, microclaw virtual) with Ctrl-C; start it anew"
+        return "restart it: end what began it (microclaw up --virtual, microclaw virtual) with Ctrl-C; start it again"
     return "reset it, or switch it off and on"
 
 
 def _explained(error: MicroclawError, device: Device, name: str, which: str, *, again: bool = False) -> MicroclawError:
-    """`again`: the program is put back once more."""
+    """`again`: the program is redeployed once more."""
     text = f"{error.message}; the probable cause is {name}, after which {device.name} fell silent"
     survives = device.board.firmware.apps_survive_reset
     reset = way_to_reset(device)
-    kept = f" ({device.board.title} starts its programs again by itself: then flash it anew)" if survives else ""
-    back = "put back once more" if again else "not put back"
+    kept = f" ({device.board.title} starts its programs again by itself: then flash it again)" if survives else ""
+    back = "redeployed once more" if again else "not redeployed"
     step = (
         f"{reset}{kept}; {which}{name} is {back}. Then deploy a corrected one, or drop it: "
         f"microclaw app uninstall {name} -d {device.name}"

@@ -19,7 +19,7 @@ from microclaw.wire.wasm_binary import HEADER
 _FRAME: Final = re.compile(r'\s*File "[^"]+", line \d+(?:, in .+)?')
 _LOOK_BACK: Final = 500
 _WATCHED_MS: Final = 60_000
-"""A version that was installed and taken back by its own failure was there for no longer (verify.py)."""
+"""A version that was installed and reverted by its own failure was there for no longer (verify.py)."""
 
 
 class SourceLog:

@@ -15,7 +15,7 @@ from microclaw.text import program_name
 
 DeferredKind: TypeAlias = Literal["install", "upgrade", "uninstall", "stop", "start"]
 Act: TypeAlias = Literal[DeferredKind, "restart"]
-_DONE: Final = {"upgrade": "put back", "stop": "stopped", "start": "started", "restart": "restarted"}
+_DONE: Final = {"upgrade": "redeployed", "stop": "stopped", "start": "started", "restart": "restarted"}
 
 
 class Standing(Struct, frozen=True):

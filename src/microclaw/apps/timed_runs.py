@@ -120,7 +120,7 @@ class TimedRuns:
         return self._change_log.now_ms() >= self._due_ms(runs)
 
     def _note(self, app: DesiredApp) -> None:
-        """A program that was installed, started or given other times begins its runs anew."""
+        """A program that was installed, started or given other times begins its runs again."""
         key, times, now_ms = (app.device_id, app.name), app.version.times, self._change_log.now_ms()
         assert times is not None
         known = self._runs.get(key)

@@ -93,7 +93,7 @@ class UndoChoice(Struct, frozen=True):
 
 
 class UndoneChange(Struct, frozen=True):
-    """The change that was taken back, the change that did it, and the evidence.
+    """The change that was reverted, the change that did it, and the evidence.
 
     `restored` is how it is now: "pin 4 of lamp is low again"; None for a program.
     """
@@ -112,7 +112,7 @@ class UndoReport(Struct, frozen=True):
 
 
 class Undo:
-    """Everybody takes back their own changes; an owner also those of others, by number or with `anyone`."""
+    """Everybody reverts their own changes; an owner also those of others, by number or with `anyone`."""
 
     def __init__(
         self,
@@ -130,10 +130,10 @@ class Undo:
         self._one_at_a_time = asyncio.Lock()  # two at the same time would choose the same change
 
     async def undo(self, choice: UndoChoice, report: Report) -> UndoReport:
-        """Take back the changes that `chosen` gives, newest first.
+        """Revert the changes that `chosen` gives, newest first.
 
         Undoing an undo by its number is a redo; without a number, undos are skipped. If one of several changes cannot
-        be taken back, the others still are, and UndoIncomplete says which were and which were not. For a single change
+        be reverted, the others still are, and UndoIncomplete says which were and which were not. For a single change
         the reason itself is raised: UnknownName or UndoElsewhere when there is nothing to undo; DeployRejected when a
         newer change of the same app or pin is in force or the board restarted since; else the error of the deployer or
         the device.
@@ -159,9 +159,9 @@ class Undo:
             return UndoReport(tuple(taken), "; ".join(filter(None, (_undone_text(taken), skipped))))
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
-        """The changes that `undo` would take back now, newest first, at least one. Raises as `undo` does.
+        """The changes that `undo` would revert now, newest first, at least one. Raises as `undo` does.
 
-        PermissionRefused for what another person did, unless an owner asks for it. What cannot be taken back is told
+        PermissionRefused for what another person did, unless an owner asks for it. What cannot be reverted is told
         here, before anybody is asked to approve it.
         """
         changes = await self._chosen(choice)
@@ -235,7 +235,7 @@ class Undo:
         return taken
 
     async def _check(self, change: Change) -> None:
-        """Raise what keeps it from being taken back, before anything is done."""
+        """Raise what keeps it from being reverted, before anything is done."""
         history = await self._history(change)
         check_undoable(change, history)
         check_known_before(change, history)

@@ -14,7 +14,7 @@ _PROGRAM_KINDS: Final = ("app.deploy", "app.upgrade", "app.start")
 
 
 def in_force(change: Change) -> bool:
-    """True if the change is done, not taken back, and was asked for: the reconciler's own changes were not."""
+    """True if the change is done, not reverted, and was asked for: the reconciler's own changes were not."""
     return change.state == "done" and change.undone_by is None and change.kind not in _LEFT_ALONE
 
 
@@ -27,7 +27,7 @@ def to_take_back(history: Sequence[Change]) -> tuple[Change, ...]:
 def newest(
     history: Sequence[Change], person: str | None = None, conversation: str | None = None, device: str | None = None
 ) -> Change:
-    """The newest change (of this person, of this conversation) that can be taken back.
+    """The newest change (of this person, of this conversation) that can be reverted.
 
     `device` is the name of the one device that the history is of, None for all.
 
@@ -39,7 +39,7 @@ def newest(
     theirs = [change for change in found if person in (None, change.person)]
     own = [change for change in theirs if conversation in (None, change.conversation)]
     if theirs and not own:
-        why = "nothing of yours in this conversation can be taken back; your newest act was made elsewhere"
+        why = "nothing of yours in this conversation can be reverted; your newest act was made elsewhere"
         raise request_instead(theirs, why)
     if own:
         history = [change for change in history if conversation in (None, change.conversation)]
@@ -83,7 +83,7 @@ def _check_none_failed_since(change: Change, history: Sequence[Change], person: 
         return
     raise DeployRejected(
         f"the newest, {change_text(failed)}, failed and nothing of it is left to undo; nothing was done",
-        next_step=f"microclaw app undo {change.change_id} takes back the one before it ({change.summary})",
+        next_step=f"microclaw app undo {change.change_id} reverts the one before it ({change.summary})",
     )
 
 
@@ -103,7 +103,7 @@ def check_undoable(change: Change, history: Sequence[Change]) -> None:
         raise undone_already(change.change_id, change.summary, change.undone_by)
     if not in_force(change):
         raise DeployRejected(
-            f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to take back",
+            f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to undo",
             next_step="list the changes: microclaw app changes",
         )
     for newer in to_take_back(history):
@@ -124,12 +124,12 @@ def check_known_before(change: Change, history: Sequence[Change]) -> None:
 
 
 def older_step(change: Change, history: Sequence[Change]) -> str:
-    """The next step when a change stays: the next older one of another turn that can be taken back."""
+    """The next step when a change stays: the next older one of another turn that can be reverted."""
     for older in to_take_back(history):
         apart = change.turn is None or older.turn != change.turn
         if older.change_id < change.change_id and apart and not _same(older, change):
-            return f"microclaw app undo {older.change_id} takes back an older one ({older.summary})"
-    return "microclaw app undo NUMBER takes back an older one; list them: microclaw app changes"
+            return f"microclaw app undo {older.change_id} reverts an older one ({older.summary})"
+    return "microclaw app undo NUMBER reverts an older one; list them: microclaw app changes"
 
 
 def previous(change: Change, history: Sequence[Change]) -> Change | None:

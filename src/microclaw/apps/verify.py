@@ -48,7 +48,7 @@ LATE_EDGES = 4
 """Two periods of a pin: what a later look waits for."""
 LATEST_MS = 21_600_000.0
 """What is due later after the installation is not looked at again."""
-_AWAY = "check its power and network; when it is back, the host puts back what it lost: microclaw app list"
+_AWAY = "check its power and network; when it is back, the host redeploys what it lost: microclaw app list"
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _LATE_MS = 400.0
 _POLL_MS = 20.0

@@ -164,8 +164,8 @@ def _remedy(folder: Path, *, shared: bool) -> str:
     path, restored = folder / AUTHORITY_FILE, "microclaw backup restore FILE --replace"
     if shared:
         return f"copy another host's identity/authority.pem to {path} (mode 600), or: {restored}; docs/cluster.md"
-    anew = f"echo {CONSENT} > {folder / BEGIN_ANEW_FILE}, and start the host"
-    return f"{restored}; or, to give up every paired device and pair them all again: {anew}"
+    again = f"echo {CONSENT} > {folder / BEGIN_ANEW_FILE}, and start the host"
+    return f"{restored}; or, to give up every paired device and pair them all again: {again}"
 
 
 def _is_given_up(folder: Path) -> bool:

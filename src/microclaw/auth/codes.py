@@ -99,7 +99,7 @@ class WrongTokens:
             self._times.popitem(last=False)
 
     def take_back(self, address: str) -> None:
-        """Take back the last failure: it was right after all."""
+        """Forget the last failure: it was right after all."""
         times = self._times.get(address)
         if times:
             times.pop()

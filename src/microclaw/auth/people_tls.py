@@ -41,7 +41,7 @@ class GivenCertificate:
         except ConfigError as exc:
             _log.warning("the new certificate is not used: %s (next: %s)", exc.message, exc.next_step)
         else:
-            _log.info("the certificate of %s is served anew", self._files[0])
+            _log.info("the certificate of %s is served again", self._files[0])
 
     def _load(self) -> HostNames:
         """The names of the pair, which is served from now on. Everything is checked before the live context gets it."""

@@ -135,7 +135,7 @@ class SignIns(Credentials[SignIn]):
                 tries.take_back(key)
             person = self._people.get(person.person_id)  # as it is now: somebody may have changed it meanwhile
         if not is_right or person is None:
-            self.record(AuditEvent(AuditKind.SIGNIN_WRONG, "a wrong password, or nobody of that name", address=address))
+            self.record(AuditEvent(AuditKind.SIGNIN_WRONG, "a wrong password, or an unknown name", address=address))
             return None
         return await self._open(person, "password", address, agent)
 
@@ -149,7 +149,7 @@ class SignIns(Credentials[SignIn]):
             raise ConfigError(f"{fault}; this one {len(text)}, {different} different", next_step=step)
         hashed = await self._in_turn(lambda: _hash(text))
         await self._passwords.put(PasswordRow(person.person_id, hashed, self._now_ms()))
-        return await self._password_changed(person, "set anew", "a new password")
+        return await self._password_changed(person, "set again", "a new password")
 
     async def remove_password(self, reference: str) -> Person:
         """No password opens anything for this person. UnknownName when there is none."""

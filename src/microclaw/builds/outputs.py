@@ -1,7 +1,7 @@
 """Reads what a compiler left in its folder, and writes beside it. Starts nothing.
 
 A program may take its compiler over. What that leaves in its folder is from a stranger: a symbolic link would lead the
-host out of it, a FIFO would hold the host for ever, a sparse file would fill its memory.
+host out of it, a FIFO would hold the host forever, a sparse file would fill its memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NEXT: Final = "build again; if it stays, look with microclaw doctor which compi
 def read_output(path: Path, *, stage: str, limit_bytes: int = FILE_LIMIT_BYTES) -> bytes:
     """A file that a compiler made. Raises BuildError if it is missing, no ordinary file, or too long."""
     try:
-        # O_NONBLOCK: a FIFO without a writer would hold open(2) for ever
+        # O_NONBLOCK: a FIFO without a writer would hold open(2) forever
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as exc:
         raise _failure(f"the compiler left no file {path.name} ({exc.strerror})", stage) from exc

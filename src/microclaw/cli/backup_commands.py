@@ -172,7 +172,7 @@ def _list(options: GlobalOptions, file: Path, chunks: Iterator[bytes]) -> None:
     parts = [{"name": name, "files": files[name], "bytes": sizes[name]} for name in sorted(files)]
     options.end_with_json("backup_list", {"file": str(file), "contents": msgspec.to_builtins(contents), "parts": parts})
     by = f"as of {moment_text(contents.made_ms)}, by microclaw {contents.microclaw}"
-    options.say(f"{file} is whole: {contents.text()}, {by}{_left_out(contents)}")
+    options.say(f"{file} is intact: {contents.text()}, {by}{_left_out(contents)}")
     options.table([(name, files[name], sizes[name]) for name in sorted(files)], head=("NAME", "FILES", "BYTES"))
 
 

@@ -186,7 +186,7 @@ def _audit_chain(settings: Settings) -> Iterator[Finding]:
         text = f"the security log {' '.join(chain_text(report).split())}"
         yield problem("audit", text, f"see where: microclaw person log --verify; {BROKEN_STEP}")
     if not broken:
-        yield Finding("audit", True, "the security log is whole: microclaw person log --verify")
+        yield Finding("audit", True, "the security log is intact: microclaw person log --verify")
 
 
 def _backup_warnings(settings: Settings) -> Iterator[Finding]:

@@ -135,7 +135,7 @@ def publish(
 
 @firmware_group.command("change-keys")
 @click.option("--add", multiple=True, type=Path, metavar="FILE.pub.pem", help="The host knows it from then on, too.")
-@click.option("--remove", multiple=True, metavar="KEY", help="What it signed is refused there for ever.")
+@click.option("--remove", multiple=True, metavar="KEY", help="What it signed is refused there forever.")
 @signing_options
 @follow_option
 @click.pass_obj

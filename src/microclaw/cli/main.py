@@ -37,7 +37,7 @@ COMMANDS: Final = {
     "task": ("task_commands:task_group", "Code in the sandbox, its secrets and network; subagents."),
     "schedule": (DECLARED, "What is done later, at times of day."),
     "chat": ("chat_commands:chat", "Talk to the agent."),
-    "approval": (DECLARED, "Acts that wait for a yes or a no."),
+    "approval": (DECLARED, "Pending approvals."),
     "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),
     "voice": ("voice_setup:voice_group", "Speech with devices: set up, test, trace."),
     "mcp": ("mcp_commands:mcp_group", "Drive the boards from an assistant over MCP."),
@@ -140,7 +140,7 @@ def _show_completion(_ctx: Any, _option: Any, shell: str | None) -> None:
 @click.option("--host", metavar="URL", help="A host elsewhere, by https, with the token in MICROCLAW_TOKEN.")
 @click.option("-q", "--quiet", is_flag=True, help="Print answers only.")
 @click.option("-v", "--verbose", is_flag=True, help="Show tracebacks and more lines.")
-@click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Answer yes to all questions.")
 @click.option("--no-color", is_flag=True, help="No colour.")
 @click.option(
     "--completion", type=click.Choice(["bash", "zsh", "fish"]), expose_value=False, is_eager=True,

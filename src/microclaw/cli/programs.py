@@ -50,7 +50,7 @@ _WAYS: Final = {
 @heap_option
 @optimization_option
 @expect_option
-@click.option("--every", metavar="TIME", help="Begin it anew so often: 30s, 10m, 1h.")
+@click.option("--every", metavar="TIME", help="Begin it again so often: 30s, 10m, 1h.")
 @click.option("--stop-after", metavar="TIME", help="Stop each run after this time.")
 @replace_option
 @force_option

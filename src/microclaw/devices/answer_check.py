@@ -147,7 +147,7 @@ def _values_fault(values: Mapping[str, float]) -> str | None:
 
 
 def _rows_fault(rows: list[tuple[float, int, int]], highest: int) -> str | None:
-    """Rows of a record: times, pins and values that exist. The times begin anew where the board restarted."""
+    """Rows of a record: times, pins and values that exist. The times begin again where the board restarted."""
     for t_ms, pin, value in rows:
         if not 0 <= pin <= _HIGHEST_PIN or not 0 <= value <= highest:
             return f"a record of pin {pin} with {value}"

@@ -1,6 +1,6 @@
 """Our modules for a board without PSRAM: 13.4 KB more of its 160 KB of heap are left (docs/decisions/0036).
 
-**Names** (7.7 KB): MicroPython keeps every name that it read in for ever, in 16 bytes of RAM. So ours become names that
+**Names** (7.7 KB): MicroPython keeps every name that it read in forever, in 16 bytes of RAM. So ours become names that
 its images have in flash, alike in all modules; what one module alone can ask for may be the same name in each. Names
 stay that stand in texts, are of keywords, of what a program can hold, of main.py, or MicroPython's own.
 **Texts** (3.2 KB): in functions of modules that always stay, texts for people become `text_at(n)` of fw/texts.py.

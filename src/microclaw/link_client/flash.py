@@ -2,7 +2,7 @@
 
 One file of records, each with its size, a CRC-32 and a CBOR map of changes. A record counts only as a whole: a board
 that is killed at any moment finds every commit that returned, and no half of another. A file that has grown is written
-anew beside the old one and renamed. It reads no message.
+again beside the old one and renamed. It reads no message.
 """
 
 from __future__ import annotations

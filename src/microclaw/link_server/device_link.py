@@ -376,7 +376,7 @@ class DeviceLink:
         return bool(self._acks)
 
     async def look_for_acks(self) -> None:
-        """Tell those who wait for acks; another host may have had them, and numbered the messages anew."""
+        """Tell those who wait for acks; another host may have had them, and numbered the messages again."""
         if not self._acks:
             return
         links = await self._open()

@@ -1,5 +1,5 @@
 /* Fast blink: the pin goes on and off FREQUENCY_HZ times a second,
- * for ever: by PWM, as a loop would lose time with each change. */
+ * forever: by PWM, as a loop would lose time with each change. */
 #include "microclaw.h"
 
 #define PIN 5

@@ -1,4 +1,4 @@
-/* Read: print a sensor's value every EVERY_MS, for ever. */
+/* Read: print a sensor's value every EVERY_MS, forever. */
 #include "microclaw.h"
 
 #define QUANTITY "temperature"

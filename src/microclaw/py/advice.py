@@ -1,4 +1,4 @@
-"""Warnings about what is rarely meant: secrets, lists that grow for ever, waits in tasks, hidden names."""
+"""Warnings about what is rarely meant: secrets, lists that grow forever, waits in tasks, hidden names."""
 
 from __future__ import annotations
 
@@ -63,4 +63,4 @@ def _growing(loop: ast.While, findings: Findings) -> None:
     for name, place in grown.items():
         if name not in shrunk:
             hint = f"drop old values: if len({name}) > 100: {name}.pop(0)"
-            findings.warn(place, f"{name} grows for ever: the board's memory will be full", hint)
+            findings.warn(place, f"{name} grows forever: the board's memory will be full", hint)

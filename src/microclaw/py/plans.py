@@ -11,7 +11,7 @@ from msgspec import Struct
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.source import Findings
 
-PlanKind: TypeAlias = Literal["await", "maybe", "new", "environment", "irq", "timer", "nothing", "for ever"]
+PlanKind: TypeAlias = Literal["await", "maybe", "new", "environment", "irq", "timer", "nothing", "forever"]
 SHORT_US: Final = 1000  # what waits no longer than this stays one busy wait: pulses need it, and nobody else notices
 
 
@@ -34,7 +34,7 @@ _LOOPS: Final = frozenset({"asyncio.get_event_loop", "asyncio.new_event_loop"})
 _LOOP_METHODS: Final = {
     "create_task": Plan("environment", "spawn"),
     "run_until_complete": Plan("environment", "run", waits=True),
-    "run_forever": Plan("for ever", waits=True),
+    "run_forever": Plan("forever", waits=True),
     "close": Plan("nothing"),
     "stop": Plan("nothing"),
 }

@@ -144,7 +144,7 @@ class Rewriter(ast.NodeTransformer):
         if isinstance(node.value, ast.Constant):
             return None  # a docstring: the board need not hold it
         plan = self._waits.plans.get(node.value) if isinstance(node.value, ast.Call) else None
-        if plan is not None and plan.kind == "for ever":
+        if plan is not None and plan.kind == "forever":
             hour = ast.Await(self._call("sleep", ast.Constant(3600)))
             return ast.While(ast.Constant(True), [ast.Expr(hour)], [])
         if plan is not None and plan.kind == "nothing":

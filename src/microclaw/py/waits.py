@@ -228,7 +228,7 @@ class Waits:
 
     def _guard(self, loop: Loop, owner: Callable | None) -> None:
         if isinstance(loop, ast.While) and _only_computes(loop, self.graph):
-            message = "this loop never waits nor ends: it keeps the board busy for ever"
+            message = "this loop never waits nor ends: it keeps the board busy forever"
             self._findings.error(loop, message, "put time.sleep(1) into the loop: callbacks go on meanwhile")
         asks = isinstance(loop, ast.While) and polls(loop, self.graph)
         if owner is not None and owner.is_compiled:
@@ -265,7 +265,7 @@ def polls(loop: ast.While, graph: CallGraph) -> bool:
 
 
 def _only_computes(loop: ast.While, graph: CallGraph) -> bool:
-    """True if a loop runs for ever and looks at nothing outside: nobody would see what it does."""
+    """True if a loop runs forever and looks at nothing outside: nobody would see what it does."""
     return _is_endless(loop) and not any(
         isinstance(n, _LEAVES | _YIELDS | ast.Await) or (isinstance(n, ast.Call) and not _is_pure(n, graph))
         for n in run_by(loop)

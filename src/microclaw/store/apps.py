@@ -46,7 +46,7 @@ class ProofRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """The columns of a change that the store itself uses; `undoes` is the change that it takes back."""
+    """The columns of a change that the store itself uses; `undoes` is the change that it reverts."""
 
     change_id: int
     at_ms: int
@@ -141,7 +141,7 @@ class AppTable(TimedTable, Generic[C, D]):
         """Write a change down before it is made, with what goes `first`; returns its change_id, which grows.
 
         `deferred_id` is the deferred act that it does. DeployRejected when that one waits no more, and when the change
-        that it takes back was taken back; DeviceBusy when another host that is alive changes the device now (for
+        that it reverts was reverted; DeviceBusy when another host that is alive changes the device now (for
         programs: its programs), or has since the change `seen`.
         """
         if self.host is not None:

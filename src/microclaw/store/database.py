@@ -33,7 +33,7 @@ MAX_GROUP: Final = 256  # writes a commit: enough to hide the sync, few enough t
 
 
 class Connection(Sql, Protocol):
-    """One connection, of one thread. `begin` makes it anew where it was lost.
+    """One connection, of one thread. `begin` makes it again where it was lost.
 
     `errors` are what it and its statements raise; `store_error` gives them in our words.
     """

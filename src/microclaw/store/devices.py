@@ -59,7 +59,7 @@ class DeviceTable(Table):
 
     @writes
     def mark_reached(self, sql: Sql, device_id: str) -> None:
-        """It has answered; that is never taken back."""
+        """It has answered; that stays true."""
         update(sql, "devices", {"device_id": device_id}, reached=1)
 
     @writes

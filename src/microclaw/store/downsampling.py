@@ -1,6 +1,6 @@
 """Makes buckets of a minute of what devices measured, of those buckets of an hour, and deletes what is too old.
 
-In steps that each hold the writer for a moment. A step may be done again: it writes whole buckets, made anew of all
+In steps that each hold the writer for a moment. A step may be done again: it writes whole buckets, made again of all
 that they are made of, and says in the same transaction how far it came. So after a crash nothing counts twice. Where
 values are deleted already (the clock was set back by more than a day) a bucket that is there stays as it is.
 """
@@ -95,7 +95,7 @@ def _make_hour(sql: Sql, now_ms: int) -> None:
 def _make_buckets(
     sql: Sql, table: str, step_ms: int, values: str, source: str, begin_ms: int, end_ms: int, gone_ms: int
 ) -> None:
-    """Of each series, made anew of what they are made of; one that is there stays where some of that is deleted."""
+    """Of each series, made again of what they are made of; one that is there stays where some of that is deleted."""
     news = ", ".join(f"{column} = excluded.{column}" for column in ("low", "high", "mean", "count"))
     over = "DO NOTHING" if begin_ms < gone_ms else f"(series_id, at_ms) DO UPDATE SET {news}"
     sql.execute(

@@ -1,4 +1,4 @@
-"""One connection to a PostgreSQL database, as store/database.py uses it: made anew where it was lost.
+"""One connection to a PostgreSQL database, as store/database.py uses it: made again where it was lost.
 
 A change waits for the next statement and goes with it: a round trip less. A commit whose answer was lost is looked up
 by the mark that it left, not by its transaction's number: a server that was killed may give that to another.
@@ -76,7 +76,7 @@ class PostgresConnection:
         return self._connection is None or self._connection.closed
 
     def _open(self) -> psycopg.Connection:
-        """The connection, made anew where it was lost."""
+        """The connection, made again where it was lost."""
         if self._connection is None or self._connection.closed:
             self._connection = connect(self._url, f"microclaw {self._host}")
         return self._connection

@@ -20,7 +20,7 @@ KEPT_ROLLOUTS = 100
 
 @dataclass(slots=True)
 class RolloutRow:
-    """`plan` is JSON; `undoes` the rollout that this one takes back; `person_id` began it. `rollout_id` 0 is not stored
+    """`plan` is JSON; `undoes` the rollout that this one reverts; `person_id` began it. `rollout_id` 0 is not stored
     yet.
     """
 

@@ -42,7 +42,7 @@ class SqliteConnection(sqlite3.Connection):
         self.execute(self.begins)
 
     def rewrite(self) -> None:
-        """Write the file anew without free pages, and empty the log of writes."""
+        """Write the file again without free pages, and empty the log of writes."""
         self.execute("VACUUM")
         for _ in range(CHECKPOINT_TRIES):  # a reader in the middle of its work keeps the log from being emptied
             (is_busy, _, _) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()

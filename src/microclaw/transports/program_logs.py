@@ -107,7 +107,7 @@ class ProgramLogs:
         return log
 
     def _is_another(self, heard: _Heard, log: ProgramLog) -> bool:
-        """True if the program began anew since it was heard: then its numbers did, too."""
+        """True if the program began again since it was heard: then its numbers did, too."""
         later_ms = self._started_ms(log) - heard.started_ms
         return log.next < heard.next or later_ms > _RESTARTED_MS + _age_ms(log) * _DRIFT
 

@@ -1,6 +1,6 @@
 """The virtual boards of one host: starts each as a process, and again when it ends. It sends them nothing.
 
-running ── its process ended ──> restarting ── started, known under its new address, its programs put back ──> running
+running ── its process ended ──> restarting ── started, known under its new address, its programs redeployed ──> running
                                   │     └── too often within a minute ──> failed
                                   └── a start that fails counts as one more end of the process
 """

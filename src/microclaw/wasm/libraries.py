@@ -129,7 +129,7 @@ def _compile(toolchain: Toolchain, cache_dir: Path, libraries: dict[str, Path], 
 
 @contextmanager
 def _alone(lock: Path, processes: Processes) -> Iterator[None]:
-    """Wait while another builder works, in this or another process: two at once are slower. Not for ever."""
+    """Wait while another builder works, in this or another process: two at once are slower. Not forever."""
     with lock.open("a") as file:
         deadline = time.monotonic() + _BUILD_S
         while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Decides which loops and recursions get a guard: those that may run for ever or for minutes.
+"""Decides which loops and recursions get a guard: those that may run forever or for minutes.
 
 A guard counts about how much its loop computes and now and then asks whether it has run for long
 (headers/glue/watch.c, and headers/shim/breathe.c where main may pause); in a loop of main that polls it asks in each

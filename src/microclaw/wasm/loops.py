@@ -83,7 +83,7 @@ class Loops:
         """The functions that the firmware may reach in another way than through main."""
 
     def findings(self, text: SourceText) -> tuple[Diagnostic, ...]:
-        """An error for each function that certainly keeps its board busy for ever."""
+        """An error for each function that certainly keeps its board busy forever."""
         found = [
             _endless_loop(source_name(self.symbols.names[index]), text)
             for index, function in self.functions.items()
@@ -169,11 +169,11 @@ def read_loops(symbols: Symbols) -> Loops:
 def _endless_loop(name: str, text: SourceText) -> Diagnostic:
     why = "while it runs the app answers nothing: no timer, no message; only a reset can remove it"
     hint = "wait in the loop: delay(1000); or use every(ms, task) and leave the loop out"
-    return at(text, _loop_in(name, text), f"{name} loops for ever and never waits", hint, explanation=why)
+    return at(text, _loop_in(name, text), f"{name} loops forever and never waits", hint, explanation=why)
 
 
 def _never_returns(entry: str, name: str, text: SourceText) -> Diagnostic:
-    inside = "" if entry == name else f": {name} loops for ever"
+    inside = "" if entry == name else f": {name} loops forever"
     why = "the firmware calls it and waits for it; until it returns the app cannot be removed"
     hint = "let main loop, which may wait, or leave the loop out and use every(ms, task)"
     return at(text, _loop_in(name, text), f"{entry} never returns{inside}", hint, explanation=why)

@@ -61,7 +61,7 @@ def _count_calls(guard: Guard, counter: int, call: bytes) -> bytes:
 
 
 def _asked_at_zero(guard: Guard, count: bytes, put: bytes, call: bytes) -> bytes:
-    """A question once what `count` leaves on the stack is used up; `put` begins anew."""
+    """A question once what `count` leaves on the stack is used up; `put` begins again."""
     again = _CONST + write_i32(CHECKED_AFTER) + put
     ask = _CONST + write_i32(guard.told) + call
     skip = count + _CONST + write_i32(0) + _GREATER + bytes((_BR_IF, 0))
@@ -139,7 +139,7 @@ def _rendered_loop(
 
 
 def _check(guard: Guard, counter: int, call: bytes, copies: int = 1) -> bytes:
-    """Count down by what was computed; at the end ask, and begin anew. It may jump to the loop's head from here."""
+    """Count down by what was computed; at the end ask, and begin again. It may jump to the loop's head from here."""
     if not _counts(guard):
         return _CONST + write_i32(guard.told) + call
     count = _GET + write_u32(counter) + _CONST + write_i32(guard.turn * copies) + _SUB + _TEE + write_u32(counter)

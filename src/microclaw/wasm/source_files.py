@@ -91,7 +91,7 @@ class _Joined(Struct):
     chars: int = 0
 
     def begin_unit(self, file: str) -> None:
-        """A source that is compiled alone, and reads its headers anew."""
+        """A source that is compiled alone, and reads its headers again."""
         self._line(f'#line 0 "{file}"')
         self.once.clear()
 

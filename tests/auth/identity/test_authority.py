@@ -76,8 +76,8 @@ async def test_a_person_may_begin_anew_and_every_credential_ends(host: Host) -> 
         await open_authority(host.folder, host.table, host.clock)
     assert isinstance(await host.comes_with(token), Identity)
     (host.folder / BEGIN_ANEW_FILE).write_text(f"{CONSENT}\n")
-    anew = await open_authority(host.folder, host.table, host.clock)
-    assert anew.fingerprint != host.authority.fingerprint
+    again = await open_authority(host.folder, host.table, host.clock)
+    assert again.fingerprint != host.authority.fingerprint
     assert not (host.folder / BEGIN_ANEW_FILE).exists()
     assert (host.folder / f"{AUTHORITY_FILE}.given-up-{host.clock.ms()}").exists()
     assert await host.comes_with(token) == closed(4403, Reason.REVOKED, device_id="d-1")
@@ -85,16 +85,16 @@ async def test_a_person_may_begin_anew_and_every_credential_ends(host: Host) -> 
     assert await host.credentials.is_ended(connected)
 
 
-@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("again", [False, True])
 async def test_host_that_dies_at_any_change_of_a_file_has_one_whole_identity_after(
-    tmp_path: Path, clock: Clock, anew: bool
+    tmp_path: Path, clock: Clock, again: bool
 ) -> None:
     for step in range(100):
         home = tmp_path / f"home-{step}"
         async with Database.open(new_store(home / "store.db")) as database:
             opened = partial(open_authority, home / "identity", IdentityTable(database), clock)
-            before = (await opened()).fingerprint if anew else None
-            if anew:
+            before = (await opened()).fingerprint if again else None
+            if again:
                 (home / "identity" / BEGIN_ANEW_FILE).write_text(CONSENT)
             try:
                 with pytest.MonkeyPatch.context() as patch:

@@ -173,11 +173,11 @@ TROUBLE = {
     "no such module": ("E.module('numpy')", "no module named 'numpy'"),
     "keyboard interrupt": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     "base exception": ("raise BaseException('own')", "BaseException: own"),
-    "tasks for ever": (
+    "tasks forever": (
         "async def f(): await E.sleep(9)\n    while True:\n        E.spawn(f())",
         "a program may have 16 tasks",
     ),
-    "timers for ever": (
+    "timers forever": (
         "while True:\n        E.timer(E.module('machine').Timer(-1), period=1000)",
         "a program may have 8 timers",
     ),

@@ -1,4 +1,4 @@
-"""A .mpy that was cut: MicroPython's loader would hang the chip for ever, so it is refused before it is read in."""
+"""A .mpy that was cut: MicroPython's loader would hang the chip forever, so it is refused before it is read in."""
 
 from __future__ import annotations
 

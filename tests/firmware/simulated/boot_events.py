@@ -1,4 +1,4 @@
-"""As boot.py, and says events for ever. FOLDER/promised has life and number of each that the outbox took."""
+"""As boot.py, and says events forever. FOLDER/promised has life and number of each that the outbox took."""
 
 import asyncio
 import sys

@@ -44,7 +44,7 @@ class PinInstead(Parameters, kw_only=True):
 
 class CorrectParameters(OnDevice, kw_only=True):
     undo: Annotated[
-        tuple[int, ...], Meta(min_length=1, max_length=MAX_CHANGES, description="Numbers of changes to take back.")
+        tuple[int, ...], Meta(min_length=1, max_length=MAX_CHANGES, description="Numbers of changes to revert.")
     ]
     pins: Annotated[
         tuple[PinInstead, ...], Meta(max_length=MAX_PINS, description="Set then; level or duty (0-255).")
@@ -56,7 +56,7 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
     devices, direct_io, undo = apps.registry, apps.direct_io, apps.undo
 
     async def chosen(asked: CorrectParameters, context: ToolContext) -> list[Change]:
-        """Raises what keeps one of them from being taken back."""
+        """Raises what keeps one of them from being reverted."""
         choices = [UndoChoice(context.person_id, number) for number in asked.undo]
         return [change for choice in choices for change in await undo.chosen(choice)]
 
@@ -75,7 +75,7 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
     def words(asked: CorrectParameters, _context: ToolContext, described: Sequence[str]) -> str:
         """The first line of `describe`; of one that is planned for later, numbers and pins."""
         pins = " and ".join(call_words(one.call).removeprefix("set ") for one in asked.pins)
-        changes = f"take back {'change' if len(asked.undo) == 1 else 'changes'} {', '.join(map(str, asked.undo))}"
+        changes = f"revert {'change' if len(asked.undo) == 1 else 'changes'} {', '.join(map(str, asked.undo))}"
         return described[0] if described else f"{changes}{f' and set {pins}' if pins else ''}"
 
     def wanted(asked: CorrectParameters, changes: Sequence[Change], device: Device | None = None) -> str:
@@ -89,7 +89,7 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
         )
 
     async def run(asked: CorrectParameters, context: ToolContext) -> ToolOutput:
-        await chosen(asked, context)  # nothing is taken back where something else would then fail
+        await chosen(asked, context)  # nothing is reverted where something else would then fail
         device = find_device(devices, context, asked.device).name if asked.pins else ""
         for one in asked.pins:
             conflict = await direct_io.conflict(device, one.call)
@@ -116,7 +116,7 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
         evidence = [one.evidence for report in undone for one in report.taken] + [one.evidence for one in made]
         return ToolOutput(fields, tuple(evidence))
 
-    text = "Take back numbered changes and set other pins instead, as one act with one question: a correction."
+    text = "Revert numbered changes and set other pins instead, as one act with one question: a correction."
     hooks: dict[str, Any] = {"describe": describe, "objections": objections, "words": words}
     return Tool("correct", text, CorrectParameters, Permission.ACT, Effect.ONCE, run, **hooks)
 
@@ -128,7 +128,7 @@ def _back_text(change: Change, device: str) -> str:
         case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
             return f"{call_words(PwmSet(pin, duty, frequency_hz), device)} again"
         case _:
-            return f"take back: {change.summary}"
+            return f"revert: {change.summary}"
 
 
 def _done_text(undone: Sequence[UndoReport], made: Sequence[PinChange]) -> str:

@@ -47,7 +47,7 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 if TYPE_CHECKING:
     from microclaw.link_server.server import LinkServer
 
-_TAKES_BACK: Final = "takes back: "
+_TAKES_BACK: Final = "reverts: "
 _ARGUMENTS: Final[Mapping[str, Any]] = {
     "pin": Annotated[int, Meta(ge=0, le=255, description="GPIO number.")],
     "level": Annotated[Literal[0, 1], Meta(description="1 is high, 0 is low.")],
@@ -248,7 +248,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         return ToolOutput(fields, tuple(one.evidence for one in done.taken))
 
     read, once = (Permission.READ, Effect.READ), (Permission.ACT, Effect.ONCE)
-    text = "Take back all that the last request changed on devices (programs, pins) at once, or a numbered change."
+    text = "Revert all that the last request changed on devices (programs, pins) at once, or a numbered change."
     checks = "Reach a device now: how it answers, and what is wrong."
     return (
         Tool("list-devices", "List the devices this host knows.", Parameters, *read, list_devices),

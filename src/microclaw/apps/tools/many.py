@@ -304,6 +304,6 @@ def _failed(
     kind = BoardsUnknown if any(isinstance(error, unknown) for error in errors) else BoardsFailed
     steps = list(dict.fromkeys(error.next_step for error in errors if error.next_step))[:2]
     if good and tool not in _READS:
-        steps.append("undo takes back what was done")
+        steps.append("undo reverts what was done")
     step = "; ".join(steps) or "look at the boards: microclaw device list"
     return kind(f"{head}; {listed}", next_step=step, foreign=any(error.foreign for error in errors))

@@ -308,7 +308,7 @@ def times_tool(apps: Apps) -> Tool[TimesParameters]:
     return device_tool(
         apps.registry,
         "set-program-times",
-        "Set when an installed program runs: begun anew every so often, each run stopped after a time.",
+        "Set when an installed program runs: begun again every so often, each run stopped after a time.",
         TimesParameters,
         set_times,
         Permission.ACT,

@@ -33,11 +33,11 @@ export class HostAway extends Error {
   }
 }
 
-/** The page was loaded for another person than the one who is signed in now: it takes no word of theirs, and loads anew. */
+/** The page was loaded for another person than the one who is signed in now: it takes no word of theirs, and loads again. */
 export class OtherPerson extends ApiError {
   constructor() {
     const message = "somebody else is signed in now; what you sent was not sent";
-    super(403, { code: "other_person", message, next: "this page is loaded anew for them; send it again if it is still wanted" });
+    super(403, { code: "other_person", message, next: "this page is loaded again for them; send it again if it is still wanted" });
   }
 }
 
@@ -153,7 +153,7 @@ async function ask(method, path, body, signal) {
   }
 }
 
-/** Whether this person has signed in anew at another page of this browser, so that our word is that of an older session. */
+/** Whether this person has signed in again at another page of this browser, so that our word is that of an older session. */
 async function isOtherSession() {
   const before = session.csrf;
   return (await whoAmI()) !== null && session.csrf !== before;

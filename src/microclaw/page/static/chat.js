@@ -10,7 +10,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 const FIRST = "page";
 const [WORKS_MS, RESTS_MS, HIDDEN_MS] = [2_000, 10_000, 3_600_000]; // between two looks at what the host has of a conversation
 
-/** Tools whose acts on boards undo takes back; after an undo it would take back what came before. */
+/** Tools whose acts on boards undo reverts; after an undo it would revert what came before. */
 const UNDOABLE = ["deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "gpio-set", "pwm-set", "correct", "act-on-boards"];
 
 /** @typedef {{key: string, text: string, ts?: number, answer?: string, act?: Act, waits?: boolean}} Turn `act`: of this page, with its steps; `waits`: the host works on it, and another page has its steps */
@@ -135,7 +135,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
     <${Problem} error=${error ?? away} /><div ref=${end}></div>`;
 }
 
-/** Undo takes back what was done last, so only the newest turn offers it. @param {{turn: Turn, isNewest: boolean}} given */
+/** Undo reverts what was done last, so only the newest turn offers it. @param {{turn: Turn, isNewest: boolean}} given */
 function TurnView({ turn, isNewest }) {
   const { act = null } = turn;
   const [undoing, undo] = useAct();

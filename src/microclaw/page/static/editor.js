@@ -1,4 +1,4 @@
-// The editor: a program in C or Python, checked while it is written, tried on a virtual board, installed, taken back.
+// The editor: a program in C or Python, checked while it is written, tried on a virtual board, installed, reverted.
 
 import { ActView, useAct } from "./acts.js";
 import { ApiError, HostAway, get, part, send } from "./api.js";
@@ -99,18 +99,18 @@ export function Editor({ rest }) {
     });
     return () => stop.abort();
   }, [isReady, first]);
-  const anew = () => {
+  const again = () => {
     keepDraft(key, null);
     setFirst(null);
     setRound((count) => count + 1);
   };
   return html`<${Heading}>Editor<//>${device && name && html`<p class="crumbs"><${Link} to=${boardPath(device, "programs", name)}>${name} on ${device}<//></p>`}
     <${Problem} error=${error} />
-    ${first ? html`<${Desk} key=${round} first=${first} place=${key} anew=${anew} />` : !error && html`<p class="quiet">One moment.</p>`}`;
+    ${first ? html`<${Desk} key=${round} first=${first} place=${key} again=${again} />` : !error && html`<p class="quiet">One moment.</p>`}`;
 }
 
-/** @param {{first: Draft, place: string, anew: () => void}} given */
-function Desk({ first, place, anew }) {
+/** @param {{first: Draft, place: string, again: () => void}} given */
+function Desk({ first, place, again }) {
   const store = useStore();
   const [draft, setDraft] = useState(first);
   const newest = useRef(first);
@@ -144,7 +144,7 @@ function Desk({ first, place, anew }) {
     <${Code} key=${text} first=${draft.source} isPython=${isPython} findings=${checked?.findings ?? NO_FINDINGS} chosen=${chosen}
       onText=${(/** @type {string} */ source) => change({ source })} />
     <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser; discard it to begin as before." : "This browser keeps no draft: its storage is off or full."}${" "}
-      <${SureButton} what="Discard" label="the draft" onYes=${anew} /></p>
+      <${SureButton} what="Discard" label="the draft" onYes=${again} /></p>
     <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} /></div>
     <div><label class="wide">Expected, one a line, or nothing <textarea rows="2" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
       onInput=${(/** @type {any} */ e) => change({ expect: e.currentTarget.value })} /></label>

@@ -1,4 +1,4 @@
-// What views share that show a document of the API: fetching it, anew while it is shown, orders, a button that asks again, tables.
+// What views share that show a document of the API: fetching it, again while it is shown, orders, a button that asks again, tables.
 
 import { Question } from "./acts.js";
 import { ApiError, HostAway, get, part, send } from "./api.js";
@@ -91,7 +91,7 @@ export function OrderState({ orders }) {
     <${Problem} error=${orders.error} />`;
 }
 
-/** A button for what cannot be taken back: it asks again. @param {{what: string, label: string, disabled?: boolean, onYes: () => void}} given */
+/** A button for what cannot be reverted: it asks again. @param {{what: string, label: string, disabled?: boolean, onYes: () => void}} given */
 export function SureButton({ what, label, disabled = false, onYes }) {
   const [isAsked, setAsked] = useState(false);
   const wasAsked = useRef(false);

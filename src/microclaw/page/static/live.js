@@ -49,7 +49,7 @@ export function LiveRow({ device }) {
 }
 
 function drawRows() {
-  const width = inSight.keys().next().value?.clientWidth; // all are alike, and each asking would lay out anew
+  const width = inSight.keys().next().value?.clientWidth; // all are alike, and each asking would lay out again
   if (!width) return;
   const scale = window.devicePixelRatio || 1;
   const style = getComputedStyle(document.documentElement);

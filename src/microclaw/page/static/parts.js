@@ -78,7 +78,7 @@ export function size(bytes) {
   return bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / (1 << 20)).toFixed(1)} MB`;
 }
 
-/** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch anew when these change @returns {[any, any]} */
+/** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch again when these change @returns {[any, any]} */
 export function useFetched(path, again = []) {
   const [value, setValue] = useState(/** @type {any} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));

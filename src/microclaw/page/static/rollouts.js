@@ -1,4 +1,4 @@
-// Rollouts of firmware: how far each is, its boards by state; pause, resume, stop and take back.
+// Rollouts of firmware: how far each is, its boards by state; pause, resume, stop and revert.
 
 import { Moment, OrderState, SureButton, Table, useFetched, useOrders, useReloaded } from "./lists.js";
 import { Badge, Heading, Problem, prose } from "./parts.js";
@@ -6,7 +6,7 @@ import { html, useState } from "./vendor/htm-preact.module.js";
 
 /** What each state lets a person do, as the API has it. @type {Record<string, ("pause" | "resume" | "stop" | "undo")[]>} */
 const ACTS = { running: ["pause", "stop", "undo"], paused: ["resume", "stop", "undo"], halted: ["undo"], done: ["undo"], undone: [] };
-const NAMES = { pause: "Pause", resume: "Resume", stop: "Stop for good", undo: "Take back" };
+const NAMES = { pause: "Pause", resume: "Resume", stop: "Stop for good", undo: "Revert" };
 
 export function Rollouts() {
   const [found, error, reload] = useReloaded("/v1/rollouts", 5_000);
@@ -27,7 +27,7 @@ function Rollout({ rollout, changed }) {
   const states = Object.entries(rollout.counts).filter(([, count]) => count > 0);
   return html`<li class="card" aria-label=${label}>
     <h2>${rollout.version} <${Badge} state=${rollout.state} /></h2>
-    <p class="quiet">${label}${rollout.undoes ? `, takes back rollout ${rollout.undoes}` : ""} · channel ${rollout.channel} · by ${rollout.began_by},${" "}
+    <p class="quiet">${label}${rollout.undoes ? `, reverts rollout ${rollout.undoes}` : ""} · channel ${rollout.channel} · by ${rollout.began_by},${" "}
       <${Moment} at=${rollout.began_ms} />${rollout.window ? ` · between ${rollout.window}` : ""}</p>
     ${rollout.reason && html`<p class="warning">${prose(rollout.reason)}</p>`}
     <p>Stage ${Math.min(rollout.stage, rollout.stages.length)} of ${rollout.stages.length}

@@ -100,7 +100,7 @@ onSessionOver(() => {
   return new Promise((resolve) => waitingForSession.push(resolve));
 });
 
-const LEFT = "other person"; // of the address's state in the browser's history, which a load anew keeps
+const LEFT = "other person"; // of the address's state in the browser's history, which a load again keeps
 
 onOtherPerson((error) => {
   waitingForSession = []; // what they wait with is never sent

@@ -1,5 +1,5 @@
 # Fast blink: the pin goes on and off FREQUENCY_HZ times a
-# second, for ever: by PWM, as a loop would lose time with each
+# second, forever: by PWM, as a loop would lose time with each
 # change.
 from machine import PWM, Pin
 

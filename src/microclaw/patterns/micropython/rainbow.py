@@ -1,5 +1,5 @@
 # Rainbow: the COUNT addressable LEDs (WS2812) in a row on the
-# pin go through all colors once in PERIOD_MS, for ever; together
+# pin go through all colors once in PERIOD_MS, forever; together
 # they show all of them.
 from machine import Pin
 from neopixel import NeoPixel

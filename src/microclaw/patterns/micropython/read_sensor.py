@@ -1,4 +1,4 @@
-# Read: print a sensor's value every EVERY_MS, for ever.
+# Read: print a sensor's value every EVERY_MS, forever.
 from microclaw import sensor
 from time import sleep_ms
 

@@ -1,5 +1,5 @@
 # Servo sweep: the servo on the pin turns from 0 to 180 degrees
-# and back once in PERIOD_MS, for ever.
+# and back once in PERIOD_MS, forever.
 from machine import PWM, Pin
 from time import sleep_ms
 

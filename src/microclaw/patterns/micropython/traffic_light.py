@@ -1,4 +1,4 @@
-# Traffic light: red, red and yellow, green, yellow, for ever;
+# Traffic light: red, red and yellow, green, yellow, forever;
 # red and green last LONG_MS, the others SHORT_MS.
 from machine import Pin
 from time import sleep_ms

@@ -292,7 +292,7 @@ class AppManager:
         app_id, app = found
         ended = app.stop()
         while not ended and not self._closed:
-            ended = app.join(JOIN_S)  # for ever: upstream's watchdog is only announced
+            ended = app.join(JOIN_S)  # forever: upstream's watchdog is only announced
         if self._closed:
             return
         with self._lock:

@@ -105,7 +105,7 @@ class Ledc:
         self._nodes[number] = _Node(node.frequency_hz)
 
     def abandon(self, number: int) -> None:
-        """Its app is gone: the signal goes on, and the node can be configured anew."""
+        """Its app is gone: the signal goes on, and the node can be configured again."""
         self._nodes[number].configured = False
 
     def _configured(self, number: int) -> _Node:

@@ -60,7 +60,7 @@ class SpiFile(OpenFile):
         pins = [values.pop(kind, 1) for kind in (1, 2, 3, 4)]
         flags = values.pop(5, 4)
         if not flags & _MASTER:
-            raise PosixError(Errno.ENOTSUP)  # nothing on this bench would clock a slave: it would wait for ever
+            raise PosixError(Errno.ENOTSUP)  # nothing on this bench would clock a slave: it would wait forever
         clock_hz = values.pop(6, 4)
         if self._configured:
             raise PosixError(Errno.EINVAL)

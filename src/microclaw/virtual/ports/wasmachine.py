@@ -28,7 +28,7 @@ class Faults:
         self._cut_after_bytes = self._cut_left = 0
 
     def arm(self, name: str, count: int, after_bytes: int = 0) -> None:
-        """Arm a fault anew for so many times; 0 disarms it."""
+        """Arm a fault again for so many times; 0 disarms it."""
         if name not in self._counts:
             raise UnknownName(f"no fault {name!r}", next_step=f"faults: {', '.join(self._counts)}")
         with self._lock:

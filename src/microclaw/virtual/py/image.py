@@ -44,7 +44,7 @@ def load_image(engine: wasmtime.Engine, cache: Path | None) -> wasmtime.Module:
             if path.exists() and path.lstat().st_uid == os.getuid():
                 return wasmtime.Module.deserialize(engine, path.read_bytes())
         except StoreError as exc:
-            _log.warning("MicroPython is compiled anew each time: %s", exc)
+            _log.warning("MicroPython is compiled again each time: %s", exc)
             return wasmtime.Module(engine, wasm)
         except (OSError, wasmtime.WasmtimeError) as exc:  # of another computer, or cut short
             _log.info("the compiled MicroPython in the cache does not fit here: %s", exc)

@@ -268,7 +268,7 @@ class Vm:
             self._free_reads = FREE_READS
 
     def _wait(self, ms: int) -> None:
-        """The event loop has nothing to do for `ms`, -1 for ever; over at once when there are events."""
+        """The event loop has nothing to do for `ms`, -1 forever; over at once when there are events."""
         if ms != 0 and not self.peripherals.has_events:
             alarm = None
             if ms > 0:

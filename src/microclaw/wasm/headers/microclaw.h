@@ -1,6 +1,6 @@
 /* microclaw.h: pins, PWM, I2C and timers for a program on the board.
  *
- * A program is `int main(void)`, which may loop for ever and waits with delay; or it is event-driven: define
+ * A program is `int main(void)`, which may loop forever and waits with delay; or it is event-driven: define
  * `void on_init(void)`, open what you need there, start timers, return. What you opened is closed when the program is
  * removed; `void on_destroy(void)` may be defined as well.
  * Everything that can fail returns -1. Also here: printf and the rest of stdio.h, stdint.h, stdbool.h.

@@ -261,7 +261,7 @@ class LinkSession:
     def ack_applied(self, epoch: bytes | None, seq: int) -> None:
         """The effect, or the inbox row, of every message of `epoch` up to `seq` is committed. Never call it before.
 
-        An epoch that is over needs no ack: what it had not acked comes again, numbered anew.
+        An epoch that is over needs no ack: what it had not acked comes again, numbered again.
         """
         if epoch != self.incoming.epoch:
             return

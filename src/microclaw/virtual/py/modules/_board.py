@@ -47,7 +47,7 @@ def poll():
 
 
 def wait(ms):
-    """The event loop has nothing to do for `ms`, -1 for ever."""
+    """The event loop has nothing to do for `ms`, -1 forever."""
     if json.loads(host.call("wait", "[%d]" % ms))[2]:
         poll()
 

@@ -72,7 +72,7 @@ inline uint16_t makeWord(uint8_t high, uint8_t low) { return (uint16_t)(high << 
 char *dtostrf(double value, signed char width, unsigned char digits, char *out);
 inline void yield() { delay(1); }
 
-/* At 50 % by PWM, 1 to 9000 Hz; for ever, or for so many ms. */
+/* At 50 % by PWM, 1 to 9000 Hz; forever, or for so many ms. */
 void tone(int pin, unsigned frequency_hz, unsigned long duration_ms = 0) PIN_MARKS_(pin, "pwm");
 void noTone(int pin);
 

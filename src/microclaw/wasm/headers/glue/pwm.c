@@ -2,7 +2,7 @@
  * channels configured through one node get the pin of its channel 0. So the pin of slot N is configured on node N as channels
  * 0 to N: the last one stays wired to the pin. A node has a timer, and with it a frequency, of its own, so slots are given
  * away from the last: each one's channel is configured last through its own node. Where a slot comes back into use above
- * others, those are configured anew. */
+ * others, those are configured again. */
 #include "data_seq.h"
 #include "glue.h"
 #include <fcntl.h>
