@@ -1,4 +1,4 @@
-"""Writes the tables of docs/boards.md from boards/evidence/today.toml. Run: make docs"""
+"""Writes the table of docs/boards.md, and docs/reference/boards.md, from boards/evidence/today.toml. Run: make docs"""
 
 from __future__ import annotations
 
@@ -7,19 +7,40 @@ from typing import Final
 
 from microclaw.boards.today import STATES, VIRTUALS, Family, families
 
-PAGE: Final = Path(__file__).parents[1] / "docs" / "boards.md"
-BEGIN: Final = "<!-- made from src/microclaw/boards/evidence/today.toml by `make docs`: change it there -->\n"
+DOCS: Final = Path(__file__).parents[1] / "docs"
+PAGE: Final = DOCS / "boards.md"
+EVIDENCE_PAGE: Final = DOCS / "reference" / "boards.md"
+MADE: Final = "<!-- made from src/microclaw/boards/evidence/today.toml by `make docs`: change it there -->\n"
 END: Final = "<!-- end -->\n"
+_HEAD: Final = f"""# What works, and how that is known
+
+{MADE}
+By family of boards, with the evidence of each state. In one table: [boards.md](../boards.md).
+"""
 
 
-def with_tables(page: str) -> str:
-    """The page with its tables made anew."""
-    before, _, rest = page.partition(BEGIN)
+def with_table(page: str) -> str:
+    """The page with its table made anew."""
+    before, _, rest = page.partition(MADE)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{chr(10).join(table(family) for family in families().values())}\n{END}{after}"
+    return f"{before}{MADE}\n{_states()}\n{END}{after}"
 
 
-def table(family: Family) -> str:
+def evidence_page() -> str:
+    return "\n".join([_HEAD, *map(_evidence_of, families().values())])
+
+
+def _states() -> str:
+    """A row a feature, a column a family."""
+    columns = list(families().values())
+    head = [family.title.removesuffix(", our MicroPython files") for family in columns]
+    rows = [f"| what | {' | '.join(head)} |", f"| --- |{' --- |' * len(columns)}"]
+    for row in zip(*(family.findings for family in columns), strict=True):
+        rows.append(f"| {row[0].feature} | {' | '.join(one.state.replace('_', ' ') for one in row)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _evidence_of(family: Family) -> str:
     rows = [f"## {family.title[:1].upper()}{family.title[1:]}", ""]
     if family.family_id not in VIRTUALS:
         rows += [f"On hardware: {'; '.join(family.hardware) or 'nothing yet'}.", ""]
@@ -36,4 +57,5 @@ def _evidence(said: tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    EVIDENCE_PAGE.write_text(evidence_page(), encoding="utf-8")
