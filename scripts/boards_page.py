@@ -35,8 +35,10 @@ def _states() -> str:
     columns = list(families().values())
     head = [family.title.removesuffix(", our MicroPython files") for family in columns]
     rows = [f"| what | {' | '.join(head)} |", f"| --- |{' --- |' * len(columns)}"]
-    for row in zip(*(family.findings for family in columns), strict=True):
-        rows.append(f"| {row[0].feature} | {' | '.join(one.state.replace('_', ' ') for one in row)} |")
+    rows += [
+        f"| {row[0].feature} | {' | '.join(one.state.replace('_', ' ') for one in row)} |"
+        for row in zip(*(family.findings for family in columns), strict=True)
+    ]
     return "\n".join(rows) + "\n"
 
 

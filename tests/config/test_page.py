@@ -1,4 +1,4 @@
-"""docs/reference/settings.md has every setting as the code declares it; the example of docs/configuration.md is right."""
+"""docs/reference/settings.md has every setting as it is declared; the example of docs/configuration.md is right."""
 
 from __future__ import annotations
 
