@@ -1,4 +1,4 @@
-"""Writes the table of docs/boards.md, and docs/reference/boards.md, from boards/evidence/today.toml. Run: make docs"""
+"""Writes docs/reference/boards.md from boards/evidence/today.toml. Run: make docs"""
 
 from __future__ import annotations
 
@@ -7,27 +7,18 @@ from typing import Final
 
 from microclaw.boards.today import STATES, VIRTUALS, Family, families
 
-DOCS: Final = Path(__file__).parents[1] / "docs"
-PAGE: Final = DOCS / "boards.md"
-EVIDENCE_PAGE: Final = DOCS / "reference" / "boards.md"
-MADE: Final = "<!-- made from src/microclaw/boards/evidence/today.toml by `make docs`: change it there -->\n"
-END: Final = "<!-- end -->\n"
-_HEAD: Final = f"""# What works, and how that is known
+PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "boards.md"
+_HEAD: Final = """# What works, and how that is known
 
-{MADE}
-By family of boards, with the evidence of each state. In one table: [boards.md](../boards.md).
+<!-- made from src/microclaw/boards/evidence/today.toml by `make docs`: change it there -->
+
+What the states mean: [boards.md](../boards.md). Below the table, the evidence by family of boards.
 """
 
 
-def with_table(page: str) -> str:
-    """The page with its table made anew."""
-    before, _, rest = page.partition(MADE)
-    _, _, after = rest.partition(END)
-    return f"{before}{MADE}\n{_states()}\n{END}{after}"
-
-
-def evidence_page() -> str:
-    return "\n".join([_HEAD, *map(_evidence_of, families().values())])
+def page() -> str:
+    """The whole page."""
+    return "\n".join([_HEAD, _states(), *map(_evidence_of, families().values())])
 
 
 def _states() -> str:
@@ -59,5 +50,4 @@ def _evidence(said: tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_table(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    EVIDENCE_PAGE.write_text(evidence_page(), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")
