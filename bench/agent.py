@@ -1,4 +1,4 @@
-"""What a turn with one tool call costs the host in CPU, beyond the model: offline, and with a local HTTP model."""
+"""The CPU time of a turn with one tool call, beyond the model: offline, and with a local HTTP model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _turns(environ_more: dict[str, str], sentence: str) -> tuple[float, float]:
         running("microclaw.virtual", "--die-with-parent", "--wasmachine", "0") as board,
     ):
         settings = load_settings(environ)
-        with running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host:
+        with running("microclaw", "up", "--json", "--port", "0", environ=environ) as host:
             client = Client(settings.control_socket)
             serial = f"serial:tcp://127.0.0.1:{board.facts['serial']}"
             client.post("/v1/devices", {"name": "bench", "board": "virtual", "transports": [serial]})

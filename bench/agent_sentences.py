@@ -269,7 +269,7 @@ def _asks(answer: Answer) -> bool:
 
 
 def _pins_of(sentence: Sentence) -> set[int]:
-    """What may change: the pins that are wanted, programs where one is wanted or gone."""
+    """The pins that may change: those that are wanted, programs where one is wanted or gone."""
     pins: set[int] = set()
     for want in sentence.wants:
         if want.kind in ("rule", "thermostat", "button"):
@@ -292,7 +292,7 @@ def _inputs(wants: Sequence[Want]) -> list[int]:
 
 
 def _unsaid(want: Want, answer: Answer, before: str) -> str:
-    """What an answer to a question does not say."""
+    """The facts that an answer to a question leaves out."""
     text = f"{answer.text} {' '.join(evidence.text for evidence in answer.evidence)}"
     what = want.subject.split(" ")[0]
     if what in READINGS:
@@ -355,7 +355,7 @@ def _lane(model: str) -> Iterator[Lane]:
     with (
         private_home(**_model_environ(model)) as environ,
         running("microclaw.virtual", "--die-with-parent", "--name", DEVICE, "--wasmachine", "0") as board,
-        running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host,
+        running("microclaw", "up", "--json", "--port", "0", environ=environ) as host,
         BoardControl(Path(board.facts["control"])) as link,
     ):
         if not host.facts.get("ready"):

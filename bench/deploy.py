@@ -118,7 +118,7 @@ def _sentences() -> float:
     with private_home() as environ, running("microclaw.virtual", "--die-with-parent", "--wasmachine", "0") as board:
         settings = load_settings(environ)
         with (
-            running("microclaw.cli", "up", "--json", "--port", "0", environ=environ),
+            running("microclaw", "up", "--json", "--port", "0", environ=environ),
             BoardControl(Path(board.facts["control"])) as link,
         ):
             client = Client(settings.control_socket)

@@ -1,4 +1,4 @@
-"""What the proxy of tasks adds to a request, against the same request made directly in the same run, in turn."""
+"""The cost of the proxy of tasks, against the same request made directly in the same run, in turn."""
 
 from __future__ import annotations
 

@@ -97,9 +97,9 @@ async def _microphone() -> float:
 
 def _sentences() -> float:
     """For a Python program; the virtual board is on the link, as ours on MicroPython are."""
-    with private_home() as environ, running("microclaw.cli", "up", "--json", "--port", "0", environ=environ):
+    with private_home() as environ, running("microclaw", "up", "--json", "--port", "0", environ=environ):
         client = Client(load_settings(environ).control_socket)
-        with running("microclaw.cli", "--json", "virtual", "--join", environ=environ) as joined:
+        with running("microclaw", "--json", "virtual", "--join", environ=environ) as joined:
             until_s = time.monotonic() + 60
             while not _is_online(client) and time.monotonic() < until_s:
                 time.sleep(0.05)

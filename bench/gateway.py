@@ -1,4 +1,4 @@
-"""How long a model's delta takes to a chat gateway client: through inbox, turn and WebSocket, alone and with others."""
+"""The time of a model's delta to a chat gateway client: through inbox, turn and WebSocket, alone and with others."""
 
 # ruff: noqa: ARG002  what stands in for a part takes what the part takes
 

@@ -29,12 +29,12 @@ def started(runs: int) -> list[Metric]:
     for _ in range(runs):
         with (
             private_home() as environ,
-            running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host,
+            running("microclaw", "up", "--json", "--port", "0", environ=environ) as host,
         ):
             ready_s.append(host.ready_s)
             time.sleep(1.5)  # at rest: what it warms up in the background is there
             rss_mb.append(host.rss_mb())
-    help_s = [_run("-m", "microclaw.cli", "--help") for _ in range(runs)]
+    help_s = [_run("-m", "microclaw", "--help") for _ in range(runs)]
     python_s = [_run("-c", "pass") for _ in range(runs)]
     return [
         Metric("host ready, from process start", median(ready_s), "s", 1.5),
@@ -59,7 +59,7 @@ def _listed(count: int) -> tuple[float, float, float]:
     with private_home() as environ:
         settings = load_settings(environ)
         asyncio.run(_fill(settings.database, count))
-        with running("microclaw.cli", "up", "--json", "--port", "0", environ=environ) as host:
+        with running("microclaw", "up", "--json", "--port", "0", environ=environ) as host:
             time.sleep(1.5)
             rss_mb, client = host.rss_mb(), Client(settings.control_socket)
             known_devices(client)  # the first answer reads what later ones have

@@ -31,7 +31,7 @@ STORM_WAIT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much of each; `devices` echo `echoes` in all, three times. A part of none is left out: handshakes, storm."""
+    """The size of a run; `devices` echo `echoes` in all, three times. A part of none is left out: handshakes, storm."""
 
     rtt_rounds: int = 20
     rtt_a_round: int = 100

@@ -1,4 +1,4 @@
-"""What bench.link measures: the device plane alone, with credentials for N devices, and a raw TLS echo on its loop.
+"""The host that bench.link measures: the device plane alone, with credentials for N devices, and a raw TLS echo.
 
 Audio frames are echoed, or answered by a stream of the host's own (`--paced`). Limits on rates are lifted (but
 `--guarded`): this is how fast it is, not what it grants. With `--database` it is the host `--name` of a cluster, whose
@@ -185,7 +185,7 @@ async def _bare_aiohttp(tls: ssl.SSLContext, pacer: Pacer | None) -> AsyncIterat
 
 
 class Answering:
-    """What becomes of a device's audio: it goes back, or the host speaks as long as the device does."""
+    """Answers a device's audio: it goes back, or the host speaks as long as the device does."""
 
     links: LinkRegistry
 

@@ -65,7 +65,7 @@ def measure(effort: Effort | None = None) -> list[Metric]:
 
 
 class _Echoed(DeviceClient):
-    """When each frame came back."""
+    """The times at which the frames came back."""
 
     def __init__(self, token: str) -> None:
         super().__init__(token)

@@ -55,7 +55,7 @@ def measure(effort: Effort | None = None) -> list[Metric]:
 
 
 def in_networks(words: Sequence[str], losses: Sequence[float], timeout_s: float) -> list[Metric]:
-    """What `python -m WORDS --loss LOSS` says, one process for each loss and all at the same time."""
+    """The metrics of `python -m WORDS --loss LOSS`, one process for each loss and all at the same time."""
     with ExitStack() as stack:
         networks = [
             stack.enter_context(
@@ -73,7 +73,7 @@ def in_networks(words: Sequence[str], losses: Sequence[float], timeout_s: float)
 
 
 class _Arrivals(Messages):
-    """When each frame came back."""
+    """The times at which the frames came back."""
 
     unit = 1
 
@@ -137,7 +137,7 @@ async def _measure(facts: dict[str, Any], network: Network, loss: float, lasts_s
 
 
 async def _stream(streams: Sequence[_Arrivals], lasts_s: float) -> list[float]:
-    """When each frame was sent, on all streams together. None waits for another to come back."""
+    """Send frames on all streams together; return their times. None waits for another to come back."""
     sent_s: list[float] = []
     due_s = time.perf_counter()
     for _ in range(round(lasts_s / FRAME_S)):

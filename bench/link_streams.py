@@ -1,4 +1,4 @@
-"""How many devices one core of the host talks with: 50 frames a second each way, over the link and over bare aiohttp.
+"""The devices that one core of the host talks with: 50 frames a second each way, over the link and bare aiohttp.
 
 The number is searched at which the 99th percentile of the delay, from when a frame was due to when it came, passes
 20 ms in either direction. A host has one core for itself, the devices have another.

@@ -33,7 +33,7 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def missing() -> str | None:
-    """What this machine lacks for it, or None."""
+    """The part that this machine lacks for it, or None."""
     if os.geteuid() != 0:
         return "it needs root, for network namespaces"
     if shutil.which("ip") is None:

@@ -37,7 +37,7 @@ def measure() -> list[Metric]:
     warm_s, through, straight = [], [], []
     with (
         private_home() as environ,
-        running("microclaw.cli", "up", "--json", "--port", "0", "--virtual", "1", environ=environ),
+        running("microclaw", "up", "--json", "--port", "0", "--virtual", "1", environ=environ),
     ):
         for _ in range(RUNS):
             with _server(environ) as server:

@@ -1,4 +1,4 @@
-"""What bench.ota measures: the device plane with one published payload, and a plain TLS server of that file."""
+"""The host of bench.ota: the device plane with one published payload, and a plain TLS server of that file."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ async def _measure() -> list[Metric]:
     async with AsyncExitStack() as stack:
         environ = stack.enter_context(private_home())
         host = stack.enter_context(
-            running("microclaw.cli", "up", "--json", "--port", "0", "--link", "off", environ=environ)
+            running("microclaw", "up", "--json", "--port", "0", "--link", "off", environ=environ)
         )
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=path, args=ARGS)

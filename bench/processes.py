@@ -36,7 +36,7 @@ class Running:
         return cpu_s(self.pid)
 
     def waited_s(self) -> float:
-        """How long its main thread was ready to run while others had its core."""
+        """The time that its main thread was ready to run while others had its core."""
         return waited_s(self.pid)
 
     def pin(self, core: int) -> None:

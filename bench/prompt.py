@@ -80,7 +80,7 @@ def _titled(text: str) -> Iterator[tuple[str, str]]:
 
 
 async def _first_requests(sentences: Sequence[str]) -> list[dict[str, Any]]:
-    """What the model is sent for each sentence, each in a chat of its own."""
+    """The model's requests for each sentence, each in a chat of its own."""
     with tempfile.TemporaryDirectory(prefix="mc-bench-") as folder, _recording_model() as (base_url, bodies):
         environ = {
             "OPENAI_BASE_URL": base_url,

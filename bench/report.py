@@ -1,4 +1,4 @@
-"""How a benchmark says what it measured: named metrics with units and goals, as a table or as one JSON document."""
+"""The report of a benchmark: named metrics with units and goals, as a table or as one JSON document."""
 
 from __future__ import annotations
 

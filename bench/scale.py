@@ -155,7 +155,7 @@ def _host(home: Path, *options: str) -> Iterator[Running]:
     """`microclaw up` with that home."""
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with private_home(MICROCLAW_HOME=str(home), MICROCLAW_CLUSTER__HOST=home.name) as environ:
-        words = ["microclaw.cli", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", *options]
+        words = ["microclaw", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", *options]
         with running(*words, environ=environ) as host:
             if host.facts.get("ready") is not True:
                 raise ValueError(f"the host did not start: {host.facts}")

@@ -86,7 +86,7 @@ def _host(home: Path, url: str, name: str, tokens: int, stack: ExitStack) -> Run
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What a host takes with so many quiet devices more than the first ones."""
+    """The load of a host with so many quiet devices more than the first ones."""
 
     devices: int
     rss_mb: float
@@ -248,7 +248,7 @@ def _check(staying: Sequence[asyncio.Task[None]]) -> None:
 
 
 def _present(url: str, host: Running, since_ms: int) -> int:
-    """How many devices are at the host, seen since then."""
+    """The number of devices at the host, seen since then."""
     query = """SELECT count(*) FROM link_holders JOIN link_presence USING (device_id)
         WHERE link_holders.host = %s AND link_presence.seen_ms >= %s"""
     with psycopg.connect(url) as store:

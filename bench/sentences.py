@@ -1,4 +1,4 @@
-"""How many sentences the offline model gets right, how many it acts wrongly on, and how long one takes it."""
+"""The sentences that the offline model gets right or acts wrongly on, and the time one takes it."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ async def _rows(database: Database, count: int) -> None:
 
 
 def _groups() -> Iterator[tuple[int, range]]:
-    """When each group is written, and which devices are in it."""
+    """Yield the time of each group, and the devices in it."""
     size = int(DEVICES * FLUSH_S / PERIOD_S)
     for n in range(GROUPS):
         first = n * size % DEVICES

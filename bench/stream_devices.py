@@ -58,7 +58,7 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was found: the worse direction's p99, infinite when it was broken off or frames are missing."""
+    """The findings: the worse direction's p99, infinite when it was broken off or frames are missing."""
 
     devices: int
     p99_s: float

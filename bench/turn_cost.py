@@ -90,7 +90,7 @@ def _cpu_ms(host: Running, command: tuple[str, ...], environ: Mapping[str, str])
 
 
 def _run(command: tuple[str, ...], environ: Mapping[str, str]) -> None:
-    words = (sys.executable, "-m", "microclaw.cli", "--yes", "--json", *command)
+    words = (sys.executable, "-m", "microclaw", "--yes", "--json", *command)
     done = subprocess.run(words, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
     assert '"evidence": {"kind"' in done.stdout or '"evidence": [{"kind"' in done.stdout, done.stdout
     time.sleep(SETTLE_S)

@@ -1,4 +1,4 @@
-"""How often a program is wrongly accepted, or wrongly refused: own right programs and wrong ones against expectations.
+"""The rate of wrongly accepted and refused programs: own right programs and wrong ones against expectations.
 
 Each program in verdict_programs/ is a right one (NAME.c) with its expectations and its wrong ones (NAME.toml: the right
 source with one text replaced). A wrong program counts as refused when it does not build, or when its trial fails.

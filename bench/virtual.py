@@ -74,7 +74,7 @@ async def ten_minutes() -> list[Metric]:
 
 
 async def _wake_ups() -> list[Metric]:
-    """How late a program that sleeps in main wakes on the real clock, beside a bare sleep on this machine meanwhile."""
+    """The lateness of a program that sleeps in main on the real clock, beside a bare sleep on this machine."""
     board = load_board("virtual")
     image = await compile_module(_SLEEPER, board, name="sleeper")
     options = TrialOptions(for_ms=WAKE_UPS * PERIOD_MS, realtime=True)

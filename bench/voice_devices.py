@@ -55,7 +55,7 @@ SILENCE_FRAMES: Final = 100
 
 
 def utterance(codec: str) -> list[bytes]:
-    """What a device says, frame by frame as it goes over the link: a tone, then silence."""
+    """A device's speech, frame by frame as it goes over the link: a tone, then silence."""
     frames = [_TONE] * SPEECH_FRAMES + [bytes(len(_TONE))] * SILENCE_FRAMES
     if codec == "opus":
         encoder = OpusEncoder(RATE_HZ, FRAME_MS)
@@ -78,7 +78,7 @@ class Counts:
 
 
 class Speaker:
-    """When what comes would be played."""
+    """The playing times of what comes."""
 
     def __init__(self) -> None:
         self._next_s: float | None = None
@@ -87,7 +87,7 @@ class Speaker:
         self._next_s = None
 
     def take(self, now_s: float, frame_s: float = FRAME_S) -> tuple[bool, bool]:
-        """Whether there was a gap before this frame, and whether there is no room for it."""
+        """Return if there was a gap before this frame, and if there is no room for it."""
         is_gap = self._next_s is not None and now_s > self._next_s
         if self._next_s is None or is_gap:
             self._next_s = now_s + PREFILL_S

@@ -1,4 +1,4 @@
-"""How well spoken commands are recognised, how fast, how wrongly.
+"""The recognition of spoken commands: how well, how fast, how wrongly.
 
 flite and espeak-ng say the sentences of data/spoken.tsv (spoken_audio.py), without noise and with two levels of it.
 The set "dev" and its voices are for tuning; "test" and its voices are measured. What a transcript would do is asked of
@@ -92,7 +92,7 @@ def corpus(which: str, share: Share = "all") -> Iterator[Spoken]:
 
 
 def acts(sentence: str) -> Act | None:
-    """What the offline reading would do first; None where it asks or answers."""
+    """The first act of the offline reading; None where it asks or answers."""
     uses: frozenset[PinUse] = frozenset(("input", "output", "pwm", "adc", "i2c"))
     board = structs.replace(load_board("virtual"), pins={number: Pin(number, uses) for number in range(49)})
     device = KnownDevice("kitchen", board)

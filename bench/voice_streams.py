@@ -1,4 +1,4 @@
-"""How many devices talk with one core of the host at once, and what one costs that is silent. The engines are stubs.
+"""The devices that talk with one core of the host at once, and the cost of a silent one. The engines are stubs.
 
 A device says two seconds, hears the answer, says the next: one of its directions always carries audio. The number is
 carried when no device heard a gap in its answer. Host and devices have a core each.

@@ -287,7 +287,7 @@ def _engines(runner: asyncio.Runner) -> Iterator[Engines]:
 @contextmanager
 def _spoken_to(folder: Path) -> Iterator[Stage]:
     """A host with its link, and a board that is paired with it by a secret."""
-    words = ("microclaw.cli", "up", "--json", "--port", "0", "--link", "127.0.0.1:0")
+    words = ("microclaw", "up", "--json", "--port", "0", "--link", "127.0.0.1:0")
     with private_home() as environ, running(*words, environ=environ):
         client = Client(load_settings(environ).control_socket)
         voice = client.get("/v1/voice")

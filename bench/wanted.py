@@ -76,7 +76,7 @@ def wants_of(text: str) -> tuple[Want, ...]:
 
 
 def wants_from_slots(category: str, slots: Mapping[str, str], board: BoardProfile) -> tuple[Want, ...]:
-    """What the slots mean at the pins; a pin that this board cannot use must be left alone."""
+    """The meaning of the slots at the pins; a pin that this board cannot use must be left alone."""
     if category in _DECLINED:
         return (Want("nothing"),)
     if category == "ambiguous":

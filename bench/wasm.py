@@ -1,4 +1,4 @@
-"""What compiling costs on top of the compiler's own processes, an unchanged source, and a sleeping program."""
+"""The cost of compiling beyond the compiler's own processes, of an unchanged source, and of a sleeping program."""
 
 from __future__ import annotations
 

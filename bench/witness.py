@@ -1,4 +1,4 @@
-"""What a virtual board shows after a sentence: levels, edges, duty, programs, log lines. It hears no answer."""
+"""The state of a virtual board after a sentence: levels, edges, duty, programs, log lines. It hears no answer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _WIRED = frozenset({8, 9})  # the I2C bus: reading a sensor is no change
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Where the board's records and pins stood when the sentence was said."""
+    """The place of the board's records and pins when the sentence was said."""
 
     edges: int
     changes: int
@@ -94,7 +94,7 @@ class Witness:
         return not self.changed(mark)
 
     def sees(self, want: Want, mark: Mark) -> str:
-        """What is missing, in a few words; empty where the board shows what was wanted."""
+        """The missing part, in a few words; empty where the board shows what was wanted."""
         match want.kind:
             case "level":
                 return self._level(want)

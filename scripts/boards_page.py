@@ -43,7 +43,7 @@ def _evidence_of(family: Family) -> str:
 
 
 def _evidence(said: tuple[str, ...]) -> str:
-    """What is a file or a command, as code."""
+    """A file or a command, as code."""
     return ", ".join(
         f"`{text}`" if text.startswith(("tests/", "make ")) and "; " not in text else text for text in said
     )

@@ -36,7 +36,7 @@ def _lines(files: Iterable[Path]) -> int:
 
 
 def faults(found: dict[str, Lines], budgets: dict[str, Lines]) -> list[str]:
-    """What is over its budget, has none, or is no more."""
+    """The rooms that are over their budgets, have none, or are gone."""
     said = [f"{name}: no such room, remove its row" for name in budgets if name not in found]
     for name, lines in found.items():
         if name not in budgets:

@@ -133,7 +133,7 @@ class Chip:
         return int(str(answer).split(":")[1], 16) >> pin & 1
 
     def edges(self, pin: int, seconds: float) -> tuple[int, float]:
-        """How often the pin's level in the output register changed, looked at every 20 ms; the longest wait in s."""
+        """The changes of the pin's level in the output register, looked at every 20 ms; the longest wait in s."""
         last, found, longest = self.level(pin), 0, 0.0
         began = changed = time.monotonic()
         while (now := time.monotonic()) < began + seconds:
@@ -156,7 +156,7 @@ class Host:
         self._child: Child | None = None
 
     def start(self) -> None:
-        words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "0", "--link", self._link]
+        words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "0", "--link", self._link]
         words.append("--die-with-parent")
         self._child = Child("host", words, log=self.home / "stderr", environ=self.environ)
         ready, _ = self._child.wait_ready()
@@ -174,7 +174,7 @@ class Host:
             self.stop()
 
     def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "microclaw.cli", *words]
+        return [sys.executable, "-m", "microclaw", *words]
 
     def ask(self, *words: str) -> Any:
         """The document that a command prints; Failed with what it says."""
@@ -204,7 +204,7 @@ class Host:
 
 
 def until(look: Callable[[], T], seconds: float, what: str) -> T:
-    """What `look` finds, when it finds something; Failed after so long."""
+    """Return what `look` finds, when it finds something; Failed after so long."""
     end = time.monotonic() + seconds
     while True:
         found = look()

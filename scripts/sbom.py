@@ -124,7 +124,7 @@ def _vendored(text: str) -> Iterator[dict[str, Any]]:
 
 
 def _licences(name: str, version: str) -> list[dict[str, Any]]:
-    """What the installed package of this very version declares; nothing where it is not installed."""
+    """The licences that the installed package of this very version declares; nothing where it is not installed."""
     try:
         found = metadata(name)
     except PackageNotFoundError:

@@ -77,7 +77,7 @@ def make_venv(venv):
 
 
 def bootstrap_virtualenv(venv):
-    """Where Debian left out ensurepip but pip is there: a virtualenv of our own, outside of the system."""
+    """Make a virtualenv of our own, outside of the system, where Debian left out ensurepip but pip is there."""
     own = venv.parent / (venv.name + "-bootstrap")
     made = run_quietly([sys.executable, "-m", "pip", "install", "-q", "--target", str(own), "virtualenv"])
     made = made and run_quietly([sys.executable, "-m", "virtualenv", "-q", str(venv)], PYTHONPATH=str(own))
@@ -91,7 +91,7 @@ def run_quietly(command, **more_environment):
 
 
 def install_build_tools(python, tools):
-    """What the build lock has, in the folder `tools`: the environment does not keep it."""
+    """Install the build lock's packages in the folder `tools`: the environment does not keep them."""
     command = [python, "-m", "pip", "install", "-q", "--require-hashes", "--no-deps", "--only-binary", ":all:"]
     command += ["--disable-pip-version-check", "--no-input", "--target", tools, "-r", ROOT / BUILD_LOCK]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -164,7 +164,7 @@ def install_project(python, project, tools):
 
 
 def build_c_library(python):
-    """What the first program would wait for otherwise; where it fails, the host says why when it needs it."""
+    """Build what the first program would wait for otherwise; where it fails, the host says why when it needs it."""
     command = [python, "-m", "microclaw.wasm"]
     done = subprocess.run(command, cwd=python.parent, capture_output=True, text=True, check=False)
     say((done.stdout or done.stderr).strip().replace("\n", " | "))

@@ -1,4 +1,4 @@
-"""How every test runs: properties with the same examples each time, so that a red test says something of the change.
+"""Settings of all tests: properties with the same examples each time, so that a red test says something of the change.
 
 `make fuzz` looks for new ones. A failure is named as soon as it happens, not only at the end.
 """

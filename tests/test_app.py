@@ -48,7 +48,7 @@ def start(environ: dict[str, str]) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def run() -> subprocess.Popen[str]:
-        words = [sys.executable, "-m", "microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent"]
+        words = [sys.executable, "-m", "microclaw", "--json", "up", "--port", "0", "--die-with-parent"]
         process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
         started.append(process)
         assert process.stdout is not None

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 TIMEOUT_S = 240
-WORDS = [sys.executable, "-m", "microclaw.cli", "demo"]
+WORDS = [sys.executable, "-m", "microclaw", "demo"]
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ def applies(requirement: Requirement, extra: str = "") -> bool:
 
 @cache
 def required(name: NormalizedName, extras: frozenset[str]) -> frozenset[tuple[NormalizedName, frozenset[str]]]:
-    """What an installed distribution needs on this platform, with the extras it asks for."""
+    """The needs of an installed distribution on this platform, with the extras it asks for."""
     needs = [Requirement(line) for line in distribution(name).requires or ()]
     wanted = [need for need in needs if any(applies(need, extra) for extra in ("", *extras))]
     return frozenset((canonicalize_name(need.name), frozenset(need.extras)) for need in wanted)

@@ -102,7 +102,7 @@ class Board:
         return free
 
     def memory_short(self):
-        """What is short, as a text; None while there is enough."""
+        """The shortage, as a text; None while there is enough."""
         free = self.gc_free()
         if free < self.memory_floor:
             return "%d bytes of memory are free, the board needs %d" % (free, self.memory_floor)
@@ -138,7 +138,7 @@ class Board:
                 pass  # such a pin cannot be an input; it has no claim any more all the same
 
     def __getattr__(self, name):
-        """What is asked seldom is in chip_facts.py and host_pins.py, which are read in when needed."""
+        """Names that are asked seldom are in chip_facts.py and host_pins.py, which are read in when needed."""
         found = __import__("chip_facts")
         if not hasattr(found, name):
             found = __import__("host_pins")

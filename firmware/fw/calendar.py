@@ -1,4 +1,4 @@
-"""What time it is, once an NTP server or the host's `welcome` said so. `now_ms` is 0 before that."""
+"""The time, once an NTP server or the host's `welcome` said it. `now_ms` is 0 before that."""
 
 import time
 

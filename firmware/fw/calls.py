@@ -1,4 +1,4 @@
-"""What the host may ask this board, and what a call that comes twice is answered. The methods are in methods.py."""
+"""The calls that the host may ask, and the answers to those that come twice. The methods are in methods.py."""
 
 import asyncio
 import gc

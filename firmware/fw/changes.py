@@ -1,4 +1,4 @@
-"""What is asked of the runner from outside: install, start, stop, undo, list. Functions of Runner.
+"""The calls of the runner from outside: install, start, stop, undo, list. Functions of Runner.
 Read in when needed, and dropped soon after."""
 
 import asyncio
@@ -192,7 +192,7 @@ def load(runner, folder, slot, claim):
 
 
 def _check_room(runner, name, claim):
-    """Whether one more may run, beside those that do or wait for their next start or run."""
+    """Check that one more may run, beside those that do or wait for their next start or run."""
     others = [p for p in runner._programs.values() if p.name != name]
     claims = [p.claim for p in others if p.main or p.restart or (p.times and p.times.every_ms)]
     if len(claims) >= runner.board.max_programs:

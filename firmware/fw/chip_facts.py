@@ -1,4 +1,4 @@
-"""What is asked of the chip at the start, and seldom after: functions of Board, read in when needed."""
+"""Facts of the chip that are asked at the start, and seldom after: functions of Board, read in when needed."""
 
 import gc
 import sys
@@ -53,7 +53,7 @@ def come_back(board, well_ms, after_ms):
 
 
 def link_short(board):
-    """What a TLS session lacks, as a text; None while there is enough, or no heap to ask."""
+    """The memory that a TLS session lacks, as a text; None while there is enough, or no heap to ask."""
     free = board.idf_free()
     if free is None or (free >= TLS_BYTES and idf_largest(board) >= TLS_BLOCK):
         return None
@@ -67,7 +67,7 @@ def restart(board):
 
 
 def safe_mode(board):
-    """Whether the BOOT button is held: then no program is started."""
+    """True while the BOOT button is held: then no program is started."""
     if board.boot_pin is None or board.boot_pin in board.owners:
         return False
     pin = board.machine.Pin
@@ -94,7 +94,7 @@ def set_time(board, unix_ms):
 
 
 def facts(board):
-    """What the chip says of itself, for device.info."""
+    """The chip's facts, for device.info."""
     version = ".".join(str(part) for part in sys.implementation.version[:3])
     facts = {"chip": board.chip, "micropython": version, "platform": sys.platform}
     if hasattr(board.machine, "freq"):
@@ -161,7 +161,7 @@ def is_small(board):
 
 
 def update_name(board):
-    """What updates call the chip, with -small on a board without PSRAM; "" for one that they are not made for."""
+    """The chip's name for updates, with -small on a board without PSRAM; "" for one that they are not made for."""
     words = board.chip.lower().replace("-", "").split()
     chip = words[-1] if words and words[-1].startswith("esp32") else ""
     return chip + "-small" if chip and is_small(board) else chip

@@ -1,4 +1,4 @@
-"""What is answered on the USB cable: JSON lines (docs/protocols/jsonline.md) and console commands. Works without Wi-Fi.
+"""Answers on the USB cable: JSON lines (docs/protocols/jsonline.md) and console commands. Works without Wi-Fi.
 firmware.py loads it with the first line that comes: a board that nobody talks to keeps the memory."""
 
 import json

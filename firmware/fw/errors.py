@@ -1,4 +1,4 @@
-"""What a call answers when it cannot be done."""
+"""The answer to a call that cannot be done."""
 
 
 class CallError(Exception):

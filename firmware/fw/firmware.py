@@ -1,4 +1,4 @@
-"""What goes on as long as the board is on, beside programs and link. Called by start.py; startup.py joins the parts."""
+"""Runs as long as the board is on, beside programs and link. Called by start.py; startup.py joins the parts."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""How a connection of the link begins and ends: pairing, greeting, leaving. Functions of Link, read in when needed."""
+"""Begins and ends a connection of the link: pairing, greeting, leaving. Functions of Link, read in when needed."""
 
 import calendar
 import time

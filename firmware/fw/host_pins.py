@@ -1,4 +1,4 @@
-"""What the host does with pins that no program has: functions of Board, read in when needed."""
+"""Sets the pins that no program has, for the host: functions of Board, read in when needed."""
 
 from errors import CallError
 

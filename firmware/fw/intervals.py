@@ -13,7 +13,7 @@ _LOAD_BYTES = const(5_120)  # what reading it in takes for a moment
 
 
 def check(every_ms, stop_after_ms):
-    """What the record keeps of them, after the four facts of each program; nothing where there are none."""
+    """The check of the record after the four facts of each program; nothing where there are none."""
     for value in (every_ms, stop_after_ms):
         if type(value) is not int or value and not LEAST_MS <= value <= MOST_MS:
             raise CallError("bad_params", "every_ms and stop_after_ms are 0, or from 1 second to 49 days")

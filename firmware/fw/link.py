@@ -51,7 +51,7 @@ class Link:
         self.reset_reason = board.reset_reason()
 
     def __getattr__(self, name):
-        """How a connection begins and ends is in greeting.py, an update in ota_take.py: read in when needed."""
+        """The begin and end of a connection are in greeting.py, an update in ota_take.py: read in when needed."""
         return bound(getattr(once("ota_take" if name in ("take_update", "updates") else "greeting"), name), self)
 
     def _show(self, text):
@@ -201,7 +201,7 @@ class Link:
         return False
 
     async def _tick(self):
-        """What is due by the clock: pings, telemetry, what was not acked, a new code."""
+        """Do what is due by the clock: pings, telemetry, what was not acked, a new code."""
         try:
             while True:
                 await asyncio.sleep_ms(250)

@@ -74,7 +74,7 @@ def checked(message):
 
 
 def is_known(type):
-    """Whether a message of that type has a row in `BODIES`."""
+    """True if a message of that type has a row in `BODIES`."""
     return type.replace("_", "").isalpha() and "\n%s " % type in BODIES
 
 

@@ -115,7 +115,7 @@ class Mqtt:
         self._env = env
 
     def publish(self, topic, text):
-        """Whether it is kept for the host: not beyond 20 a second (720 an hour for all programs), nor while 64 wait."""
+        """True if it is kept for the host: not beyond 20 a second (720 an hour for all programs), nor while 64 wait."""
         topic, text = str(topic), str(text)
         if not 1 <= len(topic) <= MAX_TOPIC or len(text) > MAX_TEXT:
             raise ValueError("a topic has 1 to %d characters, its text up to %d" % (MAX_TOPIC, MAX_TEXT))

@@ -86,7 +86,7 @@ def _os(folder):
 
 
 def _asyncio(env):
-    """What makes tasks makes them the program's: they end with it."""
+    """Make the tasks of asyncio's functions the program's: they end with it."""
 
     def task(value):
         return env.spawn(value) if hasattr(value, "send") else value  # a coroutine

@@ -1,4 +1,4 @@
-"""Whether a .mpy file is whole, by its own lengths. Read in for an install.
+"""Checks that a .mpy file is whole, by its own lengths. Read in for an install.
 MicroPython's loader (1.25) takes what is beyond the end of a file for 0xff: a file that was cut hangs the chip for ever
 there. The format is that of MicroPython's documentation, "MicroPython .mpy files", version 6. What it does is not
 looked at: a host that sends crafted code owns the board (docs/decisions/0036-micropython-firmware.md)."""

@@ -1,4 +1,4 @@
-"""What time it is by an NTP server, or by a date of HTTP. Loaded while the clock is not set, and given back."""
+"""The time by an NTP server, or by a date of HTTP. Loaded while the clock is not set, and given back."""
 
 import asyncio
 import calendar

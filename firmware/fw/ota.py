@@ -37,11 +37,11 @@ class Updates:
         self.move()
 
     def __getattr__(self, name):
-        """What is done once is in ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
+        """The steps that are done once are in ota_life.py: begin, cancel, drop, welcome, switch, give_up, fail."""
         return bound(getattr(_module("ota_life"), name), self)
 
     def move(self, how=None, *given):
-        """What the plan makes of it; its code is read in for each. `todo` is what is to be done then."""
+        """Have the plan take it; its code is read in for each. `todo` is what is to be done then."""
         plan = _module("ota_plan").Plan(self.record, self._save, self.say)
         done = getattr(plan, how)(*given) if how else None
         self.record, self.todo = plan.record, plan.todo

@@ -1,4 +1,4 @@
-"""What is said of a payload that is not taken: apart from those who say it, so that they can be given back."""
+"""The messages for a payload that is not taken: apart from those who say it, so that they can be given back."""
 
 
 class BadPayload(Exception):

@@ -1,4 +1,4 @@
-"""Whether an update may be taken: the manifest's form, its signature, its fit. Reads no file, keeps nothing.
+"""Checks that an update may be taken: the manifest's form, its signature, its fit. Reads no file, keeps nothing.
 CPython and MicroPython run this same file (docs/protocols/ota.md); a board reads it in for an offer and gives it back.
 """
 
@@ -53,7 +53,7 @@ def check(manifest, signature, facts):
 
 
 def version_of(values):
-    """What `ota_status` calls it: the version, or `keys-SERIAL`."""
+    """The name that `ota_status` uses: the version, or `keys-SERIAL`."""
     return "keys-" + str(values["serial"]) if values["kind"] == "keys" else values["version"]
 
 

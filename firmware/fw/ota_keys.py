@@ -1,4 +1,4 @@
-"""What this board takes of updates (docs/protocols/ota.md): keys, channel, chip. Read in for a greeting or an offer.
+"""The updates that this board takes (docs/protocols/ota.md): keys, channel, chip. Read in for a greeting or an offer.
 /keys.json, sealed like the records of programs: `keys` {id: modulus in base64}, `channel`, and of the last manifest of
 kind `keys` its `serial` and `hash`. `microclaw flash` writes it; a board without it takes no updates."""
 

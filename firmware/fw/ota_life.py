@@ -9,7 +9,7 @@ _QUIET_S = const(30)  # for calls under way, before the restart
 
 
 def begin(up):
-    """What this start finds: a trial, one that went back, or something to go on with."""
+    """Look at this start: a trial, one that went back, or something to go on with."""
     record, board = up.record, up.board
     if not record["said"]:
         up.move("known", record.get("hash"))  # says it, before what comes next

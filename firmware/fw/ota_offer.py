@@ -13,7 +13,7 @@ _ACK_MS = const(500)
 
 
 def checked(up, digest, manifest, signature):
-    """What the plan is told of an offer; None of keys, which are in flash afterwards."""
+    """Give the plan its part of an offer; None of keys, which are in flash afterwards."""
     told = _keys().load(up.settings)
     if told.get("hash") == digest:  # it was taken, maybe by a key that it removed
         up.say("keys-%d" % told["serial"], "healthy", 1.0, None)

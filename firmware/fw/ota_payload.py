@@ -1,4 +1,4 @@
-"""What a bundle is made of: the members of a tar. Reads no file.
+"""The parts of a bundle: the members of a tar. Reads no file.
 CPython and MicroPython run this same file (docs/protocols/ota.md); on a board it is read in when a payload is whole."""
 
 from ota_bad import BadPayload

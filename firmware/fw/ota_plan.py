@@ -38,11 +38,11 @@ class Plan:
 
     @property
     def todo(self):
-        """What the board has to do now: "download", "verify", "switch", wait for a welcome in "trial"; else ""."""
+        """The next step of the board: "download", "verify", "switch", wait for a welcome in "trial"; else ""."""
         return _NEXT.get(self.record["state"], "")
 
     def known(self, digest):
-        """Whether this very manifest is under way or healthy; then it changes nothing: the present state is said."""
+        """True if this very manifest is under way or healthy; then it changes nothing: the present state is said."""
         same = self.record.get("hash") == digest and self.state in BUSY + GIVEN_UP + ("healthy",)
         if same:
             self._tell()

@@ -1,4 +1,4 @@
-"""How an update begins: functions of Link, read in for an offer. What else a connection needs is not in memory then."""
+"""Begins an update: functions of Link, read in for an offer. What else a connection needs is not in memory then."""
 
 import asyncio
 import sys

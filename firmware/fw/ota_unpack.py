@@ -104,7 +104,7 @@ def _make(folder):
 
 
 def _check_about(folder, record):
-    """What the files say of themselves: the next start tells the host so."""
+    """Check the files' own version: the next start tells the host so."""
     try:
         with open(folder + "/about.json") as file:
             about = json.load(file)

@@ -1,4 +1,4 @@
-"""What must survive a power cut: durable messages to the host and what was taken from it. One file of checked records.
+"""The data that survives a power cut: durable messages to the host and what was taken from it. One file.
 
 A record: CRC-32, length, a CBOR list. Reading stops at the first bad one: a record that was cut is one that nobody was
 told of. A file that grew is written anew beside the old one and takes its name.

@@ -1,4 +1,4 @@
-"""What a rewritten program runs in: waits, limits, and the modules that touch the board. Starts and stops nothing.
+"""The environment of a rewritten program: waits, limits, and the modules that touch the board. Starts nothing.
 `Environment` is the `E` of `async def main(E)`. A program gets every module by `E.module`; there `machine`, `neopixel`,
 `dht` and `onewire` claim pins for it and count what it writes, and nothing leads to the firmware (modules.py)."""
 
@@ -114,7 +114,7 @@ class Environment:
             raise MemoryError(why)
 
     async def aw(self, value):
-        """What a call that perhaps waits came to."""
+        """The result of a call that perhaps waits."""
         return await value if _is_coroutine(value) else value
 
     async def new(self, kind, *args, **kwargs):
@@ -211,7 +211,7 @@ class Environment:
                 self._memory += max(0, gc.mem_alloc() - at)  # a line that waits for the host is not the program's
 
     def event(self, name, data):
-        """Whether it is kept for the host: not beyond EVENTS and 720 an hour, of all programs."""
+        """True if it is kept for the host: not beyond EVENTS and 720 an hour, of all programs."""
         if not self._runner.events or not self._may_tell():
             return False
         self._runner.events -= 1

@@ -1,4 +1,4 @@
-"""What a program holds of MicroPython's heap, against what it claimed: more is too much when others need the rest.
+"""The part of MicroPython's heap that a program holds, against its claim: more is too much when others need the rest.
 Samples of stretches, which count rubbish too, say when to look. Then each stretch of the program is measured with the
 rubbish collected before and after, and what is freed meanwhile is taken off. What it took before that is not counted,
 nor what grew in other stretches: the result is too little rather than too much.
@@ -59,7 +59,7 @@ class Quota:
         return grown * counts
 
     def memory_short(self):
-        """What is wrong, as a text; None while it keeps to its claim, or the board has room. It is watched on then."""
+        """The fault, as a text; None while it keeps to its claim, or the board has room. It is watched on then."""
         if self.holds <= self._size or self._has_room(self._board.reserve):
             return None
         self.active = _WINDOW

@@ -54,7 +54,7 @@ class Runner:
         loop.set_exception_handler(self._task_failed)
 
     def __getattr__(self, name):
-        """What is asked from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
+        """The calls from outside: begin, write, commit, start, stop, remove, undo, list, close; and boot."""
         return bound(getattr(__import__("boot_programs" if name in ("boot", "mark") else "changes"), name), self)
 
     def states(self):
@@ -66,7 +66,7 @@ class Runner:
         return self.board.timeline.read(cursor)
 
     def has_room(self, size):
-        """Whether so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
+        """True if so many bytes are free before the heap grows, which would take what Wi-Fi and TLS live from."""
         if self.board.own_free() < size:
             self.make_room()
         return self.board.own_free() >= size

@@ -1,4 +1,4 @@
-"""What the board was told, and its credential: two files that are replaced, never changed in place."""
+"""The board's settings, and its credential: two files that are replaced, never changed in place."""
 
 import json
 
@@ -24,7 +24,7 @@ class Settings:
         self.address = self._read(self.ADDRESS).get("ip")
 
     def __getattr__(self, name):
-        """What is seldom kept is kept by settings_file.py, which is read in for it."""
+        """Settings that are seldom kept are kept by settings_file.py, which is read in for it."""
         return bound(getattr(once("settings_file"), name), self)
 
     def get(self, name, default=None):

@@ -1,4 +1,4 @@
-"""What programs are installed: their names and facts. What touches files is in storage.py, uploads.py and records.py.
+"""The installed programs: their names and facts. What touches files is in storage.py, uploads.py and records.py.
 Those are read in when needed, and the runner drops them soon after: their 8 KB are free most of the time."""
 
 from binding import bound

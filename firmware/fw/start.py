@@ -1,4 +1,4 @@
-"""What main.py calls: makes room for our modules, and runs them."""
+"""The entry that main.py calls: makes room for our modules, and runs them."""
 
 import gc
 import sys

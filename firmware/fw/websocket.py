@@ -56,7 +56,7 @@ class WebSocket:
         self._at, self._end = 0, await self._into(self._buffer)
 
     async def _into(self, view):
-        """What one read gave; None of a record that is not whole yet means to wait on."""
+        """The bytes of one read; None of a record that is not whole yet means to wait on."""
         got = None
         while got is None:
             got = await self._stream.readinto(view)
@@ -115,7 +115,7 @@ class WebSocket:
 
     @property
     def is_busy(self):
-        """Whether somebody waits for the network to take what was sent."""
+        """True if somebody waits for the network to take what was sent."""
         return self._lock.locked()
 
     async def _send(self, opcode, data):

@@ -75,6 +75,6 @@ class Wifi:
 
 
 def wait_s(failures, share):
-    """How long after the n-th failure in a row; `share` is random, from 0 to 1."""
+    """The wait after the n-th failure in a row; `share` is random, from 0 to 1."""
     top_s = min(MAX_WAIT_S, MIN_WAIT_S << min(failures, 6))
     return MIN_WAIT_S + share * (top_s - MIN_WAIT_S)

@@ -1,4 +1,4 @@
-"""Whether an address is this machine's own or its network's, which one machine can have, and how it is written.
+"""Tells an address of this machine or its network, lists those one machine can have, and writes them.
 
 It looks up no name, and stands at the root: the configuration, the host, its client and the virtual board all ask.
 """

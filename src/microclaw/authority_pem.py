@@ -1,4 +1,4 @@
-"""How a device knows its host's authority: by a fingerprint, and over a connection that proves nothing. No IO."""
+"""Proves a host's authority to a device: by a fingerprint, and over a connection that proves nothing. No IO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long to wait before something that failed is tried again: longer each time, up to a limit. No IO, no clock."""
+"""The wait before something that failed is tried again: longer each time, up to a limit. No IO, no clock."""
 
 from __future__ import annotations
 

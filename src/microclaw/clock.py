@@ -24,7 +24,7 @@ def find_zone(name: str) -> ZoneInfo | None:
 def machine_zone(
     environ: Mapping[str, str] | None = None, *, localtime: Path = _LOCALTIME, timezone: Path = _TIMEZONE
 ) -> str:
-    """What TZ, /etc/localtime or /etc/timezone names; UTC where none of them names a zone."""
+    """The zone that TZ, /etc/localtime or /etc/timezone names; UTC where none of them names one."""
     environ = os.environ if environ is None else environ
     named = (environ.get("TZ", "").removeprefix(":"), _linked(localtime), _written(timezone))
     return next((name for name in named if name and find_zone(name)), "UTC")

@@ -152,7 +152,7 @@ class ProtocolError(MicroclawError):
 
 
 class LinkViolation(ProtocolError):
-    """What a peer did that the link's contract forbids. `reason` is the `code` of the `error` message that tells it."""
+    """A peer did what the link's contract forbids. `reason` is the `code` of the `error` message that tells it."""
 
     code = "link_violation"
 
@@ -455,7 +455,7 @@ class NoHost(MicroclawError):
 
 
 def exit_code_of(code: str) -> int:
-    """What the command line exits with for an error known by its `code` alone; 1 for one it does not know."""
+    """The exit code of the command line for an error known by its `code` alone; 1 for one it does not know."""
     waiting: list[type[MicroclawError]] = [MicroclawError]
     while waiting:
         error = waiting.pop()

@@ -1,4 +1,4 @@
-"""What the parts of the host tell each other while a turn runs. Plain values, no IO."""
+"""Values that the parts of the host exchange while a turn runs. Plain values, no IO."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class AskedProgram(Struct, frozen=True):
 
 
 class Evidence(Struct, frozen=True):
-    """How an answer knows what it says.
+    """The evidence for an answer.
 
     counted: edges or levels read from the board; reported: the program's own log or event, or a reading;
     accepted: the firmware took the order and offers no read-back; written: this host keeps it itself (a schedule, a
@@ -96,7 +96,7 @@ Report: TypeAlias = Callable[[Step], None]
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """What came with a message: a photo, a voice note, a file; `data` is what the channel fetched."""
+    """A file that came with a message: a photo, a voice note, a file; `data` is what the channel fetched."""
 
     kind: Literal["image", "voice", "file"]
     media_type: str
@@ -285,7 +285,7 @@ class DeviceLog(LiveEvent, frozen=True):
 
 
 class Published(LiveEvent, frozen=True):
-    """What a program gave to `mqtt.publish`. It goes to the host's broker with the device's other events."""
+    """A message that a program gave to `mqtt.publish`. It goes to the host's broker with the device's other events."""
 
     kind = "mqtt.publish"
     app: str

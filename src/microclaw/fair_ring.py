@@ -28,7 +28,7 @@ class FairPage(Struct, Generic[R], frozen=True):
 
     @property
     def dropped(self) -> int:
-        """How many between `start` and `next` gave way before they were read."""
+        """The number between `start` and `next` that gave way before they were read."""
         return self.next - self.start - len(self.records)
 
     def first(self, count: int) -> FairPage[R]:

@@ -1,4 +1,4 @@
-"""What a check of this machine or of the host found; `doctor` shows it."""
+"""A finding of a check of this machine or of the host; `doctor` shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the files for boards are (firmware/ in a checkout, packaged in a wheel). Reads none of them."""
+"""The folder of the files for boards (firmware/ in a checkout, packaged in a wheel). Reads none of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which hosts of a cluster are alive, and the work that one of them left. A host that runs alone is its own fleet.
+"""The living hosts of a cluster, and the work that one of the others left. A host that runs alone is its own fleet.
 
 What belongs to a host for a time (a turn, a run of a schedule, a change that is being made) carries its id in the
 store: `host`, NULL for a host that runs alone. It is taken up by another only when that host is not alive, in one write

@@ -53,7 +53,7 @@ class SecretMask:
         return MaskedStream(self)
 
     def begun(self, data: bytes) -> int:
-        """How many bytes at the end could be the beginning of a value."""
+        """The number of bytes at the end that could be the beginning of a value."""
         longest = max(map(len, self._forms), default=1) - 1
         for size in range(min(longest, len(data)), 0, -1):
             end = data[-size:]
@@ -70,14 +70,14 @@ class MaskedStream:
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What may go on by now."""
+        """Return what may go on by now."""
         masked = self._mask.masked_bytes(self._held + data)
         end = len(masked) - self._mask.begun(masked)
         self._held = masked[end:]
         return masked[:end]
 
     def rest(self) -> bytes:
-        """What was held back, at the end."""
+        """Return what was held back, at the end."""
         held, self._held = self._held, b""
         return held
 

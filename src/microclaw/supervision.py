@@ -42,7 +42,7 @@ class TaskState(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """How often it failed now, since when, why."""
+        """The number of failures, the time of the first, and the reason."""
         times, last = count_text(self.in_a_row, "time"), moment_text(self.failed_ms or 0)
         return f"{self.name}: failed {times}, last {last}: {self.reason}"
 

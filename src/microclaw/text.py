@@ -236,7 +236,7 @@ def read_duration_ms(text: str) -> float | None:
 
 
 def door_words(door: str) -> str:
-    """Where somebody asked for an act: "in the browser", "over api"."""
+    """The place where somebody asked for an act: "in the browser", "over api"."""
     return _DOORS.get(door, f"over {door}")
 
 
@@ -313,5 +313,5 @@ def _marks(text: str) -> Iterator[str]:
 
 
 def host_called(host_id: str) -> str:
-    """What people call a host of a cluster: its id without the four digits that are others at each start."""
+    """The name that people use for a host of a cluster: its id without the four digits that change at each start."""
     return re.sub(r"-[0-9a-f]{4}$", "", host_id)

@@ -1,4 +1,4 @@
-"""Whether an answer of the API has the fields of the OpenAPI document and no others. Holds no test."""
+"""Checks that an answer of the API has the fields of the OpenAPI document and no others. Holds no test."""
 
 from __future__ import annotations
 

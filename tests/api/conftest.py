@@ -36,7 +36,7 @@ def host_facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, A
     """The ready document of a running host with virtual-1."""
     home = tmp_path_factory.mktemp("home")
     environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-    words = ["microclaw.cli", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
+    words = ["microclaw", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
     with Child("host", words, log=home / "stderr", environ=environ) as child:
         facts, _ = child.wait_ready()
         yield facts

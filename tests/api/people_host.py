@@ -99,7 +99,7 @@ class PeopleHost:
         return reader, writer
 
     async def waiting(self, count: int = 1) -> list[dict[str, Any]]:
-        """What waits for a decision, once there are so many."""
+        """The questions that wait, once there are so many."""
         async with asyncio.timeout(60):
             while True:
                 found: list[dict[str, Any]] = (await self.socket("GET", "/v1/approvals"))["approvals"]

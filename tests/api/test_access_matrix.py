@@ -129,7 +129,7 @@ class Matrix:
             connection.close()
 
     def state(self) -> str:
-        """What the host has: every row of its store but times of use, and every file a person or device would miss."""
+        """The host's state: every row of its store but times of use, and every file a person or device would miss."""
         with sqlite3.connect(f"file:{self.host.settings.database}?mode=ro", uri=True) as store:
             kept = [
                 line for line in store.iterdump() if not re.match(r'INSERT INTO "?(sign_ins|person_tokens|usage)', line)

@@ -1,4 +1,4 @@
-"""What is open on loopback: little, and not to web pages."""
+"""Routes that are open on loopback: little, and not to web pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and their programs do at a real host, as the security log has it."""
+"""The acts of people and their programs at a real host, as the security log has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What any HTTP client may expect (RFC 9110, 9112): HEAD, Allow, kinds of bodies, parts of files."""
+"""The rights of any HTTP client (RFC 9110, 9112): HEAD, Allow, kinds of bodies, parts of files."""
 
 from __future__ import annotations
 

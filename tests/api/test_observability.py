@@ -13,7 +13,7 @@ from microclaw.cli.child import Child
 
 def test_a_host_that_stops_ends_its_streams(tmp_path: Path) -> None:
     environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-    words = ["microclaw.cli", "--json", "--home", str(tmp_path), "up", "--port", "0", "--die-with-parent"]
+    words = ["microclaw", "--json", "--home", str(tmp_path), "up", "--port", "0", "--die-with-parent"]
     with Child("host", words, log=tmp_path / "stderr", environ=environ) as child:
         facts, _ = child.wait_ready()
         with closing(UnixConnection(Path(facts["control"]), 30)) as connection:

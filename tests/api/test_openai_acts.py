@@ -1,4 +1,4 @@
-"""What a completion says of acts: beside a question, after a fault, against a model that lies, without a reader."""
+"""A completion's words about acts: beside a question, after a fault, against a model that lies, without a reader."""
 
 from __future__ import annotations
 

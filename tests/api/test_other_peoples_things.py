@@ -20,7 +20,7 @@ OF_ADA: dict[str, dict[str, Any]] = {
 
 
 async def called(host: PeopleHost, who: str, tool: str, **arguments: Any) -> dict[str, Any]:
-    """What the tool answered, the last of its stream."""
+    """The tool's answer, the last of its stream."""
     last = (await host.stream(who, f"/v1/tools/{tool}", {"arguments": arguments}))[-1]
     assert isinstance(last, Result), last
     return dict(last.value)

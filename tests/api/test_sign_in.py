@@ -148,7 +148,7 @@ async def test_a_huge_body_is_refused_before_anything_is_hashed(browser: Browser
 
 
 async def test_no_header_can_be_put_into_an_answer(browser: Browser) -> None:
-    """What a client says comes back in no header: a code, a name or a path with line ends in it."""
+    """A client's words come back in no header: a code, a name or a path with line ends in it."""
     for path in ("/v1/signin/code%0d%0aX-Evil: 1", "/%0d%0aSet-Cookie:x=1", "/v1/devices/%0d%0aX-Evil:1"):
         answer = await browser.ask("GET", path.replace(" ", "%20"))
         assert answer.headers["X-Evil"] is None

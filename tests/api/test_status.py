@@ -1,4 +1,4 @@
-"""Who sees what of the host's status."""
+"""The host's status, as each role sees it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What "undo" means in a conversation, with clients of one person beside each other: the real host and a board."""
+"""The meaning of "undo" in a conversation, with clients of one person beside each other: the real host and a board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What models cost: a real store, requests really counted, and who sees which of them."""
+"""The cost of models: a real store, requests really counted, and who sees which of them."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Obedient:
         self._client, self._device, self._number = Client(control, timeout_s=60), device, 0
 
     async def obeys(self, tool: str, arguments: dict[str, Any]) -> tuple[str, bool]:
-        """What the tool's result says, and whether an act after it is asked for."""
+        """The tool's result, and if an act after it is asked for."""
         self._number += 1
         session = f"s{self._number}"
         read, _ = await self._call(session, tool, {"device": self._device, **arguments})

@@ -1,4 +1,4 @@
-"""What reaches the synthesizer: a real host and a virtual board, every act asked, no model; said and answered aloud."""
+"""Texts for the synthesizer: a real host and a virtual board, every act asked, no model; said and answered aloud."""
 
 from __future__ import annotations
 

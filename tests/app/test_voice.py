@@ -41,7 +41,7 @@ async def run(home: Path, *words: str) -> Ran:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "microclaw.cli",
+        "microclaw",
         *words,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

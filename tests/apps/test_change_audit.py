@@ -15,7 +15,7 @@ from microclaw.store.apps import ChangeState
 
 @pytest.fixture
 def told(lab: Any) -> list[tuple[str, str, str | None]]:
-    """What the change log reported: kind, text and by whom."""
+    """The reports of the change log: kind, text and by whom."""
     lines: list[tuple[str, str, str | None]] = []
 
     def settled(change: Change, state: ChangeState, person: str | None) -> None:

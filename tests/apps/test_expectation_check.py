@@ -1,4 +1,4 @@
-"""What meets an expectation: where lines are missing, two pins move at one time stamp; rhythms, lights, servos."""
+"""Met expectations: where lines are missing, two pins move at one time stamp; rhythms, lights, servos."""
 
 from __future__ import annotations
 

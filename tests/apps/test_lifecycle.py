@@ -19,7 +19,7 @@ STOPPED: tuple[dict[str, str], dict[str, str]] = ({}, {"blink": "stopped"})
 
 
 async def stands(lab: Any) -> tuple[dict[str, str], dict[str, str]]:
-    """What is on the board, and what is told of it."""
+    """The programs on the board, and what is told of them."""
     return lab.running(), await lab.conditions()
 
 

@@ -1,4 +1,4 @@
-"""What takes the machine for a while is done by few at a time, whoever asks."""
+"""Work that takes the machine for a while is done by few at a time, whoever asks."""
 
 from __future__ import annotations
 

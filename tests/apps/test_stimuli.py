@@ -1,4 +1,4 @@
-"""What the trial does to pins by itself: bounces that a program must not see, whatever the period of its polling."""
+"""The trial's own acts at pins: bounces that a program must not see, whatever the period of its polling."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ASKED = {
 
 
 def _polled(expect: str, period_ms: float, phase_ms: float) -> int:
-    """How many changes a program sees that looks at the pin each `period_ms`."""
+    """The changes that a program sees that looks at the pin each `period_ms`."""
     edges = [edge for edge in levels_over_time(plan(parse_expectations(expect)).stimuli).edges if edge.pin == 4]
     level, changes, at_ms, place = edges[0].level, 0, phase_ms, 0
     now = level

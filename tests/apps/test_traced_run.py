@@ -1,4 +1,4 @@
-"""Where a program traps in the trial, its function and line are named."""
+"""A program's trap in the trial is named by its function and line."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ READ, ACT, RISKY = Permission.READ, Permission.ACT, Permission.RISKY
 
 @pytest.fixture
 def circle() -> dict[str, Person]:
-    """Who is known."""
+    """The known people."""
     return {person.person_id: person for person in (OWNER, ADA, BOB, GUEST)}
 
 

@@ -1,4 +1,4 @@
-"""What a person did at one host of a cluster counts at the other: people, roles, tokens, sessions, codes."""
+"""An act of a person at one host of a cluster counts at the other: people, roles, tokens, sessions, codes."""
 
 from __future__ import annotations
 

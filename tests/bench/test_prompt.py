@@ -1,4 +1,4 @@
-"""What a model is sent before its first word stays small: read off the wire of a running host, as in `bench prompt`."""
+"""The prompt before a model's first word stays small: read off the wire of a running host, as in `bench prompt`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a board's pins lie: every GPIO that is led out has its one place, and none that is not."""
+"""The places of a board's pins: every GPIO that is led out has its one place, and none that is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a compiler leaves in its folder, as one leaves it that a program took over."""
+"""The files that a compiler leaves in its folder, as one leaves it that a program took over."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from microclaw.errors import ConfigError
 from microclaw.operations.client import Client
 from microclaw.operations.connection import HostError
 
-WORDS = ("microclaw.cli", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", "--die-with-parent")
+WORDS = ("microclaw", "--json", "up", "--port", "0", "--link", "127.0.0.1:0", "--virtual", "0", "--die-with-parent")
 NEW = {"name": "lamp", "board": "virtual", "secret": True, "host": None}
 
 

@@ -1,4 +1,4 @@
-"""What may stand at a host's address: a TLS front before the real host, and servers that answer otherwise."""
+"""Servers at a host's address: a TLS front before the real host, and servers that answer otherwise."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class Screen:
     def __init__(self, home: Path, *words: str, **environ: str) -> None:
         self._master, slave = pty.openpty()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "microclaw.cli", *words],
+            [sys.executable, "-m", "microclaw", *words],
             stdin=slave,
             stdout=slave,
             stderr=slave,

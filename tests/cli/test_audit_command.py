@@ -64,14 +64,14 @@ def test_tail_is_the_newest_of_what_was_chosen(home: Path, capsys: pytest.Captur
 
 def test_a_reader_that_has_left_is_no_error_of_the_log(home: Path) -> None:
     append_events(home, [EVENT] * 3000)  # more than a pipe holds
-    command = f'set -o pipefail; "{sys.executable}" -m microclaw.cli --home "{home}" person log | head -1'
+    command = f'set -o pipefail; "{sys.executable}" -m microclaw --home "{home}" person log | head -1'
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
 def test_beside_a_host_the_log_is_followed(ask: Run, host: dict[str, Any]) -> None:
     home = Path(host["home"])
-    words = [sys.executable, "-m", "microclaw.cli", "person", "log", "-f", "--json", "--kind", "token"]
+    words = [sys.executable, "-m", "microclaw", "person", "log", "-f", "--json", "--kind", "token"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, env=clean_environ(home), text=True) as following:
         try:
             assert ask("person", "tokens", "--add", "first").code == 0

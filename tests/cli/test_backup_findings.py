@@ -1,4 +1,4 @@
-"""What `doctor` says of backups: a key in the home that it protects, and backups that were never made or long ago."""
+"""The findings of `doctor` about backups: a key in the home that it protects, and backups never made, or long ago."""
 
 from __future__ import annotations
 

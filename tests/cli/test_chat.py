@@ -37,7 +37,7 @@ def tainted_act() -> tuple[tuple[int, Events], ...]:
 @contextmanager
 def host_with(provider: Server, home: Path, *, boards: int = 1) -> Iterator[Child]:
     environ = {**clean_environ(home), "OPENAI_BASE_URL": f"{provider.url}/v1", "MICROCLAW_MODEL": "test-model"}
-    words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", str(boards), "--die-with-parent"]
+    words = ["microclaw", "--json", "up", "--port", "0", "--virtual", str(boards), "--die-with-parent"]
     with Child("host", words, log=home.parent / "stderr", environ=environ) as child:
         child.wait_ready()
         yield child

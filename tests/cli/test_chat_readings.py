@@ -18,7 +18,7 @@ async def test_a_reading_is_confirmed_by_a_second_call_by_yes_or_by_enter(tmp_pa
     home = tmp_path / "home"
 
     def talk() -> None:
-        words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
+        words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
         with Child("host", words, log=tmp_path / "stderr", environ=clean_environ(home)) as host:
             host.wait_ready()
             asked = run_in(home, "--json", "chat", LOOSE)

@@ -11,7 +11,7 @@ from microclaw.errors import ConfigError
 
 
 def test_child_that_says_why_it_cannot_start_is_quoted(tmp_path: Path) -> None:
-    words = ["microclaw.cli", "--home", "/dev/null/home", "--json", "up"]
+    words = ["microclaw", "--home", "/dev/null/home", "--json", "up"]
     with Child("host", words, log=tmp_path / "log") as child, pytest.raises(ConfigError) as caught:
         child.wait_ready()
     assert caught.value.next_step

@@ -1,4 +1,4 @@
-"""What `up` takes from config.toml."""
+"""The settings that `up` takes from config.toml."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tupl
     monkeypatch.setenv("MICROCLAW_HOME", str(home))
     for name in ("TELEGRAM_BOT_TOKEN", "BRAVE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-    words = ["microclaw.cli", "up", "--json", "--die-with-parent"]
+    words = ["microclaw", "up", "--json", "--die-with-parent"]
     with Child("host", words, log=tmp_path / "host.log") as host:
         facts, _ = host.wait_ready()
         yield facts, port

@@ -67,7 +67,7 @@ def test_a_virtual_board_joins_the_host_that_runs_here_and_takes_python(
 ) -> None:
     def joined(*more: str) -> Child:
         words = [
-            "microclaw.cli",
+            "microclaw",
             "--json",
             "virtual",
             "--join",
@@ -160,7 +160,7 @@ def test_a_device_has_the_agent_do_something_and_hears_how_it_ended(lamp: None, 
 def test_a_follower_sees_a_line_that_comes_while_it_follows(lamp: None, ask: Run, host: dict[str, Any]) -> None:
     assert ask("device", "notify", "lamp", "before", "all").code == 0
     _log_lines(ask, "lamp", lambda lines: "before all" in lines)
-    words = [sys.executable, "-u", "-m", "microclaw.cli", "logs", "lamp", "-f", "--tail", "1"]
+    words = [sys.executable, "-u", "-m", "microclaw", "logs", "lamp", "-f", "--tail", "1"]
     follower = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=clean_environ(Path(host["home"])))
     guard = threading.Timer(PATIENCE_S, follower.kill)  # a line that never comes ends the reading
     guard.start()
@@ -234,7 +234,7 @@ def _log_lines(ask: Run, name: str, complete: Callable[[str], bool]) -> str:
 
 
 def _link_state(control: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """What the board says of its end of the link, once it is so."""
+    """The board's words of its end of the link, once it is so."""
     deadline = time.monotonic() + PATIENCE_S
     state: dict[str, Any] = {}
     while time.monotonic() < deadline:

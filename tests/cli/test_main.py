@@ -1,4 +1,4 @@
-"""How errors become lines and exit codes, whatever they are."""
+"""Errors become lines and exit codes, whatever they are."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_unexpected_error_is_a_json_document_too(
 @pytest.mark.parametrize("words", ["device list", "--help", "chat"])
 @pytest.mark.parametrize("closing", ["| head -c 1", ">&-", "<&-"])
 def test_a_stream_that_is_closed_is_no_error(tmp_path: Path, words: str, closing: str) -> None:
-    command = f'set -o pipefail; "{sys.executable}" -m microclaw.cli --home "{tmp_path / "home"}" {words} {closing}'
+    command = f'set -o pipefail; "{sys.executable}" -m microclaw --home "{tmp_path / "home"}" {words} {closing}'
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert "unexpected" not in ran.stderr
     assert ran.returncode in (0, 3)
@@ -97,9 +97,8 @@ def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_ours(
     assert "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("module", ["microclaw", "microclaw.cli"])
 @pytest.mark.parametrize("interrupted", ["click", "microclaw.cli.main", "microclaw.cli.host_commands"])
-def test_interrupt_during_the_imports_is_no_traceback(module: str, interrupted: str) -> None:
+def test_interrupt_during_the_imports_is_no_traceback(interrupted: str) -> None:
     code = f"""
 import runpy, sys
 class CtrlC:
@@ -108,7 +107,7 @@ class CtrlC:
             raise KeyboardInterrupt
 sys.meta_path.insert(0, CtrlC())
 sys.argv = ["microclaw", "status"]
-runpy.run_module("{module}", run_name="__main__")
+runpy.run_module("microclaw", run_name="__main__")
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr.split()) == (130, ["interrupted"])

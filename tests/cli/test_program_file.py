@@ -1,4 +1,4 @@
-"""What a program's file may be, and what is said of any other."""
+"""The forms of a program's file, and the answer to any other."""
 
 from __future__ import annotations
 

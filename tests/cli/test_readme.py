@@ -38,17 +38,17 @@ def shell(tmp_path: Path) -> Iterator[dict[str, str]]:
     home, tools = tmp_path / "home", tmp_path / "bin"
     tools.mkdir()
     script = tools / "microclaw"
-    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m microclaw.cli "$@"\n')
+    script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m microclaw "$@"\n')
     script.chmod(0o755)
     environ = clean_environ(home)
-    words = ["microclaw.cli", "--json", "up", "--port", "0", "--link", "off", "--die-with-parent"]
+    words = ["microclaw", "--json", "up", "--port", "0", "--link", "off", "--die-with-parent"]
     with Child("host", words, log=tmp_path / "host.log", environ=environ) as host:
         host.wait_ready()
         yield {**environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
 
 
 def test_lines_of_using_it_work_when_they_are_pasted(shell: dict[str, str], tmp_path: Path) -> None:
-    words = ["microclaw.cli", "--json", "virtual", "--wasmachine", "0", "--serial", "none"]
+    words = ["microclaw", "--json", "virtual", "--wasmachine", "0", "--serial", "none"]
     with Child("board", words, log=tmp_path / "board.log", environ=shell) as board:
         ready: dict[str, Any] = board.wait_ready()[0]
         script = PASTED.replace("127.0.0.1:18080", f"127.0.0.1:{ready['wasmachine']}")

@@ -19,7 +19,7 @@ TELL = Callable[..., Ran]
 
 def run_at(home: Path, variables: dict[str, str], *words: str) -> Ran:
     done = subprocess.run(
-        [sys.executable, "-m", "microclaw.cli", *words],
+        [sys.executable, "-m", "microclaw", *words],
         input="",
         capture_output=True,
         text=True,
@@ -111,7 +111,7 @@ def test_yes_is_said_to_the_own_question_alone(elsewhere: TELL, host: dict[str, 
         assert ask("device", "add", name, *where).code == 0
     environ = {**clean_environ(Path(host["home"])), "MICROCLAW_HOST": host["http"], "MICROCLAW_TOKEN": token}
     waiting = subprocess.Popen(
-        [sys.executable, "-m", "microclaw.cli", "device", "remove", "left"],
+        [sys.executable, "-m", "microclaw", "device", "remove", "left"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -135,7 +135,7 @@ def test_yes_is_said_to_the_own_question_alone(elsewhere: TELL, host: dict[str, 
 
 def test_ctrl_c_takes_the_question_back(host: dict[str, Any], token: str, ask: Any, tmp_path: Path) -> None:
     environ = {**clean_environ(tmp_path), "MICROCLAW_HOST": host["http"], "MICROCLAW_TOKEN": token}
-    command = [sys.executable, "-m", "microclaw.cli", "device", "remove", "virtual-1"]
+    command = [sys.executable, "-m", "microclaw", "device", "remove", "virtual-1"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environ) as waiting:
         assert waiting.stdout is not None
         assert "forget the device virtual-1" in waiting.stdout.readline()

@@ -118,7 +118,7 @@ def key_of(model: ModelSettings) -> str | None:
 
 
 def run(home: Path, *answers: str) -> str:
-    """What was on the screen; Abort where the answers end before the questions, as with Ctrl-C."""
+    """The screen's text; Abort where the answers end before the questions, as with Ctrl-C."""
     with CliRunner().isolation("".join(f"{answer}\n" for answer in answers)) as (screen, *_):
         changes, _ = ask_all(GlobalOptions(), read_current(home))
         assert sys.stdin.read() == ""

@@ -98,7 +98,7 @@ def test_ctrl_c_before_the_installation_began_changes_nothing(ask: Run, host: di
     (tmp_path / "spin.ino").write_text(SPINNING)
     (tmp_path / "long.txt").write_text("pin 4: always low\nfor 60 min\nsoak 60 min\n")
     words = ["run", str(tmp_path / "spin.ino"), "--expect", str(tmp_path / "long.txt"), "-d", "virtual-1"]
-    command = [sys.executable, "-u", "-m", "microclaw.cli", *words]
+    command = [sys.executable, "-u", "-m", "microclaw", *words]
     environ = clean_environ(Path(host["home"]))
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, bufsize=1

@@ -58,7 +58,7 @@ class WholeHost:
 
     @property
     def link(self) -> str:
-        """Where devices connect."""
+        """The address that devices connect to."""
         assert self.host.link is not None
         return self.host.link.address
 
@@ -88,7 +88,7 @@ class WholeHost:
         return self.host.devices.get(name)
 
     def online(self, name: str = "lamp") -> bool:
-        """Whether it is connected to one of the hosts, and what it offers is known here."""
+        """True if it is connected to one of the hosts, and its offer is known here."""
         device = self.device(name)
         return bool(device.transports[0].online and device.capabilities)
 

@@ -35,7 +35,7 @@ __all__ = ["world_of"]
 
 @dataclass
 class Leases:
-    """Who is alive, as all hosts see it. `end` is what the end of a lease is."""
+    """The living hosts, as all hosts see them. `end` is the end of a lease."""
 
     dead: set[str] = field(default_factory=set)
     listeners: list[Callable[[], object]] = field(default_factory=list)

@@ -67,7 +67,7 @@ async def test_a_device_of_another_host_is_called(east: WholeHost, west: WholeHo
 async def test_a_device_that_its_host_loses_in_mid_call(
     east: WholeHost, database_url: str, tmp_path: Path, call: Any, how: str
 ) -> None:
-    """What may be done twice is done where the device is then, of the other the outcome is unknown."""
+    """Calls that may be done twice are done where the device is then, of the others the outcome is unknown."""
     async with AsyncExitStack() as stack:
         west = await stack.enter_async_context(whole_host(database_url, tmp_path / "west", like=tmp_path / "east"))
         await west.sees("east")

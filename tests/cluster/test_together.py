@@ -1,4 +1,4 @@
-"""What is asked at one host is so at the other, counts there, and is done once."""
+"""Acts asked at one host are asked at the other, count there, and are done once."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def test_a_host_without_its_database_gives_a_device_no_code(east: WholeHos
 
 
 async def refused(url: str, home: Path) -> str:
-    """What a host on this home that does not start names as next."""
+    """The next step that a host on this home names when it does not start."""
     with pytest.RaisesGroup(StoreError, allow_unwrapped=True, flatten_subgroups=True) as caught:
         async with whole_host(url, home):
             pytest.fail("it started")

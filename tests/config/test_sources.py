@@ -99,7 +99,7 @@ def test_no_file_means_the_defaults(home: Path) -> None:
 
 
 def test_defaults_are_right_values_themselves() -> None:
-    """What `config get --all` shows as a default is what `config set` takes."""
+    """The defaults that `config get --all` shows are values that `config set` takes."""
     for _, setting in all_settings():
         if setting.default is not None:
             assert setting.checked(json.loads(json.dumps(setting.default))) == setting.default

@@ -1,4 +1,4 @@
-"""What is entered, changed or removed at one host of a cluster is so at the other, with its transports."""
+"""Entries, changes and removals at one host of a cluster hold at the other, with its transports."""
 
 from __future__ import annotations
 

@@ -110,7 +110,7 @@ def _host(home: Path) -> Iterator[Client]:
     environ = {
         name: text for name, text in os.environ.items() if not name.endswith(("_API_KEY", "_BASE_URL", "_PROXY"))
     }
-    words = ["microclaw.cli", "-v", "--json", "--home", str(home), "up", "--port", "0", "--die-with-parent"]
+    words = ["microclaw", "-v", "--json", "--home", str(home), "up", "--port", "0", "--die-with-parent"]
     with Child("host", words, log=home.parent / "host.stderr", environ=environ) as child:
         facts, _ = child.wait_ready()
         yield Client(Path(facts["control"]))

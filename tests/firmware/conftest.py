@@ -122,7 +122,7 @@ class Firmware:
 
 
 def micropython(script: str, *words: str, program: Path = MICROPYTHON) -> str:
-    """What a script of the firmware's modules prints."""
+    """The output of a script of the firmware's modules."""
     if not program.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
     places = [str(ROOT / "firmware/fw"), str(ROOT / "tests/firmware/simulated")]
@@ -135,7 +135,7 @@ def micropython(script: str, *words: str, program: Path = MICROPYTHON) -> str:
 
 @pytest.fixture(scope="session")
 def as_flashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `microclaw flash` puts on a board without PSRAM."""
+    """The files that `microclaw flash` puts on a board without PSRAM."""
     return put_as_flashed(tmp_path_factory.mktemp("fw"))
 
 

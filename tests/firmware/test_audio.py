@@ -71,7 +71,7 @@ class Chip:
 
 
 class Heard:
-    """What the host was sent by the device: the AudioStreams of its connection."""
+    """The device's messages to the host: the AudioStreams of its connection."""
 
     def __init__(self) -> None:
         self.data = bytearray()
@@ -82,7 +82,7 @@ class Heard:
         return self
 
     def took(self, message: object) -> None:
-        """Where streams begin and end is the session's to know."""
+        """Take nothing: the session knows where streams begin and end."""
 
     def left(self) -> None: ...
 

@@ -27,7 +27,7 @@ def short(board: Firmware) -> Firmware:
 
 
 async def restarts(plane: Plane) -> list[ValueMap]:
-    """What the board told of its own restarts, once it told of one."""
+    """The board's reports of its own restarts, once it told of one."""
     found: list[ValueMap] = []
     while not found:
         while (await plane.published.until(DeviceEvent)).name != "reboot":

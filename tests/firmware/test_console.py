@@ -12,7 +12,7 @@ from tests.firmware.conftest import BOOT, MICROPYTHON, PATIENCE_S, ROOT, Firmwar
 
 
 def said(board: Firmware, *lines: str, boot: str = BOOT) -> list[str]:
-    """What it prints for these lines, until it restarts."""
+    """The console's output for these lines, until it restarts."""
     board.folder.mkdir(exist_ok=True)
     done = subprocess.run(
         [MICROPYTHON, boot, f"{board.folder}/", "firmware/fw"],

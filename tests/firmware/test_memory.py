@@ -1,4 +1,4 @@
-"""What is left of a board without PSRAM: the 32-bit unix port with 160 KB of heap, link and two programs up."""
+"""The memory left on a board without PSRAM: the 32-bit unix port with 160 KB of heap, link and two programs up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which offers a device refuses, and by which code: on CPython, and on MicroPython in one process for all of them."""
+"""The offers that a device refuses, and their codes: on CPython, and on MicroPython in one process for all of them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Case:
 
 
 def form_cases() -> list[Case]:
-    """What is no manifest, or one of another schema."""
+    """The cases that are no manifest, or one of another schema."""
     good = packed(manifest())
     required = list(manifest())
     wrong: dict[str, list[Any]] = {

@@ -49,7 +49,7 @@ class Portal:
         return self.ask("POST", "/", body)[:2]
 
     def raw(self, data: bytes) -> bytes:
-        """What comes back until the end; less where the board's end was not read to the end."""
+        """The bytes until the end; less where the board's end was not read to the end."""
         answer = b""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             try:

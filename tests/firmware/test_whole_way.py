@@ -42,7 +42,7 @@ class Host:
         self._stack = ExitStack()
 
     def start(self) -> None:
-        words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "0", "--link", self.link]
+        words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "0", "--link", self.link]
         child = Child("host", [*words, "--die-with-parent"], log=self.home / "stderr", environ=clean_environ(self.home))
         self._stack.enter_context(child)
         ready = child.wait_ready()[0]

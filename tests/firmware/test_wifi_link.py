@@ -47,7 +47,7 @@ async def refusal(device: DeviceLink, method: str, **params: Any) -> tuple[str, 
 
 
 async def ended(plane: Plane) -> Any:
-    """What the board says of its networks once the trial is over."""
+    """The board's report of its networks once the trial is over."""
     while True:
         await plane.published.until(DeviceConnected)
         while plane.links.online:

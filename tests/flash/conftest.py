@@ -104,7 +104,7 @@ def workshop(tmp_path: Path, files: Path, person: ScriptedPerson) -> Callable[..
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     home = tmp_path_factory.mktemp("home")
-    words = ["microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent"]
+    words = ["microclaw", "--json", "up", "--port", "0", "--die-with-parent"]
     with Child("host", words, log=home / "stderr", environ=clean_environ(home)) as child:
         yield child.wait_ready()[0]
 

@@ -46,7 +46,7 @@ def whole_image(
 
 
 def is_whole(flash: bytearray, at: int) -> bool:
-    """Whether the bootloader would start the program there: its digest is right."""
+    """True if the bootloader would start the program there: its digest is right."""
     if flash[at] != 0xE9:
         return False
     size = struct.unpack_from("<I", flash, at + 28)[0]

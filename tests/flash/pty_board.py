@@ -96,7 +96,7 @@ class PtyBoard:
         return True
 
     def file(self, path: str) -> bytes:
-        """What the board's file system has, read as any other littlefs tool would."""
+        """Read the board's file system as any other littlefs tool would."""
         from littlefs import LittleFS, UserContext
 
         context = UserContext(buffsize=FILES_BYTES)

@@ -1,4 +1,4 @@
-"""Whose a board is: what stays of another host's settings, and that a board's word alone takes nobody's place."""
+"""The owner of a board: what stays of another host's settings, and that a board's word alone takes nobody's place."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def image_of(folder: Path, data: bytes) -> FlashImage:
 
 
 def flash_with(pieces: tuple[FirstPiece, ...], flash_bytes: int) -> bytes:
-    """What an erased chip has after they were written."""
+    """The contents of an erased chip after they were written."""
     flash = bytearray(b"\xff" * flash_bytes)
     for piece in pieces:
         flash[piece.offset : piece.offset + len(piece.data)] = piece.data

@@ -177,7 +177,7 @@ def _bound(tree: ast.Module) -> Iterator[str]:
 
 
 def run(modules: dict[str, str], folder: Path, script: str) -> str:
-    """What a script prints that imports these modules."""
+    """The output of a script that imports these modules."""
     for name, text in modules.items():
         (folder / f"{name}.py").write_text(text)
     if not MICROPYTHON.exists():

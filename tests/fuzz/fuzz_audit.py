@@ -36,7 +36,7 @@ def fuzz_one(data: bytes) -> None:
 
 
 def _follow(content: bytes, after: Link) -> None:
-    """What is gone on with is the end of what is verified, unless that names a break."""
+    """Follow from the end of what is verified, unless that names a break."""
     lines = [("acts.jsonl", number, line) for number, line in enumerate(content.split(b"\n"), 1) if line]
     report = follow("acts", lines, Head(END, len(SOUND)))
     if content.startswith(SOUND) and report.whole:

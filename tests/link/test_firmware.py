@@ -30,7 +30,7 @@ CALL = {"method": "device.info", "params": {}, "idempotent": False}
 
 
 class Host:
-    """What the firmware connects to; `ready()` is its next connection, after the greeting."""
+    """The host that the firmware connects to; `ready()` is its next connection, after the greeting."""
 
     def __init__(self) -> None:
         self.arrived: asyncio.Queue[tuple[ServerConnection, asyncio.Event]] = asyncio.Queue()

@@ -105,7 +105,7 @@ class Plane:
 
     @property
     def refused(self) -> dict[str, int]:
-        """How many connections were refused or broken off, by reason; those that were."""
+        """The number of connections refused or broken off, by reason."""
         rows = [row for row in self._page() if row.startswith("microclaw_link_refused_total{")]
         counts = {row.split('"')[1]: int(float(row.rpartition(" ")[2])) for row in rows}
         return {reason: count for reason, count in counts.items() if count}

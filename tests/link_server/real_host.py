@@ -54,7 +54,7 @@ class RealHost:
         self._child: Child | None = None
 
     def start(self) -> None:
-        words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "0", "--die-with-parent"]
+        words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "0", "--die-with-parent"]
         self._child = Child("host", words, log=self.home / "stderr", environ=clean_environ(self.home))
         self.facts = self._child.wait_ready()[0]
 

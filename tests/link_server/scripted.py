@@ -45,7 +45,7 @@ CAPABILITIES = (
 
 
 def _echo(call: Call) -> Result:
-    """What it was asked, or no programs."""
+    """Answer with the call, or with no programs."""
     return Result(ok=True, value={"apps": []} if call.method == "apps.list" else dict(call.params))
 
 

@@ -244,7 +244,7 @@ async def test_a_device_that_was_off_for_a_month_just_works(door: Door) -> None:
 
 
 async def _end_of(device: Any) -> End:
-    """How the connection ended for the device: the close code, or that there was no TLS."""
+    """The end of the connection for the device: the close code, or that there was no TLS."""
     try:
         async with device.connected():
             code = await device.until_closed()

@@ -50,7 +50,7 @@ def control(body: Any) -> bytes:
 
 
 class Wire(asyncio.Transport):
-    """What the connection writes to; it pauses it when more than `holds` bytes are not taken."""
+    """The other end of the connection's writes; it pauses it when more than `holds` bytes are not taken."""
 
     def __init__(self, holds: int = 10**9) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a device sends over the link goes to the broker's buffer, too: an event in the transaction that keeps it."""
+"""A device's messages over the link go to the broker's buffer, too: an event in the transaction that keeps it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where devices of a cluster are connected, as two hosts with one store see it."""
+"""The host of each device of a cluster, as two hosts with one store see it."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ TWO_DAYS_MS = 2 * 24 * 3_600_000
 
 @dataclass
 class Work:
-    """What the good device did meanwhile."""
+    """The good device's work meanwhile."""
 
     calls: int = 0
     events: int = 0

@@ -34,7 +34,7 @@ Cut = (NoHost, ProtocolError, HostError)
 
 @dataclass
 class Ledger:
-    """Who promised what: numbers of one writer grow, so each list shows order, loss and repetition."""
+    """The promises of each writer: its numbers grow, so each list shows order, loss and repetition."""
 
     told: dict[int, list[int]] = field(default_factory=lambda: {writer: [] for writer in range(WRITERS)})
     noted: dict[int, list[int]] = field(default_factory=lambda: {writer: [] for writer in range(WRITERS)})

@@ -1,4 +1,4 @@
-"""What a device does, as live events: names and facts, bounded, no data."""
+"""A device's acts as live events: names and facts, bounded, no data."""
 
 from __future__ import annotations
 

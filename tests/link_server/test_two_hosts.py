@@ -1,4 +1,4 @@
-"""What ends a device's credential at one host of a cluster closes its connection at the other, with the same code."""
+"""The end of a device's credential at one host of a cluster closes its connection at the other, with the same code."""
 
 from __future__ import annotations
 

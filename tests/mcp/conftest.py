@@ -65,7 +65,7 @@ def place(tmp_path: Path) -> Place:
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """A running host with virtual-1, as a person started it; its ready document."""
     home = tmp_path_factory.mktemp("home")
-    words = ["microclaw.cli", "--json", "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
+    words = ["microclaw", "--json", "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
     with Child("host", words, log=home / "stderr", environ=clean_environ(home)) as child:
         yield child.wait_ready()[0]
 

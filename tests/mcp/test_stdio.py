@@ -113,7 +113,7 @@ async def test_a_host_that_a_person_started_goes_on_after_the_client(beside: Pla
 
 
 async def test_a_host_without_a_device_is_lent_a_virtual_board_which_goes_with_the_client(place: Place) -> None:
-    words = ["microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent"]
+    words = ["microclaw", "--json", "up", "--port", "0", "--die-with-parent"]
     with Child("host", words, log=place.home / "stderr", environ=clean_environ(place.home)) as child:
         await asyncio.to_thread(child.wait_ready)
         async with place.client() as client:

@@ -36,7 +36,7 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[People
 
 
 async def done(call: Callable[..., Any], *given: Any, **named: Any) -> Any:
-    """What a client's method returns; one that blocks runs beside the host, which is in this process."""
+    """The result of a client's method; one that blocks runs beside the host, which is in this process."""
     async with asyncio.timeout(WITHIN_S):
         if isinstance(call.__self__, AsyncClient):  # type: ignore[attr-defined]
             return await call(*given, **named)

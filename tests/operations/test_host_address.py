@@ -1,4 +1,4 @@
-"""Which host and which token a command line means."""
+"""The host and the token that a command line means."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_each_step_is_a_known_one_on_a_named_base_without_a_registry(found: list
 
 
 def faults(found: list[Step]) -> list[str]:
-    """What a linter of such files would name (hadolint's rules, as far as they matter here)."""
+    """The faults that a linter of such files would name (hadolint's rules, as far as they matter here)."""
     told: list[str] = []
     for step in found:
         text = step.text
@@ -180,7 +180,7 @@ def compose_service(text: str) -> dict[str, Any]:
 
 
 def listens(service: dict[str, Any], home: Path) -> tuple[str | None, str | None]:
-    """Where pages and link of the container listen, by the image's variables and the file's."""
+    """The addresses of the container's pages and link, by the image's variables and the file's."""
     (step,) = of("ENV")
     environ = dict(word.split("=", 1) for word in step.words) | service.get("environment", {})
     host = load_settings({**environ, "MICROCLAW_HOME": str(home)}).host

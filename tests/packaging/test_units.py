@@ -1,4 +1,4 @@
-"""What starts a host with the machine: systemd's unit, hardened so that bubblewrap still works, and launchd's file."""
+"""Units that start a host with the machine: systemd's, hardened so that bubblewrap still works, and launchd's file."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class PageHost:
         words = ["--json", "up", "--port", str(self._port), "--link", self._link, "--virtual", str(self._boards)]
         child = Child(
             "host",
-            ["microclaw.cli", *words, "--die-with-parent"],
+            ["microclaw", *words, "--die-with-parent"],
             log=self._log,
             environ=clean_environ(self._home) | self._more,
         )

@@ -1,4 +1,4 @@
-"""What the page says while the host or a board is away, and of a question whose host was killed."""
+"""The page's words while the host or a board is away, and of a question whose host was killed."""
 
 from __future__ import annotations
 

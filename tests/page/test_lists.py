@@ -71,7 +71,7 @@ def test_people_and_tokens_are_the_owners_view_and_a_session_is_ended_there(
 
 
 def measured(route: Route) -> None:
-    """What a board that is paired sends; there was nothing for half an hour."""
+    """Send the values of a board that is paired; there was nothing for half an hour."""
     until = 1_790_000_000_000
     times = [until - HOUR_MS + minute * 60_000 for minute in (*range(20), *range(50, 60))]
     points = [{"at_ms": at, "min": n, "max": n + 2, "mean": n + 1, "count": 6} for n, at in enumerate(times)]

@@ -97,7 +97,7 @@ def test_a_session_that_ends_in_mid_action_keeps_what_was_typed_and_goes_on(host
 
 
 def changes_of(page: Page) -> list[tuple[str, int]]:
-    """What this page asked the host to change from now on, without sign-ins, and how the host answered."""
+    """The changes that this page asked of the host from now on, without sign-ins, and the host's answers."""
     found: list[tuple[str, int]] = []
 
     def note(response: Response) -> None:

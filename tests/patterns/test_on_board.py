@@ -1,4 +1,4 @@
-"""What the patterns do on a virtual board, in both forms: the edges that their titles promise."""
+"""The patterns on a virtual board, in both forms: the edges that their titles promise."""
 
 from __future__ import annotations
 

@@ -144,7 +144,7 @@ def test_the_list_of_the_firmwares_private_names_is_true() -> None:
 
 
 def test_every_file_whose_objects_a_program_gets_is_walked() -> None:
-    """What these files read in of the firmware is one of them, or has no class whose object is handed on."""
+    """Imports of these files from the firmware are among them, or have no class whose object is handed on."""
     walked = set(FIRMWARE)
     files = {path.stem for path in (ROOT / "firmware/fw").glob("*.py")}
     for name in FIRMWARE:

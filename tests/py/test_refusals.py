@@ -1,4 +1,4 @@
-"""What a program for a board cannot say: names, methods, classes and pins that are not there; what it can."""
+"""The faults of a program for a board: names, methods, classes and pins that are not there; and what is right."""
 
 from __future__ import annotations
 

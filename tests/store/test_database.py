@@ -60,7 +60,7 @@ async def test_many_waiting_writes_share_a_commit(database: Database) -> None:
     statements: list[str] = []
 
     def transaction(connection: Sql) -> object:
-        """Which it is within."""
+        """The transaction that it is within."""
         if isinstance(connection, sqlite3.Connection):
             connection.set_trace_callback(statements.append)
             return statements.count("COMMIT")

@@ -1,4 +1,4 @@
-"""What was acknowledged survives kill -9 at any moment: a child writes and acknowledges on its output, then dies."""
+"""Acknowledged rows survive kill -9 at any moment: a child writes and acknowledges on its output, then dies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What conversations are, at a host alone and at several."""
+"""Conversations, on a single host and at several."""
 
 from __future__ import annotations
 

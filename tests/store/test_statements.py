@@ -25,7 +25,7 @@ VERBS: Final = r"WITH|SELECT|(INSERT|REPLACE)( OR \w+)? INTO|UPDATE( OR \w+)? \w
 
 
 def statements() -> Iterator[tuple[str, Any]]:
-    """Where each is, and its text."""
+    """Yield each statement with its place."""
     for path in sorted(SOURCE.rglob("*.py")):
         name, text = path.relative_to(SOURCE).as_posix(), path.read_text(encoding="utf-8")
         if name in OF_ONE_ENGINE or not re.search(r"microclaw\.store\.(sql|rows) import", text):
@@ -57,7 +57,7 @@ def of_function(function: ast.AST, known: dict[str, Any]) -> Iterator[tuple[int,
 
 
 def changing(form: str, table: str, where: list[ast.expr], names: list[str]) -> str:
-    """What rows.py makes of it; of a condition that has a name of its own, without that."""
+    """The text that rows.py makes of it; of a condition that has a name of its own, without that."""
     keys = [key for one in where if isinstance(one, ast.Dict) for key in one.keys]
     known = [str(key.value) for key in keys if isinstance(key, ast.Constant)] if form == "update" else names
     condition = " AND ".join(f"{name} = ?" for name in known) or "true"

@@ -1,4 +1,4 @@
-"""What the texts of memory and persona are, as files of one host and as rows of a store: one suite for both."""
+"""The texts of memory and persona, as files of one host and as rows of a store: one suite for both."""
 
 from __future__ import annotations
 

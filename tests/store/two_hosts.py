@@ -18,7 +18,7 @@ async def two_hosts(url: str) -> AsyncIterator[tuple[SharedDatabase, SharedDatab
 
 
 def hold_news(host: SharedDatabase) -> None:
-    """What others change is told to this host only once it asks, as it does when it finds its memory out of date."""
+    """Hold others' changes back until this host asks, as it does when it finds its memory out of date."""
     hear, held = host._heard, list[str]()
 
     def hold(payload: str) -> None:

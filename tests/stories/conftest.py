@@ -68,7 +68,7 @@ def microclaw(
 ) -> Ran:
     """Run `microclaw WORDS` as a process, without a terminal."""
     done = subprocess.run(
-        [sys.executable, "-m", "microclaw.cli", *words],
+        [sys.executable, "-m", "microclaw", *words],
         input=stdin,
         capture_output=True,
         text=True,
@@ -79,7 +79,7 @@ def microclaw(
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def started(home: Path, *words: str, module: str = "microclaw.cli") -> subprocess.Popen[str]:
+def started(home: Path, *words: str, module: str = "microclaw") -> subprocess.Popen[str]:
     """`microclaw WORDS` in the background, without a terminal."""
     command = [sys.executable, "-m", module, *words]
     return subprocess.Popen(
@@ -131,7 +131,7 @@ class Host:
 @contextmanager
 def running_host(home: Path, *words: str) -> Iterator[Host]:
     """`microclaw --json up WORDS` on a free port, until the end of the block."""
-    command = [sys.executable, "-m", "microclaw.cli", "--json", "up", "--port", "0", "--die-with-parent", *words]
+    command = [sys.executable, "-m", "microclaw", "--json", "up", "--port", "0", "--die-with-parent", *words]
     log_file = home.with_name(f"{home.name}.stderr")
     with log_file.open("a") as log:
         process = subprocess.Popen(

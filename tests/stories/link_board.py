@@ -29,7 +29,7 @@ CONTROL, AUDIO_IN, AUDIO_OUT = b"\x01", b"\x02", b"\x03"
 
 @dataclass
 class Provision:
-    """What `microclaw device provision --file` wrote, and the authority's certificate once it was fetched."""
+    """The file of `microclaw device provision --file`, and the authority's certificate once it was fetched."""
 
     host: str
     port: int

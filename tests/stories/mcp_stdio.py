@@ -22,7 +22,7 @@ async def over_stdio(host: Host) -> AsyncIterator[Client]:
 
 
 def outcome(done: CallToolResult) -> str:
-    """What became of the call's act; AssertionError for one that failed."""
+    """The outcome of the call's act; AssertionError for one that failed."""
     assert not done.is_error, done.content
     assert isinstance(done.structured_content, dict)
     found: str = done.structured_content["act"]["outcome"]

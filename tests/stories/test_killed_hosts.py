@@ -80,7 +80,7 @@ class House:
         return [app["name"] for app in listed.json["result"]]
 
     def edges(self) -> list[float]:
-        """When a pin changed, in milliseconds of the board's own time."""
+        """The times of a pin's changes, in milliseconds of the board's own time."""
         return [edge[0] for edge in self.host.client.call(device_calls.read_edges, device=DESK).edges]
 
 
@@ -192,7 +192,7 @@ def test_in_a_schedules_act_nothing_is_done_twice(blinking: House) -> None:
 
 
 def is_living(mark: str) -> bool:
-    """Whether a process of this machine has the mark in its command."""
+    """True if a process of this machine has the mark in its command."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):  # it has ended
             if mark.encode() in path.read_bytes():

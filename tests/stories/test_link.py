@@ -24,7 +24,7 @@ from microclaw.telemetry.operations import Series
 
 @pytest.fixture(scope="module")
 def at(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Provision:
-    """What the board called hall was given."""
+    """The provision of the board called hall."""
     return provision(host, tmp_path_factory.mktemp("hall"), "hall")
 
 

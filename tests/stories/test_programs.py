@@ -133,7 +133,7 @@ def test_who_insists_installs_what_failed_its_trial(clean: Host, tmp_path: Path)
 
 
 def times(host: Host) -> Any:
-    """When the board's only program runs."""
+    """The times of the board's only program."""
     found = host.client.call(programs.list_apps, device=BOARD).apps[0].runs
     assert found
     return found

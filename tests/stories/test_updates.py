@@ -97,7 +97,7 @@ def test_an_update_is_published_offered_and_healthy(fleet: Fleet) -> None:
 
 
 def test_who_signs_elsewhere_is_believed_by_the_signature_alone(fleet: Fleet) -> None:
-    """What signs is a program of its own, as a token's is."""
+    """The signer is a program of its own, as a token's is."""
     pss = "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:32"
     stranger = fleet.folder / "stranger.pem"
     subprocess.run(["openssl", "genrsa", "-out", str(stranger), "3072"], check=True, capture_output=True)

@@ -1,4 +1,4 @@
-"""What a person types, without a terminal."""
+"""A person's typing, without a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What programs print on stock firmware: kept by the program, asked for over the port, gaps counted."""
+"""Lines that programs print on stock firmware: kept by the program, asked for over the port, gaps counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is heard of a board that starts: literal lines of ESP32 and ESP32-S3 boot logs."""
+"""The boot of a board on its port: literal lines of ESP32 and ESP32-S3 boot logs."""
 
 from __future__ import annotations
 

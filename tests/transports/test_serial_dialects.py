@@ -144,7 +144,7 @@ def dialect_b(request: Request) -> Reply:
 
 
 def dialect_c(request: Request) -> Reply:
-    """What the skill text teaches: set answers say no pin, readings lie flat, PWM by `duty` and `freq`."""
+    """The dialect of the skill text: set answers say no pin, readings lie flat, PWM by `duty` and `freq`."""
     match request["action"]:
         case "get_info":
             return {"status": "ok", "device": "esp32", "firmware": "1.0.0", "uptime_ms": 5000, "free_heap": 286720}

@@ -1,4 +1,4 @@
-"""Which lines are answers: JSON behind noise, boot lines, logs."""
+"""Answers among lines: JSON behind noise, boot lines, logs."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def test_board_without_power_resets_every_connection(start_board: StartBoard) ->
 
 
 def is_cut(board: BoardUnderTest, data: bytes) -> bool:
-    """Whether the board cuts the connection instead of answering."""
+    """True if the board cuts the connection instead of answering."""
     try:
         with Link(board.ready["wasmachine"]) as link:
             link.send(data)

@@ -56,7 +56,7 @@ def bench() -> Bench:
 
 
 class Said(logging.Handler):
-    """What the host logs of its boards."""
+    """The host's log of its boards."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)

@@ -37,7 +37,7 @@ def compile_c(board: BoardProfile, cache: BuildCache) -> CompileC:
 
 @dataclass
 class Ran:
-    """What a program printed, without and with only what microclaw's shim says beside it; `all` is everything."""
+    """The output of a program, without and with only what microclaw's shim says beside it; `all` is everything."""
 
     all: list[str]
 

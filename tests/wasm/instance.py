@@ -9,7 +9,7 @@ import wasmtime
 
 
 class Instance:
-    """What the module imports are methods: `native_` and the name; without one it returns 0."""
+    """An instance whose imports are methods: `native_` and the name; without one it returns 0."""
 
     def start(self, wasm: bytes) -> None:
         self.store = wasmtime.Store()

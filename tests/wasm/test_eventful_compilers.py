@@ -1,4 +1,4 @@
-"""Which compiler is used, and what is said where it is not there."""
+"""The choice of the compiler, and the message where it is not there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the glue behind microclaw.h asks of the firmware, on real compiler output."""
+"""The firmware calls of the glue behind microclaw.h, on real compiler output."""
 
 from __future__ import annotations
 

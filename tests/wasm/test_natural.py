@@ -75,7 +75,7 @@ def _missing_lines(row: dict[str, str], trial: Trial) -> list[str]:
 
 
 def _wrong_edges(row: dict[str, str], trial: Trial) -> list[str]:
-    """What the row says of pins and did not happen; edges are the first of their pin."""
+    """The row's claims about pins that did not happen; edges are the first of their pin."""
     if row["edges"].startswith("pwm"):
         return [] if int(row["edges"].split()[1]) in trial.pins else [row["edges"]]
     wrong, seen = [], dict.fromkeys(range(64), 0)

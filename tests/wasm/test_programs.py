@@ -51,7 +51,7 @@ async def test_programs_print_what_their_transcripts_say(
 
 
 def _end(ends: str, *, eventful: bool) -> list[str]:
-    """What the shim says at the end; nothing where there is none, or no end."""
+    """The shim's lines at the end; nothing where there is none, or no end."""
     if not eventful or ends == "never":
         return []
     if ends.startswith("exit"):

@@ -18,7 +18,7 @@ def prepared(sketch: str) -> str:
 
 
 def prototypes(sketch: str) -> list[str]:
-    """What is inserted in front of the sketch's own functions."""
+    """The lines inserted in front of the sketch's own functions."""
     return [line for line in prepared(sketch).splitlines() if line.endswith(";") and line not in sketch]
 
 

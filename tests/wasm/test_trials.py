@@ -1,4 +1,4 @@
-"""What programs do in a trial: Arduino's libraries, PWM by software, C++, device files, faults with their lines."""
+"""Programs in a trial: Arduino's libraries, PWM by software, C++, device files, faults with their lines."""
 
 from __future__ import annotations
 

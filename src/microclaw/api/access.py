@@ -1,4 +1,4 @@
-"""Who may call which route, as the acts declare it; read by api.credentials and by the matrix test.
+"""The access rules of each route, as the acts declare them; read by api.credentials and by the matrix test.
 
 What is not declared is nobody's but the owner's. What an act or the gate checks besides (a risky act, an own
 conversation) stays as it is: this is the least that a caller must be.
@@ -43,7 +43,7 @@ def access_from_network(method: str, path: str) -> Access | None:
 
 
 def access_of(method: str, path: str) -> Access | None:
-    """What this request asks for; None when there is no such route. Where several routes fit: the strictest."""
+    """The access that this request asks for; None when there is no such route. Of several that fit: the strictest."""
     if path.endswith("\n"):  # the router's `$` fits before a last newline, too
         return Access.SOCKET
     method = "GET" if method == "HEAD" else method

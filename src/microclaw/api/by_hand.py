@@ -59,7 +59,7 @@ class by_hand(operation):
 
 
 async def unless_left(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What the work gives; it is cancelled when the client leaves, who then has no answer."""
+    """Return the work's result; it is cancelled when the client leaves, who then has no answer."""
     doing = asyncio.create_task(work, name=f"{request.url.path}: work")
     leaving = asyncio.create_task(left(request), name=f"{request.url.path}: client")
     try:

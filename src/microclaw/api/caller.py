@@ -1,4 +1,4 @@
-"""Who sends a request, what it may do, and where it is asked. api.credentials tells who it is."""
+"""The sender of a request, its rights, and the place where it is asked. api.credentials finds the sender."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Caller:
 
     @property
     def conversation(self) -> str:
-        """What its requests outside of a chat belong to: all of a token's are one conversation."""
+        """The conversation of its requests outside of a chat: all of a token's are one."""
         return conversation_of("terminal" if self.direct else CHANNEL, self.source)
 
     @property
@@ -62,7 +62,7 @@ class Caller:
 
     @property
     def job(self) -> str:
-        """What the request's job is found by; "" where the request has no number."""
+        """The key of the request's job; "" where the request has no number."""
         return self.job_key(self.request) if self.request else ""
 
     def job_key(self, number: str) -> str:

@@ -127,7 +127,7 @@ async def compile_wasm(
 
 @by_hand("compile.compilers", http="GET /api/compile-wasm", access=Access.OPEN)
 async def compilers(_service: CompileService, _asked: Asked) -> Compilers:
-    """Which compilers are here, and how to get the others."""
+    """List the compilers that are here, and how to get the others."""
     listed = [
         filled(CompilerFacts, one, available=one.version is not None, message=one.problem)
         for one in await asyncio.to_thread(list_compilers)

@@ -1,4 +1,4 @@
-"""Who sends a request, by its token or its session's cookie. It makes neither, and keeps none."""
+"""Finds the sender of a request, by its token or its session's cookie. It makes neither, and keeps none."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class LiveFeed:
             raise Overloaded(text, next_step="close one of them")
 
     def place(self, last_event_id: str | None) -> tuple[int, bool]:
-        """Where a reader with this `Last-Event-ID` begins, and whether it is told of a gap first. After an earlier run
+        """The place where a reader with this `Last-Event-ID` begins, and if a gap comes first. After an earlier run
         of this host that is this run's first event; an id that this host does not know begins now."""
         if not last_event_id:
             return self.last, False

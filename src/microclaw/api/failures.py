@@ -206,7 +206,7 @@ class OpenAIError(Struct, frozen=True):
 
 
 class Error(Struct, frozen=True):
-    """What went wrong, with every status of 400 and above."""
+    """An error, with every status of 400 and above."""
 
     error: Failure
 

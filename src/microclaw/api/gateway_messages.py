@@ -14,7 +14,7 @@ MAX_CHAT_ID_BYTES: Final = 31  # the device keeps it in 32 bytes with the final 
 
 
 class BadMessage(MicroclawError):
-    """What a client sent cannot be used; `code` goes into the `error` message."""
+    """A client's message cannot be used; `code` goes into the `error` message."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

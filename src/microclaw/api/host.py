@@ -66,7 +66,7 @@ class Host(Struct, frozen=True, kw_only=True):
 
     @property
     def problems(self) -> list[str]:
-        """What is set and off, and why, a line each."""
+        """The parts that are set and off, and why, a line each."""
         off = [f"{name} is off: {problem}" for name, problem in self.voice.problems.items() if name != "voice"]
         more = [text for text in self.more_problems() if text is not None]
         return [*self.settings.problems, *self.channels.problems, *off, *more]

@@ -99,7 +99,7 @@ class WaitedRequest(Struct, frozen=True, kw_only=True):
 
 @by_hand("job.end", http="GET /v1/requests/{number}", access=Access.ASK)
 async def waited(service: JobService, asked: Asked, number: str) -> WaitedRequest:
-    """What became of a request that was told to wait for a yes (202)."""
+    """Return the outcome of a request that waited for a yes (202)."""
     kept = await service.find(asked.by, number)
     if kept.status is None:
         return WaitedRequest(request=number, state="waiting", approval_id=kept.approval_id)

@@ -87,7 +87,7 @@ class Feed:
         return self._end is not None
 
     def when_left(self, name: str, act: Callable[[], object] | None) -> None:
-        """What is done once when the reader goes; None: nothing any more."""
+        """The step to do once when the reader goes; None: nothing any more."""
         self._on_leave.pop(name, None)
         if act is not None and self.is_left:
             act()

@@ -77,13 +77,13 @@ class WatchedBoard:
 
 
 class EdgeReader:
-    """Where one stream is in each of its boards."""
+    """The place of one stream in each of its boards."""
 
     def __init__(self, boards: Sequence[WatchedBoard]) -> None:
         self._seen = dict.fromkeys(boards, (0, 0, 0))
 
     def take(self) -> Iterator[EdgeNews]:
-        """What is new of each board."""
+        """Yield the news of each board."""
         for board, (told, boot, counted) in self._seen.items():
             if told == board.told:
                 continue

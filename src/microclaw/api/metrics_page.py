@@ -1,4 +1,4 @@
-"""What the host measures, as families of Prometheus' client (docs/observability.md lists them). It counts nothing."""
+"""The host's measurements, as families of Prometheus' client (docs/observability.md lists them). It counts nothing."""
 
 from __future__ import annotations
 

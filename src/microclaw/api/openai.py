@@ -64,7 +64,7 @@ class Completion(Struct, frozen=True, kw_only=True):
 
 
 class OpenAiService:
-    """What the routes work with."""
+    """The parts that the routes work with."""
 
     def __init__(self, conversations: Conversations, jobs: Jobs, keepalive_s: float) -> None:
         self.inbox, self.turns = conversations.inbox, ClientTurns(conversations)

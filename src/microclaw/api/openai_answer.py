@@ -48,7 +48,7 @@ class CompletionTurn(Struct, frozen=True):
 
 
 class Head(Struct, frozen=True):
-    """What every object of one completion has in common."""
+    """The fields that every object of one completion has."""
 
     with_usage: bool
     completion_id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
@@ -171,7 +171,7 @@ def _waiting(asked: ApprovalAsked) -> dict[str, Any]:
 
 
 def _waiting_text(asked: ApprovalAsked) -> str:
-    """What waits and who decides it, and what was done before."""
+    """The text of what waits and who decides it, and of what was done before."""
     within = format_duration(asked.expires_s * 1000)
     how = (
         f"Decide within {within}: microclaw approval decide {asked.approval_id} yes (or no), or POST "

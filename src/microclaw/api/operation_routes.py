@@ -145,7 +145,7 @@ def _call(
     feed: Feed | None,
     stack: ExitStack,
 ) -> Call:
-    """Who asks. Inside the `stack` the feed gets the questions, and changes are the request's."""
+    """The caller. Inside the `stack` the feed gets the questions, and changes are the request's."""
     # what the command line starts reports to the terminal's chat
     channel, chat_id = ("terminal", "terminal") if by.direct else (CHANNEL, by.source)
     place = f"{by.source}.{secrets.token_hex(4)}"  # this one request's
@@ -168,7 +168,7 @@ def _call(
 async def _needs(
     parts: RouteParts, act: Operation[..., Any], call: Call, devices: Sequence[Device], values: Mapping[str, Any]
 ) -> Permission:
-    """What it needs with these values; on many devices the heaviest, as what is on one that cannot say is not known."""
+    """The permission for these values; on many devices the heaviest, as a device that cannot say may need it."""
     if act.before is None or not call.asks:
         return act.permission
     weigh = partial(act.before, parts.services[act.noun], call, **values)
@@ -188,7 +188,7 @@ async def _granted(
     program: AskedProgram | None = None,
     needs: Permission | None = None,
 ) -> None:
-    """What was asked once for all of the devices; of one that turns out to need more it is asked again."""
+    """Note that it was asked once for all of the devices; of one that turns out to need more it is asked again."""
     if needs is Permission.RISKY and asked is not Permission.RISKY:
         await approve(text, detail, program, needs)
 
@@ -228,7 +228,7 @@ def _step(outcome: BoardOutcome[Any]) -> Step:
 
 
 def _shown(act: Operation[..., Any], values: Mapping[str, Any]) -> list[str]:
-    """What the question about many devices has of the values: the arguments of a call."""
+    """The values that the question about many devices shows: the arguments of a call."""
     given = {} if act.shows is None else values[act.shows]
     forced = ["force: also where a program has the pin"] if given and values.get("force") else []
     return [*(f"{name}: {value!r:.200}" for name, value in given.items()), *forced]

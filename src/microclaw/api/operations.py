@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class HostService(Struct, frozen=True):
-    """What the acts work with. `read`: the status, for an owner or for somebody else."""
+    """The parts that the acts work with. `read`: the status, for an owner or for somebody else."""
 
     read: Callable[[bool], Awaitable[Status]]
     people: Roles

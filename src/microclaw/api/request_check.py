@@ -104,7 +104,7 @@ def replaying(body: bytes, receive: Receive) -> Receive:
 
 
 def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:
-    """What a Host header says; None when it is not a name or an address with a port or without one."""
+    """Split a Host header; None when it is not a name or an address with a port or without one."""
     match = _HOST.fullmatch(host.lower())
     if match is None:
         return None

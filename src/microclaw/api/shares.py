@@ -1,4 +1,4 @@
-"""How many requests a person or an address has at once. One person's never shut the others out.
+"""Limits the requests of a person or an address at once. One person's never shut the others out.
 
 A request counts until it is answered. The numbers add up to less than the connections that a listener takes
 (api.server), so that an owner's next one always has room.

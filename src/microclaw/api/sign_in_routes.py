@@ -71,7 +71,7 @@ class Myself(Struct, frozen=True, kw_only=True):
 
 @by_hand("caller.me", http="GET /v1/me", access=Access.LOOK)
 async def me(admission: Admission, asked: Asked) -> Myself:
-    """Who this token or session is; `csrf` goes with each change of a session."""
+    """Return the owner of this token or session; `csrf` goes with each change of a session."""
     by, person = asked.by, admission.people.get(asked.by.person_id)
     if person is None or person.role == "automation":
         raise PermissionRefused("this person is not known here any more")

@@ -111,7 +111,7 @@ class StatusReader(Struct, frozen=True):
         return replace(made, screen=[StatusRow(about, text) for about, text in screen])
 
     async def _events(self, made: Status) -> list[tuple[str, str]]:
-        """What waits and what went wrong at devices."""
+        """The events that wait and the faults at devices."""
         rows = [("deferred", one.line) for one in made.deferred]
         crashes = await CrashTable(self.database).groups(since_ms=now_ms() - _DAY_MS)
         if crashes:

@@ -49,7 +49,7 @@ class Waiting(Struct, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class KeptRequest:
-    """What became of one request; `status` is None while it waits."""
+    """The state of one request; `status` is None while it waits."""
 
     approval_id: str
     status: int | None = None

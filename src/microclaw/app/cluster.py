@@ -96,7 +96,7 @@ class HostCluster(Struct, frozen=True):
 
     @property
     def view(self) -> ClusterView:
-        """What `status --cluster` and /metrics show."""
+        """The values of `status --cluster` and /metrics."""
         return ClusterView(self.database, self.hosts, self.duties, self.counts)
 
     def start_work(
@@ -119,7 +119,7 @@ class HostCluster(Struct, frozen=True):
         tasks.start("rows of hosts that are gone", clear_holders, every_s=CLEAR_EVERY_S, after=after)
 
     def looks_after(self, registry: Registry) -> Callable[[str], bool]:
-        """Which devices, by id, this host keeps as they should be: those connected here; of those that are connected
+        """The devices, by id, that this host keeps as they should be: those connected here; of those that are connected
         nowhere the ones on a port of this machine, and of the others all, or none."""
 
         def is_ours(device_id: str) -> bool:
@@ -166,13 +166,13 @@ class HostCluster(Struct, frozen=True):
         return questions
 
     async def share(self, live: LiveFeed, stack: AsyncExitStack) -> None:
-        """What happens here is told to the other hosts, and what happens there comes into the feed."""
+        """Send this host's events to the other hosts, and theirs into the feed."""
         events = LiveEvents(self.requests, self.hosts, partial(live.put, is_own=False), self.counts)
         live.listen(lambda event, is_own: events.share(event) if is_own else None)
         await stack.enter_async_context(events.serving())
 
     def follow(self, registry: Registry, links: LinkRegistry, tasks: SupervisedTasks) -> None:
-        """What other hosts write about devices' links is followed, and this one's devices can be asked."""
+        """Follow what other hosts write about devices' links, and let them ask this host's devices."""
 
         def dead() -> list[tuple[str, int]]:
             now = self.hosts.now_ms()

@@ -69,7 +69,7 @@ _log = logging.getLogger(__name__)
 
 
 class Base(Struct, frozen=True):
-    """What every part of the host works with."""
+    """The parts that every part of the host works with."""
 
     settings: Settings
     database: Database
@@ -98,7 +98,7 @@ class Base(Struct, frozen=True):
         return work if cluster is None else lambda: cluster.duties.hold(name, lambda _fence: work())
 
     def looks_after(self, registry: Registry) -> Callable[[str], bool]:
-        """Which devices, by id, are this host's to keep as they should be."""
+        """The devices, by id, that this host keeps as they should be."""
         return (lambda _device_id: True) if self.cluster is None else self.cluster.looks_after(registry)
 
 
@@ -182,7 +182,7 @@ async def open_devices(base: Base, stack: AsyncExitStack) -> Devices:
 
 
 async def open_authority(base: Base, tasks: SupervisedTasks) -> Authority | None:
-    """What devices, people and other hosts know this one by; None where nobody asks. StoreError: it is not whole."""
+    """Open the authority of this host's certificates; None where nobody asks. StoreError: it is not whole."""
     host = base.settings.host
     is_for_people = base.settings.http_port is not None and host.http_tls == "own"
     if base.settings.link is None and not is_for_people and base.cluster is None:
@@ -250,7 +250,7 @@ async def open_rollouts(base: Base, devices: Devices) -> RolloutService:
 
 
 def open_telemetry(base: Base, devices: Devices, source_log: SourceLog) -> tuple[TelemetryHistory, ReportedEvents]:
-    """What devices measure is kept from then on, and how they fail; `flush` writes it."""
+    """Keep devices' measurements and faults from now on; `flush` writes them."""
     history = TelemetryHistory(
         TelemetryTable(base.database),
         Downsampling(base.database),

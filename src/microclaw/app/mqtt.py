@@ -35,7 +35,7 @@ async def open_mqtt(
     live: LiveFeed,
     stack: AsyncExitStack,
 ) -> Callable[[], Mapping[str, Any]]:
-    """What happens is published from then on; nothing without `mqtt.url`. Gives its part of the status."""
+    """Publish events from now on; nothing without `mqtt.url`. Gives its part of the status."""
     settings, people = base.settings.mqtt, base.admission.people
     if settings.url is None:
         return lambda: OFF

@@ -43,7 +43,7 @@ _TOOLS: Final = frozenset({"gpio-set", "switch-program", "undo"})
 
 @dataclass(slots=True)
 class _Told:
-    """What one device told: when it was asked last, the keys of its telemetry, its sensors' values."""
+    """The last report of one device: its time, the keys of its telemetry, its sensors' values."""
 
     asked_s: float = float("-inf")
     keys: frozenset[str] = frozenset()
@@ -197,7 +197,7 @@ def _keys(told: _Told, links: Sequence[DeviceLink]) -> frozenset[str]:
 
 
 def _firmware(links: Sequence[DeviceLink], latest: str | None) -> FirmwareVersions | None:
-    """What the device said of itself, and the highest version that is published for it."""
+    """The version that the device reported, and the highest version that is published for it."""
     for link in links:
         if link.presence is not None and link.presence.firmware:
             title, _, installed = link.presence.firmware.rpartition(" ")

@@ -39,7 +39,7 @@ def people_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket | 
 
 
 def ingress_socket(settings: Settings, stack: AsyncExitStack) -> socket.socket | None:
-    """Where Home Assistant's ingress calls, if it may. ConfigError where the port is taken."""
+    """The socket for Home Assistant's ingress, if it may call. ConfigError where the port is taken."""
     if settings.host.ingress == "off":
         return None
     host, _, port = settings.host.ingress.rpartition(":")
@@ -78,7 +78,7 @@ async def open_people_plane(
 
 
 def _call_names(host: str, names: HostNames) -> list[str]:
-    """How people call what listens there: a bound address itself, else the machine's names and IPv4 addresses.
+    """The names that people call the listener by: a bound address itself, else the machine's names and IPv4 addresses.
 
     A given certificate that lacks the bound address is called by its own names.
     """

@@ -93,7 +93,7 @@ class HostVoice:
             _log.warning("%s is off: %s", part, self.state.problems[part])
 
     def _chosen_parts(self, inbox: Inbox) -> VoiceParts | None:
-        """What sessions work with; None where no engine is looked for. ConfigError for one that cannot be had."""
+        """The parts of sessions; None where no engine is looked for. ConfigError for one that cannot be had."""
         from microclaw.voice.engine_choice import off_problem
 
         if (problem := off_problem(self._base.settings.voice)) is not None:
@@ -175,7 +175,7 @@ class HostVoice:
 
 
 def _reachable(bound_to: str) -> str:
-    """How a device of the LAN reaches this host. The firmware knows no IPv6, and finds no .local names."""
+    """The address by which a device of the LAN reaches this host. The firmware has no IPv6, and no .local names."""
     if bound_to not in ("0.0.0.0", "::"):  # noqa: S104 - it is compared, not bound
         return bound_to
     found = (a for a in lan_names().addresses if a.version == 4 and not a.is_loopback and not a.is_link_local)

@@ -1,4 +1,4 @@
-"""What an act on programs made, or that it waits. It fetches nothing."""
+"""The result of an act on programs, or that it waits. It fetches nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class AppAct(Result, frozen=True, kw_only=True):
-    """What an act did to a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
+    """An act on a program: its `evidence`, and the change; or that it is `deferred` until the device is back,
     and `why`; or that it is `unchanged`. `text` says that, and of an upgrade from what to what.
     """
 

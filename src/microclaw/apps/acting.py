@@ -1,4 +1,4 @@
-"""What the acts on programs have in common: their request, its approval, and what waits for a device that is away."""
+"""The common part of acts on programs: their request, its approval, and what waits for a device that is away."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _bytes(wasm: str) -> bytes:
 
 
 def late_place(call: Call) -> Place | None:
-    """Where the outcome is told: the chat. A program with a token reads the status and the events."""
+    """The place where the outcome is reported: the chat. A program with a token reads the status and the events."""
     from microclaw.apps.late_proof import Place
 
     return Place(call.person_id, call.channel, call.chat_id) if call.channel != "api" else None

@@ -119,7 +119,7 @@ def aged(run: Run, uptime_ms: float) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class AgedFault:
-    """What goes wrong only on a board that is up for long; `line` is the expectation, None for a fault of its own."""
+    """A fault of a board that is up for long alone; `line` is the expectation, None for a fault of its own."""
 
     error: str
     next_step: str
@@ -137,7 +137,7 @@ class AgedFault:
 def aged_fault(
     clock: WrappingClock, asked: Expectations, record: Record, verdict: Verdict, uptime_ms: float | None
 ) -> AgedFault | None:
-    """What went wrong in a run across the wrap of `clock`, of a program that did well before.
+    """Find the fault in a run across the wrap of `clock`, of a program that did well before.
 
     `uptime_ms`: with which it is to be seen again, if it is.
     """

@@ -1,4 +1,4 @@
-"""What the store keeps as JSON: of a program's version its claims, and where it came from. Knows no rows."""
+"""The JSON in the store: of a program's version its claims, and where it came from. Knows no rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a program has beside the pins it drives (apps/claims.py has the rules).
+    """The claims of a program beside the pins it drives (apps/claims.py has the rules).
 
     `uses`: pins of a bus, and pins that its source names and its trial did not reach. `nodes` are buses and PWM timers
     as "i2c/0". `ended`: its trial ended. `forced`: its trial failed, and a person had it installed all the same.

@@ -41,7 +41,7 @@ class TrialTerms:
 
 @dataclass(frozen=True, slots=True)
 class Run(TrialTerms):
-    """What a run does: `for_ms` of board time with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
+    """A run: `for_ms` of board time with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
 
     `uptime_ms`: how long the board is up before the installation. With `times` there is no soak.
     """
@@ -56,7 +56,7 @@ class Run(TrialTerms):
 
 
 class Events:
-    """What the board recorded, read in parts: its rings hold less than a long trial gives."""
+    """The board's records, read in parts: its rings hold less than a long trial gives."""
 
     def __init__(self, log_cursor: int) -> None:
         self.edges: list[Edge] = []
@@ -74,7 +74,7 @@ class Events:
 
     @property
     def recorded(self) -> tuple[int, int]:
-        """How many lines, and edges, PWM and LED changes, there were, also those that the board has no more."""
+        """The numbers of lines, and of edges, PWM and LED changes, also of those that the board has no more."""
         return self._log_cursor - self._first_line, self._edge_cursor + self._pwm_cursor + self._led_cursor
 
     async def read(self, control: VirtualBoardTransport) -> None:
@@ -95,7 +95,7 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class SeenRuns:
-    """How many runs a trial saw of a program that runs at an interval or for a time, and how the last one ended.
+    """The number of runs in a trial of a program that runs at an interval or for a time, and the end of the last one.
 
     `last_how` is returned, exited, stopped or trapped; None: none has ended. `missed`: the run before still went on.
     """
@@ -108,7 +108,7 @@ class SeenRuns:
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """How the time passed: `for_ms` of it, whether the program got stuck, the heap on the way, the late stimuli.
+    """The course of the time: `for_ms` of it, if the program got stuck, the heap on the way, the late stimuli.
 
     `storm`: what happened in a part of the time that took too long. `unfinished`: how far it came, where that was no
     more than a board does. `runs`, and `pins` and `row` while a run went on, of a program that runs at times.

@@ -122,7 +122,7 @@ def in_source_lines(image: ProgramImage, text: str) -> str:
 
 
 def stored_facts(image: ProgramImage) -> str:
-    """What the store keeps beside an image's bytes and source, as JSON: of a Python program all but those two."""
+    """The facts stored beside an image's bytes and source, as JSON: of a Python program all but those two."""
     if isinstance(image, PyImage):
         return encode(replace(image, mpy=b"", source="", rewritten="")).decode()
     return encode({"name": image.name, "compiler": image.compiler}).decode()

@@ -97,7 +97,7 @@ class Catalogue:
         return replace(listing, size_bytes=len(image.code), source=image.source)
 
     async def proof(self, listing: AppListing) -> dict[str, Any] | None:
-        """What its version showed in the trial and on the board; None for what this host did not install."""
+        """The proof of its version in the trial and on the board; None for what this host did not install."""
         if listing.sha256 is None:
             return None
         return await kept_proof(self._change_log, listing.device_id, listing.sha256)
@@ -192,7 +192,7 @@ class Catalogue:
         return replace(listing, error=trap_words(image.source_traceback(listing.error))[0])
 
     async def _lines(self, device: Device) -> Sequence[LogLine]:
-        """What the device's programs printed; nothing where it cannot be read."""
+        """The lines that the device's programs printed; nothing where they cannot be read."""
         if not device.supports(LogsRead.method):
             return ()
         try:

@@ -61,7 +61,7 @@ _TERMINAL = "terminal"
 
 
 def maker_now() -> Maker:
-    """Whose a change is that is planned here now."""
+    """The maker of a change that is planned here now."""
     return _MAKER.get()
 
 

@@ -1,4 +1,4 @@
-"""How a program gets onto a device and off it: every act is a request, and each that is done a change in the log.
+"""Puts a program onto a device and takes it off: every act is a request, and each that is done a change in the log.
 
 To install is to build, check, try, approve, deploy and verify: deploy.py's stages. A stop takes a program off, so that
 not even the board's own reset starts it; its image is kept, and a start or a restart installs that, without a build and
@@ -228,7 +228,7 @@ class ProgramChanges:
     async def _look(
         self, device: Device, name: str, version: AppVersion, stored: ImageRow, before: Baseline
     ) -> tuple[Evidence, tuple[str, str] | None]:
-        """What the board shows of it, and why it does not run, if so. An error of the board is told, not raised."""
+        """Read what the board shows of it, and why it does not run, if so. A board's error is told, not raised."""
         try:
             edges, waited_ms = await self._edges(device, version, before)
             state = await _state(device, name)

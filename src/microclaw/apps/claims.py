@@ -1,4 +1,4 @@
-"""What programs on a device drive, read and use, and who else may have it. Asks a board only which have ended.
+"""The pins and parts that programs on a device use, and who else may have them. Asks a board only which have ended.
 
 Facts of stock firmware behind the rules: a second program that opens a driven pin or an I2C bus gets EBUSY
 (esp-iot-solution, ext_vfs_gpio.c, ext_vfs_i2c.c), also while the first has ended and is still listed, as nothing closed
@@ -46,11 +46,11 @@ class PinConflict(Struct, frozen=True):
     can_stop: bool = False
 
     def offer(self) -> str:
-        """What a person is asked about where a program that drives the pin is stopped first. Raises as `objection`."""
+        """The question where a program that drives the pin is stopped first. Raises as `objection`."""
         return f"{self.objection()}, which is stopped first" if self.can_stop else self.objection()
 
     def objection(self) -> str:
-        """What a person is asked about. Raises PinClaimed where nobody can insist."""
+        """The question to a person. Raises PinClaimed where nobody can insist."""
         if self.is_final:
             self.raise_refused()
         return self.text
@@ -76,7 +76,7 @@ def runs_once(trial: Trial) -> bool:
 
 
 def claims_of(image: ProgramImage, trial: Trial) -> Claims:
-    """What the program has beside the pins it drives: seen in its trial, or named in its source."""
+    """The program's claims beside the pins it drives: seen in its trial, or named in its source."""
     driven = set(driven_pins(trial))
     read = set(trial.read) - driven
     return Claims(

@@ -21,7 +21,7 @@ _MAX_WHOLE = 2**53
 
 
 class CrashService(Struct, frozen=True):
-    """What the acts work with."""
+    """The parts that the acts work with."""
 
     devices: Registry
     crashes: CrashTable

@@ -15,7 +15,7 @@ _IN_MAIN: Final = ", in <module>"
 
 
 def restart_text(record: Record) -> str | None:
-    """What the board did after the crash of a Python program; None where it did not crash."""
+    """The board's reaction to the crash of a Python program; None where it did not crash."""
     if not record.is_python:
         return None
     for line in record.lines:

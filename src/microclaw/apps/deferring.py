@@ -56,7 +56,7 @@ _log = logging.getLogger(__name__)
 
 
 class Order(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What shall be done; its fields are its JSON in the store.
+    """The act to do; its fields are its JSON in the store.
 
     `version` is what an installation puts there, or what a start and a stop are about. `replace`, `force` and the text
     of the expectations are those of the installation.
@@ -119,7 +119,7 @@ class DeferredLog(DeferredTable[DeferredAct]):
         return await self.add(act)
 
     async def expected(self, device_id: str) -> Sequence[DesiredApp]:
-        """What is wanted on the device once all that waits is done."""
+        """The desired state of the device once all that waits is done."""
         wanted = {app.name: app for app in await self._change_log.desired(device_id)}
         for act in await self.waiting(device_id):
             wanted.pop(act.name, None)

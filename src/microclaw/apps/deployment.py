@@ -1,4 +1,4 @@
-"""What a deployment is asked for, what it is between its stages, and what comes of it. The stages are deploy.py's."""
+"""The request of a deployment, its form between its stages, and its result. The stages are deploy.py's."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class PreparedChange(Struct, frozen=True):
 
 
 class Made(Struct, frozen=True):
-    """What became of a request. `verified`: the evidence agrees with what was asked for. `sha256` is of the image that
+    """The result of a request. `verified`: the evidence agrees with what was asked for. `sha256` is of the image that
     runs, or is kept. `undoable`: it can be taken back.
     """
 
@@ -133,7 +133,7 @@ MAX_ASKED_EDGES: Final = 400
 async def asked_program(
     log: ChangeLog, device: Device, name: str, image: ProgramImage, trial: Trial, before: AppVersion | None
 ) -> AskedProgram:
-    """What a question shows of the program, with what changes against the version that it replaces."""
+    """The program as a question shows it, with what changes against the version that it replaces."""
     there = None if before is None else await log.image(before.sha256)
     return AskedProgram(
         device=device.name,
@@ -168,7 +168,7 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
 
 
 async def kept_proof(log: ChangeLog, device_id: str, sha256: str) -> dict[str, Any] | None:
-    """What `keep_proof` kept of this image on this device, with `at_ms`; None where nothing was."""
+    """The proof that `keep_proof` kept of this image on this device, with `at_ms`; None where there is none."""
     row = await log.proof(device_id, sha256)
     return None if row is None else {"at_ms": row.at_ms, **json.loads(row.document)}
 

@@ -31,7 +31,7 @@ async def check(service: DeviceService, _: Call, device: DeviceName) -> Examinat
 
 
 class Explored(Result, frozen=True, kw_only=True):
-    """What is there, what is not (`lacking_...`), and what could not be found out (`unknown`, in sentences).
+    """The parts found, those missing (`lacking_...`), and those not found out (`unknown`, in sentences).
 
     `firmware` is the description that follows from it; `kept` as the device's.
     """
@@ -205,7 +205,7 @@ class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):
 async def read_logs(
     service: DeviceService, _: Call, device: DeviceName, cursor: Cursor = 0, console: bool = False
 ) -> Logs:
-    """What the device's programs printed, since a cursor.
+    """Read what the device's programs printed, since a cursor.
 
     With `console`, or where nothing else tells: what its serial console printed. Never both, mixed.
     """

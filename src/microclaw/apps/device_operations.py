@@ -34,7 +34,7 @@ MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in o
 
 
 class DeviceService(LinkService, frozen=True, kw_only=True):
-    """What the acts work with. `last` gives the last value of each series of a device."""
+    """The parts that the acts work with. `last` gives the last value of each series of a device."""
 
     apps: Apps
     last: Callable[[str], list[LastValue]]

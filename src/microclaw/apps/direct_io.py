@@ -58,7 +58,7 @@ _ANSWERED: Final = "the board says so"
 
 
 class PinChange(Struct, frozen=True):
-    """What was set, the evidence for it, and the number of the change."""
+    """A pin that was set, the evidence for it, and the number of the change."""
 
     device_id: str
     device_name: str
@@ -75,7 +75,7 @@ class DirectIo:
         self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
 
     async def conflict(self, device: str, call: Call[Any]) -> PinConflict | None:
-        """What this call would fight; None when nothing is in its way.
+        """The conflict of this call with a program; None when nothing is in its way.
 
         Raises what would refuse it anyway: PinRefused (by the board profile), CallRejected, NotSupported. A read fights
         only where reading makes an input of the pin: then it ends what a program drives there.
@@ -185,7 +185,7 @@ def _check_place(device: Device, program: str, wanted: Sequence[str]) -> None:
 
 
 def _held_text(device: Device, method: str, pin: int) -> str:
-    """What has to be known of a pin that a program on the board holds; nothing where the firmware does."""
+    """The text about a pin that a program on the board holds; nothing where the firmware does."""
     name = device.pin_program(method)
     if name is None or pin not in device.held_pins:
         return ""

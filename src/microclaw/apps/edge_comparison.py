@@ -41,7 +41,7 @@ _FEW: Final = 4
 
 
 class Agreement(Struct, frozen=True):
-    """Whether the edges seen are the expected ones, and if not, the difference in words.
+    """The comparison of the edges seen with the expected ones, and the difference in words.
 
     `first` is the expected edge that the first one seen is. `is_sure` is False where too few came to tell whether they
     are the expected edges, or these with every level inverted.
@@ -124,7 +124,7 @@ def compare_settled(expected: Sequence[Edge], seen: Sequence[Edge]) -> Agreement
 
 
 def edges_to_settle(expected: Sequence[Edge]) -> int:
-    """How many edges of a pin tell its rhythm, whatever level it had before and however it began."""
+    """The number of edges of a pin that tell its rhythm, whatever level it had before and however it began."""
     return max(SETTLED_EDGES, UNEVEN_EDGES + 2 + (_repeat(expected) or 0))
 
 
@@ -172,7 +172,7 @@ def compare_edges(
 
 
 def compare_pwm(wanted: Sequence[PwmChange], seen: Sequence[PwmChange]) -> Verification:
-    """Whether the first changes that a board noted on a pin have the duties and frequencies of the trial's."""
+    """Compare the first changes that a board noted on a pin with the duties and frequencies of the trial's."""
     # A pin that had the first duty already shows no change to it; a timer's divider gives nearly the frequency.
     start = next((i for i, change in enumerate(wanted) if change.duty == seen[0].duty), 0)
     pairs = list(zip(seen, wanted[start:], strict=False))

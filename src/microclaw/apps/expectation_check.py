@@ -156,7 +156,7 @@ def _regular(asked: Period, seen: Observation) -> Finding:
 
 
 def _mean_slack(share: float, want_ms: float, count: int) -> float:
-    """How far the mean of `count` times may be off: a tick is much of a short time, but not of many of them."""
+    """The tolerance of the mean of `count` times: a tick is much of a short time, but not of many of them."""
     return max(share * want_ms, JITTER_MS / count)
 
 
@@ -231,7 +231,7 @@ def _overlap(a: Sequence[tuple[float, float]], b: Sequence[tuple[float, float]])
 
 
 def _instants(levels: Sequence[Level], asked: Hold, seen: Observation) -> list[tuple[float, float]]:
-    """Where the program itself brought about all the levels, and ended that within the same time stamp.
+    """The times at which the program itself brought about all the levels, and ended that within the same time stamp.
 
     A bridge of transistors is short-circuited by that. The order is that of the record; a change from outside comes at
     no known place among those of one moment.

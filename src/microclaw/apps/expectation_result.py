@@ -1,4 +1,4 @@
-"""What became of each expectation: in the trial, then on the board. People and models read its answers."""
+"""The outcome of each expectation: in the trial, then on the board. People and models read its answers."""
 
 from __future__ import annotations
 

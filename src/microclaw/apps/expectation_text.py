@@ -184,7 +184,7 @@ _VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
 
 
 def _duty(pin: int, percent: float, points: float | None) -> PwmDuty:
-    """Where the text gives no tolerance it is 5 % of the duty, but a step of 8 bits or two in any case."""
+    """Read a duty; without a tolerance in the text it is 5 % of the duty, but a step of 8 bits or two in any case."""
     usual = min(MAX_DUTY_POINTS, max(MIN_DUTY_POINTS, SHARE * percent))
     return PwmDuty(pin, percent, usual if points is None else points)
 
@@ -351,7 +351,7 @@ class _Line:
         )
 
     def read(self) -> list[Any]:
-        """What its parts make: checks, stimuli or a time."""
+        """Read its parts: checks, stimuli or a time."""
         kind = _LINES.get(self.first)
         if kind is None:
             raise self.error(f"no line begins with {self.first or self.text[0]!r}")
@@ -387,7 +387,7 @@ class _Line:
         return window
 
     def _read(self, forms: Mapping[str, Callable[..., Any]], head: Sequence[Any] = (), after: str = "") -> Any:
-        """What the first form that fits makes of the values of the head and its own."""
+        """Apply the first form that fits to the values of the head and its own."""
         for text, make in forms.items():
             pattern, values = _form(f"{text} {after}")
             found = pattern.match(self._row, self._at, self._end)

@@ -1,4 +1,4 @@
-"""What a program is expected to do, as values: states and events, the checks of them, and stimuli. Checks nothing.
+"""The expectations of a program, as values: states and events, the checks of them, and stimuli. Checks nothing.
 
 expectation_text.py reads them from text (docs/proof.md has the language), expectation_check.py compares them with a
 record. Times are in ms since the program's installation; shares are 0 to 1; duties in percent.
@@ -170,7 +170,7 @@ class Frequency(Struct, frozen=True):
 
 
 class Phase(Windowed, frozen=True):
-    """How long the state lasts each time."""
+    """The time that the state lasts each time."""
 
     subject: Level | LedColor
     length_ms: float

@@ -49,7 +49,7 @@ _NOT_TRIED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """What was found out on a device; `words` are the description that follows from it, what was described with it.
+    """The findings on a device; `words` are the description that follows from it, what was described with it.
 
     `unknown` says in sentences what could not be found out: there the profile, or the description until now, holds.
     """
@@ -148,7 +148,7 @@ def _every_native(board: BoardProfile) -> BoardProfile:
 
 
 def unknown_of(findings: Findings) -> tuple[str, ...]:
-    """What could not be found out, in sentences."""
+    """The points that could not be found out, in sentences."""
     known = findings.natives | findings.lacking_natives
     untried = {group for group in NativeGroup if not any(NATIVES[name].group == group for name in TRIED)}
     there = {NATIVES[name].group for name in findings.natives}  # of another group that was tried, all is lacking

@@ -56,7 +56,7 @@ NODES: Final = tuple(_NUMBERS)
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What the program found: names that are there and that are not. What is in neither was not found out."""
+    """The findings of the program: names that are there and that are not. What is in neither was not found out."""
 
     natives: frozenset[str]
     lacking_natives: frozenset[str]
@@ -138,12 +138,12 @@ void on_init(void) {{
 
 
 def explore_s() -> float:
-    """How long the program takes on a board, in seconds: one probe a timer period."""
+    """The time that the program takes on a board, in seconds: one probe a timer period."""
     return (len(TRIED) + len(NODES)) * _PERIOD_MS / 1000
 
 
 def read_findings(text: object) -> Findings:
-    """What the program answered. ProtocolError for anything else."""
+    """Read the program's answer. ProtocolError for anything else."""
     if not isinstance(text, str) or len(text) != len(TRIED) + len(NODES) or set(text) - set("yn?"):
         raise ProtocolError(f"the explorer answered {str(text)[:80]!r}")
     natives = dict(zip(TRIED, text, strict=False))

@@ -1,4 +1,4 @@
-"""Whether an installation fits the firmware that a person described. Compiles and sends nothing.
+"""Checks that an installation fits the firmware that a person described. Compiles and sends nothing.
 
 Imports, device files and sizes are checked by wasm/checks.py, on the profile that the description made. Here is what an
 installation asks for beside its module, and the programs that were stored before a description was given.

@@ -82,7 +82,7 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
 
 
 class FleetResult(Struct, kw_only=True):
-    """What became of the acts on one device. `error` is the first that failed; `left` are the programs not done.
+    """The outcome of the acts on one device. `error` is the first that failed; `left` are the programs not done.
 
     `deferred`: done when the device is back; `cancelled`: programs whose deferred installation was dropped.
     """

@@ -1,4 +1,4 @@
-"""What is wanted on devices now, as a fleet.yaml with the programs beside it. It writes no file."""
+"""The desired state of devices, as a fleet.yaml with the programs beside it. It writes no file."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def exported(apps: Apps, chosen: Sequence[Device] | None) -> FleetExport:
 
 
 def _terms(app: DesiredApp, usual_heap_bytes: int, level: str) -> dict[str, Any]:
-    """What the entry says of it beyond what is usual."""
+    """The unusual terms of an entry."""
     version, times = app.version, app.version.times or RunTimes()
     values = (
         ("heap_bytes", version.heap_bytes, usual_heap_bytes),

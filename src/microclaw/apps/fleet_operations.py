@@ -79,7 +79,7 @@ class FleetDiff(Listing, frozen=True, kw_only=True):
 
     @property
     def question(self) -> str:
-        """What is agreed to: "Install 3, remove 1 on hall, kitchen?"."""
+        """The question for all of it: "Install 3, remove 1 on hall, kitchen?"."""
         said = ", ".join(f"{act} {self.counts[act]}" for act in ACTS if act in self.counts)
         return f"{said.capitalize()} on {names_text(sorted({row.device for row in self.rows if row.act in ACTS}))}?"
 
@@ -113,7 +113,7 @@ Devices: TypeAlias = Annotated[
     "fleet.diff", http="POST /v1/fleet/diff", words="compare a fleet", is_command=False, steps=True, cancellable=True
 )
 async def diff(apps: Apps, _: Call, programs: Programs, devices: Devices, prune: bool = False) -> FleetDiff:
-    """What differs between what shall run and what is wanted. It changes nothing."""
+    """Compare what shall run with what is wanted. It changes nothing."""
     rows = await compare(apps, *_read(apps, programs, devices), prune=prune)
     found = [row.difference for row in rows]
     counts = Counter[str](row.act for row in found)
@@ -163,7 +163,7 @@ async def export(
     _: Call,
     devices: Annotated[list[str] | None, Meta(max_length=_MOST, description="Of these alone.")] = None,
 ) -> FleetExport:
-    """What is wanted on the devices now, as a fleet file with the programs beside it."""
+    """Export the desired state of the devices, as a fleet file with the programs beside it."""
     return await exported(apps, None if devices is None else [apps.registry.get(name) for name in devices])
 
 

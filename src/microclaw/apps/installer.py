@@ -88,7 +88,7 @@ async def _recover_explored(device: Device, name: str) -> str:
 async def _recover_app(
     device: Device, change_log: ChangeLog, change: Change, listed: Collection[str]
 ) -> tuple[bool, str]:
-    """Whether the change happened, and what the device lists."""
+    """Find out if the change happened, and what the device lists."""
     match change.forward, change.inverse:
         case RemoveApp(name=name) | StopApp(name=name), _:
             return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"

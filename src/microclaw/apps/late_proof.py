@@ -111,7 +111,7 @@ class LateProofs:
             _log.warning("%s could not be looked at again: %s", check.app, exc.message)
 
     async def _look(self, check: LateCheck) -> Verification | None:
-        """What the board shows; None when the program is not there as it was deployed."""
+        """Read what the board shows; None when the program is not there as it was deployed."""
         for attempt in range(TRIES):
             change = await self._change_log.change(check.change_id)
             newer = await self._change_log.changes(check.device_id)

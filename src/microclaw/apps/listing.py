@@ -35,7 +35,7 @@ async def names_after_change(
 async def removal_text(
     device: ListingDevice, name: str, sleep: Callable[[float], Awaitable[None]], *, next_step: str
 ) -> str:
-    """What the device lists without `name`; DeployRejected when it says that it removed it and goes on listing it."""
+    """The device's list without `name`; DeployRejected when it says that it removed it and goes on listing it."""
     left = await names_after_change(device, name, there=False, sleep=sleep)
     if name in left:
         text = f"{device.name} answered that it removed {program_name(name)}, but still lists it"

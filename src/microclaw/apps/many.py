@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class BoardOutcome(Generic[T]):
-    """What became of it on one board: `value`, or the `error` that ended it there."""
+    """The outcome on one board: `value`, or the `error` that ended it there."""
 
     device_name: str
     value: T | None = None
@@ -64,7 +64,7 @@ async def on_each(
 
 
 class SharedStages:
-    """What is done before a board is changed, told once for all boards, and by its name for one where it differs."""
+    """The steps before a board is changed, reported once for all boards, and by its name for one where it differs."""
 
     def __init__(self, put: Report) -> None:
         self._put = put

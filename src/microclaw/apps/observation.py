@@ -1,4 +1,4 @@
-"""What was recorded of a program, as values over time, and the finding for one check. Judges nothing itself."""
+"""The records of a program, as values over time, and the finding for one check. Judges nothing itself."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class LogGap(Struct, frozen=True):
 
 
 class Observation(Struct, frozen=True, dict=True):
-    """What was recorded; times in ms since the installation. `levels`: at the end.
+    """The records of a run; times in ms since the installation. `levels`: at the end.
 
     `edges` hold those from outside as well. `bursts`: for each pin moved from outside, the first and the last moment of
     each change to a level (a bounce is one change). `opened`: when the program opened each of its pins first; None: not
@@ -75,14 +75,14 @@ class Observation(Struct, frozen=True, dict=True):
         return bool(self.pwm or self.leds or self.lines or any(edge.pin not in self.bursts for edge in self.edges))
 
     def opened_ms(self, pin: int) -> float | None:
-        """When the program opened the pin first; None: never. Nothing is known of its level before."""
+        """The time when the program opened the pin first; None: never. Nothing is known of its level before."""
         return 0.0 if self.opened is None else self.opened.get(pin)
 
     def until(self, window: Window) -> float:
         return self.end_ms if window.until_ms is None else min(window.until_ms, self.end_ms)
 
     def left_out(self, window: Window) -> int:
-        """How many lines may be missing in a window."""
+        """The number of lines that may be missing in a window."""
         until = self.until(window)
         return sum(gap.count for gap in self.gaps if gap.from_ms <= until and gap.until_ms >= window.from_ms)
 
@@ -148,7 +148,7 @@ class Observation(Struct, frozen=True, dict=True):
 
 
 def lines_left_out(text: str) -> tuple[int, str | None]:
-    """How many lines are missing where a board printed this, and the line that stands behind that; (0, text): none."""
+    """The number of lines missing where a board printed this, and the line that stands behind that; (0, text): none."""
     found = _LEFT_OUT.fullmatch(text)
     return (0, text) if found is None else (int(found[1]), found[2])
 

@@ -49,7 +49,7 @@ _on_boards = partial(operation, permission=Permission.ACT, steps=True, offers=_I
 
 
 class Programs(Struct, frozen=True):
-    """What the acts work with. `tries` gives the programs that models wrote, the newest so many."""
+    """The parts that the acts work with. `tries` gives the programs that models wrote, the newest so many."""
 
     apps: Apps
     gate: Gate
@@ -61,7 +61,7 @@ _REMOVE: Final = "apps.remove"
 
 @operation("app.list", http="GET /v1/apps", access=Access.LOOK)
 async def list_apps(programs: Programs, _call: Call, device: OfDevice = None) -> AppList:
-    """What runs where."""
+    """List the programs of each device."""
     found = await programs.apps.catalogue.list_apps(device)
     return AppList(apps=[AppFacts.of(listing) for listing in found])
 

@@ -28,7 +28,7 @@ VIRTUAL = "virtual"
 
 
 class Workshop(Struct, frozen=True):
-    """What the acts work with."""
+    """The parts that the acts work with."""
 
     apps: Apps
     compiling: CompileQueue
@@ -73,7 +73,7 @@ async def check(
     optimization: Optimization = "O3",
     heap_bytes: Heap = 8192,
 ) -> CheckedProgram:
-    """What is wrong with a program, before anything is done."""
+    """Check a program, before anything is done."""
     from microclaw.apps.firmware_fit import fit_claim
     from microclaw.apps.stage_text import check_text
 

@@ -118,7 +118,7 @@ def _goes(asked: Reaction, effect: Level, seen: Observation, first: float, last:
 
 
 def _stray(asked: Reaction, seen: Observation, program: Sequence[Check], begin: float) -> tuple[str, float] | None:
-    """What came without a trigger after the first one, and when; None where another check speaks of it."""
+    """The first reaction without a trigger, and its time; None where another check speaks of it."""
     match asked.subject:
         case Level(pin=pin, level=level):
             effect: Edges | Lines = Edges(pin, level)
@@ -145,7 +145,7 @@ def _stray(asked: Reaction, seen: Observation, program: Sequence[Check], begin: 
 
 
 def _input_before(t_ms: float, seen: Observation) -> str:
-    """What the outside did just before: "; 12 ms after pin 6 fell, which bounced for 18 ms"."""
+    """The input just before: "; 12 ms after pin 6 fell, which bounced for 18 ms"."""
     inputs = [(first, last, pin, level) for pin, found in seen.bursts.items() for first, last, level in found]
     near = max((one for one in inputs if 0 <= t_ms - one[0] <= _JUST_BEFORE_MS), default=None)
     if near is None:

@@ -1,4 +1,4 @@
-"""What the acts on programs give: programs as they are listed, changes, and what an act made. It fetches nothing."""
+"""The results of acts on programs: programs as they are listed, changes, and what an act made. It fetches nothing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class DeferredFacts(Struct, frozen=True, kw_only=True):
 
 
 class Times(Struct, frozen=True, kw_only=True):
-    """When a program runs, and who begins it."""
+    """The times at which a program runs, and who begins it."""
 
     every_ms: int | None
     stop_after_ms: int | None

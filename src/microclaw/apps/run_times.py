@@ -1,4 +1,4 @@
-"""When a program runs: every so often, and stopped after a time. Values and their words; starts and stops nothing.
+"""The times of a program: every so often, and stopped after a time. Values and their words; starts and stops nothing.
 
 A board with our MicroPython firmware does it by itself (firmware/fw/intervals.py). Stock ESP-WASMachine has nothing for
 it, so the host starts and stops programs of the kind wasm (timed_runs.py).
@@ -47,7 +47,7 @@ class RunTimes(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
 
 class RunReport(Struct, frozen=True):
-    """How the runs of a program go, by who keeps the times; Unix times in ms.
+    """The runs of a program, by who keeps the times; Unix times in ms.
 
     `last_how` is returned, exited, stopped or trapped. `missed`: times at which the run before still went on.
     `problem`: why the host could not begin or stop a run.
@@ -133,7 +133,7 @@ def time_or_off(text: str) -> int | None:
 
 
 def times_body(every: str | None, stop_after: str | None) -> dict[str, int | None]:
-    """When a program runs, as the host takes it; nothing where neither is given. Raises ConfigError."""
+    """The times of a program, as the host takes them; nothing where neither is given. Raises ConfigError."""
     times = run_times(*(None if text is None else parse_time_ms(text) for text in (every, stop_after)))
     return {} if times is None else {"every_ms": times.every_ms, "stop_after_ms": times.stop_after_ms}
 
@@ -161,7 +161,7 @@ def how_text(how: str, took_ms: int | None) -> str:
 
 
 def keeper_text(times: RunTimes, kind: ProgramKind) -> str:
-    """Who keeps the times, in the words that every answer has."""
+    """The keeper of the times, in the words that every answer has."""
     if kept_by(kind) == "board":
         again = ", at each start of the board anew" if times.every_ms is None else ""
         return f"{times.text()}{again}: the board keeps it, also when this host is off"
@@ -177,7 +177,7 @@ def first_only_text(times: RunTimes, kind: ProgramKind) -> str:
 
 
 def trial_ms(times: RunTimes, asked_ms: float) -> float:
-    """How long to try it: until its second run was seen and stopped, where that is within two hours.
+    """The time to try it for: until its second run was seen and stopped, where that is within two hours.
 
     A trial of long runs takes this machine long: of those only the beginning is tried.
     """

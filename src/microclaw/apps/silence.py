@@ -87,7 +87,7 @@ def _is_being_replaced(app: DesiredApp, history: Sequence[Change], call: Call[An
 
 
 def way_to_reset(device: Device) -> str:
-    """How a person gets a board back that answers nothing."""
+    """The way in which a person gets a board back that answers nothing."""
     if any(endpoint.startswith(_VIRTUAL) for endpoint in device.endpoints):
         return "restart it: end what began it (microclaw up --virtual, microclaw virtual) with Ctrl-C; start it anew"
     return "reset it, or switch it off and on"

@@ -1,4 +1,4 @@
-"""What changed between two versions of a program's source, as a unified diff. It reads no store."""
+"""The change between two versions of a program's source, as a unified diff. It reads no store."""
 
 from __future__ import annotations
 

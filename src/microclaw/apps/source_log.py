@@ -1,4 +1,4 @@
-"""What a device's programs printed, with what it says of lines in those of their source files. Keeps no lines."""
+"""The lines that a device's programs printed, with the lines of their source files that they name. Keeps no lines."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Standing(Struct, frozen=True):
 
     @property
     def foreign(self) -> tuple[str, ...]:
-        """What the device lists beside this program and this host did not install."""
+        """The programs that the device lists beside this one and this host did not install."""
         return tuple(sorted(set(self.names) - {app.name for app in self.wanted} - {self.name}))
 
     def refused(self, act: Act) -> DeployRejected:

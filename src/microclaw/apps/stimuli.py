@@ -1,4 +1,4 @@
-"""What the outside does during a trial: given stimuli as levels over time, and those that expectations ask for."""
+"""The inputs of a trial: given stimuli as levels over time, and those that expectations ask for."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
 
 
 def _shares(flips: int, pattern: int) -> list[float]:
-    """When the flips of a bounce are, as shares of it: unevenly, so that no polling period always misses them."""
+    """The flips of a bounce, as shares of it: unevenly, so that no polling period always misses them."""
     moments = _PATTERNS[pattern] if flips else None
     if moments is not None:
         return [moment / moments[-1] for moment in moments]

@@ -72,7 +72,7 @@ class TimedRuns:
                 self._change_log.news.clear()
 
     def report(self, device_id: str, name: str) -> RunReport | None:
-        """How its runs go; None for a program whose runs are not the host's."""
+        """The report of its runs; None for a program whose runs are not the host's."""
         runs = self._runs.get((device_id, name))
         if runs is None:
             return None
@@ -81,7 +81,7 @@ class TimedRuns:
         return RunReport(runs.next_ms, since_ms, last_ms, took_ms, how, runs.runs, runs.missed, runs.problem)
 
     def listed(self, app: DesiredApp, is_there: bool) -> None:
-        """What the board lists, by who has just asked it: one that starts programs at its boot may have begun it."""
+        """Take the board's list from who has just asked it: one that starts programs at its boot may have begun it."""
         runs = self._runs.get((app.device_id, app.name))
         if runs is None or runs.is_there is is_there:
             return
@@ -218,7 +218,7 @@ class TimedRuns:
         return True
 
     async def _has_ended(self, device: Device, app: DesiredApp) -> tuple[int | None, str] | None:
-        """How long it took and how it ended; None while it goes on.
+        """The time it took and how it ended; None while it goes on.
 
         Stock firmware tells neither: there the time of the next run ends the one before.
         """

@@ -83,7 +83,7 @@ class _HostRuns:
         return Passed(passed_ms, runs=self.seen, pins=self.pins, row=self.row)
 
     async def _look(self) -> None:
-        """What the board shows of the run that is there, before it may be taken off."""
+        """Read what the board shows of the run that is there, before it may be taken off."""
         if not self.is_there:
             return
         control, name = self.trial_board.control, self.install.name

@@ -47,7 +47,7 @@ _UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, (
 
 
 def trap_words(text: str) -> tuple[str, str]:
-    """What a trap with this text of the virtual board or of WAMR means, and what to do about it."""
+    """The meaning of a trap with this text of the virtual board or of WAMR, and what to do about it."""
     if text.startswith(TRACEBACK):
         return _exception_words(text)
     found = _EXCEPTION.fullmatch(text)

@@ -57,7 +57,7 @@ _INPUT = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 
 @dataclass(frozen=True, slots=True)
 class TrialOptions(TrialTerms):
-    """How a program is tried: board time, and inputs from outside. With `times` until the second run was seen."""
+    """The way to try a program: board time, and inputs from outside. With `times` until the second run was seen."""
 
     for_ms: float = 10_000
     inputs: tuple[PinStimulus | AdcStimulus, ...] = ()
@@ -128,7 +128,7 @@ SOAK_MS = 150_000.0
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What the program did on the virtual board. Edge and log times are in ms since its installation.
+    """The program's run on the virtual board. Edge and log times are in ms since its installation.
 
     `ok` is False when it would not work on a real board; `error` and `next_step` then say why. `pins` are the pins it
     opened, `driven` those of them that it drives. `board_ms` is the board time that passed, `took_ms` the host's time.
@@ -198,7 +198,7 @@ class Trial:
         return f"{format_duration(self.board_ms, decimals=2)} of board time in {took}: {seen}"
 
     def runs_line(self) -> str | None:
-        """How its runs went; None of a program that simply runs on."""
+        """The course of its runs; None of a program that simply runs on."""
         if self.times is None or self.runs is None:
             return None
         return runs_text(self.runs, self.times, self.board_ms)
@@ -345,7 +345,7 @@ async def _later_text(
     trial_pool: TrialPool | None,
     cache: BuildCache | None,
 ) -> str | None:
-    """What comes only after the tried time, of a program that did nothing in it and waits for no input."""
+    """The text of what comes only after the tried time, of a program that did nothing in it and waits for no input."""
     is_idle = not (record.edges or record.pwm or record.leds or any(line.app for line in record.lines))
     is_waiting = any(pin.role == "input" for pin in record.pins)
     is_plain = not (run.stimuli or run.realtime or run.times or run.slow_ms or options.expectations)
@@ -376,7 +376,7 @@ def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
 
 
 def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
-    """How long the board is up before the trial: what is asked, else minutes to three days by image.
+    """The time that the board is up before the trial: what is asked, else minutes to three days by image.
 
     What takes the board's uptime for a program's own time shows so. No clock starts again within ten minutes.
     """
@@ -417,7 +417,7 @@ async def _fault_on_an_aged_board(
     options: TrialOptions,
     cache: BuildCache | None,
 ) -> AgedFault | None:
-    """What fails where a clock starts again.
+    """The fault where a clock starts again.
 
     All of them start again where the first does; where that fails, the clock that does so earlier is looked for. A
     sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.

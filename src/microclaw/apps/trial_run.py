@@ -138,14 +138,14 @@ async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms
 
 
 async def _hear_of_lost_lines(control: VirtualBoardTransport, run: Run, end_ms: float, events: Events) -> None:
-    """Where lines came thick at the end: the board says only later how many it left out."""
+    """Read lost lines where many came at the end: the board says only later how many it left out."""
     await events.read(control)
     if sum(line.t_ms > end_ms - 2_000 for line in events.lines) >= _THICK_LINES:
         await control.advance(_LOST_LINES_MS, run.host_s)
 
 
 async def _see_slow_pins(control: VirtualBoardTransport, name: str, run: Run, took_s: float, events: Events) -> Passed:
-    """Where a driven pin had no two periods yet, go on until it has; not for long, nor with what waits for an input."""
+    """Go on while a driven pin had no two periods yet; not for long, nor with what waits for an input."""
     own = [pin for pin in await control.pins() if pin.app == name]
     outputs = {pin.pin for pin in own if pin.role == "output"}
     passed_ms = kept_ms = run.for_ms
@@ -219,7 +219,7 @@ async def _record(
     events: Events,
     passed: Passed,
 ) -> Record:
-    """What the board recorded since `start_ms`, and its console since it was installed."""
+    """Read the board's record since `start_ms`, and its console since it was installed."""
     row = next((app for app in await control.app_rows() if app.name == name), None)
     row = passed.row if row is None or (passed.row and passed.row.error) else row
     rows = await control.pins()
@@ -274,7 +274,7 @@ async def _record(
 
 
 def _opened(rows: Sequence[PinRow], name: str, own: Iterable[int], start_ms: float) -> dict[int, float]:
-    """When the program opened each of its pins first, also those that it closed again."""
+    """The time when the program opened each of its pins first, also those that it closed again."""
     first = {row.pin: max(row.opened_ms - start_ms, 0.0) for row in rows if row.opener == name}
     return {**dict.fromkeys(own, 0.0), **first}
 

@@ -65,7 +65,7 @@ async def _check_not_restarted(
 
 
 def _held_ms(device: Device, change: Change, history: Sequence[Change]) -> int:
-    """When the level before the change was last known: at the change if it was read then, else when it was set."""
+    """The last time at which the level before the change was known: at the change if read then, else when set."""
     if isinstance(change.forward, SetLevel) and isinstance(change.inverse, SetLevel) and sees_pins(device):
         return change.at_ms
     before = previous(change, history)
@@ -73,7 +73,7 @@ def _held_ms(device: Device, change: Change, history: Sequence[Change]) -> int:
 
 
 class UndoChoice(Struct, frozen=True):
-    """What the person `by` wants back: the change with this number, else all of their newest turn or request.
+    """The change that the person `by` wants undone: the one with this number, else all of their newest turn or request.
 
     With `device_id` it is the newest turn that changed that device, and only its changes there unless `whole`. With
     `conversation` it is the newest of that conversation. With `anyone` the newest turn of whomever, wherever.
@@ -105,7 +105,7 @@ class UndoneChange(Struct, frozen=True):
 
 
 class UndoReport(Struct, frozen=True):
-    """What one undo took back, newest first, at least one change. `text` names all of them."""
+    """The changes that one undo reverted, newest first, at least one. `text` names all of them."""
 
     taken: tuple[UndoneChange, ...]
     text: str
@@ -213,7 +213,7 @@ class Undo:
         return {device.device_id for device in self._devices.list()}
 
     async def _skipped_text(self, taken: Change, choice: UndoChoice) -> str:
-        """What is left of the turn, on devices that were removed."""
+        """The rest of the turn, on devices that were removed."""
         if taken.turn is None or choice.change_id is not None:
             return ""  # that one alone was meant
         known, found = self._known(), to_take_back(await self._change_log.changes(None, _LOOK_BACK))

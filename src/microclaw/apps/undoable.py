@@ -1,4 +1,4 @@
-"""Which changes can be taken back, and which one "undo" means. Touches no device and takes nothing back."""
+"""The changes that can be undone, and the one that "undo" means. Touches no device and undoes nothing."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def newest(
 
 
 def _nothing_left(history: Sequence[Change], person: str | None, device: str | None) -> UnknownName:
-    """What can be taken back all the same: an undo of theirs, by its number, and what is no change on a board."""
+    """The changes that can still be undone: an undo of theirs, by its number, and what is no change on a board."""
     undos = (change for change in history if in_force(change) and person in (None, change.person))
     again = next((f"what was undone last comes back with: microclaw app undo {one.change_id}; " for one in undos), "")
     return UnknownName(

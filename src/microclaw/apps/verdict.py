@@ -84,7 +84,7 @@ class ConsoleLine:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What the virtual board recorded of one program's run; times are in ms since its installation.
+    """The virtual board's record of one program's run; times are in ms since its installation.
 
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
     list it. `refused` is the firmware's text when it did not take the program. `longest_call_ms`: what one call of a
@@ -203,7 +203,7 @@ _SLEPT_OUTSIDE = "microclaw: only main can sleep, callbacks go on at once"
 
 
 def _own_end(lines: tuple[ConsoleLine, ...]) -> Ended | None:
-    """How a program that blocks in main ended. The firmware knows only its callbacks and lists it as running."""
+    """The end of a program that blocks in main. The firmware knows only its callbacks and lists it as running."""
     for line in lines:
         if line.text.startswith("microclaw: ended: exit("):
             return "exited"

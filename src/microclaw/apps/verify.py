@@ -152,7 +152,7 @@ async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verifi
 
 
 def late_due_ms(trial: Trial, seen_pins: Collection[int]) -> float | None:
-    """When two periods of each pin that is not among `seen_pins` are over, after the installation; None without any."""
+    """The time when two periods of each pin not among `seen_pins` are over, after installing; None without any."""
     times: list[float] = []
     edges = trial.free_edges()
     for pin in dict.fromkeys(edge.pin for edge in edges if edge.pin not in seen_pins):
@@ -278,7 +278,7 @@ async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[in
 
 
 def _wanted(edges: Sequence[Edge], patience_ms: float) -> int:
-    """How many edges of a pin to wait for: two, and so many more that they are not all of one moment."""
+    """The number of edges of a pin to wait for: two, and so many more that they are not all of one moment."""
     due = [edge for edge in edges if edge.t_ms <= patience_ms]
     apart = next((i for i, edge in enumerate(due) if edge.t_ms - due[0].t_ms > MOMENT_MS), None)
     return len(due) if apart is None else max(EXPECTED_EDGES, apart + 1)
@@ -293,13 +293,13 @@ def _is_uneven(expected: Sequence[Edge], seen: Sequence[Edge]) -> bool:
 
 
 def _settling_ms(expected: Sequence[Edge]) -> float:
-    """How long after its first edge a pin that began unevenly has had the edges that tell its rhythm."""
+    """The time after its first edge when a pin that began unevenly has had the edges that tell its rhythm."""
     settled = expected[: edges_to_settle(expected) + 1]
     return settled[-1].t_ms - settled[0].t_ms + _LATE_MS
 
 
 def _due(edges: Sequence[Edge], seen: Sequence[Edge], end_ms: float) -> float:
-    """When the next edge of a pin is to be expected, which goes by its latest one."""
+    """The time when the next edge of a pin is to be expected, which goes by its latest one."""
     if len(seen) >= len(edges):
         return end_ms
     before = len(seen) - 1

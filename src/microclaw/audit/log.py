@@ -43,7 +43,7 @@ def open_alarms(events: Iterable[RecordedEvent], now_ms: int) -> list[RecordedEv
 
 
 def alarm_text(alarm: RecordedEvent, device: str) -> tuple[str, str]:
-    """What happened, and what to do."""
+    """The event, and what to do about it."""
     at = datetime.fromtimestamp(alarm.at_ms / 1000).astimezone()
     text = f"{device}: a replaced token was shown from {alarm.event.address or 'somewhere'} ({at:%Y-%m-%d %H:%M})"
     return text, f"microclaw device revoke {device}"
@@ -130,7 +130,7 @@ class AuditLog:
         return []
 
     def _hour_ended(self, *, at_once: bool = False) -> list[AuditEvent]:
-        """How many of each kind were not written, when the hour is over."""
+        """The number of each kind that were not written, when the hour is over."""
         if not at_once and self._clock_s() - self._hour_s < WINDOW_S:
             return []
         left_out = [_summary(kind, sources) for kind, sources in self._left_out.items() if sources]

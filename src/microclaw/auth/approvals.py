@@ -65,7 +65,7 @@ class PendingApproval(Struct, frozen=True):
 
 
 class ApprovalOutcome(Struct, frozen=True):
-    """How it ended and the name of who decided. `by` is None when the time was over, or the asker gone."""
+    """The outcome and the name of who decided. `by` is None when the time was over, or the asker gone."""
 
     pending: PendingApproval
     outcome: Outcome
@@ -152,7 +152,7 @@ def approved_act() -> Iterator[ApprovedAct]:
 
 @contextmanager
 def asking_turn(turn_id: str) -> Iterator[None]:
-    """What asks for an approval inside this block, and in tasks started inside it, is this turn."""
+    """Give this turn all approvals that are asked for inside this block, and in tasks started inside it."""
     before = _turn.set(turn_id)
     try:
         yield
@@ -177,7 +177,7 @@ Listener: TypeAlias = Callable[[PendingApproval | ApprovalOutcome], None]
 
 
 class Approvals:
-    """What waits for a decision. The first decision counts; no decision in time is a no."""
+    """The approvals that wait. The first decision counts; no decision in time is a no."""
 
     def __init__(
         self,
@@ -212,7 +212,7 @@ class Approvals:
     def question(
         self, pending: PendingApproval, *, of: str | None = None, actions: tuple[Action, ...] = ()
     ) -> ApprovalAsked:
-        """What is told where it waits: `of` is who is asked, else who asked for the act; `actions` of the turn."""
+        """The question as it is shown: `of` is who is asked, else who asked for the act; `actions` of the turn."""
         may = self.may_decide(pending, of or pending.person_id)
         return ApprovalAsked(pending.approval_id, pending.action, pending.detail, pending.expires_s, may, actions)
 
@@ -306,7 +306,7 @@ class Approvals:
         return None if asked is None else asked.pending
 
     async def end(self, approval_id: str, timeout_s: float) -> ActEnd | None:
-        """How the approved act ended; None when it is still under way then, or no such approval is kept."""
+        """The end of the approved act; None when it is still under way then, or no such approval is kept."""
         asked = self._approved.get(approval_id)
         if asked is None:
             return None
@@ -314,7 +314,7 @@ class Approvals:
         return asked.end.result() if done else None
 
     def withdraw(self, approval_id: str) -> None:
-        """Who asked has gone: it is not done. Nothing happens when it waits no more."""
+        """Drop it, as the asker has gone. Nothing happens when it waits no more."""
         if (asked := self._waiting.get(approval_id)) is not None:
             asked.settle("withdrawn")
 

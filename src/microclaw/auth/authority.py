@@ -88,7 +88,7 @@ class Authority:
 
     @property
     def ca_pem(self) -> bytes:
-        """What `/ca.pem` answers: public."""
+        """The answer of `/ca.pem`: public."""
         return self.pair.certificate.public_bytes(Encoding.PEM)
 
     @property
@@ -160,7 +160,7 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
 
 
 def _remedy(folder: Path, *, shared: bool) -> str:
-    """What to do where the authority in `folder` is not the one that the store's devices trust."""
+    """The step where the authority in `folder` is not the one that the store's devices trust."""
     path, restored = folder / AUTHORITY_FILE, "microclaw backup restore FILE --replace"
     if shared:
         return f"copy another host's identity/authority.pem to {path} (mode 600), or: {restored}; docs/cluster.md"

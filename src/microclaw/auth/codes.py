@@ -25,7 +25,7 @@ MAX_ADDRESSES: Final = 1024
 
 
 def digest_of(secret: str) -> bytes:
-    """What is kept of a secret. Plain SHA-256: there is nothing to guess in 256 random bits."""
+    """The digest that is kept of a secret. Plain SHA-256: there is nothing to guess in 256 random bits."""
     return hashlib.sha256(secret.encode(errors="replace")).digest()
 
 
@@ -46,7 +46,7 @@ class CodeKind(Struct, frozen=True):
     is_typed: bool = True
 
     def hash(self, code: str) -> bytes:
-        """What is kept of a code. Who reads it finds six digits by trying all; typing them takes a person who may."""
+        """The hash that is kept of a code. A reader of it finds six digits by trying; typing them takes a person."""
         plain = re.sub(r"[\s-]", "", code).upper() if self.is_typed else code
         return digest_of(plain)
 
@@ -99,13 +99,13 @@ class WrongTokens:
             self._times.popitem(last=False)
 
     def take_back(self, address: str) -> None:
-        """What was added last was right after all."""
+        """Take back the last failure: it was right after all."""
         times = self._times.get(address)
         if times:
             times.pop()
 
     def wait_s(self, address: str) -> float:
-        """How long this address has to wait; 0 while it is below the limit."""
+        """The time that this address has to wait; 0 while it is below the limit."""
         times = self._times.get(address)
         if times is None or len(times) < self._limit:
             return 0.0
@@ -165,5 +165,5 @@ class Codes:
         self._wrong[kind].add(source)
 
     def locked_s(self, kind: CodeKind, source: str = "") -> float:
-        """How long no code of this source is to be looked at; 0 where it may be."""
+        """The time that no code of this source is to be looked at; 0 where it may be."""
         return self._wrong[kind].wait_s(source)

@@ -307,6 +307,6 @@ def mint_token(device_id: str, secret: bytes) -> str:
 
 
 def token_device(token: str) -> str | None:
-    """Whose token it claims to be, or None when it is no token."""
+    """The device that a token names, or None when it is no token."""
     found = _TOKEN.fullmatch(token)
     return found[1] if found else None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PeopleService(Struct, frozen=True):
-    """What the acts work with. `push` sends a text to a chat: channel, address, text, `person`."""
+    """The parts that the acts work with. `push` sends a text to a chat: channel, address, text, `person`."""
 
     admission: Admission
     push: Callable[..., Awaitable[int]]
@@ -159,7 +159,7 @@ def _socket(name: str, http: str, **more: Any) -> operation:
 
 @operation("person.list", http="GET /v1/people", access=Access.OWN)
 async def list_people(service: PeopleService, call: Call) -> PeopleFacts:
-    """Who this host knows, and who asks to be let in."""
+    """List the people of this host, and those who ask to be let in."""
     people = service.admission.people
     asking = [
         AskingPerson(channel=row.place, name=row.about, seconds_left=round((row.until_ms - now_ms()) / 1000))

@@ -63,7 +63,7 @@ class WaitingDevice(Struct, frozen=True):
 
 
 class Wish(msgspec.Struct, frozen=True):
-    """What the person who typed a code wants: the device's name, or the known device that it becomes again.
+    """The request of the person who typed a code: the device's name, or the known device that it becomes again.
 
     `board_id` is the profile of a board whose own name is no profile's, `by` the person's name.
     """
@@ -87,7 +87,7 @@ class Enrol(Protocol):
 
 
 class HostIdentity:
-    """What this host is towards devices: its authority, their credentials, and where devices ask to be let in and
+    """This host as devices know it: its authority, their credentials, and where devices ask to be let in and
     people confirm it."""
 
     def __init__(

@@ -48,7 +48,7 @@ OWNER: Final = Person("owner", "owner", "owner")  # who may open the control soc
 
 
 class Roles(Protocol):
-    """Who is who; People is the host's."""
+    """The people and their roles; People is the host's."""
 
     def get(self, person_id: str) -> Person | None: ...
 
@@ -141,7 +141,7 @@ class People:
         return next((person for person in self.list() if (channel, external_id) in person.addresses), None)
 
     async def asking(self) -> tuple[CodeRow, ...]:
-        """Who got a code and waits for the owner, the oldest first. A holder is an account, the place its channel."""
+        """Codes whose holders wait for the owner, the oldest first. A holder is an account, the place its channel."""
         return await self._codes.list(PERSON)
 
     async def ask_pairing(self, channel: str, external_id: str, display_name: str) -> str:
@@ -245,7 +245,7 @@ class People:
         return person
 
     def _meant(self, asked: CodeRow, role: Role | None, name: str | None) -> Person:
-        """Whose the address becomes."""
+        """The person that the address becomes."""
         if name is None and role == "owner":
             return self._known[OWNER.person_id]
         if name is not None and (known := self._find(name)) is not None:

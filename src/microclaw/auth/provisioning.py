@@ -1,4 +1,4 @@
-"""What a new device is given so that it trusts this host and may pair: as text, file and QR code. Sends nothing.
+"""The data that makes a new device trust this host and pair: as text, file and QR code. Sends nothing.
 
 One line says it all: `MICROCLAW://HOST:PORT/FINGERPRINT/SECRET`. FINGERPRINT is the SHA-256 of the host's authority
 certificate (64 hexadecimal digits), SECRET is absent for a device that shows a code. Upper case throughout, so that a

@@ -52,7 +52,7 @@ class Questions:
         return self._here(self._approvals.decide(approval_id, approved=approved, by=by))
 
     async def end(self, question: Question, wait_s: float) -> ActEnd | None:
-        """How the act ended; None while it is under way."""
+        """The end of the act; None while it is under way."""
         return await self._approvals.end(question.pending.approval_id, wait_s)
 
     def _here(self, pending: PendingApproval) -> Question:
@@ -125,7 +125,7 @@ WaitS: TypeAlias = Annotated[
 
 @operation("approval.list", http="GET /v1/approvals")
 async def list_approvals(questions: Questions, call: Call) -> WaitingApprovals:
-    """What waits for a yes, and exactly what would happen; a member sees the own questions."""
+    """List the pending approvals, and exactly what would happen; a member sees the own questions."""
     seen = [one for one in await questions.pending() if _may_see(questions, call, one)]
     return WaitingApprovals(approvals=[_filled(WaitingApproval, questions, call, one) for one in seen])
 

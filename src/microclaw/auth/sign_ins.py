@@ -224,7 +224,7 @@ class SignIns(Credentials[SignIn]):
 
 
 def csrf_token(secret: str) -> str:
-    """What a page of this session sends in a header with each change: known to who may read our answers alone."""
+    """The token that a page of this session sends with each change: known to who may read our answers alone."""
     return hmac.new(secret.encode(), b"microclaw csrf", hashlib.sha256).hexdigest()
 
 

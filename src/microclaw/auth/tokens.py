@@ -46,7 +46,7 @@ C = TypeVar("C", Token, SignIn)
 
 
 class TokenWatch:
-    """Whether an open connection may stay: its token or session is there and not over, and its person has the role
+    """True while an open connection may stay: its token or session is there and not over, and its person has the role
     they had.
 
     Made by `Credentials.watching`. The watch of a connection that needed neither never ends.
@@ -129,7 +129,7 @@ class Credentials(Generic[C]):
             self._watches.discard(watch)
 
     def _person_of(self, row: C) -> Person | None:
-        """Who comes in with it."""
+        """The person of the credential."""
         return self._people.get(row.person_id)
 
     async def _row(self, secret: str) -> C | None:

@@ -162,7 +162,7 @@ def encrypted(plain: Iterable[bytes], lock: Lock) -> Iterator[bytes]:
 
 
 def decrypted(file: BinaryIO, key: Key) -> Iterator[bytes]:
-    """What the file holds, in chunks. The header is read at once: BackupError. The chunks raise BackupCut and
+    """Yield the file's contents, in chunks. The header is read at once: BackupError. The chunks raise BackupCut and
     BackupDamaged; only after the last one is the file known to be whole.
     """
     head = file.read(MAX_HEADER_BYTES)

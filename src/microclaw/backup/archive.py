@@ -101,7 +101,7 @@ class HomeFile(NamedTuple):
 
 @contextmanager
 def home_archive(home: Path, *, now_ms: int, without: Path | None = None) -> Iterator[tuple[Contents, Iterator[bytes]]]:
-    """What is in the home, and the archive's bytes. `without` is a folder that is left out where it is in the home.
+    """The contents of the home, and the archive's bytes. `without` is a folder to leave out where it is in the home.
 
     One at a time: the caller holds the store's lock, or is its host. Blocking. StoreError; ConfigError without a store.
     """

@@ -99,7 +99,7 @@ class ScheduledBackups:
 
 
 def backups_text(settings: BackupSettings, made_ms: Collection[int] | None) -> str:
-    """How the scheduled backups stand; `made_ms` are the times of those in the folder, None where it was not read."""
+    """The state of scheduled backups; `made_ms` are the times of those in the folder, None where it was not read."""
     folder, plan = folder_of(settings), f"every {settings.every}, {settings.keep} are kept"
     if made_ms is None:
         return f"{folder} was not read yet; {plan}"
@@ -129,7 +129,7 @@ def own_backups(settings: BackupSettings, home: Path) -> dict[int, Path]:
 
 
 def _prefix(home: Path) -> str:
-    """What the names of this host's backups begin with: the first digits of its authority's fingerprint."""
+    """The prefix of this host's backups: the first digits of its authority's fingerprint."""
     pem = read_private(home / IDENTITY / AUTHORITY_FILE)
     return f"microclaw-{(pem_fingerprint(pem or b'') or '0' * 8)[:8]}-"
 

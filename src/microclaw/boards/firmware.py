@@ -1,4 +1,4 @@
-"""What a person says of the firmware on a board, where it differs from the profile's build. It asks no board.
+"""A person's description of the firmware on a board, where it differs from the profile's build. It asks no board.
 
 A description is a few words: `nodes=-i2c`, `natives=-usleep,-libm`, `max_apps=2`, `plain`. It is kept as these words
 and applied to the profile of the board, so that compiler, checks, trial and installation all see one firmware.
@@ -57,7 +57,7 @@ class NameChange(Struct, frozen=True):
 
 
 class FirmwareDescription(Struct, frozen=True):
-    """How a board's firmware differs from its profile's build; all defaults: not at all.
+    """The difference of a board's firmware from its profile's build; all defaults: none.
 
     `natives` names functions and groups of functions. `heap`, `memory` and `image` are bytes: an app's heap at most,
     its linear memory, its module. `timers` are those of one app. `plain` is WAMR without Espressif's extensions.
@@ -286,7 +286,7 @@ def described_text(words: Iterable[str]) -> str:
 
 
 class UpdateFacts(Struct, frozen=True):
-    """What a device's `hello` said of updates, and its firmware's name and version; `keys` are those it trusts."""
+    """A device's `hello` about updates, and its firmware's name and version; `keys` are those it trusts."""
 
     name: str
     version: str

@@ -1,4 +1,4 @@
-"""What a board offers with our MicroPython firmware (firmware/) in place of the profile's ESP-WASMachine.
+"""The features of a board with our MicroPython firmware (firmware/) in place of the profile's ESP-WASMachine.
 
 Pins, LED and I2C are the board's own. It asks no board.
 """

@@ -1,4 +1,4 @@
-"""Which pin may be used for what, by the board's profile. Facts live in boards/, the refusal here."""
+"""Refuses pins that may not be used, by the board's profile. Facts live in boards/, the refusal here."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class Header(Struct, frozen=True):
 
 
 class Layout(Struct, frozen=True):
-    """How the board's headers lie, seen from above; `usb` is the end with the USB socket."""
+    """The board's headers, seen from above; `usb` is the end with the USB socket."""
 
     usb: Literal["top", "bottom"]
     headers: tuple[Header, ...]

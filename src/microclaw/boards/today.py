@@ -1,4 +1,4 @@
-"""What works on a family of boards today, with its evidence: evidence/today.toml. It tries nothing itself."""
+"""The state of each feature on a family of boards, with its evidence: evidence/today.toml. It tries nothing itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands for the board of a device that is only spoken to: no pins, no programs. It is none of `board_ids`.
+"""The board of a device that is only spoken to: no pins, no programs. It is none of `board_ids`.
 
 Foreign firmware for voice runs on some 170 boards, and nothing of them is for this host but the ears and the mouth.
 """

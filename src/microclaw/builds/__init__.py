@@ -1,1 +1,1 @@
-"""What every compiler of programs needs: processes with limits, and a cache of their results. Knows no language."""
+"""The common part of all compilers: processes with limits, and a cache of their results. Knows no language."""

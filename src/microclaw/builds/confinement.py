@@ -66,14 +66,14 @@ class ConfinedProcess:
 
 @functools.cache
 def confinement() -> Confinement:
-    """How compilers are shut off here; found by trying it once."""
+    """The confinement of compilers here; found by trying it once."""
     if _bubblewrap_works():
         return "bubblewrap"
     return "landlock" if landlock_version() > 0 else "none"
 
 
 def confinement_findings() -> Iterator[Finding]:
-    """How compilers and speech engines are shut off from this machine."""
+    """Report how compilers and speech engines are shut off from this machine."""
     how = confinement()
     if how == "none":
         text = "nothing shuts compilers and speech engines off from this machine: neither bubblewrap nor Landlock"
@@ -112,7 +112,7 @@ def start_confined(command: Sequence[str], directory: Path) -> ConfinedProcess:
 
 
 def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:
-    """What the command names by absolute path outside of the system's folders and `directory`.
+    """Yield the absolute paths in the command outside of the system's folders and `directory`.
 
     Of the compiler its folder, too, where its own headers lie, but not one that holds a person's or others' files.
     """

@@ -37,7 +37,7 @@ def is_container(command: Sequence[str]) -> bool:
 
 
 def container_command(command: Sequence[str], directory: Path) -> ContainerCommand:
-    """How a command of that form is run in its image. Raises NoSandbox for a path that no engine takes."""
+    """The command that runs one of that form in its image. Raises NoSandbox for a path that no engine takes."""
     engine, _, image, binary, *arguments = command
     name = f"microclaw-{secrets.token_hex(8)}"
     podman = ("--userns=keep-id",) if Path(engine).name == "podman" else ()

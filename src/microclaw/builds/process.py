@@ -28,7 +28,7 @@ OUTPUT_LIMIT_BYTES: Final = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class ProcessResult:
-    """How a process ended. `returncode` is negative for a signal; `timed_out`: it was killed because its time was up.
+    """The end of a process. `returncode` is negative for a signal; `timed_out`: it was killed because its time was up.
 
     `stopped_at_words`: it was killed because it printed the words of `stop_at`.
     """

@@ -132,7 +132,7 @@ def _report(report: ChainReport) -> dict[str, Any]:
 
 
 def _read(options: GlobalOptions, home: Path, wanted: _Choice, tail: int | None, *, follow: bool) -> None:
-    """What is there and is wanted, the newest `tail` of it; then what comes."""
+    """Read what is there and is wanted, the newest `tail` of it; then what comes."""
     for news in followed_events(home):
         found = deque((one for one in news if one.is_wanted(*wanted)), maxlen=tail)
         if not follow:

@@ -210,7 +210,7 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
 
 
 def _target(file: Path, *, force: bool) -> Path:
-    """Where to write; ConfigError where that cannot be, before a password is asked for."""
+    """The file to write; ConfigError where that cannot be, before a password is asked for."""
     target = file.expanduser().absolute()
     if not target.parent.is_dir() or target.is_dir():
         raise ConfigError(f"{target} is no file in a folder that is there", next_step="name another place")

@@ -1,4 +1,4 @@
-"""What `doctor` says of backups: a key that is lost with what it protects, and backups that are not made."""
+"""The findings of `doctor` about backups: a key that is lost with what it protects, and backups that are not made."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def look_by_cable(port: str) -> CableReport:
 
 
 def _by_host(report: Facts, host: Client, name: str) -> None:
-    """What the host knows, and what the board answers over its link or address."""
+    """Check what the host knows, and what the board answers over its link or address."""
     device = host.call(show_device, device=name)
     report["board"].setdefault("profile", device.board if device.board in board_ids() else "unknown")
     report["board"]["ways in"] = ", ".join(sorted({plain_words(way.partition(":")[0]) for way in device.transports}))

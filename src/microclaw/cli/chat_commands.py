@@ -140,7 +140,7 @@ class Conversation(Struct, frozen=True):
         )
 
     def show_undelivered(self, terminal: Terminal) -> None:
-        """What this chat has not been shown yet: answers that came when nobody listened, and notes."""
+        """Show this chat what it has not seen yet: answers that came when nobody listened, and notes."""
         shown = []
         for message in self.host.get(f"/v1/chat/{segment(self.chat_id)}/undelivered")["messages"]:
             answer = answer_from(message["answer"])
@@ -154,7 +154,7 @@ class Conversation(Struct, frozen=True):
             self.host.post(f"/v1/chat/{segment(self.chat_id)}/delivered", {"outbound_ids": shown})
 
     def tell_files(self, terminal: Terminal, answer: Answer) -> None:
-        """Where the files of an answer are, or how to get them."""
+        """Print where the files of an answer are, or how to get them."""
         if answer.files:
             from microclaw.tasks.folders import kept_file  # brings the store; few answers have files
 
@@ -191,7 +191,7 @@ class Conversation(Struct, frozen=True):
 
 
 def _confirmation(answer: Answer) -> str:
-    """What confirms this answer and no other: its own sentence, or the yes that names what it is for.
+    """The words that confirm this answer and no other: its own sentence, or the yes that names what it is for.
 
     A bare yes could confirm the question of another terminal in the same chat.
     """

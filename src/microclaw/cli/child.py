@@ -22,7 +22,7 @@ MAX_LINE_BYTES = 64 << 10
 
 
 class Child:
-    """`with Child("host", ["microclaw.cli", "up"]) as host: host.wait_ready()`; leaving stops it.
+    """`with Child("host", ["microclaw", "up"]) as host: host.wait_ready()`; leaving stops it.
 
     `words` are the arguments of `python -m`. It gets a session of its own: Ctrl-C in the terminal is for the parent.
     """

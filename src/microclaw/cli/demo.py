@@ -85,7 +85,7 @@ class Stage:
 
     def start_host(self, *options: str, home: str = ".") -> tuple[dict[str, Any], float]:
         """Its ready line, and the seconds that it took."""
-        words = ["microclaw.cli", "--json", "--home", str(self.home / home), "up", "--port", "0", "--die-with-parent"]
+        words = ["microclaw", "--json", "--home", str(self.home / home), "up", "--port", "0", "--die-with-parent"]
         return self._start("host" if home == "." else home, [*words, *options], self.environ).wait_ready()
 
     def start_board(self, name: str, *options: str) -> Child:

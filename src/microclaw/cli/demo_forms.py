@@ -162,7 +162,7 @@ def _roll_out(stage: Stage, version: str) -> int:
 
 
 def _stage_row(stage: Stage, number: int, part: int, state: str = "running") -> tuple[str, str, str]:
-    """When the rollout is behind that stage, or over. DemoFailed where its state is another one."""
+    """Wait until the rollout is behind that stage, or over. DemoFailed where its state is another one."""
 
     def look() -> Any:
         one = stage.client().call(firmware.show_rollout, number=number)
@@ -182,7 +182,7 @@ def _downloading(stage: Stage) -> list[Any]:
 
 
 def _all_run(stage: Stage, version: str) -> tuple[str, str, str]:
-    """When every board is online, takes updates and runs the version."""
+    """Wait until every board is online, takes updates and runs the version."""
 
     def look() -> bool:
         rows = [row.runs.version for row in stage.client().call(firmware.status).devices if row.online and row.runs]

@@ -91,7 +91,7 @@ def _show(options: GlobalOptions, findings: Sequence[Finding]) -> None:
 
 
 def _all(*checks: tuple[str, Callable[..., Iterator[Finding]]], of: tuple[Any, ...] = ()) -> list[Finding]:
-    """What they find; an error of a check is a problem of its part."""
+    """The findings of all checks; an error of a check is a problem of its part."""
     found: list[Finding] = []
     for part, check in checks:
         try:
@@ -140,7 +140,7 @@ def _config(home: Path) -> Iterator[Finding]:
 
 
 def _code(settings: Settings) -> Iterator[Finding]:
-    """Where code that the agent or a device asks for runs; without a sandbox none runs, which is no fault."""
+    """Report where code that the agent or a device asks for runs; without a sandbox none runs, which is no fault."""
     try:
         found = sandbox_backend(settings.sandbox)
     except NoSandbox as exc:

@@ -1,4 +1,4 @@
-"""Who signs an update: a key file on this machine, or somebody's own command that never shows its key. No host here."""
+"""Signs updates: with a key file on this machine, or somebody's own command that never shows its key. No host here."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ def signing_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def new_manifest(form: type[Release | KeyChange], *, valid_days: int = 90, **facts: Any) -> bytes:
-    """What is to be signed, valid from now on; `facts` are the further fields."""
+    """The bytes to sign, valid from now on; `facts` are the further fields."""
     now_s = time.time()
     expires = moment(now_s + valid_days * 86_400)
     return write_manifest(form(schema=SCHEMA, created=moment(now_s), expires=expires, alg=ALG, **facts))
 
 
 def run_sign_command(command: str, manifest: bytes, limit_s: float = SIGN_S) -> bytes:
-    """What the command answers, within its time; it may ask a person on the terminal. ConfigError otherwise."""
+    """Return the command's answer, within its time; it may ask a person on the terminal. ConfigError otherwise."""
     try:
         process = subprocess.Popen(shlex.split(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     except (OSError, ValueError, IndexError) as exc:

@@ -58,7 +58,7 @@ def apply(options: GlobalOptions, file: Path, prune: bool, when_back: bool, dry_
 )
 @click.pass_obj
 def export(options: GlobalOptions, out: Path | None) -> None:
-    """What is wanted on the devices now, as a file for `apply`."""
+    """Export the desired state of the devices, as a file for `apply`."""
     host, many = options.host(), options.devices or options.labels or options.every
     found = done(options, host, fleet.export, {"devices": chosen_names(options, host) if many else None})
     if out is not None:

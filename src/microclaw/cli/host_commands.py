@@ -128,7 +128,7 @@ def up(
 def status(
     options: GlobalOptions, cluster: bool, costs: bool, by: UsageGroup, days: int, link: bool, person: str
 ) -> None:
-    """What the host is doing: model, devices, programs."""
+    """Show the host's state: model, devices, programs."""
     if link:
         open_page(options, person)
     elif costs:

@@ -90,7 +90,7 @@ def run_host(
 
 
 def _sole_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """What a task group wrapped: the one error in it, else the group itself."""
+    """The one error in a task group, else the group itself."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

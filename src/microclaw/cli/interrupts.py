@@ -1,4 +1,4 @@
-"""What Ctrl-C does during a part of a command: a handler of SIGINT, and after it the one from before again."""
+"""Handles Ctrl-C during a part of a command: a handler of SIGINT, and after it the one from before again."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _end(options: GlobalOptions, device: str, page: Logs) -> None:
 
 
 def _came_ms(line: dict[str, Any], device: str) -> int:
-    """When a line reached the host. ConfigError where that is not known: its board's time has no date."""
+    """The time when a line reached the host. ConfigError where that is not known: its board's time has no date."""
     if isinstance(line["at_ms"], int):
         return line["at_ms"]
     raise ConfigError(

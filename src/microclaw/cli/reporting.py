@@ -95,7 +95,7 @@ def _logged(error: BaseException, options: GlobalOptions) -> str:
 
 
 def _options_in(words: list[str]) -> GlobalOptions:
-    """What matters when the command itself failed, known even where parsing did not get that far."""
+    """The options that matter when the command itself failed, known even where parsing did not get that far."""
     words = words[: words.index("--")] if "--" in words else words
     home = _value_of("--home", words)
     return GlobalOptions(

@@ -17,7 +17,7 @@ SECRET_METAVAR: Final = "@FILE|-"  # noqa: S105 - what help shows
 
 
 def secret_value(name: str, given: str, *, is_new: bool = False) -> str:
-    """What `@FILE` or `-` (stdin; a terminal is asked, for a new one twice) stands for. ConfigError without a secret.
+    """The text that `@FILE` or `-` (stdin; a terminal is asked, for a new one twice) stands for, else ConfigError.
 
     A value itself is taken with a warning.
     """

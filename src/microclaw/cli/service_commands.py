@@ -175,7 +175,7 @@ def run(command: tuple[str, ...]) -> str | None:
 
 
 def _unseen_variables(options: GlobalOptions) -> list[str]:
-    """What config.toml or the present shell has as variables, which the service will not have."""
+    """The settings that config.toml or the present shell has as variables, which the service will not have."""
     bare = {name: os.environ[name] for name in ("HOME", "PATH", "USER") if name in os.environ}
     mistakes = find_mistakes(bare, options.settings().home)
     missing = [f"{m.message} that the service gets" for m in mistakes if "environment has no" in m.message]

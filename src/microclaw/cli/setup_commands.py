@@ -83,7 +83,7 @@ class CurrentSettings(Struct, frozen=True):
 
 
 def read_current(home: Path) -> CurrentSettings:
-    """What is set now, for the questions and for the tests of keys."""
+    """The present settings, for the questions and for the tests of keys."""
     shown = {item.key: (item.value, item.origin) for item in read_views(home, os.environ)}
     values = Sources(home, os.environ).values
     plain = {".".join(path): value for path, value in values.items() if isinstance(value, str)}
@@ -243,7 +243,7 @@ async def _local_model() -> str | None:
 
 
 async def _try_sentence(current: CurrentSettings, url: str, key: str | None, name: str | None) -> ProbeResult:
-    """Whether the model calls a tool when it is asked for an act. Nothing is done."""
+    """Ask the model for an act; a call of the tool is right. Nothing is done."""
     from microclaw.models.protocol import ModelRequest, ToolSpec, UserText
     from microclaw.models.providers import OpenAIProviderModel
 

@@ -1,4 +1,4 @@
-"""What a target is: the name of a device, or an address of a board without a host."""
+"""A target: the name of a device, or an address of a board without a host."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def code_language(file: Path) -> str:
 
 
 def _pages(options: GlobalOptions, host: Client, number: int, *, wait_s: int) -> Iterator[tasks.TaskWithOutput]:
-    """What it printed, page by page as it comes; with `wait_s` until it has ended."""
+    """Yield its output, page by page as it comes; with `wait_s` until it has ended."""
     after, last, goes_on = 0, "\n", True
     while goes_on:
         page = host.call(tasks.show, number=number, after=after, wait_s=wait_s)

@@ -92,7 +92,7 @@ _MEANT: Final = {
 
 
 def meant_by(word: str, command: str) -> str | None:
-    """What to do instead of `command word`; None for a word that says nothing."""
+    """The command to use instead of `command word`; None for a word that says nothing."""
     said = word.casefold()
     if (meant := _MEANT.get(f"{command} {said}".removeprefix("microclaw "))) is not None or command == "microclaw":
         return meant

@@ -111,7 +111,7 @@ def _credential_of(flash: Path) -> str | None:
 def _join(
     options: GlobalOptions, known: ListedDevice | None, name: str, board: str, folder: Path, *, is_ours: bool
 ) -> Provisioned:
-    """What the board needs for the host that runs here; no secret where it is paired and has its credential still.
+    """The board's data for the host that runs here; no secret where it is paired and still has its credential.
 
     The credential of a device that the host does not know any more is removed, where the folder `is_ours`.
     """
@@ -192,7 +192,7 @@ def _show_board(options: GlobalOptions, facts: dict[str, Any], link: str | None)
 
 
 def _show_link(options: GlobalOptions, facts: dict[str, Any], link: str) -> None:
-    """How it gets on with its host; a code that somebody has to type is on the board's own console too."""
+    """Show its connection to its host; a code that somebody has to type is on the board's own console too."""
     terminal = options.terminal()
     with BoardControl(Path(facts["control"])) as board:
         give_up = time.monotonic() + LINK_S

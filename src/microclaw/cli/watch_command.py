@@ -52,7 +52,7 @@ def _next_save(files: tuple[Path, ...], seen: _State | None) -> _State:
 
 
 def _state(files: tuple[Path, ...]) -> _State:
-    """When the files, and those that the first one includes, were changed, and their sizes."""
+    """The times and sizes of the files, and of those that the first one includes."""
     included: list[Path] = []
     with suppress(OSError, MicroclawError):  # while an editor replaces one; a run says what is wrong
         text = files[0].read_text(encoding="utf-8", errors="replace")

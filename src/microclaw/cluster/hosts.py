@@ -82,7 +82,7 @@ class Hosts:
 
     @property
     def seen_s(self) -> float:
-        """How old what is known of the others is."""
+        """The age of what is known of the others."""
         return monotonic() - self._renewed_at
 
     @property
@@ -91,7 +91,7 @@ class Hosts:
 
     @property
     def work_left_s(self) -> float:
-        """How long this host may still do what is its own alone."""
+        """The time that this host may still do what is its own alone."""
         return 0.0 if self.lost else self._renewed_at + WORK_S - monotonic()
 
     def now_ms(self) -> int:

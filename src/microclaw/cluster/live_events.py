@@ -1,4 +1,4 @@
-"""What happens at one host is told at all: each follows the others' live events. They are news, nothing durable.
+"""Spreads events: each host follows the others' live events. They are news, nothing durable.
 
 Who publishes never waits. A host that reads too slowly loses the oldest, which are counted.
 """

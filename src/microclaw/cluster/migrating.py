@@ -31,7 +31,7 @@ _SEEDED: Final = ("telemetry_state", "mqtt_sizes")  # tables that have rows from
 
 
 class Migration(Struct, frozen=True):
-    """What was moved, or would be. `replaced` says what was there before, None for nothing; `rows` are by table."""
+    """The rows moved, or to be moved. `replaced` says what was there before, None for nothing; `rows` by table."""
 
     source: str
     target: str

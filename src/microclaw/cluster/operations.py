@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class HostFacts(Struct, frozen=True):
-    """What a host tells the others. `devices` are connected to it; `api`, `link` and `calls` are its addresses: for
+    """A host's facts for the others. `devices` are connected to it; `api`, `link` and `calls` are its addresses: for
     people, for devices and for other hosts. `wall_ms` is its clock when it told this."""
 
     name: str
@@ -42,7 +42,7 @@ class HostRow(Struct, frozen=True):
 
 
 class ClusterDuty(Struct, frozen=True, kw_only=True):
-    """What one host does for all. `holder` None: nobody at the moment."""
+    """A duty that one host does for all. `holder` None: nobody at the moment."""
 
     name: str
     holder: str | None

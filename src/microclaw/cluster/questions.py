@@ -69,7 +69,7 @@ class ClusterQuestions(Questions):
         return await self._requests.ask_first(question.host, "act's end", asked, ActEnd, wait_s + ANSWER_S)
 
     async def _asked(self, approval_id: str) -> tuple[list[Question], list[str]]:
-        """What the others answered, and who of them did not."""
+        """The answers of the others, and those of them that did not answer."""
         found, silent = await self._requests.ask_all("questions", approval_id, tuple[PendingApproval, float])
         return [Question(*one, host) for host, one in found], silent
 

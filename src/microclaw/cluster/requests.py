@@ -143,7 +143,7 @@ class HostRequests:
             return None
 
     async def ask_all(self, what: str, message: object, kind: type[A]) -> tuple[list[tuple[str, A]], list[str]]:
-        """What the other hosts answered, each with its host, and which did not in time, or not as they should."""
+        """The answers of the other hosts, each with its host, and those without one in time, or with a wrong one."""
         found: list[tuple[str, A]] = []
         silent: list[str] = []
 

@@ -1,4 +1,4 @@
-"""How a cluster stands, as one of its hosts sees it: hosts, duties, and what is wrong, in words.
+"""The state of a cluster, as one of its hosts sees it: hosts, duties, and what is wrong, in words.
 
 It changes nothing, and the database may be away.
 """
@@ -25,7 +25,7 @@ _Problem = tuple[str, str]
 
 
 class ClusterView(Struct, frozen=True):
-    """What this host has of the cluster."""
+    """This host's view of the cluster."""
 
     database: SharedDatabase
     hosts: Hosts

@@ -25,7 +25,7 @@ LAN: Final = "0.0.0.0:8443"  # where boards of the network reach the link
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
-    """Which files changed, and what is still missing (a variable that is not set)."""
+    """The files that changed, and what is still missing (a variable that is not set)."""
 
     files: tuple[str, ...]
     warnings: tuple[Mistake, ...]
@@ -108,7 +108,7 @@ def _apply(key: str, text: str | None, documents: Mapping[str, TOMLDocument]) ->
 
 
 def _below(node: Any, part: str) -> Any:
-    """What has this name in a table, or this number in rows, `[[model.fallback]]`. LookupError, TypeError."""
+    """The value of this name in a table, or of this number in rows, `[[model.fallback]]`. LookupError, TypeError."""
     named = {str(number): row for number, row in enumerate(node, 1)} if isinstance(node, list) else node
     return named[part]
 

@@ -1,4 +1,4 @@
-"""How a setting is declared beside its type, and the forms of its text. It declares no setting."""
+"""The declaration of a setting beside its type, and the forms of its text. It declares no setting."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ def private_home(environ: Mapping[str, str], home: FilePath | None) -> FilePath:
 
 
 def read_link(text: str | None, *, http_port: int, plain: bool = False) -> LinkSettings | None:
-    """What `--link` says: HOST:PORT, "off", or nothing: loopback, on any free port where the API has one too."""
+    """Read `--link`: HOST:PORT, "off", or nothing: loopback, on any free port where the API has one too."""
     if text == "off":
         return None
     if text is not None and not form_of(Link).has(text):
@@ -80,7 +80,7 @@ def read_link(text: str | None, *, http_port: int, plain: bool = False) -> LinkS
 
 
 def read_database(text: str) -> str:
-    """What `--database` says."""
+    """Read `--database`."""
     if not form_of(Database).has(text):
         step = "microclaw up --database postgresql://USER@HOST/NAME"
         raise ConfigError(f"--database is not {form_of(Database).words}", next_step=step)

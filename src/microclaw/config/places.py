@@ -1,4 +1,4 @@
-"""Where the host keeps its files, closed to other users. It reads no settings."""
+"""The places of the host's files, closed to other users. It reads no settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_SOCKET_PATH_BYTES = 103
 
 
 def home_folder(environ: Mapping[str, str]) -> Path:
-    """Where the host keeps its data: MICROCLAW_HOME or the platform's user data folder."""
+    """The folder of the host's data: MICROCLAW_HOME or the platform's user data folder."""
     if named := text_of(environ, "MICROCLAW_HOME"):
         return Path(named)
     from platformdirs import user_data_path
@@ -24,7 +24,7 @@ def home_folder(environ: Mapping[str, str]) -> Path:
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
-    """Where what can be made again is kept (compiled programs): MICROCLAW_CACHE or the platform's cache folder."""
+    """The folder for what can be made again (compiled programs): MICROCLAW_CACHE or the platform's cache folder."""
     if named := text_of(environ, "MICROCLAW_CACHE"):
         return Path(named).expanduser().absolute()
     from platformdirs import user_cache_path

@@ -77,7 +77,7 @@ def root() -> Node:
 
 
 def find(path: Path) -> Node | None:
-    """What stands at a path such as ("mcp", "servers", "git", "url")."""
+    """The node at a path such as ("mcp", "servers", "git", "url")."""
     node: Node | None = root()
     for part in path:
         node = node.child(part) if node is not None else None

@@ -29,7 +29,7 @@ SandboxBackend: TypeAlias = Literal["auto", "bubblewrap", "container", "off"]
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """Where people, programs and devices reach the host, when options of `up` do not say otherwise."""
+    """The addresses at which people, programs and devices reach the host, when options of `up` do not say otherwise."""
 
     http_host: forms.Bind = setting("127.0.0.1", "where the API and its pages listen; off loopback with http_tls")
     http_port: int = setting(DEFAULT_HTTP_PORT, "the API's port; 0 takes any free one", 0, 65_535)
@@ -64,7 +64,7 @@ class ModelSection(ModelRow):
 
 @dataclass(frozen=True, slots=True)
 class AgentSettings:
-    """How turns go."""
+    """The limits of turns."""
 
     second_message: Literal["queue", "steer"] = setting("queue", "a message during a turn waits or steers")
     queue: int = setting(8, "messages of one chat that may wait", 1, 1_000)
@@ -80,7 +80,7 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
-    """What models may cost a day; None is no limit."""
+    """The cost of models a day; None is no limit."""
 
     day_usd: float | None = setting(None, "what models may cost a day", 0, 1_000_000)
     person_day_usd: float | None = setting(None, "the same for one person", 0, 1_000_000)
@@ -196,7 +196,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class CatalogSettings:
-    """Where `microclaw app search` looks beside the programs that are shipped (docs/catalog.md)."""
+    """The catalogs that `microclaw app search` reads beside the programs that are shipped (docs/catalog.md)."""
 
     folders: tuple[WholePath, ...] = setting((), "catalogues: folders or git checkouts; publish writes to the first")
 
@@ -263,7 +263,7 @@ class TaskSettings:
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """Where code that the agent or a device asks for runs (docs/sandbox.md). `auto`: the first of them that works."""
+    """The place where code of the agent or a device runs (docs/sandbox.md). `auto`: the first of them that works."""
 
     backend: SandboxBackend = setting("auto", "what shuts the code off; container: Podman or Docker; off: no code")
     image: Line = setting("python:3.13-slim", "the image that Podman or Docker starts")
@@ -271,7 +271,7 @@ class SandboxSettings:
 
 @dataclass(frozen=True, slots=True)
 class SecretsSection:
-    """What tasks may use by name through the proxy (docs/egress.md): `microclaw task secrets`."""
+    """The values that tasks may use by name through the proxy (docs/egress.md): `microclaw task secrets`."""
 
     values: Mapping[str, str] = setting({}, "secrets by their names", secret=True)
 
@@ -316,7 +316,7 @@ class ModelChoice(ModelRow):
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Which language model answers; without `main` the offline one does.
+    """The language model that answers; without `main` the offline one does.
 
     `fallbacks` are asked in order when the first one fails; `tasks` name another model for a kind of work.
     """
@@ -329,7 +329,7 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """Where devices connect. `plain`: ws without TLS, for tests on loopback alone."""
+    """The address that devices connect to. `plain`: ws without TLS, for tests on loopback alone."""
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_LINK_PORT

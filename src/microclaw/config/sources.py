@@ -1,4 +1,4 @@
-"""Where settings come from: config.toml, secrets.toml and the environment, read and checked. It raises nothing."""
+"""The sources of settings: config.toml, secrets.toml and the environment, read and checked. It raises nothing."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ class _UnsetVariable(Exception):
 
 
 def _lines_of(text: str) -> dict[Path, int]:
-    """Where each table and value of a right text begins. What looks like a key within a long text comes too late."""
+    """The first line of each table and value. What looks like a key within a long text comes too late."""
     lines: dict[Path, int] = {}
     rows: Counter[Path] = Counter()
     section: Path = ()

@@ -19,7 +19,7 @@ _DIGITS: Final = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 class FileMistakes(ConfigError):
-    """What is wrong in such a file; `diagnostics` has all of it, with lines."""
+    """The mistakes in such a file; `diagnostics` has all of them, with lines."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic], page: str) -> None:
         first = diagnostics[0]

@@ -1,4 +1,4 @@
-"""Whether a device's answer is about what it was asked: the same pin, level, duty, sensor, and values that can be."""
+"""Checks that an answer is about what was asked: the same pin, level, duty, sensor, and values that can be."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _asked(call: Call[Any]) -> str:
 
 
 def _fault(call: Call[Any], answer: object) -> str | None:
-    """What is wrong with the answer, as the end of "and answered ..."; None when nothing is."""
+    """The fault of the answer, as the end of "and answered ..."; None when there is none."""
     match call, answer:
         case (GpioSet(pin=pin) | GpioGet(pin=pin), PinLevel(pin=other, level=level)):
             if other != pin:

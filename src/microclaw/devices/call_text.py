@@ -63,7 +63,7 @@ METHOD_HELP: Mapping[str, str] = {
 
 
 def call_words(call: Call[Any], device: str = "") -> str:
-    """What a call does, as a person would say it: "set pin 2 of lamp high"; of a pin's also without the device."""
+    """The words for a call, as a person would say it: "set pin 2 of lamp high"; of a pin's also without the device."""
     of = device and f" of {device}"
     match call:
         case GpioSet(pin=pin, level=level):
@@ -170,7 +170,7 @@ def _kind(hint: Any) -> str:
 
 
 def what_offers(method: str, name: str) -> str:
-    """Which kind of transport a method needs, and how to add one."""
+    """The kind of transport that a method needs, and how to add one."""
     family = method.partition(".")[0]
     if method in ("apps.states", "pwm.read") or family == "edges":
         return "only a virtual board reports this: microclaw up --virtual 1"

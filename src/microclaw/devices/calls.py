@@ -59,7 +59,7 @@ class SensorReading(Struct, frozen=True):
 
 
 class DeviceFacts(Struct, frozen=True):
-    """What a device says of itself; a field the firmware does not report is absent."""
+    """The facts that a device reports of itself; a field the firmware does not report is absent."""
 
     values: Mapping[str, str | int | float | bool]
 
@@ -96,7 +96,7 @@ class PwmChange(Struct, frozen=True):
 
 
 class LedChange(Struct, frozen=True):
-    """What a chain of addressable LEDs was sent: (red, green, blue) of each, 0 to 255."""
+    """The colours that a chain of addressable LEDs was sent: (red, green, blue) of each, 0 to 255."""
 
     t_ms: float
     pin: int
@@ -161,7 +161,7 @@ class AppRuns(Struct, frozen=True):
 
 
 class AppState(Struct, frozen=True):
-    """What a virtual board knows of an app and stock firmware does not tell.
+    """The state of an app, which a virtual board knows and stock firmware does not report.
 
     `sha256` is of the program's bytes, in hex; None where the board does not tell it.
     `tells_end`: `state` is returned as soon as main is over, also where the firmware would list the app as running.

@@ -166,7 +166,7 @@ class Device:
 
     @property
     def reachable(self) -> bool | None:
-        """Whether it is there: not away, and its last call had an answer. None when there was none, or when it has
+        """True if it is there: not away, and its last call had an answer. None when there was none, or when it has
         connected since.
         """
         if self.is_away:
@@ -193,7 +193,7 @@ class Device:
         return transports[0].kinds if transports else ()
 
     def evidence_of(self, method: str) -> EvidenceKind | None:
-        """What an answer to this method proves at best; None when nothing offers it. Only pins are counted."""
+        """The best evidence that an answer to this method is; None when nothing offers it. Only pins are counted."""
         transports = self._transports_for(method)
         if not transports:
             return None
@@ -289,7 +289,7 @@ class Device:
         return await self._first_answer(call, transports, deadline)
 
     async def close(self) -> None:
-        """What is asked ends, and nothing more is asked."""
+        """End the calls under way; nothing more is asked."""
         await self._queue.close()
         await self._console_queue.close()
         for transport in self.transports:
@@ -395,7 +395,7 @@ def _single_lines(page: LogPage) -> LogPage:
 
 
 def revoked_text(name: str) -> tuple[str, str]:
-    """What is told of a device whose credentials were revoked, and what to do."""
+    """The message for a device whose credentials were revoked, and what to do."""
     step = f"pair it again: microclaw device pair CODE -d {name}, or by cable: microclaw flash"
     return f"{name} is revoked: nothing reaches it until it is paired again", step
 

@@ -1,4 +1,4 @@
-"""Which texts a device chose, and who reads them: a turn that reads one asks before it acts (docs/decisions/0015).
+"""The texts that a device chose, and who reads them: a turn that reads one asks before it acts (docs/decisions/0015).
 
 `Device.call` notes them, whatever becomes of the answer or the error on its way; the toolbox fences them.
 """

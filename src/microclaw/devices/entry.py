@@ -1,4 +1,4 @@
-"""What a device may be called and labelled, and what changed in its entry. It keeps no devices."""
+"""The rules for a device's name and labels, and the changes of its entry. It keeps no devices."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def differences(before: DeviceRow, after: DeviceRow) -> Iterator[str]:
-    """What is another now, the new first."""
+    """Yield the values that differ now, the new first."""
     if before.name != after.name:
         yield f"name: {after.name}, was {before.name}"
     for what, old, new in (

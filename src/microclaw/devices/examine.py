@@ -160,7 +160,7 @@ async def _ask(
 
 
 async def _console_line(device: Device, transport: Transport) -> CheckLine:
-    """Whether the port opens. That reaches a cable, and not yet the board."""
+    """Check that the port opens. That reaches a cable, and not yet the board."""
     try:
         page = await device.ask(transport.endpoint, ConsoleRead(), FURTHER_S)
     except MicroclawError as exc:

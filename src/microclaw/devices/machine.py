@@ -37,7 +37,7 @@ class Machine(Struct, frozen=True):
         return self.elsewhere(transport, host)
 
     def host_of_new(self, name: str, host: str | None, new: Iterable[str]) -> str | None:
-        """Whose the ports of the device `name` are, which had them at `host` and gets `new` endpoints at this one.
+        """The host of the ports of the device `name`, which had them at `host` and gets `new` endpoints at this one.
 
         ConfigError when they would be at two hosts: one board has one cable.
         """
@@ -56,7 +56,7 @@ ONLY_MACHINE: Final = Machine()
 
 
 def merged_host(name: str, host: str | None, other_name: str, other: str | None) -> str | None:
-    """Where the ports of two entries for one board are. ConfigError when at two machines."""
+    """The host that has the ports of two entries for one board. ConfigError when at two machines."""
     if None not in (host, other) and host != other:
         raise ConfigError(
             f"{name} is on the machine of the host {host}, {other_name} on {other}'s: not one board",

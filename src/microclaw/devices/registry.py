@@ -90,7 +90,7 @@ class Registry:
         raise entry.unknown_device(reference, [device.name for device in self._devices.values()])
 
     def owner_of(self, endpoint: str) -> Device | None:
-        """Which device has this transport; of a port the one of this host's machine."""
+        """The device that has this transport; of a port the one of this host's machine."""
         known = self._owners.get(endpoint)
         if known is None or known.device_id not in self._devices or not self._machine.has(known, endpoint):
             known = next((one for one in self._devices.values() if self._machine.has(one, endpoint)), None)

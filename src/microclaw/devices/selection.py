@@ -1,4 +1,4 @@
-"""Which of the host's devices one request is about: those it names, those with labels, or all. It acts on none."""
+"""Selects the devices that one request is about: those it names, those with labels, or all. It acts on none."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ DEVICE_HELP: Final = "The device's name; may be left out when there is only one.
 
 
 class Devices(Protocol):
-    """What the context of a turn needs of the registry."""
+    """The registry's part in the context of a turn."""
 
     def list(self) -> Sequence[Device]: ...
 

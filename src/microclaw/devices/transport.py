@@ -37,7 +37,7 @@ class Transport:
 
     @property
     def evidence(self) -> EvidenceKind:
-        """What an answer through this transport proves."""
+        """The evidence that an answer through this transport is."""
         return "accepted"
 
     @property

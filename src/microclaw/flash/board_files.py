@@ -173,7 +173,7 @@ class Survey(Struct, frozen=True):
 
     @property
     def foreign(self) -> tuple[str, ...]:
-        """What somebody else put there, main.py included when it is not ours; nothing on a board that we set up."""
+        """The files of somebody else, main.py included when it is not ours; nothing on a board that we set up."""
         names = {path.strip("/").split("/")[0] for path in self.files} - (OURS - {"main.py"})
         return () if self.facts.ours else tuple(sorted(name for name in names if not name.endswith(".new")))
 

@@ -73,7 +73,7 @@ _REASONS: Final[tuple[tuple[str, type[MicroclawError], str, str], ...]] = (
 
 
 def explain(output: str, port: str) -> MicroclawError:
-    """What the port or esptool said, as an error with its next step."""
+    """An error for what the port or esptool said, with its next step."""
     for pattern, error, message, remedy in _REASONS:
         if re.search(pattern, output):
             return error(message.format(port=port), next_step=remedy)

@@ -55,7 +55,7 @@ OF_HOST: Final = ("name", "board", "revision", "host", "host_name", "port", "ca_
 
 
 class ToldSettings(Struct, frozen=True):
-    """What the board was told before. `has_credential`: it was paired, as the device with `link_id` by its own word;
+    """The board's settings from before. `has_credential`: it was paired, as the device with `link_id` by its own word;
     `is_mended`: something was left out."""
 
     values: dict[str, Any]

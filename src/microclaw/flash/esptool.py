@@ -44,7 +44,7 @@ _PSRAM: Final = r"^Features:.*Embedded PSRAM(?: (\d{1,3})MB)?"
 
 
 class ChipFacts(Struct, frozen=True):
-    """What esptool read. `psram_bytes` is that inside the chip's package: what a module adds it cannot see."""
+    """The chip as esptool reads it. `psram_bytes` is that inside the chip's package: a module's own it cannot see."""
 
     chip: str
     description: str
@@ -79,7 +79,7 @@ class Esptool(Struct, frozen=True):
             raise DeviceError(text, next_step=f"python -m esptool --port {self.port} flash-id") from exc
 
     async def read(self, address: int, size: int) -> bytes:
-        """What the flash has at an address. The board stays in download mode."""
+        """Read the flash at an address. The board stays in download mode."""
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "flash.bin")
             await self._run(["read-flash", "--no-progress", hex(address), hex(size), str(file)], stays=True)
@@ -106,7 +106,7 @@ class Esptool(Struct, frozen=True):
     async def _run(
         self, words: Sequence[str], *, stays: bool, limit_s: float = ASK_S, progress: Progress | None = None
     ) -> str:
-        """What it printed. A port that another program has is tried again for BUSY_S: nothing was done to the board."""
+        """Return its output. A port in use is tried again for BUSY_S: nothing was done to the board."""
         deadline = asyncio.get_running_loop().time() + BUSY_S
         while True:
             code, output = await self._once(words, stays=stays, limit_s=limit_s, progress=progress)

@@ -1,4 +1,4 @@
-"""What is written to an empty board in one go: the stock image, and a file system that has our files already.
+"""The image for an empty board: the stock image, and a file system that has our files already.
 
 The file system is littlefs in the geometry of MicroPython's esp32 port: its Partition has blocks of 4096 bytes, VfsLfs2
 reads and writes 32 bytes at a time, with a cache of 128. It holds no secret. This writes to no board.

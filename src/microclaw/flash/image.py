@@ -45,7 +45,7 @@ class FlashImage(Struct, frozen=True):
         return hashlib.sha256(self.data).hexdigest()
 
     def at(self, address: int, size: int) -> bytes:
-        """What it puts at an address of the flash."""
+        """The bytes that it puts at an address of the flash."""
         return self.data[address - self.start : address - self.start + size]
 
 

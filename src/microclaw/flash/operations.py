@@ -140,7 +140,7 @@ class InstallParts:
         return InstallPart(f"parts/{name}.bin", piece.offset, len(piece.data), piece.md5)
 
     async def _host(self) -> dict[str, Any]:
-        """Where boards find this host. Nobody is let in by it: a board without a secret shows a code."""
+        """The address where boards find this host. Nobody is let in by it: a board without a secret shows a code."""
         if self.link is None:
             return {}
         made = await self.link.provision("board", with_secret=False)
@@ -181,7 +181,7 @@ async def manifest(
     flash_bytes: FlashBytes = MIN_FLASH_BYTES,
     psram_bytes: PsramBytes = 0,
 ) -> InstallManifest:
-    """What goes where on a board with so much flash, as ESP Web Tools reads it."""
+    """The parts of an installation and their places on a board with so much flash, as ESP Web Tools reads it."""
     chip = chip_named(load_board(board).chip)
     if board not in chip.profiles():
         raise UnknownName(f"{board} is no board to flash", next_step=f"name one of {', '.join(chip.profiles())}")

@@ -41,7 +41,7 @@ class HostCalls(Protocol):
 
 
 class HostFacts(Struct, frozen=True):
-    """Where boards find the host; `only_local`: it lets in boards of this machine alone."""
+    """The address where boards find the host; `only_local`: it lets in boards of this machine alone."""
 
     host: str
     port: int

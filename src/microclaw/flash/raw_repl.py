@@ -162,7 +162,7 @@ class RawRepl:
                 await self.close()
 
     def _no_micropython(self) -> DeviceTimeout:
-        """What was heard in its place, in words."""
+        """An error that says what came in its place."""
         said, what = bytes(self._heard.data), f"no MicroPython answers on {self._port}"
         if not said.strip():
             step = "press the board's RESET once and run it again, or try its other USB socket"

@@ -164,7 +164,7 @@ def merged(modules: Mapping[str, str]) -> dict[str, str]:
 
 
 class _Imports(ast.NodeTransformer):
-    """What a module imports of a member comes from its group's module, or is there already."""
+    """The imports of a member: what comes from its group's module, or is there already."""
 
     def __init__(self, tree: ast.Module, group: str | None) -> None:
         imports = (node for node in ast.walk(tree) if isinstance(node, ast.Import))
@@ -214,7 +214,7 @@ def _asked(node: ast.AST) -> Iterator[str]:
 
 
 def _defined_in(node: ast.AST, is_function: bool = False) -> Iterator[str]:
-    """What a module defines, with its functions' arguments. Other variables of functions have no names on a board."""
+    """Yield the names that a module defines, with its functions' arguments; other variables have no names there."""
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.arg() | ast.Attribute(ctx=ast.Store()):
             yield from _named(node)

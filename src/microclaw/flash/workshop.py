@@ -56,7 +56,7 @@ class Wishes:
 
 @dataclass(slots=True)
 class Outcome:
-    """What was done, for --json and the last lines."""
+    """The result, for --json and the last lines."""
 
     port: str
     chip: str | None = None

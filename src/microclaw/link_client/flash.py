@@ -234,7 +234,7 @@ class FlashOutbox:
 
 
 class FlashInbox:
-    """How much of the host's outbox had its effect. Only the link's thread uses it."""
+    """The number of messages in the host's outbox that had their effect. Only the link's thread uses it."""
 
     def __init__(self, flash: Flash) -> None:
         self._flash = flash

@@ -39,7 +39,7 @@ Credential: TypeAlias = Literal["certificate", "token"]
 
 @dataclass(frozen=True, slots=True)
 class LinkAddress:
-    """Where the host is and how to know it. `ca_sha256` is None for plain ws:// on loopback, which is for tests."""
+    """The host's address, and how to know it. `ca_sha256` is None for plain ws:// on loopback, which is for tests."""
 
     url: str
     ca_sha256: str | None

@@ -31,13 +31,13 @@ FRAME_BYTES: Final = RATE_HZ * FRAME_MS // 1000 * 2
 
 
 class SpeechEnd(Protocol):
-    """What a device does with its speech. Each is called while `SpeechStreams.lock` is held; none waits."""
+    """A device's end of speech. Each is called while `SpeechStreams.lock` is held; none waits."""
 
     def partial(self, text: str) -> None:
         """All that the host understood so far of the stream that is open."""
 
     def final(self, stream: int, text: str) -> None:
-        """What the host understood in that stream; "" for nothing. Each stream has one, a forgotten one too."""
+        """Take the words that the host understood in that stream; "" for nothing. Each stream has one."""
 
     def stop_listening(self) -> None:
         """The host has heard enough of the stream that was open."""

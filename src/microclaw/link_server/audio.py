@@ -1,4 +1,4 @@
-"""Where a device's audio goes: to who hears it (voice/link_device.py), or to nobody. It carries no audio itself."""
+"""Sends a device's audio to its listener (voice/link_device.py), or to nobody. It carries no audio itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which boot of a device is here: a restart is proved by another one that comes. It asks for none."""
+"""The present boot of a device: a restart is proved by another one that comes. It asks for none."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ class Connection(asyncio.Protocol):
     # Reading
 
     def _take_messages(self) -> None:
-        """What has come, until the device must read first or this connection's turn is over."""
+        """Take the messages that have come, until the device must read first or this connection's turn is over."""
         reader, left = self._reader, MESSAGES_A_TURN
         self._is_taking = True
         try:

@@ -33,7 +33,7 @@ F = TypeVar("F", bound="DeviceFacts")
 
 
 class LinkState(Struct, frozen=True):
-    """What is known of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
+    """The state of a device's link. Since the host started: `connections`; of the device's last telemetry: `rssi`
     in dBm, `refused_events` that its full outbox did not take. `updates`: what it takes, None where it takes none.
     `host`: the other host of the cluster that it is connected to."""
 
@@ -206,7 +206,7 @@ class OneDevice(ListedDevice, frozen=True, kw_only=True):
 
 
 def _firmware(device: DeviceFacts, told: str | None) -> Iterator[tuple[str, str]]:
-    """What it has for programs, and how much. `told`: what its link said of it."""
+    """Yield its parts for programs, and their sizes. `told`: what its link said of it."""
     has = device.firmware
     kb = has["max_module_bytes"] // 1024
     if device.voice_only:
@@ -233,7 +233,7 @@ def _firmware(device: DeviceFacts, told: str | None) -> Iterator[tuple[str, str]
 
 
 def _today(name: str, family: str, hardware: list[str], findings: list[dict[str, Any]]) -> Iterator[str]:
-    """What works on such a board, by state; docs/boards.md has the evidence of each."""
+    """Yield the features that work on such a board, by state; docs/boards.md has the evidence of each."""
     yield f"today        {family} (docs/boards.md)"
     for text in STATES.values():
         if found := [one["feature"].replace("`", "") for one in findings if one["text"] == text]:

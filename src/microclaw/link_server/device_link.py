@@ -79,7 +79,7 @@ class RemoteDevices(Protocol):
 
 
 class LinkParts(Struct, frozen=True):
-    """What every device's link works with. `publish` takes a live event, `owner_of` finds a transport's device."""
+    """The parts of every device's link. `publish` takes a live event, `owner_of` finds a transport's device."""
 
     links: LinkTable
     events: LinkEventTable
@@ -147,12 +147,12 @@ class DeviceLink:
 
     @property
     def remote(self) -> RemoteDevices | None:
-        """Who calls it there; None where this host is alone."""
+        """The caller of devices at other hosts; None on a single host."""
         return self._parts.remote
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What it offered when it was last here."""
+        """The capabilities that it offered when it was last here."""
         return frozenset(self.presence.capabilities if self.presence is not None else ())
 
     @property

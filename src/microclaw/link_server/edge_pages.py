@@ -84,7 +84,7 @@ class EdgePages:
         return EdgeLog(tuple(self._edges), self.cursor, self._dropped, self._page.now_ms)
 
     def _proved(self, pin: int, rows: int) -> int:
-        """How many of the pin's last rows are every change of its level: those since it was claimed last."""
+        """The number of the pin's last rows that are every change of its level: those since it was claimed last."""
         page, key = self._page, str(pin)
         assert page is not None
         if page.evidence is not None and page.evidence.get(key) in _NOT_ALL:

@@ -1,4 +1,4 @@
-"""What a device's messages become: rows in the inbox's transaction, live events, log lines. Sends nothing."""
+"""Turns a device's messages into rows in the inbox's transaction, live events, log lines. Sends nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KeepEvent: TypeAlias = Callable[[Sql, str, bytes, Event, int], None]
 
 @dataclass(slots=True)
 class DeviceReports:
-    """Who keeps what devices measure and is told that an event is stored, and who passes both on; app/ says it. Nobody
+    """The receivers of devices' measurements and stored events, and of both to pass on; app/ says them. Nobody
     before.
 
     `impossible` gets the number of values that no board can have. `keep_event` runs in the transaction that stores an
@@ -48,7 +48,7 @@ class DeviceReports:
     pass_event: Callable[[], None] = lambda: None
 
     def took(self, endpoint: str, name: str, told: Telemetry, at_ms: int) -> Telemetry | None:
-        """What of it a board can have, which is passed on; None where nothing is."""
+        """The values that a board can have, which are passed on; None where there are none."""
         telemetry, refused = possible(told)
         if refused:
             self.impossible(endpoint, refused)
@@ -175,7 +175,7 @@ def live_events(event: Event, device: str, at_ms: int) -> tuple[LiveEvent, ...]:
 
 
 def presence_of(link_id: str, hello: Hello, address: str, now_ms: int) -> Presence:
-    """What is kept of a device's greeting."""
+    """The presence that a device's greeting gives."""
     return Presence(
         link_id,
         _words(f"{hello.firmware.name} {hello.firmware.version}", MAX_FIRMWARE_CHARS),
@@ -189,12 +189,12 @@ def presence_of(link_id: str, hello: Hello, address: str, now_ms: int) -> Presen
 
 
 def _words(value: object, limit: int) -> str:
-    """What a device calls something, to be shown: it steers no terminal and forges no line."""
+    """A text that a device chose, to be shown: it steers no terminal and forges no line."""
     return clean_text(str(value)[:limit], one_line=True)
 
 
 def _update_facts(hello: Hello) -> UpdateFacts | None:
-    """What of a device's hello is kept about updates: cleaned and cut."""
+    """The facts about updates in a device's hello: cleaned and cut."""
     told = hello.ota
     if told is None:
         return None

@@ -1,4 +1,4 @@
-"""Where in the cluster each device is connected: what this host takes, and what others took since.
+"""The host of each device in the cluster: what this host takes, and what others took since.
 
 One connection a device over all hosts, the newer one wins: its host takes the device in the shared store, and the host
 of the older one closes it (4409) as soon as it sees that, also after it was cut off for a while.
@@ -60,7 +60,7 @@ class LinkHolding:
 
     @property
     def here(self) -> int:
-        """How many devices are connected to this host."""
+        """The number of devices that are connected to this host."""
         return sum(holder.host == self._host for holder in self._holders.values())
 
     async def take(self, link_id: str) -> int:

@@ -1,4 +1,4 @@
-"""What the host grants on the link: numbers, a rate of messages, and how many may be connected. No IO."""
+"""The limits of the link: numbers, a rate of messages, and how many may be connected. No IO."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class RateLimit:
 
 
 class ConnectionLimits:
-    """How many are connected, and how many of them are not authenticated yet, in all and by address."""
+    """The limits of connections, and of those not authenticated yet, in all and by address."""
 
     def __init__(self, limits: LinkLimits) -> None:
         self._limits = limits

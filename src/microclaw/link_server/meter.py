@@ -1,4 +1,4 @@
-"""What the link counts. It reads no connection itself and serves nothing (api.metrics_page shows it)."""
+"""The counters of the link. It reads no connection itself and serves nothing (api.metrics_page shows it)."""
 
 from __future__ import annotations
 

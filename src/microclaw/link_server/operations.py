@@ -33,7 +33,7 @@ _BACK_S = 120.0  # after a trial: until the board is back in its former network,
 
 
 class LinkService(Struct, frozen=True, kw_only=True):
-    """What the acts work with. `link` is where devices connect, None without one."""
+    """The parts that the acts work with. `link` is where devices connect, None without one."""
 
     registry: Registry
     gate: Gate
@@ -306,7 +306,7 @@ async def set_wifi(
 
 
 async def _ended(board: Device, began: WifiTrial) -> WifiTrial:
-    """How the trial ended, once the board is back and says so."""
+    """The outcome of the trial, once the board is back and says so."""
     try:
         async with asyncio.timeout((began.seconds or 0) + _BACK_S):
             while True:

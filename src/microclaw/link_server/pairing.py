@@ -1,4 +1,4 @@
-"""What a device asks the pairing service for: its first credential, or a new certificate. It decides nothing.
+"""A device's request to the pairing service: for its first credential, or a new certificate. It decides nothing.
 
 A device that renews is authenticated already, and the certificate is for the same device: no code, no person.
 """
@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 class UnauthenticatedConnection:
-    """Whose a connection without a credential is: it may ask to be paired, and nothing else.
+    """The owner of a connection without a credential: it may ask to be paired, and nothing else.
 
     One request at a time: a newer one withdraws the older.
     """

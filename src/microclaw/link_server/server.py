@@ -285,7 +285,7 @@ class LinkServer:
         )
 
     async def credential_line(self, device: Device) -> CheckLine | None:
-        """Whether what the device has opens this host; None for a device without a link."""
+        """Check that the device's credential opens this host; None for a device without a link."""
         link_id = device.link_id
         if link_id is None:
             return None

@@ -42,7 +42,7 @@ _DEFECT: Final = "internal: something went wrong inside the host; next: see the 
 
 
 class TaskEnd(Struct, frozen=True):
-    """What became of a task, in words for the device."""
+    """The end of a task, in words for the device."""
 
     is_done: bool
     text: str

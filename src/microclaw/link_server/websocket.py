@@ -75,7 +75,7 @@ class MessageReader:
         return self._other(first & 0x0F, payload, is_whole=first >= 0x80)
 
     def _check(self, first: int, second: int, size: int) -> None:
-        """What a header may not say, before its payload is there."""
+        """Refuse a header that may not be, before its payload is there."""
         opcode, is_whole = first & 0x0F, first >= 0x80
         if first & 0x70 or opcode not in _OPCODES:
             _malformed(f"a frame that starts with {first:#04x}")

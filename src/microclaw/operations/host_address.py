@@ -1,4 +1,4 @@
-"""Which host is meant: this machine's own, or one at an address, and the token for it. It connects nowhere."""
+"""Finds the host that is meant: this machine's own, or one at an address, and its token. It connects nowhere."""
 
 from __future__ import annotations
 

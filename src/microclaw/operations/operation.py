@@ -47,7 +47,7 @@ R = TypeVar("R")
 
 
 class Permission(StrEnum):
-    """What an act needs: to look, to act on a board, or a person's yes, as it cannot be undone."""
+    """An act's need: to look, to act on a board, or a person's yes, as it cannot be undone."""
 
     READ = "read"
     ACT = "act"
@@ -55,7 +55,7 @@ class Permission(StrEnum):
 
 
 class Effect(StrEnum):
-    """What a second run does: it changes nothing, it gives the same state again, or it has its effect twice."""
+    """The effect of a second run: it changes nothing, it gives the same state again, or it acts twice."""
 
     READ = "read"
     IDEMPOTENT = "idempotent"
@@ -94,7 +94,7 @@ class Approve(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Who asks for an act. `device` is the one that is meant where the parameters name none.
+    """The caller of an act. `device` is the one that is meant where the parameters name none.
 
     `direct`: at the command line of this machine. `asks`: a person may have to say yes yet; else it is said already.
     `begin` is called before the first change: from then on the act is not cancelled.
@@ -112,7 +112,7 @@ class Call:
 
 
 class Option(Struct, frozen=True):
-    """How a parameter stands on the command line: as the option `flag` ("-n/--newest"), as an `argument` that may be
+    """A parameter's form on the command line: as the option `flag` ("-n/--newest"), as an `argument` that may be
     left out, as all words that follow (`rest`), or not at all (`hidden`).
 
     `told` is the type that callers are told, where those inside the host may give more. `reads` makes the value of the
@@ -319,7 +319,7 @@ class Operation(operation, Generic[P, R]):
         return msgspec.defstruct(name, fields, forbid_unknown_fields=True, kw_only=True)
 
     def check(self, values: Mapping[str, Any]) -> str | None:
-        """What is wrong with these values, in a line; None when nothing is."""
+        """Return what is wrong with these values, in a line; None when nothing is."""
         try:
             msgspec.convert(values, self.form)
         except msgspec.ValidationError as exc:
@@ -336,18 +336,18 @@ class Operation(operation, Generic[P, R]):
         return self.path.format(**place), {} if self.has_body else given, given if self.has_body else None
 
     def sentence(self, result: R) -> str | None:
-        """What `said` says of it, or what it says itself instead."""
+        """Return the sentence that `said` gives for it, or its own."""
         instead: str | None = getattr(result, "instead", None)
         return instead or (None if self.said is None else self.said.format_map(cast("Any", result)))
 
     def question(self, values: Mapping[str, Any]) -> str | None:
-        """What the command asks first, if anything."""
+        """The question that the command asks first, if any."""
         return (
             self.confirm.format_map(values) if isinstance(self.confirm, str) else self.confirm and self.confirm(values)
         )
 
     def asked(self, values: Mapping[str, Any]) -> str:
-        """What a person is asked, or refused: "pause schedule 3"."""
+        """The text that a person is asked, or refused: "pause schedule 3"."""
         if self.words is not None:
             return self.words.format_map(values)
         named = [str(values[one.name]) for one in self.parameters if one.default is msgspec.NODEFAULT]

@@ -48,7 +48,7 @@ R = TypeVar("R")
 
 
 class OnDevice(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
-    """What was `made` on one of many devices, or the `error`, in the API's form."""
+    """A result on one of many devices: what was `made`, or the `error` in the API's form."""
 
     device: str
     made: R | msgspec.UnsetType = msgspec.UNSET

@@ -49,7 +49,7 @@ Begin: TypeAlias = Callable[[], Awaitable[None]]
 
 
 class ToolContext(Struct, frozen=True):
-    """Who calls a tool, for which device when the arguments name none, and where progress is reported.
+    """The caller of a tool, the device for arguments that name none, and the place where progress is reported.
 
     `approve(text, detail)` is for a tool with `has_preview`: it returns when the action may be done, at once when no
     approval is needed, and raises PermissionRefused when the answer is no. `channel` and `chat_id` are the person's
@@ -85,7 +85,7 @@ class ToolOutput(Struct, frozen=True):
 
 
 class Tool(Struct, Generic[P], frozen=True):
-    """What a model sees of a tool, what it needs, and `run`.
+    """A tool as a model sees it, its needs, and `run`.
 
     `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result may
     hold untrusted text (a page, a log, a device's name). A tool with `has_preview` calls context.approve itself, when
@@ -182,7 +182,7 @@ def _right_form(tool: Tool[Any]) -> str:
 
 
 class ToolResult(Struct, frozen=True):
-    """How a call ended: JSON text of limited length for the model; `error_code` and `next_step` when it failed.
+    """The end of a call: JSON text of limited length for the model; `error_code` and `next_step` when it failed.
 
     `foreign`: it holds untrusted text, so what the turn does from now on needs an approval.
     """

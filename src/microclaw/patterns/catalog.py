@@ -117,7 +117,7 @@ class Entry(Struct, frozen=True):
         return (True, False) if "events" in tomllib.loads(decoded(self.files[f"{self.name}.toml"])) else (True,)
 
     def diagram(self, params: Mapping[str, Value]) -> str:
-        """What is to be wired, with the pins of these values and of the defaults."""
+        """The wiring, with the pins of these values and of the defaults."""
         defaults = {key: one.default for key, one in self.parameters.items() if one.pin_use}
         return draw(self.wiring, {**defaults, **{key: params[key] for key in defaults if key in params}})
 

@@ -35,7 +35,7 @@ _AT_LINE = re.compile(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)",
 
 
 class EntryMistake(ConfigError):
-    """What is wrong with an entry, with its file and line."""
+    """A mistake in an entry, with its file and line."""
 
     def __init__(self, file: str, text: str, line: int | None = None) -> None:
         place = file if line is None else f"{file}:{line}"

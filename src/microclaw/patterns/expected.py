@@ -44,7 +44,7 @@ _STIMULUS = re.compile(r"i2c\.")
 
 
 class _Measured(Struct, frozen=True):
-    """What a sensor of the virtual board tells: its range in the quantity's unit, a value for a trial."""
+    """A sensor of the virtual board: its range in the quantity's unit, a value for a trial."""
 
     sensor: str
     least: int

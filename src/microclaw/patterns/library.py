@@ -33,7 +33,7 @@ _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class Parameter(Struct, frozen=True):
-    """What may stand behind a #define: a whole number in [min, max], or one of `choices`.
+    """A value that may stand behind a #define: a whole number in [min, max], or one of `choices`.
 
     `pin_use` is set when the number is a pin: "output", "input", "pwm".
     """
@@ -100,7 +100,7 @@ def pattern_names(kind: ProgramKind = "py") -> tuple[str, ...]:
 
 @cache
 def pattern_kinds(name: str) -> tuple[ProgramKind, ...]:
-    """What a pattern's programs are: all kinds, but where the firmware for one cannot do it."""
+    """The kinds of a pattern's programs: all kinds, but where the firmware for one cannot do it."""
     return tuple(_description(name).get("kinds", ("wasm", "py")))
 
 

@@ -1,4 +1,4 @@
-"""What hangs at which pin of a program, and the text diagram that is drawn from it. Knows no boards."""
+"""The parts at the pins of a program, and the text diagram that is drawn from them. Knows no boards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which functions a call may reach: a program's functions, its classes, and what each name can stand for.
+"""Finds the functions that a call may reach: a program's functions, its classes, and what each name can stand for.
 
 Sound rather than sharp: where it cannot tell, a call may reach every function that the program uses as a value.
 """
@@ -65,7 +65,7 @@ class Class(Struct, eq=False):
 
 
 class Reach(Struct):
-    """What a call may reach: functions of the program, one class, native code, or anything that is used as a value."""
+    """The targets of a call: functions of the program, one class, native code, or anything that is used as a value."""
 
     functions: list[Callable] = field(default_factory=list)
     made: Class | None = None
@@ -121,7 +121,7 @@ class CallGraph:
         return self.text(bindings[0].value, depth + 1) if [b.kind for b in bindings] == ["value"] else None
 
     def reach(self, func: ast.expr) -> Reach:
-        """What a call of this expression may reach."""
+        """Return what a call of this expression may reach."""
         if func not in self.reached:
             self.reached[func] = self._reach(func, 0)
         return self.reached[func]
@@ -282,7 +282,7 @@ class CallGraph:
 
 
 def run_by(node: Function | Loop) -> Iterator[ast.AST]:
-    """What runs when a function, or a loop's body, runs: not what its nested functions do."""
+    """Yield what runs when a function, or a loop's body, runs: not what its nested functions do."""
     waiting: list[ast.AST] = [node.body] if isinstance(node, ast.Lambda) else [*node.body]
     while waiting:
         one = waiting.pop()

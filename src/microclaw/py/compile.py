@@ -143,7 +143,7 @@ def _compile(command: list[str], read: PythonSource, checked: Rewritten, process
 
 
 def _refused(output: str, read: PythonSource, checked: Rewritten) -> tuple[Diagnostic, ...]:
-    """What mpy-cross said, at the source's line."""
+    """The messages of mpy-cross, at the source's line."""
     message = next((line for line in reversed(code_lines(output)) if "Error:" in line), None)
     if message is None:
         return ()

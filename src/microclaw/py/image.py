@@ -60,7 +60,7 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
 
     @property
     def code(self) -> bytes:
-        """What is installed."""
+        """The bytes that are installed."""
         return self.mpy
 
     @property

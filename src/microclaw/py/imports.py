@@ -1,4 +1,4 @@
-"""Whether the stock image has what a program imports and names, and whether programs may use it.
+"""Checks that the stock image has what a program imports and names, and that programs may use it.
 
 Attributes of pins, PWM and ADC objects, too: one that the class lacks is refused where the class is surely known.
 """
@@ -117,7 +117,7 @@ def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: Call
 
 
 def _undefined(name: str, node: ast.AST, graph: CallGraph) -> tuple[str, str | None]:
-    """What is said of a name that nothing defines, and what may have been meant."""
+    """The message about a name that nothing defines, and the name that may have been meant."""
     if name.startswith("__"):
         return f"MicroPython has no {name} for a program", None
     if name in _CPYTHON_NAMES:

@@ -1,4 +1,4 @@
-"""Which pins a program names as constants, how it uses each, and whether the board allows that."""
+"""The pins that a program names as constants, how it uses each, and if the board allows that."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _default_pins(
 
 
 def _led_words(board: BoardProfile) -> str:
-    """Which pin has the board's LED: what a name in the place of a pin mostly means."""
+    """The pin of the board's LED: a name in the place of a pin mostly means it."""
     if board.led is None:
         return f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
     if board.led.kind == "addressable":
@@ -162,7 +162,7 @@ def _pin_arguments(call: ast.Call, graph: CallGraph) -> Iterable[tuple[ast.expr,
 
 
 def _pin_use(mode: ast.expr | None, graph: CallGraph, *, plain: bool) -> tuple[PinUse, PinRole]:
-    """How Pin(number, mode) uses the pin; one without a mode is given to something else, or read."""
+    """The use of a pin by Pin(number, mode); one without a mode is given to something else, or read."""
     if mode is None:
         return ("input", "uses") if plain else ("output", "drives")
     name = mode.value if isinstance(mode, ast.Constant) else (graph.origin(mode) or "").rpartition(".")[2]
@@ -227,7 +227,7 @@ class _Finder:
                 return None
 
     def _passed(self, name: str, parameter: ast.AST, depth: int) -> set[int] | None:
-        """What the calls of its function give to a parameter: others may give what is not known, these are sure."""
+        """The values that the calls of its function give to a parameter: unknown ones may come besides."""
         functions = self._graph.functions.values()
         places = ((f, n) for f in functions for n, arg in enumerate(f.node.args.args) if arg is parameter)
         function, place = next(places, (None, 0))

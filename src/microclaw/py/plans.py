@@ -1,4 +1,4 @@
-"""What becomes of a call whose meaning the library fixes: sleeps, asyncio, Timer and irq callbacks, print."""
+"""Plans a call whose meaning the library fixes: sleeps, asyncio, Timer and irq callbacks, print."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class LibraryCalls:
         self._graph, self._findings = graph, findings
 
     def plan(self, call: ast.Call) -> Plan | None:
-        """What becomes of the call; None if the library does not fix it."""
+        """The plan of the call; None if the library does not fix it."""
         origin = self._graph.origin(call.func) or ""
         if (unit_us := _UNITS_US.get(origin)) is not None:
             value = _number(call.args[0]) if len(call.args) == 1 else None

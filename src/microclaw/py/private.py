@@ -227,13 +227,13 @@ class OwnNames:
         self._marking: ast.AST | None = None
 
     def of(self, name: str) -> str:
-        """What an attribute is called in the rewritten program."""
+        """The name of an attribute in the rewritten program."""
         if not name.startswith("_") or name.endswith("__") or name in self._plain:
             return name
         return name + self.suffix
 
     def in_class(self, node: ast.AST, name: str) -> str:
-        """What a plain name is called: in a class's body it is an attribute."""
+        """The form of a plain name: in a class's body it is an attribute."""
         scope = self._graph.scopes.of.get(node)
         found = scope.find(name) if scope is not None and self.of(name) != name else None
         return self.of(name) if found is not None and isinstance(found[0].node, ast.ClassDef) else name
@@ -244,7 +244,7 @@ class OwnNames:
         return function in REFLECTION and len(call.args) > 1
 
     def asked(self, call: ast.Call, name: ast.expr) -> ast.expr:
-        """What takes the place of that argument."""
+        """The replacement of that argument."""
         if isinstance(name, ast.Constant) and isinstance(name.value, str):
             return ast.Constant(self.of(name.value))
         self._asking = self._asking or call

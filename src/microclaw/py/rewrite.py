@@ -45,7 +45,7 @@ class Rewriter(ast.NodeTransformer):
         return ast.fix_missing_locations(ast.Module([main], []))
 
     def visit(self, node: ast.AST) -> Any:
-        """What takes a node's place, at its line; the new nodes inside of it get that line at the end."""
+        """Return the node's replacement, at its line; the new nodes inside of it get that line at the end."""
         if isinstance(node, Function):
             new = self._function(node)
         elif isinstance(node, Loop):
@@ -248,7 +248,7 @@ class Rewriter(ast.NodeTransformer):
         return called if start is not None else ast.List([called], ast.Load())  # any and all get what was found inside
 
     def _collecting(self, node: Comprehension, result: ast.Name) -> tuple[list[ast.stmt], ast.expr | None, ast.expr]:
-        """What is done with each value, what the result is at first (None: there is none), what is returned."""
+        """The statements for each value, the result at first (None: there is none), and what is returned."""
         if isinstance(node, ast.DictComp):
             target = ast.Subscript(result, self.visit(node.key), ast.Store())
             return [ast.Assign([target], self.visit(node.value))], ast.Dict([], []), result

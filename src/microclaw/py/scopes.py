@@ -1,4 +1,4 @@
-"""Which name means what, and where: the scopes of a program as Python has them. Judges nothing."""
+"""The meaning of each name at its place: the scopes of a program as Python has them. Judges nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Scopes(ast.NodeVisitor):
         self._all(tree.body)
 
     def bindings(self, node: ast.AST) -> list[Binding]:
-        """What gives a plain name its meaning; none for a builtin, and for what is no name."""
+        """The bindings that give a plain name its meaning; none for a builtin, and for what is no name."""
         scope = self.of.get(node)
         found = scope.find(node.id) if scope is not None and isinstance(node, ast.Name) else None
         return found[1] if found is not None else []
@@ -164,7 +164,7 @@ class Scopes(ast.NodeVisitor):
         owner.bindings.setdefault(name, []).append(binding)
 
     def assigned(self, target: ast.expr) -> Binding:
-        """What a statement gives to a name that stands in its target."""
+        """The binding that a statement gives to a name in its target."""
         parent = self.parents[target]
         match parent:
             case ast.Assign(value=value) | ast.NamedExpr(value=value):

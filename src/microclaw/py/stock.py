@@ -1,4 +1,4 @@
-"""What the stock MicroPython image has: modules, their names, and what programs may not use. Data only."""
+"""The stock MicroPython image: modules, their names, and what programs may not use. Data only."""
 
 from __future__ import annotations
 

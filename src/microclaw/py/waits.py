@@ -1,4 +1,4 @@
-"""Which functions wait, and so become coroutines: a fixed point over the call graph. Refuses waits that cannot be.
+"""Finds the functions that wait, and so become coroutines: a fixed point over the call graph. Refuses impossible waits.
 
 Three kinds of calls: what surely waits is awaited; what may wait (a name of several methods, a function out of a table)
 goes through `aw`, which awaits only if a coroutine came back; a class whose `__init__` waits is made by `new`.
@@ -79,7 +79,7 @@ class Waits:
                 reach.made.escapes.append(node)
 
     def _mark_reflection(self) -> None:
-        """What a program finds by its name at run time: getattr, globals() and __dict__ may reach all of it."""
+        """Mark all that a program may find by its name at run time: with getattr, globals() or __dict__."""
         for node in self.graph.scopes.of:
             called = self.graph.origin(node.func) if isinstance(node, ast.Call) else None
             if isinstance(node, ast.Call) and called == "builtins.getattr" and len(node.args) > 1:
@@ -125,7 +125,7 @@ class Waits:
         return (plan := self._plan(call)) is not None and plan.waits
 
     def _plan(self, call: ast.Call) -> Plan | None:
-        """What becomes of a call, as far as is known now; None: nothing."""
+        """The plan of a call, as far as is known now; None: there is none."""
         is_awaited = self._is_awaited(call)
         if (fixed := self._fixed.get(call)) is not None:
             return Plan(fixed.kind, fixed.name, fixed.waits and not is_awaited)

@@ -36,7 +36,7 @@ class ImageRow:
 
 @dataclass(frozen=True, slots=True)
 class ProofRow:
-    """What an image showed when it was installed on a device; `document` is JSON text of the caller's."""
+    """The proof of an image when it was installed on a device; `document` is JSON text of the caller's."""
 
     device_id: str
     sha256: str
@@ -46,7 +46,7 @@ class ProofRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """What the store itself asks of a change; `undoes` is the change that it takes back."""
+    """The columns of a change that the store itself uses; `undoes` is the change that it takes back."""
 
     change_id: int
     at_ms: int
@@ -58,7 +58,7 @@ class ChangeRow:
 
 @dataclass(frozen=True, slots=True)
 class DeferredRow:
-    """What the store itself asks of a deferred act."""
+    """The columns of a deferred act that the store itself uses."""
 
     deferred_id: int
     device_id: str
@@ -120,7 +120,7 @@ class AppTable(TimedTable, Generic[C, D]):
 
     @writes
     def set_suspect(self, sql: Sql, device_id: str, name: str, *, is_suspect: bool) -> None:
-        """Whether the device fell silent, probably because of this app. A new deployment takes it back, too."""
+        """Note that the device fell silent, probably because of this app. A new deployment takes it back, too."""
         query = """UPDATE desired_apps
             SET silences = silences + CASE WHEN ?1 IS NOT NULL AND suspect_ms IS NULL THEN 1 ELSE 0 END,
                 suspect_ms = ?1
@@ -171,7 +171,7 @@ class AppTable(TimedTable, Generic[C, D]):
         put: D | None = None,
         without: tuple[str, str] | None = None,
     ) -> None:
-        """How a change came out, with what it makes of the desired apps, in one transaction.
+        """Write the outcome of a change, with its effect on the desired apps, in one transaction.
 
         `without` is a (device_id, name). A change that is done and undoes another marks that one as undone.
         """
@@ -261,7 +261,7 @@ class DeferredTable(TimedTable, Generic[A]):
 
     @writes
     def end(self, sql: Sql, deferred_id: int, state: DeferredState, outcome: str) -> A:
-        """How it came out, before anybody is told."""
+        """Write the outcome, before anybody is notified."""
         which = {"deferred_id": deferred_id}
         update(sql, "deferred_acts", which, state=state, outcome=outcome, ended_ms=self._now_ms())
         return self._one(sql, deferred_id)

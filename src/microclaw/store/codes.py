@@ -69,7 +69,7 @@ class CodeTable(Table):
 
     @writes
     def hold(self, sql: Sql, kind: str, digest: bytes, holder: str) -> str | None:
-        """Whose code it is from now on: this holder's, unless it has one. None where the code is gone."""
+        """Give the code to this holder, unless it has one; return the holder. None where the code is gone."""
         query = """UPDATE codes SET holder = CASE holder WHEN '' THEN ? ELSE holder END WHERE kind = ? AND hash = ?
             RETURNING holder"""
         held: str | None = scalar(sql, query, (holder, kind, digest))

@@ -64,7 +64,7 @@ class CrashGroup(Result, frozen=True, rename={"crash_id": "id"}):
 
 @dataclass(frozen=True, slots=True)
 class StoredCrash:
-    """What came of keeping a report: its group's number, whether it is a new one, how often it was seen by now."""
+    """The result of keeping a report: its group's number, if it is a new one, how often it was seen by now."""
 
     crash_id: int
     is_new: bool
@@ -112,7 +112,7 @@ class CrashTable(Table):
 
     @reads
     def new_since(self, sql: Sql, moments_ms: Mapping[str, int]) -> int:
-        """How many kinds of crash devices had for the first time at or after the moment beside each one's id."""
+        """Count the kinds of crash that devices had first at or after the moment beside each one's id."""
         query = "SELECT device_id, first_ms FROM crash_devices WHERE first_ms >= ?"
         rows = sql.execute(query, (min(moments_ms.values(), default=0),))
         return sum(device_id in moments_ms and first_ms >= moments_ms[device_id] for device_id, first_ms in rows)
@@ -174,7 +174,7 @@ def _count(sql: Sql, rows: str, values: Mapping[str, object]) -> None:
 
 
 def _make_room(sql: Sql, device_id: str) -> None:
-    """Where there is none the group gives way that was seen last the longest ago; of a board with many, its own."""
+    """Remove the group that was seen last the longest ago where there is no room; of a board with many, its own."""
     own = scalar(sql, "SELECT count(*) FROM crash_groups WHERE found_on = ?", (device_id,))
     every = scalar(sql, "SELECT count(*) FROM crash_groups")
     if own >= MAX_GROUPS_FOUND_ON or every >= MAX_GROUPS:

@@ -46,7 +46,7 @@ class Connection(Sql, Protocol):
 
     @property
     def is_lost(self) -> bool:
-        """What was under way is undone, and may be done again."""
+        """True if the connection is lost: the transaction is undone, and may be repeated."""
 
     def begin(self) -> None: ...
 
@@ -294,7 +294,7 @@ def _in_our_words(connection: Connection, exc: Exception) -> Exception:
 
 
 def _write_something(sql: Sql) -> None:
-    """What leaves nothing, and is written all the same: an UPDATE to what is there would not be."""
+    """Write a row that leaves nothing: an UPDATE to the present value would not be written."""
     sql.execute("INSERT INTO duties (name, holder, fence) VALUES ('', NULL, 0)")
     sql.execute("DELETE FROM duties WHERE name = ''")
 

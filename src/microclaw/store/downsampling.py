@@ -107,7 +107,7 @@ def _make_buckets(
 
 
 def _delete_raw(sql: Sql, oldest_ms: int, cut_ms: int) -> None:
-    """What is older than a day and in its minute's bucket; whole minutes alone."""
+    """Delete values older than a day that are in their minute's bucket; whole minutes alone."""
     cut_ms = _end_of_rows(sql, floor_ms(oldest_ms, MINUTE_MS), cut_ms, DELETED_ROWS)
     sql.execute("DELETE FROM telemetry_raw WHERE at_ms < ?", (cut_ms,))
     sql.execute("UPDATE telemetry_state SET raw_gone_ms = ?1 WHERE raw_gone_ms < ?1", (cut_ms,))

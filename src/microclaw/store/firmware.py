@@ -107,7 +107,7 @@ class OfferRow:
 
 @dataclass(frozen=True, slots=True)
 class ForeignRow:
-    """What a device last said of a version that nobody here offered it."""
+    """The last word of a device about a version that nobody here offered it."""
 
     device_id: str
     version: str
@@ -224,7 +224,7 @@ def offer_in(
 
 
 def status_in(sql: Sql, device_id: str, status: OtaStatus, running: str | None, now_ms: int) -> OfferRow | None:
-    """What a device says of a version, kept at its last offer; None, and kept apart, where nobody offered that.
+    """Keep a device's word about a version at its last offer; None, and kept apart, where nobody offered that.
 
     The end of an offer is final: what is said of it later is kept apart, too. `running` is the version of the device's
     hello: only a board that runs the version of its new files is healthy on them.

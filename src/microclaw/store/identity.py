@@ -61,7 +61,7 @@ class CertificateRow:
 
 @dataclass(frozen=True, slots=True)
 class XiaozhiClientRow:
-    """Which installation of xiaozhi's firmware was paired: `client` is the SHA-256 of its Client-Id."""
+    """The installation of xiaozhi's firmware that was paired: `client` is the SHA-256 of its Client-Id."""
 
     device_id: str
     client: bytes
@@ -69,7 +69,7 @@ class XiaozhiClientRow:
 
 
 class TokenUse(StrEnum):
-    """What came of showing a token."""
+    """The outcome of showing a token."""
 
     CURRENT = "current"
     PROMOTED = "promoted"  # it was the pending one, and is the current one now

@@ -37,7 +37,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class LeftMessages:
-    """What hosts left that are not alive: messages without an answer, and effects without an end. All of it is this
+    """The work of hosts that are not alive: messages without an answer, and effects without an end. All of it is this
     host's now."""
 
     unanswered: tuple[Message, ...] = ()
@@ -81,7 +81,7 @@ class InboxTable(TimedTable):
 
     @reads
     def hosts(self, sql: Sql) -> tuple[str | None, ...]:
-        """Whose messages without an answer and effects without an end there are."""
+        """The hosts that have messages without an answer or effects without an end."""
         rows = sql.execute(
             """SELECT host FROM inbox WHERE state != 'kept'
             UNION SELECT host FROM effects WHERE state IN ('planned', 'started')"""

@@ -35,7 +35,7 @@ class TurnRow:
 
 
 class EffectKey(NamedTuple):
-    """Which effect of which turn: the turn's id, the request's number in it, the call's place in the reply."""
+    """The key of an effect: the turn's id, the request's number in it, the call's place in the reply."""
 
     turn: str
     iteration: int

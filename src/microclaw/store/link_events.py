@@ -1,4 +1,4 @@
-"""What devices sent over the link: their durable messages as they came, when each was last connected, and the tasks
+"""The messages of devices over the link: the durable ones as they came, the time of the last connection, and the tasks
 that they asked this host to run and that have no end yet. It runs none.
 
 `add_event` and `add_task` join the transaction that moves the inbox's cursor, so that an acked message is here exactly
@@ -22,7 +22,7 @@ MAX_OPEN: Final = 8  # tasks of a device
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What a device's last `hello` said, and when it was last connected."""
+    """A device's last `hello`, and when it was last connected."""
 
     device_id: str
     firmware: str
@@ -55,7 +55,7 @@ class LinkEventTable(RowTable[Presence]):
 
     @reads
     def seen_at(self, sql: Sql) -> dict[str, int]:
-        """When each device that ever connected was last seen, in Unix ms."""
+        """The time when each device was last seen, in Unix ms."""
         return dict(sql.execute("SELECT device_id, seen_ms FROM link_presence"))
 
     @writes

@@ -250,7 +250,7 @@ class LinkHolderTable(Table):
 
     @reads
     def since(self, sql: Sql, fence: int) -> tuple[LinkHolder, ...]:
-        """What changed above `fence`, in order."""
+        """The changes above `fence`, in order."""
         return select(sql, LinkHolder, "link_holders WHERE fence > ? ORDER BY fence", (fence,))
 
 

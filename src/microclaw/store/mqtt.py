@@ -1,4 +1,4 @@
-"""What waits for the MQTT broker, and what the broker holds of this host. Plain rows; it sends nothing.
+"""The messages that wait for the MQTT broker, and those it holds of this host. Plain rows; it sends nothing.
 
 The buffer is bounded in bytes. When it is full the oldest telemetry is lost first, events last, and counted.
 """
@@ -33,7 +33,7 @@ class BufferedMessage:
 
 @dataclass(frozen=True, slots=True)
 class BufferSize:
-    """How much of a kind waits, and how much was lost because the buffer was full."""
+    """The number of waiting messages of a kind, and of those lost because the buffer was full."""
 
     messages: int = 0
     size_bytes: int = 0
@@ -42,7 +42,7 @@ class BufferSize:
 
 @dataclass(frozen=True, slots=True)
 class PublishedDevice:
-    """What the broker holds of a device: retained topics below the host's own, and its entities in Home Assistant:
+    """A device at the broker: retained topics below the host's own, and its entities in Home Assistant:
     each one's platform by its key."""
 
     device_id: str
@@ -82,7 +82,7 @@ class MqttBuffer(Table):
 
     @reads
     def after(self, sql: Sql, number: int, limit: int) -> tuple[BufferedMessage, ...]:
-        """What waits after this number, oldest first."""
+        """The waiting messages after this number, oldest first."""
         return select(sql, BufferedMessage, "mqtt_buffer WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
 
     @writes
@@ -93,7 +93,7 @@ class MqttBuffer(Table):
 
 
 class MqttPublishedTable(RowTable[PublishedDevice]):
-    """What the broker holds, so that it can be taken back when a device goes while nobody is connected."""
+    """The devices at the broker, so that they can be removed when a device goes while nobody is connected."""
 
     _kind, _name, _key, _order = PublishedDevice, "mqtt_published", "device_id", "device_id"
 

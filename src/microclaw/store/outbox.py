@@ -1,4 +1,4 @@
-"""What goes out to people: answers and pushes, until a channel has delivered them. Plain rows; it sends nothing."""
+"""Messages to people: answers and pushes, until a channel has delivered them. Plain rows; it sends nothing."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class OutboxTable(TimedTable):
 
     @reads
     def count(self, sql: Sql, channel: str) -> int:
-        """How many wait for this channel."""
+        """The number of messages that wait for this channel."""
         query = "SELECT count(*) FROM outbox WHERE channel = ? AND delivered_ms IS NULL"
         return int(scalar(sql, query, (channel,)))
 

@@ -16,7 +16,7 @@ LIMIT_MARK: Final = "~"  # in no id: those are "owner" and p-XXXXXXXX
 
 
 def person_behind(person_id: str) -> str:
-    """Whose budget and name it is: the person's own id, also of a limited one (auth/people.py)."""
+    """The person whose budget and name it is: the person's own id, also of a limited one (auth/people.py)."""
     return person_id.partition(LIMIT_MARK)[0]
 
 
@@ -110,7 +110,7 @@ class Token:
 
 
 class CredentialTable(RowTable[C]):
-    """What opens the host for a person, of one database, without the people."""
+    """The credentials of a person, of one database, without the people."""
 
     _order = "made_ms"
 

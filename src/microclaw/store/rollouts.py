@@ -35,7 +35,7 @@ class RolloutRow:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a rollout stands. `stage` counts from 0; `soaking_since_ms`: its devices are through, the gates held."""
+    """The state of a rollout. `stage` counts from 0; `soaking_since_ms`: its devices are through, the gates held."""
 
     state: RolloutState
     reason: str

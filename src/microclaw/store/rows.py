@@ -29,7 +29,7 @@ _PLAIN: Final = (int, float, str, bytes, NoneType)
 
 
 class Table:
-    """What the tables' classes share: each method is a read or a transaction of its own."""
+    """The base of the tables' classes: each method is a read or a transaction of its own."""
 
     followed: ClassVar[frozenset[str]] = frozenset()
     """The tables whose changes at other hosts are news."""
@@ -147,7 +147,7 @@ def first(connection: Sql, kind: type[R], rest: str, values: Iterable[object] = 
 
 
 def values_of(row: object) -> dict[str, Any]:
-    """What its columns are to have."""
+    """The values of its columns."""
     return {
         column: getattr(row, name) if write is None else write(getattr(row, name))
         for name, column, _, write in _plan(type(row))
@@ -243,7 +243,7 @@ def _plan_once(kind: Any) -> tuple[tuple[str, str, Any, Any], ...]:
 
 
 def stored_form(kind: Any, what: str) -> tuple[Any, Any]:
-    """How values of a type are read and written, each None where they are as they are; StoreError for any other."""
+    """The functions that read and write a type, each None where values stay as they are; StoreError for any other."""
     parts = typing.get_args(kind) if typing.get_origin(kind) in (Union, UnionType) else (kind,)
     if kind is bool or all(part in _PLAIN or typing.get_origin(part) is Literal for part in parts):
         return bool if kind is bool else None, None

@@ -143,7 +143,7 @@ class ScheduleTable(RowTable[Schedule]):
 
     @writes
     def set_next(self, sql: Sql, schedule_id: int, next_ms: int, *, instead_of: int) -> None:
-        """When it is due next, unless it was paused, or another host ran it, meanwhile."""
+        """Set the next time, unless it was paused, or another host ran it, meanwhile."""
         one = {"schedule_id": schedule_id, "state": "active", "next_ms": instead_of}
         update(sql, "schedules", one, next_ms=next_ms)
 
@@ -208,7 +208,7 @@ class ScheduleTable(RowTable[Schedule]):
     def ended(
         self, sql: Sql, schedule_id: int, due_ms: int, state: RunState, result: str, *, woke: bool, now_ms: int
     ) -> None:
-        """How it ended; a schedule that has no next time is over with it. Nothing where another host has the run."""
+        """Write the outcome; a schedule that has no next time is over with it. Nothing if another host runs it."""
         one = {"schedule_id": schedule_id, "due_ms": due_ms, "host": self.host}
         if update(sql, "schedule_runs", one, state=state, result=result, woke=int(woke), ended_ms=now_ms).rowcount:
             why = result[:_MAX_WHY_CHARS]

@@ -85,7 +85,7 @@ class Sessions(TimedTable):
         await self.database.write(self.appending(channel, chat_id, messages))
 
     def appending(self, channel: str, chat_id: str, messages: Sequence[SessionMessage]) -> Work:
-        """What adds them inside a transaction."""
+        """The work that adds them inside a transaction."""
         name, now_ms = session_name(channel, chat_id), self._now_ms()
         return lambda sql: append_messages(sql, name, messages, now_ms)
 
@@ -144,7 +144,7 @@ class Sessions(TimedTable):
 
     @reads
     def summary(self, sql: Sql, channel: str, chat_id: str) -> str:
-        """What `keep_summary` kept; "" for nothing."""
+        """The text that `keep_summary` kept; "" for nothing."""
         return scalar(sql, "SELECT summary FROM sessions WHERE name = ?", (session_name(channel, chat_id),)) or ""
 
     @writes

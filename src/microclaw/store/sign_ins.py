@@ -36,7 +36,7 @@ class SignIn:
 
     @property
     def ends_ms(self) -> int:
-        """When it is over, should nobody use it again."""
+        """The time when it is over, should nobody use it again."""
         return min(self.used_ms + IDLE_MS, self.made_ms + LONGEST_MS)
 
     def is_over(self, now_ms: int) -> bool:

@@ -1,4 +1,4 @@
-"""What the tables' functions run their statements on: SQLite's connection, or PostgreSQL's in the same words.
+"""The connection that the tables' functions use: SQLite's, or PostgreSQL's in the same words.
 
 A statement is written once, in what both engines take: `?` and `?1` for values, `IS ?` where NULL is a value like any,
 ON CONFLICT (columns), RETURNING, no function of one engine alone. postgres_dialect.py puts the rest into other words.
@@ -13,7 +13,7 @@ Values: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 
 class Rows(Protocol):
-    """What a statement found, as tuples, or how many rows it changed."""
+    """The rows that a statement found, as tuples, or how many rows it changed."""
 
     @property
     def rowcount(self) -> int: ...

@@ -175,7 +175,7 @@ def create_store(path: Path) -> None:
 
 
 def kept_as(path: Path) -> Path:
-    """Where the store at `path` is kept when another takes its place: a name that no file has."""
+    """The path for the store at `path` when another takes its place: a name that no file has."""
     names = (f"{path.name}.replaced{f'-{number}' if number > 1 else ''}" for number in itertools.count(1))
     return next(kept for name in names if not (kept := path.with_name(name)).exists())
 

@@ -82,7 +82,7 @@ class TaskRow:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What an ended task takes of the room for results."""
+    """The room that the result of an ended task takes."""
 
     number: int = field(metadata={"column": "task_number"})
     person_id: str

@@ -1,4 +1,4 @@
-"""What models cost: counters a day for each person, chat, model and task. Knows no price and no clock."""
+"""The cost of models: counters a day for each person, chat, model and task. Knows no price and no clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS: Final[dict[UsageGroup, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class UsageKey:
-    """Who asked which model for what; `day` is YYYY-MM-DD of the person's calendar."""
+    """The person, model and task of a count; `day` is YYYY-MM-DD of the person's calendar."""
 
     day: str
     person: str

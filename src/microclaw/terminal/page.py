@@ -26,7 +26,7 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 
 class Look(Struct, frozen=True):
-    """How to print: `colour` paints, `live` may redraw the line it is on, `columns` is how wide a line may be."""
+    """The look of a page: `colour` paints, `live` may redraw the line it is on, `columns` is how wide a line may be."""
 
     colour: bool
     live: bool
@@ -41,7 +41,7 @@ def look_for(out: TextIO, environ: Mapping[str, str] = os.environ, *, no_color: 
 
 
 def columns_of(out: TextIO, environ: Mapping[str, str] = os.environ) -> int | None:
-    """How wide the terminal is; None where `out` is none. COLUMNS says it for both."""
+    """The width of the terminal; None where `out` is none. COLUMNS says it for both."""
     told = environ.get("COLUMNS", "")
     if told.isascii() and told.isdigit() and int(told[:6]) > 0:
         return max(int(told[:6]), MIN_WIDTH)

@@ -117,7 +117,7 @@ def _heading(title: str, unit: str, points: Sequence[PlotPoint]) -> str:
 
 
 def _scale(lowest: float, highest: float, rows: int, unit: str) -> dict[int, str]:
-    """What stands beside the first, the middle and the last row."""
+    """The labels beside the first, the middle and the last row."""
     half = highest / 2 - lowest / 2
     values = {0: highest, (rows - 1) // 2: lowest + 2 * half * (1 - ((rows - 1) // 2) / (rows - 1)), rows - 1: lowest}
     return {row: f"{number_text(value, half / 10)} {unit}".strip() for row, value in values.items()}

@@ -52,7 +52,7 @@ class DiscoveredService(Struct, frozen=True):
 
 
 class Announcement(Struct, frozen=True):
-    """What others learn of one of this host's services: `facts` are its TXT record, `addresses` where it listens."""
+    """One of this host's services as others see it: `facts` are its TXT record, `addresses` where it listens."""
 
     service: str
     name: str
@@ -64,7 +64,7 @@ class Announcement(Struct, frozen=True):
 def announcement_of(
     service: str, listening: str, port: int, names: HostNames, facts: Mapping[str, str]
 ) -> Announcement | None:
-    """What to announce of a server that listens there; None on loopback, which no other machine can reach."""
+    """The announcement of a server that listens there; None on loopback, which no other machine can reach."""
     address = ipaddress.ip_address(listening)
     if address.is_loopback:
         return None
@@ -184,7 +184,7 @@ async def _register(zeroconf: AsyncZeroconf, announcement: Announcement) -> None
 
 
 async def _resolved(zeroconf: AsyncZeroconf, service: str, name: str, for_s: float) -> DiscoveredService | None:
-    """Who this name is; None for one that does not tell its address or breaks the rules of DNS."""
+    """The service of this name; None for one that does not tell its address or breaks the rules of DNS."""
     from zeroconf import Error
     from zeroconf.asyncio import AsyncServiceInfo
 

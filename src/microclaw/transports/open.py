@@ -62,7 +62,7 @@ def open_transport(
 
 
 def tcp_address(endpoint: str) -> HostPort | None:
-    """Where a transport connects to by TCP; None for one that does not. ConfigError as `open_transport` has it."""
+    """The TCP address of a transport; None for one without. ConfigError as `open_transport` has it."""
     if endpoint.startswith((serial_address.SCHEME, console.SCHEME)):
         port = serial_address.parse_port_address(endpoint.removeprefix(console.SCHEME))
         return port if isinstance(port, HostPort) else None

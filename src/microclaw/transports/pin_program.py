@@ -48,7 +48,7 @@ _REASONS: Final = {
 
 
 class PinAnswer(Struct, frozen=True):
-    """What the program answered: its word, numbers, and by pin what it holds there."""
+    """The answer of the program: its word, numbers, and by pin what it holds there."""
 
     word: str
     numbers: tuple[int, ...]
@@ -56,7 +56,7 @@ class PinAnswer(Struct, frozen=True):
 
 
 def pin_methods(board: BoardProfile) -> frozenset[str]:
-    """What the program can do with this board's firmware."""
+    """The methods that the program has with this board's firmware."""
     nodes = board.firmware.device_nodes
     offered = {"gpio.set", "gpio.get"} if "gpio" in nodes else set[str]()
     offered |= {"pwm.set"} if "ledc" in nodes else set()
@@ -103,7 +103,7 @@ def read_answer(payload: bytes) -> PinAnswer:
 
 
 def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
-    """What the call gives. Raises CallRejected for a refusal, ProtocolError for numbers that do not fit the call."""
+    """The result of the call. Raises CallRejected for a refusal, ProtocolError for numbers that do not fit the call."""
     if answer.word != "ok":
         reason, step = _REASONS[answer.word]
         raise CallRejected(f"{call.method}: {reason}", next_step=step)

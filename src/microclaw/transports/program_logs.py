@@ -25,7 +25,7 @@ _DRIFT: Final = 1e-3
 
 @dataclass(slots=True)
 class _Heard:
-    """How far a program was heard. `started_ms`: when it printed first, by this host's clock."""
+    """The place up to which a program was read. `started_ms`: when it printed first, by this host's clock."""
 
     next: int
     started_ms: float

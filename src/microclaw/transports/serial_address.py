@@ -1,4 +1,4 @@
-"""Where a serial port is: a path, a USB id or TCP, as people type it. It opens nothing.
+"""The address of a serial port: a path, a USB id or TCP, as people type it. It opens nothing.
 
 A USB id outlives re-plugging and other boards' comings and goings, which a path such as /dev/ttyACM0 does not.
 """

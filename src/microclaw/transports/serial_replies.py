@@ -1,4 +1,4 @@
-"""Which of the lines that come over a serial port are answers, and to what. It reads no port.
+"""Finds the answers among the lines that come over a serial port. It reads no port.
 
 Boot lines may be JSON objects with status ok (protocols/jsonline, traps), and dialect C repeats neither pin nor state:
 the "ready" of a board that has just restarted must not pass for "GPIO set".

@@ -74,7 +74,7 @@ def _suggestion(port: PortInfo) -> str:
 
 
 async def _ask(port: PortInfo, lock_folder: Path) -> str:
-    """Who answers, in a few words; why the port could not be asked, if so."""
+    """Describe the other end in a few words, or say why the port could not be asked."""
     try:
         opened = await PortOpener(TtyPath(port.device), lock_folder).open()
     except MicroclawError as exc:
@@ -104,7 +104,7 @@ async def _who(port: BytePort) -> str:
 
 
 async def _listen(port: BytePort, for_s: float) -> bytes:
-    """What comes within the time, its last 64 KB."""
+    """Return what comes within the time, its last 64 KB."""
     heard = bytearray()
     try:
         async with asyncio.timeout(for_s):

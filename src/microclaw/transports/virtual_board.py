@@ -124,7 +124,7 @@ class VirtualBoardTransport(Transport):
         return tuple(row for page in pages for row in page.changes), pages[-1].next
 
     async def led_changes(self, since: int = 0) -> tuple[tuple[replies.LedRow, ...], int]:
-        """What addressable LEDs were sent from `since` on, and the cursor for the next time."""
+        """The changes of addressable LEDs from `since` on, and the cursor for the next time."""
         pages = await self._pages(wire.Leds, since)
         return tuple(row for page in pages for row in page.changes), pages[-1].next
 

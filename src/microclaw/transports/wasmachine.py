@@ -307,7 +307,7 @@ class WasmachineTransport(Transport):
         return tuple(AppEntry(app.name, app.heap_bytes) for app in read_applets(response))
 
     async def _log_page(self, cursor: int) -> LogPage:
-        """What the programs printed, asked of each: firmware itself only has a console (headers/glue/printed.c)."""
+        """The programs' lines, asked of each: firmware itself only has a console (headers/glue/printed.c)."""
         if cursor > MAX_CURSOR:
             return self._logs.end()
         if self._logs.is_due:

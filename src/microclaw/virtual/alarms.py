@@ -41,7 +41,7 @@ class Alarms:
             self._compact_at = max(_COMPACT_AT, 2 * len(self._heap))
 
     def next_ms(self) -> float | None:
-        """When the next alarm is due that was not cancelled."""
+        """The time of the next alarm that was not cancelled."""
         while self._heap and self._heap[0][2].cancelled:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

@@ -90,7 +90,7 @@ class Board:
         return round(self._epoch_at_boot_ms + uptime_ms, 3)  # the sum's last digits would put a second off
 
     def facts(self) -> dict[str, Any]:
-        """What the firmware says of the board, over whatever port."""
+        """The facts that the firmware reports of the board, over whatever port."""
         return {
             "device": self.name,
             "chip": self.profile.chip,

@@ -160,7 +160,7 @@ class RealClock:
         task.state = TaskState.ENDED
 
     def _until_due_s(self, grace_s: float = 0.0) -> float | None:
-        """How long until the next alarm, and the grace, are over, 0 when they are; None without an alarm."""
+        """The seconds until the next alarm, and the grace, are over, 0 when they are; None without an alarm."""
         with self._changed:
             due_ms = self._alarms.next_ms()
             return None if due_ms is None else max(0.0, (due_ms - self.now_ms()) / 1000.0 + grace_s)

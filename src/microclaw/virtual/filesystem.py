@@ -105,7 +105,7 @@ class File(OpenFile):
         return _try(lambda: os.write(fd, data))
 
     def at(self, offset: int, act: Callable[[], T]) -> T:
-        """What `act` does at that offset; the file's own place stays."""
+        """Do `act` at that offset; the file's own place stays."""
         before = self.seek(0, os.SEEK_CUR)
         try:
             self.seek(offset, os.SEEK_SET)
@@ -157,7 +157,7 @@ class FileSystem:
 
     @property
     def free_bytes(self) -> int:
-        """What still fits; files that were put there from outside count too."""
+        """The bytes that still fit; files that were put there from outside count too."""
         return max(0, self.total_bytes - sum(_blocks(path.lstat().st_size) for path in self.flash.rglob("*")))
 
     def open(self, path: str, flags: int) -> File:

@@ -1,4 +1,4 @@
-"""What programs have printed of lines without an end yet. The board's lock guards it."""
+"""The printed lines of programs without an end yet. The board's lock guards it."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class LineBuffer:
         return self._partial.pop(app, (0.0, b""))[1].decode("utf-8", "replace")
 
     def unfinished(self) -> list[str | None]:
-        """Whose lines have no end."""
+        """The programs whose lines have no end."""
         return list(self._partial)
 
     def stale(self, now_ms: float) -> list[tuple[str | None, float]]:
-        """Whose lines had no end for so long that they count as ended, with the time from which on they do."""
+        """The programs whose lines had no end for so long that they count as ended, with the time since when."""
         stale = [(app, started_ms + STALE_MS) for app, (started_ms, _) in self._partial.items()]
         return [(app, since_ms) for app, since_ms in stale if since_ms <= now_ms]

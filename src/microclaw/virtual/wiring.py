@@ -1,4 +1,4 @@
-"""What is wired to the board: pins and who drives them. Knows no descriptors and no programs."""
+"""The wiring of the board: pins and who drives them. Knows no descriptors and no programs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Pin:
         self.opened_ms = 0.0
 
     def electrical_level(self) -> int:
-        """Who wins: a push-pull output, then the outside, then the pull resistor; floating reads 0."""
+        """The level of a pin: a push-pull output wins, then the outside, then the pull resistor; floating reads 0."""
         if self.role == "pwm":
             return 1 if self.duty else 0
         if self.role == "output" and not (self.open_drain and self.out):
@@ -47,5 +47,5 @@ def spi_hosts(chip: str) -> tuple[int, ...]:
 
 
 def uart_count(chip: str) -> int:
-    """How many high-power UARTs the chip has (SOC_UART_HP_NUM). Nothing is wired to them."""
+    """The number of high-power UARTs of the chip (SOC_UART_HP_NUM). Nothing is wired to them."""
     return 2 if chip in ("ESP32-C3", "ESP32-C6") else 3

@@ -52,7 +52,7 @@ class BoardStanding:
 
     @property
     def text(self) -> str | None:
-        """What a person should know of it."""
+        """The text that a person should know of it."""
         if self.state == "failed":
             return f"failed: {self.reason} - look into the host's log, then start the host again"
         if self.state == "restarting":

@@ -1,4 +1,4 @@
-"""Who calls whom in a linked module, by name or through a pointer. Changes nothing."""
+"""The call graph of a linked module, by name or through a pointer. Changes nothing."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class CallGraph:
         return next((index for index, one in imports if (one.module, one.name) == (space, name)), None)
 
     def direct(self, function: int) -> Iterable[int]:
-        """What a function calls by name."""
+        """The functions that a function calls by name."""
         return self.calls[function].direct if function in self.calls else ()
 
     def possible(self, function: int) -> Iterable[int]:
-        """What a function may call, by name or through a pointer."""
+        """The functions that a function may call, by name or through a pointer."""
         calls = self.calls.get(function)
         if calls is None:
             return ()

@@ -180,18 +180,18 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
 
 
 def _in_data(pattern: re.Pattern[bytes], module: Module, known: Iterable[str] = ()) -> list[str]:
-    """What the pattern finds in the module's data, without what is known, sorted."""
+    """The texts that the pattern finds in the module's data, without those known, sorted."""
     found = {match[1].decode() for segment in module.data for match in pattern.finditer(segment.data)}
     return sorted(found.difference(known))
 
 
 def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
-    """Where the first of these names that the source has stands."""
+    """The place of the first of these names that the source has."""
     return next((place for name in names if (place := source.find_name(name)) is not None), None)
 
 
 def _correction(board: BoardProfile, group: NativeGroup | None = None) -> str:
-    """What to do where a description is wrong, or nobody described a firmware that lacks a group."""
+    """The step to take where a description is wrong, or nobody described a firmware that lacks a group."""
     if not board.firmware.described:
         return "" if group is None else f" (where yours was, say so: --firmware natives=+{group.value})"
     words = " ".join(board.firmware.described)
@@ -229,7 +229,7 @@ _PWM_CALLS: Final = frozenset(
 
 
 def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: Set[str]) -> tuple[Diagnostic, ...]:
-    """What is told of a program whose analogWrite may name more pins than the hardware serves; nothing of others."""
+    """A note on a program whose analogWrite may name more pins than the hardware serves; nothing for others."""
     calls = [
         token
         for token, behind in pairwise(source.tokens)
@@ -282,7 +282,7 @@ def check_size(
 
 
 def memory_map(memory: MemoryUse, heap_bytes: int) -> str:
-    """What lies in a program's memory, in one line."""
+    """The parts of a program's memory, in one line."""
     parts = (("static data", memory.static_bytes), ("stack", memory.stack_bytes), ("heap", heap_bytes))
     return ", ".join(f"{name} {kilobytes(size)}" for name, size in parts)
 
@@ -292,7 +292,7 @@ def kilobytes(size_bytes: int) -> str:
 
 
 def needed_memory_bytes(module: Module, heap_bytes: int) -> int:
-    """What WAMR allocates: the app heap goes in at __heap_base, and the memory grows by whole pages where it must."""
+    """The bytes that WAMR allocates: the heap goes in at __heap_base, and the memory grows by whole pages."""
     initial = (module.memory_pages or 0) * PAGE_BYTES
     heap_base = module.global_value("__heap_base")
     end = (initial if heap_base is None else heap_base) + heap_bytes
@@ -340,7 +340,7 @@ def _offers(board: BoardProfile, native: Native) -> bool:
 
 
 def _nearest(name: str, board: BoardProfile) -> Advice:
-    """What to use instead: the nearest name that this firmware has, unless more is known about it."""
+    """The advice: the nearest name that this firmware has, unless more is known about it."""
     own = [name for name, native in NATIVES.items() if _offers(board, native)]
     near = difflib.get_close_matches(name, own, n=1, cutoff=NEAR)
     if near and refused_name(name) is None:

@@ -56,7 +56,7 @@ def _token_before(source: SourceText, line: int | None, column: int | None) -> s
 
 
 def _conversion(message: str, match: re.Match[str]) -> str:
-    """How to print a value of the type that a message names."""
+    """The way to print a value of the type that a message names."""
     alias = _ALIAS.search(message)
     kind = alias[1] if alias is not None else next(iter(match.groups()), None) or ""
     spec = "%s" if _TEXT.fullmatch(kind) else _SPECS.get(kind)
@@ -68,7 +68,7 @@ def _conversion(message: str, match: re.Match[str]) -> str:
 
 
 def _member(name: str) -> str:
-    """What to write instead of a member that an object has not."""
+    """The replacement for a member that an object does not have."""
     near = difflib.get_close_matches(name, [one for one in _methods() if one != name], n=1, cutoff=NEAR)
     return f"did you mean {near[0]}?" if near else "use a member of its definition, or add this one there"
 
@@ -237,7 +237,7 @@ def with_advice(diagnostic: Diagnostic, advice: Advice | None) -> Diagnostic:
 
 
 def advice_on(name: str, board: BoardProfile | None = None, *, with_arduino: bool = True) -> Advice:
-    """What to do about an unknown name: what to use instead, which header has it, or the nearest that exists."""
+    """The advice on an unknown name: its replacement, the header that has it, or the nearest that exists."""
     refusal = refused_name(name, board)
     names = declared_names()
     if refusal is not None and not (refusal.by_pattern and name in names):
@@ -331,7 +331,7 @@ def _is_int_for_long(text: str) -> bool:
 
 
 def _backend_finding(severity: Severity, text: str, source: SourceText) -> Diagnostic:
-    """What only the code generator finds, which knows functions and no lines."""
+    """A finding of the code generator alone, which knows functions and no lines."""
     text = text.replace("'__original_main'", "'main'").replace("in function '", "in '")
     name = _QUOTED.search(text)
     return at(source, source.find_definition(name[1]) if name is not None else None, text, severity=severity)

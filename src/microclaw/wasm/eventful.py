@@ -225,7 +225,7 @@ def find_binaryen() -> Path | None:
 
 
 def binaryen_identity() -> tuple[str, ...]:
-    """What a cached build depends on besides the compiler; the date of the file stands for its version."""
+    """The parts that a cached build depends on besides the compiler; the date of the file stands for its version."""
     path = find_binaryen()
     if path is None:
         return ("no binaryen",)

@@ -72,7 +72,7 @@ class Image:
 
     @property
     def code(self) -> bytes:
-        """What is installed."""
+        """The bytes that are installed."""
         return self.wasm
 
     @property
@@ -87,5 +87,5 @@ class Image:
 
     @property
     def marks(self) -> LineMarks:
-        """Which of its lines came from which file; read from the source at each call."""
+        """The file of each of its lines; read from the source at each call."""
         return without_marks(self.source or "")[1]

@@ -100,7 +100,7 @@ class _Operand:
 
 
 def _tests(code: Code, end: int) -> Iterator[tuple[int, _Operand, bool]]:
-    """What the condition that ends there compares: a local, and with what; True where only equality counts."""
+    """Yield the local that the condition compares, and the other operand; True where only equality counts."""
     opcode = code[end][0]
     right = _operand(code, end - 1) if _EQ <= opcode <= _LAST_COMPARE else _Operand(end + (opcode != _EQZ))
     left = None if right is None else _operand(code, right.begin - 1)

@@ -24,7 +24,7 @@ _CONTROL: Final = frozenset((_UNREACHABLE, _BLOCK, _LOOP, _END, _BR, 13, _BR_TAB
 
 @dataclass(slots=True)
 class Function:
-    """What a function calls, its loops in the order in which they begin, and whether every way through it sleeps."""
+    """The calls of a function, its loops in the order in which they begin, and True if every way through it sleeps."""
 
     calls: set[int] = field(default_factory=set)
     loops: list[Loop] = field(default_factory=list)
@@ -32,7 +32,7 @@ class Function:
 
 
 def walk(body: bytes, sleeping: set[int], handlers: set[int]) -> Function:
-    """What a body has; `sleeping` are the functions that always sleep, `handlers` those that tell of a fault and end.
+    """Walk a body; `sleeping` are the functions that always sleep, `handlers` those that tell of a fault and end.
 
     A jump to a handler is left out: what is looked at is the program as it is without faults.
     """
@@ -168,7 +168,7 @@ class _Block:
 
 
 def _dead_ends(code: Code, handlers: set[int]) -> set[int]:
-    """Where the blocks begin behind whose end nothing comes but the call of a handler."""
+    """The beginnings of the blocks behind whose end nothing comes but the call of a handler."""
     found, ends, is_handled = set[int](), list[bool](), False
     for at in range(len(code) - 1, -1, -1):
         opcode, operands = code[at]

@@ -41,7 +41,7 @@ _LATER: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What one function calls: functions by index, and types of calls through a pointer."""
+    """The calls of one function: functions by index, and types of calls through a pointer."""
 
     direct: frozenset[int]
     indirect: frozenset[int]
@@ -58,7 +58,7 @@ def check_opcodes(bodies: Iterable[bytes]) -> None:
 
 
 def instructions(body: bytes, position: int = 0) -> Iterator[tuple[int, int, int, tuple[int, ...]]]:
-    """Where each instruction begins and ends, its opcode, and its operands if they are numbers: targets, indices, i32.
+    """Yield each instruction's begin, end, opcode, and operands if they are numbers: targets, indices, i32.
 
     For a body that `check_opcodes` would let pass; from its beginning, or from one of its instructions.
     """
@@ -97,7 +97,7 @@ def calls_of(body: bytes) -> Calls:
 
 
 def after_locals(body: bytes) -> int:
-    """Where a body's first instruction begins."""
+    """The place where a body's first instruction begins."""
     reader = Reader(body)
     for _ in range(reader.count()):
         reader.u32()
@@ -111,7 +111,7 @@ def _end_of(run: re.Pattern[bytes], body: bytes, position: int) -> int:
 
 
 def _after_rare(body: bytes, position: int) -> int:
-    """Where the instruction at `position` ends: one that the expressions leave out, or that is wrong."""
+    """The end of the instruction at `position`: one that the expressions leave out, or that is wrong."""
     _, end, opcode, operands = next(instructions(body, position))
     if opcode in (0x0E, 0x10) or (opcode == 0x11 and operands[1] == 0):
         return end

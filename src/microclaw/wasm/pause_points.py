@@ -147,7 +147,7 @@ def _check(guard: Guard, counter: int, call: bytes, copies: int = 1) -> bytes:
 
 
 def _with_outer_blocks(inside: bytes) -> bytes:
-    """What stands in a loop, for a block within two more: jumps out of the loop have farther to go."""
+    """The contents of a loop, for a block within two more: jumps out of the loop have farther to go."""
     parts, depth = [], 0
     reader_body = b"\0" + inside
     for start, end, opcode, operands in instructions(reader_body):

@@ -33,7 +33,7 @@ _WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "clock_nanosleep", 
 
 
 def entry_defines(text: SourceText) -> tuple[str, ...]:
-    """Where main is what runs although the firmware starts on_init, which is a part of main then, under another name.
+    """The defines with which main runs although the firmware starts on_init, which is a part of main then, renamed.
 
     So it is when main calls on_init, as in Espressif's examples, and when on_init waits, which the firmware cannot.
     """

@@ -25,7 +25,7 @@ _NETWORK: Final = (
 
 
 class Advice(Struct, frozen=True):
-    """What to do about a name that does not exist, and why if that is not plain."""
+    """The advice on a name that does not exist, and the reason if that is not plain."""
 
     hint: str
     explanation: str | None = None
@@ -65,7 +65,7 @@ def _first(wanted: str, board: BoardProfile | None, *, headers: bool) -> Advice 
 
 
 def _network(board: BoardProfile | None) -> str:
-    """What a board's firmware has instead of sockets."""
+    """The clients that a board's firmware has instead of sockets."""
     groups = board.firmware.native_groups if board is not None else ()
     natives = " or ".join(text for group, text in _NETWORK_GROUPS.items() if group in groups)
     return _NETWORK.format(natives=natives) if natives else _NO_NETWORK

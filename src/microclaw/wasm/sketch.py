@@ -1,4 +1,4 @@
-"""What the Arduino IDE does to a sketch before it compiles it: prototypes. And a halt that waits. Compiles nothing.
+"""Prepares a sketch for the compiler, as the Arduino IDE does: prototypes. And a halt that waits. Compiles nothing.
 
 Every function at the outermost level gets a prototype in front of the first function or class, so that functions may be
 used before they are defined and an overload further down is found as well: compiling first, to see what is missing,
@@ -170,7 +170,7 @@ def _read_statement(code: Sequence[Token], begin: int, end: int, outline: _Outli
 
 
 def _count(code: Sequence[Token], bracket: int) -> int:
-    """How many parameters stand in brackets."""
+    """The number of parameters in brackets."""
     end = behind_bracket(code, bracket) - 1
     is_empty = [t.text for t in code[bracket + 1 : end]] in ([], ["void"])
     return 0 if is_empty else len(_parameters(code, bracket))
@@ -292,7 +292,7 @@ def _halts(code: Sequence[Token]) -> Iterator[_Edit]:
 
 
 def _endless_body(code: Sequence[Token], at: int) -> int | None:
-    """Where the empty body of an endless loop takes something in: its `;` or the brace that closes it."""
+    """The place of an endless loop's empty body: its `;` or the brace that closes it."""
     heads = (["while", "(", "1", ")"], ["while", "(", "true", ")"], ["for", "(", ";", ";", ")"])
     head = next((h for h in heads if [t.text for t in code[at : at + len(h)]] == h), None)
     if head is None:

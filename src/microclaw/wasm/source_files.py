@@ -96,7 +96,7 @@ class _Joined(Struct):
         self.once.clear()
 
     def end_source(self, source: str) -> None:
-        """What a source of a sketch sets for itself ends with it."""
+        """End a source of a sketch: what it sets for itself ends with it."""
         for name in dict.fromkeys(_DEFINE.findall(_plain(source))):
             self._line(f"#undef {name}")
         if "pragma" in source:
@@ -183,7 +183,7 @@ def findings_located(source: str) -> Iterator[LineMarks]:
 
 
 class LineMarks(Struct, frozen=True):
-    """Which lines of a text came from which file; without marks they are the text's own."""
+    """The file of each line of a text; without marks they are the text's own."""
 
     marks: tuple[tuple[int, int, str], ...] = ()  # line in the text, line there, file
 

@@ -151,7 +151,7 @@ class Scanner(Struct):
             self._refuse(token, f"{token.text} is not allowed in a program", f"leave it out{known}")
 
     def _raw_string(self, start: int, quote: int, *, in_directive: bool) -> int:
-        """Where a raw string ends, as clang finds it: it undoes joined lines in it, so those are refused."""
+        """The end of a raw string, as clang finds it: it undoes joined lines in it, so those are refused."""
         token = Token("string", self.text[start:quote], self.line, start - self.line_start + 1)
         if self.language == "c":
             self._refuse(token, "raw strings are C++, and the file's name says C", 'write "..." with \\" and \\n in it')

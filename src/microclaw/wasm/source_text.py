@@ -53,7 +53,7 @@ class SourceText:
     units: tuple[int, ...] = ()  # the lines, from 0, at which other sources begin that are compiled alone
 
     def unit_texts(self) -> tuple[str, ...]:
-        """What is compiled: `text`, or for each of several sources its own lines, and empty ones for the others'."""
+        """The texts to compile: `text`, or each source's own lines, and empty ones for the others'."""
         lines = self.text.split("\n")
         more = len(lines) - 1 - len(self.lines)  # what a sketch got for its prototypes, all before the second source
         begins, ends = (0, *self.units), (*(unit + more for unit in self.units), len(lines))
@@ -72,7 +72,7 @@ class SourceText:
         return list(dict.fromkeys(name for name in names if name.startswith(beginnings)))
 
     def find_name(self, name: str) -> tuple[int, int] | None:
-        """Where an identifier is called first (a name before it makes it a declaration), else where it stands first."""
+        """The first call of an identifier (a name before it makes it a declaration), else its first place."""
         words = ["", *(token.text for token in self.tokens), ""]
         first = None
         for token, before, after in zip(self.tokens, words, words[2:], strict=False):
@@ -84,7 +84,7 @@ class SourceText:
         return first
 
     def find_definition(self, name: str) -> tuple[int, int] | None:
-        """Where a function's body begins."""
+        """The beginning of a function's body."""
         depth, head = 0, False
         for number, token in enumerate(self.tokens):
             if token.text == "{":
@@ -118,14 +118,14 @@ class SourceText:
         return lines
 
     def places(self, *words: str) -> Iterator[tuple[int, int]]:
-        """Where these tokens follow each other."""
+        """Yield the places where these tokens follow each other."""
         texts = [token.text for token in self.tokens]
         for number, token in enumerate(self.tokens):
             if token.text == words[0] and texts[number : number + len(words)] == [*words]:
                 yield token.line, token.column
 
     def find_string(self, fragment: str) -> tuple[int, int] | None:
-        """Where a string literal contains a fragment."""
+        """The place of a string literal that contains a fragment."""
         found = (token for token in self.tokens if token.kind == "string" and fragment in token.text)
         return next(((token.line, token.column) for token in found), None)
 

@@ -41,7 +41,7 @@ class Variable:
 
 @dataclass(slots=True)
 class Symbols:
-    """What one object file gives to the linker and asks of it. Undefined functions whose import has another name, and
+    """The symbols of one object file, given and asked for. Undefined functions whose import has another name, and
     what is `static`, are left out; a variable's value is its size in bytes."""
 
     module: Module  # its table has the functions whose address the object takes

@@ -59,7 +59,7 @@ def has_body(tokens: Sequence[Token], at: int) -> bool:
 
 
 def function_bodies(tokens: Sequence[Token]) -> dict[str, set[str]]:
-    """What each function calls, by the function's name."""
+    """The functions that each function calls, by the function's name."""
     code = without_directives(tokens)
     bodies: dict[str, set[str]] = {}
     at = 0

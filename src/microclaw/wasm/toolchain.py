@@ -293,7 +293,7 @@ def _find_zig() -> Toolchain:
 
 
 def _wheel_places() -> Sequence[str]:
-    """Where the `ziglang` wheel is, if it is installed."""
+    """The folder of the `ziglang` wheel, if it is installed."""
     spec = importlib.util.find_spec("ziglang")
     return (spec.submodule_search_locations if spec is not None else None) or ()
 

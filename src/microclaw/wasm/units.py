@@ -132,7 +132,7 @@ class UnitCompiler:
                 raise self._refused(message, name, max(here, there), hint)
 
     def _kinds(self, number: int, names: set[str]) -> dict[str, tuple[str, str]]:
-        """What each variable is in a source, in words and by its representation; nothing where it cannot be told."""
+        """The kind of each variable in a source, in words and by its representation; nothing where unknown."""
         is_c = self.text.file.endswith(".c")
         folder = self.directory / f"kinds{number}"
         folder.mkdir()
@@ -149,7 +149,7 @@ class UnitCompiler:
         return {name: _KINDS[code - 1] for name, code in codes.items() if 0 < code <= len(_KINDS)}
 
     def _where(self, name: str, number: int) -> str:
-        """Where a name first stands in a source; the line is of the whole text, and told in its own file."""
+        """The first place of a name in a source; the line is of the whole text, and told in its own file."""
         line = next(self._lines(name, number), None)
         return f"in {self._file(number)}" if line is None else f"at line {line}"
 

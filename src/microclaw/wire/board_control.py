@@ -77,7 +77,7 @@ class Pwm(Request[PwmPage], frozen=True, tag="pwm"):
 
 
 class Leds(Request[LedPage], frozen=True, tag="leds"):
-    """What addressable LEDs were sent, from number `since` on."""
+    """The colours that addressable LEDs were sent, from number `since` on."""
 
     since: Whole = 0
 
@@ -161,7 +161,7 @@ class Mic(Request[Done], frozen=True, tag="mic"):
 
 
 class Speaker(Request[SpeakerState], frozen=True, tag="speaker", omit_defaults=True):
-    """What it heard and said; `hush` is a press of its button."""
+    """The speaker's state: heard and said texts; `hush` is a press of its button."""
 
     hush: bool = False
 

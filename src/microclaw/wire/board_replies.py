@@ -131,7 +131,7 @@ class PwmPage(Struct, frozen=True):
 
 
 class LedRow(NamedTuple):
-    """What the addressable LEDs on a pin were sent, in hex: green, red, blue of each."""
+    """The colours that the addressable LEDs on a pin were sent, in hex: green, red, blue of each."""
 
     t_ms: Number
     pin: Whole
@@ -146,7 +146,7 @@ class LedPage(Struct, frozen=True):
 
 
 class PyAnswer(Struct, frozen=True):
-    """What the runner of `py` programs answered: a JSON value."""
+    """The answer of the runner of `py` programs: a JSON value."""
 
     value: Any
 
@@ -185,7 +185,7 @@ class LinkStatus(Struct, frozen=True):
 
 
 class SpeakerState(Struct, frozen=True):
-    """What the board hears and says. `heard` are the host's transcripts, `said` the texts of its speech, the last ones.
+    """The board's speech. `heard` are the host's transcripts, `said` the texts of its speech, the last ones.
 
     Counted since boot: `glitches` (gaps while it spoke) and frames that came for no stream (`stale`). `answer_ms` is
     from the end of what was said last to the first sample that was played after it, 0 before that; `cut_ms` from the

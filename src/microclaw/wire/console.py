@@ -41,7 +41,7 @@ class ConsoleDecoder:
         return said + [text for line in whole[left_out:] if (text := self._text(line))]
 
     def quiet(self) -> list[str]:
-        """What has come of a line counts as one: a program may print without ends."""
+        """End the line that is under way: a program may print without ends."""
         line, self._partial, self._is_cut = self._partial, b"", False
         text = self._text(line)
         return [text] if text else []

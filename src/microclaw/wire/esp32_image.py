@@ -61,7 +61,7 @@ def image_end(data: bytes, at: int, what: str) -> tuple[int, int]:
 
 
 def app_description(data: bytes) -> Description | None:
-    """What a program says of itself; None for one without a description."""
+    """The description that a program has of itself; None for one without."""
     if len(data) < DESCRIPTION_END:
         return None
     magic, security_version, version, project = _DESCRIPTION.unpack_from(data, _DESCRIPTION_AT)

@@ -64,7 +64,7 @@ class LineDecoder:
                 return line
 
     def take_partial(self) -> bytes:
-        """What has come of an unfinished line, for a reader that does not wait for its end; empties the decoder."""
+        """Return an unfinished line, for a reader that does not wait for its end; empties the decoder."""
         partial = b"" if self._discarding else bytes(self._buffer)
         self._buffer.clear()
         self._searched = 0
@@ -180,7 +180,7 @@ def sensors_reply(reply: Mapping[str, object]) -> tuple[SensorReply, ...]:
 
 
 def info_reply(reply: Mapping[str, object]) -> Mapping[str, Scalar]:
-    """What a device says of itself, without `status`; dialect C's free_heap in bytes becomes free_heap_kb."""
+    """A device's facts, without `status`; dialect C's free_heap in bytes becomes free_heap_kb."""
     raise_for_error(reply)
     facts = {k: v for k, v in reply.items() if isinstance(v, (str, int, float)) and k not in ("status", "msg")}
     heap = facts.get("free_heap")

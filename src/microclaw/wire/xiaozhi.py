@@ -180,7 +180,7 @@ class ApplicationInfo(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What a device says of itself at each start: only what this host reads."""
+    """A device's report at each start: only what this host reads."""
 
     board: BoardInfo = BoardInfo()
     application: ApplicationInfo = ApplicationInfo()

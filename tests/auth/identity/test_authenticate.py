@@ -1,4 +1,4 @@
-"""What the auth matrix of tests/link_server does not reach: certificates, headers, tokens at once, their turns and
+"""Cases beyond the auth matrix of tests/link_server: certificates, headers, tokens at once, their turns and
 ends."""
 
 from __future__ import annotations

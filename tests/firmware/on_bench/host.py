@@ -1,4 +1,4 @@
-"""What the virtual board's MicroPython has built in, for the unix port: calls by JSON lines over TCP.
+"""The modules built into the virtual board's MicroPython, for the unix port: calls by JSON lines over TCP.
 
 MICROCLAW_BOARD is HOST:PORT of tests/virtual/py/bench.py, which sends events on a connection of their own.
 """

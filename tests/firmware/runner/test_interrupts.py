@@ -1,4 +1,4 @@
-"""What is no Exception ends a program, never the firmware; Ctrl-C on the cable ends both."""
+"""Exits that are no Exception end a program, never the firmware; Ctrl-C on the cable ends both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the host's check of a program says that an object has is what the board's objects have."""
+"""The attributes in the host's check of a program are those of the board's objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program finds in E: waits, pins and their evidence, interrupts, timers, buses and text."""
+"""The parts of E for a program: waits, pins and their evidence, interrupts, timers, buses and text."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ ACCURACY = {
 
 
 def on_bench(micropython: MicroPython, values: Mapping[str, Mapping[str, float]], script: str = READ) -> Any:
-    """What the script answers on a board whose sensors measure this."""
+    """The script's answer on a board whose sensors measure this."""
     with Bench(Board(load_board("virtual"), RealClock()), micropython.folder) as bench:
         for sensor, measured in values.items():
             bench.board.set_sensor(sensor, measured)

@@ -1,4 +1,4 @@
-"""What a program finds by names that are made at run time: its files, and nothing of the firmware."""
+"""The names that a program makes at run time find its files, and nothing of the firmware."""
 
 from __future__ import annotations
 
@@ -266,7 +266,7 @@ except ZeroDivisionError as exc:
 
 
 async def attacked(micropython: MicroPython, source: str) -> list[str]:
-    """What a program of the host's making prints on a board whose /settings.json has a secret."""
+    """The output of a program of the host's making on a board whose /settings.json has a secret."""
     (micropython.folder / "settings.json").write_text(SECRET)
     image = await build(source, "p", board=load_board("virtual"))
     (micropython.folder / "p.mpy").write_bytes(image.mpy)

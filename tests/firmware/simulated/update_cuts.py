@@ -125,7 +125,7 @@ class Calls:
 
 
 class Runner:
-    """What an update asks of the real one."""
+    """The runner's part in an update."""
 
     async def resume(self):
         pass
@@ -138,7 +138,7 @@ class Runner:
 
 
 class Host:
-    """What the host has: the messages by their ids, and whether its offer was acked."""
+    """The host's state: the messages by their ids, and if its offer was acked."""
 
     def __init__(self):
         self.heard, self.acked = {}, False
@@ -205,7 +205,7 @@ def files_of(folder):
 
 
 async def live(link, host, meets_host):
-    """What a start does after main.py; the host lets it in, or not."""
+    """The start after main.py; the host lets it in, or not."""
     import storage
 
     if KEY_SETS:

@@ -15,7 +15,7 @@ from microclaw.wire.link.messages import Notify
 
 @pytest.fixture
 def limits() -> LinkLimits:
-    """What is not acked is due to be sent again at once: a timer whose time has come when it is set."""
+    """Limits with which an unacked message is due again at once: a timer whose time has come when it is set."""
     return LinkLimits(session=LinkConfig(ack_timeout_ms=0))
 
 

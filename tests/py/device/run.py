@@ -58,7 +58,7 @@ def original():
 
 
 class FakeBoard:
-    """What Environment asks of firmware/fw/board.py."""
+    """The part of firmware/fw/board.py that Environment uses."""
 
     def __init__(self):
         import machine

@@ -34,7 +34,7 @@ def buffered(store: Path) -> bytes:
 def host(home: Path, broker: Broker) -> Iterator[tuple[Client, Child]]:
     environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
     environ["MICROCLAW_MQTT__URL"] = broker.url
-    words = ["microclaw.cli", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
+    words = ["microclaw", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
     with Child("host", words, log=home.with_suffix(".stderr"), environ=environ) as child:
         facts, _ = child.wait_ready()
         yield Client(Path(facts["control"])), child
@@ -57,7 +57,7 @@ def test_nothing_durable_is_lost_by_kills_of_broker_and_host(
         events = list(client.stream("/v1/devices/virtual-1/apps", {"name": "blink", "source": BLINK}))
         assert isinstance(events[-1], Result), events[-1]
         wait_for(lambda: state_of("program/blink") == "ON", "the program's state is not told")
-        joined = ["microclaw.cli", "--json", "--home", str(home), "virtual", "--join", "--name", "hall"]
+        joined = ["microclaw", "--json", "--home", str(home), "virtual", "--join", "--name", "hall"]
         joined += ["--wasmachine", "0", "--serial", "none"]
         stack.enter_context(Child("board", joined, log=tmp_path / "board.stderr")).wait_ready()
         wait_for(lambda: heard.on(f"{root}/hall/telemetry"), "no telemetry of a board on the link")

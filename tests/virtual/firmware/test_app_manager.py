@@ -109,7 +109,7 @@ class Desk:
         self.manager.app_requests(cast("App", app), payload)
 
     def work_off(self) -> None:
-        """What `serve` does with what is queued now."""
+        """Do as `serve` does with what is queued now."""
         while not self.manager._queue.empty():
             if (request := self.manager._queue.get()) is not None:
                 self.manager._handle(request)

@@ -128,7 +128,7 @@ class ScriptedHost:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What a board is started with."""
+        """The options that a board is started with."""
         der = self.authority.certificate.public_bytes(Encoding.DER)
         url = f"wss://127.0.0.1:{self.port}/link"
         return ("--link", url, "--link-ca-sha256", hashlib.sha256(der).hexdigest())

@@ -1,4 +1,4 @@
-"""Who the board is and whom it trusts: fingerprint, pairing by code and secret, certificate, token, refusal."""
+"""The board's identity and its trust: fingerprint, pairing by code and secret, certificate, token, refusal."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Bench:
         return app
 
     def lines(self, app: str = "main") -> list[str]:
-        """What an app printed, unfinished line included."""
+        """The lines that an app printed, unfinished line included."""
         self.board.end_line(app)
         return [record.text for record in self.board.log().records if record.app == app]
 

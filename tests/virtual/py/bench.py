@@ -62,7 +62,7 @@ class Bench:
         self.peripherals.close()
 
     def power_cut(self) -> None:
-        """What RAM and pins held is lost; a new interpreter may connect then. The test kills the old one."""
+        """Lose what RAM and pins held; a new interpreter may connect then. The test kills the old one."""
         self._restart({})
         self.board.power_cut()
         self.board.power_on()

@@ -1,4 +1,4 @@
-"""Who is named by a trap's text."""
+"""The functions named by a trap's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read in and changed of a module before it runs; and that no bytes can upset the reader."""
+"""The parts of a module that are read in and changed before it runs; no bytes can upset the reader."""
 
 from __future__ import annotations
 

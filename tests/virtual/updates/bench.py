@@ -122,7 +122,7 @@ def bundle(files: dict[str, bytes]) -> bytes:
 
 @dataclass
 class Host:
-    """What the updater says, and the windows that it asks for."""
+    """The updater's messages, and the windows that it asks for."""
 
     statuses: list[tuple[str, str, float, str | None]] = field(default_factory=list)
     reads: list[BlobRead] = field(default_factory=list)

@@ -49,7 +49,7 @@ def run_c(compile_c: CompileC, run_image: RunImage) -> RunC:
 
 
 def native(source: str, folder: Path) -> list[str]:
-    """What the program prints when the host's compiler builds it for the host, in UTC."""
+    """The output of the program when the host's compiler builds it for the host, in UTC."""
     (folder / "native.c").write_text(source)
     options = ["-std=gnu17", "-D_GNU_SOURCE", "-O1", "-fno-builtin", "-ffp-contract=off", "-w"]
     subprocess.run(["clang", *options, "native.c", "-lm", "-o", "native"], cwd=folder, check=True)

@@ -1,4 +1,4 @@
-"""What the device's libc has of its own, or differently from the host's: programs that check themselves."""
+"""The device's own libc, or its differences from the host's: programs that check themselves."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def give(end: End, *messages: bytes) -> None:
 
 
 def said(end: End) -> list[AnyMessage | Unknown]:
-    """What `end` sent last and the other has not taken."""
+    """The messages that `end` sent last and the other has not taken."""
     return [decode(message[1:]).body for message in end.peer.arriving if message[0] == 1]
 
 

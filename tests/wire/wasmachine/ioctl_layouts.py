@@ -1,4 +1,4 @@
-"""How the argument of each ioctl command is laid out in C and sent: what the glue's headers are checked against.
+"""The layouts of ioctl arguments in C and as sent: what the glue's headers are checked against.
 
 Source: esp-wdf 54fc350, esp-wasmachine a07f7c2; struct layouts verified with clang -fdump-record-layouts.
 """
@@ -29,7 +29,7 @@ class FrameField:
 
 @dataclass(frozen=True, slots=True)
 class IoctlLayout:
-    """How a command's argument is laid out: the C struct (wasm32), its size and its frames in order of sending."""
+    """A layout of a command's argument: the C struct (wasm32), its size and its frames in order of sending."""
 
     struct: str | None
     size_bytes: int

@@ -1,4 +1,4 @@
-"""What a program keeps of its lines, as it travels: whole, hostile, and of another kind."""
+"""The lines that a program keeps, as they travel: whole, hostile, and of another kind."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def test_captured_payloads_read_and_encode_to_the_same_bytes(all_captured: list[
 
 
 def built(case: str, mid: int, wasm: bytes) -> Request | None:
-    """What the host would send for a captured case."""
+    """The request that the host would send for a captured case."""
     match case:
         case "install with heap, timers, watchdog":
             return install_request(mid, "echo", wasm, heap_bytes=16384, timers=4, watchdog_ms=60000)

@@ -120,7 +120,7 @@ def call_of(makes: type[Call[Any]], asked: OnDevice) -> Call[Any]:
 
 
 def _told(device: Device, got: Any) -> tuple[str, dict[str, Any]]:
-    """What a device answered, as a sentence and as fields."""
+    """The answer of a device, as a sentence and as fields."""
     match got:
         case PinLevel(pin=pin, level=level):
             return f"pin {pin} reads {level}", {"pin": pin, "level": level}
@@ -154,7 +154,7 @@ async def set_now(
 
 
 def pin_fields(change: PinChange) -> dict[str, Any]:
-    """What was set, for the model."""
+    """The fields of the set pin, for the model."""
     state = change.state
     fields: dict[str, Any] = {"device": change.device_name, "pin": state.pin, "change": change.change_id}
     if isinstance(state, PwmState):
@@ -231,7 +231,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
         return undo_lines(devices, await undo.chosen(choice(asked, context)))
 
     def words(asked: UndoParameters, _: ToolContext, described: Sequence[str]) -> str:
-        """What would be taken back, as it is described; of a planned undo nobody knows yet."""
+        """The description of the change to undo; of a planned undo nobody knows yet."""
         if described:
             return f"undo: {'; '.join(line.removeprefix(_TAKES_BACK) for line in described)}"
         return "undo what was done last" if asked.change is None else f"undo change {asked.change}"
@@ -258,7 +258,7 @@ def inventory_tools(apps: Apps, link: LinkServer | None) -> tuple[Tool[Any], ...
 
 
 def undo_lines(devices: Registry, changes: Sequence[Change]) -> tuple[str, ...]:
-    """What would be taken back on which device, and what stays."""
+    """The lines of what an undo changes on which device, and of what stays."""
     names = {device.device_id: device.name for device in devices.list()}
     lines = []
     for change in changes:

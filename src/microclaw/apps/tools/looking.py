@@ -204,7 +204,7 @@ def pins_tool(apps: Apps) -> Tool[PinsParameters]:
 
 
 async def _foreign(device: Device, wanted: Sequence[DesiredApp]) -> tuple[str, ...]:
-    """What runs there and was not installed from here; nothing where the board does not say."""
+    """The programs that run there and were not installed from here; nothing where the board does not say."""
     if not device.supports(AppList.method) or device.supports(AppStates.method):
         return ()
     try:

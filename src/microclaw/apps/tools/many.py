@@ -224,7 +224,7 @@ def _boards_words(names: Sequence[str]) -> str:
 
 
 class _Told(Struct, frozen=True):
-    """What became of it on a board, in words; `kind` is how that is known, None where it is not done."""
+    """The outcome on a board, in words; `kind` is how that is known, None where it is not done."""
 
     device: str
     text: str
@@ -254,7 +254,7 @@ def _told(tool: BoardTool, outcome: BoardOutcome[list[ToolOutput]]) -> _Told:
 
 
 def _worst(kinds: Iterable[EvidenceKind]) -> EvidenceKind:
-    """What all of them together prove; nothing proves no more than that it was accepted."""
+    """The weakest evidence of all; nothing proves no more than that it was accepted."""
     return min(kinds, key=_WORST_FIRST.index, default="accepted")
 
 
@@ -280,7 +280,7 @@ def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]])
 
 
 def _message(tool: BoardTool, kind: EvidenceKind, names: Sequence[str], listed: str, *, is_alike: bool) -> str:
-    """What is known of all boards, never more than of the worst one."""
+    """The message for all boards, never more than for the worst one."""
     if tool in _READS:
         return listed
     if is_alike and listed.endswith(f": {_DONE[kind]}"):

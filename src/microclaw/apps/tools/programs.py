@@ -218,7 +218,7 @@ def expectations_of(text: str | None) -> Expectations | None:
 
 
 def proof_fields(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[str, Any]:
-    """What is proved: each expectation's answer, or that there was none."""
+    """The fields of the proof: each expectation's answer, or that there was none."""
     fields: dict[str, Any] = {"expected": [result.line() for result in expected] or NO_EXPECTATION}
     return fields | ({"inputsTried": list(trial.probes)} if trial.probes else {})
 

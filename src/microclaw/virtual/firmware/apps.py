@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 def url_tail(url: str, leading: str) -> str | None:
-    """What follows `leading` in the url, without the `/` or `?` between; None when it is another path.
+    """The part of the url after `leading`, without the `/` or `?` between; None when it is another path.
 
     As WAMR's check_url_start: "/abc" leads "/abc", "/abc/x" and "/abc?x", not "/abcd"; leading slashes are optional.
     """
@@ -31,7 +31,7 @@ def url_value(tail: str, key: str, max_bytes: int) -> str:
 
 
 def url_number(tail: str, key: str, default: int) -> int:
-    """What atoi makes of the value's first 9 characters; a value that is no number is 0."""
+    """The number that atoi makes of the value's first 9 characters; a value that is no number is 0."""
     text = url_value(tail, key, 9)
     if not text:
         return default

@@ -79,7 +79,7 @@ class LinkApps:
     # Uploads
 
     def _begin(self, params: ValueMap) -> Value:
-        """Where to go on: 0, or what is here already of the same program."""
+        """The offset to go on from: 0, or the bytes that are here already of the same program."""
         kind = text(params, "kind")
         if kind == PY:
             return self._begin_py(params)

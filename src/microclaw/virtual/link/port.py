@@ -38,7 +38,7 @@ GOODBYE_S: Final = 1.0
 
 
 class LinkPort:
-    """What survives a power cut is in `folder`; ConfigError when it is damaged. A boot is `load`, then `power_on`."""
+    """The link's port. `folder` survives a power cut; ConfigError when damaged. A boot is `load`, then `power_on`."""
 
     def __init__(self, machine: Machine, folder: Path, address: LinkAddress, trust: Trust | None = None) -> None:
         self._machine = machine
@@ -83,7 +83,7 @@ class LinkPort:
         return Slots(self._folder.parent / "updates", Firmware(FIRMWARE, __version__, 0), board)
 
     def _start_firmware(self) -> tuple[Start, bool]:
-        """What the bootloader starts; one that crashes in its start is started again."""
+        """Start as the bootloader does; firmware that crashes in its start is started again."""
         has_crashed = False
         while True:
             start = self._slots.start()

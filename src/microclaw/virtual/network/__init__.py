@@ -1,1 +1,1 @@
-"""What apps reach in the network through the firmware's own clients, where the board may use one."""
+"""The network of apps: the firmware's own clients, where the board may use one."""

@@ -1,4 +1,4 @@
-"""What one app has open in the network, and whether its board may use one. Knows no protocol."""
+"""The open connections of one app, and its board's permission. Knows no protocol."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AppNetwork:
     _refused: set[str] = field(default_factory=set)
 
     def new_handle(self) -> int:
-        """What the app knows a client by: never 0, never used again."""
+        """A number by which the app knows a client: never 0, never used again."""
         self._handles += 1
         return _FIRST_HANDLE + self._handles * _HANDLE_STEP
 

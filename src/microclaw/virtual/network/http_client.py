@@ -113,7 +113,7 @@ class HttpClient:
         return OK if self._try(lambda: self._send_head(length)) is not None else WRITE_DATA
 
     def write(self, data: bytes) -> int:
-        """How many bytes were sent; FAIL without a connection."""
+        """The number of bytes that were sent; FAIL without a connection."""
         connection = self._connection
         if connection is None:
             return FAIL

@@ -1,4 +1,4 @@
-"""What every device node shares: its file, its errors, and the values of an ioctl read from the app's memory.
+"""The common part of every device node: its file, its errors, and the values of an ioctl read from the app's memory.
 
 The firmware replaces the pointer of every frame by a native address, so a data_seq works only once. It does not check
 pointers: a bad one crashes the board.

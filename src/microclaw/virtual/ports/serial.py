@@ -38,7 +38,7 @@ class SerialConsole:
         }
 
     def boot_lines(self) -> bytes:
-        """What the firmware prints when it starts: JSON objects that look like answers."""
+        """The lines that the firmware prints when it starts: JSON objects that look like answers."""
         board = self._board
         lines: list[Reply] = [
             {"status": "ok", "msg": "booting", "device": board.name, "boot": board.boot},

@@ -44,7 +44,7 @@ class Faults:
             return left > 0
 
     def bytes_before_cut(self, received: int) -> int | None:
-        """How many of `received` bytes still get through before the cut; None when there is none now."""
+        """The number of `received` bytes that get through before the cut; None when there is none now."""
         with self._lock:
             if not self._counts["cut"]:
                 return None

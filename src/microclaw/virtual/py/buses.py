@@ -23,7 +23,7 @@ class Buses(Calls):
     # I2C
 
     def call_i2c_open(self, scl: int, sda: int) -> Json:
-        """Whether the sensors are on these pins; what every other call names as the bus."""
+        """Check that the sensors are on these pins; every other call names the result as the bus."""
         if not self._board.has_pin(scl) or not self._board.has_pin(sda) or scl == sda:
             raise DriverError("ValueError", "invalid pin")
         bus = self._board.profile.i2c

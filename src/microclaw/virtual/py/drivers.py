@@ -1,4 +1,4 @@
-"""What every driver of the simulated chip shares: how a call is named, what it may answer, and how it refuses."""
+"""The common part of the simulated chip's drivers: how a call is named, what it may answer, and how it refuses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class DriverError(Exception):
 
 
 class Hooks(Struct, frozen=True):
-    """How the drivers reach the interpreter that calls them. `wake`: an event waits; from any thread, must not block.
+    """The drivers' way to the interpreter that calls them. `wake`: an event waits; from any thread, must not block.
 
     `wait_ms` is called in the interpreter's thread, `reset` too; `bite` by the clock when the watchdog is not fed.
     """

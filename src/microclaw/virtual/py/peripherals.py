@@ -81,7 +81,7 @@ class Peripherals:
         self._hooks.wake()
 
     def make_room(self) -> int:
-        """How long the next answer may be, the first event that waits included."""
+        """The length that the next answer may have, the first event that waits included."""
         with self._lock:
             self._room = MIN_ANSWER_BYTES + (_size(self._events[0]) if self._events else 0)
         return self._room

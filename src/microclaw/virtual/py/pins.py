@@ -192,7 +192,7 @@ class Pins(Calls):
     # Addressable LEDs
 
     def call_bitstream(self, pin: int, _timing: list[int], data: str) -> Json:
-        """What a WS2812 strip on the pin shows now; the order of the bytes is the strip's (green first)."""
+        """The colours that a WS2812 strip on the pin shows now; the order of the bytes is the strip's (green first)."""
         self.call_pin_open(pin)
         self._board.show_leds(pin, hex_bytes(data))
         return None

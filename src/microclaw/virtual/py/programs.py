@@ -131,7 +131,7 @@ class Programs:
         return bool(wait({call}, timeout_s).done)
 
     def rows(self) -> list[Mapping[str, Json]]:
-        """What apps.list tells of them; what it told last when a program keeps the interpreter busy."""
+        """The rows of apps.list; the last ones when a program keeps the interpreter busy."""
         try:
             rows = self.call("list", {}, LIST_S if self._listening.is_set() else CALL_S)  # at boot it knows none yet
         except DeviceTimeout:
@@ -191,7 +191,7 @@ class Programs:
         return vm
 
     def _write_settings(self, *, with_programs: bool) -> None:
-        """What `microclaw flash` writes on a real board: its facts from the profile."""
+        """Write the settings that `microclaw flash` writes on a real board: its facts from the profile."""
         profile = self._board.profile
         facts = {
             "chip": profile.chip,

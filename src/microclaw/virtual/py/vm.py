@@ -52,7 +52,7 @@ class ChipReset(Exception):
 
 
 class Ending(Struct, frozen=True):
-    """How a run ended: `kind` is reset, hung, ended or interrupted."""
+    """The end of a run: `kind` is reset, hung, ended or interrupted."""
 
     kind: str
     reason: str
@@ -245,7 +245,7 @@ class Vm:
             self._clock.compute(ms)
 
     def _pause(self, on: bool) -> None:
-        """What is computed meanwhile is the simulation's own and costs no board time."""
+        """Stop the clock: what is computed meanwhile is the simulation's own and costs no board time."""
         self._is_paused = on
 
     def _let_install(self) -> None:

@@ -1,4 +1,4 @@
-"""What of WASI preview 1 the MicroPython image meets the board by: files, clock and console. The rest is wasmtime's.
+"""The MicroPython image's way to the board in WASI preview 1: files, clock, console. wasmtime has the rest.
 
 Source: github.com/WebAssembly/WASI, legacy/preview1/docs.md. Nothing of the host computer is behind it but the files.
 """

@@ -1,4 +1,4 @@
-"""Where in a program it trapped, read from wasmtime's text of the trap; a build for trials tells its lines."""
+"""The place of a program's trap, read from wasmtime's text of the trap; a build for trials tells its lines."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def call_place(frames: tuple[Frame, ...]) -> str | None:
 
 
 def stack_overflow(frames: tuple[Frame, ...]) -> str | None:
-    """Who filled the stack, by the calls under way."""
+    """The functions that filled the stack, by the calls under way."""
     own = [frame for frame in frames if frame.line is not None]
     if not own:
         return None

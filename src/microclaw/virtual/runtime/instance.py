@@ -126,7 +126,7 @@ class Instance:
             self.call(_BEFORE_ON_INIT)
 
     def _number(self, export: str) -> int | None:
-        """What an export without arguments returns, unsigned."""
+        """The number that an export without arguments returns, unsigned."""
         function = self._exports.get(export) if export in self._names else None
         return int(function(self._store)) & 0xFFFFFFFF if isinstance(function, wasmtime.Func) else None
 
@@ -305,7 +305,7 @@ class Instance:
             raise
 
     def _where(self, trap: wasmtime.Trap) -> str | None:
-        """Where in the program it trapped, in a build that tells its lines."""
+        """The place in the program where it trapped, in a build that tells its lines."""
         frames = read_frames(trap.message)
         if trap.trap_code is TrapCode.STACK_OVERFLOW or (
             trap.trap_code is TrapCode.MEMORY_OUT_OF_BOUNDS and self._stack_is_full()
@@ -314,7 +314,7 @@ class Instance:
         return call_place(frames)
 
     def _where_called(self) -> str | None:
-        """Where in the program the native was called that is under way."""
+        """The place in the program that called the native under way."""
         if "microclaw_here" not in self._names:
             return None
         return stack_overflow(self._here()) if self._stack_is_full() else call_place(self._here())

@@ -147,7 +147,7 @@ class Heap:
         return 0
 
     def capacity_of(self, address: int) -> int | None:
-        """How many bytes the block at `address` has; None when it is no live block."""
+        """The size in bytes of the block at `address`; None when it is no live block."""
         block = self._blocks.get(address)
         return None if block is None else block - HEADER_BYTES
 

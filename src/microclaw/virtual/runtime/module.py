@@ -22,7 +22,7 @@ _HOST_MEMORY_NAME: Final = "__virtual_memory"
 
 @dataclass(slots=True)
 class Layout:
-    """Where things are in linear memory; None is not known. `pages` and `max_pages` as the module declares them."""
+    """The places in linear memory; None is not known. `pages` and `max_pages` as the module declares them."""
 
     pages: int | None = None
     max_pages: int | None = None

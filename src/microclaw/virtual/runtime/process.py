@@ -87,7 +87,7 @@ class Process:
             self.clock.work(self.task, CALL_MS)
 
     def place_heap(self, start: int | None, size_bytes: int) -> None:
-        """Where the app heap lies; None: no memory, and malloc fails."""
+        """Place the app heap; None: no memory, and malloc fails."""
         self.heap = Heap(start or 0, size_bytes if start is not None else 0)
 
     def sleep(self, ms: float) -> None:

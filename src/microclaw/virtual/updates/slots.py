@@ -1,4 +1,4 @@
-"""Which firmware the board starts: its two folders of files, the bundle on its way into one, and the choice of a boot.
+"""The firmware that the board starts: its two folders of files, the bundle on its way into one, the choice of a boot.
 
 `factory` is the firmware that the virtual board is built with. What is chosen, planned and trusted is in a `Flash`: a
 change is there as a whole or not at all, so that no cut can take the choice away.
@@ -26,7 +26,7 @@ _PAYLOAD: Final = "payload"
 
 
 class Firmware(NamedTuple):
-    """What runs, or would run: who it is by its own words. With a `fault` it crashes in its start."""
+    """A firmware in a folder: its identity by its own words. With a `fault` it crashes in its start."""
 
     name: str
     version: str
@@ -35,7 +35,7 @@ class Firmware(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """What the next boot starts. `kept`: its starts are not counted any more; `went_back`: the plan has to hear it."""
+    """The choice of the next boot. `kept`: its starts are not counted; `went_back`: the plan has to hear it."""
 
     slot: str = FACTORY
     previous: str = FACTORY
@@ -45,7 +45,7 @@ class Choice(NamedTuple):
 
 
 class Start(NamedTuple):
-    """What a boot starts."""
+    """The firmware that a boot starts."""
 
     slot: str
     firmware: Firmware
@@ -111,16 +111,16 @@ class Slots:
     # Folders
 
     def unused(self) -> str:
-        """Where an update goes: not what runs nor, if that is possible, what ran before."""
+        """The folder for an update: not what runs nor, if that is possible, what ran before."""
         choice = self.choice
         return min(FOLDERS, key=lambda name: (name == choice.slot, name == choice.previous))
 
     def place(self, slot: str) -> Path:
-        """Where its files are on the host computer."""
+        """The folder of its files on the host computer."""
         return self._root / slot
 
     def firmware(self, slot: str) -> Firmware | None:
-        """Who is in it; None where the bootloader would not start it."""
+        """The firmware in it; None where the bootloader would not start it."""
         if slot == FACTORY:
             return self._factory
         files = self._files(slot)

@@ -18,7 +18,7 @@ _CHANNEL: Final = re.compile(r"[a-z0-9-]{1,32}")
 
 
 class Trust(TypedDict):
-    """What the board keeps in flash: `keys` has the modulus of each in base64, by its id."""
+    """The keys that the board keeps in flash: `keys` has the modulus of each in base64, by its id."""
 
     channel: str
     serial: int

@@ -69,7 +69,7 @@ class Updater:
         return self._plan.todo in ("download", "trial")
 
     def facts(self) -> OtaFacts | None:
-        """What `hello` says; None for a board without keys."""
+        """The facts for `hello`; None for a board without keys."""
         if not self.takes_updates:
             return None
         security = max(self._plan.record["security"], self._own_security)
@@ -94,7 +94,7 @@ class Updater:
         self.go_on()
 
     def offered(self, manifest: bytes, signature: bytes) -> None:
-        """What comes of it is in flash when this returns."""
+        """Take the offer; its result is in flash when this returns."""
         digest = hashlib.sha256(manifest).hexdigest()
         if self._plan.known(digest):
             return
@@ -210,7 +210,7 @@ class Updater:
         self._slots.drop_payload()
 
     def _guarded(self, act: Callable[[], None]) -> None:
-        """What is wrong with a payload, or with the flash, ends the update, not the link."""
+        """End the update, and not the link, for a fault of a payload or of the flash."""
         try:
             act()
         except ota_bad.BadPayload as refused:

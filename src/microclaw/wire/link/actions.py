@@ -1,4 +1,4 @@
-"""What a LinkSession wants done, in order (declarations only): its driver takes each with `next_action()`. No IO."""
+"""The actions of a LinkSession, in order (declarations only): its driver takes each with `next_action()`. No IO."""
 
 from __future__ import annotations
 

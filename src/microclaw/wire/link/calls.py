@@ -62,7 +62,7 @@ class PendingCalls(Generic[P]):
         return self._take_those(lambda pending: pending.sent_in_boot is not None)
 
     def reconnected(self, boot_id: bytes) -> tuple[list[tuple[Id, P]], list[P]]:
-        """What to send (again) with its old id, and what can never be known: sent once, not idempotent, other boot."""
+        """The calls to send (again) with old ids, and those of unknown outcome: sent once, not idempotent."""
         lost = self._take_those(lambda pending: not pending.may_repeat and pending.sent_in_boot != boot_id)
         return list(self._calls.items()), lost
 
@@ -89,7 +89,7 @@ class ReplyCache:
         return len(self._answers)
 
     def begin(self, message_id: Id, now_ms: float) -> tuple[bool, Result | None]:
-        """Whether the call is new and must be carried out, else its answer: None while it is still being worked on.
+        """Return True if the call is new and must be carried out, else its answer: None while it is worked on.
 
         Overloaded when every place is taken by a call that is still being worked on.
         """

@@ -70,7 +70,7 @@ class AppState(Body, frozen=True):
 
 
 class OtaFacts(Body, frozen=True):
-    """What updates a device takes (docs/protocols/ota.md); `keys` are the ids of those that it trusts. `revision` is
+    """The updates that a device takes (docs/protocols/ota.md); `keys` are the ids of those it trusts. `revision` is
     that of the board, None where nobody told it."""
 
     board: str

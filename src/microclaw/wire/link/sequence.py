@@ -60,7 +60,7 @@ class Outgoing:
         self.replays_to = 0
 
     def next_load(self) -> tuple[int, int] | None:
-        """Where to read on in the outbox, and how many; None while nothing is to be read."""
+        """The place in the outbox to read on from, and the number of rows; None while nothing is to be read."""
         room = self.window - (self.sent - self.acked)
         if self.loading_after is not None or self.sent >= self.last or room <= 0:
             return None
@@ -91,7 +91,7 @@ class Outgoing:
         return True
 
     def overdue_at_ms(self, timeout_ms: float) -> float | None:
-        """When unacked messages are to be sent again."""
+        """The time at which unacked messages are to be sent again."""
         return self.progress_at_ms + timeout_ms if self.sent > self.acked else None
 
     def send_again(self, now_ms: float) -> None:

@@ -87,11 +87,11 @@ class LinkSession:
     # What the driver takes
 
     def next_action(self) -> Action | None:
-        """What is to be done next; None until something happens again."""
+        """The next action; None until something happens again."""
         return self._actions.popleft() if self._actions else None
 
     def next_tick_ms(self) -> float | None:
-        """When `tick` is due, on the monotonic clock."""
+        """The time of the next `tick`, on the monotonic clock."""
         first_ms = self._deadline_ms
         if self.phase in _BEATING:
             first_ms = _earlier(first_ms, self._heartbeat.due_ms)
@@ -179,7 +179,7 @@ class LinkSession:
             self._leave(Bye(reason, retry_after_s), code, reason, retry_after_s)
 
     def refuse(self, violation: LinkViolation) -> None:
-        """What the driver found against the contract (a rate, a text message) ends the connection, as any breach."""
+        """End the connection for a fault that the driver found (a rate, a text message), as for any breach."""
         if self.phase not in (Phase.DOWN, Phase.LEFT):
             if violation.reason in _UNREADABLE:
                 self.unreadable = violation

@@ -45,7 +45,7 @@ OtaState: TypeAlias = Literal[
 
 
 class Sender(Enum):
-    """Who may send a message."""
+    """The end that may send a message."""
 
     DEVICE = "device"
     HOST = "host"
@@ -53,7 +53,7 @@ class Sender(Enum):
 
 
 class Durable(Enum):
-    """Whether a message is numbered and kept until the other end has it."""
+    """The durability of a message: numbered, and kept until the other end has it."""
 
     NEVER = "never"
     ALWAYS = "always"
@@ -62,7 +62,7 @@ class Durable(Enum):
 
 
 class Body(Struct, frozen=True, omit_defaults=True):
-    """What is a map on the wire: fields that are None are left out."""
+    """A map on the wire: fields that are None are left out."""
 
 
 class Message(Body, frozen=True):

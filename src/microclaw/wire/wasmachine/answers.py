@@ -1,4 +1,4 @@
-"""What the application manager's answers say: the list of apps, and each error text as its own exception. No IO."""
+"""The application manager's answers: the list of apps, and each error text as its own exception. No IO."""
 
 from __future__ import annotations
 

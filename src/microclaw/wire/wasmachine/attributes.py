@@ -121,7 +121,7 @@ class AttributeContainer(msgspec.Struct, frozen=True):
         return _HEAD.pack(self.flags, size - 2) + content + bytes(size - _HEAD.size - len(content))
 
     def device_size_bytes(self, generation: Generation) -> int:
-        """How long WAMR's own container with these values is: it reserves room and grows by it; a `pad_to`."""
+        """The length of WAMR's own container with these values: it reserves room and grows by it; a `pad_to`."""
         tag_bytes = len(self.tag.encode()) + 1
         total = 4 + 2 + tag_bytes + RESERVED_BYTES
         used = 4 + 2 + tag_bytes + 2

@@ -31,7 +31,7 @@ def stamp_clock(wasm: bytes, now_s: float, zone: tzinfo) -> bytes:
 
 
 def next_change_s(now_s: float, zone: tzinfo) -> int:
-    """When the zone's offset changes next, in seconds of the epoch; far in the future if not within 400 days."""
+    """The next change of the zone's offset, in seconds of the epoch; far in the future if not within 400 days."""
     before = _offset_s(now_s, zone)
     low = int(now_s)
     for days in range(1, _FAR_DAYS):
@@ -55,7 +55,7 @@ def _offset_s(epoch_s: float, zone: tzinfo) -> int:
 
 
 def _place(wasm: bytes) -> int | None:
-    """Where the values of the only empty stamp in a data section begin."""
+    """The place of the values of the only empty stamp in a data section."""
     position = len(HEADER)
     for number, _, whole in read_sections(wasm):
         if number == _DATA and whole.count(_UNSET) == 1:

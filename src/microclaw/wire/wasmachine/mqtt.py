@@ -45,7 +45,7 @@ class EventId(IntEnum):
 
 
 class MqttSettings(msgspec.Struct, frozen=True):
-    """What an app set, under the container's own keys; 0 and "" are what it left out. Times are in seconds."""
+    """The settings of an app, under the container's own keys; 0 and "" are what it left out. Times are in seconds."""
 
     uri: str = ""
     host: str = ""
@@ -85,7 +85,7 @@ class MqttSettings(msgspec.Struct, frozen=True):
 
     @property
     def broker(self) -> Broker | None:
-        """Where to connect to; None where nothing usable is named."""
+        """The broker to connect to; None where nothing usable is named."""
         if not self.uri:
             return Broker("mqtt", self.host, self.port or PORTS["mqtt"]) if self.host else None
         try:
@@ -113,7 +113,7 @@ class Broker(msgspec.Struct, frozen=True):
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """What an `error` event tells: esp_mqtt_error_codes_t. `kind` is 1 for the transport, 2 for a refusal."""
+    """The values of an `error` event: esp_mqtt_error_codes_t. `kind` is 1 for the transport, 2 for a refusal."""
 
     tls_error: int = 0
     kind: int = 1

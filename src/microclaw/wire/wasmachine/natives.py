@@ -21,7 +21,7 @@ NATIVE_MODULE: Final = "env"
 
 
 class NativeGroup(StrEnum):
-    """What a firmware build has or lacks as a whole; a board profile lists its groups."""
+    """A part that a firmware build has or lacks as a whole; a board profile lists its groups."""
 
     LIBC_BUILTIN = "libc_builtin"
     LIBC_EXT = "libc_ext"

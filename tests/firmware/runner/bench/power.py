@@ -54,7 +54,7 @@ class Flash:
 
 
 class File:
-    """What was not flushed is lost; a flush by half leaves the first half."""
+    """A file that loses what was not flushed; a flush by half leaves the first half."""
 
     def __init__(self, flash, file):
         self.flash = flash

@@ -1,4 +1,4 @@
-"""What runs on the virtual board's MicroPython: the firmware's runner, and the calls that the board makes of it."""
+"""The main program of the virtual board's MicroPython: the firmware's runner, and the board's calls of it."""
 
 import sys
 
