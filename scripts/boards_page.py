@@ -1,4 +1,4 @@
-"""Writes the tables of docs/boards.md from boards/evidence/today.toml. Run: make docs"""
+"""Writes docs/reference/boards.md from boards/evidence/today.toml. Run: make docs"""
 
 from __future__ import annotations
 
@@ -7,19 +7,33 @@ from typing import Final
 
 from microclaw.boards.today import STATES, VIRTUALS, Family, families
 
-PAGE: Final = Path(__file__).parents[1] / "docs" / "boards.md"
-BEGIN: Final = "<!-- made from src/microclaw/boards/evidence/today.toml by `make docs`: change it there -->\n"
-END: Final = "<!-- end -->\n"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "boards.md"
+_HEAD: Final = """# What works, and how that is known
+
+<!-- made from src/microclaw/boards/evidence/today.toml by `make docs`: change it there -->
+
+What the states mean: [boards.md](../boards.md). Below the table, the evidence by family of boards.
+"""
 
 
-def with_tables(page: str) -> str:
-    """The page with its tables made again."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{chr(10).join(table(family) for family in families().values())}\n{END}{after}"
+def page() -> str:
+    """The whole page."""
+    return "\n".join([_HEAD, _states(), *map(_evidence_of, families().values())])
 
 
-def table(family: Family) -> str:
+def _states() -> str:
+    """A row a feature, a column a family."""
+    columns = list(families().values())
+    head = [family.title.removesuffix(", our MicroPython files") for family in columns]
+    rows = [f"| what | {' | '.join(head)} |", f"| --- |{' --- |' * len(columns)}"]
+    rows += [
+        f"| {row[0].feature} | {' | '.join(one.state.replace('_', ' ') for one in row)} |"
+        for row in zip(*(family.findings for family in columns), strict=True)
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def _evidence_of(family: Family) -> str:
     rows = [f"## {family.title[:1].upper()}{family.title[1:]}", ""]
     if family.family_id not in VIRTUALS:
         rows += [f"On hardware: {'; '.join(family.hardware) or 'nothing yet'}.", ""]
@@ -36,4 +50,4 @@ def _evidence(said: tuple[str, ...]) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

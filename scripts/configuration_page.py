@@ -1,4 +1,4 @@
-"""Writes the table of settings of docs/configuration.md from the declaration. Run: make docs"""
+"""Writes docs/reference/settings.md from the declaration of the settings. Run: make docs"""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from typing import Final
 from microclaw.config.schema import all_settings, dotted
 from microclaw.config.show import value_text
 
-PAGE: Final = Path(__file__).parents[1] / "docs" / "configuration.md"
-BEGIN: Final = "<!-- made from src/microclaw/config/settings.py by `make docs`: change it there -->\n"
-END: Final = "<!-- end -->\n"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
+_HEAD: Final = """# Settings
+
+<!-- made from src/microclaw/config/settings.py by `make docs`: change it there -->
+
+Secrets are marked *. An empty default means: not set. How a setting is set: [configuration.md](../configuration.md).
+"""
 
 
-def with_settings(page: str) -> str:
-    """The page with its table made again."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table()}\n{END}{after}"
-
-
-def table() -> str:
-    rows = ["| setting | default | meaning |", "| --- | --- | --- |"]
+def page() -> str:
+    """The whole page."""
+    rows = [_HEAD, "| setting | default | meaning |", "| --- | --- | --- |"]
     for path, setting in all_settings():
         default = "" if setting.default is None else f"`{value_text(setting.default)}`"
         meaning = setting.about
@@ -34,4 +32,4 @@ def table() -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(with_settings(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,7 +1,7 @@
 """Bytes to events of the Wyoming protocol and back, with every length bounded. Knows no event's meaning.
 
 An event is a line of JSON (`type`, `data`, `data_length`, `payload_length`), then `data_length` bytes of JSON that are
-merged over `data`, then `payload_length` bytes: https://github.com/OHF-voice/wyoming. Decision 0039.
+merged over `data`, then `payload_length` bytes: https://github.com/OHF-voice/wyoming. Decision 0017.
 """
 
 from __future__ import annotations
