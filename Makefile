@@ -44,12 +44,13 @@ system-packages:
 	@scripts/system_packages.sh
 	@scripts/micropython.sh
 
-check: setup-dev ## lint, types, import order and the rooms' budgets of lines
+check: setup-dev ## lint, types, import order, the rooms' budgets of lines, words
 	$(DEV)/ruff check .
 	$(DEV)/ruff format --check .
 	$(DEV)/mypy
 	$(DEV)/lint-imports
 	$(DEV)/python scripts/budgets.py
+	$(DEV)/python scripts/words.py
 
 page-check:      ## types of the page's scripts (needs node; TypeScript is fetched by npm, its bytes checked)
 	@scripts/page_check.sh

@@ -189,7 +189,7 @@ def _call(client: Client) -> None:
     client.call(call_device, device=BOARD, method=METHOD)
 
 
-# A host alone
+# A single host
 
 
 def _alone(effort: Effort) -> list[Metric]:
@@ -202,10 +202,10 @@ def _alone(effort: Effort) -> list[Metric]:
             alone.append(_at_rest(Path(folder) / "alone"))
             shared.append(_at_rest(Path(folder) / "shared", "--database", url))
     return [
-        Metric("modules of the cluster in a host alone", loaded, "", 0),
-        Metric("a host alone: ready", median([ready for ready, _ in alone]), "s"),
+        Metric("modules of the cluster in a single host", loaded, "", 0),
+        Metric("a single host: ready", median([ready for ready, _ in alone]), "s"),
         Metric("a host with --database: ready", median([ready for ready, _ in shared]), "s"),
-        Metric("a host alone: resident memory", median([rss for _, rss in alone]), "MB"),
+        Metric("a single host: resident memory", median([rss for _, rss in alone]), "MB"),
         Metric("a host with --database: resident memory", median([rss for _, rss in shared]), "MB"),
     ]
 

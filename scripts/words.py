@@ -19,12 +19,11 @@ OPENINGS: Final = ("What", "Who", "Whose", "Whom", "Whether", "Where", "When", "
 INSTEAD: Final = {
     "anew": "again",
     "beneath": "below",
-    "for ever": "forever",
+    r"for\s+ever": "forever",
     "taken? back": "revert, undo",
     "takes back": "reverts, undoes",
     "took back": "reverted, undid",
-    "be put back": "be redeployed",
-    "is put back": "is redeployed",
+    "(?:be|is|was) put back": "redeployed",
     "puts back": "redeploys",
     "whereabouts": "presence",
     "standby": "replica",
@@ -33,7 +32,7 @@ INSTEAD: Final = {
     "acts that wait for": "pending approvals",
     "refused in words": "fails with a message",
     "make a home of": "restore a backup",
-    "a host alone": "single host",
+    "a host alone": "a single host",
     "log is whole": "log is intact",
     "what is wanted on": "desired state of",
     "conversations that are kept": "saved conversations",
@@ -44,26 +43,23 @@ INSTEAD: Final = {
     "hence": "so",
     "thereby": "so",
     "thereof": "of it",
-    "hereby": "",
     "amongst": "among",
     "utili[sz]e": "use",
     "in order to": "to",
     "leverage": "use",
-    "seamless(?:ly)?": "",
-    "robust(?:ly)?": "",
-    "simply": "",
-    "obviously": "",
+    "seamless(?:ly)?": "nothing",
+    "obviously": "nothing",
 }
 """Patterns of words, and what to say instead."""
 FILES_WITHOUT: Final = ("vendor", "words.py", "0020-standard-words.md")
-_WORDS: Final = re.compile(r"(?<![\w-])(?:" + "|".join(INSTEAD).replace(" ", r"\s+") + r")(?![\w-])", re.IGNORECASE)
+_WORDS: Final = re.compile(r"(?<![\w-])(?:" + "|".join(INSTEAD) + r")(?![\w-])", re.IGNORECASE)
 
 
 def wrong_words(text: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the fault of each word of the table."""
     for found in _WORDS.finditer(text):
-        better = next(say for pattern, say in INSTEAD.items() if re.fullmatch(pattern, found[0].casefold()) or not say)
-        yield text.count("\n", 0, found.start()) + 1, f"{found[0]!r}: {f'say {better}' if better else 'leave it out'}"
+        better = next(say for pattern, say in INSTEAD.items() if re.fullmatch(pattern, found[0], re.IGNORECASE))
+        yield text.count("\n", 0, found.start()) + 1, f"{found[0]!r}: say {better}"
 
 
 def wrong_docstrings(text: str) -> Iterator[tuple[int, str]]:

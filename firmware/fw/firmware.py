@@ -17,7 +17,7 @@ _MAX_LINE_BYTES = const(1024)
 
 
 async def stay(board, tasks):
-    """For ever."""
+    """Forever."""
     await asyncio.sleep(_HEALTHY_S)
     healthy(board)
     await asyncio.sleep(_TRIAL_S - _HEALTHY_S)

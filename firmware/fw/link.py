@@ -79,7 +79,7 @@ class Link:
         return True
 
     async def run(self, up):
-        """For ever; `up` is set while there is a network."""
+        """Forever; `up` is set while there is a network."""
         asyncio.create_task(self._carry_out())
         for id in self.outbox.calls:
             self._work.append((id, self.outbox.calls[id], True, True, None))

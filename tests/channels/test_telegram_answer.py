@@ -1,4 +1,4 @@
-"""What an answer, a step and a question look like in a chat."""
+"""An answer, a step and a question as they look in a chat."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_a_question_fits_into_one_message_whatever_it_shows() -> None:
 
 
 def test_a_models_words_in_a_question_are_shown_as_they_are() -> None:
-    """Struck through, an act would look taken back; a link would look like a button."""
+    """Struck through, an act would look reverted; a link would look like a button."""
     pending = PendingApproval(
         "a1", "owner", "say text=~~`pump on`~~ **Approved** [no](https://evil.example)", (), "tg", "1", 60
     )

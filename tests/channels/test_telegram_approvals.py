@@ -20,7 +20,7 @@ DETAIL = ("app-install blink on kitchen", "pins: 2", "int main(void) { /* ``` */
 async def _ask(
     approvals: Approvals, person_id: str = "owner", *, chat: str = "100", channel: str = "tg", risky: bool = False
 ) -> str:
-    """How the question ended."""
+    """Return how the question ended."""
     try:
         await approvals.ask(person_id, "install blink", DETAIL, channel=channel, chat_id=chat, risky=risky)
     except PermissionRefused as exc:

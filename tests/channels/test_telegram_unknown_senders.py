@@ -1,4 +1,4 @@
-"""Which unknown senders are answered: a few accounts that write again and again shut nobody out."""
+"""Unknown senders are answered: a few accounts that write again and again shut nobody out."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 class Names:
-    """A resolver on paper: the next answer of each name, its last one for ever."""
+    """A resolver on paper: the next answer of each name, its last one forever."""
 
     def __init__(self, **answers: Sequence[str]) -> None:
         self.answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
@@ -197,7 +197,7 @@ def certificate(host: str = HOST) -> tuple[bytes, bytes]:
 
 
 def server_tls(folder: Path, host: str = HOST) -> ssl.SSLContext:
-    """What a server of that name shows."""
+    """The certificate of a server of that name."""
     chain, key = certificate(host)
     (folder / "server.pem").write_bytes(chain + key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -152,7 +152,7 @@ async def test_after_a_run_no_secret_that_was_used_stands_in_any_file(tmp_path: 
 
 
 def _holding(folder: Path) -> set[tuple[str, str]]:
-    """Which secret is in which file of the run: logs, the security log, the store, what was printed, the status."""
+    """The secrets in each file of the run: logs, the security log, the store, what was printed, the status."""
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert any(path.parent.name == "audit" for path in files)
     return {

@@ -1,4 +1,4 @@
-"""What the host itself asks: hosts of the settings may be private, no metadata address; files come from outside."""
+"""The host's own requests: hosts of the settings may be private, no metadata address; files come from outside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How exchanges with the proxy begin late and end early: 100-continue, slow readers, tasks and peers that go away."""
+"""Exchanges with the proxy that begin late and end early: 100-continue, slow readers, tasks and peers that go away."""
 
 from __future__ import annotations
 

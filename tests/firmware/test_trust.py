@@ -1,4 +1,4 @@
-"""Whom the firmware believes: the TLS matrix, and a clock of 2000."""
+"""The firmware's trust: the TLS matrix, and a clock of 2000."""
 
 from __future__ import annotations
 

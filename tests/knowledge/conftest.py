@@ -86,5 +86,5 @@ async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
 
 
 async def rows_of(table: NoteTable) -> int:
-    """How many rows the index has."""
+    """The number of rows in the index."""
     return int(await table.database.read(lambda sql: sql.execute("SELECT count(*) FROM notes").fetchone()[0]))

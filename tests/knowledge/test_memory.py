@@ -1,4 +1,4 @@
-"""What is remembered: whose it is, what forgetting removes, which old versions stay."""
+"""Memory: whose it is, what forgetting removes, which old versions stay."""
 
 from __future__ import annotations
 

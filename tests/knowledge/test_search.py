@@ -1,4 +1,4 @@
-"""What is found, whose it is, and that the index follows the files."""
+"""Search: what is found, whose it is, and that the index follows the files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an assistant sees and does: typed tools, evidence, timelines, questions. One host that a person started."""
+"""An assistant's view and acts: typed tools, evidence, timelines, questions. One host that a person started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the offline model would do with a sentence, as the category and slots of the sentence vectors. It runs no tool:
+"""The offline model's reaction to a sentence, as the category and slots of the sentence vectors. It runs no tool:
 calls are answered from a small world of one board with four programs."""
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Row:
 
 @dataclass(slots=True)
 class Observed:
-    """What the model did: every call in order, its last words, and what both amount to. `acted`: without a yes."""
+    """The model's acts: every call in order, its last words, and what both amount to. `acted`: without a yes."""
 
     category: str = "out_of_scope"
     slots: dict[str, str] = field(default_factory=dict)
@@ -247,7 +247,7 @@ async def _scheduled(reading: Parse) -> dict[str, str]:
 
 
 def _asked_back(text: str, reading: Parse) -> dict[str, str]:
-    """What was understood of a sentence that lacks something, and what the question is about."""
+    """The understood part of a sentence that lacks something, and what the question is about."""
     slots: dict[str, str] = {}
     said = {name: value for name, value in reading.values.items() if isinstance(value, int)}
     pins = [str(said[name]) for name in ("pin", *(f"pin_{n}" for n in range(2, 9))) if name in said]

@@ -1,4 +1,4 @@
-"""What was learned asks: a loose reading that would change something waits for a yes, in a template's words."""
+"""A loose reading that would change something waits for a yes, in a template's words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which device a sentence is for: an unknown one is told, "which device?" can be answered by its name."""
+"""The device of a sentence: an unknown one is told, "which device?" can be answered by its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What sentences about "the LED" do on every board of the profiles: drive it by its own level, or say why not."""
+"""Sentences about "the LED" on every board of the profiles: drive it by its own level, or say why not."""
 
 from __future__ import annotations
 

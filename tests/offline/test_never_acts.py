@@ -1,4 +1,4 @@
-"""What must not act, however many words of it are known: negated, doubtful, told, supposed, dangerous, half read."""
+"""Sentences that must not act: negated, doubtful, told, supposed, dangerous, half read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from tests.offline.score import observe
 
 NEVER = [
-    # negated, taken back, put off
+    # negated, reverted, put off
     "don't turn on pin 4 until I say", "you mustn't switch pin 4 on, it bites", "turn on pin 4... no wait, forget it",
     "turn on pin 4, just kidding", "turn pin 4 on when I say so", "hold off on switching on pin 4",
     "I'd rather you left pin 4 alone than turned it on", "never mind turning on pin 4",
@@ -53,7 +53,7 @@ NEVER = [
     "turn on pin 4 for every visitor", "turn on pin 4 in the simulator", "pin 4 high, pin 4 low",
     "turn pin 4 on for Anna's birthday next year", "make pin 4 follow pin 5", "swap pins 4 and 5", "run the LED at 3",
     "set pin 4 to the opposite of pin 5", "dim pin 5 to 30% then 60%", "turn off all the lights but pin 4",
-    "blink 3 times every 10 seconds on pin 4", "blink pin 4 five times for ever",
+    "blink 3 times every 10 seconds on pin 4", "blink pin 4 five times forever",
     "turn on the fan on pin 4 when windy", "switch pin 4 on exactly when Anna rings", "read me a story about pin 4",
     "turn on pin 4 and leave pin 9", "blink the led or pin 9 every second", "turn on pin 4 in my dream",
     "blink the led every second and alternate with pin 9", "turn on pin 4 at the third beep", "turn on pin 4 maybe",

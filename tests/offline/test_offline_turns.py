@@ -1,4 +1,4 @@
-"""What the offline model does with tools' answers, and what it makes of them in words."""
+"""The offline model's use of tools' answers, and its words about them."""
 
 from __future__ import annotations
 

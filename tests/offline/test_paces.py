@@ -17,7 +17,7 @@ def numbers(reply: ModelReply) -> dict[str, int]:
 
 
 async def program(ask: Ask, said: str, *before: Message) -> tuple[dict[str, int], str]:
-    """What the deployed program is filled with, and its expectations; where it asks first, after a yes."""
+    """The deployed program's values, and its expectations; where it asks first, after a yes."""
     reply = await ask(said, before=before)
     if not reply.calls:
         assert reply.failed_code == "confirm_reading", reply.text

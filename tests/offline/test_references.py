@@ -1,4 +1,4 @@
-"""What a sentence makes of the last act, where nothing or only a question may come of it; the board's side of it is in
+"""A sentence's effect on the last act, where nothing or only a question may come of it; the board's side of it is in
 tests/agent/test_conversations.py."""
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ OF_UNDO = Parse("cancel_schedule", {"number": 1, "undo": True})
     [
         (Parse("cancel_schedule", {"number": 1}), [GONE], (FIRST, SECOND, UnloggedAct("schedule-remove", 1))),
         (OF_UNDO, [GONE], (FIRST,)),
-        (OF_UNDO, [REFUSED], (FIRST, replace(SECOND, age=1))),  # it is still there to be taken back
+        (OF_UNDO, [REFUSED], (FIRST, replace(SECOND, age=1))),  # it is still there to be reverted
         (Parse("set_pin"), [SET], (FIRST, replace(SECOND, age=1, changes=1))),
         (Parse("set_pin"), [UNDONE, SET], (FIRST, replace(SECOND, age=1))),  # a correction
         (Parse("undo"), [UNDONE, UNDONE], (FIRST, replace(SECOND, age=1))),

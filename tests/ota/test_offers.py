@@ -35,7 +35,7 @@ __all__ = ["device", "limits", "paired", "plane", "scripted", "start_plane", "up
 
 
 class Heard:
-    """What the offers tell."""
+    """The offers' reports."""
 
     def __init__(self, offers: Offers) -> None:
         self.changes: asyncio.Queue[OfferRow] = asyncio.Queue()

@@ -185,7 +185,7 @@ async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(dat
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_kills_at_every_write_lose_and_repeat_nothing(database: Database, seed: int) -> None:
-    """The store's own writes fail at random moments, before or after they are kept, and the host begins anew."""
+    """The store's own writes fail at random moments, before or after they are kept, and the host begins again."""
     random, fleet = Random(seed), Fleet()
     one = await fleet.over(database).begin("1.1.0", "stable", plan(12, "1,4,100%", per_minute=5), boards(12), "owner")
     ends: dict[str, DeviceState] = {}

@@ -174,7 +174,7 @@ async def test_one_window_is_under_way_at_a_time_and_holds_nothing_up(
 
 
 class CountingSource(OfferedPayloads):
-    """How many windows are read at the same time, at most."""
+    """The number of windows that are read at the same time, at most."""
 
     now = most = 0
 

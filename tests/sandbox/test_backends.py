@@ -1,4 +1,4 @@
-"""Which backend is chosen, the refusal where there is none, and the words that an engine of containers is started with.
+"""The choice of a backend, the refusal where there is none, and the command that starts an engine of containers.
 
 The engine is a stand-in that writes its words down and starts the command in the folder that it was given: there is no
 engine here to try them on.

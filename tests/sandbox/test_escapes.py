@@ -32,7 +32,7 @@ PROXY = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
 def facts(tmp: Path, opened: ExitStack) -> dict[str, object]:
-    """What there is on this host to get at: a secret file, sockets, a variable, an open file that children inherit."""
+    """The prey on this host: a secret file, sockets, a variable, an open file that children inherit."""
     secret = tmp / "secret"
     secret.write_text("the secret")
     tmp.chmod(0o755)

@@ -99,7 +99,7 @@ def test_fork_bomb(tmp_path: Path) -> None:
 
 
 def test_fork_bomb_of_a_shell(tmp_path: Path) -> None:
-    """What cannot fork ends by itself there; whatever happens, nothing of it is left."""
+    """A job that cannot fork ends by itself there; whatever happens, nothing of it is left."""
     mark = secrets.token_hex(8)
     end = run(f": {mark}; f() {{ f | f & }}; f; sleep 1", tmp_path, program="sh")
     assert end.wall_s < 60

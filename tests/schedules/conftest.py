@@ -71,7 +71,7 @@ class Clock:
 
 @dataclass
 class Hands:
-    """What was done, in order. `hold` keeps a run going, `fault` makes it fail, `once` may not be repeated."""
+    """The runs, in order. `hold` keeps a run going, `fault` makes it fail, `once` may not be repeated."""
 
     done: list[str] = field(default_factory=list)
     given: list[Schedule] = field(default_factory=list)

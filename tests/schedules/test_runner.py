@@ -1,4 +1,4 @@
-"""What is due is run once: through restarts, crashes, missed times and slow runs, and no model is asked too often."""
+"""A due schedule is run once: through restarts, crashes, missed times and slow runs, no model is asked too often."""
 
 from __future__ import annotations
 

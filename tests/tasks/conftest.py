@@ -24,7 +24,7 @@ from microclaw.tasks.service import TaskService
 
 @dataclass
 class Place:
-    """Where tasks run, and what they said of themselves."""
+    """The place where tasks run, and what they said of themselves."""
 
     service: TaskService
     table: TaskTable

@@ -39,7 +39,7 @@ class Clock:
 
 @dataclass
 class Sources:
-    """Which version of a program was there, as apps/source_log.py tells it, and its traces in the source's lines."""
+    """The versions of a program by time, as apps/source_log.py tells them, and its traces in the source's lines."""
 
     versions: dict[str, str] = field(default_factory=dict)
 

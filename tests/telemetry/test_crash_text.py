@@ -1,4 +1,4 @@
-"""What a crash is called, when two are one kind, and that a board's words are cleaned and cut."""
+"""The name of a crash, when two are one kind, and that a board's words are cleaned and cut."""
 
 from __future__ import annotations
 

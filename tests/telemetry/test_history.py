@@ -1,4 +1,4 @@
-"""What a device measures over a real link, what is refused, and at what resolution it is read."""
+"""A device's measurements over a real link, what is refused, and at what resolution it is read."""
 
 from __future__ import annotations
 

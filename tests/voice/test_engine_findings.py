@@ -1,4 +1,4 @@
-"""What `doctor` says of the engines of speech."""
+"""The findings of `doctor` about the engines of speech."""
 
 from __future__ import annotations
 

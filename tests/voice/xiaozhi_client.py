@@ -219,7 +219,7 @@ class Device:
         return {**counts, "late_ms": int(self.late_s * 1000)}
 
     async def watch(self) -> None:
-        """How late this process is."""
+        """Watch how late this process is."""
         while True:
             due_s = time.monotonic() + TICK_S
             await asyncio.sleep(TICK_S)

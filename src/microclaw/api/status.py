@@ -231,7 +231,7 @@ def _off(name: str, problems: Sequence[str]) -> str:
 
 
 async def _deferred(host: Host) -> list[DeferredStatus]:
-    """The acts that wait for their devices, and how the newest of the last day came out."""
+    """The deferred acts, and how the newest of the last day came out."""
     log, since_ms = DeferredLog(host.apps.change_log), now_ms() - _DAY_MS
     names = {device.device_id: device.name for device in host.devices.list()}
     waiting = [one for one in await log.waiting() if one.device_id in names]

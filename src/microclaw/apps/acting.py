@@ -28,7 +28,7 @@ _TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
 
 def having(stopped: bool | None = None) -> Callable[..., Awaitable[Sequence[Device]]]:
     async def those(programs: Any, devices: Sequence[Device], name: str, **_: Any) -> Sequence[Device]:
-        """Of devices that nobody named, those that have the program; what is wanted on one that is away counts, too.
+        """Of devices that nobody named, those that have the program; the desired state of one that is away counts, too.
 
         `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
         """

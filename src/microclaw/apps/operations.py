@@ -302,7 +302,7 @@ async def set_times(
     said="the {deferred.act} of {name} on {device} is dropped; nothing was changed there",
 )
 async def cancel(programs: Programs, _call: Call, device: DeviceName, name: AppName) -> DeferralCancelled:
-    """Drop what is deferred for a program until its device is back (--when-back)."""
+    """Cancel an action queued for a program until its device is back (--when-back)."""
     target = programs.apps.registry.get(device)
     act = await programs.apps.deferrals.cancel(target.device_id, name)
     return DeferralCancelled(device=target.name, name=act.name, deferred=DeferredFacts.of(act))

@@ -60,7 +60,7 @@ class TimedRuns:
         self._busy: set[str] = set()  # devices that are being looked at
 
     async def run(self) -> None:
-        """For ever. A device that does not answer holds up no other one."""
+        """Forever. A device that does not answer holds up no other one."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 for device_id, apps in (await self._due()).items():

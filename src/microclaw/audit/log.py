@@ -198,7 +198,7 @@ def _room(event: AuditEvent) -> dict[tuple[object, ...], int]:
 
 
 def _source(event: AuditEvent) -> str:
-    """Whom an event counts for: the person, else its address range or the device."""
+    """The source that an event counts for: the person, else its address range or the device."""
     if event.by is not None:
         return event.by
     if event.address is not None and event.kind not in ALARMS:

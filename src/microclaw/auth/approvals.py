@@ -1,4 +1,4 @@
-"""Acts that wait for a person's yes or no, and how those ended that had a yes. Channels show them and bring the
+"""Pending approvals, and how the acts ended that had a yes. Channels show them and bring the
 decision; this module asks nobody.
 
 What may do something that is asked about first runs inside `approved_act`: a tool's call, a job or a request of the

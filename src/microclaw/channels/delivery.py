@@ -1,4 +1,4 @@
-"""What every channel needs to deliver answers: its tasks, and who delivers which answer. It sends nothing itself."""
+"""The common part of channels: their tasks, and who delivers which answer. It sends nothing itself."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ COMMANDS: Final = {
     "run": ("programs:run", "Build, check, try, install and verify a program."),
     "app": ("app_commands:app_group", "Programs: yours and ready ones; list, change, undo."),
     "task": ("task_commands:task_group", "Code in the sandbox, its secrets and network; subagents."),
-    "schedule": (DECLARED, "What is done later, at times of day."),
+    "schedule": (DECLARED, "Schedules, at times of day."),
     "chat": ("chat_commands:chat", "Talk to the agent."),
     "approval": (DECLARED, "Pending approvals."),
     "memory": ("memory_commands:memory_group", "What the agent remembers: notes, conversations, skills."),

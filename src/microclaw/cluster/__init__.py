@@ -1,1 +1,1 @@
-"""Many hosts, one fleet: what hosts that share a database do with each other. A host alone imports nothing of it."""
+"""Many hosts, one fleet: what hosts that share a database do with each other. A single host imports nothing of it."""

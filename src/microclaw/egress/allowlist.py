@@ -1,4 +1,4 @@
-"""What tasks in the sandbox may ask: egress.yaml, read, checked and matched. It connects to nothing.
+"""The allowlist of tasks in the sandbox: egress.yaml, read, checked and matched. It connects to nothing.
 
 The most specific entries for a host and a task decide, and of these the first that allows the request: a host that is
 written out before `*.`, a longer `*.` before a shorter one, then an entry that names the task before one for all. There
@@ -63,7 +63,7 @@ _PUBLIC_SUFFIXES: Final = frozenset(
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
-    """How much may go out and come in; bytes count both ways. None: the limit of the whole file counts alone."""
+    """The amount that may go out and come in; bytes count both ways. None: the limit of the whole file counts alone."""
 
     requests_per_minute: int | None = None
     bytes_per_task: int | None = None
@@ -98,7 +98,7 @@ class AllowEntry(Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """What it allows, for somebody who is asked: "api.example.com, port 443, GET, with the secret weather"."""
+        """The entry as text, for somebody who is asked: "api.example.com, port 443, GET, with the secret weather"."""
         ports = ", ".join(map(str, sorted(self.ports)))
         methods = "any method" if self.methods is None else " ".join(sorted(self.methods))
         secret = "" if self.secret is None else f", with the secret {self.secret}"

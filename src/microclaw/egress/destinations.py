@@ -1,4 +1,4 @@
-"""Which addresses this host may connect to, by purpose. It connects to nothing.
+"""Judges the addresses that this host may connect to, by purpose. It connects to nothing.
 
 A name is looked up once and the caller connects to that very address: a second look-up may say something else (DNS
 rebinding). What counts as public is the allocated space of the IANA special-purpose registries (RFC 6890), by list,
@@ -90,7 +90,7 @@ class Purpose(StrEnum):
 
 
 class Destination(Struct, frozen=True):
-    """Where a URL leads: connect to `address`, name `host` in TLS and in the Host header."""
+    """The destination of a URL: connect to `address`, name `host` in TLS and in the Host header."""
 
     scheme: str
     host: str

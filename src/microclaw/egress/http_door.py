@@ -2,7 +2,7 @@
 
 A name is looked up when a connection is made, and its Host header and TLS name stay as they were. So a name that
 changes its address leads nowhere else. By way of a proxy, the proxy looks names up; what is known of them here is
-judged before. Redirects are new requests, judged anew. No other file of the host makes an HTTP client
+judged before. Redirects are new requests, judged again. No other file of the host makes an HTTP client
 (tests/egress/test_one_door.py has the exceptions).
 """
 
@@ -57,7 +57,7 @@ def http_client(
 def download_client(
     first_url: str, *, egress: Egress | None = None, proxy: str | None = None, timeout: float, max_redirects: int = 20
 ) -> httpx2.Client:
-    """A blocking client for files from a place that the code or a person named; it follows redirects, judged anew."""
+    """A blocking client for files from a place that the code or a person named; it follows redirects, judged again."""
     way = _Way(Errand(Purpose.DOWNLOAD, first_url), egress or Egress(), proxy, environment=True)
     return httpx2.Client(
         transport=_BlockingTransport(way), timeout=timeout, follow_redirects=True, max_redirects=max_redirects
@@ -65,7 +65,7 @@ def download_client(
 
 
 class _Way:
-    """What both kinds of transport ask before a request, and before a connection."""
+    """The checks of both kinds of transport before a request, and before a connection."""
 
     def __init__(self, errand: Errand, egress: Egress, proxy: str | None, *, environment: bool) -> None:
         self.egress = egress

@@ -1,4 +1,4 @@
-"""What the host itself connects to: which places one client may ask, and connections to judged addresses.
+"""The host's own connections: which places one client may ask, and connections to judged addresses.
 
 Everything here goes by `Egress`: a name is looked up once, each address is judged, and one of these is connected to.
 HTTP has its own door, http_door.py, which imports the HTTP library.
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Errand:
-    """What one client is for. `first_url` is the place that the settings, the code or a person named.
+    """The purpose of one client. `first_url` is the place that the settings, the code or a person named.
 
     Without it (an SDK that knows its own address), the first place that is asked counts as named.
     """
@@ -36,7 +36,7 @@ class Errand:
             self._first = _place(parts.scheme, parts.hostname or "", parts.port)
 
     def purpose_of(self, scheme: str, host: str, port: int | None) -> Purpose:
-        """Which rule the place has. Raises PermissionRefused for one that this client has no business with."""
+        """The rule for the place. Raises PermissionRefused for one that this client has no business with."""
         place = _place(scheme, host, port)
         if self._purpose is Purpose.CONFIGURED:
             self._first = self._first or place

@@ -1,4 +1,4 @@
-"""Whether a task's request may go out, and how much more may: the verdict of the allowlist. It connects to nothing."""
+"""Judges a task's request, and how much more may go out: the verdict of the allowlist. It connects to nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
 
 
 class AllowlistSource:
-    """The allowlist of a home, read anew when its file changed. A file with mistakes allows nothing."""
+    """The allowlist of a home, read again when its file changed. A file with mistakes allows nothing."""
 
     def __init__(self, home: Path) -> None:
         self.path = home / FILE_NAME
@@ -73,7 +73,7 @@ class AllowlistSource:
 def judge(
     allowlist: Allowlist, *, task: str, method: str, host: str, port: int | None, scheme: str, tunnel: bool
 ) -> Verdict:
-    """What the allowlist says of a request. `port` None: the request names none."""
+    """Judge a request by the allowlist. `port` None: the request names none."""
     about = [entry for entry in allowlist.entries if entry.fits(host, task)]
     wanted = port or (443 if tunnel or scheme == "https" else 80)
     if not about:
@@ -119,7 +119,7 @@ def _of_entry(entry: AllowEntry, method: str, host: str, port: int, *, is_tls: b
 
 
 def line_to_add(host: str, port: int) -> str:
-    """What the owner writes so that a host may be asked; nothing for one that no allowlist can have."""
+    """The line with which the owner allows a host; nothing for one that no allowlist can have."""
     if is_private_name(host):
         return ""
     ports = "" if port == 443 else f", ports: [{port}]"
@@ -139,7 +139,7 @@ def version_of(path: Path) -> tuple[int, ...] | None:
 
 @dataclass(slots=True)
 class TaskUse:
-    """What one task has used so far: of the whole allowlist, and by the line of an entry."""
+    """The use of one task so far: of the whole allowlist, and by the line of an entry."""
 
     bytes_used: dict[int, int] = field(default_factory=dict)
     asked_at_s: dict[int, deque[float]] = field(default_factory=dict)

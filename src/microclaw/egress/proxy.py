@@ -1,7 +1,7 @@
 """The HTTP proxy of one task on a unix socket: each request is judged, connected to a checked address and counted.
 
-One request a connection. What is passed on is written anew from what was understood, in both directions, so that no
-server behind can read a request in another way. Redirects go back to the task: a new request is judged anew.
+One request a connection. What is passed on is written again from what was understood, in both directions, so that no
+server behind can read a request in another way. Redirects go back to the task: a new request is judged again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class ProxyTimes(Struct, frozen=True, kw_only=True):
-    """How long a peer may take, in seconds."""
+    """The time limits of a peer, in seconds."""
 
     head_s: float = 10.0
     connect_s: float = 10.0
@@ -82,7 +82,7 @@ class EgressProxy:
         return self.allowlist.problem
 
     def reach(self, name: str) -> tuple[str, ...]:
-        """What a task of this name may ask, a line for each entry. Blocking.
+        """The places that a task of this name may ask, a line for each entry. Blocking.
 
         Raises TaskRefused for a name that the allowlist does not have, ConfigError while it has mistakes.
         """
@@ -127,7 +127,7 @@ class EgressProxy:
                 path.unlink()
 
     async def tls(self) -> ssl.SSLContext:
-        """What servers' certificates are checked with."""
+        """The context that checks servers' certificates."""
         if self._tls is None:
             self._tls = await asyncio.to_thread(self._make_tls)
         return self._tls

@@ -84,7 +84,7 @@ def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist
 
 
 def missing_text(name: str, where: str) -> tuple[str, str]:
-    """What that means, and the next step."""
+    """The message for it, and the next step."""
     text = f"there is no secret {name}, which egress.yaml names ({where}): what needs it is refused"
     return text, f"microclaw task secrets {name} @FILE"
 

@@ -1,1 +1,1 @@
-"""What the agent knows beyond one turn: memory, skills, schedules."""
+"""The agent's knowledge beyond one turn: memory, skills."""

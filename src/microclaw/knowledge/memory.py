@@ -119,7 +119,7 @@ class Memory:
         return self._persona(f"{CONFIG}/{SOUL}") or default_soul()
 
     def user(self, person: str) -> str:
-        """What the person wrote about themselves; "" when there is nothing. Blocking."""
+        """The person's own text about themselves; "" when there is nothing. Blocking."""
         return self._persona(user_name(person))
 
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:

@@ -40,7 +40,7 @@ _OWNERS: Final = (SOUL, HEARTBEAT)
 
 
 class KnowledgeService(Struct, frozen=True):
-    """What the acts work with. `erase` removes a conversation; a skill may name `tools` and `capabilities`."""
+    """The parts that the acts work with. `erase` removes a conversation; a skill names `tools` and `capabilities`."""
 
     gate: Gate
     knowledge: Knowledge
@@ -180,7 +180,7 @@ def _chosen(gate: Gate, call: Call, name: str) -> str:
 
 
 def _text_place(service: KnowledgeService, name: str, call: Call) -> str:
-    """Where it is, for who sits at this machine; to others its name says enough."""
+    """The place for somebody at this machine; to others its name says enough."""
     texts = service.knowledge.memory.texts
     return texts.place(name) if call.direct or texts.is_shared else name.rpartition("/")[2]
 
@@ -376,5 +376,5 @@ def _checked(skills: Skills, name: str | None, service: KnowledgeService) -> Ski
 
 
 def _place(path: Path, call: Call) -> str:
-    """Where it is on this machine, for who sits there; to others its name says enough."""
+    """The place on this machine, for somebody at it; to others its name says enough."""
     return str(path) if call.direct else path.name

@@ -72,7 +72,7 @@ class Search:
         self._scanned_at = None
 
     async def scrub(self) -> None:
-        """Write the databases of index and conversations anew without what is deleted; StoreError.
+        """Write the databases of index and conversations again without what is deleted; StoreError.
 
         Needs as much free space as they have. Other writes wait meanwhile: two seconds for about 100 MB.
         """
@@ -169,7 +169,7 @@ class Search:
         for start in range(0, len(rows) or 1, _ROWS_A_WRITE):
             end = start + _ROWS_A_WRITE
             file = NoteFile(name, *(stamp if end >= len(rows) else _IN_PART), 0, b"")
-            await self._put(file, rows[start:end], anew=start == 0)
+            await self._put(file, rows[start:end], again=start == 0)
 
     async def _read_conversation(
         self, name: str, stamp: Stamp, known: NoteFile | None, deadline: float, soon: bool
@@ -178,8 +178,8 @@ class Search:
         session = name.removeprefix(_SESSIONS).removesuffix(".jsonl")
         first = await self._sessions.lines_after(session, 0, most=1)
         begun = str(first[0][0]).encode() if first else b""
-        anew = known is None or known.tail != begun  # another conversation of that name was removed
-        last = 0 if known is None or anew else known.read_bytes
+        again = known is None or known.tail != begun  # another conversation of that name was removed
+        last = 0 if known is None or again else known.read_bytes
         is_whole = False
         while not is_whole:
             lines = await self._sessions.lines_after(session, last, most=_ROWS_A_WRITE)
@@ -187,20 +187,20 @@ class Search:
             is_whole = len(lines) < _ROWS_A_WRITE
             file = NoteFile(name, *(stamp if is_whole else _IN_PART), last, begun)
             rows = [row for _, line in lines if (row := _message(line)) is not None]
-            await self._put(file, rows, anew=anew, soon=soon and not anew)
-            if known is not None and anew:
+            await self._put(file, rows, again=again, soon=soon and not again)
+            if known is not None and again:
                 await self._table.scrub()
-            anew = False
+            again = False
             if self._clock() >= deadline:
                 return
 
-    async def _put(self, file: NoteFile, rows: list[NewNote], *, anew: bool, soon: bool = False) -> None:
+    async def _put(self, file: NoteFile, rows: list[NewNote], *, again: bool, soon: bool = False) -> None:
         assert self._known is not None
         try:
             if soon:
                 self._table.put_soon(file, rows)
             else:
-                await self._table.put(file, rows, replace=anew)
+                await self._table.put(file, rows, replace=again)
         except MicroclawError:
             self._known.pop(file.path, None)
             raise

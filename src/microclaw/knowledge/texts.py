@@ -1,4 +1,4 @@
-"""Where the texts of memory and persona are: files of a host alone, rows of the store that a cluster's hosts share.
+"""The places of the texts of memory and persona: files of a single host, rows of a cluster's shared store.
 
 A text's name is its path below the home: `memory/MEMORY.md`, `config/SOUL.md`. It knows nothing of what they say.
 """
@@ -59,7 +59,7 @@ class Texts(ABC):
 
     @abstractmethod
     def place(self, name: str) -> str:
-        """Where a person finds it."""
+        """The place where a person finds it."""
 
     @abstractmethod
     async def change(
@@ -71,7 +71,7 @@ class Texts(ABC):
     def _changed(
         self, name: str, old: bytes, work: Callable[[str], tuple[str, T]], max_bytes: int
     ) -> tuple[bytes | None, T]:
-        """What `work` makes of it, None where that is the same; a longer one than is read would lose its rest."""
+        """Change the text by `work`, None where that is the same; a longer one than is read would lose its rest."""
         if len(old) > max_bytes:
             raise ConfigError(
                 f"{self.place(name)} is longer than {max_bytes:,} bytes: nothing is added to it or taken from it",
@@ -139,7 +139,7 @@ class TextFiles(Texts):
             oldest.unlink(missing_ok=True)
 
     def _entries(self, folder: str) -> list[os.DirEntry[str]]:
-        """What is in it, under names that are UTF-8 on the disk; the store takes no others."""
+        """The entries under names that are UTF-8 on the disk; the store takes no others."""
         try:
             with os.scandir(self.home / folder) as entries:
                 return [entry for entry in entries if encodable(entry.name) == entry.name]

@@ -27,7 +27,7 @@ _LEFT_OVER = re.compile(r"\d")
 
 
 class Number(Struct, frozen=True):
-    """Where a number stands. `unit`: pin, clock, swing, period, every, ms, quarters, times, bare, milli, or the name of
+    """The place of a number. `unit`: pin, clock, swing, period, every, ms, quarters, times, bare, milli, or the name of
     what is counted in thousandths (degrees, percent, ...).
     """
 

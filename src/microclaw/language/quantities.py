@@ -66,7 +66,7 @@ _UNIT = re.compile(rf"({_NUMBER}) ?({_UNIT_NAMES})(?!\w)")
 _ONE_EVERY = re.compile(r"\b(?:once|1 times?|(?:1|a) (?:cycle|flash|blink)) (?:every|each|per) (?=\d+ ms\b)")
 _FLASHES = re.compile(r"\b(?:blink|flash|flicker|wink|strobe)")
 _BARE_LIMIT = re.compile(
-    rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|beneath"
+    rf"\b(setpoint(?: of| to| at)?|target(?: of)?|above|below|over|under|than|exceeds|reaches|below"
     rf"|past|at) ({_NUMBER})"
     r"(?! ?(?:milli|ms|hz|\d|quarter))(?=$| |,)"
 )

@@ -1,4 +1,4 @@
-"""Whether a sentence is a yes or a no and nothing else."""
+"""Tells if a sentence is a yes or a no and nothing else."""
 
 from __future__ import annotations
 

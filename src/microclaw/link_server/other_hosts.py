@@ -54,7 +54,7 @@ class OtherHosts:
         self._news.set()
 
     async def run(self) -> None:
-        """For ever."""
+        """Forever."""
         while True:
             await self._news.wait()
             self._news.clear()

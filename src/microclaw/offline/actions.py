@@ -133,7 +133,7 @@ def _device_status(at: Context) -> Decision:
 
 
 def _device_fact(at: Context, tool: str, other: str, intent: str) -> Decision:
-    """What one tool tells of the device; a single fact that it lacks is looked for with the other."""
+    """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
     field = at.parse.word("field")
     if not at.results:
         return Act(tool, at.on_device(), intent)

@@ -32,7 +32,7 @@ _LAST: Final = re.compile(r"\s*(?:just now|last|before that|right now|just|)\s*"
 
 
 def past_of(parse: Parse, act: LastAct | None) -> Say:
-    """What is known of the past without a model: the last act of this conversation, and nothing else."""
+    """Tell the past without a model: the last act of this conversation, and nothing else."""
     if act is not None and act.done and _LAST.fullmatch(parse.word("when") or ""):
         return Say(f'The last thing that I did here was: "{act.said.strip()}".', next_step="undo")
     return Say(

@@ -187,7 +187,7 @@ def _apps(found: Result) -> list[Mapping[str, Any]]:
 
 
 def _missing(at: Context) -> list[Mapping[str, Any]]:
-    """Apps that the device lost and the host will put back; stopping one ends that."""
+    """Apps that the device lost and the host will redeploy; stopping one ends that."""
     return [{"name": name} for name in at.results[0].fields.get("missing") or () if isinstance(name, str)]
 
 
@@ -269,10 +269,10 @@ def _removed(at: Context) -> Say | None:
 
 
 def _running(at: Context, apps: Sequence[Mapping[str, Any]]) -> str:
-    """What is on the device, as one clause."""
+    """The programs on the device, as one clause."""
     device = at.results[0].device
     missing = ", ".join(str(app["name"]) for app in _missing(at))
-    lost = f"; missing there, to be put back: {missing}" if missing else ""
+    lost = f"; missing there, to be redeployed: {missing}" if missing else ""
     stopped = ", ".join(str(app["name"]) for app in _stopped(at))
     lost += f"; stopped: {stopped}" if stopped else ""
     if not apps:

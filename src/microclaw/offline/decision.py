@@ -127,7 +127,7 @@ def read_return(returned: ToolReturn) -> Result:
 
 
 def _unfenced(value: Any) -> Any:
-    """What a tool returned, as the answer shows it to a person: rules read it, no model."""
+    """A tool's result as the answer shows it to a person: rules read it, no model."""
     match value:
         case str():
             return without_fences(value)

@@ -80,7 +80,7 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
 def paced(
     at: Context, pattern: str, act: str, target: PinTarget, values: Mapping[str, Value | Fraction], words: str
 ) -> Deployment:
-    """One that goes on for ever, each time as long as was asked for."""
+    """One that goes on forever, each time as long as was asked for."""
     period_ms = pace_ms(at.parse, pattern)
     intent, words = f"{act}(pin={target.pin}, period={seconds(period_ms)})", f"{words} every {spoken(period_ms)}"
     return Deployment(pattern, {**values, "PERIOD_MS": period_ms}, intent, for_ever(at, act), words, target)
@@ -89,7 +89,7 @@ def paced(
 def for_ever(at: Context, otherwise: str) -> str:
     """Why the sentence becomes a program, with its own words for how often."""
     said = PACE.search(at.said)
-    return f'"{said[0] if said else otherwise}" goes on for ever -> a program on the board'
+    return f'"{said[0] if said else otherwise}" goes on forever -> a program on the board'
 
 
 def waiting(at: Context) -> str:

@@ -157,7 +157,7 @@ def _declined(question: Question, act: LastAct | None, unlogged: UnloggedActs) -
 
 
 def _question(at: Context | None, decision: Say) -> Question | None:
-    """What the answer asks, to be kept with it."""
+    """The question of the answer, to be kept with it."""
     if at is None or decision.asks is None:
         return None
     device = at.device.name if at.named and at.device else None
@@ -169,7 +169,7 @@ def _question(at: Context | None, decision: Say) -> Question | None:
 
 
 def count_kinds() -> int:
-    """How many kinds of sentence there are; loads them (about 150 ms the first time)."""
+    """The number of kinds of sentence; loads them (about 150 ms the first time)."""
     return len(_examples(english()))
 
 
@@ -267,7 +267,7 @@ def _read(
     if (parse is None or parse.loose) and is_in_other_letters(said):
         return _Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
     if (said_yes(said) or said_no(said)) and (parse is None or parse.loose):
-        text = "Nothing waits for a yes" if said_yes(said) else "There is nothing to take back"
+        text = "Nothing waits for a yes" if said_yes(said) else "There is nothing to undo"
         return _Reading(Say(f"{text} in this chat.", NOTHING_WAITS), refers=True)
     if (unknown := unknown_device(said, parse, sentences.parse, device_context)) is not None:
         return _Reading(unknown)
@@ -285,7 +285,7 @@ def _read(
 
 
 def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool) -> Parse | Say | str | None:
-    """What a sentence says of the last act, by itself or with an "it" in place of a pin; None for any other.
+    """Read a sentence about the last act, by itself or with an "it" in place of a pin; None for any other.
 
     A sentence for later comes back with the pin in the place of "it": its words are kept.
     """

@@ -1,4 +1,4 @@
-"""What the offline dialogue keeps with an answer: its open question, and its last act for sentences that refer to it.
+"""The state that the offline dialogue keeps with an answer: its open question, and its last act for sentences about it.
 
 Plain values, no IO. They are stored with the answer as JSON, so that a restart of the host loses none.
 """
@@ -23,7 +23,7 @@ PROGRAMS_ON_PINS: Final = frozenset({*PROGRAMS, *LIGHTS}) - {"read_sensor_every"
 ON_SEVERAL: Final = "several_boards"
 """The kind of an act on several boards."""
 MAX_TAKEN_BACK: Final = 16
-"""So many changes one correction takes back."""
+"""So many changes one correction reverts."""
 TAKE_BACK: Final = "take_back"
 """The kind of "Shall I undo it?"."""
 CHANGING_TOOLS: Final = frozenset(
@@ -41,7 +41,7 @@ _MAX_AGE: Final = 3  # answers in between that changed nothing
 
 
 class LastAct(Struct, frozen=True):
-    """What was done or tried last: its kind, pins and numbers (`parse`), and where.
+    """The last act done or tried: its kind, pins and numbers (`parse`), and where.
 
     `done`: a tool carried it out; else it was refused or asked about, and a parse that was learned stays loose.
     `changes` are the numbers that take it back, in the order in which they were made. `app` is its program, `replaced`
@@ -93,7 +93,7 @@ class LastAct(Struct, frozen=True):
 
     @property
     def told(self) -> str:
-        """What was done, as a sentence without its full stop: "Pin 10 was set high"."""
+        """The act as a sentence without its full stop: "Pin 10 was set high"."""
         target = capital(self.target)
         were = "were" if len(self.pins) > 1 else "was"
         level = self.parse.number("level")
@@ -138,7 +138,7 @@ class DialogueState(Struct, frozen=True):
 
 
 def state_after(message: Message | None) -> DialogueState:
-    """What an answer left open; nothing for any other message, or where another version wrote it."""
+    """The state that an answer left open; nothing for any other message, or where another version wrote it."""
     if not isinstance(message, AssistantReply) or message.question is None:
         return DialogueState()
     try:
@@ -191,7 +191,7 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
 
 
 def _of_many(at: Context | None) -> LastAct | None:
-    """An act on several boards can only be taken back whole: no pin and no board of it is "it"."""
+    """An act on several boards can only be reverted whole: no pin and no board of it is "it"."""
     changes = at.results[-1].fields.get("changes") if at is not None and at.results and at.results[-1].ok else None
     if at is None or not isinstance(changes, list) or not 0 < len(changes) <= MAX_TAKEN_BACK:
         return None

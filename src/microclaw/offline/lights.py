@@ -28,7 +28,7 @@ _BY_COLOR: Final = "a color is sent to the LED by a program -> a short program o
 
 
 def led_decider(at: Context) -> Callable[[Context], Decision] | None:
-    """What a sentence about "the LED" comes to where that is an addressable one that a program can light; else None."""
+    """The decider of a sentence about "the LED" where that is addressable and a program can light it; else None."""
     if at.parse.kind not in ("set_pin", "blink") or "pin_2" in at.parse.values:
         return None
     if at.device is None or addressable_led(at) is None:

@@ -1,4 +1,4 @@
-"""How fast, by a sentence, and what a program can keep of it. It acts on nothing.
+"""The pace in a sentence, and what a program can keep of it. It acts on nothing.
 
 A rate has its exact period (300 Hz is no 3 ms), and a program gets only what it keeps within KEPT of what was said.
 """
@@ -88,7 +88,7 @@ class SquareWave(Struct, frozen=True):
 
 
 def square_wave(at: Context, *, pwm: bool = True, loop: bool = True) -> SquareWave:
-    """How a program keeps the sentence's pace; asks with the nearest possible ones where none does.
+    """The wave by which a program keeps the sentence's pace; asks with the nearest possible ones where none does.
 
     `pwm`: whether the pin can be given to PWM. `loop`: whether a loop will do. A pace of 0 is left to the pattern of a
     loop, which refuses it.

@@ -24,7 +24,7 @@ class Parse(Struct, frozen=True):
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
     `loose`: no template fits it as it stands. `confirmed`: the person said yes to it. `undoes` are changes
-    to take back first and `stops` a program to take off first; `replaces` is the program that this one takes the name
+    to revert first and `stops` a program to take off first; `replaces` is the program that this one takes the name
     of.
     """
 
@@ -52,7 +52,7 @@ class Parse(Struct, frozen=True):
 
 
 class Question(Struct, frozen=True):
-    """What the last answer asked for: a slot of the parse of `said`. It is stored with that answer."""
+    """The question of the last answer: a slot of the parse of `said`. It is stored with that answer."""
 
     slot: Slot
     parse: Parse

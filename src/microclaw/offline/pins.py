@@ -1,4 +1,4 @@
-"""Which pin, LED, sensor or device a sentence means, from the board's profile. It asks instead of guessing."""
+"""Finds the pin, LED, sensor or device that a sentence means, from the board's profile. It asks instead of guessing."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def pin_user(apps: Sequence[KnownApp], pin: int) -> str | None:
 
 
 def with_state(used: str, listed: Iterable[Mapping[str, Any]]) -> str:
-    """What `pin_user` says, put right by what the board lists: a program that has ended drives nothing any more."""
+    """Correct `pin_user` by what the board lists: a program that has ended drives nothing any more."""
     role, _, name = used.partition(" by ")
     state = next((str(app.get("state")) for app in listed if app.get("name") == name), None)
     if state in _OVER:

@@ -50,7 +50,7 @@ _WHOLE: Final = "say the whole sentence"
 
 
 def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool = False) -> Referred:
-    """What a sentence says of the last act; None if it says nothing of it.
+    """Read a sentence about the last act; None if it says nothing of it.
 
     `device` is where it is to be done, `elsewhere` if the sentence names it and it is not the last act's.
     """
@@ -125,7 +125,7 @@ def later(text: str, act: LastAct) -> str | Say | None:
 
 
 def _stop_words(act: LastAct) -> str | None:
-    """What "stop it" means of the act, as a sentence; None where it means nothing."""
+    """The meaning of "stop it" for the act, as a sentence; None where it means nothing."""
     if act.runs:
         return f"stop {act.app}"
     if not act.done or act.app is not None or act.schedule is not None:
@@ -210,7 +210,7 @@ def _changed(act: LastAct, found: Parse, *, corrects: bool) -> Parse | Say:
 
 
 def _many(found: Parse) -> Fraction | None:
-    """How many times as much, as in "twice as fast"; None where that is not said."""
+    """The factor in the sentence, as in "twice as fast"; None where that is not said."""
     many, times = found.number("many"), found.number("times")
     if many is None and times is None:
         return None
@@ -254,7 +254,7 @@ def _pin_of(act: LastAct) -> str:
 
 
 def _corrected(act: LastAct, meant: Parse, device: KnownDevice | None, *, elsewhere: bool = False) -> Referred:
-    """What was meant, with the wrong act taken back first; a question where that is not known to work."""
+    """The act that was meant, with the wrong one undone first; a question where that is not known to work."""
     if not act.done or act.kind in _READS:
         return meant
     if act.stopped or act.schedule is not None:
@@ -269,7 +269,7 @@ def _corrected(act: LastAct, meant: Parse, device: KnownDevice | None, *, elsewh
 
 
 def _not_driven(meant: Parse, board: BoardProfile) -> Say | None:
-    """Why a pin cannot be driven, known before the first act is taken back."""
+    """Why a pin cannot be driven, known before the first act is reverted."""
     for number in meant.pins:
         pin = board.pins.get(number)
         why = pin.reserved if pin is not None else None

@@ -1,4 +1,4 @@
-"""Sentences about what is done later: kept as schedules, listed, cancelled. It keeps no time, calls no tool itself."""
+"""Sentences about schedules: made, listed, cancelled. It keeps no time, calls no tool itself."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ def _cancel(at: Context) -> Decision:
         gone = [one for one in matching if one["schedule"] in [found.fields.get("schedule") for found in removed]]
         return Say(f"Cancelled: {'; '.join(_line(one, next_due=False) for one in gone)}.")
     if not listed:
-        step = "undo takes back the last change of a board"
+        step = "undo reverts the last change of a board"
         return Say("Nothing is scheduled, so nothing was cancelled.", "unknown_name", step)
     if not matching:
         return Say(

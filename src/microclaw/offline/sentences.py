@@ -123,7 +123,7 @@ class Sentences:
         return _WORD.sub(known, text)
 
     def _templated(self, said: str) -> Parse | None:
-        """What a template makes of the sentence, as it is spelled; loose where slips of the finger were mended."""
+        """Read the sentence by a template, as it is spelled; loose where slips of the finger were mended."""
         found = self._timed(said)
         if found is not None:
             return found
@@ -144,11 +144,11 @@ class Sentences:
         return Parse("schedule", {"what": what}, when=when)
 
     def reference(self, said: str) -> Parse | None:
-        """What a sentence in its normal form says of the last act; None where no template of references.toml fits."""
+        """Read a sentence in its normal form about the last act; None where no template of references.toml fits."""
         return self._recognize(said, _references())
 
     def _recognize(self, said: str, intents: Intents | None = None) -> Parse | None:
-        """What a template makes of it, politeness left out; as it stands where nothing else was said ("hello")."""
+        """Read it by a template, politeness left out; as it stands where nothing else was said ("hello")."""
         from hassil import recognize_best
 
         plain = re.sub(r"\s+", " ", self._filler.sub(" ", said)).strip()
@@ -207,7 +207,7 @@ def _references() -> Intents:
 
 
 def near_sentences() -> Mapping[str, Sequence[str]]:
-    """What people say, by the sentence of a template that is meant."""
+    """Sentences of people, by the sentence of a template that is meant."""
     near: Mapping[str, Sequence[str]] = _data("near")["near"]
     return near
 

@@ -17,13 +17,13 @@ from microclaw.offline.last_act import TAKE_BACK, LastAct
 from microclaw.offline.parse import Parse
 
 Decide: TypeAlias = Callable[[Context], Decision]
-_MAX_CORRECTED: Final = 16  # changes that one call takes back (apps/tools/correcting.py)
+_MAX_CORRECTED: Final = 16  # changes that one call reverts (apps/tools/correcting.py)
 _UNDO_STEP: Final = re.compile(r"\bapp undo (\d+)")
 _PIN_TOOLS: Final = ("gpio-set", "pwm-set")
 
 
 def offered(act: LastAct) -> Parse | Say:
-    """The question whether an act that is done shall be taken back, after a "no" and nothing else."""
+    """The question whether an act that is done shall be reverted, after a "no" and nothing else."""
     if act.schedule is not None:
         return Parse(TAKE_BACK, {"told": act.told, "number": act.schedule})
     if act.changes:
@@ -49,7 +49,7 @@ def take_back(at: Context) -> Decision:
 
 
 def undone_elsewhere(at: Context) -> Context:
-    """Where undo found nothing of this conversation: the question for what was done elsewhere, with its changes."""
+    """The question where undo found nothing of this conversation: for what was done elsewhere, with its changes."""
     last = at.results[-1] if at.results and at.parse.kind == "undo" else None
     if last is None or last.ok or last.fields.get("error") != UndoElsewhere.code:
         return at
@@ -59,7 +59,7 @@ def undone_elsewhere(at: Context) -> Context:
 
 
 def first_calls(parse: Parse) -> list[tuple[str, dict[str, Any]]]:
-    """The calls that come before those of the sentence itself: what it corrects is taken back, its program stopped."""
+    """The calls that come before those of the sentence itself: what it corrects is reverted, its program stopped."""
     if parse.kind == TAKE_BACK:
         return []
     calls: list[tuple[str, dict[str, Any]]] = [("undo", {"change": number}) for number in parse.undoes]

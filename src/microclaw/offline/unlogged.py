@@ -38,9 +38,9 @@ _PIN: Final = re.compile(r"(?:(?:it|that) (?:is|was) |it's |that's |(?:i )?meant
 
 
 class UnloggedAct(Struct, frozen=True):
-    """What `tool` made or removed: a schedule's number, or lines of memory. `age` counts the other answers since.
+    """An act that `tool` made or removed: a schedule's number, or lines of memory. `age` counts other answers since.
 
-    `changes` counts the acts on boards after it, which undo takes back first.
+    `changes` counts the acts on boards after it, which undo reverts first.
     """
 
     tool: str
@@ -55,7 +55,7 @@ UnloggedActs: TypeAlias = tuple[UnloggedAct, ...]
 
 
 def unlogged_after(at: Context | None, results: Sequence[Result], before: UnloggedActs) -> UnloggedActs:
-    """The acts after an answer, without the one that "undo" took back, or asked about."""
+    """The acts after an answer, without the one that "undo" reverted, or asked about."""
     *older, last = before or (UnloggedAct(""),)
     failed = any(not result.ok and "removed" not in result.fields for result in results)
     if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
@@ -93,7 +93,7 @@ def _made(results: Sequence[Result]) -> UnloggedAct | None:
 
 
 def said_of_unlogged(said: str, act: UnloggedAct | None) -> Parse | Say | None:
-    """What "delete it" means right after the act, or the fact of "no, the pump is on pin 17"; else None."""
+    """Read "delete it" right after the act, or the fact of "no, the pump is on pin 17"; else None."""
     if act is None or act.age or not _REMOVE.fullmatch(normalize_quantities(said)):
         return _corrected_fact(said, act)
     if act.tool in ("schedule-add", "remember"):
@@ -103,7 +103,7 @@ def said_of_unlogged(said: str, act: UnloggedAct | None) -> Parse | Say | None:
 
 
 def taking_back(act: UnloggedAct) -> Parse:
-    """What takes the act back; where nothing does, an undo that asks whether a board's change is meant."""
+    """The sentence that undoes the act; where nothing does, an undo that asks whether a board's change is meant."""
     if act.tool == "schedule-add" and act.schedule is not None:
         return Parse("cancel_schedule", {"number": act.schedule})
     if act.tool == "remember":

@@ -29,7 +29,7 @@ class ImageError(ConfigError):
 
 
 class Application(Struct, frozen=True):
-    """What an application says of itself."""
+    """An application's description of itself."""
 
     chip: str
     project: str

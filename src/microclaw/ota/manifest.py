@@ -42,7 +42,7 @@ Modulus = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{512}\Z")]
 
 
 class ManifestError(ConfigError):
-    """What is wrong with a manifest; `reason` is the contract's code."""
+    """A fault of a manifest; `reason` is the contract's code."""
 
     def __init__(
         self, reason: str, text: str, *, next_step: str = "sign a correct manifest, then publish that"
@@ -101,7 +101,7 @@ class KeyChange(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     @property
     def version(self) -> str:
-        """What a device's `ota_status` calls it."""
+        """The name in a device's `ota_status`."""
         return f"keys-{self.serial}"
 
 
@@ -172,7 +172,7 @@ def _known_kind(value: dict[str, Any]) -> str:
 
 
 def _check(manifest: Manifest) -> None:
-    """What the types do not say."""
+    """Check what the types do not say."""
     try:
         moment_ms(manifest.created), moment_ms(manifest.expires)
     except ValueError as exc:

@@ -110,7 +110,7 @@ class Offers:
         return found
 
     async def status(self, device: str | None = None) -> list[UpdateStatus]:
-        """How each device with a link stands, or one. Raises UnknownName."""
+        """The state of each device with a link, or of one. Raises UnknownName."""
         devices = self._devices.list() if device is None else [self._devices.get(device)]
         foreign = {row.device_id: row for row in await self._table.foreign()}
         latest = {(row.device_id, row.is_of_keys): row for row in await self._table.latest()}

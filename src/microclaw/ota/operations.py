@@ -55,7 +55,7 @@ _risky = partial(operation, permission=Permission.RISKY, previews=True)
 
 
 class FirmwareService(Struct, frozen=True):
-    """What the acts work with. `name_of` is a person's name, as others read it."""
+    """The parts that the acts work with. `name_of` is a person's name, as others read it."""
 
     rollouts: RolloutService
     name_of: Callable[[str], str]
@@ -223,7 +223,7 @@ async def status(
     _: Call,
     device: Annotated[str | None, Meta(max_length=80, description="Of this one alone.")] = None,
 ) -> UpdateStatuses:
-    """What each device runs and trusts, and how its update stands; of one with -d."""
+    """Show what each device runs and trusts, and how its update stands; of one with -d."""
     return UpdateStatuses(devices=await service.rollouts.offers.status(device))
 
 
@@ -257,7 +257,7 @@ async def list_rollouts(service: FirmwareService, _: Call) -> RolloutList:
 
 @_owner("firmware.rollout-status", http="GET /v1/rollouts/{number}", is_command=False)
 async def show_rollout(service: FirmwareService, _: Call, number: Number) -> RolloutFacts:
-    """How a rollout stands, with its boards."""
+    """Show a rollout, with its boards."""
     one = await service.rollouts.rollouts.get(number)
     return _rollout(service, one, boards=_boards(service, one))
 
@@ -334,7 +334,7 @@ async def change_rollout(
     rollouts = service.rollouts.rollouts
     one = await rollouts.get(number)
     if act == "undo":
-        await call.approve(f"take back rollout {number} of {one.version}", (), None, Permission.RISKY)
+        await call.approve(f"revert rollout {number} of {one.version}", (), None, Permission.RISKY)
         changed = await service.rollouts.undo(number, call.person_id)
     else:
         await call.approve(f"{act} rollout {number}", ())

@@ -27,7 +27,7 @@ _SEND_AGAIN: Final = "publish it again"
 
 
 class SharedPayloads(Protocol):
-    """Where the hosts of a cluster keep payloads for one another, by their SHA-256."""
+    """The store in which the hosts of a cluster keep payloads for one another, by their SHA-256."""
 
     async def put(self, sha256: str, path: Path) -> None: ...
 
@@ -86,7 +86,7 @@ class Payloads(Struct, frozen=True):
         return self.path(sha256).is_file()
 
     def begin(self, sha256: str) -> int:
-        """How much of it is here already, where the sender goes on."""
+        """The number of bytes here already, where the sender goes on."""
         try:
             return self._part(sha256).stat().st_size
         except FileNotFoundError:

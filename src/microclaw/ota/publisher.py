@@ -77,7 +77,7 @@ class Publisher:
     # Releases
 
     async def verify(self, manifest: bytes, signature: bytes) -> Manifest:
-        """What was signed, by a key that is known here. Raises ManifestError, BadSignature, UnknownName."""
+        """Verify a manifest signed by a key that is known here. Raises ManifestError, BadSignature, UnknownName."""
         read = read_manifest(manifest)
         if len(signature) != SIGNATURE_BYTES:
             text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
@@ -89,7 +89,7 @@ class Publisher:
         return read
 
     async def missing(self, manifest: bytes, signature: bytes) -> PayloadWanted | None:
-        """What of the payload has to come first; None where all is here. Raises what is wrong with the manifest."""
+        """The part of the payload that has to come first; None where all is here. Raises the manifest's fault."""
         read = await self._good(manifest, signature)
         async with self._changing:
             return await self._missing(read) if isinstance(read, Release) else None

@@ -153,7 +153,7 @@ class UpdateStatus(Struct, frozen=True, kw_only=True):
         return self.device, f"{runs.name} {runs.version}", f"{runs.board} {runs.revision}", runs.channel, update
 
     def now(self, offer: OfferRow) -> OfferRow:
-        """How that offer stands."""
+        """The state of that offer."""
         both = (one for one in (self.offer, self.keys_offer) if one is not None and one.offer_id == offer.offer_id)
         return next(both, replace(offer, state="idle", error="superseded"))
 
@@ -212,7 +212,7 @@ class RolloutFacts(Result, frozen=True, kw_only=True):
 
     @property
     def standing(self) -> str:
-        undoes = f", takes back {self.undoes}" if self.undoes else ""
+        undoes = f", reverts {self.undoes}" if self.undoes else ""
         stage = "" if self.is_over else f", stage {self.stage} of {len(self.stages)}"
         soaking = ", soaking" if self.soaking_since_ms is not None and self.state == "running" else ""
         return f"{self.state}{undoes}{stage}{soaking}"

@@ -83,7 +83,7 @@ class Rollout:
         return self._set(replace(self.devices[device_id], state="offered", offered_ms=now_ms))
 
     def note(self, device_id: str, state: DeviceState, error: str, now_ms: int) -> RolloutDevice | None:
-        """How the update of a device ended; the changed row, None where it is no news.
+        """Note the end of a device's update; the changed row, None where it is no news.
 
         A late end counts: a device that was given up as `late` may still become healthy.
         """
@@ -100,7 +100,7 @@ class Rollout:
         return {one.device_id: one.offered_ms for one in self.devices.values() if one.offered_ms is not None}
 
     def count_crashes(self, count: int) -> bool:
-        """How many new crash reports the `offered` devices made since; whether that is news."""
+        """Count the new crash reports of the `offered` devices since; True if that is news."""
         if count <= self.progress.crashes or not self.is_open:
             return False
         self.progress = replace(self.progress, crashes=count)

@@ -1,4 +1,4 @@
-"""How a rollout goes on: its stages, its gates, its pace. Their bounds are in ota/operations.py."""
+"""The plan of a rollout: its stages, its gates, its pace. Their bounds are in ota/operations.py."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RolloutPlan(Struct, frozen=True):
     window: Window | None = None
 
     def may_fail(self, stage: int) -> int:
-        """How many devices may have failed by the end of a stage."""
+        """The number of devices that may have failed by the end of a stage."""
         return math.floor(self.stages[stage] * (1 - self.healthy_share) + 1e-9)
 
 

@@ -120,16 +120,14 @@ class RolloutService:
         one = await self.rollouts.get(rollout_id)
         if one.undoes is not None or one.rollout.progress.state == "undone":
             raise ConfigError(
-                f"rollout {rollout_id} is taken back, or takes one back", next_step="microclaw firmware rollouts"
+                f"rollout {rollout_id} is reverted, or takes one back", next_step="microclaw firmware rollouts"
             )
         former: dict[str, list[tuple[str, str]]] = {}
         for device in one.rollout.devices.values():
             if device.state in ("healthy", "late", "offered") and self._is_known(device.device_id):
                 former.setdefault(device.from_version, []).append((device.device_id, one.version))
         if not former:
-            raise ConfigError(
-                f"no board has the update of rollout {rollout_id}", next_step="nothing is to be taken back"
-            )
+            raise ConfigError(f"no board has the update of rollout {rollout_id}", next_step="nothing is to be undone")
         for version in former:
             await self._releases_back(version)
         if one.rollout.is_open:

@@ -40,7 +40,7 @@ CountCrashes: TypeAlias = Callable[[Mapping[str, int]], Awaitable[int]]
 
 
 class Ended(Struct, frozen=True):
-    """How an update ended, with the device's reason."""
+    """The end of an update, with the device's reason."""
 
     state: DeviceState
     error: str
@@ -193,11 +193,11 @@ class Rollouts:
         return one
 
     async def mark_undone(self, rollout_id: int, by: int) -> None:
-        """Its boards are taken back by another rollout."""
-        await self._change(rollout_id, "undone", f"taken back by rollout {by}", ("running", "paused", "halted", "done"))
+        """Its boards are reverted by another rollout."""
+        await self._change(rollout_id, "undone", f"reverted by rollout {by}", ("running", "paused", "halted", "done"))
 
     async def noted(self, device_id: str, version: str, state: DeviceState, error: str) -> None:
-        """How the update of a device to a version ended."""
+        """Note the end of the update of a device to a version."""
         async with self._lock:
             for one in list(self._open.values()):
                 for _ in range(TRIES):
@@ -295,7 +295,7 @@ class Rollouts:
                 await self.noted(device_id, one.version, ended.state, ended.error)
 
     async def _keep(self, one: OpenRollout, rows: Sequence[RolloutDevice]) -> bool:
-        """False where another host changed the rollout meanwhile: it is read anew, and nothing of this is kept."""
+        """False where another host changed the rollout meanwhile: it is read again, and nothing of this is kept."""
         now = one.rollout.progress
         if not await self._table.keep(one.rollout_id, one.kept, now, rows):
             await self._read_open()

@@ -1,4 +1,4 @@
-"""What devices may fetch: payloads of releases that were offered to them, from disk in threads. It sends nothing."""
+"""The payloads that devices may fetch: of releases offered to them, from disk in threads. It sends nothing."""
 
 from __future__ import annotations
 

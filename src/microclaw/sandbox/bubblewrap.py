@@ -40,7 +40,7 @@ def bubblewrap() -> str | None:
 
 @dataclass(slots=True)
 class Descriptors:
-    """What is open for one start: closed here when it is over. `passed` are those that bubblewrap gets."""
+    """The open descriptors of one start: closed here when it is over. `passed` are those that bubblewrap gets."""
 
     passed: list[int] = field(default_factory=list)
     _opened: set[int] = field(default_factory=set)
@@ -78,7 +78,7 @@ class Descriptors:
         return descriptor
 
     def reference(self, path: Path) -> int:
-        """What is at the path, passed on without a right to anything but its use."""
+        """A reference to the path, passed on without a right to anything but its use."""
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         self._opened.add(descriptor)
         self.passed.append(descriptor)
@@ -110,7 +110,7 @@ def common_words() -> Iterator[str]:
 
 
 class WaitingCommand(Struct, frozen=True):
-    """How bubblewrap is started; `told` says the number of the process inside, which waits for a byte in `goes_on`."""
+    """The start of bubblewrap; `told` says the number of the process inside, which waits for a byte in `goes_on`."""
 
     words: list[str]
     told: int

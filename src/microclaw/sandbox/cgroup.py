@@ -84,7 +84,7 @@ class JobCgroup:
                 _write(folder / "cgroup.kill", "1")
 
     def remove(self) -> None:
-        """When no process lives in it. What the kernel does not let go of is removed at the next start."""
+        """Remove it when no process lives in it. What the kernel does not let go of is removed at the next start."""
         self._is_removed = True
         if self.events is not None:
             os.close(self.events)

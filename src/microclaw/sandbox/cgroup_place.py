@@ -1,4 +1,4 @@
-"""Where this host may make cgroups for its jobs: read from /proc and /sys, and judged. It changes nothing.
+"""Finds where this host may make cgroups for its jobs: read from /proc and /sys, and judged. It changes nothing.
 
 Only what is the host's to divide counts: a cgroup that systemd delegated, or on a machine without systemd the root of
 what this process sees, or one that an administrator gave to this ordinary user. The rest is somebody else's.

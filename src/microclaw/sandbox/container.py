@@ -147,7 +147,7 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
 
 
 def engine_words(engine: str, image: str, name: str, job: SandboxJob, place: Path) -> list[str]:
-    """What starts the container and stays until it ends. Raises NoSandbox for a path that no engine takes."""
+    """The command that starts the container and stays until it ends. NoSandbox for a path that no engine takes."""
     user = job_user()
     ids = f"{os.getuid()}:{os.getgid()}" if user is None else f"{user}:{user}"
     words = [engine, "run", "--name", name, "--network", "none", "--read-only", "--cap-drop", "ALL", "--user", ids]
@@ -185,12 +185,12 @@ def mount(source: Path, target: str, *, read_only: bool = False) -> str:
 
 
 def engine_environment() -> dict[str, str]:
-    """What an engine's client needs of the host's environment."""
+    """The part of the host's environment that an engine's client needs."""
     return {key: os.environ[key] for key in _OF_ENGINE if key in os.environ}
 
 
 def _ask(*command: str) -> str | None:
-    """What it prints; None where it fails, or does not answer in time."""
+    """The output; None where it fails, or does not answer in time."""
     try:
         done = subprocess.run(
             command,

@@ -1,4 +1,4 @@
-"""Who a job is outside of its sandbox, and acting as that user for a moment where only that user may.
+"""The user of a job outside of its sandbox, and acting as that user for a moment where only that user may.
 
 A job of an ordinary user's host is that user. A job of root's is a user that owns nothing: the kernel counts no
 processes of root's against a limit, and lets root's own write its settings in /proc, whatever rights they gave up.
@@ -29,7 +29,7 @@ def job_user() -> int | None:
 
 
 def starts_as_job() -> tuple[Sequence[str], dict[str, Any]]:
-    """How a process is started as that user: the words before its own, and more for Popen.
+    """The words before a process's own that start it as that user, and more for Popen.
 
     With setpriv Popen needs no fork, which would copy the tables of all of the host's memory.
     """

@@ -1,4 +1,4 @@
-"""What runs in the sandbox, within which limits, and how it ended. It starts nothing."""
+"""A job of the sandbox, its limits, and how it ended. It starts nothing."""
 
 from __future__ import annotations
 

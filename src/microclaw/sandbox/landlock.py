@@ -41,7 +41,7 @@ def all_files() -> int:
 
 
 def rules_for(readable: Sequence[Path], directory: Path | None) -> list[tuple[Path, int]]:
-    """What may be done where: everything in `directory`, reading the system and what is `readable`."""
+    """The rights by path: everything in `directory`, reading the system and what is `readable`."""
     read = [*SYSTEM, *READ_BESIDES, *readable]  # not /proc: others' environments are in it
     rules = [(path, _READ) for path in read] + [(path, READ_FILE | WRITE_FILE) for path in DEVICES]
     if directory is not None:
@@ -52,7 +52,7 @@ def rules_for(readable: Sequence[Path], directory: Path | None) -> list[tuple[Pa
 def start_in_landlock(
     rules: Sequence[tuple[Path, int]], start: Callable[[int], subprocess.Popen[bytes]]
 ) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
-    """What `start` starts in a process group that it is given, and the process that keeps the group's number taken."""
+    """Start what `start` makes in a process group that it is given, and the process that holds the group's number."""
     leader = _group_leader()
     try:
         with ThreadPoolExecutor(1, "start in Landlock") as once:  # its thread keeps the rules, and ends
@@ -65,7 +65,7 @@ def start_in_landlock(
 def _restricted(
     rules: Sequence[tuple[Path, int]], start: Callable[[int], subprocess.Popen[bytes]], group: int
 ) -> subprocess.Popen[bytes]:
-    """The rules are this thread's for ever, and of what it starts."""
+    """The rules are this thread's forever, and of what it starts."""
     restrict(
         [(str(path), allowed) for path, allowed in rules],
         all_files(),

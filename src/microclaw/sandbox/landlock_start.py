@@ -26,7 +26,7 @@ _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 22, 38, 2
 
 
 def restrict(rules: Sequence[tuple[str, int]], handled: int, version: int, filtered: bytes | None) -> None:
-    """For ever, for this thread and what it starts. `handled` is all that is forbidden where no rule allows it."""
+    """Forever, for this thread and what it starts. `handled` is all that is forbidden where no rule allows it."""
     fields = struct.pack("=Q", handled)
     fields += struct.pack("=Q", _NETWORK) if version >= 4 else b""
     fields += struct.pack("=Q", _SCOPES) if version >= 6 else b""

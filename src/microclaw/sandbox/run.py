@@ -34,14 +34,14 @@ _BLOCK: Final = 64 << 10
 
 
 class Backend(Struct, frozen=True):
-    """What shuts jobs off on this machine; `note` is one line about it for people."""
+    """The way in which jobs are shut off on this machine; `note` is one line about it for people."""
 
     name: str
     note: str
 
 
 def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
-    """What runs jobs here; found by trying it once. Blocks for some milliseconds. Raises NoSandbox."""
+    """The backend that runs jobs here; found by trying it once. Blocks for some milliseconds. Raises NoSandbox."""
     if settings.backend == "off":
         raise NoSandbox(
             "running code is switched off (sandbox.backend)", next_step="microclaw config set sandbox.backend --default"

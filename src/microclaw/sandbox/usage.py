@@ -1,4 +1,4 @@
-"""What a job of any backend uses, and what a backend offers while one runs. It starts and kills nothing."""
+"""The use of a job of any backend, and what a backend offers while one runs. It starts and kills nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all processes of a job use together: memory, processor time, their number. It kills nothing."""
+"""The use of all processes of a job together: memory, processor time, their number. It kills nothing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def usage_of(processes: int) -> Usage:
 
 
 def exact_memory(processes: int) -> int:
-    """What they use, with each shared page counted once: slower, the kernel walks every page.
+    """Their memory with each shared page counted once: slower, the kernel walks every page.
 
     Of a program that nobody may read, such as the relay, shared pages count in full.
     """

@@ -1,4 +1,4 @@
-"""What every job finds in its sandbox, whatever makes it: its folder, its environment, the way to the proxy."""
+"""The common surroundings of every job: its folder, its environment, the way to the proxy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def with_relay(job: SandboxJob, relay: str, socket: str) -> list[str]:
 
 @functools.cache
 def python_besides() -> Sequence[Path]:
-    """Where the system has no Python, the one that this host was made from, if jobs may read it."""
+    """The Python that this host was made from, where the system has none, if jobs may read it."""
     if shutil.which("python3", path=":".join(_PATH)):
         return ()
     found = Path(sys.base_prefix).resolve()

@@ -50,7 +50,7 @@ class ScheduleBook:
         self.changed: Callable[[], None] = lambda: None
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
-        """What these words, or a time read from words, mean now. ScheduleRefused."""
+        """The time that these words, or a time read from words, mean now. ScheduleRefused."""
         now = self.moment(self.now_ms(), zone)
         return parse_when(when, now) if isinstance(when, str) else timing_of(when, now, when_text(when))
 
@@ -159,7 +159,7 @@ class ScheduleBook:
         return await self.get(schedule_id)
 
     def wakes_an_hour(self, timing: Timing, limit: int) -> int:
-        """How often it is due in the hour after its first time, counted up to `limit` + 1."""
+        """The number of times it is due in the hour after its first time, counted up to `limit` + 1."""
         first = next_due(timing, self.now_ms())
         due, count = first, 0
         while due is not None and first is not None and due < first + _HOUR_MS and count <= limit:

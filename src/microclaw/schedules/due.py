@@ -1,4 +1,4 @@
-"""When a schedule is due. Runs nothing, reads no clock.
+"""The times at which a schedule is due. Runs nothing, reads no clock.
 
 A local time that summer time skips is due right after the gap; one that comes twice is due the first time.
 """
@@ -59,7 +59,7 @@ def to_ms(moment: datetime) -> int:
 
 
 def missed_of(timing: Timing) -> Missed:
-    """What becomes of a missed time where nobody said it: a single one is made up for."""
+    """The rule for a missed time where nobody said it: a single one is made up for."""
     return "run" if isinstance(timing, Once) else "skip"
 
 

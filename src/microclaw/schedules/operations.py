@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Wish(Struct, frozen=True):
-    """What is asked for: `when` in words or read from words, and `do` in words or a `tool` with its `arguments`."""
+    """A requested schedule: `when` in words or read from words, and `do` in words or a `tool` with its `arguments`."""
 
     when: str | When
     do: str | None = None
@@ -120,7 +120,7 @@ Number: TypeAlias = Annotated[int, Meta(ge=1, le=2**63 - 1, description="Its num
 
 @operation("schedule.list", http="GET /v1/schedules", tool="schedule-list")
 async def list_schedules(scheduling: Scheduling, call: Call) -> ScheduleList:
-    """What is scheduled, oldest first: everything for an owner, else the own ones."""
+    """List the schedules, oldest first: all for an owner, else the own ones."""
     found = await scheduling.book.visible(call.person_id)
     return ScheduleList(zone=scheduling.book.zone, schedules=[scheduling.facts(one, ScheduleFacts) for one in found])
 

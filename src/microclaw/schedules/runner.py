@@ -62,7 +62,7 @@ class WallClock:
 
 
 class Outcome(Struct, frozen=True):
-    """How a run ended. `woke`: it asked a model that costs something. `told`: its person has the result already."""
+    """The end of a run. `woke`: it asked a model that costs something. `told`: its person has the result already."""
 
     state: Literal["done", "failed"]
     text: str

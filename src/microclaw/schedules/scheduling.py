@@ -1,4 +1,4 @@
-"""How a schedule is made: its time is read, its action planned and approved. It runs none.
+"""Makes schedules: reads the time, plans the action and has it approved. It runs none.
 
 Words that mean one call are planned as that call, which needs no model when it is due; other words become a message to
 the agent. A risky action is approved when the schedule is made, as nobody may be there when it is due.

@@ -27,7 +27,7 @@ _SUFFIXES: Final = {
 
 
 def kept_file(root: Path, number: int, name: str) -> Path:
-    """Where a file of a task lies that has ended."""
+    """The path of a file of a task that has ended."""
     return root / str(number) / _KEPT / name
 
 

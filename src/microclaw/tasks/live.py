@@ -33,7 +33,7 @@ class Proxy(Protocol):
     """egress.proxy.EgressProxy."""
 
     def reach(self, name: str) -> tuple[str, ...]:
-        """What a task of this name may ask. Raises TaskRefused, ConfigError. Blocking."""
+        """The places that a task of this name may ask. Raises TaskRefused, ConfigError. Blocking."""
 
     def serving(
         self, folder: Path, task: str, *, name: str | None = None, by: str | None = None
@@ -85,7 +85,7 @@ class TaskView(Struct, frozen=True):
 
 
 def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, size: int | None = None) -> TaskView:
-    """What it printed from `after` on, of `kept`, which begins at byte `first`. `size` is how much there is in all."""
+    """The output from `after` on, of `kept`, which begins at byte `first`. `size` is how much there is in all."""
     begins = max(after, first)
     output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
     ends = begins + len(output)
@@ -93,7 +93,7 @@ def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, s
 
 
 def limit_reason(ending: TaskEnding, limits: SandboxLimits) -> str:
-    """Which limit ended it, and the setting of that; nothing where it was none."""
+    """The limit that ended it, and the setting of that; nothing where it was none."""
     asked = "or less where less was asked for"
     return {
         "timed_out": f"more than {limits.wall_s:g} s (tasks.wall_s, {asked})",

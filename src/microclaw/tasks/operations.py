@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Tasks(Struct, frozen=True):
-    """What the acts work with."""
+    """The parts that the acts work with."""
 
     service: TaskService
     roles: Roles
@@ -67,7 +67,7 @@ class TaskFacts(
 
     @property
     def summary(self) -> str:
-        """How it stands, in one line."""
+        """The state in one line."""
         how = f"exit code {self.exited}" if self.ending == "ended" else (self.ending or "").replace("_", " ")
         took = format_duration(self.ended_ms - self.started_ms) if self.ended_ms and self.started_ms else ""
         facts = dict.fromkeys(filter(None, (self.state, how, took)))

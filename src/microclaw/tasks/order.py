@@ -1,4 +1,4 @@
-"""What somebody asks to run in the sandbox: language, code, files, limits. It checks and shows them."""
+"""A request to run code in the sandbox: language, code, files, limits. It checks and shows them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Language(Struct, frozen=True):
     needs: str
 
     def besides(self) -> dict[str, bytes]:
-        """What lies beside the code without being asked for; a file of that name takes its place."""
+        """The files beside the code that nobody asked for; a file of that name takes its place."""
         return {PLOT.name: PLOT.read_bytes()} if self.name == "python" else {}
 
     def command(self) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ def available() -> tuple[str, ...]:
 
 
 class TaskLimits(Struct, frozen=True, kw_only=True):
-    """What a task asks for; None is as much as the settings give."""
+    """The limits that a task asks for; None is as much as the settings give."""
 
     wall_s: float | None = None
     memory_mb: int | None = None
@@ -115,7 +115,7 @@ class TaskOrder(Struct, frozen=True, kw_only=True):
 
 
 def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, SandboxLimits]:
-    """How it runs. Raises TaskRefused, which says what is wrong with it."""
+    """The way it runs. Raises TaskRefused, which says what is wrong with it."""
     language = language_named(order.language)
     size = len(order.code.encode(errors="replace"))
     if not order.code.strip():
@@ -202,7 +202,7 @@ def check_name(name: str) -> None:
 
 
 def order_lines(order: TaskOrder, reach: Sequence[str]) -> tuple[str, ...]:
-    """What somebody reads who is asked for it: the whole code, its files, and what it may reach."""
+    """The text for somebody who is asked for it: the whole code, its files, and what it may reach."""
     code = code_lines(order.code)
     return (f"code: {count_text(len(code), 'line')}", *_indented(code), *file_lines(order.files), *reach_lines(reach))
 

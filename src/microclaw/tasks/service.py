@@ -151,7 +151,7 @@ class TaskService:
         return live.row
 
     async def question(self, order: TaskOrder) -> tuple[str, ...]:
-        """What somebody reads who is asked for it. Raises TaskRefused where it would not be taken."""
+        """The text for somebody who is asked for it. Raises TaskRefused where it would not be taken."""
         try:
             check_order(order, self.settings)
             return await asyncio.to_thread(order_lines, order, await self.reach(order.allow))
@@ -160,7 +160,7 @@ class TaskService:
             raise
 
     async def reach(self, allow: str | None) -> tuple[str, ...]:
-        """What a task with this name in the allowlist may ask. Raises TaskRefused, ConfigError."""
+        """The places that a task with this name in the allowlist may ask. Raises TaskRefused, ConfigError."""
         if allow is None:
             return ()
         if self._proxy is None:
@@ -244,7 +244,7 @@ class TaskService:
         )
 
     async def _sandboxed(self, live: LiveTask) -> SandboxEnd | Exception:
-        """How it ended. A failure is given back: raised, it would end every task of the group."""
+        """Return how it ended. A failure is given back: raised, it would end every task of the group."""
         try:
             return await self._in_sandbox(live)
         except Exception as exc:
@@ -393,11 +393,11 @@ class TaskService:
         return await asyncio.to_thread(self._folders.path, number, name)
 
     async def read(self, number: int, name: str) -> bytes:
-        """What is in a file that it left. Raises as `file`."""
+        """Read a file that it left. Raises as `file`."""
         return await asyncio.to_thread((await self.file(number, name)).read_bytes)
 
     async def read_result(self, file: ResultFile) -> bytes:
-        """What goes into a chat. Raises UnknownName when it is no longer kept."""
+        """The bytes that go into a chat. Raises UnknownName when it is no longer kept."""
         return await self.read(file.task, file.name)
 
     async def row(self, number: int) -> TaskRow:

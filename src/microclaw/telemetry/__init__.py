@@ -1,1 +1,1 @@
-"""What devices measure and how they fail, kept by the host, and passed on to an MQTT broker."""
+"""Measurements and faults of devices, kept by the host, and passed on to an MQTT broker."""

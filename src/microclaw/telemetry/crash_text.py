@@ -1,4 +1,4 @@
-"""What a board said of a crash, cleaned and cut, and what makes two of them one kind. No IO."""
+"""A board's words about a crash, cleaned and cut, and what makes two of them one kind. No IO."""
 
 from __future__ import annotations
 

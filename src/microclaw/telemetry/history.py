@@ -130,7 +130,7 @@ class TelemetryHistory:
         return self._point(device_id, key, value, at_ms)
 
     async def flush(self) -> None:
-        """What came is in the store when this returns. StoreError leaves it waiting."""
+        """Write what came into the store. StoreError leaves it waiting."""
         async with self._flushing:
             points, self._waiting = self._waiting, []
             if not points:
@@ -185,7 +185,7 @@ class TelemetryHistory:
             yield from ((device.name, value.key, value.value) for value in fresh[:series_a_device])
 
     def refused(self, device_id: str) -> dict[Reason, int]:
-        """How many values of a device were not kept since the host started, by the reason."""
+        """The number of values of a device that were not kept since the host started, by the reason."""
         return dict(self._refused.get(device_id, {}))
 
     # How it works
@@ -229,7 +229,7 @@ class TelemetryHistory:
 
 
 def resolution(since_ms: int, until_ms: int, points: int, now_ms: int) -> tuple[Source, int]:
-    """What to read for so many points of a time, and the length of a bucket: the finest that covers its beginning."""
+    """The source to read for so many points of a time, and a bucket's length: the finest that covers its beginning."""
     wanted_ms = -(-(until_ms - since_ms) // points)
     if since_ms < now_ms - MINUTES_MS or wanted_ms >= HOUR_MS:
         return "hours", _multiple(wanted_ms, HOUR_MS)

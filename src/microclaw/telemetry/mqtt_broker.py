@@ -1,4 +1,4 @@
-"""Where the MQTT broker is and as whom to come: the settings with their files. It connects to nothing."""
+"""The address and user of the MQTT broker: the settings with their files. It connects to nothing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_PASSWORD_BYTES: Final = 4_096
 
 @dataclass(frozen=True, slots=True)
 class BrokerOptions:
-    """Where the broker is, and as whom to come. `will` is published, retained, when the connection is lost."""
+    """The broker's address, and the user. `will` is published, retained, when the connection is lost."""
 
     host: str
     port: int
@@ -42,7 +42,7 @@ class BrokerOptions:
 
 
 def read_options(settings: MqttSettings, topics: Topics) -> BrokerOptions:
-    """How the settings say to connect; the files are read anew each time. Raises ConfigError."""
+    """Read the settings of the connection; the files are read again each time. Raises ConfigError."""
     parts = urlsplit(settings.url or "")
     is_tls = parts.scheme == "mqtts"
     return BrokerOptions(

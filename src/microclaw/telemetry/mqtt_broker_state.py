@@ -1,4 +1,4 @@
-"""How it stands with the MQTT broker, for the host's status and its metrics. It connects to nothing."""
+"""The state of the MQTT broker, for the host's status and its metrics. It connects to nothing."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class CommandOutcome(Struct, frozen=True):
-    """How a command ended; `reason` says why where it is not done."""
+    """The end of a command; `reason` says why where it is not done."""
 
     outcome: ActOutcome
     reason: str = ""

@@ -1,4 +1,4 @@
-"""What is told of one device over MQTT: its state as messages (docs/mqtt.md). It asks no device and sends nothing."""
+"""The state of one device over MQTT, as messages (docs/mqtt.md). It asks no device and sends nothing."""
 
 from __future__ import annotations
 

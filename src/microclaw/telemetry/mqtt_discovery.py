@@ -52,7 +52,7 @@ _READING: Final = "reading_"
 
 
 class Discovery(Struct, frozen=True):
-    """Where and how the entities are told. `takes_commands`: pins and programs are switches, and there is an undo."""
+    """The announcement of the entities. `takes_commands`: pins and programs are switches, and there is an undo."""
 
     prefix: str
     topics: Topics

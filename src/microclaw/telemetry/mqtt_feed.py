@@ -1,4 +1,4 @@
-"""What goes to the broker's buffer on disk: events and telemetry of devices, the host's own events. It sends nothing.
+"""The broker's buffer on disk: events and telemetry of devices, the host's own events. It sends nothing.
 
 An event that the store keeps is buffered in the same transaction. Everything else waits in memory for the next write,
 for milliseconds, bounded: what is too much is lost, oldest first, and counted.
@@ -43,7 +43,7 @@ class MqttFeed:
 
     @property
     def waiting(self) -> int:
-        """How many are in memory alone."""
+        """The number in memory alone."""
         return len(self._waiting) + self._under_way
 
     def keep_event(self, connection: Sql, device: str, message_id: bytes, event: Event, at_ms: int) -> None:
@@ -70,7 +70,7 @@ class MqttFeed:
         self._put(BufferedMessage("event", topic, json_bytes(body)))
 
     def buffer_object(self) -> dict[str, int]:
-        """What waits and what was lost, for the host's status."""
+        """The numbers of what waits and what was lost, for the host's status."""
         sizes = self._buffer.sizes
         return {
             "events": sizes["event"].messages,

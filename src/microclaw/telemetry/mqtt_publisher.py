@@ -1,6 +1,6 @@
 """Keeps this host at the broker: connects again and again, sends the buffer in order and of each state the newest.
 
-It asks no device: `devices` tells how they are. States are not buffered; after each connection all are told anew.
+It asks no device: `devices` tells how they are. States are not buffered; after each connection all are told again.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ class MqttPublisher:
             await self._sleep(TOGETHER_S)
 
     async def _tell_device(self, view: DeviceView) -> None:
-        """Its topics are written down before they are sent: what the broker holds can always be taken back."""
+        """Its topics are written down before they are sent: what the broker holds can always be reverted."""
         before = self._known.get(view.device_id, PublishedDevice(view.device_id, "", ()))
         view = with_sensors(view, before.components)  # after a start its telemetry takes a while
         messages = {f"{self._topics.root}/{topic}": payload for topic, payload in device_messages(view).items()}
@@ -312,7 +312,7 @@ class MqttPublisher:
     # Called by the session.
 
     def _acknowledged(self, answers: Sequence[Acknowledgement]) -> None:
-        """What the broker refused stays in the buffer, and is sent again at the next connection."""
+        """Take an acknowledgement; what the broker refused stays in the buffer, and is sent at the next connection."""
         for answer in answers:
             if answer.refused is not None:
                 self.state.refused += 1

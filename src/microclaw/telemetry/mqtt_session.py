@@ -100,7 +100,7 @@ class MqttSession:
 
     @property
     def room(self) -> int:
-        """How many messages may be published now."""
+        """The number of messages that may be published now."""
         return self._window - len(self._under_way)
 
     def fits(self, topic: str, payload: bytes) -> bool:

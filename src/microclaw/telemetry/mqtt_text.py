@@ -21,7 +21,7 @@ def mqtt_line(mqtt: Mapping[str, Any]) -> str:
 
 
 def setting_warnings(settings: Settings) -> Iterator[Finding]:
-    """What is unwise in the settings."""
+    """Report unwise settings."""
     mqtt = settings.mqtt
     if mqtt.url is None:
         return

@@ -78,7 +78,7 @@ class Topics(Struct, frozen=True):
         return (f"{self.root}/+/pin/+/set", f"{self.root}/+/program/+/set", f"{self.root}/+/undo")
 
     def host_of_status(self, topic: str) -> str | None:
-        """Whose status a topic is; None where it is no status."""
+        """The host of a status topic; None where it is no status."""
         before, _, name = topic.rpartition("/")
         base, _, host = before.rpartition("/")
         return host if name == "status" and base == self.base and host else None
@@ -93,7 +93,7 @@ def device_topic(device: str, *parts: str) -> str:
 
 
 def read_command(topic: str, payload: bytes) -> Command | WrongCommand:
-    """What a message asks for; `topic` is below the host's own one."""
+    """Read a message's command; `topic` is below the host's own one."""
     parts = [unquote(part) for part in topic.split("/")]
     device = parts[0][:MAX_NAME_CHARS]
     if len(payload) > MAX_PAYLOAD_BYTES:

@@ -60,7 +60,7 @@ async def show(
     until: Moment | None = None,
     points: Annotated[int, Meta(ge=2, le=MAX_POINTS, description="At most so many of a series.")] = 120,
 ) -> Telemetry:
-    """What a device measured in a time, or in the last two hours, as fine as the time and points allow."""
+    """Show what a device measured in a time, or in the last two hours, as fine as the time and points allow."""
     device = history.devices.get(name)
     known = await history.keys(device.device_id)
     if key not in (None, *known):
@@ -91,7 +91,7 @@ def last_values(history: TelemetryHistory, device_id: str) -> list[LastValue]:
 
 
 def refused_values(history: TelemetryHistory) -> Iterator[RefusedTelemetry]:
-    """What was not kept, of every device."""
+    """Yield the values that were not kept, of every device."""
     for device in history.devices.list():
         for reason, count in history.refused(device.device_id).items():
             text = f"{count_text(count, 'value')} not kept: {REASONS[reason]}"

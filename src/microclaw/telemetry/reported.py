@@ -47,7 +47,7 @@ InSource: TypeAlias = Callable[[str, str, int, str], Awaitable[tuple[str | None,
 
 @dataclass(slots=True)
 class _Batch:
-    """What some events become, and the number of the last one."""
+    """The rows of some events, and the number of the last one."""
 
     number: int
     points: list[Point]
@@ -186,7 +186,7 @@ class ReportedEvents:
 
 
 def said_before(log: LogRing, program: str) -> tuple[str, ...]:
-    """What the checks in a C program printed just before it trapped, with the line; nothing where none did."""
+    """The lines that checks in a C program printed just before it trapped, with the line; nothing where none did."""
     page = log.page(max(0, log.end().cursor - LOOK_BACK_LINES))
     own = [line.text for line in page.lines if line.app == program]
     trapped = max((number for number, text in enumerate(own) if TRAP in text), default=len(own))  # the runtime's line

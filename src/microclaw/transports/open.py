@@ -72,7 +72,7 @@ def tcp_address(endpoint: str) -> HostPort | None:
 
 
 def _link_transport(link: DeviceLink) -> Transport:
-    from microclaw.link_server.transport import LinkTransport  # with a host alone: others do without the link
+    from microclaw.link_server.transport import LinkTransport  # with a single host: others do without the link
 
     if link.remote is not None:
         from microclaw.link_server.cluster_transport import ClusterLinkTransport  # in a cluster alone

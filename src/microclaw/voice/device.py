@@ -37,7 +37,7 @@ class VoiceDevice(Protocol):
 
     @property
     def ahead_ms(self) -> int:
-        """How much audio it may hold before it plays it."""
+        """The audio that it may hold before it plays it."""
 
     def begin_speech(self) -> None: ...
 

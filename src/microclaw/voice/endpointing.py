@@ -1,4 +1,4 @@
-"""When an utterance begins and when it is over, from what the detector says of each frame. Hears no audio."""
+"""The begin and end of an utterance, from what the detector says of each frame. Hears no audio."""
 
 from __future__ import annotations
 

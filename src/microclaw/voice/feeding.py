@@ -1,4 +1,4 @@
-"""How an engine gets the audio of an utterance: begun when somebody speaks, told of pauses. It holds little audio."""
+"""Gives an engine the audio of an utterance: begun when somebody speaks, told of pauses. It holds little audio."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class LateEar:
 
 
 class Ear(Protocol):
-    """What a PauseGate feeds: a Recognition, as far as it needs one."""
+    """The receiver of a PauseGate: a Recognition, as far as it needs one."""
 
     def feed(self, pcm: bytes) -> None: ...
 

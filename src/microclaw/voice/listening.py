@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 class Utterance(Struct, frozen=True):
-    """What a stream gave. Without a transcript nothing was said, or `failure` says why nobody could hear it."""
+    """The result of a stream. Without a transcript nothing was said, or `failure` says why nobody could hear it."""
 
     trace: VoiceTrace
     transcript: Transcript | None = None
@@ -173,7 +173,7 @@ class Listener:
         return _Ears(self._new_detector(), limits)
 
     async def _recognized(self, ears: _Ears, trace: VoiceTrace) -> Transcript | None:
-        """What was said; None for nothing."""
+        """The words; None for nothing."""
 
         def partial(text: str) -> None:
             trace.mark("first partial")

@@ -73,7 +73,7 @@ class VoiceFacts(Result, frozen=True, kw_only=True):
 
 
 class EngineTrial(Result, frozen=True, kw_only=True):
-    """What was said and heard, and how long each took. `ok`: the same words were heard."""
+    """The words said and heard, and how long each took. `ok`: the same words were heard."""
 
     document: ClassVar = "voice-test"
 

@@ -1,4 +1,4 @@
-"""What every session by voice works with, and what the host says by itself. It does nothing."""
+"""The parts that every session by voice works with, and what the host says by itself. It does nothing."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class AgentParts:
 
 @dataclass(frozen=True, slots=True)
 class VoiceParts(AgentParts):
-    """What every session by voice works with."""
+    """The parts that every session by voice works with."""
 
     recognizer: Recognizer
     synthesizer: Synthesizer
@@ -46,7 +46,7 @@ class VoiceParts(AgentParts):
 
 
 def crash_text(exc: BaseException) -> str:
-    """What went wrong and where, without the error's own words: they may have what was said."""
+    """The fault and its place, without the error's own words: they may have what was said."""
     while isinstance(exc, BaseExceptionGroup):
         exc = exc.exceptions[0]
     where = "".join(traceback.format_tb(exc.__traceback__)).rstrip()
@@ -54,5 +54,5 @@ def crash_text(exc: BaseException) -> str:
 
 
 def failure_text(failure: MicroclawError) -> str:
-    """What the log says: never what was heard."""
+    """The text for the log: never what was heard."""
     return f"{failure.message} (next: {failure.next_step})" if failure.next_step else failure.message

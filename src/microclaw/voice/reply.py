@@ -1,4 +1,4 @@
-"""What is said after one utterance: a text, a question back, or a turn of the agent, spoken as it comes."""
+"""The answer to one utterance: a text, a question back, or a turn of the agent, spoken as it comes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Reply:
-    """What is said after one utterance. A hushed one is heard no more, but for a question that was put before."""
+    """The answer to one utterance. A hushed one is heard no more, but for a question that was put before."""
 
     def __init__(self, session: VoiceSession, trace: VoiceTrace, *, is_hushed: bool = False) -> None:
         self.asked: ApprovalAsked | None = None
@@ -74,7 +74,7 @@ class Reply:
         await self._end(outcome)
 
     async def not_heard(self, question: str | None) -> None:
-        """What was said is unknown; the question that it did not answer, if any, is put again."""
+        """Say that the words are unknown; the question that they did not answer, if any, is put again."""
         if question is None:
             await self.tell(NOT_HEARD, "nothing")
         else:

@@ -29,7 +29,7 @@ class Resampler:
         return before + self._resampled(data)
 
     def rest(self) -> bytes:
-        """What is left inside; call it at the end."""
+        """The rest inside; call it at the end."""
         graph, self._graph, self._odd = self._graph, None, b""
         return (
             b"" if graph is None else b"".join(bytes(out.planes[0])[: out.samples * 2] for out in graph.resample(None))

@@ -119,7 +119,7 @@ class VoiceService:
                 del self._sessions[device_id]
 
     async def _deliver(self) -> None:
-        """What schedules and notes say, to devices that are here and to those that are away."""
+        """Say schedules and notes to devices that are here and keep them for those that are away."""
         devices = self._devices
         chats = None if devices is None else lambda: {*self._sessions, *devices()}
         async for outbound in self.parts.inbox.outbox.outgoing(VOICE_CHANNEL, chats=chats):

@@ -24,7 +24,7 @@ from microclaw.voice.spoken_text import spoken_question
 from microclaw.voice.trace import VoiceTrace
 
 MAX_REPLIES: Final = 8
-"""Turns of one device that are under way; one more is refused in words."""
+"""Turns of one device that are under way; one more is told so."""
 ASK_BACK_BELOW: Final = 0.5
 """A transcript of less confidence is asked back before anything is done."""
 _log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class VoiceSession:
             self._notes.remove(reply)
 
     def show(self, activity: Activity) -> None:
-        """What a turn does, unless the device is heard: an earlier turn's end is not the end of that."""
+        """Show a turn's steps, unless the device is heard: an earlier turn's end is not the end of that."""
         if not self.is_listening:
             self.device.show(activity)
 
@@ -173,7 +173,7 @@ class VoiceSession:
             self._start(trace, lambda reply: reply.turn(text))
 
     def _not_heard(self, trace: VoiceTrace, asking: Reply | None, doubtful: tuple[str, Reply] | None) -> None:
-        """What waits for an answer is put again: a later yes must not answer what nobody remembers."""
+        """Put an open question again: a later yes must not answer what nobody remembers."""
         if asking is not None and asking.asked is not None:
             question: str | None = spoken_question(asking.asked.text, may_decide=asking.asked.may_decide)
         elif doubtful is not None:

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class Pace:
-    """When the next frame may go, so that no more than `ahead_ms` waits to be played, this frame included.
+    """The time of the next frame, so that no more than `ahead_ms` waits to be played, this frame included.
 
     A device whose `ahead_ms` is less than a frame gets each frame when the one before is played. `late` counts frames
     that came too late.
@@ -41,7 +41,7 @@ class Pace:
         self.late = 0
 
     def next_wait_s(self) -> float:
-        """How long to wait before the next frame is sent; then call `sent`."""
+        """The seconds to wait before the next frame is sent; then call `sent`."""
         if self._due_s is None:
             return 0.0
         lead_s = self._due_s - self._now_s()
@@ -58,12 +58,12 @@ class Pace:
 
     @property
     def next_plays_at_s(self) -> float:
-        """When the device begins to play the next frame, if it is sent now."""
+        """The time when the device begins to play the next frame, if it is sent now."""
         return self._now_s() if self._due_s is None else max(self._due_s, self._now_s())
 
     @property
     def left_s(self) -> float:
-        """How long until everything sent is played."""
+        """The seconds until everything sent is played."""
         return 0.0 if self._due_s is None else max(0.0, self._due_s - self._now_s())
 
 

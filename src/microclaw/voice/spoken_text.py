@@ -118,7 +118,7 @@ OWNER_DECIDES: Final = "An owner has to decide."
 
 
 def spoken_question(action: str, *, may_decide: bool, before: str = "") -> str:
-    """What is asked aloud before an act; `before` leads to it."""
+    """The question aloud before an act; `before` leads to it."""
     words = _FOR_THE_EYE.sub("", action).strip()  # the rest is cleaned where it is cut into sentences
     words = words if before else f"{words[:1].upper()}{words[1:]}"
     return f"{before}{words}. {SHALL_I if may_decide else OWNER_DECIDES}"
@@ -139,7 +139,7 @@ class SentenceCutter:
         self._is_in_record = False
 
     def learn(self, evidence: Iterable[Evidence]) -> None:
-        """What the answer may repeat, and the ear needs no more of than its short form."""
+        """Learn the words that the answer may repeat, and of which the ear needs no more than their short form."""
         self._proofs |= {one.text.casefold(): one.spoken for one in evidence if one.spoken is not None}
 
     def feed(self, piece: str) -> list[str]:
@@ -154,7 +154,7 @@ class SentenceCutter:
         return sentences
 
     def rest(self) -> list[str]:
-        """What is left when the text is complete."""
+        """The rest when the text is complete."""
         text, self._text = self._text, ""
         said = self._said(text)
         return [said] if said else []
@@ -187,7 +187,7 @@ class SentenceCutter:
         return "; ".join(known) if None not in parts else None
 
     def _end(self) -> int | None:
-        """Where the first sentence ends. A program's text is passed over whole."""
+        """The end of the first sentence. A program's text is passed over whole."""
         if (fence := self._text.find("```")) >= 0 and not self._text[:fence].strip():
             close = self._text.find("```", fence + 3)
             return close + 3 if close >= 0 else None

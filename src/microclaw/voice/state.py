@@ -1,4 +1,4 @@
-"""How voice stands, for the API and the host's status. It opens nothing."""
+"""The state of voice, for the API and the host's status. It opens nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time of a spoken turn went: a mark for each step, kept for the last turns without text or audio."""
+"""The time of a spoken turn by steps: a mark for each step, kept for the last turns without text or audio."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class VoiceTrace:
 
 @dataclass(slots=True)
 class SpanCounts:
-    """How often a duration fell between two of BOUNDS_S; the last count is of those over all of them."""
+    """The number of durations between two of BOUNDS_S; the last count is of those over all of them."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_S) + 1))
     sum_s: float = 0.0

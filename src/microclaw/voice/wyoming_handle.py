@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class SpokenReply(Struct, frozen=True):
-    """What the client says. `is_handled` is False when what was asked could not be done; `asked`: it is a question."""
+    """The client's words. `is_handled` is False when what was asked could not be done; `asked`: it is a question."""
 
     text: str
     is_handled: bool

@@ -100,7 +100,7 @@ class WyomingServer:
 
 
 class _Client:
-    """One connection. After an error that it is told it is closed: some clients wait for their answer for ever."""
+    """One connection. After an error that it is told it is closed: some clients wait for their answer forever."""
 
     def __init__(
         self,

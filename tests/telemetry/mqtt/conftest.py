@@ -270,7 +270,7 @@ async def publishing(
     watch_s: float = WATCH_S,
     is_supervised: bool = False,
 ) -> AsyncGenerator[Running]:
-    """What the host has, without a host: store, buffer, publisher."""
+    """The host's parts, without a host: store, buffer, publisher."""
     boards, topics = boards or Boards(), Topics(settings.topic, host)
     async with Database.open(folder / "store.db") as database:
         buffer = MqttBuffer(database, limit_bytes=limit_bytes)

@@ -1,4 +1,4 @@
-"""What Home Assistant takes as a device's discovery message, as data, and a check of a message against it.
+"""Home Assistant's form of a device's discovery message, as data, and a check of a message against it.
 
 From the schemas of homeassistant/components/mqtt (schemas.py, entity.py, and each platform's own file): the keys that a
 platform needs and those it knows. Home Assistant drops what it does not know without a word; here that is an error.

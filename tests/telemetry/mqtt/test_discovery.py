@@ -99,7 +99,7 @@ async def test_program_that_goes_takes_its_entity_with_it(
         )
         await until(lambda: heard.on("programs/h-test/desk/program/blink")[-1].payload == b"", "its topic stays")
         running.publisher.changed()
-        await until(lambda: blink not in check_discovery(config, heard.on(config)[-1].payload), "it is told for ever")
+        await until(lambda: blink not in check_discovery(config, heard.on(config)[-1].payload), "it is told forever")
     for one in heard.on(config):
         check_discovery(config, one.payload)
 

@@ -1,4 +1,4 @@
-"""What listens at the address and is no good broker: each ends the connection with words, and the host tries again."""
+"""Bad brokers at the address: each ends the connection with words, and the host tries again."""
 
 from __future__ import annotations
 

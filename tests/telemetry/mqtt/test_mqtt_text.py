@@ -1,4 +1,4 @@
-"""What `status` and `doctor` say of MQTT."""
+"""The words of `status` and `doctor` about MQTT."""
 
 from __future__ import annotations
 

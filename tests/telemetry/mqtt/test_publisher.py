@@ -1,4 +1,4 @@
-"""What the broker gets, over real connections: states, events, telemetry, and what happens when it goes away."""
+"""The broker's side, over real connections: states, events, telemetry, and what happens when it goes away."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ async def test_renamed_device_has_its_topics_under_the_new_name_alone(
         await until(lambda: heard.last("rename/h-test/desk/state"), "not told")
         boards.views["d-01"] = structs.replace(DESK, name="shelf")
         running.publisher.changed()
-        await until(lambda: heard.last("rename/h-test/shelf/state"), "not told anew")
+        await until(lambda: heard.last("rename/h-test/shelf/state"), "not told again")
         await until(lambda: not [one for one in _held(heard) if "/desk/" in one], "the old topics stay")
         running.feed.take_telemetry("desk", telemetry(1), 1)  # it waited under the old name
         running.feed.take_telemetry("shelf", telemetry(2), 2)

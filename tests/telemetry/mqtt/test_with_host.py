@@ -25,7 +25,7 @@ void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, tick); }
 
 
 def buffered(store: Path) -> bytes:
-    """What waits for the broker, as it is on the disk."""
+    """The buffer for the broker, as it is on the disk."""
     with closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as rows:
         return b"\n".join(payload for (payload,) in rows.execute("SELECT payload FROM mqtt_buffer"))
 

@@ -1,4 +1,4 @@
-"""What the tests of engines share: all that is spoken, how loud it is, and the processes that do it."""
+"""The common part of the engines' tests: all that is spoken, how loud it is, and the processes that do it."""
 
 from __future__ import annotations
 

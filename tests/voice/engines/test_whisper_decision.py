@@ -1,4 +1,4 @@
-"""What becomes of what Whisper heard: a command, a question back, or nothing."""
+"""The decision about Whisper's words: a command, a question back, or nothing."""
 
 from __future__ import annotations
 

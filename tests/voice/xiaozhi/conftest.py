@@ -121,7 +121,7 @@ async def foreign_device(ota: str, mac: str, client: str, version: int = 1) -> A
 
 
 def played_well(stop: Event) -> bool:
-    """Whether the device threw nothing away, and played it all before the end. One on a busy machine hears late."""
+    """True if the device threw nothing away, and played it all before the end. One on a busy machine hears late."""
     assert stop["accepted"] > 0
     assert stop["frames"] == stop["accepted"] + stop["early"] + stop["dropped"]
     return bool(stop["late_ms"] > LATE_MS or stop["early"] == stop["dropped"] == stop["unplayed_ms"] == 0)

@@ -1,4 +1,4 @@
-"""How a device of xiaozhi's firmware is let in, and who is not."""
+"""Devices of xiaozhi's firmware are let in, or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device of xiaozhi's firmware, or who plays one, may send: the host goes on, others are not touched."""
+"""Hostile messages of a device of xiaozhi's firmware, or who plays one: the host goes on, others are not touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a device is sent: in order, not before its time, no audio that was dropped, and never without a limit."""
+"""Messages to a device: in order, not before their time, no audio that was dropped, and never without a limit."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ class BotApi:
 
 
 def _image_type(data: bytes) -> str:
-    """What the bytes say they are: a model refuses a picture with the wrong type."""
+    """The media type of the bytes: a model refuses a picture with the wrong one."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "image/webp"
     found = next((kind for start, kind in _IMAGES if data.startswith(start)), None)

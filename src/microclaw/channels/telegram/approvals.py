@@ -1,4 +1,4 @@
-"""Who is asked and let in: questions with buttons, and codes for unknown senders. It decides nothing itself."""
+"""Asks people and lets them in: questions with buttons, and codes for unknown senders. It decides nothing itself."""
 
 from __future__ import annotations
 

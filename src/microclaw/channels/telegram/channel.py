@@ -91,7 +91,7 @@ class TelegramChannel:
             self._say(update.chat.id, reply)
 
     async def _reply_at_once(self, message: Message) -> str | None:
-        """What needs no turn, or why there is none; None where nothing is to be said, or a turn will."""
+        """The answer that needs no turn, or why there is none; None where nothing is to be said, or a turn will."""
         person = await self._people.find(CHANNEL, str(message.sender.id))
         if person is None:
             return await self._unknown_senders.greeting(message.sender) if message.is_private else None
@@ -151,7 +151,7 @@ class TelegramChannel:
         return None
 
     async def _pressed(self, press: ButtonPress) -> str | None:
-        """What the person who pressed is told."""
+        """The text for the person who pressed."""
         person = await self._people.find(CHANNEL, str(press.sender.id))
         if person is None:
             return "You are not admitted here."

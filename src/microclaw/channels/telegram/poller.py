@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class TelegramState:
-    """How the channel is, for a status screen."""
+    """The channel's state, for a status screen."""
 
     phase: Literal["connecting", "listening", "disturbed", "off"] = "connecting"
     bot: str | None = None
@@ -46,7 +46,7 @@ class Poller:
         self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
 
     async def introduce(self) -> Bot:
-        """Who the bot is."""
+        """Ask who the bot is."""
         me = await self._answer("getMe", Bot)
         self.state.phase, self.state.reason, self.state.bot = "listening", None, me.username
         _log.info("telegram: listening as @%s", me.username)

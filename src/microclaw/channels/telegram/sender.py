@@ -112,7 +112,7 @@ _JOINER, _VARIATION = "\u200d", "\ufe0f"
 
 
 def units(text: str) -> int:
-    """How many UTF-16 code units `text` has."""
+    """The number of UTF-16 code units of `text`."""
     return len(text.encode("utf-16-le", "replace")) // 2
 
 
@@ -150,7 +150,7 @@ def open_fence(text: str) -> str | None:
 
 
 def _border(text: str, room: int) -> int:
-    """Where to cut within the first `room` characters: paragraph, line, sentence, word, and then anywhere.
+    """The place to cut within the first `room` characters: paragraph, line, sentence, word, and then anywhere.
 
     A border in the first third is left for a weaker one behind it: pieces should not become crumbs.
     """

@@ -1,4 +1,4 @@
-"""What Telegram sends, as the Bot API has it: messages and presses of buttons. No IO."""
+"""Telegram's updates, as the Bot API has them: messages and presses of buttons. No IO."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Update(Struct, frozen=True):
 
 
 class Bot(Struct, frozen=True):
-    """Who we are (getMe)."""
+    """The bot itself (getMe)."""
 
     id: int
     username: str

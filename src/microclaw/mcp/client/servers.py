@@ -34,7 +34,7 @@ class ClientLimits:
 class McpServers:
     """`async with McpServers(settings.mcp_servers) as servers: servers.tools()`; entering waits for none of them.
 
-    `on_change` is called whenever one was connected, listed anew or lost.
+    `on_change` is called whenever one was connected, listed again or lost.
     """
 
     def __init__(

@@ -30,12 +30,12 @@ A_SECOND: Final = 100.0
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 END_S: Final = 2.0  # for the child to end by itself once its stdin is closed, and again after SIGTERM
 CONNECT_S: Final = 10.0
-MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much is opened anew
+MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much is opened again
 SILENCE_S: Final = 300.0  # a stream of events may be quiet for long
 
 
 def message_limit() -> Callable[[], bool]:
-    """Whether one more message may be. Over it the connection ends: a queue would only delay the flood."""
+    """A check that one more message may be. Over it the connection ends: a queue would only delay the flood."""
     rate = RateLimit(A_SECOND, BURST, time.monotonic())
     return lambda: rate.allows(time.monotonic())
 

@@ -35,7 +35,7 @@ OPENING: Final = ("initialize", "notifications/initialized")
 
 
 def mcp_socket(control_socket: Path) -> Path:
-    """Where the host listens for `microclaw mcp`; whoever can open it is the owner."""
+    """The socket on which the host listens for `microclaw mcp`; whoever can open it is the owner."""
     return control_socket.with_suffix(".mcp")
 
 
@@ -44,7 +44,7 @@ def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: os._exit(0))
     _Bridge(home, mcp_socket(control_socket), every_tool).run()
-    os._exit(0)  # a thread may write to stdout for ever
+    os._exit(0)  # a thread may write to stdout forever
 
 
 class _Bridge:

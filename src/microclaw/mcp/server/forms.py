@@ -118,7 +118,7 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
 def failed(
     message: str, next_step: str | None, diagnostics: Any = (), structured: dict[str, Any] | None = None
 ) -> types.CallToolResult:
-    """What went wrong and what to do about it, as text that a model reads."""
+    """The fault and what to do about it, as text that a model reads."""
     lines = [str(text) for text in diagnostics]
     if not any(text.startswith(message) for text in lines):
         lines.insert(0, without_commands(message))
@@ -144,7 +144,7 @@ def waiting(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) ->
 
 
 def where_to_decide(asked: ApprovalAsked) -> str:
-    """Where the person says yes or no. A model cannot."""
+    """The place where the person says yes or no. A model cannot."""
     who = "a person" if asked.may_decide else "an owner"
     return (
         f"{who} decides it on the host within {asked.expires_s:.0f} s, as number {asked.approval_id}: on its "

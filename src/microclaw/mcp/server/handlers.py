@@ -37,7 +37,7 @@ INSTRUCTIONS: Final = (
     "leave nothing behind. For anything that repeats or reacts write a C program: try it with try-program (nothing on "
     "a device changes), then deploy-wasm-app puts it on the board, where it runs by itself. Each result has evidence: "
     "counted (edges at the pins), reported (the board's own words) or accepted (no read-back): claim no more than "
-    "that. undo takes back what the newest request changed. Some acts wait for a person's yes: say so and wait. What "
+    "that. undo reverts what the newest request changed. Some acts wait for a person's yes: say so and wait. What "
     "belongs to a time of day is kept with schedule-add. "
     'A program is one C file: #include "microclaw.h", on_init opens pins, starts timers and returns: '
     "static int led; static void tick(void) { gpio_toggle(led); } "

@@ -43,7 +43,7 @@ class Edit(Struct, frozen=True):
 
 
 def settings_file(client: ClientName) -> Path:
-    """Where a client keeps the servers of this user."""
+    """The file in which a client keeps the servers of this user."""
     home = Path.home()
     is_mac = sys.platform == "darwin"  # where platformdirs follows XDG_CONFIG_HOME, and Claude does not
     programs = home / "Library/Application Support" if is_mac else user_config_path(appauthor=False, roaming=True)
@@ -56,7 +56,7 @@ def settings_file(client: ClientName) -> Path:
 
 
 def own_command(script: str) -> list[str]:
-    """What starts this microclaw again, as absolute paths: assistants with windows have no shell's PATH.
+    """The command that starts this microclaw again, as absolute paths: assistants with windows have no shell's PATH.
 
     Run by `uvx`, its folder is a cache that may be emptied, so uvx is named, with the wheel or folder that it was
     installed from (PEP 610), as a registry may have another package of this name; else the script that runs now.

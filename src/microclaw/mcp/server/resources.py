@@ -1,4 +1,4 @@
-"""What the host knows as MCP resources: devices, their pin timelines, timelines of trials, files of tasks.
+"""MCP resources of the host: devices, their pin timelines, timelines of trials, files of tasks.
 
 Read-only; nothing is stored.
 """

@@ -58,7 +58,7 @@ class Session(Struct, frozen=True):
 class McpService:
     """`async with service.serving()`; the service itself is the ASGI app of /mcp, behind the API's own checks.
 
-    `when_unused` is called once nobody of this machine has had a session for a while.
+    `when_unused` is called once no client of this machine has had a session for a while.
     """
 
     def __init__(

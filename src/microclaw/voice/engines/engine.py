@@ -1,4 +1,4 @@
-"""What an engine is to the pipeline: speech to text, text to speech, speech or not. Holds no engine.
+"""An engine as the pipeline sees it: speech to text, text to speech, speech or not. Holds no engine.
 
 Audio is 16-bit signed little-endian PCM, one channel. What is heard has 16 kHz and comes in frames of 20 ms.
 """
@@ -16,7 +16,7 @@ FRAME_BYTES: Final = RATE_HZ * FRAME_MS // 1000 * 2
 
 
 class Transcript(Struct, frozen=True):
-    """What was said; "" for nothing. `confidence` is from 0 to 1 and is the engine's own measure."""
+    """The words of an utterance; "" for none. `confidence` is from 0 to 1 and is the engine's own measure."""
 
     text: str
     confidence: float = 1.0

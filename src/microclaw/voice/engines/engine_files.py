@@ -1,4 +1,4 @@
-"""Which files of this machine a speech engine needs: where its program is installed, and where Python's modules are."""
+"""The files of this machine that a speech engine needs: its program's installation, and Python's modules."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PACKAGE: Final = Path(microclaw.__file__).parent
 
 
 def installation(program: Path) -> Iterator[Path]:
-    """Where a program and its libraries lie, outside of the system's folders; of each link to it, too."""
+    """Yield the folders of a program and its libraries, outside of the system's folders; of each link to it, too."""
     for place in _links(program):
         store = next((one for one in _STORES if place.is_relative_to(one)), None)
         folder = place.parent
@@ -47,14 +47,14 @@ def _links(program: Path) -> Iterator[Path]:
 
 
 def python_files() -> list[Path]:
-    """What a worker in Python reads: this interpreter, the packages that are installed for it, and our own."""
+    """The files that a worker in Python reads: this interpreter, its installed packages, and our own."""
     interpreter = [*installation(Path(sys.executable)), *installation(Path(sys.base_prefix, "bin", "python3"))]
     ours = _PACKAGE if holds_others_files(_PACKAGE.parent) else _PACKAGE.parent  # Python lists the folder above
     return list(dict.fromkeys([*interpreter, *_installed_packages(), ours]))
 
 
 def python_path() -> Sequence[str]:
-    """Where a worker finds our package and the installed ones. Not the host's own path: a home may be on it."""
+    """The path on which a worker finds our package and the installed ones. Not the host's own: a home may be on it."""
     return [str(_PACKAGE.parent), *(str(path) for path in _installed_packages())]
 
 

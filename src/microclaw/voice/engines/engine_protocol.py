@@ -1,4 +1,4 @@
-"""What a process of a recognizer and its host say to each other over pipes: frames with a JSON or audio body."""
+"""The frames between a process of a recognizer and its host over pipes: with a JSON or audio body."""
 
 from __future__ import annotations
 

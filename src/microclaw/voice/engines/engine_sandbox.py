@@ -51,7 +51,7 @@ _PROCESSORS: Final = (Path("/sys/devices/system/cpu"),)
 
 
 class EngineNeeds(Struct, frozen=True):
-    """What an engine's process may read beside the system and its own program, and its limits.
+    """The files that an engine's process may read beside the system and its own program, and its limits.
 
     `folder` is where it may write by Landlock; in bubblewrap it has a /tmp of its own in memory.
     """

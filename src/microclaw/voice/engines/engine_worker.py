@@ -57,7 +57,7 @@ def work(open_ears: Callable[[dict[str, Any]], Ears], memory_bytes: int = MEMORY
 
 
 def serve(source: IO[bytes], sink: IO[bytes], open_ears: Callable[[dict[str, Any]], Ears], memory_bytes: int) -> None:
-    """What is out of order ends the process; the host replaces it."""
+    """Serve until the end; input out of order ends the process, and the host replaces it."""
     kind, body = _next(source) or (b"", b"")
     if kind != SETUP:
         return

@@ -86,7 +86,7 @@ class Flite:
 
 @contextmanager
 def _files() -> Iterator[tuple[Path, Path, Sequence[int]]]:
-    """Where the text and the audio are kept, and the descriptors behind these paths.
+    """Yield the paths of the text and the audio, and the descriptors behind them.
 
     On Linux in memory, which ends with the processes that have it open: nothing that was said outlasts a kill.
     """

@@ -37,7 +37,7 @@ _NO_KEY: Final = "microclaw config set voice.openai_key @FILE, or voice.openai_b
 
 @dataclass(frozen=True, slots=True)
 class SpeechService:
-    """Where it is. A server of one's own may need no key; the key goes to `base_url` alone."""
+    """The address of the service. A server of one's own may need no key; the key goes to `base_url` alone."""
 
     base_url: str = OPENAI_URL
     key: str | None = field(default=None, repr=False)

@@ -63,7 +63,7 @@ class SpeechProgram:
         file_bytes: int | None = None,
         pass_fds: Sequence[int] = (),
     ) -> AsyncGenerator[bytes]:
-        """What the command prints, as it comes. Closing the generator kills it. Raises VoiceError when it fails.
+        """Yield the command's output, as it comes. Closing the generator kills it. Raises VoiceError when it fails.
 
         `limit_bytes` are for its output, `file_bytes` for each file that it writes, shared memory included. It
         inherits `pass_fds`.
@@ -170,5 +170,5 @@ async def _last_words(pipe: asyncio.StreamReader) -> bytes:
 
 
 def existing_file(path: str) -> str | None:
-    """What is wrong with a file that a setting names; None: it can be read."""
+    """The fault of a file that a setting names; None: it can be read."""
     return None if Path(path).is_file() and os.access(path, os.R_OK) else f"there is no file {path}"

@@ -32,7 +32,7 @@ class WavStream:
         return pcm
 
     def _read_head(self) -> bytes:
-        """What follows the head, once all of it is there."""
+        """The bytes after the head, once all of it is there."""
         head, at = self._head, 12
         if len(head) >= at and (head[:4] != b"RIFF" or head[8:12] != b"WAVE"):
             raise VoiceError("the engine's audio is no WAV")

@@ -1,4 +1,4 @@
-"""What to make of what Whisper heard: a sentence, a sentence to ask back, or nothing. It does no IO.
+"""Decides what to make of Whisper's words: a sentence, a sentence to ask back, or nothing. It does no IO.
 
 Whisper writes a sentence for noise, too, the likeliest one after its prompt: "Turn on pin three." for silence. What it
 made up shows in the probabilities: hardly any word is likely. In a command each word matters, so the least likely one
@@ -59,7 +59,7 @@ class WhisperEvidence(Struct, frozen=True):
 
 
 def prompt(names: SpokenNames) -> str:
-    """What may be said: Whisper writes the words of its prompt rather than others. The last sentences count most."""
+    """The sentences that may be said: Whisper prefers the words of its prompt. The last count most."""
     pins = [f"Turn on the {' '.join(words)}. " for words in map(spoken_words, names.pins) if words]
     others = [" ".join(words) for words in map(spoken_words, (*names.devices, *names.programs)) if words]
     told = ""

@@ -77,7 +77,7 @@ class _HubFile(Struct, frozen=True):
 
 
 def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None = None, hub: str = HUB) -> Path:
-    """Fetch a model by its name; its folder. What is there already is fetched anew only if it is not whole.
+    """Fetch a model by its name; its folder. What is there already is fetched again only if it is not whole.
 
     Each file is checked against the hub's checksum. Raises ConfigError; then nothing of it is left.
     """
@@ -128,7 +128,7 @@ def _asking(hub: str, name: str) -> Iterator[None]:
 
 
 def _files(client: Client, address: str) -> list[_HubFile]:
-    """What the hub says of the model's files."""
+    """The hub's list of the model's files."""
     with client.stream("GET", address) as answer:
         answer.raise_for_status()
         text = b""

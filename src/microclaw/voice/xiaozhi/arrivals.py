@@ -1,4 +1,4 @@
-"""Who gives way when too many connections to xiaozhi's server have not shown yet who they are. It accepts nobody.
+"""Drops connections when too many to xiaozhi's server have not shown yet who they are. It accepts nobody.
 
 As pairing codes (auth/pairing.py): an address has a share, and so has a range of addresses, which one machine can have.
 """

@@ -113,7 +113,7 @@ class DeviceTools:
         return text[:MAX_TEXT_CHARS]
 
     def took(self, payload: dict[str, Any]) -> None:
-        """What answers no question of this host is left alone."""
+        """Leave alone what answers no question of this host."""
         if self._waiting is None or payload.get("id") != self._waiting[0] or self._waiting[1].done():
             return
         waiting = self._waiting[1]

@@ -1,4 +1,4 @@
-"""Which devices of xiaozhi's firmware are let in: a code that a person types, and a token that is handed out once.
+"""Lets devices of xiaozhi's firmware in: a code that a person types, and a token that is handed out once.
 
 A device is its MAC and the id that its firmware made for itself: who knows the MAC alone gets a code of his own. It
 speaks no HTTP.

@@ -1,4 +1,4 @@
-"""What one WebSocket is sent, in order, each message not before its time. Nobody who puts something in waits."""
+"""The messages for one WebSocket, in order, each not before its time. Nobody who puts something in waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What devices of xiaozhi's firmware offer by MCP, as tools of the agent while they are connected.
+"""The MCP tools of devices of xiaozhi's firmware, as tools of the agent while they are connected.
 
 What a person needs every day has a name and bounds of ours. What a board has beyond that asks first. What the device
 keeps for people (reboot, upgrade) is not listed by it, and left out here as well.

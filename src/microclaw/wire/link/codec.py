@@ -1,7 +1,7 @@
 """CONTROL payloads: a CBOR map to an envelope and back, hardened against whatever a peer may send. No IO.
 
-What a decoder refuses no encoder sends: a message that would be refused cannot enter an outbox and be replayed for
-ever. Keys that this version does not have are ignored, in the envelope and in bodies. cbor2 reads at most what the
+What a decoder refuses no encoder sends: a message that would be refused cannot enter an outbox and be replayed
+forever. Keys that this version does not have are ignored, in the envelope and in bodies. cbor2 reads at most what the
 payload's own bytes can hold, whatever lengths they claim, so the payload's limit bounds the memory.
 """
 
