@@ -14,10 +14,10 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
 from microclaw.builds.process import Processes
 from microclaw.wasm.compile import board_defines, compile_module
-from microclaw.wasm.image import Image
 from microclaw.wasm.libraries import build_glue
 from microclaw.wasm.opcodes import check_opcodes
 from microclaw.wasm.toolchain import find_toolchain
+from microclaw.wasm.wasm_image import Image
 
 RUNS = 31
 _PATTERNS = Path(__file__).parent.parent / "src" / "microclaw" / "patterns"

@@ -51,7 +51,7 @@ CALLS = (
     "memfd_create", "shmget", "mq_open", "inotify_init1", "name_to_handle_at", "kcmp", "setpriority",
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
-BWRAP, JOB, SECCOMP, FILES, RUN = "bubblewrap.py", "wrapped_job.py", "seccomp.py", "files.py", "run.py"
+BWRAP, JOB, SECCOMP, FILES, RUN = "bubblewrap.py", "wrapped_job.py", "seccomp.py", "job_files.py", "run.py"
 CGROUP = "cgroup.py"
 UNBOUNDED = (CGROUP, "memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES", "memory = 1 << 40")
 ALL = '("--unshare-all", "--unshare-user", '

@@ -10,7 +10,7 @@ import pytest
 from tests.api.people_host import BLINK, PeopleHost, people_host
 
 from microclaw.audit.event import AuditEvent
-from microclaw.audit.files import read_events
+from microclaw.audit.log_files import read_events
 from microclaw.errors import MicroclawError
 
 GUESS = "mc_" + "x9Y-" * 10 + "abc"

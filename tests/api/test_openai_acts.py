@@ -15,7 +15,7 @@ from tests.api.test_openai import call, client_of, running
 from tests.models.event_streams import Events, openai_stream
 
 from microclaw.agent.acts import NOTHING, own_words
-from microclaw.audit.files import read_events
+from microclaw.audit.log_files import read_events
 
 PIN_4 = {"pin": 4, "level": 1}
 HEAD = "What the host did:\n- done: gpio-set pin=4, level=1 (counted: "

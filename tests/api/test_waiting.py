@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.api.people_host import PeopleHost, people_host
 
-from microclaw.audit.files import read_events
+from microclaw.audit.log_files import read_events
 from microclaw.config.settings import AgentSettings
 
 

@@ -65,7 +65,7 @@ from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm import BuildCache
-from microclaw.wasm.image import Image, MemoryUse
+from microclaw.wasm.wasm_image import Image, MemoryUse
 
 ACTING = frozenset({"apps.install", "apps.remove", "apps.list", "gpio.set", "pwm.set"})
 SEEING = frozenset({"apps.states", "edges.read", "logs.read", "gpio.get"})

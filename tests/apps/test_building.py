@@ -9,7 +9,7 @@ import pytest
 from microclaw.apps.building import cached_compiler, is_python, program_language, stored_facts, stored_program
 from microclaw.boards import load_board
 from microclaw.errors import ConfigError, DeployRejected
-from microclaw.py.image import PyImage
+from microclaw.py.py_image import PyImage
 from microclaw.wasm import BuildCache, Image
 
 BLINK = """\

@@ -18,7 +18,7 @@ from microclaw.apps.change_log import (
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.rows import stored_form
-from microclaw.wasm.image import Image, MemoryUse
+from microclaw.wasm.wasm_image import Image, MemoryUse
 
 READ, WRITE = stored_form(DeviceAction, "action")
 PINS = st.integers(0, 48)

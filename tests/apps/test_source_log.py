@@ -11,7 +11,7 @@ from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import LogLine
 from microclaw.py.compile import build
-from microclaw.py.image import PyImage
+from microclaw.py.py_image import PyImage
 
 BLINK = """from machine import Pin
 import time

@@ -16,8 +16,16 @@ from tests.auth.conftest import Clock
 from tests.test_durable import disk_full_after
 
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
-from microclaw.audit.files import FILE_BYTES, FILES, FOLDER, append_events, append_lines, followed_events, read_events
 from microclaw.audit.log import AuditLog, open_alarms
+from microclaw.audit.log_files import (
+    FILE_BYTES,
+    FILES,
+    FOLDER,
+    append_events,
+    append_lines,
+    followed_events,
+    read_events,
+)
 from microclaw.boards import board_ids
 
 SET = AuditEvent(AuditKind.CONFIG_CHANGED, "set", about="agent.turn_s")

@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.auth.power_cut import PowerCut, cut_at
 
-from microclaw.audit import files
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
-from microclaw.audit.files import FILES, FOLDER, ChainReport, Link, append_events, hash_of, seal, verify_chains
+from microclaw.audit.log_files import FILES, FOLDER, ChainReport, Link, append_events, hash_of, seal, verify_chains
 
 EVENT = AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci", by="owner")
 OUTSIDE = AuditEvent(AuditKind.TOKEN_WRONG, "opens nothing", address="192.0.2.9")
@@ -135,7 +134,7 @@ def test_a_chain_that_is_gone_is_told(home: Path, acts: Path, lost: str) -> None
 @pytest.fixture
 def fill(home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Fill so many files of 2,000 bytes: eight lines each."""
-    monkeypatch.setattr(files, "FILE_BYTES", 2_000)
+    monkeypatch.setattr(log_files, "FILE_BYTES", 2_000)
 
     def fill(number: int) -> None:
         for _ in range(2 * number):

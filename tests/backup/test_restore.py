@@ -21,8 +21,8 @@ from msgspec.structs import replace
 from tests.backup.conftest import FILES, KEY, NOW_MS, backup_of, restore, tree
 
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
-from microclaw.audit.files import FOLDER as AUDIT
-from microclaw.audit.files import append_lines, locked, read_events, verify_chains
+from microclaw.audit.log_files import FOLDER as AUDIT
+from microclaw.audit.log_files import append_lines, locked, read_events, verify_chains
 from microclaw.backup.age import CHUNK_BYTES, decrypted, encrypted
 from microclaw.backup.archive import NAME, WORK, Contents, HomeFile, archive_of, home_archive
 from microclaw.backup.restore import MAX_HEADERS_BYTES, read_archive, restore_home

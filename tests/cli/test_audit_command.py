@@ -13,7 +13,7 @@ import pytest
 from tests.cli.conftest import TIMEOUT_S, Run, clean_environ
 
 from microclaw.audit.event import AuditEvent, AuditKind
-from microclaw.audit.files import append_events
+from microclaw.audit.log_files import append_events
 from microclaw.cli.main import main
 
 OLD_TOKEN = AuditEvent(AuditKind.CREDENTIAL_SUPERSEDED, "lamp: token_superseded", address="192.0.2.9", about="d-1")

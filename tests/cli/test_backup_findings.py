@@ -10,7 +10,7 @@ import pytest
 from tests.cli.conftest import Run
 
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
-from microclaw.audit.files import FOLDER, append_lines
+from microclaw.audit.log_files import FOLDER, append_lines
 from microclaw.auth.certificates import new_authority
 from microclaw.backup.age import PrivateKey
 from microclaw.cli.backup_findings import LATE_DAYS, key_findings, late_findings

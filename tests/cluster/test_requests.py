@@ -29,9 +29,9 @@ from microclaw.api.waiting import WaitingRequests
 from microclaw.auth.certificates import HOSTS_NAME, KeyPair, device_certificate, host_certificate, new_authority
 from microclaw.boards import load_board
 from microclaw.cluster import remote_calls
-from microclaw.cluster.files import PIECE, SharedFiles
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.live_events import MAX_WAITING, LiveEvents
+from microclaw.cluster.payload_rows import PIECE, SharedFiles
 from microclaw.cluster.remote_calls import DeviceCalls, RemoteCalls
 from microclaw.cluster.requests import MAX_MESSAGE, HostGone, HostRequests
 from microclaw.config.settings import Limits

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.audit.files import read_events
+from microclaw.audit.log_files import read_events
 from microclaw.config.edit import write_changes
 from microclaw.config.load import load_settings
 from microclaw.config.show import read_views

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 from tests.egress.proxying import HOST, allow, client_tls, proxy, server, server_tls, status
 
-from microclaw.audit.files import read_events
+from microclaw.audit.log_files import read_events
 from microclaw.config.sources import Sources
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, UnknownName

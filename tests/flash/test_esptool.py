@@ -15,7 +15,7 @@ from tests.flash.rom_loader import ESP32, ESP32_S3, MAC, ChipKind, RomLoader
 from microclaw.errors import DeviceUnreachable
 from microclaw.flash.board_port import BoardPort
 from microclaw.flash.esptool import Esptool, parse_facts
-from microclaw.flash.image import read_image
+from microclaw.flash.flash_image import read_image
 
 MB = 1 << 20
 

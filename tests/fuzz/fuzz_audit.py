@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.audit.event import AuditEvent, AuditKind, line_of, parse_line
-from microclaw.audit.files import START, Head, Link, end_of, follow, read_head, seal
+from microclaw.audit.log_files import START, Head, Link, end_of, follow, read_head, seal
 
 LINE: Final = line_of(AuditEvent(AuditKind.TOKEN_REVOKED, "it opens nothing", about="ci"), 0)
 SOUND, END = seal([LINE, LINE], START)

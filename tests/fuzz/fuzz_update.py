@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from microclaw.ota.application_image import ImageError, read_application
 from microclaw.ota.bundle import BundleError, pack, unpack
-from microclaw.ota.image import ImageError, read_application
 from microclaw.ota.manifest import ManifestError, read_manifest, write_manifest
 
 CHECKSUM = slice(148, 156)  # of a tar header

@@ -17,7 +17,7 @@ from tests.mcp.conftest import INITIALIZE, TIMEOUT_S
 
 from mcp import Client
 from microclaw.audit.event import AuditKind, RecordedEvent
-from microclaw.audit.files import read_events
+from microclaw.audit.log_files import read_events
 from microclaw.operations.client import Client as HostClient
 
 TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("obey"); }\n'

@@ -13,8 +13,8 @@ from tests.flash.images import program
 from microclaw.audit.event import AuditEvent
 from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, MicroclawError, UnknownName
+from microclaw.ota.application_image import ImageError
 from microclaw.ota.bundle import BundleError, pack
-from microclaw.ota.image import ImageError
 from microclaw.ota.keys import BadSignature, SigningKey
 from microclaw.ota.manifest import ALG, KeyChange, ManifestError, Release, TrustedKey, moment, write_manifest
 from microclaw.ota.payloads import Payloads, PayloadWanted

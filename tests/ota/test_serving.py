@@ -18,7 +18,7 @@ from tests.link_server.conftest import Plane, ScriptedDevice, device, limits, pa
 from tests.link_server.scripted import PATIENCE_S
 
 from microclaw.clock import now_ms
-from microclaw.link_server.updates import WINDOWS_AT_ONCE
+from microclaw.link_server.update_windows import WINDOWS_AT_ONCE
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import Release, write_manifest
 from microclaw.ota.offers import Offers

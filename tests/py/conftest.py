@@ -12,7 +12,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.py.compile import build
-from microclaw.py.image import PyImage
+from microclaw.py.py_image import PyImage
 
 Build: TypeAlias = Callable[..., Awaitable[PyImage]]
 

@@ -8,7 +8,7 @@ from tests.py.conftest import Build
 from microclaw.boards.reader import load_board
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.py.compile import build
-from microclaw.py.image import PinClaim
+from microclaw.py.py_image import PinClaim
 from microclaw.py.source import read_python
 
 BLINK = """from machine import Pin

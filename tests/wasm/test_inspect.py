@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from microclaw.wasm.image import Signature
 from microclaw.wasm.inspect import parse_module
 from microclaw.wasm.opcodes import check_opcodes
+from microclaw.wasm.wasm_image import Signature
 from microclaw.wire.wasm_binary import FeatureError, ModuleError
 
 HEAD = b"\0asm\1\0\0\0"

@@ -17,10 +17,10 @@ from microclaw.config.settings import Limits
 from microclaw.errors import ConfigError
 from microclaw.operations.operation import Access
 from microclaw.operations.result import Finding, filled, findings
-from microclaw.wasm.image import Image
 from microclaw.wasm.source_files import MAX_FILES, join_files
 from microclaw.wasm.source_language import SUFFIX, language_of_file
 from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
+from microclaw.wasm.wasm_image import Image
 
 MAX_SOURCE_CHARS = Limits().source_chars
 _Text = Annotated[str, Meta(max_length=MAX_SOURCE_CHARS)]

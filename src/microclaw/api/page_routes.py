@@ -1,4 +1,4 @@
-"""The page for browsers: its document at each of its views, and its files. They are page/files.py's."""
+"""The page for browsers: its document at each of its views, and its files. They are page/static_files.py's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.operations.operation import Access
-from microclaw.page.files import FILES, VIEWS, document_at, page_files
+from microclaw.page.static_files import FILES, VIEWS, document_at, page_files
 
 
 async def _view(_: Any, asked: Asked) -> Response:

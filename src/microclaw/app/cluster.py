@@ -25,10 +25,10 @@ from microclaw.auth.authority import BEGIN_ANEW_FILE, Authority
 from microclaw.auth.pairing import HostIdentity, Wish
 from microclaw.clock import now_ms
 from microclaw.cluster.duties import Duties
-from microclaw.cluster.files import SharedFiles
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.live_events import LiveEvents
 from microclaw.cluster.operations import HostFacts
+from microclaw.cluster.payload_rows import SharedFiles
 from microclaw.cluster.ports_elsewhere import PortElsewhere
 from microclaw.cluster.questions import ClusterQuestions
 from microclaw.cluster.remote_calls import DeviceCalls, OwnerOf, RemoteCalls

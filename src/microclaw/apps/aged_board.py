@@ -19,8 +19,8 @@ from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectation_result import ExpectationResult, evaluate
 from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.verdict import Record, Verdict
-from microclaw.py.image import PyImage
-from microclaw.wasm.image import Image
+from microclaw.py.py_image import PyImage
+from microclaw.wasm.wasm_image import Image
 
 MICROS_WRAP_MS: Final = 2.0**32 / 1000
 _TICK: Final = "wasm_get_sys_tick_ms"

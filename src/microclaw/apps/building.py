@@ -17,7 +17,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import DeployRejected, StoreError
 from microclaw.events import ProgramKind
-from microclaw.py.image import PyImage
+from microclaw.py.py_image import PyImage
 from microclaw.wasm import Image, compile_module, read_module
 from microclaw.wasm.source_language import Language, language_of_file
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from microclaw.apps.verdict import Record
-from microclaw.py.image import PyImage
+from microclaw.py.py_image import PyImage
 
 _STOPPED: Final = re.compile(r"[\w.-]+ crashed (\d+) times in a row: it stays stopped")  # firmware/fw/runner.py
 _IN_MAIN: Final = ", in <module>"

@@ -22,7 +22,7 @@ from microclaw.devices.device import Device
 from microclaw.errors import BuildError, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.pin_track import draw_track
-from microclaw.py.image import PyImage
+from microclaw.py.py_image import PyImage
 from microclaw.text import code_lines, count_text, format_duration
 from microclaw.wasm.source_language import TITLE
 

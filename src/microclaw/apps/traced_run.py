@@ -19,7 +19,7 @@ from microclaw.devices.calls import AppInstall
 from microclaw.errors import BuildError, CallRejected, DeviceUnreachable
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.trial_pool import TrialBoard
-from microclaw.wasm.image import Image
+from microclaw.wasm.wasm_image import Image
 
 CompileTraced: TypeAlias = Callable[[Image], Awaitable[bytes]]
 """wasm.compile_traced with its board and cache."""

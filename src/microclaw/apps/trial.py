@@ -43,7 +43,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import ConfigError, TrialFailed
 from microclaw.events import Edge
-from microclaw.py.image import PyImage
+from microclaw.py.py_image import PyImage
 from microclaw.text import count_text, format_duration, read_duration_ms
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 from microclaw.wasm import BuildCache, Image, compile_module, compile_traced

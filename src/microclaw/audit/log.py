@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from microclaw.addresses import address_range
 from microclaw.audit.event import ALARMS, BUSY, SETTLED_BY, AuditEvent, AuditKind, RecordedEvent, line_of
-from microclaw.audit.files import FOLDER, STEMS, append_lines, read_events
+from microclaw.audit.log_files import FOLDER, STEMS, append_lines, read_events
 from microclaw.errors import StoreError
 
 WINDOW_S: Final = 3600.0

@@ -19,8 +19,8 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 
 from microclaw import __version__
-from microclaw.audit.files import FOLDER as AUDIT
-from microclaw.audit.files import locked
+from microclaw.audit.log_files import FOLDER as AUDIT
+from microclaw.audit.log_files import locked
 from microclaw.backup.age import CHUNK_BYTES
 from microclaw.durable import make_private_folder, open_regular
 from microclaw.errors import ConfigError, StoreError

@@ -24,7 +24,7 @@ import msgspec
 from msgspec import Struct
 
 from microclaw.audit.event import AuditEvent, AuditKind
-from microclaw.audit.files import append_events, locked
+from microclaw.audit.log_files import append_events, locked
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.authority_pem import pem_fingerprint
 from microclaw.backup.archive import FORMAT, HOME, IDENTITY, NAME, STORE, Contents, is_kept, is_odd

@@ -15,7 +15,7 @@ from click.exceptions import Exit
 from msgspec.structs import asdict
 
 from microclaw.audit.event import AuditKind, RecordedEvent
-from microclaw.audit.files import FOLDER, ChainReport, followed_events, verify_chains
+from microclaw.audit.log_files import FOLDER, ChainReport, followed_events, verify_chains
 from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.errors import StoreError
 from microclaw.text import count_text

@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from microclaw.audit.event import AuditEvent, AuditKind
-from microclaw.audit.files import append_events
+from microclaw.audit.log_files import append_events
 from microclaw.backup.age import (
     MAX_KEY_FILE_BYTES,
     MIN_PASSWORD_CHARS,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.audit.event import AuditKind
-from microclaw.audit.files import read_events
+from microclaw.audit.log_files import read_events
 from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.auth.certificates import BACKDATED, KeyPair, to_ms
 from microclaw.backup.age import MAX_KEY_FILE_BYTES, PrivateKey

@@ -18,8 +18,8 @@ from msgspec import to_builtins
 
 from microclaw.addresses import is_loopback
 from microclaw.api.operations import read_status
-from microclaw.audit.files import read_events, verify_chains
 from microclaw.audit.log import alarm_text, open_alarms
+from microclaw.audit.log_files import read_events, verify_chains
 from microclaw.builds.confinement import confinement_findings
 from microclaw.cli.audit_command import BROKEN_STEP, chain_text
 from microclaw.cli.options import FAILED, GlobalOptions

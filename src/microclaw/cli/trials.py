@@ -24,7 +24,7 @@ from microclaw.terminal.page import Terminal
 from microclaw.text import count_text
 from microclaw.wasm import BuildCache, read_module
 from microclaw.wasm.checks import memory_map
-from microclaw.wasm.image import Image
+from microclaw.wasm.wasm_image import Image
 
 MAX_LOG_LINES: Final = 20
 

@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from microclaw.audit.event import AuditEvent, AuditKind
-from microclaw.audit.files import append_events, locked
+from microclaw.audit.log_files import append_events, locked
 from microclaw.config.load import find_mistakes
 from microclaw.config.schema import Node, Path, all_settings, did_you_mean, dotted, find, value_in
 from microclaw.config.sources import CONFIG, SECRETS, Mistake, text_of_file

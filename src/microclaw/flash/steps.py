@@ -13,7 +13,7 @@ from microclaw.errors import ConfigError, DeviceTimeout
 from microclaw.flash import pairing, wifi
 from microclaw.flash.board_files import Survey, copy, our_files, survey
 from microclaw.flash.chips import OLDEST, chip_named
-from microclaw.flash.image import TABLE_AT, check_image
+from microclaw.flash.flash_image import TABLE_AT, check_image
 from microclaw.flash.raw_repl import BoardRestarted, RawRepl
 from microclaw.flash.stock_images import find_image, is_known
 from microclaw.flash.telling import give_keys, tell

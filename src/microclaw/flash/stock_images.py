@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError
 from microclaw.flash.chips import STOCK_SHA256, STOCK_SITE, Chip
-from microclaw.flash.image import FlashImage, read_image
+from microclaw.flash.flash_image import FlashImage, read_image
 
 Fetch: TypeAlias = Callable[[str], bytes]
 """Get an address of the official site; OSError when there is no network or no such file."""

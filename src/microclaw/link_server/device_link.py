@@ -35,7 +35,7 @@ from microclaw.link_server.effects import (
 from microclaw.link_server.holding import LinkHolding
 from microclaw.link_server.link_calls import LinkCalls
 from microclaw.link_server.tasks import DeviceTasks
-from microclaw.link_server.updates import DeviceUpdates
+from microclaw.link_server.update_windows import DeviceUpdates
 from microclaw.store.link_events import LinkEventTable, OpenTask, Presence, end_in
 from microclaw.store.links import LinkTable
 from microclaw.store.sql import Sql

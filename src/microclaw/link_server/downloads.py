@@ -9,7 +9,7 @@ from typing import Final
 from aiohttp import hdrs, web
 
 from microclaw.link_server.http_connection import plain_answer
-from microclaw.link_server.updates import BlobFault, BlobRefused, DeviceUpdates
+from microclaw.link_server.update_windows import BlobFault, BlobRefused, DeviceUpdates
 
 MAX_DOWNLOAD_S: Final = 900.0
 """A device that takes longer asks for the rest with Range."""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.models.protocol import DeviceContext, KnownDevice
 from microclaw.offline import schedules
-from microclaw.offline.apps import ON_BOARDS, known_apps, matching, taking_off
+from microclaw.offline.app_sentences import ON_BOARDS, known_apps, matching, taking_off
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, capital, failure
 from microclaw.offline.last_act import PROGRAMS_ON_PINS
 from microclaw.offline.names import names_to_pins

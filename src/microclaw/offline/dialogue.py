@@ -27,7 +27,7 @@ from microclaw.models.protocol import (
 from microclaw.offline import schedules
 from microclaw.offline.actions import ACTIONS
 from microclaw.offline.answers import QUESTIONS, past_of
-from microclaw.offline.apps import APPS, ON_BOARDS, is_of_all
+from microclaw.offline.app_sentences import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import chosen_boards, decide_for_each, for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
 from microclaw.offline.device_names import no_such_number, unknown_device, with_written_names

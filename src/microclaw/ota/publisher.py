@@ -12,8 +12,8 @@ from typing import Final
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.errors import ConfigError, UnknownName
+from microclaw.ota.application_image import read_application
 from microclaw.ota.bundle import check_bundle
-from microclaw.ota.image import read_application
 from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey, check_change
 from microclaw.ota.manifest import KeyChange, Manifest, ManifestError, Release, moment_ms, read_manifest
 from microclaw.ota.payloads import MAX_PIECE_BYTES, Payloads, PayloadWanted

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from microclaw.link_server.updates import BlobRefused
+from microclaw.link_server.update_windows import BlobRefused
 from microclaw.ota.payloads import Payloads
 from microclaw.store.firmware import FirmwareTable, ReleaseRow
 

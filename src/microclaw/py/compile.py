@@ -23,11 +23,11 @@ from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.py.advice import warn
 from microclaw.py.callgraph import CallGraph
 from microclaw.py.formats import Simplifier
-from microclaw.py.image import PyImage, Rewritten, line_map
 from microclaw.py.imports import check_imports, check_objects
 from microclaw.py.pins import check_pins
 from microclaw.py.plans import LibraryCalls
 from microclaw.py.private import check_private
+from microclaw.py.py_image import PyImage, Rewritten, line_map
 from microclaw.py.refused_waits import check_waits
 from microclaw.py.rewrite import Rewriter
 from microclaw.py.scopes import Scopes

@@ -12,7 +12,7 @@ from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import PinRefused
 from microclaw.py.callgraph import CallGraph
-from microclaw.py.image import PinClaim, PinRole
+from microclaw.py.py_image import PinClaim, PinRole
 from microclaw.py.scopes import Binding
 from microclaw.py.source import Findings
 from microclaw.py.stock import stock_image

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.errors import NoSandbox
-from microclaw.sandbox.files import put_files
 from microclaw.sandbox.identity import job_user
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.job_files import put_files
 from microclaw.sandbox.usage import DiskUse, Usage
 from microclaw.sandbox.world import HOME, RELAY_SOURCE, environment_of, with_relay
 

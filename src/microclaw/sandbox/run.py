@@ -22,8 +22,8 @@ from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
 from microclaw.sandbox.cgroup import cgroup_note
 from microclaw.sandbox.container import container_engine, start_container
-from microclaw.sandbox.files import MAX_FILES, checked_parts, take_files
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
+from microclaw.sandbox.job_files import MAX_FILES, checked_parts, take_files
 from microclaw.sandbox.usage import Started
 
 AUTO: Final = SandboxSettings()

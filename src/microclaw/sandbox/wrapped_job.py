@@ -37,9 +37,9 @@ from microclaw.sandbox.bubblewrap import (
     why_it_ended,
 )
 from microclaw.sandbox.cgroup import JobCgroup, new_cgroup, no_cgroup
-from microclaw.sandbox.files import put_files
 from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.job_files import put_files
 from microclaw.sandbox.seccomp import job_filter
 from microclaw.sandbox.usage import DiskUse, Usage
 from microclaw.sandbox.watch import disk_use, exact_memory, usage_of

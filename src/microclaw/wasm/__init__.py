@@ -3,9 +3,9 @@
 from microclaw.builds.cache import BuildCache
 from microclaw.wasm.compile import compile_module, compile_traced, read_module
 from microclaw.wasm.eventful import INSTALL_BINARYEN, find_binaryen
-from microclaw.wasm.image import Image, Signature
 from microclaw.wasm.libraries import build_glue, glue_built
 from microclaw.wasm.toolchain import HEADERS, find_toolchain
+from microclaw.wasm.wasm_image import Image, Signature
 
 __all__ = [
     "HEADERS",

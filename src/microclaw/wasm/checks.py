@@ -17,11 +17,11 @@ from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import BoardProfile, PinUse
 from microclaw.errors import Diagnostic, PinRefused
 from microclaw.wasm.diagnostics import NEAR, TIMER_HINT, PinMark, advice_on, at, with_advice
-from microclaw.wasm.image import Import, MemoryUse, Signature
 from microclaw.wasm.inspect import Module
 from microclaw.wasm.refusals import Advice, refused_name
 from microclaw.wasm.source_text import SourceText
 from microclaw.wasm.symbols import Variable, source_name
+from microclaw.wasm.wasm_image import Import, MemoryUse, Signature
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
 

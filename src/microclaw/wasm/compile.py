@@ -34,7 +34,6 @@ from microclaw.wasm.checks import (
 )
 from microclaw.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
 from microclaw.wasm.eventful import Linker, binaryen_identity, main_never_called
-from microclaw.wasm.image import Image
 from microclaw.wasm.inspect import Module, parse_module
 from microclaw.wasm.libraries import build_glue, headers_hash
 from microclaw.wasm.llmos import llmos_notes
@@ -57,6 +56,7 @@ from microclaw.wasm.toolchain import (
     find_toolchain,
 )
 from microclaw.wasm.units import UnitCompiler
+from microclaw.wasm.wasm_image import Image
 from microclaw.wire.wasm_binary import FeatureError, ModuleError
 from microclaw.wire.wasmachine.natives import NATIVES
 

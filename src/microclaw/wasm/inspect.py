@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from microclaw.wasm.image import Import, Signature
+from microclaw.wasm.wasm_image import Import, Signature
 from microclaw.wire.wasm_binary import HEADER, FeatureError, ModuleError, Reader
 
 MAX_MODULE_BYTES: Final = 4 << 20

@@ -9,8 +9,8 @@ from typing import Final
 
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.wasm.callgraph import read_callgraph
-from microclaw.wasm.image import Signature
 from microclaw.wasm.pause_points import with_elements
+from microclaw.wasm.wasm_image import Signature
 from microclaw.wire.wasm_binary import FeatureError, ModuleError, write_u32
 
 _TYPES, _FUNCTIONS, _EXPORTS, _CODE = 1, 3, 7, 10

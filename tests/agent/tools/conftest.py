@@ -50,7 +50,7 @@ from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.store.devices import DeviceRow
-from microclaw.wasm.image import Image, MemoryUse
+from microclaw.wasm.wasm_image import Image, MemoryUse
 
 
 @dataclass

@@ -13,7 +13,7 @@ from tests.virtual.conftest import Case
 from microclaw.boards.reader import load_board
 from microclaw.errors import InvalidModule
 from microclaw.virtual.firmware.app_manager import QUEUE_DEPTH, AppManager
-from microclaw.virtual.firmware.apps import url_number, url_tail, url_value
+from microclaw.virtual.firmware.app_urls import url_number, url_tail, url_value
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.loader import Runtime
 from microclaw.wire.wasmachine.attributes import Generation

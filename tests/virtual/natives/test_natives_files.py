@@ -8,7 +8,7 @@ import pytest
 from tests.virtual.natives.conftest import Bench
 
 from microclaw.virtual.filesystem import BLOCK_BYTES
-from microclaw.virtual.runtime.files import STORAGE_BYTES
+from microclaw.virtual.runtime.descriptors import STORAGE_BYTES
 
 EXTRA = """
 #define CREAT (1 << 12)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.virtual.conftest import BoardUnderTest, StartBoard
 from tests.virtual.link.conftest import ScriptedHost, host
-from tests.virtual.link.test_apps import apps
+from tests.virtual.link.test_uploads import apps
 from tests.virtual.py.conftest import BLINK, compiled
 
 from microclaw.errors import CallRejected

@@ -12,7 +12,7 @@ from tests.virtual.py.conftest import BLINK, Bench
 
 from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.py.image import engine_config, load_image
+from microclaw.virtual.py.interpreter import engine_config, load_image
 from microclaw.virtual.py.programs import CallRefused
 
 

@@ -18,7 +18,7 @@ from typing import assert_never
 
 from microclaw.boards.profile import Firmware
 from microclaw.errors import AppExists, InvalidModule, ProtocolError, TooManyApps
-from microclaw.virtual.firmware.apps import AppImage, url_number, url_tail, url_value
+from microclaw.virtual.firmware.app_urls import AppImage, url_number, url_tail, url_value
 from microclaw.virtual.firmware.receiver import (
     REQUEST_VERSION,
     HostRequest,

@@ -16,11 +16,11 @@ from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash, PowerGone, begin_reset
 from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
-from microclaw.virtual.link.apps import LinkApps
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
 from microclaw.virtual.link.handler import MessageHandler
-from microclaw.virtual.link.updates import LinkUpdates
+from microclaw.virtual.link.update_messages import LinkUpdates
+from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.drivers import Json

@@ -21,7 +21,7 @@ from wasmtime import _ffi as ffi
 from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.drivers import Hooks, Json
-from microclaw.virtual.py.image import MAX_MEMORY_BYTES, engine_config, load_image
+from microclaw.virtual.py.interpreter import MAX_MEMORY_BYTES, engine_config, load_image
 from microclaw.virtual.py.peripherals import Peripherals
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.host_function import define_host_function

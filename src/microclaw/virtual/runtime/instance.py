@@ -20,7 +20,7 @@ from wasmtime import _ffi as ffi
 from wasmtime._func import enter_wasm
 
 from microclaw.boards.profile import Firmware
-from microclaw.virtual.natives import files, http, libc, mqtt, printf, requests, time
+from microclaw.virtual.natives import http, libc, libc_files, mqtt, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
 from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
 from microclaw.virtual.runtime.host_function import define_host_function
@@ -32,7 +32,7 @@ from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
 
-_GROUPS: Final = (printf, libc, files, time, requests, mqtt, http)
+_GROUPS: Final = (printf, libc, libc_files, time, requests, mqtt, http)
 HANDLERS: Final[Mapping[str, Handler]] = MappingProxyType(
     {k: v for group in _GROUPS for k, v in group.HANDLERS.items()}
 )

@@ -10,7 +10,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.network.app_network import AppNetwork
 from microclaw.virtual.nodes.ledc import Ledc
-from microclaw.virtual.runtime.files import FileTable
+from microclaw.virtual.runtime.descriptors import FileTable
 from microclaw.virtual.runtime.memory import Heap, LinearMemory, WasmTrap
 from microclaw.virtual.runtime.task import Task
 from microclaw.virtual.runtime.timers import Timers

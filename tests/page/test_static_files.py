@@ -14,7 +14,7 @@ from microclaw.api.access import access_of
 from microclaw.api.failures import AnswersInForm
 from microclaw.api.operation_routes import by_hand_routes
 from microclaw.operations.operation import Access
-from microclaw.page.files import POLICY, STATIC, VIEWS, page_files
+from microclaw.page.static_files import POLICY, STATIC, VIEWS, page_files
 
 OWN = sorted(STATIC.glob("*.js"))
 VENDORED = (STATIC / "vendor", Path(__file__).parent / "vendor")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.flash.images import one_image, program, whole_image
 
-from microclaw.ota.image import CHIP_IDS, ImageError, read_application
+from microclaw.ota.application_image import CHIP_IDS, ImageError, read_application
 
 GOOD = program(9, "sensor-node", "1.4.0")
 

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.link_client.flash import Flash
-from microclaw.virtual.firmware.apps import AppImage
+from microclaw.virtual.firmware.app_urls import AppImage
 from microclaw.virtual.link.calls import Method, data_of, text, whole
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.programs import CallRefused

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from microclaw.errors import JobRefused
-from microclaw.sandbox.files import checked_parts
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
+from microclaw.sandbox.job_files import checked_parts
 from microclaw.sandbox.run import run_sandboxed
 
 LEAVES = """
