@@ -15,8 +15,7 @@ from tests.stores import new_store
 
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.inbox import Inbox
-from microclaw.agent.inbox_limits import InboxLimits
+from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import TurnLimits

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microclaw.agent.compaction import Compactor, extract
+from microclaw.agent.compaction import MAX_FRESH, Compactor, extract
 from microclaw.errors import ModelError
 from microclaw.models.budget import CHARS_A_TOKEN
 from microclaw.models.protocol import (
@@ -105,6 +105,14 @@ async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_l
     assert "summary 1" in str(kept[0])
     assert kept[-2:] == tuple(messages[-2:])
     assert len(model.requests) == 1
+
+
+async def test_many_short_messages_are_summarised_before_they_are_not_loaded_any_more() -> None:
+    messages: list[Said] = [UserText("never use pin 9"), AssistantReply("I will not."), *talk(0, MAX_FRESH // 2, 5)]
+    kept = await Compactor().compact(messages, 100_000)
+    assert "never use pin 9" in kept[0].text
+    assert 2 < len(kept) <= MAX_FRESH // 2 + 4
+    assert await Compactor().compact(messages[2:], 100_000) == tuple(messages[2:])
 
 
 async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> None:

@@ -11,9 +11,9 @@ import pytest
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 from tests.conftest import open_store as open_store  # on both engines
 
-from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.acts import own_words
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.accepted_message import AcceptedMessage
-from microclaw.agent.inbox_limits import InboxLimits, WaitingCount
+from microclaw.agent.inbox import InboxLimits
+from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Inbound
@@ -91,20 +91,18 @@ async def test_what_the_last_run_left_counts_for_its_person(make_agent: MakeAgen
         await accept(agent, "bob", "c3")
 
 
-def test_nobody_is_kept_out_by_a_small_room() -> None:
-    room, ann, bob = WaitingCount(2), Inbound("test", "c1", "hi", "ann"), Inbound("test", "c2", "hi", "bob")
-    assert room.refusal(ann) is None
-    room.came(ann)
-    assert room.refusal(ann) is not None
-    assert room.refusal(bob) is None
-    room.went(ann)
-    assert room.refusal(ann) is None
+async def test_nobody_is_kept_out_by_a_small_room(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=InboxLimits(unanswered=2)) as agent:
+        await accept(agent, "ann", "c1")
+        with pytest.raises(Overloaded):
+            await accept(agent, "ann", "c2")
+        await accept(agent, "bob", "c3")
 
 
-def test_what_devices_ask_for_does_not_keep_their_owner_out() -> None:
-    room, owner = WaitingCount(8), Inbound("terminal", "main", "hi")
-    for name in ("desk", "shelf"):
-        room.came(Inbound("device", name, "hi", device=name, origin="device"))
-    refused = room.refusal(Inbound("device", "lamp", "hi", device="lamp", origin="device"))
-    assert refused is not None
-    assert room.refusal(owner) is None
+async def test_what_devices_ask_for_does_not_keep_their_owner_out(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        for name in ("desk", "shelf"):
+            await agent.inbox.accept(Inbound("device", name, "hi", device=name, origin="device"))
+        with pytest.raises(Overloaded):
+            await agent.inbox.accept(Inbound("device", "lamp", "hi", device="lamp", origin="device"))
+        await accept(agent, "owner", "c1")

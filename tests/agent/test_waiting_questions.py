@@ -10,7 +10,6 @@ from tests.agent.conftest import Agent, MakeAgent
 from tests.agent.test_asking import begin, rest, until_asked
 
 from microclaw.agent.acts import own_words
-from microclaw.agent.taint import QUESTION_S
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, ApprovalSettled, Inbound
@@ -172,23 +171,3 @@ async def test_a_yes_to_a_models_own_question_is_the_models(make_agent: MakeAgen
         assert (await hear(agent, "yes", "c2")).text.startswith("More.")
         agent.approvals.decide(asked.approval_id, approved=False, by="owner")
         await rest(accepted)
-
-
-NOTHING = Answer("Nothing waits for a yes in this chat.", error_code=NOTHING_WAITS)
-READING = Answer("Turn on pin 10 on virtual-1?", error_code="confirm_reading")
-
-
-def test_a_reading_that_asks_in_another_chat_is_named_until_it_is_answered_or_too_old() -> None:
-    now_s = 0.0
-    questions = WaitingQuestions(None, lambda: now_s)
-    here, there = Inbound("terminal", "terminal", "yes", "ada"), Inbound("tg", "100", "relay on", "ada")
-    assert questions.answered(here, NOTHING) == NOTHING
-    assert questions.answered(there, READING) == READING
-    assert "in Telegram (tg_100);" in questions.answered(here, NOTHING).text
-    assert questions.answered(Inbound("ws", "c9", "yes", "bob"), NOTHING) == NOTHING  # another person's
-    assert questions.answered(here, Answer("ok")) == Answer("ok")
-    questions.answered(there, Answer("Pin 10 is on."))
-    assert questions.answered(here, NOTHING) == NOTHING
-    questions.answered(there, READING)
-    now_s = QUESTION_S
-    assert questions.answered(here, NOTHING) == NOTHING

@@ -10,12 +10,12 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.egress.web_server import certificate_for, connect_proxy, moved, page, site
 
-from microclaw.agent.search_engines import Hit
+from microclaw.agent.search_engines import Hit, SearchEngine
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.web import MAX_ADDRESSES, MAX_CHATS, PAGE_CHARS, KnownAddresses, web_tools
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
@@ -223,7 +223,9 @@ class Turn:
         self.asked: list[PendingApproval] = []
         self.approvals = Approvals(timeout_s=5)
         self.approvals.listen(self.hear)
-        self.tools = Toolbox(web_tools(fetcher=fetcher(), engine=Engine()), Gate(approvals=self.approvals))
+        self.tools = Toolbox(
+            web_tools(fetcher=fetcher(), engine=cast("SearchEngine", Engine())), Gate(approvals=self.approvals)
+        )
         self.context = ToolContext("owner", lambda step: None, foreign=True, said=lambda: words)
 
     def hear(self, news: PendingApproval | ApprovalOutcome) -> None:

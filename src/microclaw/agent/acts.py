@@ -9,33 +9,25 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from microclaw.agent.offer import MORE_TOOLS
-from microclaw.agent.toolbox import INTERNAL
+from microclaw.agent.toolbox import INTERNAL, short_value
 from microclaw.auth.gate import Effect
-from microclaw.events import Action, ActOutcome, Evidence
-from microclaw.operations.tool import ToolResult
+from microclaw.events import Action, ActOutcome
+from microclaw.models.protocol import ToolCall
+from microclaw.operations.tool import ToolResult, bounded_json
 from microclaw.text import LOOK_ALIKES, clean_text, without_fences
 from microclaw.validation import read_object
 
 HEADING: Final = "What the host did:"
 NOTHING: Final = f"{HEADING} nothing. It read nothing either."
 _UNKNOWN: Final = frozenset(
-    {
-        "outcome_unknown",
-        "device_timeout",
-        "device_silent",
-        "device_lied",
-        "protocol_error",
-        "install_interrupted",
-        "boards_unknown",
-        INTERNAL,
-    }
+    {"outcome_unknown", "device_timeout", "device_silent", "device_lied"}
+    | {"protocol_error", "install_interrupted", "boards_unknown", INTERNAL}
 )
 _FAILED: Final = frozenset(
-    {"tool_failed", "device_error", "device_unreachable", "store_error", "undo_incomplete", "interrupted"}
-    | {"boards_failed"}
+    {"tool_failed", "device_error", "device_unreachable", "store_error"}
+    | {"undo_incomplete", "interrupted", "boards_failed"}
 )
 _LONG: Final = frozenset({"sourceCode", "expect", "content"})  # arguments that are shown elsewhere
-_MAX_ARGUMENT_CHARS: Final = 40
 _MAX_EVIDENCE: Final = 3
 _MAX_READS: Final = 8  # in a text, the newest
 
@@ -113,24 +105,15 @@ def own_words(text: str) -> str:
 
 def _what(action: Action) -> str:
     """A call with its proof, or why it is not done, on one line."""
-    shown = _arguments(action.arguments)
+    shown = arguments_text(action.arguments)
     what = f"{action.tool} {shown}" if shown else action.tool
-    if pins := sorted(
-        {pin for proof in action.evidence for pin in _pins(proof)} - {fields_of(action.arguments).get("pin")}
-    ):
+    counted = {edge.pin for proof in action.evidence for edge in proof.edges}
+    if pins := sorted(counted - {fields_of(action.arguments).get("pin")}):
         what += f" on pin {', '.join(map(str, pins))}"
-    notes = [_proof(e.kind, e.text) for e in action.evidence[:_MAX_EVIDENCE]] or [action.reason]
+    proofs = action.evidence[:_MAX_EVIDENCE]
+    notes = [e.text if e.text.startswith(e.kind) else f"{e.kind}: {e.text}" for e in proofs] or [action.reason]
     note = " ".join("; ".join(filter(None, notes)).split())
     return f"{what} ({note})" if note else what
-
-
-def _pins(proof: Evidence) -> frozenset[int]:
-    """The pins whose edges were counted."""
-    return frozenset(edge.pin for edge in proof.edges)
-
-
-def _proof(kind: str, text: str) -> str:
-    return text if text.startswith(kind) else f"{kind}: {text}"
 
 
 def _subject(action: Action) -> tuple[str, str]:
@@ -139,14 +122,54 @@ def _subject(action: Action) -> tuple[str, str]:
     return action.tool, str(fields.get("appName", fields.get("pin", "")))
 
 
-def _arguments(arguments: str) -> str:
-    values = ((key, _short(value)) for key, value in fields_of(arguments).items())
+def arguments_text(arguments: str) -> str:
+    """A call's arguments on one short line, without those that are shown elsewhere."""
+    values = ((key, clean_text(short_value(value), one_line=True)) for key, value in fields_of(arguments).items())
     return ", ".join(f"{key}={value}" for key, value in values if key not in _LONG)
 
 
-def _short(value: Any) -> str:
-    text = clean_text(" ".join((value if isinstance(value, str) else json.dumps(value)).split()), one_line=True)
-    return text if len(text) <= _MAX_ARGUMENT_CHARS else f"{text[: _MAX_ARGUMENT_CHARS - 3]}..."
+class DoneActs:
+    """The acts that a turn has done: a model that asks for one again gets its result, and it is not done again.
+
+    An act counts as the same while nothing came between that may have changed its effect: pin 4 high, low, high are
+    three acts; high, high is one.
+    """
+
+    def __init__(self) -> None:
+        self._done: dict[tuple[str, ...], tuple[str, ToolResult]] = {}  # by what they are about
+
+    def answer_to(self, call: ToolCall) -> ToolResult | None:
+        """The answer to a call that was done already; None for every other one."""
+        subject, asked = _read(call)
+        done, result = self._done.get(subject, ("", None))
+        if result is None or done != asked:
+            return None
+        message = "you did that already in this turn, so it was not done again; `result` is what came of it"
+        fields = {"success": result.ok, "repeated": True, "message": message, "result": fields_of(result.content)}
+        return ToolResult(bounded_json(fields), ok=True, foreign=result.foreign)
+
+    def returned(self, call: ToolCall, effect: Effect, outcome: ActOutcome, result: ToolResult) -> None:
+        """Take note of a call that ran. One that failed may be tried again, unless it may have been done after all."""
+        if effect is Effect.READ or outcome not in ("done", "unknown"):
+            return
+        subject, asked = _read(call)
+        if call.name == "undo":
+            self._done.clear()
+        elif subject[0] == "app":  # it may have set any pin
+            self._done = {key: done for key, done in self._done.items() if key[0] != "pin"}
+        self._done.pop(subject, None)
+        if outcome == "done" or effect is Effect.ONCE:
+            self._done[subject] = (asked, result)
+
+
+def _read(call: ToolCall) -> tuple[tuple[str, ...], str]:
+    """The subject of a call, and the call in one written form."""
+    given = fields_of(call.arguments)
+    asked = f"{call.name} {json.dumps(given, sort_keys=True) if given else call.arguments}"
+    for kind, key in (("app", "appName"), ("pin", "pin")):
+        if key in given:
+            return (kind, str(given.get("device", given.get("deviceIp", ""))), str(given[key])), asked
+    return (call.name, asked), asked
 
 
 def _without_records(text: str) -> str:

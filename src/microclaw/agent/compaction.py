@@ -23,6 +23,7 @@ from microclaw.store.sessions import Sessions
 
 _log = logging.getLogger(__name__)
 
+MAX_FRESH: Final = 200  # messages that no summary covers: with more, the older half is summarised even if it has room
 MAX_SUMMARY_CHARS: Final = 6000
 _PERSON: Final = "- person: "
 MODEL_S: Final = 20.0  # the person waits for it
@@ -69,17 +70,22 @@ class Compactor:
         covered = await asyncio.to_thread(_covered, messages, earlier) if earlier else 0
         fresh = messages[covered:]
         room = budget_tokens * CHARS_A_TOKEN - _summary_chars(earlier)
-        if sum(map(_chars, fresh)) <= room:
+        size = sum(map(_chars, fresh))
+        if size <= room and len(fresh) <= MAX_FRESH:
             return _joined(earlier, _from_person(fresh))
         # To half of the room, so that the next turns need no summary each.
-        split = _split(fresh, max(room // 2, 1))
+        split = _split(fresh, max(min(size, room) // 2, 1))
         old, newest = fresh[:split], fresh[split:]
         if old:
             mark = _mark(messages[: len(messages) - len(newest)])
             bound = max(200, min(MAX_SUMMARY_CHARS, budget_tokens * CHARS_A_TOKEN // 3))
             earlier = _Summary(mark, await self._summary(earlier, old, bound, asked_by))
-            if chat:
-                await self._keep(chat, earlier)
+            if chat and self._sessions is not None:
+                document = json.dumps({"through": mark, "summary": earlier.text}, ensure_ascii=False)
+                try:
+                    await self._sessions.keep_summary(*chat, document + "\n")
+                except MicroclawError as exc:
+                    _log.warning("a conversation's summary could not be kept: %s", exc.message)
         return _joined(earlier, newest)
 
     async def _summary(self, earlier: _Summary | None, old: Sequence[Said], bound: int, asked_by: AskedBy) -> str:
@@ -114,15 +120,6 @@ class Compactor:
             case {"through": str(through), "summary": str(text)}:
                 return _Summary(through, text)
         return None
-
-    async def _keep(self, chat: tuple[str, str], summary: _Summary) -> None:
-        if self._sessions is None:
-            return
-        document = json.dumps({"through": summary.through, "summary": summary.text}, ensure_ascii=False)
-        try:
-            await self._sessions.keep_summary(*chat, document + "\n")
-        except MicroclawError as exc:
-            _log.warning("a conversation's summary could not be kept: %s", exc.message)
 
 
 def extract(before: str, old: Sequence[Said], bound: int) -> str:

@@ -13,10 +13,10 @@ from typing import Final, Self
 
 from msgspec.structs import replace
 
-from microclaw.agent.compaction import Compactor
+from microclaw.agent.compaction import MAX_FRESH, Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
-from microclaw.agent.offer import called_in, subject_of
+from microclaw.agent.offer import offered
 from microclaw.agent.running_turn import ChatKey, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.toolbox import Toolbox
@@ -36,7 +36,7 @@ from microclaw.text import clean_text
 
 _log = logging.getLogger(__name__)
 
-HISTORY_MESSAGES: Final = 400  # loaded; the compactor chooses what a model gets
+HISTORY_MESSAGES: Final = MAX_FRESH + 40  # loaded; the compactor chooses what a model gets
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
 PRUNE_EVERY: Final = 256  # answers
 DRAIN_S: Final = 1.5
@@ -78,7 +78,7 @@ class Conversations:
         self._compactor = compactor or Compactor()
         self.skills = skills
         self.approvals = approvals
-        self._questions = WaitingQuestions(approvals, now_s)
+        self._questions = WaitingQuestions(approvals)
         inbox.answer_at_once = self._questions.answer
         self._roles = roles or OWNER_ALONE
         self.limits = limits or TurnLimits()
@@ -196,15 +196,13 @@ class Conversations:
     async def _answer(self, turn: RunningTurn) -> Answer:
         starts = turn.message.starts
         try:
-            if starts:
-                turn.joined += await self.inbox.joined(turn.message)
+            await self.inbox.begin(turn)
             if starts >= MAX_STARTS:
                 return Answer(
                     f"the host stopped {starts} times while it worked on this message; it is not tried again",
                     error_code="interrupted",
                     next_step="say it in other words; the host's log may tell why",
                 )
-            await self.inbox.begin(turn.message)
             return await self._run(turn)
         except MicroclawError as exc:
             return _failed(exc)
@@ -213,14 +211,22 @@ class Conversations:
             return Answer("something went wrong inside the host", error_code="internal", next_step="see the host's log")
 
     async def _run(self, running: RunningTurn) -> Answer:
-        message, inbound = running.message, running.message.inbound
-        journal = TurnJournal(self.journal, _turn_id(message.message_id), message.message_id)
+        number = running.number
+        journal = TurnJournal(self.journal, _turn_id(number), number)
         running.carried = journal.carried
-        history = await self._sessions.load(*running.chat_key, HISTORY_MESSAGES)
-        if _user_text(inbound) == UserText(""):
+        if _user_text(running.message.inbound) == UserText(""):
             return _UNREADABLE
+        request = await self._request(running)
+        turn = self.turn(request, journal, lambda last: _texts(running.take_joining(last=last)))
+        running.when_stopped(turn.stop)
+        return await turn.run(running.put)
+
+    async def _request(self, running: RunningTurn) -> TurnRequest:
+        """The message with its context and as much of its conversation as the model's window has room for."""
+        message, inbound = running.message, running.message.inbound
         prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
+        history = await self._sessions.load(*running.chat_key, HISTORY_MESSAGES)
         kept = conversation(history, inbound, at_s, self._roles)
         compacted: Sequence[Said] = kept.safe
         if self.context.is_read:
@@ -231,7 +237,7 @@ class Conversations:
             )
         shown, shown_s = kept.shown(compacted)
         own_s = tainted_from(inbound, at_s)
-        request = TurnRequest(
+        return TurnRequest(
             inbound,
             _user_text(inbound),
             prompt,
@@ -242,9 +248,6 @@ class Conversations:
             at_s=at_s,
             tainted_s=shown_s if own_s is None else own_s,
         )
-        turn = self.turn(request, journal, lambda last: _texts(running.take_joining(last=last)))
-        running.when_stopped(turn.stop)
-        return await turn.run(running.put)
 
     def turn(
         self,
@@ -259,37 +262,30 @@ class Conversations:
             model=self.model,
             tools=self.tools,
             limits=self.limits,
-            window=self.context.window,
+            window=self.context.window if self.context.is_read else None,
             offered=partial(self._offered, (request.inbound.channel, request.inbound.chat_id)),
             joining=joining,
             approvals=self.approvals,
         )
 
     def _offered(self, chat: ChatKey, messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
-        """The tools for a chat's newest messages: what the person said last and before, and what this turn called."""
+        """The tools that fit a chat's newest messages."""
         if not self.context.is_read:
             return ()
         active = self.skills.active(*chat) if self.skills is not None else ()
         named = self.skills.shown_tools(*chat) if self.skills is not None else ()
-        return self.tools.offered(active, named, said=subject_of(messages), asked=called_in(messages))
+        return offered(self.tools.tools, messages, active, named)
 
     def _exchange(self, turn: RunningTurn, answer: Answer) -> list[SessionMessage]:
         """The turn's messages and the answer, as the conversation stores them."""
-        kept = [
-            SessionMessage(
-                "user",
-                _user_text(message.inbound).text or "(no words: a picture or a recording)",
-                message.received_ms // 1000,
-                message.inbound.person_id,
-                tainted_from(message.inbound, message.received_ms // 1000),
-            )
-            for message in (turn.message, *turn.joined)
-        ]
-        person_id = turn.message.inbound.person_id
-        return [
-            *kept,
-            SessionMessage("assistant", answer.text, int(self._now_s()), person_id, answer.tainted_s, answer.question),
-        ]
+        kept = []
+        for message in (turn.message, *turn.joined):
+            inbound, at_s = message.inbound, message.received_ms // 1000
+            text = _user_text(inbound).text or "(no words: a picture or a recording)"
+            kept.append(SessionMessage("user", text, at_s, inbound.person_id, tainted_from(inbound, at_s)))
+        now_s, person_id = int(self._now_s()), turn.message.inbound.person_id
+        kept.append(SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question))
+        return kept
 
     async def _prune(self) -> None:
         try:
@@ -314,15 +310,11 @@ def _texts(messages: Iterable[InboxMessage]) -> dict[int, UserText]:
 
 def _user_text(inbound: Inbound) -> UserText:
     """A message as the model gets it: cleaned text, pictures, and the names of files that cannot be read."""
-    lines = [inbound.text.strip()] if inbound.text.strip() else []
-    if lines or _images(inbound):
-        lines += [
-            f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"
-            for a in inbound.attachments
-            if a.kind != "image"
-        ]
-    return UserText(clean_text("\n".join(lines)), _images(inbound))
-
-
-def _images(inbound: Inbound) -> tuple[Image, ...]:
-    return tuple(Image(a.media_type, a.data) for a in inbound.attachments if a.kind == "image")
+    text, attachments = inbound.text.strip(), inbound.attachments
+    images = tuple(Image(a.media_type, a.data) for a in attachments if a.kind == "image")
+    others = [
+        f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"
+        for a in attachments
+        if a.kind != "image" and (text or images)
+    ]
+    return UserText(clean_text("\n".join(filter(None, (text, *others)))), images)

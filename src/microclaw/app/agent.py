@@ -15,8 +15,7 @@ from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.erase import ConversationEraser
-from microclaw.agent.inbox import Inbox
-from microclaw.agent.inbox_limits import InboxLimits
+from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.search_engines import search_engine

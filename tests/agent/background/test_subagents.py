@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pytest
 from tests.agent.conftest import Agent, Held, MakeAgent, NoContext, Workshop
 
-from microclaw.agent.background.operations import start_tool
+from microclaw.agent.background.operations import SubagentList, facts, start_tool
 from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
 from microclaw.apps.change_log import made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
@@ -178,15 +178,16 @@ async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: Make
         assert one.foreign
 
 
-async def test_a_waiting_turn_has_the_result_with_its_taint_and_it_is_not_pushed(crew_of: MakeCrew) -> None:
+async def test_the_list_says_that_a_result_may_hold_words_of_strangers(crew_of: MakeCrew) -> None:
     async with crew_of([call("page"), say("The page says so.")]) as crew:
         tools = crew.workshop.toolbox().with_more((start_tool(crew.subagents),))
         context = ToolContext("owner", lambda _: None, None, "test", "c1")
-        result = await tools.call("subagent-start", '{"task": "read it", "wait": true}', context)
-        assert result.ok
-        assert "The page says so." in result.content
-        assert result.foreign
-        assert await crew.agent.outbox.undelivered("test", "c1") == ()
+        assert (await tools.call("subagent-start", '{"task": "read it"}', context)).ok
+        (one,) = crew.subagents.list("owner")
+        await crew.ended(one)
+        listed = SubagentList(subagents=[facts(one)])
+        assert listed.is_foreign
+        assert "The page says so." in str(listed.subagents[0].result)
 
 
 async def test_the_hosts_end_cuts_them_off(crew_of: MakeCrew) -> None:

@@ -40,7 +40,6 @@ Your answer is the result: short, complete, and only what the tools showed.
 Task: {task}"""
 
 _STATES: Final[Mapping[str, SubagentState]] = {"": "done", "cancelled": "cancelled"}
-
 _log = logging.getLogger(__name__)
 
 
@@ -54,20 +53,16 @@ class SubagentLimits(TurnLimits, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class Subagent:
-    """`result` is its answer, or why there is none. `awaited`: a caller waits for it, so it is not pushed."""
+    """`inbound` is its task in the name and chat of who asked; `result` its answer, or why there is none."""
 
     subagent_id: str
-    task: str
+    inbound: Inbound
     tools: tuple[str, ...]
-    person_id: str
-    channel: str
-    chat_id: str
     began_ms: int
     foreign: bool
     part_of: str | None
     state: SubagentState = "running"
     result: str = ""
-    awaited: bool = False
     stopped: bool = False
     turn: Turn | None = None
     work: asyncio.Task[None] | None = None
@@ -117,44 +112,32 @@ class Subagents:
 
     def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
         """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
-        self.check_start(names)
+        tools = self.check_start(names)
         assert self._group is not None  # `check_start` has seen it
-        made = Subagent(
-            secrets.token_hex(3),
-            task,
-            self._named(names),
-            context.person_id,
-            context.channel,
-            context.chat_id,
-            int(self._now_s() * 1000),
-            context.foreign,
-            maker_now().turn,
-        )
+        inbound = Inbound(context.channel, context.chat_id, task, context.person_id, context.device)
+        began_ms, turn = int(self._now_s() * 1000), maker_now().turn
+        made = Subagent(secrets.token_hex(3), inbound, tools, began_ms, context.foreign, turn)
         self._known[made.subagent_id] = made
         for old in [one for one in self._known.values() if one.state != "running"][:-KEPT]:
             del self._known[old.subagent_id]
-        made.work = self._group.create_task(self._work(made, context.device), name=f"subagent {made.subagent_id}")
+        made.work = self._group.create_task(self._work(made), name=f"subagent {made.subagent_id}")
         return made
 
-    def check_start(self, names: Collection[str] | None) -> None:
-        """Raises what `start` would raise now."""
+    def check_start(self, names: Collection[str] | None) -> tuple[str, ...]:
+        """The tools of one that may start now; raises what `start` would raise."""
         running = sum(one.state == "running" for one in self._known.values())
         if self._group is None or running >= self._limits.count:
             raise Overloaded(
                 f"{running} subagents work already, {self._limits.count} is the limit",
                 next_step="wait for one, or cancel it: microclaw task subagents",
             )
-        self._named(names)
-
-    async def wait(self, subagent: Subagent, seconds: float) -> bool:
-        """Wait for its end; False when it still runs: its result is sent to the chat later."""
-        assert subagent.work is not None
-        subagent.awaited = True
-        try:
-            done, _ = await asyncio.wait((subagent.work,), timeout=seconds)
-        finally:
-            subagent.awaited = False
-        return bool(done)
+        known = {tool.name: tool for tool in self._tools.tools}
+        if names is None:
+            return tuple(name for name, tool in known.items() if tool.permission is Permission.READ)
+        if unknown := [name for name in names if name not in known]:
+            text = f"a subagent cannot have {', '.join(unknown)[:120]}"
+            raise ToolRetry(text, next_step=f"tools: {', '.join(known)}")
+        return tuple(dict.fromkeys(names))
 
     def list(self, person_id: str) -> tuple[Subagent, ...]:
         """All of them for an owner, else the person's own; the latest last."""
@@ -179,22 +162,11 @@ class Subagents:
 
     def _is_of(self, subagent: Subagent, person_id: str) -> bool:
         person = self._roles.get(person_id)
-        return subagent.person_id == person_id or (person is not None and person.role == "owner")
+        return subagent.inbound.person_id == person_id or (person is not None and person.role == "owner")
 
-    def _named(self, names: Collection[str] | None) -> tuple[str, ...]:
-        known = {tool.name: tool for tool in self._tools.tools}
-        if names is None:
-            return tuple(name for name, tool in known.items() if tool.permission is Permission.READ)
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise ToolRetry(
-                f"a subagent cannot have {', '.join(unknown)[:120]}", next_step=f"tools: {', '.join(known)}"
-            )
-        return tuple(dict.fromkeys(names))
-
-    async def _work(self, subagent: Subagent, device: str | None) -> None:
+    async def _work(self, subagent: Subagent) -> None:
         try:
-            answer = await self._turn(subagent, device)
+            answer = await self._turn(subagent)
             subagent.state = _STATES.get(answer.error_code or "", "failed")
             subagent.result = answer.text
             subagent.foreign = subagent.foreign or answer.tainted_s is not None
@@ -206,18 +178,20 @@ class Subagents:
         except Exception:
             _log.exception("subagent %s failed inside the host", subagent.subagent_id)
             subagent.state, subagent.result = "failed", "something went wrong inside the host; see its log"
-        if not subagent.awaited:
-            await self._tell(subagent)
+        to = subagent.inbound
+        text = f"subagent {subagent.subagent_id} ({to.text[:80]}) {subagent.state}: {subagent.result}"
+        try:
+            await self._outbox.push(to.channel, to.chat_id, text[:_MAX_PUSH_CHARS], person=to.person_id)
+        except MicroclawError as exc:
+            _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent_id, exc.message)
 
-    async def _turn(self, subagent: Subagent, device: str | None) -> Answer:
-        inbound = Inbound(subagent.channel, subagent.chat_id, subagent.task, subagent.person_id, device)
-        prompt = await self._context.prompt(inbound)
-        now_s = int(self._now_s())
-        tools = self._tools.only(subagent.tools)
+    async def _turn(self, subagent: Subagent) -> Answer:
+        inbound = subagent.inbound
+        now_s, tools = int(self._now_s()), self._tools.only(subagent.tools)
         request = TurnRequest(
             inbound,
-            UserText(_PROMPT.format(task=subagent.task)),
-            prompt,
+            UserText(_PROMPT.format(task=inbound.text)),
+            await self._context.prompt(inbound),
             task="subagent",
             at_s=now_s,
             tainted_s=now_s if subagent.foreign else None,
@@ -235,11 +209,3 @@ class Subagents:
         if subagent.stopped:
             turn.stop()
         return await turn.run(lambda _event: None)  # nobody follows it
-
-    async def _tell(self, subagent: Subagent) -> None:
-        text = f"subagent {subagent.subagent_id} ({subagent.task[:80]}) {subagent.state}: {subagent.result}"
-        to = (subagent.channel, subagent.chat_id)
-        try:
-            await self._outbox.push(*to, text[:_MAX_PUSH_CHARS], person=subagent.person_id)
-        except MicroclawError as exc:
-            _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent_id, exc.message)
