@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
-from types import MappingProxyType
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -20,7 +19,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.system_prompt import system_prompt
 from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
-from microclaw.apps.change_log import ChangeLog, DesiredApp
+from microclaw.apps.change_log import ChangeLog
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.devices.target import Devices
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
@@ -113,7 +112,8 @@ class TurnContext:
         known: dict[str, KnownDevice] = {}
         wanted, off = await self._apps.desired(), await self._apps.stopped()
         for one in self._devices.list():
-            apps = tuple(_known_app(app) for app in wanted if app.device_id == one.device_id)
+            own = [app for app in wanted if app.device_id == one.device_id]
+            apps = tuple(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses) for app in own)
             stopped = tuple(app.name for app in off if app.device_id == one.device_id)
             kinds, labels = one.kinds or ("wasm",), tuple(one.labels)
             known[one.device_id] = KnownDevice(one.name, one.board, apps, kinds, labels, stopped)
@@ -194,9 +194,39 @@ class TurnContext:
         return [Section("Devices", "\n".join([f"There are {len(texts)}: {names}.", *texts]), 8, len(names) + 3000)]
 
     def _device_text(self, device: KnownDevice, told: DeviceContext) -> str:
+        """Everything that a model needs to know about one device."""
+        board, apps = device.board, device.apps
+        meant = " (meant when none is named)" if device is told.meant else ""
+        lines = [
+            f"Device {device.name}{meant}: {board.title}, chip {board.chip}.",
+            f"- {_led_line(board, device.kinds)}",
+        ]
+        if board.i2c is not None:
+            sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items())
+            lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors or 'none known'}.")
+        lines += [f"- {line}" for line in _pin_lines(board)]
+        takes = " or ".join(_LANGUAGE[kind] for kind in device.kinds)
+        held = f"{len(apps) or 'none'} of {board.firmware.max_apps}"
+        shown = f": {', '.join(map(_app_text, apps))}" if apps else ""
+        lines.append(f"- Programs ({takes}) put there by this host, {held}{shown}.")
+        names = {n.name: n.pin for n in told.names if n.device in (None, device.name.lower())}
+        if names:
+            given = ", ".join(f"{name} = pin {pin}" for name, pin in names.items())
+            lines.append(f"- Names that the person gave: {given}.")
+        if device.labels:
+            lines.append(f"- Labels: {', '.join(device.labels)}.")
         wiring = self._knowledge.memory.wiring(device.name) if self._knowledge else ""
-        named = {n.name: n.pin for n in told.names if n.device in (None, device.name.lower())}
-        return device_text(device, meant=device is told.meant, wiring=wiring, names=named)
+        if wiring:
+            lines.append("- Wiring, as written down:")
+            lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
+        lines.append(f"- Power cut: {board.power_cut}")
+        if board.firmware.described:
+            lines.append(f"- {_firmware_line(board.firmware)}")
+        if board.firmware.no_stock_build:
+            lines.append(
+                f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works."
+            )
+        return "\n".join(lines) + "\n"
 
 
 def _kind_of(device_context: DeviceContext) -> ProgramKind:
@@ -242,49 +272,10 @@ def _now_text(now: datetime, inbound: Inbound) -> str:
     return "\n".join(lines)
 
 
-def _known_app(app: DesiredApp) -> KnownApp:
-    return KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses)
-
-
-def _reads(app: KnownApp) -> str:
-    return f"; reads {', '.join(map(str, app.reads))}" if app.reads else ""
-
-
-def device_text(
-    device: KnownDevice,
-    *,
-    meant: bool,
-    wiring: str = "",
-    names: Mapping[str, int] = MappingProxyType({}),
-) -> str:
-    """Everything that a model needs to know about one device. `wiring` is what a person wrote about it, `names` what
-    the person calls its pins."""
-    board = device.board
-    lines = [f"Device {device.name}{' (meant when none is named)' if meant else ''}: {board.title}, chip {board.chip}."]
-    lines.append(f"- {_led_line(board, device.kinds)}")
-    if board.i2c is not None:
-        sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items()) or "none known"
-        lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors}.")
-    lines += [f"- {line}" for line in _pin_lines(board)]
-    shown = (f"{a.name} (pins {', '.join(map(str, (*a.pins, *a.uses))) or 'none'}{_reads(a)})" for a in device.apps)
-    takes = " or ".join(_LANGUAGE[kind] for kind in device.kinds)
-    held = f"{len(device.apps)} of {board.firmware.max_apps}" if device.apps else f"none of {board.firmware.max_apps}"
-    lines.append(f"- Programs ({takes}) put there by this host, {held}{': ' if device.apps else ''}{', '.join(shown)}.")
-    if names:
-        lines.append(
-            f"- Names that the person gave: {', '.join(f'{name} = pin {pin}' for name, pin in names.items())}."
-        )
-    if device.labels:
-        lines.append(f"- Labels: {', '.join(device.labels)}.")
-    if wiring:
-        lines.append("- Wiring, as written down:")
-        lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
-    lines.append(f"- Power cut: {board.power_cut}")
-    if board.firmware.described:
-        lines.append(f"- {_firmware_line(board.firmware)}")
-    if board.firmware.no_stock_build:
-        lines.append(f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works.")
-    return "\n".join(lines) + "\n"
+def _app_text(app: KnownApp) -> str:
+    pins = ", ".join(map(str, (*app.pins, *app.uses))) or "none"
+    reads = f"; reads {', '.join(map(str, app.reads))}" if app.reads else ""
+    return f"{app.name} (pins {pins}{reads})"
 
 
 def _firmware_line(firmware: Firmware) -> str:
@@ -297,7 +288,7 @@ def _firmware_line(firmware: Firmware) -> str:
     return f"Its firmware is not the stock build and has only this: {'; '.join(parts)}."
 
 
-def ranges(numbers: Sequence[int]) -> str:
+def _ranges(numbers: Sequence[int]) -> str:
     """[1, 2, 3, 7] -> "1-3, 7"."""
     spans: list[list[int]] = []
     for number in sorted(numbers):
@@ -309,7 +300,7 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:
-    free = ranges(board.free_pins("output"))
+    free = _ranges(board.free_pins("output"))
     if board.led is None:
         why = board.no_led or "the profile knows none"
         return f"No LED that a program can switch: {why}. Ask which pin one is on; free: {free}."
@@ -332,7 +323,7 @@ def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:
 def _pin_lines(board: BoardProfile) -> list[str]:
     usable = [p.number for p in board.pins.values() if p.reserved is None]
     adc = [p.number for p in board.pins.values() if "adc" in p.uses and p.reserved is None]
-    lines = [f"Pins for use: {ranges(usable)}; ADC: {ranges(adc) or 'none'}."]
+    lines = [f"Pins for use: {_ranges(usable)}; ADC: {_ranges(adc) or 'none'}."]
     if reserved := _by_reason((p.number, p.reserved) for p in board.pins.values()):
         lines.append(f"Reserved, never use them: {reserved}.")
     cautions = ((p.number, p.caution) for p in board.pins.values() if p.reserved is None)
@@ -347,7 +338,7 @@ def _by_reason(pins: Iterable[tuple[int, str | None]]) -> str:
     for number, why in pins:
         if why is not None:
             reasons.setdefault(why, []).append(number)
-    return "; ".join(f"{ranges(numbers)} ({why})" for why, numbers in reasons.items())
+    return "; ".join(f"{_ranges(numbers)} ({why})" for why, numbers in reasons.items())
 
 
 def fit(sections: Sequence[Section], budget_tokens: int) -> str:

@@ -37,6 +37,7 @@ from microclaw.text import clean_text
 _log = logging.getLogger(__name__)
 
 HISTORY_MESSAGES: Final = MAX_FRESH + 40  # loaded; the compactor chooses what a model gets
+OFFLINE_MESSAGES: Final = 40  # loaded where no model reads them: the last answer counts, among what others said
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
 PRUNE_EVERY: Final = 256  # answers
 DRAIN_S: Final = 1.5
@@ -226,7 +227,8 @@ class Conversations:
         message, inbound = running.message, running.message.inbound
         prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
-        history = await self._sessions.load(*running.chat_key, HISTORY_MESSAGES)
+        most = HISTORY_MESSAGES if self.context.is_read else OFFLINE_MESSAGES
+        history = await self._sessions.load(*running.chat_key, most)
         kept = conversation(history, inbound, at_s, self._roles)
         compacted: Sequence[Said] = kept.safe
         if self.context.is_read:
