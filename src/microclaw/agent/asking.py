@@ -97,10 +97,10 @@ class Asking:
         left_s, shrinks = limits.waits_s, _MAX_SHRINKS
         sent = request if window is None else fitted(request, older, window.tokens)
         while True:
-            shown = _CleanPieces(self._on_text)
+            shown = _CleanPieces(self._put)
             try:
                 reply = await self._model.respond(sent, shown.add)
-                shown.end()
+                shown.add("", is_end=True)
                 return replace(reply, text=clean_text(reply.text))
             except ModelError as exc:
                 if exc.fault == "too_long" and shrinks and window is not None:
@@ -121,29 +121,22 @@ class Asking:
             left_s -= wait_s
             await asyncio.sleep(wait_s)
             if shown.has_begun:
-                self._on_text(f"\n({self._model.name} broke off; it begins anew)\n")
-
-    def _on_text(self, text: str) -> None:
-        if text:
-            self._put(Delta(text))
+                self._put(Delta(f"\n({self._model.name} broke off; it begins again)\n"))
 
 
 class _CleanPieces:
     """Cleans a text that comes in pieces: what may go on in the next one (an escape, an emoji) waits for it."""
 
-    def __init__(self, on_text: Callable[[str], None]) -> None:
-        self._on_text = on_text
+    def __init__(self, put: Callable[[TurnEvent], None]) -> None:
+        self._put = put
         self._held = ""
         self.has_begun = False
 
-    def add(self, text: str) -> None:
+    def add(self, text: str, *, is_end: bool = False) -> None:
         self.has_begun = self.has_begun or bool(text)
         text = self._held + text
-        open_end = _OPEN_END.search(text[-_MAX_HELD:])
+        open_end = None if is_end else _OPEN_END.search(text[-_MAX_HELD:])
         cut = len(text) if open_end is None else len(text) - len(open_end[0])
         self._held = text[cut:]
-        self._on_text(clean_text(text[:cut]))
-
-    def end(self) -> None:
-        held, self._held = self._held, ""
-        self._on_text(clean_text(held))
+        if shown := clean_text(text[:cut]):
+            self._put(Delta(shown))

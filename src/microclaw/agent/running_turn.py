@@ -89,6 +89,8 @@ class RunningTurn:
 
     def __init__(self, message: Message, stream: TurnStream) -> None:
         self.message = message
+        self.number = message.message_id
+        self.chat_key: ChatKey = (message.inbound.channel, message.inbound.chat_id)
         self.joined: list[Message] = []
         self.streams = [stream]
         self.quiet = asyncio.Event()  # while no tool call runs
@@ -98,14 +100,6 @@ class RunningTurn:
         self._closed = False
         self._stopped = False
         self._when_stopped: Callable[[], None] | None = None
-
-    @property
-    def number(self) -> int:
-        return self.message.message_id
-
-    @property
-    def chat_key(self) -> ChatKey:
-        return self.message.inbound.channel, self.message.inbound.chat_id
 
     @property
     def messages(self) -> list[Message]:

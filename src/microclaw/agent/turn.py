@@ -293,7 +293,8 @@ class Turn:
         request, inbound = self._request, self._request.inbound
         if call.name == DEPLOY_TOOL:
             author, attempt = reply.model or self._model.name, self._failed_deploys + 1
-            self._report(code_step(author, reply, call, self._usage, attempt, self._limits.deploy_tries))
+            if step := code_step(author, reply, call, self._usage, attempt, self._limits.deploy_tries):
+                self._put(step)
         self._put(ToolRun(call.name, "started"))
         began = asyncio.get_running_loop().time()
         is_own = tainted_from(inbound, request.at_s) is None
@@ -319,12 +320,9 @@ class Turn:
         result = await self._journal.call(key, call, effect, run)
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
         self._put(ToolRun(call.name, "done" if result.ok else "failed", result.evidence))
-        self._report(call_step(call, result, took_ms))
-        return result
-
-    def _report(self, step: TurnEvent | None) -> None:
-        if step is not None:
+        if step := call_step(call, result, took_ms):
             self._put(step)
+        return result
 
     def _returned(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
         """Add the result of a call. Untrusted text that the turn reads counts as read when its message came."""

@@ -109,7 +109,7 @@ class Router:
             if not breaker.enter():
                 continue
             if seen.chars:
-                seen.add(f"\n({broke_off} broke off; {model.name} begins anew)\n")
+                seen.add(f"\n({broke_off} broke off; {model.name} begins again)\n")
             try:
                 ask = model.respond if self._log is None else partial(self._log.respond, model)
                 reply = await ask(request, seen.add if on_text is not None else None)

@@ -77,7 +77,7 @@ class UsageLog:
         reset = self._days.next_midnight()
         return BudgetSpent(
             f"today's budget of {who} for models is used up: {what}, in {requests} requests; "
-            f"it begins anew at {reset:%H:%M} on {reset:%A} ({reset.tzname()})",
+            f"it begins again at {reset:%H:%M} on {reset:%A} ({reset.tzname()})",
             next_step=f"wait until then, or raise {setting} under [budget] in config.toml and start the host "
             "again; sentences that need no model still work",
         )

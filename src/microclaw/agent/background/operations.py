@@ -85,7 +85,8 @@ async def cancel(
     ],
 ) -> CancelledSubagent:
     """End a subagent; what it has begun is finished."""
-    return CancelledSubagent(cancelled=subagents.cancel(subagent, call.person_id).subagent_id)
+    subagents.cancel(subagent, call.person_id)
+    return CancelledSubagent(cancelled=subagent)
 
 
 class StartParameters(Parameters, kw_only=True):
@@ -104,7 +105,7 @@ def start_tool(subagents: Subagents) -> Tool[Any]:
         subagents.check_start(asked.tools)
 
     async def start(asked: StartParameters, context: ToolContext) -> ToolOutput:
-        made = subagents.start(asked.task, asked.tools, context)
+        made = await subagents.start(asked.task, asked.tools, context)
         text = f"subagent {made.subagent_id} works; its result comes into this chat"
         return ToolOutput({"success": True, **to_builtins(facts(made))}, (Evidence("reported", text),))
 

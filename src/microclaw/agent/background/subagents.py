@@ -24,7 +24,7 @@ from microclaw.apps.change_log import maker_now
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import Roles
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
-from microclaw.events import Answer, Inbound
+from microclaw.events import Inbound
 from microclaw.models.protocol import Model, UserText
 from microclaw.operations.tool import ToolContext
 from microclaw.store.journal import Journal
@@ -39,7 +39,7 @@ Your answer is the result: short, complete, and only what the tools showed.
 
 Task: {task}"""
 
-_STATES: Final[Mapping[str, SubagentState]] = {"": "done", "cancelled": "cancelled"}
+_STATES: Final[Mapping[str | None, SubagentState]] = {None: "done", "cancelled": "cancelled"}
 _log = logging.getLogger(__name__)
 
 
@@ -60,16 +60,14 @@ class Subagent:
     tools: tuple[str, ...]
     began_ms: int
     foreign: bool
-    part_of: str | None
+    turn: Turn
     state: SubagentState = "running"
     result: str = ""
-    stopped: bool = False
-    turn: Turn | None = None
     work: asyncio.Task[None] | None = None
 
     @property
     def tokens(self) -> int:
-        return 0 if self.turn is None else self.turn.tokens
+        return self.turn.tokens
 
 
 class Subagents:
@@ -110,17 +108,36 @@ class Subagents:
                     if one.work is not None:
                         one.work.cancel()
 
-    def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
+    async def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
         """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
-        tools = self.check_start(names)
-        assert self._group is not None  # `check_start` has seen it
         inbound = Inbound(context.channel, context.chat_id, task, context.person_id, context.device)
-        began_ms, turn = int(self._now_s() * 1000), maker_now().turn
-        made = Subagent(secrets.token_hex(3), inbound, tools, began_ms, context.foreign, turn)
-        self._known[made.subagent_id] = made
+        prompt = await self._context.prompt(inbound)
+        chosen = self.check_start(names)
+        assert self._group is not None  # `check_start` has seen it
+        subagent_id, now_s, tools = secrets.token_hex(3), self._now_s(), self._tools.only(chosen)
+        began_ms = int(now_s * 1000)
+        request = TurnRequest(
+            inbound,
+            UserText(_PROMPT.format(task=task)),
+            prompt,
+            task="subagent",
+            at_s=int(now_s),
+            tainted_s=int(now_s) if context.foreign else None,
+            part_of=maker_now().turn,
+        )
+        turn = Turn(
+            request,
+            TurnJournal(self._journal, f"subagent-{began_ms}-{subagent_id}"),
+            model=self._model,
+            tools=tools,
+            limits=self._limits,
+            window=self._context.window,
+            offered=lambda _messages: tools.specs,
+        )
+        made = self._known[subagent_id] = Subagent(subagent_id, inbound, chosen, began_ms, context.foreign, turn)
         for old in [one for one in self._known.values() if one.state != "running"][:-KEPT]:
             del self._known[old.subagent_id]
-        made.work = self._group.create_task(self._work(made), name=f"subagent {made.subagent_id}")
+        made.work = self._group.create_task(self._work(made), name=f"subagent {subagent_id}")
         return made
 
     def check_start(self, names: Collection[str] | None) -> tuple[str, ...]:
@@ -143,13 +160,9 @@ class Subagents:
         """All of them for an owner, else the person's own; the latest last."""
         return tuple(one for one in self._known.values() if self._is_of(one, person_id))
 
-    def cancel(self, subagent_id: str, person_id: str) -> Subagent:
+    def cancel(self, subagent_id: str, person_id: str) -> None:
         """Stop it at the next safe point; a running tool call is finished. Raises UnknownName, PermissionRefused."""
-        found = self.named(subagent_id, person_id)
-        found.stopped = True
-        if found.turn is not None:
-            found.turn.stop()
-        return found
+        self.named(subagent_id, person_id).turn.stop()
 
     def named(self, subagent_id: str, person_id: str) -> Subagent:
         """The one with this id, for who may cancel it. Raises UnknownName, PermissionRefused."""
@@ -165,10 +178,10 @@ class Subagents:
         return subagent.inbound.person_id == person_id or (person is not None and person.role == "owner")
 
     async def _work(self, subagent: Subagent) -> None:
+        to = subagent.inbound
         try:
-            answer = await self._turn(subagent)
-            subagent.state = _STATES.get(answer.error_code or "", "failed")
-            subagent.result = answer.text
+            answer = await subagent.turn.run(lambda _event: None)  # nobody follows it
+            subagent.state, subagent.result = _STATES.get(answer.error_code, "failed"), answer.text
             subagent.foreign = subagent.foreign or answer.tainted_s is not None
         except asyncio.CancelledError:
             subagent.state, subagent.result = "cancelled", "the host ended; what had begun may have been done"
@@ -178,34 +191,8 @@ class Subagents:
         except Exception:
             _log.exception("subagent %s failed inside the host", subagent.subagent_id)
             subagent.state, subagent.result = "failed", "something went wrong inside the host; see its log"
-        to = subagent.inbound
         text = f"subagent {subagent.subagent_id} ({to.text[:80]}) {subagent.state}: {subagent.result}"
         try:
             await self._outbox.push(to.channel, to.chat_id, text[:_MAX_PUSH_CHARS], person=to.person_id)
         except MicroclawError as exc:
             _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent_id, exc.message)
-
-    async def _turn(self, subagent: Subagent) -> Answer:
-        inbound = subagent.inbound
-        now_s, tools = int(self._now_s()), self._tools.only(subagent.tools)
-        request = TurnRequest(
-            inbound,
-            UserText(_PROMPT.format(task=inbound.text)),
-            await self._context.prompt(inbound),
-            task="subagent",
-            at_s=now_s,
-            tainted_s=now_s if subagent.foreign else None,
-            part_of=subagent.part_of,
-        )
-        turn = subagent.turn = Turn(
-            request,
-            TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
-            model=self._model,
-            tools=tools,
-            limits=self._limits,
-            window=self._context.window,
-            offered=lambda _messages: tools.specs,
-        )
-        if subagent.stopped:
-            turn.stop()
-        return await turn.run(lambda _event: None)  # nobody follows it
