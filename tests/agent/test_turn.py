@@ -7,8 +7,7 @@ import json
 import pytest
 from tests.agent.conftest import Held, MakeAgent, Workshop
 
-from microclaw.agent.acts import NOTHING
-from microclaw.agent.step_text import proof_note
+from microclaw.agent.acts import NOTHING, proof_note
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.change_log import made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK

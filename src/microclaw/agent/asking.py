@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.step_text import model_steps
+from microclaw.agent.acts import model_steps
 from microclaw.agent.turn_journal import TurnCancelled
 from microclaw.agent.window import Window, fitted
 from microclaw.backoff import Backoff

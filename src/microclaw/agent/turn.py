@@ -11,11 +11,20 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from microclaw.agent.acts import DoneActs, answer_text, outcome_of, reason_of, with_record
+from microclaw.agent.acts import (
+    DEPLOY_TOOL,
+    DoneActs,
+    answer_text,
+    call_step,
+    code_step,
+    outcome_of,
+    proof_note,
+    reason_of,
+    shown_call,
+    with_record,
+)
 from microclaw.agent.asking import Asking, RetryLimits
-from microclaw.agent.attempts import DEPLOY_TOOL
 from microclaw.agent.context import Prompt
-from microclaw.agent.step_text import call_step, code_step, proof_note, shown_call
 from microclaw.agent.taint import tainted_from
 from microclaw.agent.toolbox import INTERNAL, Toolbox
 from microclaw.agent.turn_journal import (
