@@ -49,7 +49,7 @@ class NoParameters(Parameters):
 
 @dataclass
 class Workshop:
-    """What the tools did. `evidence` is the kind a deployment answers with; `hold` lets `gpio-set` wait.
+    """The acts of the tools. `evidence` is the kind a deployment answers with; `hold` lets `gpio-set` wait.
 
     `turns` is whose change each `gpio-set` was.
     """

@@ -1,4 +1,4 @@
-"""What a turn is told of memory, notes, matches, skills, wiring and time; whose it is; what is cut first."""
+"""The context of a turn: memory, notes, matches, skills, wiring and time; whose it is; what is cut first."""
 
 from __future__ import annotations
 

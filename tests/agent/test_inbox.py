@@ -1,4 +1,4 @@
-"""What is accepted is answered and delivered: order, queues, steering, listeners that leave, restarts."""
+"""Every accepted message is answered and delivered: order, queues, steering, listeners that leave, restarts."""
 
 from __future__ import annotations
 

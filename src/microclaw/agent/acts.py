@@ -1,4 +1,4 @@
-"""What the host did and read in a turn: its steps, and the list below the model's words. It does nothing itself."""
+"""The acts and reads of a turn: its steps, and the list below the model's words. It does nothing itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def outcome_of(effect: Effect, result: ToolResult) -> ActOutcome:
 
 
 def reason_of(result: ToolResult) -> str:
-    """Why a call did not succeed, on one line; empty when it did."""
+    """The reason why a call did not succeed, on one line; empty when it did."""
     if result.ok:
         return ""
     if (message := fields_of(result.content).get("message")) is None:
@@ -75,7 +75,7 @@ def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
 
 
 def reads_of(actions: Sequence[Action]) -> tuple[Action, ...]:
-    """What was read, each thing once, as it was read last."""
+    """The reads, each thing once, as it was read last."""
     done = [
         one for one in actions if one.effect == Effect.READ.value and one.outcome == "done" and one.tool != MORE_TOOLS
     ]

@@ -196,7 +196,7 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
 
 
 def sent_files(row: TaskRow, *, everything: bool) -> tuple[ResultFile, ...]:
-    """What of it goes into the chat: pictures, or all of its files, as far as a chat takes them."""
+    """The files of it that go into the chat: pictures, or all, as far as a chat takes them."""
     wanted = [
         one
         for one in row.files

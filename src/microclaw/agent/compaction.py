@@ -147,7 +147,7 @@ def is_summary(message: object) -> bool:
 
 
 def _covered(messages: tuple[Said, ...], earlier: _Summary) -> int:
-    """How many of the messages are in the summary; none when its last one is older than all of them."""
+    """The number of messages that are in the summary; none when its last one is older than all of them."""
     for end in range(len(messages), 0, -1):
         if _mark(messages[:end]) == earlier.through:
             return end
@@ -160,7 +160,7 @@ def _mark(messages: tuple[Said, ...]) -> str:
 
 
 def _split(messages: tuple[Said, ...], room: int) -> int:
-    """Where the newest part begins: at a message of the person's; the last of those is always in it."""
+    """The place where the newest part begins: at a message of the person's; the last of those is always in it."""
     starts = [n for n, message in enumerate(messages) if isinstance(message, UserText)]
     if not starts:
         return 0

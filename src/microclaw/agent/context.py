@@ -1,4 +1,4 @@
-"""What is known when a message comes: devices, memory, notes, skills, the time. Asks no device.
+"""The context of a message: devices, memory, notes, skills, the time. Asks no device.
 
 It follows the system prompt (agent.system_prompt), which stays the same from turn to turn. A token is estimated as four
 characters. Over the budget the dynamic context is cut in this order: daily notes, search matches, one-liners of skills,
@@ -68,7 +68,7 @@ class Section(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """What a model gets before the conversation. `dynamic` changes from turn to turn."""
+    """The text before the conversation. `dynamic` changes from turn to turn."""
 
     devices: DeviceContext
     system: str = ""
@@ -139,7 +139,7 @@ class TurnContext:
         return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=_kind_of(device_context))
 
     async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
-        """What is known when a message comes: devices, memory, notes, search matches, skills, the time.
+        """The context of a message: devices, memory, notes, search matches, skills, the time.
 
         It gets a share of the tokens that the system prompt leaves.
         """
@@ -156,7 +156,7 @@ class TurnContext:
         return max(LEAST_TOKENS, self._left_tokens(system) - tokens(dynamic))
 
     def _left_tokens(self, system: str) -> int:
-        """What the system prompt, the tools and the answer leave."""
+        """The tokens that the system prompt, the tools and the answer leave."""
         return self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
 
     def _sections(
@@ -279,7 +279,7 @@ def _app_text(app: KnownApp) -> str:
 
 
 def _firmware_line(firmware: Firmware) -> str:
-    """What a person described, as far as a program must keep to it."""
+    """The firmware as a person described it, as far as a program must keep to it."""
     nodes = ", ".join(f"/dev/{node}" for node in sorted(firmware.device_nodes)) or "none"
     lacking = ", ".join(sorted(firmware.natives_lacking))
     parts = [f"device files: {nodes}", f"functions of {', '.join(sorted(firmware.native_groups))}"]

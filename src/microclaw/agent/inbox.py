@@ -304,7 +304,7 @@ class Inbox:
             )
 
     def _full(self, chat: _Chat, inbound: Inbound) -> Overloaded | None:
-        """Why there is no room for the message, or None."""
+        """The error if there is no room for the message, or None."""
         waiting = len(chat.waiting) + len(chat.arriving) + (len(chat.running.joining) if chat.running else 0)
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
         unanswered = [_whose(one) for each in self._chats.values() for one in each.arriving]

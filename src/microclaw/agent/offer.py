@@ -204,7 +204,7 @@ def _more_spec(tool: Tool[Any], rest: Sequence[str]) -> ToolSpec:
 
 
 def _fit(tool: Tool[Any], said: str) -> float:
-    """How much the words are about a tool: by its pattern, or for one of an MCP server by the words they share."""
+    """A score of a tool for these words: by its pattern, for one of an MCP server by the words they share."""
     pattern = _PATTERNS.get(tool.name.replace("_", "-"))
     if pattern is not None:
         return 2.0 if pattern.search(said) else 0.0

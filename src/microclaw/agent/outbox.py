@@ -159,7 +159,7 @@ class Outbox:
             _log.info("another host delivers an answer late: %s", exc.message)
 
     async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
-        """What waits for this chat now, oldest first: for a channel that is not always there (the terminal)."""
+        """The messages that wait for a chat, oldest first: for a channel that is not always there (the terminal)."""
         now = asyncio.get_running_loop().time()
         rows = await self._table.undelivered(channel, chats=(chat_id,))
         return tuple(_outbound(row) for row in rows if not self._in_hand(row, now))

@@ -43,7 +43,7 @@ def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
     """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
 
     def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
-        """Who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
+        """The person who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
         person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
         if person is None:
             raise ToolFailed("nobody to say it to", next_step="name a person")

@@ -78,7 +78,7 @@ class Toolbox:
         return tuple(brief(tool) for tool in self.tools)
 
     def effect_of(self, name: str) -> Effect:
-        """What a second run of this tool would do; READ for an unknown name, as nothing runs."""
+        """The effect of a second run of this tool; READ for an unknown name, as nothing runs."""
         tool = self._named(name)
         return tool.effect if tool else Effect.READ
 
@@ -96,7 +96,7 @@ class Toolbox:
         return Toolbox((tool for tool in self._tools.values() if tool.name in names), self._gate)
 
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
-        """What a call that is made later needs. Raises ToolRetry for wrong arguments, PermissionRefused."""
+        """The needs of a call that is made later. Raises ToolRetry for wrong arguments, PermissionRefused."""
         tool = self._find(name)
         parameters = await _read(tool, arguments, context)
         action = action_text(tool.title or tool.name, parameters)
@@ -259,7 +259,7 @@ def _asked_text(
     objections: Sequence[str] = (),
     described: Sequence[str] = (),
 ) -> str:
-    """What a person is asked, on one line, with what has to be insisted on: that is read aloud, too."""
+    """The question to a person, on one line, with what has to be insisted on: that is read aloud, too."""
     heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
     although = f"although {' and '.join(heard)}, " if objections else ""
     if tool.words is None:

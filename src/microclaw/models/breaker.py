@@ -40,7 +40,7 @@ class Breaker:
 
     @property
     def wait_s(self) -> float:
-        """How long the breaker stays open."""
+        """The time that the breaker stays open."""
         return 0.0 if self._open_until is None else max(0.0, self._open_until - self._now())
 
     def enter(self) -> bool:

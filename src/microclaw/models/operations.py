@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class UsageService(Struct, frozen=True):
-    """What the act works with. `person` is who has this id."""
+    """The parts that the act works with. `person` is who has this id."""
 
     log: UsageLog
     person: Callable[[str], Person | None]
@@ -72,7 +72,7 @@ class Usage(Listing, frozen=True, kw_only=True):
 
     @property
     def note(self) -> str:
-        """What the numbers leave out, and how much of today's budget is left."""
+        """A line for what the numbers leave out, and how much of today's budget is left."""
         total, today, budget = self.total, self.today, self.budget
         tokens = today.input_tokens + today.output_tokens
         lines = {

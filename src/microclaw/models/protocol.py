@@ -102,7 +102,7 @@ class ToolReturn(Struct, frozen=True):
 
 OnText: TypeAlias = Callable[[str], None]
 Said: TypeAlias = UserText | AssistantReply
-"""What a conversation keeps."""
+"""A message that a conversation keeps."""
 Message: TypeAlias = Said | ToolReturn
 
 

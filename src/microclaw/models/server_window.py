@@ -94,7 +94,7 @@ def _of_list(models: dict[str, Any], name: str | None) -> int | None:
 
 
 def _set_in_ollama(shown: dict[str, Any]) -> int | None:
-    """What the model's file sets. The most that it could take says nothing: Ollama loads it with less."""
+    """The window that the model's file sets. The most that it could take says nothing: Ollama loads it with less."""
     parameters = shown.get("parameters")
     found = _OLLAMA_SET.search(parameters) if isinstance(parameters, str) else None
     return int(found[1]) if found else None

@@ -139,7 +139,7 @@ _SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
 
 
 class ScheduledWork:
-    """What schedules.runner calls when a schedule is due. `tools` has no tool that makes schedules."""
+    """Does the work of schedules for schedules.runner. `tools` has no tool that makes schedules."""
 
     def __init__(self, *, inbox: Inbox, tools: Toolbox, gate: Gate) -> None:
         self._inbox = inbox
