@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -15,37 +14,16 @@ from hypothesis import strategies as st
 from microclaw.agent.compaction import MAX_FRESH, Compactor, extract
 from microclaw.errors import ModelError
 from microclaw.models.budget import CHARS_A_TOKEN
-from microclaw.models.protocol import (
-    AssistantReply,
-    ModelReply,
-    ModelRequest,
-    OnText,
-    Said,
-    UserText,
-)
+from microclaw.models.protocol import AssistantReply, Said, UserText
+from microclaw.models.scripted import ScriptedModel, say
 from microclaw.store.database import Database
 from microclaw.store.sessions import SessionMessage, Sessions
 
 CHAT = ("tg", "1")
 
 
-@dataclass
-class Summariser:
-    """Answers with a line for each request; `broken` makes it fail."""
-
-    broken: bool = False
-    requests: list[ModelRequest] = field(default_factory=list)
-    name: str = "summariser"
-
-    async def warm_up(self) -> None: ...
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        self.requests.append(request)
-        if self.broken:
-            raise ModelError("the service is down")
-        return ModelReply(f"- summary {len(self.requests)}")
-
-    async def aclose(self) -> None: ...
+def summariser() -> ScriptedModel:
+    return ScriptedModel([say(f"- summary {number}") for number in (1, 2, 3)])
 
 
 def talk(first: int, last: int, size: int = 300) -> list[Said]:
@@ -76,7 +54,7 @@ async def test_the_newest_part_begins_with_the_person_and_is_verbatim() -> None:
 
 
 async def test_each_message_is_summarised_once(sessions: Sessions) -> None:
-    model = Summariser()
+    model = summariser()
     messages = talk(0, 12)
     compactor = Compactor(model=model, sessions=sessions)
     first = await compactor.compact(messages, 1000, chat=CHAT)
@@ -97,7 +75,7 @@ async def test_each_message_is_summarised_once(sessions: Sessions) -> None:
 async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_loaded_any_more(
     sessions: Sessions,
 ) -> None:
-    model = Summariser()
+    model = summariser()
     messages = talk(0, 12)
     await Compactor(model=model, sessions=sessions).compact(messages, 1000, chat=CHAT)
     again = Compactor(model=model, sessions=sessions)
@@ -116,7 +94,7 @@ async def test_many_short_messages_are_summarised_before_they_are_not_loaded_any
 
 
 async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> None:
-    model = Summariser()
+    model = summariser()
     compactor = Compactor(model=model, sessions=sessions)
     await compactor.compact(talk(0, 12), 1000, chat=CHAT)
     await sessions.keep_summary(*CHAT, '{"through": "ab')
@@ -129,7 +107,7 @@ async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> No
 
 async def test_a_model_that_fails_is_replaced_by_the_plain_summary() -> None:
     messages: list[Said] = [UserText("Remember: never use pin 9."), AssistantReply("I will not."), *talk(0, 12)]
-    kept = await Compactor(model=Summariser(broken=True)).compact(messages, 1000)
+    kept = await Compactor(model=ScriptedModel([ModelError("the service is down")])).compact(messages, 1000)
     assert "never use pin 9" in str(kept[0])
 
 

@@ -6,29 +6,16 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent
+from tests.agent.conftest import Agent, Held, MakeAgent
 
 from microclaw.agent.inbox import InboxLimits
 from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Inbound
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText
-from microclaw.models.scripted import ScriptedModel, say
+from microclaw.models.scripted import say
 
 TWO_EACH = InboxLimits(unanswered=8)
-
-
-class Held(ScriptedModel):
-    """Answers "done" to whatever was asked, once it is let go."""
-
-    def __init__(self) -> None:
-        super().__init__([])
-        self.go = asyncio.Event()
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        await self.go.wait()
-        return say("done")
 
 
 async def accept(agent: Agent, person: str, chat_id: str, key: str | None = None) -> AcceptedMessage:
@@ -69,15 +56,15 @@ async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make
 
 @pytest.mark.parametrize("second_message", ["queue", "steer"])
 async def test_answers_make_room_again(make_agent: MakeAgent, second_message: str) -> None:
-    model = Held()
+    model = Held([say("done")] * 6)
     settings = AgentSettings(second_message=second_message)  # type: ignore[arg-type]  # one of two words
     async with make_agent(model=model, settings=settings, inbox_limits=TWO_EACH) as agent:
         for _ in range(3):
-            model.go.clear()
             taken = [await accept(agent, "ann", "c1") for _ in range(2)]
             with pytest.raises(Overloaded):
                 await accept(agent, "ann", "c2")
-            model.go.set()
+            for _ in taken:
+                model.go.release()
             await ended(taken)
 
 
