@@ -24,7 +24,7 @@ from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.devices.target import Devices
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.knowledge.memory import OWNER_ID, default_soul
+from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import source_name
 from microclaw.knowledge.skill_file import Skill
 from microclaw.models.budget import CHARS_A_TOKEN, tokens
@@ -88,7 +88,7 @@ class TurnContext:
         *,
         devices: Devices,
         apps: ChangeLog,
-        knowledge: Knowledge | None = None,
+        knowledge: Knowledge,
         context_tokens: int = DEFAULT_CONTEXT_TOKENS,
         is_read: bool = True,
     ) -> None:
@@ -125,8 +125,6 @@ class TurnContext:
 
     def _names(self, devices: Sequence[KnownDevice], person_id: str) -> tuple[NamedPin, ...]:
         """From the wiring of each device, then from the person's own MEMORY.md, which is the newer word."""
-        if self._knowledge is None:
-            return ()
         memory = self._knowledge.memory
         wired = [named_pins(memory.wiring(one.name).splitlines(), one.name.lower()) for one in devices]
         return (*chain.from_iterable(wired), *named_pins(memory.text(person_id).splitlines()))
@@ -135,8 +133,8 @@ class TurnContext:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
         fits = (d.board.firmware.max_apps for d in device_context.devices)  # 0: a device that takes no programs
         max_apps = min(filter(None, fits), default=3)
-        soul = self._knowledge.memory.soul() if self._knowledge else default_soul()
-        return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=_kind_of(device_context))
+        soul, kind = self._knowledge.memory.soul(), _kind_of(device_context)
+        return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=kind)
 
     async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
         """The context of a message: devices, memory, notes, search matches, skills, the time.
@@ -144,11 +142,9 @@ class TurnContext:
         It gets a share of the tokens that the system prompt leaves.
         """
         budget_tokens = max(LEAST_TOKENS, int(self._left_tokens(system) * _DYNAMIC_SHARE))
-        knowledge = self._knowledge
-        if knowledge is None:
-            return fit(self._device_sections(device_context), budget_tokens)
-        matches = await knowledge.search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
-        sections = await asyncio.to_thread(self._sections, knowledge, device_context, inbound, matches)
+        search = self._knowledge.search
+        matches = await search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
+        sections = await asyncio.to_thread(self._sections, device_context, inbound, matches)
         return fit(sections, budget_tokens)
 
     def history_tokens(self, system: str, dynamic: str) -> int:
@@ -159,10 +155,8 @@ class TurnContext:
         """The tokens that the system prompt, the tools and the answer leave."""
         return self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
 
-    def _sections(
-        self, knowledge: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]
-    ) -> list[Section]:
-        person, chat = inbound.person_id, (inbound.channel, inbound.chat_id)
+    def _sections(self, device_context: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> list[Section]:
+        person, chat, knowledge = inbound.person_id, (inbound.channel, inbound.chat_id), self._knowledge
         memory = knowledge.memory.text(person)
         notes = knowledge.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
@@ -215,8 +209,7 @@ class TurnContext:
             lines.append(f"- Names that the person gave: {given}.")
         if device.labels:
             lines.append(f"- Labels: {', '.join(device.labels)}.")
-        wiring = self._knowledge.memory.wiring(device.name) if self._knowledge else ""
-        if wiring:
+        if wiring := self._knowledge.memory.wiring(device.name):
             lines.append("- Wiring, as written down:")
             lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
         lines.append(f"- Power cut: {board.power_cut}")
