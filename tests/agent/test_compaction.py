@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from microclaw.agent.compaction import MAX_FRESH, Compactor, extract
 from microclaw.errors import ModelError
 from microclaw.models.budget import CHARS_A_TOKEN
-from microclaw.models.protocol import AssistantReply, Said, UserText
+from microclaw.models.protocol import AskedBy, AssistantReply, Said, UserText
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.store.database import Database
 from microclaw.store.sessions import SessionMessage, Sessions
 
 CHAT = ("tg", "1")
+ASKED_BY = AskedBy("owner", *CHAT)
 
 
 def summariser() -> ScriptedModel:
@@ -57,12 +58,12 @@ async def test_each_message_is_summarised_once(sessions: Sessions) -> None:
     model = summariser()
     messages = talk(0, 12)
     compactor = Compactor(model=model, sessions=sessions)
-    first = await compactor.compact(messages, 1000, chat=CHAT)
+    first = await compactor.compact(messages, 1000, ASKED_BY)
     assert first[0].text.endswith("- summary 1")
-    assert await compactor.compact(messages, 1000, chat=CHAT) == first
+    assert await compactor.compact(messages, 1000, ASKED_BY) == first
     assert len(model.requests) == 1
     longer = [*messages, *talk(12, 24)]
-    await compactor.compact(longer, 1000, chat=CHAT)
+    await compactor.compact(longer, 1000, ASKED_BY)
     assert len(model.requests) == 2
     asked = str(model.requests[1].messages)
     assert "summary 1" in asked
@@ -77,9 +78,9 @@ async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_l
 ) -> None:
     model = summariser()
     messages = talk(0, 12)
-    await Compactor(model=model, sessions=sessions).compact(messages, 1000, chat=CHAT)
+    await Compactor(model=model, sessions=sessions).compact(messages, 1000, ASKED_BY)
     again = Compactor(model=model, sessions=sessions)
-    kept = await again.compact(messages[-2:], 1000, chat=CHAT)
+    kept = await again.compact(messages[-2:], 1000, ASKED_BY)
     assert "summary 1" in str(kept[0])
     assert kept[-2:] == tuple(messages[-2:])
     assert len(model.requests) == 1
@@ -96,11 +97,11 @@ async def test_many_short_messages_are_summarised_before_they_are_not_loaded_any
 async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> None:
     model = summariser()
     compactor = Compactor(model=model, sessions=sessions)
-    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    await compactor.compact(talk(0, 12), 1000, ASKED_BY)
     await sessions.keep_summary(*CHAT, '{"through": "ab')
-    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    await compactor.compact(talk(0, 12), 1000, ASKED_BY)
     await sessions.keep_summary(*CHAT, "")
-    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    await compactor.compact(talk(0, 12), 1000, ASKED_BY)
     assert len(model.requests) == 3
     assert json.loads(await sessions.summary(*CHAT)).keys() == {"through", "summary"}
 

@@ -54,19 +54,14 @@ class Compactor:
         self._sessions = sessions
 
     async def compact(
-        self,
-        history: Sequence[Said],
-        budget_tokens: int,
-        *,
-        chat: tuple[str, str] | None = None,
-        asked_by: AskedBy = _NOBODY,
+        self, history: Sequence[Said], budget_tokens: int, asked_by: AskedBy = _NOBODY
     ) -> tuple[Said, ...]:
         """The history within the budget, or as near as its newest message allows. It begins with a user message.
 
-        `chat` is (channel, chat_id); its summary is used again next time.
+        The summary of that person's chat is used again next time.
         """
-        messages = tuple(history)
-        earlier = await self._earlier(chat) if chat else None
+        messages, chat = tuple(history), (asked_by.channel, asked_by.chat_id)
+        earlier = await self._earlier(chat)
         covered = await asyncio.to_thread(_covered, messages, earlier) if earlier else 0
         fresh = messages[covered:]
         room = budget_tokens * CHARS_A_TOKEN - _summary_chars(earlier)
@@ -80,7 +75,7 @@ class Compactor:
             mark = _mark(messages[: len(messages) - len(newest)])
             bound = max(200, min(MAX_SUMMARY_CHARS, budget_tokens * CHARS_A_TOKEN // 3))
             earlier = _Summary(mark, await self._summary(earlier, old, bound, asked_by))
-            if chat and self._sessions is not None:
+            if self._sessions is not None:
                 document = json.dumps({"through": mark, "summary": earlier.text}, ensure_ascii=False)
                 try:
                     await self._sessions.keep_summary(*chat, document + "\n")

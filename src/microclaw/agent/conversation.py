@@ -234,9 +234,7 @@ class Conversations:
         if self.context.is_read:
             budget_tokens = self.context.history_tokens(prompt.system, prompt.dynamic)
             asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            compacted = await self._compactor.compact(
-                kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by
-            )
+            compacted = await self._compactor.compact(kept.safe, budget_tokens, asked_by)
         shown, shown_s = kept.shown(compacted)
         own_s = tainted_from(inbound, at_s)
         return TurnRequest(
