@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.errors import MicroclawError, StoreError
+from microclaw.errors import MicroclawError
 from microclaw.knowledge.words import same_fact, sentences
 from microclaw.models.budget import CHARS_A_TOKEN
 from microclaw.models.protocol import AskedBy, AssistantReply, Model, ModelRequest, Said, UserText
@@ -86,23 +86,20 @@ class Compactor:
     async def _summary(self, earlier: _Summary | None, old: Sequence[Said], bound: int, asked_by: AskedBy) -> str:
         before = earlier.text if earlier else ""
         if self._model is not None:
+            lines = "\n".join(_as_line(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
+            prompt = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{lines}\n\nWrite the lines."
+            most = max(256, bound // 3)
+            request = ModelRequest(_SYSTEM, (UserText(prompt),), (), max_tokens=most, task="summary", asked_by=asked_by)
             try:
-                return await self._ask_model(self._model, before, old, bound, asked_by)
+                async with asyncio.timeout(MODEL_S):
+                    reply = await self._model.respond(request)
+                if reply.failed_code is None and reply.text.strip() and not reply.calls:
+                    return reply.text.strip()[:bound]
+                why = reply.failed_code or "no words"
             except (MicroclawError, TimeoutError) as exc:
-                _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, exc)
+                why = str(exc)
+            _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, why)
         return await asyncio.to_thread(extract, before, old, bound)  # seconds of work for megabytes
-
-    async def _ask_model(self, model: Model, before: str, old: Sequence[Said], bound: int, asked_by: AskedBy) -> str:
-        lines = "\n".join(_as_line(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
-        prompt = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{lines}\n\nWrite the lines."
-        request = ModelRequest(
-            _SYSTEM, (UserText(prompt),), (), max_tokens=max(256, bound // 3), task="summary", asked_by=asked_by
-        )
-        async with asyncio.timeout(MODEL_S):
-            reply = await model.respond(request)
-        if reply.failed_code is not None or not reply.text.strip() or reply.calls:
-            raise StoreError(f"no summary: {reply.failed_code or 'an empty answer'}")
-        return reply.text.strip()[:bound]
 
     async def _earlier(self, chat: tuple[str, str]) -> _Summary | None:
         if self._sessions is None:
