@@ -290,7 +290,6 @@ class Conversations:
     async def _prune(self) -> None:
         try:
             await self.inbox.prune()
-            await self.inbox.outbox.prune()
         except MicroclawError as exc:
             _log.warning("old messages could not be pruned: %s", exc.message)
 

@@ -283,8 +283,9 @@ class Inbox:
         self._news.set()
 
     async def prune(self) -> None:
-        """Delete old rows."""
+        """Delete old rows, of the outbox too."""
         await self._table.prune()
+        await self.outbox.prune()
 
     def _check_readable(self, inbound: Inbound) -> None:
         """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
@@ -367,14 +368,10 @@ class Inbox:
             del self._unclaimed[turn.chat_key]
             if found[number] == "begun":
                 turn.message = replace(turn.message, begun=True)
-            else:
-                self._drop(chat)
+            else:  # another host has this message by now
+                chat.waiting.pop(0).end(TAKEN)
             self._make_ready(chat)
             self._forget_idle(turn.chat_key, chat)
-
-    def _drop(self, chat: _Chat) -> None:
-        """Another host has the chat's next message by now."""
-        chat.waiting.pop(0).end(TAKEN)
 
     def _forget_idle(self, chat_key: ChatKey, chat: _Chat) -> None:
         if not (chat.waiting or chat.busy or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
