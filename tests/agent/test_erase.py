@@ -12,7 +12,7 @@ from tests.agent.test_inbox import end, inbound
 from tests.stores import new_store
 
 from microclaw.agent.acts import NOTHING
-from microclaw.agent.erase import erase_conversation
+from microclaw.agent.conversation import erase_conversation
 from microclaw.errors import Overloaded, UnknownName
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles

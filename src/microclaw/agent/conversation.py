@@ -1,4 +1,4 @@
-"""The conversations: runs a turn with its history for each message of the inbox. It keeps no queue."""
+"""The conversations: a turn with its history for each message of the inbox, and their removal. It keeps no queue."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -25,13 +26,14 @@ from microclaw.agent.turn_journal import TurnJournal, close_interrupted
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
-from microclaw.errors import MicroclawError, TakenOver
+from microclaw.errors import MicroclawError, Overloaded, StoreError, TakenOver
 from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.knowledge.search import Search, source_name
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import AskedBy, Image, Message, Model, Said, ToolSpec, UserText
 from microclaw.store.inbox import Message as InboxMessage
 from microclaw.store.journal import EffectKey, Journal
-from microclaw.store.sessions import SessionMessage, Sessions
+from microclaw.store.sessions import SessionMessage, Sessions, chosen_name, session_name
 from microclaw.text import clean_text
 
 _log = logging.getLogger(__name__)
@@ -41,6 +43,7 @@ OFFLINE_MESSAGES: Final = 40  # loaded where no model reads them: the last answe
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
 PRUNE_EVERY: Final = 256  # answers
 DRAIN_S: Final = 1.5
+TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
 _UNREADABLE: Final = Answer(
     "I can read words and pictures; voice messages and files I cannot",
     error_code="not_supported",
@@ -294,6 +297,32 @@ class Conversations:
             _log.warning("old messages could not be pruned: %s", exc.message)
 
 
+async def erase_conversation(name: str, *, inbox: Inbox, sessions: Sessions, search: Search, history: Path) -> str:
+    """Remove the conversation of that name or chat and return its full name. `history` is the file of the lines typed
+    in `microclaw chat`.
+
+    Memory and daily notes stay, and so do schedules, and programs with their source.
+
+    Raises UnknownName, Overloaded while a turn of it waits or runs, and StoreError when its words may still be on the
+    disk: after that the removal can be asked for again.
+    """
+    known = [(session_name(*chat), chat) for chat in await sessions.chats()]
+    first_turns = [full for full, chat in known if inbox.is_busy(*chat)]  # nothing of it is kept yet
+    full = chosen_name(name, sorted({*first_turns, *[one.name for one in await sessions.list()]}))
+    chats = [chat for its_name, chat in known if its_name == full]
+    if any([inbox.is_busy(*chat) or await sessions.is_busy(*chat) for chat in chats]):
+        raise Overloaded(f"{full} is being answered", next_step="wait for its answer or cancel it, then do it again")
+    for chat in chats:
+        await sessions.forget_chat(*chat)
+    if full.partition("_")[0] == TYPED_IN:
+        await asyncio.to_thread(_remove, history)
+    async with search.without(source_name(full)):
+        await sessions.empty(full)
+        await search.scrub()
+        await sessions.remove(full)  # last: until then it can be named again
+    return full
+
+
 def _turn_id(message_id: int) -> str:
     return f"m{message_id}"
 
@@ -317,3 +346,10 @@ def _user_text(inbound: Inbound) -> UserText:
         if a.kind != "image" and (text or images)
     ]
     return UserText(clean_text("\n".join(filter(None, (text, *others)))), images)
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be removed: {exc.strerror}", next_step="remove it by hand") from exc

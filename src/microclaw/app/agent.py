@@ -13,8 +13,7 @@ from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
 from microclaw.agent.code_tool import code_tool
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
-from microclaw.agent.conversation import Conversations
-from microclaw.agent.erase import erase_conversation
+from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
