@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench.processes import Running
 from bench.report import Metric, median, percentile
+from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
@@ -90,12 +91,14 @@ async def _turn(agent: Conversations, chat_id: str, number: int) -> None:
 async def _agent(folder: Path, model: _CallsOnce | _Slow) -> AsyncIterator[Conversations]:
     tool = Tool("touch", "Do nothing.", _Nothing, Permission.ACT, Effect.IDEMPOTENT, _touch)
     async with Database.open(folder / "microclaw.db") as database:
+        sessions = Sessions(database, _now_ms)
         agent = Conversations(
             inbox=Inbox(InboxTable(database, _now_ms), Outbox(OutboxTable(database, _now_ms))),
             model=model,
             tools=Toolbox((tool,), Gate()),
             context=_NoContext(),
-            sessions=Sessions(database, _now_ms),
+            sessions=sessions,
+            compactor=Compactor(sessions=sessions),
             journal=Journal(database, _now_ms),
         )
         async with agent:

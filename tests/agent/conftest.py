@@ -15,8 +15,7 @@ from tests.stores import new_store
 
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations
-from microclaw.agent.inbox import Inbox
-from microclaw.agent.inbox_limits import InboxLimits
+from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import TurnLimits
@@ -50,7 +49,7 @@ class NoParameters(Parameters):
 
 @dataclass
 class Workshop:
-    """What the tools did. `evidence` is the kind a deployment answers with; `hold` lets `gpio-set` wait.
+    """The acts of the tools. `evidence` is the kind a deployment answers with; `hold` lets `gpio-set` wait.
 
     `turns` is whose change each `gpio-set` was.
     """

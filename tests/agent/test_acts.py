@@ -1,4 +1,4 @@
-"""What the host says that it did."""
+"""The host's own list of what it did."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 from tests.agent.conftest import Agent, MakeAgent
 
-from microclaw.agent.accepted_message import AcceptedMessage
+from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.agent.turn import TurnLimits
 from microclaw.auth.approvals import ApprovalOutcome, PendingApproval
 from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Inbound, TurnEvent

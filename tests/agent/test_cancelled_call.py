@@ -20,7 +20,7 @@ from microclaw.operations.tool import Tool, ToolContext, ToolOutput
 
 @dataclass
 class Builds(Workshop):
-    """`build` compiles for ever and then would ask, `look` reads for ever, `late` changes something, then waits."""
+    """`build` compiles forever and then would ask, `look` reads forever, `late` changes something, then waits."""
 
     running: asyncio.Event = field(default_factory=asyncio.Event)
 

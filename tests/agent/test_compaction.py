@@ -5,47 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from microclaw.agent.compaction import Compactor, extract
+from microclaw.agent.compaction import MAX_FRESH, Compactor, extract
 from microclaw.errors import ModelError
 from microclaw.models.budget import CHARS_A_TOKEN
-from microclaw.models.protocol import (
-    AssistantReply,
-    ModelReply,
-    ModelRequest,
-    OnText,
-    Said,
-    UserText,
-)
+from microclaw.models.protocol import AskedBy, AssistantReply, Said, UserText
+from microclaw.models.scripted import ScriptedModel, say
 from microclaw.store.database import Database
 from microclaw.store.sessions import SessionMessage, Sessions
 
 CHAT = ("tg", "1")
+ASKED_BY = AskedBy("owner", *CHAT)
 
 
-@dataclass
-class Summariser:
-    """Answers with a line for each request; `broken` makes it fail."""
-
-    broken: bool = False
-    requests: list[ModelRequest] = field(default_factory=list)
-    name: str = "summariser"
-
-    async def warm_up(self) -> None: ...
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        self.requests.append(request)
-        if self.broken:
-            raise ModelError("the service is down")
-        return ModelReply(f"- summary {len(self.requests)}")
-
-    async def aclose(self) -> None: ...
+def summariser() -> ScriptedModel:
+    return ScriptedModel([say(f"- summary {number}") for number in (1, 2, 3)])
 
 
 def talk(first: int, last: int, size: int = 300) -> list[Said]:
@@ -76,15 +55,15 @@ async def test_the_newest_part_begins_with_the_person_and_is_verbatim() -> None:
 
 
 async def test_each_message_is_summarised_once(sessions: Sessions) -> None:
-    model = Summariser()
+    model = summariser()
     messages = talk(0, 12)
     compactor = Compactor(model=model, sessions=sessions)
-    first = await compactor.compact(messages, 1000, chat=CHAT)
+    first = await compactor.compact(messages, 1000, ASKED_BY)
     assert first[0].text.endswith("- summary 1")
-    assert await compactor.compact(messages, 1000, chat=CHAT) == first
+    assert await compactor.compact(messages, 1000, ASKED_BY) == first
     assert len(model.requests) == 1
     longer = [*messages, *talk(12, 24)]
-    await compactor.compact(longer, 1000, chat=CHAT)
+    await compactor.compact(longer, 1000, ASKED_BY)
     assert len(model.requests) == 2
     asked = str(model.requests[1].messages)
     assert "summary 1" in asked
@@ -97,31 +76,39 @@ async def test_each_message_is_summarised_once(sessions: Sessions) -> None:
 async def test_a_summary_is_used_after_a_restart_and_when_old_messages_are_not_loaded_any_more(
     sessions: Sessions,
 ) -> None:
-    model = Summariser()
+    model = summariser()
     messages = talk(0, 12)
-    await Compactor(model=model, sessions=sessions).compact(messages, 1000, chat=CHAT)
+    await Compactor(model=model, sessions=sessions).compact(messages, 1000, ASKED_BY)
     again = Compactor(model=model, sessions=sessions)
-    kept = await again.compact(messages[-2:], 1000, chat=CHAT)
+    kept = await again.compact(messages[-2:], 1000, ASKED_BY)
     assert "summary 1" in str(kept[0])
     assert kept[-2:] == tuple(messages[-2:])
     assert len(model.requests) == 1
 
 
+async def test_many_short_messages_are_summarised_before_they_are_not_loaded_any_more() -> None:
+    messages: list[Said] = [UserText("never use pin 9"), AssistantReply("I will not."), *talk(0, MAX_FRESH // 2, 5)]
+    kept = await Compactor().compact(messages, 100_000)
+    assert "never use pin 9" in kept[0].text
+    assert 2 < len(kept) <= MAX_FRESH // 2 + 4
+    assert await Compactor().compact(messages[2:], 100_000) == tuple(messages[2:])
+
+
 async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> None:
-    model = Summariser()
+    model = summariser()
     compactor = Compactor(model=model, sessions=sessions)
-    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    await compactor.compact(talk(0, 12), 1000, ASKED_BY)
     await sessions.keep_summary(*CHAT, '{"through": "ab')
-    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    await compactor.compact(talk(0, 12), 1000, ASKED_BY)
     await sessions.keep_summary(*CHAT, "")
-    await compactor.compact(talk(0, 12), 1000, chat=CHAT)
+    await compactor.compact(talk(0, 12), 1000, ASKED_BY)
     assert len(model.requests) == 3
     assert json.loads(await sessions.summary(*CHAT)).keys() == {"through", "summary"}
 
 
 async def test_a_model_that_fails_is_replaced_by_the_plain_summary() -> None:
     messages: list[Said] = [UserText("Remember: never use pin 9."), AssistantReply("I will not."), *talk(0, 12)]
-    kept = await Compactor(model=Summariser(broken=True)).compact(messages, 1000)
+    kept = await Compactor(model=ScriptedModel([ModelError("the service is down")])).compact(messages, 1000)
     assert "never use pin 9" in str(kept[0])
 
 

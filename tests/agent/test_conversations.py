@@ -21,7 +21,7 @@ _POLL_S = 0.05
 
 
 def sees(home: Home, wanted: str) -> bool:
-    """Whether the board shows it: "5=1" a level, "5=25%" PWM, "5~500" a period in ms, "apps=blink,fade"."""
+    """True if the board shows it: "5=1" a level, "5=25%" PWM, "5~500" a period in ms, "apps=blink,fade"."""
     subject, sign, value = re.split("([=~])", wanted, maxsplit=1)
     if subject == "apps":
         return home.programs() == set(filter(None, value.split(",")))
@@ -36,7 +36,7 @@ def sees(home: Home, wanted: str) -> bool:
 
 
 async def missing(home: Home, wanted: str) -> list[str]:
-    """What the board does not show in time, of a list with spaces."""
+    """The part that the board does not show in time, of a list with spaces."""
     left: list[str] = []
     for _ in range(int(_WAIT_S / _POLL_S)):
         left = [one for one in wanted.split() if not await asyncio.to_thread(sees, home, one)]

@@ -1,4 +1,4 @@
-"""What a turn is told of memory, notes, matches, skills, wiring and time; whose it is; what is cut first."""
+"""The context of a turn: memory, notes, matches, skills, wiring and time; whose it is; what is cut first."""
 
 from __future__ import annotations
 
@@ -108,8 +108,9 @@ async def told(tmp_path: Path) -> AsyncIterator[Told]:
         yield Told(home, knowledge, Known([board("desk", "garden")]))
 
 
-async def test_of_several_devices_the_chats_own_is_meant_or_none() -> None:
-    both = TurnContext(devices=Known([board("one"), board("two")]), apps=NoApps())
+async def test_of_several_devices_the_chats_own_is_meant_or_none(told: Told) -> None:
+    told.devices = Known([board("one"), board("two")])
+    both = told.around()
     assert (await both.devices(None)).meant is None
     meant = (await both.devices("two")).meant
     assert meant is not None

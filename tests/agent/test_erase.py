@@ -12,7 +12,7 @@ from tests.agent.test_inbox import end, inbound
 from tests.stores import new_store
 
 from microclaw.agent.acts import NOTHING
-from microclaw.agent.erase import ConversationEraser
+from microclaw.agent.conversation import erase_conversation
 from microclaw.errors import Overloaded, UnknownName
 from microclaw.knowledge.search import Search
 from microclaw.knowledge.texts import TextFiles
@@ -28,9 +28,9 @@ def searching(agent: Agent, folder: Path, index: Database) -> Search:
     return Search(NoteTable(index), texts=texts, sessions=agent.sessions)
 
 
-def eraser(agent: Agent, folder: Path, index: Database | None = None) -> ConversationEraser:
+async def erase(agent: Agent, folder: Path, index: Database | None = None) -> str:
     search, history = searching(agent, folder, index or agent.database), folder / "chat_history"
-    return ConversationEraser(inbox=agent.inbox, sessions=agent.sessions, search=search, history=history)
+    return await erase_conversation("c1", inbox=agent.inbox, sessions=agent.sessions, search=search, history=history)
 
 
 def holding(folder: Path, word: str = WORD) -> list[str]:
@@ -43,12 +43,12 @@ async def test_effects_and_answers_go_and_the_message_stays_answered(make_agent:
     async with make_agent(replies) as agent:
         await end(await agent.inbox.accept(inbound(WORD, key="7")))
         assert holding(tmp_path)
-        assert await eraser(agent, tmp_path).erase("c1") == "test_c1"
+        assert await erase(agent, tmp_path) == "test_c1"
         assert holding(tmp_path) == []
         again = await agent.inbox.accept(inbound(WORD, key="7"))
         assert again.duplicate
         with pytest.raises(UnknownName):
-            await eraser(agent, tmp_path).erase("c1")
+            await erase(agent, tmp_path)
     async with make_agent([]) as agent:  # a start brings nothing back
         assert await agent.sessions.list() == ()
 
@@ -57,7 +57,7 @@ async def test_another_conversation_stays(make_agent: MakeAgent, tmp_path: Path)
     async with make_agent([say("one"), say(f"two {WORD}")]) as agent:
         await end(await agent.inbox.accept(inbound("hi", "c1")))
         await end(await agent.inbox.accept(inbound("hi", "c2")))
-        await eraser(agent, tmp_path).erase("c1")
+        await erase(agent, tmp_path)
         assert [message.content for message in await agent.sessions.load("test", "c2")] == [
             "hi",
             f"two {WORD}\n\n{NOTHING}",
@@ -75,7 +75,7 @@ async def test_a_conversation_that_is_being_answered_is_refused(make_agent: Make
             await model.asked.acquire()
             await model.asked.acquire()
         with pytest.raises(Overloaded):
-            await eraser(agent, tmp_path).erase("c1")
+            await erase(agent, tmp_path)
         model.go.release()
         assert (await end(second)).text.startswith("two")
         assert len(await agent.sessions.load("test", "c1")) == 4
@@ -86,5 +86,5 @@ async def test_words_in_an_index_of_its_own_go_too(make_agent: MakeAgent, tmp_pa
         await end(await agent.inbox.accept(inbound(WORD, key="7")))
         assert await searching(agent, tmp_path, index).find("owner", WORD) != ()
         assert "index.db-wal" in holding(tmp_path)
-        await eraser(agent, tmp_path, index).erase("c1")
+        await erase(agent, tmp_path, index)
         assert holding(tmp_path) == []

@@ -1,4 +1,4 @@
-"""What is accepted is answered and delivered: order, queues, steering, listeners that leave, restarts."""
+"""Every accepted message is answered and delivered: order, queues, steering, listeners that leave, restarts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pytest
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 from tests.conftest import open_store as open_store  # on both engines
 
-from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.acts import own_words
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.running_turn import AcceptedMessage, TurnStream
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
-from microclaw.events import Answer, Attachment, Delta, Inbound
+from microclaw.events import Answer, Attachment, Delta, Inbound, Step
 from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, UserText
 from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 from microclaw.store.database import Database
@@ -383,6 +383,15 @@ async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make
         assert answer_of_it.outbound_id is not None
         await agent.outbox.give_back(answer_of_it.outbound_id)
         assert [own_words(left.text) for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
+
+
+async def test_a_full_stream_drops_the_oldest_steps_and_never_the_answer() -> None:
+    stream = TurnStream(max_waiting=3)
+    for n in range(10):
+        stream.put(Step("plan", str(n)))
+    stream.put(Answer("end"))
+    stream.put(Step("plan", "late"))
+    assert [e.text async for e in stream.events() if isinstance(e, Step | Answer)] == ["8", "9", "end"]
 
 
 async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:

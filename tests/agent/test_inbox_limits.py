@@ -6,29 +6,16 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent
+from tests.agent.conftest import Agent, Held, MakeAgent
 
-from microclaw.agent.accepted_message import AcceptedMessage
-from microclaw.agent.inbox_limits import InboxLimits, WaitingCount
+from microclaw.agent.inbox import InboxLimits
+from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Inbound
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText
-from microclaw.models.scripted import ScriptedModel, say
+from microclaw.models.scripted import say
 
 TWO_EACH = InboxLimits(unanswered=8)
-
-
-class Held(ScriptedModel):
-    """Answers "done" to whatever was asked, once it is let go."""
-
-    def __init__(self) -> None:
-        super().__init__([])
-        self.go = asyncio.Event()
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        await self.go.wait()
-        return say("done")
 
 
 async def accept(agent: Agent, person: str, chat_id: str, key: str | None = None) -> AcceptedMessage:
@@ -69,15 +56,15 @@ async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make
 
 @pytest.mark.parametrize("second_message", ["queue", "steer"])
 async def test_answers_make_room_again(make_agent: MakeAgent, second_message: str) -> None:
-    model = Held()
+    model = Held([say("done")] * 6)
     settings = AgentSettings(second_message=second_message)  # type: ignore[arg-type]  # one of two words
     async with make_agent(model=model, settings=settings, inbox_limits=TWO_EACH) as agent:
         for _ in range(3):
-            model.go.clear()
             taken = [await accept(agent, "ann", "c1") for _ in range(2)]
             with pytest.raises(Overloaded):
                 await accept(agent, "ann", "c2")
-            model.go.set()
+            for _ in taken:
+                model.go.release()
             await ended(taken)
 
 
@@ -91,20 +78,18 @@ async def test_what_the_last_run_left_counts_for_its_person(make_agent: MakeAgen
         await accept(agent, "bob", "c3")
 
 
-def test_nobody_is_kept_out_by_a_small_room() -> None:
-    room, ann, bob = WaitingCount(2), Inbound("test", "c1", "hi", "ann"), Inbound("test", "c2", "hi", "bob")
-    assert room.refusal(ann) is None
-    room.came(ann)
-    assert room.refusal(ann) is not None
-    assert room.refusal(bob) is None
-    room.went(ann)
-    assert room.refusal(ann) is None
+async def test_nobody_is_kept_out_by_a_small_room(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=InboxLimits(unanswered=2)) as agent:
+        await accept(agent, "ann", "c1")
+        with pytest.raises(Overloaded):
+            await accept(agent, "ann", "c2")
+        await accept(agent, "bob", "c3")
 
 
-def test_what_devices_ask_for_does_not_keep_their_owner_out() -> None:
-    room, owner = WaitingCount(8), Inbound("terminal", "main", "hi")
-    for name in ("desk", "shelf"):
-        room.came(Inbound("device", name, "hi", device=name, origin="device"))
-    refused = room.refusal(Inbound("device", "lamp", "hi", device="lamp", origin="device"))
-    assert refused is not None
-    assert room.refusal(owner) is None
+async def test_what_devices_ask_for_does_not_keep_their_owner_out(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        for name in ("desk", "shelf"):
+            await agent.inbox.accept(Inbound("device", name, "hi", device=name, origin="device"))
+        with pytest.raises(Overloaded):
+            await agent.inbox.accept(Inbound("device", "lamp", "hi", device="lamp", origin="device"))
+        await accept(agent, "owner", "c1")

@@ -49,7 +49,7 @@ async def test_a_turns_steps_name_the_stand_in_once(make_agent: MakeAgent) -> No
 
 
 async def asked_and_status(tmp_path: Path, first: Server, second: Server) -> tuple[list[Any], list[dict[str, Any]]]:
-    """What a host says in two turns, and its status before, between and after them."""
+    """The events of two turns, and the host's its status before, between and after them."""
     config = CONFIG.format(first=first.url, second=second.url)
     async with real_host(tmp_path / "home", config=config, boards=()) as home:
         events, status = list[Any](), [await home.get("/v1/status")]

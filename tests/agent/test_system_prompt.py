@@ -1,4 +1,4 @@
-"""What a model is told of programs is true: the C API is that of microclaw.h, and the examples do what they are for."""
+"""The system prompt is true: the C API is that of microclaw.h, and the examples do what they are for."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Known:
 
 
 async def questions(make_agent: MakeAgent, inbound: Inbound, *kept: SessionMessage) -> tuple[list[str], Workshop]:
-    """What a turn asks whose model wants to set a pin, after this conversation; each question is a no."""
+    """The questions of a turn whose model wants to set a pin, after this conversation; each question is a no."""
     async with make_agent([call("gpio-set", pin=4), say("done")]) as agent:
         await agent.sessions.append(inbound.channel, inbound.chat_id, kept)
         asked: list[str] = []

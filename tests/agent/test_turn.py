@@ -7,8 +7,7 @@ import json
 import pytest
 from tests.agent.conftest import Held, MakeAgent, Workshop
 
-from microclaw.agent.acts import NOTHING
-from microclaw.agent.step_text import proof_note
+from microclaw.agent.acts import NOTHING, proof_note
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.change_log import made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
@@ -72,7 +71,7 @@ async def test_three_programs_that_fail_end_the_turn_with_the_last_fault(make_ag
 
 async def test_ten_rounds_of_calls_end_the_turn_with_a_clear_answer(make_agent: MakeAgent) -> None:
     async with make_agent([call("gpio-get", pin=4)] * 11) as agent:
-        answer = await agent.answer("read for ever")
+        answer = await agent.answer("read forever")
         assert answer.error_code == "turn_limit"
         assert len(agent.script.requests) == 10
 

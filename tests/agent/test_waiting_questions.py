@@ -10,7 +10,6 @@ from tests.agent.conftest import Agent, MakeAgent
 from tests.agent.test_asking import begin, rest, until_asked
 
 from microclaw.agent.acts import own_words
-from microclaw.agent.taint import QUESTION_S
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, ApprovalSettled, Inbound
@@ -66,16 +65,6 @@ async def test_a_plain_no_declines_it_and_another_sentence_withdraws_it(
         await rest(accepted)
         assert agent.workshop.done == []
         assert (heard[-1].outcome, heard[-1].by) == (outcome, "owner")
-
-
-async def test_another_sentence_takes_the_place_of_the_question(make_agent: MakeAgent) -> None:
-    async with make_agent([*SCRIPT[:2], say("then not"), say("it is off")]) as agent:
-        accepted = await begin(agent)
-        await until_asked(accepted)
-        assert (await hear(agent, "is it on")).error_code is None
-        await rest(accepted)
-        assert agent.workshop.done == []
-        assert agent.approvals.pending() == ()
 
 
 async def test_another_chat_is_not_held_up_and_decides_nothing(make_agent: MakeAgent) -> None:
@@ -139,29 +128,22 @@ def test_what_is_too_long_to_be_shown_is_not_approved_by_a_sentence() -> None:
     assert answer.next_step
 
 
-async def test_a_bare_yes_where_nothing_waits_says_where_something_does_and_runs_nothing(make_agent: MakeAgent) -> None:
+@pytest.mark.parametrize("said", ["yes", "No.", "yes, do it"])
+async def test_a_bare_yes_where_nothing_waits_says_where_something_does_and_runs_nothing(
+    make_agent: MakeAgent, said: str
+) -> None:
     async with make_agent([*SCRIPT[:2], say("done"), BARE_YES]) as agent:
         accepted = await begin(agent)
         asked = await until_asked(accepted)
-        answer = await hear(agent, "yes", "c2")
-        assert "test_c1" in answer.text
+        answer = await hear(agent, said, "c2")
+        assert "waits in test (test_c1)" in answer.text
+        assert len(agent.script.requests) == 2
         assert asked.approval_id not in repr(answer)  # its number is shown with the question alone
         assert len(agent.approvals.pending()) == 1
         agent.approvals.decide(asked.approval_id, approved=False, by="owner")
         await rest(accepted)
         assert agent.workshop.done == []
         assert (await hear(agent, "yes", "c2")).error_code == NOTHING_WAITS
-
-
-@pytest.mark.parametrize("said", ["No.", "yes, do it"])
-async def test_a_yes_is_no_models_to_hear_where_another_chat_waits(make_agent: MakeAgent, said: str) -> None:
-    async with make_agent([*SCRIPT[:2], say("done")]) as agent:
-        accepted = await begin(agent)
-        asked = await until_asked(accepted)
-        assert "waits in test (test_c1)" in (await hear(agent, said, "c2")).text
-        assert len(agent.script.requests) == 2
-        agent.approvals.decide(asked.approval_id, approved=False, by="owner")
-        await rest(accepted)
 
 
 async def test_a_yes_to_a_models_own_question_is_the_models(make_agent: MakeAgent) -> None:
@@ -172,23 +154,3 @@ async def test_a_yes_to_a_models_own_question_is_the_models(make_agent: MakeAgen
         assert (await hear(agent, "yes", "c2")).text.startswith("More.")
         agent.approvals.decide(asked.approval_id, approved=False, by="owner")
         await rest(accepted)
-
-
-NOTHING = Answer("Nothing waits for a yes in this chat.", error_code=NOTHING_WAITS)
-READING = Answer("Turn on pin 10 on virtual-1?", error_code="confirm_reading")
-
-
-def test_a_reading_that_asks_in_another_chat_is_named_until_it_is_answered_or_too_old() -> None:
-    now_s = 0.0
-    questions = WaitingQuestions(None, lambda: now_s)
-    here, there = Inbound("terminal", "terminal", "yes", "ada"), Inbound("tg", "100", "relay on", "ada")
-    assert questions.answered(here, NOTHING) == NOTHING
-    assert questions.answered(there, READING) == READING
-    assert "in Telegram (tg_100);" in questions.answered(here, NOTHING).text
-    assert questions.answered(Inbound("ws", "c9", "yes", "bob"), NOTHING) == NOTHING  # another person's
-    assert questions.answered(here, Answer("ok")) == Answer("ok")
-    questions.answered(there, Answer("Pin 10 is on."))
-    assert questions.answered(here, NOTHING) == NOTHING
-    questions.answered(there, READING)
-    now_s = QUESTION_S
-    assert questions.answered(here, NOTHING) == NOTHING

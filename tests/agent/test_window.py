@@ -1,4 +1,4 @@
-"""What of a request goes when a model's window is small, and what a refusal teaches of its size."""
+"""The parts of a request that go when a model's window is small, and what a refusal teaches of its size."""
 
 from __future__ import annotations
 

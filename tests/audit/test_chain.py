@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.auth.power_cut import PowerCut, cut_at
 
+from microclaw.audit import log_files
 from microclaw.audit.event import AuditEvent, AuditKind, line_of
 from microclaw.audit.log_files import FILES, FOLDER, ChainReport, Link, append_events, hash_of, seal, verify_chains
 

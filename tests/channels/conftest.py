@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 from tests.channels.telegram_server import TOKEN, TelegramServer
 
-from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import RunningTurn
+from microclaw.agent.running_turn import AcceptedMessage, RunningTurn
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER, People, Person
 from microclaw.channels.delivery import ReadFile

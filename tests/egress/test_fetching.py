@@ -10,14 +10,14 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.egress.web_server import certificate_for, connect_proxy, moved, page, site
 
-from microclaw.agent.search_engines import Hit
+from microclaw.agent.search_engines import Hit, SearchEngine
 from microclaw.agent.toolbox import Toolbox
-from microclaw.agent.web import MAX_ADDRESSES, MAX_CHATS, PAGE_CHARS, KnownAddresses, web_tools
+from microclaw.agent.web import MAX_ADDRESSES, PAGE_CHARS, KnownAddresses, web_tools
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.egress.destinations import Address, Egress, why_not_public
@@ -223,7 +223,9 @@ class Turn:
         self.asked: list[PendingApproval] = []
         self.approvals = Approvals(timeout_s=5)
         self.approvals.listen(self.hear)
-        self.tools = Toolbox(web_tools(fetcher=fetcher(), engine=Engine()), Gate(approvals=self.approvals))
+        self.tools = Toolbox(
+            web_tools(fetcher=fetcher(), engine=cast("SearchEngine", Engine())), Gate(approvals=self.approvals)
+        )
         self.context = ToolContext("owner", lambda step: None, foreign=True, said=lambda: words)
 
     def hear(self, news: PendingApproval | ApprovalOutcome) -> None:
@@ -274,8 +276,7 @@ async def test_a_tainted_turn_reads_on_where_search_links_and_the_person_lead(mo
 
 def test_addresses_of_many_chats_are_bounded() -> None:
     known = KnownAddresses()
-    for chat in range(MAX_CHATS + 1):
-        known.note(("t", str(chat)), (f"https://page.example/{number}" for number in range(MAX_ADDRESSES + 1)))
-    assert (("t", "0"), f"https://page.example/{MAX_ADDRESSES}") not in known
-    assert (("t", "1"), "https://page.example/0") not in known
-    assert (("t", "1"), f"http://www.page.example/{MAX_ADDRESSES}/") in known
+    for chat in range(2):
+        known.note(("t", str(chat)), (f"https://page.example/{number}" for number in range(MAX_ADDRESSES)))
+    assert (("t", "0"), f"https://page.example/{MAX_ADDRESSES - 1}") not in known
+    assert (("t", "1"), f"http://www.page.example/{MAX_ADDRESSES - 1}/") in known

@@ -1,4 +1,4 @@
-"""How the providers' tests ask: short time-outs, one tool. Holds no test."""
+"""The requests of the providers' tests: short time-outs, one tool. Holds no test."""
 
 from __future__ import annotations
 

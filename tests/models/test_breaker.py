@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.errors import BudgetSpent, ModelError, ModelFault
-from microclaw.models.breaker import Breaker, BreakerLimits
-
-LIMITS = BreakerLimits(failures=3, pause_s=10, long_pause_s=600, longest_pause_s=900)
+from microclaw.models.breaker import PAUSE_S, Breaker
 
 
 class Clock:
@@ -25,7 +23,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def breaker(clock: Clock) -> Breaker:
-    return Breaker(clock, LIMITS)
+    return Breaker(clock)
 
 
 def error(fault: ModelFault = "server", retry_after_s: float | None = None) -> ModelError:
@@ -48,7 +46,7 @@ def test_it_opens_after_as_many_failures_in_a_row_as_named(breaker: Breaker) -> 
     fail(breaker, error("timeout"))
     assert state(breaker) == "open"
     assert not breaker.enter()
-    assert breaker.wait_s == 10
+    assert breaker.wait_s == PAUSE_S
 
 
 @pytest.mark.parametrize("fault", ["auth", "quota"])
@@ -69,12 +67,12 @@ def test_what_the_service_asks_for_is_kept(breaker: Breaker, clock: Clock, fault
 
 def test_no_service_can_ask_to_be_left_alone_for_ever(breaker: Breaker) -> None:
     fail(breaker, error("rate_limit", retry_after_s=1e9))
-    assert breaker.wait_s == 900
+    assert breaker.wait_s == 3600
 
 
 def test_half_open_lets_one_request_through(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, *[error()] * 3)
-    clock.at_s += 10
+    clock.at_s += PAUSE_S
     assert state(breaker) == "half-open"
     assert breaker.enter()
     assert not breaker.enter()
@@ -87,16 +85,16 @@ def test_half_open_lets_one_request_through(breaker: Breaker, clock: Clock) -> N
 def test_each_failed_trial_doubles_the_pause_up_to_a_limit(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, *[error()] * 3)
     waits = []
-    for _ in range(8):
+    for _ in range(9):
         clock.at_s += breaker.wait_s
         fail(breaker, error())
         waits.append(breaker.wait_s)
-    assert waits == [20, 40, 80, 160, 320, 640, 900, 900]
+    assert waits == [30, 60, 120, 240, 480, 960, 1920, 3600, 3600]
 
 
 def test_a_cancelled_trial_lets_the_next_one_through(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, *[error()] * 3)
-    clock.at_s += 10
+    clock.at_s += PAUSE_S
     assert breaker.enter()
     breaker.left()
     assert breaker.enter()

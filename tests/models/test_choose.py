@@ -1,4 +1,4 @@
-"""Which model the settings give, and who answers what: tasks, offline sentences first."""
+"""The model that the settings give, and who answers what: tasks, offline sentences first."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ async def test_outages_are_known_through_every_choice_the_one_for_chats_first() 
 async def test_after_streamed_text_the_next_beginning_is_announced() -> None:
     seen: list[str] = []
     reply = await router(Breaks(), Named("second", say("on"))).respond(request(), seen.append)
-    assert "".join(seen) == "The pin \n(breaks broke off; second begins anew)\non"
+    assert "".join(seen) == "The pin \n(breaks broke off; second begins again)\non"
     assert reply.text == "on"
 
 

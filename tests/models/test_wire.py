@@ -1,4 +1,4 @@
-"""What goes out and what comes back: caching, pictures, variants of compatible servers, keys that stay secret."""
+"""Requests as they go out, replies as they come back: caching, pictures, compatible servers, keys that stay secret."""
 
 from __future__ import annotations
 

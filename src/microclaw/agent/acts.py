@@ -1,4 +1,4 @@
-"""What the host did and read in a turn, as its answer lists it below the model's words. It does nothing itself."""
+"""The acts and reads of a turn: its steps, and the list below the model's words. It does nothing itself."""
 
 from __future__ import annotations
 
@@ -9,35 +9,31 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from microclaw.agent.offer import MORE_TOOLS
-from microclaw.agent.toolbox import INTERNAL
+from microclaw.agent.toolbox import INTERNAL, short_value
+from microclaw.apps.verify import NO_READ_BACK
 from microclaw.auth.gate import Effect
-from microclaw.events import Action, ActOutcome, Evidence
-from microclaw.operations.tool import ToolResult
-from microclaw.text import LOOK_ALIKES, clean_text, without_fences
+from microclaw.events import Action, ActOutcome, Evidence, Step, Usage
+from microclaw.models.protocol import ModelReply, ToolCall
+from microclaw.operations.tool import ToolResult, bounded_json
+from microclaw.text import LOOK_ALIKES, clean_text, code_lines, without_fences
 from microclaw.validation import read_object
 
+DEPLOY_TOOL: Final = "deploy-wasm-app"
 HEADING: Final = "What the host did:"
 NOTHING: Final = f"{HEADING} nothing. It read nothing either."
 _UNKNOWN: Final = frozenset(
-    {
-        "outcome_unknown",
-        "device_timeout",
-        "device_silent",
-        "device_lied",
-        "protocol_error",
-        "install_interrupted",
-        "boards_unknown",
-        INTERNAL,
-    }
+    {"outcome_unknown", "device_timeout", "device_silent", "device_lied"}
+    | {"protocol_error", "install_interrupted", "boards_unknown", INTERNAL}
 )
 _FAILED: Final = frozenset(
-    {"tool_failed", "device_error", "device_unreachable", "store_error", "undo_incomplete", "interrupted"}
-    | {"boards_failed"}
+    {"tool_failed", "device_error", "device_unreachable", "store_error"}
+    | {"undo_incomplete", "interrupted", "boards_failed"}
 )
 _LONG: Final = frozenset({"sourceCode", "expect", "content"})  # arguments that are shown elsewhere
-_MAX_ARGUMENT_CHARS: Final = 40
 _MAX_EVIDENCE: Final = 3
 _MAX_READS: Final = 8  # in a text, the newest
+# their stages report themselves
+_OWN_STEPS: Final = frozenset({DEPLOY_TOOL, "uninstall-wasm-app", "switch-program", "undo", "act-on-boards"})
 
 
 def fields_of(text: str | None) -> dict[str, Any]:
@@ -59,7 +55,7 @@ def outcome_of(effect: Effect, result: ToolResult) -> ActOutcome:
 
 
 def reason_of(result: ToolResult) -> str:
-    """Why a call did not succeed, on one line; empty when it did."""
+    """The reason why a call did not succeed, on one line; empty when it did."""
     if result.ok:
         return ""
     if (message := fields_of(result.content).get("message")) is None:
@@ -79,7 +75,7 @@ def acts_of(actions: Sequence[Action]) -> tuple[Action, ...]:
 
 
 def reads_of(actions: Sequence[Action]) -> tuple[Action, ...]:
-    """What was read, each thing once, as it was read last."""
+    """The reads, each thing once, as it was read last."""
     done = [
         one for one in actions if one.effect == Effect.READ.value and one.outcome == "done" and one.tool != MORE_TOOLS
     ]
@@ -103,34 +99,119 @@ def answer_text(text: str, actions: Sequence[Action]) -> str:
     return f"{_without_records(text)}\n\n{record_of(actions) or NOTHING}"
 
 
-_NO_ACT: Final = re.compile(rf"\n\n{re.escape(HEADING)}(?: nothing\.[^\n]*|(?:\n- read: [^\n]*)+)\Z")
-
-
 def own_words(text: str) -> str:
     """An answer without a list in which nothing was done: so a question in it is still its end."""
     return _NO_ACT.sub("", text)
 
 
+def arguments_text(arguments: str) -> str:
+    """A call's arguments on one short line, without those that are shown elsewhere."""
+    values = ((key, clean_text(short_value(value), one_line=True)) for key, value in fields_of(arguments).items())
+    return ", ".join(f"{key}={value}" for key, value in values if key not in _LONG)
+
+
+class DoneActs:
+    """The acts that a turn has done: a model that asks for one again gets its result, and it is not done again.
+
+    An act counts as the same while nothing came between that may have changed its effect: pin 4 high, low, high are
+    three acts; high, high is one.
+    """
+
+    def __init__(self) -> None:
+        self._done: dict[tuple[str, ...], tuple[str, ToolResult]] = {}  # by what they are about
+
+    def answer_to(self, call: ToolCall) -> ToolResult | None:
+        """The answer to a call that was done already; None for every other one."""
+        subject, asked = _read(call)
+        done, result = self._done.get(subject, ("", None))
+        if result is None or done != asked:
+            return None
+        message = "you did that already in this turn, so it was not done again; `result` is what came of it"
+        fields = {"success": result.ok, "repeated": True, "message": message, "result": fields_of(result.content)}
+        return ToolResult(bounded_json(fields), ok=True, foreign=result.foreign)
+
+    def returned(self, call: ToolCall, effect: Effect, outcome: ActOutcome, result: ToolResult) -> None:
+        """Take note of a call that ran. One that failed may be tried again, unless it may have been done after all."""
+        if effect is Effect.READ or outcome not in ("done", "unknown"):
+            return
+        subject, asked = _read(call)
+        if call.name == "undo":
+            self._done.clear()
+        elif subject[0] == "app":  # it may have set any pin
+            self._done = {key: done for key, done in self._done.items() if key[0] != "pin"}
+        self._done.pop(subject, None)
+        if outcome == "done" or effect is Effect.ONCE:
+            self._done[subject] = (asked, result)
+
+
+def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ...]:
+    """The steps of a model's reply: the intent and plan, or the model's name and calls."""
+    if reply.intent is not None:
+        intent = Step("intent", _noted(reply.intent, reply.note))
+        return (intent, Step("plan", reply.plan)) if reply.plan else (intent,)
+    if reply.calls and reply.code_origin is None and reply.note:
+        names = ", ".join(_name(call) for call in reply.calls)
+        return (Step("model", _noted(f"{model}: {names}", reply.note), took_ms=took_ms),)
+    return ()
+
+
+def code_step(model: str, reply: ModelReply, call: ToolCall, usage: Usage, attempt: int, tries: int) -> Step | None:
+    """The program with numbered lines and who wrote it; None when the call carries none."""
+    source = fields_of(call.arguments).get("sourceCode")
+    if not isinstance(source, str):
+        return None
+    lines = code_lines(source.strip("\n"))
+    tokens = f"{usage.input_tokens + usage.output_tokens} tokens"
+    cost = tokens if usage.cost_usd is None else f"{tokens}, ${usage.cost_usd:.3f}"
+    if reply.code_origin is not None:
+        text = reply.code_origin
+    elif attempt > 1:
+        text = f"mended (try {attempt} of {tries})   {model}, {cost}"
+    else:
+        text = f"{model} wrote {len(lines)} lines   {cost}"
+    return Step("code", text, detail=tuple(f"{n:>3}  {line}" for n, line in enumerate(lines, start=1)))
+
+
+def call_step(call: ToolCall, result: ToolResult, took_ms: float) -> Step | None:
+    """The step of a tool call; None for a tool that reports its own steps."""
+    if call.name in _OWN_STEPS and (result.ok or result.error_code != "tool_retry"):
+        return None
+    if result.ok:
+        proof = "; ".join(evidence.text for evidence in result.evidence)
+        return Step("tool", f"{shown_call(call)}: {proof}" if proof else shown_call(call), took_ms=took_ms)
+    message = without_fences(json.loads(result.content)["message"])
+    text = f"{shown_call(call)}: {message}"
+    return Step("tool", text, state="failed", took_ms=took_ms, next_step=result.next_step)
+
+
+def shown_call(call: ToolCall) -> str:
+    """A call on one short line, whatever a model made up."""
+    return f"{_name(call)}({arguments_text(call.arguments)})"
+
+
+def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action]) -> str:
+    """The evidence to add to an answer whose actions were only accepted, if the answer lacks it."""
+    acted = any(action.outcome == "done" and action.effect != "read" for action in actions)
+    if not acted or any(one.kind != "accepted" for one in evidence):
+        return ""
+    unsaid = dict.fromkeys(one.text for one in evidence if not _says(text, one.text))
+    return "".join(f"\n{proof[:1].upper()}{proof[1:]}." for proof in unsaid)
+
+
+_NO_ACT: Final = re.compile(rf"\n\n{re.escape(HEADING)}(?: nothing\.[^\n]*|(?:\n- read: [^\n]*)+)\Z")
+
+
 def _what(action: Action) -> str:
     """A call with its proof, or why it is not done, on one line."""
-    shown = _arguments(action.arguments)
+    shown = arguments_text(action.arguments)
     what = f"{action.tool} {shown}" if shown else action.tool
-    if pins := sorted(
-        {pin for proof in action.evidence for pin in _pins(proof)} - {fields_of(action.arguments).get("pin")}
-    ):
+    counted = {edge.pin for proof in action.evidence for edge in proof.edges}
+    if pins := sorted(counted - {fields_of(action.arguments).get("pin")}):
         what += f" on pin {', '.join(map(str, pins))}"
-    notes = [_proof(e.kind, e.text) for e in action.evidence[:_MAX_EVIDENCE]] or [action.reason]
+    proofs = action.evidence[:_MAX_EVIDENCE]
+    notes = [e.text if e.text.startswith(e.kind) else f"{e.kind}: {e.text}" for e in proofs] or [action.reason]
     note = " ".join("; ".join(filter(None, notes)).split())
     return f"{what} ({note})" if note else what
-
-
-def _pins(proof: Evidence) -> frozenset[int]:
-    """The pins whose edges were counted."""
-    return frozenset(edge.pin for edge in proof.edges)
-
-
-def _proof(kind: str, text: str) -> str:
-    return text if text.startswith(kind) else f"{kind}: {text}"
 
 
 def _subject(action: Action) -> tuple[str, str]:
@@ -139,14 +220,14 @@ def _subject(action: Action) -> tuple[str, str]:
     return action.tool, str(fields.get("appName", fields.get("pin", "")))
 
 
-def _arguments(arguments: str) -> str:
-    values = ((key, _short(value)) for key, value in fields_of(arguments).items())
-    return ", ".join(f"{key}={value}" for key, value in values if key not in _LONG)
-
-
-def _short(value: Any) -> str:
-    text = clean_text(" ".join((value if isinstance(value, str) else json.dumps(value)).split()), one_line=True)
-    return text if len(text) <= _MAX_ARGUMENT_CHARS else f"{text[: _MAX_ARGUMENT_CHARS - 3]}..."
+def _read(call: ToolCall) -> tuple[tuple[str, ...], str]:
+    """The subject of a call, and the call in one written form."""
+    given = fields_of(call.arguments)
+    asked = f"{call.name} {json.dumps(given, sort_keys=True) if given else call.arguments}"
+    for kind, key in (("app", "appName"), ("pin", "pin")):
+        if key in given:
+            return (kind, str(given.get("device", given.get("deviceIp", ""))), str(given[key])), asked
+    return (call.name, asked), asked
 
 
 def _without_records(text: str) -> str:
@@ -164,4 +245,19 @@ def _plain_text(text: str) -> str:
 
 
 _OWN: Final = re.compile(rf"[^\w]*{re.escape(HEADING[:-1])}", re.IGNORECASE)
+
+
 _MARK: Final = re.compile(r"^([^\w]*)")
+
+
+def _says(text: str, proof: str) -> bool:
+    """True if an answer contains this evidence already, or says that the board has no read-back."""
+    return proof.lower() in text.lower() or (proof == NO_READ_BACK and "no read-back" in text)
+
+
+def _noted(text: str, note: str) -> str:
+    return f"{text}   {note}" if note else text
+
+
+def _name(call: ToolCall) -> str:
+    return " ".join(call.name.split())[:60]

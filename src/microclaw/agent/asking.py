@@ -15,10 +15,11 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.step_text import model_steps, retry_step
+from microclaw.agent.acts import model_steps
+from microclaw.agent.turn_journal import TurnCancelled
 from microclaw.agent.window import Window, fitted
 from microclaw.backoff import Backoff
-from microclaw.errors import MicroclawError, ModelError, ModelFault
+from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Delta, Step, TurnEvent
 from microclaw.models.protocol import Model, ModelReply, ModelRequest
 from microclaw.text import clean_text
@@ -40,24 +41,11 @@ class RetryLimits(Struct, frozen=True):
     pause_s: float = 0.5
 
 
-class TurnCancelled(MicroclawError):
-    code = "cancelled"
-
-    def __init__(self, what: str = "what had begun is finished, nothing more is started") -> None:
-        super().__init__(f"cancelled: {what}", next_step="microclaw app list shows what is running")
-
-
 class Asking:
     """The requests of one turn. `stop` ends the one under way."""
 
     def __init__(
-        self,
-        model: Model,
-        put: Callable[[TurnEvent], None],
-        *,
-        window: Window,
-        turn_s: float,
-        limits: RetryLimits,
+        self, model: Model, put: Callable[[TurnEvent], None], window: Window | None, turn_s: float, limits: RetryLimits
     ) -> None:
         self._model = model
         self._put = put
@@ -83,7 +71,7 @@ class Asking:
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout_at(deadline) as self._timeout:
-                reply = await self._within_window(request, older, deadline)
+                reply = await self._patiently(request, older, deadline)
         except TimeoutError as exc:
             if self._stopped:
                 raise TurnCancelled() from exc
@@ -93,80 +81,62 @@ class Asking:
             ) from exc
         finally:
             self._timeout = None
-        self._report(reply, (asyncio.get_running_loop().time() - began) * 1000)
+        if reply.instead and reply.model != self._stand_in:  # said once, not with each of its replies
+            self._put(Step("model", reply.instead))
+        self._stand_in = reply.model if reply.instead else ""
+        took_ms = (asyncio.get_running_loop().time() - began) * 1000
+        for step in model_steps(reply.model or self._model.name, reply, took_ms):
+            self._put(step)
         return reply
 
-    async def _within_window(self, request: ModelRequest, older: int, deadline: float) -> ModelReply:
-        """Send what fits the window; when the server says that it is smaller, shrink the request and send it again."""
-        smaller = self._fitted(request, older)
-        for _ in range(_MAX_SHRINKS):
-            try:
-                return await self._patiently(smaller, deadline)
-            except ModelError as exc:
-                if exc.fault != "too_long":
-                    raise
-                self._window.refused(smaller, exc.window_tokens)
-                before, smaller = smaller, self._fitted(request, older)
-                if smaller == before:
-                    raise
-                self._put(retry_step(exc, f"sent again for a window of {self._window.tokens:,} tokens"))
-        return await self._patiently(smaller, deadline)
-
-    def _fitted(self, request: ModelRequest, older: int) -> ModelRequest:
-        return fitted(request, older, self._window.tokens)
-
-    async def _patiently(self, request: ModelRequest, deadline: float) -> ModelReply:
-        """Ask again after a failure that may pass, within the limits and the turn's time."""
-        now = asyncio.get_running_loop().time
-        backoff = Backoff(random.random, min_s=self._limits.pause_s, max_s=self._limits.waits_s)
-        left_s = self._limits.waits_s
+    async def _patiently(self, request: ModelRequest, older: int, deadline: float) -> ModelReply:
+        """Send what fits the window: less of it when the server says that its window is smaller, and again after a
+        failure that may pass, within the limits and the turn's time."""
+        now, limits, window = asyncio.get_running_loop().time, self._limits, self._window
+        backoff = Backoff(random.random, min_s=limits.pause_s, max_s=limits.waits_s)
+        left_s, shrinks = limits.waits_s, _MAX_SHRINKS
+        sent = request if window is None else fitted(request, older, window.tokens)
         while True:
-            shown = _CleanPieces(self._on_text)
+            shown = _CleanPieces(self._put)
             try:
-                reply = await self._model.respond(request, shown.add)
-                shown.end()
+                reply = await self._model.respond(sent, shown.add)
+                shown.add("", is_end=True)
                 return replace(reply, text=clean_text(reply.text))
             except ModelError as exc:
-                wait_s = backoff.next_wait_s(exc.retry_after_s)
-                is_last = backoff.failures >= self._limits.tries or wait_s > left_s or now() + wait_s >= deadline
-                if exc.fault not in _PASSING or is_last:
-                    raise
-                attempt = f"try {backoff.failures + 1} of {self._limits.tries}"
-                self._put(retry_step(exc, f"asked again in {wait_s:.1f} s   {attempt}"))
+                if exc.fault == "too_long" and shrinks and window is not None:
+                    shrinks -= 1
+                    window.refused(sent, exc.window_tokens)
+                    before, sent = sent, fitted(request, older, window.tokens)
+                    if sent == before:
+                        raise
+                    wait_s, then = 0.0, f"sent again for a window of {window.tokens:,} tokens"
+                else:
+                    wait_s = backoff.next_wait_s(exc.retry_after_s)
+                    is_last = backoff.failures >= limits.tries or wait_s > left_s or now() + wait_s >= deadline
+                    if exc.fault not in _PASSING or is_last:
+                        raise
+                    attempt = f"try {backoff.failures + 1} of {limits.tries}"
+                    then = f"asked again in {wait_s:.1f} s   {attempt}"
+                self._put(Step("model", f"{exc.message}; {then}", state="running"))
             left_s -= wait_s
             await asyncio.sleep(wait_s)
             if shown.has_begun:
-                self._on_text(f"\n({self._model.name} broke off; it begins anew)\n")
-
-    def _report(self, reply: ModelReply, took_ms: float) -> None:
-        """The steps of a reply. That a stand-in answers is said once, not with each of its replies."""
-        if reply.instead and reply.model != self._stand_in:
-            self._put(Step("model", reply.instead))
-        self._stand_in = reply.model if reply.instead else ""
-        for one in model_steps(reply.model or self._model.name, reply, took_ms):
-            self._put(one)
-
-    def _on_text(self, text: str) -> None:
-        if text:
-            self._put(Delta(text))
+                self._put(Delta(f"\n({self._model.name} broke off; it begins again)\n"))
 
 
 class _CleanPieces:
     """Cleans a text that comes in pieces: what may go on in the next one (an escape, an emoji) waits for it."""
 
-    def __init__(self, on_text: Callable[[str], None]) -> None:
-        self._on_text = on_text
+    def __init__(self, put: Callable[[TurnEvent], None]) -> None:
+        self._put = put
         self._held = ""
         self.has_begun = False
 
-    def add(self, text: str) -> None:
+    def add(self, text: str, *, is_end: bool = False) -> None:
         self.has_begun = self.has_begun or bool(text)
         text = self._held + text
-        open_end = _OPEN_END.search(text[-_MAX_HELD:])
+        open_end = None if is_end else _OPEN_END.search(text[-_MAX_HELD:])
         cut = len(text) if open_end is None else len(text) - len(open_end[0])
         self._held = text[cut:]
-        self._on_text(clean_text(text[:cut]))
-
-    def end(self) -> None:
-        held, self._held = self._held, ""
-        self._on_text(clean_text(held))
+        if shown := clean_text(text[:cut]):
+            self._put(Delta(shown))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from microclaw.agent.acts import fields_of
+from microclaw.agent.acts import DEPLOY_TOOL, fields_of
 from microclaw.agent.turn_journal import INTERRUPTED, result_from
 from microclaw.apps.results import Attempt
 from microclaw.store.journal import EffectRow, Journal
 from microclaw.text import without_fences
-
-DEPLOY_TOOL = "deploy-wasm-app"
 
 
 async def latest_attempts(journal: Journal, limit: int) -> list[Attempt]:

@@ -6,8 +6,7 @@ What the code prints is untrusted text: it may repeat words of a page, of a file
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, structs
@@ -88,18 +87,12 @@ def code_tool(
             chat_id=context.chat_id,
         )
         row = await tasks.submit(order)
-        async with ending_it(row.number):
-            ended = await _followed(tasks, row, context)
-        return _output(ended, asked, takes_files=context.takes_files)
-
-    @asynccontextmanager
-    async def ending_it(number: int) -> AsyncIterator[None]:
-        """A turn that is stopped ends its task."""
         try:
-            yield
-        except asyncio.CancelledError:
-            await asyncio.shield(tasks.cancel(number))
+            ended = await _followed(tasks, row, context)
+        except asyncio.CancelledError:  # a turn that is stopped ends its task
+            await asyncio.shield(tasks.cancel(row.number))
             raise
+        return _output(ended, asked, takes_files=context.takes_files)
 
     async def describe(asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
         """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
@@ -203,7 +196,7 @@ def _output(row: TaskRow, asked: CodeParameters, *, takes_files: bool) -> ToolOu
 
 
 def sent_files(row: TaskRow, *, everything: bool) -> tuple[ResultFile, ...]:
-    """What of it goes into the chat: pictures, or all of its files, as far as a chat takes them."""
+    """The files of it that go into the chat: pictures, or all, as far as a chat takes them."""
     wanted = [
         one
         for one in row.files

@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.errors import MicroclawError, StoreError
+from microclaw.errors import MicroclawError
 from microclaw.knowledge.words import same_fact, sentences
 from microclaw.models.budget import CHARS_A_TOKEN
 from microclaw.models.protocol import AskedBy, AssistantReply, Model, ModelRequest, Said, UserText
@@ -23,6 +23,7 @@ from microclaw.store.sessions import Sessions
 
 _log = logging.getLogger(__name__)
 
+MAX_FRESH: Final = 200  # messages that no summary covers: with more, the older half is summarised even if it has room
 MAX_SUMMARY_CHARS: Final = 6000
 _PERSON: Final = "- person: "
 MODEL_S: Final = 20.0  # the person waits for it
@@ -53,55 +54,52 @@ class Compactor:
         self._sessions = sessions
 
     async def compact(
-        self,
-        history: Sequence[Said],
-        budget_tokens: int,
-        *,
-        chat: tuple[str, str] | None = None,
-        asked_by: AskedBy = _NOBODY,
+        self, history: Sequence[Said], budget_tokens: int, asked_by: AskedBy = _NOBODY
     ) -> tuple[Said, ...]:
         """The history within the budget, or as near as its newest message allows. It begins with a user message.
 
-        `chat` is (channel, chat_id); its summary is used again next time.
+        The summary of that person's chat is used again next time.
         """
-        messages = tuple(history)
-        earlier = await self._earlier(chat) if chat else None
+        messages, chat = tuple(history), (asked_by.channel, asked_by.chat_id)
+        earlier = await self._earlier(chat)
         covered = await asyncio.to_thread(_covered, messages, earlier) if earlier else 0
         fresh = messages[covered:]
         room = budget_tokens * CHARS_A_TOKEN - _summary_chars(earlier)
-        if sum(map(_chars, fresh)) <= room:
+        size = sum(map(_chars, fresh))
+        if size <= room and len(fresh) <= MAX_FRESH:
             return _joined(earlier, _from_person(fresh))
         # To half of the room, so that the next turns need no summary each.
-        split = _split(fresh, max(room // 2, 1))
+        split = _split(fresh, max(min(size, room) // 2, 1))
         old, newest = fresh[:split], fresh[split:]
         if old:
             mark = _mark(messages[: len(messages) - len(newest)])
             bound = max(200, min(MAX_SUMMARY_CHARS, budget_tokens * CHARS_A_TOKEN // 3))
             earlier = _Summary(mark, await self._summary(earlier, old, bound, asked_by))
-            if chat:
-                await self._keep(chat, earlier)
+            if self._sessions is not None:
+                document = json.dumps({"through": mark, "summary": earlier.text}, ensure_ascii=False)
+                try:
+                    await self._sessions.keep_summary(*chat, document + "\n")
+                except MicroclawError as exc:
+                    _log.warning("a conversation's summary could not be kept: %s", exc.message)
         return _joined(earlier, newest)
 
     async def _summary(self, earlier: _Summary | None, old: Sequence[Said], bound: int, asked_by: AskedBy) -> str:
         before = earlier.text if earlier else ""
         if self._model is not None:
+            lines = "\n".join(_as_line(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
+            prompt = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{lines}\n\nWrite the lines."
+            most = max(256, bound // 3)
+            request = ModelRequest(_SYSTEM, (UserText(prompt),), (), max_tokens=most, task="summary", asked_by=asked_by)
             try:
-                return await self._ask_model(self._model, before, old, bound, asked_by)
+                async with asyncio.timeout(MODEL_S):
+                    reply = await self._model.respond(request)
+                if reply.failed_code is None and reply.text.strip() and not reply.calls:
+                    return reply.text.strip()[:bound]
+                why = reply.failed_code or "no words"
             except (MicroclawError, TimeoutError) as exc:
-                _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, exc)
+                why = str(exc)
+            _log.warning("%s gave no summary (%s): the plain one is used", self._model.name, why)
         return await asyncio.to_thread(extract, before, old, bound)  # seconds of work for megabytes
-
-    async def _ask_model(self, model: Model, before: str, old: Sequence[Said], bound: int, asked_by: AskedBy) -> str:
-        lines = "\n".join(_as_line(message)[:_MAX_MESSAGE_CHARS] for message in old)[-_MAX_ASKED_CHARS:]
-        prompt = f"Settled before:\n{before or '(nothing)'}\n\nThe conversation since:\n{lines}\n\nWrite the lines."
-        request = ModelRequest(
-            _SYSTEM, (UserText(prompt),), (), max_tokens=max(256, bound // 3), task="summary", asked_by=asked_by
-        )
-        async with asyncio.timeout(MODEL_S):
-            reply = await model.respond(request)
-        if reply.failed_code is not None or not reply.text.strip() or reply.calls:
-            raise StoreError(f"no summary: {reply.failed_code or 'an empty answer'}")
-        return reply.text.strip()[:bound]
 
     async def _earlier(self, chat: tuple[str, str]) -> _Summary | None:
         if self._sessions is None:
@@ -114,15 +112,6 @@ class Compactor:
             case {"through": str(through), "summary": str(text)}:
                 return _Summary(through, text)
         return None
-
-    async def _keep(self, chat: tuple[str, str], summary: _Summary) -> None:
-        if self._sessions is None:
-            return
-        document = json.dumps({"through": summary.through, "summary": summary.text}, ensure_ascii=False)
-        try:
-            await self._sessions.keep_summary(*chat, document + "\n")
-        except MicroclawError as exc:
-            _log.warning("a conversation's summary could not be kept: %s", exc.message)
 
 
 def extract(before: str, old: Sequence[Said], bound: int) -> str:
@@ -150,7 +139,7 @@ def is_summary(message: object) -> bool:
 
 
 def _covered(messages: tuple[Said, ...], earlier: _Summary) -> int:
-    """How many of the messages are in the summary; none when its last one is older than all of them."""
+    """The number of messages that are in the summary; none when its last one is older than all of them."""
     for end in range(len(messages), 0, -1):
         if _mark(messages[:end]) == earlier.through:
             return end
@@ -163,7 +152,7 @@ def _mark(messages: tuple[Said, ...]) -> str:
 
 
 def _split(messages: tuple[Said, ...], room: int) -> int:
-    """Where the newest part begins: at a message of the person's; the last of those is always in it."""
+    """The place where the newest part begins: at a message of the person's; the last of those is always in it."""
     starts = [n for n, message in enumerate(messages) if isinstance(message, UserText)]
     if not starts:
         return 0

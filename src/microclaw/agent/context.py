@@ -1,4 +1,4 @@
-"""What is known when a message comes: devices, memory, notes, skills, the time. Asks no device.
+"""The context of a message: devices, memory, notes, skills, the time. Asks no device.
 
 It follows the system prompt (agent.system_prompt), which stays the same from turn to turn. A token is estimated as four
 characters. Over the budget the dynamic context is cut in this order: daily notes, search matches, one-liners of skills,
@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
-from types import MappingProxyType
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -20,12 +19,12 @@ from msgspec.structs import replace
 
 from microclaw.agent.system_prompt import system_prompt
 from microclaw.agent.window import DEFAULT_CONTEXT_TOKENS, LEAST_TOKENS, Window, answer_tokens
-from microclaw.apps.change_log import ChangeLog, DesiredApp
+from microclaw.apps.change_log import ChangeLog
 from microclaw.boards.profile import BoardProfile, Firmware
 from microclaw.devices.target import Devices
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.knowledge.memory import OWNER_ID, default_soul
+from microclaw.knowledge.memory import OWNER_ID
 from microclaw.knowledge.search import source_name
 from microclaw.knowledge.skill_file import Skill
 from microclaw.models.budget import CHARS_A_TOKEN, tokens
@@ -69,7 +68,7 @@ class Section(Struct, frozen=True):
 
 
 class Prompt(Struct, frozen=True):
-    """What a model gets before the conversation. `dynamic` changes from turn to turn."""
+    """The text before the conversation. `dynamic` changes from turn to turn."""
 
     devices: DeviceContext
     system: str = ""
@@ -89,7 +88,7 @@ class TurnContext:
         *,
         devices: Devices,
         apps: ChangeLog,
-        knowledge: Knowledge | None = None,
+        knowledge: Knowledge,
         context_tokens: int = DEFAULT_CONTEXT_TOKENS,
         is_read: bool = True,
     ) -> None:
@@ -113,7 +112,8 @@ class TurnContext:
         known: dict[str, KnownDevice] = {}
         wanted, off = await self._apps.desired(), await self._apps.stopped()
         for one in self._devices.list():
-            apps = tuple(_known_app(app) for app in wanted if app.device_id == one.device_id)
+            own = [app for app in wanted if app.device_id == one.device_id]
+            apps = tuple(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses) for app in own)
             stopped = tuple(app.name for app in off if app.device_id == one.device_id)
             kinds, labels = one.kinds or ("wasm",), tuple(one.labels)
             known[one.device_id] = KnownDevice(one.name, one.board, apps, kinds, labels, stopped)
@@ -125,8 +125,6 @@ class TurnContext:
 
     def _names(self, devices: Sequence[KnownDevice], person_id: str) -> tuple[NamedPin, ...]:
         """From the wiring of each device, then from the person's own MEMORY.md, which is the newer word."""
-        if self._knowledge is None:
-            return ()
         memory = self._knowledge.memory
         wired = [named_pins(memory.wiring(one.name).splitlines(), one.name.lower()) for one in devices]
         return (*chain.from_iterable(wired), *named_pins(memory.text(person_id).splitlines()))
@@ -135,20 +133,18 @@ class TurnContext:
         """The system prompt: the same for every turn until SOUL.md or the kinds of boards change."""
         fits = (d.board.firmware.max_apps for d in device_context.devices)  # 0: a device that takes no programs
         max_apps = min(filter(None, fits), default=3)
-        soul = self._knowledge.memory.soul() if self._knowledge else default_soul()
-        return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=_kind_of(device_context))
+        soul, kind = self._knowledge.memory.soul(), _kind_of(device_context)
+        return system_prompt(soul=soul, max_apps=max_apps, can_wait_in_main=can_block(), kind=kind)
 
     async def dynamic(self, device_context: DeviceContext, inbound: Inbound, system: str) -> str:
-        """What is known when a message comes: devices, memory, notes, search matches, skills, the time.
+        """The context of a message: devices, memory, notes, search matches, skills, the time.
 
         It gets a share of the tokens that the system prompt leaves.
         """
         budget_tokens = max(LEAST_TOKENS, int(self._left_tokens(system) * _DYNAMIC_SHARE))
-        knowledge = self._knowledge
-        if knowledge is None:
-            return fit(self._device_sections(device_context), budget_tokens)
-        matches = await knowledge.search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
-        sections = await asyncio.to_thread(self._sections, knowledge, device_context, inbound, matches)
+        search = self._knowledge.search
+        matches = await search.find(inbound.person_id, inbound.text, limit=4 * HITS, fresh=False)
+        sections = await asyncio.to_thread(self._sections, device_context, inbound, matches)
         return fit(sections, budget_tokens)
 
     def history_tokens(self, system: str, dynamic: str) -> int:
@@ -156,13 +152,11 @@ class TurnContext:
         return max(LEAST_TOKENS, self._left_tokens(system) - tokens(dynamic))
 
     def _left_tokens(self, system: str) -> int:
-        """What the system prompt, the tools and the answer leave."""
+        """The tokens that the system prompt, the tools and the answer leave."""
         return self.window.tokens - tokens(system) - _TOOLS_TOKENS - answer_tokens(self.window.tokens)
 
-    def _sections(
-        self, knowledge: Knowledge, device_context: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]
-    ) -> list[Section]:
-        person, chat = inbound.person_id, (inbound.channel, inbound.chat_id)
+    def _sections(self, device_context: DeviceContext, inbound: Inbound, matches: tuple[NoteHit, ...]) -> list[Section]:
+        person, chat, knowledge = inbound.person_id, (inbound.channel, inbound.chat_id), self._knowledge
         memory = knowledge.memory.text(person)
         notes = knowledge.memory.recent_notes(person)
         shown = f"{memory[-_WHOLE_MEMORY_CHARS:]}\n" + "\n".join(note for _, note in notes)
@@ -194,13 +188,42 @@ class TurnContext:
         return [Section("Devices", "\n".join([f"There are {len(texts)}: {names}.", *texts]), 8, len(names) + 3000)]
 
     def _device_text(self, device: KnownDevice, told: DeviceContext) -> str:
-        wiring = self._knowledge.memory.wiring(device.name) if self._knowledge else ""
-        named = {n.name: n.pin for n in told.names if n.device in (None, device.name.lower())}
-        return device_text(device, meant=device is told.meant, wiring=wiring, names=named)
+        """Everything that a model needs to know about one device."""
+        board, apps = device.board, device.apps
+        meant = " (meant when none is named)" if device is told.meant else ""
+        lines = [
+            f"Device {device.name}{meant}: {board.title}, chip {board.chip}.",
+            f"- {_led_line(board, device.kinds)}",
+        ]
+        if board.i2c is not None:
+            sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items())
+            lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors or 'none known'}.")
+        lines += [f"- {line}" for line in _pin_lines(board)]
+        takes = " or ".join(_LANGUAGE[kind] for kind in device.kinds)
+        held = f"{len(apps) or 'none'} of {board.firmware.max_apps}"
+        shown = f": {', '.join(map(_app_text, apps))}" if apps else ""
+        lines.append(f"- Programs ({takes}) put there by this host, {held}{shown}.")
+        names = {n.name: n.pin for n in told.names if n.device in (None, device.name.lower())}
+        if names:
+            given = ", ".join(f"{name} = pin {pin}" for name, pin in names.items())
+            lines.append(f"- Names that the person gave: {given}.")
+        if device.labels:
+            lines.append(f"- Labels: {', '.join(device.labels)}.")
+        if wiring := self._knowledge.memory.wiring(device.name):
+            lines.append("- Wiring, as written down:")
+            lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
+        lines.append(f"- Power cut: {board.power_cut}")
+        if board.firmware.described:
+            lines.append(f"- {_firmware_line(board.firmware)}")
+        if board.firmware.no_stock_build:
+            lines.append(
+                f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works."
+            )
+        return "\n".join(lines) + "\n"
 
 
 def _kind_of(device_context: DeviceContext) -> ProgramKind:
-    """Which programs the prompt teaches: those of the device that is meant, else of most."""
+    """The kind of programs that the prompt teaches: of the device that is meant, else of most."""
     if device_context.meant is not None:
         return device_context.meant.kinds[0]
     first = Counter(device.kinds[0] for device in device_context.devices)
@@ -242,53 +265,14 @@ def _now_text(now: datetime, inbound: Inbound) -> str:
     return "\n".join(lines)
 
 
-def _known_app(app: DesiredApp) -> KnownApp:
-    return KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses)
-
-
-def _reads(app: KnownApp) -> str:
-    return f"; reads {', '.join(map(str, app.reads))}" if app.reads else ""
-
-
-def device_text(
-    device: KnownDevice,
-    *,
-    meant: bool,
-    wiring: str = "",
-    names: Mapping[str, int] = MappingProxyType({}),
-) -> str:
-    """Everything that a model needs to know about one device. `wiring` is what a person wrote about it, `names` what
-    the person calls its pins."""
-    board = device.board
-    lines = [f"Device {device.name}{' (meant when none is named)' if meant else ''}: {board.title}, chip {board.chip}."]
-    lines.append(f"- {_led_line(board, device.kinds)}")
-    if board.i2c is not None:
-        sensors = ", ".join(f"{name} at 0x{address:02x}" for name, address in board.i2c.sensors.items()) or "none known"
-        lines.append(f"- I2C: SDA {board.i2c.sda}, SCL {board.i2c.scl}; sensors: {sensors}.")
-    lines += [f"- {line}" for line in _pin_lines(board)]
-    shown = (f"{a.name} (pins {', '.join(map(str, (*a.pins, *a.uses))) or 'none'}{_reads(a)})" for a in device.apps)
-    takes = " or ".join(_LANGUAGE[kind] for kind in device.kinds)
-    held = f"{len(device.apps)} of {board.firmware.max_apps}" if device.apps else f"none of {board.firmware.max_apps}"
-    lines.append(f"- Programs ({takes}) put there by this host, {held}{': ' if device.apps else ''}{', '.join(shown)}.")
-    if names:
-        lines.append(
-            f"- Names that the person gave: {', '.join(f'{name} = pin {pin}' for name, pin in names.items())}."
-        )
-    if device.labels:
-        lines.append(f"- Labels: {', '.join(device.labels)}.")
-    if wiring:
-        lines.append("- Wiring, as written down:")
-        lines += [f"  {line.strip()}" for line in wiring.splitlines() if line.strip() and not line.startswith("# ")]
-    lines.append(f"- Power cut: {board.power_cut}")
-    if board.firmware.described:
-        lines.append(f"- {_firmware_line(board.firmware)}")
-    if board.firmware.no_stock_build:
-        lines.append(f"- Programs: {board.firmware.no_stock_build}. Without such a build only acting at once works.")
-    return "\n".join(lines) + "\n"
+def _app_text(app: KnownApp) -> str:
+    pins = ", ".join(map(str, (*app.pins, *app.uses))) or "none"
+    reads = f"; reads {', '.join(map(str, app.reads))}" if app.reads else ""
+    return f"{app.name} (pins {pins}{reads})"
 
 
 def _firmware_line(firmware: Firmware) -> str:
-    """What a person described, as far as a program must keep to it."""
+    """The firmware as a person described it, as far as a program must keep to it."""
     nodes = ", ".join(f"/dev/{node}" for node in sorted(firmware.device_nodes)) or "none"
     lacking = ", ".join(sorted(firmware.natives_lacking))
     parts = [f"device files: {nodes}", f"functions of {', '.join(sorted(firmware.native_groups))}"]
@@ -297,7 +281,7 @@ def _firmware_line(firmware: Firmware) -> str:
     return f"Its firmware is not the stock build and has only this: {'; '.join(parts)}."
 
 
-def ranges(numbers: Sequence[int]) -> str:
+def _ranges(numbers: Sequence[int]) -> str:
     """[1, 2, 3, 7] -> "1-3, 7"."""
     spans: list[list[int]] = []
     for number in sorted(numbers):
@@ -309,7 +293,7 @@ def ranges(numbers: Sequence[int]) -> str:
 
 
 def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:
-    free = ranges(board.free_pins("output"))
+    free = _ranges(board.free_pins("output"))
     if board.led is None:
         why = board.no_led or "the profile knows none"
         return f"No LED that a program can switch: {why}. Ask which pin one is on; free: {free}."
@@ -332,7 +316,7 @@ def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:
 def _pin_lines(board: BoardProfile) -> list[str]:
     usable = [p.number for p in board.pins.values() if p.reserved is None]
     adc = [p.number for p in board.pins.values() if "adc" in p.uses and p.reserved is None]
-    lines = [f"Pins for use: {ranges(usable)}; ADC: {ranges(adc) or 'none'}."]
+    lines = [f"Pins for use: {_ranges(usable)}; ADC: {_ranges(adc) or 'none'}."]
     if reserved := _by_reason((p.number, p.reserved) for p in board.pins.values()):
         lines.append(f"Reserved, never use them: {reserved}.")
     cautions = ((p.number, p.caution) for p in board.pins.values() if p.reserved is None)
@@ -347,7 +331,7 @@ def _by_reason(pins: Iterable[tuple[int, str | None]]) -> str:
     for number, why in pins:
         if why is not None:
             reasons.setdefault(why, []).append(number)
-    return "; ".join(f"{ranges(numbers)} ({why})" for why, numbers in reasons.items())
+    return "; ".join(f"{_ranges(numbers)} ({why})" for why, numbers in reasons.items())
 
 
 def fit(sections: Sequence[Section], budget_tokens: int) -> str:

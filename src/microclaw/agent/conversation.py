@@ -1,4 +1,4 @@
-"""The conversations: runs a turn with its history for each message of the inbox. It keeps no queue."""
+"""The conversations: a turn with its history for each message of the inbox, and their removal. It keeps no queue."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from msgspec.structs import replace
 
-from microclaw.agent.compaction import Compactor
+from microclaw.agent.compaction import MAX_FRESH, Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.inbox import STOPPING, TAKEN, Inbox
-from microclaw.agent.offer import called_in, subject_of
+from microclaw.agent.offer import offered
 from microclaw.agent.running_turn import ChatKey, RunningTurn
 from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.toolbox import Toolbox
@@ -25,21 +26,24 @@ from microclaw.agent.turn_journal import TurnJournal, close_interrupted
 from microclaw.agent.waiting_questions import WaitingQuestions
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
-from microclaw.errors import MicroclawError, TakenOver
+from microclaw.errors import MicroclawError, Overloaded, StoreError, TakenOver
 from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.knowledge.search import Search, source_name
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import AskedBy, Image, Message, Model, Said, ToolSpec, UserText
 from microclaw.store.inbox import Message as InboxMessage
 from microclaw.store.journal import EffectKey, Journal
-from microclaw.store.sessions import SessionMessage, Sessions
+from microclaw.store.sessions import SessionMessage, Sessions, chosen_name, session_name
 from microclaw.text import clean_text
 
 _log = logging.getLogger(__name__)
 
-HISTORY_MESSAGES: Final = 400  # loaded; the compactor chooses what a model gets
+HISTORY_MESSAGES: Final = MAX_FRESH + 40  # loaded; the compactor chooses what a model gets
+OFFLINE_MESSAGES: Final = 40  # loaded where no model reads them: the last answer counts, among what others said
 MAX_STARTS: Final = 3  # a message whose turn stopped the host so often is not tried again
 PRUNE_EVERY: Final = 256  # answers
 DRAIN_S: Final = 1.5
+TYPED_IN: Final = "terminal"  # the channel whose lines the command line keeps for its arrow keys
 _UNREADABLE: Final = Answer(
     "I can read words and pictures; voice messages and files I cannot",
     error_code="not_supported",
@@ -78,7 +82,7 @@ class Conversations:
         self._compactor = compactor or Compactor()
         self.skills = skills
         self.approvals = approvals
-        self._questions = WaitingQuestions(approvals, now_s)
+        self._questions = WaitingQuestions(approvals)
         inbox.answer_at_once = self._questions.answer
         self._roles = roles or OWNER_ALONE
         self.limits = limits or TurnLimits()
@@ -196,15 +200,13 @@ class Conversations:
     async def _answer(self, turn: RunningTurn) -> Answer:
         starts = turn.message.starts
         try:
-            if starts:
-                turn.joined += await self.inbox.joined(turn.message)
+            await self.inbox.begin(turn)
             if starts >= MAX_STARTS:
                 return Answer(
                     f"the host stopped {starts} times while it worked on this message; it is not tried again",
                     error_code="interrupted",
                     next_step="say it in other words; the host's log may tell why",
                 )
-            await self.inbox.begin(turn.message)
             return await self._run(turn)
         except MicroclawError as exc:
             return _failed(exc)
@@ -213,25 +215,32 @@ class Conversations:
             return Answer("something went wrong inside the host", error_code="internal", next_step="see the host's log")
 
     async def _run(self, running: RunningTurn) -> Answer:
-        message, inbound = running.message, running.message.inbound
-        journal = TurnJournal(self.journal, _turn_id(message.message_id), message.message_id)
+        number = running.number
+        journal = TurnJournal(self.journal, _turn_id(number), number)
         running.carried = journal.carried
-        history = await self._sessions.load(*running.chat_key, HISTORY_MESSAGES)
-        if _user_text(inbound) == UserText(""):
+        if _user_text(running.message.inbound) == UserText(""):
             return _UNREADABLE
+        request = await self._request(running)
+        turn = self.turn(request, journal, lambda last: _texts(running.take_joining(last=last)))
+        running.when_stopped(turn.stop)
+        return await turn.run(running.put)
+
+    async def _request(self, running: RunningTurn) -> TurnRequest:
+        """The message with its context and as much of its conversation as the model's window has room for."""
+        message, inbound = running.message, running.message.inbound
         prompt = await self.context.prompt(inbound)
         at_s = message.received_ms // 1000
+        most = HISTORY_MESSAGES if self.context.is_read else OFFLINE_MESSAGES
+        history = await self._sessions.load(*running.chat_key, most)
         kept = conversation(history, inbound, at_s, self._roles)
         compacted: Sequence[Said] = kept.safe
         if self.context.is_read:
             budget_tokens = self.context.history_tokens(prompt.system, prompt.dynamic)
             asked_by = AskedBy(person_behind(inbound.person_id), *running.chat_key)
-            compacted = await self._compactor.compact(
-                kept.safe, budget_tokens, chat=running.chat_key, asked_by=asked_by
-            )
+            compacted = await self._compactor.compact(kept.safe, budget_tokens, asked_by)
         shown, shown_s = kept.shown(compacted)
         own_s = tainted_from(inbound, at_s)
-        request = TurnRequest(
+        return TurnRequest(
             inbound,
             _user_text(inbound),
             prompt,
@@ -242,9 +251,6 @@ class Conversations:
             at_s=at_s,
             tainted_s=shown_s if own_s is None else own_s,
         )
-        turn = self.turn(request, journal, lambda last: _texts(running.take_joining(last=last)))
-        running.when_stopped(turn.stop)
-        return await turn.run(running.put)
 
     def turn(
         self,
@@ -259,44 +265,62 @@ class Conversations:
             model=self.model,
             tools=self.tools,
             limits=self.limits,
-            window=self.context.window,
+            window=self.context.window if self.context.is_read else None,
             offered=partial(self._offered, (request.inbound.channel, request.inbound.chat_id)),
             joining=joining,
             approvals=self.approvals,
         )
 
     def _offered(self, chat: ChatKey, messages: Sequence[Message]) -> tuple[ToolSpec, ...]:
-        """The tools for a chat's newest messages: what the person said last and before, and what this turn called."""
+        """The tools that fit a chat's newest messages."""
         if not self.context.is_read:
             return ()
         active = self.skills.active(*chat) if self.skills is not None else ()
         named = self.skills.shown_tools(*chat) if self.skills is not None else ()
-        return self.tools.offered(active, named, said=subject_of(messages), asked=called_in(messages))
+        return offered(self.tools.tools, messages, active, named)
 
     def _exchange(self, turn: RunningTurn, answer: Answer) -> list[SessionMessage]:
         """The turn's messages and the answer, as the conversation stores them."""
-        kept = [
-            SessionMessage(
-                "user",
-                _user_text(message.inbound).text or "(no words: a picture or a recording)",
-                message.received_ms // 1000,
-                message.inbound.person_id,
-                tainted_from(message.inbound, message.received_ms // 1000),
-            )
-            for message in (turn.message, *turn.joined)
-        ]
-        person_id = turn.message.inbound.person_id
-        return [
-            *kept,
-            SessionMessage("assistant", answer.text, int(self._now_s()), person_id, answer.tainted_s, answer.question),
-        ]
+        kept = []
+        for message in (turn.message, *turn.joined):
+            inbound, at_s = message.inbound, message.received_ms // 1000
+            text = _user_text(inbound).text or "(no words: a picture or a recording)"
+            kept.append(SessionMessage("user", text, at_s, inbound.person_id, tainted_from(inbound, at_s)))
+        now_s, person_id = int(self._now_s()), turn.message.inbound.person_id
+        kept.append(SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question))
+        return kept
 
     async def _prune(self) -> None:
         try:
             await self.inbox.prune()
-            await self.inbox.outbox.prune()
         except MicroclawError as exc:
             _log.warning("old messages could not be pruned: %s", exc.message)
+
+
+async def erase_conversation(name: str, *, inbox: Inbox, sessions: Sessions, search: Search, history: Path) -> str:
+    """Remove the conversation of that name or chat and return its full name. `history` is the file of the lines typed
+    in `microclaw chat`.
+
+    Memory and daily notes stay, and so do schedules, and programs with their source.
+
+    Raises UnknownName, Overloaded while a turn of it waits or runs, and StoreError when its words may still be on the
+    disk: after that the removal can be asked for again.
+    """
+    known = [(session_name(*chat), chat) for chat in await sessions.chats()]
+    first_turns = [full for full, chat in known if inbox.is_busy(*chat)]  # nothing of it is kept yet
+    full = chosen_name(name, sorted({*first_turns, *[one.name for one in await sessions.list()]}))
+    chats = [chat for its_name, chat in known if its_name == full]
+    if any([inbox.is_busy(*chat) or await sessions.is_busy(*chat) for chat in chats]):
+        raise Overloaded(f"{full} is being answered", next_step="wait for its answer or cancel it, then do it again")
+    for chat in chats:
+        await sessions.forget_chat(*chat)
+    if full.partition("_")[0] == TYPED_IN:
+        await asyncio.to_thread(_remove, history)
+    async with search.without(source_name(full)):
+        await sessions.empty(full)
+        await search.scrub()
+        await sessions.remove(full)  # last: until then it can be named again
+    return full
 
 
 def _turn_id(message_id: int) -> str:
@@ -314,15 +338,18 @@ def _texts(messages: Iterable[InboxMessage]) -> dict[int, UserText]:
 
 def _user_text(inbound: Inbound) -> UserText:
     """A message as the model gets it: cleaned text, pictures, and the names of files that cannot be read."""
-    lines = [inbound.text.strip()] if inbound.text.strip() else []
-    if lines or _images(inbound):
-        lines += [
-            f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"
-            for a in inbound.attachments
-            if a.kind != "image"
-        ]
-    return UserText(clean_text("\n".join(lines)), _images(inbound))
+    text, attachments = inbound.text.strip(), inbound.attachments
+    images = tuple(Image(a.media_type, a.data) for a in attachments if a.kind == "image")
+    others = [
+        f"(attached: {a.name or a.kind}, {a.media_type}, {len(a.data):,} bytes; it cannot be read here)"
+        for a in attachments
+        if a.kind != "image" and (text or images)
+    ]
+    return UserText(clean_text("\n".join(filter(None, (text, *others)))), images)
 
 
-def _images(inbound: Inbound) -> tuple[Image, ...]:
-    return tuple(Image(a.media_type, a.data) for a in inbound.attachments if a.kind == "image")
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as exc:
+        raise StoreError(f"{path} cannot be removed: {exc.strerror}", next_step="remove it by hand") from exc

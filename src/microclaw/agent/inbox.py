@@ -18,15 +18,13 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Final, Self
 
-from msgspec import structs
+from msgspec import Struct, structs
 
-from microclaw.agent.accepted_message import AcceptedMessage, events_of
-from microclaw.agent.inbox_limits import InboxLimits, WaitingCount, check_readable
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import ChatKey, RunningTurn, TurnStream
+from microclaw.agent.running_turn import AcceptedMessage, ChatKey, RunningTurn, TurnStream, events_of
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
-from microclaw.errors import MicroclawError, Overloaded, TakenOver
+from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded, TakenOver
 from microclaw.events import Answer, Inbound
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.store.inbox import InboxTable, LeftMessages, Message
@@ -34,6 +32,7 @@ from microclaw.store.journal import Work, in_order, no_work
 from microclaw.store.outbox import OutboxRow
 
 RETRY_S: Final = 1.0  # after the store failed
+SHARE: Final = 4  # one person, or all devices together, may have a quarter of all waiting messages
 TAKEN: Final = Answer(
     "this host could not be reached by the others for a time: another one answers this message",
     error_code=TakenOver.code,
@@ -50,6 +49,15 @@ _log = logging.getLogger(__name__)
 _NUMBER: Final = attrgetter("number")
 
 
+class InboxLimits(Struct, frozen=True):
+    """Limits of one message, and of all that wait; SHARE limits the part of one person."""
+
+    message_bytes: int = 16 * 1024
+    attachments: int = 8
+    attachment_bytes: int = 20 << 20
+    unanswered: int = 2048
+
+
 @dataclass(slots=True)
 class _Chat:
     """One chat's turns in order. `arriving` messages are being written to the disk; `busy`: a turn is ready or runs;
@@ -57,7 +65,7 @@ class _Chat:
 
     waiting: list[RunningTurn] = field(default_factory=list)
     running: RunningTurn | None = None
-    arriving: int = 0
+    arriving: list[Inbound] = field(default_factory=list)
     busy: bool = False
     held: bool = False
 
@@ -66,9 +74,10 @@ class _Chat:
         """The one that runs, and those that wait."""
         return self.waiting if self.running is None else [self.running, *self.waiting]
 
-    def numbers(self) -> list[int]:
-        """Of its messages."""
-        return [number for turn in self.turns for number in turn.numbers()]
+    @property
+    def messages(self) -> list[Message]:
+        """Those of its turns."""
+        return [message for turn in self.turns for message in turn.messages]
 
 
 class Inbox:
@@ -90,7 +99,6 @@ class Inbox:
         self._table = table
         self._chats: dict[ChatKey, _Chat] = {}
         self._ready: deque[_Chat] = deque()
-        self._unanswered = WaitingCount(self._limits.unanswered)
         self._news = asyncio.Event()
         self._slots = self._settings.parallel_turns
         self._open = False
@@ -117,10 +125,10 @@ class Inbox:
             return LeftMessages()
         dead = dead_among(self._fleet, await self._table.hosts(), at_start=at_start)
         left = await self._table.take(dead) if dead else LeftMessages()
-        here = [number for chat in self._chats.values() for number in chat.numbers()]
+        here = [message.message_id for chat in self._chats.values() for message in chat.messages]
         for row in await self._table.unanswered(besides=here) if self._open else ():
             chat = self._chats.get((row.inbound.channel, row.inbound.chat_id))
-            if chat is None or not (chat.arriving or row.message_id in chat.numbers()):
+            if chat is None or not (chat.arriving or row.message_id in [m.message_id for m in chat.messages]):
                 self._make_ready(self._load(row))
         return left
 
@@ -128,7 +136,6 @@ class Inbox:
         """A message of before gets its place in its chat; nobody listens."""
         chat = self._chats.setdefault((message.inbound.channel, message.inbound.chat_id), _Chat())
         insort(chat.waiting, RunningTurn(message, TurnStream()), key=_NUMBER)
-        self._unanswered.came(message.inbound)
         return chat
 
     def resume(self) -> frozenset[int]:
@@ -137,7 +144,7 @@ class Inbox:
         for chat in held:
             chat.held = False
             self._make_ready(chat)
-        return frozenset(number for chat in held for number in chat.numbers())
+        return frozenset(message.message_id for chat in held for message in chat.messages)
 
     def close(self) -> None:
         """Accept no more messages and give out no more turns."""
@@ -172,37 +179,31 @@ class Inbox:
         inbox has too many waiting."""
         if not self._open:
             raise Overloaded("the host is stopping", next_step="microclaw up, then say it again")
-        check_readable(inbound, self._limits)
-        if (answer := await self._without_a_turn(inbound)) is not None:
-            return AcceptedMessage(0, False, events_of(answer))
-        chat_key = (inbound.channel, inbound.chat_id)
+        self._check_readable(inbound)
+        is_known = inbound.key is not None and await self.has(inbound.channel, inbound.key)
+        if not is_known and (answer := self.answer_at_once(inbound)) is not None:
+            return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
+        chat_key, stream = (inbound.channel, inbound.chat_id), TurnStream()
         chat = self._chats.setdefault(chat_key, _Chat())
-        chat.arriving += 1
+        chat.arriving.append(inbound)
         try:
             if (full := self._full(chat, inbound)) is not None:
-                if inbound.key is not None and await self.has(inbound.channel, inbound.key):
+                if is_known:
                     return AcceptedMessage(0, True, events_of())
                 raise full
-            begun = not (chat.waiting or chat.busy or chat.held or chat.arriving > 1)  # its turn is the next
-            message, known = await self._add(inbound, begun=begun)
+            begun = not (chat.waiting or chat.busy or chat.held or len(chat.arriving) > 1)  # its turn is the next
+            message, known = await self._table.add(inbound, begun=begun)
             if known:
                 return AcceptedMessage(message.message_id, True, events_of())
-            stream = TurnStream()
             self._enqueue(chat, message, stream)
         finally:
-            chat.arriving -= 1
+            chat.arriving.remove(inbound)
             self._forget_idle(chat_key, chat)
         return AcceptedMessage(message.message_id, False, self.outbox.following(stream))
 
     async def has(self, channel: str, key: str) -> bool:
         """True if a message with this key was accepted before."""
         return await self._table.has(channel, key)
-
-    async def _without_a_turn(self, inbound: Inbound) -> Answer | None:
-        """An answer that needs no turn. It is not kept, nor is the message; one that came in before has had its own."""
-        if inbound.key is not None and await self.has(inbound.channel, inbound.key):
-            return None
-        return self.answer_at_once(inbound)
 
     async def cancel_anywhere(self, channel: str, chat_id: str) -> bool:
         """As `cancel`, at every host."""
@@ -235,20 +236,18 @@ class Inbox:
         chat = self._chats.get((channel, chat_id))
         if chat is None:
             return ()
-        return tuple(one.inbound.text for turn in chat.turns for one in (turn.message, *turn.joined))
+        return tuple(message.inbound.text for message in chat.messages)
 
     def running(self) -> tuple[RunningTurn, ...]:
         """The turns that run now."""
         return tuple(chat.running for chat in self._chats.values() if chat.running is not None)
 
-    async def begin(self, message: Message) -> None:
-        """Count a start of the message's turn, on the disk."""
-        if not message.begun:
-            await self._table.claim((message.message_id,))
-
-    async def joined(self, message: Message) -> tuple[Message, ...]:
-        """The messages that had joined its turn before a crash."""
-        return await self._table.joined(message.message_id)
+    async def begin(self, turn: RunningTurn) -> None:
+        """Count a start of the turn, on the disk; give it the messages that had joined it before a crash."""
+        if turn.message.starts:
+            turn.joined += await self._table.joined(turn.number)
+        if not turn.message.begun:
+            await self._table.claim((turn.number,))
 
     async def answer(self, turn: RunningTurn, answer: Answer, keeping: Work = no_work) -> Answer:
         """Put the answer on the disk and return it with its number, with what its turn left to be written. `keeping`
@@ -271,7 +270,6 @@ class Inbox:
         except MicroclawError as exc:
             _log.warning("an answer could not be kept: %s", exc.message)
         finally:
-            self._unanswered.went(inbound, len(turn.streams))
             chat.running = None
         return structs.replace(answer, outbound_id=outbound_id)
 
@@ -285,30 +283,45 @@ class Inbox:
         self._news.set()
 
     async def prune(self) -> None:
-        """Delete old rows."""
+        """Delete old rows, of the outbox too."""
         await self._table.prune()
+        await self.outbox.prune()
 
-    async def _add(self, inbound: Inbound, *, begun: bool) -> tuple[Message, bool]:
-        """Write it to the disk. It is counted first, as many may arrive at the same time."""
-        known = True
-        self._unanswered.came(inbound)
-        try:
-            message, known = await self._table.add(inbound, begun=begun)
-        finally:
-            if known:
-                self._unanswered.went(inbound)
-        return message, known
+    def _check_readable(self, inbound: Inbound) -> None:
+        """Raise EmptyMessage or MessageTooLong, before anything of the message is stored."""
+        limits, files = self._limits, inbound.attachments
+        if not inbound.text.strip() and not files:
+            raise EmptyMessage("that message is empty", next_step="try: what can you do")
+        size = len(inbound.text.encode(errors="replace"))
+        if size > limits.message_bytes:
+            text = f"that message has {size:,} bytes, at most {limits.message_bytes:,} are read"
+            raise MessageTooLong(text, next_step="say it shorter")
+        attached = sum(len(attachment.data) for attachment in files)
+        if len(files) > limits.attachments or attached > limits.attachment_bytes:
+            raise MessageTooLong(
+                f"that message has {len(files)} attachments with {attached:,} bytes; at most {limits.attachments} with "
+                f"{limits.attachment_bytes:,} bytes are read",
+                next_step="send fewer or smaller ones",
+            )
 
     def _full(self, chat: _Chat, inbound: Inbound) -> Overloaded | None:
-        """Why there is no room for the message, or None."""
-        waiting = len(chat.waiting) + chat.arriving + (chat.running.joining if chat.running else 0)
-        idle = chat.running is None and not chat.held
-        if waiting > self._settings.queue + idle:  # of an idle chat the first one does not wait
-            return Overloaded(
-                f"{waiting - 1} messages of this chat wait already, {self._settings.queue} is the limit",
-                next_step="wait for the answers to those",
-            )
-        return self._unanswered.refusal(inbound)
+        """The error if there is no room for the message, or None."""
+        waiting = len(chat.waiting) + len(chat.arriving) + (len(chat.running.joining) if chat.running else 0)
+        idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
+        unanswered = [_whose(one) for each in self._chats.values() for one in each.arriving]
+        unanswered += [_whose(one.inbound) for each in self._chats.values() for one in each.messages]
+        others, theirs = len(unanswered) - 1, unanswered.count(_whose(inbound)) - 1  # without this one
+        share = max(1, self._limits.unanswered // SHARE)
+        if waiting > self._settings.queue + idle:
+            what, limit = f"{waiting - 1} messages of this chat wait already", self._settings.queue
+        elif others >= self._limits.unanswered:
+            what, limit = f"{others} messages wait for an answer", self._limits.unanswered
+        elif theirs >= share:
+            who = "devices" if inbound.origin == "device" else "yours, in all chats together,"
+            what, limit = f"{theirs} messages of {who} wait for an answer", share
+        else:
+            return None
+        return Overloaded(f"{what}, {limit} is the limit", next_step="wait for some answers, then say it again")
 
     def _enqueue(self, chat: _Chat, message: Message, stream: TurnStream) -> None:
         steers = self._settings.second_message == "steer" and not chat.waiting
@@ -355,17 +368,15 @@ class Inbox:
             del self._unclaimed[turn.chat_key]
             if found[number] == "begun":
                 turn.message = replace(turn.message, begun=True)
-            else:
-                self._drop(chat)
+            else:  # another host has this message by now
+                chat.waiting.pop(0).end(TAKEN)
             self._make_ready(chat)
             self._forget_idle(turn.chat_key, chat)
-
-    def _drop(self, chat: _Chat) -> None:
-        """Another host has the chat's next message by now."""
-        turn = chat.waiting.pop(0)
-        self._unanswered.went(turn.message.inbound)
-        turn.end(TAKEN)
 
     def _forget_idle(self, chat_key: ChatKey, chat: _Chat) -> None:
         if not (chat.waiting or chat.busy or chat.arriving or chat.held) and self._chats.get(chat_key) is chat:
             del self._chats[chat_key]
+
+
+def _whose(inbound: Inbound) -> str:
+    return "devices" if inbound.origin == "device" else f"person {inbound.person_id}"

@@ -1,4 +1,4 @@
-"""Which tools a request to a model offers, and in how few words. It runs no tool; every tool stays callable by name.
+"""The tools that a request to a model offers, in few words. It runs no tool; every tool stays callable by name.
 
 A model gets at most MAX_OFFERED: what most requests need, then what the person's words are about. `more-tools` lists
 the rest by name and has the wanted ones offered from the next request on.
@@ -104,41 +104,39 @@ def more_tools(tools: Callable[[], Sequence[Tool[Any]]]) -> Tool[Any]:
     return Tool(MORE_TOOLS, "", MoreParameters, Permission.READ, Effect.READ, more)
 
 
-def chosen(
-    tools: Iterable[Tool[Any]], *, skills: Collection[str], named: Collection[str], said: str, asked: Collection[str]
+def offered(
+    tools: Iterable[Tool[Any]], messages: Sequence[Message], skills: Collection[str] = (), named: Collection[str] = ()
 ) -> tuple[ToolSpec, ...]:
-    """The tools that a request offers, in an order that seldom changes.
+    """The tools that a request with these messages offers, in an order that seldom changes.
 
-    `skills` are active, and name the tools `named`; `said` is what it is about; `asked` are tools that the model called
-    or asked more-tools for in this turn: these are offered however many there are.
+    `skills` are active, and name the tools `named`. What the model called or asked more-tools for in this turn is
+    offered however many there are.
     """
     known = {tool.name: tool for tool in tools}
     open_now = [t for t in known.values() if t.skill is None or t.skill in skills or t.name in named]
     if MORE_TOOLS not in known:
         return tuple(brief(tool) for tool in open_now)
+    said = _subject(messages)
     ordinary = [tool for tool in open_now if tool.name != MORE_TOOLS]
-    if len(ordinary) <= MAX_OFFERED:
-        return tuple(brief(tool) for tool in ordinary)
     names = {tool.name for tool in ordinary}
     of_skills = [t.name for t in ordinary if t.skill is not None or t.name in named]
     rated = {tool.name: _fit(tool, said) for tool in ordinary}
     fitting = sorted((name for name in rated if rated[name]), key=lambda name: -rated[name])
     wanted = dict.fromkeys(name for name in (*_FIRST, *of_skills, *fitting, *_USUAL) if name in names)
-    picked = {*list(wanted)[: MAX_OFFERED - 1], *asked}
-    offered = [tool for tool in ordinary if tool.name in picked]
+    picked = {*list(wanted)[: MAX_OFFERED - 1], *_called(messages)}
     rest = [tool.name for tool in known.values() if tool.name not in picked and tool.name != MORE_TOOLS]
-    return (*(brief(tool) for tool in offered), _more_spec(known[MORE_TOOLS], rest))
+    return (*(brief(tool) for tool in ordinary if tool.name in picked), _more_spec(known[MORE_TOOLS], rest))
 
 
-def subject_of(messages: Sequence[Message]) -> str:
-    """What a request is about: the person's newest words, those before, and the question that a "yes" answers."""
+def _subject(messages: Sequence[Message]) -> str:
+    """The person's newest words, those before, and the question that a "yes" answers."""
     texts = [message.text for message in messages if isinstance(message, UserText)][-2:]
     answers = [message.text for message in messages if isinstance(message, AssistantReply) and not message.calls][-1:]
     asked = [text for text in answers if text.rstrip().endswith("?")]
     return "\n".join(text[:_MAX_SAID_CHARS] for text in (*texts, *asked))
 
 
-def called_in(messages: Sequence[Message]) -> frozenset[str]:
+def _called(messages: Sequence[Message]) -> frozenset[str]:
     """The tools that were called, and those that more-tools was asked for or found."""
     names: set[str] = set()
     for message in messages:
@@ -206,7 +204,7 @@ def _more_spec(tool: Tool[Any], rest: Sequence[str]) -> ToolSpec:
 
 
 def _fit(tool: Tool[Any], said: str) -> float:
-    """How much the words are about a tool: by its pattern, or for one of an MCP server by the words they share."""
+    """A score of a tool for these words: by its pattern, for one of an MCP server by the words they share."""
     pattern = _PATTERNS.get(tool.name.replace("_", "-"))
     if pattern is not None:
         return 2.0 if pattern.search(said) else 0.0

@@ -87,7 +87,7 @@ class Outbox:
                 next_step=f"see why {channel} does not deliver: microclaw status",
             )
         outbound_id = await self._table.add(OutboxRow(channel, chat_id, "push", person, None, encode(Answer(text))))
-        self._wake(channel)
+        self.look_again(channel)
         return outbound_id
 
     async def delivered(self, outbound_id: int, *, soon: bool = False) -> None:
@@ -104,16 +104,17 @@ class Outbox:
     @contextmanager
     def handing_out(self, channel: str, chat_id: str) -> Iterator[None]:
         """Inside, an answer of this chat is stored and `hand_out` says who holds it; no channel gets it earlier."""
-        self._handing[channel, chat_id] += 1
+        chat = (channel, chat_id)
+        self._handing[chat] += 1
         try:
             yield
         finally:
-            self._handing[channel, chat_id] -= 1
-            if not self._handing[channel, chat_id]:
-                del self._handing[channel, chat_id]
-                if (channel, chat_id) in self._held_back:
-                    self._held_back.discard((channel, chat_id))
-                    self._wake(channel)
+            self._handing[chat] -= 1
+            if not self._handing[chat]:
+                del self._handing[chat]
+                if chat in self._held_back:
+                    self._held_back.discard(chat)
+                    self.look_again(channel)
 
     def hand_out(self, channel: str, answer: Answer, streams: Sequence[TurnStream]) -> None:
         """Give an answer to the turn's listeners; without any, the channel gets it from `outgoing`."""
@@ -121,7 +122,7 @@ class Outbox:
         if answer.outbound_id is not None and holders:
             self._lease(channel, answer.outbound_id, holders)
         else:
-            self._wake(channel)
+            self.look_again(channel)
         for stream in streams:
             stream.put(answer)
 
@@ -146,7 +147,7 @@ class Outbox:
         if lease.holders <= 0:
             del self._leases[outbound_id]
             await self.let_go(outbound_id)
-            self._wake(lease.channel)
+            self.look_again(lease.channel)
 
     async def let_go(self, outbound_id: int) -> None:
         """Nobody here holds it: the host that has its channel delivers it. Nothing to do for a host that runs alone."""
@@ -158,7 +159,7 @@ class Outbox:
             _log.info("another host delivers an answer late: %s", exc.message)
 
     async def undelivered(self, channel: str, chat_id: str) -> tuple[Outbound, ...]:
-        """What waits for this chat now, oldest first: for a channel that is not always there (the terminal)."""
+        """The messages that wait for a chat, oldest first: for a channel that is not always there (the terminal)."""
         now = asyncio.get_running_loop().time()
         rows = await self._table.undelivered(channel, chats=(chat_id,))
         return tuple(_outbound(row) for row in rows if not self._in_hand(row, now))
@@ -206,8 +207,9 @@ class Outbox:
         return self._table.host is not None
 
     def look_again(self, channel: str) -> None:
-        """A chat of the channel can be reached now."""
-        self._wake(channel)
+        """There may be something to send: a message came, or a chat of the channel can be reached now."""
+        if (news := self._news.get(channel)) is not None:
+            news.set()
 
     async def prune(self) -> None:
         """Delete old rows."""
@@ -247,10 +249,6 @@ class Outbox:
 
     def _wake_all(self) -> None:
         for news in self._news.values():
-            news.set()
-
-    def _wake(self, channel: str) -> None:
-        if (news := self._news.get(channel)) is not None:
             news.set()
 
 

@@ -6,7 +6,7 @@ import html
 import json
 import logging
 import re
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -25,25 +25,21 @@ class Hit(Struct, frozen=True):
     text: str
 
 
-class SearchEngine(Protocol):
-    async def search(self, query: str, count: int) -> tuple[Hit, ...]:
-        """The best hits first. Raises ToolFailed."""
-
-
 def search_engine(settings: SearchSettings, *, proxy: str | None = None) -> SearchEngine:
     """The engine of the settings; its address is the operator's and may be on this machine (SearXNG)."""
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
-    return _Engine(settings, proxy)
+    return SearchEngine(settings, proxy)
 
 
-class _Engine(Struct, frozen=True):
+class SearchEngine(Struct, frozen=True):
     """Brave: GET /res/v1/web/search (api.search.brave.com). SearXNG: GET /search?format=json, which the instance's
     settings must allow (search.formats)."""
 
     settings: SearchSettings
-    proxy: str | None
+    proxy: str | None = None
 
     async def search(self, query: str, count: int) -> tuple[Hit, ...]:
+        """The best hits first. Raises ToolFailed."""
         base_url = self.settings.base_url.rstrip("/")
         if self.settings.engine == "searxng":
             found = await _ask("SearXNG", f"{base_url}/search", {"q": query, "format": "json"}, {}, self.proxy)

@@ -89,10 +89,10 @@ while True:
 """
 _EITHER_FORM: Final = """\
 Write either `void on_init(void)`, which opens pins, starts timers with every or after and returns, and callbacks that
-never wait; or `int main(void)`, which may loop for ever if it waits in the loop (delay); never both."""
+never wait; or `int main(void)`, which may loop forever if it waits in the loop (delay); never both."""
 _EVENTS_ONLY: Final = """\
 No main(): the firmware calls `void on_init(void)` once, which opens pins, starts timers with every or after and
-returns. Callbacks return quickly; never loop for ever, never wait. Keep state in static variables."""
+returns. Callbacks return quickly; never loop forever, never wait. Keep state in static variables."""
 
 NATIVE_API: Final = """\
 #include "microclaw.h" // printf too; what can fail returns -1

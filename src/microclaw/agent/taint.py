@@ -1,4 +1,4 @@
-"""Which messages of a conversation are tainted: untrusted text, and answers that may repeat it. It asks no model.
+"""The tainted messages of a conversation: untrusted text, and answers that may repeat it. It asks no model.
 
 Tainted are answers of turns that read untrusted text, forwarded messages, text from devices, and in a chat of several
 people the messages of those who may not act. Later turns see them for a while, then they are left out. A turn that

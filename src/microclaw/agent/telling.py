@@ -13,15 +13,13 @@ from microclaw.agent.outbox import Outbox
 from microclaw.auth.gate import Effect, Permission
 from microclaw.auth.people import People, Person
 from microclaw.clock import find_zone
-from microclaw.errors import ToolFailed, ToolRetry
+from microclaw.errors import ToolFailed
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 
-class TimeParameters(Parameters, kw_only=True):
-    timezone: (
-        Annotated[str, Meta(max_length=64, description="As Europe/Berlin; left out: where the person lives.")] | None
-    ) = None
+class NoParameters(Parameters):
+    pass
 
 
 class SayParameters(Parameters, kw_only=True):
@@ -31,28 +29,21 @@ class SayParameters(Parameters, kw_only=True):
 
 def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) -> Tool[Any]:
     """The tool `time`; with `timezone` None it shows the machine's time zone."""
+    zone = None if timezone is None else find_zone(timezone)
 
-    async def tell(asked: TimeParameters, _: ToolContext) -> ToolOutput:
-        wanted = asked.timezone or timezone
-        zone = None if wanted is None else find_zone(wanted)
-        if wanted is not None and zone is None:
-            raise ToolRetry(f"there is no time zone {wanted!r}", next_step="give one as Europe/Berlin")
+    async def tell(_: NoParameters, __: ToolContext) -> ToolOutput:
         now = datetime.fromtimestamp(now_s()).astimezone(zone)
-        fields = {
-            "now": now.isoformat(timespec="seconds"),
-            "weekday": now.strftime("%A"),
-            "zone": wanted or now.tzname(),
-        }
-        return ToolOutput({"success": True, **fields})
+        fields = {"now": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A")}
+        return ToolOutput({"success": True, **fields, "zone": timezone or now.tzname()})
 
-    return Tool("time", "The date and time now.", TimeParameters, Permission.READ, Effect.READ, tell)
+    return Tool("time", "The date and time now.", NoParameters, Permission.READ, Effect.READ, tell)
 
 
 def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:
     """The tool `say`: a message into a chat. Another person than the caller sees who sent it."""
 
     def addressed(asked: SayParameters, context: ToolContext) -> tuple[Person, str, str]:
-        """Who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
+        """The person who is meant, and the channel and chat to say it in. Raises ToolFailed, UnknownName."""
         person = people.get(context.person_id) if asked.person is None else people.named(asked.person)
         if person is None:
             raise ToolFailed("nobody to say it to", next_step="name a person")

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.offer import brief, chosen
+from microclaw.agent.offer import brief
 from microclaw.audit.event import AuditKind
 from microclaw.auth.approvals import FAULT, HIDDEN_MARK, MAX_ACTION_CHARS, approved_act
 from microclaw.auth.gate import Effect, Gate, Permission
@@ -77,14 +77,8 @@ class Toolbox:
         """Every tool as a model sees it."""
         return tuple(brief(tool) for tool in self.tools)
 
-    def offered(
-        self, skills: Collection[str], named: Collection[str] = (), *, said: str = "", asked: Collection[str] = ()
-    ) -> tuple[ToolSpec, ...]:
-        """The tools that a request offers a model: see tools.offer.chosen."""
-        return chosen(self.tools, skills=skills, named=named, said=said, asked=asked)
-
     def effect_of(self, name: str) -> Effect:
-        """What a second run of this tool would do; READ for an unknown name, as nothing runs."""
+        """The effect of a second run of this tool; READ for an unknown name, as nothing runs."""
         tool = self._named(name)
         return tool.effect if tool else Effect.READ
 
@@ -102,19 +96,20 @@ class Toolbox:
         return Toolbox((tool for tool in self._tools.values() if tool.name in names), self._gate)
 
     async def prepare(self, name: str, arguments: str, context: ToolContext) -> PlannedCall:
-        """What a call that is made later needs. Raises ToolRetry for wrong arguments, PermissionRefused."""
+        """The needs of a call that is made later. Raises ToolRetry for wrong arguments, PermissionRefused."""
         tool = self._find(name)
-        parameters = await _completed(tool, read_arguments(tool, arguments), context)
+        parameters = await _read(tool, arguments, context)
         action = action_text(tool.title or tool.name, parameters)
         permission = await self._required_permission(tool, parameters, context, action)
         self._gate.check(context.person_id, permission, action)
-        if await _asks(tool, parameters, context):
+        if await _of(tool.asks, parameters, context, False):
             raise ToolRetry(
-                f"{_asked_text(tool, parameters, context, (), ())} asks each time, so it is not planned for later",
+                f"{_asked_text(tool, parameters, context)} asks each time, so it is not planned for later",
                 next_step="plan it for each board: one schedule a board",
             )
-        objections = await _objections(tool, parameters, context)  # what stands in its way now may be gone by then
-        action = _asked_text(tool, parameters, context, (), objections)
+        # what stands in its way now may be gone by then
+        objections = tuple(await _of(tool.objections, parameters, context, ()))
+        action = _asked_text(tool, parameters, context, objections)
         return PlannedCall(tool.name, permission, tool.effect, action, argument_lines(parameters), objections)
 
     async def call(
@@ -137,7 +132,7 @@ class Toolbox:
         with approved_act() as act, listening() as device_texts:
             try:
                 tool = self._find(name)
-                parameters = await _completed(tool, read_arguments(tool, arguments), context)
+                parameters = await _read(tool, arguments, context)
                 context = await self._approved_context(tool, parameters, context, approved)
                 foreign = tool.foreign
                 result = result_of(await tool.run(parameters, context), device_texts)
@@ -149,19 +144,14 @@ class Toolbox:
                 act.end = FAULT
                 fault = _InternalFault(f"a fault inside the host ended {name[:80]}", next_step=_LOOK)
                 result = result_of_error(fault, device_texts)
-            if has_begun:  # it was let through
-                self._note_act(tool, result, context)
+            if has_begun and tool.permission is not Permission.READ:  # it acts and was let through
+                how = "done" if result.ok else f"ended with {result.error_code or 'an error'}"
+                text = f"{tool.name} in {context.channel}: {how}"
+                self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
         return replace(result, foreign=True) if foreign else result
 
-    def _note_act(self, tool: Tool[Any], result: ToolResult, context: ToolContext) -> None:
-        """A line of the security log for a call that acts and was let through; what it changed has lines of its own."""
-        if tool.permission is not Permission.READ:
-            how = "done" if result.ok else f"ended with {result.error_code or 'an error'}"
-            text = f"{tool.name} in {context.channel}: {how}"
-            self._gate.note(AuditKind.TOOL_ACTED, text, context.person_id, about=context.device)
-
     async def _approved_context(
-        self, tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext, approved: Permission | None
+        self, tool: Tool[Any], parameters: Struct, context: ToolContext, approved: Permission | None
     ) -> ToolContext:
         """The context to run the tool in, once it may run. Raises PermissionRefused."""
         action = action_text(tool.title or tool.name, parameters)
@@ -169,25 +159,23 @@ class Toolbox:
         if tool.has_preview:
             self._gate.check(context.person_id, permission, action)
             return replace(context, approve=self._approval(tool.name, permission, context, approved))
-        objections = await _objections(tool, parameters, context)
+        objections = tuple(await _of(tool.objections, parameters, context, ()))
         if objections:  # what was approved before was not approved in spite of these
             permission, approved = Permission.RISKY, None
         lines: tuple[str, ...] = ()
         check: Callable[[], Awaitable[None]] | None = None
-        asks = await _asks(tool, parameters, context)
+        asks = await _of(tool.asks, parameters, context, False)
         if asks or self._gate.needs_approval(permission, tainted=context.foreign):
-            if tool.check is not None:
-                await tool.check(parameters, context)
-            described = await _description(tool, parameters, context)
+            await _of(tool.check, parameters, context, None)
+            described = tuple(await _of(tool.describe, parameters, context, ()))
             lines = (*objections, *argument_lines(parameters), *described)
-            action = _asked_text(tool, parameters, context, described, objections)
+            action = _asked_text(tool, parameters, context, objections, described)
 
             async def check() -> None:
                 needs = await self._required_permission(tool, parameters, context, action)
-                now = await _objections(tool, parameters, context)
-                needs = Permission.RISKY if now else needs
-                meant = await _description(tool, parameters, context)
-                if (needs, meant, now) != (permission, described, objections):
+                now = tuple(await _of(tool.objections, parameters, context, ()))
+                meant = tuple(await _of(tool.describe, parameters, context, ()))
+                if (Permission.RISKY if now else needs, meant, now) != (permission, described, objections):
                     text = f"what {action} means changed while somebody was asked, so it was not done"
                     raise PermissionRefused(text, next_step="ask for it again")
 
@@ -195,12 +183,11 @@ class Toolbox:
         return replace(context, insisted=objections) if objections else context
 
     async def _required_permission(
-        self, tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext, action: str
+        self, tool: Tool[Any], parameters: Struct, context: ToolContext, action: str
     ) -> Permission:
         self._gate.check(context.person_id, tool.permission, action)  # first, as the next line may ask a device
-        return (
-            tool.permission if tool.required_permission is None else await tool.required_permission(parameters, context)
-        )
+        permission: Permission = await _of(tool.required_permission, parameters, context, tool.permission)
+        return permission
 
     def _approval(
         self,
@@ -259,20 +246,20 @@ class _InternalFault(MicroclawError):
 _LOOK: Final = "look what came of it before it is asked for again; the host's log says what went wrong"
 
 
-def action_text(name: str, parameters: msgspec.Struct) -> str:
+def action_text(name: str, parameters: Struct) -> str:
     """ "gpio-set pin=4 level=1": one line with long values cut; `argument_lines` has them whole."""
-    words = [f"{key}={_short(value)}" for key, value in _given(parameters)]
+    words = [f"{key}={short_value(value)}" for key, value in _given(parameters)]
     return clean_text(" ".join((name, *words)), one_line=True, limit=MAX_ACTION_CHARS, mark=HIDDEN_MARK)
 
 
 def _asked_text(
     tool: Tool[Any],
-    parameters: msgspec.Struct,
+    parameters: Struct,
     context: ToolContext,
-    described: Sequence[str],
-    objections: Sequence[str],
+    objections: Sequence[str] = (),
+    described: Sequence[str] = (),
 ) -> str:
-    """What a person is asked, on one line, with what has to be insisted on: that is read aloud, too."""
+    """The question to a person, on one line, with what has to be insisted on: that is read aloud, too."""
     heard = (*objections[:2], f"{len(objections) - 2} more such") if len(objections) > 3 else objections
     although = f"although {' and '.join(heard)}, " if objections else ""
     if tool.words is None:
@@ -281,7 +268,7 @@ def _asked_text(
     return words if len(words) <= MAX_ACTION_CHARS else f"{words[: MAX_ACTION_CHARS - 3]}..."
 
 
-def argument_lines(parameters: msgspec.Struct) -> tuple[str, ...]:
+def argument_lines(parameters: Struct) -> tuple[str, ...]:
     """One line for each argument; a text of several lines is indented below its name."""
     return tuple(line for key, value in _given(parameters) for line in _lines(key, value))
 
@@ -304,13 +291,14 @@ def _has_lines(value: Any) -> bool:
     return any(map(_has_lines, inner))
 
 
-def _given(parameters: msgspec.Struct) -> list[tuple[str, Any]]:
+def _given(parameters: Struct) -> list[tuple[str, Any]]:
     """Every argument that is not None, also a default."""
     given = parameters.given if isinstance(parameters, AnyArguments) else msgspec.to_builtins(parameters)
     return [(key, value) for key, value in given.items() if value is not None]
 
 
-def _short(value: Any) -> str:
+def short_value(value: Any) -> str:
+    """A value on one short line."""
     text = " ".join(_text(value).split())
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -319,22 +307,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
-async def _description(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> tuple[str, ...]:
-    """What the arguments refer to now: the device when none is named, the change that an undo takes back."""
-    return () if tool.describe is None else tuple(await tool.describe(parameters, context))
-
-
-async def _completed(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> msgspec.Struct:
-    if tool.complete is None:
-        return parameters
-    completed: msgspec.Struct = await tool.complete(parameters, context)
+async def _read(tool: Tool[Any], arguments: str, context: ToolContext) -> Struct:
+    parameters = read_arguments(tool, arguments)
+    completed: Struct = await _of(tool.complete, parameters, context, parameters)
     return completed
 
 
-async def _asks(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> bool:
-    return tool.asks is not None and await tool.asks(parameters, context)
-
-
-async def _objections(tool: Tool[Any], parameters: msgspec.Struct, context: ToolContext) -> tuple[str, ...]:
-    """What a person must insist on. Raises what would be refused anyway."""
-    return () if tool.objections is None else tuple(await tool.objections(parameters, context))
+async def _of(
+    hook: Callable[[Any, ToolContext], Awaitable[Any]] | None, parameters: Struct, context: ToolContext, default: Any
+) -> Any:
+    """A tool's own answer, where it has such a hook."""
+    return default if hook is None else await hook(parameters, context)

@@ -11,16 +11,30 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from microclaw.agent.acts import answer_text, outcome_of, reason_of, with_record
-from microclaw.agent.asking import Asking, RetryLimits, TurnCancelled
-from microclaw.agent.attempts import DEPLOY_TOOL
+from microclaw.agent.acts import (
+    DEPLOY_TOOL,
+    DoneActs,
+    answer_text,
+    call_step,
+    code_step,
+    outcome_of,
+    proof_note,
+    reason_of,
+    shown_call,
+    with_record,
+)
+from microclaw.agent.asking import Asking, RetryLimits
 from microclaw.agent.context import Prompt
-from microclaw.agent.repeats import Repeats
-from microclaw.agent.step_text import call_step, code_step, proof_note, repeated_step, unknown_text
-from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.taint import tainted_from
 from microclaw.agent.toolbox import INTERNAL, Toolbox
-from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, JoinRow, ReplyRow, TurnJournal, outcome_unknown
+from microclaw.agent.turn_journal import (
+    OUTCOME_UNKNOWN,
+    JoinRow,
+    ReplyRow,
+    TurnCancelled,
+    TurnJournal,
+    outcome_unknown,
+)
 from microclaw.agent.window import Window
 from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, asking_turn
@@ -36,6 +50,7 @@ from microclaw.events import (
     Evidence,
     Inbound,
     ResultFile,
+    Step,
     ToolRun,
     TurnEvent,
     Usage,
@@ -59,6 +74,10 @@ from microclaw.text import without_fences
 _log = logging.getLogger(__name__)
 
 _CUT: Final = "… (cut off: the answer came to the limit of its tokens)"
+_UNKNOWN: Final = (
+    "The host stopped while {call} was running, so its outcome is unknown: it may have been done or not. "
+    "I did not do it again. Shall I?"
+)
 _FIXABLE: Final = frozenset({"build_error", "trial_failed"})
 
 
@@ -106,14 +125,14 @@ class Turn:
         model: Model,
         tools: Toolbox,
         limits: TurnLimits,
-        window: Window,
+        window: Window | None,
         offered: Callable[[Sequence[Message]], tuple[ToolSpec, ...]],
         joining: Callable[[bool], Mapping[int, UserText]] = lambda _last: {},
         approvals: Approvals | None = None,
     ) -> None:
-        """`offered` returns the tools of a request with these messages. `joining(last)` returns the messages since its
-        last call, by number; with `last` and no message, none can join later. Questions in `approvals` that are this
-        turn's are put to its listeners."""
+        """`window` is None where no model reads a prompt. `offered` returns the tools of a request with these messages.
+        `joining(last)` returns the messages since its last call, by number; with `last` and no message, none can join
+        later. Questions in `approvals` that are this turn's are put to its listeners."""
         self._request = request
         self._journal = journal
         self._model = model
@@ -123,10 +142,7 @@ class Turn:
         self._joining = joining
         self._approvals = approvals
         self._put: Callable[[TurnEvent], None] = lambda _event: None
-        self._asking = Asking(
-            model, lambda event: self._put(event), window=window, turn_s=limits.turn_s, limits=limits.retries
-        )
-        self._calls = StoppableCalls()
+        self._asking = Asking(model, lambda event: self._put(event), window, limits.turn_s, limits.retries)
         self._deadline = 0.0
         self._asked_at: dict[str, float] = {}  # approvals that wait
         self._messages: list[Message] = [*request.history, request.message]  # which go to the model next
@@ -138,7 +154,7 @@ class Turn:
         self._iterations = 0
         self._failed_deploys = 0
         self._failure: ToolResult | None = None  # of the latest call that was to change something
-        self._repeats = Repeats()
+        self._done = DoneActs()
 
     @property
     def tokens(self) -> int:
@@ -148,7 +164,7 @@ class Turn:
     def stop(self) -> None:
         """Start nothing more. Waiting for the model ends at once, and so does a call that has not begun to change
         anything, its compiler included; a change that has begun is finished. What waits for a yes is withdrawn."""
-        self._calls.stop()
+        self._journal.stop()
         self._asking.stop()
         for approval_id in tuple(self._asked_at):
             assert self._approvals is not None  # they told of it
@@ -259,14 +275,14 @@ class Turn:
         self._replied(reply, calls)
         for index, call in enumerate(calls):
             key = EffectKey(self._journal.turn_id, self._iterations - 1, index)
-            if (repeated := self._repeats.answer_to(call)) is not None:
+            if (repeated := self._done.answer_to(call)) is not None:
                 self._messages.append(ToolReturn(call.call_id, call.name, repeated.content))
-                self._put(repeated_step(call))
+                self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
             effect = self._tools.effect_of(call.name)
             result = self._journal.known(key)
             if result is None:
-                if self._calls.stopped:
+                if self._journal.stopped:
                     raise TurnCancelled()
                 if asyncio.get_running_loop().time() >= self._deadline:
                     text = f"the turn took longer than {self._limits.turn_s:g} s and was ended before {call.name}"
@@ -274,8 +290,8 @@ class Turn:
                 result = await self._call(reply, call, key, effect)
             self._returned(call, effect, result)
             if result == outcome_unknown(call):
-                text = with_record(unknown_text(call), self._actions[:-1])
-                return self._finished(text, OUTCOME_UNKNOWN, result.next_step)
+                text = _UNKNOWN.format(call=shown_call(call))
+                return self._finished(with_record(text, self._actions[:-1]), OUTCOME_UNKNOWN, result.next_step)
             if result.error_code == INTERNAL:
                 return self._broken()
             if call.name == DEPLOY_TOOL and self._failed_deploys >= self._limits.deploy_tries:
@@ -286,7 +302,8 @@ class Turn:
         request, inbound = self._request, self._request.inbound
         if call.name == DEPLOY_TOOL:
             author, attempt = reply.model or self._model.name, self._failed_deploys + 1
-            self._report(code_step(author, reply, call, self._usage, attempt, self._limits.deploy_tries))
+            if step := code_step(author, reply, call, self._usage, attempt, self._limits.deploy_tries):
+                self._put(step)
         self._put(ToolRun(call.name, "started"))
         began = asyncio.get_running_loop().time()
         is_own = tainted_from(inbound, request.at_s) is None
@@ -309,22 +326,20 @@ class Turn:
             with made_by(turn_id, inbound.person_id, conversation, ahead=ahead), asking_turn(turn_id):
                 return await self._tools.call(call.name, call.arguments, context)
 
-        result = await self._journal.call(key, call, effect, lambda begin: self._calls.run(effect, begin, run))
+        result = await self._journal.call(key, call, effect, run)
         took_ms = (asyncio.get_running_loop().time() - began) * 1000
         self._put(ToolRun(call.name, "done" if result.ok else "failed", result.evidence))
-        self._report(call_step(call, result, took_ms))
-        return result
-
-    def _report(self, step: TurnEvent | None) -> None:
-        if step is not None:
+        if step := call_step(call, result, took_ms):
             self._put(step)
+        return result
 
     def _returned(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
         """Add the result of a call. Untrusted text that the turn reads counts as read when its message came."""
         self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-        self._repeats.returned(call, effect, result)
-        outcome, reason = outcome_of(effect, result), reason_of(result)
-        self._actions.append(Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason))
+        outcome = outcome_of(effect, result)
+        self._done.returned(call, effect, outcome, result)
+        action = Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason_of(result))
+        self._actions.append(action)
         if result.foreign:
             self._tainted_s = self._request.at_s
         if result.ok:

@@ -1,4 +1,4 @@
-"""The journal of one turn: the model's replies, the results of calls, the messages that joined. It runs no turn.
+"""The journal of one turn, through which its calls run: replies, results, messages that joined. It asks no model.
 
 A model's reply is on the disk before one of its effects may start and before the model is asked again. After a crash
 the turn is read back: no reply is asked for again, and an effect that had started is repeated only if that is harmless.
@@ -6,10 +6,13 @@ the turn is read back: no reply is asked for again, and an effect that had start
 A reply that follows by rule from the person's words (`literal`) is the same when it is asked for again: it waits for
 the first effect that starts. Where that may be done twice, start and end need no writes of their own: they go with the
 change that it makes (apps/change_log.py) and with the turn's answer.
+
+A call can be stopped as long as it has changed nothing, its compiler included; what has begun is finished.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,9 +21,10 @@ from typing import Final, TypeAlias
 import msgspec
 
 from microclaw.auth.gate import Effect
+from microclaw.errors import MicroclawError
 from microclaw.events import Answer
 from microclaw.models.protocol import ModelReply, ToolCall
-from microclaw.operations.tool import Begin, ToolResult
+from microclaw.operations.tool import Begin, ToolResult, result_of_error
 from microclaw.store.journal import EffectKey, EffectRow, Journal, TurnRow, Work, in_order
 
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
@@ -29,6 +33,13 @@ _TAINTED_KEY: Final = "foreign_s"  # of Answer.tainted_s, in stored answers
 _LOOK_FIRST: Final = "look whether it happened, then say whether to do it again"
 
 Run: TypeAlias = Callable[[Begin], Awaitable[ToolResult]]
+
+
+class TurnCancelled(MicroclawError):
+    code = "cancelled"
+
+    def __init__(self, what: str = "what had begun is finished, nothing more is started") -> None:
+        super().__init__(f"cancelled: {what}", next_step="microclaw app list shows what is running")
 
 
 class ReplyRow(msgspec.Struct, frozen=True, tag_field="kind", tag="reply"):
@@ -58,6 +69,8 @@ class TurnJournal:
 
     def __init__(self, journal: Journal, turn_id: str, message_id: int | None = None) -> None:
         self.turn_id = turn_id
+        self.stopped = False
+        self._harmless: asyncio.Timeout | None = None  # of a running call that has changed nothing yet
         self._journal = journal
         self._message_id = message_id
         self._position = 0
@@ -121,21 +134,28 @@ class TurnJournal:
         """The result of a call from before a crash, if there is one."""
         return self._results.get(key)
 
+    def stop(self) -> None:
+        """End the running call unless it has begun to change something. None begins later."""
+        self.stopped = True
+        if self._harmless is not None and not self._harmless.expired():
+            self._harmless.reschedule(0)
+
     async def call(self, key: EffectKey, call: ToolCall, effect: Effect, run: Run) -> ToolResult:
         """Run a call and store its states. `run` awaits its argument right before it changes anything.
 
         A call that had started before a crash and may happen only once is not run: its result is `outcome_unknown`.
+        The result of one that `stop` ended says `cancelled`.
         """
         if self._has_ended or not (self._is_literal or effect is Effect.READ):
             await self.flush()
         if effect is Effect.READ:
-            result = await run(_nothing)
+            result = await self._until_stopped(run, self._check_running)
             self.add(ReadRow(key.position, result))
             return result
         begun, is_by_rule = key in self._open, self._is_literal and effect is Effect.IDEMPOTENT
         row = (key, call.name, call.arguments, effect.value)
 
-        async def begin() -> None:
+        async def start() -> None:
             nonlocal begun
             if not begun:
                 begun = True
@@ -143,18 +163,25 @@ class TurnJournal:
                 if not is_by_rule:
                     await self.flush()
 
+        async def begin() -> None:
+            await self._check_running()
+            if self._harmless is not None:
+                self._harmless.reschedule(None)
+                self._harmless = None
+            await start()
+
         try:
             if begun and effect is Effect.ONCE:
                 result = outcome_unknown(call)
             else:
-                result = await run(begin)
+                result = await self._until_stopped(run, begin)
         except Exception:  # a fault of ours: the turn ends with it, and the entry must not stay open
-            await begin()
+            await start()
             self._waiting.append(self._journal.ending(key, _failure("internal", "a fault inside the host"), ok=False))
             await self.flush()
             raise
         if result.ok:
-            await begin()
+            await start()
         if begun:
             self._waiting.append(self._journal.ending(key, encode(result), ok=result.ok))
         else:
@@ -163,6 +190,21 @@ class TurnJournal:
         if self._message_id is None or not is_by_rule:
             await self.flush()
         return result
+
+    async def _check_running(self) -> None:
+        if self.stopped:
+            raise TurnCancelled()
+
+    async def _until_stopped(self, run: Run, begin: Begin) -> ToolResult:
+        try:
+            async with asyncio.timeout(0 if self.stopped else None) as self._harmless:
+                return await run(begin)
+        except TimeoutError:
+            if not self.stopped:
+                raise
+            return result_of_error(TurnCancelled("it had changed nothing yet"))
+        finally:
+            self._harmless = None
 
 
 def outcome_unknown(call: ToolCall) -> ToolResult:
@@ -218,7 +260,3 @@ def _row_from(text: str) -> Row:
 def _failure(code: str, message: str) -> str:
     content = json.dumps({"success": False, "error": code, "message": message})
     return encode(ToolResult(content, ok=False, error_code=code))
-
-
-async def _nothing() -> None:
-    pass

@@ -23,8 +23,7 @@ from microclaw.egress.fetching import Fetcher, Page
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import clean_text, fence_text
 
-MAX_CHATS: Final = 256
-MAX_ADDRESSES: Final = 256  # of a chat; the oldest goes
+MAX_ADDRESSES: Final = 8192  # the oldest goes: to read it asks again
 MAX_WORDS_CHARS: Final = 64 << 10
 _AROUND: Final = "<>()[]{}\"'`.,;:!?*_"
 
@@ -33,26 +32,21 @@ _Key: TypeAlias = tuple[str, int | None, str, str]
 
 
 class KnownAddresses:
-    """The latest addresses of each chat, which is a channel and a chat id."""
+    """The latest addresses of all chats; a chat is a channel and a chat id."""
 
     def __init__(self) -> None:
-        self._chats: OrderedDict[Chat, OrderedDict[_Key, None]] = OrderedDict()
+        self._met: OrderedDict[tuple[Chat, _Key], None] = OrderedDict()
 
     def note(self, chat: Chat, urls: Iterable[str]) -> None:
-        met = self._chats.setdefault(chat, OrderedDict())
-        self._chats.move_to_end(chat)
-        for url in urls:
-            if (key := _key(url)) is not None:
-                met[key] = None
-                met.move_to_end(key)
-        while len(met) > MAX_ADDRESSES:
-            met.popitem(last=False)
-        while len(self._chats) > MAX_CHATS:
-            self._chats.popitem(last=False)
+        for key in filter(None, map(_key, urls)):
+            self._met[chat, key] = None
+            self._met.move_to_end((chat, key))
+        while len(self._met) > MAX_ADDRESSES:
+            self._met.popitem(last=False)
 
     def __contains__(self, asked: tuple[Chat, str]) -> bool:
         chat, url = asked
-        return _key(url) in self._chats.get(chat, ())
+        return (chat, _key(url)) in self._met
 
 
 def is_among(url: str, words: str) -> bool:

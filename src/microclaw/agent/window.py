@@ -30,7 +30,7 @@ _KEPT_PARTS: Final = ("Devices", "Now")  # titles of agent.context
 
 
 class LearnedWindow(Struct, frozen=True):
-    """What a server's refusal taught. `named_tokens` is the window that it named, None where it named none.
+    """The lesson of a server's refusal. `named_tokens` is the window that it named, None where it named none.
 
     `tokens`, by our estimate, may be fewer: a request of that estimate was refused.
     """
@@ -65,7 +65,7 @@ class Window:
 
     @property
     def retry_in_s(self) -> float:
-        """How long until requests of the configured size are sent again; 0 when they are."""
+        """The time until requests of the configured size are sent again; 0 when they are."""
         return 0.0 if (learned := self.learned) is None else learned.until_s - self._now_s()
 
     def refused(self, request: ModelRequest, window_tokens: int | None) -> None:
@@ -110,7 +110,7 @@ def fitted(request: ModelRequest, older: int, window_tokens: int) -> ModelReques
 
 
 def _next_exchange(messages: Sequence[Message]) -> int:
-    """Where the second message of a person is."""
+    """The place of the second message of a person."""
     later = (index for index, message in enumerate(messages) if index and isinstance(message, UserText))
     return next(later, len(messages))
 

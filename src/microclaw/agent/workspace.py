@@ -66,7 +66,8 @@ class Workspace:
     def read_bytes(self, path: str) -> bytes:
         *folders, name = _file_parts(path)
         with self._folder_of(folders) as folder:
-            handle = _opened(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, folder, path)
+            with _explained(path):
+                handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
             with os.fdopen(handle, "rb") as file:
                 if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                     raise ToolFailed(f"{path} is not a file")
@@ -86,23 +87,25 @@ class Workspace:
     def write(self, path: str, text: str) -> bool:
         """Write the whole text, all or nothing. True when a file was replaced."""
         self.check_write(path, text)
-        data = text.encode(errors="replace")
         *folders, name = _file_parts(path)
-        self._make_folder()
-        with self._folder_of(folders, make=True) as folder:
-            there = _stat(name, folder)
+        with _explained("the workspace"):
+            for folder in (*self._above, self._folder):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        with self._folder_of(folders, make=True) as handle:
+            there = _stat(name, handle)
             if there is not None and not stat.S_ISREG(there.st_mode):
                 raise ToolFailed(f"{path} is there and is not a file", next_step="choose another name")
             draft = f".draft-{secrets.token_hex(6)}"
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            try:
-                with os.fdopen(os.open(draft, flags, 0o600, dir_fd=folder), "wb") as file:
-                    file.write(data)
-                os.rename(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except OSError as exc:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(draft, dir_fd=folder)
-                raise ToolFailed(f"{path} could not be written: {exc.strerror or exc}") from exc
+            with _explained(path):
+                try:
+                    with os.fdopen(os.open(draft, flags, 0o600, dir_fd=handle), "wb") as file:
+                        file.write(text.encode(errors="replace"))
+                    os.rename(draft, name, src_dir_fd=handle, dst_dir_fd=handle)
+                except OSError:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(draft, dir_fd=handle)
+                    raise
         return there is not None
 
     def check_delete(self, path: str) -> None:
@@ -116,38 +119,27 @@ class Workspace:
         *folders, name = _file_parts(path)
         with self._folder_of(folders) as folder:
             remove = os.rmdir if stat.S_ISDIR(_found(name, folder, path).st_mode) else os.unlink
-            try:
+            with _explained(path):
                 remove(name, dir_fd=folder)
-            except OSError as exc:
-                raise ToolFailed(f"{path} could not be deleted: {exc.strerror or exc}") from exc
 
     @contextlib.contextmanager
     def _folder_of(self, parts: list[str], *, make: bool = False) -> Iterator[int]:
         """The folder's descriptor, reached part by part."""
-        shown = "/".join(parts) or "the workspace"
-        try:
+        shown = "/".join(parts)
+        with _explained("file in the workspace yet"):
             handle = os.open(self._folder, _FOLDER)
-        except FileNotFoundError as exc:
-            raise ToolFailed("the workspace has no file yet", next_step="write one") from exc
-        except OSError as exc:
-            raise ToolFailed(f"the workspace cannot be opened: {exc.strerror or exc}") from exc
         try:
             for part in parts:
-                if make:
-                    _make(part, handle, shown)
-                inner = _opened(part, _FOLDER, handle, shown)
+                with _explained(shown):
+                    if make:
+                        with contextlib.suppress(FileExistsError):
+                            os.mkdir(part, 0o700, dir_fd=handle)
+                    inner = os.open(part, _FOLDER, dir_fd=handle)
                 os.close(handle)
                 handle = inner
             yield handle
         finally:
             os.close(handle)
-
-    def _make_folder(self) -> None:
-        try:
-            for folder in (*self._above, self._folder):
-                folder.mkdir(mode=0o700, exist_ok=True)
-        except OSError as exc:
-            raise ToolFailed(f"the workspace cannot be made: {exc.strerror or exc}") from exc
 
     def _check_room(self, size_bytes: int) -> None:
         files = used = 0
@@ -262,22 +254,15 @@ def _file_parts(path: str) -> list[str]:
     return parts
 
 
-def _opened(name: str, flags: int, folder: int, shown: str) -> int:
+@contextlib.contextmanager
+def _explained(shown: str) -> Iterator[None]:
+    """Inside, an error of the system is one of the tool's."""
     try:
-        return os.open(name, flags, dir_fd=folder)
+        yield
     except FileNotFoundError as exc:
         raise ToolFailed(f"there is no {shown}", next_step="list-files shows what is there") from exc
     except OSError as exc:  # ELOOP or ENOTDIR: a symbolic link, which is never followed
-        raise ToolFailed(f"{shown} cannot be opened: {exc.strerror or exc}") from exc
-
-
-def _make(name: str, folder: int, shown: str) -> None:
-    try:
-        os.mkdir(name, 0o700, dir_fd=folder)
-    except FileExistsError:
-        pass  # opening it comes next
-    except OSError as exc:
-        raise ToolFailed(f"{shown} cannot be made: {exc.strerror or exc}") from exc
+        raise ToolFailed(f"{shown} cannot be used: {exc.strerror or exc}") from exc
 
 
 def _found(name: str, folder: int, path: str) -> os.stat_result:
@@ -288,9 +273,6 @@ def _found(name: str, folder: int, path: str) -> os.stat_result:
 
 def _stat(name: str, folder: int) -> os.stat_result | None:
     """None when it is not there."""
-    try:
+    with _explained(name), contextlib.suppress(FileNotFoundError):
         return os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return None
-    except OSError as exc:
-        raise ToolFailed(f"{name} cannot be looked at: {exc.strerror or exc}") from exc
+    return None

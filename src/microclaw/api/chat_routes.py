@@ -13,9 +13,9 @@ from typing import Annotated, Any, TypeAlias
 from msgspec import Meta, Struct, convert
 from starlette.responses import Response
 
-from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbox
+from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import CHANNEL as API
 from microclaw.api.caller import Caller

@@ -10,8 +10,8 @@ from typing import Any, Final, Self, assert_never
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
-from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.inbox import Inbox
+from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.api.caller import Caller
 from microclaw.api.gateway_messages import Approve, ClientMessage, Message, Ping, Subscribe, line
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval

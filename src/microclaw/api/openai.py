@@ -18,10 +18,10 @@ from typing import Any, Final
 from msgspec import Struct
 from starlette.responses import Response, StreamingResponse
 
-from microclaw.agent.accepted_message import AcceptedMessage, events_of
 from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
+from microclaw.agent.running_turn import AcceptedMessage, events_of
 from microclaw.agent.waiting_questions import asks_something
 from microclaw.api.by_hand import Asked, by_hand, unless_left
 from microclaw.api.caller import Caller

@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from microclaw.agent.acts import outcome_of, reason_of
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.offer import MORE_TOOLS
-from microclaw.agent.stoppable_call import StoppableCalls
 from microclaw.agent.turn_journal import TurnJournal
 from microclaw.api.by_hand import Asked, by_hand
 from microclaw.api.caller import Caller, questions_in
@@ -72,14 +71,10 @@ class ToolService(Struct, frozen=True):
             self.devices.get(device)
         chat = f"{by.source}.{session or secrets.token_hex(4)}"
         given, request = json.dumps(arguments), f"{chat}.{secrets.token_hex(4)}"
-        effect, journal, calls = (
-            tools.effect_of(name),
-            TurnJournal(self.conversations.journal, request),
-            StoppableCalls(),
-        )
+        effect, journal = tools.effect_of(name), TurnJournal(self.conversations.journal, request)
 
         async def run(feed: Feed) -> StreamEvent:
-            feed.when_left("call", calls.stop)  # what has changed nothing ends with its client
+            feed.when_left("call", journal.stop)  # what has changed nothing ends with its client
 
             async def tool(begin: Begin) -> ToolResult:
                 is_foreign = foreign or chat in self.tainted
@@ -92,12 +87,7 @@ class ToolService(Struct, frozen=True):
                     return await tools.call(name, given, context)
 
             async with when_credential_ends(admission.watching, admission.people, by, feed.leave):
-                result = await journal.call(
-                    EffectKey(request, 0, 0),
-                    ToolCall(request, name, given),
-                    effect,
-                    lambda begin: calls.run(effect, begin, tool),
-                )
+                result = await journal.call(EffectKey(request, 0, 0), ToolCall(request, name, given), effect, tool)
             if result.foreign:
                 self._taint(chat)
             act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))

@@ -13,10 +13,8 @@ from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
 from microclaw.agent.code_tool import code_tool
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
-from microclaw.agent.conversation import Conversations
-from microclaw.agent.erase import ConversationEraser
-from microclaw.agent.inbox import Inbox
-from microclaw.agent.inbox_limits import InboxLimits
+from microclaw.agent.conversation import Conversations, erase_conversation
+from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.search_engines import search_engine
@@ -194,13 +192,16 @@ class Agent:
         self.tools = tools.with_more(
             (*declared_tools(acts), start_tool(self.subagents), more_tools(lambda: self.tools.tools))
         )
-        eraser = ConversationEraser(
-            inbox=inbox, sessions=knowledge.sessions, search=knowledge.search, history=settings.chat_history
-        )
         service = KnowledgeService(
             gate=admission.gate,
             knowledge=knowledge,
-            erase=eraser.erase,
+            erase=partial(
+                erase_conversation,
+                inbox=inbox,
+                sessions=knowledge.sessions,
+                search=knowledge.search,
+                history=settings.chat_history,
+            ),
             tools=frozenset(tool.name for tool in self.tools.tools),
             capabilities=frozenset(CALLS),
         )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
-
 from microclaw.backoff import Backoff
 from microclaw.errors import ModelError, ModelFault
 
@@ -19,24 +17,18 @@ FAULTS_OF_THE_SERVICE: frozenset[ModelFault] = frozenset(
 _LONG: frozenset[ModelFault] = frozenset({"auth", "quota"})  # a person has to fix it
 
 
-class BreakerLimits(Struct, frozen=True):
-    """`pause_s` doubles with each failed trial, up to `longest_pause_s`."""
-
-    failures: int = 3
-    pause_s: float = 15.0
-    long_pause_s: float = 600.0
-    longest_pause_s: float = 3600.0
+FAILURES = 3
+PAUSE_S, LONG_PAUSE_S, LONGEST_PAUSE_S = 15.0, 600.0, 3600.0  # the first doubles with each failed trial, up to the last
 
 
 class Breaker:
     """The breaker of one service. After each `enter` that gave True, call `succeeded`, `failed` or `left`."""
 
-    def __init__(self, now: Callable[[], float], limits: BreakerLimits | None = None) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._limits = limits = limits or BreakerLimits()
         self._failures = 0
         self._open_until: float | None = None
-        self._backoff = Backoff(min_s=limits.pause_s, max_s=limits.longest_pause_s)
+        self._backoff = Backoff(min_s=PAUSE_S, max_s=LONGEST_PAUSE_S)
         self.last: ModelError | None = None  # why it is not closed
         self._trying = False  # the one request of a half-open breaker is under way
 
@@ -48,7 +40,7 @@ class Breaker:
 
     @property
     def wait_s(self) -> float:
-        """How long the breaker stays open."""
+        """The time that the breaker stays open."""
         return 0.0 if self._open_until is None else max(0.0, self._open_until - self._now())
 
     def enter(self) -> bool:
@@ -76,10 +68,10 @@ class Breaker:
         self.last = error
         self._failures += 1
         if error.fault in _LONG:
-            self._open(max(self._limits.long_pause_s, error.retry_after_s or 0.0))
+            self._open(max(LONG_PAUSE_S, error.retry_after_s or 0.0))
         elif error.retry_after_s is not None:
             self._open(error.retry_after_s)
-        elif was_trying or self._failures >= self._limits.failures:
+        elif was_trying or self._failures >= FAILURES:
             self._open(self._backoff.next_wait_s())
 
     def left(self) -> None:
@@ -87,5 +79,5 @@ class Breaker:
         self._trying = False
 
     def _open(self, pause_s: float) -> None:
-        until = self._now() + min(pause_s, self._limits.longest_pause_s)
+        until = self._now() + min(pause_s, LONGEST_PAUSE_S)
         self._open_until = max(until, self._open_until or until)  # a late failure shortens no pause

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class UsageService(Struct, frozen=True):
-    """What the act works with. `person` is who has this id."""
+    """The parts that the act works with. `person` is who has this id."""
 
     log: UsageLog
     person: Callable[[str], Person | None]
@@ -72,7 +72,7 @@ class Usage(Listing, frozen=True, kw_only=True):
 
     @property
     def note(self) -> str:
-        """What the numbers leave out, and how much of today's budget is left."""
+        """A line for what the numbers leave out, and how much of today's budget is left."""
         total, today, budget = self.total, self.today, self.budget
         tokens = today.input_tokens + today.output_tokens
         lines = {
@@ -92,7 +92,7 @@ async def usage(
     by: Annotated[UsageGroup, Meta(description="What a line stands for.")] = "day",
     days: Annotated[int, Meta(ge=1, le=KEPT_DAYS, description="Today and the days before.")] = 30,
 ) -> Usage:
-    """What models cost: requests, tokens and money."""
+    """Show the cost of models: requests, tokens and money."""
     who = service.person(call.person_id)
     everybody = who is not None and who.role == "owner"
     report = await service.log.report(by, days, person=None if everybody else person_behind(call.person_id))

@@ -102,7 +102,7 @@ class ToolReturn(Struct, frozen=True):
 
 OnText: TypeAlias = Callable[[str], None]
 Said: TypeAlias = UserText | AssistantReply
-"""What a conversation keeps."""
+"""A message that a conversation keeps."""
 Message: TypeAlias = Said | ToolReturn
 
 
@@ -172,7 +172,7 @@ class ModelReply(Struct, frozen=True):
 
 
 class Model(Protocol):
-    """A language model. `respond` raises ModelError when its service fails; it never retries for ever."""
+    """A language model. `respond` raises ModelError when its service fails; it never retries forever."""
 
     @property
     def name(self) -> str: ...

@@ -110,25 +110,26 @@ def _http_error(exc: ModelHTTPError, name: str, provider: Provider) -> ModelErro
     wait_s = None if exc.retry_after is None else min(max(exc.retry_after, 0.0), MAX_RETRY_AFTER_S)
     if (window := _window_of(exc)) is not None:
         return _too_long(name, window)
-    step = f"wait {wait_s:.0f} s, then ask again" if wait_s else "wait a minute, then ask again"
-    fault: ModelFault
+    wait = f"wait {wait_s:.0f} s, then ask again" if wait_s else "wait a minute, then ask again"
+    elsewhere = f"name another one in MICROCLAW_MODEL, or correct {address}"
+    told: tuple[str, str, ModelFault]
     match status:
         case 401 | 403:
-            what, step, fault = f"the key was refused ({status})", f"check {key}: microclaw setup tests it", "auth"
+            told = f"the key was refused ({status})", f"check {key}: microclaw setup tests it", "auth"
         case 404:
-            what, fault = "there is no model of that name at that address (404)", "refused"
-            step = f"name another one in MICROCLAW_MODEL, or correct {address}"
+            told = "there is no model of that name at that address (404)", elsewhere, "refused"
         case 408 | 504:
-            what, step, fault = f"its service did not answer in time ({status})", "ask again in a minute", "timeout"
+            told = f"its service did not answer in time ({status})", "ask again in a minute", "timeout"
         case 429:
-            what, fault = "too many requests, or no credit left (429)", "rate_limit"
+            told = "too many requests, or no credit left (429)", wait, "rate_limit"
         case 503 | 529:
-            what, fault = f"its service is overloaded ({status})", "overloaded"
+            told = f"its service is overloaded ({status})", wait, "overloaded"
         case _ if status >= 500:
-            what, fault = f"its service failed ({status})", "server"
+            told = f"its service failed ({status})", wait, "server"
         case _:  # its own words: the request was wrong, not the key
-            what, fault = f"refused the request ({status}): {_own_message(exc)}", "refused"
-            step = "choose a model that can call tools with MICROCLAW_MODEL"
+            what = f"refused the request ({status}): {_own_message(exc)}"
+            told = what, "choose a model that can call tools with MICROCLAW_MODEL", "refused"
+    what, step, fault = told
     return ModelError(f"{name}: {what}", next_step=step, fault=fault, retry_after_s=wait_s)
 
 

@@ -17,13 +17,7 @@ from microclaw.config.settings import Provider
 from microclaw.errors import ModelError
 from microclaw.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.models.provider_errors import cut_off, first_line, shown_address, translated, unreadable
-from microclaw.models.provider_wire import (
-    MAX_REPLY_CHARS,
-    check_size,
-    history_of,
-    reply_of,
-    tools_of,
-)
+from microclaw.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, reply_of, tools_of
 from microclaw.text import encodable
 
 if TYPE_CHECKING:
@@ -65,9 +59,6 @@ class _DirectModel:
     @property
     def name(self) -> str:
         return self._name or "the server's model"
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name}>"
 
     async def warm_up(self) -> None:
         """Import the provider's libraries, seconds of work, in a thread."""

@@ -52,7 +52,7 @@ class Outage(Struct, frozen=True):
 
     @property
     def again(self) -> str:
-        """When the model is asked again, in words."""
+        """The time when the model is asked again, in words."""
         return f"asked again in {max(1, round(self.retry_in_s))} s" if self.retry_in_s > 0 else "asked again next time"
 
 
@@ -109,7 +109,7 @@ class Router:
             if not breaker.enter():
                 continue
             if seen.chars:
-                seen.add(f"\n({broke_off} broke off; {model.name} begins anew)\n")
+                seen.add(f"\n({broke_off} broke off; {model.name} begins again)\n")
             try:
                 ask = model.respond if self._log is None else partial(self._log.respond, model)
                 reply = await ask(request, seen.add if on_text is not None else None)
@@ -176,7 +176,7 @@ def _no_answer(chain: Chain, failures: Sequence[ModelError]) -> ModelError:
 
 
 def _fault(breaker: Breaker) -> str:
-    """Why the service was not asked, or how it failed."""
+    """The reason why the service was not asked, or how it failed."""
     return breaker.last.fault.replace("_", " ") if breaker.last is not None else "being tried"
 
 

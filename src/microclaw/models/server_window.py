@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -57,24 +57,29 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     async with bounded_client(_MAX_BYTES, base_url=base_url) as client:
 
-        async def ask(method: str, url: str, body: Any = None) -> Any:
-            """The JSON answer; None for any other one."""
+        async def ask(method: str, url: str, body: Any = None) -> dict[str, Any]:
+            """The object that it answers; an empty one for any other answer."""
             try:
                 answer = await client.request(method, url, json=body, headers=headers, timeout=ANSWER_S)
-                return answer.json() if answer.status_code == 200 else None
+                return _object(answer.json() if answer.status_code == 200 else None)
             except (ValueError, RecursionError):
-                return None
+                return {}
 
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
             name = model or next((str(row["id"]) for row in _rows(models, "data") if "id" in row), None)
-            return (
-                _of_llama_cpp(await ask("GET", f"{root}/props"))
-                or _of_list(await ask("GET", f"{root}/api/v0/models"), name)
-                or _of_ollama_loaded(await ask("GET", f"{root}/api/ps"), name)
-                or (_of_ollama(await ask("POST", f"{root}/api/show", {"model": name})) if name else None)
-                or _of_list(models, name)
-            )
+            props = await ask("GET", f"{root}/props")  # llama.cpp
+            told = _whole(_object(props.get("default_generation_settings")), "n_ctx") or _whole(props, "n_ctx")
+            if told is None:  # LM Studio tells of a loaded model, vLLM of what it was started with
+                told = _of_list(await ask("GET", f"{root}/api/v0/models"), name)
+            if told is None:
+                running = _rows(await ask("GET", f"{root}/api/ps"), "models")  # Ollama
+                told = next(
+                    (_whole(r, "context_length") for r in running if name in (r.get("name"), r.get("model"))), None
+                )
+            if told is None and name:
+                told = _set_in_ollama(await ask("POST", f"{root}/api/show", {"model": name}))
+            return told or _of_list(models, name)
         except httpx2.HTTPError as exc:
             raise ModelError(
                 f"nobody answers at {root}: {exc or type(exc).__name__}",
@@ -83,37 +88,28 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
             ) from exc
 
 
-def _of_llama_cpp(props: Any) -> int | None:
-    settings = props.get("default_generation_settings") if isinstance(props, dict) else None
-    return _whole(settings, ("n_ctx",)) or _whole(props, ("n_ctx",))
+def _of_list(models: dict[str, Any], name: str | None) -> int | None:
+    found = next((row for row in _rows(models, "data") if name in (None, row.get("id"))), {})
+    return _whole(found, "loaded_context_length") or _whole(found, "max_model_len")
 
 
-def _of_list(models: Any, name: str | None) -> int | None:
-    """LM Studio tells of a loaded model, vLLM of what it was started with."""
-    found = next((row for row in _rows(models, "data") if name in (None, row.get("id"))), None)
-    return _whole(found, ("loaded_context_length", "max_model_len"))
-
-
-def _of_ollama_loaded(running: Any, name: str | None) -> int | None:
-    found = next((row for row in _rows(running, "models") if name in (row.get("name"), row.get("model"))), None)
-    return _whole(found, ("context_length",))
-
-
-def _of_ollama(shown: Any) -> int | None:
-    """What the model's file sets. The most that it could take says nothing: Ollama loads it with less."""
-    parameters = shown.get("parameters") if isinstance(shown, dict) else None
+def _set_in_ollama(shown: dict[str, Any]) -> int | None:
+    """The window that the model's file sets. The most that it could take says nothing: Ollama loads it with less."""
+    parameters = shown.get("parameters")
     found = _OLLAMA_SET.search(parameters) if isinstance(parameters, str) else None
     return int(found[1]) if found else None
 
 
-def _rows(document: Any, key: str) -> Iterable[dict[str, Any]]:
-    rows = document.get(key) if isinstance(document, dict) else None
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    rows = document.get(key)
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
-def _whole(document: Any, keys: Iterable[str]) -> int | None:
-    for key in keys:
-        value = document.get(key) if isinstance(document, dict) else None
-        if isinstance(value, int) and not isinstance(value, bool) and _MIN_WINDOW <= value <= _MAX_WINDOW:
-            return value
-    return None
+def _whole(document: dict[str, Any], key: str) -> int | None:
+    value = document.get(key)
+    is_window = isinstance(value, int) and not isinstance(value, bool) and _MIN_WINDOW <= value <= _MAX_WINDOW
+    return value if is_window else None

@@ -65,21 +65,19 @@ class UsageLog:
             return
         everyone, theirs = await self._table.of_day(self._days.today().isoformat(), asked_by.person)
         for setting, who, usd, tokens, spent in (
-            ("day_usd", "this host", limits.day_usd, None, everyone),
-            ("day_tokens", "this host", None, limits.day_tokens, everyone),
-            ("person_day_usd", asked_by.person, limits.person_day_usd, None, theirs),
-            ("person_day_tokens", asked_by.person, None, limits.person_day_tokens, theirs),
+            ("day", "this host", limits.day_usd, limits.day_tokens, everyone),
+            ("person_day", asked_by.person, limits.person_day_usd, limits.person_day_tokens, theirs),
         ):
             if usd is not None and spent.cost_usd >= usd:
-                raise self._spent(setting, who, f"${spent.cost_usd:.2f} of ${usd:.2f}", spent.requests)
+                raise self._spent(f"{setting}_usd", who, f"${spent.cost_usd:.2f} of ${usd:.2f}", spent.requests)
             if tokens is not None and spent.tokens >= tokens:
-                raise self._spent(setting, who, f"{spent.tokens:,} of {tokens:,} tokens", spent.requests)
+                raise self._spent(f"{setting}_tokens", who, f"{spent.tokens:,} of {tokens:,} tokens", spent.requests)
 
     def _spent(self, setting: str, who: str, what: str, requests: int) -> BudgetSpent:
         reset = self._days.next_midnight()
         return BudgetSpent(
             f"today's budget of {who} for models is used up: {what}, in {requests} requests; "
-            f"it begins anew at {reset:%H:%M} on {reset:%A} ({reset.tzname()})",
+            f"it begins again at {reset:%H:%M} on {reset:%A} ({reset.tzname()})",
             next_step=f"wait until then, or raise {setting} under [budget] in config.toml and start the host "
             "again; sentences that need no model still work",
         )

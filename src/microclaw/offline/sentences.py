@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -162,14 +162,18 @@ class Sentences:
 
     def nearest(self, text: str, count: int = 3) -> tuple[str, ...]:
         """The known sentences that look most like this text; none without a word in common or with a "not"."""
-        sentences = (*(meant for _, meant in self._known), *self.examples.values())
-        known = {re.sub(r"\d+", "1", one): one for one in sentences}  # each once, whatever its pin
         said = frozenset[str]() if _NOT.search(text.lower()) else _stems(text)
-        alike = [one for one in known.values() if not said.isdisjoint(_stems(one))]
+        alike = [one for one, stems in self._stems_of_known.items() if not said.isdisjoint(stems)]
         from rapidfuzz import fuzz, process  # as in `_mended`
 
         found = process.extract(text.lower()[:MAX_SENTENCE_CHARS], alike, scorer=fuzz.token_sort_ratio, limit=count)
         return tuple(example for example, _, _ in found)
+
+    @cached_property
+    def _stems_of_known(self) -> Mapping[str, frozenset[str]]:
+        sentences = (*(meant for _, meant in self._known), *self.examples.values())
+        known = {re.sub(r"\d+", "1", one): one for one in sentences}  # each once, whatever its pin
+        return {one: _stems(one) for one in known.values()}
 
 
 def of_two_times(meant: Parse, said: str, what: str) -> bool:

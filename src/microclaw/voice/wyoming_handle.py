@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.addresses import single_address
-from microclaw.agent.accepted_message import AcceptedMessage
+from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Evidence, Inbound
 from microclaw.language.yes_no import said_no, said_yes

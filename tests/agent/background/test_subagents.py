@@ -11,7 +11,7 @@ from typing import TypeAlias
 import pytest
 from tests.agent.conftest import Agent, Held, MakeAgent, NoContext, Workshop
 
-from microclaw.agent.background.operations import start_tool
+from microclaw.agent.background.operations import SubagentList, facts, start_tool
 from microclaw.agent.background.subagents import Subagent, SubagentLimits, Subagents
 from microclaw.apps.change_log import made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
@@ -36,10 +36,11 @@ class Crew:
     agent: Agent
     approvals: Approvals
 
-    def start(
+    async def start(
         self, task: str = "look", names: list[str] | None = None, *, who: str = "owner", foreign: bool = False
     ) -> Subagent:
-        return self.subagents.start(task, names, ToolContext(who, lambda _: None, None, "test", "c1", foreign=foreign))
+        context = ToolContext(who, lambda _: None, None, "test", "c1", foreign=foreign)
+        return await self.subagents.start(task, names, context)
 
     async def ended(self, one: Subagent) -> Subagent:
         assert one.work is not None
@@ -83,7 +84,7 @@ def crew_of(make_agent: MakeAgent) -> MakeCrew:
 
 async def test_it_works_with_its_own_prompt_and_its_result_comes_into_the_chat(crew_of: MakeCrew) -> None:
     async with crew_of([call("gpio-get", pin=4), say("Pin 4 is high.")]) as crew:
-        one = await crew.ended(crew.start("what is pin 4"))
+        one = await crew.ended(await crew.start("what is pin 4"))
         assert (one.state, one.result.splitlines()[0]) == ("done", "Pin 4 is high.")
         first = crew.model.requests[0]
         assert first.task == "subagent"
@@ -96,51 +97,51 @@ async def test_it_works_with_its_own_prompt_and_its_result_comes_into_the_chat(c
 async def test_what_it_changes_is_its_parents_turn_and_its_own_without_one(crew_of: MakeCrew) -> None:
     async with crew_of([call("gpio-set", pin=4), say("done"), call("gpio-set", pin=5), say("done")]) as crew:
         with made_by("m7"):
-            one = crew.start(names=["gpio-set"])
+            one = await crew.start(names=["gpio-set"])
         await crew.ended(one)
-        alone = await crew.ended(crew.start(names=["gpio-set"]))
+        alone = await crew.ended(await crew.start(names=["gpio-set"]))
         assert crew.workshop.turns == ["m7", f"subagent-{alone.began_ms}-{alone.subagent_id}"]
 
 
 async def test_it_has_the_tools_that_are_named_and_no_others(crew_of: MakeCrew) -> None:
     async with crew_of([call("gpio-set", pin=4), say("It is set.")]) as crew:
-        await crew.ended(crew.start(names=["gpio-set"]))
+        await crew.ended(await crew.start(names=["gpio-set"]))
         assert crew.workshop.done == ["set 4 1"]
         with pytest.raises(ToolRetry):
-            crew.start(names=["subagent-start"])
+            await crew.start(names=["subagent-start"])
 
 
 async def test_only_so_many_work_at_a_time(crew_of: MakeCrew) -> None:
     model = Held([say("a"), say("b"), say("c")])
     async with crew_of(model=model, limits=SubagentLimits(count=2)) as crew:
-        first, second = crew.start("1"), crew.start("2")
+        first, second = await crew.start("1"), await crew.start("2")
         with pytest.raises(Overloaded):
-            crew.start("3")
+            await crew.start("3")
         for _ in range(3):
             model.go.release()
         await crew.ended(first)
         await crew.ended(second)
-        await crew.ended(crew.start("3"))
+        await crew.ended(await crew.start("3"))
 
 
 async def test_its_tokens_are_bounded(crew_of: MakeCrew) -> None:
     costly = [ModelReply("", call("gpio-get", pin=4).calls, usage=Usage(400, 200)) for _ in range(8)]
     async with crew_of(costly, limits=SubagentLimits(tokens=1000)) as crew:
-        one = await crew.ended(crew.start())
+        one = await crew.ended(await crew.start())
         assert one.state == "failed"
         assert one.tokens == 1200
 
 
 async def test_its_time_is_bounded(crew_of: MakeCrew) -> None:
     async with crew_of(model=Held([]), limits=SubagentLimits(turn_s=0.01)) as crew:
-        one = await crew.ended(crew.start())
+        one = await crew.ended(await crew.start())
         assert one.state == "failed"
 
 
 async def test_a_cancelled_one_asks_no_model_again(crew_of: MakeCrew) -> None:
     model = Held([say("too late")])
     async with crew_of(model=model) as crew:
-        one = crew.start()
+        one = await crew.start()
         await model.asked.acquire()
         crew.subagents.cancel(one.subagent_id, "owner")
         assert (await crew.ended(one)).state == "cancelled"
@@ -150,7 +151,7 @@ async def test_a_cancelled_one_asks_no_model_again(crew_of: MakeCrew) -> None:
 
 async def test_each_sees_and_cancels_their_own(crew_of: MakeCrew) -> None:
     async with crew_of(model=Held([])) as crew:
-        mine, hers = crew.start("mine"), crew.start("hers", who="p-ada")
+        mine, hers = await crew.start("mine"), await crew.start("hers", who="p-ada")
         assert crew.subagents.list("p-ada") == (hers,)
         assert crew.subagents.list("owner") == (mine, hers)
         with pytest.raises(PermissionRefused):
@@ -172,26 +173,27 @@ async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: Make
                 )
 
         crew.approvals.listen(decline)
-        one = await crew.ended(crew.start(names=["gpio-set"], foreign=True))
+        one = await crew.ended(await crew.start(names=["gpio-set"], foreign=True))
         assert [(p.channel, p.chat_id, p.person_id) for p in asked] == [("test", "c1", "owner")]
         assert crew.workshop.done == []
         assert one.foreign
 
 
-async def test_a_waiting_turn_has_the_result_with_its_taint_and_it_is_not_pushed(crew_of: MakeCrew) -> None:
+async def test_the_list_says_that_a_result_may_hold_words_of_strangers(crew_of: MakeCrew) -> None:
     async with crew_of([call("page"), say("The page says so.")]) as crew:
         tools = crew.workshop.toolbox().with_more((start_tool(crew.subagents),))
         context = ToolContext("owner", lambda _: None, None, "test", "c1")
-        result = await tools.call("subagent-start", '{"task": "read it", "wait": true}', context)
-        assert result.ok
-        assert "The page says so." in result.content
-        assert result.foreign
-        assert await crew.agent.outbox.undelivered("test", "c1") == ()
+        assert (await tools.call("subagent-start", '{"task": "read it"}', context)).ok
+        (one,) = crew.subagents.list("owner")
+        await crew.ended(one)
+        listed = SubagentList(subagents=[facts(one)])
+        assert listed.is_foreign
+        assert "The page says so." in str(listed.subagents[0].result)
 
 
 async def test_the_hosts_end_cuts_them_off(crew_of: MakeCrew) -> None:
     model = Held([])
     async with crew_of(model=model) as crew:
-        one = crew.start()
+        one = await crew.start()
         await model.asked.acquire()
     assert one.state == "cancelled"

@@ -46,7 +46,7 @@ from microclaw.devices.calls import (
 from microclaw.devices.device import Device
 from microclaw.devices.entry import unknown_device
 from microclaw.devices.transport import Transport
-from microclaw.errors import AppNotFound, MicroclawError
+from microclaw.errors import AppNotFound
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.operations.tool import ToolContext, ToolResult
 from microclaw.store.devices import DeviceRow
@@ -122,7 +122,6 @@ class PaperApps:
     asked: list[object] = field(default_factory=list)
     listed: tuple[AppListing, ...] = ()
     conflicts: dict[int, PinConflict] = field(default_factory=dict)
-    failing: dict[str, MicroclawError] = field(default_factory=dict)  # by device
     held: set[tuple[str, str]] = field(default_factory=set)  # device id and program
 
     async def deploy(self, request: ChangeRequest, report: Report) -> Deployment:
@@ -161,8 +160,6 @@ class PaperApps:
             state = PwmState(call.pin, call.duty, call.frequency_hz)
             return PinChange("d-1", device, state, Evidence("accepted", "accepted only"), 10)
         self.asked.append(("set", device, call.pin, call.level, *insist))
-        if device in self.failing:
-            raise self.failing[device]
         level, evidence = PinLevel(call.pin, call.level), Evidence("counted", "read back")
         return PinChange("d-1", device, level, evidence, 9, "strapping pin")
 

@@ -1,4 +1,4 @@
-"""What is wrong with a call's arguments is refused before the tool runs; a fault of ours is a result, too."""
+"""A fault in a call's arguments is refused before the tool runs; a fault of ours is a result, too."""
 
 from __future__ import annotations
 

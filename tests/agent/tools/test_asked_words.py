@@ -1,4 +1,4 @@
-"""What a person is asked before a tool's call: words that can be read aloud, and every tool that asks has them."""
+"""The question before a tool's call: words that can be read aloud, and every tool that asks has them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _words(bench: Bench, name: str, arguments: dict[str, Any], *described: str) 
 
 
 async def _asked(bench: Bench, name: str, arguments: str, *, device_name: str | None = None) -> PendingApproval:
-    """What is asked when every act is; nobody says yes."""
+    """The question when every act asks; nobody says yes."""
     if device_name is not None:
         bench.registry.devices.clear()
         await bench.add(device_name, PaperTransport("wasmachine://192.168.1.102:18080"))

@@ -19,14 +19,6 @@ async def ask(folder: Path | None = None, **arguments: Any) -> tuple[ToolResult,
     return result, json.loads(result.content)
 
 
-async def test_an_entry_comes_with_wiring_parameters_and_source() -> None:
-    result, found = await ask(name="blink", language="py")
-    assert result.ok
-    assert "machine" in found["entry"]["sources"]["blink.py"]
-    assert "PIN" in found["entry"]["parameters"]
-    assert not result.foreign
-
-
 async def test_what_a_folder_says_is_a_strangers_text(tmp_path: Path) -> None:
     place = tmp_path / "blink2" / "1.0.0"
     place.mkdir(parents=True)

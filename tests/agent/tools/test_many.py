@@ -15,7 +15,7 @@ from microclaw.apps.claims import PinConflict
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.auth.gate import Gate
 from microclaw.devices.calls import DeviceRestart, GpioSet
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, ToolRetry
+from microclaw.errors import ToolRetry
 from microclaw.operations.tool import ToolContext, ToolResult
 
 OFFERS = frozenset({"gpio.get", "gpio.set", "pwm.set", "apps.install", "apps.remove"})
@@ -58,22 +58,6 @@ async def test_boards_are_chosen_as_on_the_command_line_and_asked_about_once(
     assert sorted(kitchen.apps.asked) == [("set", "fan", 4, 1), ("set", "lamp", 4, 1)]  # type: ignore[type-var]
     assert fields["changes"] == [9, 9]
     assert [one.kind for one in result.evidence] == ["counted"]
-
-
-async def test_after_a_no_nothing_is_done(kitchen: Bench) -> None:
-    _, result = await decided(kitchen, set_on(all=True), yes=False)
-    assert result.error_code == "permission_refused"
-    assert kitchen.apps.asked == []
-
-
-async def test_one_that_fails_leaves_the_others_alone_and_is_told(kitchen: Bench) -> None:
-    kitchen.apps.failing["fan"] = DeviceUnreachable("fan does not answer", next_step="check its power")
-    _, result = await decided(kitchen, set_on(labels=["kitchen"]))
-    fields = json.loads(result.content)
-    assert (result.ok, fields["error"]) == (False, "boards_failed")
-    kitchen.apps.failing["fan"] = DeviceTimeout("fan did not answer within 5 s")
-    _, result = await decided(kitchen, set_on(labels=["kitchen"]))
-    assert result.error_code == "boards_unknown"
 
 
 async def test_evidence_is_the_worst_of_all(kitchen: Bench) -> None:

@@ -1,14 +1,16 @@
-"""Which tools a model is offered: a dozen that fit, in few words, and every other one within reach."""
+"""The tools that a model is offered: a dozen that fit, in few words, and every other one within reach."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from tests.agent.tools.conftest import Bench
 
-from microclaw.agent.offer import MAX_OFFERED, MORE_TOOLS, brief, called_in, more_tools, subject_of
+from microclaw.agent.offer import MAX_OFFERED, MORE_TOOLS, brief, more_tools
+from microclaw.agent.offer import offered as tools_offered
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.models.protocol import AssistantReply, Message, ToolCall, ToolReturn, UserText
@@ -40,8 +42,9 @@ def toolbox(*more: Tool[Any]) -> Toolbox:
     return box.with_more((more_tools(lambda: box.tools),))
 
 
-def offered(box: Toolbox, said: str, **kinds: Any) -> list[str]:
-    return [spec.name for spec in box.offered(kinds.pop("skills", ()), kinds.pop("named", ()), said=said, **kinds)]
+def offered(box: Toolbox, said: str | Sequence[Message], **kinds: Any) -> list[str]:
+    messages = [UserText(said)] if isinstance(said, str) else said
+    return [spec.name for spec in tools_offered(box.tools, messages, **kinds)]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ async def test_every_tool_can_be_asked_for_and_called(name: str) -> None:
     result = await box.call(MORE_TOOLS, json.dumps({"names": [name]}), context)
     call = AssistantReply("", (ToolCall("1", MORE_TOOLS, "{}"),))
     messages: list[Message] = [UserText("hello"), call, ToolReturn("1", MORE_TOOLS, result.content)]
-    assert name in offered(box, "hello", asked=called_in(messages))
+    assert name in offered(box, messages)
     assert (await box.call(name, "{}", context)).ok
 
 
@@ -103,7 +106,7 @@ def test_a_skills_tools_are_offered_while_it_is_active() -> None:
 
 def test_what_a_yes_means_is_in_the_exchange_before_it() -> None:
     messages = (UserText("water the plants"), AssistantReply("Every day at 7:00?"), UserText("yes"))
-    assert "schedule-add" in offered(toolbox(), subject_of(messages))
+    assert "schedule-add" in offered(toolbox(), messages)
 
 
 def test_a_schema_for_a_model_is_plain(bench: Bench) -> None:

@@ -105,15 +105,6 @@ async def test_nothing_is_remembered_without_a_yes_after_a_strangers_words(box: 
     assert box.memory.text("owner") == ""
 
 
-async def test_each_person_has_a_memory_of_their_own(box: Box) -> None:
-    await box.call("remember", text="the safe code is 4711")
-    await box.call("remember", who="m", text="my safe code is 99")
-    (found,) = fields(await box.call("recall", who="m", text="safe code"))["found"]
-    assert found["text"] == "my safe code is 99"
-    assert fields(await box.call("recall", who="g", text="safe code 4711"))["found"] == []
-    assert fields(await box.call("forget", who="m", text="4711"))["success"] is False
-
-
 async def test_a_guest_may_recall_and_not_remember(box: Box) -> None:
     assert (await box.call("recall", who="g", text="anything")).ok
     assert (await box.call("remember", who="g", text="a fact")).error_code == "permission_refused"

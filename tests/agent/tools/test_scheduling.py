@@ -246,28 +246,6 @@ async def test_one_that_will_ask_for_a_yes_when_it_is_due_says_so(desk: Desk, pi
         assert ("warning" in told) is asks
 
 
-async def test_each_sees_and_removes_their_own(desk: Desk) -> None:
-    await desk.call("schedule-add", {"when": "in 20 minutes", "do": "turn on pin 4"})
-    await desk.call("schedule-add", {"when": "in 30 minutes", "do": "turn on pin 5"}, "p-ada")
-    _, hers = await desk.call("schedule-list", {}, "p-ada")
-    assert [one["what"] for one in hers["schedules"]] == ["turn on pin 5"]
-    refused, _ = await desk.call("schedule-remove", {"schedule": 1}, "p-ada")
-    assert refused.error_code == "permission_refused"
-    removed, _ = await desk.call("schedule-remove", {"schedule": 2}, "p-ada")
-    assert removed.ok
-    _, left = await desk.call("schedule-list", {})
-    assert [one["schedule"] for one in left["schedules"]] == [1]
-
-
-async def test_the_device_that_was_meant_stays_meant_under_its_new_name(desk: Desk) -> None:
-    _, told = await desk.call("schedule-add", {"when": "every day at 7:00", "do": "turn on pin 4"})
-    assert told["device"] == "virtual-1"
-    desk.boards.get("virtual-1").name = "kitchen"
-    desk.boards.known.append(Board("d-9", "virtual-1"))
-    await desk.run(told["schedule"])
-    assert desk.done == ["set 4 1 on kitchen"]
-
-
 async def test_a_schedule_of_a_removed_device_fails_and_says_what_to_do(desk: Desk) -> None:
     call = {"when": "every day at 7:00", "tool": "gpio-set", "arguments": {"pin": 4, "device": "lamp"}}
     _, told = await desk.call("schedule-add", call)

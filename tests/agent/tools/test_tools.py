@@ -1,4 +1,4 @@
-"""What a model may call: inputs and outputs, which device is meant, and errors that say what to do."""
+"""The tools of a model: inputs and outputs, which device is meant, and errors that say what to do."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta, Struct, to_builtins
 
@@ -13,9 +13,6 @@ from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 if TYPE_CHECKING:
     from microclaw.agent.background.subagents import Subagent, Subagents
-
-
-WAIT_S: Final = 90.0  # of a turn's 120
 
 
 class SubagentFacts(Struct, frozen=True, kw_only=True):
@@ -51,7 +48,10 @@ class CancelledSubagent(Result, frozen=True, kw_only=True):
 
 
 def facts(one: Subagent) -> SubagentFacts:
-    return filled(SubagentFacts, one, subagent=one.subagent_id, tools=list(one.tools), person=one.person_id)
+    inbound, tools = one.inbound, list(one.tools)
+    return filled(
+        SubagentFacts, one, subagent=one.subagent_id, task=inbound.text, tools=tools, person=inbound.person_id
+    )
 
 
 @operation("subagent.list", http="GET /v1/subagents", tool="subagent-list", command="subagents")
@@ -85,7 +85,8 @@ async def cancel(
     ],
 ) -> CancelledSubagent:
     """End a subagent; what it has begun is finished."""
-    return CancelledSubagent(cancelled=subagents.cancel(subagent, call.person_id).subagent_id)
+    subagents.cancel(subagent, call.person_id)
+    return CancelledSubagent(cancelled=subagent)
 
 
 class StartParameters(Parameters, kw_only=True):
@@ -95,7 +96,6 @@ class StartParameters(Parameters, kw_only=True):
     tools: (
         Annotated[list[str], Meta(max_length=40, description="Names; left out: every tool that only looks.")] | None
     ) = None
-    wait: Annotated[bool, Meta(description="Wait for the result; else it comes into the chat later.")] = False
 
 
 def start_tool(subagents: Subagents) -> Tool[Any]:
@@ -105,13 +105,9 @@ def start_tool(subagents: Subagents) -> Tool[Any]:
         subagents.check_start(asked.tools)
 
     async def start(asked: StartParameters, context: ToolContext) -> ToolOutput:
-        made = subagents.start(asked.task, asked.tools, context)
-        is_over = asked.wait and await subagents.wait(made, WAIT_S)
-        fields = {"success": not is_over or made.state == "done", **to_builtins(facts(made))}
-        if is_over:
-            return ToolOutput(fields, foreign=made.foreign)
+        made = await subagents.start(asked.task, asked.tools, context)
         text = f"subagent {made.subagent_id} works; its result comes into this chat"
-        return ToolOutput(fields, (Evidence("reported", text),))
+        return ToolOutput({"success": True, **to_builtins(facts(made))}, (Evidence("reported", text),))
 
     return Tool(
         "subagent-start",

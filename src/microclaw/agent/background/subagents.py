@@ -24,7 +24,7 @@ from microclaw.apps.change_log import maker_now
 from microclaw.auth.gate import Permission
 from microclaw.auth.people import Roles
 from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, ToolRetry, UnknownName
-from microclaw.events import Answer, Inbound
+from microclaw.events import Inbound
 from microclaw.models.protocol import Model, UserText
 from microclaw.operations.tool import ToolContext
 from microclaw.store.journal import Journal
@@ -34,13 +34,12 @@ SubagentState: TypeAlias = Literal["running", "done", "failed", "cancelled"]
 KEPT: Final = 32  # ended subagents that are still listed
 _MAX_PUSH_CHARS: Final = 4000
 _PROMPT: Final = """\
-You work in the background on one task, alone: nobody reads what you say before your last answer, so ask nothing back.
+You work in the background on one task, alone: nobody reads what you say before your last answer, so ask no questions.
 Your answer is the result: short, complete, and only what the tools showed.
 
 Task: {task}"""
 
-_STATES: Final[Mapping[str, SubagentState]] = {"": "done", "cancelled": "cancelled"}
-
+_STATES: Final[Mapping[str | None, SubagentState]] = {None: "done", "cancelled": "cancelled"}
 _log = logging.getLogger(__name__)
 
 
@@ -54,27 +53,21 @@ class SubagentLimits(TurnLimits, frozen=True):
 
 @dataclass(slots=True, eq=False)
 class Subagent:
-    """`result` is its answer, or why there is none. `awaited`: a caller waits for it, so it is not pushed."""
+    """`inbound` is its task in the name and chat of who asked; `result` its answer, or why there is none."""
 
     subagent_id: str
-    task: str
+    inbound: Inbound
     tools: tuple[str, ...]
-    person_id: str
-    channel: str
-    chat_id: str
     began_ms: int
     foreign: bool
-    part_of: str | None
+    turn: Turn
     state: SubagentState = "running"
     result: str = ""
-    awaited: bool = False
-    stopped: bool = False
-    turn: Turn | None = None
     work: asyncio.Task[None] | None = None
 
     @property
     def tokens(self) -> int:
-        return 0 if self.turn is None else self.turn.tokens
+        return self.turn.tokens
 
 
 class Subagents:
@@ -115,58 +108,61 @@ class Subagents:
                     if one.work is not None:
                         one.work.cancel()
 
-    def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
+    async def start(self, task: str, names: Collection[str] | None, context: ToolContext) -> Subagent:
         """Start one; `names` None means all tools that only read. Raises Overloaded, or ToolRetry for a wrong name."""
-        self.check_start(names)
+        inbound = Inbound(context.channel, context.chat_id, task, context.person_id, context.device)
+        prompt = await self._context.prompt(inbound)
+        chosen = self.check_start(names)
         assert self._group is not None  # `check_start` has seen it
-        made = Subagent(
-            secrets.token_hex(3),
-            task,
-            self._named(names),
-            context.person_id,
-            context.channel,
-            context.chat_id,
-            int(self._now_s() * 1000),
-            context.foreign,
-            maker_now().turn,
+        subagent_id, now_s, tools = secrets.token_hex(3), self._now_s(), self._tools.only(chosen)
+        began_ms = int(now_s * 1000)
+        request = TurnRequest(
+            inbound,
+            UserText(_PROMPT.format(task=task)),
+            prompt,
+            task="subagent",
+            at_s=int(now_s),
+            tainted_s=int(now_s) if context.foreign else None,
+            part_of=maker_now().turn,
         )
-        self._known[made.subagent_id] = made
+        turn = Turn(
+            request,
+            TurnJournal(self._journal, f"subagent-{began_ms}-{subagent_id}"),
+            model=self._model,
+            tools=tools,
+            limits=self._limits,
+            window=self._context.window,
+            offered=lambda _messages: tools.specs,
+        )
+        made = self._known[subagent_id] = Subagent(subagent_id, inbound, chosen, began_ms, context.foreign, turn)
         for old in [one for one in self._known.values() if one.state != "running"][:-KEPT]:
             del self._known[old.subagent_id]
-        made.work = self._group.create_task(self._work(made, context.device), name=f"subagent {made.subagent_id}")
+        made.work = self._group.create_task(self._work(made), name=f"subagent {subagent_id}")
         return made
 
-    def check_start(self, names: Collection[str] | None) -> None:
-        """Raises what `start` would raise now."""
+    def check_start(self, names: Collection[str] | None) -> tuple[str, ...]:
+        """The tools of one that may start now; raises what `start` would raise."""
         running = sum(one.state == "running" for one in self._known.values())
         if self._group is None or running >= self._limits.count:
             raise Overloaded(
                 f"{running} subagents work already, {self._limits.count} is the limit",
                 next_step="wait for one, or cancel it: microclaw task subagents",
             )
-        self._named(names)
-
-    async def wait(self, subagent: Subagent, seconds: float) -> bool:
-        """Wait for its end; False when it still runs: its result is sent to the chat later."""
-        assert subagent.work is not None
-        subagent.awaited = True
-        try:
-            done, _ = await asyncio.wait((subagent.work,), timeout=seconds)
-        finally:
-            subagent.awaited = False
-        return bool(done)
+        known = {tool.name: tool for tool in self._tools.tools}
+        if names is None:
+            return tuple(name for name, tool in known.items() if tool.permission is Permission.READ)
+        if unknown := [name for name in names if name not in known]:
+            text = f"a subagent cannot have {', '.join(unknown)[:120]}"
+            raise ToolRetry(text, next_step=f"tools: {', '.join(known)}")
+        return tuple(dict.fromkeys(names))
 
     def list(self, person_id: str) -> tuple[Subagent, ...]:
         """All of them for an owner, else the person's own; the latest last."""
         return tuple(one for one in self._known.values() if self._is_of(one, person_id))
 
-    def cancel(self, subagent_id: str, person_id: str) -> Subagent:
+    def cancel(self, subagent_id: str, person_id: str) -> None:
         """Stop it at the next safe point; a running tool call is finished. Raises UnknownName, PermissionRefused."""
-        found = self.named(subagent_id, person_id)
-        found.stopped = True
-        if found.turn is not None:
-            found.turn.stop()
-        return found
+        self.named(subagent_id, person_id).turn.stop()
 
     def named(self, subagent_id: str, person_id: str) -> Subagent:
         """The one with this id, for who may cancel it. Raises UnknownName, PermissionRefused."""
@@ -179,24 +175,13 @@ class Subagents:
 
     def _is_of(self, subagent: Subagent, person_id: str) -> bool:
         person = self._roles.get(person_id)
-        return subagent.person_id == person_id or (person is not None and person.role == "owner")
+        return subagent.inbound.person_id == person_id or (person is not None and person.role == "owner")
 
-    def _named(self, names: Collection[str] | None) -> tuple[str, ...]:
-        known = {tool.name: tool for tool in self._tools.tools}
-        if names is None:
-            return tuple(name for name, tool in known.items() if tool.permission is Permission.READ)
-        unknown = [name for name in names if name not in known]
-        if unknown:
-            raise ToolRetry(
-                f"a subagent cannot have {', '.join(unknown)[:120]}", next_step=f"tools: {', '.join(known)}"
-            )
-        return tuple(dict.fromkeys(names))
-
-    async def _work(self, subagent: Subagent, device: str | None) -> None:
+    async def _work(self, subagent: Subagent) -> None:
+        to = subagent.inbound
         try:
-            answer = await self._turn(subagent, device)
-            subagent.state = _STATES.get(answer.error_code or "", "failed")
-            subagent.result = answer.text
+            answer = await subagent.turn.run(lambda _event: None)  # nobody follows it
+            subagent.state, subagent.result = _STATES.get(answer.error_code, "failed"), answer.text
             subagent.foreign = subagent.foreign or answer.tainted_s is not None
         except asyncio.CancelledError:
             subagent.state, subagent.result = "cancelled", "the host ended; what had begun may have been done"
@@ -206,40 +191,8 @@ class Subagents:
         except Exception:
             _log.exception("subagent %s failed inside the host", subagent.subagent_id)
             subagent.state, subagent.result = "failed", "something went wrong inside the host; see its log"
-        if not subagent.awaited:
-            await self._tell(subagent)
-
-    async def _turn(self, subagent: Subagent, device: str | None) -> Answer:
-        inbound = Inbound(subagent.channel, subagent.chat_id, subagent.task, subagent.person_id, device)
-        prompt = await self._context.prompt(inbound)
-        now_s = int(self._now_s())
-        tools = self._tools.only(subagent.tools)
-        request = TurnRequest(
-            inbound,
-            UserText(_PROMPT.format(task=subagent.task)),
-            prompt,
-            task="subagent",
-            at_s=now_s,
-            tainted_s=now_s if subagent.foreign else None,
-            part_of=subagent.part_of,
-        )
-        turn = subagent.turn = Turn(
-            request,
-            TurnJournal(self._journal, f"subagent-{subagent.began_ms}-{subagent.subagent_id}"),
-            model=self._model,
-            tools=tools,
-            limits=self._limits,
-            window=self._context.window,
-            offered=lambda _messages: tools.specs,
-        )
-        if subagent.stopped:
-            turn.stop()
-        return await turn.run(lambda _event: None)  # nobody follows it
-
-    async def _tell(self, subagent: Subagent) -> None:
-        text = f"subagent {subagent.subagent_id} ({subagent.task[:80]}) {subagent.state}: {subagent.result}"
-        to = (subagent.channel, subagent.chat_id)
+        text = f"subagent {subagent.subagent_id} ({to.text[:80]}) {subagent.state}: {subagent.result}"
         try:
-            await self._outbox.push(*to, text[:_MAX_PUSH_CHARS], person=subagent.person_id)
+            await self._outbox.push(to.channel, to.chat_id, text[:_MAX_PUSH_CHARS], person=to.person_id)
         except MicroclawError as exc:
             _log.warning("the result of subagent %s could not be sent: %s", subagent.subagent_id, exc.message)

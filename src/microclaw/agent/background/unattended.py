@@ -8,7 +8,7 @@ import logging
 import re
 from collections.abc import Callable
 from contextlib import aclosing
-from typing import Final, assert_never
+from typing import Final
 
 from microclaw.agent.acts import acts_of, own_words
 from microclaw.agent.conversation import Conversations
@@ -45,21 +45,18 @@ class AgentTasks:
         inbound = Inbound(CHANNEL, device, text, device=device, origin="device")
         async with aclosing(self._conversations.chat(inbound)) as events:
             async for event in events:
-                if isinstance(event, Answer):
-                    return _end(event)
-                if isinstance(event, ApprovalAsked):
-                    waits(f"a yes of {self._gate.name_of(OWNER.person_id)}")
-                if isinstance(event, ApprovalSettled):
-                    waits(None)
-                if isinstance(event, Step):
-                    tell(f"{event.stage}: {event.text}")
+                match event:
+                    case Answer(error_code=str(code)):
+                        return TaskEnd(is_done=False, text=failure_text(code, event.text, event.next_step))
+                    case Answer():
+                        return TaskEnd(is_done=True, text=event.text)
+                    case ApprovalAsked():
+                        waits(f"a yes of {self._gate.name_of(OWNER.person_id)}")
+                    case ApprovalSettled():
+                        waits(None)
+                    case Step():
+                        tell(f"{event.stage}: {event.text}")
         raise ToolFailed("the turn ended without an answer", next_step="the traceback is in the host's log")
-
-
-def _end(answer: Answer) -> TaskEnd:
-    if answer.error_code is None:
-        return TaskEnd(is_done=True, text=answer.text)
-    return TaskEnd(is_done=False, text=failure_text(answer.error_code, answer.text, answer.next_step))
 
 
 MAX_BYTES: Final = 8 * 1024  # of HEARTBEAT.md
@@ -142,7 +139,7 @@ _SPEAKS: Final = frozenset({"say", "notify"})  # the person hears what these do
 
 
 class ScheduledWork:
-    """What schedules.runner calls when a schedule is due. `tools` has no tool that makes schedules."""
+    """Does the work of schedules for schedules.runner. `tools` has no tool that makes schedules."""
 
     def __init__(self, *, inbox: Inbox, tools: Toolbox, gate: Gate) -> None:
         self._inbox = inbox
@@ -150,14 +147,12 @@ class ScheduledWork:
         self._gate = gate
 
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
-        if schedule.lost is not None and self._needs_device(schedule):
+        deed = schedule.deed
+        if schedule.lost is not None and (isinstance(deed, Prompt) or self._tools.takes_device(deed.tool)):
             raise lost_device(schedule)
-        match schedule.deed:
-            case ToolAct():
-                return await self._call(schedule, schedule.deed, started)
-            case Prompt(text):
-                return await self._turn(schedule, text, due_ms, note)
-        assert_never(schedule.deed)
+        if isinstance(deed, Prompt):
+            return await self._turn(schedule, deed.text, due_ms, note)
+        return await self._call(schedule, deed, started)
 
     def may_repeat(self, schedule: Schedule) -> bool:
         deed = schedule.deed
@@ -165,11 +160,6 @@ class ScheduledWork:
 
     async def tell(self, schedule: Schedule, text: str) -> None:
         await self._inbox.outbox.push(schedule.channel, schedule.chat_id, text, person=schedule.person_id)
-
-    def _needs_device(self, schedule: Schedule) -> bool:
-        """True if the action is for a device: a turn, or a tool with a device parameter."""
-        deed = schedule.deed
-        return isinstance(deed, Prompt) or self._tools.takes_device(deed.tool)
 
     async def _call(self, schedule: Schedule, act: ToolAct, started: Started) -> Outcome:
         where = (schedule.device, schedule.channel, schedule.chat_id)

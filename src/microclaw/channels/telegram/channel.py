@@ -10,9 +10,9 @@ from functools import partial
 from typing import Final
 from weakref import WeakValueDictionary
 
-from microclaw.agent.accepted_message import AcceptedMessage
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.outbox import Outbound
+from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import MAX_CLAIMED, ChannelTasks, Deliveries, ReadFile
