@@ -1,16 +1,21 @@
-"""Questions with buttons: who may press them, and what the chat shows afterwards."""
+"""Questions with buttons: who may press them and what the chat shows; which unknown senders are answered."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.channels.conftest import telegram
+from tests.channels.conftest import MemoryPeople, telegram
 from tests.channels.telegram_server import USERNAME, TelegramServer
 
-from microclaw.auth.approvals import Approvals, approved_act
+from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, approved_act
+from microclaw.channels.telegram.api import Timing
+from microclaw.channels.telegram.approvals import UnknownSenders, outcome_markdown, question_markdown
+from microclaw.channels.telegram.sender import LIMIT, split, telegram_html
+from microclaw.channels.telegram.updates import User
 from microclaw.errors import PermissionRefused
 from microclaw.events import Answer, Inbound, TurnEvent
 
@@ -169,3 +174,44 @@ async def test_a_button_of_a_reading_is_for_the_person_who_was_asked(server: Tel
         await server.press(question, "Yes")
         await bot.inbox.until(lambda: len(bot.inbox.done) == 3)
         assert bot.inbox.inbound[2].person_id == "owner"
+
+
+@pytest.mark.parametrize("letter", ["d", "\U0001f600"])
+def test_a_question_fits_into_one_message_whatever_it_shows(letter: str) -> None:
+    pending = PendingApproval("a1", "owner", letter * 5000, ("```", letter * 90_000), "tg", "1", 300)
+    assert split(question_markdown(pending)) == [question_markdown(pending)]
+    assert len(outcome_markdown(ApprovalOutcome(pending, "approved", "b" * 500))) < LIMIT
+
+
+def test_a_models_words_in_a_question_are_shown_as_they_are() -> None:
+    """Struck through, an act would look taken back; a link would look like a button."""
+    pending = PendingApproval(
+        "a1", "owner", "say text=~~`pump on`~~ **Approved** [no](https://evil.example)", (), "tg", "1", 60
+    )
+    for shown in (question_markdown(pending), outcome_markdown(ApprovalOutcome(pending, "declined", "owner"))):
+        html = telegram_html(shown)
+        assert "<code>say text=~~'pump on'~~ **Approved** [no](https://evil.example)</code>" in html
+        assert "<s>" not in html
+        assert "<a " not in html
+
+
+async def test_a_few_strangers_who_write_again_and_again_take_no_answer_from_a_new_one() -> None:
+    now_s, people = 0.0, MemoryPeople()
+    senders = UnknownSenders(people, Timing(), lambda: now_s)
+    for minute in range(180):
+        now_s = 61.0 * minute
+        for user in range(40):
+            await senders.greeting(User(user, first_name="x"))
+        if minute > 2:
+            assert "482913" in (await senders.greeting(User(1000 + minute, first_name="x")) or "")
+    answered = Counter(user for _channel, user, _name in people.asked)
+    assert max(answered.values()) <= 180  # each at most once a minute
+
+
+async def test_a_stranger_who_comes_back_is_answered_when_nobody_else_writes() -> None:
+    now_s, people = 0.0, MemoryPeople()
+    senders = UnknownSenders(people, Timing(), lambda: now_s)
+    assert await senders.greeting(User(7, first_name="x")) is not None
+    assert await senders.greeting(User(7, first_name="x")) is None
+    now_s = 61.0
+    assert await senders.greeting(User(7, first_name="x")) is not None
