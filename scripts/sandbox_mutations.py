@@ -225,7 +225,7 @@ MUTATIONS = (
     without(
         "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
     ),
-    Mutation("watch of page tables", "page_tables", (("watch.py", '(b"VmPTE:", ', "("), UNBOUNDED)),
+    Mutation("watch of page tables", "page_tables", (("usage.py", '(b"VmPTE:", ', "("), UNBOUNDED)),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
     without("size of its folder", "test_disk", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
@@ -249,7 +249,7 @@ MUTATIONS = (
     without("watch of time", "test_time", RUN, "time.monotonic() - self.began > limits.wall_s or ", ""),
     without("watch of processor time", "test_processor_time", RUN, " or (used.cpu_s or 0.0) > limits.cpu_s"),
     without(
-        "processor time of children that ended", "children_that_ended", "watch.py", "fields[11:15]", "fields[11:13]"
+        "processor time of children that ended", "children_that_ended", "usage.py", "fields[11:15]", "fields[11:13]"
     ),
     without("watch of output", "flood_of_output", RUN, 'self._stop("too_much_output")', "pass"),
     without(

@@ -1,6 +1,6 @@
 """A job's own cgroup: the kernel counts all that it holds, buffers of pipes and sockets too, and all its processes.
 
-What is only watched otherwise (watch.py) has here a bound that no moment between two looks can pass.
+What is only watched otherwise (usage.py) has here a bound that no moment between two looks can pass.
 """
 
 from __future__ import annotations

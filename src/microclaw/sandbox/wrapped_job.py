@@ -41,8 +41,7 @@ from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
 from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.sandbox.job_files import put_files
 from microclaw.sandbox.seccomp import job_filter
-from microclaw.sandbox.usage import DiskUse, Usage
-from microclaw.sandbox.watch import disk_use, exact_memory, usage_of
+from microclaw.sandbox.usage import DiskUse, Usage, disk_use, exact_memory, usage_of
 from microclaw.sandbox.world import HOME, RELAY_SOURCE, environment_of, python_besides, with_relay
 
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))

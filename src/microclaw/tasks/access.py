@@ -1,4 +1,4 @@
-"""Decides who may run code, and whose tasks somebody sees. It runs nothing."""
+"""The rights to run code and to see tasks. It runs nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def may_still_run(roles: Roles, person_id: str) -> bool:
 
 
 def seen_by(roles: Roles, person_id: str) -> str | None:
-    """The person whose tasks this one sees: their own, or everybody's (None) for an owner."""
+    """The person whose tasks this one sees: themselves, or None (everybody) for an owner."""
     person = roles.get(person_id)
     return None if person is not None and person.role == "owner" else person_id
 

@@ -6,10 +6,9 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from msgspec import Struct, structs
 
@@ -22,23 +21,8 @@ TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this lengt
 PAGE_BYTES: Final = 64 * 1024  # of its output, in one look
 CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 
-
-class RunSandboxed(Protocol):
-    """sandbox.run.run_sandboxed: cancelling it kills the whole tree, and it returns when that is dead."""
-
-    def __call__(self, job: SandboxJob, folder: Path, on_output: Callable[[bytes], None]) -> Awaitable[SandboxEnd]: ...
-
-
-class Proxy(Protocol):
-    """egress.proxy.EgressProxy."""
-
-    def reach(self, name: str) -> tuple[str, ...]:
-        """The places that a task of this name may ask. Raises TaskRefused, ConfigError. Blocking."""
-
-    def serving(
-        self, folder: Path, task: str, *, name: str | None = None, by: str | None = None
-    ) -> AbstractAsyncContextManager[Path | None]:
-        """The socket of a task's proxy in a folder of its own, None where nothing is allowed."""
+RunSandboxed: TypeAlias = Callable[[SandboxJob, Path, Callable[[bytes], None]], Awaitable[SandboxEnd]]
+"""sandbox.run.run_sandboxed: cancelling it kills the whole tree, and it returns when that is dead."""
 
 
 @dataclass(slots=True)
@@ -85,7 +69,7 @@ class TaskView(Struct, frozen=True):
 
 
 def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, size: int | None = None) -> TaskView:
-    """The output from `after` on, of `kept`, which begins at byte `first`. `size` is how much there is in all."""
+    """Cut a page from `after` on, of `kept`, which begins at byte `first`. `size` is how much there is in all."""
     begins = max(after, first)
     output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
     ends = begins + len(output)
@@ -93,7 +77,7 @@ def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, s
 
 
 def limit_reason(ending: TaskEnding, limits: SandboxLimits) -> str:
-    """The limit that ended it, and the setting of that; nothing where it was none."""
+    """The limit that ended it and its setting, or nothing."""
     asked = "or less where less was asked for"
     return {
         "timed_out": f"more than {limits.wall_s:g} s (tasks.wall_s, {asked})",

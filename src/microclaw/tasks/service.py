@@ -20,6 +20,7 @@ from msgspec import structs
 from microclaw.audit.event import Record
 from microclaw.auth.approvals import yes_now
 from microclaw.config.settings import TaskSettings
+from microclaw.egress.proxy import EgressProxy
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
 from microclaw.events import LiveEvent, ResultFile
 from microclaw.live_hosts import ALONE, Fleet, dead_among
@@ -31,7 +32,6 @@ from microclaw.tasks.live import (
     PAGE_BYTES,
     TAIL_BYTES,
     LiveTask,
-    Proxy,
     RunSandboxed,
     TaskView,
     limit_reason,
@@ -65,7 +65,7 @@ class TaskService:
         record: Record,
         publish: Callable[[LiveEvent], None],
         now_ms: Callable[[], int],
-        proxy: Proxy | None = None,
+        proxy: EgressProxy | None = None,
         may_run: Callable[[str], bool] = lambda _person_id: True,
         fleet: Fleet = ALONE,
     ) -> None:
@@ -160,7 +160,7 @@ class TaskService:
             raise
 
     async def reach(self, allow: str | None) -> tuple[str, ...]:
-        """The places that a task with this name in the allowlist may ask. Raises TaskRefused, ConfigError."""
+        """The destinations of a task with this name in the allowlist. Raises TaskRefused, ConfigError."""
         if allow is None:
             return ()
         if self._proxy is None:
@@ -393,11 +393,11 @@ class TaskService:
         return await asyncio.to_thread(self._folders.path, number, name)
 
     async def read(self, number: int, name: str) -> bytes:
-        """Read a file that it left. Raises as `file`."""
+        """The content of a file that it left. Raises as `file`."""
         return await asyncio.to_thread((await self.file(number, name)).read_bytes)
 
     async def read_result(self, file: ResultFile) -> bytes:
-        """The bytes that go into a chat. Raises UnknownName when it is no longer kept."""
+        """The content of a file for a chat. Raises UnknownName when it is no longer kept."""
         return await self.read(file.task, file.name)
 
     async def row(self, number: int) -> TaskRow:

@@ -1,4 +1,4 @@
-"""Reports tasks to others: lines of the security log, without code or output, and news for those who watch live."""
+"""Reports on tasks: lines of the security log, without code or output, and news for those who watch live."""
 
 from __future__ import annotations
 

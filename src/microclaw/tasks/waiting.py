@@ -1,4 +1,4 @@
-"""The queue of waiting tasks, whose turn is next, and how many of one asker may wait. It runs and stores nothing.
+"""The queue of tasks that wait: the next turn, and the most of one asker. It runs and stores nothing.
 
 One asker has at most half of the places and all devices together three quarters, so that somebody else can always
 come in. Of those who wait, whoever has the fewest running goes first, then who was served longest ago; each one's own
