@@ -23,7 +23,7 @@ COMMANDS: Final = {
     "demo": ("demo:demo", "See it work on a virtual board."),
     "setup": ("setup_commands:setup", "Set up models, Telegram and search."),
     "up": ("host_commands:up", "Run the host in the foreground; Ctrl-C stops it."),
-    "status": ("host_commands:status", "What the host is doing: model, devices, programs."),
+    "status": ("host_commands:status", "Show the host's state: model, devices, programs."),
     "doctor": ("doctor:doctor", "Check what microclaw needs here."),
     "flash": ("flash_command:flash", "Put our firmware on a board, pair it, give it Wi-Fi."),
     "device": ("device_commands:device_group", "The devices this host knows."),
