@@ -21,6 +21,9 @@ from microclaw.validation import read_object
 DEPLOY_TOOL: Final = "deploy-wasm-app"
 HEADING: Final = "What the host did:"
 NOTHING: Final = f"{HEADING} nothing. It read nothing either."
+_NO_ACT: Final = re.compile(rf"\n\n{re.escape(HEADING)}(?: nothing\.[^\n]*|(?:\n- read: [^\n]*)+)\Z")
+_OWN: Final = re.compile(rf"[^\w]*{re.escape(HEADING[:-1])}", re.IGNORECASE)
+_MARK: Final = re.compile(r"^([^\w]*)")
 _UNKNOWN: Final = frozenset(
     {"outcome_unknown", "device_timeout", "device_silent", "device_lied"}
     | {"protocol_error", "install_interrupted", "boards_unknown", INTERNAL}
@@ -198,9 +201,6 @@ def proof_note(text: str, evidence: Sequence[Evidence], actions: Sequence[Action
     return "".join(f"\n{proof[:1].upper()}{proof[1:]}." for proof in unsaid)
 
 
-_NO_ACT: Final = re.compile(rf"\n\n{re.escape(HEADING)}(?: nothing\.[^\n]*|(?:\n- read: [^\n]*)+)\Z")
-
-
 def _what(action: Action) -> str:
     """A call with its proof, or why it is not done, on one line."""
     shown = arguments_text(action.arguments)
@@ -242,12 +242,6 @@ def _plain_text(text: str) -> str:
     """A text as it looks: without what nobody sees, and with plain letters for those that only look like them."""
     shown = unicodedata.normalize("NFKC", clean_text(text)).translate(LOOK_ALIKES)
     return "".join(char for char in shown if unicodedata.category(char) not in ("Mn", "Me"))
-
-
-_OWN: Final = re.compile(rf"[^\w]*{re.escape(HEADING[:-1])}", re.IGNORECASE)
-
-
-_MARK: Final = re.compile(r"^([^\w]*)")
 
 
 def _says(text: str, proof: str) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from bisect import insort
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -308,9 +308,10 @@ class Inbox:
         """The error if there is no room for the message, or None."""
         waiting = len(chat.waiting) + len(chat.arriving) + (len(chat.running.joining) if chat.running else 0)
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
-        unanswered = [_whose(one) for each in self._chats.values() for one in each.arriving]
-        unanswered += [_whose(one.inbound) for each in self._chats.values() for one in each.messages]
-        others, theirs = len(unanswered) - 1, unanswered.count(_whose(inbound)) - 1  # without this one
+        chats = self._chats.values()
+        unanswered = Counter(_whose(one) for each in chats for one in each.arriving)
+        unanswered.update(_whose(one.inbound) for each in chats for one in each.messages)
+        others, theirs = unanswered.total() - 1, unanswered[_whose(inbound)] - 1  # without this one
         share = max(1, self._limits.unanswered // SHARE)
         if waiting > self._settings.queue + idle:
             what, limit = f"{waiting - 1} messages of this chat wait already", self._settings.queue

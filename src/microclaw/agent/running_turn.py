@@ -136,7 +136,10 @@ class RunningTurn:
 
     def put(self, event: TurnEvent) -> None:
         if isinstance(event, ToolRun):
-            (self.quiet.clear if event.state == "started" else self.quiet.set)()
+            if event.state == "started":
+                self.quiet.clear()
+            else:
+                self.quiet.set()
         for stream in self.streams:
             stream.put(event)
 

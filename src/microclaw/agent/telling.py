@@ -18,10 +18,6 @@ from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
 
-class NoParameters(Parameters):
-    pass
-
-
 class SayParameters(Parameters, kw_only=True):
     text: Annotated[str, Meta(min_length=1, max_length=4000)]
     person: Annotated[str, Meta(max_length=80, description="A name; left out: who asks.")] | None = None
@@ -31,12 +27,12 @@ def clock_tool(timezone: str | None, *, now_s: Callable[[], float] = time.time) 
     """The tool `time`; with `timezone` None it shows the machine's time zone."""
     zone = None if timezone is None else find_zone(timezone)
 
-    async def tell(_: NoParameters, __: ToolContext) -> ToolOutput:
+    async def tell(_: Parameters, __: ToolContext) -> ToolOutput:
         now = datetime.fromtimestamp(now_s()).astimezone(zone)
         fields = {"now": now.isoformat(timespec="seconds"), "weekday": now.strftime("%A")}
         return ToolOutput({"success": True, **fields, "zone": timezone or now.tzname()})
 
-    return Tool("time", "The date and time now.", NoParameters, Permission.READ, Effect.READ, tell)
+    return Tool("time", "The date and time now.", Parameters, Permission.READ, Effect.READ, tell)
 
 
 def say_tool(*, outbox: Outbox, people: People) -> Tool[Any]:

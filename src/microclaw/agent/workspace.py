@@ -126,7 +126,7 @@ class Workspace:
     def _folder_of(self, parts: list[str], *, make: bool = False) -> Iterator[int]:
         """The folder's descriptor, reached part by part."""
         shown = "/".join(parts)
-        with _explained("file in the workspace yet"):
+        with _explained("the workspace", missing="there is no file in the workspace yet"):
             handle = os.open(self._folder, _FOLDER)
         try:
             for part in parts:
@@ -255,12 +255,12 @@ def _file_parts(path: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _explained(shown: str) -> Iterator[None]:
-    """Inside, an error of the system is one of the tool's."""
+def _explained(shown: str, *, missing: str = "") -> Iterator[None]:
+    """Inside, an error of the system is one of the tool's; `missing` is the text for what is not there."""
     try:
         yield
     except FileNotFoundError as exc:
-        raise ToolFailed(f"there is no {shown}", next_step="list-files shows what is there") from exc
+        raise ToolFailed(missing or f"there is no {shown}", next_step="list-files shows what is there") from exc
     except OSError as exc:  # ELOOP or ENOTDIR: a symbolic link, which is never followed
         raise ToolFailed(f"{shown} cannot be used: {exc.strerror or exc}") from exc
 

@@ -68,18 +68,13 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
             name = model or next((str(row["id"]) for row in _rows(models, "data") if "id" in row), None)
-            props = await ask("GET", f"{root}/props")  # llama.cpp
-            told = _whole(_object(props.get("default_generation_settings")), "n_ctx") or _whole(props, "n_ctx")
-            if told is None:  # LM Studio tells of a loaded model, vLLM of what it was started with
-                told = _of_list(await ask("GET", f"{root}/api/v0/models"), name)
-            if told is None:
-                running = _rows(await ask("GET", f"{root}/api/ps"), "models")  # Ollama
-                told = next(
-                    (_whole(r, "context_length") for r in running if name in (r.get("name"), r.get("model"))), None
-                )
-            if told is None and name:
-                told = _set_in_ollama(await ask("POST", f"{root}/api/show", {"model": name}))
-            return told or _of_list(models, name)
+            return (
+                _of_llama_cpp(await ask("GET", f"{root}/props"))
+                or _of_list(await ask("GET", f"{root}/api/v0/models"), name)
+                or _loaded_in_ollama(await ask("GET", f"{root}/api/ps"), name)
+                or (_set_in_ollama(await ask("POST", f"{root}/api/show", {"model": name})) if name else None)
+                or _of_list(models, name)
+            )
         except httpx2.HTTPError as exc:
             raise ModelError(
                 f"nobody answers at {root}: {exc or type(exc).__name__}",
@@ -88,9 +83,19 @@ async def window_of(base_url: str, model: str | None = None, *, api_key: str | N
             ) from exc
 
 
+def _of_llama_cpp(props: dict[str, Any]) -> int | None:
+    return _whole(_object(props.get("default_generation_settings")), "n_ctx") or _whole(props, "n_ctx")
+
+
 def _of_list(models: dict[str, Any], name: str | None) -> int | None:
+    """LM Studio tells of a loaded model, vLLM of what it was started with."""
     found = next((row for row in _rows(models, "data") if name in (None, row.get("id"))), {})
     return _whole(found, "loaded_context_length") or _whole(found, "max_model_len")
+
+
+def _loaded_in_ollama(running: dict[str, Any], name: str | None) -> int | None:
+    found = next((row for row in _rows(running, "models") if name in (row.get("name"), row.get("model"))), {})
+    return _whole(found, "context_length")
 
 
 def _set_in_ollama(shown: dict[str, Any]) -> int | None:
