@@ -37,6 +37,7 @@ async def converse(*said: str, expired: bool = False) -> tuple[list[tuple[str, d
     before: list[Message] = []
     calls: list[tuple[str, dict[str, Any]]] = []
     reply, number = ModelReply(""), 0
+    installed: set[str] = set()
     for index, sentence in enumerate(said):
         if expired and index == len(said) - 1 and isinstance(last := before[-1], AssistantReply):
             before[-1] = AssistantReply(last.text, question=last.question, question_expired=True)
@@ -51,6 +52,9 @@ async def converse(*said: str, expired: bool = False) -> tuple[list[tuple[str, d
                 arguments, number = json.loads(call.arguments), number + 1
                 calls += [(call.name, arguments)] if call.name in CHANGING else []
                 fields = _answer(call.name, arguments) | {"change": number}
+                if call.name == "deploy-wasm-app":
+                    fields["replaced"] = arguments["appName"] in installed
+                    installed.add(arguments["appName"])
                 turn.append(ToolReturn(call.call_id, call.name, json.dumps(fields)))
         before += [UserText(sentence), kept(reply)]
     return calls, reply
@@ -111,6 +115,7 @@ async def test_where_it_is_not_clear_nothing_is_changed(said: str) -> None:
         ("dim pin 5 to 30% | a bit brighter", "pwm-set", {"pin": 5, "duty": 102}),
         ("dim pin 5 to 30% | and 6 | same on pin 6", "pwm-set", {"pin": 6, "duty": 76}),
         ("blink pin 5 every 100 ms | no, pin 6", "deploy-wasm-app", {"appName": "blink"}),
+        ("blink pin 5 every 100 ms | no, pin 6 | no, pin 7", "deploy-wasm-app", {"appName": "blink"}),
         ("blink pin 5 every 100 ms | turn it off", "gpio-set", {"pin": 5, "level": 0}),
         ("turn on pin 5 | the fan is on pin 11 | forget the fan | undo | yes", "undo", {}),
         ("turn on pin 5 | stop it in 1 second", "schedule-add", {"do": "turn off pin 5"}),

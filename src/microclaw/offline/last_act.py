@@ -184,10 +184,17 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         done,
         changes,
         app=str(deployed.fields.get("appName")) if deployed is not None else None,
-        replaced=deployed is not None and bool(deployed.fields.get("replaced")),
+        replaced=_replaced(at.parse, deployed, before),
         schedule=number if isinstance(number, int) else None,
         others=_same_before(parse, device, before) if done and not at.parse.undoes else (),
     )
+
+
+def _replaced(parse: Parse, deployed: Result | None, before: LastAct | None) -> bool:
+    """True if another program had the name; the one that the sentence changes is not another."""
+    if parse.replaces is not None and before is not None and before.app == parse.replaces:
+        return before.replaced
+    return deployed is not None and bool(deployed.fields.get("replaced"))
 
 
 def _of_many(at: Context | None) -> LastAct | None:
