@@ -8,7 +8,6 @@ import re
 from typing import Any
 
 import pytest
-from msgspec.structs import replace
 from tests.offline.conftest import kept
 from tests.offline.score import CHANGING, _answer, board
 
@@ -23,9 +22,9 @@ from microclaw.models.protocol import (
     UserText,
 )
 from microclaw.offline.decision import Context, Result
+from microclaw.offline.last_act import Undoable, Unlogged, undoable_after
 from microclaw.offline.model import OfflineModel
 from microclaw.offline.parse import Parse
-from microclaw.offline.unlogged import UnloggedAct, unlogged_after
 
 _MAX_STEPS = 8
 
@@ -266,27 +265,27 @@ GONE = Result("schedule-remove", True, {"schedule": 1, "state": "removed"})
 REFUSED = Result("schedule-remove", False, {"error": "permission_refused"})
 SET, UNDONE = Result("gpio-set", True, {"change": 1}), Result("undo", True, {"change": 2})
 RESTARTED = Result("switch-program", True, {"change": 1, "switch": "restart"})
-FIRST, SECOND = UnloggedAct("schedule-add", 2), UnloggedAct("schedule-add", 1)
+FIRST, SECOND = Unlogged("schedule-add", 2), Unlogged("schedule-add", 1)
 OF_UNDO = Parse("cancel_schedule", {"number": 1, "undo": True})
 
 
 @pytest.mark.parametrize(
-    ("parse", "results", "after"),
+    ("parse", "results", "before", "after"),
     [
-        (Parse("cancel_schedule", {"number": 1}), [GONE], (FIRST, SECOND, UnloggedAct("schedule-remove", 1))),
-        (OF_UNDO, [GONE], (FIRST,)),
-        (OF_UNDO, [REFUSED], (FIRST, replace(SECOND, age=1))),  # it is still there to be reverted
-        (Parse("set_pin"), [SET], (FIRST, replace(SECOND, age=1, changes=1))),
-        (Parse("set_pin"), [UNDONE, SET], (FIRST, replace(SECOND, age=1))),  # a correction
-        (Parse("undo"), [UNDONE, UNDONE], (FIRST, replace(SECOND, age=1))),
-        (Parse("switch_app"), [RESTARTED], (FIRST, replace(SECOND, age=1))),  # undo leaves it alone
+        (Parse("cancel_schedule", {"number": 1}), [GONE], (SECOND,), (SECOND, Unlogged("schedule-remove", 1))),
+        (OF_UNDO, [GONE], (FIRST, SECOND), (FIRST,)),
+        (OF_UNDO, [REFUSED], (FIRST, SECOND), (FIRST, SECOND)),  # it is still there to be reverted
+        (Parse("set_pin"), [SET], (SECOND,), (SECOND, None)),
+        (Parse("set_pin"), [UNDONE, SET], (SECOND, None), (SECOND, None)),  # a correction
+        (Parse("undo"), [UNDONE, UNDONE], (SECOND, None), (SECOND,)),
+        (Parse("switch_app"), [RESTARTED], (SECOND,), (SECOND,)),  # undo leaves it alone
     ],
 )
 def test_undo_goes_back_through_schedules_and_boards_in_turn(
-    parse: Parse, results: list[Result], after: tuple[UnloggedAct, ...]
+    parse: Parse, results: list[Result], before: Undoable, after: Undoable
 ) -> None:
     at = Context(parse, "said", DeviceContext(), None, False, tuple(results))
-    assert unlogged_after(at, results, (FIRST, SECOND)) == after
+    assert undoable_after(at, results, before) == after
 
 
 async def test_undo_of_two_schedules_and_an_act_between_them() -> None:

@@ -155,3 +155,8 @@ def capital(text: str) -> str:
     """The text as the start of a sentence, without a full stop; a name like virtual-1 stays as it is."""
     first = text.split(" ", 1)[0].rstrip(":,")
     return (text[:1].upper() + text[1:] if first.isalpha() else text).rstrip(".")
+
+
+def plain_line(line: object) -> str:
+    """A line of memory as a sentence without its full stop."""
+    return str(line).removeprefix("- ").strip().rstrip(".")

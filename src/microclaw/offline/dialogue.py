@@ -31,7 +31,15 @@ from microclaw.offline.app_sentences import APPS, ON_BOARDS, is_of_all
 from microclaw.offline.boards import chosen_boards, decide_for_each, for_each
 from microclaw.offline.decision import Act, CannotDo, Context, Decision, Result, Say, failure, this_turn
 from microclaw.offline.device_names import no_such_number, unknown_device, with_written_names
-from microclaw.offline.last_act import TAKE_BACK, DialogueState, LastAct, act_after, state_after
+from microclaw.offline.last_act import (
+    TAKE_BACK,
+    DialogueState,
+    LastAct,
+    Undoable,
+    act_after,
+    state_after,
+    undoable_after,
+)
 from microclaw.offline.lights import LIGHTS, led_decider
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY, is_for_the_board, parse_memory
@@ -46,10 +54,9 @@ from microclaw.offline.pins import (
 )
 from microclaw.offline.program_orders import program_order
 from microclaw.offline.programs import PROGRAMS
-from microclaw.offline.references import later, referred, with_target
+from microclaw.offline.references import corrected_fact, later, referred, with_target
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
 from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
-from microclaw.offline.unlogged import UnloggedActs, said_of_unlogged, taking_back, unlogged_after
 
 ADD_A_MODEL: Final = (
     "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
@@ -91,7 +98,6 @@ def understand(request: ModelRequest) -> Understanding:
     state = state_after(last)
     expired = isinstance(last, AssistantReply) and last.question_expired
     open_question, act = state.question, None if expired else state.act
-    unlogged = tuple(replace(one, age=one.age + expired) for one in state.unlogged)  # then only undo is about it
     chosen = None if expired else _chosen(said, state.suggested)
     if isinstance(chosen, Say):
         return Understanding(None, chosen, completes=True, state=state)
@@ -100,7 +106,7 @@ def understand(request: ModelRequest) -> Understanding:
     device_context = request.device_context or DeviceContext()
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
-            return _declined(open_question, act, unlogged)
+            return _declined(open_question, act, state.undoable)
         there = (
             answered_device(with_written_names(said, device_context), device_context)
             if open_question.slot == "device"
@@ -115,7 +121,9 @@ def understand(request: ModelRequest) -> Understanding:
         context = Context(
             completed, open_question.said, device_context, named or device_context.meant, named is not None, results
         )
-    reading = _Reading(context, False) if context is not None else _read(said, device_context, results, act, unlogged)
+    reading = (
+        _Reading(context, False) if context is not None else _read(said, device_context, results, act, state.undoable)
+    )
     found = reading.found
     if not isinstance(found, Say):
         found = undone_elsewhere(context or found)
@@ -125,9 +133,8 @@ def understand(request: ModelRequest) -> Understanding:
     if isinstance(decision, Say):
         # A question about the last act, and what is about nothing, leave it the last act.
         last_act = act if reading.refers and at is None else act_after(at, decision, act)
-        kept = DialogueState(
-            _question(at, decision), last_act, unlogged_after(at, results, unlogged), reading.suggested
-        )
+        undoable = undoable_after(at, results, state.undoable)
+        kept = DialogueState(_question(at, decision), last_act, undoable, reading.suggested)
     parse = at.parse if at is not None else None
     return Understanding(parse, decision, completed is not None, reading.refers, kept)
 
@@ -148,10 +155,10 @@ def _numbered(suggested: Sequence[str]) -> str:
     return "; ".join(f"{n}: {one}" for n, one in enumerate(suggested, start=1))
 
 
-def _declined(question: Question, act: LastAct | None, unlogged: UnloggedActs) -> Understanding:
+def _declined(question: Question, act: LastAct | None, undoable: Undoable) -> Understanding:
     """A no to a question. One to "Shall I undo it?" leaves the act, which can still be corrected."""
     is_undo = question.parse.kind == TAKE_BACK
-    state = DialogueState(None, act if is_undo else None, unlogged)
+    state = DialogueState(None, act if is_undo else None, undoable)
     text = "Then it stays as it is." if is_undo else "Then nothing was done."
     return Understanding(None, Say(text), completes=True, state=state)
 
@@ -204,21 +211,19 @@ def _read(
     device_context: DeviceContext,
     results: tuple[Result, ...],
     act: LastAct | None,
-    unlogged: UnloggedActs,
+    undoable: Undoable,
 ) -> _Reading:
-    sentences, newest = english(), unlogged[-1] if unlogged else None
+    sentences, newest = english(), undoable[-1] if undoable else None
     if len(said) > MAX_SENTENCE_CHARS:
         return _not_understood(sentences, said[:MAX_SENTENCE_CHARS])
     parse = sentences.parse(said)
     if parse is not None and not parse.loose and parse.kind in _OF_PINS and parse.number("pin") is not None:
         return _Reading(Context(parse, said, device_context, device_context.meant, False, results))
-    about = said_of_unlogged(said, newest)
-    if isinstance(about, Say):
-        return _Reading(about, refers=True)
-    if about is not None:
-        return _Reading(Context(about, said, device_context, device_context.meant, False, results), refers=True)
+    if (fact := corrected_fact(said, act)) is not None:
+        return _Reading(Context(fact, said, device_context, device_context.meant, False, results), refers=True)
     memory = parse_memory(said) or (Parse("remember", {"text": said.strip().rstrip(".!")}) if told_name(said) else None)
-    if memory is not None and not is_for_the_board(memory, said, sentences):
+    of_act = memory == Parse("forget") and act is not None and act.lines  # "forget it"
+    if memory is not None and not of_act and not is_for_the_board(memory, said, sentences):
         return _Reading(Context(memory, said, device_context, device_context.meant, False, results))
     said = with_written_names(said, device_context)
     if (no_device := no_such_number(said, device_context)) is not None:
@@ -277,9 +282,8 @@ def _read(
         return _not_understood(sentences, text)
     if parse.kind == "past":
         return _Reading(past_of(parse, act), refers=True)
-    if parse.kind == "undo" and newest is not None and not newest.changes and named is None:
-        parse = taking_back(newest)
-        parse = replace(parse, values=parse.values | {"undo": True})
+    if parse.kind == "undo" and newest is not None and named is None:
+        parse = replace(newest.undoing, values=newest.undoing.values | {"undo": True})
     found_at = Context(parse, text if recalls else said, device_context, device, named is not None, results)
     return _Reading(found_at)
 

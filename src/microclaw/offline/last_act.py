@@ -5,19 +5,19 @@ Plain values, no IO. They are stored with the answer as JSON, so that a restart 
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.models.protocol import AssistantReply, Message
-from microclaw.offline.decision import Context, Result, Say, capital
+from microclaw.offline.decision import Context, Result, Say, capital, plain_line
 from microclaw.offline.lights import LIGHTS
 from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 from microclaw.offline.programs import PROGRAMS
-from microclaw.offline.unlogged import UnloggedActs
 
 PROGRAMS_ON_PINS: Final = frozenset({*PROGRAMS, *LIGHTS}) - {"read_sensor_every", "publish"}
 ON_SEVERAL: Final = "several_boards"
@@ -26,10 +26,13 @@ MAX_TAKEN_BACK: Final = 16
 """So many changes one correction reverts."""
 TAKE_BACK: Final = "take_back"
 """The kind of "Shall I undo it?"."""
-CHANGING_TOOLS: Final = frozenset(
+BOARD_TOOLS: Final = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "undo"}
-    | {"schedule-add", "schedule-remove"}
+    | {"act-on-boards"}
 )
+"""Tools that change boards; the change log has what they did."""
+_NOT_IN_CHANGE_LOG: Final = frozenset({"schedule-add", "schedule-remove", "remember", "forget"})
+_MAX_UNDOABLE: Final = 32
 _OTHER_KINDS: Final = frozenset(
     {"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "read_sensor_every"}
     | {"remove_app", "schedule"}
@@ -45,8 +48,8 @@ class LastAct(Struct, frozen=True):
 
     `done`: a tool carried it out; else it was refused or asked about, and a parse that was learned stays loose.
     `changes` are the numbers that take it back, in the order in which they were made. `app` is its program, `replaced`
-    says that one of that name was there before, `stopped` that it was taken off again. `others` are pins to which the
-    same was done just before. `age` counts the answers since.
+    says that one of that name was there before, `stopped` that it was taken off again. `lines` of memory are what its
+    sentence added. `others` are pins to which the same was done just before. `age` counts the answers since.
     """
 
     parse: Parse
@@ -58,6 +61,7 @@ class LastAct(Struct, frozen=True):
     replaced: bool = False
     stopped: bool = False
     schedule: int | None = None
+    lines: tuple[str, ...] = ()
     others: tuple[int, ...] = ()
     age: int = 0
 
@@ -122,14 +126,36 @@ class LastAct(Struct, frozen=True):
         return f"pin {self.pins[0]}" if self.pins else "it"
 
 
+class Unlogged(Struct, frozen=True):
+    """A schedule's number, or lines of memory, that `tool` made or removed. The change log does not hold it."""
+
+    tool: str
+    schedule: int | None = None
+    lines: tuple[str, ...] = ()
+
+    @property
+    def undoing(self) -> Parse:
+        """The sentence that undoes it; where nothing does, an undo that asks whether a board's change is meant."""
+        if self.tool == "schedule-add" and self.schedule is not None:
+            return Parse("cancel_schedule", {"number": self.schedule})
+        if self.tool == "remember":
+            return Parse("forget", {"text": self.lines[0]})
+        lost = "; ".join(self.lines)
+        return Parse("undo", {"again": f'say: "remember that {lost}"' if lost else "say its sentence once more"})
+
+
+Undoable: TypeAlias = tuple[Unlogged | None, ...]
+"""The acts that undo goes back through, the newest last; None is a change of boards."""
+
+
 class DialogueState(Struct, frozen=True):
-    """The open question, the last act, and those that the change log lacks, the newest last. `suggested` are sentences
-    of which one may be chosen by its number.
+    """The open question, the last act, and all acts that undo goes back through. `suggested` are sentences of which
+    one may be chosen by its number.
     """
 
     question: Question | None = None
     act: LastAct | None = None
-    unlogged: UnloggedActs = ()
+    undoable: Undoable = ()
     suggested: tuple[str, ...] = ()
 
     def to_json(self) -> str | None:
@@ -154,12 +180,16 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
     kind = at.parse.kind
     deployed = _last(at.results, "deploy-wasm-app")
     done = decision.code is None or (decision.code == "not_verified" and deployed is not None)
-    if not done and any(result.ok and result.tool in CHANGING_TOOLS for result in at.results):
+    if not done and any(one.ok and one.tool in BOARD_TOOLS | {"schedule-add", "schedule-remove"} for one in at.results):
         return None  # half of it: neither done nor not done
     if kind == "app_status" and before is not None and before.app == at.parse.word("app"):
         return _older(before)
+    made = _made(at.results)
+    lines = made.lines if made is not None and made.tool == "remember" else ()
     if (pin := _spoken_of(at.parse)) is not None:
-        return LastAct(Parse("read_pin", {"pin": pin}), at.said, at.device.name if at.device else None)
+        return LastAct(Parse("read_pin", {"pin": pin}), at.said, at.device.name if at.device else None, lines=lines)
+    if lines:
+        return replace(_older(before) or LastAct(at.parse, at.said), lines=lines)
     if kind == TAKE_BACK:
         return before if not at.results else None
     if kind not in PROGRAMS_ON_PINS | _OTHER_KINDS:
@@ -225,7 +255,42 @@ def _spoken_of(parse: Parse) -> int | None:
 
 
 def _older(act: LastAct | None) -> LastAct | None:
-    return None if act is None or act.age >= _MAX_AGE else replace(act, age=act.age + 1)
+    return None if act is None or act.age >= _MAX_AGE else replace(act, age=act.age + 1, lines=())
+
+
+def undoable_after(at: Context | None, results: Sequence[Result], before: Undoable) -> Undoable:
+    """The acts after an answer, without the one that "undo" reverted, or asked about."""
+    failed = any(not result.ok and "removed" not in result.fields for result in results)
+    if at is not None and at.parse.values.get("undo") and not at.parse.confirmed and not failed:
+        return before[:-1]
+    changed = {result.tool for result in results if _changed_a_board(result)}
+    if "undo" in changed:
+        return before if changed != {"undo"} or before[-1:] != (None,) else before[:-1]
+    if changed:
+        return (*before, None)[-_MAX_UNDOABLE:]
+    made = _made(results)
+    return before if made is None else (*before, made)[-_MAX_UNDOABLE:]
+
+
+def _changed_a_board(result: Result) -> bool:
+    made = result.fields.get("change") or result.fields.get("changes")
+    return result.ok and bool(made) and result.tool in BOARD_TOOLS and result.fields.get("switch") != "restart"
+
+
+def _made(results: Sequence[Result]) -> Unlogged | None:
+    for result in reversed(results):
+        if not result.ok or result.tool not in _NOT_IN_CHANGE_LOG:
+            continue
+        if result.tool == "schedule-remove" and result.fields.get("state") != "removed":
+            continue  # paused or resumed, and still there
+        if result.tool.startswith("schedule"):
+            number = result.fields.get("schedule")
+            return Unlogged(result.tool, number if isinstance(number, int) else None)
+        if result.tool == "forget":
+            return Unlogged("forget", lines=tuple(plain_line(one["line"]) for one in result.fields.get("removed", ())))
+        if result.fields.get("new"):
+            return Unlogged("remember", lines=(plain_line(result.fields.get("line")),))
+    return None
 
 
 def _last(results: tuple[Result, ...], tool: str) -> Result | None:

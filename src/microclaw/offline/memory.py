@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from microclaw.offline.decision import Act, Context, Decision, Say
+from microclaw.offline.decision import Act, Context, Decision, Say, plain_line
 from microclaw.offline.parse import Parse
 from microclaw.offline.schedules import parse_schedule
 from microclaw.offline.sentences import Sentences
@@ -85,10 +85,10 @@ def _remember(at: Context) -> Decision:
         return Act("remember", {"text": fact}, f"remember({_short(fact)})")
     kept = at.results[-1].fields
     if kept.get("new") is False:
-        return Say(f"I knew that already: {_plain(kept.get('line'))}.")
-    gone = "; ".join(_plain(one["line"]) for one in at.results[0].fields.get("removed") or ())
+        return Say(f"I knew that already: {plain_line(kept.get('line'))}.")
+    gone = "; ".join(plain_line(one["line"]) for one in at.results[0].fields.get("removed") or ())
     place = f", in place of: {gone}" if gone else ""
-    return Say(f"Remembered: {_plain(kept.get('line'))} ({kept.get('file')}){place}.")
+    return Say(f"Remembered: {plain_line(kept.get('line'))} ({kept.get('file')}){place}.")
 
 
 def _recall(at: Context) -> Decision:
@@ -104,7 +104,7 @@ def _recall(at: Context) -> Decision:
             f"I remember nothing about {about}." if about else "I remember nothing yet.",
             next_step="as in: remember that the relay is on pin 4",
         )
-    lines = [f"  {_plain(one.get('text'))} ({_source(one)})" for one in hits[:_SHOWN]]
+    lines = [f"  {plain_line(one.get('text'))} ({_source(one)})" for one in hits[:_SHOWN]]
     more = [f"  and {len(hits) - _SHOWN} more: microclaw memory show"] if len(hits) > _SHOWN else []
     head = f"What I know about {about}:" if about else "What I remember:"
     return Say("\n".join((head, *lines, *more)))
@@ -122,7 +122,7 @@ def _forget(at: Context) -> Decision:
     removed = found.get("removed") or ()
     if not removed:
         return Say(f"Nothing that is remembered says {words!r}.", "unknown_name", "see all of it: what do you remember")
-    gone = "; ".join(_plain(one.get("line")) for one in removed)
+    gone = "; ".join(plain_line(one.get("line")) for one in removed)
     spoken = found.get("still_in_conversations")
     if not spoken:
         return Say(f"Forgotten: {gone}.")
@@ -141,10 +141,6 @@ MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
 def _source(one: Mapping[str, Any]) -> str:
     said = "you said it" if one.get("kind") == "said" else str(one.get("source"))
     return f"{said}, {one['day']}" if one.get("day") else said
-
-
-def _plain(line: object) -> str:
-    return str(line).removeprefix("- ").strip().rstrip(".")
 
 
 def _short(text: str) -> str:

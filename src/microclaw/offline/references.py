@@ -17,6 +17,7 @@ from microclaw.language.quantities import normalize_quantities
 from microclaw.models.protocol import KnownDevice
 from microclaw.offline.decision import Say
 from microclaw.offline.last_act import ON_SEVERAL, PROGRAMS_ON_PINS, LastAct
+from microclaw.offline.names import told_name
 from microclaw.offline.paces import half_period_ms, pace_ms, time_values, without_pace
 from microclaw.offline.parse import PIN_SLOTS, Parse, Values
 from microclaw.offline.pins import split_unit
@@ -45,6 +46,10 @@ _SAID_BY: Final = {
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you|ok|okay|hey) )+| (?:please|thanks|thank you)$")
 _PRONOUN: Final = re.compile(r"(?i)\b((?:turn|switch|set|put|dim|toggle) (?:on |off )?)(?:it|that|this)\b")
 _STOP_LATER: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
+_NO: Final = re.compile(
+    r"(?i)^\s*(?:(?:no|nope|nah|oops|sorry|wait|actually|wrong|rather|i mean|i meant|i said)\b[\s,.:!]*)+"
+)
+_ONLY_PIN: Final = re.compile(r"(?:(?:it|that) (?:is|was) |it's |that's |(?:i )?meant? |on |at )*(?:pin )?(\d{1,3})")
 _STEP_MILLI: Final = 20_000
 _WHOLE: Final = "say the whole sentence"
 
@@ -65,6 +70,8 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     if found is None or (act.kind == ON_SEVERAL and found.kind != "no"):
         return None
     match found.kind:
+        case "remove":
+            return _removed(act)
         case "no" if elsewhere:
             return _corrected(act, act.parse, device, elsewhere=True)
         case "no":
@@ -97,6 +104,25 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
     if isinstance(meant, Parse) and meant.kind == act.kind and meant.pins != act.pins:
         return _corrected(act, meant, device)  # "make that 25" of a pin
     return _renewed(act, meant)
+
+
+def corrected_fact(said: str, act: LastAct | None) -> Parse | None:
+    """The new fact in "no, the pump is on pin 17", also that of "no, pin 17" right after the old one.
+
+    Its value "instead" is the old line of the same name, which goes.
+    """
+    rest = _NO.sub("", said).strip().rstrip(".!")
+    if rest == said.strip().rstrip(".!"):
+        return None
+    line = act.lines[0] if act is not None and act.lines else None
+    old, new = told_name(line) if line is not None else None, told_name(rest)
+    if new is not None:
+        same = old is not None and old.name == new.name
+        return Parse("remember", {"text": rest, "instead": line} if same and line is not None else {"text": rest})
+    pin = _ONLY_PIN.fullmatch(normalize_quantities(rest))
+    if line is None or old is None or pin is None or int(pin[1]) == old.pin:
+        return None
+    return Parse("remember", {"text": re.sub(rf"\b{old.pin}\b", pin[1], line, count=1), "instead": line})
 
 
 def with_target(parse: Parse, act: LastAct) -> Referred:
@@ -329,6 +355,13 @@ def _again(act: LastAct) -> Referred:
     if act.schedule is not None:
         return Say(f"Schedule {act.schedule} is kept already.", None, "what is scheduled")
     return replace(act.parse, replaces=act.app)
+
+
+def _removed(act: LastAct) -> Referred:
+    """ "Delete it": a schedule, a fact or a program that was just made; no pin."""
+    if act.lines:
+        return Parse("forget", {"text": act.lines[0]})
+    return _stopped(act) if act.app is not None or act.schedule is not None else _unclear(act)
 
 
 def _stopped(act: LastAct) -> Referred:
