@@ -153,7 +153,7 @@ class AppFacts(Result, frozen=True, kw_only=True):
             return str(self.runs)
         if self.name == PIN_PROGRAM:
             return "microclaw's: holds what exec set"
-        return "of another host" if self.foreign else ""
+        return "not installed by this host" if self.foreign else ""
 
 
 class AppList(Listing, frozen=True, kw_only=True):
