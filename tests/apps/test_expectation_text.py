@@ -11,7 +11,7 @@ from microclaw.apps.expectations import Duty, Edges, Hold, Level, Period, PinSti
 from microclaw.apps.line_pattern import parse_line_pattern
 from microclaw.errors import ConfigError
 
-DOCS = Path(__file__).parents[2] / "docs" / "proof.md"
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "expectations.md"
 
 
 def documented() -> list[str]:

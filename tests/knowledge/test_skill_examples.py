@@ -1,4 +1,4 @@
-"""Every program in a shipped skill and in docs/program-api.md is built and tried on the virtual board, as by `try`.
+"""Every program in a shipped skill and in docs/reference/program-api.md is built and tried on the virtual board, as by `try`.
 
 Behind ``` stands the language; `on WORDS` describes another firmware (docs/firmware.md), `refused: REASON` says that it
 must not pass. An `expect` block right behind a program (docs/proof.md) has to be met.
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 BOARD: Final = load_board("virtual")
 ROOT: Final = Path(__file__).parents[2]
-PAGE: Final = ROOT / "docs/program-api.md"
+PAGE: Final = ROOT / "docs/reference/program-api.md"
 HEADERS: Final = ROOT / "src/microclaw/wasm/headers"
 EVERY_BLOCK: Final = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAM: Final = re.compile(r"(c|cpp|ino|python)(?: on (\S+))?(?: refused: (.+))?")

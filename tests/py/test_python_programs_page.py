@@ -1,4 +1,4 @@
-"""docs/python-programs.md: its programs build, and its table has every word of the API."""
+"""The programs of docs/python-programs.md build; the table in docs/reference/program-api.md has every word of the API."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from microclaw.py.stock import stock_names
 
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs/python-programs.md").read_text(encoding="utf-8")
+WORDS: Final = (ROOT / "docs/reference/program-api.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("source", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
@@ -21,7 +22,7 @@ async def test_program_of_the_page_builds_without_a_warning(source: str, build_p
 
 
 def test_page_firmware_and_check_have_the_same_words() -> None:
-    table = PAGE.partition("## The words")[2].partition("\n## ")[0]
+    table = WORDS.partition("## Python: the words")[2].partition("\n## ")[0]
     words = {word.split(".")[0] for word in re.findall(r"^\| `([a-z0-9.]+)\(", table, re.MULTILINE)}
     firmware = (ROOT / "firmware/fw/microclaw.py").read_text(encoding="utf-8")
     made = firmware.partition("class Api:")[2].partition("\nasync def")[0]
