@@ -1,4 +1,4 @@
-"""Every program in a shipped skill and in docs/reference/program-api.md is built and tried on the virtual board, as by `try`.
+"""Every program in a shipped skill and in docs/reference/program-api.md is built and tried as by `try`.
 
 Behind ``` stands the language; `on WORDS` describes another firmware (docs/firmware.md), `refused: REASON` says that it
 must not pass. An `expect` block right behind a program (docs/proof.md) has to be met.

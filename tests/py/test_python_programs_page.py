@@ -1,4 +1,4 @@
-"""The programs of docs/python-programs.md build; the table in docs/reference/program-api.md has every word of the API."""
+"""The programs of docs/python-programs.md build; docs/reference/program-api.md has every word of the API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads expectations from text, one a line. docs/reference/expectations.md has the grammar; a test reads its examples from there.
+"""Reads expectations from text, one a line. docs/reference/expectations.md has the grammar, and a test its examples.
 
 A line is a head and its parts (_LINES). Each is a pattern whose capital words are values (_VALUES), and the values of
 both make a check, a stimulus or a time.
