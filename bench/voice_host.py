@@ -15,7 +15,7 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -42,7 +42,7 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import Sessions
-from microclaw.voice.engines.engine import RATE_HZ, Recognition, Speech, Transcript
+from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Speech, Synthesizer, Transcript
 from microclaw.voice.parts import VoiceParts
 from microclaw.voice.service import VoiceService
 from microclaw.voice.trace import VoiceTraces
@@ -63,32 +63,17 @@ class LoudDetector:
         return any(frame[at] not in _QUIET for at in _LOOKED_AT)
 
 
-class StubRecognizer:
+class StubRecognizer(Recognizer):
     name = "stub"
 
-    async def warm_up(self) -> None: ...
-
-    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
-        return _StubRecognition()
+    async def hear(self, pcm: bytes) -> Transcript:
+        return Transcript(QUESTION)
 
     async def health(self) -> str | None:
         return None
 
-    async def close(self) -> None: ...
 
-
-class _StubRecognition:
-    def feed(self, pcm: bytes) -> None: ...
-
-    def pause(self) -> None: ...
-
-    async def finish(self) -> Transcript:
-        return Transcript(QUESTION)
-
-    def abandon(self) -> None: ...
-
-
-class StubSynthesizer:
+class StubSynthesizer(Synthesizer):
     name = "stub"
 
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
@@ -99,8 +84,6 @@ class StubSynthesizer:
 
     async def health(self) -> str | None:
         return None
-
-    async def close(self) -> None: ...
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ from microclaw.offline.decision import Act
 from microclaw.offline.dialogue import understand
 from microclaw.voice.endpointing import Endpointer, EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
+from microclaw.voice.engines.engine_pool import PoolLimits
 from microclaw.voice.engines.silero_vad import SileroVoiceDetector
 from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
@@ -145,7 +146,7 @@ async def recognise(recognizer: WhisperRecognizer, spoken: Spoken, *, paced: boo
 def whisper(**limits: Any) -> WhisperRecognizer:
     """With the model of the wheel, on one thread."""
     model = model_folder("tiny.en", Path("/nowhere"))
-    return WhisperRecognizer(lambda: NAMES, lambda: model, threads=1, answer_s=PATIENCE_S, **limits)
+    return WhisperRecognizer(lambda: NAMES, lambda: model, threads=1, limits=PoolLimits(answer_s=PATIENCE_S, **limits))
 
 
 async def hear_all(utterances: Iterator[Spoken]) -> list[Heard]:
@@ -177,7 +178,7 @@ async def cost(utterances: Sequence[Spoken]) -> Cost:
     ears = whisper(most=AT_ONCE, kept=1)
     try:
         await ears.warm_up()
-        pid = ears.pids[0]
+        [pid] = ears.pool.pids
         before_s, audio_s, late_ms = cpu_s(pid), 0.0, []
         for spoken in utterances:
             late_ms.append((await recognise(ears, spoken, paced=True))[1])

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 
 from microclaw.errors import VoiceError
-from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Speech, Transcript
+from microclaw.voice.engines.engine import FRAME_BYTES, Recognition, Recognizer, Speech, Synthesizer, Transcript
 
 LOUD = b"\x00\x40" * (FRAME_BYTES // 2)
 QUIET = bytes(FRAME_BYTES)
@@ -17,7 +17,7 @@ class LoudnessDetector:
         return frame == LOUD
 
 
-class ScriptedRecognizer:
+class ScriptedRecognizer(Recognizer):
     """Gives the transcripts in order; an error is raised, None hangs."""
 
     name = "scripted ears"
@@ -39,24 +39,12 @@ class ScriptedRecognizer:
         self.heard.append(b"")
         return _Recognition(self)
 
-    async def health(self) -> str | None:
-        return None
+    async def hear(self, pcm: bytes) -> Transcript:
+        self.heard.append(pcm)
+        return await self.next_transcript()
 
-    async def close(self) -> None: ...
-
-
-class _Recognition:
-    def __init__(self, recognizer: ScriptedRecognizer) -> None:
-        self._recognizer = recognizer
-
-    def feed(self, pcm: bytes) -> None:
-        self._recognizer.heard[-1] += pcm
-
-    def pause(self) -> None:
-        self._recognizer.paused_at.append(len(self._recognizer.heard[-1]))
-
-    async def finish(self) -> Transcript:
-        found = self._recognizer.transcripts.pop(0)
+    async def next_transcript(self) -> Transcript:
+        found = self.transcripts.pop(0)
         if found is None:
             await asyncio.Event().wait()
         if isinstance(found, Exception):
@@ -64,11 +52,28 @@ class _Recognition:
         assert found is not None
         return found
 
+    async def health(self) -> str | None:
+        return None
+
+
+class _Recognition(Recognition):
+    def __init__(self, recognizer: ScriptedRecognizer) -> None:
+        self._scripted = recognizer
+
+    def feed(self, pcm: bytes) -> None:
+        self._scripted.heard[-1] += pcm
+
+    def pause(self) -> None:
+        self._scripted.paused_at.append(len(self._scripted.heard[-1]))
+
+    async def finish(self) -> Transcript:
+        return await self._scripted.next_transcript()
+
     def abandon(self) -> None:
-        self._recognizer.abandoned += 1
+        self._scripted.abandoned += 1
 
 
-class Beeps:
+class Beeps(Synthesizer):
     """Speaks `ms_a_char` for each character, in pieces of 100 ms. `fails_after` pieces of all sentences it fails.
 
     `held`: the sentences that it makes once it is set. `crash`: what it raises instead of speaking, once.
@@ -108,5 +113,3 @@ class Beeps:
 
     async def health(self) -> str | None:
         return None
-
-    async def close(self) -> None: ...

@@ -55,7 +55,6 @@ async def test_whisper_without_a_model_names_the_command(tmp_path: Path) -> None
     ("choose", "settings"),
     [
         (ears_of, replace(ALL, wyoming_asr=None)),
-        (ears_of, replace(ALL, asr=("whisper",), whisper_model="huge")),
         (chosen_synthesizer, replace(ALL, piper_command=())),
     ],
 )

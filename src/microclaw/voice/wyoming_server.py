@@ -18,7 +18,7 @@ from microclaw import __version__
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.text import clean_text
-from microclaw.voice.engines.engine import RATE_HZ, Recognition
+from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ, SPOKEN_HZ
 from microclaw.voice.parts import AgentParts, VoiceParts
 from microclaw.voice.resampling import Resampler
 from microclaw.voice.spoken_text import SentenceCutter
@@ -26,18 +26,13 @@ from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
 from microclaw.wire.wyoming import WyomingDecoder, WyomingEvent, encode_event
 
 MAX_CLIENTS: Final = 16
+"""More are closed at once."""
 MAX_HEARD: Final = 2
-"""Utterances that are heard at once; others wait for BEGIN_S. The voice devices of the house have engines left."""
+"""Utterances that are heard at once; others wait. The voice devices of the house have engines left."""
 IDLE_S: Final = 60.0
-NO_AUDIO_S: Final = 5.0
-"""Within an utterance, whatever else comes."""
 SEND_S: Final = 10.0
-BEGIN_S: Final = 10.0
-FINISH_S: Final = 30.0
+FINISH_S: Final = 40.0
 CLOSE_S: Final = 1.0
-MAX_REFUSALS: Final = 16
-"""Clients beyond MAX_CLIENTS that are told so at once; more are closed without a word."""
-MAX_UTTERANCE_BYTES: Final = 60 * RATE_HZ * 2
 MAX_SYNTHESIZE_CHARS: Final = 4_000
 MAX_SENTENCE_CHARS: Final = 2_000
 _READ_BYTES: Final = 65_536
@@ -51,8 +46,7 @@ class WyomingServer:
         self.port = port
         self._parts = parts
         self._turns = turns
-        self._clients: set[asyncio.Task[Any]] = set()
-        self._refusals: set[asyncio.Task[Any]] = set()
+        self._clients: set[asyncio.Task[Any] | None] = set()
         self._heard = asyncio.Semaphore(MAX_HEARD)
 
     @classmethod
@@ -75,28 +69,24 @@ class WyomingServer:
                 yield server
             finally:
                 listener.close()
-                open_ones = server._clients | server._refusals
-                for task in open_ones:
+                clients = [task for task in server._clients if task is not None]
+                for task in clients:
                     task.cancel()
-                await asyncio.gather(*open_ones, return_exceptions=True)
+                await asyncio.gather(*clients, return_exceptions=True)
                 server._turns.close()
                 await listener.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client = _Client(self._parts, self._turns, self._heard, reader, writer)
-        is_refused = len(self._clients) >= MAX_CLIENTS
-        if is_refused and len(self._refusals) >= MAX_REFUSALS:
+        client, task = _Client(self._parts, self._turns, self._heard, reader, writer), asyncio.current_task()
+        if len(self._clients) >= MAX_CLIENTS:
+            _log.warning("a Wyoming client was closed: %d are connected already", MAX_CLIENTS)
             writer.close()
             return
-        tasks = self._refusals if is_refused else self._clients
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        if is_refused:
-            await client.refuse(f"{MAX_CLIENTS} clients are connected already", "overloaded")
-        else:
+        self._clients.add(task)
+        try:
             await client.run()
+        finally:
+            self._clients.discard(task)
 
 
 class _Client:
@@ -117,12 +107,9 @@ class _Client:
         self._address = str((writer.get_extra_info("peername") or ("?",))[0])
         self._id = secrets.token_hex(8)  # of its chat, where the client names none
         self._decoder = WyomingDecoder()
-        self._recognition: Recognition | None = None
-        self._audio_s = 0.0  # when the last of an utterance's audio came, by the loop's clock
+        self._utterance: bytearray | None = None
         self._resampler = Resampler(RATE_HZ)
-        self._heard_bytes = 0
 
-    @property
     def _speech(self) -> VoiceParts:
         if not isinstance(self._parts, VoiceParts):
             raise VoiceError("this host has no speech, only its agent", next_step="docs/voice.md")
@@ -138,42 +125,29 @@ class _Client:
             _log.info("the Wyoming client at %s left: %s", self._address, exc)
         except MicroclawError as exc:
             _log.warning("the Wyoming client at %s: %s", self._address, clean_text(exc.message, one_line=True))
-            await self.refuse(exc.message, exc.code)
+            await self._refuse(exc.message, exc.code)
         except Exception:
             _log.exception("a Wyoming client's connection failed")
-            await self.refuse("something went wrong in the host; its log says what", "failed")
+            await self._refuse("something went wrong in the host; its log says what", "failed")
         finally:
-            self._forget()
             self._writer.close()
 
-    async def refuse(self, text: str, code: str) -> None:
-        """Tell it and close. What it still sends is read first: unread, it makes a reset that loses the error."""
-        self._forget()
-        try:
-            with contextlib.suppress(OSError, TimeoutError):
-                await self._send("error", {"text": text, "code": code})
-                self._writer.write_eof()
-                async with asyncio.timeout(CLOSE_S):
-                    while await self._reader.read(_READ_BYTES):
-                        pass
-        finally:
-            self._writer.close()
+    async def _refuse(self, text: str, code: str) -> None:
+        """Send the error. What the client still sends is read: unread, it makes a reset that loses the error."""
+        with contextlib.suppress(OSError, TimeoutError):
+            await self._send("error", {"text": text, "code": code})
+            self._writer.write_eof()
+            async with asyncio.timeout(CLOSE_S):
+                while await self._reader.read(_READ_BYTES):
+                    pass
 
     async def _next(self) -> WyomingEvent | None:
-        try:
-            async with asyncio.timeout(IDLE_S), asyncio.timeout_at(self._audio_until_s()):
-                while (event := self._decoder.next_event()) is None:
-                    if not (data := await self._reader.read(_READ_BYTES)):
-                        return None
-                    self._decoder.receive(data)
-        except TimeoutError as exc:
-            if self._recognition is None:
-                raise
-            raise ProtocolError(f"no audio came for {NO_AUDIO_S:g} s within an utterance") from exc
+        async with asyncio.timeout(IDLE_S):
+            while (event := self._decoder.next_event()) is None:
+                if not (data := await self._reader.read(_READ_BYTES)):
+                    return None
+                self._decoder.receive(data)
         return event
-
-    def _audio_until_s(self) -> float | None:
-        return None if self._recognition is None else self._audio_s + NO_AUDIO_S
 
     async def _take(self, event: WyomingEvent) -> None:
         match event.type:
@@ -182,9 +156,10 @@ class _Client:
             case "ping":
                 await self._send("pong", {"text": event.text_of("text")[:200]})
             case "audio-start":
-                await self._listen()
+                self._speech()
+                self._utterance, self._resampler = bytearray(), Resampler(RATE_HZ)
             case "audio-chunk":
-                await self._hear(event)
+                self._hear(event)
             case "audio-stop":
                 await self._transcribe()
             case "synthesize":
@@ -194,85 +169,51 @@ class _Client:
             case _:
                 pass  # the protocol asks to pass over what one does not know
 
-    # What is heard
-
-    async def _listen(self) -> None:
-        self._forget()
-        speech = self._speech
-        self._resampler, self._heard_bytes = Resampler(RATE_HZ), 0
-        try:
-            async with asyncio.timeout(BEGIN_S):
-                await self._heard.acquire()
-                try:
-                    self._recognition = await speech.recognizer.begin(lambda _partial: None)
-                finally:
-                    if self._recognition is None:
-                        self._heard.release()
-                self._audio_s = asyncio.get_running_loop().time()
-        except TimeoutError as exc:
-            raise VoiceError(f"others are being heard; it was not this one's turn within {BEGIN_S:g} s") from exc
-
-    async def _hear(self, event: WyomingEvent) -> None:
-        if self._recognition is None:
+    def _hear(self, event: WyomingEvent) -> None:
+        if self._utterance is None:
             raise ProtocolError("audio-chunk without audio-start")
         rate_hz, width, channels = (event.number_of(name) for name in ("rate", "width", "channels"))
-        if (width, channels) != (2, 1) or not 8_000 <= rate_hz <= 48_000:
+        if (width, channels) != (2, 1) or rate_hz not in SPOKEN_HZ:
             raise ProtocolError(
                 f"audio of {channels} channels, {width} bytes a sample, {rate_hz} Hz: "
                 "one channel of 2 bytes at 8,000 to 48,000 Hz is understood"
             )
-        pcm = self._resampler.feed(event.payload, rate_hz)
-        self._heard_bytes += len(pcm)
-        if self._heard_bytes > MAX_UTTERANCE_BYTES:
+        self._utterance += self._resampler.feed(event.payload, rate_hz)
+        if len(self._utterance) > MAX_UTTERANCE_BYTES:
             raise ProtocolError("an utterance of more than a minute")
-        if pcm:
-            self._audio_s = asyncio.get_running_loop().time()
-            self._recognition.feed(pcm)
 
     async def _transcribe(self) -> None:
-        recognition = self._recognition
-        if recognition is None:
+        utterance, self._utterance = self._utterance, None
+        if utterance is None:
             raise ProtocolError("audio-stop without audio-start")
-        if rest := self._resampler.rest():
-            recognition.feed(rest)
+        pcm = bytes(utterance + self._resampler.rest())
         try:
-            async with asyncio.timeout(FINISH_S):
-                transcript = await recognition.finish()
+            async with asyncio.timeout(FINISH_S), self._heard:
+                transcript = await self._speech().recognizer.hear(pcm)
         except TimeoutError as exc:
             raise VoiceError(f"no transcript came within {FINISH_S:g} s") from exc
-        self._forget()
         await self._send("transcript", {"text": transcript.text})
-
-    def _forget(self) -> None:
-        recognition, self._recognition = self._recognition, None
-        if recognition is not None:
-            recognition.abandon()
-            self._heard.release()
-
-    # Text to speech
 
     async def _speak(self, text: str) -> None:
         if len(text) > MAX_SYNTHESIZE_CHARS:
             raise ProtocolError(f"a text of {len(text):,} characters: at most {MAX_SYNTHESIZE_CHARS:,} are spoken")
-        cutter, out = SentenceCutter(), None
+        cutter, form, resampler = SentenceCutter(), dict[str, int](), Resampler(RATE_HZ)
         for sentence in [*cutter.feed(text), *cutter.rest()]:
-            async with aclosing(self._speech.synthesizer.speak(sentence)) as pieces:
+            async with aclosing(self._speech().synthesizer.speak(sentence)) as pieces:
                 async for piece in pieces:
-                    if out is None:
-                        out = _SentAudio(piece.rate_hz)
-                        await self._send("audio-start", out.format)
-                    await self._send_audio(out, out.resampler.feed(piece.pcm, piece.rate_hz))
-        if out is None:
-            out = _SentAudio(RATE_HZ)
-            await self._send("audio-start", out.format)
-        await self._send_audio(out, out.resampler.rest())
+                    if not form:  # the rate of the first one, whichever engines speak the others
+                        form, resampler = _format(piece.rate_hz), Resampler(piece.rate_hz)
+                        await self._send("audio-start", form)
+                    await self._send_audio(form, resampler.feed(piece.pcm, piece.rate_hz))
+        if not form:
+            form = _format(RATE_HZ)
+            await self._send("audio-start", form)
+        await self._send_audio(form, resampler.rest())
         await self._send("audio-stop", {})
 
-    async def _send_audio(self, out: _SentAudio, pcm: bytes) -> None:
+    async def _send_audio(self, form: Mapping[str, int], pcm: bytes) -> None:
         for at in range(0, len(pcm), _READ_BYTES):
-            await self._send("audio-chunk", out.format, pcm[at : at + _READ_BYTES])
-
-    # The agent
+            await self._send("audio-chunk", form, pcm[at : at + _READ_BYTES])
 
     async def _handle(self, event: WyomingEvent) -> None:
         text = event.text_of("text").strip()
@@ -293,12 +234,8 @@ class _Client:
             await self._writer.drain()
 
 
-class _SentAudio:
-    """A stream of audio of one rate, whichever engines speak its sentences."""
-
-    def __init__(self, rate_hz: int) -> None:
-        self.format: Mapping[str, int] = {"rate": rate_hz, "width": 2, "channels": 1}
-        self.resampler = Resampler(rate_hz)
+def _format(rate_hz: int) -> dict[str, int]:
+    return {"rate": rate_hz, "width": 2, "channels": 1}
 
 
 def info_of(parts: AgentParts) -> dict[str, object]:

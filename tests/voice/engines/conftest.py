@@ -1,4 +1,4 @@
-"""Audio that flite makes, and recognizers that end with their test."""
+"""The common part of the engines' tests: audio that flite makes, all that an engine says, processes and their ends."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import asyncio
 import shutil
 import subprocess
 import wave
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from microclaw.voice.engines.engine import RATE_HZ
-from microclaw.voice.engines.engine_pool import EnginePool
+from microclaw.voice.engines.engine import RATE_HZ, Speech, Synthesizer
+from microclaw.voice.engines.engine_pool import EnginePool, PoolLimits
+from microclaw.voice.engines.program import SpeechProgram
 from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
@@ -23,6 +26,17 @@ PATIENT_S = 60.0
 NAMES = SpokenNames(("kitchen",), (), ("fan",))
 Say = Callable[..., bytes]
 Make = Callable[..., WhisperRecognizer]
+
+
+class AnyProgram(SpeechProgram):
+    """Runs a command, without being an engine."""
+
+    name, install = "engine", ""
+
+    async def say(self, text: str) -> tuple[bytes, int]:
+        raise NotImplementedError
+
+    async def check(self) -> None: ...
 
 
 def tiny() -> Path:
@@ -34,13 +48,11 @@ def is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
-async def close_all(made: Sequence[EnginePool | WhisperRecognizer]) -> None:
-    """Close what a test made; none leaves a process."""
-    for one in made:
-        pids = one.pids
-        await one.close()
-        await asyncio.sleep(0)
-        assert not [pid for pid in pids if is_alive(pid)]
+async def close(pool: EnginePool) -> None:
+    """Close it; it leaves no process."""
+    pids = set(pool.pids)
+    await pool.close()
+    assert not [pid for pid in pids if is_alive(pid)]
 
 
 @pytest.fixture
@@ -65,10 +77,59 @@ async def make() -> AsyncIterator[Make]:
     """WhisperRecognizer with these options; all that it made are closed, and leave no process."""
     made: list[WhisperRecognizer] = []
 
-    def made_one(**options: object) -> WhisperRecognizer:
-        settings = {"names": lambda: NAMES, "find_model": tiny, "threads": 1, "answer_s": PATIENT_S, **options}
-        made.append(WhisperRecognizer(**settings))  # type: ignore[arg-type]
+    def made_one(**options: Any) -> WhisperRecognizer:
+        limits = PoolLimits(options.pop("most", 3), answer_s=PATIENT_S, wait_s=PATIENT_S)
+        settings: dict[str, Any] = {"names": lambda: NAMES, "find_model": tiny, "threads": 1, **options}
+        made.append(WhisperRecognizer(**settings, limits=limits))
         return made[-1]
 
     yield made_one
-    await close_all(made)
+    for one in made:
+        await close(one.pool)
+
+
+async def spoken(engine: Synthesizer, text: str) -> list[Speech]:
+    async with aclosing(engine.speak(text)) as pieces:
+        return [piece async for piece in pieces]
+
+
+def seconds(pieces: list[Speech]) -> float:
+    return sum(len(piece.pcm) / 2 / piece.rate_hz for piece in pieces)
+
+
+def loudness(pieces: list[Speech]) -> float:
+    """The mean of the samples' sizes."""
+    samples = array.array("h", b"".join(piece.pcm for piece in pieces))
+    return sum(map(abs, samples)) / max(1, len(samples))
+
+
+def innermost(pid: int) -> int:
+    """A worker, which is alone in its sandbox."""
+    return [pid, *descendants(pid)][-1]
+
+
+def descendants(pid: int) -> dict[int, list[str]]:
+    """The processes below this one, with their commands; a later one is deeper."""
+    parents: dict[int, int] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it has ended
+            continue
+        if fields[0] != "Z":
+            parents[int(stat.parent.name)] = int(fields[1])
+    found: dict[int, list[str]] = {}
+    level = {pid}
+    while level := {child for child, parent in parents.items() if parent in level}:
+        for child in level:
+            try:
+                found[child] = Path(f"/proc/{child}/cmdline").read_text().split("\0")
+            except OSError:
+                continue
+    return found
+
+
+async def gone(pid: int) -> None:
+    async with asyncio.timeout(20):
+        while is_alive(pid):  # noqa: ASYNC110  the kernel tells nobody
+            await asyncio.sleep(0.01)

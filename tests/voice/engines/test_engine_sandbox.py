@@ -9,24 +9,19 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 import uvloop
-from tests.voice.engines.conftest import PATIENT_S, Make, Say
-from tests.voice.engines.hearing import descendants, loudness, seconds, spoken
+from tests.voice.engines.conftest import PATIENT_S, AnyProgram, Make, Say, descendants, loudness, seconds, spoken
 
 from microclaw.builds import confinement
 from microclaw.errors import VoiceError
 from microclaw.readiness import is_readable
 from microclaw.sandbox.landlock import landlock_version
-from microclaw.voice.engines.engine import FRAME_BYTES
-from microclaw.voice.engines.engine_files import installation
-from microclaw.voice.engines.engine_sandbox import EngineNeeds, start_engine
+from microclaw.voice.engines.engine_sandbox import EngineNeeds, installation, start_engine
 from microclaw.voice.engines.espeak import Espeak
 from microclaw.voice.engines.flite import Flite
-from microclaw.voice.engines.program import SpeechProgram
 
 WAYS = [
     way
@@ -34,7 +29,7 @@ WAYS = [
     if works
 ]
 SENTENCE = "The lamp on pin two is on now, and it blinks every half second."
-SAYS_READY = "import sys; sys.stdout.buffer.write(b'R\\x02\\0\\0\\0{}'); sys.stdout.buffer.flush(); sys.stdin.read()"
+SAYS_READY = "import sys; sys.stdout.buffer.write(b'\\x02\\0\\0\\0{}'); sys.stdout.buffer.flush(); sys.stdin.read()"
 
 
 def test_this_machine_has_a_way() -> None:
@@ -52,14 +47,12 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     confinement.confinement.cache_clear()
 
 
-async def printed(*command: str, program: SpeechProgram | None = None, text: str = "hello") -> bytes:
-    async with aclosing((program or SpeechProgram("engine")).run(command, text, 1 << 20)) as output:
-        return b"".join([data async for data in output])
+async def printed(*command: str, readable: tuple[Path, ...] = ()) -> bytes:
+    return await AnyProgram(command[:1], readable).run(command[1:], "hello", limit_bytes=1 << 20)
 
 
 async def by_python(code: str, *, readable: tuple[Path, ...] = ()) -> str:
-    program = SpeechProgram("engine", readable=readable)
-    return (await printed(sys.executable, "-c", code, program=program)).decode().strip()
+    return (await printed(sys.executable, "-c", code, readable=readable)).decode().strip()
 
 
 @pytest.mark.parametrize("way", [*WAYS, "none"], indirect=True)
@@ -72,12 +65,8 @@ async def test_an_engine_speaks_in_the_sandbox_and_where_there_is_none(way: str,
 
 
 async def test_whisper_hears_in_the_sandbox(way: str, make: Make, say: Say) -> None:
-    recognizer = make()
-    recognition = await recognizer.begin(lambda _text: None)
-    pcm = say("blink pin two every half second")
-    for at in range(0, len(pcm), FRAME_BYTES):
-        recognition.feed(pcm[at : at + FRAME_BYTES])
-    assert (await recognition.finish()).text == "blink pin two every half second"
+    sentence = "blink pin two every half second"
+    assert (await make().hear(say(sentence))).text == sentence
 
 
 async def test_engines_that_are_told_to_read_a_file_of_the_home_do_not(way: str, tmp_path: Path) -> None:
@@ -86,8 +75,8 @@ async def test_engines_that_are_told_to_read_a_file_of_the_home_do_not(way: str,
     secret.write_text("the secret")
     espeak = ("espeak-ng", "-f", str(secret), "--stdout", "-b", "1")
     flite = ("flite", "-ps", "-f", str(secret), "-o", "none")  # it prints the sounds
-    assert len(await printed(*espeak, program=SpeechProgram("espeak-ng", readable=(secret,)))) > 10_000
-    assert b"s iy k" in await printed(*flite, program=SpeechProgram("flite", readable=(secret,)))
+    assert len(await printed(*espeak, readable=(secret,))) > 10_000
+    assert b"s iy k" in await printed(*flite, readable=(secret,))
     with pytest.raises(VoiceError):
         await printed(*espeak)
     assert await printed(*flite) == b""

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import pytest
 from aiohttp import web
-from tests.voice.engines.hearing import spoken
+from tests.voice.engines.conftest import spoken
 
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine import Transcript
@@ -37,17 +37,12 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def heard(url: str, pcm: bytes = PCM, key: str | None = "sk-1") -> Transcript:
+async def heard(url: str, key: str | None = "sk-1") -> Transcript:
     engine = OpenAiRecognizer(SpeechService(url, key), "whisper-1")
-    partials: list[str] = []
     try:
-        recognition = await engine.begin(partials.append)
-        for at in range(0, len(pcm), 640):
-            recognition.feed(pcm[at : at + 640])
-        return await recognition.finish()
+        return await engine.hear(PCM)
     finally:
         await engine.close()
-        assert partials == []
 
 
 def synthesizer(url: str, key: str | None = "sk-1") -> OpenAiSynthesizer:
@@ -173,21 +168,6 @@ async def test_speech_that_is_none_is_told(handler: Handler) -> None:
         await engine.close()
 
 
-async def test_audio_without_an_end_is_ended() -> None:
-    async def speak(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
-        await response.prepare(request)
-        for _ in range(100):
-            await response.write(bytes(64_000))
-        return response
-
-    async with serving(speak) as url:
-        engine = synthesizer(url)
-        with pytest.raises(VoiceError):
-            await spoken(engine, "hello")
-        await engine.close()
-
-
 async def test_nobody_there_is_told_without_the_key_or_the_words(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     async with serving(answering(200, b"")) as url:
@@ -205,7 +185,7 @@ async def test_openai_itself_needs_a_key_and_a_server_at_home_none() -> None:
     no_key = OpenAiRecognizer(SpeechService(OPENAI_URL), "whisper-1")
     assert await no_key.health() is not None
     with pytest.raises(VoiceError):
-        await no_key.begin(lambda _: None)
+        await no_key.hear(PCM)
     headers: list[bool] = []
 
     async def transcribe(request: web.Request) -> web.Response:
@@ -215,12 +195,3 @@ async def test_openai_itself_needs_a_key_and_a_server_at_home_none() -> None:
     async with serving(transcribe) as url:
         assert (await heard(url, key=None)).text == "hello"
     assert headers == [False]
-
-
-async def test_an_utterance_of_more_than_a_minute_is_refused() -> None:
-    engine = OpenAiRecognizer(SpeechService("http://127.0.0.1:9/v1"), "m")
-    recognition = await engine.begin(lambda _: None)
-    for _ in range(60):
-        recognition.feed(bytes(32_000))
-    with pytest.raises(VoiceError):
-        recognition.feed(bytes(2))

@@ -6,7 +6,7 @@ import pytest
 
 from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.engines.spoken_names import NamesAsWritten, SpokenNames
-from microclaw.voice.engines.whisper_decision import MAX_NAMES_CHARS, WhisperEvidence, decide, plain, prompt
+from microclaw.voice.engines.whisper import MAX_NAMES_CHARS, WhisperEvidence, decide, plain, prompt
 
 NAMES = SpokenNames(("kitchen", "virtual-1"), ("blink",), ("fan", "desk_lamp"))
 WRITTEN = NamesAsWritten(NAMES)

@@ -1,18 +1,31 @@
-"""An engine as the pipeline sees it: speech to text, text to speech, speech or not. Holds no engine.
+"""The base classes of engines: speech to text, text to speech, speech or not. Holds no engine.
 
 Audio is 16-bit signed little-endian PCM, one channel. What is heard has 16 kHz and comes in frames of 20 ms.
 """
 
 from __future__ import annotations
 
+import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
 from typing import Final, Protocol
 
 from msgspec import Struct
 
+from microclaw.errors import VoiceError
+from microclaw.text import clean_text
+
 RATE_HZ: Final = 16_000
 FRAME_MS: Final = 20
 FRAME_BYTES: Final = RATE_HZ * FRAME_MS // 1000 * 2
+SPOKEN_HZ: Final = range(8_000, 48_001)
+"""The rates of speech that are played."""
+MAX_UTTERANCE_BYTES: Final = 60 * RATE_HZ * 2
+MAX_PAUSED_BYTES: Final = 8 * RATE_HZ * 2
+"""If a pause is not the end everything before it is heard again, in a third of its time."""
+MAX_SENTENCE_S: Final = 30
+"""The longest audio of one sentence."""
+MAX_TEXT_CHARS: Final = 2_000
 
 
 class Transcript(Struct, frozen=True):
@@ -29,58 +42,96 @@ class Speech(Struct, frozen=True):
     rate_hz: int
 
 
-class Recognition(Protocol):
-    """One utterance. `finish` or `abandon` ends it; after either nothing of it is told any more."""
+class Engine(ABC):
+    """A library, a program or a service; made without starting anything."""
 
-    def feed(self, pcm: bytes) -> None:
-        """The next audio. Never waits; an engine that is behind by more than it may hold raises VoiceError."""
+    name: str
 
-    def pause(self) -> None:
-        """The person is silent, perhaps for good: the engine may begin its last work. A `feed` after it says no."""
+    async def warm_up(self) -> None:  # noqa: B027  most are ready
+        """Be ready before the first use. Raises VoiceError."""
 
-    async def finish(self) -> Transcript:
-        """The utterance has ended. Raises VoiceError when the engine fails."""
-
-    def abandon(self) -> None: ...
-
-
-class Recognizer(Protocol):
-    """Speech to text."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
-        """A new utterance. `on_partial` gets all that was understood so far each time that it changes.
-
-        Raises VoiceError when the engine cannot be reached or everything it has is in use.
-        """
-
-    async def warm_up(self) -> None:
-        """Be ready before the first utterance. Raises VoiceError."""
-
+    @abstractmethod
     async def health(self) -> str | None:
         """Why it cannot work, with what to do; None: it can."""
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:  # noqa: B027  most have started nothing that lasts
+        """End what was started."""
 
 
-class Synthesizer(Protocol):
+class Synthesizer(Engine):
     """Text to speech."""
 
-    @property
-    def name(self) -> str: ...
-
+    @abstractmethod
     def speak(self, text: str) -> AsyncGenerator[Speech]:
         """The text spoken, in pieces as they are ready, all of one rate. Raises VoiceError.
 
         Closing the generator stops the engine's work on it.
         """
 
-    async def health(self) -> str | None:
-        """Why it cannot work, with what to do; None: it can."""
 
-    async def close(self) -> None: ...
+class Recognizer(Engine):
+    """Speech to text."""
+
+    def hears_at_pauses(self) -> bool:
+        """True if it hears an utterance at each pause, too, which may be its end. Not a service that costs money."""
+        return True
+
+    @abstractmethod
+    async def hear(self, pcm: bytes) -> Transcript:
+        """The words of an utterance. Raises VoiceError."""
+
+    async def begin(self, on_partial: Callable[[str], None]) -> Recognition:
+        """A new utterance. `on_partial` gets all that was understood at each pause."""
+        return Recognition(self, on_partial)
+
+
+class Recognition:
+    """One utterance. `finish` or `abandon` ends it; after either nothing of it is told any more."""
+
+    def __init__(self, recognizer: Recognizer, on_partial: Callable[[str], None]) -> None:
+        self._recognizer, self._on_partial = recognizer, on_partial
+        self._pcm = bytearray()
+        self._hearing: list[tuple[int, asyncio.Task[Transcript]]] = []
+        """How many bytes each of them hears; one after another."""
+
+    def feed(self, pcm: bytes) -> None:
+        """The next audio. Never waits. Raises VoiceError when it is too much."""
+        if len(self._pcm) + len(pcm) > MAX_UTTERANCE_BYTES:
+            raise VoiceError("an utterance of more than a minute", next_step="say less at a time")
+        self._pcm += pcm
+
+    def pause(self) -> None:
+        """The person is silent, perhaps for good: the engine may begin its last work. A `feed` after it says no."""
+        if self._recognizer.hears_at_pauses() and len(self._pcm) <= MAX_PAUSED_BYTES:
+            self._hear()
+
+    async def finish(self) -> Transcript:
+        """The utterance has ended. Raises VoiceError when the engine fails."""
+        if not self._hearing or self._hearing[-1][0] != len(self._pcm):
+            self._on_partial = lambda _text: None
+            self._hear()
+        try:
+            return await self._hearing[-1][1]
+        finally:
+            self.abandon()
+
+    def abandon(self) -> None:
+        for _, task in self._hearing:
+            task.cancel()
+
+    def _hear(self) -> None:
+        before = [task for _, task in self._hearing]
+        task = asyncio.create_task(self._heard(bytes(self._pcm), before), name=f"voice: {self._recognizer.name}")
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # told by `finish`
+        self._hearing.append((len(self._pcm), task))
+
+    async def _heard(self, pcm: bytes, before: list[asyncio.Task[Transcript]]) -> Transcript:
+        if before:
+            await asyncio.wait(before)
+        found = await self._recognizer.hear(pcm)
+        if found.text:
+            self._on_partial(found.text)
+        return found
 
 
 class VoiceDetector(Protocol):
@@ -88,3 +139,9 @@ class VoiceDetector(Protocol):
 
     def is_speech(self, frame: bytes) -> bool:
         """`frame` has FRAME_BYTES."""
+
+
+def speakable(text: str) -> str:
+    """The text on one line, as engines read it; "" when there is nothing to say in it."""
+    text = " ".join(clean_text(text, one_line=True, limit=MAX_TEXT_CHARS).split())
+    return text if any(c.isalnum() for c in text) else ""

@@ -1,7 +1,7 @@
 """Starts a process of a speech engine in the sandbox: no network, the system and its own files to read, limits.
 
 In bubblewrap, else by Landlock; with neither it runs as before, and `microclaw doctor` says so. Engines read text of
-strangers and audio of whoever speaks. Which files an engine needs: engine_files.py.
+strangers and audio of whoever speaks.
 """
 
 from __future__ import annotations
@@ -17,27 +17,21 @@ import resource
 import shutil
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
-from microclaw.builds.confinement import confinement
+from microclaw.builds.confinement import confinement, holds_others_files
 from microclaw.errors import VoiceError
+from microclaw.readiness import is_readable
 from microclaw.sandbox import landlock_start
-from microclaw.sandbox.bubblewrap import (
-    START_S,
-    Descriptors,
-    WaitingCommand,
-    common_words,
-    number_inside,
-    waiting_command,
-)
+from microclaw.sandbox.bubblewrap import START_S, SYSTEM, Descriptors, common_words, number_inside, waiting_command
 from microclaw.sandbox.landlock import all_files, landlock_version, rules_for
 from microclaw.sandbox.seccomp import engine_filter
-from microclaw.voice.engines.engine_files import installation
 
 MEMORY_BYTES: Final = 1 << 30
 FILE_BYTES: Final = 16 << 20
@@ -46,8 +40,11 @@ PROCESSOR_S: Final = 120
 """Of one that speaks one sentence: 20 s, on several cores."""
 LEFT_OPEN_S: Final = 1.0
 _log = logging.getLogger(__name__)
-_PROCESSORS: Final = (Path("/sys/devices/system/cpu"),)
+_PROCESSORS: Final = Path("/sys/devices/system/cpu")
 """How many there are and what they can do: read by libraries of neural networks."""
+_STORES: Final = (Path("/nix/store"), Path("/gnu/store"), Path("/home/linuxbrew/.linuxbrew"))
+"""Programs there have their libraries in other folders of the same store."""
+_BESIDES: Final = ("lib", "lib64", "pyvenv.cfg")
 
 
 class EngineNeeds(Struct, frozen=True):
@@ -62,9 +59,6 @@ class EngineNeeds(Struct, frozen=True):
     """Without a sandbox only what is given: audio libraries of an engine may take much shared memory there."""
     processor_s: int | None = None
     folder: Path | None = None
-
-
-NO_MORE: Final = EngineNeeds()
 
 
 @dataclass(slots=True)
@@ -83,27 +77,18 @@ class StartedEngine:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
-    async def wait(self) -> None:
-        """Until it was killed, or ended by itself, and nothing inside lives. Not to be used afterwards."""
-        await self.process.wait()
-        inside, self.inside = self.inside, None
-        if inside is None:
-            return
-        try:
-            async with asyncio.timeout(LEFT_OPEN_S):
-                await _readable(inside)
-        except TimeoutError:
-            _log.warning("a process of a speech engine lives on after its kill")
-        finally:
-            os.close(inside)
-
     async def end(self) -> None:
-        """Kill it and wait. Its pipes are read to their end, which closes them."""
+        """Kill it and wait until nothing inside lives. Its pipes are read to their end, which closes them."""
         self.kill()
         with contextlib.suppress(TimeoutError):  # somebody who left its group holds a pipe open
             async with asyncio.timeout(LEFT_OPEN_S):
                 await self.process.communicate()
-        await self.wait()
+        await self.process.wait()
+        inside, self.inside = self.inside, None
+        if inside is not None:
+            if not await asyncio.to_thread(is_readable, inside, LEFT_OPEN_S):
+                _log.warning("a process of a speech engine lives on after its kill")
+            os.close(inside)
 
 
 async def start_engine(
@@ -118,7 +103,7 @@ async def start_engine(
 
     Raises OSError or ValueError where the command cannot be started, VoiceError where its sandbox cannot.
     """
-    starting = asyncio.ensure_future(_started(command, needs, environment, pass_fds, stderr))
+    starting = asyncio.ensure_future(_started(command, needs, dict(environment), pass_fds, stderr))
     try:
         return await asyncio.shield(starting)  # a start that is cut off half-way would leave its pipes open
     except asyncio.CancelledError:
@@ -128,38 +113,33 @@ async def start_engine(
 
 
 async def _started(
-    command: Sequence[str],
-    needs: EngineNeeds,
-    environment: Mapping[str, str],
-    pass_fds: Sequence[int],
-    stderr: int,
+    command: Sequence[str], needs: EngineNeeds, environment: dict[str, str], pass_fds: Sequence[int], stderr: int
 ) -> StartedEngine:
     how = await asyncio.to_thread(confinement)
-    command = [_program(command[0], environment), *command[1:]]
-    readable = list(dict.fromkeys([*installation(Path(command[0])), *needs.readable, *_PROCESSORS]))
-    more: dict[str, Any] = {"stderr": stderr, "start_new_session": True}
+    words: Sequence[str] = [_program(command[0], environment), *command[1:]]
+    readable = list(dict.fromkeys([*installation(Path(words[0])), *needs.readable, _PROCESSORS, *_STORES]))
     with Descriptors() as opened:
-        waiting: WaitingCommand | None = None
+        waiting = None
         if how == "bubblewrap":
-            environment = {**environment, "HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108 - its own, and empty
-            words = _words(readable, needs)
-            waiting = waiting_command(words, command, engine_filter(platform.machine()), opened)
-            command = waiting.words
+            environment |= {"HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108 - its own, and empty
+            waiting = waiting_command(_view(readable, needs), words, engine_filter(platform.machine()), opened)
+            words = waiting.words
         elif how == "landlock":
-            environment = {**environment, **({} if needs.folder is None else {"TMPDIR": str(needs.folder)})}
-            command = _by_landlock(command, readable, needs, opened)
+            environment |= {} if needs.folder is None else {"TMPDIR": str(needs.folder)}
+            words = _by_landlock(words, readable, needs, opened)
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *words,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=dict(environment),
+            stderr=stderr,
+            env=environment,
             pass_fds=[*opened.passed, *pass_fds],
-            **more,
+            start_new_session=True,
         )
         engine = StartedEngine(process)
         try:
             opened.were_passed()
-            pid = process.pid if waiting is None else await _number_inside(process, waiting.told)
+            pid = process.pid if waiting is None else await asyncio.to_thread(_number_inside, waiting.told)
             if waiting is not None:
                 engine.inside = os.pidfd_open(pid)
             _limit(pid, needs, is_shut_off=how != "none")
@@ -178,7 +158,33 @@ def _program(name: str, environment: Mapping[str, str]) -> str:
     return os.path.abspath(found)  # noqa: PTH100 - pathlib's follows no `..`
 
 
-def _words(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
+def installation(program: Path) -> Iterator[Path]:
+    """Yield the folders of a program and its libraries, outside of the system's folders; of each link to it, too."""
+    for place in _links(program):
+        folder = place.parent
+        if any(place.is_relative_to(one) for one in (*SYSTEM, *_STORES)):
+            continue
+        if folder.name == "bin":
+            yield folder
+            yield from (there for name in _BESIDES if (there := folder.parent / name).exists())
+            if (folder.parent / "pyvenv.cfg").exists() and not place.name.startswith("python"):
+                yield from installation(folder / "python3")  # a script of a virtual environment
+        else:
+            yield place if holds_others_files(folder) else folder
+
+
+def _links(program: Path) -> Iterator[Path]:
+    """The path and, of links, each that it leads to."""
+    for _ in range(40):  # as many as the kernel follows
+        yield program
+        if not program.is_symlink():
+            break
+        program = program.parent / program.readlink()
+    yield program.resolve()
+
+
+def _view(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
+    """The words for bubblewrap of what the engine sees."""
     words = [*common_words(), "--size", str(needs.file_bytes or FILE_BYTES), "--tmpfs", "/tmp"]  # noqa: S108 - its own, and empty
     for path in readable:
         words += ["--ro-bind-try", str(path), str(path)]
@@ -200,45 +206,14 @@ def _by_landlock(
     return [sys.executable, "-I", "-S", landlock_start.__file__, str(held), *command]
 
 
-async def _number_inside(process: asyncio.subprocess.Process, told: int) -> int:
+def _number_inside(told: int) -> int:
     """bubblewrap closes the pipe when it ends without a sandbox."""
-    data = b""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(START_S):
-            while (found := number_inside(data)) is None:
-                await _readable(told)
-                more = os.read(told, 1024)
-                if not more:
-                    break
-                data += more
-            else:
-                return found
-    said = b"" if process.stderr is None else await _last_words(process)
-    why = said.decode(errors="replace").strip() or "it did not begin"
-    raise VoiceError(f"bubblewrap cannot make a sandbox here: {why}", next_step="microclaw doctor")
-
-
-async def _readable(descriptor: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-
-    def is_ready() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_reader(descriptor, is_ready)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(descriptor)
-
-
-async def _last_words(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stderr is not None
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(LEFT_OPEN_S):
-            return await process.stderr.read(1024)
-    return b""
+    data, deadline = b"", time.monotonic() + START_S
+    while (found := number_inside(data)) is None:
+        if not is_readable(told, deadline - time.monotonic()) or not (more := os.read(told, 1024)):
+            raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
+        data += more
+    return found
 
 
 def _limit(pid: int, needs: EngineNeeds, *, is_shut_off: bool) -> None:

@@ -1,4 +1,4 @@
-"""A speech program that is run once a sentence: text on its stdin, audio on its stdout. Knows no program.
+"""Text to speech by a program that runs once a sentence: text in, audio out. Knows no program.
 
 All its output is taken at once, so that it ends long before the sentence is played and its place is free again.
 """
@@ -6,169 +6,143 @@ All its output is taken at once, so that it ends long before the sentence is pla
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import shutil
+from abc import abstractmethod
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Final
-
-from msgspec import Struct
+from typing import ClassVar, Final
 
 from microclaw.errors import VoiceError
 from microclaw.text import clean_text
-from microclaw.voice.engines.engine_files import named_folders
+from microclaw.voice.engines.engine import Speech, Synthesizer, speakable
 from microclaw.voice.engines.engine_sandbox import PROCESSOR_S, EngineNeeds, StartedEngine, start_engine
 
-MAX_SENTENCE_S: Final = 30
-"""What a sentence may take to play."""
-AT_ONCE: Final = 4
 PLACE_S: Final = 5.0
 RUN_S: Final = 20.0
 MAX_WORDS_BYTES: Final = 300
-MAX_TEXT_CHARS: Final = 2_000
+PIECE_S: Final = 0.2
 _READ_BYTES: Final = 16_384
-_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "ESPEAK_DATA_PATH")
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
 """What a program gets of the host's environment: no key of a service is in it."""
-_READ_FOLDERS: Final = ("LD_LIBRARY_PATH", "ESPEAK_DATA_PATH")
 
 
-class _Run(Struct, frozen=True):
-    command: Sequence[str]
-    text: str
-    limit_bytes: int
-    file_bytes: int | None
-    came: asyncio.Queue[bytes | None]
-    pass_fds: Sequence[int]
-
-
-class SpeechProgram:
+class SpeechProgram(Synthesizer):
     """Runs at most `at_once` processes in the sandbox, which read `readable`; one more waits for PLACE_S."""
 
-    def __init__(
-        self, name: str, *, at_once: int = AT_ONCE, run_s: float = RUN_S, readable: Sequence[Path] = ()
-    ) -> None:
-        self.name = name
+    at_once: ClassVar[int] = 4
+    install: ClassVar[str]
+    """How to install it."""
+
+    def __init__(self, command: Sequence[str], readable: Sequence[Path] = ()) -> None:
+        self._command = tuple(command)
         self._readable = tuple(readable)
-        self._places = asyncio.Semaphore(at_once)
-        self._run_s = run_s
-        self._running: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(self.at_once)
+
+    @abstractmethod
+    async def say(self, text: str) -> tuple[bytes, int]:
+        """The samples of a sentence and their rate. Raises VoiceError."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Raise VoiceError if the program is there and its voice is not."""
+
+    def readable_text(self, text: str) -> str:
+        """The text without what the program would take for something else."""
+        return text
+
+    async def speak(self, text: str) -> AsyncGenerator[Speech]:
+        if not (text := speakable(self.readable_text(speakable(text)))):
+            return
+        pcm, rate_hz = await self.say(text)
+        if len(pcm) < 2:
+            raise VoiceError(f"{self.name} made no audio of a sentence")
+        size = int(rate_hz * PIECE_S) * 2
+        for at in range(0, len(pcm) & ~1, size):
+            yield Speech(pcm[at : min(at + size, len(pcm) & ~1)], rate_hz)
+
+    async def health(self) -> str | None:
+        if not self._command or shutil.which(self._command[0]) is None:
+            return f"{self.name} is not installed (next: {self.install})"
+        try:
+            await self.check()
+        except VoiceError as exc:
+            return f"{exc.message} (next: {exc.next_step})" if exc.next_step else exc.message
+        return None
 
     async def run(
         self,
-        command: Sequence[str],
-        text: str,
-        limit_bytes: int,
+        words: Sequence[str],
+        text: str = "",
         *,
+        limit_bytes: int,
         file_bytes: int | None = None,
-        pass_fds: Sequence[int] = (),
-    ) -> AsyncGenerator[bytes]:
-        """Yield the command's output, as it comes. Closing the generator kills it. Raises VoiceError when it fails.
+        inherits: Sequence[int] = (),
+    ) -> bytes:
+        """The program's output. Raises VoiceError when it fails. A cancelled run kills it.
 
-        `limit_bytes` are for its output, `file_bytes` for each file that it writes, shared memory included. It
-        inherits `pass_fds`.
+        `limit_bytes` are for its output, `file_bytes` for each file that it writes, shared memory included.
         """
-        came: asyncio.Queue[bytes | None] = asyncio.Queue()  # holds at most limit_bytes
-        run = _Run(command, text, limit_bytes, file_bytes, came, pass_fds)
-        task = asyncio.create_task(self._run(run), name=f"voice: {self.name}")
-        self._running.add(task)
-        try:
-            while (data := await came.get()) is not None:
-                yield data
-            await task
-        finally:
-            self._running.discard(task)
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def close(self) -> None:
-        """Kill what runs."""
-        for task in self._running:
-            task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
-
-    def missing(self, command: Sequence[str], next_step: str) -> str | None:
-        """The health line of a program that is not there."""
-        found = shutil.which(command[0]) if command else None
-        return None if found else f"{self.name} is not installed (next: {next_step})"
-
-    async def _run(self, run: _Run) -> None:
-        try:
-            await self._take_place()
-            try:
-                async with asyncio.timeout(self._run_s):
-                    await self._talk(run)
-            finally:
-                self._places.release()
-        except TimeoutError as exc:
-            raise VoiceError(f"{self.name} took more than {self._run_s:g} s for a sentence") from exc
-        finally:
-            run.came.put_nowait(None)
-
-    async def _take_place(self) -> None:
         try:
             async with asyncio.timeout(PLACE_S):
                 await self._places.acquire()
         except TimeoutError as exc:
             raise VoiceError(f"{self.name} speaks as many sentences at once as it may") from exc
-
-    async def _talk(self, run: _Run) -> None:
-        engine = await self._start(run)
-        process = engine.process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
         try:
-            words = asyncio.create_task(_last_words(process.stderr), name=f"voice: stderr of {self.name}")
-            try:
-                with contextlib.suppress(ConnectionError):  # it ended before it read: its exit code tells why
-                    if not process.stdin.is_closing():  # it ended already: uvloop's pipe is closed, and no error of it
-                        process.stdin.write(run.text.encode(errors="replace") + b"\n")
-                        await process.stdin.drain()
-                        process.stdin.close()
-                left = run.limit_bytes
-                while data := await process.stdout.read(_READ_BYTES):
-                    left -= len(data)
-                    if left < 0:
-                        raise VoiceError(f"{self.name} made more than {run.limit_bytes:,} bytes of one sentence")
-                    run.came.put_nowait(data)
-                code = await process.wait()
-                if code != 0:
-                    said = clean_text((await words).decode(errors="replace"), one_line=True, limit=MAX_WORDS_BYTES)
-                    raise VoiceError(f"{self.name} ended with code {code}: {said or 'it said nothing'}", foreign=True)
-            finally:
-                words.cancel()
-                await asyncio.gather(words, return_exceptions=True)
+            async with asyncio.timeout(RUN_S):
+                engine = await self._start(words, file_bytes, inherits)
+                try:
+                    return await self._talk(engine, text, limit_bytes)
+                finally:
+                    await engine.end()
+        except TimeoutError as exc:
+            raise VoiceError(f"{self.name} took more than {RUN_S:g} s for a sentence") from exc
         finally:
-            await engine.end()
+            self._places.release()
 
-    async def _start(self, run: _Run) -> StartedEngine:
+    async def _start(self, words: Sequence[str], file_bytes: int | None, inherits: Sequence[int]) -> StartedEngine:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        readable = [*self._readable, *named_folders(environment, _READ_FOLDERS)]
-        needs = EngineNeeds(readable, file_bytes=run.file_bytes, processor_s=PROCESSOR_S)
+        needs = EngineNeeds(self._readable, file_bytes=file_bytes, processor_s=PROCESSOR_S)
         try:
             return await start_engine(
-                run.command, needs, environment, pass_fds=run.pass_fds, stderr=asyncio.subprocess.PIPE
+                [*self._command, *words], needs, environment, pass_fds=inherits, stderr=asyncio.subprocess.PIPE
             )
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else exc
             raise VoiceError(f"{self.name} cannot be started: {why}", next_step="microclaw doctor") from exc
 
+    async def _talk(self, engine: StartedEngine, text: str, limit_bytes: int) -> bytes:
+        process = engine.process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        if not process.stdin.is_closing():  # it ended already: uvloop's pipe is closed, and no error of it
+            process.stdin.write(text.encode(errors="replace") + b"\n")  # a pipe holds it
+            process.stdin.close()
+        output, said = await asyncio.gather(_output(engine, process.stdout, limit_bytes), _last_words(process.stderr))
+        code = await process.wait()
+        if len(output) > limit_bytes:
+            raise VoiceError(f"{self.name} made more than {limit_bytes:,} bytes of one sentence")
+        if code != 0:
+            words = clean_text(said.decode(errors="replace"), one_line=True, limit=MAX_WORDS_BYTES)
+            raise VoiceError(f"{self.name} ended with code {code}: {words or 'it said nothing'}", foreign=True)
+        return output
 
-def speakable(text: str) -> str:
-    """The text on one line, as programs read it; "" when there is nothing to say in it."""
-    text = " ".join(clean_text(text, one_line=True, limit=MAX_TEXT_CHARS).split())
-    return text if any(c.isalnum() for c in text) else ""
+
+async def _output(engine: StartedEngine, pipe: asyncio.StreamReader, limit_bytes: int) -> bytes:
+    """All of it; over the limit the engine is killed, which ends its pipes."""
+    output = bytearray()
+    while data := await pipe.read(_READ_BYTES):
+        output += data
+        if len(output) > limit_bytes:
+            engine.kill()
+            break
+    return bytes(output)
 
 
 async def _last_words(pipe: asyncio.StreamReader) -> bytes:
     kept = bytearray()
-    while data := await pipe.read(4096):
+    while data := await pipe.read(_READ_BYTES):
         kept += data
         del kept[:-MAX_WORDS_BYTES]
     return bytes(kept)
-
-
-def existing_file(path: str) -> str | None:
-    """The fault of a file that a setting names; None: it can be read."""
-    return None if Path(path).is_file() and os.access(path, os.R_OK) else f"there is no file {path}"

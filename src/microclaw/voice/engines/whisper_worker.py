@@ -1,7 +1,7 @@
 """A process that recognises speech with Whisper: `python -m microclaw.voice.engines.whisper_worker`.
 
-Whisper hears an utterance as a whole: audio is kept until the person pauses, or ends. It was made for pieces of 30 s;
-hearing the 10 s that a command needs takes a fifth of the time (docs/decisions/0042).
+Whisper was made for pieces of 30 s; hearing the 10 s that a command needs takes a fifth of the time
+(docs/decisions/0042).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MEMORY_BYTES: Final = 4 << 30
 
 
 class WhisperEars:
-    """Keeps one utterance at a time and hears it as a whole."""
+    """Hears an utterance as a whole, after a prompt of what may be said."""
 
     def __init__(self, setup: dict[str, Any]) -> None:
         from faster_whisper import WhisperModel  # type: ignore[import-untyped]
@@ -42,57 +42,33 @@ class WhisperEars:
         )
         self._model = model
         self._tokenizer = Tokenizer(model.hf_tokenizer, model.model.is_multilingual, task="transcribe", language="en")
-        self._heard = bytearray()
-        self._found: dict[str, Any] | None = None
-        self.begin({"prompt": "Turn on pin four."})
-        self._understand(bytes(2 * RATE_HZ))  # the first time takes memory and longer
+        self.hear({"prompt": "Turn on pin four."}, bytes(2 * RATE_HZ))  # the first time takes memory and longer
 
-    def begin(self, asked: dict[str, Any]) -> None:
-        """`prompt`: what may be said."""
-        tokens = self._tokenizer
-        prompt = tokens.encode(" " + str(asked["prompt"]))[-MAX_PROMPT_TOKENS:]
-        self._prompt = [tokens.sot_prev, *prompt, *tokens.sot_sequence, tokens.no_timestamps]
-        self.forget()
-
-    def hear(self, pcm: bytes) -> None:
-        self._heard += pcm
-        self._found = None
-
-    def pause(self) -> str:
-        self._found = self._understand(bytes(self._heard))
-        return " ".join(word for word, _ in self._found["words"])
-
-    def finish(self) -> dict[str, Any]:
-        found = self._understand(bytes(self._heard)) if self._found is None else self._found
-        self.forget()
-        return found
-
-    def forget(self) -> None:
-        self._heard.clear()
-        self._found = None
-
-    def _understand(self, pcm: bytes) -> dict[str, Any]:
+    def hear(self, asked: dict[str, Any], pcm: bytes) -> dict[str, Any]:
         """The words with the probability of each, how likely the text is, and how likely that nobody spoke."""
         import numpy as np
 
         audio = np.frombuffer(pcm[: len(pcm) // 2 * 2], np.int16).astype(np.float32) / 32768
         if not audio.size:
             return {"words": [], "mean_log": 0.0, "no_speech": 1.0, "packed": 1.0}
+        tokens = self._tokenizer
+        told = tokens.encode(" " + str(asked["prompt"]))[-MAX_PROMPT_TOKENS:]
+        prompt = [tokens.sot_prev, *told, *tokens.sot_sequence, tokens.no_timestamps]
         audio_s = audio.size / RATE_HZ
         frames = int(min(MOST_S, max(LEAST_S, audio_s + MARGIN_S)) * FEATURES_A_S) // 2 * 2
         features = self._model.feature_extractor(audio)[:, :frames]
         features = np.pad(features, ((0, 0), (0, frames - features.shape[1])))
         result = self._model.model.generate(
             self._model.encode(features),
-            [self._prompt],
+            [prompt],
             beam_size=1,
-            max_length=len(self._prompt) + LEAST_TOKENS + int(audio_s * TOKENS_A_S),
+            max_length=len(prompt) + LEAST_TOKENS + int(audio_s * TOKENS_A_S),
             return_scores=True,
             return_logits_vocab=True,
             return_no_speech_prob=True,
         )[0]
         ids = result.sequences_ids[0]
-        text = self._tokenizer.decode(ids).encode()
+        text = tokens.decode(ids).encode()
         return {
             "words": self._words(ids, result.logits[0])[:MAX_WORDS],
             "mean_log": float(result.scores[0]),
@@ -120,4 +96,4 @@ class WhisperEars:
 
 
 if __name__ == "__main__":
-    work(WhisperEars, MEMORY_BYTES)
+    work(lambda setup: WhisperEars(setup).hear, MEMORY_BYTES)
