@@ -35,7 +35,7 @@ from microclaw.voice.engines.silero_vad import SileroVoiceDetector
 from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
-from microclaw.voice.feeding import PauseGate
+from microclaw.voice.listening import EngineFeed
 from microclaw.voice.session import ASK_BACK_BELOW
 
 Outcome: TypeAlias = Literal["right", "asked back", "not caught", "other words", "wrong act"]
@@ -124,15 +124,16 @@ def judge(spoken: Spoken, transcript: Transcript) -> Outcome:
 
 async def recognise(recognizer: WhisperRecognizer, spoken: Spoken, *, paced: bool = False) -> tuple[Transcript, float]:
     """As a session hears it, with its detector: the transcript, and the ms from when the end was sure to it."""
-    recognition = await recognizer.begin(lambda _text: None)
-    gate, endpointer, detector = PauseGate(recognition), Endpointer(EndpointLimits()), SileroVoiceDetector()
+    feed = EngineFeed(lambda: recognizer.begin(lambda _text: None))
+    recognition = await feed.begun()
+    endpointer, detector = Endpointer(EndpointLimits()), SileroVoiceDetector()
     began_s = time.perf_counter()
     for n, start in enumerate(range(0, len(spoken.pcm), FRAME_BYTES), start=1):
         frame = spoken.pcm[start : start + FRAME_BYTES].ljust(FRAME_BYTES, b"\0")
-        gate.feed(frame)
+        feed.feed(frame)
         if endpointer.frame(detector.is_speech(frame)) not in (None, "began"):
             break
-        gate.follow(endpointer)
+        feed.follow(endpointer)
         if paced:
             await asyncio.sleep(began_s + n * FRAME_MS / 1000 - time.perf_counter())
     fed_s = time.perf_counter()

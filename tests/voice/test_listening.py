@@ -7,8 +7,7 @@ from tests.voice.scripted_engines import LOUD, QUIET, LoudnessDetector, Scripted
 
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
-from microclaw.voice.feeding import MAX_BEFORE_BYTES, MAX_HELD_BYTES, MAX_PAUSES
-from microclaw.voice.listening import HELD, Listener, Utterance
+from microclaw.voice.listening import HELD, MAX_BEFORE_BYTES, MAX_HELD_BYTES, MAX_PAUSES, Listener, Utterance
 from microclaw.voice.trace import VoiceTrace
 
 PAUSE_FRAMES = 11
@@ -20,7 +19,7 @@ async def heard(recognizer: ScriptedRecognizer, frames: list[bytes], trigger: st
     listener.opened(VoiceTrace("kitchen", trigger, 1, lambda: 0.0))
     for frame in frames:
         listener.hear(frame)
-    listener.closed(cancelled=False)
+    listener.closed()
     return await anext(listener.utterances())
 
 

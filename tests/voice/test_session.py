@@ -290,7 +290,7 @@ async def test_a_turn_that_is_taken_back_ends_with_its_question(make_agent: Make
     async with talking(make_agent, replies, "read the page and undo", workshop=shop) as talk:
         talk.speak()
         await talk.device.until(lambda: "Say yes or no." in talk.device.said())
-        talk.session.taken_back(1)
+        talk.session.cancelled(1)
         assert ("cancel",) in talk.device.log
         await talk.ended()
         assert talk.agent.approvals.pending() == ()

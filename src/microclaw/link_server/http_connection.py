@@ -33,7 +33,9 @@ class HttpConnection(web.RequestHandler):
         *,
         on_no_request: Callable[[], None],
         timeout_s: float,
+        linger_s: float = 0,
     ) -> None:
+        """`linger_s`: so long the rest of a refused body is read: a reset of what is unread would lose the answer."""
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -41,7 +43,7 @@ class HttpConnection(web.RequestHandler):
             keepalive_timeout=timeout_s,  # it also ends a request that does not come
             max_field_size=MAX_HEAD_FIELD_BYTES,
             max_line_size=MAX_HEAD_FIELD_BYTES,
-            lingering_time=0,
+            lingering_time=linger_s,
             auto_decompress=False,  # a small body would be gigabytes, before anybody has looked at the request
         )
         self.address = address

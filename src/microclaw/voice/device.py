@@ -25,7 +25,7 @@ class VoiceDevice(Protocol):
     def final(self, stream: int, transcript: Transcript) -> None: ...
 
     def stop_listening(self, stream: int) -> None:
-        """The utterance is over: it need not send more of it."""
+        """The utterance is over, and it has not closed the stream: it need not send more of it."""
 
     # What it says
 

@@ -58,7 +58,6 @@ class LinkVoice:
         self._encoder: OpusEncoder | None = None
         self._decoder: OpusDecoder | None = None
         self._has_left = False
-        self._hearing: int | None = None
         self._last_heard = -1  # the number of the device's last stream
         self._speaking: int | None = None
         self._last_stream = 0
@@ -71,41 +70,31 @@ class LinkVoice:
             case StartAsr():
                 self._open(message)
             case StopAsr(stream=stream):
-                if stream == self._hearing:
-                    self._hearing = None
+                if stream == self.session.hearing:
                     self.session.closed()
             case CancelStream(stream=stream):
-                if stream == self._hearing:
-                    self._hearing = None
-                    self.session.closed(cancelled=True)
-                elif stream == self._speaking:
+                if stream == self._speaking:
                     self._end_speech("cancelled")
                     self.session.interrupted()
                 elif stream % 2:
-                    self.session.taken_back(stream)
+                    self.session.cancelled(stream)
 
     def heard(self, hear: actions.Hear) -> None:
-        if hear.stream != self._hearing:
-            return
-        payload = hear.payload
-        if self._decoder is None:
-            self.session.hear(payload)
+        if hear.stream != self.session.hearing:
             return
         try:
-            self.session.hear(self._decoder.decode(payload))
+            self.session.hear(hear.payload if self._decoder is None else self._decoder.decode(hear.payload))
         except MicroclawError as exc:
             self._refuse(hear.stream, "bad_audio", exc.message)
-            self._hearing = None
-            self.session.closed(cancelled=True)
+            self.session.cancelled(hear.stream)
 
     def left(self) -> None:
         self._has_left = True  # what the session still says is for no later connection
         self.session.left()
 
     def _open(self, start: StartAsr) -> None:
-        if self._hearing is not None:  # also where the new stream is refused: this connection has one at most
-            self._hearing = None
-            self.session.closed(cancelled=True)
+        if self.session.hearing is not None:  # also where the new stream is refused: this connection has one at most
+            self.session.closed("cut")
         if self.session.has_left:
             self._refuse(start.stream, "no_listener", "this host has no room for one more conversation by voice")
             return
@@ -120,7 +109,6 @@ class LinkVoice:
             self._refuse(start.stream, "bad_audio", text)
             return
         self._decoder = OpusDecoder(RATE_HZ) if start.codec == "opus" else None
-        self._hearing = start.stream
         self.session.opened(start.trigger, start.stream)
 
     def _refuse(self, stream: int, code: str, text: str) -> None:
@@ -149,9 +137,7 @@ class LinkVoice:
         self._send(AsrFinal(stream, transcript.text[:MAX_TEXT], min(1.0, max(0.0, transcript.confidence))))
 
     def stop_listening(self, stream: int) -> None:
-        if stream == self._hearing:
-            self._hearing = None
-            self._send(CancelStream(stream))
+        self._send(CancelStream(stream))
 
     def begin_speech(self) -> None:
         self._last_stream += 2

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncGenerator, Callable
-from dataclasses import dataclass
-from itertools import takewhile
-from typing import Final, TypeAlias, assert_never
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,23 +14,24 @@ from msgspec.structs import replace
 from microclaw.errors import VoiceError
 from microclaw.voice.device import VoiceDevice
 from microclaw.voice.endpointing import Endpointer, EndpointLimits, has_speech
-from microclaw.voice.engines.engine import (
-    FRAME_BYTES,
-    Recognizer,
-    Transcript,
-    VoiceDetector,
-)
-from microclaw.voice.feeding import LateEar, PauseGate
+from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Recognition, Recognizer, Transcript, VoiceDetector
 from microclaw.voice.parts import crash_text
 from microclaw.voice.trace import VoiceTrace
 
-MAX_WAITING: Final = 1_500
-"""Pieces of audio, thirty seconds of 20 ms, while an engine is starting."""
+MAX_WAITING_BYTES: Final = 20 * RATE_HZ * 2
+"""Of one stream, while an engine is starting: more than an utterance may have."""
 MAX_STREAMS: Final = 4
 """Streams that wait, of a device that presses its button faster than it is heard; the oldest is forgotten."""
 SILENT_S: Final = 5.0
 """A device that opened a stream and sends nothing for so long is asked to stop."""
 ENGINE_S: Final = 30.0
+PAUSE_MS: Final = 200
+"""After so much silence the engine is told that it may be the end; only then does it hear what follows."""
+MAX_PAUSES: Final = 2
+"""In one utterance: each that was not the end is heard from its beginning again."""
+MAX_HELD_BYTES: Final = 3 * RATE_HZ * 2
+MAX_BEFORE_BYTES: Final = RATE_HZ * 2
+"""An engine also hears the second before somebody speaks."""
 NOTHING_SAID: Final = Transcript("", 0.0)
 HELD: Final = "hold"
 """The trigger of a stream that lasts as long as a button is held: silence does not end it."""
@@ -49,22 +48,37 @@ class Utterance(Struct, frozen=True):
     """Somebody spoke again while the end of it was recognised: that is in no utterance."""
 
 
-class _StreamEnd(Struct, frozen=True):
-    """The device closed its stream; what it said is to be forgotten if it was `cancelled`."""
+@dataclass(slots=True, eq=False)
+class _Stream:
+    """The audio that waits. `end`: the device closed it, or left or opened another one instead ("cut")."""
 
-    cancelled: bool
+    trace: VoiceTrace
+    audio: bytearray = field(default_factory=bytearray)
+    end: Literal["closed", "cut"] | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def put(self, pcm: bytes) -> None:
+        self.trace.mark("first audio")
+        if len(self.audio) < MAX_WAITING_BYTES:
+            self.audio += pcm
+            self.news.set()
 
-_Item: TypeAlias = VoiceTrace | bytes | _StreamEnd | None
+    def close(self, end: Literal["closed", "cut"]) -> None:
+        self.end = self.end or end
+        self.news.set()
 
-
-@dataclass(slots=True)
-class _Ears:
-    """The voice detector of one stream. `is_over`: the device sends no more of it."""
-
-    voice: VoiceDetector
-    limits: EndpointLimits
-    is_over: bool = False
+    async def next_frame(self) -> bytes | None:
+        """None at the end, and of a device that sends no more."""
+        try:
+            while len(self.audio) < FRAME_BYTES and self.end is None:
+                self.news.clear()
+                async with asyncio.timeout(SILENT_S):
+                    await self.news.wait()
+        except TimeoutError:
+            return None
+        frame = bytes(self.audio[:FRAME_BYTES])
+        del self.audio[:FRAME_BYTES]
+        return frame if len(frame) == FRAME_BYTES else None
 
 
 class Listener:
@@ -77,82 +91,55 @@ class Listener:
         new_detector: Callable[[], VoiceDetector],
         limits: EndpointLimits,
     ) -> None:
-        self.dropped = 0
-        """Pieces of audio that came while too many waited."""
         self._device = device
         self._recognizer = recognizer
         self._new_detector = new_detector
         self._limits = limits
-        self._items: deque[_Item] = deque()
-        self._came = asyncio.Event()
-        self._streams = 0  # of the items
-        self._newest: VoiceTrace | None = None
-        self._next: VoiceTrace | None = None  # a stream that was opened while another one was heard
-        self._has_left = False
+        self._newest: _Stream | None = None
+        self._waiting: asyncio.Queue[_Stream | None] = asyncio.Queue()  # None: the device has left
 
     def opened(self, trace: VoiceTrace) -> None:
-        """One that is being heard ends: what was said in it is forgotten."""
-        if self._streams >= MAX_STREAMS:
-            self._forget_oldest()
-        self._streams += 1
-        self._newest = trace
-        self._put(trace)
+        """One that is open ends: what was said in it is forgotten, unless its end was heard."""
+        self.closed("cut")
+        if self._waiting.qsize() >= MAX_STREAMS and (oldest := self._waiting.get_nowait()) is not None:
+            self._device.final(oldest.trace.stream, NOTHING_SAID)
+        self._newest = _Stream(trace)
+        self._waiting.put_nowait(self._newest)
 
     def hear(self, pcm: bytes) -> None:
-        if self._newest is not None:
-            self._newest.mark("first audio")
-        if len(self._items) >= MAX_WAITING:
-            self.dropped += 1
-        else:
-            self._put(pcm)
+        if self._newest is not None and self._newest.end is None:
+            self._newest.put(pcm)
 
-    def closed(self, *, cancelled: bool) -> None:
-        self._put(_StreamEnd(cancelled))
+    def closed(self, end: Literal["closed", "cut"] = "closed") -> None:
+        if self._newest is not None:
+            self._newest.close(end)
 
     def left(self) -> None:
-        self._put(None)
+        self.closed("cut")
+        self._waiting.put_nowait(None)
 
     async def utterances(self) -> AsyncGenerator[Utterance]:
-        while not self._has_left:
-            trace, self._next = self._next or await self._opening(), None
-            if trace is not None:
-                yield await self._hear_out(trace)
+        while (stream := await self._waiting.get()) is not None:
+            yield await self._utterance(stream)
 
-    def _put(self, item: _Item) -> None:
-        self._items.append(item)
-        self._came.set()
+    async def _utterance(self, stream: _Stream) -> Utterance:
+        trace, name = stream.trace, self._recognizer.name
 
-    async def _get(self) -> _Item:
-        while not self._items:
-            self._came.clear()
-            await self._came.wait()
-        item = self._items.popleft()
-        self._streams -= isinstance(item, VoiceTrace)
-        return item
+        def partial(text: str) -> None:
+            trace.mark("first partial")
+            self._device.partial(trace.stream, text)
 
-    def _forget_oldest(self) -> None:
-        """The first stream that waits, and its audio."""
-        while not isinstance(item := self._items.popleft(), VoiceTrace):
-            pass
-        self._device.final(item.stream, NOTHING_SAID)
-        self._streams -= 1
-        while self._items and not isinstance(self._items[0], VoiceTrace):
-            self._items.popleft()
-
-    async def _opening(self) -> VoiceTrace | None:
-        """The next stream; audio that belongs to none is dropped."""
-        while not isinstance(item := await self._get(), VoiceTrace):
-            if item is None:
-                self._has_left = True
-                return None
-        return item
-
-    async def _hear_out(self, trace: VoiceTrace) -> Utterance:
-        name = self._recognizer.name
+        feed = EngineFeed(lambda: self._recognizer.begin(partial))
         try:
-            ears = self._ears(trace)
-            found = await self._recognized(ears, trace)
-            return Utterance(trace, found, goes_on=not ears.is_over and self._speech_waits())
+            if not await self._hear_out(stream, feed):
+                return Utterance(trace)
+            if stream is self._newest:
+                self._device.show("thinking")
+            async with asyncio.timeout(ENGINE_S):
+                transcript = await (await feed.begun()).finish()
+            trace.mark("final")
+            goes_on = stream.end is None and has_speech(bytes(stream.audio), self._new_detector())
+            return Utterance(trace, transcript, goes_on=goes_on)
         except TimeoutError:
             return Utterance(trace, failure=VoiceError(f"{name} did not answer within {ENGINE_S:g} s"))
         except VoiceError as exc:
@@ -160,88 +147,79 @@ class Listener:
         except Exception as exc:  # the next stream is another one
             _log.error("voice of %s: hearing failed: %s", self._device.name, crash_text(exc))
             return Utterance(trace, failure=VoiceError(f"{name} failed inside the host"))
+        finally:
+            feed.abandon()
+            stream.close("cut")
+            stream.audio.clear()
 
-    def _speech_waits(self) -> bool:
-        """True if somebody speaks in the audio that came since."""
-        since = b"".join(takewhile(lambda item: isinstance(item, bytes), self._items))  # type: ignore[arg-type]
-        return has_speech(since, self._new_detector())
-
-    def _ears(self, trace: VoiceTrace) -> _Ears:
-        limits, longest_ms = self._limits, self._limits.longest_ms
+    async def _hear_out(self, stream: _Stream, feed: EngineFeed) -> bool:
+        """Give the utterance to the engine as it comes; whether there was speech in it."""
+        trace, limits, longest_ms = stream.trace, self._limits, self._limits.longest_ms
         if trace.trigger == HELD:
             limits = replace(limits, silence_ms=longest_ms, nothing_ms=longest_ms)
-        return _Ears(self._new_detector(), limits)
-
-    async def _recognized(self, ears: _Ears, trace: VoiceTrace) -> Transcript | None:
-        """The words; None for nothing."""
-
-        def partial(text: str) -> None:
-            trace.mark("first partial")
-            self._device.partial(trace.stream, text)
-
-        ear = LateEar(lambda: self._recognizer.begin(partial))
-        try:
-            if not await self._feed(ear, ears, trace):
-                return None
-            if trace is self._newest:
-                self._device.show("thinking")
-            async with asyncio.timeout(ENGINE_S):
-                transcript = await (await ear.begun()).finish()
-            trace.mark("final")
-            return transcript
-        finally:
-            ear.abandon()
-
-    async def _feed(self, ear: LateEar, ears: _Ears, trace: VoiceTrace) -> bool:
-        """Give the utterance to the engine as it comes; whether there was speech in it."""
-        endpointer, gate = Endpointer(ears.limits), PauseGate(ear)
-        left = item = b""
-        while True:
-            if item:
-                gate.feed(item)
-            left += item
-            while len(left) >= FRAME_BYTES:
-                frame, left = left[:FRAME_BYTES], left[FRAME_BYTES:]
-                if endpointer.frame(ears.voice.is_speech(frame)) not in (None, "began"):
-                    trace.mark("end heard")
-                    if endpointer.has_begun:
-                        trace.mark("speech end", trace.marks["first audio"] + endpointer.speech_end_ms / 1000)
-                    return endpointer.has_begun
+        endpointer, detector = Endpointer(limits), self._new_detector()
+        while (frame := await stream.next_frame()) is not None:
+            feed.feed(frame)
+            if endpointer.frame(detector.is_speech(frame)) not in (None, "began"):
+                trace.mark("end heard")
+                if endpointer.has_begun:
+                    trace.mark("speech end", trace.marks["first audio"] + endpointer.speech_end_ms / 1000)
+                return endpointer.has_begun
             if endpointer.has_begun:
                 async with asyncio.timeout(ENGINE_S):
-                    await ear.begun()
-            gate.follow(endpointer)
-            match await self._piece(ears):
-                case bytes() as item:
-                    pass
-                case _StreamEnd(cancelled=True):
-                    return False
-                case _StreamEnd():
-                    trace.mark("end heard")
-                    trace.mark("speech end")
-                    return endpointer.has_begun
-                case None:
-                    return endpointer.has_begun
+                    await feed.begun()
+                feed.follow(endpointer)
+        if stream.end == "closed":
+            trace.mark("end heard")
+            trace.mark("speech end")
+        return endpointer.has_begun and stream.end != "cut"
 
-    async def _piece(self, ears: _Ears) -> bytes | _StreamEnd | None:
-        """The next audio of this stream, or its end; None if the device sends no more."""
-        try:
-            async with asyncio.timeout(SILENT_S):
-                item = await self._get()
-        except TimeoutError:
-            ears.is_over = True
-            return None
-        if isinstance(item, bytes):
-            return item
-        ears.is_over = True
-        match item:
-            case None:
-                self._has_left = True
-                return _StreamEnd(cancelled=True)
-            case VoiceTrace():
-                self._next = item
-                return _StreamEnd(cancelled=True)
-            case _StreamEnd():
-                return item
-            case _:
-                assert_never(item)
+
+class EngineFeed:
+    """Gives an engine the audio of an utterance.
+
+    It begins when somebody speaks: who is silent takes no engine from the others. It is told of pauses; the silence of
+    each is held back until it was not the end.
+    """
+
+    def __init__(self, begin: Callable[[], Awaitable[Recognition]]) -> None:
+        self._begin = begin
+        self._recognition: Recognition | None = None
+        self._held = bytearray()
+        self._pauses = 0
+        self._is_paused = False
+
+    async def begun(self) -> Recognition:
+        """Raises VoiceError."""
+        if self._recognition is None:
+            self._recognition = await self._begin()
+            self._release(self._recognition)
+        return self._recognition
+
+    def feed(self, pcm: bytes) -> None:
+        if self._recognition is not None and not self._is_paused:
+            self._recognition.feed(pcm)
+            return
+        self._held += pcm
+        if self._recognition is None:
+            del self._held[:-MAX_BEFORE_BYTES]
+
+    def follow(self, endpointer: Endpointer) -> None:
+        """After each frame, when the endpointer has heard it, too; once it has begun."""
+        is_silent = endpointer.quiet_ms >= PAUSE_MS
+        if self._recognition is None:
+            return
+        if self._is_paused and (not is_silent or len(self._held) > MAX_HELD_BYTES):
+            self._is_paused = False
+            self._release(self._recognition)
+        elif is_silent and not self._is_paused and self._pauses < MAX_PAUSES:
+            self._is_paused, self._pauses = True, self._pauses + 1
+            self._recognition.pause()
+
+    def _release(self, recognition: Recognition) -> None:
+        recognition.feed(bytes(self._held))
+        self._held.clear()
+
+    def abandon(self) -> None:
+        if self._recognition is not None:
+            self._recognition.abandon()

@@ -10,78 +10,91 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from dataclasses import replace
+from typing import Any, Concatenate, Final, Literal, ParamSpec
 
 from microclaw.auth.approvals import PendingApproval
+from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.events import VOICE_CHANNEL
 from microclaw.language.yes_no import said_no, said_yes
 from microclaw.voice.device import Activity, VoiceDevice
-from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.listening import MAX_STREAMS, NOTHING_SAID, Listener, Utterance
-from microclaw.voice.parts import NO_ANSWER, NO_EARS, SAY_AGAIN, VoiceParts, crash_text, failure_text
-from microclaw.voice.reply import Reply
+from microclaw.voice.parts import (
+    GOES_ON,
+    NO_ANSWER,
+    NO_EARS,
+    NOT_DONE,
+    NOT_HEARD,
+    SAY_AGAIN,
+    VoiceParts,
+    crash_text,
+    failure_text,
+)
+from microclaw.voice.reply import OpenQuestion, Reply
 from microclaw.voice.spoken_text import spoken_question
 from microclaw.voice.trace import VoiceTrace
 
 MAX_REPLIES: Final = 8
-"""Turns of one device that are under way; one more is told so."""
+"""Turns of one device that are under way; one more is refused."""
 ASK_BACK_BELOW: Final = 0.5
 """A transcript of less confidence is asked back before anything is done."""
+P = ParamSpec("P")
 _log = logging.getLogger(__name__)
 
 
 class VoiceSession:
-    """`await run()` until `left`. `opened`, `hear`, `closed`, `interrupted` and `left` are the transport's."""
+    """`await run()` until `left`. The methods from `opened` to `left` are the transport's."""
 
     def __init__(self, device: VoiceDevice, parts: VoiceParts) -> None:
         self.device = device
-        self.listener = Listener(device, parts.recognizer, parts.new_detector, parts.endpoints)
         self.parts = parts
         self.has_left = False
-        self._replies: list[Reply] = []
-        self._notes: list[Reply] = []  # texts of the host itself
-        self._newest: VoiceTrace | None = None  # the stream that was opened last
+        self.mouth = asyncio.Lock()
+        self.question: OpenQuestion | None = None
+        """The last one that was put aloud."""
+        self.last_question: str | None = None
+        """The question at the end of the agent's last answer."""
+        self._listener = Listener(device, parts.recognizer, parts.new_detector, parts.endpoints)
         self._opened: deque[VoiceTrace] = deque(maxlen=MAX_STREAMS + 1)  # all that may be without a final
         self._is_quiet = asyncio.Event()  # no stream is open
         self._is_quiet.set()
-        self.mouth = asyncio.Lock()
+        self._replies: list[Reply] = []
+        self._notes: list[Reply] = []  # texts of the host itself
         self._tasks = asyncio.TaskGroup()
-        self._doubtful: tuple[str, Reply] | None = None
-        """What it understood badly, and who asked back."""
-        self.question: str | None = None
-        """The question at the end of the agent's last answer."""
 
     @property
-    def is_listening(self) -> bool:
-        """True if a stream is open: a text that is spoken now would be heard by the microphone."""
-        return not self._is_quiet.is_set()
+    def hearing(self) -> int | None:
+        """The stream that is open: a text that is spoken now would be heard by its microphone."""
+        return None if self._is_quiet.is_set() else self._opened[-1].stream
 
     def opened(self, trigger: str, stream: int = 0) -> None:
         """A stream of audio begins. What is said for earlier ones ends at once: the person interrupts it."""
         trace = VoiceTrace(self.device.name, trigger, stream, self.parts.now_s)
-        self._opened.append(trace)
         trace.mark("wake")
+        self._opened.append(trace)
         self.interrupted()
-        self._newest = trace
         self._is_quiet.clear()
         self.device.show("listening")
-        self.listener.opened(trace)
+        self._listener.opened(trace)
 
     def hear(self, pcm: bytes) -> None:
-        self.listener.hear(pcm)
+        if self.hearing is not None:
+            self._listener.hear(pcm)
 
-    def closed(self, *, cancelled: bool = False) -> None:
-        """The device ends its stream; `cancelled`: what was said in it is to be forgotten."""
+    def closed(self, end: Literal["closed", "cut"] = "closed") -> None:
+        """The device ends its stream; "cut": what was said in it is forgotten, unless its end was heard."""
         self._is_quiet.set()
-        self.listener.closed(cancelled=cancelled)
+        self._listener.closed(end)
 
-    def taken_back(self, stream: int) -> None:
-        """The device cancels a stream that is over: its turn ends, and nothing is said for it."""
+    def cancelled(self, stream: int) -> None:
+        """The device revokes a stream, also one that is over: its turn ends, and nothing is said for it."""
         for trace in self._opened:
-            trace.is_taken_back = trace.is_taken_back or trace.stream == stream
+            trace.is_cancelled = trace.is_cancelled or trace.stream == stream
+        if stream == self.hearing:
+            self.closed("cut")
         for reply in self._replies:
             if reply.trace.stream == stream:
-                reply.take_back()
+                reply.cancel()
 
     def interrupted(self) -> None:
         """Be silent. No frame of what was being said is sent after this returns."""
@@ -93,113 +106,139 @@ class VoiceSession:
         self.has_left = True
         self.interrupted()
         self._is_quiet.set()
-        self.listener.left()
+        self._listener.left()
 
     async def run(self) -> None:
         async with self._tasks:
-            async for utterance in self.listener.utterances():
+            async for utterance in self._listener.utterances():
                 self._take(utterance)
             self.interrupted()
 
-    async def say(self, text: str) -> bool:
-        """Speak a text of the host itself, after what is being said and heard; whether all of it was spoken."""
-        while self.is_listening:
+    async def say(self, text: str) -> None:
+        """Speak a text of the host itself, after what is being said and heard."""
+        while self.hearing is not None:
             await self._is_quiet.wait()
         reply = Reply(self, VoiceTrace(self.device.name, "host", 0, self.parts.now_s))
         self._notes.append(reply)
         try:
             reply.speak(text)
             await reply.spoken_out()
-            return reply.is_spoken
         finally:
             self._notes.remove(reply)
 
     def show(self, activity: Activity) -> None:
         """Show a turn's steps, unless the device is heard: an earlier turn's end is not the end of that."""
-        if not self.is_listening:
+        if self.hearing is None:
             self.device.show(activity)
+
+    def crashed(self, exc: Exception) -> None:
+        _log.error("voice of %s: a turn failed: %s", self.device.name, crash_text(exc))
 
     # What was heard
 
     def _take(self, utterance: Utterance) -> None:
         trace = utterance.trace
-        if trace.is_taken_back:
+        if trace.is_cancelled:
             utterance = Utterance(trace)
         self.device.final(trace.stream, utterance.transcript or NOTHING_SAID)
-        self.device.stop_listening(trace.stream)
-        if trace is self._newest:
+        if trace is self._opened[-1] and self.hearing is not None:
+            self.device.stop_listening(trace.stream)
             self._is_quiet.set()
         if utterance.failure is not None:
             _log.warning("voice of %s: %s", self.device.name, failure_text(utterance.failure))
-            self._start(trace, lambda reply: reply.tell(NO_EARS, "failed"))
+            self._start(trace, Reply.tell, NO_EARS, "failed")
         elif utterance.transcript is None:
             self.show("idle")
             self.parts.traces.end(trace, "nothing")
         else:
             try:
-                self._understood(trace, utterance.transcript, goes_on=utterance.goes_on)
+                self._understood(trace, utterance.transcript.text.strip(), utterance)
             except Exception as exc:  # the session goes on
                 self.crashed(exc)
-                self._start(trace, lambda reply: reply.tell(NO_ANSWER, "failed"))
+                self._start(trace, Reply.tell, NO_ANSWER, "failed")
 
-    def crashed(self, exc: Exception) -> None:
-        _log.error("voice of %s: a turn failed: %s", self.device.name, crash_text(exc))
-
-    def _understood(self, trace: VoiceTrace, transcript: Transcript, *, goes_on: bool) -> None:
-        text = transcript.text.strip()
-        doubtful, self._doubtful = self._doubtful, None
-        asking = next((reply for reply in self._replies if reply.asked is not None), None)
+    def _understood(self, trace: VoiceTrace, text: str, utterance: Utterance) -> None:
+        assert utterance.transcript is not None
+        question, self.question = self.question, None
+        if question is not None and not question.is_heard:
+            question = None  # a yes to one that nobody heard is meant for another
+        approval = None if question is None else question.approval_id
         if not text:
-            self._not_heard(trace, asking, doubtful)
-        elif goes_on and not said_no(text):  # perhaps to take it back
-            asks = self._start(trace, lambda reply: reply.ask_back(f"You went on speaking. Did you say only: {text}?"))
-            self._doubtful = None if asks is None else (text, asks)
-        elif asking is not None and (said_yes(text) or said_no(text)):
-            asking.decide(approved=said_yes(text))
-            self.parts.traces.end(trace, "decided")
-        elif asking is None and (waiting := self._waiting_question()) is not None:
-            if said_no(text):
-                self._start(trace, lambda reply: reply.decline(waiting))
-            else:
-                self._start(trace, lambda reply: reply.ask_again(waiting))
-        elif doubtful is not None and doubtful[1].is_question_heard and said_yes(text):
-            self._start(trace, lambda reply: reply.turn(doubtful[0]))
-        elif doubtful is not None and doubtful[1].is_question_heard and said_no(text):
-            self._start(trace, lambda reply: reply.tell(SAY_AGAIN, "asked back"))
-        elif transcript.confidence < ASK_BACK_BELOW:
-            asks = self._start(trace, lambda reply: reply.ask_back(_did_you_say(text)))
-            self._doubtful = None if asks is None else (text, asks)
+            self._not_heard(trace, question)
+        elif utterance.goes_on and not said_no(text):  # perhaps to take it back
+            asked = OpenQuestion(f"You went on speaking. Did you say only: {text}?", sentence=text)
+            if question is not None and said_yes(text):
+                asked = replace(question, text=asked.text)
+            self._start(trace, Reply.ask, asked)
+        elif question is not None and (said_yes(text) or said_no(text)):
+            self._answered(trace, question, is_yes=said_yes(text))
+        elif approval is None and (waiting := self._waiting()) is not None:
+            self._remind(trace, waiting, is_no=said_no(text))
+        elif utterance.transcript.confidence < ASK_BACK_BELOW:
+            self._start(trace, Reply.ask, OpenQuestion(f"Did you say: {text}?", sentence=text))
         else:
-            self._start(trace, lambda reply: reply.turn(text))
+            self._start(trace, Reply.turn, text)
 
-    def _not_heard(self, trace: VoiceTrace, asking: Reply | None, doubtful: tuple[str, Reply] | None) -> None:
+    def _not_heard(self, trace: VoiceTrace, question: OpenQuestion | None) -> None:
         """Put an open question again: a later yes must not answer what nobody remembers."""
-        if asking is not None and asking.asked is not None:
-            question: str | None = spoken_question(asking.asked.text, may_decide=asking.asked.may_decide)
-        elif doubtful is not None:
-            question = _did_you_say(doubtful[0])
+        if question is not None:
+            self._start(trace, Reply.ask, question, before=f"{NOT_HEARD} ")
+        elif self.last_question is not None:
+            self._start(trace, Reply.tell, f"{NOT_HEARD} {self.last_question}", "asked back")
         else:
-            question = self.question
-        tells = self._start(trace, lambda reply: reply.not_heard(question))
-        if doubtful is not None and asking is None and tells is not None:
-            self._doubtful = doubtful[0], tells
+            self._start(trace, Reply.tell, NOT_HEARD, "nothing")
 
-    def _waiting_question(self) -> PendingApproval | None:
+    def _answered(self, trace: VoiceTrace, question: OpenQuestion, *, is_yes: bool) -> None:
+        if question.approval_id is not None:
+            self._decide(trace, question.approval_id, question.turn, approved=is_yes)
+        elif is_yes and question.sentence is not None:
+            self._start(trace, Reply.turn, question.sentence)
+        else:
+            self._start(trace, Reply.tell, SAY_AGAIN, "asked back")
+
+    def _waiting(self) -> PendingApproval | None:
         """One of this chat that nobody asks here any more: it was put before the device left, or interrupted."""
         place = (VOICE_CHANNEL, self.device.device_id)
         return next((one for one in self.parts.approvals.pending() if (one.channel, one.chat_id) == place), None)
 
-    def _start(self, trace: VoiceTrace, work: Callable[[Reply], Coroutine[Any, Any, None]]) -> Reply | None:
+    def _remind(self, trace: VoiceTrace, waiting: PendingApproval, *, is_no: bool) -> None:
+        """Nothing is done by a no, even to a question that was not heard; other words put the question again."""
+        if is_no:
+            self._decide(trace, waiting.approval_id, None, approved=False)
+        else:
+            asked = self.parts.approvals.question(waiting, of=self.parts.person_id)
+            text = spoken_question(asked.text, may_decide=asked.may_decide, before="First, a question waits: ")
+            self._start(trace, Reply.ask, OpenQuestion(text, approval_id=waiting.approval_id))
+
+    def _decide(self, trace: VoiceTrace, approval_id: str, turn: Reply | None, *, approved: bool) -> None:
+        """`turn` goes on and says what came of it; without one the answer is in the chat."""
+        try:
+            self.parts.approvals.decide(approval_id, approved=approved, by=self.parts.person_id)
+        except (UnknownName, PermissionRefused) as exc:
+            self._start(trace, Reply.tell, exc.message, "decided")
+            return
+        if turn is None:
+            self._start(trace, Reply.tell, GOES_ON if approved else NOT_DONE, "decided")
+        else:
+            self.parts.traces.end(trace, "decided")
+
+    def _start(
+        self,
+        trace: VoiceTrace,
+        work: Callable[Concatenate[Reply, P], Coroutine[Any, Any, None]],
+        *args: P.args,
+        **named: P.kwargs,
+    ) -> None:
         if len(self._replies) >= MAX_REPLIES:
             _log.warning("voice of %s: %d turns are under way, one more is refused", self.device.name, MAX_REPLIES)
             self.parts.traces.end(trace, "failed")
             self.show("idle")
-            return None
-        reply = Reply(self, trace, is_hushed=trace is not self._newest)
+            return
+        reply = Reply(self, trace, is_hushed=trace is not self._opened[-1])
         self._replies.append(reply)
-        task = self._tasks.create_task(self._guarded(work(reply), trace), name=f"voice: answer {self.device.name}")
+        name = f"voice: answer {self.device.name}"
+        task = self._tasks.create_task(self._guarded(work(reply, *args, **named), trace), name=name)
         task.add_done_callback(lambda _: self._replies.remove(reply))
-        return reply
 
     async def _guarded(self, work: Coroutine[Any, Any, None], trace: VoiceTrace) -> None:
         """A reply that fails ends no other, and no stream that is heard meanwhile."""
@@ -209,7 +248,3 @@ class VoiceSession:
             self.crashed(exc)
             self.parts.traces.end(trace, "failed")
             self.show("idle")
-
-
-def _did_you_say(text: str) -> str:
-    return f"Did you say: {text}?"

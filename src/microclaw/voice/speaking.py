@@ -68,7 +68,7 @@ class Pace:
 
 
 class SpokenAnswer:
-    """`say` sentences, then `finish`; `run` speaks them. `silence` ends it between two frames."""
+    """`say` sentences, then `finish`; `run` speaks them."""
 
     def __init__(
         self, device: VoiceDevice, synthesizer: Synthesizer, trace: VoiceTrace, now_s: Callable[[], float]
@@ -87,8 +87,7 @@ class SpokenAnswer:
         self._failed: set[int] = set()  # sentences
         self._silenced_s: float | None = None
         self._chars = 0
-        self._has_begun = self._is_finished = False
-        self._hush = asyncio.Event()
+        self._has_begun = self._is_finished = self._is_full = False
 
     @property
     def is_over(self) -> bool:
@@ -97,16 +96,13 @@ class SpokenAnswer:
 
     def say(self, sentence: str) -> int | None:
         """One sentence more: its number; None for what would be too long for the ear, which is left to the chat."""
-        if self.is_over or self._chars > MAX_SPOKEN_CHARS:
+        if self.is_over or self._is_full:
             return None
         self._chars += len(sentence)
-        too_much = self._chars > MAX_SPOKEN_CHARS or self._sentences.qsize() >= MAX_WAITING_SENTENCES
-        self._sentences.put_nowait(MORE if too_much else sentence)
+        self._is_full = self._chars > MAX_SPOKEN_CHARS or self._sentences.qsize() >= MAX_WAITING_SENTENCES
+        self._sentences.put_nowait(MORE if self._is_full else sentence)
         self._taken += 1
-        if too_much:
-            self._chars = MAX_SPOKEN_CHARS + 1
-            return None
-        return self._taken - 1
+        return None if self._is_full else self._taken - 1
 
     def has_played(self, number: int) -> bool:
         """True if the device has begun to play that sentence, before it was silenced.
@@ -124,32 +120,21 @@ class SpokenAnswer:
             self._sentences.put_nowait(None)
 
     def silence(self) -> None:
-        """No frame is sent after this returns."""
+        """No frame is sent after this returns. Cancel `run` as well."""
         if not self.is_silenced:
             self.is_silenced = True
             self._silenced_s = self._now_s()
             if self._has_begun:
                 self._device.cancel_speech()
-            self._hush.set()
 
     async def run(self) -> None:
-        """Until everything is played or it is silenced. An engine that fails ends it, `failure` says why."""
-        speaking = asyncio.create_task(self._speak(), name="voice: speak")
-        hushed = asyncio.create_task(self._hush.wait(), name="voice: hush")
+        """Until everything is played. An engine that fails ends it, `failure` says why."""
         try:
-            await asyncio.wait((speaking, hushed), return_when=asyncio.FIRST_COMPLETED)
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._synthesize(), name="voice: synthesize")
+                tasks.create_task(self._play(), name="voice: play")
         finally:
-            for task in (speaking, hushed):
-                task.cancel()
-            await asyncio.wait((speaking, hushed))
             self._trace.late_frames += self._pace.late
-        if not speaking.cancelled() and (error := speaking.exception()) is not None:
-            raise error
-
-    async def _speak(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._synthesize(), name="voice: synthesize")
-            tasks.create_task(self._play(), name="voice: play")
 
     async def _synthesize(self) -> None:
         number = -1
@@ -175,7 +160,7 @@ class SpokenAnswer:
         frame_bytes = device.rate_hz * device.frame_ms // 1000 * 2
         left, number = b"", 0
         while (item := await self._pieces.get()) is not None:
-            if self.is_silenced:  # `run` cancels this a moment later
+            if self.is_silenced:  # `run` is cancelled a moment later
                 return
             number, text, piece = item
             self._trace.mark("first audio out")

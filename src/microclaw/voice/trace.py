@@ -44,8 +44,8 @@ class VoiceTrace:
     marks: dict[Step, float] = field(default_factory=dict)
     outcome: str = "open"
     late_frames: int = 0
-    is_taken_back: bool = False
-    """The device cancelled the stream after its end: what was said in it asks for nothing."""
+    is_cancelled: bool = False
+    """The device revoked the stream: what was said in it asks for nothing."""
 
     def mark(self, step: Step, at_s: float | None = None) -> None:
         """Only the first time of each step counts."""

@@ -1,27 +1,33 @@
-"""One conversation with a device of xiaozhi's firmware: its messages, its audio, its session's VoiceDevice.
+"""One conversation with a device of xiaozhi's firmware, over its WebSocket: the VoiceDevice of a session.
 
-docs/protocols/xiaozhi.md is the contract. It opens no socket and reads none: the server does.
+docs/protocols/xiaozhi.md is the contract. It opens no socket: the server does.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, assert_never
 
-from microclaw.errors import ProtocolError, VoiceError
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from microclaw.devices.device import Device
+from microclaw.errors import MicroclawError, ProtocolError, VoiceError
 from microclaw.link_server.limits import RateLimit
 from microclaw.opus import OpusDecoder, OpusEncoder
 from microclaw.voice.device import Activity
 from microclaw.voice.engines.engine import RATE_HZ, Transcript
 from microclaw.voice.listening import HELD
-from microclaw.voice.parts import VoiceParts
+from microclaw.voice.parts import crash_text
+from microclaw.voice.service import VoiceService
 from microclaw.voice.session import VoiceSession
 from microclaw.voice.xiaozhi.device_tools import DeviceTools
-from microclaw.voice.xiaozhi.outgoing import Outgoing
 from microclaw.wire import xiaozhi
-from microclaw.wire.xiaozhi import Abort, DeviceMessage, Hello, Listen, Mcp, Mode
+from microclaw.wire.xiaozhi import Abort, Hello, Listen, Mcp, Mode
 
 FRAMES_AHEAD: Final = 5
 """The device holds 40 and drops what comes beyond without a word; five are what servers send it."""
@@ -36,11 +42,18 @@ FRAMES_A_SECOND: Final = 60.0
 FRAMES_AT_ONCE: Final = 200.0
 """A device sends 17 a second, and at the start those of its wake word at once."""
 MAX_BAD_PACKETS: Final = 20
+MAX_WAITING: Final = 512
+"""Messages to it: one that reads nothing has some twelve frames a second waiting, and is given up before this."""
+SEND_S: Final = 5.0
 _log = logging.getLogger(__name__)
 
 
+class _Ended(Exception):
+    """Ends the tasks of a connection."""
+
+
 class XiaozhiConnection:
-    """`took_text` and `took_binary` raise ProtocolError for what must end the connection."""
+    """`await run(socket)` until the device goes, does what it must not, nobody speaks, or somebody calls `end`."""
 
     rate_hz: Final = xiaozhi.DOWN_RATE_HZ
     frame_ms: Final = xiaozhi.DOWN_FRAME_MS
@@ -48,85 +61,143 @@ class XiaozhiConnection:
 
     def __init__(
         self,
-        device_id: str,
-        name: Callable[[], str],
+        device: Device,
         session_id: str,
-        parts: VoiceParts,
+        voice: VoiceService,
         *,
+        hello_s: float,
+        idle_s: float,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`name` gives the device's name, which may change meanwhile."""
-        self.device_id = device_id
-        self._name = name
-        self.session_id = session_id
-        self.outgoing = Outgoing(now_s)
-        self.version: int | None = None
-        """Of the protocol; None before the device's hello."""
-        self.session = VoiceSession(self, parts)
-        self.tools = DeviceTools(self._send_mcp, lambda: self.name)
-        self.has_tools = False
+        self.device_id = device.device_id
+        self.session = VoiceSession(self, voice.parts)
+        self.tools = DeviceTools(lambda payload: self._send("mcp", payload=payload), device)
+        self._device = device
+        self._session_id = session_id
+        self._voice = voice
+        self._hello_s = hello_s
+        self._idle_s = idle_s
         self._now_s = now_s
+        self._version: int | None = None  # of the protocol; None before the device's hello
+        self._has_tools = False
         self._texts = RateLimit(TEXTS_A_SECOND, TEXTS_AT_ONCE, now_s())
         self._frames = RateLimit(FRAMES_A_SECOND, FRAMES_AT_ONCE, now_s())
+        self._outgoing: deque[str | bytes | float] = deque()  # a number is a pause
+        self._has_outgoing = asyncio.Event()
         self._decoder: OpusDecoder | None = None
         self._encoder: OpusEncoder | None = None
         self._mode: Mode = "auto"
         self._device_listens = False  # as far as this host knows: its microphone is open
-        self._hearing: int | None = None
         self._stream = 0
-        self._is_speaking = self._is_first_frame = self._was_woken = False
+        self._is_speaking = self._was_woken = False
         self._bad_packets = 0
         self._activity: Activity = "idle"
-        self._active_s = now_s()
+        self._active_s = now_s()  # when the person or this host said something
+        self._ended = asyncio.Event()
+        self._end: tuple[int, str] = (WSCloseCode.OK, "")
+
+    def end(self, code: int, reason: str) -> None:
+        """The first reason counts."""
+        if not self._ended.is_set():
+            self._end = (code, reason)
+            self._ended.set()
+
+    async def run(self, socket: web.WebSocketResponse) -> None:
+        try:
+            async with asyncio.TaskGroup() as works:
+                works.create_task(self._read(socket, works), name=f"xiaozhi: read {self.name}")
+                works.create_task(self._write(socket), name=f"xiaozhi: write {self.name}")
+                works.create_task(self._watch(), name=f"xiaozhi: watch {self.name}")
+                await self._ended.wait()
+                raise _Ended
+        except* _Ended:
+            pass
+        except* Exception as errors:
+            _log.error("xiaozhi: the connection of %s failed: %s", self.name, crash_text(errors))
+        finally:
+            self.session.left()
+            self.tools.left()
+        code, reason = self._end
+        with suppress(OSError):
+            await socket.close(code=code, message=reason.encode()[:120])
+
+    async def _read(self, socket: web.WebSocketResponse, works: asyncio.TaskGroup) -> None:
+        try:
+            while True:
+                is_new = self._version is None
+                async with asyncio.timeout(self._hello_s if is_new else None):
+                    message = await socket.receive()
+                if message.type is WSMsgType.TEXT:
+                    self._take_text(message.data)
+                elif message.type is WSMsgType.BINARY:
+                    self._take_audio(message.data)
+                else:
+                    self.end(WSCloseCode.OK, "")
+                    return
+                if is_new and self._version is not None:
+                    self._voice.begin(self.session)
+                    if self._has_tools:
+                        works.create_task(self._list_tools(), name=f"xiaozhi: tools of {self.name}")
+        except TimeoutError:
+            self.end(WSCloseCode.PROTOCOL_ERROR, "no hello")
+        except ProtocolError as exc:
+            _log.warning("xiaozhi: %s is cut off: %s", self.name, exc.message)
+            self.end(WSCloseCode.PROTOCOL_ERROR, exc.message)
+
+    async def _write(self, socket: web.WebSocketResponse) -> None:
+        try:
+            while True:
+                while self._outgoing:
+                    item = self._outgoing.popleft()
+                    if isinstance(item, float):
+                        await asyncio.sleep(item)
+                        continue
+                    async with asyncio.timeout(SEND_S):
+                        await (socket.send_str(item) if isinstance(item, str) else socket.send_bytes(item))
+                self._has_outgoing.clear()
+                await self._has_outgoing.wait()
+        except (OSError, TimeoutError):
+            self.end(WSCloseCode.OK, "it takes nothing")
+
+    async def _watch(self) -> None:
+        """End it when nobody has said anything, neither the person nor this host."""
+        while (left_s := self._idle_s - self._quiet_s) > 0:  # noqa: ASYNC110 - a deadline that moves
+            await asyncio.sleep(left_s)
+        self.end(WSCloseCode.OK, "nobody spoke")
 
     @property
-    def idle_s(self) -> float:
-        """For how long nobody has said anything, neither the person nor this host."""
+    def _quiet_s(self) -> float:
         return 0.0 if self._activity in ("thinking", "speaking") else self._now_s() - self._active_s
+
+    async def _list_tools(self) -> None:
+        try:
+            await self.tools.open()
+        except MicroclawError as exc:
+            _log.info("xiaozhi: %s has no tools: %s", self.name, exc.message)
 
     # What the device says
 
-    def took_text(self, text: str) -> None:
+    def _take_text(self, text: str) -> None:
         if not self._texts.allows(self._now_s()):
             raise ProtocolError(f"more than {TEXTS_A_SECOND:g} messages a second")
         message = xiaozhi.read_text(text)
-        if message is not None:
-            self._took(message)
-
-    def took_binary(self, data: bytes) -> None:
-        if not self._frames.allows(self._now_s()):
-            raise ProtocolError(f"more than {FRAMES_A_SECOND:g} frames a second")
-        if self.version is None:
-            raise ProtocolError("audio before hello")
-        packet = xiaozhi.read_binary(data, self.version)
-        if not packet or self._hearing is None or self._decoder is None:
-            return  # the wake word itself, or what was said after the end of the utterance
-        try:
-            pcm = self._decoder.decode(packet)
-        except VoiceError as exc:
-            self._bad_packets += 1
-            if self._bad_packets >= MAX_BAD_PACKETS:
-                raise ProtocolError(f"{MAX_BAD_PACKETS} packets that are no Opus") from exc
+        if message is None:
             return
-        self.session.hear(pcm)
-
-    def _took(self, message: DeviceMessage) -> None:
-        if (self.version is None) is not isinstance(message, Hello):
+        if (self._version is None) is not isinstance(message, Hello):
             raise ProtocolError("hello comes first, and once")
         match message:
             case Hello():
                 self._greet(message)
             case Listen(state="start"):
                 self._mode, self._device_listens = message.mode, True
-                self._decoder = OpusDecoder(RATE_HZ)
                 trigger = HELD if message.mode == "manual" else "wake" if self._was_woken else "listen"
                 self._was_woken = False
+                self._active_s = self._now_s()
+                self._decoder = OpusDecoder(RATE_HZ)
                 self._open(trigger)
             case Listen(state="stop"):
                 self._device_listens = False
-                if self._hearing is not None:
-                    self._hearing = None
-                    self.session.closed()
+                self.session.closed()
             case Listen():  # detect: the wake word, after which it listens
                 self._was_woken = True
                 self._active_s = self._now_s()
@@ -146,28 +217,39 @@ class XiaozhiConnection:
     def _greet(self, hello: Hello) -> None:
         if hello.transport != "websocket" or hello.audio_params.format != "opus" or hello.audio_params.channels != 1:
             raise ProtocolError("this host speaks over a WebSocket, in Opus of one channel")
-        self.version = xiaozhi.check_version(hello.version)
-        self.has_tools = hello.features.mcp
-        self.outgoing.put(xiaozhi.server_hello(self.session_id))
+        self._version = xiaozhi.check_version(hello.version)
+        self._has_tools = hello.features.mcp
+        self._put(xiaozhi.server_hello(self._session_id))
+
+    def _take_audio(self, data: bytes) -> None:
+        if not self._frames.allows(self._now_s()):
+            raise ProtocolError(f"more than {FRAMES_A_SECOND:g} frames a second")
+        if self._version is None:
+            raise ProtocolError("audio before hello")
+        packet = xiaozhi.read_binary(data, self._version)
+        if not packet or self.session.hearing is None or self._decoder is None:
+            return  # the wake word itself, or what was said after the end of the utterance
+        try:
+            self.session.hear(self._decoder.decode(packet))
+        except VoiceError as exc:
+            self._bad_packets += 1
+            if self._bad_packets >= MAX_BAD_PACKETS:
+                raise ProtocolError(f"{MAX_BAD_PACKETS} packets that are no Opus") from exc
 
     def _open(self, trigger: str) -> None:
         self._stream += 1
-        self._hearing = self._stream
-        self._active_s = self._now_s()
         self.session.opened(trigger, self._stream)
 
     def _listen_on(self) -> None:
         """The device's microphone is open, and it says so no second time: hear the next utterance."""
-        if self._device_listens and self._mode != "manual" and self._hearing is None and not self._is_speaking:
-            self._stream += 1
-            self._hearing = self._stream
-            self.session.opened("listen", self._stream)
+        if self._device_listens and self._mode != "manual" and self.session.hearing is None and not self._is_speaking:
+            self._open("listen")
 
     # VoiceDevice
 
     @property
     def name(self) -> str:
-        return self._name()
+        return self._device.name
 
     def show(self, activity: Activity) -> None:
         if activity == "thinking" != self._activity:
@@ -188,43 +270,44 @@ class XiaozhiConnection:
 
     def stop_listening(self, stream: int) -> None:
         """The device goes on until `tts start`: what it sends until then is not heard."""
-        if stream == self._hearing:
-            self._hearing = None
 
     def begin_speech(self) -> None:
         self._encoder = OpusEncoder(self.rate_hz, self.frame_ms)
-        self._is_speaking = self._is_first_frame = True
+        self._is_speaking = True
         self._device_listens = self._mode == "realtime" and self._device_listens
         self._send("llm", emotion="neutral")
         self._send("tts", state="start")
+        self._put(START_PAUSE_S)
 
     def say(self, text: str, samples: int) -> None:  # noqa: ARG002 - it shows the text when it comes
-        if text and self._is_speaking:
+        if text:
             self._send("tts", state="sentence_start", text=text[:MAX_TEXT])
 
     def play(self, frame: bytes) -> None:
-        if not self._is_speaking or self._encoder is None or self.version is None:
-            return
+        assert self._encoder is not None
+        assert self._version is not None
         for packet in self._encoder.encode(frame):
-            pause_s = START_PAUSE_S if self._is_first_frame else 0.0
-            self._is_first_frame = False
-            self.outgoing.put(xiaozhi.write_binary(packet, self.version), pause_s=pause_s)
+            self._put(xiaozhi.write_binary(packet, self._version))
 
     def end_speech(self, *, failed: bool) -> None:
-        if self._is_speaking:
-            self._is_speaking = False
-            if failed:
-                self._send("llm", emotion="sad")
-            self._send("tts", pause_s=STOP_PAUSE_S, state="stop")
+        self._is_speaking = False
+        if failed:
+            self._send("llm", emotion="sad")
+        self._put(STOP_PAUSE_S)
+        self._send("tts", state="stop")
 
     def cancel_speech(self) -> None:
-        self.outgoing.drop_audio()
+        self._outgoing = deque(item for item in self._outgoing if isinstance(item, str))
         if self._is_speaking:
             self._is_speaking = False
             self._send("tts", state="stop")
 
-    def _send(self, kind: str, *, pause_s: float = 0.0, **members: object) -> None:
-        self.outgoing.put(xiaozhi.write_text(kind, self.session_id, **members), pause_s=pause_s)
+    def _send(self, kind: str, **members: object) -> None:
+        self._put(xiaozhi.write_text(kind, self._session_id, **members))
 
-    def _send_mcp(self, payload: dict[str, object]) -> None:
-        self._send("mcp", payload=payload)
+    def _put(self, item: str | bytes | float) -> None:
+        """Send it after everything before it; after a pause."""
+        self._outgoing.append(item)
+        self._has_outgoing.set()
+        if len(self._outgoing) > MAX_WAITING:
+            self.end(WSCloseCode.OK, "it takes nothing")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any, Final, Literal, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
-from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, ToolFailed
+from microclaw.devices.device import Device
+from microclaw.errors import DeviceTimeout, DeviceUnreachable, ToolFailed
 
 CALL_S: Final = 30.0
 """Its calls run on its main loop."""
@@ -24,7 +25,7 @@ MAX_TEXT_CHARS: Final = 4_000
 _VERSION: Final = "2024-11-05"
 _log = logging.getLogger(__name__)
 
-Value: TypeAlias = bool | int | str
+T = TypeVar("T")
 
 
 class Argument(msgspec.Struct, frozen=True):
@@ -48,9 +49,12 @@ class ListedTool(msgspec.Struct, frozen=True, rename="camel"):
     """A tool as the device lists it. `audience` "user": it is not for a model."""
 
     name: str
-    description: str = ""
     input_schema: _Schema = _Schema()
     annotations: _Annotations = _Annotations()
+
+    @property
+    def is_for_models(self) -> bool:
+        return "user" not in self.annotations.audience and len(self.input_schema.properties) <= MAX_ARGUMENTS
 
 
 class _Page(msgspec.Struct, frozen=True, rename="camel"):
@@ -71,107 +75,89 @@ class _CallResult(msgspec.Struct, frozen=True, rename="camel"):
 class DeviceTools:
     """`await open()` lists its tools; `took` gets what the device answers; `left` ends what waits."""
 
-    def __init__(self, send: Callable[[dict[str, object]], None], name: Callable[[], str]) -> None:
+    def __init__(self, send: Callable[[dict[str, object]], None], device: Device) -> None:
         self.listed: tuple[ListedTool, ...] = ()
         self._send = send
-        self._name = name
+        self._device = device
         self._number = 0
         self._one_call = asyncio.Lock()
-        self._waiting: tuple[int, asyncio.Future[Any]] | None = None
+        self._answer: asyncio.Future[Any] | None = None
         self._has_left = False
 
     async def open(self) -> None:
         """Raises what `call` raises."""
-        about = {"name": "microclaw", "version": "1"}
-        await self._ask(
-            "initialize", {"protocolVersion": _VERSION, "capabilities": {}, "clientInfo": about}, timeout_s=LIST_S
-        )
+        about = {"protocolVersion": _VERSION, "capabilities": {}, "clientInfo": {"name": "microclaw", "version": "1"}}
+        await self._ask("initialize", about, object, LIST_S)
         found: dict[str, ListedTool] = {}
         cursor = ""
         for _ in range(MAX_PAGES):
-            answer = await self._ask("tools/list", {"cursor": cursor, "withUserTools": False}, timeout_s=LIST_S)
-            page = self._read(answer, _Page)
-            for tool in (_tool(row) for row in page.tools):
-                if tool is not None and len(found) < MAX_TOOLS:
+            page = await self._ask("tools/list", {"cursor": cursor, "withUserTools": False}, _Page, LIST_S)
+            for row in page.tools:
+                try:
+                    tool = msgspec.convert(row, ListedTool, strict=False)
+                except msgspec.ValidationError as exc:
+                    _log.debug("a tool of a device is left out: %s", exc)
+                    continue
+                if tool.is_for_models and len(found) < MAX_TOOLS:
                     found.setdefault(tool.name, tool)
             if not page.next_cursor or page.next_cursor == cursor:
                 break
             cursor = page.next_cursor
         self.listed = tuple(found.values())
 
-    async def call(self, name: str, arguments: dict[str, Value]) -> str:
+    async def call(self, name: str, arguments: Mapping[str, bool | int | str]) -> str:
         """The text that the tool answers: the device's, untrusted.
 
         Raises DeviceUnreachable, DeviceTimeout when nobody knows whether it was done, ToolFailed when the device says
         no.
         """
-        answer = await self._ask("tools/call", {"name": name, "arguments": arguments}, timeout_s=CALL_S)
-        result = self._read(answer, _CallResult)
+        result = await self._ask("tools/call", {"name": name, "arguments": arguments}, _CallResult, CALL_S)
         text = "\n".join(part.text if part.type == "text" else f"[{part.type[:20]}]" for part in result.content)
         if result.is_error:
-            raise _refused(self._name(), text)
+            raise self._refused(text)
         return text[:MAX_TEXT_CHARS]
 
     def took(self, payload: dict[str, Any]) -> None:
         """Leave alone what answers no question of this host."""
-        if self._waiting is None or payload.get("id") != self._waiting[0] or self._waiting[1].done():
+        if self._answer is None or self._answer.done() or payload.get("id") != self._number:
             return
-        waiting = self._waiting[1]
         if "error" in payload:
             error = payload["error"]
-            message = error.get("message") if isinstance(error, dict) else None
-            waiting.set_exception(_refused(self._name(), str(message)))
+            self._answer.set_exception(self._refused(str(error.get("message") if isinstance(error, dict) else None)))
         else:
-            waiting.set_result(payload.get("result"))
+            self._answer.set_result(payload.get("result"))
 
     def left(self) -> None:
         self._has_left = True
         self.listed = ()
-        if self._waiting is not None and not self._waiting[1].done():
-            self._waiting[1].set_exception(self._away())
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(not_connected(self._device))
 
-    async def _ask(self, method: str, params: dict[str, Any], *, timeout_s: float) -> Any:
+    async def _ask(self, method: str, params: dict[str, Any], kind: type[T], timeout_s: float) -> T:
         async with self._one_call:
             if self._has_left:
-                raise self._away()
+                raise not_connected(self._device)
             self._number += 1
-            answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self._waiting = (self._number, answered)
+            self._answer = asyncio.get_running_loop().create_future()
             self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
             try:
                 async with asyncio.timeout(timeout_s):
-                    return await answered
+                    return msgspec.convert(await self._answer, kind, strict=False)
             except TimeoutError as exc:
-                raise DeviceTimeout(
-                    f"{self._name()} did not answer {method} within {timeout_s:g} s",
-                    next_step="nobody knows whether it was done: look before trying again",
-                ) from exc
+                text = f"{self._device.name} did not answer {method} within {timeout_s:g} s"
+                step = "nobody knows whether it was done: look before trying again"
+                raise DeviceTimeout(text, next_step=step) from exc
+            except msgspec.ValidationError as exc:
+                raise ToolFailed(f"{self._device.name} gave an answer that is none: {str(exc)[:200]}") from exc
             finally:
-                self._waiting = None
+                self._answer = None
 
-    def _read(self, answer: Any, kind: type[Any]) -> Any:
-        try:
-            return msgspec.convert(answer, kind, strict=False)
-        except msgspec.ValidationError as exc:
-            raise ToolFailed(f"{self._name()} gave an answer that is none: {str(exc)[:200]}") from exc
-
-    def _away(self) -> MicroclawError:
-        return DeviceUnreachable(
-            f"{self._name()} is not connected", next_step="speak to it: it connects for a conversation"
-        )
+    def _refused(self, text: str) -> ToolFailed:
+        step = "other arguments, or another way"
+        return ToolFailed(f"{self._device.name} refused: {text[:500]}", next_step=step, foreign=True)
 
 
-def _refused(device: str, text: str) -> ToolFailed:
-    return ToolFailed(f"{device} refused: {text[:500]}", next_step="other arguments, or another way", foreign=True)
-
-
-def _tool(row: Any) -> ListedTool | None:
-    """None for a tool that is not for a model, or that nobody can read."""
-    try:
-        tool = msgspec.convert(row, ListedTool, strict=False)
-    except msgspec.ValidationError as exc:
-        _log.debug("a tool of a device is left out: %s", exc)
-        return None
-    if "user" in tool.annotations.audience or len(tool.input_schema.properties) > MAX_ARGUMENTS:
-        return None
-    return tool
+def not_connected(device: Device) -> DeviceUnreachable:
+    """The device, or what is asked of it, is not there."""
+    step = "speak to it: it connects for a conversation"
+    return DeviceUnreachable(f"{device.name} is not connected, or cannot do that", next_step=step)

@@ -11,38 +11,30 @@ import secrets
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import WSCloseCode, web
+from aiohttp.http import HttpProcessingError
+from aiohttp.typedefs import Handler
 
+from microclaw.addresses import ip_of
 from microclaw.auth.certificates import lan_names
 from microclaw.auth.codes import WrongTokens
 from microclaw.auth.credentials import Refusal
 from microclaw.auth.pairing import HostIdentity
+from microclaw.channels.delivery import ChannelTasks
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, ProtocolError
-from microclaw.link_server.http_connection import HttpConnection, accepted
+from microclaw.link_server.http_connection import HttpConnection, accepted, plain_answer
 from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
 from microclaw.voice.service import VoiceService
-from microclaw.voice.xiaozhi.arrivals import Arrivals
 from microclaw.voice.xiaozhi.connection import XiaozhiConnection
-from microclaw.voice.xiaozhi.conversation import Conversation
 from microclaw.voice.xiaozhi.device_tools import DeviceTools
-from microclaw.voice.xiaozhi.enrolment import Asker, Enrolment, Paired, ShowCode, client_hash
-from microclaw.voice.xiaozhi.http_answers import (
-    BodyTooLong,
-    discard_body,
-    is_address,
-    is_coded,
-    json_answer,
-    read_body,
-    without_port,
-    words,
-)
+from microclaw.voice.xiaozhi.enrolment import Asker, Enrolment
 from microclaw.wire import xiaozhi
 from microclaw.wire.xiaozhi import credential_of
 
@@ -51,6 +43,7 @@ ACTIVATE_PATH: Final = "/xiaozhi/ota/activate"
 SOCKET_PATH: Final = "/xiaozhi/v1/"
 MAX_BODY_BYTES: Final = 32_768
 MAX_ADDRESSES: Final = 1024
+LINGER_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
@@ -92,18 +85,18 @@ class XiaozhiServer:
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._voice = voice
-        self._devices = devices
         self._identity = identity
         self._now_ms = now_ms
         self._zone = zone
         self._limits = limits
         self._clock_s = clock_s
+        self._tasks = ChannelTasks()
+        self._enrolment = Enrolment(identity, devices, self._tasks, now_ms=now_ms)
         self._counts = ConnectionLimits(limits.connections)
-        self._arrivals = Arrivals(clock_s)
+        self._arriving: list[HttpConnection] = []  # the oldest first
         self._wrong_tokens = WrongTokens(limits.wrong_tokens, clock_s)
         self._rates: OrderedDict[str, RateLimit] = OrderedDict()
-        self._live: dict[str, Conversation] = {}  # by credential
-        self._enrolment: Enrolment | None = None
+        self._live: dict[str, XiaozhiConnection] = {}  # by credential
         self._port = 0
         self._names: frozenset[str] = frozenset()
 
@@ -113,105 +106,111 @@ class XiaozhiServer:
 
     def tools_of(self, device_id: str) -> DeviceTools | None:
         """The MCP tools of a device that is connected."""
-        found = (live.connection.tools for live in self._live.values() if live.connection.device_id == device_id)
-        return next(found, None)
+        return next((live.tools for live in self._live.values() if live.device_id == device_id), None)
 
     @asynccontextmanager
     async def serving(self, listening: socket.socket) -> AsyncGenerator[None]:
         """`listening` is bound already."""
         self._port = listening.getsockname()[1]
-        names = await asyncio.to_thread(lan_names)
-        self._names = frozenset(name.lower() for name in names.names)
+        self._names = frozenset(name.lower() for name in (await asyncio.to_thread(lan_names)).names) | {"localhost"}
+        app = web.Application(middlewares=[self._checked], client_max_size=MAX_BODY_BYTES + 1)
+        for path, handle in ((OTA_PATH, self._configure), (ACTIVATE_PATH, self._activate)):
+            app.router.add_post(path, handle)
+        app.router.add_post(OTA_PATH.rstrip("/"), self._configure)
+        app.router.add_get(SOCKET_PATH, self._converse, allow_head=False)
+        app.router.add_get(SOCKET_PATH.rstrip("/"), self._converse, allow_head=False)
+        runner = web.AppRunner(app, shutdown_timeout=self._limits.close_s)
+        await runner.setup()
+        assert runner.server is not None
         stop_listening = self._identity.credentials.listen(self._revoked)
-        async with asyncio.TaskGroup() as tasks:
-            self._enrolment = Enrolment(
-                self._identity, self._devices, tasks, now_ms=self._now_ms, clock_s=self._clock_s
-            )
-            server = web.Server(self._handle)
-            accepting = tasks.create_task(self._accept(listening, server), name="xiaozhi: accept")
-            try:
+        try:
+            async with self._tasks:
+                self._tasks.start(self._accept(listening, runner.server), "xiaozhi: accept")
                 yield
-            finally:
-                stop_listening()
-                accepting.cancel()
-                for live in tuple(self._live.values()):
-                    live.end(WSCloseCode.GOING_AWAY, "the host is stopping")
-                await server.shutdown(self._limits.close_s)
-                self._enrolment.close()
+        finally:
+            stop_listening()
+            for live in tuple(self._live.values()):
+                live.end(WSCloseCode.GOING_AWAY, "the host is stopping")
+            await runner.cleanup()
 
-    # Who comes in
+    # Arrivals
 
     async def _accept(self, listening: socket.socket, server: web.Server) -> None:
         loop = asyncio.get_running_loop()
         async for peer, host in accepted(listening, "xiaozhi"):
             if self._counts.must_wait(host):
-                self._arrivals.make_room(host)
+                self._end_oldest()
             if not self._counts.admits(host):
                 peer.close()
                 continue
             self._counts.enter(host)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            timeout_s = self._limits.connections.handshake_s
-            http = HttpConnection(server, self._counts, host, on_no_request=lambda: None, timeout_s=timeout_s)
+            http = HttpConnection(
+                server,
+                self._counts,
+                host,
+                on_no_request=lambda: None,
+                timeout_s=self._limits.connections.handshake_s,
+                linger_s=LINGER_S,
+            )
             try:
                 await loop.connect_accepted_socket(lambda http=http: http, peer)  # type: ignore[misc]
             except OSError:
                 peer.close()
                 http.leave()
                 continue
-            self._arrivals.enter(http)
+            self._arriving = [*(one for one in self._arriving if one.is_arriving), http]
 
-    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        answer = await self._answer(request)
-        if answer.status >= 400:
-            await discard_body(request)
-        return answer
+    def _end_oldest(self) -> None:
+        """Of the connections that have not shown who they are: a request of a device takes less time than theirs."""
+        oldest = next((one for one in self._arriving if one.is_arriving), None)
+        if oldest is not None:
+            oldest.leave()  # now: the transport tells of its end later
+            if oldest.transport is not None:
+                oldest.transport.abort()
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        http = request.protocol
-        assert isinstance(http, HttpConnection)
+    @web.middleware
+    async def _checked(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Refuse what no device asks, before its body is read."""
+        http = _http_of(request)
         http.has_asked = True
-        routes: dict[tuple[str, str], Callable[[web.BaseRequest, Asker], Awaitable[web.StreamResponse]]] = {
-            ("POST", OTA_PATH): self._configure,
-            ("POST", OTA_PATH.rstrip("/")): self._configure,
-            ("POST", ACTIVATE_PATH): self._activate,
-            ("GET", SOCKET_PATH): self._converse,
-            ("GET", SOCKET_PATH.rstrip("/")): self._converse,
-        }
-        route = routes.get((request.method, request.path))
-        if route is None:
-            return words(404, f"not found: devices POST to {OTA_PATH}")
-        if request.headers.get("Origin") is not None or not self._is_ours(request.host):
-            return words(403, "forbidden: web pages and foreign names may not call this server")
+        if request.headers.get("Origin") is not None or not self._is_ours(request):
+            return plain_answer(403, "forbidden: web pages and foreign names may not call this server")
         if not self._rate(http.address).allows(self._clock_s()):
-            return words(429, "too many requests: wait a minute")
-        if is_coded(request):
-            return words(415, "no Content-Encoding is taken: send the body as it is")
+            return plain_answer(429, "too many requests: wait a minute")
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            return plain_answer(415, "no Content-Encoding is taken: send the body as it is")  # bytes would be gigabytes
+        if (request.content_length or 0) > MAX_BODY_BYTES:
+            return plain_answer(413, f"the body has more than {MAX_BODY_BYTES:,} bytes")
         try:
-            asker = Asker(
-                xiaozhi.read_mac(request.headers.get("Device-Id")),
-                client_hash(xiaozhi.read_client(request.headers.get("Client-Id"))),
-                http.address,
-            )
-            return await route(request, asker)
-        except BodyTooLong as exc:
-            return words(413, exc.message)
+            async with asyncio.timeout(self._limits.body_s):
+                await request.read()
+        except (TimeoutError, web.RequestPayloadError, HttpProcessingError, ConnectionError):
+            return plain_answer(400, f"the body broke off, cannot be read or took more than {self._limits.body_s:g} s")
+        except web.HTTPException as exc:
+            return plain_answer(exc.status, f"the body has more than {MAX_BODY_BYTES:,} bytes")
+        try:
+            return await handler(request)
+        except web.HTTPException as exc:
+            return plain_answer(exc.status, f"{exc.reason}: devices POST to {OTA_PATH}")
         except ProtocolError as exc:
-            return words(400, exc.message)
+            return plain_answer(400, exc.message)
         except MicroclawError as exc:  # the store
             _log.warning("xiaozhi: %s was not answered: %s", http.address, exc.message)
-            return words(503, "the host's log says why")
+            return plain_answer(503, "the host's log says why")
 
-    def _is_ours(self, host: str) -> bool:
+    def _is_ours(self, request: web.Request) -> bool:
         """An IP address, or a name of this machine: no page's name that was rebound to it."""
-        name = without_port(host).lower()
-        return is_address(name) or name in self._names or name == "localhost"
+        try:
+            host = (request.url.host or "").lower()
+        except ValueError:
+            return False
+        return ip_of(host) is not None or host in self._names
 
     def _rate(self, address: str) -> RateLimit:
         limits = self._limits
-        rate = self._rates.setdefault(
-            address, RateLimit(limits.requests_a_second, limits.requests_at_once, self._clock_s())
-        )
+        new = RateLimit(limits.requests_a_second, limits.requests_at_once, self._clock_s())
+        rate = self._rates.setdefault(address, new)
         self._rates.move_to_end(address)
         if len(self._rates) > MAX_ADDRESSES:
             self._rates.popitem(last=False)
@@ -219,85 +218,61 @@ class XiaozhiServer:
 
     # HTTP
 
-    async def _configure(self, request: web.BaseRequest, asker: Asker) -> web.StreamResponse:
-        report = xiaozhi.read_report(await self._body(request))
-        assert self._enrolment is not None
-        answer = await self._enrolment.start(asker, report.board.type or report.board.name)
-        if isinstance(answer, Refusal):
-            return words(429, f"{answer.reason}: wait two minutes")
+    async def _configure(self, request: web.Request) -> web.StreamResponse:
+        report = xiaozhi.read_report(await request.read())
+        welcome = await self._enrolment.start(_asker(request), report.board.type or report.board.name)
+        if isinstance(welcome, Refusal):
+            return plain_answer(429, f"{welcome.reason}: wait two minutes")
         activation = None
-        if isinstance(answer, ShowCode):
-            activation = {"code": answer.code, "message": f"microclaw\n{answer.code}", "challenge": answer.challenge}
-        here = f"{without_port(request.host)}:{self._port}"
+        if (code := welcome.code) is not None:
+            activation = {"code": code, "message": f"microclaw\n{code}", "challenge": secrets.token_hex(16)}
         now_ms = self._now_ms()
         offset = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(self._zone).utcoffset()
-        return json_answer(
+        return _json_answer(
             xiaozhi.configuration(
                 report,
-                url=f"ws://{here}{SOCKET_PATH}",
+                url=f"ws://{request.url.host}:{self._port}{SOCKET_PATH}",
                 now_ms=now_ms,
                 zone_minutes=int(offset.total_seconds() // 60) if offset is not None else 0,
-                token=answer.token if isinstance(answer, Paired) else None,
+                token=welcome.token,
                 activation=activation,
             )
         )
 
-    async def _activate(self, request: web.BaseRequest, asker: Asker) -> web.StreamResponse:
-        await self._body(request)
-        assert self._enrolment is not None
+    async def _activate(self, request: web.Request) -> web.StreamResponse:
+        asker = _asker(request)
         if self._enrolment.is_showing(asker):
-            return json_answer({}, status=202)
+            return _json_answer({}, status=202)
         if await self._enrolment.is_paired(asker):
-            return json_answer({})
-        return words(404, f"this device shows no code: it has to POST to {OTA_PATH} first")
-
-    async def _body(self, request: web.BaseRequest) -> bytes:
-        """Raises ProtocolError for one that is too long, or takes too long."""
-        if (request.content_length or 0) > MAX_BODY_BYTES:
-            raise BodyTooLong(MAX_BODY_BYTES)
-        try:
-            async with asyncio.timeout(self._limits.body_s):
-                return await read_body(request, MAX_BODY_BYTES)
-        except TimeoutError as exc:
-            raise ProtocolError(f"the body took more than {self._limits.body_s:g} s") from exc
+            return _json_answer({})
+        return plain_answer(404, f"this device shows no code: it has to POST to {OTA_PATH} first")
 
     # The WebSocket
 
-    async def _converse(self, request: web.BaseRequest, asker: Asker) -> web.StreamResponse:
-        http = request.protocol
-        assert isinstance(http, HttpConnection)
-        if self._wrong_tokens.wait_s(asker.address) > 0 or self._enrolment is None:
-            return words(429, "too many wrong tokens: wait a minute")
+    async def _converse(self, request: web.Request) -> web.StreamResponse:
+        asker, limits = _asker(request), self._limits
+        if self._wrong_tokens.wait_s(asker.address) > 0:
+            return plain_answer(429, "too many wrong tokens: wait a minute")
         found = await self._enrolment.authenticate(asker, request.headers.get("Authorization"))
         if isinstance(found, Refusal):
             self._wrong_tokens.add(asker.address)
             _log.warning("xiaozhi: the device %s is refused: %s", asker.mac, found.reason)
-            return words(401, "this token opens nothing here: start the device again, it shows a code then")
+            return plain_answer(401, "this token opens nothing here: start the device again, it shows a code then")
         device, identity = found
         if self._counts.is_full:
-            return words(503, "too many devices are connected")
+            return plain_answer(503, "too many devices are connected")
         answer = web.WebSocketResponse(
             compress=False,
-            heartbeat=self._limits.ping_s,
+            heartbeat=limits.ping_s,
             max_msg_size=xiaozhi.MAX_TEXT_BYTES,
-            timeout=self._limits.close_s,
+            timeout=limits.close_s,
         )
-        try:
-            await answer.prepare(request)
-        except web.HTTPException as exc:
-            return words(exc.status, "a WebSocket is opened here")
-        http.known()
-        session_id = secrets.token_hex(8)
-        connection = XiaozhiConnection(
-            device.device_id,
-            lambda: device.name,
-            session_id,
-            self._voice.parts,
-            now_s=self._clock_s,
-        )
+        await answer.prepare(request)
+        _http_of(request).known()
         credential = credential_of(asker.mac)
-        limits = self._limits
-        live = Conversation(connection, self._voice, hello_s=limits.hello_s, idle_s=limits.idle_s)
+        live = XiaozhiConnection(
+            device, secrets.token_hex(8), self._voice, hello_s=limits.hello_s, idle_s=limits.idle_s, now_s=self._clock_s
+        )
         if (older := self._live.get(credential)) is not None:
             older.end(WSCloseCode.POLICY_VIOLATION, "a newer connection of this device")
         self._live[credential] = live
@@ -314,3 +289,21 @@ class XiaozhiServer:
     def _revoked(self, device_id: str) -> None:
         if (live := self._live.get(device_id)) is not None:
             live.end(WSCloseCode.POLICY_VIOLATION, "revoked")
+
+
+def _http_of(request: web.Request) -> HttpConnection:
+    http = request.protocol
+    assert isinstance(http, HttpConnection)
+    return http
+
+
+def _asker(request: web.Request) -> Asker:
+    """Raises ProtocolError."""
+    mac = xiaozhi.read_mac(request.headers.get("Device-Id"))
+    return Asker(mac, xiaozhi.read_client(request.headers.get("Client-Id")), _http_of(request).address)
+
+
+def _json_answer(body: dict[str, Any], status: int = 200) -> web.Response:
+    response = web.json_response(body, status=status)
+    response.force_close()
+    return response

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from keyword import iskeyword
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -17,28 +17,24 @@ from msgspec import Meta
 from microclaw.auth.gate import Effect, Permission
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.devices.target import OnDevice, device_tool, find_device
-from microclaw.errors import DeviceUnreachable
+from microclaw.devices.target import OnDevice, device_tool
 from microclaw.events import Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
-from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool
+from microclaw.voice.xiaozhi.device_tools import Argument, DeviceTools, ListedTool, not_connected
 
-VOLUME: Final = "self.audio_speaker.set_volume"
-BRIGHTNESS: Final = "self.screen.set_brightness"
-THEME: Final = "self.screen.set_theme"
-STATUS: Final = "self.get_device_status"
 NOT_OFFERED: Final = frozenset(
-    {
-        "self.reboot",
-        "self.upgrade_firmware",
-        "self.get_system_info",
-        "self.assets.set_download_url",
-        "self.camera.take_photo",
-        "self.screen.get_info",
-        "self.screen.snapshot",
-        "self.screen.preview_image",
-    }
+    f"self.{name}"
+    for name in (
+        "reboot",
+        "upgrade_firmware",
+        "get_system_info",
+        "assets.set_download_url",
+        "camera.take_photo",
+        "screen.get_info",
+        "screen.snapshot",
+        "screen.preview_image",
+    )
 )
 MAX_NAME_CHARS: Final = 64
 _MAX_TEXT_CHARS: Final = 1_000
@@ -46,13 +42,17 @@ _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _WORD: Final = re.compile(r"[A-Za-z0-9]+")
 _ARGUMENT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
+ToolsOf: TypeAlias = Callable[[str], DeviceTools | None]
+"""The tools of the device with this id, if it is connected."""
+_Percent: TypeAlias = Annotated[int, Meta(ge=0, le=100, description="Percent.")]
+
 
 class VolumeParameters(OnDevice, kw_only=True):
-    volume: Annotated[int, Meta(ge=0, le=100, description="Percent.")]
+    volume: _Percent
 
 
 class BrightnessParameters(OnDevice, kw_only=True):
-    brightness: Annotated[int, Meta(ge=0, le=100, description="Percent.")]
+    brightness: _Percent
 
 
 class ThemeParameters(OnDevice, kw_only=True):
@@ -63,118 +63,102 @@ class StatusParameters(OnDevice):
     pass
 
 
-def xiaozhi_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | None]) -> tuple[Tool[Any], ...]:
-    """Those of the devices that are connected now; `tools_of` finds them by the device's id."""
+_SETTINGS: Final[tuple[tuple[str, str, str, type[OnDevice], str], ...]] = (
+    (
+        "self.audio_speaker.set_volume",
+        "voice-volume",
+        "Set how loud a voice device speaks.",
+        VolumeParameters,
+        "set the volume of {device} to {volume} %",
+    ),
+    (
+        "self.screen.set_brightness",
+        "voice-brightness",
+        "Set how bright the screen of a voice device is.",
+        BrightnessParameters,
+        "set the screen of {device} to {brightness} % brightness",
+    ),
+    (
+        "self.screen.set_theme",
+        "voice-theme",
+        "Make the screen of a voice device light or dark.",
+        ThemeParameters,
+        "set the screen of {device} to {theme}",
+    ),
+)
+_STATUS: Final = "self.get_device_status"
+
+
+def xiaozhi_tools(devices: Registry, tools_of: ToolsOf) -> tuple[Tool[Any], ...]:
+    """Those of the devices that are connected now."""
     here = [(device, tools) for device in devices.list() if (tools := tools_of(device.device_id)) is not None]
-    listed = {tool.name for _, tools in here for tool in tools.listed}
-    if not listed:
-        return ()
-    named = {name: tool for name, tool in _everyday_tools(devices, tools_of).items() if name in listed}
-    own = (
-        _own_tool(device, tools, tool)
-        for device, tools in here
-        for tool in tools.listed
-        if tool.name not in named and tool.name not in NOT_OFFERED and _has_usable_names(tool)
-    )
-    by_name = {tool.name: tool for tool in (*own, *named.values())}
+    everyday = {row[0]: _setting(devices, tools_of, *row) for row in _SETTINGS}
+    everyday[_STATUS] = _status(devices, tools_of)
+    by_name: dict[str, Tool[Any]] = {}
+    for device, tools in here:
+        for listed in tools.listed:
+            if listed.name not in NOT_OFFERED and _has_usable_names(listed):
+                tool = everyday.get(listed.name) or _own_tool(device, tools, listed)
+                by_name[tool.name] = tool
     return tuple(by_name.values())
 
 
-def _everyday_tools(devices: Registry, tools_of: Callable[[str], DeviceTools | None]) -> dict[str, Tool[Any]]:
-    """By the device's own name of each."""
+def _setting(
+    devices: Registry, tools_of: ToolsOf, own: str, name: str, about: str, kind: type[OnDevice], words: str
+) -> Tool[Any]:
+    """Sets what `kind` has besides the device."""
 
-    def setting(own_name: str, name: str, about: str, kind: type[OnDevice], words: str, told: str) -> Tool[Any]:
-        """Sets what `kind` has besides the device."""
-        (key,) = {*kind.__struct_fields__} - {*OnDevice.__struct_fields__}
+    async def run(device: Device, asked: OnDevice, _: ToolContext) -> ToolOutput:
+        values = {key: value for key, value in msgspec.structs.asdict(asked).items() if key != "device"}
+        await _call(tools_of, device, own, values)
+        told = words.format(device=device.name, **values)
+        return ToolOutput({}, (Evidence("accepted", f"{device.name} took it: {told}"),))
 
-        async def run(device: Device, asked: OnDevice, _: ToolContext) -> ToolOutput:
-            values = {key: getattr(asked, key)}
-            await _tools_with(own_name, device, tools_of).call(own_name, values)
-            return ToolOutput({}, (Evidence("accepted", f"{device.name} took it: {told.format(**values)}"),))
-
-        act = (Permission.ACT, Effect.IDEMPOTENT)
-        return device_tool(devices, name, about, kind, run, *act, words=words, is_spoken_to=True)
-
-    async def status(asked: StatusParameters, context: ToolContext) -> ToolOutput:
-        device = find_device(devices, context, asked.device, is_spoken_to=True)
-        text = await _tools_with(STATUS, device, tools_of).call(STATUS, {})
-        fields = {"success": True, "device": device.name, "status": fence_text(text, device.name)}
-        return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
-
-    return {
-        VOLUME: setting(
-            VOLUME,
-            "voice-volume",
-            "Set how loud a voice device speaks.",
-            VolumeParameters,
-            "set the volume of {device} to {volume} %",
-            "the volume is {volume} %",
-        ),
-        BRIGHTNESS: setting(
-            BRIGHTNESS,
-            "voice-brightness",
-            "Set how bright the screen of a voice device is.",
-            BrightnessParameters,
-            "set the screen of {device} to {brightness} % brightness",
-            "the screen's brightness is {brightness} %",
-        ),
-        THEME: setting(
-            THEME,
-            "voice-theme",
-            "Make the screen of a voice device light or dark.",
-            ThemeParameters,
-            "set the screen of {device} to {theme}",
-            "the screen's theme is {theme}",
-        ),
-        STATUS: Tool(
-            "voice-status",
-            "What a voice device says of its volume, screen, battery and network.",
-            StatusParameters,
-            Permission.READ,
-            Effect.READ,
-            status,
-            foreign=True,
-        ),
-    }
+    act = (Permission.ACT, Effect.IDEMPOTENT)
+    return device_tool(devices, name, about, kind, run, *act, words=words, is_spoken_to=True)
 
 
-def _tools_with(name: str, device: Device, tools_of: Callable[[str], DeviceTools | None]) -> DeviceTools:
+def _status(devices: Registry, tools_of: ToolsOf) -> Tool[Any]:
+    async def run(device: Device, _: StatusParameters, __: ToolContext) -> ToolOutput:
+        text = await _call(tools_of, device, _STATUS, {})
+        evidence = Evidence("reported", f"told by {device.name}")
+        return ToolOutput({"status": fence_text(text, device.name)}, (evidence,), foreign=True)
+
+    about = "What a voice device says of its volume, screen, battery and network."
+    return device_tool(devices, "voice-status", about, StatusParameters, run, is_spoken_to=True)
+
+
+async def _call(tools_of: ToolsOf, device: Device, own: str, values: dict[str, Any]) -> str:
     tools = tools_of(device.device_id)
-    if tools is None or all(tool.name != name for tool in tools.listed):
-        raise DeviceUnreachable(
-            f"{device.name} is not connected, or cannot do that",
-            next_step="speak to it: it connects for a conversation",
-        )
-    return tools
+    if tools is None or all(tool.name != own for tool in tools.listed):
+        raise not_connected(device)
+    return await tools.call(own, values)
 
 
 def _own_tool(device: Device, tools: DeviceTools, listed: ListedTool) -> Tool[Any]:
-    """A tool that only this board has. Its words are the device's: they are not shown to a model."""
+    """A tool that only this board has. Its words are the device's: they are not shown to a model.
+
+    Its title ("lamp turn on kitchen") is what a person is asked, also aloud: no sign between the words is heard.
+    """
 
     async def run(asked: Parameters, _: ToolContext) -> ToolOutput:
-        text = await tools.call(
-            listed.name, {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not None}
-        )
+        given = {name: value for name, value in msgspec.structs.asdict(asked).items() if value is not None}
+        text = await tools.call(listed.name, given)
         fields = {"success": True, "device": device.name, "result": fence_text(text, device.name)}
         return ToolOutput(fields, (Evidence("reported", f"told by {device.name}"),))
 
-    name = f"voice_{device.name}_{_NOT_IN_A_NAME.sub('_', listed.name.removeprefix('self.'))}"
+    own = listed.name.removeprefix("self.")
+    words = " ".join(_WORD.findall(own))[:MAX_NAME_CHARS] or "a tool of its own"
     return Tool(
-        name[:MAX_NAME_CHARS],
+        f"voice_{device.name}_{_NOT_IN_A_NAME.sub('_', own)}"[:MAX_NAME_CHARS],
         f"A tool of the voice device {device.name} itself.",
         _parameters(listed),
         Permission.RISKY,
         Effect.ONCE,
         run,
         foreign=True,
-        title=_title(device, listed),
+        title=f"{words} on {device.name}",
     )
-
-
-def _title(device: Device, listed: ListedTool) -> str:
-    """ "lamp turn on kitchen": what a person is asked, also aloud, where no sign between the words is heard."""
-    words = " ".join(_WORD.findall(listed.name.removeprefix("self.")))[:MAX_NAME_CHARS]
-    return f"{words or 'a tool of its own'} on {device.name}"
 
 
 def _has_usable_names(listed: ListedTool) -> bool:
