@@ -18,11 +18,9 @@ from bench.report import Metric, median
 from microclaw.config.settings import MqttSettings
 from microclaw.store.database import Database
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
-from microclaw.telemetry.mqtt_broker import read_options
 from microclaw.telemetry.mqtt_device import DeviceView
 from microclaw.telemetry.mqtt_feed import MqttFeed
 from microclaw.telemetry.mqtt_publisher import MqttPublisher
-from microclaw.telemetry.mqtt_topics import Topics
 
 MESSAGES = 20_000
 RUNS = 3
@@ -44,20 +42,13 @@ def measure() -> list[Metric]:
 
 async def _ours(folder: Path, port: int) -> float:
     """Each event is on the disk before it is sent, and leaves the buffer when the broker has it."""
-    settings, topics = MqttSettings(url=f"mqtt://127.0.0.1:{port}"), Topics("bench", "h-bench")
+    settings = MqttSettings(url=f"mqtt://127.0.0.1:{port}", topic="bench")
     async with Database.open(folder / "store.db") as database:
         buffer = MqttBuffer(database)
         await buffer.open()
         feed = MqttFeed(buffer)
         publisher = MqttPublisher(
-            options=lambda: read_options(settings, topics),
-            topics=topics,
-            discovery=None,
-            commands=None,
-            devices=_NoDevices(),
-            feed=feed,
-            buffer=buffer,
-            published=MqttPublishedTable(database),
+            settings, "h-bench", devices=_NoDevices(), feed=feed, published=MqttPublishedTable(database)
         )
         working = [asyncio.create_task(feed.run()), asyncio.create_task(publisher.run())]
         await _until(lambda: publisher.state.phase == "on")
@@ -109,6 +100,9 @@ def _plain(port: int) -> float:
 class _NoDevices:
     def ids(self) -> tuple[str, ...]:
         return ()
+
+    def id_of(self, name: str) -> str | None:  # noqa: ARG002 - the port's own name
+        return None
 
     async def view(self, device_id: str) -> DeviceView | None:  # noqa: ARG002 - the port's own name
         return None

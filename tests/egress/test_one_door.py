@@ -33,7 +33,7 @@ EXCEPTIONS = {
     "link_client/": "a device's end of the link: the host that a person names",
     "virtual/": "the virtual board, a process of its own (decision 0045)",
     "mcp/client/connection.py": "the library of MCP over a transport of transports.py, whose HTTP is the door's",
-    "telemetry/mqtt_client.py": "paho-mqtt, whose socket outgoing.connect_now makes",
+    "telemetry/mqtt_connection.py": "paho-mqtt, whose streams outgoing.connect makes",
     "transports/serial_ports.py": "a device's address, of a person or found in the LAN",
     "transports/wasmachine_connection.py": "likewise",
     "transports/subnet_probe.py": "looks for devices in this machine's own network",

@@ -15,7 +15,7 @@ from microclaw.agent.search_engines import search_engine
 from microclaw.config.settings import McpServerSettings, SearchSettings
 from microclaw.egress.destinations import Egress, Purpose, why_not_configured
 from microclaw.egress.http_door import environment_proxy, http_client
-from microclaw.egress.outgoing import Errand, connect, connect_now, first_to_answer
+from microclaw.egress.outgoing import Errand, connect, first_to_answer
 from microclaw.errors import PermissionRefused, ToolFailed
 from microclaw.flash.stock_images import download
 from microclaw.mcp.client.transports import ConnectionEnd, remote_server
@@ -45,8 +45,6 @@ async def test_a_name_of_the_settings_that_leads_there_is_refused(address: str) 
             await client.get("http://model.example.com/v1")
     with pytest.raises(OSError, match="metadata"):
         await connect(Purpose.CONFIGURED, "model.example.com", 80, egress)
-    with pytest.raises(OSError, match="metadata"):
-        connect_now(Purpose.CONFIGURED, "model.example.com", 1883, 1.0, egress)
 
 
 async def test_a_name_that_changes_between_look_and_connection_leads_nowhere_else() -> None:
@@ -94,10 +92,9 @@ async def test_an_address_that_refuses_gives_way_to_the_next() -> None:
         url = f"http://nas.local:{good.port}/"
         async with bounded_client(base_url=url, egress=Egress(resolve=names)) as client:
             assert (await client.get(url)).text == "ok"
-        egress = Egress(resolve_now=lambda *_: ["::1", "127.0.0.1"])
-        connected = await asyncio.to_thread(connect_now, Purpose.CONFIGURED, "nas.local", good.port, WAIT_S, egress)
-        assert connected.getpeername() == ("127.0.0.1", good.port)
-        connected.close()
+        _, writer = await connect(Purpose.CONFIGURED, "nas.local", good.port, Egress(resolve=names))
+        assert writer.get_extra_info("peername") == ("127.0.0.1", good.port)
+        writer.close()
 
 
 async def test_a_connection_that_comes_too_late_is_closed() -> None:

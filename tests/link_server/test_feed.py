@@ -18,7 +18,7 @@ from microclaw.wire.link.messages import AppState, Event, Telemetry
 @pytest.fixture
 async def feed(plane: Any) -> MqttFeed:
     made, parts = MqttFeed(MqttBuffer(plane.database)), plane.links.parts.reports
-    parts.keep_event, parts.pass_event, parts.pass_telemetry = made.keep_event, made.kept, made.take_telemetry
+    parts.keep_event, parts.pass_event, parts.pass_telemetry = made.keep_event, made.news.set, made.take_telemetry
     return made
 
 

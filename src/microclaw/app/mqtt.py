@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from typing import Any, Final
 
 from microclaw.agent.toolbox import Toolbox
@@ -40,20 +39,15 @@ async def open_mqtt(
     if settings.url is None:
         return lambda: OFF
     from microclaw.app.mqtt_devices import CommandActor, HostDevices
-    from microclaw.telemetry.mqtt_broker import read_options
     from microclaw.telemetry.mqtt_commands import MqttCommands
-    from microclaw.telemetry.mqtt_discovery import Discovery
     from microclaw.telemetry.mqtt_feed import MqttFeed
     from microclaw.telemetry.mqtt_publisher import MqttPublisher
-    from microclaw.telemetry.mqtt_topics import Topics
 
     published, buffer = MqttPublishedTable(base.database), MqttBuffer(base.database)
     await buffer.open()
-    topics = Topics(settings.topic, await published.host_id(f"h-{secrets.token_hex(4)}"))
+    host = await published.host_id(f"h-{secrets.token_hex(4)}")
     feed, told = MqttFeed(buffer), HostDevices(devices, apps, offers.newest_for)
-    commands, discovery = None, None
-    if settings.home_assistant:
-        discovery = Discovery(settings.discovery_prefix, topics, settings.commands)
+    commands = None
     if settings.commands:
         always_ask = base.settings.agent.approvals == "always"
         gate = Gate(WithAutomation(people, MQTT), always_ask=always_ask, record=base.audit.record)
@@ -63,16 +57,7 @@ async def open_mqtt(
             is_known=lambda name: told.id_of(name) is not None,
         )
         await stack.enter_async_context(commands.serving())
-    publisher = MqttPublisher(
-        options=partial(read_options, settings, topics),
-        topics=topics,
-        discovery=discovery,
-        commands=commands,
-        devices=told,
-        feed=feed,
-        buffer=buffer,
-        published=published,
-    )
+    publisher = MqttPublisher(settings, host, devices=told, feed=feed, published=published, commands=commands)
 
     def on_event(event: LiveEvent, is_own: bool) -> None:
         if is_own:  # another host of a cluster puts its own into the buffer
@@ -84,7 +69,7 @@ async def open_mqtt(
         publisher.changed()
 
     reports = devices.links.parts.reports
-    reports.keep_event, reports.pass_event, reports.pass_telemetry = feed.keep_event, feed.kept, feed.take_telemetry
+    reports.keep_event, reports.pass_event, reports.pass_telemetry = feed.keep_event, feed.news.set, feed.take_telemetry
     live.listen(on_event)
     apps.change_log.report_to(lambda change, _state, _person_id: publisher.changed(change.device_id))
     tasks.start("mqtt buffer", feed.run)

@@ -209,7 +209,7 @@ async def _pins(device: Device, wanted: Sequence[DesiredApp]) -> tuple[NamedPin,
     drivers = {pin: app.name for app in wanted for pin in app.version.pins}
     found: list[NamedPin] = []
     for name, (gpio, active) in named_pins(device.board, device.labels).items():
-        found.append(NamedPin(name, gpio, active, await _is_on(device, gpio, active), drivers.get(gpio)))
+        found.append(NamedPin(name, gpio, await _is_on(device, gpio, active), drivers.get(gpio)))
     return tuple(found)
 
 

@@ -7,7 +7,7 @@ HTTP has its own door, http_door.py, which imports the HTTP library.
 from __future__ import annotations
 
 import asyncio
-import socket
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
@@ -63,12 +63,13 @@ def _words(place: tuple[str, str, int]) -> str:
 
 
 async def connect(
-    purpose: Purpose, host: str, port: int, egress: Egress | None = None
+    purpose: Purpose, host: str, port: int, egress: Egress | None = None, *, tls: ssl.SSLContext | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection without TLS. Raises OSError, for what may not be connected to as well."""
+    """Connect, with TLS where its context is given. Raises OSError, for what may not be connected to as well."""
+    name = None if tls is None else host
 
     def dial(address: str) -> Callable[[], Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]]:
-        return lambda: asyncio.open_connection(address, port)
+        return lambda: asyncio.open_connection(address, port, ssl=tls, server_hostname=name)
 
     async def close(late: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
         late[1].close()
@@ -78,23 +79,6 @@ async def connect(
     except MicroclawError as exc:
         raise OSError(exc.message) from exc
     return await first_to_answer([dial(address) for address in in_turns(addresses)], close)
-
-
-def connect_now(
-    purpose: Purpose, host: str, port: int, timeout_s: float, egress: Egress | None = None
-) -> socket.socket:
-    """The same, blocking, with so long for each address."""
-    try:
-        addresses = (egress or Egress()).addresses_now(purpose, host, port)
-    except MicroclawError as exc:
-        raise OSError(exc.message) from exc
-    failure: OSError | None = None
-    for address in in_turns(addresses):
-        try:
-            return socket.create_connection((address, port), timeout_s)
-        except OSError as exc:
-            failure = failure or exc
-    raise failure or OSError(f"{host} has no address")
 
 
 def in_turns(addresses: Sequence[str]) -> list[str]:

@@ -49,38 +49,32 @@ class MqttCommands:
         answer: Callable[[str | None, str, Mapping[str, Any]], None],
         is_known: Callable[[str], bool],
         monotonic_s: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._act, self._answer, self._is_known = act, answer, is_known
-        self._monotonic_s, self._sleep = monotonic_s, sleep
-        self._waiting: dict[str, deque[Command]] = {}
+        self._act, self._answer, self._is_known, self._monotonic_s = act, answer, is_known, monotonic_s
         self._rate = RateLimit(COMMANDS_A_SECOND, BURST, monotonic_s())
-        self._dropped = 0
-        self._some_dropped = asyncio.Event()
+        self._waiting: dict[str, deque[Command]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._group: asyncio.TaskGroup | None = None
+        self._untold = 0  # of those that were dropped
         self.counts: dict[ActOutcome, int] = {"done": 0, "refused": 0, "failed": 0, "unknown": 0}
-        self.dropped = 0  # in all
+        self.dropped = 0
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[None]:
         """Inside, commands are carried out. Leaving it ends the one that runs and forgets those that wait."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            summing = group.create_task(self._sum_up(), name="mqtt commands")
+        async with asyncio.TaskGroup() as self._group:
             try:
                 yield
             finally:
                 self._group = None
                 self._waiting.clear()
-                summing.cancel()
 
     def take(self, topic: str, payload: bytes, *, retained: bool) -> None:
         """A message on a command topic (below the host's own); never waits."""
         if not payload:
             return  # how a retained message is taken away
         if not self._rate.allows(self._monotonic_s()):
-            self.drop(1)
+            self._drop()
             return
         command = read_command(topic, payload)
         if retained:
@@ -92,16 +86,10 @@ class MqttCommands:
         else:
             self._queue(command)
 
-    def drop(self, count: int) -> None:
-        """So many came that were not even read; told once a second."""
-        self._dropped += count
-        self.dropped += count
-        self._some_dropped.set()
-
     def _queue(self, command: Command) -> None:
         group, waiting = self._group, self._waiting.get(command.device)
         if group is None or (waiting is not None and len(waiting) >= WAITING_A_DEVICE):
-            self.drop(1)
+            self._drop()
         elif waiting is not None:
             waiting.append(command)
         else:
@@ -122,23 +110,26 @@ class MqttCommands:
 
     def _end(self, device: str | None, command: str, outcome: CommandOutcome) -> None:
         self.counts[outcome.outcome] += 1
-        data: dict[str, Any] = {"command": command[:200], "outcome": outcome.outcome}
-        if outcome.reason:
-            data["reason"] = outcome.reason
-        if outcome.next_step:
-            data["next"] = outcome.next_step
-        if outcome.evidence:
-            data["evidence"] = [{"kind": one.kind, "text": one.text} for one in outcome.evidence]
-        self._answer(device, COMMAND_EVENT, data)
+        data = {
+            "command": command[:200],
+            "outcome": outcome.outcome,
+            "reason": outcome.reason,
+            "next": outcome.next_step,
+            "evidence": [{"kind": one.kind, "text": one.text} for one in outcome.evidence],
+        }
+        self._answer(device, COMMAND_EVENT, {key: value for key, value in data.items() if value})
 
-    async def _sum_up(self) -> None:
-        while True:
-            await self._some_dropped.wait()
-            self._some_dropped.clear()
-            count, self._dropped = self._dropped, 0
-            text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
-            self._answer(None, DROPPED_EVENT, {"count": count, "reason": text})
-            await self._sleep(SUMMARY_S)
+    def _drop(self) -> None:
+        """Told once a second."""
+        if not self._untold:
+            asyncio.get_running_loop().call_later(SUMMARY_S, self._tell_dropped)
+        self._untold += 1
+        self.dropped += 1
+
+    def _tell_dropped(self) -> None:
+        count, self._untold = self._untold, 0
+        text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
+        self._answer(None, DROPPED_EVENT, {"count": count, "reason": text})
 
 
 def _words(command: Command) -> str:

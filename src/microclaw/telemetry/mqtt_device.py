@@ -23,7 +23,6 @@ class NamedPin(Struct, frozen=True):
 
     name: str
     gpio: int
-    active_level: int
     is_on: bool | None = None
     program: str | None = None
 
@@ -65,19 +64,29 @@ class DeviceView(Struct, frozen=True):
 
 def device_messages(view: DeviceView) -> Mapping[str, bytes]:
     """Every retained message of the device by its topic below the host's own, except its entities."""
-    found: dict[str, bytes] = {
-        device_topic(view.name, "availability"): ONLINE if view.is_online else OFFLINE,
-        device_topic(view.name, "state"): json_bytes(_state(view)),
+    pins = {topic_part(pin.name): _pin(pin) for pin in view.pins}
+    programs = {topic_part(program.name): _program(program) for program in view.programs}
+    firmware = view.firmware
+    state = {
+        "device": view.name,
+        "id": view.device_id,
+        "board": view.board,
+        "chip": view.chip,
+        "online": view.is_online,
+        "firmware": None if firmware is None else f"{firmware.title} {firmware.installed}",
+        "pins": pins,
+        "programs": programs,
     }
-    for pin in view.pins:
-        found[device_topic(view.name, "pin", pin.name)] = json_bytes(_pin(pin))
-    for program in view.programs:
-        found[device_topic(view.name, "program", program.name)] = json_bytes(_program(program))
-    for sensor, values in view.readings.items():
-        found[device_topic(view.name, "sensor", sensor)] = json_bytes(values)
-    if view.firmware is not None:
-        found[device_topic(view.name, "firmware")] = json_bytes(_versions(view.firmware))
-    return found
+    documents: dict[str, Mapping[str, Any]] = {"state": state}
+    documents |= {f"pin/{part}": pin for part, pin in pins.items()}
+    documents |= {f"program/{part}": program for part, program in programs.items()}
+    documents |= {f"sensor/{topic_part(sensor)}": values for sensor, values in view.readings.items()}
+    if firmware is not None:
+        latest = {} if firmware.latest is None else {"latest_version": firmware.latest}
+        documents["firmware"] = {"title": firmware.title, "installed_version": firmware.installed, **latest}
+    root = device_topic(view.name)
+    availability = {f"{root}/availability": ONLINE if view.is_online else OFFLINE}
+    return availability | {f"{root}/{topic}": json_bytes(document) for topic, document in documents.items()}
 
 
 def json_bytes(value: Mapping[str, Any]) -> bytes:
@@ -88,19 +97,6 @@ def json_bytes(value: Mapping[str, Any]) -> bytes:
 def shown(text: str) -> str:
     """A name for people, from wherever."""
     return clean_text(text, one_line=True, limit=MAX_SHOWN)
-
-
-def _state(view: DeviceView) -> dict[str, Any]:
-    return {
-        "device": view.name,
-        "id": view.device_id,
-        "board": view.board,
-        "chip": view.chip,
-        "online": view.is_online,
-        "firmware": None if view.firmware is None else f"{view.firmware.title} {view.firmware.installed}",
-        "pins": {topic_part(pin.name): _pin(pin) for pin in view.pins},
-        "programs": {topic_part(program.name): _program(program) for program in view.programs},
-    }
 
 
 def _pin(pin: NamedPin) -> dict[str, Any]:
@@ -115,11 +111,6 @@ def _program(program: ProgramState) -> dict[str, Any]:
         "evidence": program.evidence,
         "condition": program.condition,
     }
-
-
-def _versions(firmware: FirmwareVersions) -> dict[str, Any]:
-    latest = {} if firmware.latest is None else {"latest_version": firmware.latest}
-    return {"title": firmware.title, "installed_version": firmware.installed, **latest}
 
 
 def _plain(value: Any) -> Any:

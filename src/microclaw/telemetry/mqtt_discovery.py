@@ -14,37 +14,41 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw import __version__
-from microclaw.telemetry.mqtt_device import DeviceView, NamedPin, ProgramState, json_bytes, shown
+from microclaw.telemetry.mqtt_device import DeviceView, json_bytes, shown
 from microclaw.telemetry.mqtt_topics import Topics, topic_part
 
 
-class Sensor(Struct, frozen=True):
+def _sensor(
+    name: str, unit: str = "", device_class: str = "", state_class: str = "measurement", category: str = "diagnostic"
+) -> dict[str, str]:
     """A number of a device, as Home Assistant's sensor shows it."""
+    facts = {
+        "name": name,
+        "unit_of_measurement": unit,
+        "device_class": device_class,
+        "state_class": state_class,
+        "entity_category": category,
+    }
+    return {key: value for key, value in facts.items() if value}
 
-    name: str
-    unit: str | None = None
-    device_class: str | None = None
-    state_class: str = "measurement"
-    is_diagnostic: bool = True
 
-
-SENSORS: Final[Mapping[str, Sensor]] = {
-    "free_heap": Sensor("Free memory", "B", "data_size"),
-    "uptime_s": Sensor("Uptime", "s", "duration", "total_increasing"),
-    "rssi": Sensor("Wi-Fi signal", "dBm", "signal_strength"),
-    "temperature": Sensor("Temperature", "°C", "temperature", is_diagnostic=False),
-    "battery": Sensor("Battery"),  # the link does not say in what
-    "dropped": Sensor("Telemetry dropped", state_class="total_increasing"),
-    "glitches": Sensor("Audio glitches", state_class="total_increasing"),
-    "refused_events": Sensor("Events refused", state_class="total_increasing"),
+SENSORS: Final[Mapping[str, Mapping[str, str]]] = {
+    "free_heap": _sensor("Free memory", "B", "data_size"),
+    "uptime_s": _sensor("Uptime", "s", "duration", "total_increasing"),
+    "rssi": _sensor("Wi-Fi signal", "dBm", "signal_strength"),
+    "temperature": _sensor("Temperature", "°C", "temperature", category=""),
+    "battery": _sensor("Battery"),  # the link does not say in what
+    "dropped": _sensor("Telemetry dropped", state_class="total_increasing"),
+    "glitches": _sensor("Audio glitches", state_class="total_increasing"),
+    "refused_events": _sensor("Events refused", state_class="total_increasing"),
 }
-READINGS: Final[Mapping[str, Sensor]] = {
-    "temperature_c": Sensor("temperature", "°C", "temperature", is_diagnostic=False),
-    "humidity_pct": Sensor("humidity", "%", "humidity", is_diagnostic=False),
-    "pressure_hpa": Sensor("pressure", "hPa", "atmospheric_pressure", is_diagnostic=False),
-    "voltage_v": Sensor("voltage", "V", "voltage", is_diagnostic=False),
-    "current_ma": Sensor("current", "mA", "current", is_diagnostic=False),
-    "power_mw": Sensor("power", "mW", "power", is_diagnostic=False),
+READINGS: Final[Mapping[str, Mapping[str, str]]] = {
+    "temperature_c": _sensor("temperature", "°C", "temperature", category=""),
+    "humidity_pct": _sensor("humidity", "%", "humidity", category=""),
+    "pressure_hpa": _sensor("pressure", "hPa", "atmospheric_pressure", category=""),
+    "voltage_v": _sensor("voltage", "V", "voltage", category=""),
+    "current_ma": _sensor("current", "mA", "current", category=""),
+    "power_mw": _sensor("power", "mW", "power", category=""),
 }
 MAX_ID_CHARS: Final = 200
 _SENSOR: Final = "sensor_"
@@ -68,16 +72,17 @@ class Discovery(Struct, frozen=True):
         """Every entity of the device by its key, which is unique within the device."""
         found: dict[str, dict[str, Any]] = {}
         for pin in view.pins:
-            found |= self._pin(view, pin)
+            found |= self._switch(view, "pin", pin.name)
         for program in view.programs:
-            found |= self._program(view, program)
+            found |= self._switch(view, "program", program.name)
+        topic = self.topics.of_device(view.name, "telemetry")
         for key in sorted(view.sensors & SENSORS.keys()):
-            found[f"{_SENSOR}{key}"] = self._sensor(self.topics.of_device(view.name, "telemetry"), key, SENSORS[key])
+            found[f"{_SENSOR}{key}"] = {**_read_from(topic, key), **SENSORS[key]}
         for part, values in view.readings.items():
             topic = self.topics.of_device(view.name, "sensor", part)
             for key in sorted(values.keys() & READINGS.keys()):
-                sensor = replace(READINGS[key], name=f"{part.upper()} {READINGS[key].name}")
-                found[f"{_READING}{part}_{key}"] = self._sensor(topic, key, sensor)
+                name = f"{part.upper()} {READINGS[key]['name']}"
+                found[f"{_READING}{part}_{key}"] = {**_read_from(topic, key), **READINGS[key], "name": name}
         if view.firmware is not None:
             found["update_firmware"] = {
                 "p": "update",
@@ -123,51 +128,25 @@ class Discovery(Struct, frozen=True):
             }
         )
 
-    def _pin(self, view: DeviceView, pin: NamedPin) -> dict[str, dict[str, Any]]:
-        topic = self.topics.of_device(view.name, "pin", pin.name)
-        facts = {
-            "name": shown(pin.name),
-            "state_topic": topic,
-            "value_template": _STATE,
-            "json_attributes_topic": topic,
-        }
-        return self._switch(f"pin_{topic_part(pin.name)}", facts, f"{topic}/set")
-
-    def _program(self, view: DeviceView, program: ProgramState) -> dict[str, dict[str, Any]]:
-        topic = self.topics.of_device(view.name, "program", program.name)
-        facts = {
-            "name": f"Program {shown(program.name)}",
-            "state_topic": topic,
-            "value_template": _STATE,
-            "json_attributes_topic": topic,
-            "icon": "mdi:application-cog",
-        }
-        return self._switch(f"program_{topic_part(program.name)}", facts, f"{topic}/set")
-
-    def _switch(self, key: str, facts: dict[str, Any], command_topic: str) -> dict[str, dict[str, Any]]:
+    def _switch(self, view: DeviceView, kind: str, name: str) -> dict[str, dict[str, Any]]:
         """A switch, or where no commands are taken a sensor with the same state."""
-        if self.takes_commands:
-            return {f"switch_{key}": {"p": "switch", **facts, "command_topic": command_topic}}
-        return {f"binary_sensor_{key}": {"p": "binary_sensor", **facts}}
-
-    def _sensor(self, topic: str, key: str, sensor: Sensor) -> dict[str, Any]:
-        facts: dict[str, Any] = {
-            "p": "sensor",
-            "name": sensor.name,
+        topic = self.topics.of_device(view.name, kind, name)
+        facts = {
+            "p": "switch" if self.takes_commands else "binary_sensor",
+            "name": shown(name),
             "state_topic": topic,
-            "value_template": f"{{{{ value_json.{key} | default(none) }}}}",
-            "state_class": sensor.state_class,
+            "value_template": "{{ value_json.state }}",
+            "json_attributes_topic": topic,
         }
-        if sensor.unit is not None:
-            facts["unit_of_measurement"] = sensor.unit
-        if sensor.device_class is not None:
-            facts["device_class"] = sensor.device_class
-        if sensor.is_diagnostic:
-            facts["entity_category"] = "diagnostic"
-        return facts
+        if kind == "program":
+            facts |= {"name": f"Program {shown(name)}", "icon": "mdi:application-cog"}
+        if self.takes_commands:
+            facts["command_topic"] = f"{topic}/set"
+        return {f"{facts['p']}_{kind}_{topic_part(name)}": facts}
 
 
-_STATE: Final = "{{ value_json.state }}"
+def _read_from(topic: str, key: str) -> dict[str, str]:
+    return {"p": "sensor", "state_topic": topic, "value_template": f"{{{{ value_json.{key} | default(none) }}}}"}
 
 
 def with_sensors(view: DeviceView, components: Mapping[str, str]) -> DeviceView:

@@ -1,14 +1,15 @@
 """The broker's buffer on disk: events and telemetry of devices, the host's own events. It sends nothing.
 
 An event that the store keeps is buffered in the same transaction. Everything else waits in memory for the next write,
-for milliseconds, bounded: what is too much is lost, oldest first, and counted.
+for milliseconds, bounded: what is too much is lost and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import islice
 from typing import Any, Final
 
 from msgspec.structs import asdict
@@ -30,32 +31,29 @@ _NOT_FACTS: Final = frozenset({"device", "at_ms", "number"})
 
 
 class MqttFeed:
-    """`news` is set when the buffer has more. `sensors` are the keys of each device's telemetry, by its name."""
+    """`news` is set when the buffer has more."""
 
     def __init__(self, buffer: MqttBuffer) -> None:
-        self._buffer = buffer
+        self.buffer = buffer
+        self.news = asyncio.Event()
+        self.lost = 0
         self._waiting: deque[BufferedMessage] = deque()
         self._arrived = asyncio.Event()
-        self._under_way = 0  # taken out of memory, and not yet on the disk
-        self.news = asyncio.Event()
+        self._writing = asyncio.Lock()
         buffer.listen(self.news.set)
-        self.lost = 0
 
     @property
     def waiting(self) -> int:
         """The number in memory alone."""
-        return len(self._waiting) + self._under_way
+        return len(self._waiting)
 
     def keep_event(self, connection: Sql, device: str, message_id: bytes, event: Event, at_ms: int) -> None:
-        """In the transaction that keeps the event. Say `kept` when it is committed."""
+        """In the transaction that keeps the event. Set `news` when it is committed."""
         body = {"name": _board_name(event.name), "data": event.data, "at_ms": at_ms, "id": message_id.hex()}
-        self._buffer.add_to(connection, BufferedMessage("event", device_topic(device, "event"), json_bytes(body)))
-
-    def kept(self) -> None:
-        self.news.set()
+        self.buffer.add_to(connection, BufferedMessage("event", device_topic(device, "event"), json_bytes(body)))
 
     def take_telemetry(self, device: str, telemetry: Telemetry, at_ms: int) -> None:
-        self._put(BufferedMessage("telemetry", device_topic(device, "telemetry"), _telemetry(telemetry, at_ms)))
+        self._put(BufferedMessage("telemetry", device_topic(device, "telemetry"), telemetry_payload(telemetry, at_ms)))
 
     def take_live(self, event: LiveEvent) -> None:
         """An event of the host itself. Those that a device sent come with `keep_event`."""
@@ -71,7 +69,7 @@ class MqttFeed:
 
     def buffer_object(self) -> dict[str, int]:
         """The numbers of what waits and what was lost, for the host's status."""
-        sizes = self._buffer.sizes
+        sizes = self.buffer.sizes
         return {
             "events": sizes["event"].messages,
             "telemetry": sizes["telemetry"].messages,
@@ -82,53 +80,34 @@ class MqttFeed:
         }
 
     async def run(self) -> None:
-        """Write what waits, until it is cancelled; then what is left."""
+        """Write what waits, until it is cancelled; then what is left. StoreError leaves it waiting."""
         try:
             while True:
                 await self._arrived.wait()
-                await self._write()
+                await asyncio.shield(self._write())
         except asyncio.CancelledError:
             await self._write()
             raise
 
     async def _write(self) -> None:
-        self._arrived.clear()
-        while self._waiting:
-            group = [self._waiting.popleft() for _ in range(min(MAX_GROUP, len(self._waiting)))]
-            self._under_way = len(group)
-            adding = asyncio.ensure_future(self._buffer.add(group))
-            try:
-                await asyncio.shield(adding)
-            except asyncio.CancelledError:
-                await asyncio.wait((adding,))  # what the store was given, it writes: it must not come twice
-                if adding.exception() is not None:
-                    self._put_back(group)
-                raise
-            except Exception:  # a full disk: written with the next
-                self._put_back(group)
-                raise
-            finally:
-                self._under_way = 0
-            self.news.set()
-
-    def _put_back(self, group: Sequence[BufferedMessage]) -> None:
-        self._waiting.extendleft(reversed(group))
-        self._arrived.set()
+        async with self._writing:
+            while group := list(islice(self._waiting, MAX_GROUP)):
+                await self.buffer.add(group)
+                for _ in group:
+                    self._waiting.popleft()
+                self.news.set()
+            self._arrived.clear()
 
     def _put(self, message: BufferedMessage) -> None:
         if len(self._waiting) >= MAX_IN_MEMORY:
-            self._waiting.popleft()
             self.lost += 1
-        self._waiting.append(message)
-        self._arrived.set()
+        else:
+            self._waiting.append(message)
+            self._arrived.set()
 
 
-def _telemetry(telemetry: Telemetry, at_ms: int) -> bytes:
-    values = {
-        field: value
-        for field in telemetry.__struct_fields__
-        if field != "apps" and (value := getattr(telemetry, field)) is not None
-    }
+def telemetry_payload(telemetry: Telemetry, at_ms: int) -> bytes:
+    values = {name: value for name, value in asdict(telemetry).items() if name != "apps" and value is not None}
     return json_bytes({**values, "at_ms": at_ms})
 
 

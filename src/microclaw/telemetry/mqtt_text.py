@@ -6,18 +6,22 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from microclaw.addresses import is_local
+from microclaw.findings import Finding, problem, warning
 
 if TYPE_CHECKING:
     from microclaw.config.settings import Settings
-from microclaw.findings import Finding, problem, warning
 
 
 def mqtt_line(mqtt: Mapping[str, Any]) -> str:
     """The connection, what waits for it, and what is wrong."""
-    parts = [f"{mqtt['address'] or 'not yet'}   as {mqtt['id']}" if mqtt["state"] == "on" else _trouble(mqtt)]
-    warning = mqtt["text"] if mqtt["state"] == "on" else None
-    parts += [text for text in (warning, _buffer(mqtt["buffer"]), _lost(mqtt["buffer"]), *_others(mqtt)) if text]
-    return "   ".join(parts)
+    buffer, parts = mqtt["buffer"], [_trouble(mqtt)]
+    if mqtt["state"] == "on":
+        parts = [f"{mqtt['address']}   as {mqtt['id']}", mqtt["text"] or ""]
+    if buffer["events"] + buffer["telemetry"]:
+        size = f"{buffer['bytes'] / 1024:.0f} KB"
+        parts.append(f"waiting: {buffer['events']} events, {buffer['telemetry']} of telemetry ({size})")
+    parts.append(_lost(buffer))
+    return "   ".join(filter(None, parts))
 
 
 def setting_warnings(settings: Settings) -> Iterator[Finding]:
@@ -37,12 +41,9 @@ def setting_warnings(settings: Settings) -> Iterator[Finding]:
 def connection_finding(mqtt: Mapping[str, Any]) -> Finding:
     if mqtt["state"] != "on":
         return problem("mqtt", _trouble(mqtt), mqtt["next"] or "the broker's log says more")
-    others, lost = _others(mqtt), _lost(mqtt["buffer"])
-    if others:
-        return problem("mqtt", others[0], "give one of them another topic: microclaw config set mqtt.topic NAME")
     if mqtt["text"]:
         return problem("mqtt", mqtt["text"], "look in the broker's settings what this host may write and read")
-    if lost:
+    if lost := _lost(mqtt["buffer"]):
         return warning("mqtt", f"the buffer was full once: {lost}", "see why the broker was away so long")
     return Finding("mqtt", True, mqtt_line(mqtt))
 
@@ -51,18 +52,6 @@ def _trouble(mqtt: Mapping[str, Any]) -> str:
     return f"not connected: {mqtt['text']}" if mqtt["text"] else "connecting"
 
 
-def _buffer(buffer: Mapping[str, int]) -> str:
-    if not buffer["events"] + buffer["telemetry"]:
-        return ""
-    return f"waiting: {buffer['events']} events, {buffer['telemetry']} of telemetry ({buffer['bytes'] / 1024:.0f} KB)"
-
-
 def _lost(buffer: Mapping[str, int]) -> str:
     events, telemetry = buffer["lost_events"] + buffer["lost_unwritten"], buffer["lost_telemetry"]
     return f"lost: {events} events, {telemetry} of telemetry" if events + telemetry else ""
-
-
-def _others(mqtt: Mapping[str, Any]) -> list[str]:
-    if not mqtt["others"]:
-        return []
-    return [f"another host has the same base topic: {', '.join(mqtt['others'])}"]

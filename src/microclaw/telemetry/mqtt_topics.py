@@ -18,11 +18,6 @@ PRESS: Final = "press"
 MAX_PAYLOAD_BYTES: Final = 64
 
 
-def topic_part(name: str) -> str:
-    """The name as one part of a topic."""
-    return quote(name, safe="~")
-
-
 class SetPin(Struct, frozen=True):
     """`pin` is a GPIO's number, or the name of a pin."""
 
@@ -68,23 +63,14 @@ class Topics(Struct, frozen=True):
         return f"{self.root}/{device_topic(device, *parts)}"
 
     @property
-    def every_status(self) -> str:
-        """A filter for the status of every host with this base topic."""
-        return f"{self.base}/+/status"
-
-    @property
     def commands(self) -> tuple[str, ...]:
         """The filters of every command."""
         return (f"{self.root}/+/pin/+/set", f"{self.root}/+/program/+/set", f"{self.root}/+/undo")
 
-    def host_of_status(self, topic: str) -> str | None:
-        """The host of a status topic; None where it is no status."""
-        before, _, name = topic.rpartition("/")
-        base, _, host = before.rpartition("/")
-        return host if name == "status" and base == self.base and host else None
 
-    def below_root(self, topic: str) -> str:
-        return topic.removeprefix(f"{self.root}/")
+def topic_part(name: str) -> str:
+    """The name as one part of a topic."""
+    return quote(name, safe="~")
 
 
 def device_topic(device: str, *parts: str) -> str:
@@ -92,14 +78,18 @@ def device_topic(device: str, *parts: str) -> str:
     return "/".join(map(topic_part, (device, *parts)))
 
 
+def device_of(topic: str) -> str:
+    """The name of the device that a topic below the host's own is about."""
+    return unquote(topic.partition("/")[0])
+
+
 def read_command(topic: str, payload: bytes) -> Command | WrongCommand:
     """Read a message's command; `topic` is below the host's own one."""
-    parts = [unquote(part) for part in topic.split("/")]
-    device = parts[0][:MAX_NAME_CHARS]
+    device = device_of(topic)[:MAX_NAME_CHARS]
     if len(payload) > MAX_PAYLOAD_BYTES:
         return WrongCommand(device, f"its payload has {len(payload)} bytes, {MAX_PAYLOAD_BYTES} is the limit")
     word = payload.decode(errors="replace").strip().lower()
-    match parts[1:]:
+    match [unquote(part) for part in topic.split("/")][1:]:
         case ["undo"]:
             return TakeBack(device) if word == PRESS else WrongCommand(device, f"undo takes PRESS, not {word!r}")
         case ["pin" | "program" as kind, name, "set"] if 0 < len(name) <= MAX_NAME_CHARS:

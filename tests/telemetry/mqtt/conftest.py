@@ -26,13 +26,10 @@ from microclaw.config.settings import MqttSettings
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.mqtt import MAX_BUFFER_BYTES, MqttBuffer, MqttPublishedTable
-from microclaw.telemetry.mqtt_broker import read_options
 from microclaw.telemetry.mqtt_commands import MqttCommands
 from microclaw.telemetry.mqtt_device import DeviceView
-from microclaw.telemetry.mqtt_discovery import Discovery
 from microclaw.telemetry.mqtt_feed import MqttFeed
 from microclaw.telemetry.mqtt_publisher import WATCH_S, MqttPublisher
-from microclaw.telemetry.mqtt_topics import Topics
 
 LIMIT_S = 60.0
 PASSWORD = "open-sesame-91"
@@ -228,6 +225,9 @@ class Boards:
     def ids(self) -> Collection[str]:
         return tuple(self.views)
 
+    def id_of(self, name: str) -> str | None:
+        return next((view.device_id for view in self.views.values() if view.name == name), None)
+
     async def view(self, device_id: str) -> DeviceView | None:
         return self.views.get(device_id)
 
@@ -240,7 +240,6 @@ class Running:
     feed: MqttFeed
     buffer: MqttBuffer
     boards: Boards
-    topics: Topics
     database: Database
     failures: list[StoreError] = field(default_factory=list)
 
@@ -263,7 +262,6 @@ async def publishing(
     settings: MqttSettings,
     boards: Boards | None = None,
     *,
-    host: str = "h-test",
     make_commands: Callable[[MqttFeed], MqttCommands] | None = None,
     limit_bytes: int = MAX_BUFFER_BYTES,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -271,28 +269,24 @@ async def publishing(
     is_supervised: bool = False,
 ) -> AsyncGenerator[Running]:
     """The host's parts, without a host: store, buffer, publisher."""
-    boards, topics = boards or Boards(), Topics(settings.topic, host)
+    boards = boards or Boards()
     async with Database.open(folder / "store.db") as database:
         buffer = MqttBuffer(database, limit_bytes=limit_bytes)
         await buffer.open()
         feed = MqttFeed(buffer)
         commands = None if make_commands is None else make_commands(feed)
         publisher = MqttPublisher(
-            options=lambda: read_options(settings, topics),
-            topics=topics,
-            discovery=Discovery(settings.discovery_prefix, topics, settings.commands)
-            if settings.home_assistant
-            else None,
-            commands=commands,
+            settings,
+            "h-test",
             devices=boards,
             feed=feed,
-            buffer=buffer,
             published=MqttPublishedTable(database),
+            commands=commands,
             backoff=Backoff(min_s=0.05, max_s=0.2),
             sleep=sleep,
             watch_s=watch_s,
         )
-        running = Running(publisher, feed, buffer, boards, topics, database)
+        running = Running(publisher, feed, buffer, boards, database)
         feeding = running.run_again(feed.run) if is_supervised else feed.run()
         working = [asyncio.create_task(feeding), asyncio.create_task(publisher.run())]
         try:

@@ -25,7 +25,7 @@ FULL = DeviceView(
     "ESP32-S3",
     True,
     FirmwareVersions("microclaw", "0.1.0"),
-    (NamedPin("led", 2, 1), NamedPin("lamp", 5, 1, True)),
+    (NamedPin("led", 2), NamedPin("lamp", 5, True)),
     (
         ProgramState("blink", True, "reported"),
         ProgramState(ODD, False, "accepted"),

@@ -12,7 +12,7 @@ from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 
 BUFFER = {"events": 0, "telemetry": 0, "bytes": 0, "lost_events": 0, "lost_telemetry": 0, "lost_unwritten": 0}
 ON: dict[str, Any] = {
-    "state": "on", "text": None, "next": None, "address": "mqtt://10.0.0.2:1883", "id": "h-1", "others": [],
+    "state": "on", "text": None, "next": None, "address": "mqtt://10.0.0.2:1883", "id": "h-1",
     "buffer": BUFFER,
 }  # fmt: skip
 
@@ -36,7 +36,7 @@ def test_unwise_settings_are_warned_about(settings: MqttSettings, warnings: int)
 
 def test_what_is_not_right_is_a_finding() -> None:
     waiting = {**ON, "state": "disturbed", "text": "refused", "next": "look", "buffer": {**BUFFER, "events": 3}}
-    shared, lost = {**ON, "others": ["h-2"]}, {**ON, "buffer": {**BUFFER, "lost_telemetry": 9}}
-    found = [connection_finding(state) for state in (ON, waiting, shared, lost)]
+    deaf, lost = {**ON, "text": "Not authorized"}, {**ON, "buffer": {**BUFFER, "lost_telemetry": 9}}
+    found = [connection_finding(state) for state in (ON, waiting, deaf, lost)]
     assert [one.verdict for one in found] == ["ok", "problem", "problem", "warning"]
     assert [bool(one.next_step) for one in found[:3]] == [False, True, True]

@@ -1,0 +1,323 @@
+"""One connection to an MQTT broker: paho-mqtt's protocol on asyncio's streams. It keeps nothing.
+
+A client is made for each connection and thrown away with it, so the library sends nothing of an old one again: what
+has to arrive is in the store's buffer. MQTT 5, for its limits: the broker's Receive Maximum bounds what is under way,
+and no message over MAX_PACKET_BYTES is taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from microclaw.addresses import bracketed
+from microclaw.config.settings import MqttSettings
+from microclaw.durable import read_given_text
+from microclaw.egress.destinations import Purpose
+from microclaw.egress.exchange import Streams
+from microclaw.egress.outgoing import connect
+from microclaw.errors import BrokerError, ConfigError
+from microclaw.telemetry.mqtt_device import OFFLINE
+from microclaw.telemetry.mqtt_topics import Topics
+from microclaw.text import clean_text
+
+QOS: Final = 1
+CONNECT_S: Final = 10.0
+GOODBYE_S: Final = 2.0
+KEEPALIVE_S: Final = 60
+MAX_UNDER_WAY: Final = 1_000  # messages without the broker's answer
+MAX_PACKET_BYTES: Final = 16_384
+MAX_SENT_BYTES: Final = 268_435_455  # MQTT 5.0, 1.5.5: the largest packet there is
+HEADER_BYTES: Final = 16
+READ_BYTES: Final = 1_024  # some 250 acknowledgements: others get their turn after so many
+MAX_PASSWORD_BYTES: Final = 4_096
+_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+_NEEDED: Final = {"MaximumQoS": "QoS 1", "RetainAvailable": "retained messages"}
+_LOOK_AT_URL: Final = "start the broker, or correct it: microclaw config set mqtt.url mqtt://HOST:1883"
+_LOOK_AT_TLS: Final = "mqtts:// is for the broker's TLS port; mqtt.ca_file names its certificate's authority"
+_LOOK_AT_USER: Final = "check mqtt.user and mqtt.password_file, that the broker speaks MQTT 5, and what its log says"
+_log = logging.getLogger(__name__)
+
+OnMessage: TypeAlias = Callable[[str, bytes, bool], None]
+"""Takes topic and payload; and True for what was retained."""
+
+
+@dataclass(slots=True)
+class BrokerState:
+    """The host at its broker, for its status; counts are since the host started."""
+
+    phase: Literal["connecting", "on", "disturbed"] = "connecting"
+    reason: str | None = None
+    next_step: str | None = None
+    address: str | None = None
+    warning: str | None = None  # of this connection, which goes on
+    connections: int = 0
+    acknowledged: int = 0
+    received: int = 0
+    refused: int = 0
+    too_large: int = 0
+
+    def warn(self, text: str) -> None:
+        """Something is wrong, and the connection goes on."""
+        if self.warning != text:
+            self.warning = text
+            _log.warning("MQTT: %s", text)
+
+
+class BrokerConnection:
+    """Made by `opened`. `read` has to run beside the rest: it ends with the connection, by a BrokerError."""
+
+    def __init__(self, streams: Streams, state: BrokerState, client_id: str, on_message: OnMessage) -> None:
+        self._streams, self._state, self._on_message = streams, state, on_message
+        self._client = client = _Client(client_id, streams.writer)
+        client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
+        client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
+        client.on_message = self._on_received
+        self._is_accepted = False
+        self._failure: BrokerError | None = None
+        self._window = MAX_UNDER_WAY
+        self._max_bytes = MAX_SENT_BYTES
+        self._under_way: dict[int, asyncio.Future[bool]] = {}
+        self._has_room = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(
+        cls, settings: MqttSettings, topics: Topics, state: BrokerState, on_message: OnMessage
+    ) -> AsyncGenerator[BrokerConnection]:
+        """Inside, it is connected; after it the broker publishes the last will. Raises BrokerError, ConfigError."""
+        tls, password = await asyncio.to_thread(_read_files, settings)
+        url = urlsplit(settings.url or "")
+        host, port = url.hostname or "", url.port or _PORTS[url.scheme]
+        state.address = f"{url.scheme}://{bracketed(host)}:{port}"
+        streams = await _dial(state.address, host, port, tls)
+        connection = cls(streams, state, f"microclaw-{topics.host}", on_message)
+        client = connection._client
+        try:
+            client.will_set(topics.of_host("status"), OFFLINE, QOS, retain=True)
+            if settings.user is not None:
+                client.username_pw_set(settings.user, password)
+            await connection._introduce(host, port)
+            yield connection
+        finally:
+            client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
+            await streams.close(GOODBYE_S)
+
+    @property
+    def keepalive_s(self) -> int:
+        """The broker ends a connection that is silent for longer."""
+        return self._client.keepalive or KEEPALIVE_S
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = True) -> asyncio.Future[bool]:
+        """Send with QoS 1, when there is room.
+
+        The future is done with the broker's answer: False where it refuses the message. One that is too large for it,
+        which would end every connection, is left out and counted.
+        """
+        while len(self._under_way) >= self._window:
+            self._has_room.clear()
+            await self._has_room.wait()
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        if len(topic.encode()) + len(payload) + HEADER_BYTES > self._max_bytes:
+            answer.set_result(True)
+            self._state.too_large += 1
+            self._state.warn(f"the broker takes no message as large as {len(payload):,} bytes: {topic[:200]}")
+        else:
+            self._under_way[self._client.publish(topic, payload, QOS, retain).mid] = answer
+        with suppress(OSError):  # `read` tells it
+            await self._streams.writer.drain()
+        return answer
+
+    def subscribe(self, filters: Sequence[str]) -> None:
+        self._client.subscribe([(topic, SubscribeOptions(qos=QOS)) for topic in filters])
+
+    async def read(self) -> None:
+        """Take the broker's answers and messages. Never returns; BrokerError tells how the connection ended."""
+        while True:
+            await self._read_some()
+            await asyncio.sleep(0)
+
+    async def _introduce(self, host: str, port: int) -> None:
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.MaximumPacketSize = MAX_PACKET_BYTES
+        self._client.connect(host, port, KEEPALIVE_S, clean_start=True, properties=properties)
+        try:
+            async with asyncio.timeout(CONNECT_S):
+                while not self._is_accepted:
+                    await self._read_some()
+        except TimeoutError as exc:
+            raise _no_answer(self._state.address) from exc
+
+    async def _read_some(self) -> None:
+        try:
+            data = await self._streams.reader.read(READ_BYTES)
+        except OSError:
+            data = b""
+        if not data:
+            raise self._lost()
+        try:
+            is_mqtt = self._client.take(data)
+        except Exception as exc:  # whatever paho makes of it
+            raise self._no_mqtt(f"{type(exc).__name__}: {exc}") from exc
+        if self._failure is not None:
+            raise self._failure
+        if not is_mqtt:
+            raise self._no_mqtt("a protocol error")
+
+    def _lost(self, why: str = "") -> BrokerError:
+        return BrokerError(f"the connection to {self._state.address} was lost{why}", next_step=_LOOK_AT_URL)
+
+    def _no_mqtt(self, why: str) -> BrokerError:
+        text = f"{self._state.address} sent what is no MQTT 5: {clean_text(why, one_line=True, limit=200)}"
+        return BrokerError(text, next_step="see what listens there")
+
+    # Called by paho in `take`.
+
+    def _on_connect(
+        self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        lacks = [what for name, what in _NEEDED.items() if not getattr(properties, name, 1)]
+        if reason.is_failure:
+            self._failure = BrokerError(f"{self._state.address} refuses this host: {reason}", next_step=_LOOK_AT_USER)
+        elif lacks:
+            text = f"{self._state.address} takes no {' and no '.join(lacks)}"
+            self._failure = BrokerError(text, next_step="use a broker that does, such as mosquitto")
+        self._window = min(MAX_UNDER_WAY, getattr(properties, "ReceiveMaximum", MAX_UNDER_WAY))
+        self._max_bytes = getattr(properties, "MaximumPacketSize", MAX_SENT_BYTES)
+        self._is_accepted = True
+
+    def _on_disconnect(
+        self, _client: paho.Client, _data: Any, flags: paho.DisconnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._failure = self._lost(f": {reason}")
+
+    def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        if reason.is_failure:
+            self._state.refused += 1
+            self._state.warn(f"the broker refuses what this host publishes: {reason}")
+        else:
+            self._state.acknowledged += 1
+        answer = self._under_way.pop(mid)
+        if not answer.done():  # nobody may wait for it any more
+            answer.set_result(not reason.is_failure)
+        self._has_room.set()
+
+    def _on_subscribe(
+        self, _client: paho.Client, _data: Any, _mid: int, reasons: Sequence[ReasonCode], _properties: Any
+    ) -> None:
+        refused = next((reason for reason in reasons if reason.is_failure), None)
+        if refused is not None:
+            self._state.warn(f"the broker does not let this host listen: {refused}")
+
+    def _on_received(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        self._state.received += 1
+        asyncio.get_running_loop().call_soon(self._on_message, message.topic, bytes(message.payload), message.retain)
+
+
+class _Client(paho.Client):
+    """paho-mqtt's client on a stream that is open already, with a limit on what it reads."""
+
+    def __init__(self, client_id: str, writer: asyncio.StreamWriter) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id,
+            protocol=MQTTProtocolVersion.MQTTv5,
+            reconnect_on_failure=False,
+        )
+        self.max_inflight_messages_set(MAX_UNDER_WAY)
+        self._stream = _Stream(writer)
+
+    def take(self, data: bytes) -> bool:
+        """Handle what came; False for what is no MQTT."""
+        self._stream.received += data
+        result = MQTTErrorCode.MQTT_ERR_SUCCESS
+        while self._stream.received and result is MQTTErrorCode.MQTT_ERR_SUCCESS:
+            result = self.loop_read()
+        self.loop_write()  # what was queued meanwhile
+        return result is MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _create_socket(self) -> paho.SocketLike:
+        return self._stream
+
+    def _packet_read(self) -> MQTTErrorCode:
+        """The broker was told the largest message (MQTT 5.0, 3.1.2.11.4); one that does not care is left."""
+        result = super()._packet_read()
+        length = self._in_packet["remaining_length"]
+        if length > MAX_PACKET_BYTES:
+            raise ValueError(f"a message of {length:,} bytes, {MAX_PACKET_BYTES:,} is the limit")
+        return result
+
+
+class _Stream:
+    """A socket for paho, which never blocks."""
+
+    def __init__(self, writer: asyncio.StreamWriter) -> None:
+        self.received = bytearray()
+        self._writer = writer
+
+    def recv(self, buffer_size: int) -> bytes:
+        if not self.received:
+            raise BlockingIOError
+        data = bytes(self.received[:buffer_size])
+        del self.received[:buffer_size]
+        return data
+
+    def send(self, buffer: bytes | bytearray) -> int:
+        self._writer.write(buffer)
+        return len(buffer)
+
+    def setblocking(self, flag: bool) -> None: ...
+
+    def fileno(self) -> int:
+        return -1
+
+    def close(self) -> None: ...
+
+
+async def _dial(address: str, host: str, port: int, tls: ssl.SSLContext | None) -> Streams:
+    try:
+        async with asyncio.timeout(CONNECT_S):
+            return Streams(*await connect(Purpose.CONFIGURED, host, port, tls=tls))
+    except TimeoutError as exc:
+        raise _no_answer(address) from exc
+    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError, a host that cannot be one a ValueError
+        why = clean_text(str(exc) or type(exc).__name__, one_line=True, limit=200)
+        step = _LOOK_AT_TLS if isinstance(exc, ssl.SSLError) else _LOOK_AT_URL
+        raise BrokerError(f"no connection to {address}: {why}", next_step=step) from exc
+
+
+def _no_answer(address: str | None) -> BrokerError:
+    return BrokerError(f"{address} did not answer within {CONNECT_S:g} s", next_step=_LOOK_AT_URL)
+
+
+def _read_files(settings: MqttSettings) -> tuple[ssl.SSLContext | None, str | None]:
+    """TLS and the password, as their files are now. Raises ConfigError."""
+    tls, password = None, None
+    if urlsplit(settings.url or "").scheme == "mqtts":
+        try:
+            tls = ssl.create_default_context(cafile=settings.ca_file and Path(settings.ca_file).expanduser())
+        except OSError as exc:  # ssl.SSLError is one
+            text = f"mqtt.ca_file {settings.ca_file} cannot be used: {exc}"
+            raise ConfigError(text, next_step="it is the authority's certificate in PEM") from exc
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    if settings.password_file is not None:
+        password = read_given_text(Path(settings.password_file), MAX_PASSWORD_BYTES).strip("\r\n")
+        if not password.isprintable() or not password:
+            text = f"mqtt.password_file {settings.password_file} does not hold a password of one line"
+            raise ConfigError(text, next_step="write the password alone into it")
+    return tls, password
