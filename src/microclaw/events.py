@@ -104,6 +104,14 @@ class Attachment:
     name: str | None = None
 
 
+def image_type(head: bytes) -> str | None:
+    """The media type by a file's first bytes, which alone a model believes; None for what is no image."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for start, kind in _IMAGES if head.startswith(start)), None)
+
+
+_IMAGES: Final = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 VOICE_CHANNEL: Final = "voice"
 """Its messages were spoken, its answers are read aloud."""
 FILE_CHANNELS: Final = frozenset({"terminal", "api", "tg"})

@@ -35,7 +35,6 @@ QUICK = Timing(
     group_pause_s=0.001,
     first_s=0.001,
     backoff_s=0.001,
-    backoff_most_s=0.01,
     unknown_sender_s=3600,
 )
 
@@ -220,8 +219,8 @@ async def no_files(file: ResultFile) -> bytes:
     raise UnknownName(f"there is no file {file.name!r}")
 
 
-async def run_telegram(settings: TelegramSettings, *, proxy: str | None = None, **parts: Any) -> None:
-    async with BotApi.opened(settings, proxy=proxy) as api:
+async def run_telegram(settings: TelegramSettings, **parts: Any) -> None:
+    async with BotApi.opened(settings) as api:
         await TelegramChannel(api, **{"state": TelegramState(), "read_file": no_files, **parts}).run()
 
 
@@ -233,7 +232,6 @@ async def telegram(
     *,
     settings: AgentSettings | None = None,
     timing: Timing = QUICK,
-    proxy: str | None = None,
     approval_s: float = 10.0,
     read_file: ReadFile = no_files,
 ) -> AsyncIterator[Telegram]:
@@ -248,7 +246,6 @@ async def telegram(
                 people=people,
                 approvals=approvals,
                 timing=timing,
-                proxy=proxy,
                 read_file=read_file,
             )
         )

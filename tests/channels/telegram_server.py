@@ -365,8 +365,10 @@ def _error(status: int, description: str, parameters: dict[str, object]) -> web.
 
 
 def _buttons(arguments: dict[str, Any]) -> list[dict[str, str]]:
-    rows = (arguments.get("reply_markup") or {}).get("inline_keyboard", [])
-    buttons = [button for row in rows for button in row]
+    markup = arguments.get("reply_markup") or {}
+    if "keyboard" in markup:
+        return [{"text": word} for row in markup["keyboard"] for word in row]
+    buttons = [button for row in markup.get("inline_keyboard", []) for button in row]
     for button in buttons:
         if not 1 <= len(button["callback_data"].encode()) <= 64:
             raise BotApiError(400, "Bad Request: BUTTON_DATA_INVALID")

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.channels.conftest import MemoryPeople, telegram
+from tests.channels.conftest import telegram
 from tests.channels.telegram_server import USERNAME, TelegramServer
 
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, approved_act
-from microclaw.channels.telegram.api import Timing
-from microclaw.channels.telegram.approvals import UnknownSenders, outcome_markdown, question_markdown
-from microclaw.channels.telegram.sender import LIMIT, split, telegram_html
-from microclaw.channels.telegram.updates import User
+from microclaw.channels.telegram.approvals import outcome_markdown, question_markdown
+from microclaw.channels.telegram.markup import LIMIT, split, telegram_html
 from microclaw.errors import PermissionRefused
-from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.events import Answer, Delta, Inbound, TurnEvent
 
 DETAIL = ("app-install blink on kitchen", "pins: 2", "int main(void) { /* ``` */ }")
 
@@ -112,68 +109,18 @@ async def test_a_question_nobody_answered_says_that_it_is_over(server: TelegramS
         await server.until(lambda: query in server.answered_presses)
 
 
-async def test_a_button_is_pressed_while_its_turn_waits(server: TelegramServer, tmp_path: Path) -> None:
-    async def asking(inbound: Inbound) -> AsyncIterator[TurnEvent]:
-        outcome = await _ask(bot.approvals, inbound.person_id, chat=inbound.chat_id)
-        yield Answer(f"it was {outcome}")
+async def test_an_answer_that_waits_for_a_yes_has_a_keyboard_of_words(server: TelegramServer, tmp_path: Path) -> None:
+    async def reads(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        yield Delta("let me see")
+        await server.message(int(inbound.chat_id))
+        yield Answer("light it?", error_code="confirm_reading")
 
-    async with telegram(server, tmp_path, asking) as bot:
-        await server.say("install it")
-        await server.press(await server.message(100), "Approve")
-        assert (await server.message(100, 2)).text == "it was approved"
-
-
-async def _reads(inbound: Inbound) -> AsyncIterator[TurnEvent]:
-    """A turn that asks whether a sentence was read rightly."""
-    asks = inbound.text not in ("yes", "no")
-    yield Answer(f"{inbound.text}?" if asks else inbound.text, error_code="confirm_reading" if asks else None)
-
-
-@pytest.mark.parametrize("button", ["Yes", "No"])
-async def test_a_button_below_a_reading_is_said_by_who_pressed_it(
-    server: TelegramServer, tmp_path: Path, button: str
-) -> None:
-    async with telegram(server, tmp_path, _reads) as bot:
+    async with telegram(server, tmp_path, reads) as bot:
         await server.say("light it")
-        await server.until(lambda: bool(server.chat(100)) and bool(server.chat(100)[-1].buttons))
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-        question = server.chat(100)[-1]
-        assert [b["text"] for b in question.buttons] == ["Yes", "No"]
-        await server.press(question, button)
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 2)
-        pressed = bot.inbox.inbound[1]
-        assert (pressed.text, pressed.person_id, pressed.origin) == (button.lower(), "owner", "person")
-        again = await server.press(question, button)
-        await server.until(lambda: again in server.answered_presses)
-        assert len(bot.inbox.inbound) == 2
-
-
-async def test_a_button_says_nothing_after_another_message(server: TelegramServer, tmp_path: Path) -> None:
-    async with telegram(server, tmp_path, _reads) as bot:
-        await server.say("light it")
-        await server.until(lambda: bool(server.chat(100)) and bool(server.chat(100)[-1].buttons))
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-        question = server.chat(100)[-1]
-        await server.say("dim it")
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 2)
-        query = await server.press(question, "Yes")
-        await server.until(lambda: query in server.answered_presses)
-        assert [inbound.text for inbound in bot.inbox.inbound] == ["light it", "dim it"]
-
-
-async def test_a_button_of_a_reading_is_for_the_person_who_was_asked(server: TelegramServer, tmp_path: Path) -> None:
-    async with telegram(server, tmp_path, _reads) as bot:
         await server.say(f"@{USERNAME} light it", chat=-1001)
-        await server.until(lambda: bool(server.chat(-1001)) and bool(server.chat(-1001)[-1].buttons))
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-        question = server.chat(-1001)[-1]
-        await server.say(f"@{USERNAME} no", user=200, chat=-1001)
         await bot.inbox.until(lambda: len(bot.inbox.done) == 2)
-        query = await server.press(question, "Yes", user=200)
-        await server.until(lambda: query in server.answered_presses)
-        await server.press(question, "Yes")
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 3)
-        assert bot.inbox.inbound[2].person_id == "owner"
+        assert [(m.text, [b["text"] for b in m.buttons]) for m in server.chat(100)] == [("light it?", ["Yes", "No"])]
+        assert [(m.text, m.buttons) for m in server.chat(-1001)] == [("light it?", [])]
 
 
 @pytest.mark.parametrize("letter", ["d", "\U0001f600"])
@@ -193,25 +140,3 @@ def test_a_models_words_in_a_question_are_shown_as_they_are() -> None:
         assert "<code>say text=~~'pump on'~~ **Approved** [no](https://evil.example)</code>" in html
         assert "<s>" not in html
         assert "<a " not in html
-
-
-async def test_a_few_strangers_who_write_again_and_again_take_no_answer_from_a_new_one() -> None:
-    now_s, people = 0.0, MemoryPeople()
-    senders = UnknownSenders(people, Timing(), lambda: now_s)
-    for minute in range(180):
-        now_s = 61.0 * minute
-        for user in range(40):
-            await senders.greeting(User(user, first_name="x"))
-        if minute > 2:
-            assert "482913" in (await senders.greeting(User(1000 + minute, first_name="x")) or "")
-    answered = Counter(user for _channel, user, _name in people.asked)
-    assert max(answered.values()) <= 180  # each at most once a minute
-
-
-async def test_a_stranger_who_comes_back_is_answered_when_nobody_else_writes() -> None:
-    now_s, people = 0.0, MemoryPeople()
-    senders = UnknownSenders(people, Timing(), lambda: now_s)
-    assert await senders.greeting(User(7, first_name="x")) is not None
-    assert await senders.greeting(User(7, first_name="x")) is None
-    now_s = 61.0
-    assert await senders.greeting(User(7, first_name="x")) is not None

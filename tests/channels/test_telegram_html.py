@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.channels.telegram_server import visible_text
 
-from microclaw.channels.telegram.sender import LIMIT, open_fence, split, telegram_html, units
+from microclaw.channels.telegram.markup import LIMIT, open_fence, split, telegram_html, units
 
 WORDS = (
     *(
@@ -136,10 +136,3 @@ def test_a_code_block_is_closed_and_opened_again() -> None:
         assert piece.endswith("\n```")
     lines = [line for piece in pieces for line in piece.split("\n") if "line(" in line]
     assert lines == code.split("\n")
-
-
-def test_a_joined_emoji_is_not_torn() -> None:
-    family = "👨\u200d👩\u200d👧"
-    for piece in split(family * 100, 200):
-        assert not piece.startswith("\u200d")
-        assert not piece.endswith("\u200d")

@@ -13,13 +13,13 @@ from typing import Final
 from microclaw.auth.people import person_behind
 from microclaw.durable import replace_file
 from microclaw.errors import ToolFailed, UnknownName
+from microclaw.events import image_type
 from microclaw.store.tasks import FileRow, TaskResult
 from microclaw.tasks.order import check_name
 
 FREE_BYTES: Final = 64 << 20  # what a task leaves free on this machine's disk, beyond its own files
 _INPUT, _JOB, _KEPT, _PROXY, _OUTPUT = "in", "job", "files", "proxy", "output"
 _FULL: Final = "make room on this machine's disk, then ask again"
-_MAGIC: Final = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 _SUFFIXES: Final = {
     ".svg": "image/svg+xml", ".csv": "text/csv", ".json": "application/json", ".txt": "text/plain",
     ".md": "text/markdown", ".html": "text/html", ".pdf": "application/pdf", ".wav": "audio/wav",
@@ -195,8 +195,5 @@ def _remove(path: Path) -> None:
 def _media_type(path: Path) -> str:
     """By its first bytes, and for text by its name."""
     with path.open("rb") as file:
-        head = file.read(16)
-    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        return "image/webp"
-    found = next((kind for start, kind in _MAGIC if head.startswith(start)), None)
+        found = image_type(file.read(16))
     return found or _SUFFIXES.get(path.suffix.lower(), "application/octet-stream")

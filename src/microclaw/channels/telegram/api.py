@@ -19,29 +19,10 @@ from microclaw.config.settings import TelegramSettings
 from microclaw.egress.destinations import Purpose
 from microclaw.egress.outgoing import Errand
 from microclaw.errors import MicroclawError
-from microclaw.events import Attachment
+from microclaw.events import Attachment, image_type
 
 if TYPE_CHECKING:
     import httpx2
-
-
-class Timing(Struct, frozen=True):
-    """`pause_s`: the least time between two edits of a chat's message (Telegram takes about one a second; in a group 20
-    a minute); `first_s`: a turn that ends sooner shows no progress; `poll_s`: how long Telegram holds a poll open.
-    """
-
-    poll_s: float = 50.0
-    pause_s: float = 1.0
-    group_pause_s: float = 3.0
-    first_s: float = 0.7
-    typing_s: float = 4.5  # Telegram shows "typing" for 5 s
-    backoff_s: float = 1.0
-    backoff_most_s: float = 60.0
-    unknown_sender_s: float = 60.0  # an unknown sender is answered at most this often
-
-    def backoff(self) -> Backoff:
-        return Backoff(random.random, min_s=self.backoff_s / 2, max_s=self.backoff_most_s)
-
 
 T = TypeVar("T")
 CONNECT_S: Final = 10.0
@@ -50,8 +31,21 @@ FILE_S: Final = 60.0
 MAX_ANSWER_BYTES: Final = 8 << 20
 MAX_RETRY_AFTER_S: Final = 300.0
 MAX_IMAGE_BYTES: Final = 4 << 20  # models take at most 5 MB a picture
-_IMAGES: Final = ((b"\xff\xd8\xff", "image/jpeg"), (b"\x89PNG\r\n\x1a\n", "image/png"), (b"GIF8", "image/gif"))
-_CHATTY: Final = ("httpx2", "httpcore2.connection", "httpcore2.http11", "httpcore2.proxy")  # they log requests
+
+
+class Timing(Struct, frozen=True):
+    """`poll_s`: how long Telegram holds a poll open; `first_s`: a turn that ends sooner shows no progress; `pause_s`:
+    between two edits of a chat's message (Telegram takes about one a second, in a group 20 a minute)."""
+
+    poll_s: float = 50.0
+    first_s: float = 0.7
+    pause_s: float = 1.0
+    group_pause_s: float = 3.0
+    backoff_s: float = 1.0
+    unknown_sender_s: float = 60.0  # an unknown sender is answered at most this often
+
+    def backoff(self) -> Backoff:
+        return Backoff(random.random, min_s=self.backoff_s / 2, max_s=60 * self.backoff_s)
 
 
 class TelegramError(MicroclawError):
@@ -80,14 +74,6 @@ class TelegramError(MicroclawError):
     def will_pass(self) -> bool:
         """True if the same call may succeed later."""
         return self.status in (0, 429) or self.status >= 500
-
-
-class FileRefused(TelegramError):
-    """A file that is not taken: it is too large, or no picture."""
-
-    @property
-    def will_pass(self) -> bool:
-        return False
 
 
 class _Parameters(Struct, frozen=True):
@@ -119,23 +105,12 @@ class BotApi:
     @asynccontextmanager
     async def opened(cls, settings: TelegramSettings, *, proxy: str | None = None) -> AsyncIterator[BotApi]:
         """`proxy` is an http:// proxy, asked with CONNECT."""
-        import httpx2
-
         from microclaw.egress.http_door import http_client
 
-        def is_silent(record: logging.LogRecord) -> bool:
-            return settings.token not in record.getMessage()
-
-        loggers = [logging.getLogger(name) for name in _CHATTY]
-        for logger in loggers:
-            logger.addFilter(is_silent)
-        limits = httpx2.Limits(max_connections=32, max_keepalive_connections=8)
-        try:
-            async with http_client(Errand(Purpose.CONFIGURED, settings.base_url), proxy=proxy, limits=limits) as client:
-                yield cls(client, settings)
-        finally:
-            for logger in loggers:
-                logger.removeFilter(is_silent)
+        for name in ("httpx2", "httpcore2"):
+            logging.getLogger(name).setLevel(logging.WARNING)  # they log addresses, with the token
+        async with http_client(Errand(Purpose.CONFIGURED, settings.base_url), proxy=proxy) as client:
+            yield cls(client, settings)
 
     async def call(
         self,
@@ -166,24 +141,25 @@ class BotApi:
         raise TelegramError(method, why, reply.error_code, retry_after_s=wait_s, migrated_to=new_id)
 
     async def picture(self, sizes: Sequence[PhotoSize]) -> Attachment:
-        """A picture in its largest size that fits; one whose size Telegram does not say is tried last.
-
-        Raises FileRefused, and TelegramError when it did not come.
-        """
-        fitting = [size for size in sizes if size.file_size <= MAX_IMAGE_BYTES]
-        if not fitting:
-            raise FileRefused("picture", "every size of it is too large")
+        """A picture in its largest size that fits; one whose size Telegram does not say is tried last."""
+        size = max(
+            (one for one in sizes if one.file_size <= MAX_IMAGE_BYTES), key=lambda one: one.file_size, default=None
+        )
+        if size is None:
+            raise TelegramError("picture", "every size of it is too large", 413)
         try:
             async with asyncio.timeout(FILE_S):
-                file_id = max(fitting, key=lambda size: size.file_size).file_id
-                path = (await self.call("getFile", _File, file_id=file_id)).file_path
+                path = (await self.call("getFile", _File, file_id=size.file_id)).file_path
                 url = f"{self._files}/{path.lstrip('/')}"
                 status, data = await self._fetch("download", "GET", url, MAX_IMAGE_BYTES, ANSWER_S)
         except TimeoutError:
             raise TelegramError("getFile", f"it did not come within {FILE_S:g} s") from None
         if status != 200:
             raise TelegramError("download", "the file is not there", status)
-        return Attachment("image", _image_type(data), data)
+        kind = image_type(data)
+        if kind is None:
+            raise TelegramError("picture", "it is no JPEG, PNG, GIF or WebP", 415)
+        return Attachment("image", kind, data)
 
     async def _fetch(
         self, what: str, verb: str, url: str, limit_bytes: int, answer_s: float, **body: Any
@@ -197,18 +173,8 @@ class BotApi:
                 async for chunk in response.aiter_raw():
                     answer += chunk
                     if len(answer) > limit_bytes:
-                        raise FileRefused(what, f"more than {limit_bytes:,} bytes came")
+                        raise TelegramError(what, f"more than {limit_bytes:,} bytes came", 413)
                 return response.status_code, bytes(answer)
         except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
             # `from None`: the library's error holds the request and with it the token
             raise TelegramError(what, type(exc).__name__) from None
-
-
-def _image_type(data: bytes) -> str:
-    """The media type of the bytes: a model refuses a picture with the wrong one."""
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    found = next((kind for start, kind in _IMAGES if data.startswith(start)), None)
-    if found is None:
-        raise FileRefused("picture", "it is no JPEG, PNG, GIF or WebP")
-    return found

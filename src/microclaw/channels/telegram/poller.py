@@ -12,11 +12,11 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 import msgspec
 
 from microclaw.channels.telegram.api import BotApi, TelegramError, Timing
-from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Bot, ButtonPress, Message, Update, read_update
-from microclaw.errors import ProtocolError, StoreError
+from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Update
+from microclaw.errors import StoreError
 
 T = TypeVar("T")
-Take: TypeAlias = Callable[[Message | ButtonPress], Awaitable[None]]
+Take: TypeAlias = Callable[[Update], Awaitable[None]]
 """Returns when the update is safe: stored, answered or ignored."""
 BATCH: Final = 100
 REMEMBERED: Final = 4 * BATCH  # updates that came and may come again
@@ -34,86 +34,62 @@ class TelegramState:
 
 
 class Poller:
-    """`introduce` first, then `run`. Both go on until Telegram answers, and raise its TelegramError about the bot."""
+    """`ask` and `run` go on until Telegram answers, and raise its TelegramError about the bot."""
 
     def __init__(self, api: BotApi, timing: Timing, state: TelegramState) -> None:
-        self.state = state
+        self._state = state
         self._api = api
-        self._timing = timing
+        self._poll_s = timing.poll_s
         self._backoff = timing.backoff()
-        self._offset: int | None = None
         self._done: deque[int] = deque(maxlen=REMEMBERED)
         self._side_by_side = asyncio.Semaphore(SIDE_BY_SIDE)
 
-    async def introduce(self) -> Bot:
-        """Ask who the bot is."""
-        me = await self._answer("getMe", Bot)
-        self.state.phase, self.state.reason, self.state.bot = "listening", None, me.username
-        _log.info("telegram: listening as @%s", me.username)
-        return me
-
-    async def run(self, me: Bot, take: Take) -> None:
-        poll_s = self._timing.poll_s
+    async def run(self, take: Take) -> None:
+        asked = {"limit": BATCH, "timeout": int(self._poll_s), "allowed_updates": ALLOWED_UPDATES}
+        offset: int | None = None
         while True:
-            answer = await self._answer(
-                "getUpdates",
-                list[Any],
-                wait_s=poll_s,
-                offset=self._offset,
-                limit=BATCH,
-                timeout=int(poll_s),
-                allowed_updates=ALLOWED_UPDATES,
-            )
-            batch = _updates(answer)
-            if (answer and not batch) or not await self._take_all(batch, me, take):
-                await asyncio.sleep(self._backoff.next_wait_s())
+            updates = await self.ask("getUpdates", list[Any], wait_s=self._poll_s, offset=offset, **asked)
+            numbers = [number for one in updates if (number := _number(one)) is not None]
+            if bool(updates) != bool(numbers) or not await self._take_all(updates, take):
+                await asyncio.sleep(self._backoff.next_wait_s())  # not acknowledged: Telegram sends it again
                 continue
+            offset = max(numbers, default=-1) + 1 or offset
             self._backoff.succeeded()
-            if self.state.phase == "disturbed":
-                _log.info("telegram: messages come again")
-            self.state.phase, self.state.reason = "listening", None
+            self._state.phase, self._state.reason = "listening", None
 
-    async def _answer(self, method: str, kind: type[T], *, wait_s: float = 0.0, **arguments: Any) -> T:
+    async def ask(self, method: str, kind: type[T], **arguments: Any) -> T:
         """Ask Telegram until it answers."""
         while True:
             try:
-                return await self._api.call(method, kind, wait_s=wait_s, **arguments)
+                return await self._api.call(method, kind, **arguments)
             except TelegramError as exc:
                 if exc.is_of_the_bot:
                     raise
                 reason = f"{exc.message}; trying again"
                 if exc.status == 409:
-                    next_step = "stop the other one, or give this host a bot of its own"
-                    if "webhook" in exc.why:
-                        next_step = "call deleteWebhook for this bot"
-                    reason = f"another program reads this bot's messages (next: {next_step})"
+                    reason = "another program reads this bot's messages (next: stop it, or call deleteWebhook)"
                 self._disturbed(reason)
                 await asyncio.sleep(self._backoff.next_wait_s(exc.retry_after_s or None))
 
-    async def _take_all(self, batch: list[Update], me: Bot, take: Take) -> bool:
-        """Take a batch in, chat by chat; acknowledge it when all of it is safe, and say whether it was."""
-        chats: dict[int | None, list[Message | ButtonPress]] = {}
-        for update_id, update in {one.update_id: one for one in batch if one.update_id not in self._done}.items():
+    async def _take_all(self, updates: list[Any], take: Take) -> bool:
+        """Take a batch in, chat by chat; True when all of it is safe."""
+        chats: dict[int | None, list[Update]] = {}
+        for one in updates:
             try:
-                found = read_update(update, me)
-            except ProtocolError as exc:
-                _log.warning("telegram: update %d is skipped: %s", update_id, exc.message)
-                found = None
-            if found is None:
-                self._done.append(update_id)
+                update = msgspec.convert(one, Update)
+            except (ValueError, RecursionError) as exc:
+                _log.warning("telegram: an update is skipped: %s", exc)
             else:
-                chats.setdefault(found.chat.id if found.chat else None, []).append(found)
+                chats.setdefault(update.chat_id, []).append(update)
         async with asyncio.TaskGroup() as tasks:
-            taking = [tasks.create_task(self._take_chat(updates, take)) for updates in chats.values()]
-        if not all(task.result() for task in taking):
-            return False  # not acknowledged: Telegram sends it again
-        if batch:
-            self._offset = max(one.update_id for one in batch) + 1
-        return True
+            taking = [tasks.create_task(self._take_chat(of_chat, take)) for of_chat in chats.values()]
+        return all(task.result() for task in taking)
 
-    async def _take_chat(self, updates: list[Message | ButtonPress], take: Take) -> bool:
+    async def _take_chat(self, updates: list[Update], take: Take) -> bool:
         async with self._side_by_side:
             for update in updates:
+                if update.update_id in self._done:
+                    continue
                 try:
                     await take(update)
                 except StoreError as exc:
@@ -126,18 +102,13 @@ class Poller:
 
     def _disturbed(self, reason: str) -> None:
         """Log the first failure as a warning, later ones as debug lines, until polling works again."""
-        _log.log(logging.DEBUG if self.state.reason else logging.WARNING, "telegram: %s", reason)
-        self.state.reason = reason
-        if self.state.phase == "listening":
-            self.state.phase = "disturbed"
+        _log.log(logging.DEBUG if self._state.reason else logging.WARNING, "telegram: %s", reason)
+        self._state.reason = reason
+        if self._state.phase == "listening":
+            self._state.phase = "disturbed"
 
 
-def _updates(answer: list[Any]) -> list[Update]:
-    """Those that can be acknowledged: one without a number keeps the others from nobody."""
-    found = []
-    for one in answer:
-        try:
-            found.append(msgspec.convert(one, Update))
-        except msgspec.ValidationError as exc:
-            _log.warning("telegram: an update is skipped: %s", exc)
-    return found
+def _number(update: Any) -> int | None:
+    """The update's number; None for one that cannot be acknowledged."""
+    number = update.get("update_id") if isinstance(update, dict) else None
+    return number if isinstance(number, int) else None

@@ -5,25 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct
 
-from microclaw.errors import ProtocolError
 from microclaw.text import encodable
 
 ALLOWED_UPDATES: Final = ("message", "callback_query")
-_REFUSED: Final = (
-    "document", "video", "audio", "animation", "sticker", "video_note", "location", "contact", "poll", "venue", "dice",
-    "voice",
-)  # fmt: skip
-
-
-class Update(Struct, frozen=True):
-    """`message` and `callback_query` are as they came: `read_update` reads them."""
-
-    update_id: int
-    message: Any = None
-    callback_query: Any = None
 
 
 class Bot(Struct, frozen=True):
@@ -57,9 +43,8 @@ class _Replied(Struct, frozen=True, rename={"sender": "from"}):
 
 
 class Message(Struct, frozen=True, rename={"sender": "from"}):
-    """A person's message. `refused` names its kind where that is none of ours; the Bot API has no such field."""
+    """A person's message, or another bot's. `caption` belongs to a picture or to a file of another kind."""
 
-    update_id: int
     chat: Chat
     sender: User
     text: str = ""
@@ -68,11 +53,6 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
     reply_to_message: _Replied = _Replied()
     forward_origin: Any = None
     forward_date: Any = None  # before Bot API 7.0
-    refused: str | None = None
-
-    @property
-    def is_private(self) -> bool:
-        return self.chat.type == "private"
 
     @property
     def is_forwarded(self) -> bool:
@@ -80,52 +60,39 @@ class Message(Struct, frozen=True, rename={"sender": "from"}):
         return self.forward_origin is not None or self.forward_date is not None
 
     def words(self, me: Bot) -> str:
-        """The text without the bot's @name."""
-        return encodable(_name(me).sub("", self.text or self.caption)).strip()
+        """The text without the bot's @name; empty for what is neither text nor a picture with a caption."""
+        said = self.text or (self.caption if self.photo else "")
+        return encodable(_name(me).sub("", said)).strip()
 
     def is_for(self, me: Bot) -> bool:
         """True if it is meant for the bot: private, or in a group named, answered, or a command for it."""
         replied = self.reply_to_message.sender
         named = _name(me).search(self.text or self.caption) is not None
-        return self.is_private or named or (replied is not None and replied.id == me.id)
-
-
-class ButtonPress(Struct, frozen=True, rename={"sender": "from", "query_id": "id"}):
-    """`message` is the one with the button; Telegram leaves it out when it is old."""
-
-    update_id: int
-    query_id: str
-    sender: User
-    message: _Pressed | None = None
-    data: str = ""
-
-    @property
-    def chat(self) -> Chat | None:
-        return None if self.message is None else self.message.chat
+        return self.chat.type == "private" or named or (replied is not None and replied.id == me.id)
 
 
 class _Pressed(Struct, frozen=True):
     chat: Chat
 
 
-def read_update(update: Update, me: Bot) -> Message | ButtonPress | None:
-    """None for what is ignored: an edit, another bot's message, a message that says nothing (somebody joined).
+class ButtonPress(Struct, frozen=True, rename={"sender": "from", "query_id": "id"}):
+    """`message` is the one with the button; Telegram leaves it out when it is old."""
 
-    Raises ProtocolError for an update that is not as the Bot API says.
-    """
-    try:
-        if (press := update.callback_query) is not None:
-            return msgspec.convert(press | {"update_id": update.update_id}, ButtonPress)
-        if update.message is None:
-            return None
-        if update.message.get("from", {}).get("is_bot", True):
-            return None
-        refused = next((kind for kind in _REFUSED if kind in update.message), None)
-        more = {"update_id": update.update_id, "refused": refused}
-        message = msgspec.convert(update.message | more, Message)
-        return message if message.words(me) or message.photo or refused else None
-    except (AttributeError, TypeError, ValueError, RecursionError) as exc:
-        raise ProtocolError(f"an update that is not as the Bot API says: {type(exc).__name__}") from exc
+    query_id: str
+    sender: User
+    message: _Pressed | None = None
+    data: str = ""
+
+
+class Update(Struct, frozen=True):
+    update_id: int
+    message: Message | None = None
+    callback_query: ButtonPress | None = None
+
+    @property
+    def chat_id(self) -> int | None:
+        said = self.message or (self.callback_query and self.callback_query.message)
+        return said.chat.id if said else None
 
 
 def _name(me: Bot) -> re.Pattern[str]:
