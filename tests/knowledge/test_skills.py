@@ -9,10 +9,10 @@ import pytest
 
 from microclaw.agent.context import ACTIVE_SKILL_CHARS
 from microclaw.cli.main import COMMANDS
-from microclaw.devices.call_text import CALLS
+from microclaw.config.yaml_file import FileMistakes
 from microclaw.errors import ToolFailed, UnknownName
-from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, MAX_SKILL_BYTES, SkillCheck, check_skill
-from microclaw.knowledge.skills import ACTIVE_S, MAX_NAMED_FILES, MAX_PIECE_CHARS, Skills
+from microclaw.knowledge.skill_file import MAX_SKILL_BYTES, read_skill
+from microclaw.knowledge.skills import ACTIVE_S, MAX_FOLDER_FILES, MAX_PIECE_CHARS, Skills
 from microclaw.mcp.server.forms import TOOLS
 
 HEAD = "---\nname: brewing\ndescription: it brews tea, often\n"
@@ -22,7 +22,6 @@ description: Brews tea with a kettle on a relay. Use when somebody wants tea.
 license: MIT
 metadata:
   tools: kettle-boil
-  capabilities: [gpio.set]
   author: me
 allowed-tools: gpio-set gpio-get
 ---
@@ -44,20 +43,8 @@ def put(folder: Path, name: str, text: str) -> Path:
     return folder / name
 
 
-def check(folder: Path, text: str, name: str = "brewing") -> SkillCheck:
-    return check_skill(put(folder, name, text), known_tools={"gpio-set"}, known_capabilities=set(CALLS))
-
-
-def test_a_good_skill_has_its_fields(folder: Path) -> None:
-    skill_folder = put(folder, "brewing", GOOD)
-    (skill_folder / "references").mkdir()
-    (skill_folder / "references" / "table.md").write_text("green: 80 degrees")
-    checked = check_skill(skill_folder)
-    assert checked.mistakes == ()
-    skill = checked.skill
-    assert skill is not None
-    assert (skill.name, skill.tools, skill.capabilities) == ("brewing", ("kettle-boil",), ("gpio.set",))
-    assert skill.body.startswith("# Brewing")
+LAUGHS = "".join(f"  a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+"""Nine times nine ... of them: the text of the last one would not fit into any memory."""
 
 
 @pytest.mark.parametrize(
@@ -70,30 +57,25 @@ def test_a_good_skill_has_its_fields(folder: Path) -> None:
         ("---\nname: brewing\ndescription:\n  - a\n---\nx\n", 4),
         ("---\n- a\n---\nx\n", 2),
         (f"---\nname: brewing\ndescription: {'x' * 1025}\n---\nx\n", 3),
-        (HEAD + "metadata:\n  capabilities:\n    - gpio.set\n    - gpio.sat\n---\nx\n", 7),
+        (HEAD + "---\n", 5),
+        (HEAD + "metadata:\n  tools:\n    - gpio-set\n    - gpio-sat\n---\nx\n", 7),
+        (f"{HEAD}metadata:\n  a0: &a0 [x,x,x]\n{LAUGHS}  ? *a11\n  : 1\n---\nbrew\n", 16),
+        (f"{HEAD}metadata:\n  a: {'[' * 50_000}\n---\nbrew\n", 1),
+        (GOOD + "x" * MAX_SKILL_BYTES, 1),
+        (b"---\nname: brewing\ndescription: caf\xe9\n---\nx\n", 3),
     ],
 )
-def test_a_mistake_names_its_line(folder: Path, text: str, line: int) -> None:
-    checked = check(folder, text)
-    assert not checked.ok
-    assert line in [mistake.line for mistake in checked.mistakes]
-
-
-def test_a_file_that_is_no_utf8_names_its_line(folder: Path) -> None:
+def test_a_mistake_names_its_line(folder: Path, text: str | bytes, line: int) -> None:
     path = put(folder, "brewing", "")
-    (path / "SKILL.md").write_bytes(b"---\nname: brewing\ndescription: caf\xe9\n---\nx\n")
-    (mistake,) = check_skill(path).mistakes
-    assert mistake.line == 3
+    (path / "SKILL.md").write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(FileMistakes) as wrong:
+        read_skill(path, known_tools={"gpio-set"})
+    assert line in [mistake.line for mistake in wrong.value.diagnostics]
 
 
-def test_a_file_over_the_limit_is_refused(folder: Path) -> None:
-    checked = check(folder, GOOD + "x" * MAX_SKILL_BYTES)
-    assert not checked.ok
-
-
-def test_shipped_skills_have_no_mistake_and_name_real_methods() -> None:
-    skills = Skills(Path("nowhere"))
-    assert [skill.name for skill in skills.all()] == [
+def test_shipped_skills_have_no_mistake_and_name_tools_and_commands_that_there_are() -> None:
+    skills = Skills(Path("nowhere")).all()
+    assert [skill.name for skill in skills] == [
         "esp32-exploration",
         "esp32-patterns",
         "esp32-wasm-development",
@@ -102,17 +84,11 @@ def test_shipped_skills_have_no_mistake_and_name_real_methods() -> None:
         "plant-watering",
         "wiring-a-sensor",
     ]
-    for skill in skills.all():
+    known = {*TOOLS, *(skill.name for skill in skills)}
+    for skill in skills:
         assert skill.shipped
         assert len(skill.body.splitlines()) <= 300
         assert len(skill.body) <= ACTIVE_SKILL_CHARS  # nothing of it is cut for a model
-        assert skills.check(skill.name, capabilities=frozenset(CALLS)).mistakes == ()
-
-
-def test_shipped_skills_name_tools_and_commands_that_there_are() -> None:
-    skills = Skills(Path("nowhere")).all()
-    known = {*TOOLS, *(skill.name for skill in skills)}
-    for skill in skills:
         assert set(skill.tools) <= known
         assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", skill.body)) <= known
         assert set(re.findall(r"`microclaw ([a-z-]+)", skill.body)) <= set(COMMANDS)
@@ -124,21 +100,19 @@ def test_a_persons_skill_goes_before_the_shipped_one(folder: Path) -> None:
     assert not skill.shipped
 
 
-def test_a_broken_skill_is_left_out_and_listed_as_broken(folder: Path) -> None:
-    put(folder, "brewing", "no front matter")
-    skills = Skills(folder, shipped=Path("nowhere"))
-    assert skills.all() == ()
-    assert [name for name, _ in skills.broken()] == ["brewing"]
-    with pytest.raises(UnknownName):
-        skills.get("brewing")
-
-
-def test_an_edit_is_seen(folder: Path) -> None:
+def test_a_skill_has_its_fields_and_an_edit_is_seen(folder: Path) -> None:
     path = put(folder, "brewing", GOOD)
     skills = Skills(folder, shipped=Path("nowhere"))
-    assert "See" in skills.get("brewing").body
+    skill = skills.get("brewing")
+    assert (skill.name, skill.tools, skill.body[:9]) == ("brewing", ("kettle-boil",), "# Brewing")
+    assert skills.mistakes("brewing") == ()
+    assert [one.line for one in skills.mistakes("brewing", {"kettle-boils"})] == [6]
     (path / "SKILL.md").write_text(GOOD + "\nAnd drink it.\n")
     assert "drink" in skills.get("brewing").body
+    (path / "SKILL.md").write_text("no front matter")
+    assert (skills.all(), list(skills.broken())) == ((), ["brewing"])
+    with pytest.raises(UnknownName):
+        skills.get("brewing")
 
 
 @pytest.mark.parametrize(
@@ -146,14 +120,11 @@ def test_an_edit_is_seen(folder: Path) -> None:
     [
         ("how do I wire a soil sensor?", ["wiring-a-sensor"]),
         ("please water my plant when it is dry", ["plant-watering"]),
-        ("my program crashes, please mend it", ["mending-a-program"]),
         ("which native functions does this board have for SPI and MQTT?", ["esp32-wasm-native-api"]),
         ("explore this unknown board", ["esp32-exploration"]),
-        ("write a C program with timers and little memory", ["esp32-wasm-development"]),
         ("debounce the button and average the samples", ["esp32-patterns"]),
         ("blink the led on pin 2", []),
         ("turn on the relay", []),
-        ("what is the temperature", []),
         ("", []),
     ],
 )
@@ -170,7 +141,9 @@ def test_active_skills_are_the_chats_own_bounded_and_forgotten_in_time(folder: P
         skills.activate("tg", "1", name)
     assert skills.active("tg", "1") == {"b1", "c1", "d1"}
     assert skills.active("tg", "2") == frozenset()
-    assert skills.shown_tools("tg", "1") == {"kettle-boil"}
+    for name in ("a1", "b1", "c1", "d1"):
+        (folder / name / "SKILL.md").unlink()
+    assert skills.shown_tools("tg", "1") == {"kettle-boil"}  # known without reading a file
     seconds[0] = ACTIVE_S + 1
     assert skills.active("tg", "1") == frozenset()
     with pytest.raises(UnknownName):
@@ -221,29 +194,8 @@ def test_a_skill_that_is_a_link_is_none(folder: Path, tmp_path: Path) -> None:
     assert Skills(folder, shipped=Path("nowhere")).all() == ()
 
 
-def test_aliases_in_a_fields_name_are_not_written_out(folder: Path) -> None:
-    """Nine times nine ... of them: the text of the last one would not fit into any memory."""
-    laughs = "".join(f"  a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
-    checked = check(folder, f"{HEAD}metadata:\n  a0: &a0 [x,x,x]\n{laughs}  ? *a11\n  : 1\n---\nbrew\n")
-    assert not checked.ok
-
-
-def test_a_long_front_matter_is_refused_unread(folder: Path) -> None:
-    checked = check(folder, f"{HEAD}metadata:\n  a: {'[' * 50_000}\n---\nbrew\n")
-    (mistake,) = checked.mistakes
-    assert mistake.line == 1
-
-
 def test_of_a_folder_with_very_many_files_not_all_are_looked_at(folder: Path) -> None:
     beside = put(folder, "brewing", GOOD)
     for number in range(3 * MAX_FOLDER_FILES):
         (beside / f"{number}.txt").touch()
-    assert 0 < len(Skills(folder).files("brewing")) <= MAX_NAMED_FILES
-
-
-def test_an_active_skills_tools_are_known_without_reading_a_file(folder: Path) -> None:
-    beside = put(folder, "brewing", GOOD)
-    skills = Skills(folder)
-    skills.activate("tg", "1", "brewing")
-    (beside / "SKILL.md").unlink()
-    assert skills.shown_tools("tg", "1") == {"kettle-boil"}
+    assert 0 < len(Skills(folder).files("brewing")) <= MAX_FOLDER_FILES

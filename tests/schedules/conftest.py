@@ -17,9 +17,9 @@ from tests.conftest import OpenStore
 from microclaw.auth.people import OWNER, Person
 from microclaw.devices.entry import unknown_device
 from microclaw.devices.registry import Registry
-from microclaw.errors import MicroclawError
 from microclaw.live_hosts import ALONE, Fleet
 from microclaw.operations.operation import Permission
+from microclaw.schedules import runner
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import missed_of, to_ms
 from microclaw.schedules.runner import Outcome, Runner, Started
@@ -31,17 +31,15 @@ START = datetime(2026, 11, 20, 11, 0, tzinfo=ZONE)
 LIMIT = 4
 
 
-class Clock:
+class Clock(runner.Clock):
     """Time that stands still until a test moves it."""
 
     def __init__(self, at: datetime = START) -> None:
+        super().__init__(lambda: self.at_ms)
         self.at_ms = to_ms(at)
         self.looks = 0
         self.idle = asyncio.Event()
         self._moved = asyncio.Event()
-
-    def now_ms(self) -> int:
-        return self.at_ms
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
         """As the machine's clock does, it lets its waiter look again once it was set back."""
@@ -57,11 +55,14 @@ class Clock:
                 for task in waits:
                     task.cancel()
 
-    async def to(self, moment: datetime) -> None:
-        """Move on, and return once the runner has looked at what is due then."""
+    def move(self, moment: datetime) -> None:
         self.at_ms = to_ms(moment)
         self.idle.clear()
         self._moved.set()
+
+    async def to(self, moment: datetime) -> None:
+        """Move on, and return once the runner has looked at what is due then."""
+        self.move(moment)
         await self.looked()
 
     async def looked(self) -> None:
@@ -212,7 +213,7 @@ def world_of(tmp_path: Path, open_store: OpenStore) -> MakeWorld:
             table = table_of(database)
             people = People()
             book = ScheduleBook(table, people, used.now_ms, devices=known.registry, zone=ZONE.key)
-            runner = Runner(
+            works = Runner(
                 book=book,
                 table=table,
                 perform=doing,
@@ -223,10 +224,10 @@ def world_of(tmp_path: Path, open_store: OpenStore) -> MakeWorld:
                 fleet=fleet,
             )
             used.idle.clear()
-            running = asyncio.create_task(runner.run())
+            running = asyncio.create_task(works.run())
             try:
                 await used.looked()
-                yield World(used, doing, table, book, runner, people, known)
+                yield World(used, doing, table, book, works, people, known)
             finally:
                 running.cancel()
                 await asyncio.wait((running,))
@@ -234,6 +235,3 @@ def world_of(tmp_path: Path, open_store: OpenStore) -> MakeWorld:
                     running.result()
 
     return make
-
-
-__all__ = ["LIMIT", "Boards", "Clock", "Hands", "MakeWorld", "MicroclawError", "World"]

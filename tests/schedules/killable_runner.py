@@ -20,7 +20,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.operations.operation import Permission
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.runner import Outcome, Runner, Started
+from microclaw.schedules.runner import Clock, Outcome, Runner, Started
 from microclaw.store.database import Database
 from microclaw.store.schedules import Schedule, ScheduleTable, ToolAct
 
@@ -38,12 +38,10 @@ async def at(point: str) -> None:
         await asyncio.get_running_loop().create_future()
 
 
-class Clock:
+class FixedClock(Clock):
     def __init__(self) -> None:
+        super().__init__(lambda: self.at_ms)
         self.at_ms = BEGIN_MS
-
-    def now_ms(self) -> int:
-        return self.at_ms
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
         await news.wait()
@@ -82,7 +80,7 @@ class NoDevices:
 
 
 async def main() -> None:
-    clock, hands = Clock(), Hands()
+    clock, hands = FixedClock(), Hands()
     async with Database.open(FOLDER / "store.db") as database:
         table = ScheduleTable(database)
         book = ScheduleBook(table, OWNER_ALONE, clock.now_ms, devices=cast("Registry", NoDevices()), zone="UTC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.conftest import OpenStore
+from tests.schedules.conftest import ZONE, Clock
 
 from microclaw.errors import ScheduleRefused, StoreError
 from microclaw.operations.operation import Permission
-from microclaw.schedules.due import at_wall_clock, check_cron, next_due, to_ms
+from microclaw.schedules.due import check_cron, next_due, to_ms
+from microclaw.schedules.runner import run_at
 from microclaw.store.schedules import Cron, Every, Once, Prompt, Schedule, ScheduleTable, Timing, ToolAct
 
 BERLIN, NEW_YORK = "Europe/Berlin", "America/New_York"
+HOUR_MS = 3_600_000
 
 
 def ms(text: str) -> int:
@@ -36,100 +40,40 @@ def dues(timing: Timing, begin: str, end: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("cron", "begin", "end", "expected"),
+    ("fields", "zone", "begin", "end", "expected"),
     [
-        # Berlin: 2 o'clock becomes 3 on 29 March 2026, 3 becomes 2 on 25 October.
-        (
-            Cron("30 2 * * *", BERLIN),
-            "2026-03-28T00:00:00+01:00",
-            "2026-03-31T00:00:00+02:00",
-            ["2026-03-28T02:30+01:00", "2026-03-29T03:00+02:00", "2026-03-30T02:30+02:00"],
-        ),
-        (
-            Cron("30 2 * * *", BERLIN),
-            "2026-10-24T00:00:00+02:00",
-            "2026-10-27T00:00:00+01:00",
-            ["2026-10-24T02:30+02:00", "2026-10-25T02:30+02:00", "2026-10-26T02:30+01:00"],
-        ),
-        (
-            Cron("0 7 * * *", BERLIN),
-            "2026-03-28T12:00:00+01:00",
-            "2026-03-30T12:00:00+02:00",
-            ["2026-03-29T07:00+02:00", "2026-03-30T07:00+02:00"],
-        ),
-        (
-            Cron("0 7 * * *", BERLIN),
-            "2026-10-24T12:00:00+02:00",
-            "2026-10-26T12:00:00+01:00",
-            ["2026-10-25T07:00+01:00", "2026-10-26T07:00+01:00"],
-        ),
-        # New York: 8 March and 1 November 2026.
-        (
-            Cron("15 2 * * *", NEW_YORK),
-            "2026-03-07T12:00:00-05:00",
-            "2026-03-10T00:00:00-04:00",
-            ["2026-03-08T03:00-04:00", "2026-03-09T02:15-04:00"],
-        ),
-        (
-            Cron("15 1 * * *", NEW_YORK),
-            "2026-10-31T12:00:00-04:00",
-            "2026-11-03T00:00:00-05:00",
-            ["2026-11-01T01:15-04:00", "2026-11-02T01:15-05:00"],
-        ),
+        # Berlin: 2 o'clock becomes 3 on 29 March 2026, 3 becomes 2 on 25 October. New York: 8 March and 1 November.
+        ("30 2 * * *", BERLIN, "2026-03-28T00:00+01:00", "2026-03-31T00:00+02:00",
+         ["2026-03-28T02:30+01:00", "2026-03-29T03:00+02:00", "2026-03-30T02:30+02:00"]),
+        ("30 2 * * *", BERLIN, "2026-10-24T00:00+02:00", "2026-10-27T00:00+01:00",
+         ["2026-10-24T02:30+02:00", "2026-10-25T02:30+02:00", "2026-10-26T02:30+01:00"]),
+        ("0 7 * * *", BERLIN, "2026-03-28T12:00+01:00", "2026-03-30T12:00+02:00",
+         ["2026-03-29T07:00+02:00", "2026-03-30T07:00+02:00"]),
+        ("0 7 * * *", BERLIN, "2026-10-24T12:00+02:00", "2026-10-26T12:00+01:00",
+         ["2026-10-25T07:00+01:00", "2026-10-26T07:00+01:00"]),
+        ("15 2 * * *", NEW_YORK, "2026-03-07T12:00-05:00", "2026-03-10T00:00-04:00",
+         ["2026-03-08T03:00-04:00", "2026-03-09T02:15-04:00"]),
+        ("15 1 * * *", NEW_YORK, "2026-10-31T12:00-04:00", "2026-11-03T00:00-05:00",
+         ["2026-11-01T01:15-04:00", "2026-11-02T01:15-05:00"]),
+        # Times in one gap are one run; the second pass of an hour is none.
+        ("0,20,40 2 * * *", BERLIN, "2026-03-29T00:00+01:00", "2026-03-29T12:00+02:00", ["2026-03-29T03:00+02:00"]),
+        ("30 2 * * *", BERLIN, "2026-10-25T02:10+01:00", "2026-10-26T02:00+01:00", []),
+        ("30 1 * * *", NEW_YORK, "2026-11-01T01:10-05:00", "2026-11-02T01:00-05:00", []),
     ],
-)
+)  # fmt: skip
 def test_a_daily_job_is_due_once_a_day_through_a_change_of_summer_time(
-    cron: Cron, begin: str, end: str, expected: list[str]
+    fields: str, zone: str, begin: str, end: str, expected: list[str]
 ) -> None:
-    assert dues(cron, begin, end) == expected
+    assert dues(Cron(fields, zone), begin, end) == expected
 
 
-@pytest.mark.parametrize(
-    ("zone", "inside"),
-    [(BERLIN, "2026-10-25T02:10:00+01:00"), (NEW_YORK, "2026-11-01T01:10:00-05:00")],
-)
-def test_a_host_that_starts_in_the_second_pass_of_an_hour_does_not_run_it_again(zone: str, inside: str) -> None:
-    hour = datetime.fromisoformat(inside).hour
-    due = next_due(Cron(f"30 {hour} * * *", zone), ms(inside))
-    assert due is not None
-    assert due - ms(inside) > 20 * 3600 * 1000
-
-
-def test_times_in_one_gap_are_one_run() -> None:
-    assert dues(Cron("0,20,40 2 * * *", BERLIN), "2026-03-29T00:00:00+01:00", "2026-03-29T12:00:00+02:00") == [
-        "2026-03-29T03:00+02:00"
-    ]
-
-
-def test_every_hour_of_cron_goes_on_through_both_changes() -> None:
+def test_hours_and_spans_go_on_through_both_changes() -> None:
     assert len(dues(Cron("0 * * * *", BERLIN), "2026-03-28T23:30:00+01:00", "2026-03-30T00:30:00+02:00")) == 24
     assert len(dues(Cron("0 * * * *", BERLIN), "2026-10-24T23:30:00+02:00", "2026-10-26T00:30:00+01:00")) == 26
-
-
-def test_a_span_is_not_changed_by_summer_time() -> None:
     begin = ms("2026-03-28T23:00:00+01:00")
-    every = Every(2 * 3600 * 1000, begin)
-    due = next_due(every, begin)
-    assert due == begin + 2 * 3600 * 1000
-    assert next_due(every, ms("2026-03-29T10:00:00+02:00")) == begin + 12 * 3600 * 1000
-
-
-def test_one_time_is_due_once() -> None:
-    assert next_due(Once(5000), 4999) == 5000
-    assert next_due(Once(5000), 5000) is None
-
-
-@pytest.mark.parametrize(
-    ("wall", "moment"),
-    [
-        ("2026-03-29T02:30", "2026-03-29T03:00+02:00"),
-        ("2026-10-25T02:30", "2026-10-25T02:30+02:00"),
-        ("2026-07-01T12:00", "2026-07-01T12:00+02:00"),
-    ],
-)
-def test_a_wall_time_in_a_gap_is_the_end_of_the_gap(wall: str, moment: str) -> None:
-    found = at_wall_clock(datetime.fromisoformat(wall), ZoneInfo(BERLIN))
-    assert to_ms(found) == ms(moment)
+    assert next_due(Every(2 * HOUR_MS, begin), begin) == begin + 2 * HOUR_MS
+    assert next_due(Every(2 * HOUR_MS, begin), ms("2026-03-29T10:00:00+02:00")) == begin + 12 * HOUR_MS
+    assert (next_due(Once(5000), 4999), next_due(Once(5000), 5000)) == (5000, None)
 
 
 @pytest.mark.parametrize("fields", ["61 7 * * *", "0 7 * *", "0 7 30 2 *", "0 7 * * 9", "x y z a b", "0 0 7 * * *"])
@@ -148,7 +92,7 @@ def test_fields_that_cron_has_not_are_refused(fields: str) -> None:
 def test_the_next_due_time_is_always_after_and_within_two_days(minute: int, hour: int, zone: str, after_s: int) -> None:
     due = next_due(Cron(f"{minute} {hour} * * *", zone), after_s * 1000)
     assert due is not None
-    assert 0 < due - after_s * 1000 <= 49 * 3600 * 1000
+    assert 0 < due - after_s * 1000 <= 49 * HOUR_MS
 
 
 def kept(timing: Timing, deed: ToolAct | Prompt) -> Schedule:
@@ -168,13 +112,7 @@ async def test_what_is_stored_is_read_back(
 
 @pytest.mark.parametrize(
     ("column", "text"),
-    [
-        ("act", "{}"),
-        ("act", "[]"),
-        ("act", '{"kind":"prompt","text":"x","devices":[1]}'),
-        ("act", "4"),
-        ("timing", '{"kind":"moon"}'),
-    ],
+    [("act", "{}"), ("act", "4"), ("act", '{"kind":"prompt","text":"x","devices":[1]}'), ("timing", '{"kind":"moon"}')],
 )
 async def test_a_row_that_is_none_of_ours_is_told_and_hides_no_other(
     column: str, text: str, open_store: OpenStore, tmp_path: Path
@@ -189,7 +127,19 @@ async def test_a_row_that_is_none_of_ours_is_told_and_hides_no_other(
         assert [one.schedule_id for one in await table.readable()] == [whole]
 
 
-def test_a_field_that_cron_does_not_have_is_named_in_words() -> None:
-    with pytest.raises(ScheduleRefused) as refused:
-        check_cron("0 7 * * 99", BERLIN)
-    assert "Bad" not in refused.value.message
+async def test_the_hosts_own_work_runs_at_the_start_and_at_its_times_whatever_the_clock_did() -> None:
+    clock, done = Clock(), list[str]()
+
+    async def work(now: datetime) -> None:
+        done.append(f"{now:%Y-%m-%d %H:%M}")
+        if len(done) == 5:
+            raise StoreError("the disk is full")
+
+    running = asyncio.create_task(run_at(Cron("0 4 * * *", ZONE.key), work, clock))
+    await clock.looked()
+    for at in ((2026, 11, 21, 4), (2026, 11, 21, 23), (2031, 3, 3, 3), (2026, 11, 20, 12), (2026, 11, 21, 4)):
+        await clock.to(datetime(*at, tzinfo=ZONE))
+    assert done == ["2026-11-20 11:00", "2026-11-21 04:00", "2031-03-03 03:00", "2026-11-21 04:00"]
+    clock.move(datetime(2026, 11, 22, 4, tzinfo=ZONE))
+    with pytest.raises(StoreError):  # for the supervisor, which begins it again
+        await running

@@ -33,11 +33,10 @@ from microclaw.apps.tools.programs import program_tools, switch_tool, times_tool
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
-from microclaw.devices.call_text import CALLS
 from microclaw.egress.destinations import Egress
 from microclaw.egress.fetching import Fetcher
 from microclaw.egress.proxy import EgressProxy
-from microclaw.knowledge.consolidate import Consolidator
+from microclaw.knowledge.consolidate import consolidate
 from microclaw.knowledge.knowledge_base import open_knowledge
 from microclaw.knowledge.memory import CONFIG, HEARTBEAT
 from microclaw.knowledge.operations import KnowledgeService
@@ -53,7 +52,8 @@ from microclaw.operations.tool import Tool
 from microclaw.patterns.operations import folders_of
 from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.runner import Nightly, Runner, WallClock
+from microclaw.schedules.due import check_cron
+from microclaw.schedules.runner import Clock, Runner, run_at
 from microclaw.schedules.scheduling import Scheduling
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
@@ -141,9 +141,8 @@ class Agent:
             *own_tools,
         )
         tools = build_toolbox(apps, admission.gate, link, more, server_tools)
-        clock, table, journal = WallClock(base.now_ms), ScheduleTable(base.database), Journal(base.database, now_ms)
+        clock, table, journal = Clock(base.now_ms), ScheduleTable(base.database), Journal(base.database, now_ms)
         book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
-        wakes_an_hour = settings.schedules.wakes_an_hour
         self.subagents = Subagents(
             model=model,
             tools=tools,
@@ -158,7 +157,7 @@ class Agent:
             table=table,
             perform=ScheduledWork(inbox=inbox, tools=tools, gate=admission.gate),
             clock=clock,
-            wakes_an_hour=wakes_an_hour,
+            wakes_an_hour=settings.schedules.wakes_an_hour,
             report=partial(tasks.note, SCHEDULES),
             fleet=base.fleet,
         )
@@ -169,16 +168,14 @@ class Agent:
             takes_device=tools.takes_device,
             name_of=admission.gate.name_of,
             scene=context.devices,
-            wakes_an_hour=wakes_an_hour,
             offline=language_model is None,
         )
         acts: dict[str, Any] = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
-        consolidate = Consolidator(knowledge.memory, model=language_model).run
-        nightly = Nightly(settings.schedules.consolidate_at, book.zone, consolidate, name="consolidate_at", clock=clock)
-        self.background: dict[str, Callable[[], Awaitable[None]]] = {
-            SCHEDULES: runner.run,
-            "consolidation": base.duty("consolidation", nightly.run),
-        }
+        self.background: dict[str, Callable[[], Awaitable[None]]] = {SCHEDULES: runner.run}
+        if language_model is not None:
+            nightly = check_cron(settings.schedules.consolidate_at, book.zone)
+            work = partial(consolidate, knowledge.memory, language_model)
+            self.background["consolidation"] = base.duty("consolidation", partial(run_at, nightly, work, clock))
         if language_model is not None and settings.schedules.heartbeat_minutes:  # a model reads the tasks
             channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
             heartbeat = Heartbeat(
@@ -203,7 +200,6 @@ class Agent:
                 history=settings.chat_history,
             ),
             tools=frozenset(tool.name for tool in self.tools.tools),
-            capabilities=frozenset(CALLS),
         )
         self.services = acts | dict.fromkeys(("memory", "session", "skill"), service)
         self.conversations = Conversations(

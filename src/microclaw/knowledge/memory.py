@@ -91,12 +91,9 @@ class MemoryLine(Struct, frozen=True):
 def one_fact(text: str) -> str:
     """The text as one line. ToolRetry when there is none, or too much."""
     fact = " ".join(text.split())
-    if not fact:
-        raise ToolRetry("there is nothing to remember", next_step="say it in one sentence")
-    if len(fact) > MAX_FACT_CHARS:
-        raise ToolRetry(
-            f"that has {len(fact)} characters, at most {MAX_FACT_CHARS} are one memory", next_step="say it shorter"
-        )
+    if not 0 < len(fact) <= MAX_FACT_CHARS:
+        text = f"one memory has 1 to {MAX_FACT_CHARS} characters, this has {len(fact)}"
+        raise ToolRetry(text, next_step="say it in one sentence")
     return fact
 
 
@@ -158,8 +155,8 @@ class Memory:
         for more than MAX_FORGOTTEN lines without `every`.
         """
         found = await asyncio.to_thread(self._to_forget, person, words, every)
-        for name in dict.fromkeys(removed.name for removed in found):
-            gone = {removed.line for removed in found if removed.name == name}
+        for name in dict.fromkeys(one.name for one in found):
+            gone = {one.line for one in found if one.name == name}
             await self.texts.change(name, partial(_without, gone))
             self._changed()
         return found
@@ -183,28 +180,33 @@ class Memory:
         fact = one_fact(text)
 
         def added(there: str) -> tuple[str, MemoryLine]:
-            key = same_fact(fact)
             for line in there.splitlines():
-                if same_fact(line) == key:
+                if same_fact(line) == same_fact(fact):
                     return there, MemoryLine(name, line.strip())
-            line = f"- {prefix}{fact}"
-            before = there if not there or there.endswith("\n") else there + "\n"
-            return f"{before or head + chr(10)}{line}\n", MemoryLine(name, line, new=True)
+            line, before = f"- {prefix}{fact}", there or f"{head}\n"
+            if not before.endswith("\n"):
+                before += "\n"
+            return f"{before}{line}\n", MemoryLine(name, line, new=True)
 
         kept = await self.texts.change(name, added, keep=keep)
         self._changed()
         return kept
 
     def _to_forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:
-        if not significant(words) and not same_fact(words):
+        key, wanted = same_fact(words), {same_fact(word) for word in significant(words)}
+        if not key:
             raise ToolRetry("name what is to be forgotten", next_step="give words that stand in that line")
-        texts = [(name, self.texts.read(name)) for name in self._forgettable(person)]
-        found = _lines_with(texts, lambda key: same_fact(words) in key)
-        if not found:
-            wanted = [same_fact(word) for word in significant(words)]
-            found = _lines_with(texts, lambda key: bool(wanted) and all(w in key.split() for w in wanted))
+        lines = [
+            (MemoryLine(name, line.strip()), same_fact(line))
+            for name in self._forgettable(person)
+            for line in self.texts.read(name).splitlines()
+            if line.strip() and not line.lstrip().startswith("#")
+        ]
+        found = [line for line, said in lines if key in said]
+        if not found and wanted:
+            found = [line for line, said in lines if wanted <= set(said.split())]
         if len(found) > MAX_FORGOTTEN and not every:
-            shown = "; ".join(r.line for r in found[:MAX_FORGOTTEN])
+            shown = "; ".join(one.line for one in found[:MAX_FORGOTTEN])
             raise ToolRetry(
                 f"{len(found)} lines say that: {shown} ...", next_step="name it more exactly, or set every to true"
             )
@@ -232,12 +234,3 @@ def _device_name(device: str) -> str:
 
 def _without(gone: set[str], text: str) -> tuple[str, None]:
     return "\n".join(line for line in text.splitlines() if line.strip() not in gone) + "\n", None
-
-
-def _lines_with(texts: list[tuple[str, str]], matches: Callable[[str], bool]) -> list[MemoryLine]:
-    return [
-        MemoryLine(name, line.strip())
-        for name, text in texts
-        for line in text.splitlines()
-        if line.strip() and not line.lstrip().startswith("#") and matches(same_fact(line))
-    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
-from microclaw.errors import UnknownName
+from microclaw.errors import Diagnostic, UnknownName
 from microclaw.knowledge.memory import (
     CONFIG,
     HEARTBEAT,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from microclaw.auth.gate import Gate
     from microclaw.knowledge.knowledge_base import Knowledge
-    from microclaw.knowledge.skills import Skills
 
 KEPT: Final = ("memory and daily notes", "schedules", "programs with their source")
 """What a removed conversation leaves: a person had it remembered, planned or built."""
@@ -40,13 +39,12 @@ _OWNERS: Final = (SOUL, HEARTBEAT)
 
 
 class KnowledgeService(Struct, frozen=True):
-    """The parts that the acts work with. `erase` removes a conversation; a skill names `tools` and `capabilities`."""
+    """The parts that the acts work with. `erase` removes a conversation; a skill names `tools`."""
 
     gate: Gate
     knowledge: Knowledge
     erase: Callable[[str], Awaitable[str]]
     tools: frozenset[str]
-    capabilities: frozenset[str]
 
 
 class MemoryNote(Struct, frozen=True, kw_only=True):
@@ -182,7 +180,7 @@ def _chosen(gate: Gate, call: Call, name: str) -> str:
 def _text_place(service: KnowledgeService, name: str, call: Call) -> str:
     """The place for somebody at this machine; to others its name says enough."""
     texts = service.knowledge.memory.texts
-    return texts.place(name) if call.direct or texts.is_shared else name.rpartition("/")[2]
+    return texts.place(name) if call.direct else name.rpartition("/")[2]
 
 
 class SessionList(Listing, frozen=True, kw_only=True):
@@ -269,7 +267,6 @@ class SkillFacts(Result, frozen=True, kw_only=True):
     shipped: bool
     folder: str
     tools: tuple[str, ...]
-    capabilities: tuple[str, ...]
 
     @property
     def source(self) -> str:
@@ -341,7 +338,7 @@ async def list_skills(service: KnowledgeService, call: Call) -> SkillList:
     return SkillList(
         folder=_place(skills.folder, call),
         skills=[filled(SkillFacts, skill, folder=_place(skill.folder, call)) for skill in usable],
-        broken=[CheckedSkill(name=name, ok=False, mistakes=findings(one.mistakes)) for name, one in broken],
+        broken=[_checked(name, mistakes) for name, mistakes in broken.items()],
     )
 
 
@@ -364,15 +361,16 @@ async def check_skills(
 ) -> SkillCheck:
     """Check skills: each mistake with its line. Exit code 1 when one cannot be used."""
     skills = service.knowledge.skills
-    return await asyncio.to_thread(_checked, skills, name, service)
+
+    def checked() -> list[CheckedSkill]:
+        names = [name] if name is not None else [*(one.name for one in skills.all()), *skills.broken()]
+        return [_checked(one, skills.mistakes(one, service.tools)) for one in names]
+
+    return SkillCheck(skills=await asyncio.to_thread(checked))
 
 
-def _checked(skills: Skills, name: str | None, service: KnowledgeService) -> SkillCheck:
-    names = [name] if name is not None else [*(one.name for one in skills.all()), *(one for one, _ in skills.broken())]
-    found = [(one, skills.check(one, tools=service.tools, capabilities=service.capabilities)) for one in names]
-    return SkillCheck(
-        skills=[CheckedSkill(name=one, ok=check.ok, mistakes=findings(check.mistakes)) for one, check in found]
-    )
+def _checked(name: str, mistakes: Sequence[Diagnostic]) -> CheckedSkill:
+    return CheckedSkill(name=name, ok=not mistakes, mistakes=findings(mistakes))
 
 
 def _place(path: Path, call: Call) -> str:

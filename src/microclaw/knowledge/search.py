@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from microclaw.errors import MicroclawError, StoreError
+from microclaw.errors import StoreError
 from microclaw.knowledge.memory import DEVICES, MEMORY, OWNER_ID, PEOPLE, ROOT, day_of, name_of_stem
 from microclaw.knowledge.texts import Stamp, Texts
 from microclaw.knowledge.words import significant
@@ -63,7 +63,7 @@ class Search:
         self._rescan_s = rescan_s
         self._patience_s = patience_s
         self._clock = clock
-        self._known: dict[str, NoteFile] | None = None
+        self._known: dict[str, NoteFile] = {}
         self._scanned_at: float | None = None
         self._refreshing = asyncio.Lock()
 
@@ -85,8 +85,7 @@ class Search:
         """Take a file's rows out of the index; inside, no file is read. For a file that is removed meanwhile."""
         async with self._refreshing:
             await self._table.drop((source,))
-            if self._known is not None:
-                self._known.pop(source, None)
+            self._known.pop(source, None)
             self._scanned_at = None
             yield
 
@@ -98,21 +97,17 @@ class Search:
         words = _query_words(text)
         if not words:
             return ()
-        soon = not fresh and self._table.database is self._sessions.database
-        await self.refresh(at_most_s=self._patience_s, soon=soon)
-        if fresh:
-            await self._table.settle()
-        hits = await self._table.search(person, words)
-        return self._best(hits, limit)
+        await self.refresh(at_most_s=self._patience_s, fresh=fresh)
+        return self._best(await self._table.search(person, words), limit)
 
     async def refresh_now(self) -> None:
         """Another host removed a conversation."""
         self.mark_stale()
         await self.refresh()
 
-    async def refresh(self, *, at_most_s: float | None = None, soon: bool = False) -> None:
-        """Bring the index up to date, at most every `rescan_s` seconds. With `soon` new rows of conversations come into
-        it with the store's next write.
+    async def refresh(self, *, at_most_s: float | None = None, fresh: bool = True) -> None:
+        """Bring the index up to date, at most every `rescan_s` seconds; unless `fresh`, a few new rows of conversations
+        with the store's next write.
 
         After `at_most_s` it stops, also waiting for a refresh that runs already; the next refresh reads the rest.
         """
@@ -123,17 +118,18 @@ class Search:
         except TimeoutError:
             return
         try:
-            await self._refresh(deadline, soon)
+            await self._refresh(deadline)
         finally:
             self._refreshing.release()
+        if fresh or self._table.database is not self._sessions.database:
+            await self._table.settle()
 
-    async def _refresh(self, deadline: float, soon: bool) -> None:
+    async def _refresh(self, deadline: float) -> None:
         now = self._clock()
         if self._scanned_at is not None and now - self._scanned_at < self._rescan_s:
             return
         self._scanned_at = now
-        if self._known is None:
-            self._known = await self._table.files()
+        self._known = self._known or await self._table.files()
         try:
             found = await asyncio.to_thread(_stamps, self._texts)
         except OSError as exc:  # nothing is dropped from the index for a folder that cannot be read
@@ -152,7 +148,7 @@ class Search:
             known = self._known.get(name)
             if known is None or (known.mtime_ns, known.size_bytes) != stamp:
                 if name.startswith(_SESSIONS):
-                    await self._read_conversation(name, stamp, known, deadline, soon)
+                    await self._read_conversation(name, stamp, known, deadline)
                 else:
                     await self._read_text(name, stamp)
                 if self._clock() >= deadline:
@@ -171,9 +167,7 @@ class Search:
             file = NoteFile(name, *(stamp if end >= len(rows) else _IN_PART), 0, b"")
             await self._put(file, rows[start:end], again=start == 0)
 
-    async def _read_conversation(
-        self, name: str, stamp: Stamp, known: NoteFile | None, deadline: float, soon: bool
-    ) -> None:
+    async def _read_conversation(self, name: str, stamp: Stamp, known: NoteFile | None, deadline: float) -> None:
         """Index the rows that are not known yet, until `deadline`. No row changes, and none is removed without all."""
         session = name.removeprefix(_SESSIONS).removesuffix(".jsonl")
         first = await self._sessions.lines_after(session, 0, most=1)
@@ -187,23 +181,20 @@ class Search:
             is_whole = len(lines) < _ROWS_A_WRITE
             file = NoteFile(name, *(stamp if is_whole else _IN_PART), last, begun)
             rows = [row for _, line in lines if (row := _message(line)) is not None]
-            await self._put(file, rows, again=again, soon=soon and not again)
+            if is_whole and not again:
+                self._table.put_soon(file, rows)
+                self._known[name] = file
+            else:
+                await self._put(file, rows, again=again)
             if known is not None and again:
                 await self._table.scrub()
             again = False
             if self._clock() >= deadline:
                 return
 
-    async def _put(self, file: NoteFile, rows: list[NewNote], *, again: bool, soon: bool = False) -> None:
-        assert self._known is not None
-        try:
-            if soon:
-                self._table.put_soon(file, rows)
-            else:
-                await self._table.put(file, rows, replace=again)
-        except MicroclawError:
-            self._known.pop(file.path, None)
-            raise
+    async def _put(self, file: NoteFile, rows: list[NewNote], *, again: bool) -> None:
+        self._known.pop(file.path, None)
+        await self._table.put(file, rows, replace=again)
         self._known[file.path] = file
 
     def _best(self, hits: tuple[NoteHit, ...], limit: int) -> tuple[NoteHit, ...]:

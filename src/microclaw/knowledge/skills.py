@@ -6,25 +6,28 @@ A skill is trusted as the owner's own text. Nothing is run: scripts in a skill's
 from __future__ import annotations
 
 import logging
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from importlib import resources
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from microclaw.config.yaml_file import FileMistakes
 from microclaw.durable import read_limited
-from microclaw.errors import StoreError, ToolFailed, UnknownName
-from microclaw.knowledge.skill_file import MAX_FOLDER_FILES, SKILL, Skill, SkillCheck, check_skill
+from microclaw.errors import Diagnostic, StoreError, ToolFailed, UnknownName
+from microclaw.knowledge.skill_file import SKILL, Skill, read_skill
 from microclaw.knowledge.words import significant
 
 _log = logging.getLogger(__name__)
 
 MAX_SKILLS: Final = 100
-MAX_NAMED_FILES: Final = 100  # of one skill
+MAX_FOLDER_FILES: Final = 200  # of one skill; as many are looked at
 MAX_PIECE_CHARS: Final = 6000  # of a skill's file in one tool result
 MAX_FILE_BYTES: Final = 256 * 1024
 ACTIVE_S: Final = 1800.0  # since it was last loaded
@@ -49,7 +52,7 @@ class Skills:
         self.folder = folder
         self._shipped = shipped_skills() if shipped is None else shipped
         self._clock = clock
-        self._cache: dict[Path, tuple[tuple[int, int], SkillCheck]] = {}  # with the file's time and size
+        self._cache: dict[Path, tuple[tuple[int, int], Skill | FileMistakes]] = {}  # with the file's time and size
         self._active: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
         self._tools: dict[str, tuple[str, ...]] = {}
 
@@ -57,16 +60,15 @@ class Skills:
         """Every usable skill, by name. Blocking, cached."""
         found: dict[str, Skill] = {}
         for folder, shipped in self._folders():
-            checked = self._checked(folder, shipped)
-            if checked.skill is not None:
-                found.setdefault(checked.skill.name, checked.skill)
+            if isinstance(skill := self._read(folder, shipped), Skill):
+                found.setdefault(skill.name, skill)
         self._tools = {name: skill.tools for name, skill in found.items()}
-        return tuple(sorted(found.values(), key=lambda skill: skill.name))
+        return tuple(found[name] for name in sorted(found))
 
-    def broken(self) -> tuple[tuple[str, SkillCheck], ...]:
-        """The folders without a usable skill, with their mistakes."""
-        found = ((folder.name, self._checked(folder, shipped)) for folder, shipped in self._folders())
-        return tuple((name, checked) for name, checked in found if checked.skill is None)
+    def broken(self) -> dict[str, Sequence[Diagnostic]]:
+        """The mistakes of the folders without a usable skill."""
+        read = {folder.name: self._read(folder, shipped) for folder, shipped in self._folders()}
+        return {name: wrong.diagnostics for name, wrong in read.items() if isinstance(wrong, FileMistakes)}
 
     def get(self, name: str) -> Skill:
         """The skill of this name. UnknownName, which lists the skills there are."""
@@ -75,14 +77,17 @@ class Skills:
             return known[name]
         raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(known) or 'none'}")
 
-    def check(
-        self, name: str, *, tools: Collection[str] | None = None, capabilities: Collection[str] | None = None
-    ) -> SkillCheck:
-        """Check one skill, usable or not. UnknownName when there is no such folder."""
-        for folder, shipped in self._folders():
+    def mistakes(self, name: str, tools: Collection[str] | None = None) -> Sequence[Diagnostic]:
+        """The mistakes of a skill, usable or not. UnknownName when there is no such folder."""
+        folders = self._folders()
+        for folder, shipped in folders:
             if folder.name == name:
-                return check_skill(folder, shipped=shipped, known_tools=tools, known_capabilities=capabilities)
-        names = ", ".join(folder.name for folder, _ in self._folders()) or "none"
+                try:
+                    read_skill(folder, shipped=shipped, known_tools=tools)
+                except FileMistakes as exc:
+                    return exc.diagnostics
+                return ()
+        names = ", ".join(folder.name for folder, _ in folders) or "none"
         raise UnknownName(f"there is no skill {name[:80]!r} in {self.folder}", next_step=f"skills: {names}")
 
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
@@ -93,27 +98,24 @@ class Skills:
         return SkillPart(text[offset:end], end if end < len(text) else None)
 
     def files(self, name: str) -> tuple[str, ...]:
-        """The other files in a skill's folder, which `piece` reads; at most MAX_NAMED_FILES of them. Blocking."""
+        """The other files in a skill's folder, which `piece` reads. Blocking."""
         folder = self.get(name).folder
         looked_at = islice(folder.rglob("*"), MAX_FOLDER_FILES)
         found = sorted(p for p in looked_at if p.is_file() and not p.is_symlink() and p.name != SKILL)
-        return tuple(str(p.relative_to(folder)) for p in found[:MAX_NAMED_FILES])
+        return tuple(str(p.relative_to(folder)) for p in found)
 
     def matching(self, text: str) -> tuple[Skill, ...]:
         """The skills that a person's words fit: they share rare words with the name and the description."""
-        stems = _stems(text)
-        if not stems:
-            return ()
-        words = {skill.name: _stems(f"{skill.name.replace('-', ' ')} {skill.description}") for skill in self.all()}
+        stems, skills = _stems(text), self.all()
+        words = {skill.name: _stems(f"{skill.name} {skill.description}") for skill in skills}
         skills_with = {word: sum(word in others for others in words.values()) for word in stems}
-        strong = []
-        for skill in self.all():
-            shared = stems & words[skill.name]
-            weight = sum(1.0 / skills_with[word] for word in shared)
-            named = _stems(skill.name.replace("-", " "))
+        found = []
+        for skill in skills:
+            weight = sum(1.0 / skills_with[word] for word in stems & words[skill.name])
+            named = _stems(skill.name)
             if weight >= _STRONG or (named and named <= stems):
-                strong.append((weight, skill))
-        return tuple(skill for _, skill in sorted(strong, key=lambda one: (-one[0], one[1].name))[:MAX_ACTIVE])
+                found.append((-weight, skill.name, skill))
+        return tuple(skill for _, _, skill in sorted(found, key=itemgetter(0, 1))[:MAX_ACTIVE])
 
     def activate(self, channel: str, chat_id: str, name: str) -> Skill:
         """Make a skill active in a chat. Beyond MAX_ACTIVE the one used longest ago becomes inactive."""
@@ -150,18 +152,22 @@ class Skills:
             found += [(folder, shipped) for folder in folders]
         return found[:MAX_SKILLS]
 
-    def _checked(self, folder: Path, shipped: bool) -> SkillCheck:
+    def _read(self, folder: Path, shipped: bool) -> Skill | FileMistakes:
         try:
             status = (folder / SKILL).lstat()
             stamp = (status.st_mtime_ns, status.st_size)
         except OSError:
             stamp = (0, 0)
-        cached = self._cache.get(folder)
-        if cached is None or cached[0] != stamp:
-            cached = self._cache[folder] = (stamp, check_skill(folder, shipped=shipped))
-            if not cached[1].ok:
-                _log.warning("the skill %s is left out: microclaw memory check-skills %s", folder.name, folder.name)
-        return cached[1]
+        if folder in self._cache and self._cache[folder][0] == stamp:
+            return self._cache[folder][1]
+        found: Skill | FileMistakes
+        try:
+            found = read_skill(folder, shipped=shipped)
+        except FileMistakes as exc:
+            found = exc
+            _log.warning("the skill %s is left out: microclaw memory check-skills %s", folder.name, folder.name)
+        self._cache[folder] = (stamp, found)
+        return found
 
     def _file(self, skill: Skill, file: str) -> str:
         try:
@@ -187,7 +193,7 @@ def shipped_skills() -> Path:
 def _stems(text: str) -> set[str]:
     """Words without common English endings, so that "wiring a sensor" matches "wire the sensors"."""
     stems = set()
-    for word in significant(text.replace("_", " ")):
+    for word in significant(re.sub("[_-]", " ", text)):
         for ending in ("ing", "ed", "es", "s", "e"):
             if word.endswith(ending) and len(word) - len(ending) >= 3:
                 word = word[: -len(ending)]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from microclaw.durable import make_folders, open_regular, replace_file
 from microclaw.errors import ConfigError, StoreError
@@ -34,8 +34,6 @@ VERSIONS_KEPT: Final = 20  # of one file
 
 class Texts(ABC):
     """All but `change` and `refresh` block, for a file's time; from any thread. StoreError where one cannot be read."""
-
-    is_shared: ClassVar[bool] = False
 
     async def refresh(self) -> None:  # noqa: B027  files are as they are
         """Before anything is read. StoreError."""
@@ -74,19 +72,17 @@ class Texts(ABC):
         """Change the text by `work`, None where that is the same; a longer one than is read would lose its rest."""
         if len(old) > max_bytes:
             raise ConfigError(
-                f"{self.place(name)} is longer than {max_bytes:,} bytes: nothing is added to it or taken from it",
+                f"{self.place(name)} is longer than {max_bytes:,} bytes, so it is not changed",
                 next_step="shorten it with an editor, or move parts of it elsewhere",
             )
         text, result = work(_decoded(old))
         new = text.encode(errors="replace")
-        if new.decode() == _decoded(old):
-            return None, result
         if len(new) > max_bytes:
             raise ConfigError(
                 f"{name.rpartition('/')[2]} is full: it would have more than {max_bytes:,} bytes",
                 next_step="remove what is no longer true: microclaw memory edit, or forget",
             )
-        return new, result
+        return None if new.decode() == _decoded(old) else new, result
 
 
 class TextFiles(Texts):
@@ -98,7 +94,14 @@ class TextFiles(Texts):
         self._writing = asyncio.Lock()
 
     def content(self, name: str, most: int = MAX_INDEXED_BYTES) -> bytes:
-        return _read(self.home / name, most)
+        """Only of a regular file: a symbolic link may point anywhere, and a pipe would never end."""
+        try:
+            with os.fdopen(open_regular(self.home / name, os.O_RDONLY), "rb") as file:
+                return file.read(most)
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
+        except OSError as exc:
+            raise _failed(self.home / name, exc) from exc
 
     def stamps(self, folder: str) -> dict[str, Stamp]:
         found = {}
@@ -120,21 +123,26 @@ class TextFiles(Texts):
         self, name: str, work: Callable[[str], tuple[str, T]], *, keep: bool = True, max_bytes: int = MAX_TEXT_BYTES
     ) -> T:
         async with self._writing:
-            return await asyncio.to_thread(self._change, name, work, keep, max_bytes)
+            return await asyncio.to_thread(self._replace, name, work, keep, max_bytes)
 
-    def _change(self, name: str, work: Callable[[str], tuple[str, T]], keep: bool, max_bytes: int) -> T:
+    def _replace(self, name: str, work: Callable[[str], tuple[str, T]], keep: bool, max_bytes: int) -> T:
         path, old = self.home / name, self.content(name, max_bytes + 1)
         new, result = self._changed(name, old, work, max_bytes)
-        if new is not None:
-            if keep and old:
-                self._keep_version(path, old)
-            _write(path, new)
+        try:
+            if new is not None:
+                if keep and old:
+                    self._keep_version(path, old)
+                make_folders(path.parent)
+                replace_file(path, new)  # after a power cut either the old or the new one is there
+        except OSError as exc:
+            raise _failed(path, exc) from exc
         return result
 
     def _keep_version(self, path: Path, old: bytes) -> None:
         """The oldest beyond VERSIONS_KEPT are removed."""
         folder, stamp = path.parent / VERSIONS, self._now().astimezone(UTC).strftime("%Y%m%dT%H%M%S%f")
-        _write(folder / f"{path.stem}.{stamp}{path.suffix}", old)
+        make_folders(folder)
+        replace_file(folder / f"{path.stem}.{stamp}{path.suffix}", old)
         for oldest in sorted(folder.glob(f"{path.stem}.*T*{path.suffix}"))[:-VERSIONS_KEPT]:
             oldest.unlink(missing_ok=True)
 
@@ -161,8 +169,6 @@ class TextRow:
 class TextTable(Texts):
     """Rows of the shared store, all of them in memory. `now_ms` is the time of day."""
 
-    is_shared = True
-
     def __init__(self, database: Database, now_ms: Callable[[], int]) -> None:
         self._database = database
         self._now_ms = now_ms
@@ -186,10 +192,8 @@ class TextTable(Texts):
         }
 
     def folders(self, folder: str) -> list[str]:
-        below = (
-            name.removeprefix(f"{folder}/").partition("/") for name in self._texts if name.startswith(f"{folder}/")
-        )
-        return sorted({name for name, slash, _ in below if slash})
+        below = [name.removeprefix(f"{folder}/") for name in self._texts if name.startswith(f"{folder}/")]
+        return sorted({name.partition("/")[0] for name in below if "/" in name})
 
     def place(self, name: str) -> str:
         return f"{name} (shared by all hosts of the cluster)"
@@ -224,26 +228,6 @@ def _cut(data: bytes, max_bytes: int) -> bytes:
 
 def _decoded(data: bytes) -> str:
     return data.decode(errors="replace").replace("\r\n", "\n")
-
-
-def _read(path: Path, most: int) -> bytes:
-    """Only of a regular file: a symbolic link may point anywhere, and a pipe would never end. StoreError."""
-    try:
-        with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
-            return file.read(most)
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-    except OSError as exc:
-        raise _failed(path, exc) from exc
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace the whole file. After a power cut either the old or the new one is there."""
-    try:
-        make_folders(path.parent)
-        replace_file(path, data)
-    except OSError as exc:
-        raise _failed(path, exc) from exc
 
 
 def _failed(path: Path, exc: OSError) -> StoreError:

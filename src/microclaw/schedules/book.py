@@ -12,10 +12,10 @@ from microclaw.auth.people import MAY, Roles
 from microclaw.clock import machine_zone
 from microclaw.devices.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, UnknownName
-from microclaw.language.times import When, when_text
+from microclaw.language.times import When
 from microclaw.schedules.devices import with_current_names, with_device_ids
 from microclaw.schedules.due import next_due, zone_of
-from microclaw.schedules.parse import parse_when, timing_of
+from microclaw.schedules.parse import parse_when
 from microclaw.store.schedules import Prompt, RunRow, Schedule, ScheduleTable, Timing
 from microclaw.text import role_words
 
@@ -24,7 +24,6 @@ MAX_PROMPT_CHARS: Final = 4000
 MAX_WHY_CHARS: Final = 200
 KEPT_OVER: Final = 20  # so many of the schedules that are over stay listed, the newest
 _MAX_NUMBER: Final = 2**63  # of SQLite's integers
-_HOUR_MS: Final = 3_600_000
 
 
 class ScheduleBook:
@@ -51,15 +50,20 @@ class ScheduleBook:
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
         """The time that these words, or a time read from words, mean now. ScheduleRefused."""
-        now = self.moment(self.now_ms(), zone)
-        return parse_when(when, now) if isinstance(when, str) else timing_of(when, now, when_text(when))
+        return parse_when(when, self.moment(self.now_ms(), zone))
 
     def moment(self, at_ms: int, zone: str | None = None) -> datetime:
         """A Unix time as the local time of a zone."""
         return datetime.fromtimestamp(at_ms / 1000, zone_of(zone or self.zone))
 
+    async def check_room(self) -> None:
+        """Overloaded when there are too many schedules for one more."""
+        count = sum(one.state != "over" for one in await self._table.readable())
+        if count >= MAX_SCHEDULES:
+            raise Overloaded(f"there are {count} schedules already", next_step="remove one: microclaw schedule list")
+
     async def add(self, new: Schedule) -> Schedule:
-        """Keep it, with the names of devices that it has now, and give it its number and next time.
+        """Keep it, and give it its number and next time.
 
         ScheduleRefused for its time or words, UnknownName for its device, Overloaded for too many.
         """
@@ -75,7 +79,9 @@ class ScheduleBook:
             raise ScheduleRefused(f"{new.said!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
         kept = replace(with_device_ids(new, self.devices), next_ms=due_ms, created_ms=now_ms)
         schedule_id = await self._table.add(kept)
-        await self._forget_old()
+        over = [one.schedule_id for one in await self._table.readable() if one.state == "over"]
+        for old in over[:-KEPT_OVER]:
+            await self._table.remove(old)
         self.changed()
         return await self.get(schedule_id)
 
@@ -100,17 +106,9 @@ class ScheduleBook:
             raise PermissionRefused(f"schedule {schedule_id} is somebody else's", next_step="ask the owner")
         return found
 
-    async def runs(self, schedule_id: int, newest: int = 10) -> tuple[RunRow, ...]:
-        """Latest first."""
-        return await self._table.runs(schedule_id, newest)
-
-    async def check_room(self) -> None:
-        """Overloaded when there are too many schedules for one more."""
-        listed = [one for one in await self._table.readable() if one.state != "over"]
-        if len(listed) >= MAX_SCHEDULES:
-            raise Overloaded(
-                f"there are {len(listed)} schedules already", next_step="remove one: microclaw schedule list"
-            )
+    async def runs(self, schedule_id: int) -> tuple[RunRow, ...]:
+        """The latest first."""
+        return await self._table.runs(schedule_id)
 
     async def remove(self, schedule_id: int, person_id: str) -> Schedule:
         found = await self.of(schedule_id, person_id)
@@ -125,10 +123,7 @@ class ScheduleBook:
         self.changed()
 
     async def pause(self, schedule_id: int, person_id: str) -> Schedule:
-        """A person's pause: it is not due until `resume`. ScheduleRefused for one that is over.
-
-        A run under way goes on. One that is paused keeps the reason that it has.
-        """
+        """Stop it until `resume`. A run under way goes on; a paused one keeps its reason. ScheduleRefused if over."""
         found = await self.of(schedule_id, person_id)
         if found.state == "paused":
             return found
@@ -142,10 +137,7 @@ class ScheduleBook:
         return await self.get(schedule_id)
 
     async def resume(self, schedule_id: int, person_id: str) -> Schedule:
-        """Make a paused schedule due again at its next time; what was missed is not made up for.
-
-        ScheduleRefused when its only time is in the past.
-        """
+        """Make a paused schedule due at its next time; missed times stay missed. ScheduleRefused if there is none."""
         found = await self.of(schedule_id, person_id)
         if found.state == "active":
             return found
@@ -158,14 +150,6 @@ class ScheduleBook:
         self.changed()
         return await self.get(schedule_id)
 
-    def wakes_an_hour(self, timing: Timing, limit: int) -> int:
-        """The number of times it is due in the hour after its first time, counted up to `limit` + 1."""
-        first = next_due(timing, self.now_ms())
-        due, count = first, 0
-        while due is not None and first is not None and due < first + _HOUR_MS and count <= limit:
-            count, due = count + 1, next_due(timing, due)
-        return count
-
     def refusal(self, schedule: Schedule) -> str | None:
         """Why it may not run any more: its maker was removed, or may only read now. None when it may."""
         person = self._roles.get(schedule.person_id)
@@ -176,11 +160,6 @@ class ScheduleBook:
     def _is_of(self, schedule: Schedule, person_id: str) -> bool:
         person = self._roles.get(person_id)
         return schedule.person_id == person_id or (person is not None and person.role == "owner")
-
-    async def _forget_old(self) -> None:
-        over = [one.schedule_id for one in await self._table.readable() if one.state == "over"]
-        for schedule_id in over[:-KEPT_OVER]:
-            await self._table.remove(schedule_id)
 
 
 def _unknown(schedule_id: int) -> UnknownName:

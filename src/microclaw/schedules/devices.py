@@ -1,14 +1,14 @@
-"""The devices of a schedule: stored by id, called and shown by their present names. Asks no device.
+"""The devices of a schedule: kept by id, called and shown by their present names. Asks no device.
 
-A name may belong to another device later, an id never does. A device's name in the words of a schedule is read as the
-name of that time and replaced by the present one.
+A name may belong to another device later, an id never does. So the names of devices in the words and arguments of a
+schedule are read as the names of that time, and replaced by the present ones.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -23,58 +23,45 @@ _NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name 
 
 
 def with_device_ids(schedule: Schedule, devices: Registry) -> Schedule:
-    """Replace names by ids. UnknownName when `device` is not a device; other arguments stay as they are."""
-    known: dict[str, str] = {}
-    by_reference = {one.name: one for one in devices.list()} | {one.device_id: one for one in devices.list()}
-
-    def id_of(reference: str) -> str:
-        found = by_reference.get(reference)
-        if found is None:
-            return reference
-        known[found.device_id] = found.name
-        return found.device_id
-
-    device = None if schedule.device is None else id_of(devices.get(schedule.device).device_id)
-    deed, what = schedule.deed, schedule.what
-    if isinstance(deed, ToolAct):
-        kept = _with_devices(deed, id_of)
-        what = call_text(kept) if what == call_text(deed) else what
-        deed = kept
-    words = deed.text if isinstance(deed, Prompt) else what
-    known |= {one.device_id: one.name for one in devices.list() if _is_named(one.name, words)}
-    return replace(schedule, what=what, deed=structs.replace(deed, devices=known), device=device)
+    """Note the ids of the devices that it names. UnknownName when `device` is not a device."""
+    deed, named = schedule.deed, _named_in(schedule)
+    if schedule.device is not None:
+        named.append(devices.get(schedule.device).name)
+    words = deed.text if isinstance(deed, Prompt) else schedule.what
+    known = {
+        one.device_id: one.name
+        for one in devices.list()
+        if one.name in named or one.device_id in named or _is_named(one.name, words)
+    }
+    return replace(schedule, deed=structs.replace(deed, devices=known))
 
 
 def with_current_names(schedule: Schedule, devices: Registry) -> Schedule:
     """The schedule with its devices' present names. `lost` is the name of a device that it needs and that is gone."""
-    then = schedule.deed.devices
+    deed, device, then = schedule.deed, schedule.device, schedule.deed.devices
     now = {one.device_id: one.name for one in devices.list() if one.device_id in then}
-    shown = then | now
-    deed, what = schedule.deed, schedule.what
-    renamed = {then[device_id]: name for device_id, name in now.items() if name != then[device_id]}
+    # To be called, a device that is gone has its id: its name may be another device's by now.
+    called = {reference: now.get(number, number) for number, name in then.items() for reference in (number, name)}
+    shown = {reference: now.get(number, name) for number, name in then.items() for reference in (number, name)}
     if isinstance(deed, Prompt):
-        needed = list(then)
-        what, deed = _renamed(what, renamed), Prompt(_renamed(deed.text, renamed))
+        needed, deed = list(then), Prompt(_renamed(deed.text, shown))
     else:
-        needed = _named_in(deed)
-        if what == call_text(deed):
-            what = call_text(_with_devices(deed, lambda reference: shown.get(reference, reference)))
-        else:
-            what = _renamed(what, renamed)
-        deed = _with_devices(deed, lambda reference: now.get(reference, reference))
-    if schedule.device is not None and not any(reference in then for reference in needed):
-        needed.append(schedule.device)
-    lost = next((then[reference] for reference in needed if reference in then and reference not in now), None)
-    device = None if schedule.device is None else now.get(schedule.device, schedule.device)
-    return replace(schedule, what=what, deed=structs.replace(deed, devices={}), device=device, lost=lost)
+        needed, deed = _named_in(schedule), _with_devices(deed, called)
+    if device is not None and not any(reference in called for reference in needed):
+        needed = [device]
+    gone = (name for number, name in then.items() if number not in now and (number in needed or name in needed))
+    return replace(
+        schedule,
+        what=_renamed(schedule.what, shown),
+        deed=deed,
+        device=None if device is None else called.get(device, device),
+        lost=next(gone, None),
+    )
 
 
 def device_of(schedule: Schedule) -> str | None:
     """The name of the device it is about; None when that is gone, or when it names none."""
-    if schedule.lost is not None:
-        return None
-    named = _named_in(schedule.deed) if isinstance(schedule.deed, ToolAct) else []
-    return named[0] if named else schedule.device
+    return None if schedule.lost is not None else next(iter(_named_in(schedule)), schedule.device)
 
 
 def lost_device(schedule: Schedule) -> UnknownName:
@@ -91,17 +78,18 @@ def call_text(act: ToolAct) -> str:
     return f"{act.tool} {act.arguments}"[:MAX_WHAT_CHARS]
 
 
-def _named_in(act: ToolAct) -> list[str]:
-    arguments = _object(act.arguments)
+def _named_in(schedule: Schedule) -> list[str]:
+    """The devices that the arguments of its call name."""
+    arguments = _object(schedule.deed.arguments) if isinstance(schedule.deed, ToolAct) else {}
     return [value for key in _NAMING if isinstance(value := arguments.get(key), str)]
 
 
-def _with_devices(act: ToolAct, changed: Callable[[str], str]) -> ToolAct:
-    """The call with changed references to devices; without any, the same text."""
+def _with_devices(act: ToolAct, names: Mapping[str, str]) -> ToolAct:
+    """The call with other names of devices; without any, the same text."""
     arguments = _object(act.arguments)
-    new = {key: changed(value) for key in _NAMING if isinstance(value := arguments.get(key), str)}
+    new = {key: names[value] for key in _NAMING if isinstance(value := arguments.get(key), str) and value in names}
     if all(arguments[key] == value for key, value in new.items()):
-        return act
+        return ToolAct(act.tool, act.arguments)
     return ToolAct(act.tool, json.dumps({**arguments, **new}, ensure_ascii=False))
 
 
@@ -122,11 +110,11 @@ def _is_named(name: str, words: str) -> bool:
 
 def _renamed(words: str, names: Mapping[str, str]) -> str:
     """Replace all old names at the same time, as two devices may have swapped their names."""
-    found = [name for name in names if _is_named(name, words)]
+    found = {name.lower(): new for name, new in names.items() if name != new and _is_named(name, words)}
     if not found:
         return words
     any_of = "|".join(_whole(name) for name in sorted(found, key=len, reverse=True))
-    return re.sub(any_of, lambda match: names[match[0].lower()], words, flags=re.IGNORECASE)
+    return re.sub(any_of, lambda match: found[match[0].lower()], words, flags=re.IGNORECASE)
 
 
 def _whole(name: str) -> str:

@@ -184,7 +184,7 @@ async def add(
     plan = await scheduling.plan(wish, call)
     await call.approve(plan.action, plan.detail, None, plan.new.approved)
     made = await scheduling.book.add(plan.new)
-    return scheduling.facts(made, NewSchedule, warning=scheduling.warning(made, plan))
+    return scheduling.facts(made, NewSchedule, warning=plan.warning)
 
 
 @operation("schedule.show", http="GET /v1/schedules/{number}", command="list")

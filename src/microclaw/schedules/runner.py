@@ -19,10 +19,10 @@ from typing import Final, Literal, Protocol, TypeAlias, TypeVar
 from msgspec import Struct
 
 from microclaw.clock import now_ms
-from microclaw.errors import ConfigError, MicroclawError, Overloaded, ScheduleRefused
+from microclaw.errors import MicroclawError, Overloaded
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.due import check_cron, next_due, zone_of
+from microclaw.schedules.due import next_due, zone_of
 from microclaw.store.schedules import KEPT_RUNS, Cron, Once, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
@@ -38,21 +38,18 @@ T = TypeVar("T")
 Started: TypeAlias = Callable[[], Awaitable[None]]
 
 
-class Clock(Protocol):
-    def now_ms(self) -> int:
-        """Unix time."""
-
-    async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
-        """Return at `until_ms` (None: never) or when `news` is set."""
-
-
-class WallClock:
+class Clock:
     """The machine's clock, or another that tells Unix time."""
 
     def __init__(self, now_ms: Callable[[], int] = now_ms) -> None:
-        self.now_ms = now_ms
+        self._now_ms = now_ms
+
+    def now_ms(self) -> int:
+        """Unix time."""
+        return self._now_ms()
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
+        """Return at `until_ms`, when `news` is set, or after a minute, as somebody may set the clock."""
         wait_ms = _LONGEST_WAIT_MS if until_ms is None else min(_LONGEST_WAIT_MS, until_ms - self.now_ms())
         try:
             async with asyncio.timeout(max(0.001, wait_ms / 1000)):
@@ -146,18 +143,30 @@ class Runner:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
         if await self._is_running(schedule_id):
             raise Overloaded(f"schedule {schedule_id} runs at this moment", next_step="wait for its end")
-        await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, note="", paused_too=True)
+        await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, paused_too=True)
         return schedule
+
+    async def take_up(self, *, at_start: bool = False) -> None:
+        """Close or continue the runs that were cut off when a host ended: this one before its start, or a dead one."""
+        if self._group is None:
+            return
+        open_runs = await self._table.open_runs()
+        dead = dead_among(self._fleet, {run.host for run in open_runs}, at_start=at_start)
+        for run in open_runs:
+            if run.host in dead:
+                await _log_failure(self._continue_or_close(run), f"schedule {run.schedule_id}")
 
     async def _look(self) -> int | None:
         """Begin what is due. Returns when to look again; what failed for one schedule is raised after the others."""
         now_ms = self._clock.now_ms()
-        turned_back, self._looked_ms = now_ms < self._looked_ms, now_ms
+        is_set_back, self._looked_ms = now_ms < self._looked_ms, now_ms
         failure: Exception | None = None
         for schedule, due_ms in await self._waiting():
             try:
-                if not (turned_back and await self._take_nearer(schedule, due_ms, now_ms)):
-                    await self._due(schedule, due_ms)
+                if is_set_back:
+                    await self._take_nearer(schedule, due_ms, now_ms)
+                if due_ms <= now_ms:
+                    await self._due(schedule, due_ms, now_ms)
             except Exception as exc:
                 _log.warning("schedule %d could not be begun: %s", schedule.schedule_id, exc)
                 failure = exc
@@ -169,35 +178,31 @@ class Runner:
         """The active schedules, each with its next time."""
         return [(s, s.next_ms) for s in await self._book.all() if s.state == "active" and s.next_ms is not None]
 
-    async def _take_nearer(self, schedule: Schedule, due_ms: int, now_ms: int) -> bool:
-        """After the clock was set back: a schedule that is far ahead gets its next time again."""
+    async def _take_nearer(self, schedule: Schedule, due_ms: int, now_ms: int) -> None:
+        """After the clock was set back, give a schedule that is far ahead its next time again."""
         nearer_ms = None if isinstance(schedule.timing, Once) else next_due(schedule.timing, now_ms)
-        if nearer_ms is None or due_ms <= nearer_ms + _HOUR_MS:  # less may be a wait for a model
-            return False
-        await self._table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
-        return True
+        if nearer_ms is not None and due_ms > nearer_ms + _HOUR_MS:  # less may be a wait for a model
+            await self._table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
 
-    async def _due(self, schedule: Schedule, due_ms: int) -> None:
-        now_ms = self._clock.now_ms()
-        if due_ms > now_ms:
-            return
+    async def _due(self, schedule: Schedule, due_ms: int, now_ms: int) -> None:
+        """Run, skip, pause or put off a schedule whose time has come."""
         if (refusal := self._book.refusal(schedule)) is not None:  # without a message: it would go to that person
             _log.warning("%s is paused: %s", _name(schedule), refusal)
             await self._book.hold(schedule.schedule_id, refusal)
             return
-        next_ms = next_due(schedule.timing, now_ms)
-        late = now_ms - due_ms > LATE_MS
+        next_ms, note = next_due(schedule.timing, now_ms), ""
+        if now_ms - due_ms > LATE_MS:
+            note = f"this was due at {self._book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
         if await self._is_running(schedule.schedule_id):
             await self._skip(schedule, due_ms, next_ms, "the run before it had not ended")
-        elif late and schedule.missed == "skip":
+        elif note and schedule.missed == "skip":
             await self._skip(schedule, due_ms, next_ms, "nobody ran it at its time: the host was not there")
         elif isinstance(schedule.deed, Prompt) and not await self._may_wake(schedule, due_ms, now_ms):
             return
         elif len(self._running) >= MAX_RUNNING:
             await self._table.set_next(schedule.schedule_id, now_ms + 1000, instead_of=due_ms)
         else:
-            missed = f"this was due at {self._book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
-            await self._begin(schedule, due_ms, next_ms, note=missed if late else "")
+            await self._begin(schedule, due_ms, next_ms, note)
 
     async def _skip(self, schedule: Schedule, due_ms: int, next_ms: int | None, why: str) -> None:
         now_ms = self._clock.now_ms()
@@ -229,16 +234,13 @@ class Runner:
         return False
 
     async def _begin(
-        self, schedule: Schedule, due_ms: int, next_ms: int | None, *, note: str, paused_too: bool = False
+        self, schedule: Schedule, due_ms: int, next_ms: int | None, note: str = "", *, paused_too: bool = False
     ) -> None:
         number, woke, now_ms = schedule.schedule_id, isinstance(schedule.deed, Prompt), self._clock.now_ms()
-        claimed = await self._table.claim(
-            number, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too
-        )
-        if claimed:
+        if await self._table.claim(number, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too):
             self._start(schedule, due_ms, note)
 
-    def _start(self, schedule: Schedule, due_ms: int, note: str) -> None:
+    def _start(self, schedule: Schedule, due_ms: int, note: str = "") -> None:
         if self._group is None:
             return
         self._running.add(schedule.schedule_id)
@@ -248,26 +250,23 @@ class Runner:
             task.add_done_callback(self._acting.discard)
 
     async def _one(self, schedule: Schedule, due_ms: int, note: str) -> None:
-        started = partial(self._table.started, schedule.schedule_id, due_ms)
+        number = schedule.schedule_id
         try:
+            started = partial(self._table.started, number, due_ms)
             outcome = await self._perform.run(schedule, due_ms, started, note)
         except MicroclawError as exc:
             then = f" (next: {exc.next_step})" if exc.next_step else ""
             outcome = Outcome("failed", f"{exc.message}{then}")
         except Exception:
-            _log.exception("schedule %d failed inside the host", schedule.schedule_id)
+            _log.exception("schedule %d failed inside the host", number)
             outcome = Outcome("failed", "something went wrong inside the host; see its log")
         finally:  # its end is still to be kept and told: who reads of it there may run it again
-            self._running.discard(schedule.schedule_id)
-        await self._close(schedule, due_ms, outcome, note)
-
-    async def _close(self, schedule: Schedule, due_ms: int, outcome: Outcome, note: str) -> None:
-        number, text, now_ms = schedule.schedule_id, outcome.text[:_MAX_RESULT_CHARS], self._clock.now_ms()
+            self._running.discard(number)
+        text, now_ms = outcome.text[:_MAX_RESULT_CHARS], self._clock.now_ms()
         ended = self._table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
         await _log_failure(ended, f"the end of {_name(schedule)}")
         if not outcome.told:
-            failed = "failed: " if outcome.state == "failed" else ""
-            late = f"; {note}" if note else ""
+            failed, late = "failed: " if outcome.state == "failed" else "", f"; {note}" if note else ""
             await self._say(schedule, f"{_name(schedule)}: {failed}{outcome.text}{late}")
         if outcome.state == "failed":
             await _log_failure(self._pause_failing(schedule), _name(schedule))
@@ -284,23 +283,13 @@ class Runner:
         again = f"microclaw schedule resume {schedule.schedule_id}"
         await self._say(schedule, f"{_name(schedule)} is paused: {reason}. Again: {again}")
 
-    async def take_up(self, *, at_start: bool = False) -> None:
-        """Close or continue the runs that were cut off when a host ended: this one before its start, or a dead one."""
-        if self._group is None:
-            return
-        open_runs = await self._table.open_runs()
-        dead = dead_among(self._fleet, {run.host for run in open_runs}, at_start=at_start)
-        for run in open_runs:
-            if run.host in dead:
-                await _log_failure(self._continue_or_close(run), f"schedule {run.schedule_id}")
-
     async def _continue_or_close(self, run: RunRow) -> None:
         schedule = await self._book.get(run.schedule_id)
         if not await self._table.take(run):
             return
         may_repeat = run.state == "claimed" or isinstance(schedule.deed, Prompt) or self._perform.may_repeat(schedule)
         if may_repeat and schedule.state != "paused":
-            self._start(schedule, run.due_ms, "")
+            self._start(schedule, run.due_ms)
             return
         why = "the host stopped while it ran: nobody knows whether it was done"
         if may_repeat:
@@ -329,28 +318,14 @@ def _name(schedule: Schedule) -> str:
     return f"schedule {schedule.schedule_id} ({schedule.said}: {schedule.what[:80]})"
 
 
-class Nightly:
-    """`await Nightly(...).run()` until it is cancelled or `work`, which gets the zone's local time, fails."""
-
-    def __init__(
-        self, expression: str, zone: str, work: Callable[[datetime], Awaitable[object]], *, name: str, clock: Clock
-    ) -> None:
-        """Raises ConfigError for a wrong expression."""
-        try:
-            self._cron: Cron = check_cron(expression, zone)
-        except ScheduleRefused as exc:
-            raise ConfigError(f"{name}: {exc.message}", next_step=exc.next_step) from exc
-        self._work = work
-        self._clock = clock
-
-    async def run(self) -> None:
-        never = asyncio.Event()
-        while True:
-            local = datetime.fromtimestamp(self._clock.now_ms() / 1000, zone_of(self._cron.zone))
-            await self._work(local)
-            now_ms = self._clock.now_ms()
-            due_ms = next_due(self._cron, now_ms)
-            while due_ms is None or now_ms < due_ms:
-                due_ms = next_due(self._cron, now_ms)  # nearer, where the clock was set back
-                await self._clock.wait(never, due_ms)
-                now_ms = self._clock.now_ms()
+async def run_at(cron: Cron, work: Callable[[datetime], Awaitable[object]], clock: Clock) -> None:
+    """Do `work` at the start and at each time of `cron`, with the local time, until it fails or is cancelled."""
+    never = asyncio.Event()
+    while True:
+        await work(datetime.fromtimestamp(clock.now_ms() / 1000, zone_of(cron.zone)))
+        now_ms = clock.now_ms()
+        due_ms = next_due(cron, now_ms)
+        while due_ms is None or now_ms < due_ms:
+            due_ms = next_due(cron, now_ms)  # nearer, where the clock was set back
+            await clock.wait(never, due_ms)
+            now_ms = clock.now_ms()

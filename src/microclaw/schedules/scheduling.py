@@ -34,13 +34,13 @@ _SECONDS_BELOW_MS: Final = 60_000
 class Plan(Struct, frozen=True):
     """A schedule that may be made; `detail` shows exactly what would happen.
 
-    `objections` are what would make it ask for a yes if it were due now.
+    `warning` says that it would ask for a yes if it were due now.
     """
 
     new: Schedule
     action: str
     detail: tuple[str, ...]
-    objections: tuple[str, ...]
+    warning: str | None
 
 
 class PreparedCall(Protocol):
@@ -57,7 +57,7 @@ class PreparedCall(Protocol):
 
 
 class Scheduling(Struct, frozen=True):
-    """Makes schedules. `prepare` says what a tool's call would need, `takes_device` whether it is for a device.
+    """Makes schedules. `prepare` gives the needs of a tool's call, `takes_device` is true of a tool for a device.
 
     Without a model (`offline`), words that no template understands are refused at once.
     """
@@ -68,7 +68,6 @@ class Scheduling(Struct, frozen=True):
     takes_device: Callable[[str], bool]
     name_of: Callable[[str], str]
     scene: Callable[[str | None], Awaitable[DeviceContext]]
-    wakes_an_hour: int
     offline: bool
 
     async def plan(self, asked: Wish, call: Call) -> Plan:
@@ -76,19 +75,19 @@ class Scheduling(Struct, frozen=True):
         timing = self.book.timing(asked.when, asked.timezone)
         await self.book.check_room()
         deed, what, device = await self._deed(asked, call)
-        permission = Permission.ACT
-        lines: tuple[str, ...] = (what,)
-        objections: tuple[str, ...] = ()
-        words = what
+        permission, words, lines = Permission.ACT, what, [what]
+        warning = None
         if isinstance(deed, ToolAct):
             there = call if device is None else replace(call, device=device)  # as it will be when it is due
             prepared = await self.prepare(deed.tool, deed.arguments, there)
-            lines, objections = (prepared.action, *prepared.lines), tuple(prepared.objections)
             words = what if asked.tool is None else prepared.action
+            lines = [prepared.action, *prepared.lines]
+            warning = asks_when_due(prepared.objections) if prepared.objections else None
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
-        first = () if due_ms is None else (f"first time: {self.shown(due_ms, asked.timezone)}",)
+        if due_ms is not None:
+            lines.insert(0, f"first time: {self.shown(due_ms, asked.timezone)}")
         new = Schedule(
             said=asked.when_text,
             what=what,
@@ -102,7 +101,7 @@ class Scheduling(Struct, frozen=True):
             approved=permission,
             next_ms=due_ms,
         )
-        return Plan(new, f"schedule {asked.when_text}: {words}", (*first, *lines), objections)
+        return Plan(new, f"schedule {asked.when_text}: {words}", tuple(lines), warning)
 
     def shown(self, at_ms: int, zone: str | None = None) -> str:
         """A time with its day, which is "today" or "tomorrow" where it is; with seconds in the next minute."""
@@ -111,20 +110,6 @@ class Scheduling(Struct, frozen=True):
         day = {0: "today", 1: "tomorrow"}.get((moment.date() - today).days, f"{moment:%A}")
         clock = "%H:%M:%S" if 0 <= at_ms - now_ms < _SECONDS_BELOW_MS else "%H:%M"
         return f"{day}, {moment:%Y-%m-%d} {moment.strftime(clock)} {moment:%Z}"
-
-    def warning(self, schedule: Schedule, plan: Plan) -> str | None:
-        """That it will ask for a yes when it is due, or would ask a model too often; None for the others."""
-        if plan.objections:
-            return asks_when_due(plan.objections)
-        if not isinstance(schedule.deed, Prompt):
-            return None
-        count = self.book.wakes_an_hour(schedule.timing, self.wakes_an_hour)
-        if count <= self.wakes_an_hour:
-            return None
-        return (
-            f"it may ask a model more than {self.wakes_an_hour} times an hour, which is what schedules may all "
-            "together (schedules.wakes_an_hour): it is paused then"
-        )
 
     def facts(self, schedule: Schedule, kind: type[F], **more: Any) -> F:
         """A schedule as it is shown; `more` are the fields that `kind` has besides."""
@@ -162,17 +147,16 @@ class Scheduling(Struct, frozen=True):
             act = ToolAct(asked.tool, json.dumps(arguments, ensure_ascii=False))
             return act, call_text(act), device
         words = (asked.do or "").strip()
-        if not words:
-            raise ScheduleRefused("a schedule does something", next_step="say what, as in: turn on pin 4")
         from microclaw.offline.dialogue import one_call  # loaded after the host's start
 
         decided = one_call(words, scene)
-        if isinstance(decided, Say) and self.offline:
-            if decided.code is None:  # it would be answered, and nothing done
-                text = f"no model is set, and without one {words[:60]!r} does nothing"
-                raise ScheduleRefused(text, next_step="say what to do, as in: turn on pin 4")
-            raise ScheduleRefused(decided.text, next_step=decided.next_step or "say it in other words")
         if isinstance(decided, Act):
             act = ToolAct(decided.tool, json.dumps(decided.arguments, ensure_ascii=False))
             return act, words[:MAX_WHAT_CHARS], device or (scene.meant.name if scene.meant else None)
+        if isinstance(decided, Say) and self.offline:  # without a code it would be answered, and nothing done
+            nothing = f"no model is set, and without one {words[:60]!r} does nothing"
+            raise ScheduleRefused(
+                nothing if decided.code is None else decided.text,
+                next_step=decided.next_step or "say what to do, as in: turn on pin 4",
+            )
         return Prompt(words), words[:MAX_WHAT_CHARS], device

@@ -15,6 +15,7 @@ from microclaw.agent.background.unattended import Heartbeat, tasks_in
 from microclaw.errors import ModelError
 from microclaw.knowledge.texts import TextFiles
 from microclaw.models.protocol import ModelReply
+from microclaw.schedules import runner
 
 IDLE = [
     "",
@@ -27,16 +28,14 @@ IDLE = [
 ]
 
 
-class Clock:
+class Clock(runner.Clock):
     """Moves on by itself whenever it is waited for."""
 
     def __init__(self, waits: int) -> None:
+        super().__init__(lambda: self.at_ms)
         self.at_ms = 1_700_000_000_000
         self.left = waits
         self.over = asyncio.Event()
-
-    def now_ms(self) -> int:
-        return self.at_ms
 
     async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
         assert until_ms is not None

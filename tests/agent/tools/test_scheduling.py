@@ -141,7 +141,6 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             takes_device=base.takes_device,
             name_of=gate.name_of,
             scene=scene,
-            wakes_an_hour=12,
             offline=True,
         )
         tools = declared_tools({"schedule": scheduling})
