@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import logging
 import os
 import platform
 import resource
 import shutil
 import signal
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,17 +24,18 @@ from msgspec import Struct
 
 from microclaw.builds.confinement import confinement
 from microclaw.errors import VoiceError
-from microclaw.sandbox import landlock_start
 from microclaw.sandbox.bubblewrap import (
+    READ_BESIDES,
     START_S,
+    SYSTEM,
     Descriptors,
     WaitingCommand,
     common_words,
     number_inside,
     waiting_command,
 )
-from microclaw.sandbox.landlock import all_files, landlock_version, rules_for
-from microclaw.sandbox.seccomp import engine_filter
+from microclaw.sandbox.landlock import landlock_words
+from microclaw.sandbox.seccomp import program_filter
 from microclaw.voice.engines.engine_files import installation
 
 MEMORY_BYTES: Final = 1 << 30
@@ -138,16 +137,17 @@ async def _started(
     command = [_program(command[0], environment), *command[1:]]
     readable = list(dict.fromkeys([*installation(Path(command[0])), *needs.readable, *_PROCESSORS]))
     more: dict[str, Any] = {"stderr": stderr, "start_new_session": True}
+    filtered = program_filter(platform.machine())
     with Descriptors() as opened:
         waiting: WaitingCommand | None = None
         if how == "bubblewrap":
             environment = {**environment, "HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108 - its own, and empty
             words = _words(readable, needs)
-            waiting = waiting_command(words, command, engine_filter(platform.machine()), opened)
+            waiting = waiting_command(words, command, filtered, opened)
             command = waiting.words
         elif how == "landlock":
             environment = {**environment, **({} if needs.folder is None else {"TMPDIR": str(needs.folder)})}
-            command = _by_landlock(command, readable, needs, opened)
+            command = landlock_words(command, [*SYSTEM, *READ_BESIDES, *readable], needs.folder, filtered, opened)
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.PIPE,
@@ -183,21 +183,6 @@ def _words(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
     for path in readable:
         words += ["--ro-bind-try", str(path), str(path)]
     return [*words, "--chdir", "/"]
-
-
-def _by_landlock(
-    command: Sequence[str], readable: Sequence[Path], needs: EngineNeeds, opened: Descriptors
-) -> Sequence[str]:
-    """The words of a Python that restricts itself and becomes the engine."""
-    filtered = engine_filter(platform.machine())
-    plan = {
-        "rules": [(str(path), allowed) for path, allowed in rules_for(readable, needs.folder)],
-        "handled": all_files(),
-        "version": landlock_version(),
-        "filter": None if filtered is None else filtered.hex(),
-    }
-    held = opened.hold(json.dumps(plan).encode())
-    return [sys.executable, "-I", "-S", landlock_start.__file__, str(held), *command]
 
 
 async def _number_inside(process: asyncio.subprocess.Process, told: int) -> int:
