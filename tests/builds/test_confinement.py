@@ -18,7 +18,7 @@ from microclaw.builds import confinement
 from microclaw.builds.confinement import readable
 from microclaw.builds.process import Processes, ProcessResult
 from microclaw.sandbox.landlock import landlock_version
-from microclaw.sandbox.seccomp import compiler_filter
+from microclaw.sandbox.seccomp import program_filter
 from microclaw.wasm.toolchain import find_toolchain
 
 WAYS = [
@@ -209,7 +209,7 @@ def test_of_a_compiler_at_home_only_the_file_is_read(tmp_path: Path, monkeypatch
 
 
 def test_a_machine_whose_calls_are_unknown_has_no_filter() -> None:
-    assert compiler_filter("riscv64") is None
-    filtered = compiler_filter(platform.machine())
+    assert program_filter("riscv64") is None
+    filtered = program_filter(platform.machine())
     assert filtered is not None
     assert len(filtered) % 8 == 0

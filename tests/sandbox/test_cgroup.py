@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import subprocess
-import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from microclaw.sandbox.cgroup import JobCgroup, cgroup_note, remove_left
-from microclaw.sandbox.cgroup_place import CgroupPlace, find_place
+from microclaw.sandbox.cgroup import CgroupPlace, JobCgroup, find_place, remove_left
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 from microclaw.sandbox.run import run_sandboxed
 from microclaw.sandbox.wrapped_job import threads_of
@@ -27,12 +25,18 @@ V1 = "".join(
     f"3{n} 31 0:3{n} / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n"
     for n, name in enumerate(["memory", "pids"])
 )
-CONTROLS = ("cgroup.procs", "cgroup.subtree_control")
+CONTROLS = ("cgroup.procs", "cgroup.subtree_control", "cgroup.type")
 SERVICE = "user.slice/user-1000.slice/user@1000.service/app.slice/microclaw.service"
+LEAF = f"{SERVICE}/microclaw-host"
+OURS = "77\n78\n79\n"
+OTHERS = "other processes are in it"
+DELEGATED = "systemd has not delegated it"
+NOT_HERE = "the kernel has it not here"
+PART = V1.replace(" / /sys", " /docker/a /sys")
 
 
-def tree(root: Path, mounts: str, own: str, groups: Mapping[str, str]) -> Path:
-    """`groups` are folders of cgroups below sys/fs/cgroup with the numbers of their processes."""
+def found(root: Path, mounts: str, own: str, groups: Mapping[str, str], delegated: str | None) -> CgroupPlace:
+    """The place in a machine that has these `groups`: cgroups by their folder, with the numbers of their processes."""
     (root / "proc/self").mkdir(parents=True)
     (root / "proc/self/mountinfo").write_text(mounts)
     (root / "proc/self/cgroup").write_text(own)
@@ -41,123 +45,80 @@ def tree(root: Path, mounts: str, own: str, groups: Mapping[str, str]) -> Path:
         (root / f"proc/{process}/stat").write_text(f"{process} (a) b) S {parent} 1 1")
     for name, processes in groups.items():
         folder = root / "sys/fs/cgroup" / name
-        folder.mkdir(parents=True)
-        for file in (*CONTROLS, "cgroup.type"):
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in CONTROLS:
             (folder / file).write_text(processes if file == "cgroup.procs" else "")
         (folder / "cgroup.controllers").write_text("cpu memory pids\n")
-    return root
+    if delegated is not None:
+        (root / "run/systemd/system").mkdir(parents=True)
+    marked = root / "sys/fs/cgroup" / (delegated or "nothing")
+    return find_place(root, user=0, pid=PID, delegated=lambda asked: asked == marked)
 
 
-def found(root: Path, *, marked: str | None = None, user: int | None = None) -> CgroupPlace:
-    """As this user; `marked` is the cgroup that systemd delegated."""
-    folder = None if marked is None else root / "sys/fs/cgroup" / marked
-    user = os.geteuid() if user is None else user
-    return find_place(root, user=user, pid=PID, delegated=lambda asked: asked == folder)
+@pytest.mark.parametrize(
+    ("mounts", "own", "groups", "delegated", "divided"),
+    [
+        pytest.param(V2, f"0::/{SERVICE}\n", {SERVICE: OURS}, SERVICE, SERVICE, id="delegated"),
+        pytest.param(V2, f"0::/{LEAF}\n", {SERVICE: "", LEAF: OURS}, SERVICE, SERVICE, id="a host in its leaf"),
+        pytest.param(V2, f"0::/{SERVICE}\n", {SERVICE: OURS}, "", DELEGATED, id="not delegated"),
+        pytest.param(V2, f"0::/{SERVICE}\n", {SERVICE: "77\n5\n"}, SERVICE, OTHERS, id="with its shell"),
+        pytest.param(V2, f"0::/{SERVICE}\n", {SERVICE: "77\n0\n"}, SERVICE, OTHERS, id="with one out of sight"),
+        pytest.param(V2, f"0::/{SERVICE}\n", {SERVICE: "1\n77\n"}, SERVICE, OTHERS, id="with process 1"),
+        pytest.param(V2, "0::/\n", {"": "77\n"}, None, "", id="a container's root"),
+        pytest.param(V2, "0::/../..\n", {"": ""}, None, NOT_HERE, id="out of sight"),
+        pytest.param(V2, "0::/gone (deleted)\n", {"": ""}, None, NOT_HERE, id="deleted"),
+        pytest.param(V2, "", {"": ""}, None, NOT_HERE, id="none"),
+        pytest.param(PART, "4:memory:/docker/a\n8:pids:/docker/b\n", {"memory": ""}, "memory", "memory", id="a part"),
+    ],
+)
+def test_only_the_host_s_own_cgroup_is_divided(
+    mounts: str, own: str, groups: Mapping[str, str], delegated: str | None, divided: str, tmp_path: Path
+) -> None:
+    place = found(tmp_path, mounts, own, groups, delegated)
+    if place.folders:
+        assert place.folders["memory"] == tmp_path / "sys/fs/cgroup" / divided
+    else:
+        assert place.why_not["memory"] == divided
+        assert str(place).startswith(f"no cgroup limits: no memory ({divided})")
 
 
-def with_systemd(root: Path) -> Path:
-    (root / "run/systemd/system").mkdir(parents=True)
-    return root
-
-
-def test_a_delegated_service_is_divided(tmp_path: Path) -> None:
-    root = with_systemd(tree(tmp_path, V2, f"0::/{SERVICE}\n", {SERVICE: "77\n78\n79\n"}))
-    place = found(root, marked=SERVICE)
-    assert place.version == 2
-    assert dict(place.folders) == dict.fromkeys(["memory", "pids"], root / "sys/fs/cgroup" / SERVICE)
-    assert place.host_moves
-    assert str(place) == "cgroup v2 limits for memory, pids"
-
-
-def test_a_host_in_its_leaf_divides_the_cgroup_above(tmp_path: Path) -> None:
-    leaf = f"{SERVICE}/microclaw-host"
-    root = with_systemd(tree(tmp_path, V2, f"0::/{leaf}\n", {SERVICE: "", leaf: "77\n78\n"}))
-    assert found(root, marked=SERVICE).folders["memory"] == root / "sys/fs/cgroup" / SERVICE
-
-
-def test_what_systemd_has_not_delegated_is_left_alone(tmp_path: Path) -> None:
-    root = with_systemd(tree(tmp_path, V2, f"0::/{SERVICE}\n", {SERVICE: "77\n"}))
-    place = found(root)
-    assert not place.folders
-    assert str(place).startswith("no cgroup limits: no memory (systemd has not delegated it)")
-
-
-@pytest.mark.parametrize("processes", ["77\n5\n", "77\n0\n", "1\n77\n"], ids=["the shell", "out of sight", "process 1"])
-def test_processes_of_others_are_never_moved(processes: str, tmp_path: Path) -> None:
-    root = with_systemd(tree(tmp_path, V2, f"0::/{SERVICE}\n", {SERVICE: processes}))
-    assert "other processes are in it" in str(found(root, marked=SERVICE))
-
-
-def test_the_root_of_a_machine_without_systemd_is_divided(tmp_path: Path) -> None:
-    """The real root has no type, and may keep its processes."""
-    root = tree(tmp_path, V2, "0::/\n", {"": "1\n5\n77\n"})
-    assert not found(root).folders
-    (root / "sys/fs/cgroup/cgroup.type").unlink()
-    place = found(root)
-    assert place.folders["memory"] == root / "sys/fs/cgroup"
-    assert not place.host_moves
+def test_the_real_root_may_keep_its_processes(tmp_path: Path) -> None:
+    assert not found(tmp_path, V2, "0::/\n", {"": "1\n5\n77\n"}, None).folders
+    (tmp_path / "sys/fs/cgroup/cgroup.type").unlink()
+    assert find_place(tmp_path, user=0, pid=PID).folders["memory"] == tmp_path / "sys/fs/cgroup"
 
 
 def test_of_v1_each_controller_is_judged_by_itself(tmp_path: Path) -> None:
     own = "8:pids:/\n4:memory:/of/somebody\n0::/\n"
-    root = tree(tmp_path, V1, own, {"pids": "", "memory/of/somebody": ""})
-    place = found(root, user=0)
-    assert (place.version, dict(place.folders)) == (1, {"pids": root / "sys/fs/cgroup/pids"})
+    place = found(tmp_path, V1, own, {"pids": "", "memory/of/somebody": ""}, None)
+    assert (place.version, dict(place.folders)) == (1, {"pids": tmp_path / "sys/fs/cgroup/pids"})
     assert str(place) == "cgroup v1 limits for pids; no memory (/of/somebody is not this host's own)"
 
 
 def test_a_cgroup_given_to_an_ordinary_user_is_divided(tmp_path: Path) -> None:
-    root = tree(tmp_path, V1, "8:pids:/given\n4:memory:/given\n", {"pids/given": "", "memory/given": ""})
-    owner = (root / "sys/fs/cgroup/pids/given").stat().st_uid or 1000
-    for name in ("pids", "memory"):
-        if os.geteuid() == 0:
-            os.chown(root / "sys/fs/cgroup" / name / "given", owner, -1)
-    assert set(found(root, user=owner).folders) == {"memory", "pids"}
-    assert not found(root, user=owner + 1).folders
-
-
-def test_a_mount_that_shows_a_part_leads_to_the_own_cgroup(tmp_path: Path) -> None:
-    part = V1.replace(" / /sys", " /docker/a /sys")
-    own = "8:pids:/docker/a\n4:memory:/docker/b\n"
-    place = found(with_systemd(tree(tmp_path, part, own, {"pids": "", "memory": ""})), marked="pids")
-    assert dict(place.folders) == {"pids": tmp_path / "sys/fs/cgroup/pids"}
-    assert place.why_not == {"memory": "the kernel has it not here"}
-
-
-@pytest.mark.parametrize("own", ["0::/../..\n", "0::/gone (deleted)\n", ""])
-def test_an_own_cgroup_that_cannot_be_seen_is_none(own: str, tmp_path: Path) -> None:
-    assert not found(tree(tmp_path, V2, own, {"": ""})).folders
+    assert not found(tmp_path, V1, "8:pids:/given\n", {"pids/given": ""}, None).folders
+    given = tmp_path / "sys/fs/cgroup/pids/given"
+    owner = given.stat().st_uid or 1000
+    if os.geteuid() == 0:
+        os.chown(given, owner, -1)
+    assert find_place(tmp_path, user=owner, pid=PID).folders == {"pids": given}
+    assert not find_place(tmp_path, user=owner + 1, pid=PID).folders
 
 
 def test_a_kill_for_memory_is_read(tmp_path: Path) -> None:
     for text, killed in (("oom 3\noom_kill 0\n", False), ("oom_kill_disable 0\nunder_oom 0\noom_kill 1\n", True)):
         (tmp_path / "events").write_text(text)
-        group = JobCgroup({}, os.open(tmp_path / "events", os.O_RDONLY))
+        group = JobCgroup(frozenset(), os.open(tmp_path / "events", os.O_RDONLY))
         assert group.ran_out_of_memory() is killed
         group.remove()
 
 
-def test_cgroups_of_a_host_that_crashed_are_removed(tmp_path: Path) -> None:
-    """Plain folders here; and not those of a host that lives, of other machines' numbers, or of others."""
-    code = "from microclaw.sandbox.cgroup import _whose; import os; print(_whose(os.getpid()), flush=True); input()"
-    host = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert host.stdout is not None
-    with host:
-        name = host.stdout.readline().strip()
-        space, pid, began = name.split("-")
-        others = {f"microclaw-job-1{space}-{pid}-{began}-0", "microclaw-job", "microclaw-job-a-b-c-d", "somebody"}
-        mine = f"microclaw-job-{name}-3"
-        for each in (*others, mine):
-            (tmp_path / each).mkdir()
-        remove_left(tmp_path)
-        assert (tmp_path / mine).exists()
-        host.kill()
+def test_what_a_crash_left_behind_is_removed(tmp_path: Path) -> None:
+    others = {f"microclaw-job-{int(time.time())}-0", "microclaw-job", "microclaw-job-a-b", "somebody"}
+    for name in (*others, "microclaw-job-1700000000-0"):
+        (tmp_path / name).mkdir()
     remove_left(tmp_path)
     assert {each.name for each in tmp_path.iterdir()} == others
-
-
-def here() -> CgroupPlace:
-    return find_place(user=os.geteuid(), pid=os.getpid())
 
 
 def test_a_job_is_in_its_cgroup_and_leaves_none(tmp_path: Path) -> None:
@@ -169,7 +130,7 @@ def test_a_job_is_in_its_cgroup_and_leaves_none(tmp_path: Path) -> None:
         job = SandboxJob(command=["sh", "-c", "echo begun; sleep 60; true"], limits=limits)
         task = asyncio.ensure_future(run_sandboxed(job, tmp_path, lambda _: begun.set()))
         await asyncio.wait_for(begun.wait(), 60)
-        groups = [group for folder in {*here().folders.values()} for group in folder.glob(mine)]
+        groups = [group for folder in {*find_place().folders.values()} for group in folder.glob(mine)]
         limits_of = [group / "pids.max" for group in groups if (group / "pids.max").exists()]
         seen = [(file.read_text(), len((file.parent / "cgroup.procs").read_text().split())) for file in limits_of]
         task.cancel()
@@ -179,9 +140,9 @@ def test_a_job_is_in_its_cgroup_and_leaves_none(tmp_path: Path) -> None:
         return seen
 
     seen = asyncio.run(run())
-    if "pids" not in here().folders:
+    if "pids" not in find_place().folders:
         assert not seen
-        assert "no pids (" in cgroup_note()
+        assert "no pids (" in str(find_place())
         return
     number, processes = seen[0]
     assert int(number) == threads_of(limits) + 1
@@ -233,8 +194,8 @@ def test_memory_of_the_kernel_s_own_is_bounded_by_the_cgroup(code: str, tmp_path
             command=["python3", "-I", "-S", "-c", code], limits=limits, proxy_socket=tmp_path / "proxy.sock"
         )
         end: SandboxEnd = asyncio.run(run_sandboxed(job, tmp_path / "own", lambda _: None))
-    if "memory" in here().folders:
+    if "memory" in find_place().folders:
         assert end.ending == "out_of_memory", end
     else:
         assert (end.ending, b"held" in end.output) == ("ended", True), end
-        assert "no memory (" in cgroup_note()
+        assert "no memory (" in str(find_place())

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pytest
 
 from microclaw.audit.event import AuditEvent
-from microclaw.clock import now_ms
-from microclaw.config.settings import TaskSettings
+from microclaw.config.settings import SandboxSettings, TaskSettings
 from microclaw.events import LiveEvent
-from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.store.database import Database
-from microclaw.store.tasks import TaskTable
+from microclaw.store.tasks import TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, free_bytes
 from microclaw.tasks.order import TaskOrder
 from microclaw.tasks.service import TaskService
@@ -42,13 +41,21 @@ def order(code: str, language: str = "python", **more: Any) -> TaskOrder:
     return TaskOrder(language=language, code=code, **given)
 
 
+async def ended(service: TaskService, number: int) -> TaskRow:
+    """Its row once it has ended."""
+    async with asyncio.timeout(60):
+        async for _ in service.follow(await service.row(number)):
+            pass
+        return await service.cancel(number)  # which waits until its end is kept
+
+
 @pytest.fixture
 def serve(tmp_path: Path) -> Serve:
     @asynccontextmanager
     async def serving(
         *,
         free: Callable[[Path], int] = free_bytes,
-        check: Callable[[], object] = sandbox_backend,
+        backend: Literal["auto", "off"] = "auto",
         may_run: Callable[[str], bool] = lambda _person_id: True,
         **settings: Any,
     ) -> AsyncIterator[Place]:
@@ -60,11 +67,9 @@ def serve(tmp_path: Path) -> Serve:
                 table,
                 TaskFolders(folder, free=free),
                 TaskSettings(**settings),
-                run=run_sandboxed,
-                check_sandbox=check,
                 record=audit.append,
                 publish=events.append,
-                now_ms=now_ms,
+                sandbox=SandboxSettings(backend=backend),
                 may_run=may_run,
             )
             async with service.serving():

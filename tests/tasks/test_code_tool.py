@@ -11,7 +11,7 @@ import pytest
 from tests.agent.tools.conftest import PaperRegistry
 from tests.auth.conftest import asked
 from tests.channels.conftest import GUEST, MEMBER, MemoryPeople
-from tests.tasks.conftest import Place, order
+from tests.tasks.conftest import Place, ended, order
 
 from microclaw.agent.code_tool import MAX_SHOWN_CHARS, code_tool
 from microclaw.agent.toolbox import Toolbox
@@ -138,7 +138,7 @@ async def test_wrong_arguments_are_told(tools: Tools, arguments: dict[str, Any],
 
 async def test_files_of_another_persons_task_are_not_there(tools: Tools, place: Place) -> None:
     taken = await place.service.submit(order("open('x', 'w').write('1')", keep=("x",)))
-    await place.service.wait(taken.number)
+    await ended(place.service, taken.number)
     given: dict[str, Any] = {"code": "print(1)", "task_files": [f"{taken.number}/x"]}
     assert (await tools.call(MEMBER.person_id, **given)).error_code == "unknown_name"
     assert (await tools.call(**given)).ok
@@ -171,6 +171,6 @@ async def test_a_turn_that_is_stopped_ends_its_task(tools: Tools, place: Place) 
     calling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await calling
-    assert (await place.service.wait(rows[0].number)).state == "cancelled"
+    assert (await ended(place.service, rows[0].number)).state == "cancelled"
     with pytest.raises(UnknownName):
         await place.service.file(rows[0].number, "x")

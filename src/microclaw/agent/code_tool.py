@@ -22,7 +22,7 @@ from microclaw.events import Evidence, ResultFile, Step
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees
-from microclaw.tasks.order import MAX_CODE_BYTES, TaskLimits, TaskOrder, available, file_lines, reach_lines
+from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
 from microclaw.telemetry.csv_text import csv_text
 from microclaw.telemetry.history import MAX_POINTS, TelemetryHistory
@@ -78,7 +78,7 @@ def code_tool(
             code=asked.code,
             files=await inputs(asked, context),
             keep=asked.keep,
-            limits=TaskLimits(wall_s=asked.seconds),
+            seconds=asked.seconds,
             person_id=context.person_id,
             asked_by=name,
             allow=asked.allow,

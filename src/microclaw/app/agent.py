@@ -50,7 +50,6 @@ from microclaw.offline.model import OfflineModel
 from microclaw.operations.declared_tools import context_of, declared_tools
 from microclaw.operations.tool import Tool
 from microclaw.patterns.operations import folders_of
-from microclaw.sandbox.run import run_sandboxed, sandbox_backend
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.due import check_cron
 from microclaw.schedules.runner import Clock, Runner, run_at
@@ -236,11 +235,9 @@ def build_tasks(base: Base, proxy: EgressProxy) -> TaskService:
         TaskTable(base.database),
         TaskFolders(base.settings.tasks_folder),
         base.settings.tasks,
-        run=partial(run_sandboxed, settings=base.settings.sandbox),
-        check_sandbox=partial(sandbox_backend, base.settings.sandbox),
         record=base.audit.record,
         publish=base.publish,
-        now_ms=now_ms,
+        sandbox=base.settings.sandbox,
         proxy=proxy,
         may_run=partial(may_still_run, people),
         fleet=base.fleet,

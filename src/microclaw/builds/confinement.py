@@ -24,9 +24,9 @@ from typing import Final, Literal, TypeAlias
 from microclaw.builds.container import ContainerCommand, container_command, is_container
 from microclaw.errors import NoSandbox
 from microclaw.findings import Finding, problem, warning
-from microclaw.sandbox.bubblewrap import SYSTEM, Descriptors, bubblewrap, common_words, start_waiting
-from microclaw.sandbox.landlock import landlock_version, rules_for, start_in_landlock
-from microclaw.sandbox.seccomp import compiler_filter
+from microclaw.sandbox.bubblewrap import READ_BESIDES, SYSTEM, Descriptors, bubblewrap, common_words, start_waiting
+from microclaw.sandbox.landlock import landlock_version, landlock_words
+from microclaw.sandbox.seccomp import program_filter
 
 Confinement: TypeAlias = Literal["bubblewrap", "landlock", "none"]
 CPU_LIMIT_S: Final = 20
@@ -40,10 +40,9 @@ _SHARED: Final = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm")) 
 
 @dataclass(frozen=True, slots=True)
 class ConfinedProcess:
-    """A compiler and the process group that its children cannot leave; `leader` keeps that group's number taken."""
+    """A compiler, which leads a process group that its children cannot leave."""
 
     process: subprocess.Popen[bytes]
-    leader: subprocess.Popen[bytes]
     container: ContainerCommand | None = None
 
     def kill(self) -> None:
@@ -55,13 +54,12 @@ class ConfinedProcess:
                     self.container.kill, env=environment, stdout=quiet, stderr=quiet, timeout=PROBE_S, check=False
                 )
         with suppress(ProcessLookupError):
-            os.killpg(self.leader.pid, signal.SIGKILL)
+            os.killpg(self.process.pid, signal.SIGKILL)
 
     def end(self) -> None:
         """Wait for a compiler that was killed or closed its output, after killing what it left behind."""
         self.kill()
         self.process.wait()
-        self.leader.wait()
 
 
 @functools.cache
@@ -94,21 +92,20 @@ def start_confined(command: Sequence[str], directory: Path) -> ConfinedProcess:
     if is_container(command):
         there = container_command(command, directory)
         client = _popen(there.words, directory, there.environment)
-        return ConfinedProcess(client, client, there)
+        return ConfinedProcess(client, there)
     places = ("HOME", "TMPDIR", "ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")
     fixed = {"PATH": "", "LC_ALL": "C", "SOURCE_DATE_EPOCH": "0", "BINARYEN_CORES": "1"}
     environment = {**dict.fromkeys(places, str(directory)), **fixed}
     how = confinement()
     if how == "bubblewrap":
-        process = _start_in_bubblewrap(command, directory, environment)
-        return ConfinedProcess(process, process)
-    if how == "landlock":
-        rules = rules_for(list(readable(command, directory)), directory)
-        process, leader = start_in_landlock(rules, lambda group: _popen(command, directory, environment, group))
-    else:
-        process = leader = _popen(command, directory, environment)
+        return ConfinedProcess(_start_in_bubblewrap(command, directory, environment))
+    with Descriptors() as opened:
+        if how == "landlock":
+            reads = [*SYSTEM, *READ_BESIDES, *readable(command, directory)]
+            command = landlock_words(command, reads, directory, program_filter(platform.machine()), opened)
+        process = _popen(command, directory, environment, opened.passed)
     _limit(process.pid)
-    return ConfinedProcess(process, leader)
+    return ConfinedProcess(process)
 
 
 def readable(command: Sequence[str], directory: Path) -> Iterator[Path]:
@@ -150,12 +147,9 @@ def _limit(pid: int) -> None:
 
 
 def _popen(
-    command: Sequence[str],
-    directory: Path,
-    environment: Mapping[str, str],
-    group: int | None = None,
+    command: Sequence[str], directory: Path, environment: Mapping[str, str], pass_fds: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """In a session of its own, or in the process group `group` of the host's session."""
+    """In a session of its own."""
     return subprocess.Popen(
         command,
         cwd=directory,
@@ -163,8 +157,8 @@ def _popen(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        start_new_session=group is None,
-        process_group=group,
+        start_new_session=True,
+        pass_fds=pass_fds,
     )
 
 
@@ -176,7 +170,7 @@ def _start_in_bubblewrap(
         words += ["--ro-bind", str(path), str(path)]
     words += ["--bind", str(directory), str(directory), "--chdir", str(directory)]
     with Descriptors() as opened:
-        filtered = compiler_filter(platform.machine())
+        filtered = program_filter(platform.machine())
         waiting = start_waiting(words, command, filtered, opened, environment=environment, cwd=directory)
         _limit(waiting.pid)
         waiting.go_on()

@@ -95,7 +95,7 @@ class Processes:
         with self._lock:
             self._stopped = True
             for process in self._running:
-                if process.leader.returncode is None:
+                if process.process.returncode is None:
                     process.kill()
 
 

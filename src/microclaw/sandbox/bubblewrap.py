@@ -12,10 +12,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -38,51 +37,42 @@ def bubblewrap() -> str | None:
     return shutil.which("bwrap")
 
 
-@dataclass(slots=True)
-class Descriptors:
+class Descriptors(ExitStack):
     """The open descriptors of one start: closed here when it is over. `passed` are those that bubblewrap gets."""
 
-    passed: list[int] = field(default_factory=list)
-    _opened: set[int] = field(default_factory=set)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, raised: BaseException | None, at: TracebackType | None
-    ) -> None:
-        self._close(self._opened.copy())
+    def __init__(self) -> None:
+        super().__init__()
+        self.passed: list[int] = []
+        self._passed = self.enter_context(ExitStack())
 
     def were_passed(self) -> None:
         """bubblewrap runs and has its own: close ours, so that the end of a pipe is seen."""
-        self._close(set(self.passed))
+        self._passed.close()
         self.passed.clear()
 
-    def _close(self, descriptors: set[int]) -> None:
-        self._opened -= descriptors
-        for descriptor in descriptors:
-            os.close(descriptor)
+    def pass_on(self, descriptor: int) -> int:
+        self._passed.callback(os.close, descriptor)
+        self.passed.append(descriptor)
+        return descriptor
 
-    def pipe(self) -> tuple[int, int]:
-        ends = os.pipe()
-        self._opened.update(ends)
-        return ends
+    def keep(self, descriptor: int) -> int:
+        self.callback(os.close, descriptor)
+        return descriptor
 
     def hold(self, data: bytes) -> int:
         """A file without a name, passed on, to be read from its start."""
-        descriptor = os.memfd_create("sandbox")
-        self._opened.add(descriptor)
+        descriptor = self.pass_on(os.memfd_create("sandbox"))
         os.write(descriptor, data)
         os.lseek(descriptor, 0, os.SEEK_SET)
-        self.passed.append(descriptor)
         return descriptor
 
-    def reference(self, path: Path) -> int:
-        """A reference to the path, passed on without a right to anything but its use."""
-        descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
-        self._opened.add(descriptor)
-        self.passed.append(descriptor)
-        return descriptor
+
+class WaitingCommand(Struct, frozen=True):
+    """The start of bubblewrap; `told` says the number of the process inside, which waits for a byte in `goes_on`."""
+
+    words: list[str]
+    told: int
+    goes_on: int
 
 
 class Waiting(Struct, frozen=True):
@@ -109,26 +99,18 @@ def common_words() -> Iterator[str]:
     yield from ("--proc", "/proc", "--dev", "/dev")
 
 
-class WaitingCommand(Struct, frozen=True):
-    """The start of bubblewrap; `told` says the number of the process inside, which waits for a byte in `goes_on`."""
-
-    words: list[str]
-    told: int
-    goes_on: int
-
-
 def waiting_command(
     words: Sequence[str], command: Sequence[str], filtered: bytes | None, opened: Descriptors
 ) -> WaitingCommand:
     """bubblewrap up to the moment before the command begins; it has to inherit `opened.passed`."""
-    (told, tells), (waits, goes_on) = opened.pipe(), opened.pipe()
+    (told, tells), (waits, goes_on) = os.pipe(), os.pipe()
+    opened.keep(told), opened.keep(goes_on), opened.pass_on(tells), opened.pass_on(waits)
     # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
     words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
     words += ["--info-fd", str(tells), "--block-fd", str(waits)]
     if filtered is not None:
         words += ["--seccomp", str(opened.hold(filtered))]
     arguments = opened.hold("\0".join(words).encode() + b"\0")
-    opened.passed += [tells, waits]
     return WaitingCommand([bubblewrap() or "bwrap", "--args", str(arguments), "--", *command], told, goes_on)
 
 
@@ -139,16 +121,12 @@ def start_waiting(
     opened: Descriptors,
     *,
     environment: Mapping[str, str],
-    before: Sequence[str] = (),
     **more: Any,
 ) -> Waiting:
-    """Start it up to the moment before the command begins. Raises NoSandbox.
-
-    `before` are the words of a program that becomes bubblewrap, `more` is for Popen.
-    """
+    """Start it up to the moment before the command begins; `more` is for Popen. Raises NoSandbox."""
     waiting = waiting_command(words, command, filtered, opened)
     process = subprocess.Popen(
-        [*before, *waiting.words],
+        waiting.words,
         env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -157,36 +135,24 @@ def start_waiting(
         pass_fds=opened.passed,
         **more,
     )
-    return Waiting(process, _process_inside(process, waiting.told), waiting.goes_on)
-
-
-def why_it_ended(process: subprocess.Popen[bytes]) -> NoSandbox:
-    """The error for a bubblewrap that could not make its sandbox; ends it, if it lives."""
-    process.kill()
-    process.wait()
-    said = ""
-    if process.stdout is not None:
-        said = process.stdout.read(1024).decode(errors="replace").strip()
-        process.stdout.close()
-    return NoSandbox(
-        f"bubblewrap cannot make a sandbox here: {said or 'it did not begin in time'}", next_step=NEXT_STEP
-    )
-
-
-def _process_inside(process: subprocess.Popen[bytes], told: int) -> int:
     data, deadline = b"", time.monotonic() + START_S
-    while b"}" not in data and time.monotonic() < deadline:
-        if is_readable(told, LOOK_S):
-            data += os.read(told, 1024)
-        elif process.poll() is not None:
-            break
-    found = number_inside(data)
-    if found is None:
-        raise why_it_ended(process)
-    return found
+    while (pid := number_inside(data)) is None:
+        if is_readable(waiting.told, LOOK_S):
+            data += os.read(waiting.told, 1024)
+        elif process.poll() is not None or time.monotonic() > deadline:
+            raise why_it_ended(process)
+    return Waiting(process, pid, waiting.goes_on)
 
 
 def number_inside(told: bytes) -> int | None:
     """The number of the process inside; None until all is told: bubblewrap ends when it cannot tell the rest."""
     found = re.search(rb'"child-pid": (\d+)', told) if b"}" in told else None
     return None if found is None else int(found[1])
+
+
+def why_it_ended(process: subprocess.Popen[bytes]) -> NoSandbox:
+    """The error for a bubblewrap that could not make its sandbox; ends it, if it lives."""
+    process.kill()
+    said, _ = process.communicate()
+    why = said[:1024].decode(errors="replace").strip() or "it did not begin in time"
+    return NoSandbox(f"bubblewrap cannot make a sandbox here: {why}", next_step=NEXT_STEP)

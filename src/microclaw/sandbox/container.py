@@ -6,27 +6,22 @@ The image must be there already: none is fetched.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 import secrets
 import shutil
 import stat
 import subprocess
-import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from microclaw.errors import NoSandbox
 from microclaw.sandbox.identity import job_user
-from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.job import HOME, RELAY_SOURCE, DiskUse, SandboxJob, SandboxLimits, environment_of, with_relay
 from microclaw.sandbox.job_files import put_files
-from microclaw.sandbox.usage import DiskUse, Usage
-from microclaw.sandbox.world import HOME, RELAY_SOURCE, environment_of, with_relay
 
 ENGINES: Final = ("podman", "docker")
 PROBE_S: Final = 15.0
@@ -44,29 +39,23 @@ _OF_ENGINE: Final = (
 
 @dataclass(slots=True)
 class Container:
-    """One that runs; see usage.Started."""
+    """A job that runs: the engine's client, and the folder of this machine that is the job's."""
 
+    must_not_be_full: ClassVar[bool] = True
     process: subprocess.Popen[bytes]
     folder: int
     engine: str
     name: str
     place: Path
     disk_limit: int
-    must_not_be_full: bool = True
     _kill: subprocess.Popen[bytes] | None = None
     _measured: tuple[float, DiskUse] = field(default=(float("-inf"), DiskUse(False, 0)))
 
-    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
-        def wait() -> None:
-            self.process.wait()
-            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(then)
+    def is_dead(self) -> bool:
+        return self.process.poll() is not None
 
-        threading.Thread(target=wait, name=f"sandbox: wait for {self.name}", daemon=True).start()
-        return lambda: None  # nothing listens: a call that comes too late sets an event
-
-    def usage(self, memory_limit: int) -> Usage:  # noqa: ARG002 - the engine holds it to that
-        return Usage()
+    def usage(self, _memory_limit: int) -> None:
+        """Unknown: the engine holds it to its limits."""
 
     def disk(self) -> DiskUse:
         """Measured from time to time: it means to look at every file."""
@@ -80,8 +69,8 @@ class Container:
         return said is not None and said.strip() == "true"
 
     def kill(self) -> None:
-        """Killing the engine's client would not kill the container."""
-        if self._kill is None and self.process.poll() is None:
+        """Does not wait. Killing the engine's client would not kill the container."""
+        if self._kill is None and not self.is_dead():
             self._kill = subprocess.Popen(
                 [self.engine, "kill", self.name],
                 env=engine_environment(),
@@ -91,17 +80,14 @@ class Container:
             )
 
     def close(self) -> None:
+        """Kill it if it lives, and remove what it had. Blocks."""
         self.kill()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(KILL_S)
         _ask(self.engine, "rm", "--force", self.name)
-        if self._kill is not None:
-            with suppress(subprocess.TimeoutExpired):
-                self._kill.wait(KILL_S)
-        self.process.kill()
-        self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        for client in filter(None, (self._kill, self.process)):
+            client.kill()
+            client.communicate()
         os.close(self.folder)
         shutil.rmtree(self.place, ignore_errors=True)
 

@@ -7,16 +7,13 @@ processes of root's against a limit, and lets root's own write its settings in /
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
 import platform
-import shutil
-import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from microclaw.sandbox.landlock_start import libc
+from microclaw.sandbox.landlock import libc
 
 JOB_USER: Final = 60666
 """Of the numbers that neither Debian nor systemd gives away."""
@@ -28,26 +25,10 @@ def job_user() -> int | None:
     return JOB_USER if os.geteuid() == 0 else None
 
 
-def starts_as_job() -> tuple[Sequence[str], dict[str, Any]]:
-    """The words before a process's own that start it as that user, and more for Popen.
-
-    With setpriv Popen needs no fork, which would copy the tables of all of the host's memory.
-    """
+def starts_as_job() -> dict[str, Any]:
+    """The arguments of Popen for a process of that user."""
     user = job_user()
-    if user is None:
-        return (), {}
-    words = _setpriv(user)
-    return (words, {}) if words else ((), {"user": user, "group": user, "extra_groups": []})
-
-
-@functools.cache
-def _setpriv(user: int) -> Sequence[str]:
-    """Tried once: not every setpriv can change the user."""
-    words = (shutil.which("setpriv") or "", "--reuid", str(user), "--regid", str(user), "--clear-groups", "--")
-    if not words[0]:
-        return ()
-    tried = subprocess.run([*words, "/bin/true"], stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return words if tried.returncode == 0 else ()
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
 @contextmanager

@@ -6,7 +6,9 @@ device, a pipe that never ends, or a name with `..`.
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -19,9 +21,9 @@ from microclaw.sandbox.identity import acting_as_job
 MAX_FILES: Final = 256
 MAX_NAME_BYTES: Final = 512
 MAX_PARTS: Final = 16
-_BLOCK: Final = 1 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINK_ON_ITS_WAY: Final = (errno.ENOTDIR, errno.ELOOP)  # what O_NOFOLLOW and O_DIRECTORY say of one
 
 
 def checked_parts(name: str) -> tuple[str, ...]:
@@ -42,41 +44,17 @@ def put_files(files: Mapping[str, bytes | Path], folder: int, limit: int) -> Non
     for name, content in files.items():
         *folders, last = checked_parts(name)
         try:
+            left -= len(content) if isinstance(content, bytes) else content.stat().st_size
+            if left < 0:
+                raise JobRefused("the job's files are larger than its disk", next_step="give it fewer files")
             with acting_as_job(), _opened(folder, folders, create=True) as place:
                 target = os.open(last, _NEW, 0o644, dir_fd=place)
-            try:
-                left -= _put(content, target, left)
-            finally:
-                os.close(target)
+            with os.fdopen(target, "wb") as out:
+                out.write(content if isinstance(content, bytes) else content.read_bytes())
         except OSError as problem:
             raise JobRefused(
                 f"the job's file {name!r} cannot be put in: {problem.strerror}", next_step="give it fewer files"
             ) from problem
-
-
-def _put(content: bytes | Path, target: int, left: int) -> int:
-    written = 0
-    for block in _blocks(content):
-        written += len(block)
-        if written > left:
-            raise JobRefused("the job's files are larger than its disk", next_step="give it fewer files")
-        _write_all(target, block)
-    return written
-
-
-def _blocks(content: bytes | Path) -> Iterator[bytes]:
-    if isinstance(content, bytes):
-        yield content
-        return
-    with content.open("rb") as source:
-        while block := source.read(_BLOCK):
-            yield block
-
-
-def _write_all(target: int, block: bytes) -> None:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(target, view) :]
 
 
 def take_files(
@@ -97,54 +75,32 @@ def take_files(
             kept[name] = target
         except FileNotFoundError:
             continue
-        except _Refused as reason:
-            refused[name] = str(reason)
         except OSError as problem:
-            refused[name] = "a link or no folder on its way" if problem.errno in _NO_WAY else f"{problem.strerror}"
+            is_link = problem.errno in _LINK_ON_ITS_WAY
+            refused[name] = "a link or no folder on its way" if is_link else problem.strerror or str(problem)
     return kept, refused
 
 
-class _Refused(Exception):
-    """Why a file is not taken out."""
-
-
-_NO_WAY: Final = (20, 40)  # ENOTDIR, ELOOP: what O_NOFOLLOW and O_DIRECTORY say of a link
-
-
 def _take(folder: int, parts: tuple[str, ...], target: Path, left: int) -> int:
+    """Its size. Raises OSError, which says why it is not taken."""
     *folders, last = parts
     with _opened(folder, folders, create=False) as place:
         found = os.open(last, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, dir_fd=place)
-        try:
-            what = os.fstat(found)
-            if not stat.S_ISREG(what.st_mode):
-                raise _Refused("it is no plain file")
-            if what.st_nlink != 1:
-                raise _Refused("it has a second name (a hard link)")
-            if what.st_size > left:
-                raise _Refused(f"it is too large ({what.st_size} bytes)")
-            return _copy(found, target, left)
-        finally:
-            os.close(found)
-
-
-def _copy(found: int, target: Path, left: int) -> int:
-    """With a mode of ours: not the job's, which may be setuid."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    copied = 0
-    out = os.open(target, _NEW, 0o600)
     try:
-        while block := os.read(found, _BLOCK):
-            copied += len(block)
-            if copied > left:
-                raise _Refused("it is too large")
-            _write_all(out, block)
-    except BaseException:
-        target.unlink()
-        raise
+        what = os.fstat(found)
+        if not stat.S_ISREG(what.st_mode):
+            raise OSError("it is no plain file")
+        if what.st_nlink != 1:
+            raise OSError("it has a second name (a hard link)")
+        if what.st_size > left:
+            raise OSError(f"it is too large ({what.st_size} bytes)")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        out = os.open(target, _NEW, 0o600)  # a mode of ours: the job's may be setuid
+        with os.fdopen(found, "rb", closefd=False) as source, os.fdopen(out, "wb") as copy:
+            shutil.copyfileobj(source, copy)
     finally:
-        os.close(out)
-    return copied
+        os.close(found)
+    return what.st_size
 
 
 @contextmanager

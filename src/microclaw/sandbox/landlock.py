@@ -1,90 +1,118 @@
-"""Landlock (since Linux 5.13): a process sees only the files it is given, without namespaces. For compilers and
-speech engines alone.
+"""Landlock (since Linux 5.13): a program sees only the files it is given, without namespaces. For compilers and speech
+engines alone: it hides less than bubblewrap does, so that no code of the agent's runs under it.
 
-It hides less than bubblewrap does, so that no code of the agent's runs under it. It knows none of them.
+As a script this file restricts its own process and becomes the program. It is run by `python -I -S`, so that it costs
+little before each sentence of a speech engine, and imports nothing of the project.
 """
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import json
+import os
 import platform
-import subprocess
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Final
+import stat
+import struct
+import sys
+from typing import TYPE_CHECKING, Any, Final
 
-from microclaw.sandbox.bubblewrap import READ_BESIDES, SYSTEM
-from microclaw.sandbox.landlock_start import CREATE, EXECUTE, READ_DIR, READ_FILE, WRITE_FILE, libc, restrict
-from microclaw.sandbox.seccomp import compiler_filter
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
-DEVICES: Final = (Path("/dev/null"), Path("/dev/zero"), Path("/dev/urandom"), Path("/dev/random"))
+    from microclaw.sandbox.bubblewrap import Descriptors
 
-_VERSION_FLAG: Final = 1
+DEVICES: Final = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+# linux/landlock.h; the calls have the same numbers on every architecture
+_CREATE, _ADD, _RESTRICT = 444, 445, 446
+_VERSION_FLAG, _PATH_BENEATH = 1, 1
+_EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
+_READ: Final = _EXECUTE | _READ_FILE | _READ_DIR
+_OF_FILES: Final = _EXECUTE | _WRITE_FILE | _READ_FILE
 _ALL_FILES: Final = (1 << 13) - 1
 _SINCE: Final = ((2, 1 << 13), (3, 1 << 14), (5, 1 << 15))  # refer, truncate, ioctl of devices
-_READ: Final = EXECUTE | READ_FILE | READ_DIR
+_NETWORK: Final = 0b11  # TCP: bind, connect
+_SCOPES: Final = 0b11  # abstract sockets and signals
+_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 22, 38, 2
 
 
 def landlock_version() -> int:
     """0 where the kernel has none, or it is switched off."""
     if platform.system() != "Linux":
         return 0
-    return max(0, int(libc().syscall(CREATE, None, 0, _VERSION_FLAG)))
+    return max(0, int(libc().syscall(_CREATE, None, 0, _VERSION_FLAG)))
 
 
-def all_files() -> int:
-    """Everything that this kernel's Landlock knows to forbid of files."""
-    files = _ALL_FILES
-    for version, bit in _SINCE:
-        files |= bit if landlock_version() >= version else 0
-    return files
+def landlock_words(
+    command: Sequence[str],
+    readable: Iterable[Path],
+    directory: Path | None,
+    filtered: bytes | None,
+    opened: Descriptors,
+) -> list[str]:
+    """The words of a process that restricts itself and becomes the command: it reads what is `readable`, and has all
+    rights in `directory`. It has to inherit `opened.passed`, and to be the leader of its process group."""
+    plan = {
+        "readable": [str(path) for path in readable],  # not /proc: others' environments are in it
+        "directory": None if directory is None else str(directory),
+        "filter": None if filtered is None else filtered.hex(),
+    }
+    held = opened.hold(json.dumps(plan).encode())
+    return [sys.executable, "-I", "-S", __file__, str(held), *command]
 
 
-def rules_for(readable: Sequence[Path], directory: Path | None) -> list[tuple[Path, int]]:
-    """The rights by path: everything in `directory`, reading the system and what is `readable`."""
-    read = [*SYSTEM, *READ_BESIDES, *readable]  # not /proc: others' environments are in it
-    rules = [(path, _READ) for path in read] + [(path, READ_FILE | WRITE_FILE) for path in DEVICES]
+@functools.cache
+def libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog"""
+
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def _restrict(readable: Sequence[str], directory: str | None, filtered: bytes | None) -> None:
+    """Forever, for this thread and what it starts."""
+    version, every = landlock_version(), _ALL_FILES
+    for since, bit in _SINCE:
+        every |= bit if version >= since else 0
+    rules = [*((path, _READ) for path in readable), *((path, _READ_FILE | _WRITE_FILE) for path in DEVICES)]
     if directory is not None:
-        rules.insert(0, (directory, all_files()))
-    return [(path, allowed) for path, allowed in rules if path.exists()]
+        rules.append((directory, every))
+    fields = struct.pack("=Q", every)
+    fields += struct.pack("=Q", _NETWORK) if version >= 4 else b""
+    fields += struct.pack("=Q", _SCOPES) if version >= 6 else b""
+    ruleset = _called(libc().syscall(_CREATE, fields, len(fields), 0))
+    for path, allowed in rules:
+        if os.access(path, os.F_OK):
+            place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            possible = allowed if stat.S_ISDIR(os.fstat(place).st_mode) else allowed & _OF_FILES
+            _called(libc().syscall(_ADD, ruleset, _PATH_BENEATH, struct.pack("=Qi", possible, place), 0))
+            os.close(place)
+    _called(libc().prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+    _called(libc().syscall(_RESTRICT, ruleset, 0))
+    os.close(ruleset)
+    if filtered is not None:
+        program = _Program(len(filtered) // 8, filtered)
+        _called(libc().prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.byref(program), 0, 0))
 
 
-def start_in_landlock(
-    rules: Sequence[tuple[Path, int]], start: Callable[[int], subprocess.Popen[bytes]]
-) -> tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]:
-    """Start what `start` makes in a process group that it is given, and the process that holds the group's number."""
-    leader = _group_leader()
-    try:
-        with ThreadPoolExecutor(1, "start in Landlock") as once:  # its thread keeps the rules, and ends
-            return once.submit(_restricted, rules, start, leader.pid).result(), leader
-    except BaseException:
-        leader.wait()
-        raise
+def _called(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
 
 
-def _restricted(
-    rules: Sequence[tuple[Path, int]], start: Callable[[int], subprocess.Popen[bytes]], group: int
-) -> subprocess.Popen[bytes]:
-    """The rules are this thread's forever, and of what it starts."""
-    restrict(
-        [(str(path), allowed) for path, allowed in rules],
-        all_files(),
-        landlock_version(),
-        compiler_filter(platform.machine(), group),
-    )
-    return start(group)
+def _become(plan: int, command: list[str]) -> None:
+    with os.fdopen(plan, "rb") as file:
+        found = json.load(file)
+    filtered = None if found["filter"] is None else bytes.fromhex(found["filter"])
+    _restrict(found["readable"], found["directory"], filtered)
+    os.execve(command[0], command, os.environ)  # noqa: S606 - the command is the settings', as a list
 
 
-def _group_leader() -> subprocess.Popen[bytes]:
-    """A process group made before the filter forbids to make one: of a process that ends, and is not waited for yet.
-
-    A compiler in a group of its own making could let its children make theirs, and they would live on.
-    """
-    return subprocess.Popen(
-        ["/bin/sh", "-c", ":"],
-        env={},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        process_group=0,
-    )
+if __name__ == "__main__":
+    _become(int(sys.argv[1]), sys.argv[2:])

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import selectors
 import socket
 import sys
 
@@ -19,105 +18,47 @@ BLOCK = 64 << 10
 PR_SET_DUMPABLE = 4
 
 
-class End:
-    """One socket of a connection's two, with what still has to be written to it."""
+def serve(door: socket.socket, path: str) -> None:
+    """Relay until this process is killed, which happens with the job's last process.
 
-    def __init__(self, link: socket.socket) -> None:
-        link.setblocking(False)
-        self.socket = link
-        self.other = self
-        self.waiting = b""
-        self.is_read = False
-        """Whether the peer has said all that it says."""
-        self.is_shut = False
-        """Whether the peer was told that nothing more comes."""
+    At most MAX_CONNECTIONS at once; a further one waits in the kernel.
+    """
+    import asyncio  # the command does not wait for it
 
-    def wants(self) -> int:
-        read = selectors.EVENT_READ if not self.is_read and not self.other.waiting else 0
-        return read | (selectors.EVENT_WRITE if self.waiting else 0)
+    loop = asyncio.new_event_loop()
+    running = set()
 
+    async def carry(source: socket.socket, target: socket.socket) -> None:
+        while data := await loop.sock_recv(source, BLOCK):
+            await loop.sock_sendall(target, data)
+        target.shutdown(socket.SHUT_WR)
 
-class Relay:
-    """Its connections, at most MAX_CONNECTIONS; a further one waits in the kernel."""
+    async def connect(inner: socket.socket, outer: socket.socket) -> None:
+        with inner, outer:
+            try:
+                outer.connect(path)
+            except OSError as problem:
+                print(f"the proxy of this sandbox cannot be reached: {problem.strerror}", file=sys.stderr)
+                return
+            outer.setblocking(False)
+            ways = [loop.create_task(carry(inner, outer)), loop.create_task(carry(outer, inner))]
+            await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)  # one side is gone: so is the connection
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
 
-    def __init__(self, door: socket.socket, path: str) -> None:
-        door.setblocking(False)
-        self.door = door
-        self.path = path
-        self.waiting = selectors.DefaultSelector()
-        self.ends: set[End] = set()
-
-    def serve(self) -> None:
-        """Relay until this process is killed, which happens with the job's last process."""
-        self.waiting.register(self.door, selectors.EVENT_READ)
+    async def accept() -> None:
+        free = asyncio.Semaphore(MAX_CONNECTIONS)
         while True:
-            for key, events in self.waiting.select():
-                if key.data is None:
-                    self.accept()
-                elif key.data in self.ends:
-                    self.pump(key.data, events)
+            await free.acquire()
+            inner, _ = await loop.sock_accept(door)
+            task = loop.create_task(connect(inner, socket.socket(socket.AF_UNIX)))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            task.add_done_callback(lambda _: free.release())
 
-    def accept(self) -> None:
-        try:
-            inner, _ = self.door.accept()
-        except OSError:
-            return
-        outer = socket.socket(socket.AF_UNIX)
-        try:
-            outer.connect(self.path)
-        except OSError as problem:
-            print(f"the proxy of this sandbox cannot be reached: {problem.strerror}", file=sys.stderr)
-            inner.close()
-            outer.close()
-            return
-        one, two = End(inner), End(outer)
-        one.other, two.other = two, one
-        for end in (one, two):
-            self.ends.add(end)
-            self.waiting.register(end.socket, selectors.EVENT_READ, end)
-        if len(self.ends) >= 2 * MAX_CONNECTIONS:
-            self.waiting.unregister(self.door)
-
-    def pump(self, end: End, events: int) -> None:
-        """Move what can be moved; a side is only read when the other has taken all that came before."""
-        try:
-            if events & selectors.EVENT_WRITE:
-                end.waiting = end.waiting[end.socket.send(end.waiting) :]
-            if events & selectors.EVENT_READ:
-                data = end.socket.recv(BLOCK)
-                end.other.waiting, end.is_read = data, not data
-            for one in (end, end.other):
-                if one.other.is_read and not one.waiting and not one.is_shut:
-                    one.is_shut = True
-                    one.socket.shutdown(socket.SHUT_WR)
-        except BlockingIOError:
-            return
-        except OSError:  # one side is gone: so is the connection
-            self.close(end)
-            return
-        if end.is_shut and end.other.is_shut:
-            self.close(end)
-            return
-        for one in (end, end.other):
-            self.watch(one)
-
-    def watch(self, end: End) -> None:
-        known, wants = end.socket in self.waiting.get_map(), end.wants()
-        if wants and known:
-            self.waiting.modify(end.socket, wants, end)
-        elif wants:
-            self.waiting.register(end.socket, wants, end)
-        elif known:
-            self.waiting.unregister(end.socket)
-
-    def close(self, end: End) -> None:
-        for one in (end, end.other):
-            if one.socket in self.waiting.get_map():
-                self.waiting.unregister(one.socket)
-            one.socket.close()
-            self.ends.discard(one)
-        if self.door not in self.waiting.get_map():
-            self.waiting.register(self.door, selectors.EVENT_READ)
+    door.setblocking(False)
+    loop.run_until_complete(accept())
 
 
 def close_to_others() -> None:
@@ -137,7 +78,7 @@ def main(port: str, proxy: str, command: list[str]) -> None:
     child = os.fork()
     if child == 0:
         if os.fork() == 0:
-            Relay(door, f"/proc/self/fd/{proxy}" if proxy.isdigit() else proxy).serve()
+            serve(door, f"/proc/self/fd/{proxy}" if proxy.isdigit() else proxy)
         os._exit(0)
     os.waitpid(child, 0)
     door.close()

@@ -20,11 +20,10 @@ from microclaw.config.settings import SandboxSettings
 from microclaw.errors import JobRefused, NoSandbox
 from microclaw.sandbox import wrapped_job
 from microclaw.sandbox.bubblewrap import NEXT_STEP, START_S, bubblewrap
-from microclaw.sandbox.cgroup import cgroup_note
-from microclaw.sandbox.container import container_engine, start_container
+from microclaw.sandbox.cgroup import find_place
+from microclaw.sandbox.container import Container, container_engine, start_container
 from microclaw.sandbox.job import Ending, SandboxEnd, SandboxJob
 from microclaw.sandbox.job_files import MAX_FILES, checked_parts, take_files
-from microclaw.sandbox.usage import Started
 
 AUTO: Final = SandboxSettings()
 TAIL_BYTES: Final = 64 << 10
@@ -65,7 +64,7 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
 
 def backend_note(found: Backend) -> str:
     """For people: what shuts jobs off, and what holds them to their limits. Looks at the machine."""
-    return f"{found.note}; {cgroup_note()}" if found.name == "bubblewrap" else found.note
+    return f"{found.note}; {find_place()}" if found.name == "bubblewrap" else found.note
 
 
 @functools.cache
@@ -87,7 +86,7 @@ def why_not() -> str | None:
     return None
 
 
-def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> Started:
+def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_job.Wrapped | Container:
     if sandbox_backend(settings).name == "bubblewrap":
         return wrapped_job.start(job)
     return start_container(container_engine(settings.image), settings.image, job, folder)
@@ -114,7 +113,7 @@ async def run_sandboxed(
         await run.until_dead()
         return await asyncio.to_thread(run.end, folder)
     finally:
-        run.stop_listening()
+        asyncio.get_running_loop().remove_reader(run.pipe)  # its number is soon another job's
         started.kill()
         await asyncio.shield(asyncio.to_thread(started.close))
 
@@ -132,8 +131,9 @@ def _check(job: SandboxJob) -> None:
 @dataclass(slots=True)
 class _Run:
     job: SandboxJob
-    started: Started
+    started: wrapped_job.Wrapped | Container
     on_output: Callable[[bytes], None]
+    pipe: int = field(init=False)
     began: float = field(default_factory=time.monotonic)
     why: Ending | None = None
     reason: str = ""
@@ -142,28 +142,26 @@ class _Run:
     cpu_s: float | None = None
     memory_peak: int | None = None
     is_full: bool = False
-    _dead: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
-    _forget: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        assert self.started.process.stdout is not None
+        self.pipe = self.started.process.stdout.fileno()
 
     async def until_dead(self) -> None:
         """Pass its output on and hold it to its limits until no process of it lives, and all output is read."""
-        loop = asyncio.get_running_loop()
-        self._forget = self.started.on_death(loop, self._dead.set)
-        os.set_blocking(self._pipe(), False)
-        loop.add_reader(self._pipe(), self._on_output)
-        while not self._dead.is_set():
+        os.set_blocking(self.pipe, False)
+        asyncio.get_running_loop().add_reader(self.pipe, self._on_output)
+        pause_s = 0.001
+        while not self.started.is_dead():
             self._look()
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_S):
-                    await self._dead.wait()
+                    await self._closed.wait()
+            if self._closed.is_set():  # it ends at once, or goes on without an output
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LOOK_S)
         await self._closed.wait()
-
-    def stop_listening(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._forget()  # a number of a descriptor is soon another job's
-        if not self._closed.is_set():
-            loop.remove_reader(self._pipe())
 
     def end(self, folder: Path) -> SandboxEnd:
         """Take the files out and say how it ended; when it is dead."""
@@ -198,18 +196,13 @@ class _Run:
             return "disk_full", -number if number else code
         return ("killed", -number) if number else ("ended", code)
 
-    def _pipe(self) -> int:
-        pipe = self.started.process.stdout
-        assert pipe is not None
-        return pipe.fileno()
-
     def _on_output(self) -> None:
         try:
-            data = os.read(self._pipe(), _BLOCK)
+            data = os.read(self.pipe, _BLOCK)
         except BlockingIOError:
             return
         if not data:
-            asyncio.get_running_loop().remove_reader(self._pipe())
+            asyncio.get_running_loop().remove_reader(self.pipe)
             self._closed.set()
             return
         left = self.job.limits.output_bytes - self.printed
@@ -224,17 +217,17 @@ class _Run:
     def _look(self) -> None:
         limits = self.job.limits
         used, disk = self.started.usage(limits.memory_bytes), self.started.disk()
-        self.cpu_s = max(self.cpu_s or 0.0, used.cpu_s) if used.cpu_s is not None else None
-        if used.memory_bytes is not None:
+        if used is not None:
+            self.cpu_s = max(self.cpu_s or 0.0, used.cpu_s)
             self.memory_peak = max(self.memory_peak or 0, used.memory_bytes)
         self.is_full = self.is_full or disk.is_full
-        if time.monotonic() - self.began > limits.wall_s or (used.cpu_s or 0.0) > limits.cpu_s:
+        if time.monotonic() - self.began > limits.wall_s or (used is not None and used.cpu_s > limits.cpu_s):
             self._stop("timed_out")
-        elif used.out_of_memory or (used.memory_bytes or 0) > limits.memory_bytes:
+        elif used is not None and (used.out_of_memory or used.memory_bytes > limits.memory_bytes):
             self._stop("out_of_memory")
         elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
             self._stop("disk_full")
-        elif (used.processes or 0) > limits.processes:
+        elif used is not None and used.processes > limits.processes:
             self.reason = f"more than {limits.processes} processes and threads (tasks.processes)"
             self._stop("killed")
 

@@ -77,10 +77,7 @@ _UNCOUNTED: Final[Mapping[str, _Rule]] = {
 """Memory that a job would hold and that its processes' sizes do not show."""
 _HIDES_MEMORY: Final = 4
 """PR_SET_DUMPABLE, with which the relay takes its descriptors out of the job's reach."""
-_NO_SOCKET: Final = _Rule(_EPERM)
-_STAYS: Final = _Rule(_EPERM)
-_WITHOUT_ATTRIBUTES: Final = {name: found for name, found in AS_THEY_ARE.items() if name not in ATTRIBUTES}
-"""What compilers and speech engines may call: no modes, owners or times of files."""
+_NO: Final = _Rule(_EPERM)
 _OWN_NETWORK: Final = _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1, 2, 10]), _Check(1, 0xF, [_STREAM, _DATAGRAM])])
 """Unix and IP sockets, none of them raw: what they reach is the sandbox's own network."""
 
@@ -88,24 +85,17 @@ _OWN_NETWORK: Final = _Rule(_EAFNOSUPPORT, [_Check(0, _WHOLE, [1, 2, 10]), _Chec
 def job_filter(machine: str, *, network: bool) -> bytes | None:
     """The filter (struct sock_filter) of a job for `platform.machine()`; None for one that is not known here."""
     plain = {**AS_THEY_ARE, **(NETWORK if network else {})}
-    rules = {**_RULES, **_UNCOUNTED, "socket": _OWN_NETWORK if network else _NO_SOCKET}
+    rules = {**_RULES, **_UNCOUNTED, "socket": _OWN_NETWORK if network else _NO}
     if network:
         rules["prctl"] = _Rule(_EPERM, [_Check(0, _WHOLE, [*_PRCTL, _HIDES_MEMORY])])
     return _filter(machine, plain, rules)
 
 
-def compiler_filter(machine: str, group: int | None = None) -> bytes | None:
-    """The filter of a compiler. With `group` a process can join that process group, and leave it for no other."""
-    rules = {**_RULES, "socket": _NO_SOCKET}
-    if group is not None:  # setpgid(0, group), with which Popen begins; numbers have 32 bits
-        rules |= {"setpgid": _Rule(_EPERM, [_Check(0, _WHOLE, [0]), _Check(1, _WHOLE, [group])])}
-        rules |= {"setsid": _STAYS}
-    return _filter(machine, _WITHOUT_ATTRIBUTES, rules)
-
-
-def engine_filter(machine: str) -> bytes | None:
-    """The filter of a speech engine: a compiler's, and nothing it starts leaves its process group."""
-    return _filter(machine, _WITHOUT_ATTRIBUTES, {**_RULES, "socket": _NO_SOCKET, "setpgid": _STAYS, "setsid": _STAYS})
+def program_filter(machine: str) -> bytes | None:
+    """The filter of compilers and speech engines: no modes, owners or times of files, and none leaves its process
+    group, by whose number it is killed."""
+    plain = {name: found for name, found in AS_THEY_ARE.items() if name not in ATTRIBUTES}
+    return _filter(machine, plain, {**_RULES, "socket": _NO, "setpgid": _NO, "setsid": _NO})
 
 
 def _filter(machine: str, plain: Mapping[str, tuple[int, int | None]], rules: Mapping[str, _Rule]) -> bytes | None:

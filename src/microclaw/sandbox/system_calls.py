@@ -12,7 +12,8 @@ from typing import Final, TypeAlias
 
 Numbers: TypeAlias = dict[str, tuple[int, int | None]]
 
-_FILES: Final[Numbers] = {
+AS_THEY_ARE: Final[Numbers] = {
+    # files
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67),
     "pwrite64": (18, 68), "preadv": (295, 69), "pwritev": (296, 70), "preadv2": (327, 286), "pwritev2": (328, 287),
     "open": (2, None), "openat": (257, 56), "openat2": (437, 437), "creat": (85, None), "close": (3, 57),
@@ -29,13 +30,11 @@ _FILES: Final[Numbers] = {
     "symlinkat": (266, 36), "readlink": (89, None), "readlinkat": (267, 78), "umask": (95, 166), "chmod": (90, None),
     "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "utime": (132, None), "utimes": (235, None),
     "utimensat": (280, 88), "futimesat": (261, None),
-}  # fmt: skip
-_MEMORY: Final[Numbers] = {
+    # memory
     "brk": (12, 214), "mmap": (9, 222), "munmap": (11, 215), "mremap": (25, 216), "mprotect": (10, 226),
     "madvise": (28, 233), "mincore": (27, 232), "msync": (26, 227), "mlock": (149, 228), "munlock": (150, 229),
     "pkey_alloc": (330, 289), "pkey_free": (331, 290), "pkey_mprotect": (329, 288), "membarrier": (324, 283),
-}  # fmt: skip
-_PROCESSES: Final[Numbers] = {
+    # processes
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281), "exit": (60, 93),
     "exit_group": (231, 94), "wait4": (61, 260), "waitid": (247, 95), "kill": (62, 129), "tkill": (200, 130),
     "tgkill": (234, 131), "getpid": (39, 172), "getppid": (110, 173), "gettid": (186, 178), "getpgid": (121, 155),
@@ -48,8 +47,7 @@ _PROCESSES: Final[Numbers] = {
     "uname": (63, 160), "set_tid_address": (218, 96), "set_robust_list": (273, 99), "get_robust_list": (274, 100),
     "rseq": (334, 293), "futex": (202, 98), "futex_waitv": (449, 449), "arch_prctl": (158, None),
     "restart_syscall": (219, 128), "getrandom": (318, 278),
-}  # fmt: skip
-_SIGNALS: Final[Numbers] = {
+    # signals, clocks
     "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "rt_sigpending": (127, 136),
     "rt_sigtimedwait": (128, 137), "rt_sigsuspend": (130, 133), "sigaltstack": (131, 132), "pause": (34, None),
     "alarm": (37, None), "getitimer": (36, 102), "setitimer": (38, 103), "signalfd": (282, None),
@@ -57,38 +55,30 @@ _SIGNALS: Final[Numbers] = {
     "timer_getoverrun": (225, 109), "timer_delete": (226, 111), "timerfd_create": (283, 85),
     "timerfd_settime": (286, 86), "timerfd_gettime": (287, 87), "nanosleep": (35, 101), "clock_nanosleep": (230, 115),
     "clock_gettime": (228, 113), "clock_getres": (229, 114), "gettimeofday": (96, 169), "time": (201, None),
-}  # fmt: skip
-_WAITING: Final[Numbers] = {
+    # waiting
     "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72), "epoll_create": (213, None),
     "epoll_create1": (291, 20), "epoll_ctl": (233, 21), "epoll_wait": (232, None), "epoll_pwait": (281, 22),
     "epoll_pwait2": (441, 441), "eventfd": (284, None), "eventfd2": (290, 19),
-}  # fmt: skip
-_PAIRS: Final[Numbers] = {
+    # pairs of sockets
     "socketpair": (53, 199), "sendto": (44, 206), "recvfrom": (45, 207), "sendmsg": (46, 211), "recvmsg": (47, 212),
     "sendmmsg": (307, 269), "recvmmsg": (299, 243), "shutdown": (48, 210), "getsockopt": (55, 209),
     "setsockopt": (54, 208), "getsockname": (51, 204), "getpeername": (52, 205),
 }  # fmt: skip
-_NET: Final[Numbers] = {
+"""Allowed whatever their arguments are, but for those that seccomp.py names."""
+NETWORK: Final[Numbers] = {
     "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202), "accept4": (288, 242),
 }  # fmt: skip
-_CHECKED: Final[Numbers] = {
+"""Allowed besides to a job with the egress proxy."""
+CHECKED: Final[Numbers] = {
     "clone": (56, 220), "clone3": (435, 435), "prlimit64": (302, 261), "ioctl": (16, 29), "prctl": (157, 167),
     "personality": (135, 92), "mknod": (133, None), "mknodat": (259, 33), "socket": (41, 198),
 }  # fmt: skip
-
-_EXTENDED: Final[Numbers] = {
+"""Allowed with some arguments: seccomp.py says which."""
+EXTENDED: Final[Numbers] = {
     "setxattr": (188, 5), "lsetxattr": (189, 6), "fsetxattr": (190, 7), "getxattr": (191, 8), "lgetxattr": (192, 9),
     "fgetxattr": (193, 10), "listxattr": (194, 11), "llistxattr": (195, 12), "flistxattr": (196, 13),
     "removexattr": (197, 14), "lremovexattr": (198, 15), "fremovexattr": (199, 16),
 }  # fmt: skip
-
-AS_THEY_ARE: Final = {**_FILES, **_MEMORY, **_PROCESSES, **_SIGNALS, **_WAITING, **_PAIRS}
-"""Allowed whatever their arguments are, but for a job those that seccomp.py names."""
-NETWORK: Final = _NET
-"""Allowed besides to a job with the egress proxy."""
-CHECKED: Final = _CHECKED
-"""Allowed with some arguments: seccomp.py says which."""
-EXTENDED: Final = _EXTENDED
 """Extended attributes: refused as a file system without them does."""
 ATTRIBUTES: Final = ("chmod", "fchmod", "fchmodat", "fchmodat2", "utime", "utimes", "utimensat", "futimesat")
 """Not for a program that Landlock alone shuts off: it does not guard modes and times of the files outside."""

@@ -1,14 +1,12 @@
-"""The use of memory, processor time and disk by all processes of a job, and a running job of any backend."""
+"""The use of memory, processor time and disk by all processes of a job, read from its own /proc and file systems."""
 
 from __future__ import annotations
 
-import asyncio
 import os
-import subprocess
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final
 
-from msgspec import Struct
+from microclaw.sandbox.job import DiskUse, Usage
 
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -16,82 +14,32 @@ _NOT_RESIDENT: Final = (b"VmPTE:", b"VmSwap:", b"HugetlbPages:")
 """Of /proc/PID/status: what a process holds and its resident size leaves out. Page tables can be of any size."""
 
 
-class Usage(Struct, frozen=True):
-    """Of all its processes together; None where the backend holds the job to that limit itself."""
-
-    processes: int | None = None
-    memory_bytes: int | None = None
-    cpu_s: float | None = None
-    out_of_memory: bool = False
-    """True if the kernel killed one of them for that."""
-
-
-class DiskUse(Struct, frozen=True):
-    is_full: bool
-    files: int
-
-
-class Started(Protocol):
-    """A job that runs. Its output and errors are one pipe of `process`."""
-
-    @property
-    def process(self) -> subprocess.Popen[bytes]: ...
-    @property
-    def folder(self) -> int:
-        """Its folder, open."""
-
-    @property
-    def must_not_be_full(self) -> bool:
-        """True if nothing but killing it keeps its files within their limit."""
-
-    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
-        """Have `then` called on the loop, once, when no process of it lives; what it returns takes that back."""
-
-    def usage(self, memory_limit: int) -> Usage:
-        """Exact from `memory_limit` on."""
-
-    def disk(self) -> DiskUse: ...
-    def ran_out_of_memory(self) -> bool:
-        """True if the backend killed it for that; to be asked when it is dead."""
-
-    def kill(self) -> None:
-        """Every process of it; does not wait, and may be called again."""
-
-    def close(self) -> None:
-        """Kill it if it lives, wait until it is dead, and free what it had. Blocks."""
-
-
-def usage_of(processes: int) -> Usage:
+def usage_of(processes: int, memory_limit: int) -> Usage:
     """Of every process that the open folder (a /proc) lists. One that ends meanwhile is not counted.
 
-    A page that processes share counts for each of them: see exact_memory.
+    A page that processes share counts for each of them until `memory_limit` is passed, and then once.
     """
     number = memory = ticks = 0
-    for name in os.listdir(processes):
-        if not name.isdigit():
-            continue
+    for name in _numbers(processes):
         fields = _read(f"{name}/stat", processes).rpartition(b")")[2].split()
-        if len(fields) < 22:
-            continue
-        number += 1
-        ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
-        memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
+        if len(fields) >= 22:
+            number += 1
+            ticks += sum(int(field) for field in fields[11:15])  # utime, stime, and those of children that ended
+            memory += int(fields[21]) * _PAGE + _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
+    if memory > memory_limit:
+        memory = _exact_memory(processes)
     return Usage(number - 1, memory, ticks / _TICKS)  # process 1 is bubblewrap's own
 
 
-def exact_memory(processes: int) -> int:
-    """The memory of all processes, with each shared page counted once: slower, the kernel walks every page.
-
-    Of a program that nobody may read, such as the relay, shared pages count in full.
-    """
+def _exact_memory(processes: int) -> int:
+    """Slower: the kernel walks every page. Of a program that nobody may read, as the relay, all pages count in full."""
     total = 0
-    for name in os.listdir(processes):
-        if name.isdigit():
-            total += _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
-            try:
-                total += _kib_of(f"{name}/smaps_rollup", (b"Pss:",), processes)
-            except PermissionError:
-                total += _kib_of(f"{name}/status", (b"VmRSS:",), processes)
+    for name in _numbers(processes):
+        total += _kib_of(f"{name}/status", _NOT_RESIDENT, processes)
+        try:
+            total += _kib_of(f"{name}/smaps_rollup", (b"Pss:",), processes)
+        except PermissionError:
+            total += _kib_of(f"{name}/status", (b"VmRSS:",), processes)
     return total
 
 
@@ -99,6 +47,10 @@ def disk_use(places: Sequence[int]) -> DiskUse:
     """Of open folders, each a file system of its own. Empty files take no room there, but the kernel's memory."""
     found = [os.fstatvfs(place) for place in places]
     return DiskUse(any(place.f_bfree == 0 for place in found), sum(place.f_files - place.f_ffree for place in found))
+
+
+def _numbers(processes: int) -> Iterator[str]:
+    return filter(str.isdigit, os.listdir(processes))
 
 
 def _kib_of(name: str, fields: Sequence[bytes], folder: int) -> int:

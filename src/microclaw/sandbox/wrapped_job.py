@@ -6,7 +6,6 @@ files in before the job begins, and takes files out when no process lives any mo
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
 import platform
@@ -16,11 +15,10 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,13 +34,22 @@ from microclaw.sandbox.bubblewrap import (
     start_waiting,
     why_it_ended,
 )
-from microclaw.sandbox.cgroup import JobCgroup, new_cgroup, no_cgroup
+from microclaw.sandbox.cgroup import JobCgroup, new_cgroup
 from microclaw.sandbox.identity import acting_as_job, job_user, starts_as_job
-from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.job import (
+    HOME,
+    RELAY_SOURCE,
+    DiskUse,
+    SandboxJob,
+    SandboxLimits,
+    Usage,
+    environment_of,
+    python_besides,
+    with_relay,
+)
 from microclaw.sandbox.job_files import put_files
 from microclaw.sandbox.seccomp import job_filter
-from microclaw.sandbox.usage import DiskUse, Usage, disk_use, exact_memory, usage_of
-from microclaw.sandbox.world import HOME, RELAY_SOURCE, environment_of, python_besides, with_relay
+from microclaw.sandbox.usage import disk_use, usage_of
 
 CERTIFICATES: Final = (Path("/etc/ssl/certs"), Path("/etc/ssl/openssl.cnf"), Path("/etc/pki/tls/certs"))
 USER: Final = 1000
@@ -62,37 +69,25 @@ _ETC: Final = {
 
 
 class Wrapped(Struct, frozen=True):
-    """A job that runs (see usage.Started): bubblewrap, and descriptors of what it made."""
+    """A job that runs: bubblewrap, and descriptors of what it made."""
 
+    must_not_be_full: ClassVar[bool] = False
     process: subprocess.Popen[bytes]
     first: int
     """A pidfd of process 1 of the job's processes: with it all of them end."""
-    pid: int
+    group: JobCgroup | None
     folder: int
     temporary: int
     shared: int
     processes: int
     """Its /proc, which lists the job's processes only."""
-    group: JobCgroup | None = None
-    must_not_be_full: bool = False
 
-    def on_death(self, loop: asyncio.AbstractEventLoop, then: Callable[[], None]) -> Callable[[], None]:
-        def dead() -> None:
-            loop.remove_reader(self.first)
-            then()
-
-        loop.add_reader(self.first, dead)
-
-        def forget() -> None:
-            loop.remove_reader(self.first)
-
-        return forget
+    def is_dead(self) -> bool:
+        """True if no process of it lives."""
+        return is_readable(self.first, 0)
 
     def usage(self, memory_limit: int) -> Usage:
-        used = replace(usage_of(self.processes), out_of_memory=self.ran_out_of_memory())
-        if used.memory_bytes is not None and used.memory_bytes > memory_limit:
-            return replace(used, memory_bytes=exact_memory(self.processes))
-        return used
+        return replace(usage_of(self.processes, memory_limit), out_of_memory=self.ran_out_of_memory())
 
     def disk(self) -> DiskUse:
         return disk_use((self.folder, self.temporary, self.shared))
@@ -105,16 +100,12 @@ class Wrapped(Struct, frozen=True):
         """The kernel kills all of the job's processes with the first one, before that one counts as dead."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.first, signal.SIGKILL)
-        if self.group is not None:
-            self.group.kill()
 
     def close(self) -> None:
-        """Kill it if it lives, wait until it is dead, and free what it had."""
+        """Kill it if it lives, wait until it is dead, and free what it had. Blocks."""
         self.kill()
         is_readable(self.first, None)
-        self.process.wait()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self.process.communicate()
         for descriptor in (self.first, self.folder, self.temporary, self.shared, self.processes):
             os.close(descriptor)
         if self.group is not None:
@@ -132,31 +123,24 @@ def start(job: SandboxJob) -> Wrapped:
             f"there is no filter of system calls for {platform.machine()}",
             next_step="microclaw config set sandbox.backend container",
         )
-    group = new_cgroup(job.limits, threads_of(job.limits) + 1)  # and the first process, bubblewrap's own
-    try:
-        return _start_in(group, job, filtered)
-    except BaseException:
-        if group is not None:
-            group.remove()
-        raise
-
-
-def _start_in(group: JobCgroup | None, job: SandboxJob, filtered: bytes) -> Wrapped:
     mark = f"/run/{secrets.token_hex(8)}"
-    with Descriptors() as opened, ThreadPoolExecutor(1, "sandbox: enter") as beside:
+    group = new_cgroup(job.limits, threads_of(job.limits) + 1)  # and the first process, bubblewrap's own
+    with ExitStack() as unless_started, Descriptors() as opened, ThreadPoolExecutor(1, "sandbox: enter") as beside:
+        if group is not None:
+            unless_started.callback(group.remove)
         words, command = _words(job, opened)
-        before, who = starts_as_job()
         words += ["--dir", mark]
-        waiting = start_waiting(words, command, filtered, opened, environment={}, before=before, cwd="/", **who)
+        waiting = start_waiting(words, command, filtered, opened, environment={}, cwd="/", **starts_as_job())
         # the kernel waits for all processors then: meanwhile bubblewrap makes its view of the files
         entering = None if group is None else beside.submit(group.enter, waiting.pid)
         started = _reached(waiting, mark, group)
+        unless_started.pop_all()
         try:
             put_files(job.files, started.folder, job.limits.disk_bytes)
             with acting_as_job():
                 set_limits(waiting.pid, job.limits)
             if entering is not None:
-                _entered(entering)
+                entering.result()
             waiting.go_on()
         except BaseException:
             started.close()
@@ -164,35 +148,28 @@ def _start_in(group: JobCgroup | None, job: SandboxJob, filtered: bytes) -> Wrap
         return started
 
 
-def _entered(entering: Future[None]) -> None:
-    try:
-        entering.result()
-    except OSError as problem:
-        raise no_cgroup(problem) from problem
-
-
 def _reached(waiting: Waiting, mark: str, group: JobCgroup | None) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
     process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     with ExitStack() as opened:
+
+        def keep(descriptor: int) -> int:
+            opened.callback(os.close, descriptor)
+            return descriptor
+
         try:
-            first = os.pidfd_open(waiting.pid)
-            opened.callback(os.close, first)
+            first = keep(os.pidfd_open(waiting.pid))
             while not (root / mark[1:]).is_dir():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise why_it_ended(process)
                 time.sleep(LOOK_S)
-            places = []
-            for name in (HOME[1:], "tmp", "dev/shm", "proc"):
-                places.append(os.open(root / name, flags))
-                opened.callback(os.close, places[-1])
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            places = [keep(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
         except OSError as problem:
             raise why_it_ended(process) from problem
         opened.pop_all()
-        folder, temporary, shared, processes = places
-        return Wrapped(process, first, waiting.pid, folder, temporary, shared, processes, group)
+        return Wrapped(process, first, group, *places)
 
 
 def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
@@ -213,7 +190,7 @@ def _words(job: SandboxJob, opened: Descriptors) -> tuple[list[str], list[str]]:
         words += [word for path in CERTIFICATES for word in ("--ro-bind-try", str(path), str(path))]
         words += ["--ro-bind-data", str(opened.hold(RELAY_SOURCE.read_bytes())), RELAY]
         # by descriptor: its folder is the host's own, where nobody else can name it
-        command = with_relay(job, RELAY, str(opened.reference(job.proxy_socket)))
+        command = with_relay(job, RELAY, str(opened.pass_on(os.open(job.proxy_socket, os.O_PATH | os.O_CLOEXEC))))
     for name, value in environment_of(job, *python_besides()).items():
         words += ["--setenv", name, value]
     return words, command

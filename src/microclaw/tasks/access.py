@@ -25,10 +25,8 @@ def check_may_run(roles: Roles, person_id: str) -> Person:
 
 def may_still_run(roles: Roles, person_id: str) -> bool:
     """True if a task of this asker goes on: its person may have been removed or have another role since."""
-    if person_id.startswith(DEVICE):
-        return True
     person = roles.get(person_id)
-    return person is not None and person.role in MAY_RUN
+    return person_id.startswith(DEVICE) or (person is not None and person.role in MAY_RUN)
 
 
 def seen_by(roles: Roles, person_id: str) -> str | None:

@@ -15,6 +15,7 @@ from microclaw.errors import TaskRefused
 from microclaw.link_server.tasks import MAX_TEXT_BYTES, TaskEnd, Tell, failure_text
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.order import TaskOrder
+from microclaw.tasks.reports import refused_event
 from microclaw.tasks.service import TaskService
 from microclaw.text import clean_text
 
@@ -53,7 +54,7 @@ class DeviceCode:
                 next_step="its owner names one of its labels in tasks.from_devices: "
                 f"microclaw config set tasks.from_devices {min(sender.labels, default='LABEL')}",
             )
-            self._tasks.telling.refused(order, refusal.message)
+            self._tasks.record(refused_event(order, refusal.message))
             raise refusal
         row = await self._tasks.submit(order)
         try:
@@ -94,7 +95,6 @@ def _order(device: Device, text: str) -> TaskOrder:
         asked_by=device.name,
         approval="tasks.from_devices",
         device_id=device.device_id,
-        device=device.name,
         channel="device",
         chat_id=device.name,
     )

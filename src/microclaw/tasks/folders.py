@@ -90,7 +90,7 @@ class TaskFolders:
                 next_step=_FULL,
             )
 
-    def put(self, number: int, files: Mapping[str, bytes]) -> dict[str, Path]:
+    def put(self, number: int, files: Mapping[str, bytes | Path]) -> dict[str, Path]:
         """Write what goes in. Raises ToolFailed, and then nothing of it stays."""
         folder = self._root / str(number) / _INPUT
         made: dict[str, Path] = {}
@@ -98,7 +98,7 @@ class TaskFolders:
             folder.mkdir(mode=0o700, parents=True)
             for position, (name, content) in enumerate(files.items()):
                 path = folder / str(position)  # not by its name: no name of a task makes a folder here
-                path.write_bytes(content)
+                path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
                 made[name] = path
             self.job(number).mkdir(mode=0o700)
         except OSError as exc:

@@ -150,7 +150,7 @@ async def run(
 ) -> TaskFacts:
     """Run code in the sandbox: it is taken, and `show` has its end."""
     from microclaw.tasks.access import check_may_run
-    from microclaw.tasks.order import TaskLimits, TaskOrder, language_named
+    from microclaw.tasks.order import TaskOrder, language_named
 
     person = check_may_run(tasks.roles, call.person_id)
     order = TaskOrder(
@@ -158,7 +158,8 @@ async def run(
         code=code,
         files=files,
         keep=keep,
-        limits=TaskLimits(wall_s=seconds, memory_mb=memory_mb),
+        seconds=seconds,
+        memory_mb=memory_mb,
         allow=allow,
         person_id=call.person_id,
         asked_by=person.name,

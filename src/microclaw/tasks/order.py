@@ -15,13 +15,14 @@ from msgspec import Struct, field
 from microclaw.config.settings import TaskSettings
 from microclaw.egress.allowlist import TASK_NAME, TASK_NAME_RULE
 from microclaw.errors import TaskRefused, over_limit
-from microclaw.sandbox.job import SandboxLimits
+from microclaw.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.text import code_lines, count_text, without_marks
 
 MAX_CODE_BYTES: Final = 256 * 1024
 MAX_FILES: Final = 32  # in, and out
 MAX_NAME_BYTES: Final = 200
 MAX_DEPTH: Final = 4
+MAX_PART_CHARS: Final = 100
 MAX_SHOWN_BYTES: Final = 4_000  # of a file that is shown whole to who is asked, and is no source
 MAX_SHOWN_LINES: Final = 100
 MIN_WALL_S: Final = 0.1
@@ -29,38 +30,22 @@ MIN_MEMORY_MB: Final = 16
 PLOT: Final = Path(__file__).with_name("plot.py")
 SYSTEM_PATH: Final = "/usr/local/bin:/usr/bin:/bin"  # what a task sees of this machine
 _SOURCES: Final = (".py", ".sh", ".js", ".mjs", ".cjs")
-MAX_PART_CHARS: Final = 100
-_SHOWN_CHARS: Final = 40
 _PART: Final = re.compile(r"[^\W.][\w .()+@=,-]*")
 
 
 class Language(Struct, frozen=True):
-    """`file` is the code's own name in the task's folder, `program` what runs it, `needs` where it comes from."""
+    """`file` is the code's own name in the task's folder, `words` what runs it, `needs` where that comes from."""
 
     name: str
     file: str
-    program: str
-    arguments: tuple[str, ...]
+    words: tuple[str, ...]
     needs: str
-
-    def besides(self) -> dict[str, bytes]:
-        """The files beside the code that nobody asked for; a file of that name takes its place."""
-        return {PLOT.name: PLOT.read_bytes()} if self.name == "python" else {}
-
-    def command(self) -> tuple[str, ...]:
-        """Raises TaskRefused when its program is not on this machine."""
-        if self.name not in available():
-            raise TaskRefused(
-                f"{self.name} code needs {self.program}, and this machine has none in {SYSTEM_PATH}",
-                next_step=f"install {self.needs}, or use another language: {', '.join(available())}",
-            )
-        return (self.program, *self.arguments, self.file)  # found there by its PATH
 
 
 LANGUAGES: Final[Mapping[str, Language]] = {
-    "python": Language("python", "main.py", "python3", ("-u", "-B"), "python3"),
-    "shell": Language("shell", "main.sh", "sh", (), "a POSIX shell"),
-    "javascript": Language("javascript", "main.js", "node", (), "Node.js"),
+    "python": Language("python", "main.py", ("python3", "-u", "-B"), "python3"),
+    "shell": Language("shell", "main.sh", ("sh",), "a POSIX shell"),
+    "javascript": Language("javascript", "main.js", ("node",), "Node.js"),
 }
 _OTHER_NAMES: Final = {"py": "python", "python3": "python", "sh": "shell", "js": "javascript", "node": "javascript"}
 
@@ -69,12 +54,10 @@ def language_named(name: str) -> Language:
     """By its name here, or as people type it. Raises TaskRefused, which says what is right."""
     typed = name.strip().lower()
     language = LANGUAGES.get(_OTHER_NAMES.get(typed, typed))
-    if language is not None:
-        return language
-    if typed == "bash":  # taken as shell, arrays and [[ would fail in the middle of the code
-        raise TaskRefused("bash is not run here: shell code is run by sh", next_step="write it for sh, and use shell")
-    names = f"use one of {', '.join(LANGUAGES)} (or py, sh, js)"
-    raise TaskRefused(f"there is no language {name[:40]!r}", next_step=names)
+    if language is None:
+        names = f"use one of {', '.join(LANGUAGES)} (or py, sh, js)"
+        raise TaskRefused(f"there is no language {name[:40]!r}", next_step=names)
+    return language
 
 
 def available() -> tuple[str, ...]:
@@ -82,93 +65,89 @@ def available() -> tuple[str, ...]:
     return tuple(
         one.name
         for one in LANGUAGES.values()
-        if one.name == "python" or shutil.which(one.program, path=SYSTEM_PATH) is not None
+        if one.name == "python" or shutil.which(one.words[0], path=SYSTEM_PATH) is not None
     )
 
 
-class TaskLimits(Struct, frozen=True, kw_only=True):
-    """The limits that a task asks for; None is as much as the settings give."""
-
-    wall_s: float | None = None
-    memory_mb: int | None = None
-
-
 class TaskOrder(Struct, frozen=True, kw_only=True):
-    """`files` go into the task's folder, `keep` are the names that are taken out. `allow` is the name under which the
-    allowlist (docs/egress.md) says what it may reach; None is no network. `asked_by` is the name that people read;
-    `approval` says for the log how it was allowed where nobody was asked.
+    """`files` go into the task's folder, `keep` are the names that are taken out. `seconds` and `memory_mb` are as much
+    as the settings give where nothing is asked for. `allow` is the name under which the allowlist (docs/egress.md) says
+    what it may reach; None is no network. `asked_by` is the name that people read; `approval` says for the log how it
+    was allowed where nobody was asked.
     """
 
     language: str
     code: str
     files: Mapping[str, bytes] = field(default_factory=dict)
     keep: Sequence[str] = ()
-    limits: TaskLimits = field(default_factory=TaskLimits)
+    seconds: float | None = None
+    memory_mb: int | None = None
     allow: str | None = None
     person_id: str
     asked_by: str
     approval: str
     device_id: str | None = None
-    device: str = ""
     channel: str = "terminal"
     chat_id: str = "terminal"
 
+    @property
+    def code_bytes(self) -> bytes:
+        return self.code.encode(errors="replace")
 
-def check_order(order: TaskOrder, settings: TaskSettings) -> tuple[Language, SandboxLimits]:
+
+def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
     """The way it runs. Raises TaskRefused, which says what is wrong with it."""
     language = language_named(order.language)
-    size = len(order.code.encode(errors="replace"))
-    if not order.code.strip():
-        raise TaskRefused("the code is empty", next_step="send some")
-    if size > MAX_CODE_BYTES:
+    if language.name not in available():
         raise TaskRefused(
-            over_limit("the code", MAX_CODE_BYTES, "byte", size),
-            next_step="give the data as a file beside the code",
+            f"{language.name} code needs {language.words[0]}, and this machine has none in {SYSTEM_PATH}",
+            next_step=f"install {language.needs}, or use another language: {', '.join(available())}",
         )
-    if "\0" in order.code:
-        raise TaskRefused("the code has a NUL character", next_step="send text")
+    if not order.code.strip() or "\0" in order.code:
+        raise TaskRefused("the code is empty, or has a NUL character", next_step="send text")
+    if len(order.code_bytes) > MAX_CODE_BYTES:
+        text = over_limit("the code", MAX_CODE_BYTES, "byte", len(order.code_bytes))
+        raise TaskRefused(text, next_step="give the data as a file beside the code")
     if order.allow is not None:
         check_network_name(order.allow)
-    for names, what in ((tuple(order.files), "file in"), (tuple(order.keep), "file out")):
+    _check_names(order, language)
+    given = len(order.code_bytes) + sum(map(len, order.files.values()))
+    if given > settings.disk_mb << 20:
+        text = over_limit("the code with its files", settings.disk_mb << 20, "byte", given)
+        raise TaskRefused(text, next_step="give it less, or raise tasks.disk_mb")
+    besides = {PLOT.name: PLOT.read_bytes()} if language.name == "python" else {}
+    return SandboxJob(
+        command=(*language.words, language.file),  # found there by its PATH
+        files={**besides, language.file: order.code_bytes, **order.files},
+        keep=tuple(dict.fromkeys(order.keep)),
+        limits=_limits(order, settings),
+    )
+
+
+def _check_names(order: TaskOrder, language: Language) -> None:
+    """Raise TaskRefused for too many, for one that is none, and for files that would take another one's place."""
+    for names, what in ((order.files, "file in"), (order.keep, "file out")):
         if len(names) > MAX_FILES:
             raise TaskRefused(over_limit("the task", MAX_FILES, what, len(names)), next_step="name fewer")
         for name in names:
             check_name(name)
-    if language.name == "python":
-        _check_imports(order.files)
-    _check_folders((*order.files, language.file))
-    if language.file in order.files:
-        raise TaskRefused(f"{language.file} is the code's own name", next_step="give the file another name")
-    given = size + sum(map(len, order.files.values()))
-    if given > settings.disk_mb << 20:
-        raise TaskRefused(
-            over_limit("the code with its files", settings.disk_mb << 20, "byte", given),
-            next_step="give it less, or raise tasks.disk_mb",
-        )
-    return language, _limits(order.limits, settings)
+    another = "give the file another name"
+    all_names = (*order.files, language.file)
+    for name in order.files:
+        if name == language.file:
+            raise TaskRefused(f"{name} is the code's own name", next_step=another)
+        if language.name == "python" and (module := _module(name)) in sys.stdlib_module_names:
+            raise TaskRefused(f"the file {name!r} would take the place of Python's module {module}", next_step=another)
+    for name in all_names:
+        if any(other.startswith(f"{name}/") for other in all_names):
+            raise TaskRefused(f"{name!r} is a file, and another one would be in it", next_step=another)
 
 
-def _check_folders(names: Sequence[str]) -> None:
-    """Raise TaskRefused where one file would be in another one."""
-    for name in names:
-        inside = next((other for other in names if other.startswith(f"{name}/")), None)
-        if inside is not None:
-            raise TaskRefused(
-                f"{name!r} is a file, and {inside!r} would be in it", next_step="give one of them another name"
-            )
-
-
-def _check_imports(names: Iterable[str]) -> None:
-    """Raise TaskRefused for what Python would import in place of a module of its own: this folder comes first."""
-    for name in names:
-        first, _, rest = name.partition("/")
-        module = first.partition(".")[0]
-        taken = rest.startswith("__init__.") if rest else first.endswith((".py", ".pyc", ".so"))
-        if taken and module in sys.stdlib_module_names:
-            raise TaskRefused(
-                f"the file {name!r} would take the place of Python's own module {module}",
-                next_step="give the file another name",
-            )
+def _module(name: str) -> str | None:
+    """The module that Python imports from it, before its own: the task's folder comes first."""
+    first, _, rest = name.partition("/")
+    is_module = rest.startswith("__init__.") if rest else first.endswith((".py", ".pyc", ".so"))
+    return first.partition(".")[0] if is_module else None
 
 
 def check_network_name(name: str) -> None:
@@ -183,20 +162,15 @@ def check_network_name(name: str) -> None:
 def check_name(name: str) -> None:
     """Raise TaskRefused unless it is a plain relative name, as `plot.png` or `out/plot.png`."""
     parts = name.split("/")
-    longest, size = max(map(len, parts)), len(name.encode(errors="replace"))
-    shown = repr(name if len(name) <= _SHOWN_CHARS else f"{name[:_SHOWN_CHARS]}…")
-    too_long = None
-    if size > MAX_NAME_BYTES:
-        too_long = over_limit(f"the file's name {shown}", MAX_NAME_BYTES, "byte", size)
-    elif longest > MAX_PART_CHARS:
-        too_long = over_limit(f"a part of the file's name {shown}", MAX_PART_CHARS, "character", longest)
-    elif len(parts) > MAX_DEPTH:
-        too_long = over_limit(f"the file's name {shown}", MAX_DEPTH, "part", len(parts))
-    if too_long is not None:
-        raise TaskRefused(too_long, next_step="give the file a shorter name")
+    size = len(name.encode(errors="replace"))
+    if size > MAX_NAME_BYTES or len(parts) > MAX_DEPTH or max(map(len, parts)) > MAX_PART_CHARS:
+        raise TaskRefused(
+            f"the file's name {name[:40]!r}... is too long",
+            next_step=f"at most {MAX_NAME_BYTES} bytes in {MAX_DEPTH} parts, a part {MAX_PART_CHARS} characters",
+        )
     if not all(_PART.fullmatch(without_marks(part)) for part in parts):
         raise TaskRefused(
-            f"{shown} is no name of a task's file",
+            f"{name[:40]!r} is no name of a task's file",
             next_step="letters, digits, spaces and ._-()+@= , parts with / between, none beginning with a dot",
         )
 
@@ -230,23 +204,20 @@ def _shown(name: str, content: bytes) -> Sequence[str]:
     return lines if len(lines) <= MAX_SHOWN_LINES else ()
 
 
-def _indented(lines: Sequence[str]) -> list[str]:
+def _indented(lines: Iterable[str]) -> list[str]:
     return [f"    {line}" for line in lines]
 
 
-def _limits(asked: TaskLimits, settings: TaskSettings) -> SandboxLimits:
-    wall_s = settings.wall_s if asked.wall_s is None else asked.wall_s
-    memory_mb = settings.memory_mb if asked.memory_mb is None else asked.memory_mb
-    if not MIN_WALL_S <= wall_s <= settings.wall_s:
-        raise TaskRefused(
-            f"a task has {MIN_WALL_S:g} to {settings.wall_s:g} s, not {wall_s:g}",
-            next_step="ask for less, or raise tasks.wall_s",
-        )
-    if not MIN_MEMORY_MB <= memory_mb <= settings.memory_mb:
-        raise TaskRefused(
-            f"a task has {MIN_MEMORY_MB} to {settings.memory_mb} MB of memory, not {memory_mb}",
-            next_step="ask for less, or raise tasks.memory_mb",
-        )
+def _limits(order: TaskOrder, settings: TaskSettings) -> SandboxLimits:
+    wall_s = settings.wall_s if order.seconds is None else order.seconds
+    memory_mb = settings.memory_mb if order.memory_mb is None else order.memory_mb
+    for value, least, most, unit, name in (
+        (wall_s, MIN_WALL_S, settings.wall_s, "s", "tasks.wall_s"),
+        (memory_mb, MIN_MEMORY_MB, settings.memory_mb, "MB of memory", "tasks.memory_mb"),
+    ):
+        if not least <= value <= most:
+            text = f"a task has {least:g} to {most:g} {unit}, not {value:g}"
+            raise TaskRefused(text, next_step=f"ask for less, or raise {name}")
     return SandboxLimits(
         wall_s=wall_s,
         cpu_s=wall_s,

@@ -7,10 +7,12 @@ next start, and its folder is cleaned; its processes end with the host (the sand
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,35 +21,27 @@ from msgspec import structs
 
 from microclaw.audit.event import Record
 from microclaw.auth.approvals import yes_now
-from microclaw.config.settings import TaskSettings
+from microclaw.clock import now_ms
+from microclaw.config.settings import SandboxSettings, TaskSettings
 from microclaw.egress.proxy import EgressProxy
 from microclaw.errors import MicroclawError, Overloaded, TaskRefused, UnknownName
 from microclaw.events import LiveEvent, ResultFile
 from microclaw.live_hosts import ALONE, Fleet, dead_among
-from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
+from microclaw.sandbox.job import SandboxEnd, SandboxJob
+from microclaw.sandbox.run import AUTO, run_sandboxed, sandbox_backend
 from microclaw.store.tasks import OPEN, TaskEnding, TaskRow, TaskTable
 from microclaw.tasks.folders import TaskFolders, too_many
-from microclaw.tasks.live import (
-    CLEANED,
-    PAGE_BYTES,
-    TAIL_BYTES,
-    LiveTask,
-    RunSandboxed,
-    TaskView,
-    limit_reason,
-    page,
-    row_of,
-    stopped,
-)
-from microclaw.tasks.order import Language, TaskOrder, check_network_name, check_order, order_lines
-from microclaw.tasks.telling import TaskTelling
-from microclaw.tasks.waiting import WaitingTasks
+from microclaw.tasks.order import TaskOrder, check_network_name, checked_job, language_named, order_lines
+from microclaw.tasks.reports import changed, ended_event, limit_reason, refused_event, started_event
+from microclaw.tasks.waiting import PAGE_BYTES, LiveTask, TaskView, WaitingTasks, page
 from microclaw.text import host_called
 
 MAX_WAIT_S: Final = 25.0  # of one look at a running task
 FOLLOW_S: Final = 5.0  # likewise, of who follows it
 PRUNE_S: Final = 3_600.0  # between two looks for results that are too old
 DAY_MS: Final = 86_400_000
+TAIL_BYTES: Final = 64 * 1024  # of its output, kept in its row; from this length on all of it is a file, too
+CLEANED: Final = "the host stopped while it ran or waited; what it made is gone"
 _log = logging.getLogger(__name__)
 
 
@@ -60,27 +54,25 @@ class TaskService:
         folders: TaskFolders,
         settings: TaskSettings,
         *,
-        run: RunSandboxed,
-        check_sandbox: Callable[[], object],
         record: Record,
         publish: Callable[[LiveEvent], None],
-        now_ms: Callable[[], int],
+        sandbox: SandboxSettings = AUTO,
         proxy: EgressProxy | None = None,
         may_run: Callable[[str], bool] = lambda _person_id: True,
         fleet: Fleet = ALONE,
     ) -> None:
-        """`check_sandbox` raises when this machine has no sandbox; it blocks. `may_run` is asked at each start."""
+        """`may_run` is asked at each start."""
         self.settings = settings
         self._table = table
         self._folders = folders
-        self._run_sandboxed = run
-        self._check_sandbox = check_sandbox
-        self.telling = TaskTelling(record, publish)
-        self._now_ms = now_ms
+        self.record = record
+        self._publish = publish
+        self._sandbox = sandbox
         self._proxy = proxy
-        self._fleet = fleet
         self._may_run = may_run
+        self._fleet = fleet
         self._group: asyncio.TaskGroup | None = None
+        self._taking = asyncio.Lock()
         self._live: dict[int, LiveTask] = {}
         self._waiting = WaitingTasks(settings.queue)
         self._running: dict[int, asyncio.Task[None]] = {}
@@ -99,10 +91,7 @@ class TaskService:
                 yield
             finally:
                 self._group = None
-                for live in tuple(self._live.values()):
-                    self._stop(live, "interrupted")
-                for live in self._waiting:
-                    await self._drop(live)
+                await self._stop(tuple(self._live.values()), "interrupted")
                 if self._running:
                     await asyncio.wait(tuple(self._running.values()))
 
@@ -111,7 +100,7 @@ class TaskService:
         for row in tuple(self._unkept.values()):
             await self._table.put(row)
             if self._unkept.pop(row.number, None) is not None:  # it may be on its way in `_end`
-                self.telling.ended(row)
+                self.record(ended_event(row))
         open_tasks = await self._table.list(state=OPEN)
         dead = dead_among(self._fleet, {row.host for row in open_tasks}, at_start=at_start)
         for row in open_tasks:
@@ -123,40 +112,40 @@ class TaskService:
         if not await self._table.take(row):
             return
         _log.warning("task %d was interrupted by a host's end", row.number)
-        ended = replace(row, state="failed", ending="interrupted", reason=CLEANED, ended_ms=self._now_ms())
+        ended = replace(_stopped(row, "interrupted"), ended_ms=now_ms())
         await self._table.put(replace(ended, host=self._table.host))
         await asyncio.to_thread(self._folders.clean, row.number)
-        self.telling.ended(ended)
+        self.record(ended_event(ended))
+
+    # Taking one
 
     async def submit(self, order: TaskOrder) -> TaskRow:
-        """Take it; it is in the store when this returns. Raises TaskRefused, Overloaded, ToolFailed, and what the
-        check of the sandbox raises."""
+        """Take it; it is in the store when this returns. Raises TaskRefused, Overloaded, ToolFailed, NoSandbox."""
         try:
-            language, limits = check_order(order, self.settings)
-            command = language.command()
+            job = checked_job(order, self.settings)
             if self._group is None:
                 raise Overloaded("this host is stopping", next_step="ask again when it is back")
             await self.reach(order.allow)
             self._waiting.check_room(order.person_id)
-            await asyncio.to_thread(self._check_sandbox)
-            self._waiting.check_room(order.person_id)
-            with self._waiting.taking(order.person_id):
-                live = await self._take(order, language, command, limits)
+            await asyncio.to_thread(sandbox_backend, self._sandbox)
+            async with self._taking:
+                self._waiting.check_room(order.person_id)
+                live = await self._take(order, job)
+                self._waiting.append(live)
         except MicroclawError as exc:
-            self.telling.refused(order, exc.message)
+            self.record(refused_event(order, exc.message))
             raise
-        self._waiting.add(live)
-        self.telling.changed(live.row)
+        self._publish(changed(live.row))
         self._start_more()
         return live.row
 
     async def question(self, order: TaskOrder) -> tuple[str, ...]:
         """The text for somebody who is asked for it. Raises TaskRefused where it would not be taken."""
         try:
-            check_order(order, self.settings)
+            checked_job(order, self.settings)
             return await asyncio.to_thread(order_lines, order, await self.reach(order.allow))
         except MicroclawError as exc:
-            self.telling.refused(order, exc.message)
+            self.record(refused_event(order, exc.message))
             raise
 
     async def reach(self, allow: str | None) -> tuple[str, ...]:
@@ -168,21 +157,32 @@ class TaskService:
         check_network_name(allow)
         return await asyncio.to_thread(self._proxy.reach, allow)
 
-    async def _take(
-        self, order: TaskOrder, language: Language, command: tuple[str, ...], limits: SandboxLimits
-    ) -> LiveTask:
-        await asyncio.to_thread(self._folders.check_room, limits.disk_bytes)
-        code = order.code.encode(errors="replace")
-        row = replace(row_of(order, code, language, limits, self._now_ms()), host=self._table.host)
+    async def _take(self, order: TaskOrder, job: SandboxJob) -> LiveTask:
+        await asyncio.to_thread(self._folders.check_room, job.limits.disk_bytes)
+        row = TaskRow(
+            person_id=order.person_id,
+            asked_by=order.asked_by,
+            device_id=order.device_id,
+            channel=order.channel,
+            chat_id=order.chat_id,
+            language=language_named(order.language).name,
+            code_bytes=len(order.code_bytes),
+            code_sha256=hashlib.sha256(order.code_bytes).hexdigest(),
+            inputs=tuple(order.files),
+            keep=tuple(job.keep),
+            allow=order.allow,
+            limits=json.dumps(structs.asdict(job.limits)),
+            created_ms=now_ms(),
+            host=self._table.host,
+        )
         row = replace(row, number=await self._table.add(row))
-        given = {**language.besides(), language.file: code, **order.files}
         try:
-            files = await asyncio.to_thread(self._folders.put, row.number, given)
+            files = await asyncio.to_thread(self._folders.put, row.number, job.files)
         except BaseException:
             await self._table.delete(row.number)
             raise
-        live = LiveTask(row, structs.replace(order, code="", files={}), language, command, limits, files, yes_now())
-        self._live[row.number] = live
+        job = structs.replace(job, files=files, environment={"MICROCLAW_TASK": str(row.number)})
+        live = self._live[row.number] = LiveTask(row, job, order.approval, yes_now())
         return live
 
     # Running
@@ -202,8 +202,8 @@ class TaskService:
     async def _run(self, live: LiveTask) -> None:
         """One task from its start to its end. Its own failures do not leave it."""
         try:
-            await self._set(live, replace(live.row, state="running", started_ms=self._now_ms()))
-            self.telling.started(live)
+            await self._set(live, replace(live.row, state="running", started_ms=now_ms()))
+            self.record(started_event(live))
             ended = await self._outcome(live)
         except MicroclawError as exc:
             ended = replace(live.row, state="failed", ending="not_run", reason=exc.message)
@@ -214,18 +214,15 @@ class TaskService:
 
     async def _outcome(self, live: LiveTask) -> TaskRow:
         """The row as its run left it, its files kept."""
-        group = self._group
         if not self._may_run(live.row.person_id):
-            self._stop(live, "cancelled")
-        if live.stop or group is None:
-            return stopped(live.row, live.stop or "interrupted")
-        live.job = job = group.create_task(self._sandboxed(live), name=f"task {live.row.number} in the sandbox")
-        await asyncio.wait((job,))
-        if job.cancelled():
-            return stopped(live.row, live.stop or "interrupted")
-        end = job.result()
-        if isinstance(end, Exception):
-            raise end
+            live.stop = live.stop or "cancelled"
+        if live.stop:
+            return _stopped(live.row, live.stop)
+        live.running = asyncio.ensure_future(self._in_sandbox(live))
+        try:
+            end = await live.running
+        except asyncio.CancelledError:
+            return _stopped(live.row, live.stop or "interrupted")
         files, refused = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
         missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
@@ -234,7 +231,7 @@ class TaskService:
             state="done" if is_done else "failed",
             ending=end.ending,
             exit_code=end.exit_code,
-            reason=end.reason or limit_reason(end.ending, live.limits),
+            reason=end.reason or limit_reason(end.ending, live.job.limits),
             output_bytes=end.output_bytes,
             files=files,
             refused=tuple({**missing, **end.refused, **refused}.items()),
@@ -243,37 +240,23 @@ class TaskService:
             memory_peak_bytes=end.memory_peak_bytes,
         )
 
-    async def _sandboxed(self, live: LiveTask) -> SandboxEnd | Exception:
-        """Return how it ended. A failure is given back: raised, it would end every task of the group."""
-        try:
-            return await self._in_sandbox(live)
-        except Exception as exc:
-            return exc
-
     async def _in_sandbox(self, live: LiveTask) -> SandboxEnd:
-        number = live.row.number
-        job = SandboxJob(
-            command=live.command,
-            files=dict(live.files),
-            keep=live.row.keep,
-            environment={"MICROCLAW_TASK": str(number)},
-            limits=live.limits,
-        )
-        folder = self._folders.job(number)
-        if self._proxy is None or live.row.allow is None:
-            return await self._run_sandboxed(job, folder, live.printed)
-        place = self._folders.proxy(number)
-        async with self._proxy.serving(place, f"task {number}", name=live.row.allow, by=live.row.asked_by) as socket:
-            return await self._run_sandboxed(structs.replace(job, proxy_socket=socket), folder, live.printed)
+        row, folder = live.row, self._folders.job(live.row.number)
+        if self._proxy is None or row.allow is None:
+            return await run_sandboxed(live.job, folder, live.printed, self._sandbox)
+        place = self._folders.proxy(row.number)
+        async with self._proxy.serving(place, f"task {row.number}", name=row.allow, by=row.asked_by) as socket:
+            job = structs.replace(live.job, proxy_socket=socket)
+            return await run_sandboxed(job, folder, live.printed, self._sandbox)
 
     async def _end(self, live: LiveTask, ended: TaskRow) -> None:
-        ended = replace(await self._with_output(live, ended), ended_ms=self._now_ms())
+        ended = replace(await self._with_output(live, ended), ended_ms=now_ms())
         self._unkept[ended.number] = ended
         try:
             await asyncio.to_thread(self._folders.clean, ended.number)
             await self._set(live, ended)
             if self._unkept.pop(ended.number, None) is not None:
-                self.telling.ended(ended, live.yes)
+                self.record(ended_event(ended, live.yes))
             await self.prune()
         except (MicroclawError, OSError) as exc:  # it stays open in the store: `take_up` tries again
             _log.warning("the end of task %d is not kept: %s", ended.number, exc)
@@ -299,7 +282,7 @@ class TaskService:
     async def _set(self, live: LiveTask, row: TaskRow) -> None:
         live.row = row
         await self._table.put(row)
-        self.telling.changed(row)
+        self._publish(changed(row))
         live.wake()
 
     # Ending one early
@@ -309,42 +292,29 @@ class TaskService:
 
         Raises Overloaded when it runs at another host.
         """
-        if (live := self._live.get(number)) is not None:
-            await self._cancel([live])
-            return live.row
-        return await self._closed_or_here(number)
+        if (live := self._live.get(number)) is None:
+            return await self._closed_or_here(number)
+        await self._stop([live], "cancelled")
+        return live.row
 
     async def cancel_forbidden(self) -> None:
         """Cancel what somebody has running or waiting who may no longer run code."""
-        await self._cancel([live for live in self._live.values() if not self._may_run(live.row.person_id)])
+        forbidden = [live for live in self._live.values() if not self._may_run(live.row.person_id)]
+        await self._stop(forbidden, "cancelled")
 
-    async def _cancel(self, stopping: Sequence[LiveTask]) -> None:
+    async def _stop(self, stopping: Sequence[LiveTask], why: TaskEnding) -> None:
+        """End all of them at once, and wait for that."""
         for live in stopping:
-            self._stop(live, "cancelled")
+            live.stop = live.stop or why
+            if live.running is not None:
+                live.running.cancel()
         for live in stopping:
             if live in self._waiting:
-                await self._drop(live)
+                self._waiting.remove(live)
+                await self._end(live, _stopped(live.row, live.stop))
             await live.ended.wait()
 
-    def _stop(self, live: LiveTask, why: TaskEnding) -> None:
-        live.stop = live.stop or why
-        if live.job is not None:
-            live.job.cancel()
-
-    async def _drop(self, live: LiveTask) -> None:
-        """It never began."""
-        self._waiting.remove(live)
-        await self._end(live, stopped(live.row, live.stop))
-
     # Looking
-
-    async def wait(self, number: int) -> TaskRow:
-        """Its row once it has ended."""
-        live = self._live.get(number)
-        if live is None:
-            return await self.row(number)
-        await live.ended.wait()
-        return live.row
 
     async def follow(self, row: TaskRow) -> AsyncIterator[tuple[TaskRow, Sequence[str]]]:
         """Its row and the lines that it printed since, again and again, until it has ended."""
@@ -359,17 +329,13 @@ class TaskService:
 
         Of one that ended at another host the end alone. Raises Overloaded when it runs there.
         """
-        live = self._live.get(number)
-        if live is not None and live.seen <= after and wait_s > 0:
+        if (live := self._live.get(number)) is not None:
             state, news = live.row.state, live.news
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(min(wait_s, MAX_WAIT_S)):
-                    while live.seen <= after and live.row.state == state and not live.ended.is_set():
+                    while len(live.output) <= after and live.row.state == state and not live.ended.is_set():
                         await news.wait()
                         news = live.news
-            except TimeoutError:
-                pass
-        if live is not None:
             return page(live.row, live.output, after)
         row = await self._closed_or_here(number)
         if len(row.output) < TAIL_BYTES:
@@ -433,13 +399,20 @@ class TaskService:
     async def prune(self) -> None:
         """Remove the results that no longer fit the settings."""
         kept = self.settings
-        before = self._now_ms() - kept.keep_days * DAY_MS
+        before = now_ms() - kept.keep_days * DAY_MS
         results = await self._table.results()
         for number in too_many(results, before_ms=before, count=kept.keep_count, size_bytes=kept.keep_mb << 20):
             await asyncio.to_thread(self._folders.remove, number)
             await self._table.delete(number)
         if self._table.host is not None:  # other hosts removed rows whose files are here
             await asyncio.to_thread(self._folders.remove_others, await self._table.numbers())
+
+
+def _stopped(row: TaskRow, why: TaskEnding) -> TaskRow:
+    """The row of one that was ended early, or never began."""
+    if why == "cancelled":
+        return replace(row, state="cancelled", ending="cancelled")
+    return replace(row, state="failed", ending="interrupted", reason=CLEANED)
 
 
 def _at_another(row: TaskRow) -> Overloaded:

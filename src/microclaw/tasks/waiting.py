@@ -1,4 +1,4 @@
-"""The queue of tasks that wait: the next turn, and the most of one asker. It runs and stores nothing.
+"""Tasks that wait or run: what one printed and who waits for news, and the queue. It starts and stores nothing.
 
 One asker has at most half of the places and all devices together three quarters, so that somebody else can always
 come in. Of those who wait, whoever has the fewest running goes first, then who was served longest ago; each one's own
@@ -7,84 +7,99 @@ tasks keep their order.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
+from microclaw.auth.approvals import ApprovalOutcome
 from microclaw.auth.people import person_behind
 from microclaw.errors import Overloaded
-from microclaw.tasks.live import LiveTask
+from microclaw.sandbox.job import SandboxEnd, SandboxJob
+from microclaw.store.tasks import TaskEnding, TaskRow
 
 DEVICE: Final = "device:"  # how the id of an asker begins that is a device
-MAX_SERVED: Final = 1_000  # askers whose last turn is known
-_STEP: Final = "wait for some to end, or cancel one: microclaw task list"
+PAGE_BYTES: Final = 64 * 1024  # of a task's output, in one look
 
 
-class WaitingTasks:
+@dataclass(slots=True, eq=False)
+class LiveTask:
+    """A task that waits or runs. `output` is all that it printed, at most `limits.output_bytes`."""
+
+    row: TaskRow
+    job: SandboxJob
+    approval: str
+    yes: ApprovalOutcome | None  # that somebody said to the question for it
+    output: bytearray = field(default_factory=bytearray)
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    running: asyncio.Future[SandboxEnd] | None = None
+    stop: TaskEnding = ""  # why it is to end early: cancelled, interrupted
+
+    @property
+    def asker(self) -> str:
+        return person_behind(self.row.person_id)
+
+    def printed(self, data: bytes) -> None:
+        self.output += data
+        self.wake()
+
+    def wake(self) -> None:
+        self.news.set()
+        self.news = asyncio.Event()
+
+
+class TaskView(Struct, frozen=True):
+    """A task and a page of what it printed: `output` begins at `begins`, later than asked where that is not kept.
+
+    `more` says that the next page, from `ends` on, is there already.
+    """
+
+    row: TaskRow
+    output: bytes
+    begins: int
+    ends: int
+    more: bool = False
+
+
+def page(row: TaskRow, kept: bytes | bytearray, after: int, *, first: int = 0, size: int | None = None) -> TaskView:
+    """Cut a page from `after` on, of `kept`, which begins at byte `first`. `size` is how much there is in all."""
+    begins = max(after, first)
+    output = bytes(kept[begins - first : begins - first + PAGE_BYTES])
+    ends = begins + len(output)
+    return TaskView(row, output, begins, ends, ends < (first + len(kept) if size is None else size))
+
+
+class WaitingTasks(deque[LiveTask]):
+    """The queue. The caller checks the room before it appends one."""
+
     def __init__(self, places: int) -> None:
+        super().__init__()
         self._places = places
-        self._tasks: deque[LiveTask] = deque()
-        self._taking: Counter[str] = Counter()  # orders that are being written to the disk: they have their place
-        self._served: dict[str, None] = {}  # who was served longest ago is first
-
-    def __len__(self) -> int:
-        return len(self._tasks)
-
-    def __iter__(self) -> Iterator[LiveTask]:
-        return iter(tuple(self._tasks))
+        self._turns = itertools.count(1)
+        self._served: dict[str, int] = {}  # the last turn of each asker
 
     def check_room(self, person_id: str) -> None:
         """Raises Overloaded when all places, or all that this asker may have, are taken."""
-        asker = person_behind(person_id)
-        taken = self._taking + Counter(_asker(live) for live in self._tasks)
-        if taken.total() >= self._places:
-            raise Overloaded(f"{taken.total()} tasks wait already, {self._places} is the limit", next_step=_STEP)
-        own = (self._places + 1) // 2
-        if taken[asker] >= own:
-            text = (
-                f"{taken[asker]} tasks of the same asker wait already; one has at most {own} of {self._places} places"
-            )
-            raise Overloaded(text, next_step=_STEP)
+        asker, taken = person_behind(person_id), Counter(live.asker for live in self)
         of_devices = sum(count for one, count in taken.items() if one.startswith(DEVICE))
-        share = (3 * self._places + 3) // 4
-        if asker.startswith(DEVICE) and of_devices >= share:
-            text = f"{of_devices} tasks of devices wait already; they have at most {share} of {self._places} places"
-            raise Overloaded(text, next_step=_STEP)
-
-    @contextmanager
-    def taking(self, person_id: str) -> Iterator[None]:
-        """Inside, a place is held for what is not added yet."""
-        asker = person_behind(person_id)
-        self._taking[asker] += 1
-        try:
-            yield
-        finally:
-            self._taking[asker] -= 1
-
-    def add(self, live: LiveTask) -> None:
-        self._tasks.append(live)
-
-    def remove(self, live: LiveTask) -> None:
-        self._tasks.remove(live)
+        for count, most, whose in (
+            (len(self), self._places, "tasks"),
+            (taken[asker], (self._places + 1) // 2, "tasks of the same asker"),
+            (of_devices if asker.startswith(DEVICE) else 0, (3 * self._places + 3) // 4, "tasks of devices"),
+        ):
+            if count >= most:
+                step = "wait for some to end, or cancel one: microclaw task list"
+                raise Overloaded(f"{count} {whose} wait already, {most} is the limit", next_step=step)
 
     def next(self, running: Iterable[LiveTask]) -> LiveTask:
-        """Take out the one whose turn it is. IndexError when none waits."""
-        busy = Counter(map(_asker, running))
-        first: dict[str, LiveTask] = {}
-        for live in self._tasks:
-            first.setdefault(_asker(live), live)
-        if not first:
-            raise IndexError("no task waits")
-        turns = {asker: turn for turn, asker in enumerate(self._served)}
-        asker = min(first, key=lambda one: (busy[one], turns.get(one, -1)))
-        self._served.pop(asker, None)
-        self._served[asker] = None
-        while len(self._served) > MAX_SERVED:
-            del self._served[next(iter(self._served))]
-        self._tasks.remove(first[asker])
-        return first[asker]
-
-
-def _asker(live: LiveTask) -> str:
-    return person_behind(live.row.person_id)
+        """Take out the one whose turn it is. There has to be one."""
+        busy = Counter(live.asker for live in running)
+        live = min(self, key=lambda one: (busy[one.asker], self._served.get(one.asker, 0)))
+        self._served[live.asker] = next(self._turns)
+        self.remove(live)
+        return live

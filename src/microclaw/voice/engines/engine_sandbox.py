@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import logging
 import os
 import platform
 import resource
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,10 +26,17 @@ from msgspec import Struct
 from microclaw.builds.confinement import confinement, holds_others_files
 from microclaw.errors import VoiceError
 from microclaw.readiness import is_readable
-from microclaw.sandbox import landlock_start
-from microclaw.sandbox.bubblewrap import START_S, SYSTEM, Descriptors, common_words, number_inside, waiting_command
-from microclaw.sandbox.landlock import all_files, landlock_version, rules_for
-from microclaw.sandbox.seccomp import engine_filter
+from microclaw.sandbox.bubblewrap import (
+    READ_BESIDES,
+    START_S,
+    SYSTEM,
+    Descriptors,
+    common_words,
+    number_inside,
+    waiting_command,
+)
+from microclaw.sandbox.landlock import landlock_words
+from microclaw.sandbox.seccomp import program_filter
 
 MEMORY_BYTES: Final = 1 << 30
 FILE_BYTES: Final = 16 << 20
@@ -118,15 +123,16 @@ async def _started(
     how = await asyncio.to_thread(confinement)
     words: Sequence[str] = [_program(command[0], environment), *command[1:]]
     readable = list(dict.fromkeys([*installation(Path(words[0])), *needs.readable, _PROCESSORS, *_STORES]))
+    filtered = program_filter(platform.machine())
     with Descriptors() as opened:
         waiting = None
         if how == "bubblewrap":
             environment |= {"HOME": "/tmp", "TMPDIR": "/tmp"}  # noqa: S108 - its own, and empty
-            waiting = waiting_command(_view(readable, needs), words, engine_filter(platform.machine()), opened)
+            waiting = waiting_command(_view(readable, needs), words, filtered, opened)
             words = waiting.words
         elif how == "landlock":
             environment |= {} if needs.folder is None else {"TMPDIR": str(needs.folder)}
-            words = _by_landlock(words, readable, needs, opened)
+            words = landlock_words(words, [*SYSTEM, *READ_BESIDES, *readable], needs.folder, filtered, opened)
         process = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE,
@@ -189,21 +195,6 @@ def _view(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
     for path in readable:
         words += ["--ro-bind-try", str(path), str(path)]
     return [*words, "--chdir", "/"]
-
-
-def _by_landlock(
-    command: Sequence[str], readable: Sequence[Path], needs: EngineNeeds, opened: Descriptors
-) -> Sequence[str]:
-    """The words of a Python that restricts itself and becomes the engine."""
-    filtered = engine_filter(platform.machine())
-    plan = {
-        "rules": [(str(path), allowed) for path, allowed in rules_for(readable, needs.folder)],
-        "handled": all_files(),
-        "version": landlock_version(),
-        "filter": None if filtered is None else filtered.hex(),
-    }
-    held = opened.hold(json.dumps(plan).encode())
-    return [sys.executable, "-I", "-S", landlock_start.__file__, str(held), *command]
 
 
 def _number_inside(told: int) -> int:
