@@ -17,7 +17,6 @@ from microclaw.backoff import Backoff
 from microclaw.channels.telegram.updates import PhotoSize
 from microclaw.config.settings import TelegramSettings
 from microclaw.egress.destinations import Purpose
-from microclaw.egress.outgoing import Errand
 from microclaw.errors import MicroclawError
 from microclaw.events import Attachment
 
@@ -131,7 +130,7 @@ class BotApi:
             logger.addFilter(is_silent)
         limits = httpx2.Limits(max_connections=32, max_keepalive_connections=8)
         try:
-            async with http_client(Errand(Purpose.CONFIGURED, settings.base_url), proxy=proxy, limits=limits) as client:
+            async with http_client(Purpose.CONFIGURED, settings.base_url, proxy=proxy, limits=limits) as client:
                 yield cls(client, settings)
         finally:
             for logger in loggers:

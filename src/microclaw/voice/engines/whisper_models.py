@@ -6,6 +6,7 @@ has them from Systran (https://huggingface.co/Systran); tiny.en comes with the e
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -20,10 +21,11 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 from microclaw.config.forms import WHISPER_MODELS, WhisperModel, form_of
+from microclaw.egress.destinations import Purpose
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
-    from httpx2 import Client
+    from httpx2 import AsyncClient
 
 DEFAULT: Final = "tiny.en"
 FILES: Final = ("config.json", "model.bin", "tokenizer.json")
@@ -81,8 +83,6 @@ def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None 
 
     Each file is checked against the hub's checksum. Raises ConfigError; then nothing of it is left.
     """
-    from microclaw.egress.http_door import download_client  # only who fetches needs it
-
     if name not in WHISPER_MODELS:
         raise ConfigError(
             f"there is no Whisper model {name[:40]!r}; there are {', '.join(WHISPER_MODELS)}",
@@ -92,11 +92,9 @@ def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None 
     partial = target.with_name(f"{name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _asking(hub, name), download_client(hub, timeout=WAIT_S, proxy=proxy) as client:
+        with _asking(hub, name):
             partial.mkdir(parents=True, mode=0o700)
-            for file in _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true"):
-                address = f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}"
-                _fetch(client, address, file, partial / file.name, progress)
+            asyncio.run(_fetch_files(name, partial, progress, proxy, hub))
         missing = [one for one in FILES if not (partial / one).is_file()]
         if missing:
             raise ConfigError(f"the hub's model {name} lacks {', '.join(missing)}", next_step="try again later")
@@ -105,6 +103,15 @@ def fetch_model(name: str, home: Path, progress: Progress, *, proxy: str | None 
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+async def _fetch_files(name: str, folder: Path, progress: Progress, proxy: str | None, hub: str) -> None:
+    from microclaw.egress.http_door import http_client  # only who fetches needs it
+
+    async with http_client(Purpose.DOWNLOAD, hub, timeout=WAIT_S, proxy=proxy, follow_redirects=True) as client:
+        for file in await _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true"):
+            address = f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}"
+            await _fetch(client, address, file, folder / file.name, progress)
 
 
 @contextmanager
@@ -127,12 +134,12 @@ def _asking(hub: str, name: str) -> Iterator[None]:
         raise ConfigError(f"the model cannot be written: {exc}", next_step="free space or mend the folder") from exc
 
 
-def _files(client: Client, address: str) -> list[_HubFile]:
+async def _files(client: AsyncClient, address: str) -> list[_HubFile]:
     """The hub's list of the model's files."""
-    with client.stream("GET", address) as answer:
+    async with client.stream("GET", address) as answer:
         answer.raise_for_status()
         text = b""
-        for piece in answer.iter_bytes():
+        async for piece in answer.aiter_bytes():
             text += piece
             if len(text) > MAX_LIST_BYTES:
                 raise ConfigError("the hub's list of files is too long", next_step="try again later")
@@ -154,22 +161,23 @@ def _hub_file(entry: dict[str, Any]) -> _HubFile:
     return _HubFile(str(entry["rfilename"]), size, None if lfs is None else str(lfs["sha256"]), str(entry["blobId"]))
 
 
-def _fetch(client: Client, address: str, file: _HubFile, target: Path, progress: Progress) -> None:
+async def _fetch(client: AsyncClient, address: str, file: _HubFile, target: Path, progress: Progress) -> None:
     large = hashlib.sha256()
     small = hashlib.sha1(b"blob %d\0" % file.size_bytes, usedforsecurity=False)  # git's, of what is no large file
     fetched = 0
-    with client.stream("GET", address) as answer, target.open("wb") as out:
+    async with client.stream("GET", address) as answer:
         answer.raise_for_status()
-        for piece in answer.iter_bytes():
-            fetched += len(piece)
-            if fetched > file.size_bytes:
-                break
-            large.update(piece)
-            small.update(piece)
-            out.write(piece)
-            progress(file.name, fetched, file.size_bytes)
-        out.flush()
-        os.fsync(out.fileno())
+        with target.open("wb") as out:
+            async for piece in answer.aiter_bytes():
+                fetched += len(piece)
+                if fetched > file.size_bytes:
+                    break
+                large.update(piece)
+                small.update(piece)
+                out.write(piece)
+                progress(file.name, fetched, file.size_bytes)
+            out.flush()
+            os.fsync(out.fileno())
     is_whole = large.hexdigest() == file.sha256 if file.sha256 else small.hexdigest() == file.git_sha1
     if fetched != file.size_bytes or not is_whole:
         raise ConfigError(f"{file.name} came damaged ({fetched:,} bytes)", next_step="the same command again")
