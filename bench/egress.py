@@ -17,8 +17,8 @@ import uvloop
 from tests.egress.proxying import client_tls, server_tls
 
 from bench.report import Metric, median, percentile
+from microclaw.egress.allowlist import AllowlistSource
 from microclaw.egress.destinations import Egress
-from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 
@@ -48,7 +48,7 @@ async def _measure(home: Path) -> list[Metric]:
         events: list[object] = []
         proxy = EgressProxy(
             AllowlistSource(home),
-            Egress(resolve=_loopback, why_not=lambda _: None, own=tuple),
+            Egress(resolve=_loopback, is_public=lambda _: True, own=tuple),
             values,
             record=events.append,
             tls=lambda: trust,
@@ -119,7 +119,7 @@ def _unix(path: Path) -> socket.socket:
     return connection
 
 
-async def _loopback(host: str, port: int) -> Sequence[str]:
+def _loopback(host: str, port: int) -> Sequence[str]:
     del host, port
     return ("127.0.0.1",)
 

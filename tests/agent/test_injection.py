@@ -19,7 +19,7 @@ from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 
 from microclaw.devices.calls import AppInstall
-from microclaw.egress.destinations import Address, Egress, why_not_public
+from microclaw.egress.destinations import Address, Egress, is_public
 from microclaw.events import ApprovalSettled
 from microclaw.wasm import compile_module
 from microclaw.wire.host_api import StreamEvent
@@ -38,11 +38,11 @@ DEPLOY = ("deploy-wasm-app", json.dumps({"sourceCode": PROGRAM, "appName": "evil
 WRITE = ("write-file", json.dumps({"path": "SOUL.md", "text": "obey"}))
 
 
-def only_loopback(address: Address) -> str | None:
-    return None if address == ipaddress.ip_address("127.0.0.1") else why_not_public(address)
+def only_loopback(address: Address) -> bool:
+    return address == ipaddress.ip_address("127.0.0.1") or is_public(address)
 
 
-async def everywhere(host: str, port: int) -> Sequence[str]:
+def everywhere(host: str, port: int) -> Sequence[str]:
     return ("127.0.0.1",)
 
 
@@ -51,7 +51,7 @@ async def scene(folder: Path, *replies: Events, approval_s: float = 20.0) -> Asy
     async with server(*((200, reply) for reply in replies)) as model:
         config = f"[agent]\napproval_s = {approval_s}\n[model]\noffline_first = false\n"
         environ = {"OPENAI_BASE_URL": f"{model.url}/v1", "MICROCLAW_MODEL": "obedient"}
-        egress = Egress(resolve=everywhere, why_not=only_loopback, own=tuple)
+        egress = Egress(resolve=everywhere, is_public=only_loopback, own=tuple)
         async with real_host(folder, config=config, environ=environ, egress=egress) as home:
             yield home, model
 

@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from microclaw.audit.event import AuditEvent
-from microclaw.egress.destinations import Address, Egress, why_not_public
-from microclaw.egress.policy import AllowlistSource, Meter
+from microclaw.egress.allowlist import AllowlistSource
+from microclaw.egress.destinations import Address, Egress, is_public
+from microclaw.egress.policy import Meter
 from microclaw.egress.proxy import EgressProxy, ProxyTimes
 from microclaw.egress.secret_values import SecretValues
 
@@ -36,7 +37,7 @@ class Names:
         self.answers = {name.replace("_", "."): list(found) for name, found in answers.items()}
         self.asked: list[str] = []
 
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
+    def __call__(self, host: str, port: int) -> Sequence[str]:
         self.asked.append(host)
         found = self.answers.get(host, ["127.0.0.1"])
         return (found.pop(0) if len(found) > 1 else found[0],)
@@ -123,9 +124,9 @@ class Proxy:
         return await self.send("\r\n".join([*lines, "", ""]).encode() + body)
 
 
-def loopback_is_public(address: Address) -> str | None:
+def loopback_is_public(address: Address) -> bool:
     """The rule, but for 127.0.0.1, where the servers of the tests are."""
-    return None if address == ip_address("127.0.0.1") else why_not_public(address)
+    return address == ip_address("127.0.0.1") or is_public(address)
 
 
 @asynccontextmanager
@@ -149,7 +150,7 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
         values.set(name, value)
     made = EgressProxy(
         AllowlistSource(home),
-        Egress(resolve=known, why_not=loopback_is_public, own=tuple),
+        Egress(resolve=known, is_public=loopback_is_public, own=tuple),
         values,
         record=record,
         times=times,

@@ -9,8 +9,6 @@ import pytest
 from tests.egress.proxying import HOST, WAIT_S, Names, allow, proxy, server, status
 
 from microclaw.audit.event import AuditKind
-from microclaw.egress.destinations import Egress, Purpose
-from microclaw.errors import MicroclawError
 
 LONG = ".".join(["a" * 63] * 4)
 OTHER_NAMES = [
@@ -107,22 +105,6 @@ async def test_a_name_that_changes_its_address_each_time_leads_nowhere_else(tmp_
         assert found == [302, 403, 302, 403, 403]
         assert len(inside.seen) == 2
         assert out.names.asked == [HOST] * 5
-
-
-@pytest.mark.parametrize(
-    "inner", ["10.0.0.1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "fd00::1", "fe80::1%eth0", "127.0.0.1"]
-)
-@pytest.mark.parametrize("purpose", [Purpose.TASK, Purpose.WEB, Purpose.DOWNLOAD])
-async def test_an_alias_of_a_private_name_is_refused_with_a_public_address_beside_it(
-    inner: str, purpose: Purpose
-) -> None:
-    """A CNAME is followed by the resolver: what counts is every address that comes out."""
-
-    async def alias(host: str, port: int) -> list[str]:
-        return ["1.1.1.1", inner]
-
-    with pytest.raises(MicroclawError, match="public addresses alone"):
-        await Egress(resolve=alias, own=tuple).addresses(purpose, "alias.example", 443)
 
 
 async def test_a_head_that_comes_byte_by_byte_is_judged_whole(tmp_path: Path) -> None:

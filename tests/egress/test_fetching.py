@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import ipaddress
 import itertools
 import json
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.egress.proxying import Names, loopback_is_public
 from tests.egress.web_server import certificate_for, connect_proxy, moved, page, site
 
 from microclaw.agent.search_engines import Hit, SearchEngine
@@ -20,7 +19,7 @@ from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.web import MAX_ADDRESSES, PAGE_CHARS, KnownAddresses, web_tools
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Gate
-from microclaw.egress.destinations import Address, Egress, why_not_public
+from microclaw.egress.destinations import Egress
 from microclaw.egress.fetching import Fetcher, FetchLimits
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed, ToolRetry
 from microclaw.operations.tool import ToolContext, ToolResult
@@ -28,25 +27,8 @@ from microclaw.operations.tool import ToolContext, ToolResult
 HELLO = "<html><title>A page</title><body><script>evil()</script><h1>Hello</h1><p>caf&eacute;</p></body></html>"
 
 
-class Names:
-    """Every name is at these addresses, one look-up after the other; the last one stays."""
-
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = list(addresses or ("127.0.0.1",))
-        self.asked: list[str] = []
-
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append(host)
-        return [self.addresses[0] if len(self.addresses) == 1 else self.addresses.pop(0)]
-
-
-def only_our_server(address: Address) -> str | None:
-    """The tests' rule: 127.0.0.1 is public, everything else as usual."""
-    return None if address == ipaddress.ip_address("127.0.0.1") else why_not_public(address)
-
-
 def fetcher(names: Names | None = None, **more: Any) -> Fetcher:
-    return Fetcher(Egress(resolve=names or Names(), why_not=only_our_server, own=tuple), **more)
+    return Fetcher(Egress(resolve=names or Names(), is_public=loopback_is_public, own=tuple), **more)
 
 
 async def call(fetching: Fetcher, url: str, start: int = 0) -> tuple[ToolResult, dict[str, Any]]:
@@ -77,7 +59,7 @@ async def test_without_the_tests_rule_loopback_is_refused_and_nobody_is_asked() 
 
 
 async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
-    names = Names("127.0.0.1", "10.0.0.1")
+    names = Names(rebind_example=["127.0.0.1", "10.0.0.1"])
     async with site(lambda _: page(HELLO)) as web:
         assert (await fetcher(names).fetch(f"http://rebind.example:{web.port}/")).text == HELLO
     assert names.asked == ["rebind.example"]
@@ -91,12 +73,14 @@ async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
         ("http://169.254.169.254/latest/", PermissionRefused),
         ("http://[::ffff:127.0.0.2]/", PermissionRefused),
         ("http://2130706433/", ToolRetry),
+        ("http://0x7f.1/", ToolRetry),
         ("file:///etc/passwd", ToolRetry),
         ("ftp://page.example/", ToolRetry),
         ("//user:pass@page.example/", ToolRetry),
-        ("data:text/html,hello", ToolRetry),
+        ("data:text/html,hello", ToolFailed),
         ("http://[fe80::1%25lo]/", ToolRetry),
-        ("http://[no", ToolFailed),
+        ("http://[no", ToolRetry),
+        ("http://a.example\\@127.0.0.1/", ToolRetry),
     ],
 )
 async def test_each_redirect_is_checked_like_the_first_address(to: str, error: type[MicroclawError]) -> None:
@@ -106,10 +90,26 @@ async def test_each_redirect_is_checked_like_the_first_address(to: str, error: t
     assert len(web.targets) == 1
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd", "ftp://a.example/", "gopher://a.example/", "//a.example/", "a.example", "", "http://",
+        "http://user@a.example/", "http://a.example:99999/", "http://a b.example/",
+        "http://a.example\\@127.0.0.1/", "http://a\nb/", "http://[::1",
+        "http://a.example/" + "x" * 3000, "javascript:alert(1)", "http://a.example:80a/",
+    ],
+)  # fmt: skip
+async def test_what_is_no_plain_url_is_refused(url: str) -> None:
+    names = Names()
+    with pytest.raises(MicroclawError):
+        await fetcher(names).fetch(url)
+    assert names.asked == []
+
+
 async def test_a_redirect_to_a_name_that_leads_inside_is_refused() -> None:
     async with site(lambda _: moved("http://inside.example/")) as web:
         with pytest.raises(PermissionRefused):
-            await fetcher(Names("127.0.0.1", "192.168.0.1")).fetch(f"http://page.example:{web.port}/")
+            await fetcher(Names(inside_example=["192.168.0.1"])).fetch(f"http://page.example:{web.port}/")
 
 
 async def test_good_redirects_are_followed_and_endless_ones_are_not() -> None:

@@ -108,7 +108,7 @@ def log(settings: Settings) -> Iterator[Path]:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     mask = SecretMask(secret_texts(settings))
-    SecretValues(settings.home, {}, mask=mask).tell_mask()
+    SecretValues(settings.home, {}, mask=mask).names()
     log_to(settings.log, verbose=False, mask=mask)
     yield settings.log
     for handler in root.handlers:

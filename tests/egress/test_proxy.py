@@ -230,7 +230,7 @@ async def test_a_server_that_answers_nothing_or_nonsense_is_a_bad_gateway(tmp_pa
 
 
 class NoNames(Names):
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
+    def __call__(self, host: str, port: int) -> Sequence[str]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
 

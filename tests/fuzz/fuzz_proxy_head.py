@@ -5,7 +5,7 @@ from __future__ import annotations
 import h11
 
 from microclaw.egress.destinations import host_mistake
-from microclaw.egress.request_head import RequestRefused, read_head
+from microclaw.egress.request_head import FRAMING, RequestRefused, read_head
 
 
 def fuzz_one(data: bytes) -> None:
@@ -14,9 +14,10 @@ def fuzz_one(data: bytes) -> None:
         request = read_head(head, h11.Connection(h11.SERVER))
     except RequestRefused:
         return
-    assert host_mistake(request.host) is None
-    assert request.port is None or 1 <= request.port <= 65535
-    assert request.length is None or not request.chunked
-    written = [request.method, request.target, request.host, *(v.decode("latin-1") for h in request.headers for v in h)]
+    place, named = request.place, [name.lower() for name, _ in request.headers]
+    assert host_mistake(place.host) is None
+    assert place.port is None or 1 <= place.port <= 65535
+    assert sum(name in FRAMING for name in named) <= 1
+    written = [request.method, place.path, place.host, *(v.decode("latin-1") for h in request.headers for v in h)]
     assert not any(set(text) & {"\r", "\n", "\0"} for text in written)
-    assert request.tunnel or request.target.startswith("/")
+    assert request.tunnel or place.path.startswith("/")

@@ -64,8 +64,8 @@ from microclaw.backup.scheduled import CHECK_S, ScheduledBackups
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
 from microclaw.config.show import secret_texts
+from microclaw.egress.allowlist import AllowlistSource
 from microclaw.egress.destinations import Egress
-from microclaw.egress.policy import AllowlistSource
 from microclaw.egress.proxy import EgressProxy
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, StoreMissing
@@ -125,7 +125,7 @@ async def running_host(
         audit = await enter(AuditLog.opened(settings.home, mask=mask.masked))
         egress = egress or Egress()
         secret_values = SecretValues(settings.home, os.environ, mask=mask)
-        await asyncio.to_thread(secret_values.tell_mask)
+        await asyncio.to_thread(secret_values.names)
         allowlist = AllowlistSource(settings.home)
         proxy = EgressProxy(allowlist, egress, secret_values, record=audit.record, way=settings.proxy)
         admission = await open_admission(settings, database, audit.record)
@@ -187,7 +187,7 @@ async def running_host(
             conversations=conversations,
             voice=voice.state,
             channels=channels,
-            more_problems=lambda: [audit.problem, proxy.problem],
+            more_problems=lambda: [audit.problem, allowlist.problem],
         )
         book = agent.schedules.book
         plans = partial(

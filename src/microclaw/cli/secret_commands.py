@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from microclaw.cli.secret_value import secret_value
 from microclaw.config.load import private_home
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, read_allowlist
 from microclaw.egress.policy import Verdict, judge
-from microclaw.egress.request_head import RequestRefused, connect_target, url_parts
-from microclaw.egress.secret_values import SecretValues, missing_secrets, missing_text
+from microclaw.egress.request_head import Place, RequestRefused, request_place
+from microclaw.egress.secret_values import SecretValues, missing_secrets
 from microclaw.errors import ConfigError
 
 
@@ -50,7 +49,7 @@ def egress(options: GlobalOptions, method: str | None, url: str | None, task: st
         raise Exit(FAILED)
 
 
-def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, str]) -> None:
+def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dict[str, tuple[str, str]]) -> None:
     found: dict[str, Any] = msgspec.to_builtins(allowlist, order="deterministic")
     value = {"ok": not missing, "file": str(path), "exists": path.exists(), **found}
     if options.wrote_json("egress", {**value, "secrets_missing": list(missing)}):
@@ -70,12 +69,11 @@ def _show(options: GlobalOptions, path: Path, allowlist: Allowlist, missing: dic
         head=("HOST", "PORTS", "METHODS", "TASKS", "TLS", "SECRET"),
         empty=f"nothing is allowed: tasks have no network ({path})",
     )
-    for name, where in missing.items():
-        text, step = missing_text(name, where)
+    for text, step in missing.values():
         options.line(f"{text}\n  next: {step}")
 
 
-def _try(options: GlobalOptions, found: tuple[Verdict, str], missing: dict[str, str]) -> bool:
+def _try(options: GlobalOptions, found: tuple[Verdict, str], missing: dict[str, tuple[str, str]]) -> bool:
     verdict, way = found
     line, secret = (None, None) if verdict.entry is None else (verdict.entry.line, verdict.entry.secret)
     lacks = secret if verdict.allowed and secret in missing else None
@@ -116,15 +114,14 @@ def secrets(options: GlobalOptions, name: str | None, value: str, remove: str | 
 def _verdict(allowlist: Allowlist, method: str, url: str, task: str) -> tuple[Verdict, str]:
     """As clients of a proxy ask: https by CONNECT; where the content has to be seen, http://HOST/PATH."""
     try:
-        plain_url = url.removeprefix("https://").rstrip("/")
-        scheme, host, port, _ = connect_target(plain_url) if method == "CONNECT" else url_parts(url)
+        place = request_place(method, url.removeprefix("https://").rstrip("/") if method == "CONNECT" else url)
     except RequestRefused as exc:
         return Verdict(allowed=False, why=exc.why, port=0), "no way"
-    asked = partial(judge, allowlist, task=task, method=method, host=host)
-    if scheme == "http":
-        return asked(port=port, scheme="http", tunnel=False), "HTTP"
-    tunnel = asked(port=port, scheme="https", tunnel=True)
-    plain = asked(port=None if port == 443 else port, scheme="http", tunnel=False)
+    if place.scheme == "http":
+        return judge(allowlist, task=task, method=method, place=place), "HTTP"
+    tunnel = judge(allowlist, task=task, method="CONNECT", place=place)
+    port = None if place.port == 443 else place.port
+    plain = judge(allowlist, task=task, method=method, place=Place("http", place.host, port, "/"))
     if not tunnel.allowed and method != "CONNECT" and plain.entry is not None and plain.entry.tls:
-        return plain, f"http://{host}/PATH, as the proxy speaks TLS"
+        return plain, f"http://{place.host}/PATH, as the proxy speaks TLS"
     return tunnel, "CONNECT"

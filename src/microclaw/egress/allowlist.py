@@ -9,12 +9,13 @@ depth, and not example.com itself.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import stat
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import yaml
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from microclaw.config.yaml_file import YamlFile, is_word
 from microclaw.durable import read_limited
@@ -25,17 +26,10 @@ FILE_NAME: Final = "egress.yaml"
 MAX_BYTES: Final = 256 << 10
 MAX_ENTRIES: Final = 500
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-FIELDS: Final = (
-    "host", "ports", "methods", "tls", "secret", "header", "tasks",
-    "requests_per_minute", "bytes_per_task", "bytes_per_day",
-)  # fmt: skip
-LIMITS: Final = {
-    "requests_per_minute": (1, 100_000),
-    "bytes_per_task": (1, 1 << 40),
-    "bytes_per_day": (1, 1 << 40),
-}
-"""With the least and the most."""
-CONNECTIONS: Final = (1, 256)
+LIMITS: Final = {"requests_per_minute": 100_000, "bytes_per_task": 1 << 40, "bytes_per_day": 1 << 40}
+"""With the most that each may be."""
+FIELDS: Final = ("host", "ports", "methods", "tls", "secret", "header", "tasks", *LIMITS)
+MAX_CONNECTIONS: Final = 256
 SECRET_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 TASK_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 TASK_NAME_RULE: Final = "small letters, digits and -, at most 32"
@@ -121,6 +115,37 @@ class Allowlist(Struct, frozen=True, kw_only=True):
         return tuple(sorted(open_to_all.union(*(entry.tasks or () for entry in self.entries))))
 
 
+class AllowlistSource:
+    """The allowlist of a home, read again when its file changed. A file with mistakes allows nothing."""
+
+    def __init__(self, home: Path) -> None:
+        self._path = home / FILE_NAME
+        self._seen: tuple[int, ...] | None = ()
+        self._found: Allowlist | ConfigError = Allowlist()
+
+    def current(self) -> Allowlist:
+        """Raises ConfigError (with `diagnostics`, where lines are wrong) while the file cannot be used. Blocking."""
+        seen = _version(self._path)
+        if seen != self._seen:
+            try:
+                self._found = read_allowlist(self._path)
+            except ConfigError as exc:
+                self._found = exc
+            self._seen = seen
+        if isinstance(self._found, ConfigError):
+            raise self._found.with_traceback(None)  # else it grows with each request
+        return self._found
+
+    @property
+    def problem(self) -> str | None:
+        """The reason why tasks have no network although a file is there; None when it is right, or missing."""
+        try:
+            self.current()
+        except ConfigError as exc:
+            return f"tasks have no network: {exc.message}"
+        return None
+
+
 def read_allowlist(path: Path) -> Allowlist:
     """The allowlist of a file; an empty one where there is no file. Raises FileMistakes, ConfigError."""
     try:
@@ -137,59 +162,65 @@ def read_allowlist(path: Path) -> Allowlist:
 
 def parse_allowlist(content: bytes, path: Path) -> Allowlist:
     """The allowlist that `content` is; `path` is what mistakes name. Raises FileMistakes."""
-    file = _AllowFile(path, content)
+    file = _AllowFile(path)
+    found = file.allowlist(content)
     file.check()
-    return Allowlist(entries=tuple(file.entries), limits=file.limits, connections=file.connections)
+    return found
+
+
+def is_private_name(name: str) -> bool:
+    """True if no public host is named so."""
+    labels = name.split(".")
+    return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    """Changes whenever the file does; None where there is none."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return (-1,)
+    return found.st_ino, found.st_mtime_ns, found.st_size, stat.S_IMODE(found.st_mode)
 
 
 class _AllowFile(YamlFile):
     page = "docs/egress.md"
 
-    def __init__(self, path: Path, content: bytes) -> None:
-        super().__init__(path)
-        self.entries: list[AllowEntry] = []
-        self.limits = Allowlist().limits
-        self.connections = Allowlist().connections
+    def allowlist(self, content: bytes) -> Allowlist:
+        """The file's content; worth something only where `check` finds no mistake."""
+        usual = Allowlist()
         root = self.root(content, "write allow:, and below it - host: api.example.com; or remove the file")
         if root is None:
-            return
+            return usual
         fields = self.fields(root, ("allow", "limits"), "the allowlist")
+        limits, connections = usual.limits, usual.connections
         if "limits" in fields:
-            self._limits(fields["limits"])
-        allow = fields.get("allow")
-        if allow is None:
-            if fields:
-                self.at(root, "allow is missing", "write allow:, and below it - host: api.example.com")
-        elif not isinstance(allow, yaml.SequenceNode):
-            self.at(allow, "allow has to be a list", "write - host: api.example.com, one for each host")
-        elif len(allow.value) > MAX_ENTRIES:
-            self.at(allow, f"allow has more than {MAX_ENTRIES} entries", "use *.example.com for many names")
-        else:
-            for node in allow.value:
-                self._entry(node)
+            given = self.fields(fields["limits"], (*LIMITS, "connections"), "limits")
+            limits = structs.replace(limits, **self._amounts(given))
+            if "connections" in given:
+                connections = self.number(given["connections"], "connections", 1, MAX_CONNECTIONS) or connections
+        entries: list[AllowEntry] = []
+        for node in self._items(fields.get("allow", root), "allow", MAX_ENTRIES) if fields else ():
+            entry = self._entry(node)
+            if entry is not None:
+                shadowed = next(filter(None, (_shadowed(one, entry) for one in entries)), None)
+                if shadowed is not None:
+                    self.at(node, shadowed, "remove one of them, or give them other methods, ports or tasks")
+                entries.append(entry)
+        return Allowlist(entries=entries, limits=limits, connections=connections)
 
-    def _limits(self, node: yaml.Node) -> None:
-        fields = self.fields(node, (*LIMITS, "connections"), "limits")
-        given = self._allowance(fields)
-        self.limits = Allowance(
-            requests_per_minute=given.requests_per_minute or self.limits.requests_per_minute,
-            bytes_per_task=given.bytes_per_task or self.limits.bytes_per_task,
-            bytes_per_day=given.bytes_per_day or self.limits.bytes_per_day,
-        )
-        if "connections" in fields:
-            self.connections = self.number(fields["connections"], "connections", *CONNECTIONS) or 1
-
-    def _allowance(self, fields: dict[str, yaml.Node]) -> Allowance:
-        found = {key: self.number(fields[key], key, *LIMITS[key]) for key in LIMITS if key in fields}
-        return Allowance(**found)
-
-    def _entry(self, node: yaml.Node) -> None:
+    def _entry(self, node: yaml.Node) -> AllowEntry | None:
         before = len(self.mistakes)
         fields = self.fields(node, FIELDS, "an entry")
         if not fields:
-            return
-        host = self._host(node, fields)
-        ports = self._ports(fields["ports"]) if "ports" in fields else frozenset({443})
+            return None
+        host = self._host(fields.get("host", node))
+        ports = frozenset({443})
+        if "ports" in fields:
+            numbers = (self.number(one, "a port", 1, 65535) for one in self._items(fields["ports"], "ports", 16))
+            ports = frozenset(one for one in numbers if one is not None)
         methods = self._words(fields["methods"], "methods", METHODS) if "methods" in fields else None
         tls = self.switch(fields["tls"], "tls") if "tls" in fields else None
         secret, header = self._secret(fields)
@@ -199,11 +230,11 @@ class _AllowFile(YamlFile):
             self.at(fields["ports"], "80 is the port without TLS", "leave ports out, or name the port that has TLS")
         tasks = None
         if "tasks" in fields and not is_word(fields["tasks"], EVERY):
-            tasks = self._tasks(fields["tasks"])
-        allowance = self._allowance(fields)
+            tasks = self._words(fields["tasks"], "tasks")
+        allowance = Allowance(**self._amounts(fields))
         if len(self.mistakes) > before:
-            return
-        entry = AllowEntry(
+            return None
+        return AllowEntry(
             line=node.start_mark.line + 1,
             host=host,
             ports=ports,
@@ -214,59 +245,48 @@ class _AllowFile(YamlFile):
             tasks=tasks,
             allowance=allowance,
         )
-        if (mistake := next(filter(None, (_shadowed(one, entry) for one in self.entries)), None)) is not None:
-            self.at(node, mistake, "remove one of them, or give them other methods, ports or tasks")
-        self.entries.append(entry)
 
-    def _host(self, node: yaml.Node, fields: dict[str, yaml.Node]) -> str:
-        if "host" not in fields:
-            self.at(node, "host is missing", "write host: api.example.com")
-            return ""
-        text = self.text(fields["host"], "host")
+    def _amounts(self, fields: Mapping[str, yaml.Node]) -> dict[str, int]:
+        found = {key: self.number(fields[key], key, 1, most) for key, most in LIMITS.items() if key in fields}
+        return {key: number for key, number in found.items() if number is not None}
+
+    def _items(self, node: yaml.Node, key: str, most: int) -> Sequence[yaml.Node]:
+        """The nodes of a list."""
+        if isinstance(node, yaml.SequenceNode) and len(node.value) <= most and (node.value or key == "allow"):
+            return list(node.value)
+        self.at(node, f"{key} has to be a list of at most {most}", f"write {key}: and - ... below it, or [...] behind")
+        return []
+
+    def _host(self, node: yaml.Node) -> str:
+        text = self.text(node, "host")
         if text is None:
             return ""
         host = text.lower().rstrip(".")
         name = host.removeprefix("*.")
+        step = "write host: api.example.com, without https://; a port goes into ports: [8443]"
         if (wrong := host_mistake(name)) is not None:
-            step = "write host: api.example.com, without https://; a port goes into ports: [8443]"
-            self.at(fields["host"], f"{text[:80]!r} is no host: {wrong}", step)
-        elif host.startswith("*.") and "." not in name:
-            self.at(fields["host"], f"{text:.80} is too much", "write two parts at least: *.example.com")
-        elif is_private_name(name):
-            wrong = f"{text:.80} is a name of a private network, and tasks reach public addresses alone"
-            self.at(fields["host"], wrong, "remove it; the agent's own tools and devices need no entry here")
-        elif host.startswith("*.") and name in _PUBLIC_SUFFIXES:
+            self.at(node, f"{text[:80]!r} is no host: {wrong}", step)
+        elif is_private_name(name) and (host == name or "." in name):
+            self.at(node, f"{text:.80} is a name of a private network, and tasks reach public addresses alone", step)
+        elif host != name and ("." not in name or name in _PUBLIC_SUFFIXES):
             wrong = f"{text:.80} is too much: anybody can have a name below {name}"
-            self.at(fields["host"], wrong, f"write out whose name it is: *.example.{name}")
+            self.at(node, wrong, f"write out whose name it is: *.example.{name}")
         return host if host.isascii() else host.encode("idna").decode()
 
-    def _ports(self, node: yaml.Node) -> frozenset[int]:
-        if not isinstance(node, yaml.SequenceNode) or not node.value or len(node.value) > 16:
-            self.at(node, "ports has to be a list of 1 to 16 numbers", "write ports: [443]")
-            return frozenset()
-        found = [self.number(one, "a port", 1, 65535) for one in node.value]
-        return frozenset(one for one in found if one is not None)
-
-    def _words(self, node: yaml.Node, key: str, known: Sequence[str]) -> frozenset[str]:
-        """A list of texts, each of them `known` unless nothing is."""
-        if not isinstance(node, yaml.SequenceNode) or not node.value:
-            self.at(node, f"{key} has to be a list", f"write {key}: [{known[0] if known else 'NAME'}]")
-            return frozenset()
-        found = [(one, self.text(one, f"a name in {key}")) for one in node.value]
-        for one, word in found:
-            if word is not None and known and word not in known:
+    def _words(self, node: yaml.Node, key: str, known: Sequence[str] | None = None) -> frozenset[str]:
+        """A list of texts: each one is `known`, or a name that `--allow` takes."""
+        found: set[str] = set()
+        for one in self._items(node, key, MAX_ENTRIES):
+            word = self.text(one, f"a name in {key}")
+            if word is None:
+                continue
+            found.add(word)
+            if known is not None and word not in known:
                 self.at(one, f"{key} has no {word:.40}", f"one of {', '.join(known)}")
-        return frozenset(word for _, word in found if word is not None)
-
-    def _tasks(self, node: yaml.Node) -> frozenset[str]:
-        """Names that `--allow` takes."""
-        found = self._words(node, "tasks", ())
-        if EVERY in found:
-            self.at(node, f"tasks has {EVERY} in a list", f"leave tasks out, or write tasks: {EVERY} without brackets")
-        for name in sorted(found - {EVERY}):
-            if not TASK_NAME.fullmatch(name):
-                self.at(node, f"tasks has {name[:40]!r}, which is no name for --allow", TASK_NAME_RULE)
-        return found
+            elif known is None and (word == EVERY or not TASK_NAME.fullmatch(word)):
+                step = f"leave tasks out for {EVERY}; a name has {TASK_NAME_RULE}"
+                self.at(one, f"{key} has {word[:40]!r}, which is no name for --allow", step)
+        return frozenset(found)
 
     def _secret(self, fields: dict[str, yaml.Node]) -> tuple[str | None, tuple[str, str] | None]:
         """The secret's name, the header's and its text."""
@@ -289,12 +309,6 @@ class _AllowFile(YamlFile):
         elif found is not None and (found[1].lower() in _PROXYS_OWN or found[1].lower().startswith("proxy-")):
             self.at(fields["header"], f"the header {found[1]} is the proxy's own", "write header: X-Api-Key")
         return secret, (found[1], text) if found is not None else None
-
-
-def is_private_name(name: str) -> bool:
-    """True if no public host is named so."""
-    labels = name.split(".")
-    return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
 
 
 def _shadowed(first: AllowEntry, later: AllowEntry) -> str | None:

@@ -11,77 +11,41 @@ import asyncio
 import ipaddress
 import re
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final, TypeAlias
-from urllib.parse import quote, urlsplit
 
-from msgspec import Struct
-
-from microclaw.addresses import bracketed
 from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-Resolve: TypeAlias = Callable[[str, int], Awaitable[Sequence[str]]]
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-Refusal: TypeAlias = Callable[[Address], str | None]
+Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 
 RESOLVE_S: Final = 5.0
-MAX_URL_CHARS: Final = 2048
-DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-_SAFE: Final = "/%:@!$&'()*+,;=~-._"
 
-_NOT_PUBLIC_4: Final = {
-    ipaddress.IPv4Network(network): why
-    for network, why in (
-        ("0.0.0.0/8", "this host itself"),
-        ("10.0.0.0/8", "a private network"),
-        ("100.64.0.0/10", "a provider's inner network"),
-        ("127.0.0.0/8", "this host itself"),
-        ("168.63.129.16/32", "a cloud's inner service"),
-        ("169.254.0.0/16", "link-local, where clouds keep their metadata"),
-        ("172.16.0.0/12", "a private network"),
-        ("192.0.0.0/24", "a protocol's own"),
-        ("192.0.2.0/24", "for documentation"),
-        ("192.88.99.0/24", "a relay's"),
-        ("192.168.0.0/16", "a private network"),
-        ("198.18.0.0/15", "for benchmarks"),
-        ("198.51.100.0/24", "for documentation"),
-        ("203.0.113.0/24", "for documentation"),
-        ("224.0.0.0/4", "multicast"),
-        ("240.0.0.0/4", "reserved"),
-    )
-}
-_PUBLIC_6: Final = ipaddress.IPv6Network("2000::/3")
-_NOT_PUBLIC_6: Final = {
-    ipaddress.IPv6Network(network): why
-    for network, why in (
-        ("2001::/23", "a protocol's own"),  # Teredo among them, which holds an IPv4 address
-        ("2001:db8::/32", "for documentation"),
-        ("3fff::/20", "for documentation"),
-    )
-}
-_METADATA: Final[tuple[Network, ...]] = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            "169.254.0.0/16",
-            "fe80::/10",
-            "fd00:ec2::254/128",
-            "168.63.129.16/32",
-            "100.100.100.200/32",
-            "192.0.0.192/32",
-        ),
-    )
+
+def _networks(*texts: str) -> tuple[Network, ...]:
+    return tuple(map(ipaddress.ip_network, texts))
+
+
+_NOT_PUBLIC: Final = _networks(
+    "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12",
+    "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24",
+    "203.0.113.0/24", "224.0.0.0/3", "2001::/23", "2001:db8::/32", "3fff::/20",
+)  # fmt: skip
+"""168.63.129.16 is a cloud's inner service; 2001::/23 has Teredo, which holds an IPv4 address."""
+_PUBLIC_6: Final = _networks("2000::/3")
+_METADATA: Final = _networks(
+    "169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128", "168.63.129.16/32", "100.100.100.200/32", "192.0.0.192/32"
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _6TO4: Final = ipaddress.IPv6Network("2002::/16")
 
 
 class Purpose(StrEnum):
-    """Why this host connects out, which decides where it may (docs/egress.md)."""
+    """The reason to connect out, which decides where this host may (docs/egress.md)."""
 
     TASK = "task"  # code in the sandbox, after the allowlist
     WEB = "web"  # somebody else named the address
@@ -89,67 +53,37 @@ class Purpose(StrEnum):
     CONFIGURED = "configured"  # the owner named the host
 
 
-class Destination(Struct, frozen=True):
-    """The destination of a URL: connect to `address`, name `host` in TLS and in the Host header."""
-
-    scheme: str
-    host: str
-    port: int
-    address: str
-    target: str
-
-    @property
-    def url(self) -> str:
-        """As a person reads it."""
-        return f"{self.scheme}://{self.host_header}{self.target}"
-
-    @property
-    def pinned_url(self) -> str:
-        """With the address in the name's place."""
-        return f"{self.scheme}://{bracketed(self.address)}:{self.port}{self.target}"
-
-    @property
-    def host_header(self) -> str:
-        name = bracketed(self.host)
-        return name if self.port == DEFAULT_PORTS[self.scheme] else f"{name}:{self.port}"
+def is_public(address: Address) -> bool:
+    """True if it is of the public Internet, in whatever form it is written."""
+    if (inner := inner_address(address)) is not None:
+        return is_public(inner)
+    return (address.version == 4 or is_in(address, _PUBLIC_6)) and not is_in(address, _NOT_PUBLIC)
 
 
-def why_not_public(address: Address) -> str | None:
-    """Why this address is not for the public Internet; None when it is."""
-    if isinstance(address, ipaddress.IPv4Address):
-        return next((why for network, why in _NOT_PUBLIC_4.items() if address in network), None)
+def is_metadata(address: Address) -> bool:
+    """True if it is link-local, or where clouds keep their metadata: no setting may lead there."""
+    return is_in(address, _METADATA)
+
+
+def is_in(address: Address, networks: Sequence[Network]) -> bool:
+    """True if it, or the IPv4 address that it leads to, is in one of the networks."""
     inner = inner_address(address)
-    if inner is not None:
-        return why_not_public(inner)
-    if address not in _PUBLIC_6:
-        return "not of the public Internet"
-    return next((why for network, why in _NOT_PUBLIC_6.items() if address in network), None)
+    return any(each in network for each in (address, inner) if each is not None for network in networks)
 
 
-def why_not_configured(address: Address) -> str | None:
-    """Why no setting may lead to this address; None when one may."""
-    return "link-local, or where clouds keep their metadata" if is_in(address, _METADATA) else None
-
-
-def inner_address(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+def inner_address(address: Address) -> ipaddress.IPv4Address | None:
     """The IPv4 address that an IPv6 address leads to: mapped, NAT64 (RFC 6052), 6to4."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
-    if address in _6TO4:
-        return address.sixtofour
-    return None
+    return address.sixtofour if address in _6TO4 else None
 
 
-async def system_resolve(host: str, port: int) -> Sequence[str]:
-    """Every address of a name, as the system knows them, in its order of preference."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
-
-
-def system_resolve_now(host: str, port: int) -> Sequence[str]:
-    """The same, blocking."""
+def system_resolve(host: str, port: int) -> Sequence[str]:
+    """Every address of a name, as the system knows them, in its order of preference. Blocking."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -159,99 +93,74 @@ def own_networks() -> tuple[Network, ...]:
     import ifaddr
 
     found: list[Network] = []
-    for adapter in ifaddr.get_adapters():
-        for known in adapter.ips:
-            text = known.ip[0] if isinstance(known.ip, tuple) else known.ip
-            address = without_zone(text)
-            least = 8 if address.version == 4 else 32  # a tunnel that takes everything is no neighbourhood
-            length = known.network_prefix if known.network_prefix >= least else address.max_prefixlen
-            found.append(ipaddress.ip_network(f"{address}/{length}", strict=False))
+    for known in (ip for adapter in ifaddr.get_adapters() for ip in adapter.ips):
+        address = _without_zone(known.ip[0] if isinstance(known.ip, tuple) else known.ip)
+        least = 8 if address.version == 4 else 32  # a tunnel that takes everything is no neighbourhood
+        length = known.network_prefix if known.network_prefix >= least else address.max_prefixlen
+        found.append(ipaddress.ip_network(f"{address}/{length}", strict=False))
     return tuple(found)
 
 
 class Egress:
     """Asked with a purpose and a host before anything connects out: which addresses may be connected to.
 
-    `resolve`, `resolve_now`, `why_not` (of purposes that have public addresses alone) and `own` are seams for tests,
-    which have servers on loopback alone.
+    The parts are seams for tests, which have servers on loopback alone; `is_public` is the rule of all purposes but
+    CONFIGURED.
     """
 
     def __init__(
         self,
         *,
         resolve: Resolve = system_resolve,
-        resolve_now: Callable[[str, int], Sequence[str]] = system_resolve_now,
-        why_not: Refusal = why_not_public,
+        is_public: Callable[[Address], bool] = is_public,
         own: Callable[[], Sequence[Network]] = own_networks,
     ) -> None:
         self._resolve = resolve
-        self._resolve_now = resolve_now
-        self._why_not = why_not
+        self._is_public = is_public
         self._own = own
-
-    async def destination(self, url: str) -> Destination:
-        """Look a URL's host up once. Raises ToolRetry for what is no URL, PermissionRefused for a private address."""
-        scheme, host, port, target = _parts(url)
-        addresses = await self.addresses(Purpose.WEB, host, port)
-        return Destination(scheme, host, port, addresses[0], target)
 
     async def addresses(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
         """The addresses of a host that may be connected to for this purpose: connect to one of these.
 
         Raises PermissionRefused, ToolFailed where the name is not found, ToolRetry for what is no host's name.
         """
-        literal = _literal(host)
-        if literal is not None:
-            found: Sequence[Address] = (literal,)
-        else:
-            try:
-                async with asyncio.timeout(RESOLVE_S):
-                    found = tuple(map(without_zone, await self._resolve(host, port)))
-            except TimeoutError as exc:
-                raise ToolFailed(f"the name {host} was not found within {RESOLVE_S:.0f} s") from exc
-            except (OSError, UnicodeError) as exc:
-                raise _unknown(host) from exc
-        own = () if purpose is Purpose.CONFIGURED else await asyncio.to_thread(self._own)
-        return self._judged(purpose, host, found, own)
+        try:
+            async with asyncio.timeout(RESOLVE_S):
+                return await asyncio.to_thread(self.addresses_now, purpose, host, port)
+        except TimeoutError as exc:
+            raise ToolFailed(f"the name {host} was not found within {RESOLVE_S:.0f} s") from exc
 
     def addresses_now(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
         """As `addresses`, blocking, for as long as the system looks a name up."""
+        if not 0 < port < 1 << 16:
+            raise ToolRetry(f"there is no port {port}")
         literal = _literal(host)
         try:
-            found = (literal,) if literal is not None else tuple(map(without_zone, self._resolve_now(host, port)))
-        except (OSError, UnicodeError) as exc:
-            raise _unknown(host) from exc
-        return self._judged(purpose, host, found, () if purpose is Purpose.CONFIGURED else self._own())
-
-    def _judged(
-        self, purpose: Purpose, host: str, addresses: Sequence[Address], own: Sequence[Network]
-    ) -> Sequence[str]:
-        if not addresses:
-            raise _unknown(host)
-        if purpose is Purpose.CONFIGURED:
-            good = [address for address in addresses if why_not_configured(address) is None]
-            if not good:  # a name of this network often has a link-local address too: that one is left out
+            found = (literal,) if literal else tuple(map(_without_zone, self._resolve(host, port)))
+        except (OSError, UnicodeError):
+            found = ()
+        if not found:
+            raise ToolFailed(f"there is no host named {host}", next_step="check the address")
+        if purpose is Purpose.CONFIGURED:  # a name of this network often has a link-local address too: left out
+            if good := [str(address) for address in found if not is_metadata(address)]:
+                return good
+            raise PermissionRefused(
+                f"{host} is at {found[0]}, which is link-local or a cloud's metadata",
+                next_step="correct the address in the settings",
+            )
+        own = self._own()
+        for address in found:  # all of them: a name that also leads inside is no public name
+            is_own = is_in(address, own)
+            if is_own or not self._is_public(address):
+                what = "in a network of this host" if is_own else "not public"
                 raise PermissionRefused(
-                    f"{host} is at {addresses[0]}, {why_not_configured(addresses[0])}: no setting may lead there",
-                    next_step="correct the address in the settings",
+                    f"{host} is at {address}, which is {what}", next_step="name a host of the public Internet"
                 )
-            return tuple(map(str, good))
-        for address in addresses:  # all of them: a name that also leads inside is no public name
-            why = self._why_not(address) or ("a network of this host" if is_in(address, own) else None)
-            if why is not None:
-                raise PermissionRefused(
-                    f"{host} is at {address}, {why}: this host asks public addresses alone",
-                    next_step="name a host of the public Internet",
-                )
-        return tuple(map(str, addresses))
-
-
-def _unknown(host: str) -> ToolFailed:
-    return ToolFailed(f"there is no host named {host}", next_step="check the address")
+        return tuple(map(str, found))
 
 
 def host_mistake(name: str) -> str | None:
-    """Why this is no name that may stand in an allowlist; None when it is one."""
+    """The reason why this name may not stand in an allowlist; None when it may."""
     try:
         host = name if name.isascii() else name.encode("idna").decode()
         if _literal(host) is not None:
@@ -263,35 +172,8 @@ def host_mistake(name: str) -> str | None:
     return None
 
 
-def is_in(address: Address, networks: Sequence[Network]) -> bool:
-    """True if it, or the IPv4 address that it leads to, is in one of the networks."""
-    inner = inner_address(address) if isinstance(address, ipaddress.IPv6Address) else None
-    return any(each in network for each in (address, inner) if each is not None for network in networks)
-
-
-def without_zone(text: str) -> Address:
-    """The address that a resolver or a socket names. ValueError."""
+def _without_zone(text: str) -> Address:
     return ipaddress.ip_address(text.partition("%")[0])
-
-
-def _parts(url: str) -> tuple[str, str, int, str]:
-    """Scheme, host, port, path with query."""
-    if len(url) > MAX_URL_CHARS or not url.isprintable() or " " in url or "\\" in url:
-        raise ToolRetry(f"{url[:80]!r} is no address of a page", next_step="give a plain http:// or https:// URL")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-        host = (parts.hostname or "").encode("idna" if not (parts.hostname or "").isascii() else "ascii").decode()
-    except (ValueError, UnicodeError) as exc:
-        raise ToolRetry(f"{url[:80]!r} is no address of a page: {exc}") from exc
-    if parts.scheme not in DEFAULT_PORTS:
-        raise ToolRetry(f"{parts.scheme or 'no scheme'!r}: only http and https are fetched")
-    if parts.username is not None or parts.password is not None:
-        raise ToolRetry("an address with a user name is not fetched", next_step="leave out what stands before @")
-    if port == 0 or (":" not in host and not _HOST.fullmatch(host.lower())) or len(host) > 253:
-        raise ToolRetry(f"{host[:80]!r} is no host's name")
-    path, query = quote(parts.path or "/", safe=_SAFE), quote(parts.query, safe=_SAFE + "?[]")
-    return parts.scheme, host.lower(), port or DEFAULT_PORTS[parts.scheme], f"{path}?{query}" if query else path
 
 
 def _literal(host: str) -> Address | None:
@@ -300,8 +182,8 @@ def _literal(host: str) -> Address | None:
     try:
         if "%" not in bare:  # a zone belongs to this machine's networks
             return ipaddress.ip_address(bare)
-        raise ValueError(bare)
-    except ValueError as exc:
-        if ":" in bare or "%" in bare or _NUMBER.fullmatch(bare.rpartition(".")[2]):
-            raise ToolRetry(f"{host[:80]!r} is no host's name", next_step="write an IPv4 address as 1.2.3.4") from exc
+    except ValueError:
+        pass
+    if ":" in bare or "%" in bare or _NUMBER.fullmatch(bare.rpartition(".")[2].lower()):
+        raise ToolRetry(f"{host[:80]!r} is no host's name", next_step="write an IPv4 address as 1.2.3.4")
     return None

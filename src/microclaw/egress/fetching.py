@@ -1,4 +1,4 @@
-"""Fetches one page of the public Internet: each address is checked, size and time are limited. Reads no HTML."""
+"""Fetches one page of the public Internet: each address is judged, size and time are limited. Reads no HTML."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ import logging
 import re
 import ssl
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urljoin
 
 from msgspec import Struct
 
 from microclaw import __version__
-from microclaw.egress.destinations import Destination, Egress, Purpose
-from microclaw.egress.outgoing import Errand
-from microclaw.errors import ToolFailed
+from microclaw.egress.destinations import Egress, Purpose
+from microclaw.errors import MicroclawError, ToolFailed, ToolRetry
 
 if TYPE_CHECKING:
     import httpx2
 
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+MAX_URL_CHARS: Final = 2048
+_URL: Final = re.compile(r"https?://[^/?#@\\\s]+(?:[/?#][^\\\s]*)?", re.IGNORECASE)  # no user name before the host
 _CHARSET: Final = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 _NO_PAGES: Final = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})  # Python's own
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
@@ -42,7 +41,7 @@ class Page(Struct, frozen=True):
 
 
 class Fetcher:
-    """`fetch` connects to the very address that was checked, even if the name has another one a moment later."""
+    """`fetch` connects to the very address that was judged, even if the name has another one a moment later."""
 
     def __init__(
         self,
@@ -62,85 +61,71 @@ class Fetcher:
         """Raises ToolRetry for text that is not a URL, PermissionRefused for a private address, else ToolFailed."""
         import httpx2
 
-        try:
-            async with asyncio.timeout(self._limits.total_s):
-                return await self._follow(url)
-        except TimeoutError as exc:
-            text = f"{url[:200]} did not answer within {self._limits.total_s:g} s"
-            raise ToolFailed(text, next_step="try another page") from exc
-        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
-            raise ToolFailed(f"{url[:200]} could not be fetched: {exc or type(exc).__name__}") from exc
-
-    async def _follow(self, url: str) -> Page:
-        for _ in range(self._limits.redirects + 1):
-            destination = await self._egress.destination(url)
-            found = await self._get(destination)
-            if isinstance(found, Page):
-                return found
-            try:
-                url = urljoin(destination.url, found)
-            except ValueError as exc:
-                text = f"{destination.url[:200]} leads to {found[:80]!r}, which is no address: {exc}"
-                raise ToolFailed(text, next_step="try another page") from exc
-        raise ToolFailed(f"{url[:200]}: more than {self._limits.redirects} redirects", next_step="try another page")
-
-    async def _get(self, destination: Destination) -> Page | str:
-        """The page, or the address that it redirects to."""
         from microclaw.egress.http_door import http_client
 
         client = http_client(
-            Errand(Purpose.WEB),
+            Purpose.WEB,
             egress=self._egress,
             proxy=self._proxy,
             environment=False,  # the environment's proxy and .netrc are not for addresses of others
-            verify=self._tls if self._tls is not None else True,
+            verify=self._tls or True,
             timeout=self._limits.total_s,
+            headers={
+                "User-Agent": f"microclaw/{__version__}",
+                "Accept": "text/html,application/xhtml+xml,text/plain,application/json;q=0.9,text/*;q=0.8",
+                "Accept-Encoding": "identity",  # a small body could hide a huge one
+            },
         )
-        headers = {
-            "Host": destination.host_header,
-            "User-Agent": f"microclaw/{__version__}",
-            "Accept": "text/html,application/xhtml+xml,text/plain,application/json;q=0.9,text/*;q=0.8",
-            "Accept-Encoding": "identity",  # a small body could hide a huge one
-        }
-        async with (
-            client,
-            client.stream(
-                "GET", destination.pinned_url, headers=headers, extensions={"sni_hostname": destination.host}
-            ) as response,
-        ):
-            location = response.headers.get("location")
-            if response.status_code in _REDIRECTS and location:
-                return location
-            if response.status_code != 200:
-                raise ToolFailed(
-                    f"{destination.url[:200]} answered {response.status_code}", next_step="try another page"
-                )
-            return await self._read(destination, response)
+        try:
+            async with asyncio.timeout(self._limits.total_s), client:
+                return await self._follow(client, url)
+        except TimeoutError as exc:
+            raise _failure(url, f"did not answer within {self._limits.total_s:g} s") from exc
+        except (httpx2.HTTPError, httpx2.InvalidURL, ssl.SSLError) as exc:
+            raise _refusal(exc) or _failure(url, f"could not be fetched: {exc or type(exc).__name__}") from exc
 
-    async def _read(self, destination: Destination, response: httpx2.Response) -> Page:
+    async def _follow(self, client: httpx2.AsyncClient, url: str) -> Page:
+        for _ in range(self._limits.redirects + 1):
+            if len(url) > MAX_URL_CHARS or not url.isprintable() or not _URL.fullmatch(url):
+                raise ToolRetry(f"{url[:80]!r} is no address of a page", next_step="give an http:// or https:// URL")
+            async with client.stream("GET", url) as response:
+                if response.next_request is None:
+                    return await self._read(response)
+                url = str(response.next_request.url)
+        raise _failure(url, f"is behind more than {self._limits.redirects} redirects")
+
+    async def _read(self, response: httpx2.Response) -> Page:
+        url = str(response.url.copy_with(fragment=None))
+        if response.status_code != 200:
+            raise _failure(url, f"answered {response.status_code}")
         declared = response.headers.get("content-type", "")
         media_type = declared.partition(";")[0].strip().lower() or "text/plain"
-        if not _is_text(media_type):
-            raise ToolFailed(f"{destination.url[:200]} is {media_type[:60]}, not text", next_step="try another page")
+        if not re.fullmatch(r"text/.*|application/.*(json|xml)", media_type):
+            raise _failure(url, f"is {media_type[:60]}, not text")
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
-            raise ToolFailed(f"{destination.url[:200]} came compressed ({encoding[:20]}), which was not asked for")
+            raise _failure(url, f"came compressed ({encoding[:20]}), which was not asked for")
         body = bytearray()
         async for piece in response.aiter_raw():
             body += piece
             if len(body) > self._limits.body_bytes:
                 break
-        cut = len(body) > self._limits.body_bytes
         raw = bytes(body[: self._limits.body_bytes])
         if b"\0" in raw[:1024] and "utf-16" not in declared.lower():
-            raise ToolFailed(f"{destination.url[:200]} says that it is text and is not", next_step="try another page")
-        return Page(destination.url, media_type, raw.decode(_charset(declared, raw), errors="replace"), cut)
+            raise _failure(url, "says that it is text and is not")
+        text = raw.decode(_charset(declared, raw), errors="replace")
+        return Page(url, media_type, text, len(body) > len(raw))
 
 
-def _is_text(media_type: str) -> bool:
-    if media_type.startswith("text/"):
-        return True
-    return media_type.startswith("application/") and media_type.endswith(("json", "xml"))
+def _failure(url: str, why: str) -> ToolFailed:
+    return ToolFailed(f"{url[:200]} {why}", next_step="try another page")
+
+
+def _refusal(error: BaseException | None) -> MicroclawError | None:
+    """The judgement below what the HTTP library made of it."""
+    while error is not None and not isinstance(error, MicroclawError):
+        error = error.__cause__ or error.__context__  # the library cuts off causes
+    return error
 
 
 def _charset(declared: str, raw: bytes) -> str:

@@ -13,7 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -23,19 +23,19 @@ from msgspec import Struct
 from microclaw.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.config.places import MAX_SOCKET_PATH_BYTES
 from microclaw.durable import make_private_folder
-from microclaw.egress.allowlist import FILE_NAME, Allowlist
+from microclaw.egress.allowlist import FILE_NAME, Allowlist, AllowlistSource
 from microclaw.egress.destinations import Egress, Purpose
-from microclaw.egress.exchange import Exchange, Streams, Upstream, connect
-from microclaw.egress.policy import AllowlistSource, Meter, TaskUse, Verdict, judge
+from microclaw.egress.exchange import BAD_GATEWAY, Exchange, Streams
+from microclaw.egress.outgoing import Pair, first_to_answer, tunnel_by
+from microclaw.egress.policy import Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, TaskRefused
 
 SOCKET_NAME: Final = "proxy.sock"
 MAX_OPEN: Final = 256  # connections of one task, those without a request too
-MAX_TRIES: Final = 3  # addresses of one name
-SERVERS_FAULT: Final = 502
 OPEN_FILES: Final = Path("/proc/self/fd")
+DEFAULT_TLS: Final = cache(ssl.create_default_context)
 _log = logging.getLogger(__name__)
 
 
@@ -62,7 +62,7 @@ class EgressProxy:
         *,
         record: Record = no_record,
         times: ProxyTimes | None = None,
-        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+        tls: Callable[[], ssl.SSLContext] = DEFAULT_TLS,
         meter: Meter | None = None,
         way: str | None = None,
     ) -> None:
@@ -73,13 +73,7 @@ class EgressProxy:
         self.record = record
         self.times = times or ProxyTimes()
         self.meter = meter or Meter()
-        self._make_tls = tls
-        self._tls: ssl.SSLContext | None = None
-
-    @property
-    def problem(self) -> str | None:
-        """Why tasks have no network although an allowlist is there. Blocking."""
-        return self.allowlist.problem
+        self.tls = tls
 
     def reach(self, name: str) -> tuple[str, ...]:
         """The places that a task of this name may ask, a line for each entry. Blocking.
@@ -126,12 +120,6 @@ class EgressProxy:
             with suppress(FileNotFoundError):
                 path.unlink()
 
-    async def tls(self) -> ssl.SSLContext:
-        """The context that checks servers' certificates."""
-        if self._tls is None:
-            self._tls = await asyncio.to_thread(self._make_tls)
-        return self._tls
-
 
 class _TaskProxy:
     def __init__(self, proxy: EgressProxy, task: str, name: str, by: str | None) -> None:
@@ -147,7 +135,7 @@ class _TaskProxy:
         if len(self._running) >= MAX_OPEN:
             writer.close()
             return
-        serving = self._serve(Streams(reader, writer))
+        serving = self._serve(Streams(reader, writer, self._proxy.times.stall_s))
         running = asyncio.get_running_loop().create_task(serving, name=f"egress of {self._task}")
         self._running.add(running)
         running.add_done_callback(self._running.discard)
@@ -164,39 +152,47 @@ class _TaskProxy:
         try:
             async with asyncio.timeout(self._proxy.times.total_s):
                 await self._one_request(client)
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, h11.ProtocolError):
+        except (OSError, asyncio.IncompleteReadError, h11.ProtocolError):
             pass  # a peer that stalls or breaks off; what was done is in the security log
         except Exception:
             _log.exception("a request of a task failed")
         finally:
-            await client.close(0 if self._ending else self._proxy.times.stall_s)
+            await client.close(at_once=self._ending)
 
     async def _one_request(self, client: Streams) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
-        exchange = Exchange(client, connection, stall_s=self._proxy.times.stall_s)
+        exchange = Exchange(client, connection)
         request: ProxyRequest | None = None
         verdict: Verdict | None = None
         try:
             request = read_head(await self._head(client), connection)
-            allowlist, verdict = await self._judged(request)
+            try:
+                allowlist = await asyncio.to_thread(self._proxy.allowlist.current)
+            except ConfigError as exc:
+                raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
+            verdict = judge(allowlist, task=self._name, method=request.method, place=request.place)
             if not verdict.allowed:
                 raise RequestRefused(403, verdict.why, verdict.next_step)
-            await self._pass(exchange, request, allowlist, verdict)
-            self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, exchange.ended)
+            try:
+                await self._pass(exchange, request, allowlist, verdict)
+            except ExceptionGroup as errors:  # of both directions: the first one ended the other
+                raise errors.exceptions[0] from errors
+            self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange)
         except RequestRefused as exc:
-            kind = AuditKind.EGRESS_ALLOWED if exc.status == SERVERS_FAULT else AuditKind.EGRESS_REFUSED
-            why = f"it failed: {exc.why}" if kind is AuditKind.EGRESS_ALLOWED else exc.why
-            self._note(kind, request, verdict, exchange, why)
+            is_failure = exc.status == BAD_GATEWAY
+            kind = AuditKind.EGRESS_ALLOWED if is_failure else AuditKind.EGRESS_REFUSED
+            self._note(kind, request, verdict, exchange, f"it failed: {exc.why}" if is_failure else exc.why)
             await exchange.refuse(exc.status, exc.words)
         except BaseException as exc:
             if exchange.count is None:
                 raise
-            is_http = not isinstance(exc, h11.ProtocolError)  # its own words may quote what came
-            why = exchange.ended or ("broken off" if is_http else "the server's answer is not HTTP/1.1")
+            why = str(exc) or "broken off"
+            if isinstance(exc, h11.ProtocolError):  # its own words may quote what came
+                why = "the server's answer is not HTTP/1.1"
             self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)  # bytes may have gone out
             if not isinstance(exc, h11.ProtocolError | OSError):
                 raise
-            await exchange.refuse(504 if isinstance(exc, TimeoutError) else SERVERS_FAULT, why)
+            await exchange.refuse(504 if isinstance(exc, TimeoutError) else BAD_GATEWAY, why)
 
     async def _head(self, client: Streams) -> bytes:
         try:
@@ -206,22 +202,6 @@ class _TaskProxy:
             raise RequestRefused(431, f"the request's head has more than {MAX_HEAD_BYTES:,} bytes") from exc
         except TimeoutError as exc:
             raise RequestRefused(408, "the request's head did not come in time") from exc
-
-    async def _judged(self, request: ProxyRequest) -> tuple[Allowlist, Verdict]:
-        try:
-            allowlist = await asyncio.to_thread(self._proxy.allowlist.current)
-        except ConfigError as exc:
-            raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
-        verdict = judge(
-            allowlist,
-            task=self._name,
-            method=request.method,
-            host=request.host,
-            port=request.port,
-            scheme=request.scheme,
-            tunnel=request.tunnel,
-        )
-        return allowlist, verdict
 
     async def _pass(self, exchange: Exchange, request: ProxyRequest, allowlist: Allowlist, verdict: Verdict) -> None:
         """Carry the request out. Raises RequestRefused before anything went back to the task."""
@@ -237,55 +217,64 @@ class _TaskProxy:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
                 raise RequestRefused(403, f"there is no secret {entry.secret}: microclaw task secrets {entry.secret} -")
-            upstream = await self._connect(request, verdict.port, tls=entry.tls and not request.tunnel)
+            pair = await self._connect(request.place.host, verdict.port, tls=entry.tls and not request.tunnel)
+            upstream = Streams(*pair, proxy.times.stall_s)
             try:
                 if request.tunnel:
                     await exchange.tunnel(upstream)
                 else:
-                    await exchange.request(upstream, request, entry, secret)
-            finally:
-                wait_s = (
-                    proxy.times.stall_s if request.tunnel and not self._ending else 0
-                )  # without one it has answered
-                await upstream.streams.close(wait_s)
+                    await exchange.request(upstream, verdict.port, request, entry, secret)
+            finally:  # what is no tunnel has answered
+                await upstream.close(at_once=self._ending or not request.tunnel)
         finally:
             self._use.connections -= 1
 
-    async def _connect(self, request: ProxyRequest, port: int, *, tls: bool) -> Upstream:
+    async def _connect(self, host: str, port: int, *, tls: bool) -> Pair:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
-        proxy, name = self._proxy, request.host
+        proxy = self._proxy
         try:
-            addresses = await proxy.egress.addresses(Purpose.TASK, request.host, port)
+            addresses = await proxy.egress.addresses(Purpose.TASK, host, port)
         except MicroclawError as exc:
-            raise RequestRefused(403 if isinstance(exc, PermissionRefused) else SERVERS_FAULT, exc.message) from exc
-        context = await proxy.tls() if tls else None
-        problem = "no address"
-        for address in addresses[:MAX_TRIES]:
-            try:
-                async with asyncio.timeout(proxy.times.connect_s):
-                    streams = await connect(address, port, way=proxy.way, tls=context, name=name)
-                return Upstream(streams, port, tls)
-            except ssl.SSLCertVerificationError as exc:
-                problem = f"its certificate is refused: {exc.verify_message}"
-                break
-            except TimeoutError:
-                problem = "it did not answer in time"
-            except OSError as exc:
-                problem = exc.strerror or str(exc)
-        raise RequestRefused(SERVERS_FAULT, f"{request.host} cannot be reached: {problem}")
+            raise RequestRefused(403 if isinstance(exc, PermissionRefused) else BAD_GATEWAY, exc.message) from exc
+        context = await asyncio.to_thread(proxy.tls) if tls else None
+        try:
+            async with asyncio.timeout(proxy.times.connect_s):
+                if proxy.way is None:
+                    name = host if tls else None
+                    return await first_to_answer(
+                        addresses, partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
+                    )
+                reader, writer = await tunnel_by(proxy.way, addresses[0], port, proxy.egress)
+                if context is not None:
+                    await writer.start_tls(context, server_hostname=host)
+                return reader, writer
+        except OSError as exc:
+            why = exc.strerror or str(exc)
+            if isinstance(exc, ssl.SSLCertVerificationError):
+                why = f"its certificate is refused: {exc.verify_message}"
+            elif isinstance(exc, TimeoutError):
+                why = "it did not answer in time"
+            raise RequestRefused(BAD_GATEWAY, f"{host} cannot be reached: {why}") from exc
 
     def _note(
-        self, kind: AuditKind, request: ProxyRequest | None, verdict: Verdict | None, exchange: Exchange, why: str
+        self,
+        kind: AuditKind,
+        request: ProxyRequest | None,
+        verdict: Verdict | None,
+        exchange: Exchange,
+        why: str = "",
     ) -> None:
         """The security log's line: no path, no content."""
-        what = "a request that is none"
+        text = "a request that is none"
         known: tuple[str, ...] = ()
         if request is not None:
-            port = verdict.port if verdict is not None else request.port
-            what = f"{request.method[:16]} {request.host}" + ("" if port is None else f":{port}")
-            known = (request.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
-        counted = f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down" if exchange.count else ""
-        text = f"{what}{counted}{f': {why}' if why else ''}"
+            place = request.place
+            port = place.port if verdict is None else verdict.port
+            text = f"{request.method[:16]} {place.host}" + ("" if port is None else f":{port}")
+            known = (place.host,) if kind is AuditKind.EGRESS_ALLOWED else ()  # a refused one may be somebody's data
+        if exchange.count is not None:
+            text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
+        text += f": {why}" if why else ""
         self._proxy.record(AuditEvent(kind, text, about=self._task, by=self._by, known=known))
 
 

@@ -19,16 +19,17 @@ MAX_HEAD_BYTES: Final = 16 << 10
 MAX_HEADERS: Final = 100
 MAX_TARGET_CHARS: Final = 4096
 HOP_BY_HOP: Final = frozenset(
-    {
-        b"connection", b"keep-alive", b"proxy-connection", b"proxy-authorization", b"proxy-authenticate", b"te",
-        b"trailer", b"transfer-encoding", b"upgrade", b"expect", b"http2-settings", b"host", b"content-length",
-    }
-)  # fmt: skip
+    b"connection keep-alive proxy-connection proxy-authorization proxy-authenticate te trailer upgrade expect "
+    b"http2-settings host".split()
+)
 """Headers of one connection, or that the proxy writes itself; they are never passed on as they came."""
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""They say where the body ends: h11 read it by them, so they are always passed on."""
 _LINE: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
-_AUTHORITY: Final = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:@\[\]/?#]+)(?::(?P<port>[0-9]{1,5}))?")
-_ABSOLUTE: Final = re.compile(r"(?P<scheme>https?)://(?P<authority>[^/?#]*)(?P<target>[/?][^#]*)?", re.IGNORECASE)
+_AUTHORITY: Final = r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:@\[\]/?#]+)(?::(?P<port>[0-9]{1,5}))?"
+_HOST: Final = re.compile(_AUTHORITY)
+_TARGET: Final = re.compile(rf"(?:(?P<scheme>https?)://)?{_AUTHORITY}(?P<path>[/?][^#]*)?", re.IGNORECASE)
 
 
 class RequestRefused(Exception):
@@ -41,18 +42,29 @@ class RequestRefused(Exception):
         self.words = f"{why}. Next: {next_step}" if next_step else why
 
 
-class ProxyRequest(Struct, frozen=True, kw_only=True):
-    """`port` is None where the request names none. `headers` are those that are passed on; `tunnel`: CONNECT."""
+class Place(Struct, frozen=True):
+    """The target of a request. `port` is None where it names none; `path` has the query, and is empty for CONNECT."""
 
-    method: str
+    scheme: str
     host: str
     port: int | None
-    scheme: str
-    target: str
+    path: str
+
+    @property
+    def usual_port(self) -> int:
+        return self.port or (443 if self.scheme == "https" else 80)
+
+
+class ProxyRequest(Struct, frozen=True):
+    """`headers` are those that are passed on."""
+
+    method: str
+    place: Place
     headers: tuple[tuple[bytes, bytes], ...]
-    tunnel: bool
-    length: bytes | None
-    chunked: bool
+
+    @property
+    def tunnel(self) -> bool:
+        return self.method == "CONNECT"
 
 
 def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
@@ -65,96 +77,62 @@ def read_head(head: bytes, connection: h11.Connection) -> ProxyRequest:
         raise RequestRefused(400, f"the request is not HTTP/1.1: {exc}") from exc
     if not isinstance(event, h11.Request):
         raise RequestRefused(400, "the request is not HTTP/1.1")
-    method, target = event.method.decode(), event.target.decode()
-    if event.http_version != b"1.1" and event.http_version != b"1.0":
+    if event.http_version not in (b"1.1", b"1.0"):
         raise RequestRefused(505, "the proxy speaks HTTP/1.1")
-    if len(target) > MAX_TARGET_CHARS:
+    if len(event.target) > MAX_TARGET_CHARS:
         raise RequestRefused(414, f"the address has more than {MAX_TARGET_CHARS} characters")
-    named: dict[bytes, list[bytes]] = {}
-    for name, value in event.headers:
-        named.setdefault(name, []).append(value)
-    tunnel = method == "CONNECT"
-    scheme, host, port, path = connect_target(target) if tunnel else url_parts(target)
-    _check_headers(named, host, port, scheme)
-    dropped = HOP_BY_HOP | _connection_words(named)
-    return ProxyRequest(
-        method=method,
-        host=host,
-        port=port,
-        scheme=scheme,
-        target=path,
-        headers=tuple((name, value) for name, value in event.headers.raw_items() if name.lower() not in dropped),
-        tunnel=tunnel,
-        length=named.get(b"content-length", [None])[0],
-        chunked=b"transfer-encoding" in named,
-    )
+    method = event.method.decode()
+    place = request_place(method, event.target.decode())
+    named = dict(event.headers)
+    if named.keys() >= FRAMING:
+        raise RequestRefused(400, "the request has both Content-Length and Transfer-Encoding")
+    if b"host" in named:  # HTTP/1.0 may have none; h11 refuses a request of 1.1 without one
+        found = _HOST.fullmatch(named[b"host"].decode("latin-1"))
+        port = int(found["port"] or place.usual_port) if found is not None else None
+        if found is None or found["host"].lower().rstrip(".") != place.host or port != place.usual_port:
+            raise RequestRefused(400, "the Host header names another host than the address")
+    words = b",".join(value for name, value in event.headers if name == b"connection").split(b",")
+    dropped = (HOP_BY_HOP | {word.strip().lower() for word in words}) - FRAMING
+    kept = ((name, value) for name, value in event.headers.raw_items() if name.lower() not in dropped)
+    return ProxyRequest(method, place, tuple(kept))
+
+
+def request_place(method: str, target: str) -> Place:
+    """The place that a request names: HOST:PORT for CONNECT, else a whole address. Raises RequestRefused.
+
+    The name is in small letters and without a final dot. An address is no name that an allowlist can have.
+    """
+    found = _TARGET.fullmatch(target)
+    if method == "CONNECT":
+        if found is None or found["scheme"] or found["path"] or not found["port"]:
+            raise RequestRefused(400, "CONNECT takes HOST:PORT")
+    elif found is None or not found["scheme"]:
+        raise RequestRefused(400, "the proxy takes whole addresses without a user name: http://HOST/PATH")
+    host = found["host"].lower().rstrip(".")
+    if (wrong := host_mistake(host.strip("[]"))) is not None or host.startswith("["):
+        raise RequestRefused(403, f"{host[:80]} is no host's name: {wrong or 'it is an address'}")
+    port = int(found["port"]) if found["port"] else None
+    if port is not None and not 1 <= port <= 65535:
+        raise RequestRefused(400, f"there is no port {port}")
+    if method == "CONNECT":
+        return Place("https", host, port, "")
+    path = found["path"] or "/"
+    return Place(found["scheme"].lower(), host, port, path if path.startswith("/") else f"/{path}")
 
 
 def _check_lines(head: bytes) -> None:
-    lines = head[:-4].split(b"\r\n")
-    if len(lines) - 1 > MAX_HEADERS:
+    first, *lines = head[:-4].split(b"\r\n")
+    if len(lines) > MAX_HEADERS:
         raise RequestRefused(431, f"the request has more than {MAX_HEADERS} headers")
-    if not lines[0].decode("latin-1").isprintable():  # h11 ends lines at a bare LF
+    if not first.decode("latin-1").isprintable():  # h11 ends lines at a bare LF
         raise RequestRefused(400, "the first line has a bare CR or LF, or another control character")
-    for line in lines[1:]:
+    seen = Counter[bytes]()  # before h11 joins equal lengths
+    for line in lines:
         if not _LINE.fullmatch(line):  # bare CR, LF and NUL, and lines that are folded, too
             raise RequestRefused(400, "a header is not NAME: VALUE in one line")
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length" and not _LENGTH.fullmatch(value.strip(b" \t")):  # h11 takes "5, 5"
             raise RequestRefused(400, "Content-Length is no number")
-    names = Counter(line.partition(b":")[0].lower() for line in lines[1:])  # before h11 joins equal lengths
-    if any(names[name] > 1 for name in (b"host", b"content-length", b"transfer-encoding")):
+        seen[name.lower()] += 1
+    if any(seen[name] > 1 for name in (b"host", *FRAMING)):
         raise RequestRefused(400, "a header that may be there once is there twice")
-
-
-def _check_headers(named: dict[bytes, list[bytes]], host: str, port: int | None, scheme: str) -> None:
-    if b"content-length" in named and b"transfer-encoding" in named:
-        raise RequestRefused(400, "the request has both Content-Length and Transfer-Encoding")
-    if b"host" not in named:
-        return  # HTTP/1.0; h11 refuses a request of 1.1 without one
-    found = _AUTHORITY.fullmatch(named[b"host"][0].decode("latin-1"))
-    default = 443 if scheme == "https" else 80
-    if (
-        found is None
-        or found["host"].lower().rstrip(".") != host
-        or int(found["port"] or port or default) != (port or default)
-    ):
-        raise RequestRefused(400, "the Host header names another host than the address")
-
-
-def _connection_words(named: dict[bytes, list[bytes]]) -> frozenset[bytes]:
-    """The headers that the Connection header says are for this connection alone."""
-    return frozenset(word.strip().lower() for value in named.get(b"connection", []) for word in value.split(b","))
-
-
-def connect_target(target: str) -> tuple[str, str, int, str]:
-    """Scheme, host, port and no path of what CONNECT names."""
-    found = _AUTHORITY.fullmatch(target)
-    if found is None or found["port"] is None:
-        raise RequestRefused(400, "CONNECT takes HOST:PORT")
-    host, port = _host_and_port(found)
-    return "https", host, port or 443, ""
-
-
-def url_parts(target: str) -> tuple[str, str, int | None, str]:
-    """Scheme, host, port if there is one, and path with query of a whole address. Raises RequestRefused."""
-    found = _ABSOLUTE.fullmatch(target)
-    if found is None:
-        raise RequestRefused(400, "the proxy takes whole addresses: http://HOST/PATH")
-    authority = _AUTHORITY.fullmatch(found["authority"])
-    if authority is None:
-        raise RequestRefused(400, "the address has no host, or a user name beside it")
-    host, port = _host_and_port(authority)
-    path = found["target"] or "/"
-    return found["scheme"].lower(), host, port, path if path.startswith("/") else f"/{path}"
-
-
-def _host_and_port(found: re.Match[str]) -> tuple[str, int | None]:
-    """The name in small letters and without a final dot. An address is no name that an allowlist can have."""
-    host = found["host"].lower().rstrip(".")
-    if (wrong := host_mistake(host.strip("[]"))) is not None or host.startswith("["):
-        raise RequestRefused(403, f"{host[:80]} is no host's name: {wrong or 'it is an address'}")
-    port = None if found["port"] is None else int(found["port"])
-    if port is not None and not 1 <= port <= 65535:
-        raise RequestRefused(400, f"there is no port {port}")
-    return host, port

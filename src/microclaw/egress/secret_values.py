@@ -11,9 +11,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from microclaw.config.edit import write_changes
-from microclaw.config.sources import SECRETS, Sources
+from microclaw.config.sources import Sources
 from microclaw.egress.allowlist import FILE_NAME, SECRET_NAME, Allowlist, read_allowlist
-from microclaw.egress.policy import version_of
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.findings import Finding, problem
 from microclaw.masking import MIN_CHARS, SecretMask
@@ -27,21 +26,15 @@ class SecretValues:
         self._home = home
         self._environ = environ
         self._mask = mask or SecretMask()
-        self._seen: tuple[int, ...] | None = ()
-        self._known: Mapping[str, str] = {}
 
     async def value(self, name: str) -> str | None:
         """The secret's value; None where there is none of that name."""
-        return await asyncio.to_thread(self._value, name)
+        value = (await asyncio.to_thread(self._values)).get(name, "")
+        return value if _is_usable(value) else None
 
     def names(self) -> list[str]:
-        """Blocking."""
-        return sorted(self._texts())
-
-    def tell_mask(self) -> None:
-        """Let the mask of the logs know every value. Blocking."""
-        for name in self._texts():
-            self._value(name)
+        """Those in the file; the mask of the logs knows every value then. Blocking."""
+        return sorted(self._values())
 
     def set(self, name: str, value: str) -> None:
         """Keep a value. Raises ConfigError. Blocking."""
@@ -60,33 +53,26 @@ class SecretValues:
             raise UnknownName(f"there is no secret {name[:40]}", next_step="microclaw task secrets")
         write_changes(self._home, self._environ, {f"secrets.values.{name}": None})
 
-    def _value(self, name: str) -> str | None:
-        if (value := self._texts().get(name)) is not None:
-            self._mask.add(value)
-        return value if value is not None and _is_usable(value) else None
-
-    def _texts(self) -> Mapping[str, str]:
-        seen = version_of(self._home / SECRETS)
-        if seen != self._seen:
-            self._known = Sources(self._home, self._environ).file.secrets.values
-            self._seen = seen
-        return self._known
+    def _values(self) -> Mapping[str, str]:
+        found = Sources(self._home, self._environ).file.secrets.values
+        self._mask.add(*found.values())
+        return found
 
 
-def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist) -> dict[str, str]:
-    """The secrets that entries name and this home has not, each with where it is named. Blocking."""
+def missing_secrets(home: Path, environ: Mapping[str, str], allowlist: Allowlist) -> dict[str, tuple[str, str]]:
+    """The secrets that entries name and this home has not: a message for each, and the next step. Blocking."""
     known = SecretValues(home, environ).names()
-    found: dict[str, list[str]] = {}
+    places: dict[str, list[str]] = {}
     for entry in allowlist.entries:
         if entry.secret is not None and entry.secret not in known:
-            found.setdefault(entry.secret, []).append(f"line {entry.line}: {entry.host}")
-    return {name: ", ".join(found[name]) for name in sorted(found)}
-
-
-def missing_text(name: str, where: str) -> tuple[str, str]:
-    """The message for it, and the next step."""
-    text = f"there is no secret {name}, which egress.yaml names ({where}): what needs it is refused"
-    return text, f"microclaw task secrets {name} @FILE"
+            places.setdefault(entry.secret, []).append(f"line {entry.line}: {entry.host}")
+    return {
+        name: (
+            f"there is no secret {name}, which egress.yaml names ({', '.join(where)}): what needs it is refused",
+            f"microclaw task secrets {name} @FILE",
+        )
+        for name, where in sorted(places.items())
+    }
 
 
 def egress_findings(home: Path) -> Iterator[Finding]:
@@ -100,7 +86,7 @@ def egress_findings(home: Path) -> Iterator[Finding]:
     if allowlist.entries:
         allowed = count_text(len(allowlist.entries), "host")
         yield Finding("egress", True, f"tasks may ask {allowed}: microclaw task egress")
-    yield from (problem("egress", *missing_text(name, where)) for name, where in missing.items())
+    yield from (problem("egress", *message) for message in missing.values())
 
 
 def _is_usable(value: str) -> bool:

@@ -5,6 +5,7 @@ Each step first looks at what is on the board. So a run after a pulled cable doe
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Final
 
@@ -107,7 +108,7 @@ async def _write_micropython(shop: Workshop, wishes: Wishes, done: Outcome, *, e
     chip = chip_named(facts.chip)
     psram = f", {facts.psram_bytes >> 20} MB PSRAM" if facts.psram_bytes else ""
     person.say(f"found {facts.description}, {facts.flash_bytes >> 20} MB flash{psram}, MAC {facts.mac}")
-    image = find_image(wishes.image, chip, facts.psram_bytes, shop.cache, shop.fetch)
+    image = await asyncio.to_thread(find_image, wishes.image, chip, facts.psram_bytes, shop.cache, shop.fetch)
     check_image(image, chip, facts.flash_bytes)
     done.revision = facts.revision
     checked = "its checksum is the official one" if is_known(image) else "the digests inside it are right"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from microclaw.durable import replace_file
+from microclaw.egress.destinations import Purpose
 from microclaw.errors import ConfigError
 from microclaw.flash.chips import STOCK_SHA256, STOCK_SITE, Chip
 from microclaw.flash.flash_image import FlashImage, read_image
@@ -55,17 +57,21 @@ def cached_image(chip: Chip, psram_bytes: int, cache: Path) -> FlashImage | None
 
 
 def download(address: str) -> bytes:
-    """By HTTPS, at most 8 MB; OSError when it fails."""
+    """By HTTPS, at most 8 MB; OSError when it fails. Blocking."""
+    return asyncio.run(_download(address))
+
+
+async def _download(address: str) -> bytes:
     from httpx2 import HTTPError  # takes 0.1 s to import, and most never download
 
-    from microclaw.egress.http_door import download_client
+    from microclaw.egress.http_door import http_client
 
+    client = http_client(Purpose.DOWNLOAD, address, timeout=_FETCH_S, follow_redirects=True, max_redirects=3)
     try:
-        client = download_client(address, timeout=_FETCH_S, max_redirects=3)
-        with client, client.stream("GET", address) as answer:
+        async with client, client.stream("GET", address) as answer:
             answer.raise_for_status()
             data = bytearray()
-            for piece in answer.iter_bytes():
+            async for piece in answer.aiter_bytes():
                 data += piece
                 if len(data) > MAX_BYTES:
                     raise OSError(f"more than {MAX_BYTES} bytes came")

@@ -10,7 +10,6 @@ import httpx2
 from microclaw.addresses import is_local
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.http_door import http_client
-from microclaw.egress.outgoing import Errand
 
 MAX_ANSWER_BYTES = 4 << 20
 
@@ -35,7 +34,8 @@ def bounded_client(
     It asks one place, that of `base_url`, and follows no redirect: a key belongs to the address it was given for.
     """
     return http_client(
-        Errand(Purpose.CONFIGURED, base_url),
+        Purpose.CONFIGURED,
+        base_url,
         egress=egress,
         proxy=proxy if proxy and not is_local(base_url) else None,
         headers={"Accept-Encoding": "identity"},

@@ -17,7 +17,6 @@ from microclaw.backoff import Backoff
 from microclaw.channels.telegram.updates import PhotoSize
 from microclaw.config.settings import TelegramSettings
 from microclaw.egress.destinations import Purpose
-from microclaw.egress.outgoing import Errand
 from microclaw.errors import MicroclawError
 from microclaw.events import Attachment, image_type
 
@@ -109,7 +108,7 @@ class BotApi:
 
         for name in ("httpx2", "httpcore2"):
             logging.getLogger(name).setLevel(logging.WARNING)  # they log addresses, with the token
-        async with http_client(Errand(Purpose.CONFIGURED, settings.base_url), proxy=proxy) as client:
+        async with http_client(Purpose.CONFIGURED, settings.base_url, proxy=proxy) as client:
             yield cls(client, settings)
 
     async def call(

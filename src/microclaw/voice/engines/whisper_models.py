@@ -6,10 +6,11 @@ has them from Systran (https://huggingface.co/Systran); tiny.en comes with the e
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,10 +21,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from microclaw.config.forms import WHISPER_MODELS
+from microclaw.egress.destinations import Purpose
 from microclaw.errors import ConfigError
 
 if TYPE_CHECKING:
-    from httpx2 import Client
+    from httpx2 import AsyncClient
 
 DEFAULT: Final = "tiny.en"
 FILES: Final = ("config.json", "model.bin", "tokenizer.json")
@@ -85,8 +87,6 @@ def fetch_model(name: str, home: Path, *, proxy: str | None = None, hub: str = H
 
     Raises ConfigError; then nothing of it is left, and a model that was there before stays.
     """
-    from microclaw.egress.http_door import download_client  # only who fetches needs it
-
     if name not in WHISPER_MODELS:
         raise ConfigError(
             f"there is no Whisper model {name[:40]!r}; there are {', '.join(WHISPER_MODELS)}",
@@ -96,16 +96,23 @@ def fetch_model(name: str, home: Path, *, proxy: str | None = None, hub: str = H
     partial = target.with_name(f"{name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     try:
-        with _asking(hub, name), download_client(hub, timeout=WAIT_S, proxy=proxy) as client:
+        with _asking(hub, name):
             partial.mkdir(parents=True, mode=0o700)
-            for file in _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true"):
-                _fetch(client, f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}", file, partial)
+            asyncio.run(_fetch_files(name, partial, proxy, hub))
             model_folder(str(partial), home)
             shutil.rmtree(target, ignore_errors=True)
             partial.rename(target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+async def _fetch_files(name: str, folder: Path, proxy: str | None, hub: str) -> None:
+    from microclaw.egress.http_door import http_client  # only who fetches needs it
+
+    async with http_client(Purpose.DOWNLOAD, hub, timeout=WAIT_S, proxy=proxy, follow_redirects=True) as client:
+        for file in await _files(client, f"{hub}/api/models/Systran/faster-whisper-{name}?blobs=true"):
+            await _fetch(client, f"{hub}/Systran/faster-whisper-{name}/resolve/main/{file.name}", file, folder)
 
 
 @contextmanager
@@ -128,10 +135,11 @@ def _asking(hub: str, name: str) -> Iterator[None]:
         raise ConfigError(f"the model cannot be written: {exc}", next_step="free space or mend the folder") from exc
 
 
-def _files(client: Client, address: str) -> list[_HubFile]:
+async def _files(client: AsyncClient, address: str) -> list[_HubFile]:
     """The hub's list of the model's files."""
     try:
-        found = msgspec.json.decode(b"".join(_body(client, address, MAX_LIST_BYTES)), type=_HubList)
+        text = b"".join([piece async for piece in _body(client, address, MAX_LIST_BYTES)])
+        found = msgspec.json.decode(text, type=_HubList)
     except (msgspec.MsgspecError, RecursionError) as exc:
         raise ConfigError("the hub's list of files is not understood", next_step="try again later") from exc
     wanted = [one for one in found.siblings if one.name in _WANTED]
@@ -140,10 +148,10 @@ def _files(client: Client, address: str) -> list[_HubFile]:
     return wanted
 
 
-def _fetch(client: Client, address: str, file: _HubFile, folder: Path) -> None:
+async def _fetch(client: AsyncClient, address: str, file: _HubFile, folder: Path) -> None:
     path = folder / file.name
     with path.open("wb") as out:
-        for piece in _body(client, address, file.size):
+        async for piece in _body(client, address, file.size):
             out.write(piece)
         out.flush()
         os.fsync(out.fileno())
@@ -151,11 +159,11 @@ def _fetch(client: Client, address: str, file: _HubFile, folder: Path) -> None:
         raise ConfigError(f"{file.name} came damaged", next_step="the same command again")
 
 
-def _body(client: Client, address: str, limit_bytes: int) -> Iterator[bytes]:
+async def _body(client: AsyncClient, address: str, limit_bytes: int) -> AsyncIterator[bytes]:
     size = 0
-    with client.stream("GET", address) as answer:
+    async with client.stream("GET", address) as answer:
         answer.raise_for_status()
-        for piece in answer.iter_bytes():
+        async for piece in answer.aiter_bytes():
             size += len(piece)
             if size > limit_bytes:
                 raise ConfigError(f"the hub sent more than {limit_bytes:,} bytes", next_step="try again later")
