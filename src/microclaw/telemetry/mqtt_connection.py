@@ -115,7 +115,7 @@ class BrokerConnection:
             yield connection
         finally:
             client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
-            await streams.close(GOODBYE_S)
+            await streams.close(at_once=False)
 
     @property
     def keepalive_s(self) -> int:
@@ -292,7 +292,7 @@ class _Stream:
 async def _dial(address: str, host: str, port: int, tls: ssl.SSLContext | None) -> Streams:
     try:
         async with asyncio.timeout(CONNECT_S):
-            return Streams(*await connect(Purpose.CONFIGURED, host, port, tls=tls))
+            return Streams(*await connect(Purpose.CONFIGURED, host, port, tls=tls), GOODBYE_S)
     except TimeoutError as exc:
         raise _no_answer(address) from exc
     except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError, a host that cannot be one a ValueError
