@@ -1,0 +1,221 @@
+"""Reads a sentence as it is meant in its chat: a fact, boards, a program's name, the last act, else a template.
+
+It decides nothing and calls no tool.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from microclaw.events import NOTHING_WAITS
+from microclaw.language.foreign import is_in_other_letters
+from microclaw.language.quantities import normalize_quantities
+from microclaw.language.yes_no import said_no, said_yes
+from microclaw.models.protocol import DeviceContext, KnownDevice
+from microclaw.offline.answers import past_of
+from microclaw.offline.boards import chosen_boards, for_each
+from microclaw.offline.decision import Context, Result, Say
+from microclaw.offline.device_names import no_such_number, unknown_device, with_written_names
+from microclaw.offline.last_act import LastAct, Undoable
+from microclaw.offline.memory import is_for_the_board, parse_memory
+from microclaw.offline.names import asked_name, names_to_pins, told_name
+from microclaw.offline.parse import Parse, Values
+from microclaw.offline.pins import pads_to_pins, split_device, split_unit
+from microclaw.offline.program_orders import program_order
+from microclaw.offline.references import corrected_fact, later, referred, with_target
+from microclaw.offline.schedules import parse_schedule
+from microclaw.offline.sentences import MAX_SENTENCE_CHARS, english
+
+ADD_A_MODEL: Final = (
+    "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
+    "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
+)
+_ENGLISH_ONLY: Final = ("not_understood", f"say it in English, as in: turn on pin 4; {ADD_A_MODEL}")
+_NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
+_WHOLE_SENTENCE: Final = "say the whole sentence, as in: blink pin 2 every 200 ms"
+_NO_PIN: Final = re.compile(r"\b(?:pin|gpio|io) (?:-\s?\d[\d.]*|\d+\.\d+)", re.I)
+_PIN: Final = re.compile(r"\bpin \d+\b", re.IGNORECASE)
+_OF_IT: Final = re.compile(r"(?:please )?\w+ (?:it|that|this)\b", re.IGNORECASE)
+_OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})  # with a pin: nothing else
+
+
+class Reading(Struct, frozen=True):
+    """The parsed sentence with its context, or an answer if there is nothing to do. `suggested`: what it may mean."""
+
+    found: Context | Say
+    refers: bool = False  # to the last act, or to nothing
+    suggested: tuple[str, ...] = ()
+
+
+class SentenceReader:
+    """Reads one sentence. `act` is the last act of its chat, `undoable` all acts that undo goes back through."""
+
+    def __init__(
+        self,
+        said: str,
+        device_context: DeviceContext,
+        results: tuple[Result, ...],
+        act: LastAct | None,
+        undoable: Undoable,
+    ) -> None:
+        self._said = said
+        self._known = device_context
+        self._results = results
+        is_gone = act is not None and act.device is not None and self._named(act.device) is None
+        self._act = None if is_gone else act  # "it" is nothing on another device
+        self._undoable = undoable
+
+    def read(self) -> Reading:
+        if len(self._said) > MAX_SENTENCE_CHARS:
+            return _not_understood(self._said[:MAX_SENTENCE_CHARS])
+        parse = english().parse(self._said)
+        if parse is not None and not parse.loose and parse.kind in _OF_PINS and parse.number("pin") is not None:
+            return self._reading(parse)
+        return self._of_memory() or self._of_boards()
+
+    def _named(self, name: str) -> KnownDevice | None:
+        return next((device for device in self._known.devices if device.name == name), None)
+
+    def _reading(
+        self,
+        parse: Parse,
+        device: KnownDevice | None = None,
+        *,
+        named: bool = False,
+        said: str | None = None,
+        refers: bool = False,
+    ) -> Reading:
+        there = device or self._known.meant
+        return Reading(Context(parse, said or self._said, self._known, there, named, self._results), refers)
+
+    def _of_memory(self) -> Reading | None:
+        said = self._said
+        if (fact := corrected_fact(said, self._act)) is not None:
+            return self._reading(fact, refers=True)
+        memory = parse_memory(said)
+        if memory is None and told_name(said):
+            memory = Parse("remember", {"text": said.strip().rstrip(".!")})
+        if memory is None or is_for_the_board(memory, said, english()):
+            return None
+        is_of_act = memory == Parse("forget") and self._act is not None and self._act.lines  # "forget it"
+        return None if is_of_act else self._reading(memory)
+
+    def _of_boards(self) -> Reading:
+        self._said = said = with_written_names(self._said, self._known)
+        if (no_device := no_such_number(said, self._known)) is not None:
+            return Reading(no_device)
+        choice = chosen_boards(said, self._known)
+        if isinstance(choice, Say):
+            return Reading(choice)
+        if choice is None:
+            return self._of_board(*split_device(said, self._known))
+        if choice.alone is not None:
+            return self._of_board(choice.rest, choice.alone)
+        each = for_each(choice, said, self._known, self._results)
+        unknown = unknown_device(said, None, english().parse, self._known) if isinstance(each, Say) else None
+        return Reading(unknown or each)
+
+    def _of_board(self, text: str, named: KnownDevice | None) -> Reading:
+        """Read a sentence for one board, without its name."""
+        device = named or self._known.meant
+        text = pads_to_pins(text, device.board if device else None)
+        if (asked := asked_name(text, self._known)) is not None:
+            values: Values = {"name": asked.name, "pin": asked.pin}
+            where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
+            return self._reading(where, device, named=named is not None)
+        if (ordered := program_order(text, self._known, named)) is not None:
+            order, there = ordered
+            if isinstance(order, Say):
+                return Reading(order)
+            return self._reading(order, there or device, named=there is not None)
+        with_pins, named = names_to_pins(text, self._known, named)
+        about = self._of_last_act(with_pins, named) if self._act is not None else None
+        if isinstance(about, Reading):
+            return about
+        meant = about or with_pins
+        return self._by_template(meant, named, meant if with_pins != text else self._said)
+
+    def _of_last_act(self, text: str, named: KnownDevice | None) -> Reading | str | None:
+        """Read a sentence about the last act; one for later comes back with the pin in the place of "it"."""
+        act = self._act
+        assert act is not None
+        there = named or (self._named(act.device) if act.device is not None else None) or self._known.meant
+        found = _referred(text, act, there, elsewhere=named is not None and named.name != act.device)
+        if isinstance(found, Say):
+            return Reading(found, refers=True)
+        if isinstance(found, Parse):
+            said = act.said if found.kind == "schedule" else text
+            return self._reading(found, there, named=there is not None, said=said, refers=True)
+        return found
+
+    def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Reading:
+        parse = _parsed(text)
+        if parse is None or parse.loose:
+            if is_in_other_letters(self._said):
+                return Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
+            if said_yes(self._said) or said_no(self._said):
+                waits = "Nothing waits for a yes" if said_yes(self._said) else "There is nothing to undo"
+                return Reading(Say(f"{waits} in this chat.", NOTHING_WAITS), refers=True)
+        if (unknown := unknown_device(self._said, parse, english().parse, self._known)) is not None:
+            return Reading(unknown)
+        if parse is None:
+            if self._act is None and english().reference(normalize_quantities(text).replace(",", "")) is not None:
+                return Reading(Say(_NOTHING, "ambiguous", _WHOLE_SENTENCE))
+            return _not_understood(text)
+        if parse.kind == "past":
+            return Reading(past_of(parse, self._act), refers=True)
+        newest = self._undoable[-1] if self._undoable else None
+        if parse.kind == "undo" and newest is not None and named is None:
+            parse = replace(newest.undoing, values=newest.undoing.values | {"undo": True})
+        return self._reading(parse, named, named=named is not None, said=said)
+
+
+def _parsed(text: str) -> Parse | None:
+    """The sentence by a schedule's or another template; a unit ("in fahrenheit") is of a sensor's reading."""
+    parse = parse_schedule(text, english()) or english().parse(text)
+    bare, unit = split_unit(text)
+    if unit is None:
+        return parse
+    without = english().parse(bare)
+    parse = without if without is not None and without.kind == "read_sensor" else parse
+    if parse is None or parse.kind != "read_sensor":
+        return parse
+    return replace(parse, values=parse.values | {"unit": unit})
+
+
+def _referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: bool) -> Parse | Say | str | None:
+    """Read a sentence about the last act, by itself or with an "it" in place of a pin; None for any other."""
+    found = referred(text, act, device, elsewhere=elsewhere)
+    if found is not None:
+        return found
+    parse = english().parse(text)
+    if parse is not None and parse.kind == "schedule":
+        return later(text, act)
+    if parse is None or parse.loose or parse.number("pin") is not None:
+        return None
+    if parse.word("thing") != "it" and (parse.kind != "toggle_pin" or parse.word("thing") is not None):
+        return None
+    return with_target(parse, act)
+
+
+def _not_understood(text: str) -> Reading:
+    """The answer. What speaks of nothing that a sentence may be about leaves the last act as it is."""
+    if no_pin := _NO_PIN.search(text):
+        return Reading(Say(f"There is no {no_pin[0]}, so I did nothing.", "ambiguous", "for example: turn on pin 4"))
+    pins = _PIN.findall(text)
+    examples = [_PIN.sub(pins[0], one, 1) if len(pins) == 1 else one for one in english().nearest(text)]
+    shown = numbered(examples) if len(examples) > 1 else "".join(examples)
+    meant = f"Did you mean: {shown}?" if examples else "Ask: what can you do."
+    of_act = not re.search(r"\d", text) and (not examples or _OF_IT.match(text) is not None)
+    answer = Say(f"I did not understand that, so I did nothing. {meant}", "not_understood", ADD_A_MODEL)
+    return Reading(answer, of_act, tuple(examples))
+
+
+def numbered(suggested: Sequence[str]) -> str:
+    """Sentences to choose from by their number."""
+    return "; ".join(f"{n}: {one}" for n, one in enumerate(suggested, start=1))
