@@ -70,6 +70,7 @@ class ForeignDevice:
         self.hangs = False
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
+        self.writers: list[asyncio.StreamWriter] = []
         self.encoder: OpusEncoder | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self._at = 0
@@ -98,11 +99,16 @@ class ForeignDevice:
     def start(self, work: Coroutine[Any, Any, None]) -> None:
         self.tasks.add(asyncio.create_task(work))
 
+    async def connect(self, host: str | None, port: int | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(host, port or 80)
+        self.writers.append(writer)
+        return reader, writer
+
     # HTTP
 
     async def http(self, url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         parts = urlsplit(url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+        reader, writer = await self.connect(parts.hostname, parts.port)
         lines = {
             "Host": parts.hostname,
             "Device-Id": self.mac,
@@ -154,7 +160,7 @@ class ForeignDevice:
 
     async def open(self, hello: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> None:
         parts = urlsplit(self.nvs["url"])
-        self.reader, self.writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+        self.reader, self.writer = await self.connect(parts.hostname, parts.port)
         token = str(self.nvs.get("token", ""))
         lines = {
             "Host": parts.hostname,
@@ -345,5 +351,6 @@ async def foreign_device(ota: str, mac: str, client: str, version: int = 1) -> A
         for task in device.tasks:
             task.cancel()
         await asyncio.gather(*device.tasks, return_exceptions=True)
-        if device.writer is not None:
-            device.writer.close()
+        for writer in device.writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in device.writers), return_exceptions=True)
