@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from tests.cli.conftest import Ran, clean_environ
 from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
-from tests.voice.xiaozhi.conftest import CLIENT, MAC, EnergyDetector, foreign_device
+from tests.voice.xiaozhi.conftest import CLIENT, MAC, EnergyDetector
+from tests.voice.xiaozhi_client import foreign_device
 
 from microclaw.agent.inbox import Inbox
 from microclaw.app import running_host
@@ -57,7 +58,7 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
         ota = json.loads((await run(tmp_path, "status", "--json")).out)["xiaozhi"]["ota"]
         assert ota in (await run(tmp_path, "status")).out
         async with foreign_device(ota, MAC, CLIENT) as device:
-            device.start("boot", poll_s=1.0)
+            device.start(device.boot(poll_s=1.0))
             code = (await device.until("ota", status=200))["body"]["activation"]["code"]
             await run(tmp_path, "device", "list")
             paired = await run(tmp_path, "device", "pair", code, "--name", "kitchen")
@@ -68,10 +69,10 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
             assert "WASMachine" not in shown
             refused = await run(tmp_path, "gpio", "set", "2", "1", "-d", "kitchen")
             assert refused.code != 0
-            await device.do("open")
+            await device.open()
             await device.until("open")
-            await device.do("listen", mode="auto")
-            await device.do("say", loud=10, quiet=8)
+            await device.listen(mode="auto")
+            await device.say()
             assert (await device.until("text", type="stt"))["message"]["text"] == "list devices"
             said = (await device.until("text", type="tts", state="sentence_start"))["message"]["text"]
             assert "kitchen" in said

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.voice.recorder import RecordingDevice
-from tests.voice.scripted_engines import LOUD, QUIET, LoudnessDetector, ScriptedRecognizer
+from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, Transcript
 from microclaw.voice.listening import HELD, MAX_BEFORE_BYTES, MAX_HELD_BYTES, MAX_PAUSES, Listener, Utterance
+from microclaw.voice.parts import VoiceParts
 from microclaw.voice.trace import VoiceTrace
 
 PAUSE_FRAMES = 11
@@ -15,7 +18,10 @@ PAUSE_FRAMES = 11
 
 
 async def heard(recognizer: ScriptedRecognizer, frames: list[bytes], trigger: str = "button") -> Utterance:
-    listener = Listener(RecordingDevice(), recognizer, LoudnessDetector, EndpointLimits(silence_ms=600))
+    nothing: Any = None  # no turn runs
+    limits = EndpointLimits(silence_ms=600)
+    parts = VoiceParts(nothing, nothing, recognizer, Beeps(), LoudnessDetector, endpoints=limits)
+    listener = Listener(RecordingDevice(), parts)
     listener.opened(VoiceTrace("kitchen", trigger, 1, lambda: 0.0))
     for frame in frames:
         listener.hear(frame)

@@ -1,4 +1,4 @@
-"""A device of xiaozhi's firmware as a process of its own: commands on stdin, events on stdout, a JSON object a line.
+"""A device of xiaozhi's firmware over real sockets: what a test has it do, and the events that it saw.
 
 It has the firmware's rules (docs/protocols/xiaozhi.md): states, a decoding queue of 40 frames that drops what comes
 beyond, settings that survive a start, no port in `Host`, and an MCP server on the WebSocket. Its HTTP and WebSocket are
@@ -12,13 +12,15 @@ import base64
 import json
 import os
 import struct
-import sys
 import time
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from microclaw.opus import OpusDecoder, OpusEncoder
 
+PATIENCE_S = 30
 QUEUE = 40
 FRAME_MS = 60
 TICK_S = 0.005
@@ -49,13 +51,13 @@ TOOLS = [
 ]
 
 
-def tell(event: str, **members: Any) -> None:
-    print(json.dumps({"event": event, **members}), flush=True)
+Event: TypeAlias = dict[str, Any]
 
 
-class Device:
+class ForeignDevice:
     def __init__(self, ota: str, mac: str, client: str, version: int) -> None:
         self.ota, self.mac, self.client, self.version = ota, mac, client, version
+        self.events: list[Event] = []
         self.nvs: dict[str, Any] = {}
         self.state = "idle"
         self.mode = "auto"
@@ -63,19 +65,50 @@ class Device:
         self.frames = self.accepted = self.dropped = self.early = 0
         self.due_s = 0.0  # when everything that was accepted is played
         self.started_s = 0.0
-        self.late_s = 0.0  # how late this process was at most since the last speech began: its machine is busy
+        self.late_s = 0.0  # how late this loop was at most: its machine is busy
         self.volume = 50
         self.hangs = False
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
+        self.writers: list[asyncio.StreamWriter] = []
         self.encoder: OpusEncoder | None = None
-        self.reading: asyncio.Task[None] | None = None
+        self.tasks: set[asyncio.Task[None]] = set()
+        self._at = 0
+        self._news = asyncio.Event()
+
+    def note(self, event: str, **members: Any) -> None:
+        self.events.append({"event": event, **members})
+        self._news.set()
+
+    async def until(self, event: str, **members: Any) -> Event:
+        """The next event like this, after the last one that was waited for. Members of a message count, too."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                while self._at < len(self.events):
+                    found = self.events[self._at]
+                    self._at += 1
+                    known = {**found, **found.get("message", {})}
+                    if found["event"] == event and all(known.get(name) == value for name, value in members.items()):
+                        return found
+                self._news.clear()
+                await self._news.wait()
+
+    def texts(self, kind: str) -> list[Event]:
+        return [e["message"] for e in self.events if e["event"] == "text" and e["message"]["type"] == kind]
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        self.tasks.add(asyncio.create_task(work))
+
+    async def connect(self, host: str | None, port: int | None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection(host, port or 80)
+        self.writers.append(writer)
+        return reader, writer
 
     # HTTP
 
     async def http(self, url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         parts = urlsplit(url)
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+        reader, writer = await self.connect(parts.hostname, parts.port)
         lines = {
             "Host": parts.hostname,
             "Device-Id": self.mac,
@@ -109,7 +142,7 @@ class Device:
         for _ in range(rounds):
             status, body = await self.http(self.ota, json.dumps(report).encode(), more.get("headers"))
             found = json.loads(body) if status == 200 else {}
-            tell("ota", status=status, body=found, text=body.decode(errors="replace")[:200])
+            self.note("ota", status=status, body=found, text=body.decode(errors="replace")[:200])
             for name, value in found.get("websocket", {}).items():
                 self.nvs[name] = value
             activation = found.get("activation")
@@ -120,14 +153,14 @@ class Device:
                 if status == 200:
                     break
                 await asyncio.sleep(poll_s)
-            tell("activate", status=status)
-        tell("booted", token=self.nvs.get("token"))
+            self.note("activate", status=status)
+        self.note("booted", token=self.nvs.get("token"))
 
     # WebSocket
 
     async def open(self, hello: dict[str, Any] | None = None, headers: dict[str, str] | None = None) -> None:
         parts = urlsplit(self.nvs["url"])
-        self.reader, self.writer = await asyncio.open_connection(parts.hostname, parts.port or 80)
+        self.reader, self.writer = await self.connect(parts.hostname, parts.port)
         token = str(self.nvs.get("token", ""))
         lines = {
             "Host": parts.hostname,
@@ -145,11 +178,11 @@ class Device:
         self.writer.write(f"GET {parts.path} HTTP/1.1\r\n{head}\r\n".encode())
         answer = await self.reader.readuntil(b"\r\n\r\n")
         if b"HTTP/1.1 101" not in answer:
-            tell("refused", status=int(answer.split()[1]))
+            self.note("refused", status=int(answer.split()[1]))
             self.writer.close()
             return
         self.state = "connecting"
-        self.reading = asyncio.create_task(self.read())
+        self.start(self.read())
         audio = {"format": "opus", "sample_rate": 16000, "channels": 1, "frame_duration": 60}
         self.text(
             hello
@@ -212,7 +245,7 @@ class Device:
         self.state = "idle"
         assert self.writer is not None
         self.writer.close()
-        tell("closed", code=code, **self.counts())
+        self.note("closed", code=code, **self.counts())
 
     def counts(self) -> dict[str, int]:
         counts = {"frames": self.frames, "accepted": self.accepted, "dropped": self.dropped, "early": self.early}
@@ -244,7 +277,7 @@ class Device:
             return
         if self.accepted == 0:
             pcm = OpusDecoder(24_000).decode(data)
-            tell("first frame", samples=len(pcm) // 2)
+            self.note("first frame", samples=len(pcm) // 2)
         self.accepted += 1
         self.due_s = max(self.due_s, now_s) + FRAME_MS / 1000
 
@@ -254,23 +287,23 @@ class Device:
             assert message["transport"] == "websocket"
             self.session_id = message["session_id"]
             self.state = "ready"
-            tell("open", hello=message)
+            self.note("open", hello=message)
             return
         if kind == "mcp":
             self.answer(message["payload"])
             return
         unplayed_ms = max(0, int((self.due_s - time.monotonic()) * 1000))
-        tell("text", message=message, unplayed_ms=unplayed_ms, **self.counts())
+        self.note("text", message=message, unplayed_ms=unplayed_ms, **self.counts())
         if kind == "tts" and message["state"] == "start":
             self.state, self.started_s = "speaking", time.monotonic()
         elif kind == "tts" and message["state"] == "stop" and self.state == "speaking":
             self.state = "idle" if self.mode == "manual" else "listening"
             if self.mode == "auto":
                 self.text({"type": "listen", "state": "start", "mode": "auto"})
-                tell("listening")
+                self.note("listening")
 
     def answer(self, request: dict[str, Any]) -> None:
-        tell("mcp", method=request["method"], params=request["params"])
+        self.note("mcp", method=request["method"], params=request["params"])
         if self.hangs:
             return
         result: dict[str, Any] | None = None
@@ -292,60 +325,32 @@ class Device:
         answer |= {"error": {"message": "Unknown tool"}} if result is None else {"result": result}
         self.text({"type": "mcp", "payload": answer})
 
-    # Commands
+    # What a person does with it
 
-    async def do(self, command: dict[str, Any]) -> None:
-        match command.pop("do"):
-            case "boot":
-                await self.boot(**command)
-            case "open":
-                await self.open(**command)
-            case "listen":
-                self.mode, self.state = command.get("mode", "auto"), "listening"
-                self.text({"type": "listen", "state": "start", "mode": self.mode})
-            case "text":
-                for _ in range(command.get("times", 1)):
-                    self.text(command["message"])
-            case "raw":
-                self.send(command["kind"], bytes.fromhex(command["data"]))
-            case "garbage":
-                for _ in range(command["count"]):
-                    self.audio(os.urandom(80))
-            case "say":
-                self.encoder = self.encoder or OpusEncoder(16_000, FRAME_MS)
-                for pcm in [(LOUD * 12)[: 960 * 2]] * command["loud"] + [bytes(960 * 2)] * command["quiet"]:
-                    for packet in self.encoder.encode(pcm):
-                        self.audio(packet)
-            case "dtx":
-                for _ in range(command["count"]):
-                    self.audio(b"\x58")
-            case "abort":
-                self.text({"type": "abort", "reason": "wake_word_detected"})
-                tell("aborted", **self.counts())
-            case "set":
-                for name, value in command.items():
-                    setattr(self, name, value)
-            case "nvs":
-                self.nvs |= command
-            case "close":
-                assert self.writer is not None
-                self.send(8, struct.pack(">H", 1000))
-            case other:
-                raise ValueError(other)
-        tell("done")
+    async def listen(self, mode: str = "auto") -> None:
+        self.mode, self.state = mode, "listening"
+        self.text({"type": "listen", "state": "start", "mode": mode})
+
+    async def say(self, loud: int = 10, quiet: int = 8) -> None:
+        self.encoder = self.encoder or OpusEncoder(16_000, FRAME_MS)
+        for pcm in [(LOUD * 12)[: 960 * 2]] * loud + [bytes(960 * 2)] * quiet:
+            for packet in self.encoder.encode(pcm):
+                self.audio(packet)
+
+    async def close(self) -> None:
+        self.send(8, struct.pack(">H", 1000))
 
 
-async def main() -> None:
-    ota, mac, client, version = sys.argv[1:]
-    device = Device(ota, mac, client, int(version))
-    lines = asyncio.StreamReader(limit=1 << 20)
-    loop = asyncio.get_running_loop()
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    watching = asyncio.create_task(device.watch())
-    while line := await lines.readline():
-        await device.do(json.loads(line))
-    watching.cancel()
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+@asynccontextmanager
+async def foreign_device(ota: str, mac: str, client: str, version: int = 1) -> AsyncIterator[ForeignDevice]:
+    device = ForeignDevice(ota, mac, client, version)
+    device.start(device.watch())
+    try:
+        yield device
+    finally:
+        for task in device.tasks:
+            task.cancel()
+        await asyncio.gather(*device.tasks, return_exceptions=True)
+        for writer in device.writers:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in device.writers), return_exceptions=True)

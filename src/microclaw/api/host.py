@@ -22,7 +22,7 @@ from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
     from microclaw.channels.telegram.poller import TelegramState
-    from microclaw.voice.state import VoiceState
+    from microclaw.voice.operations import VoiceState
 
 
 @dataclass(slots=True)

@@ -23,7 +23,7 @@ from microclaw.link_server.server import LinkServer
 from microclaw.operations.tool import Tool
 from microclaw.transports.address import HostPort
 from microclaw.transports.discovery import WYOMING_SERVICE, announced, announcement_of
-from microclaw.voice.state import VoiceState
+from microclaw.voice.operations import VoiceState
 
 if TYPE_CHECKING:
     from microclaw.link_server.device_link import DeviceLink

@@ -97,19 +97,17 @@ class LinkVoice:
             self.session.closed("cut")
         if self.session.has_left:
             self._refuse(start.stream, "no_listener", "this host has no room for one more conversation by voice")
-            return
-        if start.stream % 2 == 0 or start.stream <= self._last_heard:
+        elif start.stream % 2 == 0 or start.stream <= self._last_heard:
             text = f"stream {start.stream}: a device's have odd numbers, each higher than the last"
-            text += f" ({self._last_heard})" if self._last_heard >= 0 else ""
             self._refuse(start.stream, "bad_audio", text)
-            return
-        self._last_heard = start.stream
-        if start.codec not in CODECS or start.rate != RATE_HZ:
+        elif start.codec not in CODECS or start.rate != RATE_HZ:
+            self._last_heard = start.stream
             text = f"{start.codec[:20]} at {start.rate} Hz: this host takes {' and '.join(CODECS)} at {RATE_HZ} Hz"
             self._refuse(start.stream, "bad_audio", text)
-            return
-        self._decoder = OpusDecoder(RATE_HZ) if start.codec == "opus" else None
-        self.session.opened(start.trigger, start.stream)
+        else:
+            self._last_heard = start.stream
+            self._decoder = OpusDecoder(RATE_HZ) if start.codec == "opus" else None
+            self.session.opened(start.trigger, start.stream)
 
     def _refuse(self, stream: int, code: str, text: str) -> None:
         self._link.object_to(code, text)

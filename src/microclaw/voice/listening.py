@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from microclaw.errors import VoiceError
 from microclaw.voice.device import VoiceDevice
-from microclaw.voice.endpointing import Endpointer, EndpointLimits, has_speech
-from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Recognition, Recognizer, Transcript, VoiceDetector
-from microclaw.voice.parts import crash_text
+from microclaw.voice.endpointing import Endpointer, has_speech
+from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ, Recognition, Transcript
+from microclaw.voice.parts import VoiceParts, crash_text
 from microclaw.voice.trace import VoiceTrace
 
 MAX_WAITING_BYTES: Final = 20 * RATE_HZ * 2
@@ -84,17 +84,9 @@ class _Stream:
 class Listener:
     """`opened`, `hear`, `closed` and `left` never wait; `utterances` ends when the device has left."""
 
-    def __init__(
-        self,
-        device: VoiceDevice,
-        recognizer: Recognizer,
-        new_detector: Callable[[], VoiceDetector],
-        limits: EndpointLimits,
-    ) -> None:
+    def __init__(self, device: VoiceDevice, parts: VoiceParts) -> None:
         self._device = device
-        self._recognizer = recognizer
-        self._new_detector = new_detector
-        self._limits = limits
+        self._parts = parts
         self._newest: _Stream | None = None
         self._waiting: asyncio.Queue[_Stream | None] = asyncio.Queue()  # None: the device has left
 
@@ -123,13 +115,13 @@ class Listener:
             yield await self._utterance(stream)
 
     async def _utterance(self, stream: _Stream) -> Utterance:
-        trace, name = stream.trace, self._recognizer.name
+        trace, recognizer = stream.trace, self._parts.recognizer
 
         def partial(text: str) -> None:
             trace.mark("first partial")
             self._device.partial(trace.stream, text)
 
-        feed = EngineFeed(lambda: self._recognizer.begin(partial))
+        feed = EngineFeed(lambda: recognizer.begin(partial))
         try:
             if not await self._hear_out(stream, feed):
                 return Utterance(trace)
@@ -138,15 +130,15 @@ class Listener:
             async with asyncio.timeout(ENGINE_S):
                 transcript = await (await feed.begun()).finish()
             trace.mark("final")
-            goes_on = stream.end is None and has_speech(bytes(stream.audio), self._new_detector())
+            goes_on = stream.end is None and has_speech(bytes(stream.audio), self._parts.new_detector())
             return Utterance(trace, transcript, goes_on=goes_on)
         except TimeoutError:
-            return Utterance(trace, failure=VoiceError(f"{name} did not answer within {ENGINE_S:g} s"))
+            return Utterance(trace, failure=VoiceError(f"{recognizer.name} did not answer within {ENGINE_S:g} s"))
         except VoiceError as exc:
             return Utterance(trace, failure=exc)
         except Exception as exc:  # the next stream is another one
             _log.error("voice of %s: hearing failed: %s", self._device.name, crash_text(exc))
-            return Utterance(trace, failure=VoiceError(f"{name} failed inside the host"))
+            return Utterance(trace, failure=VoiceError(f"{recognizer.name} failed inside the host"))
         finally:
             feed.abandon()
             stream.close("cut")
@@ -154,10 +146,10 @@ class Listener:
 
     async def _hear_out(self, stream: _Stream, feed: EngineFeed) -> bool:
         """Give the utterance to the engine as it comes; whether there was speech in it."""
-        trace, limits, longest_ms = stream.trace, self._limits, self._limits.longest_ms
+        trace, limits = stream.trace, self._parts.endpoints
         if trace.trigger == HELD:
-            limits = replace(limits, silence_ms=longest_ms, nothing_ms=longest_ms)
-        endpointer, detector = Endpointer(limits), self._new_detector()
+            limits = replace(limits, silence_ms=limits.longest_ms, nothing_ms=limits.longest_ms)
+        endpointer, detector = Endpointer(limits), self._parts.new_detector()
         while (frame := await stream.next_frame()) is not None:
             feed.feed(frame)
             if endpointer.frame(detector.is_speech(frame)) not in (None, "began"):

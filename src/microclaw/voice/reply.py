@@ -10,7 +10,7 @@ from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Answer, ApprovalAsked, ApprovalSettled, Delta, Inbound, ToolRun, TurnEvent
 from microclaw.voice.parts import NO_ANSWER
 from microclaw.voice.speaking import SpokenAnswer
-from microclaw.voice.spoken_text import SentenceCutter, open_question, spoken_question
+from microclaw.voice.spoken_text import SentenceCutter, sentences_of, spoken_question
 from microclaw.voice.trace import VoiceTrace
 
 if TYPE_CHECKING:
@@ -120,14 +120,12 @@ class Reply:
                 self._is_hushed = self._is_hushed or self._session.hearing is not None
             case Answer(text):
                 self.trace.mark("first token")
-                self._session.last_question = open_question(text)
                 rest = text[len(streamed) :] if text.startswith(streamed) else f"\n{text}"
                 self._say_all([*cutter.feed(rest), *cutter.rest()])
 
     def speak(self, text: str) -> int | None:
         """A text that is complete: the number of its first sentence in what is spoken; None if it is not."""
-        cutter = SentenceCutter()
-        return self._say_all([*cutter.feed(text), *cutter.rest()])
+        return self._say_all(sentences_of(text))
 
     def _ask(self, question: OpenQuestion, before: str = "") -> None:
         number = self.speak(before + question.text)

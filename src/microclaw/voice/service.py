@@ -6,10 +6,10 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from microclaw.agent.outbox import Outbound, run_logged
-from microclaw.channels.delivery import Deliveries
+from microclaw.agent.outbox import Outbound
+from microclaw.channels.delivery import ChannelTasks, Deliveries
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL
 from microclaw.link_server.connection import Connection
@@ -27,12 +27,6 @@ NOTE_MS: Final = 3_600_000
 _log = logging.getLogger(__name__)
 
 
-class NoteTaker(Protocol):
-    """Keeps a note for a device that is away (DeviceLink)."""
-
-    async def send(self, body: Notify) -> object: ...
-
-
 class VoiceService:
     """Inside `serving`, devices that connect get a session, and the outbox's texts for them are spoken."""
 
@@ -41,10 +35,10 @@ class VoiceService:
         parts: VoiceParts,
         *,
         now_ms: Callable[[], int],
-        note_taker: Callable[[str], NoteTaker | None],
+        note_taker: Callable[[str], DeviceLink | None],
         devices: Callable[[], Collection[str]] | None = None,
     ) -> None:
-        """`note_taker` finds who keeps a note for the device with this id. `devices` are the ids of those that this
+        """`note_taker` keeps a note for the device with this id that is away. `devices` are the ids of those that this
         host of a cluster speaks to, beside those with a session here; None for all.
         """
         self.parts = parts
@@ -53,7 +47,8 @@ class VoiceService:
         self._devices = devices
         self._sessions: dict[str, VoiceSession] = {}
         self._deliveries = Deliveries(parts.inbox.outbox, VOICE_CHANNEL)
-        self._group: asyncio.TaskGroup | None = None
+        self._tasks = ChannelTasks()
+        self._is_serving = False
 
     @property
     def sessions(self) -> int:
@@ -61,14 +56,13 @@ class VoiceService:
 
     @asynccontextmanager
     async def serving(self) -> AsyncGenerator[None]:
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            delivering = group.create_task(run_logged(self._deliver(), "voice: deliver"), name="voice: deliver")
+        async with self._tasks:
+            self._is_serving = True
+            self._tasks.start(self._deliver(), "voice: deliver")
             try:
                 yield
             finally:
-                self._group = None
-                delivering.cancel()
+                self._is_serving = False
                 for session in tuple(self._sessions.values()):
                     session.left()
         await self.parts.recognizer.close()
@@ -84,16 +78,16 @@ class VoiceService:
 
     def begin(self, session: VoiceSession) -> None:
         """Run a session. One of the same device ends."""
-        if self._group is None or len(self._sessions) >= MAX_SESSIONS:
+        if not self._is_serving or len(self._sessions) >= MAX_SESSIONS:
             session.left()
             return
         device_id = session.device.device_id
         if (before := self._sessions.get(device_id)) is not None:
             before.left()
         if not self._sessions:
-            self._group.create_task(run_logged(self._warm_up(), "voice: warm up"), name="voice: warm up")
+            self._tasks.start(self._warm_up(), "voice: warm up")
         self._sessions[device_id] = session
-        self._group.create_task(self._run(device_id, session), name=f"voice: {device_id}")
+        self._tasks.start(self._run(device_id, session), f"voice: {device_id}")
         self.look_again()
 
     def look_again(self) -> None:
@@ -123,9 +117,8 @@ class VoiceService:
         devices = self._devices
         chats = None if devices is None else lambda: {*self._sessions, *devices()}
         async for outbound in self.parts.inbox.outbox.outgoing(VOICE_CHANNEL, chats=chats):
-            if self._group is not None and self._deliveries.claim(outbound.outbound_id):
-                work = run_logged(self._say(outbound), "voice: say")
-                self._group.create_task(work, name="voice: say")
+            if self._deliveries.claim(outbound.outbound_id):
+                self._tasks.start(self._say(outbound), "voice: say")
 
     async def _say(self, outbound: Outbound) -> None:
         session = self._sessions.get(outbound.chat_id)

@@ -52,9 +52,7 @@ class VoiceSession:
         self.mouth = asyncio.Lock()
         self.question: OpenQuestion | None = None
         """The last one that was put aloud."""
-        self.last_question: str | None = None
-        """The question at the end of the agent's last answer."""
-        self._listener = Listener(device, parts.recognizer, parts.new_detector, parts.endpoints)
+        self._listener = Listener(device, parts)
         self._opened: deque[VoiceTrace] = deque(maxlen=MAX_STREAMS + 1)  # all that may be without a final
         self._is_quiet = asyncio.Event()  # no stream is open
         self._is_quiet.set()
@@ -183,8 +181,6 @@ class VoiceSession:
         """Put an open question again: a later yes must not answer what nobody remembers."""
         if question is not None:
             self._start(trace, Reply.ask, question, before=f"{NOT_HEARD} ")
-        elif self.last_question is not None:
-            self._start(trace, Reply.tell, f"{NOT_HEARD} {self.last_question}", "asked back")
         else:
             self._start(trace, Reply.tell, NOT_HEARD, "nothing")
 

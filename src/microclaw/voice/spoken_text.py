@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from calendar import month_name
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from microclaw.agent.acts import HEADING
@@ -21,16 +21,6 @@ _ASIDE: Final = re.compile(r"(?<=\w) (?=\()")
 """Where what is added in brackets begins."""
 MIN_FIRST_CHARS: Final = 12
 _SOFT_END: Final = re.compile(r"[,;:](?=\s)")
-_LAST_QUESTION: Final = re.compile(r"(?:[^.!?\n]|\.(?=\S))+\?$")
-_FENCE: Final = re.compile(r"```.*?(?:```|\Z)", re.S)
-_NEXT_LINE: Final = re.compile(r"^\s*next:.*$", re.M)
-_TABLE_LINE: Final = re.compile(r"^\s*\|.*$", re.M)
-_HEAD: Final = re.compile(r"^\s*(?:#{1,6}|[-*+>]|\d+[.)])\s+", re.M)
-_LINK: Final = re.compile(r"\[([^\]]+)\]\([^)\s]*\)")
-_URL: Final = re.compile(r"\b(?:https?|wss?)://\S+")
-_MARKS: Final = re.compile(r"[*`~]{1,3}(?=\S)|(?<=\S)[*`~]{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)")
-_UNSPEAKABLE: Final = re.compile(r"[^\w\s.,;:!?'\"()%+=/-]+")
-_SPACE: Final = re.compile(r"\s+")
 _UNITS: Final = {
     "ms": ("millisecond", "milliseconds"),
     "s": ("second", "seconds"),
@@ -47,19 +37,7 @@ _UNITS: Final = {
     "°C": ("degree", "degrees"),
     "%": ("percent", "percent"),
 }
-_QUANTITY: Final = re.compile(r"(?<![\w.])(-?\d+(?:[.,]\d+)*) ?(ms|min|mV|mA|kHz|Hz|KB|MB|hPa|°C|[shV%])(?!\w)")
-_DATE: Final = re.compile(r"\b\d{4}-(\d\d)-(\d\d)\b")
-_CLOCK: Final = re.compile(r"(?<![\w:.])(\d{1,2}):(\d\d)(?![\w:]|\.\d)")
-_FILE: Final = re.compile(r"\s*\((?:[\w.-]+/)+[\w-]+\.\w+\)")
-"""The name of a file of the host, in brackets."""
-_THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}\b)")
 _TRAILING_ZEROS: Final = re.compile(r"(\d+\.\d*?[1-9])0+\b|(\d+)\.0+\b")
-_NAME_SIGN: Final = re.compile(
-    r"(?<=[A-Za-z])-(?=\w)"  # board-1
-    r"|(?<=\w)_+(?=\w)"  # gpio_set
-    r"|(?<=[a-z0-9][a-z])\.(?=[a-z]{2})"  # gpio.set, and no e.g.
-    r"|(?<=\w)=(?=\S)"  # pin=4
-)
 _HEX: Final = r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]"
 _REFERENCE: Final = (  # ids, hashes (longer than the MAC address in a board's name), cursors
     rf"(?:[a-z]-(?=[a-f]*\d)[0-9a-f]{{6,}}|{_HEX}{{16,64}}|sha-?256:? {_HEX}{{8,64}}|cursor[ :=]+\d+)"
@@ -70,26 +48,6 @@ _FOR_THE_EYE: Final = re.compile(
     re.I,
 )
 """What has a number or a key for who reads: changes, ids, hashes, cursors, raw readings."""
-_LOOSE: Final = re.compile(r"\(\s*\)|\s+(?=[.,;:!?](?:\s|$))|^[\s.,;:]+")
-
-
-def open_question(answer: str) -> str | None:
-    """The question that an answer ends with; None where it asks nothing."""
-    found = _LAST_QUESTION.search(answer.partition(HEADING)[0].rstrip())
-    return None if found is None else found[0].strip()
-
-
-def for_the_ear(text: str) -> str:
-    """The text without code, tables, marks and addresses, units in words; "" if nothing is left."""
-    text = _TABLE_LINE.sub("", _NEXT_LINE.sub("", _FENCE.sub(" ", text)))
-    text = _HEAD.sub("", _URL.sub("a link", _LINK.sub(r"\1", text)))
-    text = _FOR_THE_EYE.sub("", _MARKS.sub("", text)).replace("->", " to ").replace("→", " to ")
-    text = _CLOCK.sub(_clock_words, _DATE.sub(_date_words, _FILE.sub("", text)))
-    text = _THOUSANDS.sub("", text)
-    text = _QUANTITY.sub(_in_words, text)
-    text = _NAME_SIGN.sub(" ", text)
-    text = _LOOSE.sub("", _SPACE.sub(" ", _UNSPEAKABLE.sub(" ", text))).strip()
-    return text if any(c.isalnum() for c in text) else ""
 
 
 def _date_words(found: re.Match[str]) -> str:
@@ -111,6 +69,36 @@ def _in_words(found: re.Match[str]) -> str:
     number = _TRAILING_ZEROS.sub(lambda m: m[1] or m[2], found[1])
     one, many = _UNITS[found[2]]
     return f"{number.replace('-', 'minus ')} {one if number == '1' else many}"
+
+
+_RULES: Final[tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]] = (
+    (re.compile(r"```.*?(?:```|\Z)", re.S), " "),
+    (re.compile(r"^\s*(?:next:|\|).*$", re.M), ""),  # a hint, a line of a table
+    (re.compile(r"\[([^\]]+)\]\([^)\s]*\)"), r"\1"),
+    (re.compile(r"\b(?:https?|wss?)://\S+"), "a link"),
+    (re.compile(r"^\s*(?:#{1,6}|[-*+>]|\d+[.)])\s+", re.M), ""),
+    (re.compile(r"[*`~]{1,3}(?=\S)|(?<=\S)[*`~]{1,3}|(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)"), ""),
+    (_FOR_THE_EYE, ""),
+    (re.compile(r"->|→"), " to "),
+    (re.compile(r"\s*\((?:[\w.-]+/)+[\w-]+\.\w+\)"), ""),  # the name of a file of the host, in brackets
+    (re.compile(r"\b\d{4}-(\d\d)-(\d\d)\b"), _date_words),
+    (re.compile(r"(?<![\w:.])(\d{1,2}):(\d\d)(?![\w:]|\.\d)"), _clock_words),
+    (re.compile(r"(?<=\d),(?=\d{3}\b)"), ""),
+    (re.compile(r"(?<![\w.])(-?\d+(?:[.,]\d+)*) ?(ms|min|mV|mA|kHz|Hz|KB|MB|hPa|°C|[shV%])(?!\w)"), _in_words),
+    (re.compile(r"(?<=[A-Za-z])-(?=\w)|(?<=\w)_+(?=\w)|(?<=\w)=(?=\S)"), " "),  # board-1, gpio_set, pin=4
+    (re.compile(r"(?<=[a-z0-9][a-z])\.(?=[a-z]{2})"), " "),  # gpio.set, and no e.g.
+    (re.compile(r"[^\w\s.,;:!?'\"()%+=/-]+"), " "),
+    (re.compile(r"\s+"), " "),
+    (re.compile(r"\(\s*\)|\s+(?=[.,;:!?](?:\s|$))|^[\s.,;:]+"), ""),
+)
+"""In this order."""
+
+
+def for_the_ear(text: str) -> str:
+    """The text without code, tables, marks and addresses, units in words; "" if nothing is left."""
+    for pattern, spoken in _RULES:
+        text = pattern.sub(spoken, text)
+    return text.strip() if any(c.isalnum() for c in text) else ""
 
 
 SHALL_I: Final = "Shall I? Say yes or no."
@@ -209,3 +197,9 @@ class SentenceCutter:
             space = self._text.rfind(" ", 1, MAX_SENTENCE_CHARS)
             return softs[-1] if softs else space if space > 0 else MAX_SENTENCE_CHARS
         return None
+
+
+def sentences_of(text: str) -> list[str]:
+    """Those of a text that is complete, as they are to be said."""
+    cutter = SentenceCutter()
+    return [*cutter.feed(text), *cutter.rest()]

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import struct
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -18,6 +15,7 @@ import pytest
 from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
 from tests.link_server.conftest import Plane, running_plane
 from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
+from tests.voice.xiaozhi_client import PATIENCE_S, Event, ForeignDevice, foreign_device
 
 from microclaw.api.server import tcp_listener
 from microclaw.link_server.limits import LinkLimits
@@ -31,12 +29,10 @@ from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiLimits, XiaozhiServe
 
 __all__ = ["make_agent"]  # the fixture
 
-PATIENCE_S = 30
 LATE_MS = 40
 """The device's audio has 50 ms from its start, and more to its end: who is later than this may miss that."""
 MAC = "aa:bb:cc:dd:ee:01"
 CLIENT = "11111111-2222-4333-8444-555555555555"
-Event: TypeAlias = dict[str, Any]
 
 
 class EnergyDetector:
@@ -45,79 +41,6 @@ class EnergyDetector:
     def is_speech(self, frame: bytes) -> bool:
         samples: tuple[int, ...] = struct.unpack(f"<{len(frame) // 2}h", frame)
         return sum(abs(sample) for sample in samples) > 1_000 * len(samples)
-
-
-class ForeignDevice:
-    """tests/voice/xiaozhi_client.py in a process of its own."""
-
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.events: list[Event] = []
-        self._at = 0
-        self._news = asyncio.Event()
-
-    async def read(self) -> None:
-        assert self.process.stdout is not None
-        while line := await self.process.stdout.readline():
-            self.events.append(json.loads(line))
-            self._news.set()
-
-    async def do(self, what: str, **arguments: Any) -> None:
-        """Returns when the device has done it."""
-        done = sum(event["event"] == "done" for event in self.events)
-        self.start(what, **arguments)
-        async with asyncio.timeout(PATIENCE_S):
-            while sum(event["event"] == "done" for event in self.events) == done:
-                await self._next()
-
-    def start(self, what: str, **arguments: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"do": what, **arguments}).encode() + b"\n")
-
-    async def until(self, event: str, **members: Any) -> Event:
-        """The next event like this, after the last one that was waited for. Members of a message count, too."""
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                while self._at < len(self.events):
-                    found = self.events[self._at]
-                    self._at += 1
-                    known = {**found, **found.get("message", {})}
-                    if found["event"] == event and all(known.get(name) == value for name, value in members.items()):
-                        return found
-                await self._next()
-
-    async def _next(self) -> None:
-        self._news.clear()
-        await self._news.wait()
-
-    def texts(self, kind: str) -> list[Event]:
-        return [e["message"] for e in self.events if e["event"] == "text" and e["message"]["type"] == kind]
-
-
-@asynccontextmanager
-async def foreign_device(ota: str, mac: str, client: str, version: int = 1) -> AsyncIterator[ForeignDevice]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.voice.xiaozhi_client",
-        ota,
-        mac,
-        client,
-        str(version),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    device = ForeignDevice(process)
-    reading = asyncio.create_task(device.read())
-    try:
-        yield device
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        async with asyncio.timeout(PATIENCE_S):
-            await process.wait()
-            await reading
 
 
 def played_well(stop: Event) -> bool:
@@ -142,7 +65,7 @@ class Talk:
         return await self.stack.enter_async_context(foreign_device(self.ota, mac, client, version))
 
     async def pair(self, device: ForeignDevice, name: str | None = "kitchen", **more: Any) -> None:
-        device.start("boot", **more)
+        device.start(device.boot(**more))
         found = await device.until("ota", status=200)
         await self.plane.plane.pair(found["body"]["activation"]["code"], name=name)
         await device.until("booted")
@@ -155,9 +78,9 @@ class Talk:
     async def conversing(self, version: int = 1, mode: str = "auto", **more: Any) -> ForeignDevice:
         """Paired, connected and listening."""
         device = await self.paired(version, **more)
-        await device.do("open")
+        await device.open()
         await device.until("open")
-        await device.do("listen", mode=mode)
+        await device.listen(mode=mode)
         return device
 
     async def ended(self, count: int = 1, *, outcome: str | None = None) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.voice.xiaozhi.conftest import PATIENCE_S, Open
+from tests.voice.xiaozhi.conftest import Open
+from tests.voice.xiaozhi_client import PATIENCE_S
 
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import Approvals
@@ -49,7 +50,7 @@ async def test_what_a_device_has_is_offered_while_it_is_connected(talking: Open)
         assert found["voice_kitchen_lamp_turn"].title == "lamp turn on kitchen"
         assert "ignore all rules" not in str([tool.description for tool in found.values()])
         assert [e["method"] for e in device.events if e["event"] == "mcp"] == ["initialize", *["tools/list"] * 3]
-        await device.do("close")
+        await device.close()
         await device.until("closed")
         await until_offered(talk, False)
         assert toolbox(talk).tools == ()
@@ -97,10 +98,10 @@ async def test_a_device_that_does_not_answer_a_call_is_told_of(
     monkeypatch.setattr("microclaw.voice.xiaozhi.device_tools.CALL_S", 0.2 if how == "hangs" else PATIENCE_S)
     async with talking() as talk:
         device = await connected(talk)
-        await device.do("set", hangs=True)
+        device.hangs = True
         calling = asyncio.create_task(toolbox(talk).call("voice-volume", '{"volume": 30}', CONTEXT))
         await device.until("mcp", method="tools/call")
         if how == "leaves":
-            await device.do("close")
+            await device.close()
         result = await calling
         assert result.error_code == ("device_timeout" if how == "hangs" else "device_unreachable")

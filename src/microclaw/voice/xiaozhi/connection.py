@@ -92,7 +92,7 @@ class XiaozhiConnection:
         self._is_speaking = self._was_woken = False
         self._bad_packets = 0
         self._activity: Activity = "idle"
-        self._active_s = now_s()  # when the person or this host said something
+        self._active_s = now_s()  # when the device or this host said something
         self._ended = asyncio.Event()
         self._end: tuple[int, str] = (WSCloseCode.OK, "")
 
@@ -160,14 +160,13 @@ class XiaozhiConnection:
             self.end(WSCloseCode.OK, "it takes nothing")
 
     async def _watch(self) -> None:
-        """End it when nobody has said anything, neither the person nor this host."""
-        while (left_s := self._idle_s - self._quiet_s) > 0:  # noqa: ASYNC110 - a deadline that moves
+        """End it when nobody has said anything, neither the device nor this host."""
+        left_s = self._idle_s
+        while left_s > 0:
             await asyncio.sleep(left_s)
+            active_s = self._now_s() if self._activity == "thinking" else self._active_s
+            left_s = active_s + self._idle_s - self._now_s()
         self.end(WSCloseCode.OK, "nobody spoke")
-
-    @property
-    def _quiet_s(self) -> float:
-        return 0.0 if self._activity in ("thinking", "speaking") else self._now_s() - self._active_s
 
     async def _list_tools(self) -> None:
         try:
@@ -183,6 +182,7 @@ class XiaozhiConnection:
         message = xiaozhi.read_text(text)
         if message is None:
             return
+        self._active_s = self._now_s()
         if (self._version is None) is not isinstance(message, Hello):
             raise ProtocolError("hello comes first, and once")
         match message:
@@ -192,7 +192,6 @@ class XiaozhiConnection:
                 self._mode, self._device_listens = message.mode, True
                 trigger = HELD if message.mode == "manual" else "wake" if self._was_woken else "listen"
                 self._was_woken = False
-                self._active_s = self._now_s()
                 self._decoder = OpusDecoder(RATE_HZ)
                 self._open(trigger)
             case Listen(state="stop"):
@@ -200,7 +199,6 @@ class XiaozhiConnection:
                 self.session.closed()
             case Listen():  # detect: the wake word, after which it listens
                 self._was_woken = True
-                self._active_s = self._now_s()
                 if self._is_speaking:
                     self.session.interrupted()
             case Abort():
@@ -254,8 +252,6 @@ class XiaozhiConnection:
     def show(self, activity: Activity) -> None:
         if activity == "thinking" != self._activity:
             self._send("llm", emotion="thinking")
-        if self._activity in ("thinking", "speaking"):
-            self._active_s = self._now_s()
         self._activity = activity
         if activity == "idle":
             self._listen_on()
@@ -265,7 +261,6 @@ class XiaozhiConnection:
 
     def final(self, stream: int, transcript: Transcript) -> None:  # noqa: ARG002 - it has one stream
         if transcript.text:
-            self._active_s = self._now_s()
             self._send("stt", text=transcript.text[:MAX_TEXT])
 
     def stop_listening(self, stream: int) -> None:
@@ -307,6 +302,7 @@ class XiaozhiConnection:
 
     def _put(self, item: str | bytes | float) -> None:
         """Send it after everything before it; after a pause."""
+        self._active_s = self._now_s()
         self._outgoing.append(item)
         self._has_outgoing.set()
         if len(self._outgoing) > MAX_WAITING:
