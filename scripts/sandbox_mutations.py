@@ -238,13 +238,13 @@ MUTATIONS = (
     Mutation("watch of page tables", "page_tables", (("usage.py", '(b"VmPTE:", ', "("), UNBOUNDED)),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
-    without("size of its folder", "test_disk", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
-    without("size of /tmp", "test_disk", JOB, '"--size", size, "--tmpfs", "/tmp"', '"--tmpfs", "/tmp"'),
-    without("size of /dev/shm", "test_disk", JOB, '"--size", size, "--tmpfs", "/dev/shm"', '"--tmpfs", "/dev/shm"'),
+    without("size of its folder", "disk_job", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
+    without("size of /tmp", "disk_tmp", JOB, '"--size", size, "--tmpfs", "/tmp"', '"--tmpfs", "/tmp"'),
+    without("size of /dev/shm", "disk_shm", JOB, '"--size", size, "--tmpfs", "/dev/shm"', '"--tmpfs", "/dev/shm"'),
     without("number of files", "empty_files", RUN, "disk.files > MOST_FILES or ", ""),
     Mutation(
         "watch of memory",
-        "test_memory_of_",
+        "memory_of_",
         ((RUN, "used.memory_bytes > limits.memory_bytes", "False"), UNBOUNDED),
     ),
     *CGROUPS,
@@ -256,10 +256,8 @@ MUTATIONS = (
         "pass",
     ),
     without("watch of processes", "test_fork_bomb", RUN, "used.processes > limits.processes", "False"),
-    without("watch of time", "test_time", RUN, "time.monotonic() - self.began > limits.wall_s or ", ""),
-    without(
-        "watch of processor time", "test_processor_time", RUN, " or (used is not None and used.cpu_s > limits.cpu_s)"
-    ),
+    without("watch of time", "closes_its_output", RUN, "time.monotonic() - self.began > limits.wall_s or ", ""),
+    without("watch of processor time", "processor_time", RUN, " or (used is not None and used.cpu_s > limits.cpu_s)"),
     without(
         "processor time of children that ended", "children_that_ended", "usage.py", "fields[11:15]", "fields[11:13]"
     ),
