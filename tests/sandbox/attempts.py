@@ -29,7 +29,7 @@ REFUSED = "refused"
 
 
 def anything(found: object) -> object:
-    """What was got at; nothing of it is a refusal."""
+    """Return what was got at; where that is nothing, it was refused."""
     if found:
         return found
     raise OSError(errno.EPERM, "none")
