@@ -12,6 +12,7 @@ import fcntl
 import json
 import mmap
 import os
+import resource
 import signal
 import socket
 import stat
@@ -25,6 +26,13 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 ATTEMPTS: dict[str, Callable[[], object]] = {}
 BAD = -1  # no pointer, no descriptor
 REFUSED = "refused"
+
+
+def anything(found: object) -> object:
+    """Return what was got at; where that is nothing, it was refused."""
+    if found:
+        return found
+    raise OSError(errno.EPERM, "none")
 
 
 def attempt(function: Callable[[], object]) -> Callable[[], object]:
@@ -93,252 +101,13 @@ for name, (here, there, words) in CALLS.items():
     ATTEMPTS[name] = lambda number=number, words=words: reaches_kernel(number, *words)  # type: ignore[misc]
 
 
-@attempt
-def clone_user_namespace() -> object:
-    child = call(56 if X86 else 220, 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0)
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    return "a namespace"
-
-
-@attempt
-def setxattr() -> object:
-    return reaches_kernel(188 if X86 else 5, BAD, BAD, BAD, 0, 0, filtered=errno.ENOTSUP)
-
-
-@attempt
-def clone3_hides_its_flags() -> object:
-    return reaches_kernel(435, 0, 0, filtered=errno.ENOSYS)
-
-
-@attempt
-def tiocsti() -> object:
-    """Not ENOTTY: a terminal would have answered."""
-    return of_a_terminal(0x5412)
-
-
-@attempt
-def tioclinux() -> object:
-    return of_a_terminal(0x541C)
-
-
 def of_a_terminal(request: int) -> object:
+    """Not ENOTTY: a terminal would have answered."""
     terminal = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
     try:
         return reaches_kernel(16 if X86 else 29, terminal, request, BAD, filtered=errno.ENOTTY)
     finally:
         os.close(terminal)
-
-
-@attempt
-def calls_of_32_bits() -> object:
-    """int 0x80 with the number of getpid of i386, which is writev's here."""
-    if not X86:
-        raise OSError(errno.ENOSYS, "only there on x86")
-    child = os.fork()
-    if child == 0:
-        code = mmap.mmap(
-            -1,
-            4096,
-            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
-            prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC,
-        )
-        code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")
-        run = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
-        run()
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        raise OSError(errno.EPERM, signal.Signals(os.WTERMSIG(status)).name)
-    return "a call was made"
-
-
-@attempt
-def calls_of_x32() -> object:
-    if not X86:
-        raise OSError(errno.ENOSYS, "only there on x86")
-    child = os.fork()
-    if child == 0:
-        with suppress(OSError):
-            call(0x40000000 | 39)
-        os._exit(0)
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status):
-        raise OSError(errno.EPERM, signal.Signals(os.WTERMSIG(status)).name)
-    return "it was not killed"
-
-
-def namespace(kind: str) -> object:
-    if os.readlink(f"/proc/self/ns/{kind}") == FACTS["namespaces"][kind]:
-        return "the host's own"
-    raise OSError(errno.EPERM, "another one")
-
-
-for kind in FACTS["namespaces"]:
-    ATTEMPTS[f"namespace_{kind}"] = lambda kind=kind: namespace(kind)  # type: ignore[misc]
-
-
-@attempt
-def capabilities() -> object:
-    lines = dict(line.rstrip("\n").split(":\t", 1) for line in open("/proc/self/status"))
-    has = {key: lines[key] for key in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb") if int(lines[key], 16)}
-    if has or lines["NoNewPrivs"] != "1" or lines["Seccomp"] != "2":
-        return f"rights: {has}"
-    raise OSError(errno.EPERM, "none")
-
-
-@attempt
-def host_name() -> object:
-    if os.uname().nodename == FACTS["host_name"]:
-        return os.uname().nodename
-    raise OSError(errno.EPERM, "another one")
-
-
-@attempt
-def is_root_outside() -> object:
-    """The owner of a host's file is shown as `nobody` unless it is whoever this job is outside."""
-    if FACTS["is_root"] and os.stat("/usr/bin/env").st_uid == os.getuid():
-        return "root's files are this job's own"
-    raise OSError(errno.EPERM, "somebody else")
-
-
-@attempt
-def signal_to_the_host() -> object:
-    try:
-        os.kill(FACTS["pid"], 0)
-    except ProcessLookupError:
-        raise
-    except PermissionError:
-        return "it is there"
-    return "signalled"
-
-
-@attempt
-def proc_of_the_host() -> object:
-    return open(f"/proc/{FACTS['pid']}/comm").read()
-
-
-@attempt
-def environment_of_the_host() -> object:
-    return open(f"/proc/{FACTS['pid']}/environ").read()
-
-
-@attempt
-def environment_leak() -> object:
-    extra = set(os.environ) - set(FACTS["environment"])
-    if extra:
-        return sorted(extra)
-    raise OSError(errno.EPERM, "none")
-
-
-@attempt
-def environment_of_process_1() -> object:
-    try:
-        found = open("/proc/1/environ", "rb").read()
-    except OSError:
-        raise OSError(errno.EPERM, "unreadable") from None
-    if FACTS["variable"].encode() in found:
-        return "the host's environment"
-    raise OSError(errno.EPERM, "none of the host's")
-
-
-@attempt
-def fd_leak() -> object:
-    known = {}
-    for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):
-            known[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-    extra = {number: what for number, what in known.items() if number > 2 and f"/proc/{os.getpid()}/fd" not in what}
-    if extra:
-        return extra
-    raise OSError(errno.EPERM, "none")
-
-
-@attempt
-def standard_input_waits() -> object:
-    if os.readlink("/proc/self/fd/0") != "/dev/null" or os.read(0, 1):
-        return "there is an input"
-    raise OSError(errno.EPERM, "an empty one")
-
-
-@attempt
-def controlling_terminal() -> object:
-    return os.open("/dev/tty", os.O_RDWR)
-
-
-@attempt
-def secret_by_path() -> object:
-    return open(FACTS["secret"]).read()
-
-
-@attempt
-def secret_through_process_1() -> object:
-    return open(f"/proc/1/root{FACTS['secret']}").read()
-
-
-@attempt
-def secret_through_own_root() -> object:
-    os.symlink(f"/proc/self/root{FACTS['secret']}", "link")
-    return open("link").read()
-
-
-@attempt
-def secret_above_working_folder() -> object:
-    return open(f"{'../' * 20}{FACTS['secret']}").read()
-
-
-@attempt
-def hard_link_to_the_system() -> object:
-    os.link("/usr/bin/env", "env")
-    return "a second name"
-
-
-@attempt
-def passwords() -> object:
-    return open("/etc/shadow").read()
-
-
-@attempt
-def users_of_the_host() -> object:
-    if "root" in open("/etc/passwd").read():
-        return "the host's users"
-    raise OSError(errno.EPERM, "its own user only")
-
-
-@attempt
-def home_folders() -> object:
-    found = [
-        path for path in ("/root", "/home", "/var", "/opt", "/mnt", "/srv", "/sys", "/run/dbus") if os.path.exists(path)
-    ]
-    if found:
-        return found
-    raise OSError(errno.ENOENT, "none")
-
-
-@attempt
-def devices() -> object:
-    known = [
-        "null",
-        "zero",
-        "full",
-        "random",
-        "urandom",
-        "tty",
-        "ptmx",
-        "pts",
-        "shm",
-        "fd",
-        "stdin",
-        "stdout",
-        "stderr",
-        "core",
-        "console",
-    ]
-    extra = set(os.listdir("/dev")) - set(known)
-    if extra:
-        return sorted(extra)
-    raise OSError(errno.ENOENT, "none")
 
 
 def not_read_only(path: str) -> object:
@@ -352,75 +121,159 @@ def not_read_only(path: str) -> object:
     return "written"
 
 
-@attempt
-def write_to_the_system() -> object:
-    return not_read_only("/usr/bin/made-by-a-job")
-
-
-@attempt
-def write_to_the_root() -> object:
-    return not_read_only("/made-by-a-job")
-
-
-@attempt
-def write_to_dev() -> object:
-    return not_read_only("/dev/made-by-a-job")
-
-
-@attempt
-def kernel_setting() -> object:
-    """Opened and not written: it would be the setting of this machine."""
-    os.close(os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY))
-    return "open"
-
-
-@attempt
-def own_priority_for_the_killer() -> object:
-    os.close(os.open("/proc/self/oom_score_adj", os.O_WRONLY))
-    return "open"
-
-
-@attempt
-def files_of_another_job() -> object:
-    places = ["/job", "/tmp", "/dev/shm"]
-    places += [f"/proc/{name}/root/job" for name in os.listdir("/proc") if name.isdigit()]
-    for place in places:
-        with suppress(PermissionError):
-            if FACTS["other"] in os.listdir(place):
-                return place
-    raise OSError(errno.ENOENT, "not found")
-
-
-def connected(family: int, address: object) -> object:
-    with socket.socket(family) as link:
+def connected(family: int, address: object, kind: int = socket.SOCK_STREAM) -> object:
+    with socket.socket(family, kind) as link:
         link.settimeout(5)
         link.connect(address)  # type: ignore[arg-type]
         return "connected"
 
 
-@attempt
-def unix_socket_of_the_host() -> object:
-    return connected(socket.AF_UNIX, FACTS["unix"])
+def family(number: int, kind: int) -> object:
+    refused = errno.EAFNOSUPPORT if FACTS["network"] else errno.EPERM
+    try:
+        socket.socket(number, kind).close()
+    except OSError as problem:
+        if problem.errno == refused:
+            raise
+        return f"the kernel's own answer: {problem.strerror}"
+    return "made"
+
+
+SOCKET = 41 if X86 else 198
+BUFFER = ctypes.create_string_buffer(8192)
+PLACES = ("/root", "/home", "/var", "/opt", "/mnt", "/srv", "/sys", "/run/dbus")
+DEVICES = {
+    "null", "zero", "full", "random", "urandom", "tty", "ptmx", "pts", "shm",
+    "fd", "stdin", "stdout", "stderr", "core", "console",
+}  # fmt: skip
+ATTEMPTS |= {
+    "setxattr": lambda: reaches_kernel(188 if X86 else 5, BAD, BAD, BAD, 0, 0, filtered=errno.ENOTSUP),
+    "clone3_hides_its_flags": lambda: reaches_kernel(435, 0, 0, filtered=errno.ENOSYS),
+    "tiocsti": lambda: of_a_terminal(0x5412),
+    "tioclinux": lambda: of_a_terminal(0x541C),
+    "calls_of_32_bits": lambda: lives_on(call_of_32_bits),
+    "calls_of_x32": lambda: lives_on(lambda: call(0x40000000 | 39)),
+    "host_name": lambda: anything(os.uname().nodename == FACTS["host_name"]),
+    # the owner of a host's file is shown as `nobody` unless it is whoever this job is outside
+    "is_root_outside": lambda: anything(FACTS["is_root"] and os.stat("/usr/bin/env").st_uid == os.getuid()),
+    "proc_of_the_host": lambda: open(f"/proc/{FACTS['pid']}/comm").read(),
+    "environment_of_the_host": lambda: open(f"/proc/{FACTS['pid']}/environ").read(),
+    "environment_leak": lambda: anything(set(os.environ) - set(FACTS["environment"])),
+    "environment_of_process_1": lambda: anything(FACTS["variable"].encode() in open("/proc/1/environ", "rb").read()),
+    "standard_input_waits": lambda: anything(os.readlink("/proc/self/fd/0") != "/dev/null" or os.read(0, 1)),
+    "controlling_terminal": lambda: os.open("/dev/tty", os.O_RDWR),
+    "secret_by_path": lambda: open(FACTS["secret"]).read(),
+    "secret_through_process_1": lambda: open(f"/proc/1/root{FACTS['secret']}").read(),
+    "secret_above_working_folder": lambda: open(f"{'../' * 20}{FACTS['secret']}").read(),
+    "passwords": lambda: open("/etc/shadow").read(),
+    "users_of_the_host": lambda: anything("root" in open("/etc/passwd").read()),
+    "home_folders": lambda: anything([path for path in PLACES if os.path.exists(path)]),
+    "devices": lambda: anything(set(os.listdir("/dev")) - DEVICES),
+    "write_to_the_system": lambda: not_read_only("/usr/bin/made-by-a-job"),
+    "write_to_the_root": lambda: not_read_only("/made-by-a-job"),
+    "write_to_dev": lambda: not_read_only("/dev/made-by-a-job"),
+    # opened and not written: it would be the setting of this machine
+    "kernel_setting": lambda: os.open("/proc/sys/kernel/core_pattern", os.O_WRONLY),
+    "own_priority_for_the_killer": lambda: os.open("/proc/self/oom_score_adj", os.O_WRONLY),
+    "unix_socket_of_the_host": lambda: connected(socket.AF_UNIX, FACTS["unix"]),
+    "abstract_socket_of_the_host": lambda: connected(socket.AF_UNIX, "\0" + FACTS["abstract"]),
+    "loopback_of_the_host": lambda: connected(socket.AF_INET, ("127.0.0.1", FACTS["tcp"])),
+    "loopback_of_the_host_by_ipv6": lambda: connected(socket.AF_INET6, ("::1", FACTS["tcp6"])),
+    "loopback_of_the_host_by_mapped_ipv6": lambda: connected(socket.AF_INET6, ("::ffff:127.0.0.1", FACTS["tcp"])),
+    "address_outside": lambda: connected(socket.AF_INET, ("192.0.2.1", 53), socket.SOCK_DGRAM),
+    "address_outside_by_ipv6": lambda: connected(socket.AF_INET6, ("2001:db8::1", 53), socket.SOCK_DGRAM),
+    "other_interfaces": lambda: anything(FACTS["network"] and [name for _, name in socket.if_nameindex()] != ["lo"]),
+    # any socket at all; a job with the proxy has them
+    "socket_without_the_proxy": lambda: anything(not FACTS["network"] and reaches_kernel(SOCKET, 2, 1, 0)),
+    "lock_memory": lambda: reaches_kernel(
+        149 if X86 else 228, ctypes.addressof(ctypes.create_string_buffer(8192)), 8192
+    ),
+    "core_dump": lambda: anything(resource.getrlimit(resource.RLIMIT_CORE) != (0, 0)),
+}
+FAMILIES = {"raw": (2, 3), "raw_ipv6": (10, 3), "packet": (17, 2), "netlink": (16, 2), "alg": (38, 5), "vsock": (40, 1)}
+for name, (number, type_) in FAMILIES.items():
+    ATTEMPTS[f"socket_{name}"] = lambda number=number, type_=type_: family(number, type_)  # type: ignore[misc]
+for kind, outside in FACTS["namespaces"].items():
+    ATTEMPTS[f"namespace_{kind}"] = lambda kind=kind, outside=outside: anything(  # type: ignore[misc]
+        os.readlink(f"/proc/self/ns/{kind}") == outside
+    )
+
+
+def lives_on(made: Callable[[], object]) -> object:
+    """A child that makes this call is killed for it."""
+    if not X86:
+        raise OSError(errno.ENOSYS, "only there on x86")
+    child = os.fork()
+    if child == 0:
+        with suppress(OSError):
+            made()
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return anything(not os.WIFSIGNALED(status))
+
+
+def call_of_32_bits() -> object:
+    """int 0x80 with the number of getpid of i386, which is writev's here."""
+    private, prot = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC
+    code = mmap.mmap(-1, 4096, flags=private, prot=prot)
+    code.write(b"\xb8\x14\x00\x00\x00\xcd\x80\xc3")
+    return ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code)))()
 
 
 @attempt
-def abstract_socket_of_the_host() -> object:
-    return connected(socket.AF_UNIX, "\0" + FACTS["abstract"])
+def clone_user_namespace() -> object:
+    child = call(56 if X86 else 220, 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0)
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    return "a namespace"
 
 
 @attempt
-def loopback_of_the_host() -> object:
-    return connected(socket.AF_INET, ("127.0.0.1", FACTS["tcp"]))
+def capabilities() -> object:
+    lines = dict(line.rstrip("\n").split(":\t", 1) for line in open("/proc/self/status"))
+    has = {key: lines[key] for key in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb") if int(lines[key], 16)}
+    return anything(has or lines["NoNewPrivs"] != "1" or lines["Seccomp"] != "2")
 
 
 @attempt
-def loopback_of_the_host_by_ipv6() -> object:
-    return connected(socket.AF_INET6, ("::1", FACTS["tcp6"]))
+def signal_to_the_host() -> object:
+    try:
+        os.kill(FACTS["pid"], 0)
+    except PermissionError:
+        return "it is there"
+    return "signalled"
 
 
 @attempt
-def loopback_of_the_host_by_mapped_ipv6() -> object:
-    return connected(socket.AF_INET6, ("::ffff:127.0.0.1", FACTS["tcp"]))
+def fd_leak() -> object:
+    known = {}
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            known[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+    return anything({number: what for number, what in known.items() if number > 2 and f"/{os.getpid()}/fd" not in what})
+
+
+@attempt
+def secret_through_own_root() -> object:
+    os.symlink(f"/proc/self/root{FACTS['secret']}", "link")
+    return open("link").read()
+
+
+@attempt
+def hard_link_to_the_system() -> object:
+    os.link("/usr/bin/env", "env")
+    return "a second name"
+
+
+@attempt
+def files_of_another_job() -> object:
+    places = ["/job", "/tmp", "/dev/shm"]
+    for place in places + [f"/proc/{name}/root/job" for name in os.listdir("/proc") if name.isdigit()]:
+        with suppress(PermissionError):
+            if FACTS["other"] in os.listdir(place):
+                return place
+    return anything(None)
 
 
 @attempt
@@ -434,77 +287,20 @@ def names_by_datagram() -> object:
 
 
 @attempt
-def address_outside() -> object:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as link:
-        link.connect(("192.0.2.1", 53))
-        return "there is a way"
-
-
-@attempt
-def address_outside_by_ipv6() -> object:
-    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as link:
-        link.connect(("2001:db8::1", 53))
-        return "there is a way"
-
-
-@attempt
-def other_interfaces() -> object:
-    names = [name for _, name in socket.if_nameindex()] if FACTS["network"] else ["lo"]
-    if names != ["lo"]:
-        return names
-    raise OSError(errno.EPERM, "its own loopback only")
-
-
-def family(number: int, kind: int) -> object:
-    refused = (errno.EAFNOSUPPORT if FACTS["network"] else errno.EPERM,)
-    try:
-        socket.socket(number, kind).close()
-    except OSError as problem:
-        if problem.errno in refused:
-            raise
-        return f"the kernel's own answer: {problem.strerror}"
-    return "made"
-
-
-FAMILIES = {"raw": (2, 3), "raw_ipv6": (10, 3), "packet": (17, 2), "netlink": (16, 2), "alg": (38, 5), "vsock": (40, 1)}
-for name, (number, type_) in FAMILIES.items():
-    ATTEMPTS[f"socket_{name}"] = lambda number=number, type_=type_: family(number, type_)  # type: ignore[misc]
-
-
-@attempt
-def socket_without_the_proxy() -> object:
-    """Any socket at all; a job with the proxy has them."""
-    if FACTS["network"]:
-        raise OSError(errno.EPERM, "not tried")
-    return reaches_kernel(41 if X86 else 198, 2, 1, 0)
-
-
-@attempt
-def lock_memory() -> object:
-    return reaches_kernel(149 if X86 else 228, ctypes.addressof(ctypes.create_string_buffer(8192)), 8192)
-
-
-@attempt
 def shared_memory_without_a_file() -> object:
     for flags in (mmap.MAP_SHARED, 3):  # 3: MAP_SHARED_VALIDATE
-        try:
-            call(9 if X86 else 222, 0, 4096, mmap.PROT_READ, flags | mmap.MAP_ANONYMOUS, BAD, 0)
-        except OSError as problem:
-            if problem.errno == errno.EPERM:
-                continue
-            return f"the kernel's own answer: {problem.strerror}"
-        return "a map"
-    raise OSError(errno.EPERM, "none")
+        with suppress(PermissionError):
+            return reaches_kernel(9 if X86 else 222, 0, 4096, mmap.PROT_READ, flags | mmap.MAP_ANONYMOUS, BAD, 0)
+    return anything(None)
 
 
 @attempt
 def shared_memory_of_a_device() -> object:
     for name in ("/dev/zero", "/dev/full"):
         with suppress(OSError):
-            descriptor = os.open(name, os.O_RDWR)
-            mmap.mmap(descriptor, 4096)
+            mmap.mmap(os.open(name, os.O_RDWR), 4096)
             return name
-    raise OSError(errno.EPERM, "none")
+    return anything(None)
 
 
 @attempt
@@ -516,7 +312,7 @@ def larger_socket_buffers() -> object:
                 one.setsockopt(socket.SOL_SOCKET, option, 1 << 30)
                 return one.getsockopt(socket.SOL_SOCKET, option)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # the rest is as ever
-    raise OSError(errno.EPERM, "none")
+    return anything(None)
 
 
 @attempt
@@ -542,9 +338,7 @@ def proxy_socket_by_the_relay() -> object:
                 if "proxy.sock" in os.readlink(place):
                     os.chmod(place, 0o777)
                     seen.append(place)
-    if seen:
-        return seen
-    raise OSError(errno.EPERM, "none")
+    return anything(seen)
 
 
 @attempt
@@ -554,36 +348,23 @@ def settings_of_the_host() -> object:
             if os.listdir(place):
                 return place
             return not_read_only(f"{place}/made-by-a-job")
-    raise OSError(errno.ENOENT, "none")
-
-
-@attempt
-def descriptor_flood() -> object:
-    held = [os.open("/dev/null", os.O_RDONLY) for _ in range(2000)]
-    return len(held)
+    return anything(None)
 
 
 @attempt
 def larger_limits() -> object:
-    import resource
-
     found = []
     for kind in (resource.RLIMIT_NOFILE, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_DATA):
         with suppress(OSError, ValueError):
             resource.setrlimit(kind, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             found.append(kind)
-    if found:
-        return found
-    raise OSError(errno.EPERM, "none")
+    return anything(found)
 
 
 @attempt
-def core_dump() -> object:
-    import resource
-
-    if resource.getrlimit(resource.RLIMIT_CORE) != (0, 0):
-        return "allowed"
-    raise OSError(errno.EPERM, "none")
+def descriptor_flood() -> object:
+    """The last one: it leaves none for others."""
+    return [os.open("/dev/null", os.O_RDONLY) for _ in range(2000)]
 
 
 def main() -> None:

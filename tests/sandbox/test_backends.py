@@ -13,6 +13,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from microclaw.config.settings import SandboxSettings
 from microclaw.errors import NoSandbox
 from microclaw.sandbox import bubblewrap, container, run
 from microclaw.sandbox.identity import job_user
-from microclaw.sandbox.job import SandboxJob, SandboxLimits
+from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
 
 ENGINE = """#!{python}
 import json, os, signal, subprocess, sys
@@ -73,52 +74,45 @@ def calls(path: Path) -> list[list[str]]:
     return [json.loads(line) for line in (path / "calls").read_text().splitlines()]
 
 
-def test_without_a_sandbox_nothing_is_run(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(NoSandbox) as refused:
-        run.sandbox_backend()
-    assert "bubblewrap" in (refused.value.next_step or "")
+SETTINGS = SandboxSettings(backend="container", image="an-image")
+
+
+def run_job(tmp_path: Path, command: str, settings: SandboxSettings = SETTINGS, **more: Any) -> SandboxEnd:
+    job = SandboxJob(command=["/bin/sh", "-c", command], **more)
+    return asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings))
+
+
+@pytest.mark.parametrize(
+    ("bwrap", "why"),
+    [
+        pytest.param(None, "bubblewrap is not installed", id="none"),
+        pytest.param("echo 'bwrap: No permissions' >&2\nexit 1", "No permissions", id="no namespaces"),
+        pytest.param("exit 0", "bubblewrap cannot make a sandbox here", id="silent"),
+    ],
+)
+def test_without_a_sandbox_nothing_is_run(bwrap: str | None, why: str, path: Path, tmp_path: Path) -> None:
+    if bwrap is not None:
+        add_program(path, "bwrap", f"#!/bin/sh\n{bwrap}\n")
+    with pytest.raises(NoSandbox, match=why) as refused:
+        run_job(tmp_path, f"touch {tmp_path}/ran", SandboxSettings())
     assert "Docker" in (refused.value.next_step or "")
-    job = SandboxJob(command=["/bin/sh", "-c", f"touch {tmp_path}/ran"])
-    with pytest.raises(NoSandbox):
-        asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None))
     assert not (tmp_path / "ran").exists()
-
-
-def test_a_kernel_without_namespaces_is_named(path: Path, tmp_path: Path) -> None:
-    add_program(path, "bwrap", "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&2\nexit 1\n")
-    with pytest.raises(NoSandbox, match="No permissions to create new namespace") as refused:
-        run.sandbox_backend()
-    assert "Docker" in (refused.value.next_step or "")
-
-
-def test_a_bubblewrap_that_says_nothing_is_refused(path: Path) -> None:
-    add_program(path, "bwrap", "#!/bin/sh\nexit 0\n")
-    with pytest.raises(NoSandbox):
-        run.sandbox_backend()
 
 
 def test_off_means_off() -> None:
     with pytest.raises(NoSandbox, match="switched off"):
         run.sandbox_backend(SandboxSettings(backend="off"))
-
-
-def test_the_first_that_works_is_taken() -> None:
     assert run.sandbox_backend().name == "bubblewrap"
 
 
 def test_a_chosen_one_that_is_missing_is_not_replaced(path: Path) -> None:
     with pytest.raises(NoSandbox):
-        run.sandbox_backend(SandboxSettings(backend="container", image="an-image"))
-    add_engine(path, "podman")
+        run.sandbox_backend(SETTINGS)
+    add_engine(path, "docker")
     with pytest.raises(NoSandbox):
         run.sandbox_backend(SandboxSettings(backend="bubblewrap", image="an-image"))
     for backend in ("container", "auto"):
-        settings = SandboxSettings(backend=backend, image="an-image")
-        assert run.sandbox_backend(settings).name == "container"
-
-
-def test_an_engine_without_the_image_is_refused(path: Path) -> None:
-    add_engine(path, "docker")
+        assert run.sandbox_backend(SandboxSettings(backend=backend, image="an-image")).name == "container"
     with pytest.raises(NoSandbox) as refused:
         run.sandbox_backend(SandboxSettings(backend="container", image="another-image"))
     assert refused.value.next_step == "docker pull another-image"
@@ -127,16 +121,9 @@ def test_an_engine_without_the_image_is_refused(path: Path) -> None:
 @pytest.mark.parametrize("engine", ["docker", "podman"])
 def test_words_of_an_engine(engine: str, path: Path, tmp_path: Path) -> None:
     add_engine(path, engine)
-    settings = SandboxSettings(backend="container", image="an-image")
     limits = SandboxLimits(memory_bytes=64 << 20, processes=16, disk_bytes=4 << 20, cpu_s=9)
-    job = SandboxJob(
-        command=["/bin/sh", "-c", "/bin/cat in; echo made > out"],
-        files={"in": b"given\n"},
-        keep=["out"],
-        environment={"NAME": "value"},
-        limits=limits,
-    )
-    end = asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings))
+    given: dict[str, Any] = {"files": {"in": b"given\n"}, "keep": ["out"], "environment": {"NAME": "value"}}
+    end = run_job(tmp_path, "/bin/cat in; echo made > out", limits=limits, **given)
     assert (end.ending, end.exit_code, end.output) == ("ended", 0, b"given\n")
     assert end.kept["out"].read_text() == "made\n"
     assert not (tmp_path / "own" / "job").exists()
@@ -155,21 +142,22 @@ def test_words_of_an_engine(engine: str, path: Path, tmp_path: Path) -> None:
     assert calls(path)[-1][:2] == ["rm", "--force"]
 
 
-def test_a_container_is_killed_by_its_engine(path: Path, tmp_path: Path) -> None:
+FILL = "n=0; while :; do /bin/dd if=/dev/zero of=x$n bs=1000000 count=1 2>/dev/null; n=$((n+1)); done"
+
+
+@pytest.mark.parametrize(
+    ("command", "limits", "ending"),
+    [
+        ("echo begun; exec /bin/sleep 60", SandboxLimits(wall_s=0.2), "timed_out"),
+        (FILL, SandboxLimits(disk_bytes=3 << 20, wall_s=60), "disk_full"),
+    ],
+)
+def test_a_container_is_killed_by_its_engine(
+    command: str, limits: SandboxLimits, ending: str, path: Path, tmp_path: Path
+) -> None:
     add_engine(path, "docker")
-    settings = SandboxSettings(backend="container", image="an-image")
-    job = SandboxJob(command=["/bin/sh", "-c", "echo begun; exec /bin/sleep 60"], limits=SandboxLimits(wall_s=0.2))
-    end = asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings))
-    assert end.ending == "timed_out"
+    assert run_job(tmp_path, command, limits=limits).ending == ending
     assert "kill" in [words[0] for words in calls(path)]
-
-
-def test_a_container_that_fills_its_folder_is_killed(path: Path, tmp_path: Path) -> None:
-    add_engine(path, "docker")
-    settings = SandboxSettings(backend="container", image="an-image")
-    code = "n=0; while :; do /bin/dd if=/dev/zero of=x$n bs=1000000 count=1 2>/dev/null; n=$((n+1)); done"
-    job = SandboxJob(command=["/bin/sh", "-c", code], limits=SandboxLimits(disk_bytes=3 << 20, wall_s=60))
-    assert asyncio.run(run.run_sandboxed(job, tmp_path / "own", lambda _: None, settings)).ending == "disk_full"
 
 
 def test_the_proxy_of_a_container_is_its_only_way_out(path: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ _TEXT = ATTEMPTS.read_text()
 KINDS = ("user", "pid", "net", "ipc", "uts", "mnt", "cgroup")
 NAMES = [
     *re.findall(r"^@attempt\ndef (\w+)", _TEXT, re.MULTILINE),
-    *re.findall(r'^    "(\w+)": \(\d+, \d+, \(', _TEXT, re.MULTILINE),
+    *re.findall(r'^    "(\w+)": (?:\(\d+, \d+, \(|lambda:)', _TEXT, re.MULTILINE),
     *(f"namespace_{kind}" for kind in KINDS),
     *(f"socket_{name}" for name in ("raw", "raw_ipv6", "packet", "netlink", "alg", "vsock")),
 ]

@@ -10,7 +10,6 @@ import pytest
 
 from microclaw.errors import JobRefused
 from microclaw.sandbox.job import SandboxEnd, SandboxJob, SandboxLimits
-from microclaw.sandbox.job_files import checked_parts
 from microclaw.sandbox.run import run_sandboxed
 
 LEAVES = """
@@ -65,15 +64,11 @@ def test_what_is_no_plain_file_of_its_own_is_refused(name: str, left: tuple[Sand
     assert not (place / name).exists()
 
 
-def test_plain_files_are_kept(left: tuple[SandboxEnd, Path]) -> None:
+def test_plain_files_are_kept_with_a_mode_of_ours(left: tuple[SandboxEnd, Path]) -> None:
     end, place = left
     assert end.kept["deep/er/file"].read_bytes() == bytes(1000)
     assert end.kept["deep/er/file"].is_relative_to(place)
     assert "absent" not in {*end.kept, *end.refused}
-
-
-def test_a_kept_file_has_a_mode_of_ours(left: tuple[SandboxEnd, Path]) -> None:
-    end, _ = left
     assert stat.S_IMODE(end.kept["setuid"].stat().st_mode) == 0o600
 
 
@@ -86,27 +81,13 @@ def test_kept_files_have_a_limit_together(tmp_path: Path) -> None:
     assert "too large" in end.refused["two"]
 
 
-NAMES = [
-    "../x",
-    "a/../x",
-    "/etc/passwd",
-    "",
-    ".",
-    "a//b",
-    "a/./b",
-    "..",
-    "a\0b",
-    "a\nb",
-    "x" * 300,
-    "a/" * 20 + "b",
-    "a/",
-]
+NAMES = (
+    "../x", "a/../x", "/etc/passwd", "", ".", "a//b", "a/./b", "..", "a\0b", "a\nb", "x" * 300, "a/" * 20 + "b", "a/",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_that_leads_elsewhere_is_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(JobRefused):
-        checked_parts(name)
     for job in (SandboxJob(command=["true"], files={name: b""}), SandboxJob(command=["true"], keep=[name])):
         with pytest.raises(JobRefused):
             asyncio.run(run_sandboxed(job, tmp_path, lambda _: None))

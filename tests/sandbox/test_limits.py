@@ -17,6 +17,7 @@ from microclaw.sandbox.run import run_sandboxed
 SMALL = SandboxLimits(
     wall_s=20, cpu_s=20, memory_bytes=96 << 20, output_bytes=100_000, disk_bytes=4 << 20, processes=16
 )
+SECOND = SandboxLimits(wall_s=60, cpu_s=1)
 
 
 def run(code: str, folder: Path, limits: SandboxLimits = SMALL, *, program: str = "python3") -> SandboxEnd:
@@ -37,18 +38,59 @@ def alive(mark: str) -> list[str]:
     return found
 
 
-def test_memory_of_one_process(tmp_path: Path) -> None:
-    end = run("held = []\nwhile True: held.append(bytearray(1 << 20))", tmp_path)
-    assert end.ending == "out_of_memory"
-    assert end.memory_peak_bytes is not None
-    assert end.memory_peak_bytes > SMALL.memory_bytes
+# Each of eight stays below what one may have.
+MANY_PROCESSES = """
+import os, time
+for _ in range(8):
+  if os.fork() == 0:
+    held = b'x' * (24 << 20); time.sleep(60)
+os.wait()
+"""
+# Maps that are only read: each page is the kernel's one page of zeros, and every step costs a table or two.
+PAGE_TABLES = """
+import mmap, time
+size, step = {0} * (64 << 10), {0}
+m = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000, prot=mmap.PROT_READ)
+for at in range(0, size, step): m[at]
+time.sleep(60)
+"""
+FILES = "for n in range(16): open('{}/%d' % n, 'wb').write(bytes(1 << 20))"
+FORKS = "import os\nfor _ in range(3):\n  if os.fork() == 0:\n    while True: pass\nos.wait()"
+# A chain of short-lived processes, each with a small part of the time.
+CHAIN = """
+import os, time
+while True:
+  if os.fork() == 0:
+    while time.process_time() < 0.05: pass
+    os._exit(0)
+  os.wait()
+"""
 
 
-def test_memory_of_many_processes(tmp_path: Path) -> None:
-    """Each of them stays below what one may have."""
-    child = "  if os.fork() == 0:\n    held = b'x' * (24 << 20); time.sleep(60)\n"
-    code = f"import os, time\nfor _ in range(8):\n{child}os.wait()"
-    assert run(code, tmp_path).ending == "out_of_memory"
+@pytest.mark.parametrize(
+    ("code", "limits", "ending"),
+    [
+        pytest.param(
+            "held = []\nwhile True: held.append(bytearray(1 << 20))", SMALL, "out_of_memory", id="memory_of_one"
+        ),
+        pytest.param(MANY_PROCESSES, SMALL, "out_of_memory", id="memory_of_many"),
+        pytest.param(PAGE_TABLES.format(2 << 20), SMALL, "out_of_memory", id="dense_page_tables"),
+        pytest.param(PAGE_TABLES.format(1 << 30), SMALL, "out_of_memory", id="scattered_page_tables"),
+        pytest.param(FILES.format("/job"), SMALL, "disk_full", id="disk_job"),
+        pytest.param(FILES.format("/tmp"), SMALL, "disk_full", id="disk_tmp"),
+        pytest.param(FILES.format("/dev/shm"), SMALL, "disk_full", id="disk_shm"),
+        pytest.param("n = 0\nwhile True:\n  open('%d' % n, 'x').close(); n += 1", SMALL, "disk_full", id="empty_files"),
+        pytest.param("import time; time.sleep(60)", SandboxLimits(wall_s=0.3), "timed_out", id="time"),
+        pytest.param(FORKS, SECOND, "timed_out", id="processor_time"),
+        pytest.param(CHAIN, SECOND, "timed_out", id="processor_time_of_children_that_ended"),
+    ],
+)
+def test_a_job_over_a_limit_is_ended(code: str, limits: SandboxLimits, ending: str, tmp_path: Path) -> None:
+    end = run(code, tmp_path, limits)
+    assert end.ending == ending
+    assert end.wall_s < 30
+    if ending == "out_of_memory":
+        assert (end.memory_peak_bytes or 0) > SMALL.memory_bytes
 
 
 def test_memory_shared_by_processes_counts_once(tmp_path: Path) -> None:
@@ -59,33 +101,6 @@ def test_memory_shared_by_processes_counts_once(tmp_path: Path) -> None:
     )
     end = run(code, tmp_path)
     assert (end.ending, end.output) == ("ended", b"well\n")
-
-
-@pytest.mark.parametrize("step", [2 << 20, 1 << 30], ids=["dense", "scattered"])
-def test_memory_of_page_tables(step: int, tmp_path: Path) -> None:
-    """Maps that are only read: each page is the kernel's one page of zeros, and every step costs a table or two."""
-    code = (
-        "import mmap, time\nflags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000\n"  # MAP_NORESERVE
-        f"size, step = {step} * (64 << 10), {step}\n"
-        "m = mmap.mmap(-1, size, flags=flags, prot=mmap.PROT_READ)\n"
-        "for at in range(0, size, step): m[at]\ntime.sleep(60)"
-    )
-    assert run(code, tmp_path).ending == "out_of_memory"
-
-
-@pytest.mark.parametrize("place", ["/job", "/tmp", "/dev/shm"])
-def test_disk(place: str, tmp_path: Path) -> None:
-    code = f"for n in range(16): open('{place}/%d' % n, 'wb').write(bytes(1 << 20))"
-    assert run(code, tmp_path).ending == "disk_full"
-
-
-def test_one_large_file(tmp_path: Path) -> None:
-    end = run("open('x', 'wb').truncate(1 << 40)", tmp_path)
-    assert end.exit_code != 0
-
-
-def test_empty_files_without_end(tmp_path: Path) -> None:
-    assert run("n = 0\nwhile True:\n  open('%d' % n, 'x').close(); n += 1", tmp_path).ending == "disk_full"
 
 
 def test_fork_bomb(tmp_path: Path) -> None:
@@ -117,27 +132,6 @@ def test_forks_are_refused_beyond_a_number_of_threads(tmp_path: Path) -> None:
     assert int(end.output) < 100
 
 
-def test_time(tmp_path: Path) -> None:
-    end = run("import time; time.sleep(60)", tmp_path, SandboxLimits(wall_s=0.3))
-    assert end.ending == "timed_out"
-
-
-def test_processor_time_of_all_processes(tmp_path: Path) -> None:
-    code = "import os\nfor _ in range(3):\n  if os.fork() == 0:\n    while True: pass\nos.wait()"
-    end = run(code, tmp_path, SandboxLimits(wall_s=60, cpu_s=1))
-    assert end.ending == "timed_out"
-    assert end.wall_s < 30
-
-
-def test_processor_time_of_children_that_ended(tmp_path: Path) -> None:
-    """A chain of short-lived processes, each with a small part of the time."""
-    child = "    while time.process_time() < 0.05: pass\n    os._exit(0)\n"
-    code = f"import os, time\nwhile True:\n  if os.fork() == 0:\n{child}  os.wait()"
-    end = run(code, tmp_path, SandboxLimits(wall_s=60, cpu_s=1))
-    assert end.ending == "timed_out"
-    assert end.wall_s < 30
-
-
 def test_flood_of_output_is_cut(tmp_path: Path) -> None:
     given: list[bytes] = []
     job = SandboxJob(command=["python3", "-c", "while True: print('x' * 9999)"], limits=SMALL)
@@ -145,11 +139,6 @@ def test_flood_of_output_is_cut(tmp_path: Path) -> None:
     assert end.ending == "too_much_output"
     assert sum(map(len, given)) == SMALL.output_bytes
     assert b"".join(given).endswith(end.output)
-
-
-def test_output_that_is_no_text(tmp_path: Path) -> None:
-    end = run("import os; os.write(1, bytes(range(256)) * 10)", tmp_path)
-    assert end.output == bytes(range(256)) * 10
 
 
 def test_what_ignores_signals_waits_and_leaves_its_group_is_killed(tmp_path: Path) -> None:
@@ -170,6 +159,10 @@ time.sleep(60)
     assert end.ending == "timed_out"
     assert end.wall_s < 30
     assert not alive(mark)
+
+
+def test_a_job_that_closes_its_output_is_held_to_its_time(tmp_path: Path) -> None:
+    assert run("exec >&- 2>&-; sleep 60", tmp_path, SandboxLimits(wall_s=0.5), program="sh").ending == "timed_out"
 
 
 def test_what_stays_behind_is_killed_with_the_command(tmp_path: Path) -> None:
@@ -234,6 +227,7 @@ def test_how_it_ended(tmp_path: Path) -> None:
     assert run("import sys; sys.exit(3)", tmp_path).exit_code == 3
     end = run("import os; os.kill(os.getpid(), 11)", tmp_path)
     assert (end.ending, end.exit_code) == ("killed", -11)
+    assert run("open('x', 'wb').truncate(1 << 40)", tmp_path).exit_code != 0
     missing = asyncio.run(run_sandboxed(SandboxJob(command=["no-such-program"]), tmp_path, lambda _: None))
     assert missing.exit_code != 0
     assert b"no-such-program" in missing.output

@@ -12,7 +12,7 @@ from msgspec import structs
 from tests.tasks.conftest import Place, Serve, ended, order
 
 from microclaw.auth.people import People
-from microclaw.errors import MicroclawError, NoSandbox, Overloaded, TaskRefused, ToolFailed, UnknownName
+from microclaw.errors import NoSandbox, Overloaded, TaskRefused, ToolFailed, UnknownName
 from microclaw.events import TaskChanged
 from microclaw.store.database import Database
 from microclaw.store.tasks import TaskRow
@@ -34,11 +34,11 @@ async def until_printed(place: Place, number: int) -> None:
 
 
 async def test_code_runs_and_its_output_files_and_events_are_kept(place: Place) -> None:
-    code = "data = open('in.csv').read()\nopen('out/x.txt', 'w').write(data.upper()) if 0 else None\nprint(data)\n"
-    code += "import os\nos.mkdir('out')\nopen('out/x.txt', 'w').write(data.upper())"
-    row = await ran(place, code, files={"in.csv": b"a,b\n"}, keep=("out/x.txt", "missing.txt"))
+    code = "import os\nos.mkdir('out')\nos.write(1, bytes(range(256)))\ndata = open('हिन्दी.csv').read()\n"
+    code += "open('out/x.txt', 'w').write(data.upper())"
+    row = await ran(place, code, files={"हिन्दी.csv": b"a,b\n"}, keep=("out/x.txt", "missing.txt"))
     assert (row.state, row.ending, row.exit_code) == ("done", "ended", 0)
-    assert row.output == b"a,b\n\n"
+    assert row.output == bytes(range(256))
     assert [(one.name, one.size_bytes, one.media_type) for one in row.files] == [("out/x.txt", 4, "text/plain")]
     assert await place.service.read(row.number, "out/x.txt") == b"A,B\n"
     assert await place.table.get(row.number) == row
@@ -50,22 +50,59 @@ async def test_code_runs_and_its_output_files_and_events_are_kept(place: Place) 
 @pytest.mark.parametrize(
     ("language", "code", "printed"),
     [
-        ("shell", "echo $((6 * 7))", b"42\n"),
         ("shell", "echo 1 > a; cp -a a b && ls -la a b > c && wc -l < c", b"2\n"),  # extended attributes
-        ("javascript", "console.log(6 * 7)", b"42\n"),
         ("JS", "console.log(6 * 7)", b"42\n"),
-        ("py", "print(6 * 7)", b"42\n"),
-        ("python", "import sys; print(6 * 7, file=sys.stderr)", b"42\n"),
+        ("py", "import json, sys; print(json.dumps(6 * 7), file=sys.stderr)", b"42\n"),
     ],
 )
 async def test_each_language_runs(place: Place, language: str, code: str, printed: bytes) -> None:
-    row = await ran(place, code, language)
+    row = await ran(place, code, language, files={"json/a.py": b"", "json.csv": b"1"})
     assert (row.state, row.output) == ("done", printed)
 
 
-async def test_binary_output_is_kept_as_it_came(place: Place) -> None:
-    row = await ran(place, "import sys; sys.stdout.buffer.write(bytes(range(256)) * 4)")
-    assert row.output == bytes(range(256)) * 4
+def given(*names: str) -> dict[str, object]:
+    return {"files": dict.fromkeys(names, b"x")}
+
+
+NO_NAMES = (
+    "../x", "/etc/passwd", "a/../../x", "x\0y", "a\nb", ".hidden", "", "a//b", "a" * 300, "a/b/c/d/e", "main.py",
+)  # fmt: skip
+MODULES = ("json.py", "json/__init__.py", "math.cpython-311-x86_64-linux-gnu.so", "csv.pyc")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"code": "x" * (300 << 10)}, {"code": "  \n"}, {"code": "print(1)\0"}, {"language": "perl"},
+        {"language": "bash"}, {"seconds": 61.0}, {"seconds": 0.0}, {"memory_mb": 4096}, {"allow": "report"},
+        given(*(f"f{n}" for n in range(33))), {"files": {"x": bytes(65 << 20)}},
+        given("a", "a/b.txt"), given("a/b.txt", "a"), given("main.py/x"),
+        *(given(name) for name in (*NO_NAMES, *MODULES)), *({"keep": (name,)} for name in NO_NAMES[:-1]),
+    ],
+)  # fmt: skip
+async def test_an_order_that_breaks_a_rule_is_refused_with_words(place: Place, wrong: dict[str, object]) -> None:
+    with pytest.raises(TaskRefused) as refused:
+        await place.service.submit(structs.replace(order("print(1)"), **wrong))
+    assert refused.value.next_step
+    assert place.audit[-1].kind == "task.refused"
+    assert await place.service.list(10) == ()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/../../x", "x"])
+async def test_only_files_that_it_left_are_given_out(place: Place, name: str) -> None:
+    row = await ran(place, "print(1)")
+    with pytest.raises((TaskRefused, UnknownName)):
+        await place.service.file(row.number, name)
+
+
+async def test_nothing_runs_without_a_sandbox_or_room_on_the_disk(serve: Serve) -> None:
+    async with serve(backend="off") as place:
+        with pytest.raises(NoSandbox):
+            await place.service.submit(order("print(1)"))
+    async with serve(free=lambda _: 1 << 20) as place:
+        with pytest.raises(ToolFailed, match="disk"):
+            await place.service.submit(order("print(1)"))
+        assert await place.service.list(10) == ()
 
 
 async def test_output_is_seen_while_it_runs_and_cancelling_kills_it(place: Place) -> None:
@@ -123,72 +160,6 @@ async def test_one_asker_fills_neither_the_queue_nor_its_order(serve: Serve) -> 
         loud = [row.number for row in flood]
         a, b, ada, guest = (row.number for row in others)
         assert began[1:] == [f"task {number}" for number in (a, b, ada, loud[0], guest, *loud[1:])]
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["../x", "/etc/passwd", "a/../../x", "x\0y", "a\nb", ".hidden", "", "a//b", "a" * 300, "a/b/c/d/e", "main.py"],
-)
-async def test_a_name_that_is_none_is_refused(place: Place, name: str) -> None:
-    with pytest.raises(TaskRefused):
-        await place.service.submit(order("print(1)", files={name: b"x"}))
-    if name != "main.py":
-        with pytest.raises(TaskRefused):
-            await place.service.submit(order("print(1)", keep=(name,)))
-        with pytest.raises((TaskRefused, UnknownName)):
-            await place.service.file(1, name)
-    assert await place.service.list(10) == ()
-
-
-@pytest.mark.parametrize("names", [("a", "a/b.txt"), ("a/b.txt", "a"), ("main.py/x",)])
-async def test_a_file_in_a_file_is_refused_at_once(place: Place, names: tuple[str, ...]) -> None:
-    with pytest.raises(TaskRefused):
-        await place.service.submit(order("print(1)", files=dict.fromkeys(names, b"")))
-
-
-async def test_names_of_any_script_are_taken(place: Place) -> None:
-    names = ("हिन्दी.csv", "u\u0308.csv")
-    code = f"print([open(name).read() for name in {names!r}])"
-    taken = await place.service.submit(order(code, files=dict.fromkeys(names, b"x")))
-    assert (await ended(place.service, taken.number)).output == b"['x', 'x']\n"
-
-
-@pytest.mark.parametrize("name", ["json.py", "json/__init__.py", "math.cpython-311-x86_64-linux-gnu.so", "csv.pyc"])
-async def test_no_file_takes_the_place_of_a_module_of_pythons_own(place: Place, name: str) -> None:
-    with pytest.raises(TaskRefused):
-        await place.service.submit(order("import json, math, csv", files={name: b"print('mine')"}))
-    row = await ran(place, "import json\nprint(json.dumps(1))", files={"json/a.py": b"", "json.csv": b"1"})
-    assert row.output == b"1\n"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"code": "x" * (300 << 10)}, {"code": "  \n"}, {"code": "print(1)\0"}, {"language": "perl"},
-        {"language": "bash"},
-        {"seconds": 61.0}, {"seconds": 0.0}, {"memory_mb": 4096},
-        {"files": {f"f{n}": b"" for n in range(33)}}, {"files": {"x": bytes(65 << 20)}}, {"allow": "report"},
-    ],
-)  # fmt: skip
-async def test_an_order_outside_the_limits_is_refused_with_words(place: Place, wrong: dict[str, object]) -> None:
-    with pytest.raises(TaskRefused) as refused:
-        await place.service.submit(structs.replace(order("print(1)"), **wrong))
-    assert refused.value.next_step
-    assert place.audit[-1].kind == "task.refused"
-
-
-async def test_no_code_runs_without_a_sandbox(serve: Serve) -> None:
-    async with serve(backend="off") as place:
-        with pytest.raises(NoSandbox):
-            await place.service.submit(order("print(1)"))
-
-
-async def test_a_full_disk_refuses_a_task(serve: Serve) -> None:
-    async with serve(free=lambda _: 1 << 20) as place:
-        with pytest.raises(ToolFailed) as refused:
-            await place.service.submit(order("print(1)"))
-        assert "disk" in refused.value.message
-        assert await place.service.list(10) == ()
 
 
 async def test_the_end_of_the_host_interrupts_what_runs_and_waits(serve: Serve) -> None:
@@ -249,13 +220,6 @@ async def test_the_security_log_says_who_and_what_and_not_the_code(place: Place)
     assert not any("secret" in event.text for event in place.audit)
 
 
-async def test_many_tasks_at_once_stay_apart(serve: Serve) -> None:
-    async with serve(parallel=16, queue=64) as place:
-        rows = await asyncio.gather(*(ran(place, f"open('x', 'w').write('{n}')", keep=("x",)) for n in range(16)))
-        for n, row in enumerate(rows):
-            assert await place.service.read(row.number, "x") == b"%d" % n
-
-
 async def test_every_byte_of_fast_output_is_seen_in_order_and_kept(place: Place) -> None:
     taken = await place.service.submit(order("for n in range(6000): print(f'{n:04}', 'x' * 60)"))
     whole = "".join(f"{n:04} {'x' * 60}\n" for n in range(6000)).encode()
@@ -291,12 +255,6 @@ async def test_a_limit_that_ended_a_task_is_named_with_its_setting(
         assert (row.state, row.ending, said in row.reason) == ("failed", ending, True)
         view = await place.service.view(row.number)
         assert (view.begins, len(view.output)) == (0, len(row.output))
-
-
-async def test_a_task_nobody_knows_is_none(place: Place) -> None:
-    for act in (place.service.row, place.service.cancel, place.service.view):
-        with pytest.raises(MicroclawError):
-            await act(7)
 
 
 async def test_who_may_no_longer_run_code_loses_what_runs_and_waits(serve: Serve, tmp_path: Path) -> None:

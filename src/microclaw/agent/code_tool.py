@@ -86,12 +86,7 @@ def code_tool(
             channel=context.channel,
             chat_id=context.chat_id,
         )
-        row = await tasks.submit(order)
-        try:
-            ended = await _followed(tasks, row, context)
-        except asyncio.CancelledError:  # a turn that is stopped ends its task
-            await asyncio.shield(tasks.cancel(row.number))
-            raise
+        ended = await _followed(tasks, await tasks.submit(order), context)
         return _output(ended, asked, takes_files=context.takes_files)
 
     async def describe(asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
@@ -157,7 +152,7 @@ def code_tool(
 
 
 async def _followed(tasks: TaskService, row: TaskRow, context: ToolContext) -> TaskRow:
-    """Its row once it has ended; what it prints last is told meanwhile."""
+    """Its row once it has ended; what it prints last is told meanwhile. A turn that is stopped ends its task."""
     loop, told_s = asyncio.get_running_loop(), 0.0
     async for row, lines in tasks.follow(row):  # noqa: B020 - the newest row is the end
         if lines and loop.time() - told_s >= STEP_S and row.is_open:

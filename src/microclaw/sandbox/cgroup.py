@@ -40,7 +40,6 @@ MOVES: Final = 20
 _NAME: Final = "microclaw-job-"
 _MARKS: Final = ("user.delegate", "trusted.delegate")
 _EVENTS: Final = {1: "memory.oom_control", 2: "memory.events"}
-_NOT_HERE: Final = "the kernel has it not here"
 _opening: Final = threading.Lock()
 _log = logging.getLogger(__name__)
 
@@ -212,40 +211,36 @@ def find_place(
     pid = os.getpid() if pid is None else pid
     has_systemd = (root / "run/systemd/system").is_dir()
     mounts, own = _mounts(root), _own_paths(root)
+    unified = _folder(mounts.get(""), own.get("", ""))
+    there = [] if unified is None else _text(unified / "cgroup.controllers").split()
+    version: Literal[1, 2] = 2 if any(name in there for name in CONTROLLERS) else 1
 
-    def problem(folder: Path, path: str, files: tuple[str, ...] = ()) -> str | None:
-        if not all(os.access(folder / name, os.W_OK) for name in (".", "cgroup.procs", *files)):
+    def problem(folder: Path, path: str) -> str | None:
+        files = (".", "cgroup.procs", *(("cgroup.subtree_control",) if version == 2 else ()))
+        if not all(os.access(folder / name, os.W_OK) for name in files):
             return "it cannot be written"
-        if delegated(folder):
-            return None
-        if has_systemd:
-            return "systemd has not delegated it"
-        return None if path == "/" or 0 < user == folder.stat().st_uid else f"{path} is not this host's own"
+        if not delegated(folder):
+            if has_systemd:
+                return "systemd has not delegated it"
+            if path != "/" and not 0 < user == folder.stat().st_uid:
+                return f"{path} is not this host's own"
+        are_ours = not _is_not_the_root(folder) or all(_is_ours(root, each, pid) for each in _processes_in(folder))
+        return None if are_ours else "other processes are in it"
 
-    found = {name: _folder(mounts.get(name), own.get(name, "")) for name in ("", *CONTROLLERS)}
-    if (folder := found[""]) is not None:
-        path = own[""]
-        if folder.name == LEAF:
-            path, folder = str(Path(path).parent), folder.parent
-        there = [name for name in CONTROLLERS if name in _text(folder / "cgroup.controllers").split()]
-        reason = problem(folder, path, ("cgroup.subtree_control",))
-        if reason is None and _is_not_the_root(folder):
-            are_ours = all(_is_ours(root, each, pid) for each in _processes_in(folder))
-            reason = None if are_ours else "other processes are in it"
-        if there:
-            missing = {name: _NOT_HERE for name in CONTROLLERS if name not in there}
-            if reason is not None:
-                return CgroupPlace(2, {}, dict.fromkeys(there, reason) | missing)
-            return CgroupPlace(2, dict.fromkeys(there, folder), missing)
     folders, why_not = {}, {}
     for name in CONTROLLERS:
-        one = found[name]
-        reason = _NOT_HERE if one is None else problem(one, own[name])
-        if one is not None and reason is None:
-            folders[name] = one
+        if version == 2:
+            folder, path = (unified if name in there else None), own[""]
+        else:
+            folder, path = _folder(mounts.get(name), own.get(name, "")), own.get(name, "")
+        if folder is not None and folder.name == LEAF:
+            folder, path = folder.parent, str(Path(path).parent)
+        reason = "the kernel has it not here" if folder is None else problem(folder, path)
+        if folder is not None and reason is None:
+            folders[name] = folder
         else:
             why_not[name] = reason or ""
-    return CgroupPlace(1, folders, why_not)
+    return CgroupPlace(version, folders, why_not)
 
 
 def _own_paths(root: Path) -> dict[str, str]:
@@ -279,7 +274,7 @@ def _folder(mount: tuple[str, Path] | None, path: str) -> Path | None:
 
 
 def _is_not_the_root(folder: Path) -> bool:
-    """The real root, which alone has no type, may keep its processes."""
+    """True in v2 but for the real root, which has no type: it may keep its processes, as all may in v1."""
     return (folder / "cgroup.type").exists()
 
 

@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,13 +72,7 @@ class Container:
     def kill(self) -> None:
         """Does not wait. Killing the engine's client would not kill the container."""
         if self._kill is None and not self.is_dead():
-            self._kill = subprocess.Popen(
-                [self.engine, "kill", self.name],
-                env=engine_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
+            self._kill = _client([self.engine, "kill", self.name], subprocess.DEVNULL)
 
     def close(self) -> None:
         """Kill it if it lives, and remove what it had. Blocks."""
@@ -118,14 +113,7 @@ def start_container(engine: str, image: str, job: SandboxJob, folder: Path) -> C
     try:
         put_files(job.files, opened, job.limits.disk_bytes)
         name = f"microclaw-job-{secrets.token_hex(8)}"
-        process = subprocess.Popen(
-            engine_words(engine, image, name, job, place),
-            env=engine_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+        process = _client(engine_words(engine, image, name, job, place), subprocess.PIPE)
     except BaseException:
         os.close(opened)
         raise
@@ -175,20 +163,24 @@ def engine_environment() -> dict[str, str]:
     return {key: os.environ[key] for key in _OF_ENGINE if key in os.environ}
 
 
+def _client(words: Sequence[str], output: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        words,
+        env=engine_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
 def _ask(*command: str) -> str | None:
     """The output; None where it fails, or does not answer in time."""
-    try:
-        done = subprocess.run(
-            command,
-            env=engine_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=PROBE_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+    with suppress(OSError, subprocess.TimeoutExpired):
+        quiet, environment = subprocess.DEVNULL, engine_environment()
+        done = subprocess.run(command, env=environment, stdin=quiet, capture_output=True, timeout=PROBE_S, check=False)
+        return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+    return None
 
 
 def _size_of(place: Path) -> tuple[int, int]:

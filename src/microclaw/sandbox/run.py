@@ -178,7 +178,7 @@ class _Run:
             kept=kept,
             refused=refused,
             wall_s=wall_s,
-            reason=self.reason if self.why == "killed" else "",
+            reason=self.reason,
             cpu_s=self.cpu_s,
             memory_peak_bytes=self.memory_peak,
         )
@@ -228,9 +228,9 @@ class _Run:
         elif disk.files > MOST_FILES or (disk.is_full and self.started.must_not_be_full):
             self._stop("disk_full")
         elif used is not None and used.processes > limits.processes:
-            self.reason = f"more than {limits.processes} processes and threads (tasks.processes)"
-            self._stop("killed")
+            self._stop("killed", f"more than {limits.processes} processes and threads (tasks.processes)")
 
-    def _stop(self, why: Ending) -> None:
-        self.why = self.why or why
+    def _stop(self, why: Ending, reason: str = "") -> None:
+        if self.why is None:
+            self.why, self.reason = why, reason
         self.started.kill()

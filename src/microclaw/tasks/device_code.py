@@ -48,7 +48,7 @@ class DeviceCode:
         """The end of what it printed. Cancelling it kills the code's processes."""
         sender = self._devices.get(device)
         order = _order(sender, text)
-        if not self._may(sender):
+        if self._labels.isdisjoint((ALL, *sender.labels)):
             refusal = TaskRefused(
                 "this host runs no code of this device",
                 next_step="its owner names one of its labels in tasks.from_devices: "
@@ -56,15 +56,7 @@ class DeviceCode:
             )
             self._tasks.record(refused_event(order, refusal.message))
             raise refusal
-        row = await self._tasks.submit(order)
-        try:
-            return _end(await self._followed(row, tell))
-        except asyncio.CancelledError:
-            await asyncio.shield(self._tasks.cancel(row.number))
-            raise
-
-    def _may(self, device: Device) -> bool:
-        return ALL in self._labels or not self._labels.isdisjoint(device.labels)
+        return _end(await self._followed(await self._tasks.submit(order), tell))
 
     async def _followed(self, row: TaskRow, tell: Tell) -> TaskRow:
         """Its row once it has ended; the last line that it printed is told meanwhile, and its progress."""

@@ -317,12 +317,19 @@ class TaskService:
     # Looking
 
     async def follow(self, row: TaskRow) -> AsyncIterator[tuple[TaskRow, Sequence[str]]]:
-        """Its row and the lines that it printed since, again and again, until it has ended."""
+        """Its row and the lines that it printed since, again and again, until it has ended.
+
+        It is ended when whoever follows it is cancelled.
+        """
         seen = 0
-        while row.is_open:
-            view = await self.view(row.number, after=seen, wait_s=FOLLOW_S)
-            row, seen = view.row, view.ends
-            yield row, view.output.decode(errors="replace").splitlines()
+        try:
+            while row.is_open:
+                view = await self.view(row.number, after=seen, wait_s=FOLLOW_S)
+                row, seen = view.row, view.ends
+                yield row, view.output.decode(errors="replace").splitlines()
+        except asyncio.CancelledError:
+            await asyncio.shield(self.cancel(row.number))
+            raise
 
     async def view(self, number: int, *, after: int = 0, wait_s: float = 0.0) -> TaskView:
         """A page of what it printed from `after` on, once there is more or it has ended, at most after `wait_s`.
