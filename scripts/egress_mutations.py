@@ -103,9 +103,9 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("compressed answers", "and encoding.strip().lower() not in _PLAIN", "and False"),
     )),
     ("egress/http_door.py", "test_outgoing.py", (
-        ("one place of the settings", "if place != self._first:", "if False:"),
+        ("one place of the settings", "if place != self.first:", "if False:"),
         ("downloads without TLS", 'if url.scheme != "https":', "if False:"),
-        ("downloads to the inside", "return self._purpose\n", "return Purpose.CONFIGURED\n"),
+        ("downloads to the inside", "return self.purpose\n", "return Purpose.CONFIGURED\n"),
         ("the judged address", "first_to_answer(addresses, dial)", "dial(host)"),
         ("the pool's way out", "pool._network_backend = _Backend", "_Backend"),
         ("targets behind a proxy", "if proxy is None else await self._by_proxy", "or await self._by_proxy"),

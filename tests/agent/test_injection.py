@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from tests.agent.real_host import Home, real_host
-from tests.egress.web_server import page, site
+from tests.egress.proxying import page, site
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import Server, server
 

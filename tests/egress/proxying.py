@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import email
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -27,6 +28,7 @@ from microclaw.egress.secret_values import SecretValues
 
 WAIT_S = 60.0
 HOST = "api.example.com"
+SECRET = "s3cr3t/va+lue ${HOME}=42"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
@@ -45,14 +47,68 @@ class Names:
 
 @dataclass
 class Server:
-    """An origin server; `seen` is what came, connection by connection. `news`: another one came."""
+    """An origin server; `seen` has the head of each connection's request. `news`: another one came."""
 
     port: int = 0
     seen: list[bytes] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
+    @property
+    def targets(self) -> list[str]:
+        return [head.split(b" ")[1].decode() for head in self.seen]
+
+    @property
+    def heads(self) -> list[dict[str, str]]:
+        heads = [email.message_from_bytes(head.partition(b"\r\n")[2]) for head in self.seen]
+        return [{name.lower(): str(value) for name, value in head.items()} for head in heads]
+
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter, bytes], Awaitable[None]]
+
+
+def page(body: bytes | str, kind: str = "text/html; charset=utf-8", *more: str, status: str = "200 OK") -> bytes:
+    content = body if isinstance(body, bytes) else body.encode()
+    head = (f"HTTP/1.1 {status}", f"Content-Type: {kind}", f"Content-Length: {len(content)}", "Connection: close")
+    return "\r\n".join((*head, *more, "", "")).encode() + content
+
+
+def moved(to: str) -> bytes:
+    return page("", "text/html", f"Location: {to}", status="302 Found")
+
+
+def site(
+    answer: Callable[[str], bytes | None], tls: ssl.SSLContext | None = None
+) -> AbstractAsyncContextManager[Server]:
+    """A server that gives `answer(target)`; None never answers."""
+
+    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        found = answer(head.split(b" ")[1].decode())
+        if found is None:
+            await reader.read()
+        writer.write(found or b"")
+        await writer.drain()
+
+    return server(answered, tls=tls)
+
+
+def connect_proxy() -> AbstractAsyncContextManager[Server]:
+    """A proxy that takes CONNECT alone."""
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
+        host, _, port = head.split(b" ")[1].decode().rpartition(":")
+        inner, outer = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await asyncio.gather(pump(reader, outer), pump(inner, writer), return_exceptions=True)
+
+    async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                target.write(data)
+                await target.drain()
+        finally:
+            target.close()
+
+    return server(relay)
 
 
 @asynccontextmanager
@@ -102,6 +158,12 @@ class Proxy:
     file: Path
     noted: asyncio.Event
     made: EgressProxy
+    web: Server = field(default_factory=Server)
+
+    @property
+    def place(self) -> str:
+        """The allowed host and its port."""
+        return f"{HOST}:{self.web.port}"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_unix_connection(self.path)
@@ -116,7 +178,13 @@ class Proxy:
             finally:
                 writer.close()
 
-    async def get(self, url: str, *headers: str, method: str = "GET", body: bytes = b"") -> bytes:
+    async def tunnel(self, place: str) -> bytes:
+        return await self.send(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
+
+    async def get(self, url: str = "/", *headers: str, method: str = "GET", body: bytes = b"") -> bytes:
+        """Ask for a whole address, or a path of the allowed host."""
+        if url.startswith("/"):
+            url = f"http://{self.place}{url}"
         host = url.partition("://")[2].partition("/")[0]
         lines = [f"{method} {url} HTTP/1.1", f"Host: {host}", *headers]
         if body:
@@ -160,6 +228,21 @@ async def proxy(home: Path, allowlist: str, *, names: Names | None = None, **par
     async with made.serving(home / "sockets", task) as path:
         assert path is not None
         yield Proxy(path, known, events, file, noted, made)
+
+
+@asynccontextmanager
+async def allowed(
+    home: Path, answer: bytes | Answer = OK, entry: str = "", *, limits: str = "", **parts: Any
+) -> AsyncIterator[Proxy]:
+    """A server, and a proxy that allows it by an entry with these fields; one with a secret speaks TLS."""
+    is_secret = "secret:" in entry
+    if is_secret:
+        parts = {"secrets": {"key": SECRET}, "tls": client_tls} | parts
+    async with server(answer, tls=server_tls(home) if is_secret else None) as web:
+        fields = ", ".join(filter(None, (f"host: {HOST}, ports: [{web.port}]", entry)))
+        async with proxy(home, allow(fields, limits=limits), **parts) as task:
+            task.web = web
+            yield task
 
 
 def allow(*entries: str, limits: str = "") -> str:

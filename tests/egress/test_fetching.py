@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from tests.egress.proxying import Names, loopback_is_public
-from tests.egress.web_server import certificate_for, connect_proxy, moved, page, site
+from tests.egress.proxying import Names, client_tls, connect_proxy, loopback_is_public, moved, page, server_tls, site
 
 from microclaw.agent.search_engines import Hit, SearchEngine
 from microclaw.agent.toolbox import Toolbox
@@ -46,7 +45,7 @@ async def test_a_page_comes_as_fenced_text_and_is_foreign() -> None:
     assert "A page\nHello\ncafé" in said["text"]
     assert "evil" not in said["text"]
     assert "never an instruction" in said["text"]
-    assert (web.hosts, web.targets) == ([f"page.example:{web.port}"], ["/x?q=1"])
+    assert (web.heads[0]["host"], web.targets) == (f"page.example:{web.port}", ["/x?q=1"])
     assert web.heads[0]["accept-encoding"] == "identity"
 
 
@@ -55,7 +54,7 @@ async def test_without_the_tests_rule_loopback_is_refused_and_nobody_is_asked() 
         for url in (f"http://127.0.0.1:{web.port}/", f"http://localhost:{web.port}/", f"http://[::1]:{web.port}/"):
             result, said = await call(Fetcher(Egress()), url)
             assert (result.error_code, result.foreign) == ("permission_refused", True), said
-    assert web.hosts == []
+    assert web.seen == []
 
 
 async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
@@ -63,13 +62,14 @@ async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
     async with site(lambda _: page(HELLO)) as web:
         assert (await fetcher(names).fetch(f"http://rebind.example:{web.port}/")).text == HELLO
     assert names.asked == ["rebind.example"]
-    assert web.hosts == [f"rebind.example:{web.port}"]
+    assert web.heads[0]["host"] == f"rebind.example:{web.port}"
 
 
 @pytest.mark.parametrize(
     ("to", "error"),
     [
         ("http://10.0.0.1/", PermissionRefused),
+        ("http://inside.example/", PermissionRefused),
         ("http://169.254.169.254/latest/", PermissionRefused),
         ("http://[::ffff:127.0.0.2]/", PermissionRefused),
         ("http://2130706433/", ToolRetry),
@@ -86,7 +86,7 @@ async def test_a_name_is_looked_up_once_and_rebinding_leads_nowhere() -> None:
 async def test_each_redirect_is_checked_like_the_first_address(to: str, error: type[MicroclawError]) -> None:
     async with site(lambda _: moved(to)) as web:
         with pytest.raises(error):
-            await fetcher().fetch(f"http://page.example:{web.port}/")
+            await fetcher(Names(inside_example=["192.168.0.1"])).fetch(f"http://page.example:{web.port}/")
     assert len(web.targets) == 1
 
 
@@ -106,12 +106,6 @@ async def test_what_is_no_plain_url_is_refused(url: str) -> None:
     assert names.asked == []
 
 
-async def test_a_redirect_to_a_name_that_leads_inside_is_refused() -> None:
-    async with site(lambda _: moved("http://inside.example/")) as web:
-        with pytest.raises(PermissionRefused):
-            await fetcher(Names(inside_example=["192.168.0.1"])).fetch(f"http://page.example:{web.port}/")
-
-
 async def test_good_redirects_are_followed_and_endless_ones_are_not() -> None:
     async with site(lambda target: moved("/b") if target == "/a" else page(HELLO)) as web:
         found = await fetcher().fetch(f"http://page.example:{web.port}/a")
@@ -124,7 +118,7 @@ async def test_good_redirects_are_followed_and_endless_ones_are_not() -> None:
 
 
 async def test_tls_is_verified_for_the_name_and_not_for_the_address(tmp_path: Path) -> None:
-    server, client = certificate_for("page.example", tmp_path)
+    server, client = server_tls(tmp_path, "page.example"), client_tls("page.example")
     async with site(lambda _: page(HELLO), tls=server) as web:
         found = await fetcher(tls=client).fetch(f"https://page.example:{web.port}/")
         assert found.text == HELLO
@@ -135,26 +129,24 @@ async def test_tls_is_verified_for_the_name_and_not_for_the_address(tmp_path: Pa
 
 
 async def test_through_a_proxy_the_checked_address_is_asked_for(tmp_path: Path) -> None:
-    server, client = certificate_for("page.example", tmp_path)
+    server, client = server_tls(tmp_path, "page.example"), client_tls("page.example")
     async with connect_proxy() as proxy, site(lambda _: page(HELLO), tls=server) as web:
         through = fetcher(tls=client, proxy=f"http://127.0.0.1:{proxy.port}")
         assert (await through.fetch(f"https://page.example:{web.port}/")).text == HELLO
-        assert proxy.asked == [f"CONNECT 127.0.0.1:{web.port}"]
+        assert proxy.targets == [f"127.0.0.1:{web.port}"]
         with pytest.raises(PermissionRefused):
             await through.fetch("https://10.0.0.1/")
-        assert len(proxy.asked) == 1
+        assert len(proxy.seen) == 1
 
 
-async def test_a_page_over_the_limit_is_cut() -> None:
-    async with site(lambda _: page("x" * 5000, "text/plain")) as web:
+async def test_a_page_over_the_limit_is_cut_and_one_that_does_not_come_is_given_up() -> None:
+    async with site(lambda target: page("x" * 5000, "text/plain") if target == "/" else None) as web:
         found = await fetcher(limits=FetchLimits(body_bytes=1000)).fetch(f"http://page.example:{web.port}/")
-    assert (len(found.text), found.cut) == (1000, True)
-
-
-async def test_a_page_that_does_not_come_is_given_up() -> None:
-    async with site(lambda _: None) as web:
+        assert (len(found.text), found.cut) == (1000, True)
         with pytest.raises(ToolFailed):
-            await fetcher(limits=FetchLimits(total_s=0.05)).fetch(f"http://page.example:{web.port}/")
+            await fetcher(limits=FetchLimits(total_s=0.05)).fetch(f"http://page.example:{web.port}/never")
+    with pytest.raises(ToolFailed):
+        await fetcher().fetch(f"http://page.example:{web.port}/")
 
 
 @pytest.mark.parametrize(
@@ -183,8 +175,6 @@ async def test_what_is_no_readable_page_is_a_failure(answer: bytes) -> None:
         ("café".encode(), "text/plain; charset=zlib"),
         ("café".encode(), "text/plain; charset=idna"),
         ("café".encode(), "text/plain; charset=undefined"),
-        ("café".encode(), "text/plain; charset=punycode"),
-        ("café".encode(), "text/html; charset=Unicode-Escape"),
     ],
 )
 async def test_a_page_is_read_in_its_own_letters(body: bytes, kind: str) -> None:
@@ -200,13 +190,6 @@ async def test_a_long_page_is_read_piece_by_piece() -> None:
     assert first["next_start"] == PAGE_CHARS
     assert text[PAGE_CHARS : PAGE_CHARS + 50] in second["text"]
     assert first["length"] == len(text.strip())
-
-
-async def test_nobody_there_is_a_failure() -> None:
-    async with site(lambda _: None) as web:
-        port = web.port
-    with pytest.raises(ToolFailed):
-        await fetcher().fetch(f"http://page.example:{port}/")
 
 
 async def test_what_is_asked_of_strangers_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -42,63 +42,42 @@ FILES = {
 SECRETS = {**DECLARED, **FILES}
 
 
+NAMES = {
+    "model.fallback.NAME": "model.fallback.second",
+    "model.tasks.NAME": "model.tasks.summary",
+    "servers.NAME.env": "servers.git.env.GIT_TOKEN",
+    "servers.NAME.headers": "servers.web.headers.Authorization",
+    "secrets.values": "secrets.values.weather",
+}
+"""Where a declared name has a place for another one: with it."""
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     """A home in which every secret is set."""
     tmp_path.chmod(0o700)
-    (tmp_path / "mqtt.txt").write_text(SECRETS["mqtt.password_file"] + "\n")
-    (tmp_path / "backup.txt").write_text(SECRETS["backup.password_file"] + "\n")
-    (tmp_path / "gateway.token").write_text(SECRETS["gateway.token"] + "\n")
-    (tmp_path / "config.toml").write_text(
-        f"""
-[telegram]
-enabled = true
-[model]
-provider = "anthropic"
-[model.fallback.second]
-provider = "openai"
-[model.tasks.summary]
-provider = "openai"
-[search]
-engine = "brave"
-[proxy]
-url = "http://user:{SECRETS["proxy.url"]}@127.0.0.1:9"
-[mqtt]
-url = "mqtt://127.0.0.1:9"
-password_file = "{tmp_path / "mqtt.txt"}"
-[backup]
-folder = "{tmp_path}"
-password_file = "{tmp_path / "backup.txt"}"
-[mcp.servers.git]
-command = ["true"]
-[mcp.servers.web]
-url = "http://127.0.0.1:9/"
+    lines = "\n".join(f"{name} = {json.dumps(value)}" for name, value in DECLARED.items())
+    for name, named in NAMES.items():
+        lines = lines.replace(name, named)
+    config = f"""
+telegram.enabled = true
+model.provider = "anthropic"
+model.fallback.second.provider = "openai"
+model.tasks.summary.provider = "openai"
+search.engine = "brave"
+proxy.url = "http://user:{SECRETS["proxy.url"]}@127.0.0.1:9"
+mqtt.url = "mqtt://127.0.0.1:9"
+mqtt.password_file = "{tmp_path / "mqtt.txt"}"
+backup.folder = "{tmp_path}"
+backup.password_file = "{tmp_path / "backup.txt"}"
+mcp.servers.git.command = ["true"]
+mcp.servers.web.url = "http://127.0.0.1:9/"
 """
-    )
-    (tmp_path / "secrets.toml").write_text(
-        f"""
-[model]
-api_key = "{SECRETS["model.api_key"]}"
-[model.fallback.second]
-api_key = "{SECRETS["model.fallback.NAME.api_key"]}"
-[model.tasks.summary]
-api_key = "{SECRETS["model.tasks.NAME.api_key"]}"
-[telegram]
-token = "{SECRETS["telegram.token"]}"
-[search]
-api_key = "{SECRETS["search.api_key"]}"
-[voice]
-openai_key = "{SECRETS["voice.openai_key"]}"
-[mcp.servers.git.env]
-GIT_TOKEN = "{SECRETS["mcp.servers.NAME.env"]}"
-[mcp.servers.web.headers]
-Authorization = "{SECRETS["mcp.servers.NAME.headers"]}"
-[secrets.values]
-weather = "{SECRETS["secrets.values"]}"
-"""
-    )
-    (tmp_path / "secrets.toml").chmod(0o600)
-    (tmp_path / "config.toml").chmod(0o600)
+    contents = {f"{name}.txt": SECRETS[f"{name}.password_file"] + "\n" for name in ("mqtt", "backup")}
+    contents |= {"gateway.token": SECRETS["gateway.token"] + "\n", "config.toml": config, "secrets.toml": lines}
+    for name, text in contents.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o600)
     return load_settings({}, home=tmp_path)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from tests.egress.proxying import HOST, allow, client_tls, proxy, server, server_tls, status
+from tests.egress.proxying import SECRET, allowed, client_tls, status
 
 from microclaw.audit.log_files import read_events
 from microclaw.config.sources import Sources
@@ -17,52 +17,40 @@ from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.masking import SecretMask
 
-VALUE = "s3cr3t/va+lue ${HOME}=42"
+ENTRY = "secret: key, header: X-Key"
 
 
 async def test_a_secret_is_added_over_tls_towards_its_host_alone(tmp_path: Path) -> None:
-    async with server(tls=server_tls(tmp_path)) as web:
-        entry = f"host: {HOST}, ports: [{web.port}], secret: key, header: 'Authorization: Bearer {{secret}}'"
-        async with proxy(tmp_path, allow(entry), secrets={"key": VALUE}, tls=client_tls) as task:
-            answer = await task.get(
-                f"http://{HOST}:{web.port}/", "Authorization: of-the-task", "Range: bytes=0-3", "Accept-Encoding: gzip"
-            )
-            assert status(answer) == 200
-            [head] = web.seen
-            assert f"Authorization: Bearer {VALUE}\r\n".encode() in head
-            assert b"of-the-task" not in head
-            assert b"Range" not in head
-            assert b"Accept-Encoding: identity\r\n" in head
-            assert VALUE not in task.events[0].text
+    async with allowed(tmp_path, entry="secret: key, header: 'Authorization: Bearer {secret}'") as task:
+        headers = ("Authorization: of-the-task", "Range: bytes=0-3", "Accept-Encoding: gzip")
+        assert status(await task.get("/", *headers)) == 200
+        [head] = task.web.heads
+        assert head["authorization"] == f"Bearer {SECRET}"
+        assert "range" not in head
+        assert head["accept-encoding"] == "identity"
+        assert b"of-the-task" not in task.web.seen[0]
+        assert SECRET not in task.events[0].text
+        await asyncio.to_thread(SecretValues(tmp_path, {}).set, "key", "another-value")
+        await task.get()
+        assert task.web.heads[1]["authorization"] == "Bearer another-value"
 
 
-async def test_a_secret_is_sent_to_no_server_with_another_certificate(tmp_path: Path) -> None:
-    async with server(tls=server_tls(tmp_path, "other.example.com")) as web:
-        entry = f"host: {HOST}, ports: [{web.port}], secret: key, header: X-Key"
-        async with proxy(
-            tmp_path, allow(entry), secrets={"key": VALUE}, tls=lambda: client_tls("other.example.com")
-        ) as task:
-            answer = await task.get(f"http://{HOST}:{web.port}/")
-            assert status(answer) == 502
-            assert web.seen == []
-
-
-async def test_a_secret_that_is_not_there_sends_nothing(tmp_path: Path) -> None:
-    async with server(tls=server_tls(tmp_path)) as web:
-        entry = f"host: {HOST}, ports: [{web.port}], secret: key, header: X-Key"
-        async with proxy(tmp_path, allow(entry), tls=client_tls) as task:
-            assert status(await task.get(f"http://{HOST}:{web.port}/")) == 403
-            assert web.seen == []
+async def test_a_secret_goes_to_no_other_certificate_and_without_one_nothing_goes(tmp_path: Path) -> None:
+    async with allowed(tmp_path, entry=ENTRY, tls=lambda: client_tls("other.example.com")) as task:
+        assert status(await task.get()) == 502
+        await asyncio.to_thread(SecretValues(tmp_path, {}).remove, "key")
+        assert status(await task.get()) == 403
+        assert task.web.seen == []
 
 
 ECHOES = [
-    VALUE,
-    quote(VALUE, safe=""),
-    base64.b64encode(VALUE.encode()).decode(),
-    base64.b64encode(f"user:{VALUE}".encode()).decode(),
-    base64.urlsafe_b64encode(f"u:{VALUE}!".encode()).decode(),
-    VALUE.encode().hex(),
-    VALUE.replace("/", "\\/"),
+    SECRET,
+    quote(SECRET, safe=""),
+    base64.b64encode(SECRET.encode()).decode(),
+    base64.b64encode(f"user:{SECRET}".encode()).decode(),
+    base64.urlsafe_b64encode(f"u:{SECRET}!".encode()).decode(),
+    SECRET.encode().hex(),
+    SECRET.replace("/", "\\/"),
 ]
 
 
@@ -74,45 +62,27 @@ async def test_a_server_that_echoes_the_secret_is_masked(tmp_path: Path, echo: s
     chunks = [body[at : at + piece] for at in range(0, len(body), piece)]
     sent = b"".join(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n" for chunk in chunks) + b"0\r\n\r\n"
     answer = b"HTTP/1.1 200 OK\r\nX-Echo: " + echo.encode() + b"\r\nTransfer-Encoding: chunked\r\n\r\n" + sent
-    async with server(answer, tls=server_tls(tmp_path)) as web:
-        entry = f"host: {HOST}, ports: [{web.port}], secret: key, header: X-Key"
-        async with proxy(tmp_path, allow(entry), secrets={"key": VALUE}, tls=client_tls) as task:
-            found = await task.get(f"http://{HOST}:{web.port}/")
-            core = echo[8:-8].encode()
-            head, _, rest = found.partition(b"\r\n\r\n")
-            whole = _joined(rest)
-            assert core not in head
-            assert core not in whole
-            assert len(whole) == len(body)
-            assert whole.endswith(b'", "and": "more"}')
+    async with allowed(tmp_path, answer, entry=ENTRY) as task:
+        head, _, rest = (await task.get()).partition(b"\r\n\r\n")
+        whole = _joined(rest)
+        assert echo[8:-8].encode() not in head + whole
+        assert len(whole) == len(body)
+        assert whole.endswith(b'", "and": "more"}')
 
 
 async def test_a_compressed_answer_is_refused_where_a_secret_went_out(tmp_path: Path) -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"
-    async with server(answer, tls=server_tls(tmp_path)) as web:
-        entry = f"host: {HOST}, ports: [{web.port}], secret: key, header: X-Key"
-        async with proxy(tmp_path, allow(entry), secrets={"key": VALUE}, tls=client_tls) as task:
-            found = await task.get(f"http://{HOST}:{web.port}/")
-            assert status(found) == 502
-            assert b"abcd" not in found
-
-
-async def test_a_new_value_counts_at_once(tmp_path: Path) -> None:
-    async with server(tls=server_tls(tmp_path)) as web:
-        entry = f"host: {HOST}, ports: [{web.port}], secret: key, header: X-Key"
-        async with proxy(tmp_path, allow(entry), secrets={"key": VALUE}, tls=client_tls) as task:
-            await task.get(f"http://{HOST}:{web.port}/")
-            SecretValues(tmp_path, {}).set("key", "another-value")
-            await task.get(f"http://{HOST}:{web.port}/")
-            assert b"X-Key: another-value\r\n" in web.seen[1]
+    async with allowed(tmp_path, answer, entry=ENTRY) as task:
+        found = await task.get()
+        assert (status(found), b"abcd" in found) == (502, False)
 
 
 async def test_the_value_is_in_a_private_file(tmp_path: Path) -> None:
     values = SecretValues(tmp_path, {})
-    values.set("key", VALUE)
+    values.set("key", SECRET)
     assert stat.S_IMODE((tmp_path / "secrets.toml").stat().st_mode) == 0o600
     assert values.names() == ["key"]
-    assert await values.value("key") == VALUE
+    assert await values.value("key") == SECRET
     assert Sources(tmp_path, {}).mistakes == []
     assert [event.event.about for event in read_events(tmp_path)] == ["secrets.values.key"]
     values.remove("key")
@@ -121,10 +91,14 @@ async def test_the_value_is_in_a_private_file(tmp_path: Path) -> None:
         values.remove("key")
 
 
-@pytest.mark.parametrize("value", ["short", "two\nlines-of-it", "\x1b[31mred-and-long", "ünlesbar-lang"])
-def test_what_is_no_secret_is_not_kept(tmp_path: Path, value: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, SECRET) for name in ("", "Upper", "../x", "a b", "x" * 33, "a.b")]
+    + [("key", value) for value in ("short", "two\nlines-of-it", "\x1b[31mred-and-long", "ünlesbar-lang")],
+)
+def test_what_is_no_secret_or_no_name_is_not_kept(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(ConfigError):
-        SecretValues(tmp_path, {}).set("key", value)
+        SecretValues(tmp_path, {}).set(name, value)
     assert not (tmp_path / "secrets.toml").exists()
 
 
@@ -136,19 +110,13 @@ async def test_a_value_that_was_written_by_hand_and_is_none_counts_as_missing(tm
     assert await SecretValues(tmp_path, {}).value("key") is None
 
 
-@pytest.mark.parametrize("name", ["", "Upper", "../x", "a b", "x" * 33, "a.b"])
-def test_what_is_no_name_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ConfigError):
-        SecretValues(tmp_path, {}).set(name, VALUE)
-
-
 async def test_the_mask_knows_a_value_before_it_is_used(tmp_path: Path) -> None:
-    SecretValues(tmp_path, {}).set("key", VALUE)
+    SecretValues(tmp_path, {}).set("key", SECRET)
     mask = SecretMask()
     values = SecretValues(tmp_path, {}, mask=mask)
-    assert VALUE in mask.masked(VALUE)
+    assert SECRET in mask.masked(SECRET)
     await values.value("key")
-    assert VALUE not in mask.masked(f"it was {VALUE}")
+    assert SECRET not in mask.masked(f"it was {SECRET}")
 
 
 def _joined(chunked: bytes) -> bytes:

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from tests.egress.test_allowlist import RIGHT, WRONG
-from tests.egress.test_proxy import SMUGGLED
+from tests.egress.test_bypasses import SMUGGLED
 
 ROOT = Path(__file__).parents[2]
 TARGETS = sorted(Path(__file__).parent.glob("fuzz_*.py"))
@@ -67,7 +67,7 @@ def corpus() -> list[bytes]:
         '{"stream":"edge","t_ms":1.5,"pin":2,"level":1,"seq":7}',
     ]
     data_seq = bytes.fromhex("01000000 02000000 02000000 0100 0400 24000000 0200 0100 28000000") + bytes(8)
-    heads = [form.replace("{u}", "http://a.example.com/").replace("{h}", "a.example.com") for form in SMUGGLED]
+    heads = [form.replace("{host}", "a.example.com") for form in SMUGGLED]
     texts = [*(head.encode("latin-1") for head in heads), RIGHT.encode(), WRONG.encode()]
     texts += [line.encode() + b"\n" for line in lines]
     found = {*texts, *frames, *payloads, *bodies, data_seq, b"".join(frames[:8])}

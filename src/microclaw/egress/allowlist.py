@@ -9,7 +9,6 @@ depth, and not example.com itself.
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -125,7 +124,11 @@ class AllowlistSource:
 
     def current(self) -> Allowlist:
         """Raises ConfigError (with `diagnostics`, where lines are wrong) while the file cannot be used. Blocking."""
-        seen = _version(self._path)
+        try:
+            found = self._path.lstat()
+            seen = (found.st_ino, found.st_ctime_ns, found.st_size)  # a new mode counts too
+        except OSError:
+            seen = None
         if seen != self._seen:
             try:
                 self._found = read_allowlist(self._path)
@@ -172,17 +175,6 @@ def is_private_name(name: str) -> bool:
     """True if no public host is named so."""
     labels = name.split(".")
     return len(labels) == 1 or not _PRIVATE_SUFFIXES.isdisjoint({labels[-1], ".".join(labels[-2:])})
-
-
-def _version(path: Path) -> tuple[int, ...] | None:
-    """Changes whenever the file does; None where there is none."""
-    try:
-        found = path.lstat()
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return (-1,)
-    return found.st_ino, found.st_mtime_ns, found.st_size, stat.S_IMODE(found.st_mode)
 
 
 class _AllowFile(YamlFile):
@@ -288,27 +280,27 @@ class _AllowFile(YamlFile):
                 self.at(one, f"{key} has {word[:40]!r}, which is no name for --allow", step)
         return frozenset(found)
 
-    def _secret(self, fields: dict[str, yaml.Node]) -> tuple[str | None, tuple[str, str] | None]:
+    def _secret(self, fields: Mapping[str, yaml.Node]) -> tuple[str | None, tuple[str, str] | None]:
         """The secret's name, the header's and its text."""
-        if ("secret" in fields) != ("header" in fields):
-            missing = "header" if "secret" in fields else "secret"
-            step = f"write header: 'Authorization: Bearer {PLACE}'" if missing == "header" else "write secret: NAME"
-            self.at(fields.get("secret") or fields["header"], f"{missing} is missing: they go together", step)
+        given = [fields[key] for key in ("secret", "header") if key in fields]
+        if len(given) < 2:
+            if given:
+                step = f"write secret: NAME and header: 'Authorization: Bearer {PLACE}'"
+                self.at(given[0], "secret and header go together", step)
             return None, None
-        if "secret" not in fields:
-            return None, None
-        secret, header = self.text(fields["secret"], "secret"), self.text(fields["header"], "header")
+        secret, header = self.text(given[0], "secret"), self.text(given[1], "header")
         if secret is not None and not SECRET_NAME.fullmatch(secret):
-            text = f"{secret[:40]!r} is no secret's name"
-            self.at(fields["secret"], text, "small letters, digits, - and _; at most 32. Never the value itself")
-        found = _HEADER.fullmatch(header or "")
-        text = (found[2] or PLACE).strip() if found is not None else ""
-        if header is not None and (found is None or text.count(PLACE) != 1):
+            step = "small letters, digits, - and _; at most 32. Never the value itself"
+            self.at(given[0], f"{secret[:40]!r} is no secret's name", step)
+        if header is None:
+            return secret, None
+        found = _HEADER.fullmatch(header)
+        name, text = (found[1], (found[2] or PLACE).strip()) if found is not None else ("", "")
+        if text.count(PLACE) != 1 or name.lower() in _PROXYS_OWN or name.lower().startswith("proxy-"):
             step = f"write header: X-Api-Key, or header: 'Authorization: Bearer {PLACE}'"
-            self.at(fields["header"], f"header has to be a header's name, and {PLACE} once in its text", step)
-        elif found is not None and (found[1].lower() in _PROXYS_OWN or found[1].lower().startswith("proxy-")):
-            self.at(fields["header"], f"the header {found[1]} is the proxy's own", "write header: X-Api-Key")
-        return secret, (found[1], text) if found is not None else None
+            wrong = f"header has to be a header's name, none of the proxy's own, and {PLACE} once in its text"
+            self.at(given[1], wrong, step)
+        return secret, (name, text)
 
 
 def _shadowed(first: AllowEntry, later: AllowEntry) -> str | None:

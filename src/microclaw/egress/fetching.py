@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import logging
 import re
 import ssl
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 MAX_URL_CHARS: Final = 2048
 _URL: Final = re.compile(r"https?://[^/?#@\\\s]+(?:[/?#][^\\\s]*)?", re.IGNORECASE)  # no user name before the host
 _CHARSET: Final = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
-_NO_PAGES: Final = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})  # Python's own
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 
 
@@ -113,8 +111,7 @@ class Fetcher:
         raw = bytes(body[: self._limits.body_bytes])
         if b"\0" in raw[:1024] and "utf-16" not in declared.lower():
             raise _failure(url, "says that it is text and is not")
-        text = raw.decode(_charset(declared, raw), errors="replace")
-        return Page(url, media_type, text, len(body) > len(raw))
+        return Page(url, media_type, _text(declared, raw), len(body) > len(raw))
 
 
 def _failure(url: str, why: str) -> ToolFailed:
@@ -128,13 +125,11 @@ def _refusal(error: BaseException | None) -> MicroclawError | None:
     return error
 
 
-def _charset(declared: str, raw: bytes) -> str:
+def _text(declared: str, raw: bytes) -> str:
+    """The page's text in the encoding that its head or the page itself names."""
     named = _CHARSET.search(declared)
     meta = _META.search(raw[:2048])
-    name = named[1] if named else meta[1].decode() if meta else "utf-8"
     try:
-        found = codecs.lookup(name)
-    except LookupError:
-        return "utf-8"
-    usable = found._is_text_encoding and found.name.replace("-", "_") not in _NO_PAGES
-    return found.name if usable else "utf-8"
+        return raw.decode(named[1] if named else meta[1].decode() if meta else "utf-8", errors="replace")
+    except (LookupError, ValueError):  # no encoding, or one of Python's own that is none of a page
+        return raw.decode(errors="replace")

@@ -9,7 +9,8 @@ other file of the host makes an HTTP client (tests/egress/test_one_door.py has t
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 from urllib.request import getproxies, proxy_bypass
@@ -42,7 +43,9 @@ def http_client(
     Without it (an SDK that knows its own address) the first place that is asked counts as named. `proxy` is an http://
     proxy; without it the environment's proxies count, unless `environment` is False. `options` are httpx2's.
     """
-    transport = _Transport(purpose, first_url, egress or Egress(), proxy, environment, verify, limits)
+    first = None if first_url is None else _place(httpx2.URL(first_url))
+    make = partial(httpx2.AsyncHTTPTransport, verify=verify, limits=limits)
+    transport = _Transport(purpose, first, egress or Egress(), proxy, environment, make)
     return httpx2.AsyncClient(transport=transport, trust_env=environment, **options)
 
 
@@ -59,30 +62,21 @@ def _place(url: httpx2.URL) -> tuple[str, str, int]:
     return url.scheme, url.raw_host.decode().lower().rstrip("."), url.port or DEFAULT_PORTS.get(url.scheme, 0)
 
 
+@dataclass(eq=False, slots=True)
 class _Transport(httpx2.AsyncBaseTransport):
     """Judges each request, and hands it to the library's own transport for its proxy and rule."""
 
-    def __init__(
-        self,
-        purpose: Purpose,
-        first_url: str | None,
-        egress: Egress,
-        proxy: str | None,
-        environment: bool,
-        verify: ssl.SSLContext | bool,
-        limits: httpx2.Limits,
-    ) -> None:
-        self._purpose = purpose
-        self._first = None if first_url is None else _place(httpx2.URL(first_url))
-        self._egress = egress
-        self._proxy = proxy
-        self._environment = environment
-        self._make = partial(httpx2.AsyncHTTPTransport, verify=verify, limits=limits)
-        self._made: dict[tuple[str | None, Purpose], httpx2.AsyncHTTPTransport] = {}
+    purpose: Purpose
+    first: tuple[str, str, int] | None
+    egress: Egress
+    proxy: str | None
+    environment: bool
+    make: Callable[..., httpx2.AsyncHTTPTransport]
+    made: dict[tuple[str | None, Purpose], httpx2.AsyncHTTPTransport] = field(default_factory=dict)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        url, proxy = request.url, self._proxy
-        if proxy is None and self._environment:
+        url, proxy = request.url, self.proxy
+        if proxy is None and self.environment:
             proxy = environment_proxy(url.scheme, url.host, url.port)
         try:
             rule = self._rule(url)
@@ -92,31 +86,29 @@ class _Transport(httpx2.AsyncBaseTransport):
         return await self._inner(proxy, rule).handle_async_request(sent)
 
     async def aclose(self) -> None:
-        for inner in self._made.values():
+        for inner in self.made.values():
             await inner.aclose()
 
     def _rule(self, url: httpx2.URL) -> Purpose:
         """The rule for the place. Raises PermissionRefused for one that this client has no business with."""
         place = _place(url)
-        if self._purpose is Purpose.CONFIGURED:
-            self._first = self._first or place
-            if place != self._first:
-                raise PermissionRefused(
-                    f"{_text(place)} is not {_text(self._first)}, which the settings name",
-                    next_step="correct the address in the settings",
-                )
-        elif self._purpose is Purpose.DOWNLOAD:
-            if place == self._first:
+        if self.purpose is Purpose.CONFIGURED:
+            self.first = self.first or place
+            if place != self.first:
+                asked = f"{place[0]}://{bracketed(place[1])}:{place[2]}"
+                raise PermissionRefused(f"{asked} is not the place which the settings name", next_step="correct them")
+        elif self.purpose is Purpose.DOWNLOAD:
+            if place == self.first:
                 return Purpose.CONFIGURED
             if url.scheme != "https":  # who stands inside has no certificate for the name
                 raise PermissionRefused(f"it leads to {url.host} without TLS", next_step="try another source")
-        return self._purpose
+        return self.purpose
 
     async def _by_proxy(self, rule: Purpose, request: httpx2.Request) -> httpx2.Request:
         """The request as a proxy gets it, judged as far as its name is known here."""
         _, host, port = _place(request.url)
         try:
-            addresses = await self._egress.addresses(rule, host, port)
+            addresses = await self.egress.addresses(rule, host, port)
         except ToolFailed:
             if rule is Purpose.WEB:
                 raise
@@ -136,19 +128,14 @@ class _Transport(httpx2.AsyncBaseTransport):
 
         Raises where a version of the library keeps it elsewhere: without it nothing would be judged.
         """
-        if (proxy, rule) not in self._made:
-            made = self._make(proxy=proxy)
+        if (proxy, rule) not in self.made:
+            made = self.make(proxy=proxy)
             pool: Any = made._pool
             if not isinstance(pool._network_backend, httpcore2.AsyncNetworkBackend):
                 raise TypeError(f"httpcore2 {httpcore2.__version__} keeps its network backend elsewhere")
-            pool._network_backend = _Backend(self._egress, rule if proxy is None else Purpose.CONFIGURED)
-            self._made[proxy, rule] = made
-        return self._made[proxy, rule]
-
-
-def _text(place: tuple[str, str, int]) -> str:
-    scheme, host, port = place
-    return f"{scheme}://{bracketed(host)}:{port}"
+            pool._network_backend = _Backend(self.egress, rule if proxy is None else Purpose.CONFIGURED)
+            self.made[proxy, rule] = made
+        return self.made[proxy, rule]
 
 
 class _Backend(httpcore2.AnyIOBackend):

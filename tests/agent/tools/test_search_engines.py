@@ -7,8 +7,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.egress.proxying import connect_proxy, page, site
 from tests.egress.test_fetching import fetcher
-from tests.egress.web_server import connect_proxy, page, site
 
 from microclaw.agent.search_engines import search_engine
 from microclaw.agent.toolbox import Toolbox
@@ -112,4 +112,4 @@ async def test_an_engine_elsewhere_is_asked_through_the_proxy() -> None:
         settings = SearchSettings("brave", "k", "https://engine.invalid")
         with pytest.raises(ToolFailed):
             await search_engine(settings, proxy=f"http://127.0.0.1:{proxy.port}").search("x", 1)
-        assert proxy.asked == ["CONNECT engine.invalid:443"]
+        assert proxy.targets == ["engine.invalid:443"]
