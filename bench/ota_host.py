@@ -28,8 +28,7 @@ from microclaw.api.server import tcp_listener
 from microclaw.link_server.links import LinkRegistry
 from microclaw.link_server.listener import Listener
 from microclaw.link_server.meter import LinkMeter
-from microclaw.ota.payloads import Payloads
-from microclaw.ota.serving import OfferedPayloads
+from microclaw.ota.payloads import OfferedPayloads, Payloads
 from microclaw.store.database import Database
 from microclaw.store.firmware import FirmwareTable, ReleaseRow, offer_in
 
@@ -85,8 +84,7 @@ async def _publish(
     """A payload that the devices were offered; its SHA-256."""
     data = secrets.token_bytes(size)
     sha256 = hashlib.sha256(data).hexdigest()
-    payloads.write(sha256, len(data), 0, data)
-    payloads.keep(sha256)
+    payloads.path(sha256).write_bytes(data)
     named: dict[str, Any] = {"kind": "files", "name": "bench", "board": "esp32s3", "channel": "stable", "device": ""}
     release = await table.publish(
         ReleaseRow(

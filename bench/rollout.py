@@ -7,10 +7,11 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
 from bench.report import Metric, median
-from microclaw.ota.rollout_plan import RolloutPlan, read_stages
-from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts
+from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
+from microclaw.ota.rollouts import Boards, End, Rollouts
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutDevice, RolloutTable
 
@@ -35,41 +36,36 @@ def _cost_ms(count: int) -> float:
         return asyncio.run(_roll_out(Path(folder) / "store.db", count))
 
 
+class _Boards:
+    """All of them are there, and are healthy once the update is offered."""
+
+    def is_known(self, _device_id: str) -> bool:
+        return True
+
+    is_online = is_known
+
+    async def send(self, _rollout: Rollout, _device: RolloutDevice) -> End | None:
+        return "healthy", ""
+
+
+async def _no_crashes(_offered: Mapping[str, int]) -> int:
+    return 0
+
+
 async def _roll_out(store: Path, count: int) -> float:
-    """From the first offer to the last end; each device says at once that it is healthy."""
+    """From the first offer to the last end."""
     now_ms = 0
-    offered: list[str] = []
-
-    async def offer(_one: OpenRollout, device: RolloutDevice) -> Ended | None:
-        offered.append(device.device_id)
-        return None
-
-    async def cancel(_one: OpenRollout, _device: RolloutDevice) -> Ended | None:
-        raise RuntimeError("nothing is called off here")
-
-    async def crashes(_offered: Mapping[str, int]) -> int:
-        return 0
-
     async with Database.open(store) as database:
-        rollouts = Rollouts(
-            RolloutTable(database),
-            offer,
-            cancel,
-            is_online=lambda _device_id: True,
-            now_ms=lambda: now_ms,
-            crashes=crashes,
-        )
+        table = RolloutTable(database)
+        rollouts = Rollouts(table, cast(Boards, _Boards()), now_ms=lambda: now_ms, crashes=_no_crashes)
         plan = RolloutPlan(read_stages("1,10%,50%,100%", count), soak_s=0, under_way=500, per_minute=60_000)
         boards = [(f"d{number}", "1.0.0") for number in range(count)]
-        one = await rollouts.begin("1.1.0", "stable", plan, boards, "owner")
+        one = await rollouts.add("1.1.0", "stable", plan, boards, "owner")
         began_s = time.process_time()
-        while one.rollout.is_open:
+        while one.is_open:
             now_ms += 1_000
             await rollouts.step()
-            for device_id in offered:
-                await rollouts.noted(device_id, "1.1.0", "healthy", "")
-            offered.clear()
         took_s = time.process_time() - began_s
-    if one.rollout.count("healthy") != count:
+    if one.count("healthy") != count:
         raise RuntimeError("devices were lost")
     return took_s * 1000 / count / STEPS_A_DEVICE

@@ -177,7 +177,7 @@ def _check_rights(manifest, signature, values, facts):
         raise Refused("unknown_key", values["key_id"])
     if not verify(manifest, signature, a2b_base64(key)):
         raise Refused("bad_signature")
-    _check_fit(values, facts, is_keys)
+    check_fit(values, facts)
     if facts["now_s"] is None or facts["now_s"] < seconds(values["created"]) - _DAY_S:
         raise Refused("no_clock")
     if facts["now_s"] >= seconds(values["expires"]):
@@ -187,10 +187,11 @@ def _check_rights(manifest, signature, values, facts):
             raise Refused("old_serial", "%d, the last one was %d" % (values["serial"], facts["serial"]))
         changed_keys(values, facts["keys"])
     else:
-        _check_age(values, facts)
+        check_age(values, facts)
 
 
-def _check_fit(values, facts, is_keys):
+def check_fit(values, facts):
+    is_keys = values["kind"] == "keys"
     board = facts["board"] if values["kind"] == "files" else facts["board"].split("-small")[0]
     for key, its in (("name", facts["name"]), ("board", board), ("revisions", facts["revision"]),
                      ("device", facts["device"]), ("channel", facts["channel"])):  # fmt: skip
@@ -203,7 +204,7 @@ def _check_fit(values, facts, is_keys):
             raise Refused("wrong_" + key.rstrip("s"), words[:200])
 
 
-def _check_age(values, facts):
+def check_age(values, facts):
     """Also its space."""
     if values["security_version"] < facts["security_version"]:
         words = "%d, here is %d" % (values["security_version"], facts["security_version"])
@@ -222,7 +223,9 @@ def _check_age(values, facts):
 
 
 def _of(text, letters, least=1, most=64):
-    return type(text) is str and least <= len(text) <= most and all(letter in letters for letter in text.encode())
+    if type(text) is not str or not least <= len(text) <= most or not _parses(str.encode, text):
+        return False  # half of a surrogate pair has no bytes on CPython
+    return all(letter in letters for letter in text.encode())
 
 
 def _parses(parse, value):

@@ -67,7 +67,7 @@ def form_cases() -> list[Case]:
     required = list(manifest())
     wrong: dict[str, list[Any]] = {
         "schema": ["1", True, 1.0],
-        "name": ["", "a b", "x" * 65, "ü"],
+        "name": ["", "a b", "x" * 65, "ü", "\ud800"],
         "board": ["ESP32", "x" * 33],
         "revisions": ["b2", [], [""], ["b 2"], ["x" * 33], [2], ["r"] * 17, {"b2": 1}],
         "channel": ["Stable", ""],

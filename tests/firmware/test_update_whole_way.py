@@ -10,7 +10,7 @@ from typing import Any
 from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, provisioned
 from tests.firmware.ota_offers import signer
 from tests.firmware.test_update import updatable as updatable
-from tests.ota.test_serving import new_release
+from tests.ota.lamp import new_release
 
 from microclaw.clock import now_ms
 from microclaw.events import DeviceConnected
@@ -19,8 +19,7 @@ from microclaw.ota.bundle import check_bundle, own_files, pack
 from microclaw.ota.keys import SigningKey
 from microclaw.ota.manifest import ALG, Release
 from microclaw.ota.offers import Offers
-from microclaw.ota.payloads import Payloads
-from microclaw.ota.serving import OfferedPayloads
+from microclaw.ota.payloads import OfferedPayloads, Payloads
 from microclaw.store.firmware import FirmwareTable, OfferRow
 
 
@@ -37,8 +36,7 @@ async def test_the_hosts_own_bundle_runs_on_the_board(plane: Plane, updatable: F
     check_bundle(payload, release)
     table, payloads = FirmwareTable(plane.database), Payloads(tmp_path / "firmware")
     payloads.open(frozenset())
-    payloads.write(digest, len(payload), 0, payload)
-    payloads.keep(digest)
+    payloads.path(digest).write_bytes(payload)
     offers = Offers(table, plane.registry, now_ms=now_ms, record=plane.audited.append)
     wired = plane.links.parts.updates
     wired.source, wired.changed = OfferedPayloads(table, payloads), offers.changed

@@ -25,7 +25,7 @@ def fuzz_one(data: bytes) -> None:
             assert not any(name.startswith("/") or ".." in name.split("/") for name in files)
             assert unpack(pack(files)) == files
     with suppress(ImageError):
-        assert read_application(data, chip="esp32s3").size_bytes == len(data)
+        read_application(data, chip="esp32s3")
 
 
 def _summed(data: bytes) -> bytes:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from microclaw.ota.keys import SigningKey, read_signing_key
-from microclaw.ota.manifest import ALG, Release, moment
+from microclaw.ota.manifest import ALG, KeyChange, Release, moment
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors/ota"
 
@@ -23,6 +23,14 @@ def vector_key(name: str, folder: Path) -> SigningKey:
     path.write_bytes((VECTORS / f"{name}.pem").read_bytes())
     path.chmod(0o600)
     return read_signing_key(path)
+
+
+def change_of(key: SigningKey, added: SigningKey) -> KeyChange:
+    """A change of keys that is valid for long."""
+    return KeyChange(
+        schema=1, kind="keys", name="microclaw-micropython", serial=2, add=(added.public.trusted,), remove=(),
+        created="2026-11-22T10:00:00Z", expires="2999-02-20T10:00:00Z", key_id=key.public.key_id, alg=ALG,
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -24,6 +24,10 @@ def payloads(tmp_path: Path) -> Payloads:
     return made
 
 
+def right(_data: bytes) -> None:
+    """It is what its manifest says."""
+
+
 def names(payloads: Payloads) -> list[str]:
     return sorted(path.name for path in payloads.folder.iterdir())
 
@@ -45,9 +49,8 @@ def test_pieces_become_a_file_once_its_hash_is_right(payloads: Payloads) -> None
         assert payloads.begin(DIGEST) == offset
         assert not payloads.has(DIGEST)
         offset = payloads.write(DIGEST, len(DATA), offset, DATA[offset : offset + 100_000])
-    assert payloads.finish(DIGEST, len(DATA)) == DATA
-    payloads.keep(DIGEST)
-    payloads.keep(DIGEST)
+    payloads.complete(DIGEST, len(DATA), right)
+    payloads.complete(DIGEST, len(DATA), right)
     assert names(payloads) == [DIGEST]
     assert payloads.read(DIGEST, 1_000, 500) == DATA[1_000:1_500]
     assert payloads.read(DIGEST, len(DATA) - 5, 500) == DATA[-5:]
@@ -57,7 +60,7 @@ def test_a_payload_of_another_hash_or_size_is_removed(payloads: Payloads) -> Non
     for wrong, size in ((DATA[:-1] + b"x", len(DATA)), (DATA[:-1], len(DATA)), (DATA, len(DATA) - 1)):
         payloads.write(DIGEST, len(DATA), 0, wrong)
         with pytest.raises(ConfigError):
-            payloads.finish(DIGEST, size)
+            payloads.complete(DIGEST, size, right)
         assert names(payloads) == []
 
 
@@ -78,7 +81,7 @@ def test_a_full_disk_leaves_nothing_behind(payloads: Payloads) -> None:
 
 def test_what_no_release_needs_goes_at_the_next_start(payloads: Payloads) -> None:
     payloads.write(DIGEST, len(DATA), 0, DATA)
-    payloads.keep(DIGEST)
+    payloads.complete(DIGEST, len(DATA), right)
     payloads.write("a" * 64, 10, 0, b"x")
     payloads.open(frozenset({DIGEST}))
     assert names(payloads) == [DIGEST]
@@ -89,7 +92,7 @@ def test_what_no_release_needs_goes_at_the_next_start(payloads: Payloads) -> Non
 
 def test_a_payload_that_the_disk_changed_is_found(payloads: Payloads) -> None:
     payloads.write(DIGEST, len(DATA), 0, DATA)
-    payloads.keep(DIGEST)
+    payloads.complete(DIGEST, len(DATA), right)
     assert payloads.look(DIGEST, len(DATA)) == DATA
     payloads.path(DIGEST).write_bytes(DATA[:-1] + b"x")
     with pytest.raises(ConfigError):

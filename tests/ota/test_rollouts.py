@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.store.two_hosts import hold_news, two_hosts, until
 
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
-from microclaw.ota.rollout_plan import RolloutPlan, read_stages, read_window
-from microclaw.ota.rollouts import Ended, OpenRollout, Rollouts, in_order
+from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages, read_window
+from microclaw.ota.rollouts import Boards, End, Rollouts
 from microclaw.store.database import Database
-from microclaw.store.rollouts import DeviceState, RolloutDevice, RolloutTable
+from microclaw.store.rollouts import RolloutDevice, RolloutTable
 
 
 class Killed(Exception):
@@ -33,14 +33,19 @@ class Fleet:
         self.offered: list[tuple[str, str, bool]] = []
         self.sent: Counter[str] = Counter()
         self.cancelled: list[str] = []
-        self.off: set[str] = set()
+        self.removed: set[str] = set()
         self.cannot: dict[str, MicroclawError] = {}
-        self.known: dict[str, Ended] = {}
+        self.known: dict[str, End] = {}
         self.crashed: dict[str, int] = {}
         self.die_before_send = False
 
-    async def offer(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
-        device_id, version, back = device.device_id, one.version, one.undoes is not None
+    def is_known(self, device_id: str) -> bool:
+        return device_id not in self.removed
+
+    is_online = is_known
+
+    async def send(self, one: Rollout, device: RolloutDevice) -> End | None:
+        device_id, version, back = device.device_id, one.row.version, one.row.undoes is not None
         if self.die_before_send:
             raise Killed
         if error := self.cannot.get(device_id):
@@ -50,7 +55,7 @@ class Fleet:
             self.offered.append((device_id, version, back))
         return self.known.get(device_id)
 
-    async def cancel(self, one: OpenRollout, device: RolloutDevice) -> Ended | None:
+    async def cancel(self, _one: Rollout, device: RolloutDevice) -> End | None:
         if self.die_before_send:
             raise Killed
         self.cancelled.append(device.device_id)
@@ -61,8 +66,8 @@ class Fleet:
 
     def over(self, database: Database, publish: Callable[[LiveEvent], None] = lambda _event: None) -> Rollouts:
         return Rollouts(
-            RolloutTable(database), self.offer, self.cancel, is_online=lambda one: one not in self.off,
-            now_ms=lambda: self.now_ms, minute=lambda: self.minute, crashes=self.count_crashes, publish=publish,
+            RolloutTable(database), cast(Boards, self), now_ms=lambda: self.now_ms, minute=lambda: self.minute,
+            crashes=self.count_crashes, publish=publish,
         )  # fmt: skip
 
 
@@ -72,61 +77,75 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
         yield database
 
 
-def boards(count: int) -> list[tuple[str, str]]:
-    return [(f"d{n}", "1.0.0") for n in range(count)]
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
 
 
-def plan(count: int, stages: str = "1,100%", **more: Any) -> RolloutPlan:
-    return RolloutPlan(read_stages(stages, count), **{"soak_s": 0, **more})
+@pytest.fixture
+def rollouts(fleet: Fleet, database: Database) -> Rollouts:
+    return fleet.over(database)
 
 
-async def test_a_bad_update_stops_at_the_canary_and_the_offers_are_called_off(database: Database) -> None:
-    fleet = Fleet()
-    rollouts = fleet.over(database)
-    one = await rollouts.begin("1.1.0", "stable", plan(9, "3,100%"), boards(9), "owner")
+async def begun(rollouts: Rollouts, count: int, stages: str = "1,100%", version: str = "1.1.0", **more: Any) -> int:
+    """The number of a rollout to boards that run 1.0.0."""
+    plan = RolloutPlan(read_stages(stages, count), **{"soak_s": 0, **more})
+    devices = [(f"d{n}", "1.0.0") for n in range(count)]
+    return (await rollouts.add(version, "stable", plan, devices, "owner")).row.rollout_id
+
+
+async def state(rollouts: Rollouts, number: int) -> str:
+    return (await rollouts.get(number)).progress.state
+
+
+async def test_a_bad_update_stops_at_the_canary_and_the_offers_are_called_off(
+    fleet: Fleet, rollouts: Rollouts, database: Database
+) -> None:
+    number = await begun(rollouts, 9, "3,100%")
     await rollouts.step()
     await rollouts.noted("d1", "1.1.0", "rolled_back", "unhealthy: watchdog")
     await rollouts.step()
-    kept = await rollouts.get(one.rollout_id)
-    assert kept.rollout.progress.state == "halted"
+    assert await state(rollouts, number) == "halted"
     assert fleet.cancelled == ["d0", "d2"]
     await rollouts.noted("d0", "1.1.0", "healthy", "")  # it was through already
     await rollouts.noted("d2", "1.1.0", "failed", "cancelled")
     await rollouts.step()
     assert len(fleet.offered) == 3
-    again = (await fleet.over(database).get(one.rollout_id)).rollout
+    again = await fleet.over(database).get(number)
     assert [again.devices[f"d{n}"].state for n in range(4)] == ["healthy", "rolled_back", "failed", "waiting"]
 
 
-async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and_sends_none(database: Database) -> None:
-    fleet = Fleet()
-    first = fleet.over(database)
-    one = await first.begin("1.1.0", "stable", plan(9, "3,100%"), boards(9), "owner")
-    await first.step()
-    await first.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
+async def test_a_host_that_is_killed_while_it_stops_one_calls_the_offers_off_and_sends_none(
+    fleet: Fleet, rollouts: Rollouts, database: Database
+) -> None:
+    number = await begun(rollouts, 9, "3,100%")
+    await rollouts.step()
+    await rollouts.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
     fleet.die_before_send = True
     with pytest.raises(Killed):
-        await first.step()
+        await rollouts.step()
     fleet.die_before_send = False
-    fleet.known["d0"] = Ended("failed", "the rollout stopped before the offer went out")
+    fleet.known["d0"] = "failed", "the rollout stopped before the offer went out"
     second = fleet.over(database)
     await second.load()
     assert (fleet.cancelled, sum(fleet.sent.values())) == (["d0", "d2"], 3)
-    assert (await second.get(one.rollout_id)).rollout.devices["d0"].state == "failed"
+    assert (await second.get(number)).devices["d0"].state == "failed"
     await second.noted("d2", "1.1.0", "failed", "cancelled")
-    again = (await fleet.over(database).get(one.rollout_id)).rollout
+    again = await fleet.over(database).get(number)
     assert (again.progress.state, again.is_over) == ("halted", True)
 
 
-async def test_each_change_of_state_or_stage_is_a_live_event_and_the_status_tells_it(database: Database) -> None:
-    fleet, events = Fleet(), list[LiveEvent]()
+async def test_each_change_of_state_or_stage_is_a_live_event_and_the_status_tells_it(
+    fleet: Fleet, database: Database
+) -> None:
+    events = list[LiveEvent]()
     rollouts = fleet.over(database, publish=events.append)
-    one = await rollouts.begin("1.1.0", "stable", plan(3), boards(3), "owner")
+    number = await begun(rollouts, 3)
     await rollouts.step()
     await rollouts.noted("d0", "1.1.0", "healthy", "")
     await rollouts.step()
     await rollouts.step()
-    assert [(one.rollout_id, one.state) for one in await rollouts.standing()] == [(1, "running")]
+    assert [(one.row.rollout_id, one.progress.state) for one in await rollouts.standing()] == [(1, "running")]
     await rollouts.noted("d1", "1.1.0", "rolled_back", "unhealthy: panic")
     await rollouts.step()
     await rollouts.noted("d2", "1.1.0", "failed", "cancelled")
@@ -134,23 +153,19 @@ async def test_each_change_of_state_or_stage_is_a_live_event_and_the_status_tell
     assert [(event.state, event.stage, event.soaking) for event in told] == [
         ("running", 1, False), ("running", 1, True), ("running", 2, False), ("halted", 2, False)
     ]  # fmt: skip
-    assert (told[-1].rollout, told[-1].version) == (one.rollout_id, "1.1.0")
-    assert [(one.rollout_id, one.state) for one in await rollouts.standing()] == [(1, "halted")]
-    await rollouts.begin("1.2.0", "stable", plan(3), boards(3), "owner")
-    assert [standing.rollout_id for standing in await rollouts.standing()] == [2]
+    assert (told[-1].rollout, told[-1].version) == (number, "1.1.0")
+    assert [(one.row.rollout_id, one.progress.state) for one in await rollouts.standing()] == [(1, "halted")]
+    await begun(rollouts, 3, version="1.2.0")
+    assert [standing.row.rollout_id for standing in await rollouts.standing()] == [2]
 
 
-async def test_a_board_under_way_is_taken_back_after_its_end(database: Database) -> None:
-    fleet = Fleet()
-    rollouts = fleet.over(database)
-    one = await rollouts.begin("1.1.0", "stable", plan(2, "2"), boards(2), "owner")
+async def test_a_board_under_way_is_taken_back_after_its_end(fleet: Fleet, rollouts: Rollouts) -> None:
+    number = await begun(rollouts, 2, "2")
     await rollouts.step()
     await rollouts.noted("d0", "1.1.0", "healthy", "")
-    await rollouts.stop(one.rollout_id)
-    back = await rollouts.begin(
-        "1.0.0", "stable", plan(2, "2"), [("d0", "1.1.0"), ("d1", "1.1.0")], "owner", undoes=one.rollout_id
-    )
-    await rollouts.mark_undone(one.rollout_id, back.rollout_id)
+    await rollouts.stop(number)
+    plan = RolloutPlan((2,), soak_s=0)
+    await rollouts.add("1.0.0", "stable", plan, [("d0", "1.1.0"), ("d1", "1.1.0")], "owner", undoes=number)
     await rollouts.step()
     assert fleet.offered[2:] == [("d0", "1.0.0", True)]
     await rollouts.noted("d1", "1.1.0", "healthy", "")  # it was too late to give up
@@ -158,13 +173,13 @@ async def test_a_board_under_way_is_taken_back_after_its_end(database: Database)
     assert fleet.offered[3:] == [("d1", "1.0.0", True)]
 
 
-async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(database: Database) -> None:
-    fleet = Fleet()
-    first = fleet.over(database)
-    one = await first.begin("1.1.0", "stable", plan(4, "2,100%"), boards(4), "owner")
+async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(
+    fleet: Fleet, rollouts: Rollouts, database: Database
+) -> None:
+    number = await begun(rollouts, 4, "2,100%")
     fleet.die_before_send = True
     with pytest.raises(Killed):
-        await first.step()
+        await rollouts.step()
     assert fleet.offered == []
     fleet.die_before_send = False
     second = fleet.over(database)
@@ -176,19 +191,21 @@ async def test_a_killed_host_goes_on_where_it_was_and_sends_what_it_had_kept(dat
     await third.load()
     assert fleet.sent == {"d0": 1, "d1": 2}  # the same offer again: the device was offered it once
     await third.noted("d1", "1.1.0", "healthy", "")
-    await third.step()
-    await third.step()
-    await third.step()
+    for _ in range(3):
+        await third.step()
     assert [device_id for device_id, _, _ in fleet.offered] == ["d0", "d1", "d2", "d3"]
-    assert (await third.get(one.rollout_id)).rollout.count("healthy") == 2
+    fleet.known = {"d2": ("healthy", ""), "d3": ("healthy", "")}  # the killed host did not hear of these ends
+    fourth = fleet.over(database)
+    await fourth.load()
+    await fourth.step()
+    assert await state(fourth, number) == "done"
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_kills_at_every_write_lose_and_repeat_nothing(database: Database, seed: int) -> None:
+async def test_kills_at_every_write_lose_and_repeat_nothing(fleet: Fleet, database: Database, seed: int) -> None:
     """The store's own writes fail at random moments, before or after they are kept, and the host begins again."""
-    random, fleet = Random(seed), Fleet()
-    one = await fleet.over(database).begin("1.1.0", "stable", plan(12, "1,4,100%", per_minute=5), boards(12), "owner")
-    ends: dict[str, DeviceState] = {}
+    random = Random(seed)
+    number = await begun(fleet.over(database), 12, "1,4,100%", per_minute=5)
     for _ in range(400):
         rollouts = fleet.over(database)
         _die_sometimes(rollouts, random)
@@ -198,11 +215,10 @@ async def test_kills_at_every_write_lose_and_repeat_nothing(database: Database, 
                 fleet.now_ms += random.choice((500, 30_000))
                 await rollouts.step()
                 for device_id, version, _back in fleet.offered:
-                    ends.setdefault(device_id, "healthy")
-                    await rollouts.noted(device_id, version, ends[device_id], "")
+                    await rollouts.noted(device_id, version, "healthy", "")
         except Killed:
             continue
-    after = (await fleet.over(database).get(one.rollout_id)).rollout
+    after = await fleet.over(database).get(number)
     assert after.progress.state == "done"
     assert after.count("healthy") == 12
     assert len(fleet.offered) == 12
@@ -223,78 +239,63 @@ def _die_sometimes(rollouts: Rollouts, random: Random) -> None:
     table.keep = keep_or_die  # type: ignore[method-assign, assignment]  # the seam between the host and its disk
 
 
-async def test_a_board_that_cannot_get_the_offer_has_failed_with_the_reason(database: Database) -> None:
-    fleet = Fleet()
+async def test_a_board_that_cannot_get_the_offer_has_failed_with_the_reason(fleet: Fleet, rollouts: Rollouts) -> None:
     fleet.cannot["d0"] = DeviceUnreachable("d0 does not trust the key 3f1c")
-    rollouts = fleet.over(database)
-    one = await rollouts.begin("1.1.0", "stable", plan(2), boards(2), "owner")
+    number = await begun(rollouts, 2)
     await rollouts.step()
     await rollouts.step()
-    assert "d0 does not trust the key 3f1c" in (await rollouts.get(one.rollout_id)).rollout.progress.reason
+    assert "d0 does not trust the key 3f1c" in (await rollouts.get(number)).progress.reason
 
 
-async def test_an_end_that_the_killed_host_did_not_hear_of_counts(database: Database) -> None:
-    fleet = Fleet()
-    rollouts = fleet.over(database)
-    one = await rollouts.begin("1.1.0", "stable", plan(1), boards(1), "owner")
-    await rollouts.step()
-    fleet.known["d0"] = Ended("healthy", "")
-    again = fleet.over(database)
-    await again.load()
-    await again.step()
-    assert (await again.get(one.rollout_id)).rollout.progress.state == "done"
-
-
-async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(database: Database) -> None:
-    fleet = Fleet()
+async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(fleet: Fleet, rollouts: Rollouts) -> None:
     fleet.now_ms = 1_000
-    rollouts = fleet.over(database)
-    one = await rollouts.begin("1.1.0", "stable", plan(9, "1,100%", soak_s=600), boards(9), "owner")
+    number = await begun(rollouts, 9, soak_s=600)
     fleet.crashed = {"d0": 900, "d5": 1_500}  # before its update; without one
     await rollouts.step()
     await rollouts.noted("d0", "1.1.0", "healthy", "")
-    await rollouts.look_for_crashes()
     await rollouts.step()
-    assert (await rollouts.get(one.rollout_id)).rollout.progress.state == "running"
+    assert await state(rollouts, number) == "running"
     fleet.crashed["d0"] = fleet.now_ms = 60_000
-    await rollouts.look_for_crashes()
     await rollouts.step()
-    progress = (await rollouts.get(one.rollout_id)).rollout.progress
+    progress = (await rollouts.get(number)).progress
     assert (progress.state, progress.crashes) == ("halted", 1)
     assert len(fleet.offered) == 1
 
 
-async def test_paused_offers_nothing_and_resumed_goes_on(database: Database) -> None:
-    fleet = Fleet()
-    rollouts = fleet.over(database)
-    one = await rollouts.begin("1.1.0", "stable", plan(2), boards(2), "owner")
-    await rollouts.pause(one.rollout_id)
+async def test_paused_offers_nothing_and_resumed_goes_on(fleet: Fleet, rollouts: Rollouts) -> None:
+    number = await begun(rollouts, 2)
+    await rollouts.pause(number)
     await rollouts.step()
     assert fleet.offered == []
     with pytest.raises(ConfigError):
-        await rollouts.pause(one.rollout_id)
-    await rollouts.resume(one.rollout_id)
+        await rollouts.pause(number)
+    await rollouts.resume(number)
     await rollouts.step()
     assert len(fleet.offered) == 1
 
 
-async def test_a_board_is_in_one_rollout_at_a_time(database: Database) -> None:
-    fleet = Fleet()
-    rollouts = fleet.over(database)
-    one = await rollouts.begin("1.1.0", "stable", plan(3), boards(3), "owner")
+async def test_a_board_is_in_one_rollout_at_a_time(rollouts: Rollouts) -> None:
+    number = await begun(rollouts, 3)
     with pytest.raises(ConfigError):
-        await rollouts.begin("1.2.0", "stable", plan(1), [("d2", "1.0.0")], "owner")
-    await rollouts.stop(one.rollout_id)
-    await rollouts.begin("1.2.0", "stable", plan(1), [("d2", "1.0.0")], "owner")
+        await begun(rollouts, 1, version="1.2.0")
+    await rollouts.stop(number)
+    await begun(rollouts, 1, version="1.2.0")
     with pytest.raises(UnknownName):
         await rollouts.get(99)
 
 
-async def test_outside_of_its_window_nothing_is_offered(database: Database) -> None:
-    fleet = Fleet()
-    rollouts = fleet.over(database)
+async def test_a_removed_board_is_in_it_no_more(fleet: Fleet, rollouts: Rollouts) -> None:
+    number = await begun(rollouts, 2, "2")
+    fleet.removed.add("d1")
+    await rollouts.step()
+    await rollouts.noted("d0", "1.1.0", "healthy", "")
+    await rollouts.step()
+    assert (await rollouts.get(number)).progress.reason == "1 healthy, 1 removed"
+
+
+async def test_outside_of_its_window_nothing_is_offered(fleet: Fleet, rollouts: Rollouts) -> None:
     fleet.minute = 12 * 60
-    await rollouts.begin("1.1.0", "stable", plan(1, window=read_window("02:00-05:00")), boards(1), "owner")
+    await begun(rollouts, 1, window=read_window("02:00-05:00"))
     await rollouts.step()
     assert fleet.offered == []
     fleet.minute = 3 * 60
@@ -302,10 +303,8 @@ async def test_outside_of_its_window_nothing_is_offered(database: Database) -> N
     assert len(fleet.offered) == 1
 
 
-async def test_a_full_disk_stops_before_anything_is_sent(database: Database) -> None:
-    fleet = Fleet()
-    rollouts = fleet.over(database)
-    await rollouts.begin("1.1.0", "stable", plan(1), boards(1), "owner")
+async def test_a_full_disk_stops_before_anything_is_sent(fleet: Fleet, rollouts: Rollouts) -> None:
+    await begun(rollouts, 1)
 
     async def full(*_: Any) -> None:
         raise StoreError("the disk is full")
@@ -321,41 +320,34 @@ async def test_a_full_disk_stops_before_anything_is_sent(database: Database) -> 
     assert fleet.sent == {"d0": 1}
 
 
-def test_the_order_is_chance_and_always_the_same() -> None:
-    ids = [f"d{n}" for n in range(50)]
-    assert in_order("1.1.0", ids) == in_order("1.1.0", ids[::-1])
-    assert in_order("1.1.0", ids) != in_order("1.2.0", ids)
-    assert sorted(in_order("1.1.0", ids)) == sorted(ids)
-
-
-async def test_what_a_person_does_at_another_host_counts_where_the_rollout_is_carried_on(database_url: str) -> None:
+async def test_what_a_person_does_at_another_host_counts_where_the_rollout_is_carried_on(
+    fleet: Fleet, database_url: str
+) -> None:
     async with two_hosts(database_url) as (a, b):
-        fleet = Fleet()
         here, there = fleet.over(a), fleet.over(b)
-        one = await there.begin("1.1.0", "stable", plan(3, "1,2,100%"), boards(3), "owner")
+        number = await begun(there, 3, "1,2,100%")
         await until(lambda: here.going_on)
         await here.step()
-        await until(lambda: there.going_on[0].rollout.under_way == ["d0"])
+        await until(lambda: there.going_on[0].under_way == ["d0"])
         await there.noted("d0", "1.1.0", "healthy", "")  # as it was connected there
-        await until(lambda: here.going_on[0].rollout.count("healthy") == 1)
-        await there.pause(one.rollout_id)
+        await until(lambda: here.going_on[0].count("healthy") == 1)
+        await there.pause(number)
         await here.step()  # whether it has heard of the pause or not
         assert fleet.offered == [("d0", "1.1.0", False)]
         with pytest.raises(ConfigError):
-            await here.pause(one.rollout_id)
-        await here.stop(one.rollout_id)
+            await here.pause(number)
+        await here.stop(number)
         await until(lambda: not there.going_on)
-        assert (await there.get(one.rollout_id)).rollout.progress.state == "halted"
+        assert await state(there, number) == "halted"
 
 
-async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(database_url: str) -> None:
+async def test_an_offer_decided_before_a_stop_at_another_host_is_not_sent(fleet: Fleet, database_url: str) -> None:
     async with two_hosts(database_url) as (a, b):
-        fleet = Fleet()
         here, there = fleet.over(a), fleet.over(b)
-        one = await there.begin("1.1.0", "stable", plan(3), boards(3), "owner")
+        number = await begun(there, 3)
         await here.refresh()
         hold_news(a)
-        await there.stop(one.rollout_id)
+        await there.stop(number)
         await here.step()  # it is as it was, in this host's memory
         assert fleet.offered == []
         assert here.going_on == ()

@@ -38,7 +38,7 @@ from microclaw.models.protocol import Model
 from microclaw.models.router import outages_of
 from microclaw.models.usage import UsageLog
 from microclaw.operations.result import filled
-from microclaw.ota.rollout_service import RolloutService
+from microclaw.ota.rollouts import Rollouts
 from microclaw.schedules.book import ScheduleBook
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
@@ -138,7 +138,7 @@ async def costs_and_plans(
     mcp: Callable[[], Mapping[str, str]],
     backups: ScheduledBackups,
     tasks: TaskService,
-    rollouts: RolloutService,
+    rollouts: Rollouts,
     book: ScheduleBook,
     admission: Admission,
 ) -> AsyncIterator[tuple[str, str]]:
@@ -156,9 +156,10 @@ async def costs_and_plans(
     if code["running"] or code["waiting"] or code["endings"]:
         text = f"{code['running']} running, {code['waiting']} waiting, {sum(code['endings'].values())} ended"
         yield "code", f"{text}: microclaw task list"
-    for rollout in await rollouts.rollouts.standing():
-        text = f"{rollout.rollout_id} of {rollout.version}: {rollout.state}, {rollout.text}"
-        yield "rollout", f"{text}; next: microclaw firmware rollouts {rollout.rollout_id}"
+    for rollout in await rollouts.standing():
+        number = rollout.row.rollout_id
+        text = f"{number} of {rollout.row.version}: {rollout.progress.state}, {rollout.text}"
+        yield "rollout", f"{text}; next: microclaw firmware rollouts {number}"
     schedules = await book.all()
     due = [(one.next_ms, one) for one in schedules if one.state == "active" and one.next_ms is not None]
     soon = sorted(due, key=lambda one: one[0])[:SHOWN]

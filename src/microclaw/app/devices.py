@@ -41,10 +41,9 @@ from microclaw.link_server.server import LinkServer
 from microclaw.link_server.tasks import DeviceTasks
 from microclaw.live_hosts import ALONE, Fleet
 from microclaw.ota.offers import Offers
-from microclaw.ota.payloads import Payloads
+from microclaw.ota.payloads import OfferedPayloads, Payloads
 from microclaw.ota.publisher import Publisher
-from microclaw.ota.rollout_service import RolloutService
-from microclaw.ota.serving import OfferedPayloads
+from microclaw.ota.rollouts import Boards, Rollouts
 from microclaw.store.apps import ChangeState
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database
@@ -227,7 +226,7 @@ async def open_link_server(
     return server
 
 
-async def open_rollouts(base: Base, devices: Devices) -> RolloutService:
+async def open_rollouts(base: Base, devices: Devices) -> Rollouts:
     """Updates of devices' firmware (docs/updates.md): devices get theirs from then on."""
     shared = None if base.cluster is None else base.cluster.files
     table, payloads = FirmwareTable(base.database), Payloads(base.settings.home / "firmware", shared)
@@ -236,17 +235,17 @@ async def open_rollouts(base: Base, devices: Devices) -> RolloutService:
     offers = Offers(table, devices.registry, now_ms=now_ms, record=base.audit.record)
     updates = devices.links.parts.updates
     updates.source, updates.changed = OfferedPayloads(table, payloads), offers.changed
-    service = RolloutService(
+    rollouts = Rollouts(
         RolloutTable(base.database),
-        publisher,
-        offers,
-        devices.registry,
+        Boards(publisher, offers, devices.registry),
         now_ms=now_ms,
         crashes=CrashTable(base.database).new_since,
         publish=base.publish,
     )
-    await service.rollouts.refresh()
-    return service
+    offers.heard = rollouts.heard
+    table.follow(rollouts.look_at_offers)
+    await rollouts.refresh()
+    return rollouts
 
 
 def open_telemetry(base: Base, devices: Devices, source_log: SourceLog) -> tuple[TelemetryHistory, ReportedEvents]:

@@ -166,7 +166,7 @@ async def running_host(
         await enter(device_tasks.serving(runner, devices.links.link, code=coded))
         channels = await open_channels(base, inbox, tasks, code.read_result, stack)
         await voice.open(inbox, group, stack, make_voice)
-        mqtt = await open_mqtt(base, devices, apps, rollouts.offers, agent.tools, tasks, live, stack)
+        mqtt = await open_mqtt(base, devices, apps, rollouts.boards.offers, agent.tools, tasks, live, stack)
         jobs, waiting = Jobs(group, settings.limits), WaitingRequests()
         questions, job_service = Questions(admission.approvals, admission.people), JobService(jobs, waiting)
         if cluster is not None and authority is not None:
@@ -227,7 +227,7 @@ async def running_host(
             "telemetry": history,
             "cluster": view,
             "firmware": FirmwareService(rollouts, admission.gate.name_of),
-            "install": InstallParts(settings, link, rollouts.publisher.moduli),
+            "install": InstallParts(settings, link, rollouts.boards.publisher.moduli),
             "task": task_service,
             "voice": voice.state,
             "person": PeopleService(admission, inbox.outbox.push),

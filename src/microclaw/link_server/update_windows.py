@@ -41,7 +41,7 @@ class BlobRefused(MicroclawError):
 
 
 class PayloadSource(Protocol):
-    """The payloads that devices may fetch (ota.serving.OfferedPayloads). Both raise BlobRefused."""
+    """The payloads that devices may fetch (ota.payloads.OfferedPayloads). Both raise BlobRefused."""
 
     async def window(self, link_id: str, sha256: bytes, offset: int, length: int) -> bytes:
         """At most `length` bytes from `offset` on; fewer only at the end."""

@@ -5,15 +5,11 @@ Format: ESP-IDF, "App Image Format" (esp_app_format.h, esp_app_desc.h): header, 
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
-
-from msgspec import Struct
+from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.ota.manifest import CHIPS
-from microclaw.wire.esp32_image import HASH_FLAG_AT, IMAGE_MAGIC, Damage, app_description, image_end
-
-Fault: TypeAlias = Literal["no_application", "cut", "damaged", "wrong_chip", "too_large", "not_alone"]
+from microclaw.wire.esp32_image import HASH_FLAG_AT, Damage, Description, app_description, image_end
 
 CHIP_IDS: Final = dict(zip(CHIPS, (0, 2, 9, 5, 13), strict=True))
 """esp_chip_id_t of ESP-IDF."""
@@ -21,46 +17,26 @@ _REMEDY: Final = "give the application alone: build/NAME.bin of ESP-IDF, micropy
 
 
 class ImageError(ConfigError):
-    """`fault` says which of the checks failed."""
+    """No slot of this chip could hold and start it."""
 
-    def __init__(self, fault: Fault, text: str, next_step: str = _REMEDY) -> None:
-        super().__init__(text, next_step=next_step)
-        self.fault = fault
-
-
-class Application(Struct, frozen=True):
-    """An application's description of itself."""
-
-    chip: str
-    project: str
-    version: str
-    size_bytes: int
+    def __init__(self, text: str) -> None:
+        super().__init__(f"the image {text}", next_step=_REMEDY)
 
 
-def read_application(data: bytes, *, chip: str, slot_bytes: int | None = None) -> Application:
-    """The application in `data`; ImageError when no slot of this chip could hold and start it."""
-    if data[:1] != IMAGE_MAGIC:
-        raise ImageError("no_application", "that is no image for an ESP32: it does not begin as one")
+def read_application(data: bytes, *, chip: str) -> Description:
+    """The description of the application in `data`. Raises ImageError."""
     try:
-        chip_id, end = image_end(data, 0, "the image")
+        chip_id, end = image_end(data, 0, "it")
     except Damage as exc:
-        fault: Fault = "cut" if "ends within" in str(exc) else "damaged"
-        raise ImageError(fault, f"the image {exc}", "get or build it again") from exc
+        raise ImageError(str(exc)) from exc
     if chip_id != CHIP_IDS[chip]:
-        known = {number: name for name, number in CHIP_IDS.items()}
-        text = f"the image is for the {known.get(chip_id, f'chip number {chip_id}')}, not for the {chip}"
-        raise ImageError("wrong_chip", text, "give another --board, or the image for this one")
+        names = {number: name for name, number in CHIP_IDS.items()}
+        raise ImageError(f"is for the {names.get(chip_id, f'chip number {chip_id}')}, not for the {chip}")
     described = app_description(data)
     if described is None:
-        raise ImageError("no_application", "the image has no application descriptor: it may be a bootloader")
+        raise ImageError("has no application descriptor: it may be a bootloader")
     if not data[HASH_FLAG_AT]:
-        raise ImageError(
-            "damaged", "the image carries no SHA-256 of itself", "build it with the hash appended (default)"
-        )
+        raise ImageError("carries no SHA-256 of itself: build it with the hash appended (default)")
     if end != len(data):
-        text = f"{len(data) - end} bytes follow the application: this is a whole flash image, or has a tail"
-        raise ImageError("not_alone", text)
-    if slot_bytes is not None and len(data) > slot_bytes:
-        text = f"the image has {len(data)} bytes, and the slot has {slot_bytes}"
-        raise ImageError("too_large", text, "use a partition table with larger slots, or a smaller application")
-    return Application(chip, described.project, described.version, len(data))
+        raise ImageError(f"has {len(data) - end} bytes behind the application: a whole flash image, or a tail")
+    return described

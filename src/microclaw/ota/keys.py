@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 from pathlib import Path
 from typing import Final
 
@@ -23,14 +22,15 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from msgspec import Struct
 
-from microclaw.durable import read_given, read_private
+from microclaw.durable import read_given, read_private, write_given
 from microclaw.errors import ConfigError
-from microclaw.ota.manifest import MODULUS_BYTES, KeyChange, ManifestError, TrustedKey
+from microclaw.firmware_modules import ota_check
+from microclaw.ota.manifest import TrustedKey
 
-KEY_BITS: Final = MODULUS_BYTES * 8
+SIGNATURE_BYTES: Final[int] = ota_check.MODULUS_BYTES
+KEY_BITS: Final = SIGNATURE_BYTES * 8
 EXPONENT: Final = 65_537
 SALT_BYTES: Final = 32
-SIGNATURE_BYTES: Final = MODULUS_BYTES
 MAX_PEM_BYTES: Final = 16_384
 _PSS: Final = padding.PSS(mgf=padding.MGF1(SHA256()), salt_length=SALT_BYTES)
 _MAKE: Final = "make one: microclaw firmware keygen"
@@ -48,10 +48,8 @@ class PublicKey(Struct, frozen=True):
 
     def verify(self, data: bytes, signature: bytes) -> None:
         """Raises BadSignature."""
-        key = load_der_public_key(self.der)
-        assert isinstance(key, rsa.RSAPublicKey)
         try:
-            key.verify(signature, data, _PSS, SHA256())
+            self._key.verify(signature, data, _PSS, SHA256())
         except InvalidSignature:
             raise BadSignature(
                 f"the signature is not of these bytes by the key {self.key_id}",
@@ -60,15 +58,19 @@ class PublicKey(Struct, frozen=True):
 
     @property
     def pem(self) -> bytes:
-        return load_der_public_key(self.der).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+        return self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
     @property
     def trusted(self) -> TrustedKey:
         """The key as a manifest of kind `keys` has it."""
+        modulus = self._key.public_numbers().n.to_bytes(SIGNATURE_BYTES, "big")
+        return TrustedKey(self.key_id, base64.b64encode(modulus).decode())
+
+    @property
+    def _key(self) -> rsa.RSAPublicKey:
         key = load_der_public_key(self.der)
         assert isinstance(key, rsa.RSAPublicKey)
-        modulus = key.public_numbers().n.to_bytes(MODULUS_BYTES, "big")
-        return TrustedKey(self.key_id, base64.b64encode(modulus).decode())
+        return key
 
 
 class SigningKey:
@@ -90,21 +92,7 @@ class SigningKey:
         """A new file with mode 0600; ConfigError where one is already, or it cannot be written whole."""
         lock = BestAvailableEncryption(password.encode()) if password else NoEncryption()
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
-        try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            step = "a key is never overwritten: give another --out, or use the key that is there"
-            raise ConfigError(f"{path} is there already", next_step=step) from None
-        except OSError as exc:
-            raise ConfigError(f"cannot write {path}: {exc.strerror or exc}", next_step="give another --out") from exc
-        try:
-            with os.fdopen(fd, "wb") as file:
-                file.write(pem)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as exc:
-            path.unlink(missing_ok=True)
-            raise ConfigError(f"cannot write {path}: {exc.strerror or exc}", next_step="free some space") from exc
+        write_given(path, [pem], next_step="a key is never overwritten: give another --out")
 
 
 def public_key(data: bytes) -> PublicKey:
@@ -120,14 +108,6 @@ def public_key(data: bytes) -> PublicKey:
         raise ConfigError(f"{text}; updates need {KEY_BITS} and {EXPONENT}", next_step=_MAKE)
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return PublicKey(der, hashlib.sha256(der).hexdigest()[:16])
-
-
-def check_change(change: KeyChange) -> None:
-    """Raise ManifestError where a key that is added has another id than it says: no device would take it."""
-    for key in change.add:
-        made = rsa.RSAPublicNumbers(EXPONENT, key.modulus).public_key()
-        if public_key(made.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).key_id != key.key_id:
-            raise ManifestError("malformed", f"the key {key.key_id} has another modulus than its id says")
 
 
 def read_public_key(path: Path) -> PublicKey:

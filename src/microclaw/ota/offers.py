@@ -10,15 +10,18 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from msgspec.structs import asdict
+
 from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.boards.firmware import UpdateFacts
 from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.devices.selection import Selection
 from microclaw.errors import ConfigError, MicroclawError, NotSupported
+from microclaw.firmware_modules import ota_check
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.link_server.transport import LinkTransport
-from microclaw.ota.manifest import SMALL, moment_ms, version_numbers
+from microclaw.ota.manifest import moment_ms, version_numbers
 from microclaw.ota.results import OfferOutcome, UpdateStatus
 from microclaw.store.firmware import GIVEN_UP, FirmwareTable, OfferedBefore, OfferRow, ReleaseRow, offer_in
 from microclaw.store.sql import Sql
@@ -27,6 +30,11 @@ from microclaw.wire.link.messages import OtaCancel, OtaOffer
 
 RESTART_MS: Final = 120_000
 """A board that is short of memory restarts for an offer: it is absent only after that."""
+_FITS: Final = ("wrong_name", "wrong_board", "wrong_revision", "wrong_device", "wrong_channel", "")
+"""The codes of `ota_check.check_fit` in the order of its checks; "" where it fits."""
+_CHECKED: Final = (
+    *("kind", "name", "board", "revisions", "device", "channel", "version", "security_version", "allow_downgrade"),
+)
 _log = logging.getLogger(__name__)
 
 
@@ -54,8 +62,13 @@ class Offers:
         self.heard: Callable[[OfferRow], None] = lambda _row: None
 
     async def newest_for(self, device: Device) -> str | None:
-        """The highest version that is published for a device; None where nothing is."""
-        return newest_for(await self._table.list(), device, self._now_ms())
+        """The highest version that the device could take, or the one it runs; None where no release is for its kind."""
+        if not _has_link(device) or (facts := facts_of(device)) is None:
+            return None
+        rows = [row for row in await self._table.list() if row.kind != "keys" and _fit(row, device) == ""]
+        takes = [row for row in rows if not row.allow_downgrade and obstacle(row, device, self._now_ms()) is None]
+        versions = [facts.version, *(row.version for row in takes)]
+        return max(versions, key=lambda version: version_numbers(version) or ()) if rows else None
 
     async def offer(self, device_id: str, release: ReleaseRow, *, by: str, again: bool = False) -> OfferRow:
         """Offer it, now or when the device is back. A device that was offered it before is asked nothing.
@@ -68,7 +81,7 @@ class Offers:
         before = await self._table.offers(link.link_id, release.release_id)
         if before and not (again and before[0].is_over):
             return before[0]
-        if (error := obstacle(release, device, link, self._now_ms())) is not None:
+        if (error := obstacle(release, device, self._now_ms())) is not None:
             raise error
         made: list[OfferRow] = []
 
@@ -82,7 +95,7 @@ class Offers:
         self._note(f"{release.name} {release.version}", device, by)
         *superseded, row = made
         for older in superseded:
-            self.changed(older)
+            self.heard(older)
         return row
 
     def chosen(self, selection: Selection) -> list[Device]:
@@ -137,34 +150,27 @@ class Offers:
         It ends with the device's own answer: `idle` with `cancelled`, or the state that it is in.
         """
         device = self._devices.get(device_id)
-        link = link_of(device)
-        rows = await self._table.offers(link.link_id)
-        open_ones = [row for row in rows if row.state in GIVEN_UP and not row.is_of_keys]
-        if not open_ones:
-            return None
-        link.unexpect(await link.send(OtaCancel(open_ones[0].version)))
-        self._note(f"{open_ones[0].version} cancelled", device, by)
-        return open_ones[0]
+        rows = await self._table.offers(link_of(device).link_id)
+        row = next(filter(_may_be_cancelled, rows), None)
+        if row is not None:
+            await self._cancel(row, device, "cancelled", by)
+        return row
 
     async def call_off(self, release: ReleaseRow, *, by: str) -> list[Device]:
-        """Take a withdrawn release's offers back, also from devices that are away: the cancel follows the offer.
+        """Cancel a withdrawn release's offers, also on devices that are away: the cancel follows the offer.
 
         Returns who was told. A device that is not among them, or has begun, finds no payload and gives up by itself.
         A change of keys cannot be called off.
         """
         told: list[Device] = []
-        for row in await self._table.offers(None, release.release_id):
-            device = self.owner_of(row)
-            if device is None or row.is_of_keys or row.state not in GIVEN_UP:
+        for row in filter(_may_be_cancelled, await self._table.offers(None, release.release_id)):
+            if (device := self.owner_of(row)) is None:
                 continue
             try:
-                link = link_of(device)
-                link.unexpect(await link.send(OtaCancel(row.version)))
+                await self._cancel(row, device, "called off: it was withdrawn", by)
+                told.append(device)
             except MicroclawError as exc:
                 _log.warning("%s cannot be told that %s was withdrawn: %s", device.name, row.version, exc.message)
-                continue
-            self._note(f"{row.version} called off: it was withdrawn", device, by)
-            told.append(device)
         return told
 
     async def standing(self, device_id: str | None = None, release_id: int | None = None) -> tuple[OfferRow, ...]:
@@ -174,14 +180,16 @@ class Offers:
 
     def changed(self, row: OfferRow) -> None:
         """A device said how it stands."""
-        try:
-            self.heard(row)
-        except Exception:  # a device's message must not end its connection by a fault of who listens
-            _log.exception("who follows the updates failed")
+        self.heard(row)
 
     def owner_of(self, row: OfferRow) -> Device | None:
         """The device; None for one that was removed meanwhile."""
         return self._devices.owner_of(f"link:{row.device_id}")
+
+    async def _cancel(self, row: OfferRow, device: Device, what: str, by: str) -> None:
+        link = link_of(device)
+        link.unexpect(await link.send(OtaCancel(row.version)))
+        self._note(f"{row.version} {what}", device, by)
 
     def _note(self, text: str, device: Device, by: str) -> None:
         self._record(AuditEvent(AuditKind.FIRMWARE_OFFERED, text, about=device.name, by=by))
@@ -197,115 +205,75 @@ def link_of(device: Device) -> DeviceLink:
     )
 
 
-def _has_link(device: Device) -> bool:
-    return any(isinstance(transport, LinkTransport) for transport in device.transports)
+def facts_of(device: Device) -> UpdateFacts | None:
+    """The updates that it takes, by its last hello; None: it said nothing of them. Raises NotSupported."""
+    presence = link_of(device).presence
+    return None if presence is None else presence.ota
 
 
 def release_for(rows: Sequence[ReleaseRow], device: Device, *, back: bool = False) -> ReleaseRow:
-    """The one of a version that the device can take; else the one that is nearest to it, for its error.
+    """The one of a version that fits the device; else the one that is nearest to it, for its error.
 
     `back`: one that may be lower than what the device runs goes first, else last.
     """
-    link = link_of(device)
-    facts = None if link.presence is None else link.presence.ota
     rows = sorted(rows, key=lambda row: row.allow_downgrade is not back)
-    for row in rows:
-        if facts is not None and _is_for(row, facts):
-            return row
-    near = [row for row in rows if facts is not None and row.name == facts.name]
-    return next((row for row in near if facts is not None and _fits(row, facts)), next(iter(near), rows[0]))
+    return max(rows, key=lambda row: _FITS.index(_fit(row, device).partition(":")[0]))
 
 
-def revision_of(device: Device) -> str:
-    """That of the board, as it said last; "" where it said none, and of a device that has no link."""
-    try:
-        presence = link_of(device).presence
-    except NotSupported:
-        return ""
-    facts = None if presence is None else presence.ota
-    return "" if facts is None else facts.revision
-
-
-def _is_for(release: ReleaseRow, facts: UpdateFacts) -> bool:
-    same = (release.name, release.channel) == (facts.name, facts.channel)
-    return same and _fits(release, facts) and _fits_revision(release, facts)
-
-
-def _fits_revision(release: ReleaseRow, facts: UpdateFacts) -> bool:
-    """A board that tells no revision gets what is for all: firmware of before would not look at it."""
-    return not release.revisions or facts.revision in release.revisions
-
-
-def _fits(release: ReleaseRow, facts: UpdateFacts) -> bool:
-    """An image fits a board with and without PSRAM."""
-    return release.board == (facts.board.removesuffix(SMALL) if release.kind == "image" else facts.board)
-
-
-def newest_for(rows: Sequence[ReleaseRow], device: Device, now_ms: int) -> str | None:
-    """The highest version that the device could take, or the one it runs; None where no release is for its kind."""
-    try:
-        link = link_of(device)
-    except NotSupported:
-        return None
-    facts = None if link.presence is None else link.presence.ota
-    if facts is None:
-        return None
-    ours = [row for row in rows if row.kind != "keys" and _is_for(row, facts)]
-    if not ours:
-        return None
-    takes = [row.version for row in ours if not row.allow_downgrade and obstacle(row, device, link, now_ms) is None]
-    return max([facts.version, *takes], key=lambda version: version_numbers(version) or (0, 0, 0))
-
-
-def obstacle(release: ReleaseRow, device: Device, link: DeviceLink, now_ms: int) -> MicroclawError | None:
+def obstacle(release: ReleaseRow, device: Device, now_ms: int) -> MicroclawError | None:
     """Why the device would refuse it, by its last hello; None where the host knows no reason."""
-    facts = None if link.presence is None else link.presence.ota
-    if link.presence is None:
+    facts = facts_of(device)
+    if link_of(device).presence is None:
         return NotSupported(f"{device.name} was never connected", next_step="switch it on, then offer it again")
     if facts is None:
         text = f"{device.name} takes no updates: its firmware did not say so when it connected"
         return NotSupported(text, next_step="microclaw flash --update-key FILE.pub.pem; start a virtual one again")
     if release.withdrawn_ms is not None:
         return ConfigError(f"{release.version} was withdrawn", next_step="microclaw firmware list")
-    if _runs(release, facts):
+    if release.version == facts.version and not _fit(release, device):
         return AlreadyRuns(device.name, facts.version)
     if moment_ms(release.expires) <= now_ms:
         return ConfigError(
             f"{release.version} expired at {release.expires}", next_step="publish it under a new version"
         )
-    mismatch = _mismatch(release, facts, {device.device_id, link.link_id})
-    if mismatch is not None:
-        return ConfigError(f"{device.name} {mismatch}", next_step=f"microclaw firmware list {release.release_id}")
-    return None
-
-
-def _runs(release: ReleaseRow, facts: UpdateFacts) -> bool:
-    """True if the device has this very version of this firmware."""
-    same = (release.name, release.channel, release.version) == (facts.name, facts.channel, facts.version)
-    return release.kind != "keys" and same and _fits(release, facts) and _fits_revision(release, facts)
-
-
-def _mismatch(release: ReleaseRow, facts: UpdateFacts, ids: set[str]) -> str | None:
     if release.key_id not in facts.keys:
-        return f"does not trust the key {release.key_id}; it trusts {', '.join(facts.keys) or 'none'}"
-    if release.name != facts.name:
-        return f"runs {facts.name}, and the release is of {release.name}"
-    if release.device and release.device not in ids:
-        return f"is not the device {release.device}, for which alone it was made"
-    if release.kind == "keys":
-        return None
-    if release.kind not in facts.kinds:
-        return f"takes {', '.join(facts.kinds) or 'nothing'}, and the release is of the kind {release.kind}"
-    if not _fits(release, facts):
-        return f"is an {facts.board}, and the release is for {release.board}"
-    if not _fits_revision(release, facts):
-        which = f"is of the revision {facts.revision}" if facts.revision else "does not know its revision"
-        return f"{which}, and the release is for {', '.join(release.revisions)}"
-    if release.channel != facts.channel:
-        return f"is on the channel {facts.channel}, and the release on {release.channel}"
-    if release.security_version < facts.security_version:
-        return f"has had the security version {facts.security_version}, and the release has {release.security_version}"
-    running, offered = version_numbers(facts.version), version_numbers(release.version)
-    if running is not None and offered is not None and offered < running and not release.allow_downgrade:
-        return f"runs {facts.version}, which is newer than {release.version}"
+        why = f"unknown_key: {release.key_id}, it trusts {', '.join(facts.keys) or 'none'}"
+    elif release.kind not in (*facts.kinds, "keys"):
+        why = f"no_slot: it takes {', '.join(facts.kinds) or 'nothing'}, not the kind {release.kind}"
+    else:
+        why = _fit(release, device)
+        if not why and release.kind != "keys":
+            why = _refusal(ota_check.check_age, release, device)
+    if why:
+        step = f"microclaw firmware list {release.release_id}"
+        return ConfigError(f"{device.name} would refuse {release.version}: {why}", next_step=step)
     return None
+
+
+def _fit(release: ReleaseRow, device: Device) -> str:
+    """Why it was made for other devices, "" where it was not."""
+    return _refusal(ota_check.check_fit, release, device)
+
+
+def _refusal(check: Callable[..., None], release: ReleaseRow, device: Device) -> str:
+    """The code and words with which the device's own check would refuse it, "" where it would not."""
+    facts, link = facts_of(device), link_of(device)
+    if facts is None:
+        return _FITS[0]
+    values = {name: value for name in _CHECKED if (value := getattr(release, name)) not in ("", ())}
+    is_this = release.device in (device.device_id, link.link_id)
+    told = {**asdict(facts), "device": release.device if is_this else link.link_id}
+    no_size = {"size": 0, "slot_bytes": 0, "room_bytes": 0}  # what room it has, the device knows alone
+    try:
+        check({**values, **no_size}, {**told, **no_size})
+    except ota_check.Refused as refused:
+        return str(refused.error())
+    return ""
+
+
+def _has_link(device: Device) -> bool:
+    return any(isinstance(transport, LinkTransport) for transport in device.transports)
+
+
+def _may_be_cancelled(row: OfferRow) -> bool:
+    return row.state in GIVEN_UP and not row.is_of_keys

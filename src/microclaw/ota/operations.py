@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias
@@ -13,12 +13,14 @@ from msgspec import Meta, Struct
 from microclaw.devices.selection import Selection, names_text
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.operations.operation import NAME, Access, Call, Option, Permission, operation
-from microclaw.ota.manifest import MAX_MANIFEST_BYTES, read_manifest
-from microclaw.ota.payloads import MAX_PIECE_BYTES, PayloadWanted
+from microclaw.operations.result import filled
+from microclaw.ota.manifest import MAX_MANIFEST_BYTES, Manifest
 from microclaw.ota.results import (
+    MAX_PIECE_BYTES,
     OfferOutcome,
     Offers,
     PayloadOffset,
+    PayloadWanted,
     Publication,
     Releases,
     RolloutBoard,
@@ -29,16 +31,15 @@ from microclaw.ota.results import (
     UpdateStatuses,
     WithdrawnReleases,
 )
-from microclaw.ota.rollout import BAD, DEVICE_STATES
-from microclaw.ota.rollout_plan import DEFAULT_STAGES, MAX_DEVICES, RolloutPlan, read_window
+from microclaw.ota.rollout import BAD, DEFAULT_STAGES, DEVICE_STATES, MAX_DEVICES, RolloutPlan, read_window
 from microclaw.store.firmware import ReleaseRow
 from microclaw.text import read_duration_ms
 
 if TYPE_CHECKING:
     from microclaw.devices.device import Device
     from microclaw.ota.publisher import Publisher
-    from microclaw.ota.rollout_service import RolloutService
-    from microclaw.ota.rollouts import OpenRollout
+    from microclaw.ota.rollout import Rollout
+    from microclaw.ota.rollouts import Boards, Rollouts
     from microclaw.store.firmware import KeyRow
 
 MAX_SHOWN: Final = 50  # names in a question, failures of a rollout
@@ -57,12 +58,16 @@ _risky = partial(operation, permission=Permission.RISKY, previews=True)
 class FirmwareService(Struct, frozen=True):
     """The parts that the acts work with. `name_of` is a person's name, as others read it."""
 
-    rollouts: RolloutService
+    rollouts: Rollouts
     name_of: Callable[[str], str]
 
     @property
+    def boards(self) -> Boards:
+        return self.rollouts.boards
+
+    @property
     def publisher(self) -> Publisher:
-        return self.rollouts.publisher
+        return self.boards.publisher
 
     def by(self, call: Call) -> str:
         return self.name_of(call.person_id)
@@ -155,15 +160,12 @@ async def publish(
     signature: Annotated[bytes, Meta(max_length=1024, extra_json_schema=_BASE64)],
 ) -> Publication:
     """Publish a signed manifest; the answer says what of the payload is missing."""
-    publisher = service.publisher
-    made: ReleaseRow | PayloadWanted | None = await publisher.missing(manifest, signature)
-    if made is None:  # first: nobody is asked for what is refused, or twice
-        read = read_manifest(manifest)
+
+    async def approve(read: Manifest) -> None:
         await call.approve(f"publish {read.name} {read.version}", (f"signed by {read.key_id}",))
-        made = await publisher.publish(manifest, signature, by=service.by(call))
-    if isinstance(made, PayloadWanted):
-        return Publication(wanted=made)
-    return Publication(release=made)
+
+    made = await service.publisher.publish(manifest, signature, approve, by=service.by(call))
+    return Publication(wanted=made) if isinstance(made, PayloadWanted) else Publication(release=made)
 
 
 @_owner("firmware.receive", http="PUT /v1/firmware/payloads/{sha256}", permission=Permission.ACT, is_command=False)
@@ -188,13 +190,13 @@ async def withdraw(
     service: FirmwareService, call: Call, release: Annotated[str, _IS_RELEASE, Option("--withdraw", metavar="VERSION")]
 ) -> WithdrawnReleases:
     """Nobody gets it any more; a device that has the offer and not the update gives it up, one that runs it goes on."""
-    rollouts, name = service.rollouts, service.by(call)
+    name = service.by(call)
     rows = await service.publisher.find(release)
     await call.approve(f"withdraw {rows[0].name} {rows[0].version}", ())
     gone = [await service.publisher.withdraw(row.release_id, by=name) for row in rows]
     for version in {row.version for row in gone}:
-        await rollouts.withdrawn(version)
-    told = {device.name for row in gone for device in await rollouts.offers.call_off(row, by=name)}
+        await service.rollouts.withdrawn(version)
+    told = {device.name for row in gone for device in await service.boards.offers.call_off(row, by=name)}
     return WithdrawnReleases(releases=_unsigned(gone), called_off=sorted(told))
 
 
@@ -213,7 +215,7 @@ async def update(
     """
     rows = await service.publisher.find(release)
     chosen = await _chosen(service, call, f"update {{}} to {rows[0].version}", devices, labels, all)
-    results = await service.rollouts.offers.to_each(chosen, rows, by=service.by(call))
+    results = await service.boards.offers.to_each(chosen, rows, by=service.by(call))
     return Offers(version=rows[0].version, results=results)
 
 
@@ -224,7 +226,7 @@ async def status(
     device: Annotated[str | None, Meta(max_length=80, description="Of this one alone.")] = None,
 ) -> UpdateStatuses:
     """Show what each device runs and trusts, and how its update stands; of one with -d."""
-    return UpdateStatuses(devices=await service.rollouts.offers.status(device))
+    return UpdateStatuses(devices=await service.boards.offers.status(device))
 
 
 @_owner(
@@ -241,9 +243,8 @@ async def cancel(
     device: Annotated[str, Meta(pattern=NAME, max_length=80, description="Which one.")],
 ) -> OfferOutcome:
     """Ask a device (-d) to give up an update that it has not written yet."""
-    rollouts = service.rollouts
-    found = rollouts.devices.get(device)
-    row = await rollouts.offers.cancel(found.device_id, by=service.by(call))
+    found = service.boards.devices.get(device)
+    row = await service.boards.offers.cancel(found.device_id, by=service.by(call))
     if row is None:
         raise ConfigError(f"{found.name} has no update to cancel", next_step="microclaw firmware status")
     return OfferOutcome(device=found.name, offer=row)
@@ -252,13 +253,13 @@ async def cancel(
 @_owner("firmware.rollouts", http="GET /v1/rollouts", is_command=False)
 async def list_rollouts(service: FirmwareService, _: Call) -> RolloutList:
     """Rollouts, the newest first."""
-    return RolloutList(rollouts=[_rollout(service, one) for one in await service.rollouts.rollouts.all()])
+    return RolloutList(rollouts=[_rollout(service, one) for one in await service.rollouts.all()])
 
 
 @_owner("firmware.rollout-status", http="GET /v1/rollouts/{number}", is_command=False)
 async def show_rollout(service: FirmwareService, _: Call, number: Number) -> RolloutFacts:
     """Show a rollout, with its boards."""
-    one = await service.rollouts.rollouts.get(number)
+    one = await service.rollouts.get(number)
     return _rollout(service, one, boards=_boards(service, one))
 
 
@@ -331,11 +332,11 @@ async def change_rollout(
     ],
 ) -> RolloutList:
     """Pause or resume a rollout, stop it for good, or take its boards back: the rollouts that it changed or began."""
-    rollouts = service.rollouts.rollouts
+    rollouts = service.rollouts
     one = await rollouts.get(number)
     if act == "undo":
-        await call.approve(f"revert rollout {number} of {one.version}", (), None, Permission.RISKY)
-        changed = await service.rollouts.undo(number, call.person_id)
+        await call.approve(f"revert rollout {number} of {one.row.version}", (), None, Permission.RISKY)
+        changed = await rollouts.undo(number, call.person_id)
     else:
         await call.approve(f"{act} rollout {number}", ())
         changed = [await {"pause": rollouts.pause, "resume": rollouts.resume, "stop": rollouts.stop}[act](number)]
@@ -346,7 +347,7 @@ async def _chosen(
     service: FirmwareService, call: Call, action: str, devices: Sequence[str], labels: Sequence[str], every: bool
 ) -> list[Device]:
     """The devices that are meant, once a person said yes to the action on them."""
-    chosen = service.rollouts.offers.chosen(Selection(tuple(devices), tuple(labels), every))
+    chosen = service.boards.offers.chosen(Selection(tuple(devices), tuple(labels), every))
     names = [device.name for device in chosen]
     await call.approve(action.format(names_text(names)), names[:MAX_SHOWN])
     return chosen
@@ -370,28 +371,30 @@ def _key(row: KeyRow) -> UpdateKey:
     return UpdateKey(key_id=row.key_id, name=row.name, added_ms=row.added_ms, public=key.pem.decode(), n=key.trusted.n)
 
 
-def _rollout(service: FirmwareService, one: OpenRollout, **more: Any) -> RolloutFacts:
-    rollout, progress = one.rollout, asdict(one.rollout.progress)
-    del progress["stage_ms"]
+def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFacts:
+    row, progress = one.row, one.progress
     return RolloutFacts(
-        rollout=one.rollout_id,
-        version=one.version,
-        channel=one.channel,
-        undoes=one.undoes,
-        began_ms=one.began_ms,
-        began_by=service.name_of(one.person_id),
-        stages=rollout.plan.stages,
-        count=len(rollout.devices),
-        counts={state: rollout.count(state) for state in DEVICE_STATES},
-        window=None if rollout.plan.window is None else str(rollout.plan.window),
+        rollout=row.rollout_id,
+        version=row.version,
+        channel=row.channel,
+        undoes=row.undoes,
+        began_ms=row.began_ms,
+        began_by=service.name_of(row.person_id),
+        state=progress.state,
+        reason=progress.reason,
+        stage=progress.stage + 1,
+        stages=one.plan.stages,
+        soaking_since_ms=progress.soaking_since_ms,
+        crashes=progress.crashes,
+        count=len(one.devices),
+        counts={state: one.count(state) for state in DEVICE_STATES},
+        window=None if one.plan.window is None else str(one.plan.window),
         failures=[board for board in _boards(service, one) if board.state in BAD][:MAX_SHOWN],
-        **{**progress, "stage": progress["stage"] + 1},
         **more,
     )
 
 
-def _boards(service: FirmwareService, one: OpenRollout) -> list[RolloutBoard]:
+def _boards(service: FirmwareService, one: Rollout) -> list[RolloutBoard]:
     """With its name now; its id where it was removed."""
-    names = {device.device_id: device.name for device in service.rollouts.devices.list()}
-    rows = (astuple(row) for row in one.rollout.devices.values())
-    return [RolloutBoard(names.get(device_id, device_id), *rest) for device_id, *rest in rows]
+    names = {device.device_id: device.name for device in service.boards.devices.list()}
+    return [filled(RolloutBoard, row, device=names.get(row.device_id, row.device_id)) for row in one.devices.values()]

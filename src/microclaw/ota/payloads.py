@@ -1,6 +1,7 @@
 """Payloads of releases as files named by their SHA-256: each is there whole and right, or not at all. It signs nothing.
 
-They come in pieces; only a file whose SHA-256 is right gets its name.
+They come in pieces; only a file whose SHA-256 is right gets its name. A device fetches those of releases that it was
+offered.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import logging
 import os
 import re
-from collections.abc import Container
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,8 +19,9 @@ from msgspec import Struct
 
 from microclaw.durable import make_private_folder, open_regular, sync_folder
 from microclaw.errors import ConfigError, StoreError
+from microclaw.link_server.update_windows import BlobRefused
+from microclaw.store.firmware import FirmwareTable, ReleaseRow
 
-MAX_PIECE_BYTES: Final = 1 << 20
 _PART: Final = ".part"
 _OURS: Final = re.compile(r"[0-9a-f]{64}(\.part)?")
 _log = logging.getLogger(__name__)
@@ -32,14 +34,6 @@ class SharedPayloads(Protocol):
     async def put(self, sha256: str, path: Path) -> None: ...
 
     async def fetch(self, sha256: str, path: Path) -> None: ...
-
-
-class PayloadWanted(Struct, frozen=True):
-    """The signature is right, and the payload is missing from `offset` on."""
-
-    sha256: str
-    size_bytes: int
-    offset: int
 
 
 class Payloads(Struct, frozen=True):
@@ -108,25 +102,18 @@ class Payloads(Struct, frozen=True):
             raise _full(path, exc) from exc
         return offset + len(piece)
 
-    def finish(self, sha256: str, size: int) -> bytes:
-        """The whole payload, once its SHA-256 is right; it has no name yet. What is wrong is removed."""
-        path = self.path(sha256) if self.has(sha256) else self._part(sha256)
-        try:
-            return _read(path, sha256, size)
-        except ConfigError:
-            path.unlink(missing_ok=True)
-            raise
-
     def look(self, sha256: str, size: int) -> bytes:
         """A payload that is kept, whole and right; ConfigError for one that the disk has lost or changed."""
         return _read(self.path(sha256), sha256, size)
 
-    def keep(self, sha256: str) -> None:
-        """Give a payload that was finished and looked at its name, on the disk."""
-        if self.has(sha256):
-            return
-        path = self._part(sha256)
+    def complete(self, sha256: str, size: int, check: Callable[[bytes], None]) -> None:
+        """Give the payload its name, on the disk, once its SHA-256 is right and `check` raised no ConfigError.
+
+        What is wrong is removed.
+        """
+        path = self.path(sha256) if self.has(sha256) else self._part(sha256)
         try:
+            check(_read(path, sha256, size))
             fd = open_regular(path, os.O_RDONLY)
             try:
                 os.fsync(fd)
@@ -134,12 +121,15 @@ class Payloads(Struct, frozen=True):
                 os.close(fd)
             path.rename(self.path(sha256))
             sync_folder(self.folder)
+        except ConfigError:
+            path.unlink(missing_ok=True)
+            raise
         except OSError as exc:
             path.unlink(missing_ok=True)
             raise _full(path, exc) from exc
 
     def drop(self, sha256: str) -> None:
-        """Forget what came of a payload that is refused."""
+        """Forget what came of a payload that nobody publishes any more."""
         self._part(sha256).unlink(missing_ok=True)
 
     def read(self, sha256: str, offset: int, length: int) -> bytes:
@@ -152,6 +142,40 @@ class Payloads(Struct, frozen=True):
 
     def _part(self, sha256: str) -> Path:
         return self.path(sha256).with_suffix(_PART)
+
+
+class OfferedPayloads:
+    """The PayloadSource of the link server."""
+
+    def __init__(self, table: FirmwareTable, payloads: Payloads) -> None:
+        self._table = table
+        self._payloads = payloads
+
+    async def window(self, link_id: str, sha256: bytes, offset: int, length: int) -> bytes:
+        """Asked of the store each time: a release that is withdrawn ends its downloads."""
+        release = await self._offered(link_id, sha256.hex())
+        if not 0 <= offset < release.size_bytes:
+            raise BlobRefused("blob_range", f"the payload has {release.size_bytes} bytes")
+        length = min(length, release.size_bytes - offset)
+        data = await asyncio.to_thread(self._payloads.read, release.sha256, offset, length)
+        if len(data) != length:
+            raise OSError(f"the payload {release.sha256[:12]} is shorter than it was")
+        return data
+
+    async def file(self, link_id: str, sha256: str) -> Path:
+        release = await self._offered(link_id, sha256)
+        return self._payloads.path(release.sha256)
+
+    async def _offered(self, link_id: str, sha256: str) -> ReleaseRow:
+        rows = await self._table.offered(link_id, sha256)
+        if not rows:
+            raise BlobRefused("blob_unknown", "nobody offered this device such an update")
+        live = [row for row in rows if row.withdrawn_ms is None]
+        if not live:
+            raise BlobRefused("blob_withdrawn", "the update was withdrawn")
+        if self._payloads.shared is not None:
+            await self._payloads.bring(sha256)
+        return live[0]
 
 
 def _read(path: Path, sha256: str, size: int) -> bytes:

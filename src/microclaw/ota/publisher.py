@@ -7,21 +7,29 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
+
+from msgspec import convert, to_builtins
 
 from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.ota.application_image import read_application
 from microclaw.ota.bundle import check_bundle
-from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey, check_change
-from microclaw.ota.manifest import KeyChange, Manifest, ManifestError, Release, moment_ms, read_manifest
-from microclaw.ota.payloads import MAX_PIECE_BYTES, Payloads, PayloadWanted
+from microclaw.ota.keys import SIGNATURE_BYTES, BadSignature, PublicKey
+from microclaw.ota.manifest import Manifest, ManifestError, Release, moment_ms, read_manifest
+from microclaw.ota.payloads import Payloads
+from microclaw.ota.results import MAX_PIECE_BYTES, PayloadWanted
 from microclaw.store.firmware import FirmwareTable, KeyRow, ReleaseRow
 
 MAX_EXPECTED: Final = 4
 MAX_KEYS: Final = 64
 CLOCKS_DIFFER_MS: Final = 86_400_000  # as boards have it (docs/protocols/ota.md, no_clock)
+_OF_NO_BOARD: Final[dict[str, Any]] = {
+    **dict.fromkeys(("board", "channel", "device", "sha256"), ""),
+    **{"revisions": (), "security_version": 0, "size": 0, "allow_downgrade": False},
+}
 
 
 class Publisher:
@@ -83,27 +91,29 @@ class Publisher:
             text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
             raise BadSignature(text, next_step="give the raw signature of the manifest, not base64 or PEM")
         row = await self.key(read.key_id)
-        if isinstance(read, KeyChange):
-            check_change(read)
         await asyncio.to_thread(PublicKey(row.public_der, row.key_id).verify, manifest, signature)
         return read
 
-    async def missing(self, manifest: bytes, signature: bytes) -> PayloadWanted | None:
-        """The part of the payload that has to come first; None where all is here. Raises the manifest's fault."""
-        read = await self._good(manifest, signature)
-        async with self._changing:
-            return await self._missing(read) if isinstance(read, Release) else None
+    async def publish(
+        self, manifest: bytes, signature: bytes, approve: Callable[[Manifest], Awaitable[None]], *, by: str
+    ) -> ReleaseRow | PayloadWanted:
+        """Keep a release whose signature and payload are right, or tell what of the payload is missing.
 
-    async def publish(self, manifest: bytes, signature: bytes, *, by: str) -> ReleaseRow | PayloadWanted:
-        """Keep a release whose signature and payload are right, or tell what of the payload is missing."""
+        `approve` is asked once all is here.
+        """
         read = await self._good(manifest, signature)
+        if (wanted := await self._missing(read)) is not None:
+            return wanted
+        await approve(read)
+        if (wanted := await self._missing(read)) is not None:  # the answer may have taken long
+            return wanted
         async with self._changing:
             if isinstance(read, Release):
-                wanted = await self._missing(read)
-                if wanted is not None:
-                    return wanted
-                await self._take_payload(read)
-            row = await self.table.publish(_row(read, manifest, signature, self._now_ms(), by))
+                check = partial(check_payload, release=read)
+                await asyncio.to_thread(self.payloads.complete, read.sha256, read.size, check)
+                await self.payloads.share(read.sha256)
+                self._expected.pop(read.sha256, None)
+            row = await self.table.publish(release_row(read, manifest, signature, self._now_ms(), by))
         self._note(AuditKind.FIRMWARE_PUBLISHED, f"{row.name} {row.version}, {row.sha256[:12] or row.kind}", None, by)
         return row
 
@@ -150,33 +160,17 @@ class Publisher:
             raise ManifestError("no_clock", text, next_step="set the wrong clock, here or there, and sign again")
         return read
 
-    async def _missing(self, release: Release) -> PayloadWanted | None:
-        """From now on the payload is taken; its manifest's signature is right."""
-        if await self.payloads.bring(release.sha256):
-            return None
-        self._expect(release.sha256, release.size)
-        offset = await asyncio.to_thread(self.payloads.begin, release.sha256)
-        return PayloadWanted(release.sha256, release.size, offset) if offset < release.size else None
-
-    async def _take_payload(self, release: Release) -> None:
-        """It is here: give it its name once it is right for the manifest."""
-        sha256 = release.sha256
-        data = await asyncio.to_thread(self.payloads.finish, sha256, release.size)
-        try:
-            await asyncio.to_thread(check_payload, data, release)
-        except ConfigError:
-            await asyncio.to_thread(self.payloads.drop, sha256)
-            raise
-        await asyncio.to_thread(self.payloads.keep, sha256)
-        await self.payloads.share(sha256)
-        self._expected.pop(sha256, None)
-
-    def _expect(self, sha256: str, size: int) -> None:
-        self._expected[sha256] = size
-        self._expected.move_to_end(sha256)
-        while len(self._expected) > MAX_EXPECTED:
-            given_up, _ = self._expected.popitem(last=False)
-            self.payloads.drop(given_up)
+    async def _missing(self, read: Manifest) -> PayloadWanted | None:
+        """The part of the payload that has to come first; from now on it is taken, as its manifest's signature is right."""
+        async with self._changing:
+            if not isinstance(read, Release) or await self.payloads.bring(read.sha256):
+                return None
+            self._expected[read.sha256] = read.size
+            self._expected.move_to_end(read.sha256)
+            while len(self._expected) > MAX_EXPECTED:
+                self.payloads.drop(self._expected.popitem(last=False)[0])
+            offset = await asyncio.to_thread(self.payloads.begin, read.sha256)
+        return PayloadWanted(read.sha256, read.size, offset) if offset < read.size else None
 
     def _note(self, kind: AuditKind, text: str, about: str | None, by: str) -> None:
         self._record(AuditEvent(kind, text, about=about, by=by))
@@ -190,25 +184,16 @@ def check_payload(data: bytes, release: Release) -> None:
         read_application(data, chip=release.board)
 
 
-def _row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str) -> ReleaseRow:
-    of = read if isinstance(read, Release) else None
-    return ReleaseRow(
-        kind=read.kind,
-        name=read.name,
-        board=of.board if of else "",
-        channel=of.channel if of else "",
-        device=read.device or "",
-        revisions=tuple(sorted(set(of.revisions or ()))) if of else (),
-        version=read.version,
-        security_version=of.security_version if of else 0,
-        allow_downgrade=of is not None and of.allow_downgrade,
-        sha256=of.sha256 if of else "",
-        size_bytes=of.size if of else 0,
-        key_id=read.key_id,
-        created=read.created,
-        expires=read.expires,
-        manifest=manifest,
-        signature=signature,
-        published_ms=now_ms,
-        published_by=by,
-    )
+def release_row(read: Manifest, manifest: bytes, signature: bytes, now_ms: int, by: str) -> ReleaseRow:
+    """The row of a manifest that was read."""
+    told = {**_OF_NO_BOARD, **to_builtins(read)}
+    made = {
+        "version": read.version,
+        "revisions": sorted(set(told["revisions"])),
+        "size_bytes": told["size"],
+        "manifest": manifest,
+        "signature": signature,
+        "published_ms": now_ms,
+        "published_by": by,
+    }
+    return convert({**told, **made}, ReleaseRow)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from msgspec import Struct, field
 
 from microclaw.boards.firmware import UpdateFacts
 from microclaw.devices.selection import names_text
 from microclaw.operations.result import Listing, Result
-from microclaw.ota.payloads import PayloadWanted
 from microclaw.store.firmware import ForeignRow, OfferRow, ReleaseRow
 from microclaw.store.rollouts import DeviceState, RolloutState
 from microclaw.wire.host_api import Failure
+
+MAX_PIECE_BYTES: Final = 1 << 20  # of a payload, in a request
 
 
 class UpdateKey(Result, frozen=True, kw_only=True):
@@ -66,6 +67,14 @@ class WithdrawnReleases(Result, frozen=True, kw_only=True):
     def lines(self) -> Iterable[str]:
         off = f", and called off on {names_text(self.called_off)}" if self.called_off else ""
         yield f"{self.releases[0].version} is withdrawn{off}"
+
+
+class PayloadWanted(Struct, frozen=True):
+    """The signature is right, and the payload is missing from `offset` on."""
+
+    sha256: str
+    size_bytes: int
+    offset: int
 
 
 class Publication(Result, frozen=True, kw_only=True):

@@ -1,47 +1,114 @@
-"""One rollout as a state machine: whom to offer an update next, and when to stop. No IO, no clock, no randomness.
+"""One rollout as a state machine: its plan, whom to offer the update next, when to stop. No IO, no clock.
 
-Its driver (rollouts.py) says what happened (`note`, `count_crashes`), asks `decide` whether the rollout moves on or
-stops by itself, and `due` for the devices that get the offer now. It keeps a change before it acts on it, so that a
-host that was killed goes on with the same state and offers nothing twice.
+Its driver (rollouts.py) says what happened (`note`, `count_crashes`) and asks for the next step (`advance`). It keeps
+each change before it acts on it, so that a host that was killed goes on with the same state and offers nothing twice.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Final, get_args
+from typing import Final, NoReturn, get_args
 
-from microclaw.ota.rollout_plan import RolloutPlan
-from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutState
+from msgspec import Struct, json
+
+from microclaw.errors import ConfigError
+from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState
 from microclaw.text import count_text
 
 DEVICE_STATES: Final[tuple[DeviceState, ...]] = get_args(DeviceState)
 BAD: Final = ("rolled_back", "refused", "failed", "late")
 ENDED: Final = ("healthy", *BAD, "removed")
+MAX_DEVICES: Final = 10_000
+DEFAULT_STAGES: Final = "1,10%,50%,100%"
 MINUTE_MS: Final = 60_000
+_WINDOW: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
+_STAGE: Final = re.compile(r"(\d{1,5})(%?)")
+
+
+class Window(Struct, frozen=True):
+    """From one minute of the day (local time of the host) to before another; over midnight where it ends earlier."""
+
+    begins_min: int
+    ends_min: int
+
+    def is_open(self, minute: int) -> bool:
+        """`minute` of the day, 0 to 1439."""
+        if self.begins_min < self.ends_min:
+            return self.begins_min <= minute < self.ends_min
+        return minute >= self.begins_min or minute < self.ends_min
+
+    def __str__(self) -> str:
+        return "-".join(f"{minute // 60:02}:{minute % 60:02}" for minute in (self.begins_min, self.ends_min))
+
+
+class RolloutPlan(Struct, frozen=True):
+    """`stages`: how many devices have been let in at the end of each, the last one all of them.
+
+    `healthy_share`: of the devices of a stage whose update ended, so many (0 to 1) have to be healthy. `max_crashes`:
+    new crash reports of updated devices that are borne. `device_s`: an update without an end counts as failed after
+    it. `soak_s`: between the end of a stage and the next. `absent_s`: how long a stage waits for devices that are off.
+    `under_way`: devices that update at the same time. `per_minute`: offers in a minute. operations.py has the bounds.
+    """
+
+    stages: tuple[int, ...]
+    healthy_share: float = 0.95
+    max_crashes: int = 0
+    device_s: float = 1800
+    soak_s: float = 600
+    absent_s: float = 86_400
+    under_way: int = 50
+    per_minute: int = 600
+    window: Window | None = None
+
+
+def read_stages(text: str, count: int) -> tuple[int, ...]:
+    """`1,10%,50%,100%` for `count` devices: growing numbers, the last one all of them. Raises ConfigError."""
+    if not 1 <= count <= MAX_DEVICES:
+        raise ConfigError(
+            f"a rollout takes 1 to {MAX_DEVICES} devices, not {count}", next_step="choose others with -d, -l or --all"
+        )
+    stages: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = _STAGE.fullmatch(part)
+        if match is None or int(match[1]) == 0 or (match[2] and int(match[1]) > 100):
+            _refuse_stages(text, f"{part!r} is no number of devices and no percentage")
+        # At least one device, and never a larger part than was said.
+        wanted = max(1, count * int(match[1]) // 100) if match[2] else int(match[1])
+        if not stages or min(wanted, count) > stages[-1]:
+            stages.append(min(wanted, count))
+        elif wanted < stages[-1]:
+            _refuse_stages(text, f"{part!r} is less than the stage before it")
+    if stages[-1] < count:
+        stages.append(count)
+    return tuple(stages)
+
+
+def read_window(text: str) -> Window:
+    """`02:00-05:00`. Raises ConfigError."""
+    match = _WINDOW.fullmatch(text)
+    if match is not None:
+        begins, ends = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
+        if begins != ends:
+            return Window(begins, ends)
+    raise ConfigError(f"{text!r} is no window of the day", next_step="such as --window 02:00-05:00")
 
 
 class Rollout:
-    """`devices` in the order in which they get the update; what is in them and in `progress` is kept by the driver."""
+    """`devices` in the order in which they get the update. `kept` is its progress in the store."""
 
-    def __init__(self, plan: RolloutPlan, devices: Iterable[RolloutDevice], progress: Progress) -> None:
-        self.plan = plan
-        self.progress = progress
+    def __init__(self, row: RolloutRow, progress: Progress, devices: Iterable[RolloutDevice]) -> None:
+        self.row = row
+        self.plan = json.decode(row.plan, type=RolloutPlan)
+        self.load(progress, devices)
+
+    def load(self, progress: Progress, devices: Iterable[RolloutDevice]) -> None:
+        """Take what is in the store, in place of what was here."""
+        self.progress = self.kept = progress
         self.devices = {device.device_id: device for device in devices}
-        if len(self.devices) != plan.stages[-1]:
-            raise ValueError(f"{len(self.devices)} devices for stages of {plan.stages[-1]}")
-        self._counts = dict.fromkeys(DEVICE_STATES, 0)
-        for device in self.devices.values():
-            self._counts[device.state] += 1
-        self._in_stage: dict[str, None] = {}
-        self._under_way = {one.device_id: None for one in self.devices.values() if one.state == "offered"}
-        self._enter_stage()
-        offers = (one.offered_ms for one in self.devices.values() if one.offered_ms is not None)
-        self._offered_ms = deque(sorted(offers)[-plan.per_minute :])
-
-    def count(self, *states: DeviceState) -> int:
-        return sum(self._counts[state] for state in states)
 
     @property
     def is_open(self) -> bool:
@@ -51,36 +118,39 @@ class Rollout:
     @property
     def is_over(self) -> bool:
         """True if nothing will happen in it any more."""
-        return not self.is_open and not self._under_way
+        return not self.is_open and not self.under_way
 
     @property
     def under_way(self) -> list[str]:
         """The devices that have the offer, and no end of it yet."""
-        return list(self._under_way)
+        return [device.device_id for device in self.devices.values() if device.state == "offered"]
+
+    @property
+    def waiting(self) -> list[str]:
+        """The devices let in by this stage that have no offer yet; those of earlier stages that were off come first."""
+        let_in = list(self.devices.values())[: self._size]
+        return [device.device_id for device in let_in if device.state == "waiting"]
+
+    @property
+    def offered(self) -> dict[str, int]:
+        """The devices that have, or had, the offer, and when they got it."""
+        return {one.device_id: one.offered_ms for one in self.devices.values() if one.offered_ms is not None}
+
+    @property
+    def text(self) -> str:
+        """Its standing, or why it stopped."""
+        if not self.is_open:
+            return self.progress.reason
+        stage = f"stage {self.progress.stage + 1} of {len(self.plan.stages)}"
+        return f"{stage}, {self.count('healthy')} of {len(self.devices)} healthy"
+
+    def count(self, *states: DeviceState) -> int:
+        return sum(device.state in states for device in self.devices.values())
 
     def holds(self, device_id: str) -> bool:
         """True if the device may not be in another rollout now."""
-        return device_id in self._under_way or (self.is_open and device_id in self.devices)
-
-    def due(self, now_ms: int, is_online: Callable[[str], bool], *, in_window: bool = True) -> list[str]:
-        """The devices to offer the update to now. The driver keeps them as offered (`offer`) before it sends."""
-        if self.progress.state != "running" or not in_window or self.progress.soaking_since_ms is not None:
-            return []
-        while self._offered_ms and self._offered_ms[0] <= now_ms - MINUTE_MS:
-            self._offered_ms.popleft()
-        room = min(self.plan.under_way - len(self._under_way), self.plan.per_minute - len(self._offered_ms))
-        found: list[str] = []
-        for device_id in self._in_stage:
-            if len(found) >= room:
-                break
-            if is_online(device_id):
-                found.append(device_id)
-        return found
-
-    def offer(self, device_id: str, now_ms: int) -> RolloutDevice:
-        """The device is about to get the offer."""
-        self._offered_ms.append(now_ms)
-        return self._set(replace(self.devices[device_id], state="offered", offered_ms=now_ms))
+        device = self.devices.get(device_id)
+        return device is not None and (self.is_open or device.state == "offered")
 
     def note(self, device_id: str, state: DeviceState, error: str, now_ms: int) -> RolloutDevice | None:
         """Note the end of a device's update; the changed row, None where it is no news.
@@ -88,73 +158,72 @@ class Rollout:
         A late end counts: a device that was given up as `late` may still become healthy.
         """
         device = self.devices.get(device_id)
-        if device is None or state not in ENDED or (device.state == "waiting" and state != "removed"):
+        if device is None or (device.state == "waiting" and state != "removed"):
             return None
         if device.state == state or (device.state in ENDED and device.state != "late"):
             return None
-        return self._set(replace(device, state=state, error=error, ended_ms=now_ms))
+        return self._set(device_id, state=state, error=error, ended_ms=now_ms)
+
+    def count_crashes(self, count: int) -> None:
+        """Count the new crash reports of the `offered` devices since; they only grow."""
+        if count > self.progress.crashes:
+            self.progress = replace(self.progress, crashes=count)
+
+    def set_state(self, state: RolloutState, reason: str) -> None:
+        self.progress = replace(self.progress, state=state, reason=reason)
+
+    def advance(self, now_ms: int, can_take: Callable[[str], bool], *, in_window: bool = True) -> list[RolloutDevice]:
+        """Take the next step: call it after each news, and when time has passed. Returns the rows that it changed.
+
+        The driver keeps those, and `progress`, before it sends the offer to each that is now `offered`.
+        """
+        before_ms = now_ms - self.plan.device_s * 1000
+        late = [one for one, offered_ms in self.offered.items() if offered_ms <= before_ms]
+        noted = [self.note(one, "late", "no end of the update was reported in time", now_ms) for one in late]
+        if self.is_open:
+            self.progress = self._next(now_ms)
+        changed = [device for device in noted if device is not None]
+        if self.progress.state != "running" or not in_window or self.progress.soaking_since_ms is not None:
+            return changed
+        lately = sum(offered_ms > now_ms - MINUTE_MS for offered_ms in self.offered.values())
+        room = min(self.plan.under_way - len(self.under_way), self.plan.per_minute - lately)
+        for device_id in self.waiting:
+            if room <= 0:
+                break
+            if can_take(device_id):
+                changed.append(self._set(device_id, state="offered", offered_ms=now_ms))
+                room -= 1
+        return changed
 
     @property
-    def offered(self) -> dict[str, int]:
-        """The devices that have, or had, the offer, and when they got it."""
-        return {one.device_id: one.offered_ms for one in self.devices.values() if one.offered_ms is not None}
+    def _size(self) -> int:
+        return self.plan.stages[self.progress.stage]
 
-    def count_crashes(self, count: int) -> bool:
-        """Count the new crash reports of the `offered` devices since; True if that is news."""
-        if count <= self.progress.crashes or not self.is_open:
-            return False
-        self.progress = replace(self.progress, crashes=count)
-        return True
+    def _set(self, device_id: str, **fields: object) -> RolloutDevice:
+        device = self.devices[device_id] = replace(self.devices[device_id], **fields)  # type: ignore[arg-type]
+        return device
 
-    def give_up_late(self, now_ms: int) -> list[RolloutDevice]:
-        """Devices whose update has had no end for too long count as failed from now on."""
-        before_ms = now_ms - self.plan.device_s * 1000
-        late = [one for one in self._under_way if (self.devices[one].offered_ms or 0) <= before_ms]
-        error = "no end of the update was reported in time"
-        return [self._set(replace(self.devices[one], state="late", error=error, ended_ms=now_ms)) for one in late]
-
-    def decide(self, now_ms: int) -> Progress | None:
-        """The next progress, None when nothing changes. Call it after each news, and when time has passed."""
-        after = self._next(now_ms)
-        if after is None or after == self.progress:
-            return None
-        entered = after.stage != self.progress.stage
-        self.progress = after
-        if entered:
-            self._enter_stage()
-        return after
-
-    def set_state(self, state: RolloutState, reason: str) -> Progress:
-        """A person pauses, resumes, ends or undoes it."""
-        self.progress = replace(self.progress, state=state, reason=reason)
-        return self.progress
-
-    # How it works
-
-    def _next(self, now_ms: int) -> Progress | None:
+    def _next(self, now_ms: int) -> Progress:
         now = self.progress
-        if not self.is_open:
-            return None
         if (why := self._gate()) is not None:
             return replace(now, state="halted", reason=why)
         if now.state == "paused" or not self._is_through(now_ms):
-            return None
-        is_last = now.stage == len(self.plan.stages) - 1
-        if is_last:
-            if self._in_stage:  # boards that are off get it when they come back
-                return None
+            return now
+        if self._size == len(self.devices):
+            if self.waiting:  # boards that are off get it when they come back
+                return now
             return replace(now, state="done", reason=self._summary(), soaking_since_ms=None)
         if now.soaking_since_ms is None:
             return replace(now, soaking_since_ms=now_ms)
         if now_ms - now.soaking_since_ms < self.plan.soak_s * 1000:
-            return None
+            return now
         return replace(now, stage=now.stage + 1, stage_ms=now_ms, soaking_since_ms=None)
 
     def _gate(self) -> str | None:
         """Why the rollout has to stop."""
-        bad, borne = self.count(*BAD), self.plan.may_fail(self.progress.stage)
+        bad, borne = self.count(*BAD), math.floor(self._size * (1 - self.plan.healthy_share) + 1e-9)
         if bad > borne:
-            of = f"{self.plan.stages[self.progress.stage]} in stage {self.progress.stage + 1}"
+            of = f"{self._size} in stage {self.progress.stage + 1}"
             return f"{count_text(bad, 'board')} did not become healthy, {borne} of {of} may fail: {self._failures()}"
         if self.progress.crashes > self.plan.max_crashes:
             crashes = count_text(self.progress.crashes, "new crash report")
@@ -163,41 +232,22 @@ class Rollout:
 
     def _is_through(self, now_ms: int) -> bool:
         """True if every device of the stage has its end, those left out that have been off for too long."""
-        if self._under_way:
-            return False
         waited = now_ms - self.progress.stage_ms >= self.plan.absent_s * 1000
-        if self._in_stage and not waited:
+        if self.under_way or (self.waiting and not waited):
             return False
         # One board has to have shown that the update is well, unless nobody is left to show it.
-        nobody_left = self.count("removed") >= self.plan.stages[self.progress.stage]
-        return self.count("healthy") > 0 or nobody_left
-
-    def _enter_stage(self) -> None:
-        """Devices let in by this stage, and those of the earlier ones that were off."""
-        size = self.plan.stages[self.progress.stage]
-        first = list(self.devices.values())[:size]
-        self._in_stage = {one.device_id: None for one in first if one.state == "waiting"}
-
-    def _set(self, device: RolloutDevice) -> RolloutDevice:
-        self._counts[self.devices[device.device_id].state] -= 1
-        self._counts[device.state] += 1
-        self.devices[device.device_id] = device
-        self._under_way.pop(device.device_id, None)
-        if device.state == "offered":
-            self._under_way[device.device_id] = None
-        if device.state != "waiting":
-            self._in_stage.pop(device.device_id, None)
-        return device
+        return self.count("healthy") > 0 or self.count("removed") >= self._size
 
     def _failures(self) -> str:
         """The reasons, the most frequent one first."""
-        reasons: dict[str, int] = {}
-        for device in self.devices.values():
-            if device.state in BAD:
-                reason = (device.error or device.state).partition(":")[0]
-                reasons[reason] = reasons.get(reason, 0) + 1
-        return ", ".join(f"{reason} ({n})" for reason, n in sorted(reasons.items(), key=lambda item: -item[1])[:3])
+        bad = [device for device in self.devices.values() if device.state in BAD]
+        reasons = Counter((device.error or device.state).partition(":")[0] for device in bad)
+        return ", ".join(f"{reason} ({n})" for reason, n in reasons.most_common(3))
 
     def _summary(self) -> str:
         counted = ((self.count("healthy"), "healthy"), (self.count(*BAD), "not"), (self.count("removed"), "removed"))
         return ", ".join(f"{n} {what}" for n, what in counted if n)
+
+
+def _refuse_stages(text: str, why: str) -> NoReturn:
+    raise ConfigError(f"the stages {text!r}: {why}", next_step=f"such as --stages {DEFAULT_STAGES}")

@@ -1,4 +1,4 @@
-"""Rollouts that go on by themselves: keeps what each decides, sends the offers, hears how they end. rollout.py decides.
+"""Rollouts that go on by themselves: keeps what each decides, offers the update, notes how it ends. rollout.py decides.
 
 Order of everything: first the change is on the disk, then it is acted on. An offer that a killed host had kept and not
 sent is sent again at the next start; the offers themselves see to it that a device gets none twice.
@@ -8,107 +8,136 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from secrets import SystemRandom
 from typing import Final, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import structs
 
-from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
+from microclaw.devices.device import Device
+from microclaw.devices.registry import Registry
+from microclaw.errors import ConfigError, MicroclawError, NotSupported, Overloaded, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
-from microclaw.ota.rollout import Rollout
-from microclaw.ota.rollout_plan import RolloutPlan
+from microclaw.link_server.device_link import DeviceLink
+from microclaw.ota.manifest import version_numbers
+from microclaw.ota.offers import AlreadyRuns, Offers, facts_of, link_of, obstacle, release_for
+from microclaw.ota.publisher import Publisher
+from microclaw.ota.rollout import DEFAULT_STAGES, Rollout, RolloutPlan, read_stages
+from microclaw.store.firmware import OfferRow, OfferState, ReleaseRow
 from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
 TICK_S: Final = 1.0
 TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
 MAX_OPEN: Final = 8
+_ENDS: Final[dict[OfferState, DeviceState]] = {
+    "healthy": "healthy",
+    "rolled_back": "rolled_back",
+    "refused": "refused",
+    "failed": "failed",
+    "idle": "failed",  # cancelled or superseded by another offer
+}
 _log = logging.getLogger(__name__)
 
-SendOffer: TypeAlias = Callable[["OpenRollout", RolloutDevice], Awaitable["Ended | None"]]
-"""Send what a device was just kept as offered; how it ended, where that is known already. Raises MicroclawError."""
-CancelOffer: TypeAlias = Callable[["OpenRollout", RolloutDevice], Awaitable["Ended | None"]]
-"""Ask a device to give the update up; how it ended, where that is known already. Raises MicroclawError where it cannot
-be asked."""
-CountCrashes: TypeAlias = Callable[[Mapping[str, int]], Awaitable[int]]
-"""How many kinds of crash devices had for the first time since the moment (Unix ms) that stands beside each."""
+End: TypeAlias = tuple[DeviceState, str]
+"""The end of an update, with the device's reason."""
 
 
-class Ended(Struct, frozen=True):
-    """The end of an update, with the device's reason."""
+class Boards:
+    """This host's boards, as a rollout updates them: it chooses none."""
 
-    state: DeviceState
-    error: str
+    def __init__(self, publisher: Publisher, offers: Offers, devices: Registry) -> None:
+        self.publisher = publisher
+        self.offers = offers
+        self.devices = devices
 
+    def is_known(self, device_id: str) -> bool:
+        return self._link(device_id) is not None
 
-@dataclass(slots=True)
-class OpenRollout(RolloutRow):
-    """A rollout with what was said of it; `kept` is its progress in the store."""
+    def is_online(self, device_id: str) -> bool:
+        link = self._link(device_id)
+        return link is not None and link.anywhere
 
-    rollout: Rollout
-    kept: Progress
+    async def send(self, rollout: Rollout, device: RolloutDevice) -> End | None:
+        """Offer it the update, once; its end where that is known already. Raises MicroclawError."""
+        if (given := await self._given(rollout, device)) is not None:
+            return _end_of(given)
+        row, back = rollout.row, rollout.row.undoes is not None
+        rows = await self.releases_back(row.version) if back else await self.publisher.find(row.version)
+        release = release_for(rows, self.devices.get(device.device_id), back=back)
+        try:
+            return _end_of(await self.offers.offer(device.device_id, release, by=row.person_id, again=True))
+        except AlreadyRuns:  # somebody gave it to the board since, or it never left that version
+            return "healthy", ""
 
+    async def cancel(self, rollout: Rollout, device: RolloutDevice) -> End | None:
+        """Ask it to give the update up; its end where that is known already. Raises MicroclawError."""
+        given = await self._given(rollout, device)
+        if given is None:
+            return "failed", "the rollout stopped before the offer went out"
+        if not given.is_over:
+            await self.offers.cancel(device.device_id, by=rollout.row.person_id)
+        return _end_of(given)
 
-class RolloutStanding(Struct, frozen=True):
-    """One that goes on, or that stopped and nothing came after; `text` says how it stands, or why it stopped."""
+    async def end(self, rollout: Rollout, device: RolloutDevice) -> End | None:
+        """The end of its update, None where it has none yet."""
+        given = await self._given(rollout, device) if self.is_known(device.device_id) else None
+        return None if given is None else _end_of(given)
 
-    rollout_id: int
-    version: str
-    state: RolloutState
-    text: str
+    async def releases_back(self, version: str) -> tuple[ReleaseRow, ...]:
+        """Releases of a version that boards with a higher one take. Raises ConfigError where there is none."""
+        with contextlib.suppress(UnknownName):
+            if rows := tuple(row for row in await self.publisher.find(version) if row.allow_downgrade):
+                return rows
+        step = f"microclaw firmware publish --version {version} --allow-downgrade ..., then this again"
+        raise ConfigError(f"{version} is not published as one that boards may go back to", next_step=step)
+
+    async def _given(self, rollout: Rollout, device: RolloutDevice) -> OfferRow | None:
+        """Its offer of this version that goes on, or ended since the rollout came to it."""
+        rows = await self.offers.standing(device.device_id)
+        meant = (row for row in rows if row.version == rollout.row.version)
+        return next((row for row in meant if not row.is_over or row.changed_ms >= (device.offered_ms or 0)), None)
+
+    def _link(self, device_id: str) -> DeviceLink | None:
+        try:
+            return link_of(self.devices.get(device_id))
+        except (UnknownName, NotSupported):
+            return None
 
 
 class Rollouts:
-    """`is_online` by device id, `minute` the minute of the host's day; a change of state or stage is a live event."""
+    """`crashes` counts the kinds of crash that devices had first since the moment (Unix ms) beside each, `minute` is
+    that of the host's day. A change of state or stage is a live event.
+    """
 
     def __init__(
         self,
         table: RolloutTable,
-        offer: SendOffer,
-        cancel: CancelOffer,
+        boards: Boards,
         *,
-        is_online: Callable[[str], bool],
         now_ms: Callable[[], int],
-        minute: Callable[[], int] = lambda: _minute_of(datetime.now()),
-        crashes: CountCrashes,
+        crashes: Callable[[Mapping[str, int]], Awaitable[int]],
+        minute: Callable[[], int] = lambda: datetime.now().hour * 60 + datetime.now().minute,
         publish: Callable[[LiveEvent], None] = lambda _event: None,
     ) -> None:
-        self._crashes = crashes
+        self.boards = boards
         self._table = table
-        self._offer = offer
-        self._cancel = cancel
-        self._is_online = is_online
         self._now_ms = now_ms
+        self._crashes = crashes
         self._minute = minute
         self._publish = publish
-        self._open: dict[int, OpenRollout] = {}
+        self._open: dict[int, Rollout] = {}
+        self._heard: set[str] = set()
         self._lock = asyncio.Lock()
         self._news = asyncio.Event()
         table.follow(self.refresh)
 
-    async def refresh(self) -> None:
-        """Read what is open, which another host of a cluster may have changed."""
-        async with self._lock:
-            await self._read_open()
-        self._news.set()
-
-    async def load(self) -> None:
-        """Take up what a former host left: offers that may not have gone out are sent, or called off, again."""
-        await self.refresh()
-        for one in list(self._open.values()):
-            if one.rollout.is_open:
-                for device_id in one.rollout.under_way:
-                    await self._send(one, device_id)
-            else:
-                await self._call_off(one)
-
     async def run(self) -> None:
-        """Move on with every news and once a second, until it is cancelled."""
+        """Carry the open rollouts on, with every news and once a second. Of a cluster's hosts one does so at a time."""
         await self.load()
         while True:
             await self.step()
@@ -117,7 +146,63 @@ class Rollouts:
                 async with asyncio.timeout(TICK_S):
                     await self._news.wait()
 
+    async def load(self) -> None:
+        """Take up what a former host left: offers that may not have gone out are sent, or called off, again."""
+        await self.refresh()
+        for rollout in self.going_on:
+            if not rollout.is_open:
+                await self._call_off(rollout)
+                continue
+            for device_id in rollout.under_way:
+                await self._send(rollout, device_id)
+
+    async def refresh(self) -> None:
+        """Read what is open, which another host of a cluster may have changed."""
+        async with self._lock:
+            await self._read_open()
+        self._news.set()
+
     async def begin(
+        self,
+        version: str,
+        chosen: Sequence[Device],
+        person_id: str,
+        *,
+        stages: str = DEFAULT_STAGES,
+        plan: RolloutPlan = RolloutPlan(()),  # noqa: B008 - frozen
+        outdated: bool = False,
+        revisions: Sequence[str] = (),
+    ) -> tuple[Rollout, dict[str, str]]:
+        """Begin it by the plan, with these stages; the devices that are not in it, each with the reason.
+
+        `outdated`: leave out who runs the version, or a newer one. `revisions`: only boards of these; () for all.
+        Raises UnknownName for a version that is not published, ConfigError where no device can take it or those that
+        can are on several channels: a canary proves one release of a version.
+        """
+        rows = await self.boards.publisher.find(version)
+        version = rows[0].version
+        members: list[tuple[str, str]] = []
+        channels: set[str] = set()
+        left_out: dict[str, str] = {}
+        for device in chosen:
+            try:
+                release = self._release_for(rows, device, outdated, revisions)
+            except MicroclawError as exc:
+                left_out[device.name] = exc.message
+            else:
+                channels.add(release.channel)
+                members.append((device.device_id, _running(device)))
+        if not members:
+            reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
+            raise ConfigError(f"no board takes {version}: {reasons}", next_step="microclaw firmware status")
+        if len(channels) > 1:
+            text = f"the boards are on different channels: {', '.join(sorted(channels))}"
+            raise ConfigError(text, next_step="begin a rollout for each: choose its boards with -l LABEL or -d NAME")
+        SystemRandom().shuffle(members)  # chance says who is canary
+        plan = structs.replace(plan, stages=read_stages(stages, len(members)))
+        return await self.add(version, channels.pop(), plan, members, person_id), left_out
+
+    async def add(
         self,
         version: str,
         channel: str,
@@ -126,216 +211,248 @@ class Rollouts:
         person_id: str,
         *,
         undoes: int | None = None,
-    ) -> OpenRollout:
+    ) -> Rollout:
         """`devices`: (id, version that it runs). Raises ConfigError where one of them is in an open rollout already."""
         async with self._lock:
-            if sum(one.rollout.is_open for one in self._open.values()) >= MAX_OPEN:
+            if sum(one.is_open for one in self.going_on) >= MAX_OPEN:
                 raise ConfigError(f"{MAX_OPEN} rollouts are open", next_step="end one: microclaw firmware rollouts")
-            for one in self._open.values():
-                if one.rollout_id == undoes:  # who is under way there has the end of it first (`_is_free`)
-                    continue
-                busy = [device_id for device_id, _ in devices if one.rollout.holds(device_id)]
-                if busy:
-                    raise ConfigError(
-                        f"{len(busy)} of these boards are in rollout {one.rollout_id}, which is not over",
-                        next_step=f"microclaw firmware rollouts {one.rollout_id}",
-                    )
+            for one in self.going_on:
+                number = one.row.rollout_id
+                busy = sum(one.holds(device_id) for device_id, _ in devices)
+                if busy and number != undoes:  # who is under way there has the end of it first (`_can_take`)
+                    text = f"{busy} of these boards are in rollout {number}, which is not over"
+                    raise ConfigError(text, next_step=f"microclaw firmware rollouts {number}")
             new = RolloutRow(0, version, channel, msgspec.json.encode(plan).decode(), person_id, undoes, self._now_ms())
-            rollout_id = await self._table.add(new, devices)
-            one = self._open[rollout_id] = await self.get(rollout_id)
-        self._tell(one)
-        self._news.set()
-        return one
+            number = await self._table.add(new, devices)
+            rollout = self._open[number] = await self.get(number)
+        self._tell(rollout)
+        return rollout
 
-    async def get(self, rollout_id: int) -> OpenRollout:
+    async def undo(self, number: int, person_id: str) -> list[Rollout]:
+        """Take the boards that have the update back to what they ran: a rollout for each former version.
+
+        Raises ConfigError where that version has no release that lets boards go back.
+        """
+        rollout = await self.get(number)
+        if rollout.row.undoes is not None or rollout.progress.state == "undone":
+            raise ConfigError(f"rollout {number} is reverted, or reverts one", next_step="microclaw firmware rollouts")
+        former: dict[str, list[tuple[str, str]]] = {}
+        for device in rollout.devices.values():
+            if device.state in ("healthy", "late", "offered") and self.boards.is_known(device.device_id):
+                former.setdefault(device.from_version, []).append((device.device_id, rollout.row.version))
+        if not former:
+            raise ConfigError(f"no board has the update of rollout {number}", next_step="nothing is to be undone")
+        for version in former:
+            await self.boards.releases_back(version)
+        if rollout.is_open:
+            await self.stop(number)
+        begun = []
+        for version, members in former.items():
+            plan = RolloutPlan((len(members),), healthy_share=0.5, max_crashes=len(members), soak_s=0)
+            begun.append(await self.add(version, rollout.row.channel, plan, members, person_id, undoes=number))
+        why = f"reverted by rollout {begun[0].row.rollout_id}"
+        await self._change(number, "undone", why, ("running", "paused", "halted", "done"))
+        return begun
+
+    async def pause(self, number: int) -> Rollout:
+        """No more offers; what is under way goes on."""
+        return await self._change(number, "paused", "a person paused it", ("running",))
+
+    async def resume(self, number: int) -> Rollout:
+        return await self._change(number, "running", "", ("paused",))
+
+    async def stop(self, number: int, reason: str = "a person stopped it") -> Rollout:
+        """End it for good; boards that have the offer and not the update are told to give up."""
+        rollout = await self._change(number, "halted", reason, ("running", "paused"))
+        await self._call_off(rollout)
+        return rollout
+
+    async def withdrawn(self, version: str) -> None:
+        """End the open rollouts of a version that has no release any more."""
+        rows = await self.boards.publisher.table.list()
+        if any(row.version == version and row.withdrawn_ms is None for row in rows):
+            return
+        for rollout in self.going_on:
+            if rollout.row.version == version and rollout.is_open:
+                await self.stop(rollout.row.rollout_id, f"{version} was withdrawn")
+
+    async def get(self, number: int) -> Rollout:
         """Raises UnknownName."""
-        if (one := self._open.get(rollout_id)) is not None:
-            return one
-        found = await self._table.get(rollout_id)
+        if (rollout := self._open.get(number)) is not None:
+            return rollout
+        found = await self._table.get(number)
         if found is None:
-            raise UnknownName(f"there is no rollout {rollout_id}", next_step="microclaw firmware rollouts")
+            raise UnknownName(f"there is no rollout {number}", next_step="microclaw firmware rollouts")
         return await self._read(*found)
 
-    async def all(self) -> list[OpenRollout]:
+    async def all(self) -> list[Rollout]:
         """The newest first, those that are over too."""
         return [self._open.get(row.rollout_id) or await self._read(row, now) for row, now in await self._table.list(20)]
 
-    async def standing(self) -> list[RolloutStanding]:
+    async def standing(self) -> list[Rollout]:
         """Those that are open; the newest, where it was halted."""
-        found = []
-        for one in self._open.values():
-            rollout = one.rollout
-            stage = f"stage {rollout.progress.stage + 1} of {len(rollout.plan.stages)}"
-            text = f"{stage}, {rollout.count('healthy')} of {len(rollout.devices)} healthy"
-            if rollout.is_open:
-                found.append(RolloutStanding(one.rollout_id, one.version, rollout.progress.state, text))
-        for row, now in await self._table.list(1):
-            if now.state == "halted":
-                found.append(RolloutStanding(row.rollout_id, row.version, now.state, now.reason))
-        return found
+        newest = [await self._read(row, now) for row, now in await self._table.list(1) if now.state == "halted"]
+        return [*(one for one in self.going_on if one.is_open), *newest]
 
     @property
-    def going_on(self) -> tuple[OpenRollout, ...]:
+    def going_on(self) -> tuple[Rollout, ...]:
         """Those in which something may still happen."""
         return tuple(self._open.values())
 
-    async def pause(self, rollout_id: int) -> OpenRollout:
-        """No more offers; what is under way goes on."""
-        return await self._change(rollout_id, "paused", "a person paused it", ("running",))
+    def heard(self, offer: OfferRow) -> None:
+        """A device of this host said how its update stands."""
+        owner = self.boards.offers.owner_of(offer)
+        if owner is not None and offer.is_over:
+            self._heard.add(owner.device_id)
+            self._news.set()
 
-    async def resume(self, rollout_id: int) -> OpenRollout:
-        return await self._change(rollout_id, "running", "", ("paused",))
+    async def look_at_offers(self) -> None:
+        """A device that is connected to another host said how its update stands."""
+        for rollout in self.going_on:
+            self._heard.update(rollout.under_way)
+        self._news.set()
 
-    async def stop(self, rollout_id: int, reason: str = "a person stopped it") -> OpenRollout:
-        """End it for good; boards that have the offer and not the update are told to give up."""
-        one = await self._change(rollout_id, "halted", reason, ("running", "paused"))
-        await self._call_off(one)
-        return one
-
-    async def mark_undone(self, rollout_id: int, by: int) -> None:
-        """Its boards are reverted by another rollout."""
-        await self._change(rollout_id, "undone", f"reverted by rollout {by}", ("running", "paused", "halted", "done"))
+    async def step(self) -> None:
+        """One look at every open rollout, once the ends that were heard of are noted."""
+        while self._heard:
+            device_id = self._heard.pop()
+            for rollout in self.going_on:
+                device = rollout.devices.get(device_id)
+                if device is not None and device.state in ("offered", "late"):
+                    await self._note(rollout, device_id, await self.boards.end(rollout, device))
+        for rollout in self.going_on:
+            await self._advance(rollout)
 
     async def noted(self, device_id: str, version: str, state: DeviceState, error: str) -> None:
         """Note the end of the update of a device to a version."""
         async with self._lock:
-            for one in list(self._open.values()):
+            for rollout in self.going_on:
                 for _ in range(TRIES):
-                    row = one.rollout.note(device_id, state, error, self._now_ms()) if one.version == version else None
-                    if row is None or await self._keep(one, [row]):
+                    is_meant = rollout.row.version == version
+                    row = rollout.note(device_id, state, error, self._now_ms()) if is_meant else None
+                    if row is None or await self._keep(rollout, [row]):
                         break
         self._news.set()
 
-    async def look_for_crashes(self) -> None:
-        """Count the new crash reports of each open rollout's devices."""
-        for one in list(self._open.values()):
-            if not one.rollout.is_open or not (offered := one.rollout.offered):
-                continue
-            count = await self._crashes(offered)
-            async with self._lock:
-                if one.rollout.count_crashes(count):
-                    await self._keep(one, [])
-                    self._news.set()
-
-    async def removed(self, device_id: str) -> None:
-        """The host knows the device no more."""
-        async with self._lock:
-            for one in list(self._open.values()):
-                if row := one.rollout.note(device_id, "removed", "", self._now_ms()):
-                    await self._keep(one, [row])
-        self._news.set()
-
-    async def step(self) -> None:
-        """One look at every open rollout."""
-        for one in list(self._open.values()):
-            for device_id in await self._decide(one):
-                await self._send(one, device_id)
-
     # How it works
 
-    async def _decide(self, one: OpenRollout) -> list[str]:
-        """Keep what is decided now; the devices whose offers are kept and have to go out."""
+    async def _advance(self, rollout: Rollout) -> None:
+        """Keep what is decided now, then act on it."""
         async with self._lock:
-            now_ms, rollout = self._now_ms(), one.rollout
-            rows = rollout.give_up_late(now_ms)
-            changed = rollout.decide(now_ms)
-            window = rollout.plan.window
+            now_ms, before, window = self._now_ms(), rollout.kept, rollout.plan.window
+            if rollout.is_open and (offered := rollout.offered):
+                rollout.count_crashes(await self._crashes(offered))
+            gone = [one for one in (*rollout.under_way, *rollout.waiting) if not self.boards.is_known(one)]
+            noted = [rollout.note(device_id, "removed", "", now_ms) for device_id in gone]
             is_in_window = window is None or window.is_open(self._minute())
-            due = rollout.due(now_ms, partial(self._is_free, one), in_window=is_in_window)
-            rows += [rollout.offer(device_id, now_ms) for device_id in due]
-            if (rows or changed is not None) and not await self._keep(one, rows):
-                return []  # the next step looks again
-        if changed is not None:
-            self._tell(one)
-            if changed.state == "halted":
-                await self._call_off(one)
-        return due
+            changed = rollout.advance(now_ms, partial(self._can_take, rollout), in_window=is_in_window)
+            if not await self._keep(rollout, [*filter(None, noted), *changed]):
+                return  # the next step looks again
+        if replace(before, crashes=rollout.kept.crashes) != rollout.kept:
+            self._tell(rollout)
+            if rollout.kept.state == "halted":
+                await self._call_off(rollout)
+        for row in changed:
+            if row.state == "offered":
+                await self._send(rollout, row.device_id)
 
-    async def _send(self, one: OpenRollout, device_id: str) -> None:
+    def _can_take(self, rollout: Rollout, device_id: str) -> bool:
+        """True if it can get an offer now: a rollout that undoes another one waits for what is under way there."""
+        others = (other for other in self.going_on if other is not rollout)
+        return self.boards.is_online(device_id) and not any(other.holds(device_id) for other in others)
+
+    async def _send(self, rollout: Rollout, device_id: str) -> None:
         """A device that cannot get the offer has failed, with the reason."""
         try:
-            ended = await self._offer(one, one.rollout.devices[device_id])
+            ended = await self.boards.send(rollout, rollout.devices[device_id])
         except MicroclawError as exc:
-            ended = Ended("failed", exc.message)
-        if ended is not None:
-            await self.noted(device_id, one.version, ended.state, ended.error)
+            ended = "failed", exc.message
+        await self._note(rollout, device_id, ended)
 
-    async def _change(
-        self, rollout_id: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]
-    ) -> OpenRollout:
+    async def _call_off(self, rollout: Rollout) -> None:
+        """Boards that have the offer and not the update need not take it."""
+        for device_id in rollout.under_way:
+            try:
+                ended = await self.boards.cancel(rollout, rollout.devices[device_id])
+            except MicroclawError as exc:
+                _log.warning("rollout %d: %s was not told to stop: %s", rollout.row.rollout_id, device_id, exc.message)
+            else:
+                await self._note(rollout, device_id, ended)
+
+    async def _note(self, rollout: Rollout, device_id: str, ended: End | None) -> None:
+        if ended is not None:
+            await self.noted(device_id, rollout.row.version, *ended)
+
+    async def _change(self, number: int, state: RolloutState, reason: str, allowed: Sequence[RolloutState]) -> Rollout:
+        step = f"microclaw firmware rollouts {number}"
         async with self._lock:
             for _ in range(TRIES):
-                one = await self.get(rollout_id)
-                now, step = one.rollout.progress.state, f"microclaw firmware rollouts {rollout_id}"
-                if now not in allowed:
-                    raise ConfigError(f"rollout {rollout_id} is {now}", next_step=step)
-                one.rollout.set_state(state, reason)
-                if await self._keep(one, []):
+                rollout = await self.get(number)
+                if rollout.progress.state not in allowed:
+                    raise ConfigError(f"rollout {number} is {rollout.progress.state}", next_step=step)
+                rollout.set_state(state, reason)
+                if await self._keep(rollout, []):
                     break
             else:
-                raise Overloaded(f"rollout {rollout_id} changes all the time at other hosts", next_step=step)
-        self._tell(one)
-        self._news.set()
-        return one
+                raise Overloaded(f"rollout {number} changes all the time at other hosts", next_step=step)
+        self._tell(rollout)
+        return rollout
 
-    def _is_free(self, one: OpenRollout, device_id: str) -> bool:
-        """True if it can get an offer now: a rollout that takes another one back waits for what is under way there."""
-        others = (other.rollout for other in self._open.values() if other is not one)
-        return self._is_online(device_id) and not any(other.holds(device_id) for other in others)
-
-    async def _call_off(self, one: OpenRollout) -> None:
-        """Boards that have the offer and not the update need not take it."""
-        for device_id in one.rollout.under_way:
-            try:
-                ended = await self._cancel(one, one.rollout.devices[device_id])
-            except MicroclawError as exc:
-                _log.warning("rollout %d: %s was not told to stop: %s", one.rollout_id, device_id, exc.message)
-                continue
-            if ended is not None:
-                await self.noted(device_id, one.version, ended.state, ended.error)
-
-    async def _keep(self, one: OpenRollout, rows: Sequence[RolloutDevice]) -> bool:
+    async def _keep(self, rollout: Rollout, rows: Sequence[RolloutDevice]) -> bool:
         """False where another host changed the rollout meanwhile: it is read again, and nothing of this is kept."""
-        now = one.rollout.progress
-        if not await self._table.keep(one.rollout_id, one.kept, now, rows):
-            await self._read_open()
-            return False
-        one.kept = now
-        if one.rollout.is_over:
-            self._open.pop(one.rollout_id, None)
+        now, number = rollout.progress, rollout.row.rollout_id
+        if rows or now != rollout.kept:
+            if not await self._table.keep(number, rollout.kept, now, rows):
+                await self._read_open()
+                return False
+            rollout.kept = now
+        if rollout.is_over:
+            self._open.pop(number, None)
         return True
 
     async def _read_open(self) -> None:
-        """Call it holding the lock. Who has an OpenRollout sees what is new in it."""
-        rows = await self._table.open()
-        before, self._open = self._open, {row.rollout_id: await self._read(row, now) for row, now in rows}
-        for rollout_id, known in before.items():
-            now = self._open.get(rollout_id)
-            if now is None:
-                found = await self._table.get(rollout_id)
-                now = None if found is None else await self._read(*found)
-            else:
-                self._open[rollout_id] = known
-            if now is not None:
-                known.rollout, known.kept = now.rollout, now.kept
+        """Call it holding the lock. Who has a Rollout sees what is new in it."""
+        opened: dict[int, Rollout] = {}
+        for row, now in await self._table.open():
+            rollout = opened[row.rollout_id] = self._open.get(row.rollout_id) or await self._read(row, now)
+            rollout.load(now, await self._table.devices(row.rollout_id))
+        for number in self._open.keys() - opened.keys():
+            if (found := await self._table.get(number)) is not None:
+                self._open[number].load(found[1], await self._table.devices(number))
+        self._open = opened
 
-    async def _read(self, row: RolloutRow, progress: Progress) -> OpenRollout:
-        devices = await self._table.devices(row.rollout_id)
-        rollout = Rollout(msgspec.json.decode(row.plan, type=RolloutPlan), devices, progress)
-        return OpenRollout(**asdict(row), rollout=rollout, kept=progress)
+    async def _read(self, row: RolloutRow, progress: Progress) -> Rollout:
+        return Rollout(row, progress, await self._table.devices(row.rollout_id))
 
-    def _tell(self, one: OpenRollout) -> None:
-        now = one.rollout.progress
-        _log.info("rollout %d: %s, stage %d %s", one.rollout_id, now.state, now.stage + 1, now.reason)
-        soaking = now.soaking_since_ms is not None
-        said = (one.rollout_id, one.version, now.state, now.stage + 1, soaking, now.reason)
+    def _tell(self, rollout: Rollout) -> None:
+        number, now = rollout.row.rollout_id, rollout.progress
+        _log.info("rollout %d: %s, stage %d %s", number, now.state, now.stage + 1, now.reason)
+        said = (number, rollout.row.version, now.state, now.stage + 1, now.soaking_since_ms is not None, now.reason)
         self._publish(RolloutChanged("", self._now_ms(), *said))
+        self._news.set()
+
+    def _release_for(
+        self, rows: Sequence[ReleaseRow], device: Device, outdated: bool, revisions: Sequence[str]
+    ) -> ReleaseRow:
+        """The release that the device gets. Raises MicroclawError with why it is left out."""
+        release, facts = release_for(rows, device), facts_of(device)
+        revision = "" if facts is None else facts.revision
+        if revisions and revision not in revisions:
+            raise ConfigError(f"is of the revision {revision}" if revision else "does not know its revision")
+        running, wanted = version_numbers(_running(device)), version_numbers(release.version)
+        if outdated and running is not None and wanted is not None and running >= wanted:
+            raise ConfigError(f"runs {_running(device)}")
+        if (error := obstacle(release, device, self._now_ms())) is not None:
+            raise error
+        return release
 
 
-def in_order(rollout_key: str, device_ids: Sequence[str]) -> list[str]:
-    """The devices in an order that says nothing of them and is the same for the same key: who is canary is chance."""
-    return sorted(device_ids, key=lambda one: hashlib.sha256(f"{rollout_key}/{one}".encode()).digest())
+def _running(device: Device) -> str:
+    """The version that it said last, "" where it said none."""
+    facts = facts_of(device)
+    return "" if facts is None else facts.version
 
 
-def _minute_of(at: datetime) -> int:
-    return at.hour * 60 + at.minute
+def _end_of(row: OfferRow) -> End | None:
+    state = _ENDS.get(row.state)
+    return None if state is None else (state, row.error or "")
