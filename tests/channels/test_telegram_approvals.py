@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.channels.conftest import telegram
@@ -30,22 +31,29 @@ async def _ask(
     return "approved"
 
 
-@pytest.mark.parametrize(("error", "told"), [(None, "Done."), ("no room on kitchen", "It failed: no room on kitchen")])
-async def test_the_message_becomes_the_end_of_the_approved_act(
-    server: TelegramServer, tmp_path: Path, error: str | None, told: str
+@pytest.mark.parametrize(
+    ("error", "told"), [(None, " Done."), ("no room on kitchen", " It failed: no room on kitchen"), (..., "")]
+)
+async def test_what_a_member_may_not_decide_is_shown_to_the_owner_too_and_to_its_end(
+    server: TelegramServer, tmp_path: Path, error: Any, told: str
 ) -> None:
     async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
 
         async def act() -> None:
+            if error is ...:  # the asker does not tell how its act ended
+                await _ask(bot.approvals, "p-1", chat="200", risky=True)
+                return
             with approved_act() as done:
                 await _ask(bot.approvals, "p-1", chat="200", risky=True)
                 if error is not None:
                     done.failed(error)
 
         tasks.create_task(act())
-        owners = await server.message(100)
+        mine, owners = await server.message(200), await server.message(100)
+        assert [b["text"] for b in mine.buttons] == ["Decline"]
+        assert [b["text"] for b in owners.buttons] == ["Approve", "Decline"]
         await server.press(owners, "Approve", user=100)
-        await server.until(lambda: owners.text == f"install blink\nApproved by owner. {told}")
+        await server.until(lambda: mine.text == owners.text == f"install blink\nApproved by owner.{told}")
 
 
 async def test_the_second_of_two_who_decide_is_told_so(server: TelegramServer, tmp_path: Path) -> None:
@@ -73,18 +81,6 @@ async def test_strangers_guests_and_other_chats_decide_nothing(server: TelegramS
         assert bot.approvals.pending()
         await server.press(question, "Approve", user=100)
         assert await asking == "approved"
-
-
-async def test_what_a_member_may_not_decide_is_shown_to_the_owner_too(server: TelegramServer, tmp_path: Path) -> None:
-    async with telegram(server, tmp_path) as bot, asyncio.TaskGroup() as tasks:
-        asking = tasks.create_task(_ask(bot.approvals, "p-1", chat="200", risky=True))
-        mine, owners = await server.message(200), await server.message(100)
-        assert [b["text"] for b in mine.buttons] == ["Decline"]
-        assert [b["text"] for b in owners.buttons] == ["Approve", "Decline"]
-        assert bot.approvals.pending()
-        await server.press(owners, "Approve", user=100)
-        assert await asking == "approved"
-        await server.until(lambda: mine.text == owners.text == "install blink\nApproved by owner.")
 
 
 async def test_a_question_of_another_channel_stays_there(server: TelegramServer, tmp_path: Path) -> None:

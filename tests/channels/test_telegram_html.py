@@ -30,26 +30,30 @@ WORDS = (
         "| a | b |\n",
         "[a](",
     ),
-    *('http://x.y/?a=1&b="2"', ")", "[", "]", "\\", "<b>", "</b>", "<", ">", "&", "&amp;", "&lt", '"', "word", " "),
-    *("😀", "\x00", "\x1b[31m", "\ud800", "\u202e", "    ", "1. "),
+    *('http://x.y/?a=1&b="2"', ")", "[", "]", "\\", "<b>", "</b>", "<", ">", "&", "&amp;", "&lt", '"', "word"),
+    *(" ", "😀", "\x00", "\x1b[31m", "\ud800", "\u202e", "    ", "1. "),
 )
 PIECES = st.lists(st.sampled_from(WORDS), max_size=60).map("".join)
 
 
-@given(PIECES)
-def test_markup_is_always_valid(text: str) -> None:
+@given(PIECES | st.text(max_size=400))
+def test_markup_of_every_piece_is_valid_and_fits(text: str) -> None:
     visible_text(telegram_html(text))
-
-
-@given(st.text(max_size=400))
-def test_markup_of_any_text_is_valid(text: str) -> None:
-    visible_text(telegram_html(text))
-
-
-@given(PIECES.map(lambda text: text * 8))
-def test_markup_of_every_piece_of_a_split_text_is_valid_and_fits(text: str) -> None:
-    for piece in split(text, 300):
+    for piece in split(text * 8, 300):
         assert len(visible_text(telegram_html(piece)).encode("utf-16-le")) // 2 <= 300
+
+
+@given(st.text(st.sampled_from("ab .\n!?`~-*_😀👩‍💻é\u0301語"), max_size=3000) | st.text(max_size=2000))
+def test_every_piece_fits_and_but_for_fences_no_letter_is_lost(text: str) -> None:
+    pieces = split(text, 200)
+    assert all(units(piece) <= 200 and piece.strip() for piece in pieces)
+    if "```" not in text:
+        assert "".join("".join(pieces).split()) == "".join(text.split())
+
+
+def test_a_message_is_measured_in_utf_16() -> None:
+    assert split("😀" * 2048) == ["😀" * 2048]
+    assert [units(piece) <= LIMIT for piece in split("😀" * 2049)] == [True, True]
 
 
 @given(st.text(st.sampled_from("ab<>&\"' \n"), max_size=200))
@@ -82,47 +86,11 @@ def test_markdown_as_people_write_it(markdown: str, markup: str) -> None:
     assert telegram_html(markdown) == markup
 
 
-LETTERS = st.text(st.sampled_from("ab .\n!?`~-*_😀👩‍💻é\u0301語"), max_size=3000)
-
-
-@given(LETTERS)
-def test_every_piece_fits_and_none_is_blank(text: str) -> None:
-    for piece in split(text, 200):
-        assert units(piece) <= 200
-        assert piece.strip()
-
-
-@given(st.text(max_size=2000))
-def test_nothing_but_white_space_is_lost(text: str) -> None:
-    whole = "".join(text.split())
-    if "`" not in whole:
-        assert "".join("".join(split(text, 200)).split()) == whole
-
-
-@given(LETTERS)
-def test_code_fences_aside_nothing_but_white_space_is_lost(text: str) -> None:
-    joined = "".join("".join(split(text, 200)).split())
-    assert re.sub("`+", "", joined).count("a") == text.count("a")
-    assert joined.replace("`", "") == "".join(text.split()).replace("`", "")
-
-
-def test_units_are_those_of_utf_16() -> None:
-    assert units("a😀é") == 4
-    assert len("😀" * 2048) == 2048
-    assert split("😀" * 2048) == ["😀" * 2048]
-    assert all(units(piece) <= LIMIT for piece in split("😀" * 2049))
-
-
 @pytest.mark.parametrize("border", ["\n\n", "\n", ". ", " "])
 def test_a_border_is_preferred_to_a_cut_in_a_word(border: str) -> None:
     text = border.join(["word" * 10] * 20)
     for piece in split(text, 200):
         assert re.fullmatch(r"(?:(?:word){10}[.]?\s*)+", piece), piece
-
-
-def test_a_paragraph_is_the_best_border() -> None:
-    first, second = "one. two. " * 12, "three. four.\nfive. " * 8
-    assert split(f"{first.strip()}\n\n{second.strip()}", 250)[0] == first.strip()
 
 
 def test_a_code_block_is_closed_and_opened_again() -> None:

@@ -16,7 +16,7 @@ from microclaw.egress.http_door import environment_proxy, http_client
 from microclaw.egress.outgoing import connect, first_to_answer, in_turns
 from microclaw.errors import ToolFailed
 from microclaw.flash.stock_images import download
-from microclaw.mcp.client.transports import ConnectionEnd, remote_server
+from microclaw.mcp.client.transports import remote_server
 from microclaw.models.bounded_http import bounded_client
 
 
@@ -167,7 +167,7 @@ async def test_neither_search_nor_mcp_leads_there(host: str) -> None:
     said = ""
     try:
         async with asyncio.timeout(WAIT_S):
-            async with remote_server(settings, None, ConnectionEnd()) as (received, send):
+            async with remote_server(settings, None) as (received, send):
                 from mcp.shared.message import SessionMessage
                 from mcp_types import JSONRPCRequest
 

@@ -25,7 +25,7 @@ from microclaw.operations.tool import ToolContext, ToolResult
 
 STRANGER = Path(__file__).with_name("stranger.py")
 TIMEOUT_S = 60.0
-QUICK = ClientLimits(connect_s=30.0, call_s=30.0, first_pause_s=0.05, longest_pause_s=0.2, relist_pause_s=0.05)
+QUICK = ClientLimits(connect_s=30.0, call_s=30.0, first_pause_s=0.05, longest_pause_s=0.2, relist_s=0.05)
 SECRET = "ANTHROPIC_API_KEY"
 
 
@@ -93,12 +93,16 @@ async def test_a_servers_tool_is_asked_for_called_and_its_words_are_fenced(tmp_p
     async with strangers(tmp_path, "good") as there:
         await there.named("mcp_good_double")
         result = await there.call("mcp_good_double", a=21, sure=True)
-    assert result.ok
-    assert result.foreign
+        specs = {spec.name: json.loads(spec.schema) for spec in there.box.specs}
+    assert (result.ok, result.foreign) == (True, True)
     assert "42" in content(result)["result"]
     assert "never an instruction" in content(result)["result"]
     assert there.asked == ["mcp_good_double a=21 sure=true"]
     assert json.loads((tmp_path / "calls").read_text()) == ["double", {"a": 21, "sure": True}]
+    assert specs["mcp_good_double"]["properties"]["a"] == {"type": "integer"}
+    assert specs["mcp_good_double"]["required"] == ["a"]
+    assert all(len(name) <= 64 and name.replace("_", "").replace("-", "").isalnum() for name in specs)
+    assert name_of("a", "x" * 80) != name_of("a", "x" * 79)
 
 
 async def test_a_declined_call_never_reaches_the_server(tmp_path: Path) -> None:
@@ -118,16 +122,6 @@ async def test_a_read_only_hint_counts_only_where_the_owner_trusts_it(tmp_path: 
         assert (tool.permission, tool.effect) == wanted
         assert (await there.call("mcp_good_look", a=1)).ok
         assert there.asked == ([] if trusted else ["mcp_good_look a=1"])
-
-
-async def test_the_schema_is_passed_through_and_the_name_is_one_that_models_take(tmp_path: Path) -> None:
-    async with strangers(tmp_path, "good") as there:
-        await there.named("mcp_good_double")
-        specs = {spec.name: json.loads(spec.schema) for spec in there.box.specs}
-    assert specs["mcp_good_double"]["properties"]["a"] == {"type": "integer"}
-    assert specs["mcp_good_double"]["required"] == ["a"]
-    assert all(len(name) <= 64 and name.replace("_", "").replace("-", "").isalnum() for name in specs)
-    assert name_of("a", "x" * 80) != name_of("a", "x" * 79)
 
 
 async def test_a_server_sees_no_secret_of_this_host(tmp_path: Path) -> None:
@@ -188,37 +182,27 @@ async def test_a_server_that_misbehaves_is_off_with_one_clear_line(
     assert len(lines) in (1, 2), lines  # not one a start
 
 
-@pytest.mark.parametrize("kind", ["changes", "changes-old"])
-async def test_a_changed_list_is_read_again(tmp_path: Path, kind: str) -> None:
-    async with strangers(tmp_path, kind) as there:
-        await there.named(f"mcp_{kind}_double")
-        await there.call(f"mcp_{kind}_double", a=1)
-        await there.named(f"mcp_{kind}_second")
-        gone = await there.call(f"mcp_{kind}_double", a=1)
+async def test_a_changed_list_is_read_again(tmp_path: Path) -> None:
+    async with strangers(tmp_path, "changes") as there:
+        await there.named("mcp_changes_double")
+        await there.call("mcp_changes_double", a=1)
+        await there.named("mcp_changes_second")
+        gone = await there.call("mcp_changes_double", a=1)
         assert gone.error_code == "tool_retry"
 
 
-async def test_a_wrong_schema_costs_that_tool_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with strangers(tmp_path, "schemas") as there:
-        await there.named("mcp_schemas_fine")
-        assert [tool.name for tool in there.servers.tools()] == ["mcp_schemas_fine", HELP]
-    lines = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
-    assert ["'wrong'" in lines[0], "'large'" in lines[1], len(lines)] == [True, True, 2]
-
-
-async def test_at_most_so_many_tools_of_a_server_are_taken(tmp_path: Path) -> None:
-    async with strangers(tmp_path, "many") as there:
-        await there.named("mcp_many_t0")
-        assert len(there.servers.tools()) == 64 + 1  # and the one that shows what they say of themselves
-
-
-async def test_the_tools_of_a_server_do_not_fill_every_request(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with strangers(tmp_path, "crowd") as there:
-        await there.named("mcp_crowd_t0")
-        assert sum(len(spec.schema) for spec in there.box.specs) < 64 << 10
-    assert "tools after its first 4 are left out" in "\n".join(record.getMessage() for record in caplog.records)
+async def test_wrong_and_large_schemas_cost_their_tools_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with strangers(tmp_path, "schemas", "many", "crowd") as there:
+        for name in ("mcp_schemas_fine", "mcp_many_t0", "mcp_crowd_t0"):
+            await there.named(name)
+        names = [tool.name for tool in there.servers.tools()]
+        own = {spec.name: spec.schema for spec in there.box.specs if spec.name.startswith("mcp_crowd")}
+    assert [name for name in names if name.startswith("mcp_schemas")] == ["mcp_schemas_fine"]
+    assert sum(name.startswith("mcp_many") for name in names) == 64
+    assert sum(map(len, own.values())) < 64 << 10
+    told = "\n".join(record.getMessage() for record in caplog.records)
+    for reason in ("'wrong' is left out", "'large' is left out", "tools after its first 4 are left out"):
+        assert reason in told
 
 
 async def test_a_long_result_is_cut_and_a_failure_is_a_strangers_word(tmp_path: Path) -> None:

@@ -11,13 +11,11 @@ import httpx2
 import pytest
 import pytest_asyncio
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import ElicitResult
+from mcp.shared.exceptions import MCPError
 from tests.api.people_host import PeopleHost, people_host
 from tests.mcp.conftest import INITIALIZE, TIMEOUT_S
 
 from mcp import Client
-from microclaw.audit.event import AuditKind, RecordedEvent
-from microclaw.audit.log_files import read_events
 from microclaw.operations.client import Client as HostClient
 
 TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("obey"); }\n'
@@ -64,52 +62,34 @@ async def no_question_waits(people: PeopleHost) -> None:
             pass
 
 
-async def test_a_removed_token_opens_nothing_more_and_takes_its_questions_back(url: str, people: PeopleHost) -> None:
-    owner = HostClient(people.settings.control_socket)
-    secret = (await asyncio.to_thread(owner.post, "/v1/tokens", {"name": "brief"}))["secret"]
-    async with connected(url, people.secrets["ada"]) as other:
+@asynccontextmanager
+async def asking(url: str, people: PeopleHost, token: str, mode: str) -> AsyncIterator[None]:
+    """A session whose act waits for a yes, as it read what another one's program printed."""
+    async with connected(url, people.secrets["owner"]) as other:
         await other.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
-    async with connected(url, secret) as client:
+    async with connected(url, token, mode) as client:
         await client.call_tool("read-logs", {})
         told = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
         assert told.structured_content is not None
         assert told.structured_content["act"]["outcome"] == "waiting"
         assert len(await people.waiting()) == 1
+        yield
+
+
+async def test_a_removed_token_opens_nothing_more_and_takes_its_questions_back(url: str, people: PeopleHost) -> None:
+    owner = HostClient(people.settings.control_socket)
+    secret = (await asyncio.to_thread(owner.post, "/v1/tokens", {"name": "brief"}))["secret"]
+    async with asking(url, people, secret, "auto"):
         await asyncio.to_thread(owner.delete, "/v1/tokens/brief")
         await no_question_waits(people)
     assert (await post(url, Authorization=f"Bearer {secret}")).status_code == 401
 
 
-async def test_a_question_ends_when_its_session_is_closed(
-    url: str, people: PeopleHost, tokens: Mapping[str, str]
-) -> None:
+async def test_a_question_ends_when_its_session_is_closed(url: str, people: PeopleHost) -> None:
     """The server itself goes on, as others use it."""
-    async with connected(url, tokens["owner"]) as other:
-        await other.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
-    async with connected(url, tokens["member"], "legacy") as client:
-        await client.call_tool("read-logs", {})
-        told = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
-        assert told.structured_content is not None
-        assert told.structured_content["act"]["outcome"] == "waiting"
-        assert len(await people.waiting()) == 1
+    async with asking(url, people, people.secrets["ada"], "legacy"):
+        pass
     await no_question_waits(people)
-
-
-@pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_an_act_after_strangers_words_asks_its_own_client(url: str, tokens: Mapping[str, str], mode: str) -> None:
-    asked: list[str] = []
-
-    async def elicit(_: Any, params: Any) -> ElicitResult:
-        asked.append(params.message)
-        return ElicitResult(action="accept", content={"approve": True})
-
-    async with connected(url, tokens["owner"]) as other:
-        await other.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"})
-    async with connected(url, tokens["member"], mode, elicitation_callback=elicit) as client:
-        await client.call_tool("read-logs", {})
-        done = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
-        assert not done.is_error, done.content
-    assert len(asked) == 1
 
 
 async def test_one_callers_timeline_is_not_anothers(url: str, tokens: Mapping[str, str]) -> None:
@@ -119,11 +99,12 @@ async def test_one_callers_timeline_is_not_anothers(url: str, tokens: Mapping[st
         link = next(block for block in tried.content if block.type == "resource_link")
         assert "edges" in str(await client.read_resource(link.uri))
     async with connected(url, tokens["guest"]) as client:
-        assert link.uri not in [str(each.uri) for each in (await client.list_resources()).resources]
+        with pytest.raises(MCPError):
+            await client.read_resource(link.uri)
 
 
-async def test_a_session_is_its_tokens_alone(url: str, people: PeopleHost, tokens: Mapping[str, str]) -> None:
-    """With another token it is as if it did not exist; the security log has a line."""
+async def test_a_session_is_its_tokens_alone(url: str, tokens: Mapping[str, str]) -> None:
+    """With another token it is as if it did not exist."""
     opened = await post(url, Authorization=f"Bearer {tokens['member']}")
     session = opened.headers["mcp-session-id"]
     listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
@@ -141,11 +122,3 @@ async def test_a_session_is_its_tokens_alone(url: str, people: PeopleHost, token
         assert await use(method, "guest", session) == unknown
     assert (await use("POST", "member", session))[0] == 200
     assert (await use("DELETE", "member", session))[0] == 200
-    lines: list[RecordedEvent] = []
-    async with asyncio.timeout(TIMEOUT_S):
-        while not lines:
-            await asyncio.sleep(0.05)
-            lines = [one for one in read_events(people.settings.home) if "session" in one.event.text]
-    assert lines[0].event.kind is AuditKind.TOKEN_MISUSED
-    assert lines[0].event.address == "127.0.0.1"
-    assert session not in str(lines)

@@ -51,44 +51,41 @@ def test_the_command_is_what_runs_now_as_an_absolute_path(tmp_path: Path, monkey
     assert (again[0], again[-1]) == (str(tmp_path / "uvx"), "microclaw")
 
 
-def test_writing_keeps_a_backup_the_mode_and_a_link(tmp_path: Path) -> None:
-    real = tmp_path / "real.json"
+def test_writing_keeps_a_backup_the_mode_and_a_link_and_no_later_change_is_lost(tmp_path: Path) -> None:
+    real, path = tmp_path / "real.json", tmp_path / "link.json"
     real.write_text('{"mine": 1}')
     real.chmod(0o600)
-    path = tmp_path / "link.json"
     path.symlink_to(real)
-    backup = write(edited(path, {"command": "x"}), datetime(2026, 1, 2, 3, 4, 5))
+    edit = edited(path, {"command": "x"})
+    backup = write(edit, datetime(2026, 1, 2, 3, 4, 5))
     assert backup == tmp_path / "real.json.20260102-030405-000000.bak"
     assert backup.read_text() == '{"mine": 1}'
     assert path.is_symlink()
     assert stat.S_IMODE(real.stat().st_mode) == 0o600
     assert json.loads(real.read_text()) == {"mine": 1, "mcpServers": {"microclaw": {"command": "x"}}}
-
-
-def test_a_file_that_changed_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
-    path = tmp_path / "s.json"
-    path.write_text("{}")
-    edit = edited(path, {"command": "x"})
-    path.write_text('{"new": 1}')
     with pytest.raises(ConfigError):
-        write(edit, datetime(2026, 1, 1))
-    assert path.read_text() == '{"new": 1}'
+        write(edit, datetime(2026, 1, 1))  # it was made for the file of before
 
 
-@pytest.mark.parametrize("text", ["", "\n", "{}", "{ }\n", '{"a": 1}', '{"mcpServers": {}}'])
-def test_what_is_missing_on_the_way_is_made(tmp_path: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "value", "servers"),
+    [
+        *((text, VALUE, {"microclaw": VALUE}) for text in ("", "\n", "{}", "{ }\n", '{"a": 1}', '{"mcpServers": {}}')),
+        ('{"mcpServers": {"microclaw": {"command": "old"}, "b": {}}}', VALUE, {"microclaw": VALUE, "b": {}}),
+        ('{"mcpServers": {"microclaw": 1, "b": {}}}', None, {"b": {}}),
+        *((text, None, ...) for text in ("", "{}", '{"mcpServers": {"other": 1}}', '{"other":1}')),
+    ],
+)
+def test_only_the_entry_changes(tmp_path: Path, text: str, value: dict[str, Any] | None, servers: Any) -> None:
     path = tmp_path / "s.json"
     path.write_text(text)
-    assert json.loads(edited(path, VALUE).new)["mcpServers"] == {"microclaw": VALUE}
-
-
-def test_an_entry_that_is_there_is_replaced_in_its_place(tmp_path: Path) -> None:
-    path = tmp_path / "s.json"
-    path.write_text('{"mcpServers": {"microclaw": {"command": "old"}, "other": {}}}')
-    edit = edited(path, VALUE)
-    assert list(json.loads(edit.new)["mcpServers"].items()) == [("microclaw", VALUE), ("other", {})]
+    edit = edited(path, value)
+    if servers is ...:
+        assert not edit.changes
+        return
+    assert list(json.loads(edit.new)["mcpServers"].items()) == list(servers.items())
     path.write_text(edit.new)
-    assert not edited(path, VALUE).changes
+    assert not edited(path, value).changes
 
 
 @pytest.mark.parametrize(
@@ -112,20 +109,6 @@ def test_what_is_not_plain_json_is_left_alone_and_the_entry_is_shown(tmp_path: P
         edited(path, VALUE)
     assert f'"microclaw": {json.dumps(VALUE)}' in str(caught.value.next_step)
     assert path.read_text() == text
-
-
-def test_taking_out_of_a_file_with_comments_is_left_to_its_owner(tmp_path: Path) -> None:
-    path = tmp_path / "s.json"
-    path.write_text('{"mcpServers": {"microclaw": {}} /* mine */}')
-    with pytest.raises(ConfigError):
-        edited(path, None)
-
-
-@pytest.mark.parametrize("text", ["", "{}", '{"mcpServers": {"other": 1}}', '{"other":1}'])
-def test_what_is_not_there_is_not_removed(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "s.json"
-    path.write_text(text)
-    assert not edited(path, None).changes
 
 
 json_values = st.recursive(

@@ -214,7 +214,6 @@ async def running_host(
             task_service,
             host.boards,
             control_socket=settings.control_socket,
-            record=audit.record,
             when_unused=when_unused,
         )
         services: dict[str, Any] = {  # of the acts and the other routes, by noun

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import mcp_types as types
-from mcp.client.subscriptions import ListenNotSupportedError
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
@@ -19,10 +19,10 @@ from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.mcp.client.servers import NOT_YET, ClientLimits
 from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, tool_from
-from microclaw.mcp.client.transports import ConnectionEnd, remote_server, server_process
+from microclaw.mcp.client.transports import ConnectionEnd, bounded, remote_server, server_process
 
 MAX_TOOLS: Final = 64  # of one server
-MAX_COMPLAINTS: Final = 64  # about one server's tools, as long as the host runs
+MAX_STATE_CHARS: Final = 500
 MAX_PAGES: Final = 16
 MAX_TIMEOUTS: Final = 2  # in a row; then it is taken for hung
 _log = logging.getLogger("microclaw.mcp.client.servers")
@@ -42,7 +42,7 @@ class ServerConnection:
     _client: Client | None = None
     _end: ConnectionEnd = field(default_factory=ConnectionEnd)
     _timeouts: int = 0
-    _complaints: set[str] = field(default_factory=set)
+    _listed: list[types.Tool] | None = None
 
     async def run(self) -> None:
         backoff = Backoff(min_s=self.limits.first_pause_s, max_s=self.limits.longest_pause_s)
@@ -59,7 +59,7 @@ class ServerConnection:
                 self._end.because(_reason(exc))
             if task is not None and task.cancelling():  # an error while a connection was closed hid the cancellation
                 raise asyncio.CancelledError
-            self.offered, self._client = {}, None
+            self.offered, self._client, self._listed = {}, None, None
             if loop.time() - began_s > self.limits.longest_pause_s:
                 backoff.succeeded()
             self._say(f"off: {self._end.reason}; tried again from time to time", logging.WARNING)
@@ -89,42 +89,20 @@ class ServerConnection:
         return result
 
     async def _connect(self) -> None:
-        """Serve one connection to its end: read its list, and again whenever that changes."""
+        """Serve one connection to its end, and read its list of tools from time to time."""
         if self.server.command:
             transport = server_process(self.server, self.environ, self._end)
         else:
-            transport = remote_server(self.server, self.proxy, self._end)
+            transport = remote_server(self.server, self.proxy)
         async with asyncio.timeout(self.limits.connect_s) as deadline:
-            async with Client(transport, message_handler=self._hear, cache=None) as client:
+            async with Client(bounded(transport, self._end), cache=None) as client:
                 deadline.reschedule(None)
                 self._client, self._timeouts = client, 0
-                watch = asyncio.create_task(self._watch(client), name=f"changes of {self.server.name}")
-                try:
-                    while self._end.reason is None:
-                        self._end.news.clear()
-                        await self._relist(client)
-                        await asyncio.sleep(self.limits.relist_pause_s)
-                        await self._end.news.wait()
-                finally:
-                    watch.cancel()
-                    await asyncio.gather(watch, return_exceptions=True)
-
-    async def _hear(self, message: Any) -> None:
-        if isinstance(message, types.ToolListChangedNotification):
-            self._end.news.set()
-
-    async def _watch(self, client: Client) -> None:
-        """The newest protocol tells changes on a stream that is asked for; older ones by themselves."""
-        tools = client.server_capabilities.tools
-        if tools is None or not tools.list_changed:
-            return
-        try:
-            async with client.listen(tools_list_changed=True) as events:
-                self._end.news.set()  # no event comes for earlier changes
-                async for _ in events:
-                    self._end.news.set()
-        except ListenNotSupportedError:
-            return
+                while self._end.reason is None:
+                    await self._relist(client)
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(self.limits.relist_s):
+                            await self._end.event.wait()
 
     async def _relist(self, client: Client) -> None:
         listed: list[types.Tool] = []
@@ -136,12 +114,12 @@ class ServerConnection:
                 cursor = page.next_cursor
                 if cursor is None or len(listed) > MAX_TOOLS:
                     break
+        if listed == self._listed:
+            return
         self.offered, wrong = await asyncio.to_thread(self._made, listed[:MAX_TOOLS])  # a hostile schema takes its time
-        for text in wrong:  # each once, and only as many as a person would read
-            if text not in self._complaints and len(self._complaints) < MAX_COMPLAINTS:
-                self._complaints.add(text)
-                _log.warning("MCP server %s: %s", self.server.name, text)
-        self._say(f"on: {len(self.offered)} tools", logging.INFO)
+        self._listed = listed
+        text = f"on: {len(self.offered)} tools" + "".join(f"; {reason}" for reason in wrong)
+        self._say(text[:MAX_STATE_CHARS], logging.WARNING if wrong else logging.INFO)
 
     def _made(self, listed: list[types.Tool]) -> tuple[dict[str, OfferedTool], list[str]]:
         """Its tools as the agent's, and what is wrong with the others."""

@@ -28,7 +28,7 @@ class ClientLimits:
     call_s: float = 60.0
     first_pause_s: float = 1.0
     longest_pause_s: float = 60.0
-    relist_pause_s: float = 1.0  # a list that changes all the time is read once in so long
+    relist_s: float = 60.0  # between two looks at a server's list of tools
 
 
 class McpServers:

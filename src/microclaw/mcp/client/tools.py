@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Final, TypeAlias
 
 import mcp_types as types
@@ -24,12 +23,13 @@ HELP: Final = "mcp-tool-help"
 CallTool: TypeAlias = Callable[[str, dict[str, Any]], Awaitable[types.CallToolResult]]
 
 MAX_NAME_CHARS: Final = 64  # what model providers take
-MAX_SCHEMA_BYTES: Final = 16 << 10
+MAX_SCHEMA_CHARS: Final = 16 << 10
 MAX_SCHEMAS_BYTES: Final = 64 << 10  # of one server's tools together: a model reads them with every request
-MAX_SCHEMA_NODES: Final = 500
+MAX_DEPTH: Final = 6  # deeper parts of a schema are any value
 MAX_DESCRIPTION_CHARS: Final = 600
 MAX_TEXT_CHARS: Final = 6000
 MAX_CHOICE_CHARS: Final = 40  # a longer value of an enum is a sentence
+TYPES: Final = ("string", "integer", "number", "boolean", "array", "object", "null")
 _ARGUMENT: Final = re.compile(r"[A-Za-z0-9_.$-]{1,64}")
 _NOT_IN_A_NAME: Final = re.compile(r"[^A-Za-z0-9_-]+")
 
@@ -49,10 +49,13 @@ class _HelpParameters(Parameters):
 
 def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> OfferedTool | str:
     """The agent's tool, or what is wrong with the listed one."""
-    wrong = _wrong_with(listed.input_schema)
-    if wrong is not None:
-        return f"its tool {clean_text(listed.name, one_line=True, limit=60)!r} is left out: {wrong}"
     schema = clean_text(json.dumps(listed.input_schema, ensure_ascii=False))
+    try:
+        if len(schema) > MAX_SCHEMA_CHARS:
+            raise ValueError(f"its schema has {len(schema):,} characters, at most {MAX_SCHEMA_CHARS:,} are taken")
+        told = {**_told(json.loads(schema)), "type": "object"}
+    except (ValueError, RecursionError) as exc:
+        return f"its tool {clean_text(listed.name, one_line=True, limit=60)!r} is left out: {exc}"
     reads = server.trusted_reads and listed.annotations is not None and listed.annotations.read_only_hint is True
     repeats = listed.annotations is not None and listed.annotations.idempotent_hint is True
     effect = Effect.READ if reads else Effect.IDEMPOTENT if server.trusted_reads and repeats else Effect.ONCE
@@ -72,7 +75,7 @@ def tool_from(server: McpServerSettings, listed: types.Tool, call: CallTool) -> 
         effect,
         run,
         foreign=True,
-        schema=_without_words(json.loads(schema)),
+        schema=told,
     )
     about = clean_text(listed.description or listed.title or listed.name, limit=MAX_DESCRIPTION_CHARS)
     return OfferedTool(tool, server.name, about, schema)
@@ -102,61 +105,29 @@ def name_of(server: str, tool: str) -> str:
     return f"{name[: MAX_NAME_CHARS - 9]}_{hashlib.sha256(f'{server}/{tool}'.encode()).hexdigest()[:8]}"
 
 
-_WORDS: Final = frozenset({"description", "title", "examples", "default", "$comment"})
-_MAPS: Final = frozenset({"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"})
+def _told(schema: Any, depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Names, types and short choices of a schema: what a model needs to call the tool, and no word of the server's own.
 
-
-def _without_words(schema: Any) -> Any:
-    """A schema with what a model needs to call the tool, and without sentences: those are the server's words."""
-    if isinstance(schema, list):
-        return [_without_words(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        key: {name: _without_words(part) for name, part in value.items()}
-        if key in _MAPS and isinstance(value, dict)
-        else _without_words(value)
-        for key, value in schema.items()
-        if key not in _WORDS and not (key in ("enum", "const", "pattern") and _is_prose(value))
-    }
-
-
-def _is_prose(value: Any) -> bool:
-    values = value if isinstance(value, list) else [value]
-    return any(isinstance(one, str) and len(one) > MAX_CHOICE_CHARS for one in values)
-
-
-def _parts(schema: Any) -> Iterator[Any]:
-    """The objects and lists that a schema is made of."""
-    left = [schema]
-    while left:
-        part = left.pop()
-        if isinstance(part, dict | list):
-            yield part
-            left.extend(part.values() if isinstance(part, dict) else part)
-
-
-def _wrong_with(schema: dict[str, Any]) -> str | None:
-    import jsonschema  # type: ignore[import-untyped]  # comes with mcp, without stubs
-
-    size_bytes = len(json.dumps(schema).encode())
-    if size_bytes > MAX_SCHEMA_BYTES:
-        return f"its schema has {size_bytes:,} bytes, at most {MAX_SCHEMA_BYTES:,} are taken"
-    if schema.get("type") != "object":
-        return "its arguments are no object"
-    parts = list(islice(_parts(schema), MAX_SCHEMA_NODES + 1))  # each takes the checker its time
-    if len(parts) > MAX_SCHEMA_NODES:
-        return f"its schema has more than {MAX_SCHEMA_NODES} parts"
-    maps = [part.get("properties") for part in parts if isinstance(part, dict)]
-    if any(_ARGUMENT.fullmatch(name) is None for names in maps if isinstance(names, dict) for name in names):
-        return "the name of an argument is no name: letters, digits, _ . $ and -, 64 at most"
-    try:
-        jsonschema.Draft202012Validator.check_schema(schema)
-    except RecursionError:
-        return "its schema is nested too deeply"
-    except jsonschema.SchemaError as exc:
-        return f"its schema is wrong: {clean_text(exc.message, one_line=True, limit=120)}"
-    return None
+    ValueError for an argument whose name is a sentence.
+    """
+    if not isinstance(schema, dict) or depth == 0:
+        return {}
+    told: dict[str, Any] = {}
+    if schema.get("type") in TYPES:
+        told["type"] = schema["type"]
+    choices = schema.get("enum")
+    if isinstance(choices, list) and all(len(json.dumps(one)) <= MAX_CHOICE_CHARS for one in choices):
+        told["enum"] = choices
+    if told.get("type") == "array":
+        told["items"] = _told(schema.get("items"), depth - 1)
+    if isinstance(properties := schema.get("properties"), dict):
+        for name in properties:
+            if _ARGUMENT.fullmatch(name) is None:
+                raise ValueError("the name of an argument is no name: letters, digits, _ . $ and -, 64 at most")
+        told["properties"] = {name: _told(value, depth - 1) for name, value in properties.items()}
+        required = schema.get("required")
+        told["required"] = [name for name in properties if isinstance(required, list) and name in required]
+    return told
 
 
 def _text_of(result: types.CallToolResult) -> str:

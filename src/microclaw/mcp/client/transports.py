@@ -10,8 +10,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final
 
 import anyio
@@ -21,11 +21,12 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
 from microclaw.config.settings import McpServerSettings
+from microclaw.errors import ProtocolError
 from microclaw.link_server.limits import RateLimit
-from microclaw.mcp.lines import FLOOD, MAX_MESSAGE_BYTES, Received, Streams, message_lines
+from microclaw.mcp.lines import MAX_MESSAGE_BYTES, Streams, message_lines
 from microclaw.models.bounded_http import bounded_client
 
-BURST: Final = 500
+BURST: Final = 500  # messages at once: over it the connection ends, as a queue would only delay the flood
 A_SECOND: Final = 100.0
 INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
 END_S: Final = 2.0  # for the child to end by itself once its stdin is closed, and again after SIGTERM
@@ -34,32 +35,51 @@ MAX_STREAM_BYTES: Final = 64 << 20  # a stream of events that has sent so much i
 SILENCE_S: Final = 300.0  # a stream of events may be quiet for long
 
 
-def message_limit() -> Callable[[], bool]:
-    """A check that one more message may be. Over it the connection ends: a queue would only delay the flood."""
-    rate = RateLimit(A_SECOND, BURST, time.monotonic())
-    return lambda: rate.allows(time.monotonic())
-
-
 class ConnectionEnd:
-    """Why a connection ended, once it has; the first reason counts. `news` is set then, and when its list changed."""
+    """The reason why a connection ended, once it has; the first one counts."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
-        self.news = asyncio.Event()
+        self.event = asyncio.Event()
 
     def because(self, reason: str) -> None:
         self.reason = self.reason or reason
-        self.news.set()
+        self.event.set()
+
+
+@asynccontextmanager
+async def bounded(transport: AbstractAsyncContextManager[Any], end: ConnectionEnd) -> AsyncIterator[Streams]:
+    """The transport's streams while its messages come at a bearable rate; `end` gets the reason why they ended."""
+    sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
+    async with transport as (read, write), anyio.create_task_group() as group:
+        group.start_soon(_pass_on, read, sending, end)
+        try:
+            yield received, write
+        finally:
+            group.cancel_scope.cancel()
+            sending.close()
+            received.close()
+
+
+async def _pass_on(read: Any, sending: MemoryObjectSendStream[SessionMessage | Exception], end: ConnectionEnd) -> None:
+    rate = RateLimit(A_SECOND, BURST, time.monotonic())
+    async with sending:
+        async for item in read:
+            if isinstance(item, ProtocolError):
+                end.because(item.message)
+            elif not rate.allows(time.monotonic()):
+                end.because("it flooded this host: too many messages at once")
+            if end.reason is not None:
+                return
+            await sending.send(item)
+        end.because("its connection ended")
 
 
 @asynccontextmanager
 async def server_process(
     server: McpServerSettings, environ: Mapping[str, str], end: ConnectionEnd
 ) -> AsyncIterator[Streams]:
-    """The streams of a running child, which sees paths and its own settings; `end` hears why they ended.
-
-    OSError when it cannot be started.
-    """
+    """The streams of a running child, which sees paths and its own settings. OSError when it cannot be started."""
     process = await asyncio.create_subprocess_exec(
         *server.command,
         stdin=asyncio.subprocess.PIPE,
@@ -72,7 +92,7 @@ async def server_process(
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        async with message_lines(process.stdout, process.stdin, message_limit(), on_end=end.because) as streams:
+        async with message_lines(process.stdout, process.stdin) as streams:
             yield streams
     finally:
         is_at_its_end = process.stdout.at_eof()
@@ -103,10 +123,8 @@ async def _end(process: asyncio.subprocess.Process) -> int | None:
 
 
 @asynccontextmanager
-async def remote_server(
-    server: McpServerSettings, proxy: str | None, end: ConnectionEnd
-) -> AsyncIterator[tuple[Received, Any]]:
-    """The streams of a connection; `end` hears why they ended."""
+async def remote_server(server: McpServerSettings, proxy: str | None) -> AsyncIterator[tuple[Any, Any]]:
+    """The streams of a connection to the server's address."""
     assert server.url is not None
     async with bounded_client(
         MAX_MESSAGE_BYTES, stream_bytes=MAX_STREAM_BYTES, proxy=proxy, base_url=server.url
@@ -114,22 +132,5 @@ async def remote_server(
         client.headers.update(server.headers)
         client.timeout = httpx2.Timeout(SILENCE_S, connect=CONNECT_S)
         transport = streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_MESSAGE_BYTES)
-        sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
-        async with transport as (read, write), anyio.create_task_group() as group:
-            group.start_soon(_pass_on, read, sending, end)
-            try:
-                yield received, write
-            finally:
-                group.cancel_scope.cancel()
-                received.close()
-
-
-async def _pass_on(read: Any, sending: MemoryObjectSendStream[SessionMessage | Exception], end: ConnectionEnd) -> None:
-    allows = message_limit()
-    async with sending:
-        async for item in read:
-            if not allows():
-                end.because(FLOOD)
-                return
-            await sending.send(item)
-        end.because("its connection ended")
+        async with transport as streams:
+            yield streams

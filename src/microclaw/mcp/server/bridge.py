@@ -39,6 +39,12 @@ def mcp_socket(control_socket: Path) -> Path:
     return control_socket.with_suffix(".mcp")
 
 
+def error_text(error: MicroclawError) -> str:
+    """A JSON-RPC error's message."""
+    step = "" if error.next_step is None else f" (next: {error.next_step})"
+    return without_commands(f"{error.message}{step}")
+
+
 def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -> None:
     """Pass lines on until the client closes stdin or stdout, or a signal comes; then this process has ended."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -70,8 +76,7 @@ class _Bridge:
                     self._opening[json.dumps(message.get("id"))] = line
                 host.sendall(line)
             except MicroclawError as exc:
-                step = "" if exc.next_step is None else f" (next: {exc.next_step})"
-                self._fail(without_commands(f"{exc.message}{step}"))
+                self._fail(error_text(exc))
             except OSError:
                 self._fail(GONE)
         if (last := self._host) is not None:

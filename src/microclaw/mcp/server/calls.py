@@ -9,11 +9,14 @@ import asyncio
 import json
 import logging
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final
+from itertools import count
+from typing import Any, Final, TypeAlias
 
 import mcp_types as types
+from mcp.server.mcpserver import Context
 from mcp.shared.exceptions import MCPError
 from pydantic import ValidationError
 
@@ -22,12 +25,13 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.auth.gate import Permission
 from microclaw.errors import MicroclawError, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.mcp.server.forms import failed, offered, tool_from, waiting, where_to_decide
-from microclaw.mcp.server.resources import Context, Resources, file_links, session_in, trial_link
-from microclaw.mcp.server.service import Session
+from microclaw.mcp.server.forms import failed, offered, waiting, where_to_decide
+from microclaw.mcp.server.resources import Resources, file_links
+from microclaw.mcp.server.service import SESSION, Session
 from microclaw.operations.tool import Tool
 from microclaw.wire.host_api import Failure, Result
 
+Report: TypeAlias = Callable[[str], Awaitable[None]]
 MAX_MESSAGE_CHARS: Final = 8000
 MODERN_VERSION: Final = "2026-07-28"
 ANSWER: Final = "approval"
@@ -40,12 +44,12 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False, slots=True)
-class KeptCall:
-    """A call that waits for a yes, and for nobody or for its client's next request."""
+class HostCall:
+    """A call; kept while it waits for a yes, and for nobody or for its client's next request."""
 
     session: Session
     feed: Feed
-    asked: ApprovalAsked
+    asked: ApprovalAsked | None = None
 
 
 class Calls:
@@ -54,7 +58,10 @@ class Calls:
     def __init__(self, tools: ToolService, resources: Resources) -> None:
         self._tools = tools
         self._resources = resources
-        self._kept: dict[str, KeptCall] = {}
+        self._kept: dict[str, HostCall] = {}
+
+    def offered(self) -> list[Tool[Any]]:
+        return offered(self._tools.offered, every=SESSION.get().every_tool)
 
     def end_session(self, session: Session) -> None:
         """Nobody waits for its calls any more."""
@@ -63,59 +70,65 @@ class Calls:
                 call.feed.leave()
         self._kept = {state: call for state, call in self._kept.items() if not call.feed.is_left}
 
-    async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
-        return types.ListToolsResult(tools=[tool_from(tool) for tool in self._offered(session_in(context))])
-
     async def call(
-        self, context: Context, params: types.CallToolRequestParams
+        self, context: Context[Any, Any], name: str, arguments: dict[str, Any]
     ) -> types.CallToolResult | types.InputRequiredResult:
-        session = session_in(context)
-        tool = next((one for one in self._offered(session) if one.name == params.name), None)
+        """The result, also that the client cannot ask; or the question that it answers with its next request.
+
+        Cancelling it ends the call, unless that has begun to change something.
+        """
+        tool = next((one for one in self.offered() if one.name == name), None)
         if tool is None:
-            raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:80]!r}; tools/list has them")
+            raise MCPError(types.INVALID_PARAMS, f"there is no tool {name[:80]!r}; tools/list has them")
+        numbers = count(1)
+
+        async def report(text: str) -> None:
+            await context.report_progress(next(numbers), message=text)
+
         try:
-            return await self._follow(context, session, params, tool)
+            if context.request_state is None:
+                session = SESSION.get()
+                call = HostCall(session, self._tools.start(session.by, name, arguments, session=session.name))
+            else:
+                call = self._taken_up(context.request_state)
+            return await self._follow(context, call, tool, arguments, report)
         except MicroclawError as exc:
             return failed(exc.message, exc.next_step)
 
-    def _offered(self, session: Session) -> list[Tool[Any]]:
-        return offered(self._tools.offered, every=session.every_tool)
+    def _taken_up(self, state: str) -> HostCall:
+        call = self._kept.get(state)
+        if call is None or call.session.by.source != SESSION.get().by.source:
+            raise ToolRetry("no call waits for this answer: its time is over", next_step="call the tool again")
+        return self._kept.pop(state)
 
     async def _follow(
-        self, context: Context, session: Session, params: types.CallToolRequestParams, tool: Tool[Any]
+        self, context: Context[Any, Any], call: HostCall, tool: Tool[Any], arguments: dict[str, Any], report: Report
     ) -> types.CallToolResult | types.InputRequiredResult:
-        """The result, also that the client cannot ask; or the question that it answers with its next request.
-        Cancelling it ends the call, unless that has begun to change something."""
-        progress, question, is_kept, asked = Progress(context), None, False, None
-        if params.request_state is None:
-            feed = self._tools.start(session.by, params.name, params.arguments or {}, session=session.name)
-        else:
-            call = self._taken_up(session, params.request_state)
-            feed, asked = call.feed, call.asked
+        question, is_kept, feed = None, False, call.feed
         try:
-            answer = (params.input_responses or {}).get(ANSWER)
-            if asked is not None and isinstance(answer, types.ElicitResult):
-                await self._decide(session, asked, answer, progress)
+            answer = (context.input_responses or {}).get(ANSWER)
+            if call.asked is not None and isinstance(answer, types.ElicitResult):
+                await self._decide(call.asked, answer, report)
             async with aclosing(paced(feed.read(), self._tools.keepalive_s)) as events:
                 async for event in events:
                     match event:
                         case Step(stage, text):
-                            await progress.report(f"{stage}: {text}")
+                            await report(f"{stage}: {text}")
                         case None:
-                            await progress.report(None)
+                            await report("it still runs")
                         case ApprovalAsked() if _can_ask(context) and context.protocol_version != MODERN_VERSION:
-                            asking = self._ask(context, session, event, progress)
+                            asking = self._ask(context, event, report)
                             question = asyncio.create_task(asking, name=f"ask {event.approval_id}")
                         case ApprovalAsked():
-                            is_kept, state = True, self._keep(KeptCall(session, feed, event))
+                            is_kept, state = True, self._keep(HostCall(call.session, feed, event))
                             if not _can_ask(context):
-                                return waiting(event, tool, params.arguments or {})
+                                return waiting(event, tool, arguments)
                             request = types.ElicitRequest(params=_question(event))
                             return types.InputRequiredResult(input_requests={ANSWER: request}, request_state=state)
                         case ApprovalSettled() if question is not None:  # perhaps by somebody else
                             await _ended(question)
                         case Result(value):
-                            return self._result(session, params.name, value)
+                            return self._result(tool.name, value)
                         case Failure(message=message, next_step=next_step):
                             return failed(message, next_step)
             raise AssertionError("a feed ends with its result")
@@ -125,72 +138,46 @@ class Calls:
             if question is not None:
                 await _ended(question)
 
-    def _result(self, session: Session, tool: str, result: dict[str, Any]) -> types.CallToolResult:
+    def _result(self, tool: str, result: dict[str, Any]) -> types.CallToolResult:
         content = dict(result["content"])
         structured = {**content, "evidence": result["evidence"], "act": result["act"]}
         if not result["ok"]:
             message = str(content.get("message") or content.get("error") or "it failed")
             return failed(message, result["next"], content.get("diagnostics", ()), structured)
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
-        trial_id = self._resources.keep_trial(session, tool, result)
-        if trial_id is not None:
-            blocks.append(trial_link(trial_id))
-        blocks += file_links(content)
+        blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text), *file_links(content)]
+        if (trial := self._resources.keep_trial(tool, result)) is not None:
+            blocks.append(trial)
         is_error = content.get("success") is False  # a trial that was run, and what it showed is wrong
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
 
-    def _keep(self, call: KeptCall) -> str:
+    def _keep(self, call: HostCall) -> str:
         self._kept = {state: one for state, one in self._kept.items() if not one.feed.is_over}
         state = secrets.token_urlsafe(16)
         self._kept[state] = call
         return state
 
-    def _taken_up(self, session: Session, state: str) -> KeptCall:
-        call = self._kept.get(state)
-        if call is None or call.session.by.source != session.by.source:
-            raise ToolRetry("no call waits for this answer: its time is over", next_step="call the tool again")
-        return self._kept.pop(state)
-
-    async def _ask(self, context: Context, session: Session, asked: ApprovalAsked, progress: Progress) -> None:
-        question = _question(asked)
+    async def _ask(self, context: Context[Any, Any], asked: ApprovalAsked, report: Report) -> None:
+        question, number = _question(asked), context.request_context.request_id
         try:
-            answer = await context.session.elicit_form(question.message, question.requested_schema, context.request_id)
+            answer = await context.session.elicit_form(question.message, question.requested_schema, number)
         except (MCPError, ValidationError):  # it cannot ask after all, or answers what is no answer
-            await progress.report(f"it waits for a yes: {where_to_decide(asked)}")
+            await report(f"it waits for a yes: {where_to_decide(asked)}")
         else:
-            await self._decide(session, asked, answer, progress)
+            await self._decide(asked, answer, report)
 
-    async def _decide(
-        self, session: Session, asked: ApprovalAsked, answer: types.ElicitResult, progress: Progress
-    ) -> None:
+    async def _decide(self, asked: ApprovalAsked, answer: types.ElicitResult, report: Report) -> None:
         approved = answer.action == "accept" and (answer.content or {}).get("approve") is True
-        admission, person = self._tools.admission, session.by.person_id
+        admission, person = self._tools.admission, SESSION.get().by.person_id
         try:
             admission.gate.check(person, Permission.ACT, f"decide {asked.approval_id}")
             admission.approvals.decide(asked.approval_id, approved=approved, by=person)
         except MicroclawError as exc:  # somebody else was first, or only an owner may: the call itself tells the end
-            await progress.report(f"{exc.message}; {where_to_decide(asked)}")
+            await report(f"{exc.message}; {where_to_decide(asked)}")
 
 
-class Progress:
-    """Reports to the client of one request; the numbers only grow, as the protocol demands."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._count = 0
-        self._last = "working"
-
-    async def report(self, text: str | None) -> None:
-        """`text` None: the call still runs."""
-        self._count += 1
-        self._last = text or self._last
-        await self._context.session.report_progress(self._count, message=self._last if text else f"still {self._last}")
-
-
-def _can_ask(context: Context) -> bool:
-    capabilities = context.session.client_capabilities
-    elicitation = None if capabilities is None else capabilities.elicitation
+def _can_ask(context: Context[Any, Any]) -> bool:
+    elicitation = None if context.client_capabilities is None else context.client_capabilities.elicitation
     return elicitation is not None and (elicitation.form is not None or elicitation.url is None)
 
 

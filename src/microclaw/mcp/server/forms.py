@@ -4,54 +4,34 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Any, Final
 
 import mcp_types as types
-from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.auth.gate import Effect, Permission
-from microclaw.events import Action, ActOutcome, ApprovalAsked, EvidenceKind
+from microclaw.events import Action, ApprovalAsked
 from microclaw.mcp.server.hints import without_commands
-from microclaw.operations.tool import Tool, object_schema, schema_of
+from microclaw.operations.tool import Tool, schema_of
 from microclaw.wire.host_api import action_object, event_object
 
-_Edge: TypeAlias = Annotated[list[float], Meta(min_length=3, max_length=3)]
-_Edges: TypeAlias = Annotated[list[_Edge], Meta(description="Level changes as [milliseconds, pin, level].")]
-
-
-class ResultEvidence(Struct):
-    kind: Annotated[
-        EvidenceKind,
-        Meta(
-            description="counted: edges or levels read at the pins; reported: the board's or program's own words; "
-            "accepted: the firmware took it and offers no read-back; written: the host keeps it itself."
-        ),
-    ]
-    text: str
-    edges: _Edges | UnsetType = UNSET
-
-
-class ResultAct(Struct):
-    outcome: Annotated[
-        Literal[ActOutcome, "waiting"],
-        Meta(
-            description="refused: nothing was done; failed: it was tried; unknown: nobody can tell; waiting: for a "
-            "person's yes."
-        ),
-    ]
-    tool: str | UnsetType = UNSET
-    args: Annotated[str, Meta(description="The arguments as JSON text.")] | UnsetType = UNSET
-    effect: Effect | UnsetType = UNSET
-    reason: str | UnsetType = UNSET
-
-
-class _Result(Struct):
-    success: bool | UnsetType = UNSET
-    evidence: Annotated[list[ResultEvidence], Meta(description="How this is known.")] | UnsetType = UNSET
-    act: Annotated[ResultAct, Meta(description="What the host did in this call.")] | UnsetType = UNSET
-
-
-OUTPUT: Final = object_schema(_Result)
+OUTPUT: Final[dict[str, Any]] = {
+    "type": "object",
+    "properties": {
+        "success": {"type": "boolean"},
+        "evidence": {
+            "type": "array",
+            "items": {"type": "object"},
+            "description": "How this is known. counted: edges [ms, pin, level] or levels read at the pins; reported: "
+            "the board's or program's own words; accepted: the firmware took it and offers no read-back; written: the "
+            "host keeps it itself.",
+        },
+        "act": {
+            "type": "object",
+            "description": "What the host did in this call. outcome: done; refused: nothing was done; failed: it was "
+            "tried; unknown: nobody can tell; waiting: for a person's yes.",
+        },
+    },
+}
 """What every result has, beside the tool's own fields."""
 
 TOOLS: Final[tuple[str, ...]] = (

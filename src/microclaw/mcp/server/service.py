@@ -10,33 +10,31 @@ import hashlib
 import json
 import logging
 import secrets
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from starlette.datastructures import Headers
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
-from microclaw.api.caller import CALLER_KEY, LOCAL_OWNER, Caller, client_address
+from microclaw.api.caller import CALLER_KEY, LOCAL_OWNER, Caller
 from microclaw.api.server import unix_listener
 from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
-from microclaw.audit.event import AuditEvent, AuditKind, Record
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import FULL, GREETING, MAX_SESSIONS, mcp_socket
 from microclaw.tasks.operations import Tasks
 from microclaw.virtual_boards.host_boards import VirtualBoards
 
 if TYPE_CHECKING:
-    from microclaw.mcp.server.handlers import Handlers
+    from microclaw.mcp.server.host_server import HostServer
 
 SESSION_HEADER: Final = "mcp-session-id"
 MAX_MESSAGE_BYTES: Final = 1 << 20
-MAX_OWNERS: Final = 1024
 FIRST_S: Final = 60.0  # for whoever started a host to come
 GRACE_S: Final = 3.0  # an assistant that restarts its servers comes back at once
 LENT: Final = "virtual-1"  # behind the name of its host in a cluster
@@ -55,6 +53,10 @@ class Session(Struct, frozen=True):
         return f"{self.by.source}.{self.name}"
 
 
+SESSION: Final[ContextVar[Session]] = ContextVar("MCP session")
+"""Of the message that is being handled."""
+
+
 class McpService:
     """`async with service.serving()`; the service itself is the ASGI app of /mcp, behind the API's own checks.
 
@@ -69,20 +71,17 @@ class McpService:
         boards: VirtualBoards,
         *,
         control_socket: Path,
-        record: Record,
         when_unused: Callable[[], object] | None = None,
     ) -> None:
         self._works_with = (tools, devices, tasks)
         self._devices = devices.registry
         self._boards = boards
         self._socket = mcp_socket(control_socket)
-        self._record = record
         self._when_unused = when_unused
         self._group = asyncio.TaskGroup()
         self._ending = asyncio.Event()
         self._loading, self._lending = asyncio.Lock(), asyncio.Lock()
-        self._handlers: Handlers | None = None
-        self._owners: OrderedDict[str, str] = OrderedDict()  # of sessions, the newest; for the security log alone
+        self._server: HostServer | None = None
         self._sessions: set[asyncio.Task[None]] = set()  # on the socket
         self._unused: asyncio.TimerHandle | None = None
 
@@ -103,38 +102,20 @@ class McpService:
                         task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        asked_for, source = Headers(scope=scope).get(SESSION_HEADER), session_of(scope).by.source
+        await (await self._loaded()).over_http(scope, receive, send)
 
-        async def watched(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self._note(scope, source, asked_for, message)
-            await send(message)
-
-        await (await self._loaded()).over_http(scope, receive, watched)
-
-    def _note(self, scope: Scope, source: str, asked_for: str | None, answer: Message) -> None:
-        """Remember whose a new session is; record a request for somebody else's."""
-        opened = Headers(raw=answer["headers"]).get(SESSION_HEADER)
-        if asked_for is None and opened is not None:
-            self._owners[opened] = source
-            if len(self._owners) > MAX_OWNERS:
-                self._owners.popitem(last=False)
-        elif asked_for is not None and answer["status"] == 404 and self._owners.get(asked_for, source) != source:
-            text = "a token asked for another token's MCP session"
-            self._record(AuditEvent(AuditKind.TOKEN_MISUSED, text, address=client_address(scope)))
-
-    async def _loaded(self) -> Handlers:
+    async def _loaded(self) -> HostServer:
         async with self._loading:
-            if self._handlers is None:
-                module = await asyncio.to_thread(import_module, "microclaw.mcp.server.handlers")
-                handlers, is_running = module.Handlers(*self._works_with), asyncio.Event()
-                self._group.create_task(self._run(handlers, is_running), name="MCP over HTTP")
+            if self._server is None:
+                module = await asyncio.to_thread(import_module, "microclaw.mcp.server.host_server")
+                server, is_running = module.HostServer(*self._works_with), asyncio.Event()
+                self._group.create_task(self._run(server, is_running), name="MCP over HTTP")
                 await is_running.wait()
-                self._handlers = handlers
-            return self._handlers
+                self._server = server
+            return self._server
 
-    async def _run(self, handlers: Handlers, is_running: asyncio.Event) -> None:
-        async with handlers.http.run():
+    async def _run(self, server: HostServer, is_running: asyncio.Event) -> None:
+        async with server.session_manager.run():
             is_running.set()
             await self._ending.wait()
 
@@ -170,9 +151,9 @@ class McpService:
             writer.write(GREETING)
             options = json.loads(await reader.readline())
             session = Session(LOCAL_OWNER, f"mcp-{secrets.token_hex(4)}", bool(options["all_tools"]))
-            handlers = await self._loaded()
+            server = await self._loaded()
             async with self._lent_board():
-                await handlers.over_lines(session, reader, writer)
+                await server.over_lines(session, reader, writer)
         except Exception:  # of this session alone
             _log.exception("an MCP session failed")
         finally:

@@ -1,0 +1,118 @@
+"""The MCP server over the host's tools, resources and prompts: the official library's, with the host's errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any, Final
+
+import mcp_types as types
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel.helper_types import ReadResourceContents
+from mcp.server.mcpserver import Context, MCPServer
+from mcp.server.mcpserver.exceptions import ResourceError
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared.exceptions import MCPError
+from mcp.shared.message import ServerMessageMetadata
+from starlette.types import Receive, Scope, Send
+
+from microclaw import __version__
+from microclaw.api.tool_routes import ToolService
+from microclaw.apps.device_operations import DeviceService
+from microclaw.errors import MicroclawError
+from microclaw.mcp.lines import message_lines
+from microclaw.mcp.server.bridge import MAX_SESSIONS, error_text
+from microclaw.mcp.server.calls import Calls
+from microclaw.mcp.server.forms import tool_from
+from microclaw.mcp.server.prompts import add_prompts
+from microclaw.mcp.server.resources import Resources
+from microclaw.mcp.server.service import MAX_MESSAGE_BYTES, SESSION, Session, session_of
+from microclaw.tasks.operations import Tasks
+
+IDLE_S: Final = 1800.0
+TITLE: Final = "microclaw: programs for ESP32-class boards"
+INSTRUCTIONS: Final = (
+    "Drives microcontroller boards through one microclaw host; without hardware there is a virtual board, virtual-1. "
+    "Look first with list-devices and free-pins. gpio-set, pwm-set, adc-read and i2c-read act or read at once and "
+    "leave nothing behind. For anything that repeats or reacts write a C program: try it with try-program (nothing on "
+    "a device changes), then deploy-wasm-app puts it on the board, where it runs by itself. Each result has evidence: "
+    "counted (edges at the pins), reported (the board's own words) or accepted (no read-back): claim no more than "
+    "that. undo reverts what the newest request changed. Some acts wait for a person's yes: say so and wait. What "
+    "belongs to a time of day is kept with schedule-add. "
+    'A program is one C file: #include "microclaw.h", on_init opens pins, starts timers and returns: '
+    "static int led; static void tick(void) { gpio_toggle(led); } "
+    "void on_init(void) { led = gpio_open(2, GPIO_OUT); every(500, tick); } "
+    "Every function is in the resource microclaw://headers/microclaw.h, whole programs are in microclaw://examples."
+)
+
+
+class HostServer(MCPServer[Any]):
+    """The tools come from the host at each request. Each message is handled with its SESSION set."""
+
+    def __init__(self, tools: ToolService, devices: DeviceService, tasks: Tasks) -> None:
+        super().__init__(
+            "microclaw",
+            TITLE,
+            instructions=INSTRUCTIONS,
+            version=__version__,
+            subscriptions=False,
+            middleware=[_in_session],
+        )
+        resources = Resources(devices, tasks)
+        resources.add_to(self)
+        add_prompts(self)
+        self._calls = Calls(tools, resources)
+        self.streamable_http_app(  # makes the session manager; the API has its own routes and checks
+            session_idle_timeout=IDLE_S,
+            max_request_body_size=MAX_MESSAGE_BYTES,
+            max_sessions=MAX_SESSIONS,
+            transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
+        )
+
+    async def list_tools(self) -> list[types.Tool]:
+        return [tool_from(tool) for tool in self._calls.offered()]
+
+    async def call_tool(
+        self, name: str, arguments: dict[str, Any], context: Context[Any, Any] | None = None
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        assert context is not None
+        return await self._calls.call(context, name, arguments)
+
+    async def read_resource(
+        self, uri: Any, context: Context[Any, Any] | None = None
+    ) -> Iterable[ReadResourceContents] | types.InputRequiredResult:
+        try:
+            return await super().read_resource(uri, context)
+        except ResourceError as exc:
+            if isinstance(exc.__cause__, MicroclawError):
+                raise MCPError(types.INVALID_PARAMS, error_text(exc.__cause__)) from exc
+            raise
+
+    async def over_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A request, while the session manager runs. A session is its token's alone: another one gets a 404."""
+        session = session_of(scope)
+        user = AuthenticatedUser(AccessToken(token="", client_id=session.by.source, scopes=[]))
+        await self.session_manager.handle_request({**scope, "user": user}, receive, send)
+        if scope["method"] == "DELETE":
+            self._calls.end_session(session)
+
+    async def over_lines(self, session: Session, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A whole session."""
+        server = self._lowlevel_server  # MCPServer itself runs on this process's own stdin alone
+        async with message_lines(reader, writer, metadata=ServerMessageMetadata(request_context=session)) as streams:
+            try:
+                await server.run(*streams, server.create_initialization_options())
+            finally:
+                self._calls.end_session(session)
+
+
+async def _in_session(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+    """Set the session of a message: of a request over HTTP, or that of the lines."""
+    found: Any = ctx.request
+    before = SESSION.set(found if isinstance(found, Session) else session_of(found.scope))
+    try:
+        return await call_next(ctx)
+    finally:
+        SESSION.reset(before)
