@@ -64,18 +64,12 @@ async def test_an_act_after_a_page_was_read_waits_for_a_yes(
         assert await agent.journal.unfinished() == ()
 
 
-async def test_an_act_before_any_foreign_words_needs_no_yes(make_agent: MakeAgent) -> None:
-    async with make_agent([call("undo"), call("page"), say("done")]) as agent:
+async def test_an_act_before_any_foreign_words_and_one_in_another_chat_need_no_yes(make_agent: MakeAgent) -> None:
+    """The next turn of the same chat needs one: tests/agent/test_taint.py."""
+    async with make_agent([call("undo"), call("page"), say("it says so"), call("undo"), say("done")]) as agent:
         assert not any(isinstance(event, ApprovalAsked) for event in await rest(await begin(agent)))
-        assert agent.workshop.done == ["undo"]
-
-
-async def test_another_chat_is_not_tainted(make_agent: MakeAgent) -> None:
-    """The next turn of the same chat is: tests/agent/test_taint.py."""
-    async with make_agent([call("page"), say("it says so"), call("undo"), say("done")]) as agent:
-        await agent.answer("what does the page say")
         await agent.answer("undo", chat_id="c2")
-        assert agent.workshop.done == ["undo"]
+        assert agent.workshop.done == ["undo", "undo"]
 
 
 async def test_time_a_person_takes_to_decide_is_not_the_turns(make_agent: MakeAgent) -> None:

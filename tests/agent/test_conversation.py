@@ -45,14 +45,6 @@ async def test_a_chat_remembers_and_another_chat_knows_nothing_of_it(make_agent:
         assert agent.script.requests[2].messages == (UserText("third"),)
 
 
-async def test_a_chat_is_remembered_after_a_restart(make_agent: MakeAgent) -> None:
-    async with make_agent([say("one")]) as agent:
-        await agent.answer("first")
-    async with make_agent([say("two")]) as agent:
-        await agent.answer("second")
-        assert agent.script.requests[0].messages[0] == UserText("first")
-
-
 async def test_what_is_remembered_is_bounded_and_begins_with_the_person(make_agent: MakeAgent) -> None:
     async with make_agent([say("a" * 15_000), say("b" * 15_000), say("c")]) as agent:
         await agent.answer("1" * 5_000)
@@ -65,38 +57,19 @@ async def test_what_is_remembered_is_bounded_and_begins_with_the_person(make_age
         assert sum(len(message.text) for message in sent if not isinstance(message, ToolReturn)) <= 32_000 + 4
 
 
-async def test_messages_of_one_chat_are_answered_in_order(make_agent: MakeAgent) -> None:
-    workshop = Workshop(hold=asyncio.Event())
-    assert workshop.hold is not None
-    async with make_agent([call("gpio-set", pin=1), say("one"), say("two")], workshop=workshop) as agent:
-        first = asyncio.create_task(agent.answer("first"))
-        await asyncio.wait_for(workshop.holding.wait(), 5)
-        second = asyncio.create_task(agent.answer("second"))
-        await asyncio.sleep(0)
-        assert len(agent.script.requests) == 1
-        workshop.hold.set()
-        assert (await first).text.startswith("one\n")
-        assert own_words((await second).text) == "two"
-
-
-async def test_a_fault_of_ours_ends_the_turn_and_not_the_loop(
-    make_agent: MakeAgent, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with make_agent([call("crash"), say("still here")]) as agent:
-        assert (await agent.answer("break")).error_code == "internal"
-        assert "a fault of ours" in caplog.text
-        assert own_words((await agent.answer("hi")).text) == "still here"
-
-
 @pytest.mark.parametrize("broken", ["tool", "model"])
-async def test_what_was_done_before_a_fault_of_ours_is_told(make_agent: MakeAgent, broken: str) -> None:
+async def test_what_was_done_before_a_fault_of_ours_is_told_and_the_loop_goes_on(
+    make_agent: MakeAgent, broken: str, caplog: pytest.LogCaptureFixture
+) -> None:
     fault = call("crash") if broken == "tool" else OverflowError("a fault of ours")
-    async with make_agent([call("gpio-set", pin=4), fault]) as agent:
+    async with make_agent([call("gpio-set", pin=4), fault, say("still here")]) as agent:
         answer = await agent.answer("set pin 4 and break")
         assert answer.error_code == "internal"
         done = [(act.tool, act.outcome) for act in answer.actions]
         assert done == [("gpio-set", "done"), *([("crash", "unknown")] if broken == "tool" else [])]
         assert "- done: gpio-set pin=4" in answer.text
+        assert "a fault of ours" in caplog.text
+        assert own_words((await agent.answer("hi")).text) == "still here"
 
 
 async def test_an_idempotent_effect_cut_off_by_the_hosts_end_runs_again_and_is_answered(make_agent: MakeAgent) -> None:

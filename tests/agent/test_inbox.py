@@ -54,21 +54,13 @@ async def test_the_same_key_comes_in_once(make_agent: MakeAgent) -> None:
         assert len(agent.script.requests) == 1
 
 
-async def test_a_duplicate_is_told_even_when_the_queue_is_full(make_agent: MakeAgent) -> None:
+async def test_the_ninth_waiting_message_of_a_chat_is_refused_and_others_are_not(make_agent: MakeAgent) -> None:
     async with make_agent(model=Held([])) as agent:
         for number in range(9):
             await agent.inbox.accept(inbound(key=str(number)))
         assert (await agent.inbox.accept(inbound(key="3"))).duplicate
-        with pytest.raises(Overloaded):
-            await agent.inbox.accept(inbound(key="new"))
-
-
-async def test_the_ninth_waiting_message_of_a_chat_is_refused_and_others_are_not(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held([])) as agent:
-        for _ in range(9):
-            await agent.inbox.accept(inbound())
         with pytest.raises(Overloaded) as refused:
-            await agent.inbox.accept(inbound())
+            await agent.inbox.accept(inbound(key="new"))
         assert refused.value.next_step
         assert not (await agent.inbox.accept(inbound(chat_id="c2"))).duplicate
         assert len(await agent.table.unanswered()) == 10

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from tests.knowledge.conftest import Shelf
 
-from microclaw.errors import ConfigError, StoreError, ToolRetry
+from microclaw.errors import StoreError, ToolRetry
 from microclaw.knowledge.memory import MAX_FORGOTTEN, MAX_PERSONA_BYTES, default_soul
-from microclaw.knowledge.texts import MAX_TEXT_BYTES, VERSIONS_KEPT
+from microclaw.knowledge.texts import VERSIONS_KEPT
 
 
 async def test_a_fact_of_the_owner_is_a_line_of_mimiclaws_file(shelf: Shelf) -> None:
@@ -120,19 +120,6 @@ async def test_a_write_that_fails_leaves_the_old_text_and_no_litter(
         await shelf.memory.texts.change("memory/MEMORY.md", lambda _: ("new\n", None), keep=False)
     assert [p.name for p in path.parent.iterdir()] == ["MEMORY.md"]
     assert path.read_text() == "old\n"
-
-
-@pytest.mark.parametrize("name", ["MEMORY.md", "2026-11-20.md"])
-async def test_a_file_that_grew_too_long_by_hand_loses_nothing(shelf: Shelf, name: str) -> None:
-    """Only its beginning is read, and what is read must not be put in its place."""
-    text = "- the last line counts too\n" * (MAX_TEXT_BYTES // 10)
-    path = shelf.write(f"memory/{name}", text)
-    keep = shelf.memory.remember if name == "MEMORY.md" else shelf.memory.note
-    with pytest.raises(ConfigError):
-        await keep("owner", "a fact more")
-    with pytest.raises(ConfigError):
-        await shelf.memory.forget("owner", "last line counts", every=True)
-    assert path.read_text() == text
 
 
 async def test_a_persons_own_texts_are_read_afresh_and_never_written(shelf: Shelf) -> None:

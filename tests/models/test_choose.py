@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from msgspec.structs import replace
 from tests.models.asking import TOOLS
 from tests.models.event_streams import Events, openai_stream
 from tests.models.model_server import openai_reply, server
@@ -106,64 +107,33 @@ async def test_a_model_named_twice_is_one_model_with_one_breaker() -> None:
         await model.aclose()
 
 
-async def test_a_sure_sentence_asks_no_server(device_context: DeviceContext) -> None:
-    async with server() as s:
-        model = choose_model(ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1")), OfflineModel())
-        reply = await model.respond(asked(UserText("set pin 4 on"), device_context=device_context))
-        assert (reply.calls[0].name, reply.model) == ("gpio-set", "offline")
-        assert s.paths == []
-        await model.aclose()
-
-
-async def test_offline_first_can_be_switched_off(device_context: DeviceContext) -> None:
-    async with server((200, Events(openai_stream("hello")))) as s:
-        model = choose_model(
-            ModelSettings(ModelChoice("openai", "m", base_url=f"{s.url}/v1"), offline_first=False), OfflineModel()
-        )
-        seen: list[str] = []
-        assert (
-            await model.respond(asked(UserText("set pin 4 on"), device_context=device_context), seen.append)
-        ).text == "hello"
+async def test_a_sure_sentence_asks_no_server_unless_that_is_switched_off(device_context: DeviceContext) -> None:
+    async with server((200, Events(openai_stream("hello"))), (200, openai_reply("summary"))) as s:
+        choice, seen = ModelChoice("openai", "m", base_url=f"{s.url}/v1"), list[str]()
+        said = asked(UserText("set pin 4 on"), device_context=device_context)
+        first = choose_model(ModelSettings(choice), OfflineModel())
+        reply = await first.respond(said)
+        assert (reply.calls[0].name, reply.model, s.paths) == ("gpio-set", "offline", [])
+        second = choose_model(ModelSettings(choice, offline_first=False), OfflineModel())
+        assert (await second.respond(said, seen.append)).text == "hello"
         assert seen == ["hello"]
-        await model.aclose()
+        assert (await first.respond(replace(said, task="summary"))).text == "summary"  # only chats are answered offline
+        await first.aclose()
+        await second.aclose()
 
 
-SURE = [
-    "set pin 4 on",
-    "turn off pin 4",
-    "blink the led every second",
-    "what is the temperature?",
-    "list devices",
-    "which pins are free",
-    "undo that",
-    "stop blink",
-    "is the blinker still running?",
-    "what is running",
-    "restart the board",
-]
-UNSURE = [
-    "turn on the garden light",  # which pin? it would ask back
-    "set pin 99 high",
-    "do not blink the led",
-    "who won the football match yesterday",
-    "what can you do",
-    "thanks",
-    "stop the music",  # no program of that name
-    "erase the flash",
-    "flash the board",
-    "",
-    "x" * 5000,
-]
+SURE = ["set pin 4 on", "turn off pin 4", "blink the led every second", "what is the temperature?", "list devices",
+        "which pins are free", "undo that", "stop blink", "is the blinker still running?", "what is running",
+        "restart the board"]  # fmt: skip
+UNSURE = ["turn on the garden light",  # which pin? it would ask back
+          "set pin 99 high", "do not blink the led", "who won the football match yesterday", "what can you do",
+          "thanks", "stop the music",  # no program of that name
+          "erase the flash", "flash the board", "", "x" * 5000]  # fmt: skip
 
 
-@pytest.mark.parametrize("text", SURE)
-def test_whole_sentences_that_act_or_ask_are_sure(text: str, busy: DeviceContext) -> None:
-    assert OfflineModel().is_sure(asked(UserText(text), device_context=busy))
-
-
-@pytest.mark.parametrize("text", UNSURE)
-def test_what_the_templates_would_not_do_is_not_sure(text: str, busy: DeviceContext) -> None:
-    assert not OfflineModel().is_sure(asked(UserText(text), device_context=busy))
+@pytest.mark.parametrize(("text", "sure"), [*((one, True) for one in SURE), *((one, False) for one in UNSURE)])
+def test_only_whole_sentences_that_the_templates_would_do_are_sure(text: str, sure: bool, busy: DeviceContext) -> None:
+    assert OfflineModel().is_sure(asked(UserText(text), device_context=busy)) is sure
 
 
 ASKS = DialogueState(Question("confirmed", Parse("remove_all"), "stop everything")).to_json()
@@ -199,11 +169,6 @@ def test_what_belongs_to_a_models_conversation_is_for_the_model(
     busy: DeviceContext, before: tuple[Message, ...], said: UserText, sure: bool
 ) -> None:
     assert OfflineModel().is_sure(asked(*before, said, device_context=busy)) is sure
-
-
-@pytest.mark.parametrize("task", ["summary", "subagent", "heartbeat"])
-def test_only_chats_are_answered_offline(task: ModelTask, device_context: DeviceContext) -> None:
-    assert not OfflineModel().is_sure(asked(UserText("set pin 4 on"), device_context=device_context, task=task))
 
 
 def tool_use(call_id: str) -> tuple[Message, ...]:

@@ -22,16 +22,9 @@ from microclaw.offline.model import OfflineModel
 
 OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
 TASKS: Final[tuple[ModelTask, ...]] = ("subagent", "summary")
-FALLS: tuple[ModelFault, ...] = (
-    "unreachable",
-    "timeout",
-    "rate_limit",
-    "quota",
-    "overloaded",
-    "server",
-    "auth",
-    "unreadable",
-)
+FALLS: Final[tuple[ModelFault, ...]] = (
+    "unreachable", "timeout", "rate_limit", "quota", "overloaded", "server", "auth", "unreadable",
+)  # fmt: skip
 
 
 class Named(ScriptedModel):

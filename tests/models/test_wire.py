@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.models.asking import SECRET, anthropic, closing, openai, request
-from tests.models.event_streams import DONE, Events, anthropic_stream, openai_chunk
+from tests.models.event_streams import DONE, Events, openai_chunk
 from tests.models.model_server import anthropic_reply, openai_reply, server
 
 from microclaw.config.settings import ModelChoice, ModelSettings
@@ -52,20 +52,11 @@ async def test_anthropic_caches_tools_and_system_and_not_the_dynamic_context() -
     assert "cache_control" not in json.dumps(sent["messages"])
 
 
-async def test_the_cached_part_is_the_same_bytes_whatever_the_dynamic_context() -> None:
-    one = await sent_to_anthropic(request(UserText("a"), dynamic_context="morning"))
-    two = await sent_to_anthropic(request(UserText("b"), dynamic_context="evening"))
-    assert json.dumps([one["tools"], one["system"][0]]) == json.dumps([two["tools"], two["system"][0]])
-
-
-async def test_openai_gets_one_system_message_whose_beginning_stays() -> None:
+async def test_openai_gets_one_system_message_and_the_tools_as_they_are_described() -> None:
     """One, as chat templates of many local models take no second; servers cache the longest common prefix."""
     sent = await sent_to_openai(request(dynamic_context="blink runs on virtual-1"))
     assert [m["role"] for m in sent["messages"]] == ["system", "user"]
     assert sent["messages"][0]["content"] == "you are microclaw\n\nblink runs on virtual-1"
-
-
-async def test_openai_gets_the_tools_as_they_are_described() -> None:
     schema = {"type": "object", "properties": {"pin": {"type": "integer"}}, "required": ["pin"]}
     function = {
         "name": "gpio-set",
@@ -86,18 +77,13 @@ async def test_the_history_of_a_turn_comes_after_what_stays() -> None:
     assert len(sent["system"]) == 2
 
 
-async def test_pictures_go_to_anthropic_before_the_words() -> None:
-    sent = await sent_to_anthropic(request(UserText("what is this", (Image("image/png", PNG),))))
-    picture, words = sent["messages"][0]["content"]
-    assert picture["type"] == "image"
-    assert picture["source"] == {"type": "base64", "media_type": "image/png", "data": base64.b64encode(PNG).decode()}
-    assert words["text"] == "what is this"
-
-
-async def test_pictures_go_to_openai_as_data_urls() -> None:
-    sent = await sent_to_openai(request(UserText("what is this", (Image("image/jpeg", PNG),))))
-    picture, words = sent["messages"][1]["content"]
-    assert picture["image_url"]["url"] == f"data:image/jpeg;base64,{base64.b64encode(PNG).decode()}"
+async def test_pictures_go_before_the_words_to_openai_as_data_urls() -> None:
+    asked, data = request(UserText("what is this", (Image("image/png", PNG),))), base64.b64encode(PNG).decode()
+    picture, words = (await sent_to_anthropic(asked))["messages"][0]["content"]
+    assert picture["source"] == {"type": "base64", "media_type": "image/png", "data": data}
+    assert (picture["type"], words["text"]) == ("image", "what is this")
+    picture, words = (await sent_to_openai(asked))["messages"][1]["content"]
+    assert picture["image_url"]["url"] == f"data:image/png;base64,{data}"
     assert words == {"text": "what is this", "type": "text"}
 
 
@@ -137,28 +123,33 @@ async def from_server(*chunks: bytes) -> tuple[str, ModelReply]:
 
 
 WHOLE = {"name": "gpio-set", "arguments": '{"pin": 4}'}
+STOP = openai_chunk({}, "stop")
+NULLS = openai_chunk({"role": "assistant", "content": None, "tool_calls": None, "refusal": None})
+USED = openai_chunk(None, usage={"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10})
 
 
-async def test_a_stream_without_usage_is_read() -> None:
-    text, reply = await from_server(
-        openai_chunk({"role": "assistant", "content": "on"}), openai_chunk({}, "stop"), DONE
-    )
-    assert text == "on"
-    assert (reply.usage.input_tokens, reply.usage.output_tokens) == (0, 0)
+@pytest.mark.parametrize(
+    ("chunks", "tokens"),
+    [
+        ([openai_chunk({"role": "assistant", "content": "on"}), STOP, DONE], 0),
+        ([openai_chunk({"content": "on"}), STOP], 0),  # without DONE
+        ([openai_chunk({"content": "o"}), openai_chunk({"content": "n"}, "stop"), DONE], 0),
+        ([openai_chunk(None), NULLS, openai_chunk({"content": "on"}, usage=None), STOP, USED, DONE], 9),
+        ([openai_chunk({"reasoning_content": "The user"}), openai_chunk({"content": "on"}), STOP, DONE], 0),
+        ([openai_chunk({"reasoning": "The user"}), openai_chunk({"content": "on"}), STOP, DONE], 0),
+        ([*(openai_chunk({"content": part}) for part in ("<think>", "The", "</think>", "on")), STOP, DONE], 0),
+    ],
+)
+async def test_what_a_model_says_is_read_from_every_servers_stream(chunks: list[bytes], tokens: int) -> None:
+    text, reply = await from_server(*chunks)
+    assert (text, reply.usage.input_tokens) == ("on", tokens)
 
 
-async def test_a_stream_without_done_is_read() -> None:
-    assert (await from_server(openai_chunk({"content": "on"}), openai_chunk({}, "stop")))[0] == "on"
-
-
-async def test_the_end_may_come_with_the_last_piece() -> None:
-    assert (await from_server(openai_chunk({"content": "o"}), openai_chunk({"content": "n"}, "stop"), DONE))[0] == "on"
-
-
+@pytest.mark.parametrize("end", ["tool_calls", "stop"])  # Ollama ends a call with stop
 @pytest.mark.parametrize("more", [{"id": None}, {"id": ""}, {}])
-async def test_a_call_without_an_id_gets_one_and_can_be_answered(more: dict[str, Any]) -> None:
+async def test_a_call_without_an_id_gets_one_and_can_be_answered(more: dict[str, Any], end: str) -> None:
     call = {"index": 0, "type": "function", "function": WHOLE, **more}
-    _, reply = await from_server(openai_chunk({"tool_calls": [call]}), openai_chunk({}, "tool_calls"), DONE)
+    _, reply = await from_server(openai_chunk({"tool_calls": [call]}), openai_chunk({}, end), DONE)
     [said] = reply.calls
     assert said.call_id
     assert json.loads(said.arguments) == {"pin": 4}
@@ -173,48 +164,6 @@ async def test_calls_without_ids_in_one_answer_are_told_apart() -> None:
     _, reply = await from_server(openai_chunk({"tool_calls": calls}), openai_chunk({}, "tool_calls"), DONE)
     assert [json.loads(c.arguments)["pin"] for c in reply.calls] == [0, 1, 2]
     assert len({c.call_id for c in reply.calls}) == 3
-
-
-async def test_ollama_ends_a_call_with_stop() -> None:
-    call = {"index": 0, "id": "call_abc", "type": "function", "function": WHOLE}
-    _, reply = await from_server(
-        openai_chunk({"role": "assistant", "content": "", "tool_calls": [call]}),
-        openai_chunk({"content": ""}, "stop"),
-        DONE,
-    )
-    assert [c.call_id for c in reply.calls] == ["call_abc"]
-
-
-@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-async def test_what_a_model_thinks_is_not_what_it_says(field: str) -> None:
-    text, _ = await from_server(
-        openai_chunk({"role": "assistant", field: "The user wants"}),
-        openai_chunk({field: " the pin on."}),
-        openai_chunk({"content": "on"}),
-        openai_chunk({}, "stop"),
-        DONE,
-    )
-    assert text == "on"
-
-
-async def test_thoughts_in_tags_are_not_what_it_says() -> None:
-    pieces = ["<think>", "The user", "</think>", "on"]
-    assert (await from_server(*[openai_chunk({"content": p}) for p in pieces], openai_chunk({}, "stop"), DONE))[
-        0
-    ] == "on"
-
-
-async def test_empty_choices_and_null_fields_are_read_over() -> None:
-    text, reply = await from_server(
-        openai_chunk(None),
-        openai_chunk({"role": "assistant", "content": None, "tool_calls": None, "refusal": None}),
-        openai_chunk({"content": "on"}, usage=None),
-        openai_chunk({}, "stop"),
-        openai_chunk(None, usage={"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10}),
-        DONE,
-    )
-    assert text == "on"
-    assert reply.usage.input_tokens == 9
 
 
 @pytest.mark.filterwarnings("ignore:Failed to extract usage")
@@ -266,15 +215,3 @@ async def test_a_redirect_gets_no_key() -> None:
             with pytest.raises(ModelError):
                 await model.respond(request())
         assert elsewhere.headers == []
-
-
-async def test_a_streams_reply_is_the_same_as_the_whole_ones() -> None:
-    call = {"type": "tool_use", "id": "id-1", "name": "gpio-set", "input": {"pin": 4}}
-    whole = anthropic_reply({"type": "text", "text": "I set it."}, call, stop="tool_use")
-    stream = anthropic_stream("I set ", "it.", tool=("id-1", "gpio-set", ['{"pin"', ": 4}"]))
-    async with server((200, whole), (200, Events(stream))) as s, closing(anthropic(s.url)) as model:
-        one, two = await model.respond(request()), await model.respond(request(), lambda _: None)
-    assert (one.text, one.usage, one.model) == (two.text, two.usage, two.model)
-    assert [(c.call_id, c.name, json.loads(c.arguments)) for c in one.calls] == [
-        (c.call_id, c.name, json.loads(c.arguments)) for c in two.calls
-    ]

@@ -10,14 +10,12 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from microclaw.auth.people import OWNER_ALONE
-from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
-from microclaw.errors import UnknownName
 from microclaw.operations.operation import Permission
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.runner import Clock, Outcome, Runner, Started
@@ -71,19 +69,13 @@ class Hands:
         self.heard.set()
 
 
-class NoDevices:
-    def list(self) -> Sequence[Device]:
-        return ()
-
-    def get(self, reference: str) -> Device:
-        raise UnknownName(f"no device named {reference!r}")
-
-
 async def main() -> None:
     clock, hands = FixedClock(), Hands()
     async with Database.open(FOLDER / "store.db") as database:
         table = ScheduleTable(database)
-        book = ScheduleBook(table, OWNER_ALONE, clock.now_ms, devices=cast("Registry", NoDevices()), zone="UTC")
+        book = ScheduleBook(
+            table, OWNER_ALONE, clock.now_ms, devices=cast("Registry", SimpleNamespace(list=tuple)), zone="UTC"
+        )
         if POINT != "none":
             when, chat = "in 1 minute", ("terminal", "terminal")
             timing, act = book.timing(when), ToolAct(TOOL, "{}")

@@ -139,8 +139,8 @@ async def edit_memory(
     """Put an edited text in place; the old version is kept."""
     memory, chosen = service.knowledge.memory, _chosen(service.gate, call, name)
     await memory.write(chosen, text, was=was)
-    kept = await asyncio.to_thread(memory.texts.read, chosen)
-    return EditedMemory(file=_text_place(service, chosen, call), digest=digest(kept))
+    kept = digest(await asyncio.to_thread(memory.texts.read, chosen))
+    return EditedMemory(file=_text_place(service, chosen, call), digest=kept)
 
 
 @operation("memory.search", http="GET /v1/memory/search")
@@ -170,17 +170,13 @@ def _chosen(gate: Gate, call: Call, name: str) -> str:
         return user_name(call.person_id)
     if (day := day_of(name)) is not None:
         return note_name(call.person_id, day)
-    raise UnknownName(
-        f"there is no text {name[:80]!r}",
-        next_step=f"name one of {', '.join((MEMORY, USER, *_OWNERS))}, or a day's note as 2026-11-20.md; or search: "
-        "microclaw memory search WORDS",
-    )
+    step = f"name one of {', '.join((MEMORY, USER, *_OWNERS))}, or a day's note as 2026-11-20.md"
+    raise UnknownName(f"there is no text {name[:80]!r}", next_step=step)
 
 
 def _text_place(service: KnowledgeService, name: str, call: Call) -> str:
     """The place for somebody at this machine; to others its name says enough."""
-    texts = service.knowledge.memory.texts
-    return texts.place(name) if call.direct else name.rpartition("/")[2]
+    return service.knowledge.memory.texts.place(name) if call.direct else name.rpartition("/")[2]
 
 
 class SessionList(Listing, frozen=True, kw_only=True):

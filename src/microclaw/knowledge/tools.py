@@ -32,22 +32,12 @@ class RememberParameters(Parameters, kw_only=True):
 
 
 class ForgetParameters(Parameters, kw_only=True):
-    text: Annotated[
-        str, Meta(min_length=2, max_length=300, description="Words that stand in the line to be forgotten.")
-    ]
+    text: Annotated[str, Meta(min_length=2, max_length=300, description="Words that stand in the line.")]
     every: Annotated[bool, Meta(description="Remove all matching lines, however many.")] = False
 
 
 class RecallParameters(Parameters, kw_only=True):
-    text: (
-        Annotated[
-            str,
-            Meta(
-                min_length=2, max_length=300, description="What to look for, in a few words; left out: all of memory."
-            ),
-        ]
-        | None
-    ) = None
+    text: Annotated[str, Meta(min_length=2, max_length=300, description="Words; left out: all of it.")] | None = None
     answers: Annotated[bool, Meta(description="Search what was answered in conversations too.")] = False
 
 
@@ -66,24 +56,21 @@ def remembering_tools(*, memory: Memory, search: Search, devices: Registry) -> t
             kept = await memory.note(context.person_id, asked.text)
         else:
             kept = await memory.remember(context.person_id, asked.text)
-        file = kept.name
-        text = f"{file} has it now" if kept.new else f"{file} had it already"
-        fields = {"success": True, "file": file, "line": kept.line, "new": kept.new}
-        return ToolOutput(fields, (Evidence("written", f"{text}: {kept.line.removeprefix('- ')}"),))
+        fields = {"success": True, "file": kept.name, "line": kept.line, "new": kept.new}
+        text = f"{kept.name} {'has it now' if kept.new else 'had it already'}: {kept.line.removeprefix('- ')}"
+        return ToolOutput(fields, (Evidence("written", text),))
 
     async def forget(asked: ForgetParameters, context: ToolContext) -> ToolOutput:
         removed = await memory.forget(context.person_id, asked.text, every=asked.every)
         lines = [{"file": one.name, "line": one.line} for one in removed]
         matches = await search.find(context.person_id, asked.text, limit=_MAX_HITS)
-        spoken = sum(one.kind in ("said", "answered") for one in matches)
         fields: dict[str, Any] = {"success": bool(removed), "removed": lines}
-        if spoken:
+        if spoken := sum(one.kind in ("said", "answered") for one in matches):
             fields["still_in_conversations"] = spoken
             fields["next"] = "conversations are kept whole: microclaw memory sessions --rm NAME removes one"
         if not removed:
-            fields["message"] = "nothing that is remembered says that"
-            return ToolOutput(fields)
-        text = "; ".join(f"{one['file']}: {one['line'].removeprefix('- ')}" for one in lines)
+            return ToolOutput({**fields, "message": "nothing that is remembered says that"})
+        text = "; ".join(f"{one.name}: {one.line.removeprefix('- ')}" for one in removed)
         return ToolOutput(fields, (Evidence("written", f"removed from {text} (the old version is kept)"),))
 
     async def recall(asked: RecallParameters, context: ToolContext) -> ToolOutput:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable, Iterable
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from microclaw.clock import find_zone
-from microclaw.errors import ConfigError
 from microclaw.models.protocol import Message, ModelRequest, ToolReturn, UserText
 
 CHARS_A_TOKEN: Final = 4
@@ -61,11 +60,7 @@ class LocalDays:
 
     def __init__(self, now_s: Callable[[], float], timezone: str | None = None) -> None:
         self._now_s = now_s
-        self._zone = None if timezone is None else find_zone(timezone)
-        if timezone is not None and self._zone is None:
-            raise ConfigError(
-                f"there is no time zone {timezone!r}", next_step="name one as in Europe/Vienna in agent.timezone"
-            )
+        self._zone = None if timezone is None else ZoneInfo(timezone)
 
     def today(self) -> datetime.date:
         return datetime.datetime.fromtimestamp(self._now_s(), self._zone).date()
