@@ -50,7 +50,7 @@ _BESIDES: Final = ("lib", "lib64", "pyvenv.cfg")
 class EngineNeeds(Struct, frozen=True):
     """The files that an engine's process may read beside the system and its own program, and its limits.
 
-    `folder` is where it may write by Landlock; in bubblewrap it has a /tmp of its own in memory.
+    It writes nowhere; in bubblewrap it has a /tmp of its own in memory.
     """
 
     readable: Sequence[Path] = ()
@@ -58,7 +58,6 @@ class EngineNeeds(Struct, frozen=True):
     file_bytes: int | None = None
     """Without a sandbox only what is given: audio libraries of an engine may take much shared memory there."""
     processor_s: int | None = None
-    folder: Path | None = None
 
 
 @dataclass(slots=True)
@@ -125,8 +124,7 @@ async def _started(
             waiting = waiting_command(_view(readable, needs), words, engine_filter(platform.machine()), opened)
             words = waiting.words
         elif how == "landlock":
-            environment |= {} if needs.folder is None else {"TMPDIR": str(needs.folder)}
-            words = _by_landlock(words, readable, needs, opened)
+            words = _by_landlock(words, readable, opened)
         process = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE,
@@ -191,13 +189,11 @@ def _view(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
     return [*words, "--chdir", "/"]
 
 
-def _by_landlock(
-    command: Sequence[str], readable: Sequence[Path], needs: EngineNeeds, opened: Descriptors
-) -> Sequence[str]:
+def _by_landlock(command: Sequence[str], readable: Sequence[Path], opened: Descriptors) -> Sequence[str]:
     """The words of a Python that restricts itself and becomes the engine."""
     filtered = engine_filter(platform.machine())
     plan = {
-        "rules": [(str(path), allowed) for path, allowed in rules_for(readable, needs.folder)],
+        "rules": [(str(path), allowed) for path, allowed in rules_for(readable, None)],
         "handled": all_files(),
         "version": landlock_version(),
         "filter": None if filtered is None else filtered.hex(),
