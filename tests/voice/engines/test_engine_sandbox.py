@@ -101,7 +101,7 @@ for family in (socket.AF_INET, socket.AF_INET6, socket.AF_UNIX, socket.AF_NETLIN
         attempt(socket.socket, family, kind)
 """
     assert (await by_python(code)).split() == ["refused"] * 18
-    allowed = (await by_python(code, readable=(secret,))).splitlines()
+    allowed = (await by_python(code, readable=(tmp_path,))).splitlines()
     assert (allowed[0], set(allowed[1:])) == ("made b'the secret'", {"refused"})
     assert secret.read_text() == "the secret"
 
