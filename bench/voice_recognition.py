@@ -32,7 +32,6 @@ from microclaw.voice.endpointing import Endpointer, EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
 from microclaw.voice.engines.engine_pool import PoolLimits
 from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
 from microclaw.voice.listening import EngineFeed
@@ -48,7 +47,7 @@ VOICES: Final = {
     "test": ("flite:slt", "flite:awb", "espeak-ng:en-us"),
 }
 BABBLE: Final = ("my brother lives in another town with his wife", "we walked along the river for an hour")
-NAMES: Final = SpokenNames(("kitchen",), (), ("fan",))
+NAMES: Final = ("kitchen", "fan")
 AT_ONCE: Final = 2
 PATIENCE_S: Final = 120.0
 PACED: Final = 6

@@ -29,7 +29,6 @@ from microclaw.operations.client import Client
 from microclaw.voice.endpointing import EndpointLimits
 from microclaw.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ
 from microclaw.voice.engines.flite import Flite
-from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
 from microclaw.wire import board_control as control
@@ -247,7 +246,7 @@ class Engines:
 
     def __init__(self) -> None:
         model = model_folder("tiny.en", Path("/nowhere"))
-        self.recognizer = WhisperRecognizer(lambda: SpokenNames(devices=(DEVICE,)), lambda: model)
+        self.recognizer = WhisperRecognizer(lambda: (DEVICE,), lambda: model)
         self.synthesizer = Flite()
 
     async def hear_and_say(self, spoken: bytes, sentence: str) -> Alone:

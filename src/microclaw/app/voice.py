@@ -102,12 +102,11 @@ class HostVoice:
         from microclaw.voice.endpointing import EndpointLimits
         from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
         from microclaw.voice.engines.silero_vad import SileroVoiceDetector
-        from microclaw.voice.engines.spoken_names import SpokenNames
         from microclaw.voice.parts import VoiceParts
 
         settings, proxy, registry = self._base.settings.voice, self._base.settings.proxy, self._devices.registry
         self._check_speaker(settings.person)
-        names = lambda: SpokenNames(devices=tuple(device.name for device in registry.list()))  # noqa: E731
+        names = lambda: [device.name for device in registry.list()]  # noqa: E731
         return VoiceParts(
             inbox=inbox,
             approvals=self._base.admission.approvals,

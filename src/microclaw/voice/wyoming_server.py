@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, Final
 
@@ -18,24 +18,23 @@ from microclaw import __version__
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.errors import ConfigError, MicroclawError, ProtocolError, VoiceError
 from microclaw.text import clean_text
-from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ, SPOKEN_HZ
+from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ
+from microclaw.voice.engines.wyoming_stream import READ_BYTES, WyomingStream, audio_format, rate_of
 from microclaw.voice.parts import AgentParts, VoiceParts
 from microclaw.voice.resampling import Resampler
 from microclaw.voice.spoken_text import SentenceCutter
 from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
-from microclaw.wire.wyoming import WyomingDecoder, WyomingEvent, encode_event
+from microclaw.wire.wyoming import WyomingEvent
 
 MAX_CLIENTS: Final = 16
 """More are closed at once."""
 MAX_HEARD: Final = 2
 """Utterances that are heard at once; others wait. The voice devices of the house have engines left."""
 IDLE_S: Final = 60.0
-SEND_S: Final = 10.0
 FINISH_S: Final = 40.0
 CLOSE_S: Final = 1.0
 MAX_SYNTHESIZE_CHARS: Final = 4_000
 MAX_SENTENCE_CHARS: Final = 2_000
-_READ_BYTES: Final = 65_536
 _log = logging.getLogger(__name__)
 
 
@@ -103,10 +102,10 @@ class _Client:
         self._parts = parts
         self._turns = turns
         self._heard = heard
-        self._reader, self._writer = reader, writer
+        self._stream = WyomingStream(reader, writer)
+        self._send = self._stream.send
         self._address = str((writer.get_extra_info("peername") or ("?",))[0])
         self._id = secrets.token_hex(8)  # of its chat, where the client names none
-        self._decoder = WyomingDecoder()
         self._utterance: bytearray | None = None
         self._resampler = Resampler(RATE_HZ)
 
@@ -117,7 +116,7 @@ class _Client:
 
     async def run(self) -> None:
         try:
-            while (event := await self._next()) is not None:
+            while (event := await self._stream.next_event(IDLE_S)) is not None:
                 await self._take(event)
         except TimeoutError:
             _log.info("the Wyoming client at %s was silent for too long", self._address)
@@ -130,24 +129,16 @@ class _Client:
             _log.exception("a Wyoming client's connection failed")
             await self._refuse("something went wrong in the host; its log says what", "failed")
         finally:
-            self._writer.close()
+            self._stream.writer.close()
 
     async def _refuse(self, text: str, code: str) -> None:
         """Send the error. What the client still sends is read: unread, it makes a reset that loses the error."""
         with contextlib.suppress(OSError, TimeoutError):
             await self._send("error", {"text": text, "code": code})
-            self._writer.write_eof()
+            self._stream.writer.write_eof()
             async with asyncio.timeout(CLOSE_S):
-                while await self._reader.read(_READ_BYTES):
+                while await self._stream.reader.read(READ_BYTES):
                     pass
-
-    async def _next(self) -> WyomingEvent | None:
-        async with asyncio.timeout(IDLE_S):
-            while (event := self._decoder.next_event()) is None:
-                if not (data := await self._reader.read(_READ_BYTES)):
-                    return None
-                self._decoder.receive(data)
-        return event
 
     async def _take(self, event: WyomingEvent) -> None:
         match event.type:
@@ -172,13 +163,7 @@ class _Client:
     def _hear(self, event: WyomingEvent) -> None:
         if self._utterance is None:
             raise ProtocolError("audio-chunk without audio-start")
-        rate_hz, width, channels = (event.number_of(name) for name in ("rate", "width", "channels"))
-        if (width, channels) != (2, 1) or rate_hz not in SPOKEN_HZ:
-            raise ProtocolError(
-                f"audio of {channels} channels, {width} bytes a sample, {rate_hz} Hz: "
-                "one channel of 2 bytes at 8,000 to 48,000 Hz is understood"
-            )
-        self._utterance += self._resampler.feed(event.payload, rate_hz)
+        self._utterance += self._resampler.feed(event.payload, rate_of(event))
         if len(self._utterance) > MAX_UTTERANCE_BYTES:
             raise ProtocolError("an utterance of more than a minute")
 
@@ -197,23 +182,19 @@ class _Client:
     async def _speak(self, text: str) -> None:
         if len(text) > MAX_SYNTHESIZE_CHARS:
             raise ProtocolError(f"a text of {len(text):,} characters: at most {MAX_SYNTHESIZE_CHARS:,} are spoken")
-        cutter, form, resampler = SentenceCutter(), dict[str, int](), Resampler(RATE_HZ)
+        cutter, rate_hz, resampler = SentenceCutter(), 0, Resampler(RATE_HZ)
         for sentence in [*cutter.feed(text), *cutter.rest()]:
             async with aclosing(self._speech().synthesizer.speak(sentence)) as pieces:
                 async for piece in pieces:
-                    if not form:  # the rate of the first one, whichever engines speak the others
-                        form, resampler = _format(piece.rate_hz), Resampler(piece.rate_hz)
-                        await self._send("audio-start", form)
-                    await self._send_audio(form, resampler.feed(piece.pcm, piece.rate_hz))
-        if not form:
-            form = _format(RATE_HZ)
-            await self._send("audio-start", form)
-        await self._send_audio(form, resampler.rest())
-        await self._send("audio-stop", {})
-
-    async def _send_audio(self, form: Mapping[str, int], pcm: bytes) -> None:
-        for at in range(0, len(pcm), _READ_BYTES):
-            await self._send("audio-chunk", form, pcm[at : at + _READ_BYTES])
+                    if not rate_hz:  # that of the first one, whichever engines speak the others
+                        rate_hz, resampler = piece.rate_hz, Resampler(piece.rate_hz)
+                        await self._send("audio-start", audio_format(rate_hz))
+                    await self._stream.send_audio(rate_hz, resampler.feed(piece.pcm, piece.rate_hz))
+        if not rate_hz:
+            rate_hz = RATE_HZ
+            await self._send("audio-start", audio_format(rate_hz))
+        await self._stream.send_audio(rate_hz, resampler.rest())
+        await self._send("audio-stop")
 
     async def _handle(self, event: WyomingEvent) -> None:
         text = event.text_of("text").strip()
@@ -227,15 +208,6 @@ class _Client:
         if context is not None:
             data["context"] = context
         await self._send("handled" if reply.is_handled else "not-handled", data)
-
-    async def _send(self, kind: str, data: Mapping[str, Any], payload: bytes = b"") -> None:
-        async with asyncio.timeout(SEND_S):
-            self._writer.write(encode_event(WyomingEvent(kind, data, payload)))
-            await self._writer.drain()
-
-
-def _format(rate_hz: int) -> dict[str, int]:
-    return {"rate": rate_hz, "width": 2, "channels": 1}
 
 
 def info_of(parts: AgentParts) -> dict[str, object]:

@@ -18,12 +18,11 @@ import pytest_asyncio
 from microclaw.voice.engines.engine import RATE_HZ, Speech, Synthesizer
 from microclaw.voice.engines.engine_pool import EnginePool, PoolLimits
 from microclaw.voice.engines.program import SpeechProgram
-from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
 
 PATIENT_S = 60.0
-NAMES = SpokenNames(("kitchen",), (), ("fan",))
+NAMES = ("kitchen", "fan")
 Say = Callable[..., bytes]
 Make = Callable[..., WhisperRecognizer]
 
@@ -133,3 +132,4 @@ async def gone(pid: int) -> None:
     async with asyncio.timeout(20):
         while is_alive(pid):  # noqa: ASYNC110  the kernel tells nobody
             await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)  # asyncio learns it from a thread

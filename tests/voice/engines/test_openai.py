@@ -73,54 +73,39 @@ async def test_an_utterance_goes_up_as_wav_and_its_text_comes_back() -> None:
     }
 
 
-async def test_speech_is_played_while_it_comes() -> None:
+async def test_speech_is_played_while_it_comes_and_closing_the_generator_ends_the_request() -> None:
     asked: dict[str, object] = {}
+    ended = asyncio.Event()
 
     async def speak(request: web.Request) -> web.StreamResponse:
         asked.update(await request.json(), path=request.path)
         response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
         await response.prepare(request)
-        await response.write(PCM[:1001])
-        asked["go on"] = True
-        await response.write(PCM[1001:])
-        await response.write_eof()
-        return response
+        try:
+            await response.write(PCM[:1001])
+            while True:
+                await response.write(PCM[1001:])
+        finally:
+            ended.set()
 
-    async with serving(speak) as url:
-        engine = synthesizer(url)
-        pieces = await spoken(engine, "The lamp is on.")
+    async with serving(speak) as url, asyncio.timeout(20):
+        engine, pcm = synthesizer(url), b""
+        async with aclosing(engine.speak("The lamp is on.")) as pieces:
+            async for piece in pieces:
+                assert (len(piece.pcm) % 2, piece.rate_hz) == (0, 24_000)
+                pcm += piece.pcm
+                if len(pcm) >= len(PCM):
+                    break
+        await ended.wait()
         await engine.close()
-    assert b"".join(piece.pcm for piece in pieces) == PCM
-    assert all(len(piece.pcm) % 2 == 0 and piece.rate_hz == 24_000 for piece in pieces)
+    assert pcm.startswith(PCM)
     assert asked == {
         "path": "/v1/audio/speech",
         "model": "tts-1",
         "voice": "alloy",
         "input": "The lamp is on.",
         "response_format": "pcm",
-        "go on": True,
     }
-
-
-async def test_closing_the_generator_ends_the_request() -> None:
-    ended = asyncio.Event()
-
-    async def speak(request: web.Request) -> web.StreamResponse:
-        response = web.StreamResponse(headers={"Content-Type": "audio/pcm"})
-        await response.prepare(request)
-        try:
-            while True:
-                await response.write(bytes(64_000))
-        finally:
-            ended.set()
-
-    async with serving(speak) as url:
-        engine = synthesizer(url)
-        async with aclosing(engine.speak("hello")) as pieces:
-            await anext(pieces)
-        async with asyncio.timeout(20):
-            await ended.wait()
-        await engine.close()
 
 
 def answering(status: int, body: bytes, kind: str = "application/json", **headers: str) -> Handler:
@@ -140,7 +125,7 @@ def answering(status: int, body: bytes, kind: str = "application/json", **header
         answering(200, b"{"),
         answering(200, b'{"text": 5}'),
         answering(200, b'["text"]'),
-        answering(200, b'{"text": "' + b"x" * 100_000 + b'"}'),
+        answering(200, b'{"text": "' + b"x" * 2_000_000 + b'"}'),
     ],
 )
 async def test_a_service_that_refuses_or_answers_nonsense_is_told(handler: Handler) -> None:
@@ -186,12 +171,5 @@ async def test_openai_itself_needs_a_key_and_a_server_at_home_none() -> None:
     assert await no_key.health() is not None
     with pytest.raises(VoiceError):
         await no_key.hear(PCM)
-    headers: list[bool] = []
-
-    async def transcribe(request: web.Request) -> web.Response:
-        headers.append("Authorization" in request.headers)
-        return web.json_response({"text": "hello"})
-
-    async with serving(transcribe) as url:
+    async with serving(answering(200, b'{"text": "hello"}')) as url:
         assert (await heard(url, key=None)).text == "hello"
-    assert headers == [False]

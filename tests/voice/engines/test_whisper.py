@@ -16,7 +16,6 @@ from tests.voice.engines.conftest import Make, Say
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine import FRAME_BYTES, RATE_HZ
 from microclaw.voice.engines.engine_worker import ANSWER
-from microclaw.voice.engines.spoken_names import SpokenNames
 from microclaw.voice.engines.whisper import MAX_HEARD_BYTES
 from microclaw.voice.engines.whisper_models import model_folder
 
@@ -131,10 +130,10 @@ async def test_an_utterance_of_more_than_20_s_is_refused(make: Make) -> None:
 
 
 async def test_a_name_of_a_person_is_heard_once_it_is_known(make: Make, say: Say) -> None:
-    names = SpokenNames()
+    names: tuple[str, ...] = ()
     recognizer = make(names=lambda: names)
     await recognizer.warm_up()
     [pid] = recognizer.pool.pids
-    names = SpokenNames(("garage",), (), ("pump",))
+    names = ("garage", "pump")
     assert (await recognizer.hear(say("turn on the pump"))).text == "turn on the pump"
     assert recognizer.pool.pids == {pid}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, VoiceError
 from microclaw.voice.engines.whisper_models import FILES, fetch_model, model_folder, models_folder
 
 CONTENT = {"config.json": b"{}", "model.bin": bytes(range(256)) * 5000, "tokenizer.json": b"[]", "vocabulary.txt": b"a"}
@@ -119,7 +119,7 @@ def test_what_is_not_whole_is_refused_and_leaves_the_model_that_was_there(
 ) -> None:
     before = fetch_model("tiny.en", tmp_path, hub=hub.address)
     harm(hub)
-    with pytest.raises(ConfigError):
+    with pytest.raises((ConfigError, VoiceError)):
         fetch_model("tiny.en", tmp_path, hub=hub.address)
     assert (before / "model.bin").read_bytes() == CONTENT["model.bin"]
     assert [one.name for one in models_folder(tmp_path).iterdir()] == ["tiny.en"]
@@ -134,15 +134,10 @@ def test_a_hub_that_cannot_be_reached_says_what_to_do_instead(tmp_path: Path) ->
     assert list(models_folder(tmp_path).iterdir()) == []
 
 
-def test_only_known_names_are_fetched(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError):
-        fetch_model("../tiny.en", tmp_path)
-
-
 def test_a_model_is_a_name_or_a_whole_path(tmp_path: Path) -> None:
     for name in FILES:
         (tmp_path / name).write_bytes(b"")
     assert model_folder(str(tmp_path), tmp_path) == tmp_path
     (tmp_path / "model.bin").unlink()
-    with pytest.raises(ConfigError):
+    with pytest.raises(VoiceError):
         model_folder(str(tmp_path), tmp_path)

@@ -3,160 +3,101 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager, suppress
-from typing import TypeAlias
+from typing import Any
 
 import pytest
 from tests.voice.engines.conftest import spoken
-from wyoming.asr import Transcribe, Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
+from wyoming.asr import Transcript, TranscriptChunk, TranscriptStart, TranscriptStop
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
 from wyoming.event import Event, async_read_event, async_write_event
-from wyoming.info import AsrModel, AsrProgram, Attribution, Describe, Info
-from wyoming.tts import Synthesize
+from wyoming.info import AsrModel, AsrProgram, Attribution, Info
 
 from microclaw.errors import VoiceError
 from microclaw.voice.engines import wyoming as wyoming_module
 from microclaw.voice.engines.wyoming import WyomingRecognizer, WyomingSynthesizer
 
-Write: TypeAlias = Callable[[Event], Awaitable[None]]
-Answer: TypeAlias = Callable[[Event, Write], Awaitable[bool]]
 PCM = bytes(range(256)) * 10
+ASKED = ("describe", "audio-stop", "synthesize")
+"""What a server answers."""
 
 
-@asynccontextmanager
-async def server(answer: Answer) -> AsyncIterator[int]:
-    """The port; `answer` says whether the connection goes on."""
+class Server:
+    """It answers a question with `events`, and closes the connection then unless it `waits`."""
 
-    clients: set[asyncio.Task[None] | None] = set()
+    def __init__(self, *events: Event, waits: bool = False) -> None:
+        self.events, self.waits = events, waits
+        self.heard: list[Event] = []
+        self._clients: set[asyncio.Task[Any] | None] = set()
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        clients.add(asyncio.current_task())
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[int]:
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as listener:
+            yield listener.sockets[0].getsockname()[1]
+            async with asyncio.timeout(20):  # each client has closed its connection
+                await asyncio.gather(*(task for task in self._clients if task is not None))
 
-        async def write(event: Event) -> None:
-            await async_write_event(event, writer)
-
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(asyncio.current_task())
         with suppress(ConnectionError):
-            while (event := await async_read_event(reader)) is not None and await answer(event, write):
-                pass
+            while (event := await async_read_event(reader)) is not None:
+                self.heard.append(event)
+                if event.type in ASKED:
+                    for answer in self.events:
+                        await async_write_event(answer, writer)
+                    if not self.waits:
+                        break
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener:
-        yield listener.sockets[0].getsockname()[1]
-        async with asyncio.timeout(20):  # each client has closed its connection
-            await asyncio.gather(*(task for task in clients if task is not None), return_exceptions=True)
 
-
-async def hear(port: int) -> str:
-    async with asyncio.timeout(20):
+async def hear(server: Server) -> str:
+    async with server.serving() as port, asyncio.timeout(20):
         return (await WyomingRecognizer("127.0.0.1", port).hear(PCM)).text
-
-
-async def test_speech_becomes_a_transcript() -> None:
-    heard = bytearray()
-    asked: list[object] = []
-
-    async def answer(event: Event, write: Write) -> bool:
-        if Transcribe.is_type(event.type):
-            asked.append(Transcribe.from_event(event).language)
-        elif AudioStart.is_type(event.type):
-            start = AudioStart.from_event(event)
-            asked.append((start.rate, start.width, start.channels))
-        elif AudioChunk.is_type(event.type):
-            heard.extend(AudioChunk.from_event(event).audio)
-        elif AudioStop.is_type(event.type):
-            await write(TranscriptStart().event())
-            await write(TranscriptChunk("blink ").event())
-            await write(TranscriptChunk("pin two").event())
-            await write(Transcript(" blink pin two\n").event())
-        return True
-
-    async with server(answer) as port:
-        assert await hear(port) == "blink pin two"
-    assert bytes(heard) == PCM
-    assert asked == ["en", (16_000, 2, 1)]
-
-
-async def test_pieces_alone_make_the_transcript() -> None:
-    async def answer(event: Event, write: Write) -> bool:
-        if AudioStop.is_type(event.type):
-            await write(TranscriptChunk("hello").event())
-            await write(TranscriptStop().event())
-        return True
-
-    async with server(answer) as port:
-        assert await hear(port) == "hello"
-
-
-async def test_a_text_is_spoken_while_it_comes() -> None:
-    texts: list[str] = []
-    go_on = asyncio.Event()
-
-    async def answer(event: Event, write: Write) -> bool:
-        request = Synthesize.from_event(event)
-        assert request.voice is not None
-        texts.append(f"{request.voice.name}: {request.text}")
-        await write(AudioStart(22_050, 2, 1).event())
-        await write(AudioChunk(22_050, 2, 1, PCM).event())
-        await go_on.wait()
-        await write(AudioChunk(22_050, 2, 1, PCM).event())
-        await write(AudioStop().event())
-        return True
-
-    async with server(answer) as port:
-        engine = WyomingSynthesizer("127.0.0.1", port, voice="amy")
-        async with aclosing(engine.speak("The lamp\nis on.")) as pieces, asyncio.timeout(20):
-            assert (await anext(pieces)).pcm == PCM
-            go_on.set()
-            assert [(piece.pcm, piece.rate_hz) async for piece in pieces] == [(PCM, 22_050)]
-    assert texts == ["amy: The lamp is on."]
-
-
-async def test_closing_the_generator_closes_the_connection() -> None:
-    closed = asyncio.Event()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await async_read_event(reader)
-        await async_write_event(AudioChunk(16_000, 2, 1, PCM).event(), writer)
-        assert await reader.read() == b""
-        closed.set()
-        writer.close()
-
-    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listener, asyncio.timeout(20):
-        engine = WyomingSynthesizer("127.0.0.1", listener.sockets[0].getsockname()[1])
-        async with aclosing(engine.speak("hello")) as pieces:
-            await anext(pieces)
-        await closed.wait()
-
-
-def sending(*events: Event) -> Answer:
-    async def answer(event: Event, write: Write) -> bool:
-        if event.type not in ("audio-stop", "synthesize"):
-            return True
-        for each in events:
-            await write(each)
-        return False
-
-    return answer
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        sending(),
-        sending(Error("no \x1b[31mmodel", "x").event()),
-        sending(Event("transcript", {"text": 5})),
-        sending(Event("x" * 65)),
-        sending(Event("transcript", {"text": "x" * 300_000})),
+        (TranscriptStart().event(), TranscriptChunk("blink ").event(), Transcript(" blink pin two\n").event()),
+        (TranscriptChunk("blink ").event(), TranscriptChunk("pin two").event(), TranscriptStop().event()),
+    ],
+    ids=["whole", "pieces alone"],
+)
+async def test_speech_becomes_a_transcript(answer: tuple[Event, ...]) -> None:
+    server = Server(*answer, waits=True)
+    assert await hear(server) == "blink pin two"
+    assert server.heard[0].data == {"language": "en"}
+    start = AudioStart.from_event(server.heard[1])
+    assert (start.rate, start.width, start.channels) == (16_000, 2, 1)
+    assert b"".join(AudioChunk.from_event(event).audio for event in server.heard[2:-1]) == PCM
+
+
+async def test_a_text_is_spoken_while_it_comes_and_closing_the_generator_closes_the_connection() -> None:
+    server = Server(AudioStart(22_050, 2, 1).event(), AudioChunk(22_050, 2, 1, PCM).event(), waits=True)
+    async with server.serving() as port, asyncio.timeout(20):
+        async with aclosing(WyomingSynthesizer("127.0.0.1", port, voice="amy").speak("The lamp\nis on.")) as pieces:
+            piece = await anext(pieces)
+        assert (piece.pcm, piece.rate_hz) == (PCM, 22_050)
+    assert server.heard[0].data == {"text": "The lamp is on.", "voice": {"name": "amy"}}
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        (),
+        (Error("no \x1b[31mmodel", "x").event(),),
+        (Event("transcript", {"text": 5}),),
+        (Event("x" * 65),),
+        (Event("transcript", {"text": "x" * 300_000}),),
     ],
 )
-async def test_a_server_that_fails_in_an_utterance_is_told(answer: Answer) -> None:
-    async with server(answer) as port:
-        with pytest.raises(VoiceError) as refused:
-            await hear(port)
+async def test_a_server_that_fails_in_an_utterance_is_told(events: tuple[Event, ...]) -> None:
+    with pytest.raises(VoiceError) as refused:
+        await hear(Server(*events))
     assert "\x1b" not in str(refused.value)
 
 
@@ -173,20 +114,16 @@ async def test_a_server_that_fails_in_an_utterance_is_told(answer: Answer) -> No
     ],
 )
 async def test_audio_that_is_none_is_told(events: tuple[Event, ...]) -> None:
-    async with server(sending(*events)) as port:
+    async with Server(*events).serving() as port:
         with pytest.raises(VoiceError):
             await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
 
 
 async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wyoming_module, "ANSWER_S", 0.3)
-
-    async def answer(event: Event, write: Write) -> bool:
-        return True
-
-    async with server(answer) as port:
+    async with Server(waits=True).serving() as port:
         with pytest.raises(VoiceError):
-            await hear(port)
+            await WyomingRecognizer("127.0.0.1", port).hear(PCM)
         with pytest.raises(VoiceError):
             await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
 
@@ -194,15 +131,7 @@ async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) 
 async def test_health_asks_what_the_server_has() -> None:
     model = AsrModel("m", Attribution("a", ""), True, None, None, ["en"])
     program = AsrProgram("whisper", Attribution("a", ""), True, None, None, [model])
-
-    async def answer(event: Event, write: Write) -> bool:
-        assert Describe.is_type(event.type)
-        await write(Info(asr=[program]).event())
-        return True
-
-    async with server(answer) as port:
+    async with Server(Info(asr=[program]).event()).serving() as port:
         assert await WyomingRecognizer("127.0.0.1", port).health() is None
         assert await WyomingSynthesizer("127.0.0.1", port).health() is not None
     assert await WyomingRecognizer("127.0.0.1", port).health() is not None
-    with pytest.raises(VoiceError):
-        await hear(port)

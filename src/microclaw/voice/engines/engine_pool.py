@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -16,8 +15,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import microclaw
-from microclaw.builds.confinement import confinement, holds_others_files
-from microclaw.errors import ConfigError, VoiceError
+from microclaw.builds.confinement import holds_others_files
+from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine_sandbox import EngineNeeds, StartedEngine, installation, start_engine
 from microclaw.voice.engines.engine_worker import ANSWER, question
 
@@ -53,9 +52,14 @@ class EnginePool:
         self._program, self._prepare, self._limits = program, prepare, limits
         self._places = asyncio.Semaphore(limits.most)
         self._starting = asyncio.Lock()
-        self._idle: list[_EngineProcess] = []
+        self._engines: dict[int, StartedEngine] = {}
+        self._idle: list[tuple[float, StartedEngine]] = []
+        """With the time since when; the longest first."""
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.pids: set[int] = set()
+
+    @property
+    def pids(self) -> set[int]:
+        return set(self._engines)
 
     async def ask(self, asked: Mapping[str, object], pcm: bytes) -> dict[str, Any]:
         """The answer of a process that is ready, or of a new one. Raises VoiceError."""
@@ -76,132 +80,97 @@ class EnginePool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        while self._idle:
-            await self._end(self._idle.pop())
+        for engine in list(self._engines.values()):
+            await self._end(engine)
+        self._idle.clear()
 
     async def _in_place(self, work: Coroutine[Any, Any, T]) -> T:
         """It goes on if the wait for it is cancelled: a process hears to the end, and is kept."""
-        task = asyncio.create_task(work, name="voice: recognition")
-        self._tasks.add(task)
-        task.add_done_callback(self._left)
+        task = self._spawned(work)
+        task.add_done_callback(lambda _: self._places.release())
         return await asyncio.shield(task)
 
-    def _left(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        self._places.release()
-        _ = task.cancelled() or task.exception()  # nobody may wait for it any more
+    def _spawned(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work, name="voice: recognition")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait any more
+        return task
 
     async def _answer(self, asked: Mapping[str, object], pcm: bytes) -> dict[str, Any]:
-        process = await self._taken()
+        engine = await self._taken()
         try:
-            answer = await process.ask(asked, pcm, self._limits.answer_s)
+            answer = await _asked(engine, asked, pcm, self._limits.answer_s)
         except BaseException:
-            await self._end(process)
+            await self._end(engine)
             raise
-        self._keep(process)
+        self._keep(engine)
         return answer
 
     async def _ready(self) -> None:
         self._keep(await self._taken())
 
-    async def _taken(self) -> _EngineProcess:
+    async def _taken(self) -> StartedEngine:
         """One that is ready, or a new one; they start one after another."""
         async with self._starting:
             while self._idle:
-                process = self._idle.pop()
-                if process.is_alive:
-                    return process
-                await self._end(process)
+                _, engine = self._idle.pop()
+                if engine.process.returncode is None:
+                    return engine
+                await self._end(engine)
             return await self._started()
 
-    async def _started(self) -> _EngineProcess:
-        process = _EngineProcess()
-        try:
-            async with asyncio.timeout(START_S):
-                setup, needs = await asyncio.to_thread(self._prepare)
-                await process.start(self._program, needs)
-                self.pids.add(process.pid)
-                await process.ask(setup, b"", START_S)
-        except ConfigError as exc:
-            raise VoiceError(exc.message, next_step=exc.next_step) from exc
-        except (TimeoutError, OSError, VoiceError) as exc:
-            await self._end(process)
-            raise VoiceError(f"speech recognition does not start: {exc or 'it is too slow'}") from exc
-        except BaseException:
-            await self._end(process)
-            raise
-        return process
-
-    def _keep(self, process: _EngineProcess) -> None:
-        process.since_s = time.monotonic()
-        self._idle.append(process)
-        if len(self._idle) > self._limits.kept:
-            asyncio.get_running_loop().call_later(self._limits.idle_s, self._rested)
-
-    def _rested(self) -> None:
-        """End the process that was idle longest, if it is one too many."""
-        oldest = min(self._idle, key=lambda one: one.since_s, default=None)
-        is_spare = oldest is not None and len(self._idle) > self._limits.kept
-        if oldest is not None and is_spare and time.monotonic() - oldest.since_s >= self._limits.idle_s:
-            self._idle.remove(oldest)
-            task = asyncio.create_task(self._end(oldest), name="voice: end a process")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _end(self, process: _EngineProcess) -> None:
-        await process.end()
-        self.pids.discard(process.pid)
-
-
-class _EngineProcess:
-    """One process of Python in the sandbox. After a VoiceError it is of no use any more."""
-
-    def __init__(self) -> None:
-        self.since_s = 0.0
-        self.pid = 0
-        self._engine: StartedEngine | None = None
-        self._folder: TemporaryDirectory[str] | None = None
-
-    @property
-    def is_alive(self) -> bool:
-        return self._engine is not None and self._engine.process.returncode is None
-
-    async def start(self, program: tuple[str, ...], needs: EngineNeeds) -> None:
-        if await asyncio.to_thread(confinement) == "landlock":
-            self._folder = TemporaryDirectory(prefix="microclaw-")
-        readable = [*await asyncio.to_thread(_python_files), *needs.readable]
-        folder = None if self._folder is None else Path(self._folder.name)
+    async def _started(self) -> StartedEngine:
+        setup, needs = await asyncio.to_thread(self._prepare)
+        needs = replace(needs, readable=[*await asyncio.to_thread(_python_files), *needs.readable])
         # not the host's own path: a home may be on it
         path = os.pathsep.join(map(str, (_PACKAGE.parent, *_installed_packages())))
         environment = {"PATH": "", "PYTHONPATH": path, "LC_ALL": "C.UTF-8"}
-        self._engine = await start_engine(program, replace(needs, readable=readable, folder=folder), environment)
-        self.pid = self._engine.process.pid
-
-    async def ask(self, asked: Mapping[str, object], pcm: bytes, answer_s: float) -> dict[str, Any]:
-        assert self._engine is not None
-        stdin, stdout = self._engine.process.stdin, self._engine.process.stdout
-        assert stdin is not None
-        assert stdout is not None
         try:
-            async with asyncio.timeout(answer_s):
-                stdin.write(question(asked, pcm))
-                await stdin.drain()
-                (size,) = ANSWER.unpack(await stdout.readexactly(ANSWER.size))
-                if size > MAX_ANSWER_BYTES:
-                    raise VoiceError(f"the process of speech recognition answers with {size:,} bytes")
-                return msgspec.json.decode(await stdout.readexactly(size), type=dict[str, Any])
-        except TimeoutError as exc:
-            raise VoiceError(f"speech recognition did not answer within {answer_s:g} s") from exc
-        except (OSError, RuntimeError, asyncio.IncompleteReadError) as exc:  # RuntimeError: uvloop's closed pipe
-            raise VoiceError("the process of speech recognition ended") from exc
-        except msgspec.MsgspecError as exc:
-            raise VoiceError(f"the process of speech recognition talks nonsense: {exc}") from exc
+            engine = await start_engine(self._program, needs, environment)
+        except OSError as exc:
+            raise VoiceError(f"speech recognition does not start: {exc}") from exc
+        self._engines[engine.process.pid] = engine
+        try:
+            await _asked(engine, setup, b"", START_S)
+        except BaseException:
+            await self._end(engine)
+            raise
+        return engine
 
-    async def end(self) -> None:
-        if self._engine is not None:
-            await self._engine.end()
-        if self._folder is not None:
-            self._folder.cleanup()
+    def _keep(self, engine: StartedEngine) -> None:
+        self._idle.append((time.monotonic(), engine))
+        asyncio.get_running_loop().call_later(self._limits.idle_s, self._end_spare)
+
+    def _end_spare(self) -> None:
+        """End the process that was idle longest, if it is one too many and was it for `idle_s`."""
+        if len(self._idle) > self._limits.kept and time.monotonic() - self._idle[0][0] >= self._limits.idle_s:
+            self._spawned(self._end(self._idle.pop(0)[1]))
+
+    async def _end(self, engine: StartedEngine) -> None:
+        await engine.end()
+        self._engines.pop(engine.process.pid, None)
+
+
+async def _asked(engine: StartedEngine, asked: Mapping[str, object], pcm: bytes, answer_s: float) -> dict[str, Any]:
+    """The answer. After a VoiceError the process is of no use any more."""
+    stdin, stdout = engine.process.stdin, engine.process.stdout
+    assert stdin is not None
+    assert stdout is not None
+    try:
+        async with asyncio.timeout(answer_s):
+            stdin.write(question(asked, pcm))
+            await stdin.drain()
+            (size,) = ANSWER.unpack(await stdout.readexactly(ANSWER.size))
+            if size > MAX_ANSWER_BYTES:
+                raise VoiceError(f"the process of speech recognition answers with {size:,} bytes")
+            return msgspec.json.decode(await stdout.readexactly(size), type=dict[str, Any])
+    except TimeoutError as exc:
+        raise VoiceError(f"speech recognition did not answer within {answer_s:g} s") from exc
+    except (OSError, RuntimeError, asyncio.IncompleteReadError) as exc:  # RuntimeError: uvloop's closed pipe
+        raise VoiceError("the process of speech recognition ended") from exc
+    except msgspec.MsgspecError as exc:
+        raise VoiceError(f"the process of speech recognition talks nonsense: {exc}") from exc
 
 
 def _python_files() -> list[Path]:

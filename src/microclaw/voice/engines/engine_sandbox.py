@@ -55,7 +55,7 @@ _BESIDES: Final = ("lib", "lib64", "pyvenv.cfg")
 class EngineNeeds(Struct, frozen=True):
     """The files that an engine's process may read beside the system and its own program, and its limits.
 
-    `folder` is where it may write by Landlock; in bubblewrap it has a /tmp of its own in memory.
+    It writes nowhere; in bubblewrap it has a /tmp of its own in memory.
     """
 
     readable: Sequence[Path] = ()
@@ -63,7 +63,6 @@ class EngineNeeds(Struct, frozen=True):
     file_bytes: int | None = None
     """Without a sandbox only what is given: audio libraries of an engine may take much shared memory there."""
     processor_s: int | None = None
-    folder: Path | None = None
 
 
 @dataclass(slots=True)
@@ -131,8 +130,7 @@ async def _started(
             waiting = waiting_command(_view(readable, needs), words, filtered, opened)
             words = waiting.words
         elif how == "landlock":
-            environment |= {} if needs.folder is None else {"TMPDIR": str(needs.folder)}
-            words = landlock_words(words, [*SYSTEM, *READ_BESIDES, *readable], needs.folder, filtered, opened)
+            words = landlock_words(words, [*SYSTEM, *READ_BESIDES, *readable], None, filtered, opened)
         process = await asyncio.create_subprocess_exec(
             *words,
             stdin=asyncio.subprocess.PIPE,

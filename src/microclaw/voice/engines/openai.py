@@ -1,4 +1,4 @@
-"""Speech to text and text to speech by services that are OpenAI's or compatible with it, over HTTP.
+"""Speech to text and text to speech by services that are OpenAI's or compatible with it, over its own client.
 
 `/audio/transcriptions` takes the utterance whole; `/audio/speech` streams 24 kHz PCM:
 https://platform.openai.com/docs/api-reference/audio. A base URL has the version in it, as the models' has.
@@ -6,14 +6,11 @@ https://platform.openai.com/docs/api-reference/audio. A base URL has the version
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from microclaw.errors import VoiceError
 from microclaw.text import clean_text
@@ -31,15 +28,14 @@ from microclaw.voice.engines.engine import (
 from microclaw.voice.engines.wav import wav_of
 
 if TYPE_CHECKING:
-    import httpx2
+    from openai import AsyncOpenAI
 
 OPENAI_URL: Final = "https://api.openai.com/v1"
 SPEECH_HZ: Final = 24_000
 ANSWER_S: Final = 15.0
 CONNECT_S: Final = 5.0
 MAX_SPEECH_BYTES: Final = MAX_SENTENCE_S * SPEECH_HZ * 2
-MAX_TEXT_BYTES: Final = 64 << 10
-_CHATTY: Final = ("httpx2", "httpcore2")  # they log addresses
+_CHATTY: Final = ("openai", "httpx2", "httpcore2")  # they log addresses and what is said
 _NO_KEY: Final = "microclaw config set voice.openai_key @FILE, or voice.openai_base_url for a server of your own"
 
 
@@ -52,19 +48,15 @@ class SpeechService:
     proxy: str | None = None
 
 
-class _Text(msgspec.Struct):
-    text: str
-
-
 class _OpenAiEngine(Engine):
-    """One client, made when it is needed first. Errors quote neither the key nor what was said."""
+    """One client, made when it is needed first."""
 
     name = "openai"
 
     def __init__(self, service: SpeechService, model: str) -> None:
         self._service, self._model = service, model
         self._place = clean_text(service.base_url, one_line=True, limit=200)
-        self._client: httpx2.AsyncClient | None = None
+        self._client: AsyncOpenAI | None = None
 
     async def health(self) -> str | None:
         """It asks nobody: that would cost money."""
@@ -73,46 +65,47 @@ class _OpenAiEngine(Engine):
     async def close(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await client.aclose()
+            await client.close()
 
     @property
     def _lacks_key(self) -> bool:
         return self._service.base_url == OPENAI_URL and not self._service.key
 
     @asynccontextmanager
-    async def _answer(self, path: str, limit_bytes: int, **content: Any) -> AsyncIterator[httpx2.Response]:
-        """The answer of a POST, its body not yet read. Raises VoiceError, also while it is read."""
-        import httpx2
-
-        from microclaw.models.bounded_http import AnswerTooLarge
-
+    async def _asking(self) -> AsyncIterator[AsyncOpenAI]:
+        """Its failures become VoiceErrors, which quote neither the key nor what was said."""
         if self._lacks_key:
             raise VoiceError("OpenAI's speech needs a key", next_step=_NO_KEY)
-        headers = {"Authorization": f"Bearer {self._service.key}"} if self._service.key else {}
-        url = f"{self._service.base_url.rstrip('/')}/{path}"
-        try:
-            async with self._opened().stream("POST", url, headers=headers, **content) as response:
-                declared = response.headers.get("content-length", "")
-                if response.status_code != 200:
-                    raise VoiceError(await _refusal(self._place, response), foreign=True)
-                if declared.isdecimal() and int(declared) > limit_bytes:
-                    raise VoiceError(f"{self._place} answers with more than {limit_bytes:,} bytes")
-                yield response
-        except (httpx2.HTTPError, httpx2.InvalidURL) as exc:
-            why = str(exc) if isinstance(exc, AnswerTooLarge) else type(exc).__name__
-            raise VoiceError(f"{self._place} did not answer: {why}") from None  # its error holds the request
+        from httpx2 import HTTPError
+        from openai import APIStatusError, OpenAIError
 
-    def _opened(self) -> httpx2.AsyncClient:
+        try:
+            yield self._opened()
+        except APIStatusError as exc:
+            said = exc.body.get("message") if isinstance(exc.body, dict) else exc.body
+            words = clean_text(said, one_line=True, limit=200) if isinstance(said, str) else ""
+            text = f"{self._place} refused it with status {exc.status_code}: {words}"
+            raise VoiceError(text, foreign=True) from None
+        except (OpenAIError, HTTPError, ValueError) as exc:
+            raise VoiceError(f"{self._place} did not answer as it should: {type(exc).__name__}") from None
+
+    def _opened(self) -> AsyncOpenAI:
         if self._client is None:
-            import httpx2
+            from httpx2 import Timeout
+            from openai import AsyncOpenAI
 
             from microclaw.models.bounded_http import bounded_client
 
             for name in _CHATTY:
                 logging.getLogger(name).setLevel(logging.WARNING)
             service = self._service
-            self._client = bounded_client(MAX_SPEECH_BYTES, proxy=service.proxy, base_url=service.base_url)
-            self._client.timeout = httpx2.Timeout(ANSWER_S, connect=CONNECT_S)
+            self._client = AsyncOpenAI(
+                api_key=service.key or "no key",
+                base_url=service.base_url,
+                max_retries=0,
+                timeout=Timeout(ANSWER_S, connect=CONNECT_S),
+                http_client=bounded_client(MAX_SPEECH_BYTES, proxy=service.proxy, base_url=service.base_url),
+            )
         return self._client
 
 
@@ -121,14 +114,12 @@ class OpenAiRecognizer(_OpenAiEngine, Recognizer):
         return False
 
     async def hear(self, pcm: bytes) -> Transcript:
-        files = {"file": ("speech.wav", wav_of(pcm, RATE_HZ), "audio/wav")}
-        form = {"model": self._model, "language": "en", "response_format": "json"}
-        async with self._answer("audio/transcriptions", MAX_TEXT_BYTES, data=form, files=files) as response:
-            body = await response.aread()
-        try:
-            text = msgspec.json.decode(body, type=_Text).text
-        except (msgspec.MsgspecError, RecursionError) as exc:
-            raise VoiceError(f"{self._place} answered without a transcript") from exc
+        async with self._asking() as client:
+            wav = ("speech.wav", wav_of(pcm, RATE_HZ), "audio/wav")
+            found = await client.audio.transcriptions.create(file=wav, model=self._model, language="en")
+        text = getattr(found, "text", None)
+        if not isinstance(text, str):
+            raise VoiceError(f"{self._place} answered without a transcript")
         return Transcript(clean_text(text, one_line=True, limit=MAX_TEXT_CHARS))
 
 
@@ -140,13 +131,17 @@ class OpenAiSynthesizer(_OpenAiEngine, Synthesizer):
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
         if not (text := speakable(text)):
             return
-        body = {"model": self._model, "voice": self._voice, "input": text, "response_format": "pcm"}
         odd, has_begun = b"", False
-        async with self._answer("audio/speech", MAX_SPEECH_BYTES, json=body) as response:
+        async with (
+            self._asking() as client,
+            client.audio.speech.with_streaming_response.create(
+                model=self._model, voice=self._voice, input=text, response_format="pcm"
+            ) as response,
+        ):
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
             if kind.startswith("text/") or kind == "application/json":
                 raise VoiceError(f"{self._place} answered {kind} where audio was asked for")
-            async for data in response.aiter_bytes():
+            async for data in response.iter_bytes():
                 pcm = odd + data
                 odd = pcm[len(pcm) & ~1 :]
                 if len(pcm) > 1:
@@ -154,16 +149,3 @@ class OpenAiSynthesizer(_OpenAiEngine, Synthesizer):
                     yield Speech(pcm[: len(pcm) & ~1], SPEECH_HZ)
         if not has_begun:
             raise VoiceError(f"{self._place} answered without audio")
-
-
-async def _refusal(place: str, response: httpx2.Response) -> str:
-    """The status with the service's own words, where they are of the usual form."""
-    said: Any = ""
-    try:
-        async with asyncio.timeout(2):
-            error = msgspec.json.decode(await response.aread())["error"]
-        said = error["message"] if isinstance(error, dict) else error
-    except (TimeoutError, msgspec.MsgspecError, ValueError, KeyError, TypeError, RecursionError):
-        pass
-    words = f": {clean_text(said, one_line=True, limit=200)}" if isinstance(said, str) and said else ""
-    return f"{place} refused it with status {response.status_code}{words}"

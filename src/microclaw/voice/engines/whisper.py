@@ -17,12 +17,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
-from microclaw.errors import ConfigError, VoiceError
+from microclaw.errors import VoiceError
 from microclaw.language.quantities import NUMBER_WORDS
 from microclaw.voice.engines.engine import RATE_HZ, Recognizer, Transcript
 from microclaw.voice.engines.engine_pool import EnginePool, PoolLimits
 from microclaw.voice.engines.engine_sandbox import EngineNeeds
-from microclaw.voice.engines.spoken_names import NamesAsWritten, SpokenNames, spoken_words
 from microclaw.voice.engines.whisper_worker import MAX_WORDS, MEMORY_BYTES
 
 MAX_PROCESSES: Final = 3
@@ -44,7 +43,15 @@ DOUBTFUL: Final = 0.3
 """Below the session's ASK_BACK_BELOW."""
 MAX_NAMES_CHARS: Final = 200
 """Of the prompt, of which Whisper reads 200 tokens; its sentences have 140."""
+MAX_NAMES: Final = 100
+MAX_NAME_WORDS: Final = 6
+MAX_WORD_CHARS: Final = 24
 NOTHING: Final = Transcript("", 0.0)
+_ONES: Final = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 _EXAMPLES: Final = (
     "Turn on pin four. Turn off pin seventeen. Blink pin two every half second. Toggle pin nine. "
     "Dim pin six to thirty percent. Is pin four on? Fade pin five. Read pin thirteen. What is the temperature? "
@@ -72,15 +79,15 @@ class WhisperEvidence(Struct, frozen=True):
 
 
 class WhisperRecognizer(Recognizer):
-    """`names` gives what may be said now, `find_model` the model's folder, or raises ConfigError: it may be fetched
-    while the host runs. Without `threads` it takes the cores, at most four.
+    """`names` gives the devices' names; `find_model` the model's folder, which may be fetched while the host runs, or
+    raises VoiceError. Without `threads` it takes the cores, at most four.
     """
 
     name = "whisper"
 
     def __init__(
         self,
-        names: Callable[[], SpokenNames],
+        names: Callable[[], Sequence[str]],
         find_model: Callable[[], Path],
         *,
         threads: int | None = None,
@@ -106,12 +113,12 @@ class WhisperRecognizer(Recognizer):
             evidence = msgspec.convert(answer, WhisperEvidence)
         except msgspec.ValidationError as exc:
             raise VoiceError(f"Whisper answers without words: {exc}") from exc
-        return decide(evidence, NamesAsWritten(names))
+        return decide(evidence, names)
 
     async def health(self) -> str | None:
         try:
             self._find_model()
-        except ConfigError as exc:
+        except VoiceError as exc:
             return f"{exc.message} (next: {exc.next_step})"
         return None
 
@@ -122,18 +129,16 @@ class WhisperRecognizer(Recognizer):
         return {"model": str(model), "threads": self._threads}, needs
 
 
-def prompt(names: SpokenNames) -> str:
+def prompt(names: Sequence[str]) -> str:
     """The sentences that may be said: Whisper prefers the words of its prompt. The last count most."""
-    pins = [f"Turn on the {' '.join(words)}. " for words in map(spoken_words, names.pins) if words]
-    others = [" ".join(words) for words in map(spoken_words, (*names.devices, *names.programs)) if words]
     told = ""
-    for sentence in dict.fromkeys([*pins, *(f"{name.capitalize()}. " for name in others)]):
+    for sentence in dict.fromkeys(f"{' '.join(words).capitalize()}. " for words in map(spoken_words, names) if words):
         if len(told) + len(sentence) <= MAX_NAMES_CHARS:
             told += sentence
     return told + _EXAMPLES
 
 
-def decide(evidence: WhisperEvidence, names: NamesAsWritten) -> Transcript:
+def decide(evidence: WhisperEvidence, names: Sequence[str]) -> Transcript:
     """A sentence, one to ask back (confidence below 0.5), or "" for what nobody said."""
     words = _once(evidence.words)
     text = plain(" ".join(word for word, _ in words), names)
@@ -148,12 +153,38 @@ def decide(evidence: WhisperEvidence, names: NamesAsWritten) -> Transcript:
     return Transcript(text, round((1 + least) / 2, 2) if is_sure else DOUBTFUL)
 
 
-def plain(text: str, names: NamesAsWritten) -> str:
+def plain(text: str, names: Sequence[str]) -> str:
     """The text as the templates are: small letters, no full stops, "percent" for %, names as they are written."""
     text = text.lower().replace("a.m.", "am").replace("p.m.", "pm").replace("%", " percent").replace("°", " degrees")
     text = re.sub(r"(?<=\d),(?=\d{3}\b)", "", text)
     text = re.sub(r"(?<=[a-z])-(?=[a-z])", " ", _SIGNS.sub(" ", text))
-    return names.transcript(" ".join(text.split()))
+    return _as_written(" ".join(text.split()), names)
+
+
+def spoken_words(name: str) -> Sequence[str]:
+    """A name's words as they are said ("virtual-1": virtual one); empty where it cannot be said."""
+    parts = re.findall(r"[a-z']+|\d+", name.lower().replace("_", " "))
+    words = [word for part in parts for word in (_number(part) if part.isdigit() else [part])]
+    fits = len(words) <= MAX_NAME_WORDS and all(len(word) <= MAX_WORD_CHARS for word in words)
+    return words if fits and any(not part.isdigit() for part in parts) else ()
+
+
+def _as_written(heard: str, names: Sequence[str]) -> str:
+    """Put in names that are not written as they are said ("virtual one" or "virtual 1": virtual-1)."""
+    said = {" ".join(words): name for name in names[:MAX_NAMES] if (words := spoken_words(name))}
+    said |= {re.sub(r"[\s_-]+", " ", name.lower()): name for name in said.values()}
+    for words, name in sorted(said.items(), key=lambda pair: -len(pair[0])):
+        if words != name.lower():
+            heard = re.sub(rf"(?<![\w']){re.escape(words)}(?![\w'])", name.replace("\\", r"\\"), heard)
+    return heard
+
+
+def _number(digits: str) -> list[str]:
+    """A number's words; from 100 on, and with a leading zero, digit by digit."""
+    if len(digits) > 2 or (len(digits) == 2 and digits[0] == "0"):
+        return [_ONES[int(digit)] for digit in digits]
+    tens, ones = divmod(int(digits), 10)
+    return [_ONES[int(digits)]] if int(digits) < 20 else [_TENS[tens - 2], *([_ONES[ones]] if ones else [])]
 
 
 def _once(words: Sequence[tuple[str, float]]) -> Sequence[tuple[str, float]]:

@@ -22,7 +22,7 @@ from msgspec import Meta, Struct
 
 from microclaw.config.forms import WHISPER_MODELS
 from microclaw.egress.destinations import Purpose
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, VoiceError
 
 if TYPE_CHECKING:
     from httpx2 import AsyncClient
@@ -43,7 +43,7 @@ def models_folder(home: Path) -> Path:
 
 
 def model_folder(model: str, home: Path) -> Path:
-    """The folder of `voice.whisper_model`. Raises ConfigError where it is not there, or not whole."""
+    """The folder of `voice.whisper_model`. Raises VoiceError where it is not there, or not whole."""
     if model in WHISPER_MODELS:
         folder, step = models_folder(home) / model, f"microclaw voice setup --fetch {model}"
         if model == DEFAULT and not folder.exists() and (wheel := find_spec(_WHEEL)) is not None and wheel.origin:
@@ -54,7 +54,7 @@ def model_folder(model: str, home: Path) -> Path:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         what = "is not on this machine" if len(missing) == len(FILES) else f"lacks {', '.join(missing)}"
-        raise ConfigError(f"the Whisper model {model} {what}", next_step=step)
+        raise VoiceError(f"the Whisper model {model} {what}", next_step=step)
     return folder
 
 
@@ -83,15 +83,10 @@ class _HubList(Struct, frozen=True):
 
 
 def fetch_model(name: str, home: Path, *, proxy: str | None = None, hub: str = HUB) -> Path:
-    """Fetch a model by its name; its folder. Each file is checked against the hub's checksum.
+    """Fetch one of WHISPER_MODELS; its folder. Each file is checked against the hub's checksum.
 
-    Raises ConfigError; then nothing of it is left, and a model that was there before stays.
+    Raises ConfigError or VoiceError; then nothing of it is left, and a model that was there before stays.
     """
-    if name not in WHISPER_MODELS:
-        raise ConfigError(
-            f"there is no Whisper model {name[:40]!r}; there are {', '.join(WHISPER_MODELS)}",
-            next_step=f"microclaw voice setup --fetch {DEFAULT}",
-        )
     target = models_folder(home) / name
     partial = target.with_name(f"{name}.part")
     shutil.rmtree(partial, ignore_errors=True)
@@ -117,22 +112,17 @@ async def _fetch_files(name: str, folder: Path, proxy: str | None, hub: str) -> 
 
 @contextmanager
 def _asking(hub: str, name: str) -> Iterator[None]:
-    """The hub's failures, in words."""
-    from httpx2 import HTTPError, HTTPStatusError
+    """The failures of the hub and of the disk, in words."""
+    from httpx2 import HTTPError
 
-    host = urlsplit(hub).netloc
     step = (
-        f"check the network (and proxy.url), then the same again; or copy the files of Systran/faster-whisper-{name} "
+        f"check the network (proxy.url) and the disk, then the same again; or copy Systran/faster-whisper-{name} "
         "into a folder and: microclaw config set voice.whisper_model FOLDER"
     )
     try:
         yield
-    except HTTPStatusError as exc:
-        raise ConfigError(f"{host} answered {exc.response.status_code}", next_step=step) from exc
-    except HTTPError as exc:
-        raise ConfigError(f"{host} cannot be reached: {exc}", next_step=step) from exc
-    except OSError as exc:
-        raise ConfigError(f"the model cannot be written: {exc}", next_step="free space or mend the folder") from exc
+    except (HTTPError, OSError) as exc:
+        raise ConfigError(f"the model does not come from {urlsplit(hub).netloc}: {exc}", next_step=step) from exc
 
 
 async def _files(client: AsyncClient, address: str) -> list[_HubFile]:
