@@ -10,23 +10,23 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
+from microclaw.clock import now_ms
 from microclaw.events import ActOutcome, Evidence
 from microclaw.link_server.limits import RateLimit
-from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack, WrongCommand, read_command
+from microclaw.telemetry.mqtt_feed import COMMAND_EVENT, DROPPED_EVENT, MqttFeed
+from microclaw.telemetry.mqtt_topics import Command, WrongCommand, read_command
 
 COMMANDS_A_SECOND: Final = 20
 BURST: Final = 60
 WAITING_A_DEVICE: Final = 8
 AT_ONCE: Final = 8  # devices
 SUMMARY_S: Final = 1.0
-COMMAND_EVENT: Final = "mqtt.command"
-DROPPED_EVENT: Final = "mqtt.commands_dropped"
 _log = logging.getLogger(__name__)
 
 
@@ -40,17 +40,17 @@ class CommandOutcome(Struct, frozen=True):
 
 
 class MqttCommands:
-    """`act` carries a command out; `answer(device, name, data)` tells how it ended; device None is the host."""
+    """`act` carries a command out; `feed` gets the answers."""
 
     def __init__(
         self,
         *,
+        feed: MqttFeed,
         act: Callable[[Command], Awaitable[CommandOutcome]],
-        answer: Callable[[str | None, str, Mapping[str, Any]], None],
         is_known: Callable[[str], bool],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._act, self._answer, self._is_known, self._monotonic_s = act, answer, is_known, monotonic_s
+        self._feed, self._act, self._is_known, self._monotonic_s = feed, act, is_known, monotonic_s
         self._rate = RateLimit(COMMANDS_A_SECOND, BURST, monotonic_s())
         self._waiting: dict[str, deque[Command]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -105,7 +105,7 @@ class MqttCommands:
                 except Exception:  # the next command must not end with this one
                     _log.exception("a command over MQTT failed inside the host")
                     outcome = CommandOutcome("unknown", "a fault inside the host ended it", "the host's log says more")
-            self._end(device, _words(command), outcome)
+            self._end(device, str(command), outcome)
         self._waiting.pop(device, None)
 
     def _end(self, device: str | None, command: str, outcome: CommandOutcome) -> None:
@@ -117,7 +117,8 @@ class MqttCommands:
             "next": outcome.next_step,
             "evidence": [{"kind": one.kind, "text": one.text} for one in outcome.evidence],
         }
-        self._answer(device, COMMAND_EVENT, {key: value for key, value in data.items() if value})
+        told = {key: value for key, value in data.items() if value}
+        self._feed.add_event(device, COMMAND_EVENT, told, now_ms())
 
     def _drop(self) -> None:
         """Told once a second."""
@@ -129,14 +130,4 @@ class MqttCommands:
     def _tell_dropped(self) -> None:
         count, self._untold = self._untold, 0
         text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
-        self._answer(None, DROPPED_EVENT, {"count": count, "reason": text})
-
-
-def _words(command: Command) -> str:
-    match command:
-        case SetPin(pin=pin, switch=switch):
-            return f"pin {pin} {switch}"
-        case SetProgram(program=program, switch=switch):
-            return f"program {program} {switch}"
-        case TakeBack():
-            return "undo"
+        self._feed.add_event(None, DROPPED_EVENT, {"count": count, "reason": text}, now_ms())

@@ -18,25 +18,16 @@ PRESS: Final = "press"
 MAX_PAYLOAD_BYTES: Final = 64
 
 
-class SetPin(Struct, frozen=True):
-    """`pin` is a GPIO's number, or the name of a pin."""
+class Command(Struct, frozen=True):
+    """`name` is a GPIO's number, or the name of a pin or program; an undo has none, and no `switch`."""
 
     device: str
-    pin: str
-    switch: Switch
+    target: Literal["pin", "program", "undo"]
+    name: str = ""
+    switch: Switch | None = None
 
-
-class SetProgram(Struct, frozen=True):
-    device: str
-    program: str
-    switch: Switch
-
-
-class TakeBack(Struct, frozen=True):
-    device: str
-
-
-Command: TypeAlias = SetPin | SetProgram | TakeBack
+    def __str__(self) -> str:
+        return self.target if self.switch is None else f"{self.target} {self.name} {self.switch}"
 
 
 class WrongCommand(Struct, frozen=True):
@@ -91,11 +82,12 @@ def read_command(topic: str, payload: bytes) -> Command | WrongCommand:
     word = payload.decode(errors="replace").strip().lower()
     match [unquote(part) for part in topic.split("/")][1:]:
         case ["undo"]:
-            return TakeBack(device) if word == PRESS else WrongCommand(device, f"undo takes PRESS, not {word!r}")
-        case ["pin" | "program" as kind, name, "set"] if 0 < len(name) <= MAX_NAME_CHARS:
-            switch = _SWITCH.get(word)
-            if switch is None:
-                return WrongCommand(device, f"{kind} takes ON or OFF, not {word!r}")
-            return SetPin(device, name, switch) if kind == "pin" else SetProgram(device, name, switch)
+            if word != PRESS:
+                return WrongCommand(device, f"undo takes PRESS, not {word!r}")
+            return Command(device, "undo")
+        case ["pin" | "program" as target, name, "set"] if 0 < len(name) <= MAX_NAME_CHARS:
+            if word not in _SWITCH:
+                return WrongCommand(device, f"{target} takes ON or OFF, not {word!r}")
+            return Command(device, "pin" if target == "pin" else "program", name, _SWITCH[word])
         case _:
             return WrongCommand(device, "this topic is no command")
