@@ -180,6 +180,11 @@ class Listener:
     def on(self, topic: str) -> list[Heard]:
         return [one for one in self.heard if one.topic == topic]
 
+    def held(self) -> list[str]:
+        """The topics whose last message is not empty."""
+        last = {one.topic: one.payload for one in self.heard}
+        return [topic for topic, payload in last.items() if payload]
+
     def close(self) -> None:
         client = self.client
         client.disconnect()

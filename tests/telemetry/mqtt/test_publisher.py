@@ -54,24 +54,6 @@ def test_the_page_shows_what_is_published() -> None:
     )
 
 
-async def test_device_that_goes_leaves_nothing_at_the_broker(broker: Broker, listen: Listen, tmp_path: Path) -> None:
-    settings = MqttSettings(url=broker.url, topic="leaving", home_assistant=True, discovery_prefix="leaving-ha")
-    async with publishing(tmp_path, settings, Boards(DESK)) as running:
-        await running.connected()
-        heard = listen(broker.port, "leaving/#", "leaving-ha/#")
-        await until(lambda: heard.last("leaving-ha/device/microclaw_h-test_d-01/config"), "not discovered")
-    async with publishing(tmp_path, settings, Boards()) as running:  # it went while the host was off
-        await running.connected()
-        await until(
-            lambda: heard.last("leaving-ha/device/microclaw_h-test_d-01/config").payload == b"",  # type: ignore[union-attr]
-            "its entities stay",
-        )
-        await until(lambda: not [one for one in _held(heard) if "/desk/" in one], "its topics stay")
-    late = listen(broker.port, "leaving/#", "leaving-ha/#")
-    await until(lambda: late.last("leaving/h-test/status"), "no status")
-    assert {one.topic for one in late.heard} == {"leaving/h-test/status", "leaving/h-test/info"}
-
-
 async def test_states_are_retained_and_a_renamed_device_has_them_under_the_new_name_alone(
     broker: Broker, listen: Listen, tmp_path: Path
 ) -> None:
@@ -83,7 +65,7 @@ async def test_states_are_retained_and_a_renamed_device_has_them_under_the_new_n
         boards.views["d-01"] = structs.replace(DESK, name="shelf")
         running.publisher.changed()
         await until(lambda: heard.last("rename/h-test/shelf/state"), "not told again")
-        await until(lambda: not [one for one in _held(heard) if "/desk/" in one], "the old topics stay")
+        await until(lambda: not [one for one in heard.held() if "/desk/" in one], "the old topics stay")
         running.feed.take_telemetry("desk", telemetry(1), 1)  # it waited under the old name
         running.feed.take_telemetry("shelf", telemetry(2), 2)
         await until(lambda: heard.last("rename/h-test/shelf/telemetry"), "telemetry is not sent")
@@ -210,12 +192,6 @@ async def test_two_hosts_with_one_id_do_not_fight_in_silence(broker: Broker, tmp
                 lambda: any("another host" in str(each.publisher.status.text) for each in (one, two)),
                 "it is not told",
             )
-
-
-def _held(heard: Listener) -> list[str]:
-    """The topics whose last message is not empty."""
-    last = {one.topic: one.payload for one in heard.heard}
-    return [topic for topic, payload in last.items() if payload]
 
 
 def telemetry(uptime_s: int) -> Telemetry:
