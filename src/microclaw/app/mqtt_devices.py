@@ -29,9 +29,8 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.operations.tool import ToolContext
-from microclaw.telemetry.mqtt_commands import CommandOutcome
+from microclaw.telemetry.mqtt_commands import Command, CommandOutcome
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
-from microclaw.telemetry.mqtt_topics import Command
 
 LED: Final = "led"
 ASK_S: Final = 3.0

@@ -86,7 +86,7 @@ class History(Struct, frozen=True, kw_only=True):
 
 
 class TelemetryHistory:
-    """`add` is quick and never waits; `flush` writes what came since. `refused` counts what was not kept."""
+    """`took` is quick and never waits; `flush` writes what came since. `refused` counts what was not kept."""
 
     def __init__(
         self,

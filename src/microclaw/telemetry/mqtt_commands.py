@@ -12,7 +12,8 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import Final, Literal, TypeAlias
+from urllib.parse import unquote
 
 from msgspec import Struct
 
@@ -20,14 +21,31 @@ from microclaw.clock import now_ms
 from microclaw.events import ActOutcome, Evidence
 from microclaw.link_server.limits import RateLimit
 from microclaw.telemetry.mqtt_feed import COMMAND_EVENT, DROPPED_EVENT, MqttFeed
-from microclaw.telemetry.mqtt_topics import Command, WrongCommand, read_command
+from microclaw.telemetry.mqtt_topics import device_of
 
+MAX_NAME_CHARS: Final = 126  # of a program, as the firmware takes them
+Switch: TypeAlias = Literal["on", "off"]
+_SWITCH: Final[dict[str, Switch]] = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}
+PRESS: Final = "press"
+MAX_PAYLOAD_BYTES: Final = 64
 COMMANDS_A_SECOND: Final = 20
 BURST: Final = 60
 WAITING_A_DEVICE: Final = 8
 AT_ONCE: Final = 8  # devices
 SUMMARY_S: Final = 1.0
 _log = logging.getLogger(__name__)
+
+
+class Command(Struct, frozen=True):
+    """`name` is a GPIO's number, or the name of a pin or program; an undo has none, and no `switch`."""
+
+    device: str
+    target: Literal["pin", "program", "undo"]
+    name: str = ""
+    switch: Switch | None = None
+
+    def __str__(self) -> str:
+        return self.target if self.switch is None else f"{self.target} {self.name} {self.switch}"
 
 
 class CommandOutcome(Struct, frozen=True):
@@ -76,15 +94,16 @@ class MqttCommands:
         if not self._rate.allows(self._monotonic_s()):
             self._drop()
             return
-        command = read_command(topic, payload)
-        if retained:
-            command = WrongCommand(command.device, "it is retained: it would be done again at every connection")
-        if not self._is_known(command.device):
-            self._end(None, f"{command.device}: {topic}", CommandOutcome("refused", "there is no device of this name"))
-        elif isinstance(command, WrongCommand):
-            self._end(command.device, topic, CommandOutcome("refused", command.reason, "docs/mqtt.md has the commands"))
-        else:
-            self._queue(command)
+        device = device_of(topic)
+        if not self._is_known(device):
+            self._end(None, topic, CommandOutcome("refused", "there is no device of this name"))
+            return
+        try:
+            if retained:
+                raise ValueError("it is retained: it would be done again at every connection")
+            self._queue(read_command(topic, payload))
+        except ValueError as exc:
+            self._end(device, topic, CommandOutcome("refused", str(exc), "docs/mqtt.md has the commands"))
 
     def _queue(self, command: Command) -> None:
         group, waiting = self._group, self._waiting.get(command.device)
@@ -131,3 +150,16 @@ class MqttCommands:
         count, self._untold = self._untold, 0
         text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
         self._feed.add_event(None, DROPPED_EVENT, {"count": count, "reason": text}, now_ms())
+
+
+def read_command(topic: str, payload: bytes) -> Command:
+    """Read a message's command; `topic` is below the host's own one. ValueError."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"its payload has {len(payload)} bytes, {MAX_PAYLOAD_BYTES} is the limit")
+    word = payload.decode(errors="replace").strip().lower()
+    match [unquote(part) for part in topic.split("/")]:
+        case [device, "undo"] if word == PRESS:
+            return Command(device, "undo")
+        case [device, "pin" | "program" as kind, name, "set"] if word in _SWITCH and 0 < len(name) <= MAX_NAME_CHARS:
+            return Command(device, "pin" if kind == "pin" else "program", name, _SWITCH[word])
+    raise ValueError(f"{word!r} is no command here: pins and programs take ON or OFF, undo takes PRESS")

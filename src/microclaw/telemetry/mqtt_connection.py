@@ -112,7 +112,9 @@ class BrokerConnection:
                     client.will_set(topics.of_host("status"), OFFLINE, QOS, retain=True)
                     if settings.user is not None:
                         client.username_pw_set(settings.user, password)
-                    client.connect(host, port, KEEPALIVE_S, clean_start=True, properties=_limits())
+                    limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                    limits.MaximumPacketSize = MAX_PACKET_BYTES
+                    client.connect(host, port, KEEPALIVE_S, clean_start=True, properties=limits)
                     while not connection._is_accepted:
                         await connection._read_some()
             except TimeoutError as exc:
@@ -275,12 +277,6 @@ class _Stream:
         return -1
 
     def close(self) -> None: ...
-
-
-def _limits() -> Properties:
-    properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-    properties.MaximumPacketSize = MAX_PACKET_BYTES
-    return properties
 
 
 def _read_files(settings: MqttSettings) -> tuple[ssl.SSLContext | None, str | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,15 +15,17 @@ from tests.telemetry.mqtt.conftest import Broker, Listener, publishing, until
 
 from microclaw.config.settings import MqttSettings
 from microclaw.events import Evidence
-from microclaw.telemetry.mqtt_commands import BURST, WAITING_A_DEVICE, CommandOutcome, MqttCommands
-from microclaw.telemetry.mqtt_feed import MqttFeed
-from microclaw.telemetry.mqtt_topics import (
+from microclaw.telemetry.mqtt_commands import (
+    BURST,
     MAX_NAME_CHARS,
+    WAITING_A_DEVICE,
     Command,
-    WrongCommand,
+    CommandOutcome,
+    MqttCommands,
     read_command,
-    topic_part,
 )
+from microclaw.telemetry.mqtt_feed import MqttFeed
+from microclaw.telemetry.mqtt_topics import topic_part
 
 
 @pytest.mark.parametrize(
@@ -47,7 +50,8 @@ def test_commands_are_read(topic: str, payload: bytes, command: Command) -> None
     ],
 )  # fmt: skip
 def test_what_is_no_command_is_told_so(topic: str, payload: bytes) -> None:
-    assert isinstance(read_command(topic, payload), WrongCommand)
+    with pytest.raises(ValueError, match=r"command|limit"):
+        read_command(topic, payload)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=MAX_NAME_CHARS))
@@ -59,9 +63,8 @@ def test_any_name_is_one_safe_part_of_a_topic(name: str) -> None:
 
 @given(st.text(max_size=300), st.binary(max_size=100))
 def test_any_topic_and_payload_is_a_command_or_says_why_not(topic: str, payload: bytes) -> None:
-    found = read_command(topic, payload)
-    assert len(found.device) <= MAX_NAME_CHARS
-    assert not isinstance(found, WrongCommand) or found.reason
+    with suppress(ValueError):
+        assert read_command(topic, payload).target in ("pin", "program", "undo")
 
 
 class Acts:
