@@ -51,7 +51,7 @@ async def _ours(folder: Path, port: int) -> float:
             settings, "h-bench", devices=_NoDevices(), feed=feed, published=MqttPublishedTable(database)
         )
         working = [asyncio.create_task(feed.run()), asyncio.create_task(publisher.run())]
-        await _until(lambda: publisher.state.phase == "on")
+        await _until(lambda: publisher.status.state == "on")
         began = time.perf_counter()
         for number in range(MESSAGES):
             feed.add_event("desk", "button", {**_DATA, "n": number}, number)

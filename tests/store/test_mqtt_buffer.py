@@ -22,6 +22,11 @@ async def test_a_full_buffer_loses_the_oldest_telemetry_first_and_counts_it(data
     again = MqttBuffer(database)
     await again.open()
     assert again.sizes == buffer.sizes == {"event": BufferSize(), "telemetry": BufferSize(13, 13_000, 2)}
+    await buffer.add([BufferedMessage("event", "e", BODY) for _ in range(30)])
+    events = buffer.sizes["event"]
+    assert buffer.sizes["telemetry"].messages == 0
+    assert events.messages + events.lost == 30
+    assert events.size_bytes <= 20_000
 
 
 async def test_what_the_broker_holds_is_kept_and_replaced(database: Database) -> None:

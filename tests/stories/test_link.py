@@ -19,7 +19,7 @@ from websockets.exceptions import WebSocketException
 from microclaw.apps import device_operations as devices
 from microclaw.operations.connection import HostError
 from microclaw.telemetry import operations as telemetry
-from microclaw.telemetry.operations import Series
+from microclaw.telemetry.history import Series
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from tests.link_server.conftest import Plane, ScriptedDevice
@@ -11,7 +10,7 @@ from tests.telemetry.conftest import Sources
 
 from microclaw.errors import UnknownName
 from microclaw.events import Crashed, DeviceEvent, DeviceLog
-from microclaw.store.crashes import MAX_GROUPS_FOUND_ON, CrashReport, CrashTable, insert_crash
+from microclaw.store.crashes import MAX_GROUPS_FOUND_ON, CrashReport, CrashTable, StoredCrash, insert_crash
 from microclaw.store.telemetry import HOUR_MS
 from microclaw.telemetry.history import TelemetryHistory
 from microclaw.telemetry.reported import ReportedEvents
@@ -33,6 +32,11 @@ async def take_all(reported: ReportedEvents) -> None:
         pass
 
 
+def another(plane: Plane, history: TelemetryHistory) -> ReportedEvents:
+    parts = (plane.database, plane.registry, plane.links, history)
+    return ReportedEvents(*parts, in_source=Sources().in_source, publish=plane.published.add)
+
+
 @pytest.fixture
 def crashes(plane: Plane) -> CrashTable:
     return CrashTable(plane.database)
@@ -50,6 +54,7 @@ async def test_a_crash_is_grouped_with_its_trace_and_last_lines(
             await paired.send(Log("info", source, n, text))
             await plane.published.until(DeviceLog)
         await stored(plane, paired, Event("app.crash", CRASH), Event("app.crash", CRASH))
+        await stored(plane, paired, Event("reboot", {"reason": "watchdog"}))
     await take_all(reported)
     first, second = await plane.published.until(Crashed), await plane.published.until(Crashed)
     assert (first.device, first.is_new, first.count) == ("lamp", True, 1)
@@ -57,9 +62,11 @@ async def test_a_crash_is_grouped_with_its_trace_and_last_lines(
     group, reports = await crashes.reports(first.crash_id)
     assert (group.kind, group.program, group.version, group.count) == ("program", "blink", "a" * 12, 2)
     assert group.devices == (plane.registry.get("lamp").device_id,)
+    (reset,) = [one for one in await crashes.groups() if one.kind == "reset"]
+    assert (reset.title, reset.version) == ("reset: watchdog", "scripted 1")
     assert reports[0].trace == CRASH["reason"]
     assert reports[0].firmware == "scripted 1"
-    assert reports[0].log == ("blink: one", "board")
+    assert reports[0].log == ("blink: one", "blink: ValueError: 1", "board")
 
 
 async def test_traps_differ_by_the_line_that_the_programs_own_checks_said(
@@ -91,26 +98,19 @@ async def test_after_a_death_in_between_each_event_counts_once(
         await take_all(reported)
         await stored(plane, paired, Event("app.crash", CRASH), reading)  # the host dies before these are read
     for _ in range(3):  # and starts again, more than once
-        again = ReportedEvents(
-            plane.database, plane.registry, plane.links, history,
-            in_source=Sources().in_source, publish=plane.published.add,
-        )  # fmt: skip
-        await take_all(again)
+        await take_all(another(plane, history))
     (group,) = await crashes.groups(since_ms=0)
     assert group.count == 2
     device_id = plane.registry.get("lamp").device_id
     last = next(one for one in history.last(device_id) if one.key == "room/temperature")
     found = await history.read(device_id, ["room/temperature"], last.at_ms - HOUR_MS, last.at_ms + 1, 2)
-    assert sum(bucket.count for bucket in found.series["room/temperature"]) == 2
+    assert sum(bucket.count for bucket in found.series[0].points) == 2
 
 
 async def test_events_that_two_hosts_read_at_once_count_once(
     plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable, history: TelemetryHistory
 ) -> None:
-    other = ReportedEvents(
-        plane.database, plane.registry, plane.links, history,
-        in_source=Sources().in_source, publish=plane.published.add,
-    )  # fmt: skip
+    other = another(plane, history)
     async with paired.connected():
         await paired.until_ready()
         for _ in range(2):
@@ -120,116 +120,69 @@ async def test_events_that_two_hosts_read_at_once_count_once(
     assert group.count == 4
 
 
-async def test_a_rollout_learns_what_a_board_had_since_a_time(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
-) -> None:
-    device_id = plane.registry.get("lamp").device_id
-    async with paired.connected():
-        await paired.until_ready()
-        await stored(plane, paired, Event("app.crash", CRASH))
-        await take_all(reported)
-        began_ms = (await crashes.groups(since_ms=0))[0].last_ms + 1
-        assert await crashes.groups(since_ms=began_ms, devices=[device_id]) == ()
-        while True:  # in another millisecond
-            await stored(plane, paired, Event("app.crash", CRASH), Event("reboot", {"reason": "watchdog"}))
-            await take_all(reported)
-            if len(await crashes.groups(since_ms=began_ms, devices=[device_id])) == 2:
-                break
-    known, new = sorted(await crashes.groups(since_ms=began_ms, devices=[device_id]), key=lambda group: group.found_ms)
-    assert (known.kind, known.found_ms < began_ms) == ("program", True)
-    assert (new.kind, new.title, new.version) == ("reset", "reset: watchdog", "scripted 1")
-    assert await crashes.groups(since_ms=began_ms, devices=["another"]) == ()
-
-
 async def test_words_over_mqtt_are_no_readings_and_not_refused(
     plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, history: TelemetryHistory
 ) -> None:
-    device_id = plane.registry.get("lamp").device_id
+    device = plane.registry.get("lamp")
     async with paired.connected():
         await paired.until_ready()
         await stored(plane, paired, Event("mqtt.publish", {"app": "a", "topic": "door/4", "text": "open"}))
         await stored(plane, paired, Event("mqtt.publish", {"app": "a", "topic": "t", "text": "1e999"}))
     await take_all(reported)
-    assert await history.keys(device_id) == ()
-    assert history.refused(device_id) == {"number": 1}
+    assert await history.keys(device) == ()
+    assert history.refused(device.device_id) == {"number": 1}
 
 
-async def test_a_board_with_many_kinds_pushes_its_own_out(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
-) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        for n in range(MAX_GROUPS_FOUND_ON + 3):
-            await stored(plane, paired, Event("app.crash", {"app": f"app{n}", "reason": "Exception: unreachable"}))
-    await take_all(reported)
-    groups = await crashes.groups(since_ms=0)
-    assert {group.program for group in groups} == {f"app{n}" for n in range(3, MAX_GROUPS_FOUND_ON + 3)}
+async def keep(plane: Plane, *reports: CrashReport) -> list[StoredCrash | None]:
+    return await plane.database.write(lambda sql: [insert_crash(sql, one) for one in reports])
 
 
-async def test_what_is_cleared_is_new_when_it_comes_again(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
-) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await stored(plane, paired, Event("app.crash", CRASH))
-        await take_all(reported)
-        first = await plane.published.until(Crashed)
-        assert await crashes.clear([first.crash_id], ["another"]) == 0
-        assert await crashes.clear([first.crash_id], None) == 1
-        with pytest.raises(UnknownName):
-            await crashes.reports(first.crash_id)
-        await stored(plane, paired, Event("app.crash", CRASH))
-        await take_all(reported)
-    assert (await plane.published.until(Crashed)).is_new
+def report(plane: Plane, device: str, kind: str, at_ms: int = 1) -> CrashReport:
+    device_id = plane.registry.get(device).device_id
+    return CrashReport(device_id, at_ms, kind, "program", kind, None, kind, "", "trace", ())
 
 
-async def test_a_board_that_is_removed_takes_its_crashes_along(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
-) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await stored(plane, paired, Event("app.crash", CRASH))
-    await take_all(reported)
-    await plane.registry.remove("lamp")
-    assert await crashes.groups(since_ms=0) == ()
-    report = CrashReport("d-2", 9, "f" * 16, "program", "blink", None, "t", "", "t", ())
-    await plane.registry.add("torch", "virtual", (), device_id="d-2")
-    for is_new in (True, False):
-        kept = await plane.database.write(lambda connection: insert_crash(connection, report))
-        assert kept is not None
-        assert kept.is_new is is_new
-    await plane.registry.remove("torch")
-    assert await plane.database.write(lambda connection: insert_crash(connection, report)) is None
-    await plane.registry.add("torch", "virtual", (), device_id="d-2")
-    again = await plane.database.write(lambda connection: insert_crash(connection, report))
+async def test_a_board_with_many_kinds_pushes_its_own_out(plane: Plane, crashes: CrashTable) -> None:
+    for name in ("lamp", "torch"):
+        await plane.registry.add(name, "virtual", ())
+    await keep(plane, report(plane, "torch", "other"))
+    await keep(plane, *(report(plane, "lamp", str(n), n) for n in range(MAX_GROUPS_FOUND_ON + 3)))
+    kinds = {group.program for group in await crashes.groups(since_ms=0)}
+    assert kinds == {"other", *map(str, range(3, MAX_GROUPS_FOUND_ON + 3))}
+
+
+async def test_crashes_are_found_by_board_and_time_and_cleared(plane: Plane, crashes: CrashTable) -> None:
+    lamp, torch = [await plane.registry.add(name, "virtual", ()) for name in ("lamp", "torch")]
+    await keep(
+        plane, report(plane, "lamp", "old", 1), report(plane, "lamp", "new", 5), report(plane, "torch", "new", 9)
+    )
+    assert [group.program for group in await crashes.groups(since_ms=2, devices=[lamp.device_id])] == ["new"]
+    (new,) = await crashes.groups(since_ms=6)
+    assert (new.count, new.devices) == (1, (torch.device_id,))
+    assert await crashes.groups(since_ms=0, devices=["another"]) == ()
+    assert await crashes.clear([new.crash_id], ["another"]) == 0
+    assert await crashes.clear([new.crash_id], None) == 2
+    with pytest.raises(UnknownName):
+        await crashes.reports(new.crash_id)
+    (again,) = await keep(plane, report(plane, "lamp", "new"))
     assert again is not None
-    assert again.is_new  # the kind that nobody has any more was forgotten with its board
+    assert again.is_new
 
 
-async def test_crashes_of_two_entries_that_are_one_board_are_counted_together(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
+async def test_a_board_takes_its_crashes_along_and_two_entries_that_are_one_have_them_together(
+    plane: Plane, crashes: CrashTable
 ) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await stored(plane, paired, Event("app.crash", CRASH))
-    await take_all(reported)
-    other = await plane.registry.add("torch", "virtual", ())
+    await plane.registry.add("lamp", "virtual", ())
+    torch = await plane.registry.add("torch", "virtual", ())
+    late = report(plane, "lamp", "late")
+    await keep(plane, report(plane, "lamp", "one"), report(plane, "lamp", "one"))
     await plane.registry.merge("torch", "lamp")
     (group,) = await crashes.groups(since_ms=0)
-    assert (group.count, group.devices) == (1, (other.device_id,))
-
-
-async def test_follow_reads_on_as_events_come(
-    plane: Plane, paired: ScriptedDevice, reported: ReportedEvents, crashes: CrashTable
-) -> None:
-    plane.links.parts.reports.event = reported.news
-    following = asyncio.ensure_future(reported.follow())
-    try:
-        async with paired.connected():
-            await paired.until_ready()
-            for count in (1, 2):
-                await paired.send(Event("app.crash", CRASH))
-                crashed: Any = await plane.published.until(Crashed)
-                assert crashed.count == count
-    finally:
-        following.cancel()
+    assert (group.count, group.devices) == (2, (torch.device_id,))
+    assert await keep(plane, late) == [None]
+    await plane.registry.remove("torch")
+    assert await crashes.groups(since_ms=0) == ()
+    await plane.registry.add("torch", "virtual", (), device_id=torch.device_id)
+    (again,) = await keep(plane, report(plane, "torch", "one"))
+    assert again is not None
+    assert again.is_new  # the kind that nobody has any more was forgotten with its board

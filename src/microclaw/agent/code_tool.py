@@ -17,14 +17,14 @@ from microclaw.auth.people import Roles
 from microclaw.clock import now_ms
 from microclaw.devices.registry import Registry
 from microclaw.devices.target import find_device
-from microclaw.errors import ToolFailed, ToolRetry, UnknownName
+from microclaw.errors import ToolFailed, ToolRetry
 from microclaw.events import Evidence, ResultFile, Step
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.tasks import TaskRow
 from microclaw.tasks.access import check_may_run, check_sees
 from microclaw.tasks.order import MAX_CODE_BYTES, TaskOrder, available, file_lines, reach_lines
 from microclaw.tasks.service import TaskService
-from microclaw.telemetry.csv_text import csv_text
+from microclaw.telemetry.csv_text import HEAD, csv_lines
 from microclaw.telemetry.history import MAX_POINTS, TelemetryHistory
 from microclaw.text import clean_text, code_lines, count_text, fence_text, read_duration_ms
 
@@ -117,18 +117,14 @@ def code_tool(
 
     async def telemetry(series: SeriesParameters, context: ToolContext) -> bytes:
         device = find_device(devices, context, series.device)
-        known = await history.keys(device.device_id)
-        if series.key is not None and series.key not in known:
-            there = f"{device.name} has {', '.join(known)}" if known else f"{device.name} sent no telemetry yet"
-            raise UnknownName(f"there is no series {series.key!r:.80}", next_step=there)
+        keys = await history.keys(device, series.key)
         since_ms, until_ms = _ago(series.since), 0.0 if series.until is None else _ago(series.until)
         if since_ms <= until_ms:
             raise ToolRetry("`since` is not before `until`", next_step='as since "2h", until "1h"')
         now = now_ms() + 1
-        keys = known if series.key is None else (series.key,)
         span = (int(now - since_ms), int(now - until_ms))
         found = [await history.read(device.device_id, (key,), *span, MAX_POINTS) for key in keys]
-        return csv_text(device.name, found).encode()
+        return "".join([HEAD, *(csv_lines(device.name, one.series) for one in found)]).encode()
 
     def words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:
         lines = count_text(len(code_lines(asked.code)), "line")

@@ -83,7 +83,6 @@ from microclaw.tasks.device_code import DeviceCode
 from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
-from microclaw.telemetry.operations import last_values
 from microclaw.virtual_boards.host_boards import VirtualBoards
 from microclaw.wasm import build_glue, find_toolchain
 
@@ -204,9 +203,7 @@ async def running_host(
             "metrics": partial(read_metrics, host, live, history, code, mqtt, view),
         }
         tool_service = ToolService(conversations, admission, registry, jobs, limits.keepalive_s)
-        device_service = DeviceService(
-            registry=registry, gate=admission.gate, link=link, apps=apps, last=partial(last_values, history)
-        )
+        device_service = DeviceService(registry=registry, gate=admission.gate, link=link, apps=apps, last=history.last)
         task_service = Tasks(code, admission.people)
         mcp = McpService(
             tool_service,

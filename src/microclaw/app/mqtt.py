@@ -13,7 +13,6 @@ from microclaw.app.devices import Base, Devices
 from microclaw.apps.parts import Apps
 from microclaw.auth.gate import Gate
 from microclaw.auth.people import MQTT, WithAutomation
-from microclaw.clock import now_ms
 from microclaw.events import AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.ota.offers import Offers
 from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
@@ -52,8 +51,8 @@ async def open_mqtt(
         always_ask = base.settings.agent.approvals == "always"
         gate = Gate(WithAutomation(people, MQTT), always_ask=always_ask, record=base.audit.record)
         commands = MqttCommands(
+            feed=feed,
             act=CommandActor(devices.registry, tools, gate).act,
-            answer=lambda device, name, data: feed.add_event(device, name, data, now_ms()),
             is_known=lambda name: told.id_of(name) is not None,
         )
         await stack.enter_async_context(commands.serving())

@@ -29,9 +29,8 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.link_server.device_link import DeviceLink
 from microclaw.operations.tool import ToolContext
-from microclaw.telemetry.mqtt_commands import CommandOutcome
+from microclaw.telemetry.mqtt_commands import Command, CommandOutcome
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
-from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack
 
 LED: Final = "led"
 ASK_S: Final = 3.0
@@ -136,8 +135,9 @@ def named_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, tup
 
 def _call(device: Device, command: Command) -> tuple[str, dict[str, Any]]:
     """The tool's call that the command is. Raises UnknownName for a pin that has no such name."""
-    match command:
-        case SetPin(pin=name, switch=switch):
+    name, is_on = command.name, command.switch == "on"
+    match command.target:
+        case "pin":
             named = named_pins(device.board, device.labels)
             if name in named:
                 gpio, active = named[name]
@@ -148,10 +148,10 @@ def _call(device: Device, command: Command) -> tuple[str, dict[str, Any]]:
                     f"{device.name} has no pin named {name[:40]!r}",
                     next_step=f"pins with a name: {', '.join(named) or 'none'}; or a GPIO's number",
                 )
-            return "gpio-set", {"pin": gpio, "level": active if switch == "on" else 1 - active}
-        case SetProgram(program=program, switch=switch):
-            return "switch-program", {"appName": program, "switch": "start" if switch == "on" else "stop"}
-        case TakeBack():
+            return "gpio-set", {"pin": gpio, "level": active if is_on else 1 - active}
+        case "program":
+            return "switch-program", {"appName": name, "switch": "start" if is_on else "stop"}
+        case "undo":
             return "undo", {}
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
 import sys
 from collections.abc import Iterator
@@ -17,7 +15,7 @@ from microclaw.cli.audit_command import since_ms
 from microclaw.cli.options import GlobalOptions
 from microclaw.durable import write_given
 from microclaw.operations.client import Client
-from microclaw.telemetry.csv_text import HEAD, csv_row
+from microclaw.telemetry.csv_text import HEAD, csv_lines
 from microclaw.telemetry.operations import Telemetry, show
 from microclaw.terminal.plot import PlotPoint, draw_plot
 
@@ -44,21 +42,12 @@ def show_telemetry(options: GlobalOptions, name: str, key: str | None, since: st
 
 
 def _csv(host: Client, name: str, key: str | None, from_ms: int) -> Iterator[str]:
-    """A line for each stretch of time, the head first."""
+    """The head, then the lines of each series."""
     keys = [key] if key else [one.key for one in host.call(show, name=name, since=from_ms, points=2).series]
-    yield _line(HEAD)
+    yield HEAD
     for one in keys:
         found = host.call(show, name=name, key=one, since=from_ms, points=ALL_POINTS)
-        for series in found.series:
-            for point in series.points:
-                values = (point.low, point.high, point.mean, point.count)
-                yield _line(csv_row(point.at_ms, found.device, series.key, series.unit, values))
-
-
-def _line(row: tuple[object, ...]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerow(row)
-    return text.getvalue()
+        yield csv_lines(found.device, found.series)
 
 
 def _plot(options: GlobalOptions, found: Telemetry) -> None:

@@ -24,7 +24,6 @@ _PLACE: Final = re.compile(
     r"\(line \d+[^()]*, in [^()]*\)|\bline \d+(?: column \d+)?\b|\b[\w.-]+\.(?:c|cpp|h|ino|py):\d+"
 )
 _ADDRESS: Final = re.compile(r"\b0x[0-9a-fA-F]+\b")
-_DIGITS: Final = re.compile(r"\d+")
 _HAS_NUMBERED_KINDS: Final = "OSError"  # its number is what it is about
 
 
@@ -69,14 +68,14 @@ def title_of(crash: Crash) -> str:
     """The crash in a line: what happened, and where."""
     lines = code_lines(crash.trace) or ["no reason given"]
     if crash.kind == "reset":
-        return f"reset: {crash.trace.replace(chr(10), '; ') or lines[0]}"[:MAX_TITLE_CHARS]
-    frames = _FRAME.findall(crash.trace)
-    what = lines[-1].strip() if frames else lines[0].strip()
-    if not frames:
-        return (lines[-1].strip() if crash.is_trap else what)[:MAX_TITLE_CHARS]
-    file, line, function = frames[-1]
-    inside = f" in {function}" if function and function != "<module>" else ""
-    return f"{what} at {file} line {line}{inside}"[:MAX_TITLE_CHARS]
+        title = f"reset: {crash.trace.replace(chr(10), '; ') or lines[0]}"
+    elif frames := _FRAME.findall(crash.trace):
+        file, line, function = frames[-1]
+        inside = f" in {function}" if function and function != "<module>" else ""
+        title = f"{lines[-1].strip()} at {file} line {line}{inside}"
+    else:
+        title = lines[-1 if crash.is_trap else 0].strip()
+    return title[:MAX_TITLE_CHARS]
 
 
 def fingerprint(crash: Crash, version: str | None, title: str) -> str:
@@ -90,8 +89,4 @@ def _without_numbers(title: str) -> str:
     text = _ADDRESS.sub("0x?", title)
     if text.startswith(_HAS_NUMBERED_KINDS):
         return text
-    said, last = [], 0
-    for place in _PLACE.finditer(text):
-        said += [_DIGITS.sub("?", text[last : place.start()]), place[0]]
-        last = place.end()
-    return "".join([*said, _DIGITS.sub("?", text[last:])])
+    return re.sub(rf"({_PLACE.pattern})|\d+", lambda found: found[1] or "?", text)

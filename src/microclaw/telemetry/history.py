@@ -14,7 +14,10 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
+from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
+from microclaw.errors import UnknownName
+from microclaw.link_server.device_facts import LastValue
 from microclaw.link_server.limits import RateLimit
 from microclaw.store.downsampling import Downsampling
 from microclaw.store.telemetry import (
@@ -66,18 +69,24 @@ REASONS: Final[dict[Reason, str]] = {
 }
 
 
-class History(Struct, frozen=True):
-    """Series of a device by name, in buckets of `bucket_ms`; values of the last minutes are in them too."""
+class Series(Struct, frozen=True, kw_only=True):
+    key: str
+    unit: str
+    points: tuple[Bucket, ...]
+
+
+class History(Struct, frozen=True, kw_only=True):
+    """`source`: what the points are made of."""
 
     since_ms: int
     until_ms: int
     bucket_ms: int
     source: Source
-    series: dict[str, tuple[Bucket, ...]]
+    series: tuple[Series, ...]
 
 
 class TelemetryHistory:
-    """`add` is quick and never waits; `flush` writes what came since. `refused` counts what was not kept."""
+    """`took` is quick and never waits; `flush` writes what came since. `refused` counts what was not kept."""
 
     def __init__(
         self,
@@ -103,16 +112,16 @@ class TelemetryHistory:
 
     def took(self, endpoint: str, message: Telemetry) -> None:
         """A device's `telemetry`."""
-        device = self.devices.owner_of(endpoint)
+        device, at_ms = self.devices.owner_of(endpoint), self._now_ms()
         if device is None:
             return
-        at_ms = self._now_ms()
-        for name in _FIELDS:
-            value = getattr(message, name)
-            if value is not None:
-                point = self._point(device.device_id, name, value, at_ms)
-                if point is not None:
-                    self._wait(point)
+        values = ((name, getattr(message, name)) for name in _FIELDS)
+        points = [self._point(device.device_id, name, value, at_ms) for name, value in values if value is not None]
+        taken = [point for point in points if point is not None]
+        room = MAX_WAITING - len(self._waiting)
+        self._waiting += taken[:room]
+        if taken[room:]:
+            self._refuse(device.device_id, "store", len(taken[room:]))
 
     def impossible(self, endpoint: str, count: int) -> None:
         """So many values of a device's `telemetry` were none that a board can have."""
@@ -132,20 +141,15 @@ class TelemetryHistory:
     async def flush(self) -> None:
         """Write what came into the store. StoreError leaves it waiting."""
         async with self._flushing:
-            points, self._waiting = self._waiting, []
-            if not points:
-                return
-            try:
+            if points := self._waiting[:]:
                 refused = await self._table.append(points)
-            except BaseException:
-                self._waiting = points + self._waiting
-                raise
-            self.no_room(refused)
+                del self._waiting[: len(points)]
+                self.no_room(refused)
 
     def no_room(self, refused: Counter[str]) -> None:
         """So many points of these devices had no room for their series."""
         for device_id, count in refused.items():
-            self._refused.setdefault(device_id, Counter())["series"] += count
+            self._refuse(device_id, "series", count)
 
     async def downsample(self) -> None:
         """Make smaller what is due, in steps; and forget devices that are gone."""
@@ -160,9 +164,16 @@ class TelemetryHistory:
 
     # What is asked
 
-    async def keys(self, device_id: str) -> tuple[str, ...]:
+    async def keys(self, device: Device, key: str | None = None) -> tuple[str, ...]:
+        """The names of a device's series, or the one of `key`. Raises UnknownName."""
         await self.flush()
-        return await self._table.keys(device_id)
+        known = await self._table.keys(device.device_id)
+        if key is None:
+            return known
+        if key not in known:
+            there = f"{device.name} has {', '.join(known)}" if known else f"{device.name} sent no telemetry yet"
+            raise UnknownName(f"there is no series {key!r:.80}", next_step=there)
+        return (key,)
 
     async def read(self, device_id: str, keys: Sequence[str], since_ms: int, until_ms: int, points: int) -> History:
         """At most so many buckets of each series, of all together at most MAX_POINTS, as fine as there is."""
@@ -170,12 +181,14 @@ class TelemetryHistory:
         points = max(2, min(points, MAX_POINTS // max(1, len(keys))))
         source, bucket_ms = resolution(since_ms, until_ms, points, self._now_ms())
         since_ms = floor_ms(since_ms, bucket_ms)
-        series = await self._table.read(device_id, keys, since_ms, until_ms, bucket_ms, source)
-        return History(since_ms, until_ms, bucket_ms, source, series)
+        found = await self._table.read(device_id, keys, since_ms, until_ms, bucket_ms, source)
+        series = tuple(Series(key=key, unit=unit_of(key), points=buckets) for key, buckets in found.items())
+        return History(since_ms=since_ms, until_ms=until_ms, bucket_ms=bucket_ms, source=source, series=series)
 
-    def last(self, device_id: str) -> tuple[Point, ...]:
+    def last(self, device_id: str) -> list[LastValue]:
         """The last value of each series, of those that came since the host started, by name."""
-        return tuple(sorted(self._last.get(device_id, {}).values(), key=lambda value: value.key))
+        last = sorted(self._last.get(device_id, {}).values(), key=lambda point: point.key)
+        return [LastValue(key=one.key, unit=unit_of(one.key), value=one.value, at_ms=one.at_ms) for one in last]
 
     def recent(self, series_a_device: int = MAX_RECENT) -> Iterator[tuple[str, str, float]]:
         """Device, series and last value where that is recent, of at most so many series a device; for /metrics."""
@@ -193,7 +206,7 @@ class TelemetryHistory:
     def _point(self, device_id: str, key: str, value: float | str, at_ms: int) -> Point | None:
         number = _number(value)
         reason = self._fault(device_id, key, number, at_ms)
-        if reason is not None or number is None:
+        if number is None or reason is not None:
             self._refuse(device_id, reason or "number")
             return None
         last = self._last.setdefault(device_id, {})
@@ -205,12 +218,6 @@ class TelemetryHistory:
             last[key] = point
         return point
 
-    def _wait(self, point: Point) -> None:
-        if len(self._waiting) >= MAX_WAITING:
-            self._refuse(point.device_id, "store")
-        else:
-            self._waiting.append(point)
-
     def _fault(self, device_id: str, key: str, number: float | None, at_ms: int) -> Reason | None:
         if number is None:
             return "number"
@@ -219,9 +226,7 @@ class TelemetryHistory:
         if at_ms < OLDEST_CLOCK_MS:
             return "clock"
         now_s = self._monotonic_s()
-        rate = self._rates.get(device_id)
-        if rate is None:
-            rate = self._rates[device_id] = RateLimit(POINTS_A_SECOND, POINTS_AT_ONCE, now_s)
+        rate = self._rates.setdefault(device_id, RateLimit(POINTS_A_SECOND, POINTS_AT_ONCE, now_s))
         return None if rate.allows(now_s) else "rate"
 
     def _refuse(self, device_id: str, reason: Reason, count: int = 1) -> None:

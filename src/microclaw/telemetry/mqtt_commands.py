@@ -10,24 +10,42 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Final, Literal, TypeAlias
+from urllib.parse import unquote
 
 from msgspec import Struct
 
+from microclaw.clock import now_ms
 from microclaw.events import ActOutcome, Evidence
 from microclaw.link_server.limits import RateLimit
-from microclaw.telemetry.mqtt_topics import Command, SetPin, SetProgram, TakeBack, WrongCommand, read_command
+from microclaw.telemetry.mqtt_feed import COMMAND_EVENT, DROPPED_EVENT, MqttFeed
+from microclaw.telemetry.mqtt_topics import device_of
 
+MAX_NAME_CHARS: Final = 126  # of a program, as the firmware takes them
+Switch: TypeAlias = Literal["on", "off"]
+_SWITCH: Final[dict[str, Switch]] = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}
+PRESS: Final = "press"
+MAX_PAYLOAD_BYTES: Final = 64
 COMMANDS_A_SECOND: Final = 20
 BURST: Final = 60
 WAITING_A_DEVICE: Final = 8
 AT_ONCE: Final = 8  # devices
 SUMMARY_S: Final = 1.0
-COMMAND_EVENT: Final = "mqtt.command"
-DROPPED_EVENT: Final = "mqtt.commands_dropped"
 _log = logging.getLogger(__name__)
+
+
+class Command(Struct, frozen=True):
+    """`name` is a GPIO's number, or the name of a pin or program; an undo has none, and no `switch`."""
+
+    device: str
+    target: Literal["pin", "program", "undo"]
+    name: str = ""
+    switch: Switch | None = None
+
+    def __str__(self) -> str:
+        return self.target if self.switch is None else f"{self.target} {self.name} {self.switch}"
 
 
 class CommandOutcome(Struct, frozen=True):
@@ -40,17 +58,17 @@ class CommandOutcome(Struct, frozen=True):
 
 
 class MqttCommands:
-    """`act` carries a command out; `answer(device, name, data)` tells how it ended; device None is the host."""
+    """`act` carries a command out; `feed` gets the answers."""
 
     def __init__(
         self,
         *,
+        feed: MqttFeed,
         act: Callable[[Command], Awaitable[CommandOutcome]],
-        answer: Callable[[str | None, str, Mapping[str, Any]], None],
         is_known: Callable[[str], bool],
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._act, self._answer, self._is_known, self._monotonic_s = act, answer, is_known, monotonic_s
+        self._feed, self._act, self._is_known, self._monotonic_s = feed, act, is_known, monotonic_s
         self._rate = RateLimit(COMMANDS_A_SECOND, BURST, monotonic_s())
         self._waiting: dict[str, deque[Command]] = {}
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -76,15 +94,16 @@ class MqttCommands:
         if not self._rate.allows(self._monotonic_s()):
             self._drop()
             return
-        command = read_command(topic, payload)
-        if retained:
-            command = WrongCommand(command.device, "it is retained: it would be done again at every connection")
-        if not self._is_known(command.device):
-            self._end(None, f"{command.device}: {topic}", CommandOutcome("refused", "there is no device of this name"))
-        elif isinstance(command, WrongCommand):
-            self._end(command.device, topic, CommandOutcome("refused", command.reason, "docs/mqtt.md has the commands"))
-        else:
-            self._queue(command)
+        device = device_of(topic)
+        if not self._is_known(device):
+            self._end(None, topic, CommandOutcome("refused", "there is no device of this name"))
+            return
+        try:
+            if retained:
+                raise ValueError("it is retained: it would be done again at every connection")
+            self._queue(read_command(topic, payload))
+        except ValueError as exc:
+            self._end(device, topic, CommandOutcome("refused", str(exc), "docs/mqtt.md has the commands"))
 
     def _queue(self, command: Command) -> None:
         group, waiting = self._group, self._waiting.get(command.device)
@@ -105,7 +124,7 @@ class MqttCommands:
                 except Exception:  # the next command must not end with this one
                     _log.exception("a command over MQTT failed inside the host")
                     outcome = CommandOutcome("unknown", "a fault inside the host ended it", "the host's log says more")
-            self._end(device, _words(command), outcome)
+            self._end(device, str(command), outcome)
         self._waiting.pop(device, None)
 
     def _end(self, device: str | None, command: str, outcome: CommandOutcome) -> None:
@@ -117,7 +136,8 @@ class MqttCommands:
             "next": outcome.next_step,
             "evidence": [{"kind": one.kind, "text": one.text} for one in outcome.evidence],
         }
-        self._answer(device, COMMAND_EVENT, {key: value for key, value in data.items() if value})
+        told = {key: value for key, value in data.items() if value}
+        self._feed.add_event(device, COMMAND_EVENT, told, now_ms())
 
     def _drop(self) -> None:
         """Told once a second."""
@@ -129,14 +149,17 @@ class MqttCommands:
     def _tell_dropped(self) -> None:
         count, self._untold = self._untold, 0
         text = f"more than {COMMANDS_A_SECOND} commands a second, or {WAITING_A_DEVICE} that wait for a device"
-        self._answer(None, DROPPED_EVENT, {"count": count, "reason": text})
+        self._feed.add_event(None, DROPPED_EVENT, {"count": count, "reason": text}, now_ms())
 
 
-def _words(command: Command) -> str:
-    match command:
-        case SetPin(pin=pin, switch=switch):
-            return f"pin {pin} {switch}"
-        case SetProgram(program=program, switch=switch):
-            return f"program {program} {switch}"
-        case TakeBack():
-            return "undo"
+def read_command(topic: str, payload: bytes) -> Command:
+    """Read a message's command; `topic` is below the host's own one. ValueError."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"its payload has {len(payload)} bytes, {MAX_PAYLOAD_BYTES} is the limit")
+    word = payload.decode(errors="replace").strip().lower()
+    match [unquote(part) for part in topic.split("/")]:
+        case [device, "undo"] if word == PRESS:
+            return Command(device, "undo")
+        case [device, "pin" | "program" as kind, name, "set"] if word in _SWITCH and 0 < len(name) <= MAX_NAME_CHARS:
+            return Command(device, "pin" if kind == "pin" else "program", name, _SWITCH[word])
+    raise ValueError(f"{word!r} is no command here: pins and programs take ON or OFF, undo takes PRESS")

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -46,7 +46,6 @@ HEADER_BYTES: Final = 16
 READ_BYTES: Final = 1_024  # some 250 acknowledgements: others get their turn after so many
 MAX_PASSWORD_BYTES: Final = 4_096
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
-_NEEDED: Final = {"MaximumQoS": "QoS 1", "RetainAvailable": "retained messages"}
 _LOOK_AT_URL: Final = "start the broker, or correct it: microclaw config set mqtt.url mqtt://HOST:1883"
 _LOOK_AT_TLS: Final = "mqtts:// is for the broker's TLS port; mqtt.ca_file names its certificate's authority"
 _LOOK_AT_USER: Final = "check mqtt.user and mqtt.password_file, that the broker speaks MQTT 5, and what its log says"
@@ -57,32 +56,31 @@ OnMessage: TypeAlias = Callable[[str, bytes, bool], None]
 
 
 @dataclass(slots=True)
-class BrokerState:
-    """The host at its broker, for its status; counts are since the host started."""
+class BrokerStatus:
+    """The host at its broker, in the host's status; counts are since the host started.
 
-    phase: Literal["connecting", "on", "disturbed"] = "connecting"
-    reason: str | None = None
-    next_step: str | None = None
+    `text` is why it is disturbed, or what is wrong with a connection that goes on.
+    """
+
+    state: Literal["connecting", "on", "disturbed"] = "connecting"
+    text: str | None = None
+    next: str | None = None
     address: str | None = None
-    warning: str | None = None  # of this connection, which goes on
     connections: int = 0
     acknowledged: int = 0
-    received: int = 0
-    refused: int = 0
     too_large: int = 0
 
     def warn(self, text: str) -> None:
-        """Something is wrong, and the connection goes on."""
-        if self.warning != text:
-            self.warning = text
+        if self.text != text:
+            self.text = text
             _log.warning("MQTT: %s", text)
 
 
 class BrokerConnection:
     """Made by `opened`. `read` has to run beside the rest: it ends with the connection, by a BrokerError."""
 
-    def __init__(self, streams: Streams, state: BrokerState, client_id: str, on_message: OnMessage) -> None:
-        self._streams, self._state, self._on_message = streams, state, on_message
+    def __init__(self, streams: Streams, status: BrokerStatus, client_id: str, on_message: OnMessage) -> None:
+        self._streams, self._status, self._on_message = streams, status, on_message
         self._client = client = _Client(client_id, streams.writer)
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_publish, client.on_subscribe = self._on_publish, self._on_subscribe
@@ -97,25 +95,38 @@ class BrokerConnection:
     @classmethod
     @asynccontextmanager
     async def opened(
-        cls, settings: MqttSettings, topics: Topics, state: BrokerState, on_message: OnMessage
+        cls, settings: MqttSettings, topics: Topics, status: BrokerStatus, on_message: OnMessage
     ) -> AsyncGenerator[BrokerConnection]:
         """Inside, it is connected; after it the broker publishes the last will. Raises BrokerError, ConfigError."""
         tls, password = await asyncio.to_thread(_read_files, settings)
         url = urlsplit(settings.url or "")
         host, port = url.hostname or "", url.port or _PORTS[url.scheme]
-        state.address = f"{url.scheme}://{bracketed(host)}:{port}"
-        streams = await _dial(state.address, host, port, tls)
-        connection = cls(streams, state, f"microclaw-{topics.host}", on_message)
-        client = connection._client
-        try:
-            client.will_set(topics.of_host("status"), OFFLINE, QOS, retain=True)
-            if settings.user is not None:
-                client.username_pw_set(settings.user, password)
-            await connection._introduce(host, port)
-            yield connection
-        finally:
-            client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
-            await streams.close(at_once=False)
+        address = status.address = f"{url.scheme}://{bracketed(host)}:{port}"
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(CONNECT_S):
+                    streams = Streams(*await connect(Purpose.CONFIGURED, host, port, tls=tls), GOODBYE_S)
+                    stack.push_async_callback(streams.close, at_once=False)
+                    connection = cls(streams, status, f"microclaw-{topics.host}", on_message)
+                    client = connection._client
+                    client.will_set(topics.of_host("status"), OFFLINE, QOS, retain=True)
+                    if settings.user is not None:
+                        client.username_pw_set(settings.user, password)
+                    limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+                    limits.MaximumPacketSize = MAX_PACKET_BYTES
+                    client.connect(host, port, KEEPALIVE_S, clean_start=True, properties=limits)
+                    while not connection._is_accepted:
+                        await connection._read_some()
+            except TimeoutError as exc:
+                raise BrokerError(f"{address} did not answer within {CONNECT_S:g} s", next_step=_LOOK_AT_URL) from exc
+            except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError, a host that cannot be one a ValueError
+                why = clean_text(str(exc) or type(exc).__name__, one_line=True, limit=200)
+                step = _LOOK_AT_TLS if isinstance(exc, ssl.SSLError) else _LOOK_AT_URL
+                raise BrokerError(f"no connection to {address}: {why}", next_step=step) from exc
+            try:
+                yield connection
+            finally:
+                client.disconnect(ReasonCode(PacketTypes.DISCONNECT, "Disconnect with will message"))
 
     @property
     def keepalive_s(self) -> int:
@@ -134,8 +145,8 @@ class BrokerConnection:
         answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if len(topic.encode()) + len(payload) + HEADER_BYTES > self._max_bytes:
             answer.set_result(True)
-            self._state.too_large += 1
-            self._state.warn(f"the broker takes no message as large as {len(payload):,} bytes: {topic[:200]}")
+            self._status.too_large += 1
+            self._status.warn(f"the broker takes no message as large as {len(payload):,} bytes: {topic[:200]}")
         else:
             self._under_way[self._client.publish(topic, payload, QOS, retain).mid] = answer
         with suppress(OSError):  # `read` tells it
@@ -151,17 +162,6 @@ class BrokerConnection:
             await self._read_some()
             await asyncio.sleep(0)
 
-    async def _introduce(self, host: str, port: int) -> None:
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.MaximumPacketSize = MAX_PACKET_BYTES
-        self._client.connect(host, port, KEEPALIVE_S, clean_start=True, properties=properties)
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                while not self._is_accepted:
-                    await self._read_some()
-        except TimeoutError as exc:
-            raise _no_answer(self._state.address) from exc
-
     async def _read_some(self) -> None:
         try:
             data = await self._streams.reader.read(READ_BYTES)
@@ -170,33 +170,25 @@ class BrokerConnection:
         if not data:
             raise self._lost()
         try:
-            is_mqtt = self._client.take(data)
+            self._client.take(data)
         except Exception as exc:  # whatever paho makes of it
-            raise self._no_mqtt(f"{type(exc).__name__}: {exc}") from exc
+            why = clean_text(f"{type(exc).__name__}: {exc}", one_line=True, limit=200)
+            text = f"{self._status.address} sent what is no MQTT 5: {why}"
+            raise self._failure or BrokerError(text, next_step="see what listens there") from exc
         if self._failure is not None:
             raise self._failure
-        if not is_mqtt:
-            raise self._no_mqtt("a protocol error")
 
     def _lost(self, why: str = "") -> BrokerError:
-        return BrokerError(f"the connection to {self._state.address} was lost{why}", next_step=_LOOK_AT_URL)
-
-    def _no_mqtt(self, why: str) -> BrokerError:
-        text = f"{self._state.address} sent what is no MQTT 5: {clean_text(why, one_line=True, limit=200)}"
-        return BrokerError(text, next_step="see what listens there")
+        return BrokerError(f"the connection to {self._status.address} was lost{why}", next_step=_LOOK_AT_URL)
 
     # Called by paho in `take`.
 
     def _on_connect(
         self, _client: paho.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        lacks = [what for name, what in _NEEDED.items() if not getattr(properties, name, 1)]
         if reason.is_failure:
-            self._failure = BrokerError(f"{self._state.address} refuses this host: {reason}", next_step=_LOOK_AT_USER)
-        elif lacks:
-            text = f"{self._state.address} takes no {' and no '.join(lacks)}"
-            self._failure = BrokerError(text, next_step="use a broker that does, such as mosquitto")
-        self._window = min(MAX_UNDER_WAY, getattr(properties, "ReceiveMaximum", MAX_UNDER_WAY))
+            self._failure = BrokerError(f"{self._status.address} refuses this host: {reason}", next_step=_LOOK_AT_USER)
+        self._window = min(MAX_UNDER_WAY, getattr(properties, "ReceiveMaximum", MAX_UNDER_WAY)) or 1
         self._max_bytes = getattr(properties, "MaximumPacketSize", MAX_SENT_BYTES)
         self._is_accepted = True
 
@@ -208,10 +200,9 @@ class BrokerConnection:
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         if reason.is_failure:
-            self._state.refused += 1
-            self._state.warn(f"the broker refuses what this host publishes: {reason}")
+            self._status.warn(f"the broker refuses what this host publishes: {reason}")
         else:
-            self._state.acknowledged += 1
+            self._status.acknowledged += 1
         answer = self._under_way.pop(mid)
         if not answer.done():  # nobody may wait for it any more
             answer.set_result(not reason.is_failure)
@@ -222,10 +213,9 @@ class BrokerConnection:
     ) -> None:
         refused = next((reason for reason in reasons if reason.is_failure), None)
         if refused is not None:
-            self._state.warn(f"the broker does not let this host listen: {refused}")
+            self._status.warn(f"the broker does not let this host listen: {refused}")
 
     def _on_received(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        self._state.received += 1
         asyncio.get_running_loop().call_soon(self._on_message, message.topic, bytes(message.payload), message.retain)
 
 
@@ -242,14 +232,14 @@ class _Client(paho.Client):
         self.max_inflight_messages_set(MAX_UNDER_WAY)
         self._stream = _Stream(writer)
 
-    def take(self, data: bytes) -> bool:
-        """Handle what came; False for what is no MQTT."""
+    def take(self, data: bytes) -> None:
+        """Handle what came. Raises whatever paho raises, and ValueError, for what is no MQTT."""
         self._stream.received += data
-        result = MQTTErrorCode.MQTT_ERR_SUCCESS
-        while self._stream.received and result is MQTTErrorCode.MQTT_ERR_SUCCESS:
+        while self._stream.received:
             result = self.loop_read()
+            if result is not MQTTErrorCode.MQTT_ERR_SUCCESS:
+                raise ValueError(result.name)
         self.loop_write()  # what was queued meanwhile
-        return result is MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _create_socket(self) -> paho.SocketLike:
         return self._stream
@@ -287,22 +277,6 @@ class _Stream:
         return -1
 
     def close(self) -> None: ...
-
-
-async def _dial(address: str, host: str, port: int, tls: ssl.SSLContext | None) -> Streams:
-    try:
-        async with asyncio.timeout(CONNECT_S):
-            return Streams(*await connect(Purpose.CONFIGURED, host, port, tls=tls), GOODBYE_S)
-    except TimeoutError as exc:
-        raise _no_answer(address) from exc
-    except (OSError, ValueError) as exc:  # ssl.SSLError is an OSError, a host that cannot be one a ValueError
-        why = clean_text(str(exc) or type(exc).__name__, one_line=True, limit=200)
-        step = _LOOK_AT_TLS if isinstance(exc, ssl.SSLError) else _LOOK_AT_URL
-        raise BrokerError(f"no connection to {address}: {why}", next_step=step) from exc
-
-
-def _no_answer(address: str | None) -> BrokerError:
-    return BrokerError(f"{address} did not answer within {CONNECT_S:g} s", next_step=_LOOK_AT_URL)
 
 
 def _read_files(settings: MqttSettings) -> tuple[ssl.SSLContext | None, str | None]:

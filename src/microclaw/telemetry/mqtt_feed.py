@@ -17,7 +17,6 @@ from msgspec.structs import asdict
 from microclaw.events import Alarm, AppDeployed, AppEnded, DeviceConnected, DeviceLeft, LiveEvent
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer
 from microclaw.store.sql import Sql
-from microclaw.telemetry.mqtt_commands import COMMAND_EVENT, DROPPED_EVENT
 from microclaw.telemetry.mqtt_device import json_bytes
 from microclaw.telemetry.mqtt_topics import device_topic
 from microclaw.text import clean_text
@@ -25,6 +24,8 @@ from microclaw.wire.link.messages import Event, Telemetry
 
 MAX_IN_MEMORY: Final = 4_096
 MAX_GROUP: Final = 256
+COMMAND_EVENT: Final = "mqtt.command"
+DROPPED_EVENT: Final = "mqtt.commands_dropped"
 _TOLD: Final = (DeviceConnected, DeviceLeft, AppDeployed, AppEnded, Alarm)  # a device's own events have their data
 HOST_EVENTS: Final = frozenset({*(told.kind for told in _TOLD), COMMAND_EVENT, DROPPED_EVENT})
 _NOT_FACTS: Final = frozenset({"device", "at_ms", "number"})

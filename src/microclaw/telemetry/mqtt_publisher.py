@@ -10,6 +10,7 @@ import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import asdict
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -19,7 +20,7 @@ from microclaw.config.settings import MqttSettings
 from microclaw.errors import BrokerError, MicroclawError
 from microclaw.store.mqtt import MqttPublishedTable, PublishedDevice
 from microclaw.telemetry.mqtt_commands import MqttCommands
-from microclaw.telemetry.mqtt_connection import BrokerConnection, BrokerState
+from microclaw.telemetry.mqtt_connection import BrokerConnection, BrokerStatus
 from microclaw.telemetry.mqtt_device import OFFLINE, ONLINE, DeviceView, device_messages, json_bytes
 from microclaw.telemetry.mqtt_discovery import Discovery, with_sensors
 from microclaw.telemetry.mqtt_feed import MqttFeed
@@ -73,9 +74,8 @@ class MqttPublisher:
         self._some_acknowledged = asyncio.Event()
         self._told: dict[str, bytes] = {}  # on this connection
         self._known: dict[str, PublishedDevice] = {}
-        self._logged: str | None = None  # the failure that was logged last: one that goes on is not logged again
         self._run_id = secrets.token_hex(8)
-        self.state = BrokerState()
+        self.status = BrokerStatus()
 
     def changed(self, device_id: str | None = None) -> None:
         """This device, or any of them, may be told otherwise now."""
@@ -87,25 +87,17 @@ class MqttPublisher:
 
     def status_object(self) -> dict[str, Any]:
         """For the host's status and its metrics."""
-        state, commands = self.state, self._commands
+        commands = self._commands
         return {
-            "state": state.phase,
-            "text": state.reason or state.warning,
-            "next": state.next_step,
-            "address": state.address,
+            **asdict(self.status),
             "id": self._topics.host,
-            "connections": state.connections,
-            "acknowledged": state.acknowledged,
-            "received": state.received,
-            "refused": state.refused,
-            "too_large": state.too_large,
             "buffer": self._feed.buffer_object(),
             "commands": None if commands is None else {**commands.counts, "dropped": commands.dropped},
         }
 
     async def run(self) -> None:
         """Until it is cancelled: then the broker tells that this host is offline."""
-        loop = asyncio.get_running_loop()
+        loop, status = asyncio.get_running_loop(), self.status
         while True:
             began_s = loop.time()
             error: BaseException | None = None
@@ -114,44 +106,40 @@ class MqttPublisher:
             except* MicroclawError as failed:  # the broker's, the settings', or the store's: a full disk
                 error = failed.exceptions[0]
             finally:
-                was_on, self.state.phase = self.state.phase == "on", "disturbed"
+                was_on, status.state = status.state == "on", "disturbed"
             assert isinstance(error, MicroclawError)
             if was_on and loop.time() - began_s >= WELL_AFTER_S:
                 self._backoff.succeeded()
-                self._logged = None
             wait_s = self._backoff.next_wait_s()
-            if self._logged != error.message:
-                self._logged = error.message
+            if status.text != error.message:  # one that goes on is not logged again
                 _log.warning("MQTT: %s; tried again, the first time in %.1f s", error.message, wait_s)
-            self.state.reason, self.state.next_step = error.message, error.next_step
+            status.text, status.next = error.message, error.next_step
             await self._sleep(wait_s)
 
     # One connection.
 
     async def _serve(self) -> None:
         """Connect and publish. Ends with the connection, by the reason."""
-        opened = BrokerConnection.opened(self._settings, self._topics, self.state, self._received)
+        opened = BrokerConnection.opened(self._settings, self._topics, self.status, self._received)
         async with opened as connection, asyncio.TaskGroup() as group:
-            group.create_task(connection.read(), name="mqtt read")
             self._connection = connection
+            group.create_task(connection.read(), name="mqtt read")
+            group.create_task(self._watch(), name="mqtt watch")
             self._told.clear()
             self._acknowledged.clear()
             self._known = {row.device_id: row for row in await self._published.list()}
-            self.state.warning = None
-            self.state.connections += 1
+            self.status.state, self.status.text, self.status.next = "on", None, None
+            self.status.connections += 1
+            _log.info("MQTT: connected to %s", self.status.address)
             self.changed()
             commands = () if self._commands is None else self._topics.commands
             connection.subscribe((self._topics.of_host("status"), self._topics.of_host("info"), *commands))
             about = json_bytes({"id": self._topics.host, "version": __version__, "run": self._run_id})
             await self._say(self._topics.of_host("info"), about)
             await self._say(self._topics.of_host("status"), ONLINE)
-            self.state.phase, self.state.reason, self.state.next_step = "on", None, None
-            if self._logged is not None or self.state.connections == 1:
-                _log.info("MQTT: connected to %s", self.state.address)
             group.create_task(self._drain(), name="mqtt buffer")
             group.create_task(self._remove(), name="mqtt acknowledged")
             group.create_task(self._tell(), name="mqtt states")
-            group.create_task(self._watch(), name="mqtt watch")
 
     async def _drain(self) -> None:
         """Send what the buffer has, in order."""
@@ -268,8 +256,8 @@ class MqttPublisher:
                 self._told.pop(topic, None)
                 self._some_changed.set()
         elif topic == self._topics.of_host("info"):
-            is_of_an_older_run = is_retained and self.state.connections == 1
+            is_of_an_older_run = is_retained and self.status.connections == 1
             if not is_of_an_older_run and self._run_id.encode() not in payload:
-                self.state.warn("another host uses this host's id, from a copied data folder: they end each other")
+                self.status.warn("another host uses this host's id, from a copied data folder: they end each other")
         elif self._commands is not None:
             self._commands.take(topic.removeprefix(f"{self._topics.root}/"), payload, retained=is_retained)

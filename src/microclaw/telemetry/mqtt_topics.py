@@ -1,4 +1,4 @@
-"""The topics of docs/mqtt.md, and what a command topic says. It sends nothing.
+"""The topics of docs/mqtt.md. It sends nothing.
 
 A name becomes one part of a topic: what is not a letter, a digit or one of `_.-~` is percent-encoded (RFC 3986), so no
 `+`, `#`, `/` and no control character of a name ever reaches a topic, and two names never become one.
@@ -6,44 +6,9 @@ A name becomes one part of a topic: what is not a letter, a digit or one of `_.-
 
 from __future__ import annotations
 
-from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
 from msgspec import Struct
-
-MAX_NAME_CHARS: Final = 126  # of a program, as the firmware takes them
-Switch: TypeAlias = Literal["on", "off"]
-_SWITCH: Final[dict[str, Switch]] = {"on": "on", "1": "on", "true": "on", "off": "off", "0": "off", "false": "off"}
-PRESS: Final = "press"
-MAX_PAYLOAD_BYTES: Final = 64
-
-
-class SetPin(Struct, frozen=True):
-    """`pin` is a GPIO's number, or the name of a pin."""
-
-    device: str
-    pin: str
-    switch: Switch
-
-
-class SetProgram(Struct, frozen=True):
-    device: str
-    program: str
-    switch: Switch
-
-
-class TakeBack(Struct, frozen=True):
-    device: str
-
-
-Command: TypeAlias = SetPin | SetProgram | TakeBack
-
-
-class WrongCommand(Struct, frozen=True):
-    """A message on a command topic that says nothing that can be done; `reason` is what is wrong with it."""
-
-    device: str
-    reason: str
 
 
 class Topics(Struct, frozen=True):
@@ -81,21 +46,3 @@ def device_topic(device: str, *parts: str) -> str:
 def device_of(topic: str) -> str:
     """The name of the device that a topic below the host's own is about."""
     return unquote(topic.partition("/")[0])
-
-
-def read_command(topic: str, payload: bytes) -> Command | WrongCommand:
-    """Read a message's command; `topic` is below the host's own one."""
-    device = device_of(topic)[:MAX_NAME_CHARS]
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        return WrongCommand(device, f"its payload has {len(payload)} bytes, {MAX_PAYLOAD_BYTES} is the limit")
-    word = payload.decode(errors="replace").strip().lower()
-    match [unquote(part) for part in topic.split("/")][1:]:
-        case ["undo"]:
-            return TakeBack(device) if word == PRESS else WrongCommand(device, f"undo takes PRESS, not {word!r}")
-        case ["pin" | "program" as kind, name, "set"] if 0 < len(name) <= MAX_NAME_CHARS:
-            switch = _SWITCH.get(word)
-            if switch is None:
-                return WrongCommand(device, f"{kind} takes ON or OFF, not {word!r}")
-            return SetPin(device, name, switch) if kind == "pin" else SetProgram(device, name, switch)
-        case _:
-            return WrongCommand(device, "this topic is no command")

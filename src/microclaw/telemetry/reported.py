@@ -10,9 +10,9 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from microclaw.devices.calls import LogLine
 from microclaw.devices.log_ring import LogRing
 from microclaw.devices.registry import Registry
 from microclaw.errors import LinkViolation
@@ -36,22 +36,12 @@ LOG_LATE_S: Final = 0.5  # a log line may come after the event that was told aft
 LOOK_BACK_LINES: Final = 60  # of a device's log, for those of the program that crashed
 READING: Final = "mqtt.publish"
 """What a Python program reports with (docs/python-programs.md): a reading where its text is a number."""
-_TRACEBACK: Final = "Traceback (most recent call last):"
-_FRAME: Final = "  "
+_FRAMES: Final = ("Traceback (most recent call last):", '  File "')
 _log = logging.getLogger(__name__)
 
 
 InSource: TypeAlias = Callable[[str, str, int, str], Awaitable[tuple[str | None, str]]]
 """Of a device, a program, a moment and a text: the hash of the version there, and the text in its source's lines."""
-
-
-@dataclass(slots=True)
-class _Batch:
-    """The rows of some events, and the number of the last one."""
-
-    number: int
-    points: list[Point]
-    crashes: list[CrashReport]
 
 
 class ReportedEvents:
@@ -104,50 +94,50 @@ class ReportedEvents:
         rows = await self._events.after(self._number, PAGE)
         if not rows:
             return False
-        batch = _Batch(rows[-1].number, [], [])
-        for row in rows:
-            await self._read(row, batch)
-        if batch.points or batch.crashes:
-            done = await self._database.write(lambda connection: self._keep(connection, batch))
-            if done is None:
-                self._number = None
-                return True
-            self._kept = batch.number
-            refused, stored = done
-            self._history.no_room(refused)
-            for report, kept in zip(batch.crashes, stored, strict=True):
-                if kept is not None:
-                    self._tell(report, kept)
-        self._number = batch.number
+        number, found = rows[-1].number, [await self._read(row) for row in rows]
+        points = [one for one in found if isinstance(one, Point)]
+        crashes = [one for one in found if isinstance(one, CrashReport)]
+        is_kept = not (points or crashes) or await self._keep(number, points, crashes)
+        self._number = number if is_kept else None
         return True
 
-    def _keep(self, connection: Sql, batch: _Batch) -> tuple[Counter[str], Sequence[StoredCrash | None]] | None:
-        """None where another host took some of them meanwhile."""
-        if _number(connection) != self._kept:
-            return None
-        refused = insert_points(connection, batch.points)
-        stored = [insert_crash(connection, report) for report in batch.crashes]
-        connection.execute("UPDATE telemetry_state SET event_number = ?", (batch.number,))
-        return refused, stored
+    async def _keep(self, number: int, points: Sequence[Point], crashes: Sequence[CrashReport]) -> bool:
+        """Keep them and how far the reading came; False where another host took some of them meanwhile."""
 
-    async def _read(self, row: EventRow, batch: _Batch) -> None:
+        def write(connection: Sql) -> tuple[Counter[str], Sequence[StoredCrash | None]] | None:
+            if _number(connection) != self._kept:
+                return None
+            connection.execute("UPDATE telemetry_state SET event_number = ?", (number,))
+            return insert_points(connection, points), [insert_crash(connection, report) for report in crashes]
+
+        done = await self._database.write(write)
+        if done is None:
+            return False
+        self._kept = number
+        refused, stored = done
+        self._history.no_room(refused)
+        names = {device.device_id: device.name for device in self._devices.list()}
+        for one, kept in zip(crashes, stored, strict=True):
+            if kept is not None and (name := names.get(one.device_id)) is not None:
+                self._publish(Crashed(name, one.at_ms, kept.crash_id, one.kind, kept.is_new, kept.count, one.title))
+        return True
+
+    async def _read(self, row: EventRow) -> Point | CrashReport | None:
         device = self._devices.owner_of(f"link:{row.device_id}")
         if row.type != Event.type or device is None:
-            return
+            return None
         try:
             body = decode(row.payload).body
         except LinkViolation as exc:  # of a later version of this program
             _log.warning("an event of %s cannot be read: %s", device.name, exc.message)
-            return
+            return None
         assert isinstance(body, Event)
         if body.name == READING:
             topic, text = str(body.data.get("topic", "")), str(body.data.get("text", ""))
-            if any(char.isdigit() for char in text):  # words are no reading that is refused
-                point = self._history.reading(device.device_id, topic, text, row.received_ms)
-                if point is not None:
-                    batch.points.append(point)
-        elif (crash := crash_of(body.name, body.data)) is not None:
-            batch.crashes.append(await self._report(row, device.device_id, crash))
+            is_number = any(char.isdigit() for char in text)  # words are no reading that is refused
+            return self._history.reading(device.device_id, topic, text, row.received_ms) if is_number else None
+        crash = crash_of(body.name, body.data)
+        return None if crash is None else await self._report(row, device.device_id, crash)
 
     async def _report(self, row: EventRow, device_id: str, crash: Crash) -> CrashReport:
         link = self._links.link(row.device_id)
@@ -177,18 +167,10 @@ class ReportedEvents:
             log=last_lines(link.log, crash.program, before_ms),
         )
 
-    def _tell(self, report: CrashReport, kept: StoredCrash) -> None:
-        device = next((one for one in self._devices.list() if one.device_id == report.device_id), None)
-        if device is not None:
-            self._publish(
-                Crashed(device.name, report.at_ms, kept.crash_id, report.kind, kept.is_new, kept.count, report.title)
-            )
-
 
 def said_before(log: LogRing, program: str) -> tuple[str, ...]:
-    """The lines that checks in a C program printed just before it trapped, with the line; nothing where none did."""
-    page = log.page(max(0, log.end().cursor - LOOK_BACK_LINES))
-    own = [line.text for line in page.lines if line.app == program]
+    """The line that a check in a C program printed just before it trapped, with its place; nothing where none did."""
+    own = [line.text for line in _newest(log) if line.app == program]
     trapped = max((number for number, text in enumerate(own) if TRAP in text), default=len(own))  # the runtime's line
     before = own[trapped - 1] if trapped else ""
     return (_shown(before),) if LINE_SAID.fullmatch(before) else ()
@@ -197,22 +179,20 @@ def said_before(log: LogRing, program: str) -> tuple[str, ...]:
 def last_lines(log: LogRing, program: str | None, before_ms: float | None = None) -> tuple[str, ...]:
     """A device's last lines of this program and of the board itself, cleaned; those that came before `before_ms`.
 
-    Tracebacks are left out: they are the crashes, and in lines of the compiled program.
+    The frames of tracebacks are left out: they name lines of the compiled program.
     """
-    page = log.page(max(0, log.end().cursor - LOOK_BACK_LINES))
-    lines, in_traceback = [], set[str | None]()
-    for line in page.lines:
-        if line.text.startswith(_TRACEBACK):
-            in_traceback.add(line.app)
-        elif line.app in in_traceback:
-            if not line.text.startswith(_FRAME):
-                in_traceback.discard(line.app)  # the line of the exception ends it
-        elif (program is None or line.app in (program, None)) and (
-            before_ms is None or line.at_ms is None or line.at_ms < before_ms
-        ):
+    lines = []
+    for line in _newest(log):
+        is_its_own = program is None or line.app in (program, None)
+        is_late = before_ms is not None and line.at_ms is not None and line.at_ms >= before_ms
+        if is_its_own and not is_late and not line.text.startswith(_FRAMES):
             source = f"{clean_text(line.app, one_line=True, limit=64)}: " if line.app else ""
             lines.append(source + _shown(line.text))
     return tuple(lines[-LOG_LINES:])
+
+
+def _newest(log: LogRing) -> Sequence[LogLine]:
+    return log.page(max(0, log.end().cursor - LOOK_BACK_LINES)).lines
 
 
 def _shown(text: str) -> str:

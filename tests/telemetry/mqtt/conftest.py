@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import which
@@ -20,12 +20,14 @@ from typing import Any
 import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.subscribeoptions import SubscribeOptions
+from tests.postgres import free_port
 
 from microclaw.backoff import Backoff
 from microclaw.config.settings import MqttSettings
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
-from microclaw.store.mqtt import MAX_BUFFER_BYTES, MqttBuffer, MqttPublishedTable
+from microclaw.store.mqtt import MqttBuffer, MqttPublishedTable
 from microclaw.telemetry.mqtt_commands import MqttCommands
 from microclaw.telemetry.mqtt_device import DeviceView
 from microclaw.telemetry.mqtt_feed import MqttFeed
@@ -47,12 +49,6 @@ async def until(condition: Callable[[], object], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -91,13 +87,9 @@ class Broker:
     def start(self) -> None:
         found = which("mosquitto") or which("mosquitto", path="/usr/sbin:/usr/local/sbin")
         assert found is not None, "mosquitto is missing: make setup-system"
-        rows = [
-            f"user {getpass.getuser()}",
-            "per_listener_settings true",
-            f"listener {self.port} 127.0.0.1",
-            "allow_anonymous true",
-            "max_queued_messages 100000",  # a listener that is slow for a while still hears all
-        ]
+        rows = [f"user {getpass.getuser()}", "per_listener_settings true"]
+        rows += [f"listener {self.port} 127.0.0.1", "allow_anonymous true"]
+        rows += ["max_queued_messages 100000"]  # a listener that is slow for a while still hears all
         if self.ca_file.exists():
             rows += [f"listener {self.password_port} 127.0.0.1", f"password_file {self.folder / 'passwords'}"]
             rows += [f"acl_file {self.folder / 'acl'}"]
@@ -177,7 +169,7 @@ class Listener:
         assert self._ready.wait(LIMIT_S)
 
     def _subscribe(self, *_: Any) -> None:
-        self.client.subscribe([(topic, _options()) for topic in self._filters])
+        self.client.subscribe([(topic, SubscribeOptions(qos=1, retainAsPublished=False)) for topic in self._filters])
 
     def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
         self.client.publish(topic, payload, 1, retain).wait_for_publish(LIMIT_S)
@@ -188,6 +180,11 @@ class Listener:
     def on(self, topic: str) -> list[Heard]:
         return [one for one in self.heard if one.topic == topic]
 
+    def held(self) -> list[str]:
+        """The topics whose last message is not empty."""
+        last = {one.topic: one.payload for one in self.heard}
+        return [topic for topic, payload in last.items() if payload]
+
     def close(self) -> None:
         client = self.client
         client.disconnect()
@@ -195,12 +192,6 @@ class Listener:
         # Only its end closes the sockets that wake its thread: nothing in a circle with it may leave that to chance.
         client.on_connect = client.on_subscribe = client.on_message = None
         del self.client
-
-
-def _options() -> Any:
-    from paho.mqtt.subscribeoptions import SubscribeOptions
-
-    return SubscribeOptions(qos=1, retainAsPublished=False)
 
 
 @pytest.fixture
@@ -234,7 +225,7 @@ class Boards:
 
 @dataclass
 class Running:
-    """A publisher at work; `feed` and `boards` are what it tells of."""
+    """A publisher at work; `feed` and `boards` are what it tells of; `failures` of the store, which end nothing."""
 
     publisher: MqttPublisher
     feed: MqttFeed
@@ -243,17 +234,17 @@ class Running:
     database: Database
     failures: list[StoreError] = field(default_factory=list)
 
-    async def run_again(self, work: Callable[[], Awaitable[None]]) -> None:
-        """As the host supervises it."""
+    async def write(self) -> None:
+        """Run the feed as the host supervises it."""
         while True:
             try:
-                await work()
+                await self.feed.run()
             except StoreError as exc:
                 self.failures.append(exc)
                 await asyncio.sleep(0.05)
 
     async def connected(self) -> None:
-        await until(lambda: self.publisher.state.phase == "on", f"not connected: {self.publisher.state}")
+        await until(lambda: self.publisher.status.state == "on", f"not connected: {self.publisher.status}")
 
 
 @asynccontextmanager
@@ -263,15 +254,13 @@ async def publishing(
     boards: Boards | None = None,
     *,
     make_commands: Callable[[MqttFeed], MqttCommands] | None = None,
-    limit_bytes: int = MAX_BUFFER_BYTES,
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     watch_s: float = WATCH_S,
-    is_supervised: bool = False,
 ) -> AsyncGenerator[Running]:
     """The host's parts, without a host: store, buffer, publisher."""
     boards = boards or Boards()
-    async with Database.open(folder / "store.db") as database:
-        buffer = MqttBuffer(database, limit_bytes=limit_bytes)
+    async with Database.open(folder / "store.db") as database, AsyncExitStack() as stack:
+        buffer = MqttBuffer(database)
         await buffer.open()
         feed = MqttFeed(buffer)
         commands = None if make_commands is None else make_commands(feed)
@@ -287,18 +276,13 @@ async def publishing(
             watch_s=watch_s,
         )
         running = Running(publisher, feed, buffer, boards, database)
-        feeding = running.run_again(feed.run) if is_supervised else feed.run()
-        working = [asyncio.create_task(feeding), asyncio.create_task(publisher.run())]
+        working = [asyncio.create_task(running.write()), asyncio.create_task(publisher.run())]
+        if commands is not None:
+            await stack.enter_async_context(commands.serving())
         try:
-            if commands is None:
-                yield running
-            else:
-                async with commands.serving():
-                    yield running
+            yield running
         finally:
             for task in working:
                 task.cancel()
-            await asyncio.wait(working)
-            for task in working:
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    raise error
+            ends = await asyncio.gather(*working, return_exceptions=True)
+            assert [str(end) for end in ends if not isinstance(end, asyncio.CancelledError)] == []

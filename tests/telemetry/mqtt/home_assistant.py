@@ -11,6 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+
+def words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 TOPIC: Final = re.compile(r"[^+#\x00-\x1f\x7f]{1,1000}")
 DISCOVERY_TOPIC: Final = re.compile(r"(?P<prefix>.+)/device/(?P<object>[a-zA-Z0-9_-]+)/config")
 ABBREVIATED: Final = {"dev": "device", "o": "origin", "cmps": "components", "p": "platform", "avty": "availability"}
@@ -21,53 +26,49 @@ DEVICE_KEYS: Final = {
 }  # fmt: skip
 ORIGIN_KEYS: Final = {"name": "name", "sw": "sw_version", "url": "support_url"}
 ROOT_REQUIRED: Final = frozenset({"device", "origin", "components"})
-ROOT_KEYS: Final = ROOT_REQUIRED | {
-    "availability", "availability_mode", "availability_template", "availability_topic", "command_topic", "encoding",
-    "payload_available", "payload_not_available", "qos", "state_topic",
-}  # fmt: skip
-COMMON: Final = frozenset(
-    {
-        "platform", "unique_id", "name", "availability", "availability_mode", "availability_topic", "default_entity_id",
-        "enabled_by_default", "encoding", "entity_category", "entity_picture", "icon", "json_attributes_template",
-        "json_attributes_topic", "qos",
-    }
-)  # fmt: skip
+ROOT_KEYS: Final = ROOT_REQUIRED | words(
+    "availability availability_mode availability_template availability_topic command_topic encoding payload_available "
+    "payload_not_available qos state_topic"
+)
+COMMON: Final = words(
+    "platform unique_id name availability availability_mode availability_topic default_entity_id enabled_by_default "
+    "encoding entity_category entity_picture icon json_attributes_template json_attributes_topic qos"
+)
 REQUIRED: Final[Mapping[str, frozenset[str]]] = {
-    "binary_sensor": frozenset({"state_topic"}),
-    "button": frozenset({"command_topic"}),
-    "sensor": frozenset({"state_topic"}),
-    "switch": frozenset({"command_topic"}),
-    "update": frozenset(),
+    "binary_sensor": words("state_topic"),
+    "button": words("command_topic"),
+    "sensor": words("state_topic"),
+    "switch": words("command_topic"),
+    "update": words(""),
 }
 KNOWN: Final[Mapping[str, frozenset[str]]] = {
-    "binary_sensor": frozenset(
-        {"state_topic", "value_template", "device_class", "expire_after", "force_update", "off_delay", "payload_off",
-         "payload_on"}
+    "binary_sensor": words(
+        "state_topic value_template device_class expire_after force_update off_delay payload_off payload_on"
     ),
-    "button": frozenset({"command_topic", "command_template", "device_class", "payload_press", "retain"}),
-    "sensor": frozenset(
-        {"state_topic", "value_template", "device_class", "expire_after", "force_update", "last_reset_value_template",
-         "options", "state_class", "suggested_display_precision", "unit_of_measurement"}
+    "button": words("command_topic command_template device_class payload_press retain"),
+    "sensor": words(
+        "state_topic value_template device_class expire_after force_update last_reset_value_template options "
+        "state_class suggested_display_precision unit_of_measurement"
     ),
-    "switch": frozenset(
-        {"command_topic", "command_template", "state_topic", "value_template", "device_class", "optimistic",
-         "payload_off", "payload_on", "retain", "state_off", "state_on"}
+    "switch": words(
+        "command_topic command_template state_topic value_template device_class optimistic payload_off payload_on "
+        "retain state_off state_on"
     ),
-    "update": frozenset(
-        {"command_topic", "device_class", "display_precision", "latest_version_template", "latest_version_topic",
-         "payload_install", "release_summary", "release_url", "retain", "state_topic", "title", "value_template"}
+    "update": words(
+        "command_topic device_class display_precision latest_version_template latest_version_topic payload_install "
+        "release_summary release_url retain state_topic title value_template"
     ),
-}  # fmt: skip
+}
 UNITS: Final[Mapping[str, frozenset[str]]] = {  # of sensor device classes, those that are used here
-    "atmospheric_pressure": frozenset({"hPa", "kPa", "mbar", "Pa"}),
-    "current": frozenset({"A", "mA"}),
-    "data_size": frozenset({"bit", "B", "kB", "MB", "GB", "KiB", "MiB"}),
-    "duration": frozenset({"d", "h", "min", "s", "ms"}),
-    "humidity": frozenset({"%"}),
-    "power": frozenset({"mW", "W", "kW"}),
-    "signal_strength": frozenset({"dB", "dBm"}),
-    "temperature": frozenset({"°C", "°F", "K"}),
-    "voltage": frozenset({"V", "mV"}),
+    "atmospheric_pressure": words("hPa kPa mbar Pa"),
+    "current": words("A mA"),
+    "data_size": words("bit B kB MB GB KiB MiB"),
+    "duration": words("d h min s ms"),
+    "humidity": words("%"),
+    "power": words("mW W kW"),
+    "signal_strength": words("dB dBm"),
+    "temperature": words("°C °F K"),
+    "voltage": words("V mV"),
 }
 DEVICE_CLASSES: Final[Mapping[str, frozenset[str]]] = {"sensor": frozenset(UNITS), "update": frozenset({"firmware"})}
 STATE_CLASSES: Final = frozenset({"measurement", "total", "total_increasing"})

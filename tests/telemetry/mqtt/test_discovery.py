@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -80,54 +81,36 @@ def test_no_update_is_told_that_nobody_knows() -> None:
     assert "update_firmware" not in discovery().components(PLAIN)
 
 
-async def test_program_that_goes_takes_its_entity_with_it(
+async def test_entities_follow_what_there_is_and_nothing_is_left_at_the_broker(
     broker: Broker, listen: Callable[..., Listener], tmp_path: Path
 ) -> None:
-    settings = MqttSettings(url=broker.url, topic="programs", home_assistant=True, commands=True)
-    config = "homeassistant/device/microclaw_h-test_d-01/config"
-    boards = Boards(FULL)
+    settings = MqttSettings(url=broker.url, topic="house", home_assistant=True, commands=True, discovery_prefix="ha")
+    config, blink = "ha/device/microclaw_h-test_d-01/config", "switch_program_blink"
+    heard, boards = listen(broker.port, "ha/#", "house/#"), Boards(FULL)
+
+    def entities() -> dict[str, dict[str, Any]]:
+        last = heard.last(config)
+        return check_discovery(config, last.payload) if last is not None and last.payload else {}
+
     async with publishing(tmp_path, settings, boards) as running:
-        await running.connected()
-        heard = listen(broker.port, "homeassistant/#", "programs/#")
-        await until(lambda: heard.last(config), "not discovered")
-        blink = "switch_program_blink"
+        await until(lambda: blink in entities(), "not discovered")
         boards.views["d-01"] = structs.replace(FULL, programs=())
         running.publisher.changed()
-        await until(
-            lambda: check_discovery(config, heard.on(config)[-1].payload).get(blink) == {"platform": "switch"},
-            "its entity stays",
-        )
-        await until(lambda: heard.on("programs/h-test/desk/program/blink")[-1].payload == b"", "its topic stays")
+        await until(lambda: entities()[blink] == {"platform": "switch"}, "the entity of a removed program stays")
+        await until(lambda: heard.on("house/h-test/desk/program/blink")[-1].payload == b"", "its topic stays")
         running.publisher.changed()
-        await until(lambda: blink not in check_discovery(config, heard.on(config)[-1].payload), "it is told forever")
-    for one in heard.on(config):
-        check_discovery(config, one.payload)
-
-
-async def test_sensors_stay_until_their_first_telemetry_after_a_start(
-    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
-) -> None:
-    settings = MqttSettings(url=broker.url, topic="start", home_assistant=True, discovery_prefix="start-ha")
-    config = "start-ha/device/microclaw_h-test_d-01/config"
-    async with publishing(tmp_path, settings, Boards(FULL)) as running:
-        await running.connected()
-        heard = listen(broker.port, "start-ha/#", "start/#")
-        await until(lambda: heard.last(config), "not discovered")
+        await until(lambda: blink not in entities(), "it is told forever")
     heard.heard.clear()
-    async with publishing(tmp_path, settings, Boards(structs.replace(FULL, sensors=frozenset()))):
-        await until(lambda: heard.last(config), "not told again")
-    assert "sensor_rssi" in check_discovery(config, heard.on(config)[-1].payload)
-    assert {"p": "sensor"} not in json.loads(heard.on(config)[-1].payload)["cmps"].values()
-
-
-async def test_discovery_that_is_switched_off_is_taken_back(
-    broker: Broker, listen: Callable[..., Listener], tmp_path: Path
-) -> None:
-    settings = MqttSettings(url=broker.url, topic="off", home_assistant=True, discovery_prefix="off-ha")
-    config = "off-ha/device/microclaw_h-test_d-01/config"
-    heard = listen(broker.port, "off-ha/#")
-    async with publishing(tmp_path, settings, Boards(FULL)) as running:
-        await running.connected()
-        await until(lambda: heard.last(config), "not discovered")
-    async with publishing(tmp_path, dataclasses.replace(settings, home_assistant=False), Boards(FULL)) as running:
+    boards.views["d-01"] = structs.replace(FULL, sensors=frozenset())  # its telemetry takes a while
+    async with publishing(tmp_path, settings, boards):
+        await until(entities, "not told again after a start")
+        assert entities()["sensor_rssi"]["state_topic"] == "house/h-test/desk/telemetry"
+    async with publishing(tmp_path, dataclasses.replace(settings, home_assistant=False), boards):
         await until(lambda: heard.on(config)[-1].payload == b"", "the entities stay")
+    async with publishing(tmp_path, settings, boards):
+        await until(entities, "not discovered again")
+    async with publishing(tmp_path, settings, Boards()):  # the device went while the host was off
+        await until(lambda: not [topic for topic in heard.held() if "desk" in topic or topic == config], "it stays")
+    late = listen(broker.port, "house/#", "ha/#")
+    await until(lambda: late.last("house/h-test/status"), "no status")
+    assert {one.topic for one in late.heard} == {"house/h-test/status", "house/h-test/info"}

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from tests.telemetry.mqtt.conftest import Broker, Heard, Listener, wait_for
+from tests.stories.conftest import joined_board, running_host, until
+from tests.stories.doors import blink
+from tests.telemetry.mqtt.conftest import Broker, Listener
 
-from microclaw.cli.child import Child
-from microclaw.operations.client import Client
 from microclaw.wire.host_api import Result
-
-BLINK = """
-#include "microclaw.h"
-static int led;
-static void tick(void) { gpio_toggle(led); }
-void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, tick); }
-"""
 
 
 def buffered(store: Path) -> bytes:
@@ -30,23 +21,17 @@ def buffered(store: Path) -> bytes:
         return b"\n".join(payload for (payload,) in rows.execute("SELECT payload FROM mqtt_buffer"))
 
 
-@contextmanager
-def host(home: Path, broker: Broker) -> Iterator[tuple[Client, Child]]:
-    environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-    environ["MICROCLAW_MQTT__URL"] = broker.url
-    words = ["microclaw", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
-    with Child("host", words, log=home.with_suffix(".stderr"), environ=environ) as child:
-        facts, _ = child.wait_ready()
-        yield Client(Path(facts["control"])), child
-
-
 def test_nothing_durable_is_lost_by_kills_of_broker_and_host(
     own_broker: Broker, listen: Callable[..., Listener], tmp_path: Path
 ) -> None:
     own_broker.start()
     heard = listen(own_broker.port, "microclaw/#")
     home = tmp_path / "home"
-    with ExitStack() as stack, host(home, own_broker) as (client, child):
+    home.mkdir(0o700)
+    (home / "config.toml").write_text(f'[mqtt]\nurl = "{own_broker.url}"\n')
+    with ExitStack() as stack:
+        host = stack.enter_context(running_host(home, "--virtual", "1"))
+        client = host.client
         root = f"microclaw/{client.get('/v1/status')['mqtt']['id']}"
         desk = f"{root}/virtual-1"
 
@@ -54,37 +39,29 @@ def test_nothing_durable_is_lost_by_kills_of_broker_and_host(
             last = heard.last(f"{desk}/{topic}")
             return last.body["state"] if last is not None and last.payload else None
 
-        events = list(client.stream("/v1/devices/virtual-1/apps", {"name": "blink", "source": BLINK}))
+        def ends(board: str, name: str) -> list[Any]:
+            bodies = [one.body for one in heard.on(f"{root}/{board}/event")]
+            return [body for body in bodies if body["name"] == name]
+
+        events = list(client.stream("/v1/devices/virtual-1/apps", {"name": "blink", "source": blink(2)}))
         assert isinstance(events[-1], Result), events[-1]
-        wait_for(lambda: state_of("program/blink") == "ON", "the program's state is not told")
-        joined = ["microclaw", "--json", "--home", str(home), "virtual", "--join", "--name", "hall"]
-        joined += ["--wasmachine", "0", "--serial", "none"]
-        stack.enter_context(Child("board", joined, log=tmp_path / "board.stderr")).wait_ready()
-        wait_for(lambda: heard.on(f"{root}/hall/telemetry"), "no telemetry of a board on the link")
+        until(lambda: state_of("program/blink") == "ON")
+        stack.enter_context(joined_board(host, "hall"))
+        until(lambda: heard.on(f"{root}/hall/telemetry"))
 
         own_broker.kill()
-        wait_for(lambda: client.get("/v1/status")["mqtt"]["state"] == "disturbed", "the broker's end is not noticed")
+        until(lambda: client.get("/v1/status")["mqtt"]["state"] == "disturbed")
         list(client.stream("/v1/devices/virtual-1/apps/blink/stop", {}))
         once = {"name": "once", "source": "print('once')\n", "language": "python"}
         events = list(client.stream("/v1/devices/hall/apps", once))
         assert isinstance(events[-1], Result), events[-1]
-        rows = home / "microclaw.db"
-        wait_for(lambda: b"app.exit" in buffered(rows), "the board's own event is not buffered")
-        os.kill(child.pid, signal.SIGKILL)
+        until(lambda: b"app.exit" in buffered(home / "microclaw.db"))
+        host.process.kill()
     heard.heard.clear()
     own_broker.start()
-    with host(home, own_broker):
-
-        def stops() -> list[Heard]:
-            return [one for one in heard.on(f"{desk}/event") if one.body["name"] == "app.ended"]
-
-        wait_for(stops, "what was buffered before the kills does not come")
-        assert stops()[0].body["data"] == {"app": "blink", "why": "stopped"}
-
-        def exits() -> list[Heard]:
-            return [one for one in heard.on(f"{root}/hall/event") if one.body["name"] == "app.exit"]
-
-        wait_for(exits, "the board's own event does not come")
-        assert exits()[0].body["data"]["app"] == "once"
-        assert len(exits()[0].body["id"]) == 32
-        wait_for(lambda: state_of("program/blink") == "OFF", "the newest state is not told")
+    with running_host(home, "--virtual", "1"):
+        assert until(lambda: ends("virtual-1", "app.ended"))[0]["data"] == {"app": "blink", "why": "stopped"}
+        exit_of_once = until(lambda: ends("hall", "app.exit"))[0]
+        assert exit_of_once["data"]["app"] == "once"
+        assert len(exit_of_once["id"]) == 32
+        until(lambda: state_of("program/blink") == "OFF")
