@@ -214,14 +214,8 @@ def info_of(parts: AgentParts) -> dict[str, object]:
     """The answer to `describe`."""
 
     def artifact(name: str, description: str, **more: object) -> dict[str, object]:
-        return {
-            "name": name,
-            "attribution": {"name": "microclaw", "url": ""},
-            "installed": True,
-            "description": description,
-            "version": __version__,
-            **more,
-        }
+        about = {"attribution": {"name": "microclaw", "url": ""}, "installed": True, "version": __version__}
+        return {"name": name, "description": description, **about, **more}
 
     agent = artifact("agent", "the agent of this host", languages=["en"])
     handle = [artifact("microclaw", "asks and acts on your devices", models=[agent], supports_home_control=True)]
