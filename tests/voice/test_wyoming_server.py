@@ -24,6 +24,7 @@ from microclaw.errors import VoiceError
 from microclaw.models.scripted import Scripted, call
 from microclaw.models.scripted import say as reply
 from microclaw.voice import wyoming_handle, wyoming_server
+from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES
 from microclaw.voice.engines.engine import Transcript as Heard
 from microclaw.voice.parts import VoiceParts
 from microclaw.voice.spoken_text import MORE
@@ -194,7 +195,7 @@ async def test_a_question_that_nobody_heard_is_decided_by_no_yes(
     [
         [AudioStop().event()],
         utterance(b"abcd", width=4),
-        utterance(bytes(wyoming_server.MAX_UTTERANCE_BYTES + 2))[:-1],
+        utterance(bytes(MAX_UTTERANCE_BYTES + 2))[:-1],
         utterance(b"abcd"),
         [Synthesize("a" * 5_000).event()],
         [Event("synthesize", {"text": 5})],

@@ -12,7 +12,7 @@ from microclaw.errors import ConfigError
 from microclaw.voice.engines.engine import Recognizer, Synthesizer
 from microclaw.voice.engines.espeak import Espeak
 from microclaw.voice.engines.flite import Flite
-from microclaw.voice.engines.openai import OpenAiRecognizer, OpenAiSynthesizer, SpeechService
+from microclaw.voice.engines.openai import OpenAiRecognizer, OpenAiSynthesizer
 from microclaw.voice.engines.piper import Piper
 from microclaw.voice.engines.whisper import WhisperRecognizer
 from microclaw.voice.engines.whisper_models import model_folder
@@ -41,7 +41,7 @@ def chosen_recognizer(
             names, lambda: model_folder(settings.whisper_model, home), threads=settings.whisper_threads
         ),
         "wyoming": lambda: WyomingRecognizer(*_place(settings.wyoming_asr, "wyoming_asr")),
-        "openai": lambda: OpenAiRecognizer(_service(settings, proxy), settings.openai_asr_model),
+        "openai": lambda: OpenAiRecognizer(settings, proxy=proxy),
     }
     return RecognizerChain([make[name]() for name in settings.asr])
 
@@ -58,9 +58,7 @@ def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> 
         "wyoming": lambda: WyomingSynthesizer(
             *_place(settings.wyoming_tts, "wyoming_tts"), voice=settings.wyoming_voice
         ),
-        "openai": lambda: OpenAiSynthesizer(
-            _service(settings, proxy), settings.openai_tts_model, settings.openai_voice
-        ),
+        "openai": lambda: OpenAiSynthesizer(settings, proxy=proxy),
     }
     return SynthesizerChain([make[name]() for name in settings.tts])
 
@@ -76,7 +74,3 @@ def _needed(value: V | None, engine: str, setting: str, example: str) -> V:
 def _place(value: str | None, setting: str) -> tuple[str, int]:
     host, _, port = _needed(value, "wyoming", setting, "HOST:PORT").rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _service(settings: VoiceSettings, proxy: str | None) -> SpeechService:
-    return SpeechService(settings.openai_base_url, settings.openai_key, proxy)
