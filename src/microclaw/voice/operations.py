@@ -105,7 +105,6 @@ class EngineTrial(Result, frozen=True, kw_only=True):
     confidence: float
     speech_s: float
     first_audio_ms: int
-    first_partial_ms: int | None
     recognition_ms: int
     ok: bool
 

