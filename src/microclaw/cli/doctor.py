@@ -32,7 +32,7 @@ from microclaw.errors import MicroclawError, NoHost, NoSandbox
 from microclaw.findings import Finding, problem, warning
 from microclaw.models.server_window import window_findings
 from microclaw.operations.connection import HostError
-from microclaw.sandbox.run import backend_note, sandbox_backend
+from microclaw.sandbox.run import sandbox_backend
 from microclaw.store.sqlite_file import NEEDED_BYTES, ROOM, open_whole
 from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 from microclaw.voice.operations import trace as voice_facts
@@ -146,7 +146,7 @@ def _code(settings: Settings) -> Iterator[Finding]:
     except NoSandbox as exc:
         yield warning("code", f"no code is run for the agent: {exc.message}", exc.next_step)
     else:
-        yield Finding("code", True, f"the agent's code runs in {found.name}: {backend_note(found)}")
+        yield Finding("code", True, f"the agent's code runs in {found}")
 
 
 def _models(settings: Settings) -> Iterator[Finding]:

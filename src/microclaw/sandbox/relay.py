@@ -51,7 +51,11 @@ def serve(door: socket.socket, path: str) -> None:
         free = asyncio.Semaphore(MAX_CONNECTIONS)
         while True:
             await free.acquire()
-            inner, _ = await loop.sock_accept(door)
+            try:
+                inner, _ = await loop.sock_accept(door)
+            except OSError:  # whoever asked is gone
+                free.release()
+                continue
             task = loop.create_task(connect(inner, socket.socket(socket.AF_UNIX)))
             running.add(task)
             task.add_done_callback(running.discard)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -33,10 +33,17 @@ _BLOCK: Final = 64 << 10
 
 
 class Backend(Struct, frozen=True):
-    """The way in which jobs are shut off on this machine; `note` is one line about it for people."""
+    """The way in which jobs are shut off on this machine; `engine` is the program that makes containers."""
 
-    name: str
-    note: str
+    name: Literal["bubblewrap", "container"]
+    engine: str = ""
+
+    def __str__(self) -> str:
+        """For people: what shuts jobs off, and what holds them to their limits. Looks at the machine."""
+        if self.name == "container":
+            return f"{self.name}: a read-only container of {Path(self.engine).name} without a network"
+        how = "own namespaces, a read-only system, an allowlist of system calls, no network"
+        return f"{self.name}: {how}; {find_place()}"
 
 
 def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
@@ -49,22 +56,16 @@ def sandbox_backend(settings: SandboxSettings = AUTO) -> Backend:
     if settings.backend != "container":
         reason = why_not()
         if reason is None:
-            return Backend("bubblewrap", "own namespaces, a read-only system, an allowlist of system calls, no network")
+            return Backend("bubblewrap")
         reasons.append(reason)
     if settings.backend != "bubblewrap":
         try:
-            engine = container_engine(settings.image)
-            return Backend("container", f"a read-only container of {Path(engine).name} without a network")
+            return Backend("container", container_engine(settings.image))
         except NoSandbox as exc:
             if settings.backend == "container":
                 raise
             reasons.append(exc.message)
     raise NoSandbox(f"there is no sandbox here to run code in: {'; '.join(reasons)}", next_step=NEXT_STEP)
-
-
-def backend_note(found: Backend) -> str:
-    """For people: what shuts jobs off, and what holds them to their limits. Looks at the machine."""
-    return f"{found.note}; {find_place()}" if found.name == "bubblewrap" else found.note
 
 
 @functools.cache
@@ -87,9 +88,10 @@ def why_not() -> str | None:
 
 
 def _start(job: SandboxJob, folder: Path, settings: SandboxSettings) -> wrapped_job.Wrapped | Container:
-    if sandbox_backend(settings).name == "bubblewrap":
+    found = sandbox_backend(settings)
+    if found.name == "bubblewrap":
         return wrapped_job.start(job)
-    return start_container(container_engine(settings.image), settings.image, job, folder)
+    return start_container(found.engine, settings.image, job, folder)
 
 
 async def run_sandboxed(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -84,11 +83,10 @@ class TaskFolders:
             free = self._free(self._root)
         except OSError as exc:
             raise ToolFailed(f"{self._root} cannot be used: {exc.strerror or exc}", next_step=_FULL) from exc
-        if free < wanted_bytes + FREE_BYTES:
-            raise ToolFailed(
-                f"this machine's disk has {free >> 20} MB free, a task needs {(wanted_bytes + FREE_BYTES) >> 20} MB",
-                next_step=_FULL,
-            )
+        needed = wanted_bytes + FREE_BYTES
+        if free < needed:
+            text = f"this machine's disk has {free >> 20} MB free, a task needs {needed >> 20} MB"
+            raise ToolFailed(text, next_step=_FULL)
 
     def put(self, number: int, files: Mapping[str, bytes | Path]) -> dict[str, Path]:
         """Write what goes in. Raises ToolFailed, and then nothing of it stays."""
@@ -106,29 +104,20 @@ class TaskFolders:
             raise ToolFailed(f"a task's files cannot be written: {exc.strerror or exc}", next_step=_FULL) from exc
         return made
 
-    def keep(self, number: int, kept: Mapping[str, Path]) -> tuple[tuple[FileRow, ...], dict[str, str]]:
-        """Take its files over and remove the rest of its folder; also why some were not taken. Raises ToolFailed."""
-        target = self._root / str(number) / _KEPT
+    def keep(self, number: int, kept: Mapping[str, Path]) -> tuple[FileRow, ...]:
+        """Take over its files, which the sandbox copied, and remove the rest of its folder. Raises ToolFailed."""
         rows: list[FileRow] = []
-        refused: dict[str, str] = {}
         try:
             for name, path in sorted(kept.items()):
-                check_name(name)
-                try:
-                    size = _plain_size(path)
-                except FileNotFoundError:
-                    refused[name] = "it is no plain file"
-                    continue
-                place = target / name
+                place = kept_file(self._root, number, name)
                 place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 path.replace(place)
-                place.chmod(0o600)
-                rows.append(FileRow(name, size, _media_type(place)))
+                rows.append(FileRow(name, place.stat().st_size, _media_type(place)))
         except OSError as exc:
             raise ToolFailed(f"a task's files cannot be kept: {exc.strerror or exc}", next_step=_FULL) from exc
         finally:
             self.clean(number)
-        return tuple(rows), refused
+        return tuple(rows)
 
     def keep_output(self, number: int, output: bytes) -> None:
         """All that it printed, where its row has only the end of it. Raises OSError."""
@@ -155,13 +144,9 @@ class TaskFolders:
         """A file that it left. Raises UnknownName."""
         check_name(name)
         path = kept_file(self._root, number, name)
-        try:
-            _plain_size(path)
-        except OSError as exc:
-            raise UnknownName(
-                f"task {number} left no file {name[:100]!r} on this host",
-                next_step=f"see them: microclaw task list {number}",
-            ) from exc
+        if path.is_symlink() or not path.is_file():
+            text = f"task {number} left no file {name[:100]!r} on this host"
+            raise UnknownName(text, next_step=f"see them: microclaw task list {number}")
         return path
 
     def remove(self, number: int) -> None:
@@ -174,14 +159,6 @@ class TaskFolders:
             for path in self._root.iterdir():
                 if path.name not in names:
                     _remove(path)
-
-
-def _plain_size(path: Path) -> int:
-    """Its size. OSError unless it is a plain file with one name: a link is none."""
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-        raise FileNotFoundError(path)
-    return found.st_size
 
 
 def _remove(path: Path) -> None:

@@ -223,7 +223,7 @@ class TaskService:
             end = await live.running
         except asyncio.CancelledError:
             return _stopped(live.row, live.stop or "interrupted")
-        files, refused = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
+        files = await asyncio.to_thread(self._folders.keep, live.row.number, end.kept)
         missing = {name: "it was not written" for name in live.row.keep if name not in end.kept}
         is_done = end.ending == "ended" and end.exit_code == 0
         return replace(
@@ -234,7 +234,7 @@ class TaskService:
             reason=end.reason or limit_reason(end.ending, live.job.limits),
             output_bytes=end.output_bytes,
             files=files,
-            refused=tuple({**missing, **end.refused, **refused}.items()),
+            refused=tuple({**missing, **end.refused}.items()),
             kept_bytes=sum(one.size_bytes for one in files),
             cpu_s=end.cpu_s,
             memory_peak_bytes=end.memory_peak_bytes,
