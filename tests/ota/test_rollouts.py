@@ -15,7 +15,8 @@ from tests.store.two_hosts import hold_news, two_hosts, until
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, StoreError, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
 from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages, read_window
-from microclaw.ota.rollouts import Boards, End, Rollouts
+from microclaw.ota.rollout_boards import Boards, End
+from microclaw.ota.rollouts import Rollouts
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutDevice, RolloutTable
 
@@ -262,8 +263,11 @@ async def test_new_crashes_of_updated_boards_stop_it_and_older_ones_do_not(fleet
     assert len(fleet.offered) == 1
 
 
-async def test_paused_offers_nothing_and_resumed_goes_on(fleet: Fleet, rollouts: Rollouts) -> None:
-    number = await begun(rollouts, 2)
+async def test_paused_or_outside_of_its_window_it_offers_nothing(fleet: Fleet, rollouts: Rollouts) -> None:
+    fleet.minute = 12 * 60
+    number = await begun(rollouts, 2, window=read_window("02:00-05:00"))
+    await rollouts.step()
+    fleet.minute = 3 * 60
     await rollouts.pause(number)
     await rollouts.step()
     assert fleet.offered == []
@@ -291,16 +295,6 @@ async def test_a_removed_board_is_in_it_no_more(fleet: Fleet, rollouts: Rollouts
     await rollouts.noted("d0", "1.1.0", "healthy", "")
     await rollouts.step()
     assert (await rollouts.get(number)).progress.reason == "1 healthy, 1 removed"
-
-
-async def test_outside_of_its_window_nothing_is_offered(fleet: Fleet, rollouts: Rollouts) -> None:
-    fleet.minute = 12 * 60
-    await begun(rollouts, 1, window=read_window("02:00-05:00"))
-    await rollouts.step()
-    assert fleet.offered == []
-    fleet.minute = 3 * 60
-    await rollouts.step()
-    assert len(fleet.offered) == 1
 
 
 async def test_a_full_disk_stops_before_anything_is_sent(fleet: Fleet, rollouts: Rollouts) -> None:
