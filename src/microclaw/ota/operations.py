@@ -360,7 +360,7 @@ def _key(row: KeyRow) -> UpdateKey:
     from microclaw.ota.keys import public_key
 
     key = public_key(row.public_der)
-    return UpdateKey(key_id=row.key_id, name=row.name, added_ms=row.added_ms, public=key.pem.decode(), n=key.trusted.n)
+    return filled(UpdateKey, row, public=key.pem.decode(), n=key.trusted.n)
 
 
 def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFacts:

@@ -286,6 +286,8 @@ class Rollouts:
 
     async def _send(self, rollout: Rollout, device_id: str) -> None:
         """A device that cannot get the offer has failed, with the reason."""
+        if not rollout.is_open or rollout.devices[device_id].state != "offered":
+            return  # somebody stopped it meanwhile
         try:
             ended = await self.boards.send(rollout, rollout.devices[device_id])
         except MicroclawError as exc:
