@@ -11,7 +11,8 @@ from typing import cast
 
 from bench.report import Metric, median
 from microclaw.ota.rollout import Rollout, RolloutPlan, read_stages
-from microclaw.ota.rollouts import Boards, End, Rollouts
+from microclaw.ota.rollout_boards import Boards, End
+from microclaw.ota.rollouts import Rollouts
 from microclaw.store.database import Database
 from microclaw.store.rollouts import RolloutDevice, RolloutTable
 

@@ -1,4 +1,4 @@
-"""Offers: sent once, followed to their end, and refused by the host where it knows why."""
+"""Offers: sent once, and refused by the host where it knows why. One to its end: tests/firmware, tests/stories."""
 
 from __future__ import annotations
 
@@ -23,25 +23,6 @@ from microclaw.wire.link.messages import ErrorMessage, Notify, OtaCancel, OtaOff
 from microclaw.wire.link.values import OtaState
 
 __all__ = ["device", "lamp", "limits", "paired", "plane", "scripted", "start_plane"]
-
-
-async def test_an_offer_is_followed_to_its_end(lamp: Lamp) -> None:
-    steps: list[tuple[OtaState, float]] = [
-        ("offered", 0), ("downloading", 0.25), ("verifying", 1), ("staged", 1), ("rebooting", 1), ("trial", 1),
-        ("healthy", 1),
-    ]  # fmt: skip
-    async with lamp.online():
-        made = await lamp.offer()
-        assert (made.state, made.offered_by, made.is_over) == ("waiting", "owner", False)
-        offer = await lamp.board.next(OtaOffer)
-        assert (offer.manifest, offer.signature) == (lamp.release.manifest, lamp.release.signature)
-        for state, progress in steps[:-2]:
-            assert await lamp.says(state, progress) == (state, progress, None)
-    async with lamp.online("1.4.0"):  # it comes back with what it says it runs
-        for state, progress in steps[-2:]:
-            assert await lamp.says(state, progress) == (state, progress, None)
-    (row,) = await lamp.offers.standing("lamp")
-    assert (row.state, row.is_over, row.release_id) == ("healthy", True, lamp.release.release_id)
 
 
 async def test_an_error_ends_the_offer_that_it_answers(lamp: Lamp) -> None:

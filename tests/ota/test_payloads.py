@@ -88,12 +88,3 @@ def test_what_no_release_needs_goes_at_the_next_start(payloads: Payloads) -> Non
     (payloads.folder / "notes").mkdir()
     payloads.open(frozenset())
     assert names(payloads) == ["notes"]  # nobody's but a person's
-
-
-def test_a_payload_that_the_disk_changed_is_found(payloads: Payloads) -> None:
-    payloads.write(DIGEST, len(DATA), 0, DATA)
-    payloads.complete(DIGEST, len(DATA), right)
-    assert payloads.look(DIGEST, len(DATA)) == DATA
-    payloads.path(DIGEST).write_bytes(DATA[:-1] + b"x")
-    with pytest.raises(ConfigError):
-        payloads.look(DIGEST, len(DATA))

@@ -83,17 +83,6 @@ def test_a_device_without_an_end_counts_as_failed_and_may_still_become_healthy()
     assert one.progress.state == "running"
 
 
-def test_new_crash_reports_of_updated_boards_stop_it() -> None:
-    one = rollout(max_crashes=1)
-    (canary,) = step(one, 100)
-    assert one.offered == {canary: 100}
-    for count, state in ((1, "running"), (0, "running"), (2, "halted")):
-        one.count_crashes(count)
-        step(one, 200)
-        assert one.progress.state == state
-    assert one.progress.crashes == 2
-
-
 def test_no_canary_no_next_stage() -> None:
     one = rollout(absent_s=60)
     assert step(one, 10 * MINUTE, off=one.devices) == []
@@ -129,15 +118,6 @@ def test_rate_devices_at_once_and_window() -> None:
     heal(one, first, MINUTE)
     assert len(step(one, MINUTE)) == 5  # ten in a minute
     assert len(step(one, 2 * MINUTE)) == 5
-
-
-def test_a_removed_board_is_no_failure() -> None:
-    one = rollout(2, "1,100%", soak_s=0)
-    one.note("d0", "removed", "", 0)
-    for _ in range(3):
-        heal(one, step(one))
-    step(one)
-    assert one.progress.state == "done"
 
 
 def test_news_of_others_is_ignored() -> None:

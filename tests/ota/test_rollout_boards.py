@@ -19,7 +19,8 @@ from microclaw.clock import now_ms
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout import Rollout, RolloutPlan
-from microclaw.ota.rollouts import Boards, Rollouts
+from microclaw.ota.rollout_boards import Boards
+from microclaw.ota.rollouts import Rollouts
 from microclaw.store.rollouts import RolloutTable
 from microclaw.wire.link.messages import OtaCancel, OtaOffer, OtaStatus
 from microclaw.wire.link.values import OtaState
@@ -186,16 +187,6 @@ async def test_boards_are_of_one_channel_and_those_that_cannot_take_it_are_left_
     await fleet.connect("fan")
     number, left_out = await fleet.begin()
     assert ((await fleet.rollouts.get(number)).row.channel, left_out) == ("stable", {"door"})
-
-
-async def test_only_boards_of_the_revision_are_chosen(fleet: Fleet) -> None:
-    await fleet.connect("fan", revision="b1")
-    await fleet.connect("door", revision="b2")
-    number, left_out = await fleet.begin(stages="100%", revisions=("b2", "b3"))
-    assert left_out == {"lamp", "fan"}
-    one = await fleet.over(number)
-    assert [fleet.lamp.plane.registry.get(each).name for each in one.devices] == ["door"]
-    assert one.progress.state == "done"
 
 
 async def test_each_board_gets_the_release_of_its_revision(fleet: Fleet) -> None:

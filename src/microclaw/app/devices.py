@@ -43,7 +43,8 @@ from microclaw.live_hosts import ALONE, Fleet
 from microclaw.ota.offers import Offers
 from microclaw.ota.payloads import OfferedPayloads, Payloads
 from microclaw.ota.publisher import Publisher
-from microclaw.ota.rollouts import Boards, Rollouts
+from microclaw.ota.rollout_boards import Boards
+from microclaw.ota.rollouts import Rollouts
 from microclaw.store.apps import ChangeState
 from microclaw.store.crashes import CrashTable
 from microclaw.store.database import Database

@@ -73,7 +73,7 @@ EXAMPLES: Final[dict[str, tuple[str, ...]]] = {
     "firmware": ("firmware list", "firmware update 1.4.0 -d kitchen", "firmware status"),
     "firmware keygen": ("firmware keygen --out fleet.pem",),
     "firmware publish": ("firmware publish --version 1.4.0 \\\n    --board esp32s3 --key fleet.pem",),
-    "firmware list": ("firmware list", "firmware list 1.4.0 --verify", "firmware list --withdraw 1.4.0"),
+    "firmware list": ("firmware list", "firmware list 1.4.0 --json", "firmware list --withdraw 1.4.0"),
     "firmware update": ("firmware update 1.4.0 -d kitchen",),
     "firmware status": ("firmware status",),
     "firmware cancel": ("firmware cancel -d kitchen",),

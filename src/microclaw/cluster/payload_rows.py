@@ -16,7 +16,7 @@ PIECE: Final = 1 << 18  # bytes
 
 
 class SharedFiles:
-    """An `ota.payloads.SharedPayloads`. A file's name is its SHA-256."""
+    """Payloads of updates that the hosts of a cluster keep for one another. A file's name is its SHA-256."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -173,10 +173,9 @@ class Offers:
                 _log.warning("%s cannot be told that %s was withdrawn: %s", device.name, row.version, exc.message)
         return told
 
-    async def standing(self, device_id: str | None = None, release_id: int | None = None) -> tuple[OfferRow, ...]:
-        """Every offer, the newest first, as it is on the disk."""
-        link_id = None if device_id is None else link_of(self._devices.get(device_id)).link_id
-        return await self._table.offers(link_id, release_id)
+    async def standing(self, device_id: str) -> tuple[OfferRow, ...]:
+        """Its offers, the newest first, as they are on the disk."""
+        return await self._table.offers(link_of(self._devices.get(device_id)).link_id)
 
     def changed(self, row: OfferRow) -> None:
         """A device said how it stands."""

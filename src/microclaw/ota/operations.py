@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from microclaw.devices.device import Device
     from microclaw.ota.publisher import Publisher
     from microclaw.ota.rollout import Rollout
-    from microclaw.ota.rollouts import Boards, Rollouts
+    from microclaw.ota.rollout_boards import Boards
+    from microclaw.ota.rollouts import Rollouts
     from microclaw.store.firmware import KeyRow
 
 MAX_SHOWN: Final = 50  # names in a question, failures of a rollout
@@ -138,7 +139,6 @@ async def list_releases(
         Meta(max_length=40, description="Its number or version: it alone, with --json as it was signed."),
         Option(argument=True, metavar="VERSION"),
     ] = None,
-    verify: Annotated[bool, Meta(description="Check payloads and signatures again.")] = False,
 ) -> Releases:
     """Every release, the newest first."""
     found = await service.publisher.table.list()
@@ -146,9 +146,6 @@ async def list_releases(
         found = tuple(row for row in found if release in (str(row.release_id), row.version))
         if not found:
             raise UnknownName(f"there is no release {release!r}", next_step="microclaw firmware list")
-    for row in found if verify else ():
-        if release is not None or row.withdrawn_ms is None:
-            await service.publisher.verify_again(row)
     return Releases(releases=list(found) if release else _unsigned(found))
 
 
@@ -276,11 +273,6 @@ async def roll_out(
     version: Release,
     stages: Annotated[str, Meta(max_length=100, description="Boards, or shares of them.")] = DEFAULT_STAGES,
     outdated: Annotated[bool, Meta(description="Leave out who runs it, or a newer one.")] = False,
-    revisions: Annotated[
-        list[Annotated[str, Meta(min_length=1, max_length=32)]],
-        Meta(max_length=16, description="Only boards of these; again for more."),
-        Option("--revision", metavar="R"),
-    ] = [],  # noqa: B006 - nobody changes it
     healthy: Annotated[int, Meta(ge=50, le=100, description="Percent of a stage: else it stops.")] = 95,
     crashes: Annotated[int, Meta(ge=0, le=MAX_DEVICES, description="New crash reports that are borne.")] = 0,
     soak: Annotated[Time, Meta(max_length=20, description="Between a stage and the next.")] = "10m",
@@ -310,7 +302,7 @@ async def roll_out(
     await service.publisher.find(version)  # first: what is wrong is told before anybody is asked
     chosen = await _chosen(service, call, f"roll {version} out to {{}}", devices, labels, all)
     one, left_out = await service.rollouts.begin(
-        version, chosen, call.person_id, stages=stages, plan=plan, outdated=outdated, revisions=revisions
+        version, chosen, call.person_id, stages=stages, plan=plan, outdated=outdated
     )
     return _rollout(service, one, left_out=left_out)
 
@@ -368,7 +360,7 @@ def _key(row: KeyRow) -> UpdateKey:
     from microclaw.ota.keys import public_key
 
     key = public_key(row.public_der)
-    return UpdateKey(key_id=row.key_id, name=row.name, added_ms=row.added_ms, public=key.pem.decode(), n=key.trusted.n)
+    return filled(UpdateKey, row, public=key.pem.decode(), n=key.trusted.n)
 
 
 def _rollout(service: FirmwareService, one: Rollout, **more: Any) -> RolloutFacts:

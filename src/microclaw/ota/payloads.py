@@ -13,10 +13,11 @@ import os
 import re
 from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from msgspec import Struct
 
+from microclaw.cluster.payload_rows import SharedFiles
 from microclaw.durable import make_private_folder, open_regular, sync_folder
 from microclaw.errors import ConfigError, StoreError
 from microclaw.link_server.update_windows import BlobRefused
@@ -28,19 +29,11 @@ _log = logging.getLogger(__name__)
 _SEND_AGAIN: Final = "publish it again"
 
 
-class SharedPayloads(Protocol):
-    """The store in which the hosts of a cluster keep payloads for one another, by their SHA-256."""
-
-    async def put(self, sha256: str, path: Path) -> None: ...
-
-    async def fetch(self, sha256: str, path: Path) -> None: ...
-
-
 class Payloads(Struct, frozen=True):
     """Its methods block, but for `share` and `bring`: call them in a thread. `shared` in a cluster."""
 
     folder: Path
-    shared: SharedPayloads | None = None
+    shared: SharedFiles | None = None
 
     async def share(self, sha256: str) -> None:
         """See that the other hosts can have what was kept here."""
@@ -101,10 +94,6 @@ class Payloads(Struct, frozen=True):
             path.unlink(missing_ok=True)
             raise _full(path, exc) from exc
         return offset + len(piece)
-
-    def look(self, sha256: str, size: int) -> bytes:
-        """A payload that is kept, whole and right; ConfigError for one that the disk has lost or changed."""
-        return _read(self.path(sha256), sha256, size)
 
     def complete(self, sha256: str, size: int, check: Callable[[bytes], None]) -> None:
         """Give the payload its name, on the disk, once its SHA-256 is right and `check` raised no ConfigError.

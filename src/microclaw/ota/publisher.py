@@ -84,16 +84,6 @@ class Publisher:
 
     # Releases
 
-    async def verify(self, manifest: bytes, signature: bytes) -> Manifest:
-        """Verify a manifest signed by a key that is known here. Raises ManifestError, BadSignature, UnknownName."""
-        read = read_manifest(manifest)
-        if len(signature) != SIGNATURE_BYTES:
-            text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
-            raise BadSignature(text, next_step="give the raw signature of the manifest, not base64 or PEM")
-        row = await self.key(read.key_id)
-        await asyncio.to_thread(PublicKey(row.public_der, row.key_id).verify, manifest, signature)
-        return read
-
     async def publish(
         self, manifest: bytes, signature: bytes, approve: Callable[[Manifest], Awaitable[None]], *, by: str
     ) -> ReleaseRow | PayloadWanted:
@@ -101,12 +91,11 @@ class Publisher:
 
         `approve` is asked once all is here.
         """
-        read = await self._good(manifest, signature)
+        read = await self._verified(manifest, signature)
         if (wanted := await self._missing(read)) is not None:
             return wanted
         await approve(read)
-        if (wanted := await self._missing(read)) is not None:  # the answer may have taken long
-            return wanted
+        await self._verified(manifest, signature)  # the answer may have taken long
         async with self._changing:
             if isinstance(read, Release):
                 check = partial(check_payload, release=read)
@@ -127,13 +116,6 @@ class Publisher:
                 raise UnknownName("nobody published a manifest with this payload", next_step="send the manifest first")
             return await asyncio.to_thread(self.payloads.write, sha256, size, offset, piece)
 
-    async def verify_again(self, row: ReleaseRow) -> None:
-        """Signature and payload of a release as they are on the disk now; raises what is wrong."""
-        read = await self.verify(row.manifest, row.signature)
-        if isinstance(read, Release):
-            data = await asyncio.to_thread(self.payloads.look, read.sha256, read.size)
-            await asyncio.to_thread(check_payload, data, read)
-
     async def withdraw(self, release_id: int, *, by: str) -> ReleaseRow:
         """Nobody gets it any more; devices that are still fetching it fail."""
         row = await self.table.release(release_id)
@@ -151,8 +133,14 @@ class Publisher:
             raise UnknownName(f"the release {text[:40]!r} {what}", next_step="microclaw firmware list")
         return live
 
-    async def _good(self, manifest: bytes, signature: bytes) -> Manifest:
-        read = await self.verify(manifest, signature)
+    async def _verified(self, manifest: bytes, signature: bytes) -> Manifest:
+        """A manifest signed by a key that is known here. Raises ManifestError, BadSignature, UnknownName."""
+        read = read_manifest(manifest)
+        if len(signature) != SIGNATURE_BYTES:
+            text = f"the signature has {len(signature)} bytes, expected {SIGNATURE_BYTES}"
+            raise BadSignature(text, next_step="give the raw signature of the manifest, not base64 or PEM")
+        row = await self.key(read.key_id)
+        await asyncio.to_thread(PublicKey(row.public_der, row.key_id).verify, manifest, signature)
         if moment_ms(read.expires) <= self._now_ms():
             raise ManifestError("expired", f"the manifest expired at {read.expires}", next_step="sign a new one")
         if moment_ms(read.created) > self._now_ms() + CLOCKS_DIFFER_MS:
@@ -161,7 +149,7 @@ class Publisher:
         return read
 
     async def _missing(self, read: Manifest) -> PayloadWanted | None:
-        """The part of the payload that has to come first; from now on it is taken, as its manifest's signature is right."""
+        """The part of the payload that has to come first; from now on it is taken."""
         async with self._changing:
             if not isinstance(read, Release) or await self.payloads.bring(read.sha256):
                 return None

@@ -14,99 +14,23 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from secrets import SystemRandom
-from typing import Final, TypeAlias
+from typing import Final
 
 import msgspec
 from msgspec import structs
 
 from microclaw.devices.device import Device
-from microclaw.devices.registry import Registry
-from microclaw.errors import ConfigError, MicroclawError, NotSupported, Overloaded, UnknownName
+from microclaw.errors import ConfigError, MicroclawError, Overloaded, UnknownName
 from microclaw.events import LiveEvent, RolloutChanged
-from microclaw.link_server.device_link import DeviceLink
-from microclaw.ota.manifest import version_numbers
-from microclaw.ota.offers import AlreadyRuns, Offers, facts_of, link_of, obstacle, release_for
-from microclaw.ota.publisher import Publisher
 from microclaw.ota.rollout import DEFAULT_STAGES, Rollout, RolloutPlan, read_stages
-from microclaw.store.firmware import OfferRow, OfferState, ReleaseRow
+from microclaw.ota.rollout_boards import Boards, End, running_version
+from microclaw.store.firmware import OfferRow
 from microclaw.store.rollouts import DeviceState, Progress, RolloutDevice, RolloutRow, RolloutState, RolloutTable
 
 TICK_S: Final = 1.0
 TRIES: Final = 5  # of a change while other hosts of a cluster change the same rollout
 MAX_OPEN: Final = 8
-_ENDS: Final[dict[OfferState, DeviceState]] = {
-    "healthy": "healthy",
-    "rolled_back": "rolled_back",
-    "refused": "refused",
-    "failed": "failed",
-    "idle": "failed",  # cancelled or superseded by another offer
-}
 _log = logging.getLogger(__name__)
-
-End: TypeAlias = tuple[DeviceState, str]
-"""The end of an update, with the device's reason."""
-
-
-class Boards:
-    """This host's boards, as a rollout updates them: it chooses none."""
-
-    def __init__(self, publisher: Publisher, offers: Offers, devices: Registry) -> None:
-        self.publisher = publisher
-        self.offers = offers
-        self.devices = devices
-
-    def is_known(self, device_id: str) -> bool:
-        return self._link(device_id) is not None
-
-    def is_online(self, device_id: str) -> bool:
-        link = self._link(device_id)
-        return link is not None and link.anywhere
-
-    async def send(self, rollout: Rollout, device: RolloutDevice) -> End | None:
-        """Offer it the update, once; its end where that is known already. Raises MicroclawError."""
-        if (given := await self._given(rollout, device)) is not None:
-            return _end_of(given)
-        row, back = rollout.row, rollout.row.undoes is not None
-        rows = await self.releases_back(row.version) if back else await self.publisher.find(row.version)
-        release = release_for(rows, self.devices.get(device.device_id), back=back)
-        try:
-            return _end_of(await self.offers.offer(device.device_id, release, by=row.person_id, again=True))
-        except AlreadyRuns:  # somebody gave it to the board since, or it never left that version
-            return "healthy", ""
-
-    async def cancel(self, rollout: Rollout, device: RolloutDevice) -> End | None:
-        """Ask it to give the update up; its end where that is known already. Raises MicroclawError."""
-        given = await self._given(rollout, device)
-        if given is None:
-            return "failed", "the rollout stopped before the offer went out"
-        if not given.is_over:
-            await self.offers.cancel(device.device_id, by=rollout.row.person_id)
-        return _end_of(given)
-
-    async def end(self, rollout: Rollout, device: RolloutDevice) -> End | None:
-        """The end of its update, None where it has none yet."""
-        given = await self._given(rollout, device) if self.is_known(device.device_id) else None
-        return None if given is None else _end_of(given)
-
-    async def releases_back(self, version: str) -> tuple[ReleaseRow, ...]:
-        """Releases of a version that boards with a higher one take. Raises ConfigError where there is none."""
-        with contextlib.suppress(UnknownName):
-            if rows := tuple(row for row in await self.publisher.find(version) if row.allow_downgrade):
-                return rows
-        step = f"microclaw firmware publish --version {version} --allow-downgrade ..., then this again"
-        raise ConfigError(f"{version} is not published as one that boards may go back to", next_step=step)
-
-    async def _given(self, rollout: Rollout, device: RolloutDevice) -> OfferRow | None:
-        """Its offer of this version that goes on, or ended since the rollout came to it."""
-        rows = await self.offers.standing(device.device_id)
-        meant = (row for row in rows if row.version == rollout.row.version)
-        return next((row for row in meant if not row.is_over or row.changed_ms >= (device.offered_ms or 0)), None)
-
-    def _link(self, device_id: str) -> DeviceLink | None:
-        try:
-            return link_of(self.devices.get(device_id))
-        except (UnknownName, NotSupported):
-            return None
 
 
 class Rollouts:
@@ -171,13 +95,12 @@ class Rollouts:
         stages: str = DEFAULT_STAGES,
         plan: RolloutPlan = RolloutPlan(()),  # noqa: B008 - frozen
         outdated: bool = False,
-        revisions: Sequence[str] = (),
     ) -> tuple[Rollout, dict[str, str]]:
         """Begin it by the plan, with these stages; the devices that are not in it, each with the reason.
 
-        `outdated`: leave out who runs the version, or a newer one. `revisions`: only boards of these; () for all.
-        Raises UnknownName for a version that is not published, ConfigError where no device can take it or those that
-        can are on several channels: a canary proves one release of a version.
+        `outdated`: leave out who runs the version, or a newer one. Raises UnknownName for a version that is not
+        published, ConfigError where no device can take it or those that can are on several channels: a canary proves
+        one release of a version.
         """
         rows = await self.boards.publisher.find(version)
         version = rows[0].version
@@ -186,12 +109,12 @@ class Rollouts:
         left_out: dict[str, str] = {}
         for device in chosen:
             try:
-                release = self._release_for(rows, device, outdated, revisions)
+                release = self.boards.release_for(rows, device, self._now_ms(), outdated=outdated)
             except MicroclawError as exc:
                 left_out[device.name] = exc.message
             else:
                 channels.add(release.channel)
-                members.append((device.device_id, _running(device)))
+                members.append((device.device_id, running_version(device)))
         if not members:
             reasons = "; ".join(f"{name}: {why}" for name, why in list(left_out.items())[:3])
             raise ConfigError(f"no board takes {version}: {reasons}", next_step="microclaw firmware status")
@@ -363,6 +286,8 @@ class Rollouts:
 
     async def _send(self, rollout: Rollout, device_id: str) -> None:
         """A device that cannot get the offer has failed, with the reason."""
+        if not rollout.is_open or rollout.devices[device_id].state != "offered":
+            return  # somebody stopped it meanwhile
         try:
             ended = await self.boards.send(rollout, rollout.devices[device_id])
         except MicroclawError as exc:
@@ -430,29 +355,3 @@ class Rollouts:
         said = (number, rollout.row.version, now.state, now.stage + 1, now.soaking_since_ms is not None, now.reason)
         self._publish(RolloutChanged("", self._now_ms(), *said))
         self._news.set()
-
-    def _release_for(
-        self, rows: Sequence[ReleaseRow], device: Device, outdated: bool, revisions: Sequence[str]
-    ) -> ReleaseRow:
-        """The release that the device gets. Raises MicroclawError with why it is left out."""
-        release, facts = release_for(rows, device), facts_of(device)
-        revision = "" if facts is None else facts.revision
-        if revisions and revision not in revisions:
-            raise ConfigError(f"is of the revision {revision}" if revision else "does not know its revision")
-        running, wanted = version_numbers(_running(device)), version_numbers(release.version)
-        if outdated and running is not None and wanted is not None and running >= wanted:
-            raise ConfigError(f"runs {_running(device)}")
-        if (error := obstacle(release, device, self._now_ms())) is not None:
-            raise error
-        return release
-
-
-def _running(device: Device) -> str:
-    """The version that it said last, "" where it said none."""
-    facts = facts_of(device)
-    return "" if facts is None else facts.version
-
-
-def _end_of(row: OfferRow) -> End | None:
-    state = _ENDS.get(row.state)
-    return None if state is None else (state, row.error or "")
