@@ -149,8 +149,7 @@ class BrokerConnection:
             self._status.warn(f"the broker takes no message as large as {len(payload):,} bytes: {topic[:200]}")
         else:
             self._under_way[self._client.publish(topic, payload, QOS, retain).mid] = answer
-        with suppress(OSError):  # `read` tells it
-            await self._streams.writer.drain()
+        await self._drain()
         return answer
 
     def subscribe(self, filters: Sequence[str]) -> None:
@@ -160,7 +159,12 @@ class BrokerConnection:
         """Take the broker's answers and messages. Never returns; BrokerError tells how the connection ended."""
         while True:
             await self._read_some()
+            await self._drain()  # a broker that reads no acknowledgements is not read from
             await asyncio.sleep(0)
+
+    async def _drain(self) -> None:
+        with suppress(OSError):  # `read` tells it
+            await self._streams.writer.drain()
 
     async def _read_some(self) -> None:
         try:
@@ -245,11 +249,16 @@ class _Client(paho.Client):
         return self._stream
 
     def _packet_read(self) -> MQTTErrorCode:
-        """The broker was told the largest message (MQTT 5.0, 3.1.2.11.4); one that does not care is left."""
+        """Leave a broker that sends what it was told not to send: paho would keep it all in memory.
+
+        The largest message is in CONNECT (MQTT 5.0, 3.1.2.11.4), the highest QoS in each subscription.
+        """
         result = super()._packet_read()
         length = self._in_packet["remaining_length"]
         if length > MAX_PACKET_BYTES:
             raise ValueError(f"a message of {length:,} bytes, {MAX_PACKET_BYTES:,} is the limit")
+        if self._in_messages:
+            raise ValueError(f"a message of QoS 2, {QOS} is the limit")
         return result
 
 
