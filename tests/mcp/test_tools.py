@@ -13,6 +13,7 @@ import jsonschema  # type: ignore[import-untyped]  # comes with mcp, without stu
 import pytest
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
+    INVALID_PARAMS,
     BlobResourceContents,
     CallToolResult,
     ElicitRequestFormParams,
@@ -93,6 +94,20 @@ async def test_the_agents_own_tools_are_offered_only_when_asked_for(beside: Plac
             await client.call_tool("nothing", {})
         elsewhere = await client.call_tool("gpio-set", {"pin": 5, "level": 1, "device": "nowhere"})
         assert elsewhere.is_error
+
+
+async def test_a_prompt_or_resource_that_is_none_is_the_callers_error(beside: Place) -> None:
+    async with beside.client() as client:
+        for asking in (
+            client.get_prompt("nothing"),
+            client.get_prompt("write-program", {}),
+            client.read_resource("microclaw://nothing"),
+            client.read_resource("microclaw://devices/nowhere"),
+            client.read_resource("microclaw://tasks/x/files/y"),
+        ):
+            with pytest.raises(MCPError) as told:
+                await asking
+            assert told.value.code == INVALID_PARAMS
 
 
 async def test_files_that_code_leaves_are_linked_and_read_and_none_is_said_to_be_sent(beside: Place) -> None:

@@ -25,7 +25,7 @@ from microclaw.api.tool_routes import ToolService
 from microclaw.auth.gate import Permission
 from microclaw.errors import MicroclawError, ToolRetry
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
-from microclaw.mcp.server.forms import failed, offered, waiting, where_to_decide
+from microclaw.mcp.server.forms import TOOLS, failed, waiting, where_to_decide
 from microclaw.mcp.server.resources import Resources, file_links
 from microclaw.mcp.server.service import SESSION, Session
 from microclaw.operations.tool import Tool
@@ -61,7 +61,12 @@ class Calls:
         self._kept: dict[str, HostCall] = {}
 
     def offered(self) -> list[Tool[Any]]:
-        return offered(self._tools.offered, every=SESSION.get().every_tool)
+        """Those for MCP's clients, in their order, and for a session with `every_tool` the agent's own after them."""
+        known = {tool.name: tool for tool in self._tools.offered}
+        names = [name for name in TOOLS if name in known]
+        if SESSION.get().every_tool:
+            names += [name for name, tool in known.items() if name not in TOOLS and tool.skill is None]
+        return [known[name] for name in names]
 
     def end_session(self, session: Session) -> None:
         """Nobody waits for its calls any more."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any, Final
 
 import mcp_types as types
@@ -64,15 +63,6 @@ ABOUT: Final = {
     "schedule-add": " What it tells when it was done is for the host's own chat, not for you: look with schedule-list.",
 }
 """What a client must know beyond the tool's own description, which the host's agent has from its prompt."""
-
-
-def offered(tools: Sequence[Tool[Any]], *, every: bool) -> list[Tool[Any]]:
-    """Those for MCP's clients, in their order; `every`: those for the host's own agent, too."""
-    known = {tool.name: tool for tool in tools}
-    names = [name for name in TOOLS if name in known]
-    if every:
-        names += [name for name, tool in known.items() if name not in TOOLS and tool.skill is None]
-    return [known[name] for name in names]
 
 
 def tool_from(tool: Tool[Any]) -> types.Tool:
