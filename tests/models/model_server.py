@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -53,16 +54,18 @@ class Server:
             )
             writer.write(content if status != 299 else content[:10])
             await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, ConnectionError, ssl.SSLError):
             pass
         finally:
             writer.close()
 
 
 @asynccontextmanager
-async def server(*answers: tuple[int, Any], head: str = "connection: close") -> AsyncIterator[Server]:
+async def server(
+    *answers: tuple[int, Any], head: str = "connection: close", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Server]:
     state = Server(list(answers), head)
-    listening = await asyncio.start_server(state.serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(state.serve, "127.0.0.1", 0, ssl=tls)
     state.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     async with listening, asyncio.timeout(LIMIT_S):
         yield state

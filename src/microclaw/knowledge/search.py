@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 MAX_WORDS: Final = 8
 RESCAN_S: Final = 2.0  # files edited by hand are seen after this time at the latest
-PATIENCE_S: Final = 0.25  # how long a search waits for the index; the next one reads the rest
+PATIENCE_S: Final = 0.25  # how long a search waits while another one brings the index up to date
 _SESSIONS: Final = "sessions/"
 _MAX_ROW_CHARS: Final = 2000
 _MAX_QUERY_CHARS: Final = 2000
@@ -97,7 +97,7 @@ class Search:
         words = _query_words(text)
         if not words:
             return ()
-        await self.refresh(at_most_s=self._patience_s, fresh=fresh)
+        await self.refresh(wait_s=self._patience_s, fresh=fresh)
         return self._best(await self._table.search(person, words), limit)
 
     async def refresh_now(self) -> None:
@@ -105,26 +105,23 @@ class Search:
         self.mark_stale()
         await self.refresh()
 
-    async def refresh(self, *, at_most_s: float | None = None, fresh: bool = True) -> None:
+    async def refresh(self, *, wait_s: float | None = None, fresh: bool = True) -> None:
         """Bring the index up to date, at most every `rescan_s` seconds; unless `fresh`, a few new rows of conversations
-        with the store's next write.
-
-        After `at_most_s` it stops, also waiting for a refresh that runs already; the next refresh reads the rest.
+        with the store's next write. A refresh that runs already is waited for `wait_s` at most.
         """
-        deadline = math.inf if at_most_s is None else self._clock() + at_most_s
         try:
-            async with asyncio.timeout(at_most_s):
+            async with asyncio.timeout(wait_s):
                 await self._refreshing.acquire()
         except TimeoutError:
             return
         try:
-            await self._refresh(deadline)
+            await self._refresh()
         finally:
             self._refreshing.release()
         if fresh or self._table.database is not self._sessions.database:
             await self._table.settle()
 
-    async def _refresh(self, deadline: float) -> None:
+    async def _refresh(self) -> None:
         now = self._clock()
         if self._scanned_at is not None and now - self._scanned_at < self._rescan_s:
             return
@@ -148,12 +145,9 @@ class Search:
             known = self._known.get(name)
             if known is None or (known.mtime_ns, known.size_bytes) != stamp:
                 if name.startswith(_SESSIONS):
-                    await self._read_conversation(name, stamp, known, deadline)
+                    await self._read_conversation(name, stamp, known)
                 else:
                     await self._read_text(name, stamp)
-                if self._clock() >= deadline:
-                    self._scanned_at = None
-                    return
 
     async def _read_text(self, name: str, stamp: Stamp) -> None:
         """Index a text. One that cannot be read is skipped."""
@@ -167,8 +161,8 @@ class Search:
             file = NoteFile(name, *(stamp if end >= len(rows) else _IN_PART), 0, b"")
             await self._put(file, rows[start:end], again=start == 0)
 
-    async def _read_conversation(self, name: str, stamp: Stamp, known: NoteFile | None, deadline: float) -> None:
-        """Index the rows that are not known yet, until `deadline`. No row changes, and none is removed without all."""
+    async def _read_conversation(self, name: str, stamp: Stamp, known: NoteFile | None) -> None:
+        """Index the rows that are not known yet. No row changes, and none is removed without all."""
         session = name.removeprefix(_SESSIONS).removesuffix(".jsonl")
         first = await self._sessions.lines_after(session, 0, most=1)
         begun = str(first[0][0]).encode() if first else b""
@@ -189,8 +183,6 @@ class Search:
             if known is not None and again:
                 await self._table.scrub()
             again = False
-            if self._clock() >= deadline:
-                return
 
     async def _put(self, file: NoteFile, rows: list[NewNote], *, again: bool) -> None:
         self._known.pop(file.path, None)
