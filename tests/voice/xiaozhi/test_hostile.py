@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.voice.scripted_engines import Beeps, LoudnessDetector, ScriptedRecognizer
 from tests.voice.xiaozhi.conftest import CLIENT, MAC, Open
 
 from microclaw.link_server.limits import LinkLimits
 from microclaw.models.scripted import say
+from microclaw.voice.engines.engine import Transcript
+from microclaw.voice.parts import VoiceParts
+from microclaw.voice.xiaozhi.connection import MAX_WAITING, XiaozhiConnection
 from microclaw.voice.xiaozhi.server import XiaozhiLimits
 
 HELLO = {"type": "hello", "version": 1, "transport": "websocket"}
@@ -89,6 +94,35 @@ async def test_garbage_and_a_flood_end_the_connection(talking: Open, flood: str)
                 await device.listen()
         assert (await device.until("closed"))["code"] == 1002
         await still_answers(talk)
+
+
+class DeafSocket:
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    async def receive(self) -> None:
+        await asyncio.Event().wait()
+
+    async def send_str(self, data: str) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self, **_: object) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize("messages", [1, MAX_WAITING + 2])
+async def test_a_device_that_takes_nothing_is_given_up(messages: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("microclaw.voice.xiaozhi.connection.SEND_S", 0.1 if messages == 1 else 60)
+    nothing: Any = None  # no turn runs
+    voice: Any = SimpleNamespace(parts=VoiceParts(nothing, nothing, ScriptedRecognizer(), Beeps(), LoudnessDetector))
+    socket: Any = DeafSocket()
+    device: Any = SimpleNamespace(device_id="d-1", name="kitchen")
+    connection = XiaozhiConnection(device, "1", voice, hello_s=60, idle_s=60)
+    for _ in range(messages):
+        connection.final(1, Transcript("hello"))
+    async with asyncio.timeout(10):
+        await connection.run(socket)
+    assert socket.is_closed
 
 
 async def test_a_device_that_leaves_in_the_middle_of_an_answer_is_forgotten(talking: Open) -> None:

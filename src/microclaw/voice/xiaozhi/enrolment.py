@@ -54,7 +54,7 @@ class Welcome:
 
 
 class Enrolment:
-    """Codes are in memory: after a restart of the host a device shows a new one."""
+    """Its state is in memory: after a restart of the host a device that waits shows a new code."""
 
     def __init__(
         self, identity: HostIdentity, devices: Registry, tasks: ChannelTasks, *, now_ms: Callable[[], int]
