@@ -10,6 +10,7 @@ import base64
 import errno
 import re
 import socket
+import ssl
 from asyncio.staggered import staggered_race
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -53,8 +54,11 @@ def connect_now(
     return socket.create_connection((last, port), timeout_s)
 
 
-async def tunnel_by(proxy: str, address: str, port: int, egress: Egress) -> Pair:
-    """A connection to a judged address by CONNECT through an http:// proxy of the settings. Raises OSError."""
+async def tunnel_by(proxy: str, address: str, port: int, egress: Egress, tls: ssl.SSLContext | None, name: str) -> Pair:
+    """A connection to a judged address by CONNECT through an http:// proxy of the settings. Raises OSError.
+
+    With `tls` the server proves its `name`.
+    """
     parts = urlsplit(proxy)
     reader, writer = await connect(Purpose.CONFIGURED, parts.hostname or "", parts.port or 80, egress)
     place = f"{bracketed(address)}:{port}"
@@ -68,6 +72,8 @@ async def tunnel_by(proxy: str, address: str, port: int, egress: Egress) -> Pair
         if not re.match(rb"HTTP/1\.[01] 200[ \r]", head):
             status = head.partition(b"\r\n")[0][:60].decode("ascii", "replace")
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"the proxy of the settings says {status!r}")
+        if tls is not None:
+            await writer.start_tls(tls, server_hostname=name)
     except BaseException as exc:
         writer.transport.abort()
         if isinstance(exc, asyncio.IncompleteReadError | asyncio.LimitOverrunError):

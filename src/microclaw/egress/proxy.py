@@ -61,7 +61,7 @@ class EgressProxy:
     secrets: SecretValues
     _: KW_ONLY
     record: Record = no_record
-    times: ProxyTimes = ProxyTimes()  # noqa: RUF009 - it is frozen
+    times: ProxyTimes = field(default_factory=ProxyTimes)
     tls: Callable[[], ssl.SSLContext] = DEFAULT_TLS
     meter: Meter = field(default_factory=Meter)
     way: str | None = None
@@ -177,7 +177,7 @@ class _TaskProxy:
         except BaseException as exc:
             if exchange.count is None:
                 raise
-            why = str(exc) or "broken off"
+            why = (str(exc) if isinstance(exc, OSError) else "") or "broken off"
             if isinstance(exc, h11.ProtocolError):  # its own words may quote what came
                 why = "the server's answer is not HTTP/1.1"
             self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)  # bytes may have gone out
@@ -230,15 +230,11 @@ class _TaskProxy:
         context = await asyncio.to_thread(proxy.tls) if tls else None
         try:
             async with asyncio.timeout(proxy.times.connect_s):
-                if proxy.way is None:
-                    name = host if tls else None
-                    return await first_to_answer(
-                        addresses, partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
-                    )
-                reader, writer = await tunnel_by(proxy.way, addresses[0], port, proxy.egress)
-                if context is not None:
-                    await writer.start_tls(context, server_hostname=host)
-                return reader, writer
+                if proxy.way is not None:
+                    return await tunnel_by(proxy.way, addresses[0], port, proxy.egress, context, host)
+                name = host if tls else None
+                dial = partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
+                return await first_to_answer(addresses, dial)
         except OSError as exc:
             why = exc.strerror or str(exc)
             if isinstance(exc, ssl.SSLCertVerificationError):
