@@ -13,6 +13,7 @@ import socket
 import ssl
 from asyncio.staggered import staggered_race
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import zip_longest
 from typing import Final, TypeAlias, TypeVar
@@ -47,10 +48,8 @@ def connect_now(
         raise OSError(exc.message) from exc
     *others, last = in_turns(addresses)
     for address in others:
-        try:
+        with suppress(OSError):
             return socket.create_connection((address, port), timeout_s)
-        except OSError:
-            pass  # the next address
     return socket.create_connection((last, port), timeout_s)
 
 
