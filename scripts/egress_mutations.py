@@ -45,7 +45,7 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("large heads", "MAX_HEAD_BYTES: Final = 16 << 10", "MAX_HEAD_BYTES: Final = 1 << 20"),
     )),
     ("egress/destinations.py", "test_destinations.py", (
-        ("public addresses", "if is_own or not self._is_public(address):", "if is_own:"),
+        ("public addresses", "if is_own or not self.is_public(address):", "if is_own:"),
         ("own networks", "if is_own or not", "if not"),
         ("mapped addresses", "if address.ipv4_mapped is not None:", "if False:"),
         ("NAT64", "if address in _NAT64:", "if False:"),
@@ -73,9 +73,9 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     )),
     ("egress/proxy.py", "test_proxy.py", (
         ("the verdict", "if not verdict.allowed:", "if False:"),
-        ("connections at once", "if self._use.connections >= allowlist.connections:", "if False:"),
-        ("a head that never ends", "asyncio.timeout(self._proxy.times.head_s):", "asyncio.timeout(None):"),
-        ("the log's line", "self._proxy.record(AuditEvent(kind, text", "print((kind, text"),
+        ("connections at once", "if self.use.connections >= allowlist.connections:", "if False:"),
+        ("a head that never ends", "asyncio.timeout(self.proxy.times.head_s):", "asyncio.timeout(None):"),
+        ("the log's line", "self.proxy.record(AuditEvent(kind, text", "print((kind, text"),
         ("no path in the log", "[:16]} {place.host}", "[:16]} {place.host}{place.path}"),
         ("the socket's mode", "path.chmod(0o600)", "path.chmod(0o666)"),
     )),
@@ -86,12 +86,12 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("egress/exchange.py", "test_proxy.py", (
         (
             "stalls in reading",
-            "async with asyncio.timeout(self._stall_s):\n                return",
+            "async with asyncio.timeout(self.stall_s):\n                return",
             "async with asyncio.timeout(None):\n                return",
         ),
         (
             "stalls in writing",
-            "async with asyncio.timeout(self._stall_s):\n                await self.writer.drain",
+            "async with asyncio.timeout(self.stall_s):\n                await self.writer.drain",
             "async with asyncio.timeout(None):\n                await self.writer.drain",
         ),
     )),
@@ -106,7 +106,7 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("one place of the settings", "if place != self.first:", "if False:"),
         ("downloads without TLS", 'if url.scheme != "https":', "if False:"),
         ("downloads to the inside", "return self.purpose\n", "return Purpose.CONFIGURED\n"),
-        ("the judged address", "first_to_answer(addresses, dial)", "dial(host)"),
+        ("the judged address", "dial(address, port", "dial(host, port"),
         ("the pool's way out", "pool._network_backend = _Backend", "_Backend"),
         ("targets behind a proxy", "if proxy is None else await self._by_proxy", "or await self._by_proxy"),
     )),

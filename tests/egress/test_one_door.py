@@ -25,7 +25,7 @@ WHOLE = frozenset({"get", "post", "put", "patch", "delete", "head", "options", "
 HTTP_MODULES = frozenset({"httpx", "httpx2", "httpcore", "httpcore2", "requests", "urllib3", "aiohttp", "http.client",
                           "urllib.request", "websockets", "websockets.client", "telnetlib", "ftplib",
                           "smtplib"})  # fmt: skip
-DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/exchange.py")
+DOORS = ("egress/http_door.py", "egress/outgoing.py", "egress/proxy.py")
 EXCEPTIONS = {
     "cli/demo_forms.py": "the demo's balancer: to the hosts that it started, on loopback",
     "operations/connection.py": "the host's own API: its control socket, or the address after --host",
@@ -41,54 +41,32 @@ EXCEPTIONS = {
 
 
 def made_clients(source: str) -> Iterator[tuple[int, str]]:
-    """Lines where something is made that connects out, by its last word; a class of the project's own does not."""
+    """Lines that name something that connects out, by its last word; types and the project's own classes do not."""
     if not any(name in source for name in CLIENTS | SDKS | HTTP_MODULES):
         return
-    tree = ast.parse(source)
-    aliases = {
-        alias.asname or alias.name: alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        for alias in node.names
-    }
-    from_http = {
-        alias.asname or alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module in HTTP_MODULES
-        for alias in node.names
-    }
-    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)} | {
-        alias.asname or alias.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("microclaw.")
-        for alias in node.names
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in own:
-            continue
-        if isinstance(node, ast.ClassDef):
-            for base in node.bases:
-                if _last(base, aliases) in CLIENTS:
-                    yield node.lineno, _last(base, aliases)
-        if not isinstance(node, ast.Call):
-            continue
-        name = _last(node.func, aliases)
-        if name in CLIENTS:
-            yield node.lineno, name
-        elif name in SDKS and not any(keyword.arg == "http_client" for keyword in node.keywords):
-            yield node.lineno, f"{name} without http_client"
-        elif isinstance(node.func, ast.Attribute) and name in WHOLE:
-            owner = node.func.value
-            if isinstance(owner, ast.Name) and aliases.get(owner.id, owner.id) in HTTP_MODULES:
-                yield node.lineno, f"{owner.id}.{name}"
-        elif isinstance(node.func, ast.Name) and name in WHOLE and node.func.id in from_http:
-            yield node.lineno, name
+    nodes = list(ast.walk(ast.parse(source)))
+    names = {node.name: f"microclaw.{node.name}" for node in nodes if isinstance(node, ast.ClassDef)}
+    for node in nodes:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = f"{node.module}." if isinstance(node, ast.ImportFrom) else ""
+            names |= {alias.asname or alias.name: module + alias.name for alias in node.names}
+    types = (part for node in nodes for part in (getattr(node, "annotation", None), getattr(node, "returns", None)))
+    typed = {id(inner) for part in types if part is not None for inner in ast.walk(part)}
+    for node in nodes:
+        if isinstance(node, ast.Call):
+            name = _qualified(node.func, names).rpartition(".")[2]
+            if name in SDKS and not any(keyword.arg == "http_client" for keyword in node.keywords):
+                yield node.lineno, f"{name} without http_client"
+        elif isinstance(node, ast.Attribute | ast.Name) and id(node) not in typed:
+            module, _, name = _qualified(node, names).rpartition(".")
+            if (name in CLIENTS and not module.startswith("microclaw")) or (name in WHOLE and module in HTTP_MODULES):
+                yield node.lineno, name
 
 
-def _last(node: ast.expr, aliases: dict[str, str]) -> str:
+def _qualified(node: ast.expr, names: dict[str, str]) -> str:
     if isinstance(node, ast.Attribute):
-        return node.attr
-    return aliases.get(node.id, node.id).rpartition(".")[2] if isinstance(node, ast.Name) else ""
+        return f"{_qualified(node.value, names)}.{node.attr}"
+    return names.get(node.id, node.id) if isinstance(node, ast.Name) else ""
 
 
 def excepted(name: str) -> str | None:
@@ -120,6 +98,7 @@ def test_no_client_is_made_outside_of_the_door() -> None:
         "import urllib.request\nurllib.request.urlopen('http://x')",
         "from http.client import HTTPSConnection\nHTTPSConnection('x')",
         "import asyncio\nasyncio.open_connection('x', 1)",
+        "import asyncio, functools\nfunctools.partial(asyncio.open_connection, 'x', 1)",
         "import socket\nsocket.create_connection(('x', 1))",
         "import anyio\nanyio.connect_tcp('x', 1)",
         "from openai import AsyncOpenAI\nAsyncOpenAI(api_key='x')",

@@ -12,6 +12,7 @@ import ipaddress
 import re
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -19,7 +20,6 @@ from microclaw.errors import PermissionRefused, ToolFailed, ToolRetry
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
-Resolve: TypeAlias = Callable[[str, int], Sequence[str]]
 
 RESOLVE_S: Final = 5.0
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
@@ -101,6 +101,7 @@ def own_networks() -> tuple[Network, ...]:
     return tuple(found)
 
 
+@dataclass(frozen=True)
 class Egress:
     """Asked with a purpose and a host before anything connects out: which addresses may be connected to.
 
@@ -108,16 +109,9 @@ class Egress:
     CONFIGURED.
     """
 
-    def __init__(
-        self,
-        *,
-        resolve: Resolve = system_resolve,
-        is_public: Callable[[Address], bool] = is_public,
-        own: Callable[[], Sequence[Network]] = own_networks,
-    ) -> None:
-        self._resolve = resolve
-        self._is_public = is_public
-        self._own = own
+    resolve: Callable[[str, int], Sequence[str]] = system_resolve
+    is_public: Callable[[Address], bool] = is_public
+    own: Callable[[], Sequence[Network]] = own_networks
 
     async def addresses(self, purpose: Purpose, host: str, port: int) -> Sequence[str]:
         """The addresses of a host that may be connected to for this purpose: connect to one of these.
@@ -136,7 +130,7 @@ class Egress:
             raise ToolRetry(f"there is no port {port}")
         literal = _literal(host)
         try:
-            found = (literal,) if literal else tuple(map(_without_zone, self._resolve(host, port)))
+            found = (literal,) if literal else tuple(map(_without_zone, self.resolve(host, port)))
         except (OSError, UnicodeError):
             found = ()
         if not found:
@@ -148,10 +142,10 @@ class Egress:
                 f"{host} is at {found[0]}, which is link-local or a cloud's metadata",
                 next_step="correct the address in the settings",
             )
-        own = self._own()
+        own = self.own()
         for address in found:  # all of them: a name that also leads inside is no public name
             is_own = is_in(address, own)
-            if is_own or not self._is_public(address):
+            if is_own or not self.is_public(address):
                 what = "in a network of this host" if is_own else "not public"
                 raise PermissionRefused(
                     f"{host} is at {address}, which is {what}", next_step="name a host of the public Internet"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 import h11
@@ -24,29 +25,29 @@ _RANGES: Final = frozenset({b"range", b"if-range", b"accept-encoding"})
 _PLAIN: Final = frozenset({b"", b"identity"})
 
 
+@dataclass(slots=True)
 class Streams:
     """The two halves of a connection. Each wait for the peer ends after `stall_s` with a TimeoutError that says so."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, stall_s: float) -> None:
-        self.reader = reader
-        self.writer = writer
-        self._stall_s = stall_s
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    stall_s: float
 
     async def read(self) -> bytes:
         """The next piece; empty at the end."""
         try:
-            async with asyncio.timeout(self._stall_s):
+            async with asyncio.timeout(self.stall_s):
                 return await self.reader.read(PIECE_BYTES)
         except TimeoutError as exc:
-            raise TimeoutError(f"nothing came for {self._stall_s:g} s") from exc
+            raise TimeoutError(f"nothing came for {self.stall_s:g} s") from exc
 
     async def send(self, data: bytes | None) -> None:
         self.writer.write(data or b"")
         try:
-            async with asyncio.timeout(self._stall_s):
+            async with asyncio.timeout(self.stall_s):
                 await self.writer.drain()
         except TimeoutError as exc:
-            raise TimeoutError(f"nothing was taken for {self._stall_s:g} s") from exc
+            raise TimeoutError(f"nothing was taken for {self.stall_s:g} s") from exc
 
     async def close(self, *, at_once: bool) -> None:
         """Let the peer read what is left, unless `at_once`."""
@@ -54,21 +55,21 @@ class Streams:
         try:
             if not at_once:
                 with suppress(OSError):
-                    async with asyncio.timeout(self._stall_s):
+                    async with asyncio.timeout(self.stall_s):
                         await self.writer.wait_closed()
         finally:
             self.writer.transport.abort()
 
 
+@dataclass(slots=True)
 class Exchange:
     """`count` takes bytes that are about to pass and says why they may not; None until the request is allowed."""
 
-    def __init__(self, client: Streams, connection: h11.Connection) -> None:
-        self._client = client
-        self._connection = connection
-        self.count: Callable[[int], str | None] | None = None
-        self.up_bytes = 0
-        self.down_bytes = 0
+    client: Streams
+    connection: h11.Connection
+    count: Callable[[int], str | None] | None = None
+    up_bytes: int = 0
+    down_bytes: int = 0
 
     async def refuse(self, status: int, why: str) -> None:
         """Answer with the reason, unless the answer has begun. The host's own faults (502, 504) are no refusal.
@@ -76,7 +77,7 @@ class Exchange:
         It is in the status line too: of an answer to CONNECT most clients show that alone. h11 does not write it: it
         would not answer what it could not read.
         """
-        if self._connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+        if self.connection.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         outcome = "failed" if status in SERVERS_FAULTS else "refused"
         words = "".join(char for char in why if " " <= char <= "~")
@@ -88,24 +89,24 @@ class Exchange:
             "Connection: close",
             f"X-Microclaw-Egress: {outcome}",
         )
-        await self._client.send("\r\n".join((*head, "", "")).encode() + text)
+        await self.client.send("\r\n".join((*head, "", "")).encode() + text)
         await self._linger()
 
     async def _linger(self) -> None:
         """Read what the task still sends: a unix socket that is closed with bytes unread loses the answer."""
-        self._client.writer.write_eof()
+        self.client.writer.write_eof()
         read_bytes = 0
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
-                while read_bytes < MAX_LINGER_BYTES and (data := await self._client.reader.read(PIECE_BYTES)):
+                while read_bytes < MAX_LINGER_BYTES and (data := await self.client.reader.read(PIECE_BYTES)):
                     read_bytes += len(data)
 
     async def tunnel(self, upstream: Streams) -> None:
         """CONNECT: bytes both ways until both ends are done, one of them stalls or the volume is spent."""
         await self._answer(h11.Response(status_code=200, headers=[], reason=b"Connection established"))
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump(self._client, upstream, up=True), name="tunnel up")
-            group.create_task(self._pump(upstream, self._client, up=False), name="tunnel down")
+            group.create_task(self._pump(self.client, upstream, up=True), name="tunnel up")
+            group.create_task(self._pump(upstream, self.client, up=False), name="tunnel down")
 
     async def _pump(self, source: Streams, target: Streams, *, up: bool) -> None:
         while data := await source.read():
@@ -130,13 +131,13 @@ class Exchange:
 
     async def _upload(self, upstream: Streams, server: h11.Connection) -> None:
         while True:
-            if self._connection.they_are_waiting_for_100_continue:
+            if self.connection.they_are_waiting_for_100_continue:
                 await self._answer(h11.InformationalResponse(status_code=100, headers=[]))
-            event = self._connection.next_event()
+            event = self.connection.next_event()
             if event is h11.NEED_DATA:
-                if not (data := await self._client.read()):
+                if not (data := await self.client.read()):
                     raise ConnectionError("the task broke off")
-                self._connection.receive_data(data)
+                self.connection.receive_data(data)
             elif isinstance(event, h11.Data):
                 self._counted(len(event.data), up=True)
                 await upstream.send(server.send(h11.Data(data=bytes(event.data))))
@@ -177,15 +178,15 @@ class Exchange:
                 raise ConnectionError("the server broke off")
 
     async def _answer(self, event: h11.Event) -> None:
-        data = self._connection.send(event) or b""
+        data = self.connection.send(event) or b""
         if not isinstance(event, h11.InformationalResponse):
             self._counted(len(data), up=False)
-        await self._client.send(data)
+        await self.client.send(data)
 
     def _counted(self, size_bytes: int, *, up: bool) -> None:
         why = None if self.count is None else self.count(size_bytes)
         if why is not None:
-            raise RequestRefused(429, why) if self._connection.our_state is h11.SEND_RESPONSE else ConnectionError(why)
+            raise RequestRefused(429, why) if self.connection.our_state is h11.SEND_RESPONSE else ConnectionError(why)
         if up:
             self.up_bytes += size_bytes
         else:

@@ -9,7 +9,7 @@ other file of the host makes an HTTP client (tests/egress/test_one_door.py has t
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -145,23 +145,10 @@ class _Backend(httpcore2.AnyIOBackend):
         self._egress = egress
         self._purpose = purpose
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - the library's
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore2.AsyncNetworkStream:
+    async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore2.AsyncNetworkStream:
         try:
             addresses = await self._egress.addresses(self._purpose, host, port)
         except MicroclawError as exc:
             raise httpcore2.ConnectError(exc.message) from exc
-        dial = partial(
-            super().connect_tcp,
-            port=port,
-            timeout=timeout,
-            local_address=local_address,
-            socket_options=socket_options,
-        )
-        return await first_to_answer(addresses, dial)
+        dial = super().connect_tcp
+        return await first_to_answer(addresses, lambda address: dial(address, port, *args, **options))

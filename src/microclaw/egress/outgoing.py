@@ -39,8 +39,11 @@ async def connect(
     return await first_to_answer(addresses, partial(asyncio.open_connection, port=port, ssl=tls, server_hostname=name))
 
 
-async def tunnel_by(proxy: str, address: str, port: int, egress: Egress) -> Pair:
-    """A connection to a judged address by CONNECT through an http:// proxy of the settings. Raises OSError."""
+async def tunnel_by(proxy: str, address: str, port: int, egress: Egress, tls: ssl.SSLContext | None, name: str) -> Pair:
+    """A connection to a judged address by CONNECT through an http:// proxy of the settings. Raises OSError.
+
+    With `tls` the server proves its `name`.
+    """
     parts = urlsplit(proxy)
     reader, writer = await connect(Purpose.CONFIGURED, parts.hostname or "", parts.port or 80, egress)
     place = f"{bracketed(address)}:{port}"
@@ -54,6 +57,8 @@ async def tunnel_by(proxy: str, address: str, port: int, egress: Egress) -> Pair
         if not re.match(rb"HTTP/1\.[01] 200[ \r]", head):
             status = head.partition(b"\r\n")[0][:60].decode("ascii", "replace")
             raise ConnectionRefusedError(errno.ECONNREFUSED, f"the proxy of the settings says {status!r}")
+        if tls is not None:
+            await writer.start_tls(tls, server_hostname=name)
     except BaseException as exc:
         writer.transport.abort()
         if isinstance(exc, asyncio.IncompleteReadError | asyncio.LimitOverrunError):

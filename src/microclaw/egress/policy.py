@@ -88,18 +88,18 @@ class TaskUse:
     connections: int = 0
 
 
+@dataclass(slots=True, kw_only=True)
 class Meter:
     """Counts requests and bytes against the limits. `now_s` is monotonic, `unix_s` decides which day it is (UTC)."""
 
-    def __init__(self, *, now_s: Callable[[], float] = time.monotonic, unix_s: Callable[[], float] = time.time) -> None:
-        self._now_s = now_s
-        self._unix_s = unix_s
-        self._day = 0
-        self._day_bytes = Counter[str]()
+    now_s: Callable[[], float] = time.monotonic
+    unix_s: Callable[[], float] = time.time
+    day: int = 0
+    day_bytes: Counter[str] = field(default_factory=Counter)
 
     def begin(self, use: TaskUse, allowlist: Allowlist, entry: AllowEntry) -> str | None:
         """Count one request. Returns why it is too much, or None."""
-        now_s, limits = self._now_s(), _limits(allowlist, entry)
+        now_s, limits = self.now_s(), _limits(allowlist, entry)
         for key, _, limit in limits:
             times = use.asked_at_s.setdefault(key, deque())
             while times and times[0] <= now_s - MINUTE_S:
@@ -112,19 +112,19 @@ class Meter:
 
     def take(self, use: TaskUse, allowlist: Allowlist, entry: AllowEntry, size_bytes: int) -> str | None:
         """Count bytes before they pass. Returns why they may not, or None."""
-        if (day := int(self._unix_s() // DAY_S)) != self._day:
-            self._day, self._day_bytes = day, Counter()
+        if (day := int(self.unix_s() // DAY_S)) != self.day:
+            self.day, self.day_bytes = day, Counter()
         limits = _limits(allowlist, entry)
         for key, name, limit in limits:
             for used, most, when in (
                 (use.bytes_used[key], limit.bytes_per_task, "in this task"),
-                (self._day_bytes[name], limit.bytes_per_day, "today"),
+                (self.day_bytes[name], limit.bytes_per_day, "today"),
             ):
                 if most is not None and used + max(size_bytes, 1) > most:
                     return f"more than {most:,} bytes {when}"
         for key, name, _ in limits:
             use.bytes_used[key] += size_bytes
-            self._day_bytes[name] += size_bytes
+            self.day_bytes[name] += size_bytes
         return None
 
 

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import KW_ONLY, dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Final
@@ -48,32 +49,22 @@ class ProxyTimes(Struct, frozen=True, kw_only=True):
     total_s: float = 600.0
 
 
+@dataclass(slots=True)
 class EgressProxy:
     """The policy of the sandbox as a proxy. `tls` replaces the system's authorities, for tests with their own.
 
     `way` is the http:// proxy that everything goes out by, where the settings have one.
     """
 
-    def __init__(
-        self,
-        allowlist: AllowlistSource,
-        egress: Egress,
-        secrets: SecretValues,
-        *,
-        record: Record = no_record,
-        times: ProxyTimes | None = None,
-        tls: Callable[[], ssl.SSLContext] = DEFAULT_TLS,
-        meter: Meter | None = None,
-        way: str | None = None,
-    ) -> None:
-        self.way = way
-        self.allowlist = allowlist
-        self.egress = egress
-        self.secrets = secrets
-        self.record = record
-        self.times = times or ProxyTimes()
-        self.meter = meter or Meter()
-        self.tls = tls
+    allowlist: AllowlistSource
+    egress: Egress
+    secrets: SecretValues
+    _: KW_ONLY
+    record: Record = no_record
+    times: ProxyTimes = field(default_factory=ProxyTimes)
+    tls: Callable[[], ssl.SSLContext] = DEFAULT_TLS
+    meter: Meter = field(default_factory=Meter)
+    way: str | None = None
 
     def reach(self, name: str) -> tuple[str, ...]:
         """The places that a task of this name may ask, a line for each entry. Blocking.
@@ -121,43 +112,43 @@ class EgressProxy:
                 path.unlink()
 
 
+@dataclass(slots=True)
 class _TaskProxy:
-    def __init__(self, proxy: EgressProxy, task: str, name: str, by: str | None) -> None:
-        self._proxy = proxy
-        self._task = task
-        self._name = name
-        self._by = by
-        self._use = TaskUse()
-        self._running: set[asyncio.Task[None]] = set()
-        self._ending = False
+    proxy: EgressProxy
+    task: str
+    name: str
+    by: str | None
+    use: TaskUse = field(default_factory=TaskUse)
+    running: set[asyncio.Task[None]] = field(default_factory=set)
+    ending: bool = False
 
     def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if len(self._running) >= MAX_OPEN:
+        if len(self.running) >= MAX_OPEN:
             writer.close()
             return
-        serving = self._serve(Streams(reader, writer, self._proxy.times.stall_s))
-        running = asyncio.get_running_loop().create_task(serving, name=f"egress of {self._task}")
-        self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        serving = self._serve(Streams(reader, writer, self.proxy.times.stall_s))
+        running = asyncio.get_running_loop().create_task(serving, name=f"egress of {self.task}")
+        self.running.add(running)
+        running.add_done_callback(self.running.discard)
 
     async def close(self) -> None:
         """End every connection, at once."""
-        self._ending = True
-        for task in tuple(self._running):
+        self.ending = True
+        for task in tuple(self.running):
             task.cancel()
-        if self._running:
-            await asyncio.wait(tuple(self._running))
+        if self.running:
+            await asyncio.wait(tuple(self.running))
 
     async def _serve(self, client: Streams) -> None:
         try:
-            async with asyncio.timeout(self._proxy.times.total_s):
+            async with asyncio.timeout(self.proxy.times.total_s):
                 await self._one_request(client)
         except (OSError, asyncio.IncompleteReadError, h11.ProtocolError):
             pass  # a peer that stalls or breaks off; what was done is in the security log
         except Exception:
             _log.exception("a request of a task failed")
         finally:
-            await client.close(at_once=self._ending)
+            await client.close(at_once=self.ending)
 
     async def _one_request(self, client: Streams) -> None:
         connection = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -167,10 +158,10 @@ class _TaskProxy:
         try:
             request = read_head(await self._head(client), connection)
             try:
-                allowlist = await asyncio.to_thread(self._proxy.allowlist.current)
+                allowlist = await asyncio.to_thread(self.proxy.allowlist.current)
             except ConfigError as exc:
                 raise RequestRefused(403, "the allowlist has mistakes: microclaw task egress") from exc
-            verdict = judge(allowlist, task=self._name, method=request.method, place=request.place)
+            verdict = judge(allowlist, task=self.name, method=request.method, place=request.place)
             if not verdict.allowed:
                 raise RequestRefused(403, verdict.why, verdict.next_step)
             try:
@@ -186,7 +177,7 @@ class _TaskProxy:
         except BaseException as exc:
             if exchange.count is None:
                 raise
-            why = str(exc) or "broken off"
+            why = (str(exc) if isinstance(exc, OSError) else "") or "broken off"
             if isinstance(exc, h11.ProtocolError):  # its own words may quote what came
                 why = "the server's answer is not HTTP/1.1"
             self._note(AuditKind.EGRESS_ALLOWED, request, verdict, exchange, why)  # bytes may have gone out
@@ -196,7 +187,7 @@ class _TaskProxy:
 
     async def _head(self, client: Streams) -> bytes:
         try:
-            async with asyncio.timeout(self._proxy.times.head_s):
+            async with asyncio.timeout(self.proxy.times.head_s):
                 return await client.reader.readuntil(b"\r\n\r\n")
         except asyncio.LimitOverrunError as exc:
             raise RequestRefused(431, f"the request's head has more than {MAX_HEAD_BYTES:,} bytes") from exc
@@ -205,14 +196,14 @@ class _TaskProxy:
 
     async def _pass(self, exchange: Exchange, request: ProxyRequest, allowlist: Allowlist, verdict: Verdict) -> None:
         """Carry the request out. Raises RequestRefused before anything went back to the task."""
-        proxy, entry = self._proxy, verdict.entry
+        proxy, entry = self.proxy, verdict.entry
         assert entry is not None
-        if self._use.connections >= allowlist.connections:
+        if self.use.connections >= allowlist.connections:
             raise RequestRefused(429, f"more than {allowlist.connections} connections at once")
-        if (why := proxy.meter.begin(self._use, allowlist, entry)) is not None:
+        if (why := proxy.meter.begin(self.use, allowlist, entry)) is not None:
             raise RequestRefused(429, why)
-        exchange.count = partial(proxy.meter.take, self._use, allowlist, entry)
-        self._use.connections += 1
+        exchange.count = partial(proxy.meter.take, self.use, allowlist, entry)
+        self.use.connections += 1
         try:
             secret = None
             if entry.secret is not None and (secret := await proxy.secrets.value(entry.secret)) is None:
@@ -225,13 +216,13 @@ class _TaskProxy:
                 else:
                     await exchange.request(upstream, verdict.port, request, entry, secret)
             finally:  # what is no tunnel has answered
-                await upstream.close(at_once=self._ending or not request.tunnel)
+                await upstream.close(at_once=self.ending or not request.tunnel)
         finally:
-            self._use.connections -= 1
+            self.use.connections -= 1
 
     async def _connect(self, host: str, port: int, *, tls: bool) -> Pair:
         """Connect to an address that was checked: the name is looked up once, here, and only now that it is allowed."""
-        proxy = self._proxy
+        proxy = self.proxy
         try:
             addresses = await proxy.egress.addresses(Purpose.TASK, host, port)
         except MicroclawError as exc:
@@ -239,15 +230,11 @@ class _TaskProxy:
         context = await asyncio.to_thread(proxy.tls) if tls else None
         try:
             async with asyncio.timeout(proxy.times.connect_s):
-                if proxy.way is None:
-                    name = host if tls else None
-                    return await first_to_answer(
-                        addresses, partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
-                    )
-                reader, writer = await tunnel_by(proxy.way, addresses[0], port, proxy.egress)
-                if context is not None:
-                    await writer.start_tls(context, server_hostname=host)
-                return reader, writer
+                if proxy.way is not None:
+                    return await tunnel_by(proxy.way, addresses[0], port, proxy.egress, context, host)
+                name = host if tls else None
+                dial = partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
+                return await first_to_answer(addresses, dial)
         except OSError as exc:
             why = exc.strerror or str(exc)
             if isinstance(exc, ssl.SSLCertVerificationError):
@@ -275,26 +262,20 @@ class _TaskProxy:
         if exchange.count is not None:
             text += f", {exchange.up_bytes:,} bytes up, {exchange.down_bytes:,} down"
         text += f": {why}" if why else ""
-        self._proxy.record(AuditEvent(kind, text, about=self._task, by=self._by, known=known))
+        self.proxy.record(AuditEvent(kind, text, about=self.task, by=self.by, known=known))
 
 
 def _listener(path: Path) -> socket.socket:
     """A socket that only this account can connect to. A path that is too long for the kernel goes by its folder."""
     listener = socket.socket(socket.AF_UNIX)
-    folder = -1
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        bound = str(path)
-        if len(os.fsencode(bound)) > MAX_SOCKET_PATH_BYTES and OPEN_FILES.exists():
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            bound = str(OPEN_FILES / str(folder) / path.name)
-        listener.bind(bound)
+        is_short = len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES or not OPEN_FILES.exists()
+        listener.bind(str(path if is_short else OPEN_FILES / str(folder) / path.name))
         path.chmod(0o600)
-        listener.listen(64)
-        listener.setblocking(False)
     except BaseException:
         listener.close()
         raise
     finally:
-        if folder >= 0:
-            os.close(folder)
+        os.close(folder)
     return listener
