@@ -28,7 +28,7 @@ from microclaw.text import encodable
 _log = logging.getLogger(__name__)
 
 MAX_TURNS: Final = 256  # shown at once
-UNKNOWN_AT_ONCE: Final = 15  # answers to unknown senders, and then one a second
+UNKNOWN_AT_ONCE: Final = 12  # answers to unknown senders, then 24 a minute: in two minutes fewer than places for codes
 
 HELP: Final = (
     "Write what a board should do, in your own words: blink the LED every second, what is the temperature, "
@@ -66,7 +66,7 @@ class TelegramChannel:
         self._deliveries = Deliveries(inbox.outbox, "telegram")
         self._me = Bot(0, "")
         self._unknown: dict[int, float] = {}  # when each was answered
-        self._unknown_rate = RateLimit(1.0, UNKNOWN_AT_ONCE, time.monotonic())
+        self._unknown_rate = RateLimit(0.4, UNKNOWN_AT_ONCE, time.monotonic())
 
     async def run(self) -> None:
         """Runs until it is cancelled; returns when Telegram does not know the bot, after one warning."""
