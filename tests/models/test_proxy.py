@@ -12,7 +12,7 @@ from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import pytest
-from tests.egress.web_server import certificate_for
+from tests.egress.proxying import server_tls
 from tests.models.asking import SECRET, request
 from tests.models.event_streams import Events, anthropic_stream, openai_stream
 from tests.models.model_server import server
@@ -99,8 +99,8 @@ def openai_through(proxy_url: str) -> Model:
 async def test_a_model_answers_through_the_proxy_and_the_proxy_reads_nothing(
     through: Through, events: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tls, _ = certificate_for(HOST, tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / f"{HOST}.pem"))
+    tls = server_tls(tmp_path, HOST)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "server.pem"))
     async with server((200, Events(events)), tls=tls) as state, proxy(urlsplit(state.url).port or 0) as way:
         model = through(way.url)
         pieces: list[str] = []
