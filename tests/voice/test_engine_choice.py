@@ -22,32 +22,18 @@ ALL = VoiceSettings(
 )
 
 
-HOME = Path("/nowhere")
+def ears_of(settings: VoiceSettings) -> RecognizerChain:
+    return chosen_recognizer(settings, tuple, Path("/nowhere"))
 
 
-def ears_of(settings: VoiceSettings, home: Path = HOME) -> RecognizerChain:
-    return chosen_recognizer(settings, tuple, home)
-
-
-async def test_each_fault_is_in_the_health_of_engines_of_which_none_works() -> None:
-    settings = replace(ALL, asr=("openai",), tts=("piper", "openai"), piper_command=("no-such-piper",))
-    ears, mouth = await ears_of(settings).health(), await chosen_synthesizer(settings).health()
-    assert ears is not None
-    assert "voice.openai_key" in ears
-    assert mouth is not None
-    assert "voice.openai_key" in mouth
-
-
-async def test_the_engines_of_this_machine_are_made_without_starting_any() -> None:
-    chain = ears_of(replace(ALL, asr=("whisper", "wyoming")))
-    assert [engine.name for engine in chain.engines] == ["whisper", "wyoming"]
-    await chain.close()
-
-
-async def test_whisper_without_a_model_names_the_command(tmp_path: Path) -> None:
-    chain = ears_of(replace(ALL, asr=("whisper",), whisper_model="small.en"), tmp_path)
-    assert "microclaw voice setup --fetch small.en" in (await chain.health() or "")
-    await chain.close()
+async def test_each_fault_is_in_the_health_of_engines_of_which_none_works(tmp_path: Path) -> None:
+    settings = replace(ALL, asr=("whisper", "openai"), whisper_model="small.en", tts=("openai",))
+    ears = chosen_recognizer(settings, tuple, tmp_path)
+    assert [engine.name for engine in ears.engines] == ["whisper", "openai"]
+    fault = await ears.health() or ""
+    assert "microclaw voice setup --fetch small.en" in fault
+    assert "voice.openai_key" in fault
+    assert "voice.openai_key" in (await chosen_synthesizer(settings).health() or "")
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,10 @@ class Flite(SpeechProgram):
             await asyncio.to_thread(said.write_text, text, "ascii")
             words = ("-voice", self._voice, "-f", str(said), "-o", str(audio))
             await self.run(words, limit_bytes=MAX_LIST_BYTES, file_bytes=_LIMIT_BYTES, inherits=fds)
-            wav = await asyncio.to_thread(_contents, audio)
-        if len(wav) > _LIMIT_BYTES:
-            raise VoiceError(f"a sentence takes more than {MAX_SENTENCE_S} s to say")
+            try:
+                wav = await asyncio.to_thread(audio.read_bytes)
+            except OSError as exc:
+                raise VoiceError("flite wrote no audio of a sentence") from exc
         return read_wav(wav)
 
     async def check(self) -> None:
@@ -78,11 +79,3 @@ def _files() -> Iterator[tuple[Path, Path, Sequence[int]]]:
             opened.callback(os.close, fd)
         said, audio = (Path(f"/proc/self/fd/{fd}") for fd in fds)
         yield said, audio, fds
-
-
-def _contents(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_LIMIT_BYTES + 1)
-    except OSError as exc:
-        raise VoiceError("flite wrote no audio of a sentence") from exc
