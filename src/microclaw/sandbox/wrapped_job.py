@@ -152,20 +152,15 @@ def _reached(waiting: Waiting, mark: str, group: JobCgroup | None) -> Wrapped:
     """Wait until it has made its view of the files (the mark is the last thing in it), and open what is in there."""
     deadline = time.monotonic() + START_S
     process, root = waiting.process, Path(f"/proc/{waiting.pid}/root")
-    with ExitStack() as opened:
-
-        def keep(descriptor: int) -> int:
-            opened.callback(os.close, descriptor)
-            return descriptor
-
+    with Descriptors() as opened:
         try:
-            first = keep(os.pidfd_open(waiting.pid))
+            first = opened.keep(os.pidfd_open(waiting.pid))
             while not (root / mark[1:]).is_dir():
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise why_it_ended(process)
                 time.sleep(LOOK_S)
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            places = [keep(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
+            places = [opened.keep(os.open(root / name, flags)) for name in (HOME[1:], "tmp", "dev/shm", "proc")]
         except OSError as problem:
             raise why_it_ended(process) from problem
         opened.pop_all()
