@@ -53,7 +53,7 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("numbers as names", 'or _NUMBER.fullmatch(bare.rpartition(".")[2].lower())', ""),
         ("metadata addresses", "if not is_metadata(address)]", "if True]"),
     )),
-    ("egress/destinations.py", "test_bypasses.py", (
+    ("egress/destinations.py", "test_allowlist.py", (
         ("addresses as hosts", "if _literal(host) is not None:", "if False:"),
     )),
     ("egress/allowlist.py", "test_proxy.py", (
