@@ -51,6 +51,8 @@ def test_pieces_become_a_file_once_its_hash_is_right(payloads: Payloads) -> None
         offset = payloads.write(DIGEST, len(DATA), offset, DATA[offset : offset + 100_000])
     payloads.complete(DIGEST, len(DATA), right)
     payloads.complete(DIGEST, len(DATA), right)
+    with pytest.raises(ConfigError):  # of a manifest with a mistake
+        payloads.complete(DIGEST, len(DATA) - 1, right)
     assert names(payloads) == [DIGEST]
     assert payloads.read(DIGEST, 1_000, 500) == DATA[1_000:1_500]
     assert payloads.read(DIGEST, len(DATA) - 5, 500) == DATA[-5:]

@@ -93,6 +93,9 @@ async def test_a_bundle_is_published_once(host: Host) -> None:
 async def test_images_and_changes_of_keys_are_published(host: Host, other_key: SigningKey) -> None:
     row = await host.publish(program(9, "sensor-node"), kind="image", name="sensor-node")
     assert (row.kind, row.name) == ("image", "sensor-node")
+    with pytest.raises(ImageError):  # the first release needs the payload
+        await host.publish(program(9, "sensor-node"), kind="image", board="esp32c3")
+    assert host.kept == [row.sha256]
     row = await host.send(write_manifest(change_of(host.key, other_key)))
     assert (row.kind, row.version, row.sha256) == ("keys", "keys-2", "")
 

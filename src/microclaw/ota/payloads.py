@@ -27,6 +27,7 @@ _PART: Final = ".part"
 _OURS: Final = re.compile(r"[0-9a-f]{64}(\.part)?")
 _log = logging.getLogger(__name__)
 _SEND_AGAIN: Final = "publish it again"
+_SIGN_AGAIN: Final = "sign a manifest of this very payload, then publish both"
 
 
 class Payloads(Struct, frozen=True):
@@ -96,23 +97,30 @@ class Payloads(Struct, frozen=True):
         return offset + len(piece)
 
     def complete(self, sha256: str, size: int, check: Callable[[bytes], None]) -> None:
-        """Give the payload its name, on the disk, once its SHA-256 is right and `check` raised no ConfigError.
+        """Give the payload its name, on the disk, once SHA-256 and size are right and `check` raised no ConfigError.
 
-        What is wrong is removed.
+        What is wrong is removed, but for a right payload with its name: another release may need it.
         """
-        path = self.path(sha256) if self.has(sha256) else self._part(sha256)
+        whole = self.path(sha256)
+        path = whole if self.has(sha256) else self._part(sha256)
+        data = _read(path, sha256)
         try:
-            check(_read(path, sha256, size))
+            if len(data) != size:
+                raise ConfigError(f"the payload has {len(data)} bytes, the manifest says {size}", next_step=_SIGN_AGAIN)
+            check(data)
+        except ConfigError:
+            self.drop(sha256)
+            raise
+        if path == whole:
+            return
+        try:
             fd = open_regular(path, os.O_RDONLY)
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-            path.rename(self.path(sha256))
+            path.rename(whole)
             sync_folder(self.folder)
-        except ConfigError:
-            path.unlink(missing_ok=True)
-            raise
         except OSError as exc:
             path.unlink(missing_ok=True)
             raise _full(path, exc) from exc
@@ -167,14 +175,16 @@ class OfferedPayloads:
         return live[0]
 
 
-def _read(path: Path, sha256: str, size: int) -> bytes:
+def _read(path: Path, sha256: str) -> bytes:
+    """The payload; one of another SHA-256 is removed. Raises ConfigError."""
     try:
         data = path.read_bytes()
     except OSError as exc:
         raise ConfigError(f"the payload is not here: {exc.strerror}", next_step=_SEND_AGAIN) from exc
-    if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-        text = f"the payload has {len(data)} bytes, or another SHA-256 than the manifest says ({size}, {sha256[:12]})"
-        raise ConfigError(text, next_step="sign a manifest of this very payload, then publish both")
+    if hashlib.sha256(data).hexdigest() != sha256:
+        path.unlink(missing_ok=True)
+        text = f"the payload has another SHA-256 than the manifest says ({sha256[:12]})"
+        raise ConfigError(text, next_step=_SIGN_AGAIN)
     return data
 
 
