@@ -78,7 +78,7 @@ def _new_notes(memory: Memory, person: str, today: date) -> tuple[dict[date, str
     notes = dict[date, str]()
     try:
         marks = msgspec.json.decode(memory.texts.content(_state(person)) or b"{}", type=dict[str, str])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         marks = {}  # all notes are consolidated again
     for day in memory.days(person):
         text = memory.texts.read(note_name(person, day))

@@ -167,10 +167,10 @@ async def _asked(engine: StartedEngine, asked: Mapping[str, object], pcm: bytes,
             return msgspec.json.decode(await stdout.readexactly(size), type=dict[str, Any])
     except TimeoutError as exc:
         raise VoiceError(f"speech recognition did not answer within {answer_s:g} s") from exc
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise VoiceError(f"the process of speech recognition talks nonsense: {exc}") from exc
     except (OSError, RuntimeError, asyncio.IncompleteReadError) as exc:  # RuntimeError: uvloop's closed pipe
         raise VoiceError("the process of speech recognition ended") from exc
-    except msgspec.MsgspecError as exc:
-        raise VoiceError(f"the process of speech recognition talks nonsense: {exc}") from exc
 
 
 def _python_files() -> list[Path]:
