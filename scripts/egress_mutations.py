@@ -75,7 +75,7 @@ TABLE: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
         ("the verdict", "if not verdict.allowed:", "if False:"),
         ("connections at once", "if self.use.connections >= allowlist.connections:", "if False:"),
         ("a head that never ends", "asyncio.timeout(self.proxy.times.head_s):", "asyncio.timeout(None):"),
-        ("the log's line", "self.proxy.record(AuditEvent(kind, text", "print((kind, text"),
+        ("the log's line", "self.proxy.record(AuditEvent(kind, text", "id(AuditEvent(kind, text"),
         ("no path in the log", "[:16]} {place.host}", "[:16]} {place.host}{place.path}"),
         ("the socket's mode", "path.chmod(0o600)", "path.chmod(0o666)"),
     )),
