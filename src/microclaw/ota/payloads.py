@@ -13,15 +13,17 @@ import os
 import re
 from collections.abc import Callable, Container
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from microclaw.cluster.payload_rows import SharedFiles
 from microclaw.durable import make_private_folder, open_regular, sync_folder
 from microclaw.errors import ConfigError, StoreError
 from microclaw.link_server.update_windows import BlobRefused
 from microclaw.store.firmware import FirmwareTable, ReleaseRow
+
+if TYPE_CHECKING:
+    from microclaw.cluster.payload_rows import SharedFiles  # a host that is alone imports none of the cluster's files
 
 _PART: Final = ".part"
 _OURS: Final = re.compile(r"[0-9a-f]{64}(\.part)?")

@@ -50,8 +50,8 @@ class ConnectionEnd:
 @asynccontextmanager
 async def bounded(transport: AbstractAsyncContextManager[Any], end: ConnectionEnd) -> AsyncIterator[Streams]:
     """The transport's streams while its messages come at a bearable rate; `end` gets the reason why they ended."""
-    sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
     async with transport as (read, write), anyio.create_task_group() as group:
+        sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
         group.start_soon(_pass_on, read, sending, end)
         try:
             yield received, write
