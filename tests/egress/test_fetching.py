@@ -182,6 +182,11 @@ async def test_a_page_is_read_in_its_own_letters(body: bytes, kind: str) -> None
         assert "café" in (await fetcher().fetch(f"http://page.example:{web.port}/")).text
 
 
+async def test_an_encoding_of_pythons_own_is_none_of_a_page() -> None:
+    async with site(lambda _: page(b"caf-dma", "text/plain; charset=punycode")) as web:
+        assert "caf-dma" in (await fetcher().fetch(f"http://page.example:{web.port}/")).text
+
+
 async def test_a_long_page_is_read_piece_by_piece() -> None:
     text = "".join(f"{number:05d} " for number in range(2000))
     async with site(lambda _: page(text, "text/plain")) as web:

@@ -79,10 +79,30 @@ async def test_an_address_that_hangs_is_ended_when_the_next_one_answers() -> Non
             hung.set()
         return ""
 
-    assert await first_to_answer(["::2", "1.1.1.1", "1.1.1.2"], dial) == "1.1.1.1"
+    assert await first_to_answer(["::2", "1.1.1.1", "1.1.1.2"], dial, closes) == "1.1.1.1"
     await asyncio.wait_for(hung.wait(), WAIT_S)
     with pytest.raises(OSError, match="::2"):
-        await first_to_answer(["::2", "1.1.1.1"], fails)
+        await first_to_answer(["::2", "1.1.1.1"], fails, closes)
+
+
+async def test_of_two_connections_at_once_one_is_given_and_the_other_one_closed() -> None:
+    both, closed = asyncio.Event(), list[str]()
+
+    async def dial(address: str) -> str:
+        if address == "::2":
+            await both.wait()
+        both.set()
+        return address
+
+    async def close(late: str) -> None:
+        closed.append(late)
+
+    won = await first_to_answer(["::2", "1.1.1.1", "1.1.1.2"], dial, close)
+    assert {won, *closed} == {"::2", "1.1.1.1"}
+
+
+async def closes(_late: str) -> None:
+    raise AssertionError("none is late")
 
 
 async def fails(address: str) -> str:

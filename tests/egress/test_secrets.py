@@ -70,8 +70,9 @@ async def test_a_server_that_echoes_the_secret_is_masked(tmp_path: Path, echo: s
         assert whole.endswith(b'", "and": "more"}')
 
 
-async def test_a_compressed_answer_is_refused_where_a_secret_went_out(tmp_path: Path) -> None:
-    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd"
+@pytest.mark.parametrize("more", [b"", b"Content-Encoding: identity\r\n"])
+async def test_a_compressed_answer_is_refused_where_a_secret_went_out(tmp_path: Path, more: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n" + more + b"Content-Length: 4\r\n\r\nabcd"
     async with allowed(tmp_path, answer, entry=ENTRY) as task:
         found = await task.get()
         assert (status(found), b"abcd" in found) == (502, False)

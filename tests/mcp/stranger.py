@@ -104,6 +104,9 @@ def main() -> None:
             note = json.dumps({"jsonrpc": "2.0", "method": "notifications/message", "params": params})
             while True:
                 print(note)
+        case "prints":
+            while True:
+                print("y")
         case "one-line":
             while True:
                 sys.stdout.write("x" * 65536)

@@ -165,6 +165,7 @@ async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_ane
     ("kind", "why"),
     [
         ("flood", "flooded this host"),
+        ("prints", "flooded this host"),
         ("one-line", "a line of more than"),
         ("wrong-list", "ValidationError"),
     ],

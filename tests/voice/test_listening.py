@@ -46,6 +46,12 @@ async def test_the_silence_of_a_pause_that_is_not_the_end_is_heard() -> None:
     assert len(recognizer.paused_at) == 1
 
 
+async def test_what_is_said_after_the_end_counts_also_where_the_device_closed_the_stream() -> None:
+    frames = [LOUD] * 20 + [QUIET] * 40 + [LOUD] * 20
+    assert (await heard(ScriptedRecognizer(Transcript("turn on pin four")), frames)).goes_on
+    assert not (await heard(ScriptedRecognizer(Transcript("turn on pin four")), frames[:60])).goes_on
+
+
 async def test_an_utterance_has_a_few_pauses_at_most() -> None:
     recognizer = ScriptedRecognizer(Transcript("hello"))
     frames = ([LOUD] * 20 + [QUIET] * (PAUSE_FRAMES + 5)) * 4 + [LOUD] * 4

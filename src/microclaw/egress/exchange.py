@@ -153,8 +153,8 @@ class Exchange:
             if event is h11.NEED_DATA:
                 server.receive_data(await upstream.read())
             elif isinstance(event, h11.Response):
-                encoding = dict(event.headers).get(b"content-encoding", b"")
-                if secret is not None and encoding.strip().lower() not in _PLAIN:
+                encodings = {value.strip().lower() for name, value in event.headers if name == b"content-encoding"}
+                if secret is not None and not encodings <= _PLAIN:
                     raise RequestRefused(BAD_GATEWAY, "the server compressed its answer, which could hide the secret")
                 kept = [
                     (name, mask.masked_bytes(value))
@@ -179,7 +179,8 @@ class Exchange:
 
     async def _answer(self, event: h11.Event) -> None:
         data = self.connection.send(event) or b""
-        if not isinstance(event, h11.InformationalResponse):
+        is_answer = isinstance(event, h11.Response | h11.Data)  # and not its end, which a spent volume lets pass
+        if data and is_answer and self.connection.our_state is not h11.SWITCHED_PROTOCOL:
             self._counted(len(data), up=False)
         await self.client.send(data)
 

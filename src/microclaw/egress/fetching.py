@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MAX_URL_CHARS: Final = 2048
 _URL: Final = re.compile(r"https?://[^/?#@\\\s]+(?:[/?#][^\\\s]*)?", re.IGNORECASE)  # no user name before the host
 _CHARSET: Final = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
+_NO_PAGES: Final = frozenset({"idna", "punycode", "undefined", "unicode_escape", "raw_unicode_escape"})
+"""Python's own encodings. Of punycode 1 MiB would take minutes."""
 _META: Final = re.compile(rb"<meta[^>]{0,200}charset=[\"']?([A-Za-z0-9_.:-]{1,40})", re.IGNORECASE)
 
 
@@ -129,7 +131,10 @@ def _text(declared: str, raw: bytes) -> str:
     """The page's text in the encoding that its head or the page itself names."""
     named = _CHARSET.search(declared)
     meta = _META.search(raw[:2048])
+    name = named[1] if named else meta[1].decode() if meta else "utf-8"
+    if name.lower().replace("-", "_") in _NO_PAGES:
+        name = "utf-8"
     try:
-        return raw.decode(named[1] if named else meta[1].decode() if meta else "utf-8", errors="replace")
-    except (LookupError, ValueError):  # no encoding, or one of Python's own that is none of a page
+        return raw.decode(name, errors="replace")
+    except (LookupError, ValueError):  # no encoding of text
         return raw.decode(errors="replace")

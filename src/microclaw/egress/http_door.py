@@ -151,4 +151,6 @@ class _Backend(httpcore2.AnyIOBackend):
         except MicroclawError as exc:
             raise httpcore2.ConnectError(exc.message) from exc
         dial = super().connect_tcp
-        return await first_to_answer(addresses, lambda address: dial(address, port, *args, **options))
+        return await first_to_answer(
+            addresses, lambda address: dial(address, port, *args, **options), lambda stream: stream.aclose()
+        )

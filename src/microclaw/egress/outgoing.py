@@ -10,11 +10,10 @@ import base64
 import errno
 import re
 import ssl
-from asyncio.staggered import staggered_race
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import partial
 from itertools import zip_longest
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from microclaw.addresses import bracketed
@@ -36,7 +35,12 @@ async def connect(
     except MicroclawError as exc:
         raise OSError(exc.message) from exc
     name = None if tls is None else host
-    return await first_to_answer(addresses, partial(asyncio.open_connection, port=port, ssl=tls, server_hostname=name))
+    dial = partial(asyncio.open_connection, port=port, ssl=tls, server_hostname=name)
+    return await first_to_answer(addresses, dial, close_pair)
+
+
+async def close_pair(pair: Pair) -> None:
+    pair[1].close()
 
 
 async def tunnel_by(proxy: str, address: str, port: int, egress: Egress, tls: ssl.SSLContext | None, name: str) -> Pair:
@@ -67,17 +71,38 @@ async def tunnel_by(proxy: str, address: str, port: int, egress: Egress, tls: ss
     return reader, writer
 
 
-async def first_to_answer(addresses: Sequence[str], dial: Callable[[str], Awaitable[T]]) -> T:
+async def first_to_answer(
+    addresses: Sequence[str], dial: Callable[[str], Coroutine[Any, Any, T]], close: Callable[[T], Awaitable[None]]
+) -> T:
     """The first connection that is there: the next one is tried when one failed, and beside it after STAGGER_S.
 
-    When none is there, the first one's failure is raised.
+    When none is there, the first one's failure is raised. `close` ends those that come too late. Not by asyncio's
+    staggered race: on Python 3.11 it can lose the one that won.
     """
-    dials = [partial(dial, address) for address in in_turns(addresses)]
-    connection: T | None
-    connection, _, failures = await staggered_race(dials, STAGGER_S)
-    if connection is None:
-        raise next((failure for failure in failures if failure is not None), OSError("there is no address"))
-    return connection
+    waiting, running = in_turns(addresses), list[asyncio.Task[T]]()
+    failure: BaseException | None = None
+    won: asyncio.Task[T] | None = None
+    try:
+        while won is None and (waiting or running):
+            if waiting:
+                running.append(asyncio.create_task(dial(waiting.pop(0)), name="dial"))
+            pause_s = STAGGER_S if waiting else None
+            await asyncio.wait(running, timeout=pause_s, return_when=asyncio.FIRST_COMPLETED)
+            failures = [one.exception() for one in running if one.done()]
+            failure = failure or next((one for one in failures if one is not None), None)
+            won = next((one for one in running if one.done() and one.exception() is None), None)
+            running = [one for one in running if not one.done() or (one.exception() is None and one is not won)]
+    finally:
+        for late in running:
+            late.cancel()
+        if running:
+            await asyncio.wait(running)
+        for late in running:
+            if not late.cancelled() and late.exception() is None:
+                await close(late.result())
+    if won is None:
+        raise failure or OSError("there is no address")
+    return won.result()
 
 
 def in_turns(addresses: Sequence[str]) -> list[str]:

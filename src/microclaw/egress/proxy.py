@@ -27,7 +27,7 @@ from microclaw.durable import make_private_folder
 from microclaw.egress.allowlist import FILE_NAME, Allowlist, AllowlistSource
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.exchange import BAD_GATEWAY, Exchange, Streams
-from microclaw.egress.outgoing import Pair, first_to_answer, tunnel_by
+from microclaw.egress.outgoing import Pair, close_pair, first_to_answer, tunnel_by
 from microclaw.egress.policy import Meter, TaskUse, Verdict, judge
 from microclaw.egress.request_head import MAX_HEAD_BYTES, ProxyRequest, RequestRefused, read_head
 from microclaw.egress.secret_values import SecretValues
@@ -231,10 +231,11 @@ class _TaskProxy:
         try:
             async with asyncio.timeout(proxy.times.connect_s):
                 if proxy.way is not None:
-                    return await tunnel_by(proxy.way, addresses[0], port, proxy.egress, context, host)
-                name = host if tls else None
-                dial = partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
-                return await first_to_answer(addresses, dial)
+                    dial = partial(tunnel_by, proxy.way, port=port, egress=proxy.egress, tls=context, name=host)
+                else:
+                    name = host if tls else None
+                    dial = partial(asyncio.open_connection, port=port, ssl=context, server_hostname=name)
+                return await first_to_answer(addresses, dial, close_pair)
         except OSError as exc:
             why = exc.strerror or str(exc)
             if isinstance(exc, ssl.SSLCertVerificationError):

@@ -85,7 +85,11 @@ class Boards:
         """Its offer of this version that goes on, or ended since the rollout came to it."""
         rows = await self.offers.standing(device.device_id)
         meant = (row for row in rows if row.version == rollout.row.version)
-        return next((row for row in meant if not row.is_over or row.changed_ms >= (device.offered_ms or 0)), None)
+        since_ms = device.offered_ms or 0
+        for row in meant:  # the offer's time is of this clock, its end's may be of another host's
+            if not row.is_over or max(row.offered_ms, row.changed_ms) >= since_ms:
+                return row
+        return None
 
     def _link(self, device_id: str) -> DeviceLink | None:
         try:

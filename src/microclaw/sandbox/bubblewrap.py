@@ -103,8 +103,10 @@ def waiting_command(
     words: Sequence[str], command: Sequence[str], filtered: bytes | None, opened: Descriptors
 ) -> WaitingCommand:
     """bubblewrap up to the moment before the command begins; it has to inherit `opened.passed`."""
-    (told, tells), (waits, goes_on) = os.pipe(), os.pipe()
-    opened.keep(told), opened.keep(goes_on), opened.pass_on(tells), opened.pass_on(waits)
+    told, tells = os.pipe()
+    opened.keep(told), opened.pass_on(tells)
+    waits, goes_on = os.pipe()
+    opened.keep(goes_on), opened.pass_on(waits)
     # /proc, too: the kernel lets processes of root write its settings there, whatever rights they gave up
     words = [*words, "--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/"]
     words += ["--info-fd", str(tells), "--block-fd", str(waits)]

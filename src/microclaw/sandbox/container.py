@@ -82,7 +82,9 @@ class Container:
         _ask(self.engine, "rm", "--force", self.name)
         for client in filter(None, (self._kill, self.process)):
             client.kill()
-            client.communicate()
+            client.wait()
+            if client.stdout is not None:  # not read to its end: a process of the engine's may hold it
+                client.stdout.close()
         os.close(self.folder)
         shutil.rmtree(self.place, ignore_errors=True)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from microclaw.sandbox.identity import acting_as_job
 MAX_FILES: Final = 256
 MAX_NAME_BYTES: Final = 512
 MAX_PARTS: Final = 16
+_BLOCK: Final = 1 << 20
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINK_ON_ITS_WAY: Final = (errno.ENOTDIR, errno.ELOOP)  # what O_NOFOLLOW and O_DIRECTORY say of one
@@ -96,11 +96,20 @@ def _take(folder: int, parts: tuple[str, ...], target: Path, left: int) -> int:
             raise OSError(f"it is too large ({what.st_size} bytes)")
         target.parent.mkdir(parents=True, exist_ok=True)
         out = os.open(target, _NEW, 0o600)  # a mode of ours: the job's may be setuid
-        with os.fdopen(found, "rb", closefd=False) as source, os.fdopen(out, "wb") as copy:
-            shutil.copyfileobj(source, copy)
+        size = 0
+        try:
+            with os.fdopen(found, "rb", closefd=False) as source, os.fdopen(out, "wb") as copy:
+                while block := source.read(_BLOCK):
+                    size += len(block)
+                    if size > left:  # a job that an engine left running may still write
+                        raise OSError("it is too large")
+                    copy.write(block)
+        except OSError:
+            target.unlink(missing_ok=True)
+            raise
     finally:
         os.close(found)
-    return what.st_size
+    return size
 
 
 @contextmanager

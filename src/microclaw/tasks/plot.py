@@ -45,6 +45,9 @@ def read(path: str = "telemetry.csv") -> dict[str, list[tuple[float, float]]]:
         names = [name for name in rows.fieldnames or () if name]
         if len(names) < 2 or len(set(names)) < len(names) or any(_number(name) is not None for name in names):
             raise ValueError(f"{path}: its first line has to be different names with commas between: {names}")
+        known = [name.strip().lower() for name in names]
+        if len(set(known)) < len(known) or len(set(known) & {*TIMES}) > 1:
+            raise ValueError(f"{path}: two columns have one name, or are times: {names}; join or remove one")
         times = next((name for name in names if name.strip().lower() in TIMES), None)
         is_telemetry = "key" in names and "mean" in names
         values = ["mean"] if is_telemetry else [name for name in names if name != (times or names[0])]

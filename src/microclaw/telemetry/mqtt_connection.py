@@ -220,7 +220,12 @@ class BrokerConnection:
             self._status.warn(f"the broker does not let this host listen: {refused}")
 
     def _on_received(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
-        asyncio.get_running_loop().call_soon(self._on_message, message.topic, bytes(message.payload), message.retain)
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:  # not every broker refuses it
+            self._status.warn("a message came with a topic that is no UTF-8: it is left out")
+            return
+        asyncio.get_running_loop().call_soon(self._on_message, topic, bytes(message.payload), message.retain)
 
 
 class _Client(paho.Client):

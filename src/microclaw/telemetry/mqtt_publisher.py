@@ -257,7 +257,7 @@ class MqttPublisher:
                 self._some_changed.set()
         elif topic == self._topics.of_host("info"):
             is_of_an_older_run = is_retained and self.status.connections == 1
-            if not is_of_an_older_run and self._run_id.encode() not in payload:
+            if b'"run"' in payload and not is_of_an_older_run and self._run_id.encode() not in payload:
                 self.status.warn("another host uses this host's id, from a copied data folder: they end each other")
         elif self._commands is not None:
             self._commands.take(topic.removeprefix(f"{self._topics.root}/"), payload, retained=is_retained)

@@ -83,7 +83,7 @@ class SynthesizerChain(Chain[Synthesizer], Synthesizer):
             try:
                 async with aclosing(engine.speak(text)) as pieces:
                     while True:
-                        async with asyncio.timeout(PIECE_S):
+                        async with asyncio.timeout(PIECE_S if has_begun else engine.first_piece_s):
                             piece = await anext(pieces, None)
                         if piece is None:
                             return

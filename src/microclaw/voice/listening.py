@@ -130,7 +130,7 @@ class Listener:
             async with asyncio.timeout(ENGINE_S):
                 transcript = await (await feed.begun()).finish()
             trace.mark("final")
-            goes_on = stream.end is None and has_speech(bytes(stream.audio), self._parts.new_detector())
+            goes_on = has_speech(bytes(stream.audio), self._parts.new_detector())
             return Utterance(trace, transcript, goes_on=goes_on)
         except TimeoutError:
             return Utterance(trace, failure=VoiceError(f"{recognizer.name} did not answer within {ENGINE_S:g} s"))

@@ -52,12 +52,16 @@ class Reply:
 
     def cancel(self) -> None:
         """End its turn before its next step, and say no more of it."""
-        if self._session.question is not None and self._session.question.turn is self:
-            self._session.question = None
+        self._forget_question()
         self.hush()
         if self._message_id is not None:
             device_id = self._session.device.device_id
             self._parts.inbox.cancel(VOICE_CHANNEL, device_id, message_id=self._message_id)
+
+    def _forget_question(self) -> None:
+        """Its own question waits for no answer any more."""
+        if self._session.question is not None and self._session.question.turn is self:
+            self._session.question = None
 
     def hush(self) -> None:
         """Say no more; but what follows the answer to a question of its own that was heard."""
@@ -117,6 +121,7 @@ class Reply:
             case ToolRun(evidence=evidence):
                 cutter.learn(evidence)
             case ApprovalSettled():  # what follows would be said into a stream that was opened meanwhile
+                self._forget_question()
                 self._is_hushed = self._is_hushed or self._session.hearing is not None
             case Answer(text):
                 self.trace.mark("first token")

@@ -188,6 +188,7 @@ def test_a_wav_is_read_to_its_end_whatever_its_head_promises() -> None:
         wav_of(b"", 16_000).replace(b"\x01\x00\x01\x00", b"\x01\x00\x02\x00"),
         b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f",
         b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd",
+        b"RIFF\x20\0\0\0WAVELIST\xff\xff\xff\x7f" + bytes(64),
     ],
 )
 def test_what_is_no_such_wav_is_refused(data: bytes) -> None:

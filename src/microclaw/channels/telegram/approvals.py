@@ -18,6 +18,7 @@ from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.text import clean_text, format_duration
 
 CHANNEL: Final = "tg"  # as MimiClaw names its sessions: tg_<chat_id>
+MAX_SHOWN: Final = 256  # questions in chats; what comes beyond is decided elsewhere, or is a no
 MAX_ACT_S: Final = 600.0  # how long an approved act's end is waited for, to be shown with its question
 MAX_OWNERS: Final = 8  # who are shown one question
 MAX_DETAIL_UNITS: Final = 3000  # of a question
@@ -49,7 +50,10 @@ class ApprovalQuestions:
                 asked.outcome.set_result(news)
             return
         question = _Question(self._chats(news), asyncio.get_running_loop().create_future())
-        self._asked[news.approval_id] = question  # the approvals bound how many wait
+        if len(self._tasks) + len(question.chats) > MAX_SHOWN:
+            _log.warning("telegram: %d questions wait already; one more is not shown", len(self._tasks))
+            return
+        self._asked[news.approval_id] = question
         for chat_id in question.chats:
             self._tasks.start(self._show(news, question, chat_id), f"telegram: approval {news.approval_id}")
 

@@ -28,6 +28,7 @@ from microclaw.text import encodable
 _log = logging.getLogger(__name__)
 
 MAX_TURNS: Final = 256  # shown at once
+MAX_DELIVERIES: Final = 32  # side by side; what is undelivered beyond waits in the outbox
 UNKNOWN_AT_ONCE: Final = 12  # answers to unknown senders, then 24 a minute: in two minutes fewer than places for codes
 
 HELP: Final = (
@@ -61,8 +62,9 @@ class TelegramChannel:
         self._state = state
         self._timing = timing or Timing()
         self._sender = Sender(api, self._timing)
-        self._tasks = ChannelTasks()
-        self._questions = ApprovalQuestions(self._sender, approvals, people, self._tasks)
+        self._tasks, self._asking = ChannelTasks(), ChannelTasks()
+        self._slots = asyncio.Semaphore(MAX_DELIVERIES)
+        self._questions = ApprovalQuestions(self._sender, approvals, people, self._asking)
         self._deliveries = Deliveries(inbox.outbox, "telegram")
         self._me = Bot(0, "")
         self._unknown: dict[int, float] = {}  # when each was answered
@@ -73,7 +75,7 @@ class TelegramChannel:
         poller = Poller(self._api, self._timing, self._state)
         stop_listening = self._approvals.listen(self._questions.on_approval)
         try:
-            async with self._tasks:
+            async with self._tasks, self._asking:
                 for pending in self._approvals.pending():
                     self._questions.on_approval(pending)
                 me = self._me = await poller.ask("getMe", Bot)
@@ -195,15 +197,19 @@ class TelegramChannel:
         async for outbound in self._inbox.outbox.outgoing(CHANNEL, retry_s=self._timing.backoff_s):
             if self._deliveries.claim(outbound.outbound_id):
                 turn = chats.setdefault(outbound.chat_id, asyncio.Lock())
+                await self._slots.acquire()
                 self._tasks.start(self._push(outbound, turn), f"telegram: deliver {outbound.outbound_id}")
 
     async def _push(self, outbound: Outbound, turn: asyncio.Lock) -> None:
-        async with turn:
-            if (chat_id := chat_number(outbound.chat_id)) is not None:
-                await self._deliver_one(chat_id, outbound.answer)
-            else:
-                _log.warning("telegram: %r is no chat of Telegram: its message is dropped", outbound.chat_id[:40])
-                await self._deliveries.done(outbound.outbound_id)
+        try:
+            async with turn:
+                if (chat_id := chat_number(outbound.chat_id)) is not None:
+                    await self._deliver_one(chat_id, outbound.answer)
+                else:
+                    _log.warning("telegram: %r is no chat of Telegram: its message is dropped", outbound.chat_id[:40])
+                    await self._deliveries.done(outbound.outbound_id)
+        finally:
+            self._slots.release()
 
     async def _deliver_one(self, chat_id: int, answer: Answer, reply: LiveReply | None = None) -> None:
         """Deliver an answer and its files, and note it. The outbox gives it out again after a fault of ours."""

@@ -19,7 +19,7 @@ from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
 from microclaw.mcp.client.servers import NOT_YET, ClientLimits
 from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, tool_from
-from microclaw.mcp.client.transports import ConnectionEnd, bounded, remote_server, server_process
+from microclaw.mcp.client.transports import ConnectionEnd, bounded, message_limit, remote_server, server_process
 
 MAX_TOOLS: Final = 64  # of one server
 MAX_STATE_CHARS: Final = 500
@@ -90,12 +90,13 @@ class ServerConnection:
 
     async def _connect(self) -> None:
         """Serve one connection to its end, and read its list of tools from time to time."""
+        may_come = message_limit()
         if self.server.command:
-            transport = server_process(self.server, self.environ, self._end)
+            transport = server_process(self.server, self.environ, self._end, may_come)
         else:
             transport = remote_server(self.server, self.proxy)
         async with asyncio.timeout(self.limits.connect_s) as deadline:
-            async with Client(bounded(transport, self._end), cache=None) as client:
+            async with Client(bounded(transport, self._end, may_come), cache=None) as client:
                 deadline.reschedule(None)
                 self._client, self._timeouts = client, 0
                 while self._end.reason is None:
@@ -107,13 +108,18 @@ class ServerConnection:
     async def _relist(self, client: Client) -> None:
         listed: list[types.Tool] = []
         cursor: str | None = None
-        async with asyncio.timeout(self.limits.connect_s):
-            for _ in range(MAX_PAGES):
-                page = await client.list_tools(cursor=cursor, cache_mode="bypass")
-                listed += page.tools
-                cursor = page.next_cursor
-                if cursor is None or len(listed) > MAX_TOOLS:
-                    break
+        try:
+            async with asyncio.timeout(self.limits.connect_s):
+                for _ in range(MAX_PAGES):
+                    page = await client.list_tools(cursor=cursor, cache_mode="bypass")
+                    listed += page.tools
+                    cursor = page.next_cursor
+                    if cursor is None or len(listed) > MAX_TOOLS:
+                        break
+        except TimeoutError:
+            if self._listed is None:
+                raise
+            return  # it may be at a call; calls without an answer end it
         if listed == self._listed:
             return
         self.offered, wrong = await asyncio.to_thread(self._made, listed[:MAX_TOOLS])  # a hostile schema takes its time

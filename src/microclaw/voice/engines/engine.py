@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from msgspec import Struct
 
@@ -60,6 +60,9 @@ class Engine(ABC):
 
 class Synthesizer(Engine):
     """Text to speech."""
+
+    first_piece_s: ClassVar[float] = 5.0
+    """So long its first piece may take."""
 
     @abstractmethod
     def speak(self, text: str) -> AsyncGenerator[Speech]:

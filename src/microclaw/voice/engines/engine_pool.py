@@ -112,13 +112,18 @@ class EnginePool:
 
     async def _taken(self) -> StartedEngine:
         """One that is ready, or a new one; they start one after another."""
+        if (ready := await self._ready_one()) is not None:
+            return ready
         async with self._starting:
-            while self._idle:
-                _, engine = self._idle.pop()
-                if engine.process.returncode is None:
-                    return engine
-                await self._end(engine)
-            return await self._started()
+            return await self._ready_one() or await self._started()
+
+    async def _ready_one(self) -> StartedEngine | None:
+        while self._idle:
+            _, engine = self._idle.pop()
+            if engine.process.returncode is None:
+                return engine
+            await self._end(engine)
+        return None
 
     async def _started(self) -> StartedEngine:
         setup, needs = await asyncio.to_thread(self._prepare)
@@ -167,7 +172,7 @@ async def _asked(engine: StartedEngine, asked: Mapping[str, object], pcm: bytes,
             return msgspec.json.decode(await stdout.readexactly(size), type=dict[str, Any])
     except TimeoutError as exc:
         raise VoiceError(f"speech recognition did not answer within {answer_s:g} s") from exc
-    except (msgspec.MsgspecError, RecursionError) as exc:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
         raise VoiceError(f"the process of speech recognition talks nonsense: {exc}") from exc
     except (OSError, RuntimeError, asyncio.IncompleteReadError) as exc:  # RuntimeError: uvloop's closed pipe
         raise VoiceError("the process of speech recognition ended") from exc

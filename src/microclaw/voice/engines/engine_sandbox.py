@@ -90,9 +90,11 @@ class StartedEngine:
         await self.process.wait()
         inside, self.inside = self.inside, None
         if inside is not None:
-            if not await asyncio.to_thread(is_readable, inside, LEFT_OPEN_S):
-                _log.warning("a process of a speech engine lives on after its kill")
-            os.close(inside)
+            try:
+                if not await asyncio.to_thread(is_readable, inside, LEFT_OPEN_S):
+                    _log.warning("a process of a speech engine lives on after its kill")
+            finally:
+                os.close(inside)
 
 
 async def start_engine(

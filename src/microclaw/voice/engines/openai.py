@@ -77,7 +77,7 @@ class _OpenAiEngine(Engine):
             words = clean_text(said, one_line=True, limit=200) if isinstance(said, str) else ""
             text = f"{self._place} refused it with status {exc.status_code}: {words}"
             raise VoiceError(text, foreign=True) from None
-        except (OpenAIError, HTTPError, ValueError) as exc:
+        except (OpenAIError, HTTPError, ValueError, RecursionError) as exc:
             raise VoiceError(f"{self._place} did not answer as it should: {type(exc).__name__}") from None
 
     def _opened(self) -> AsyncOpenAI:
@@ -97,6 +97,7 @@ class _OpenAiEngine(Engine):
                 timeout=Timeout(ANSWER_S, connect=CONNECT_S),
                 http_client=bounded_client(MAX_SPEECH_BYTES, proxy=self._proxy, base_url=url),
             )
+            self._client.organization = self._client.project = None  # the environment's: the key goes there alone
         return self._client
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -42,8 +43,8 @@ class Piper(SpeechProgram):
 
     def _rate(self) -> int:
         """The voice's rate; VoiceError when it does not say one."""
-        if not self._voice.is_file():
-            raise VoiceError(f"piper's voice: there is no file {self._voice}", next_step=_VOICE)
+        if not self._voice.is_file() or not os.access(self._voice, os.R_OK):
+            raise VoiceError(f"piper's voice: there is no file to be read at {self._voice}", next_step=_VOICE)
         try:
             with self._description.open("rb") as file:
                 rate_hz = json.loads(file.read(MAX_DESCRIPTION_BYTES))["audio"]["sample_rate"]

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
+from microclaw.builds.confinement import holds_others_files
 from microclaw.errors import VoiceError
 from microclaw.text import clean_text
 from microclaw.voice.engines.engine import Speech, Synthesizer, speakable
@@ -23,7 +24,8 @@ RUN_S: Final = 20.0
 MAX_WORDS_BYTES: Final = 300
 PIECE_S: Final = 0.2
 _READ_BYTES: Final = 16_384
-_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR")
+_FOLDERS: Final = ("LD_LIBRARY_PATH", "ESPEAK_DATA_PATH")
+_ENVIRONMENT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", *_FOLDERS)
 """What a program gets of the host's environment: no key of a service is in it."""
 
 
@@ -31,6 +33,7 @@ class SpeechProgram(Synthesizer):
     """Runs at most `at_once` processes in the sandbox, which read `readable`; one more waits for PLACE_S."""
 
     at_once: ClassVar[int] = 4
+    first_piece_s = RUN_S  # it comes with the whole
     install: ClassVar[str]
     """How to install it."""
 
@@ -102,7 +105,9 @@ class SpeechProgram(Synthesizer):
 
     async def _start(self, words: Sequence[str], file_bytes: int | None, inherits: Sequence[int]) -> StartedEngine:
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-        needs = EngineNeeds(self._readable, file_bytes=file_bytes, processor_s=PROCESSOR_S)
+        named = [Path(word) for name in _FOLDERS for word in environment.get(name, "").split(":") if word]
+        folders = [path for path in named if path.is_absolute() and path.is_dir() and not holds_others_files(path)]
+        needs = EngineNeeds([*self._readable, *folders], file_bytes=file_bytes, processor_s=PROCESSOR_S)
         try:
             return await start_engine(
                 [*self._command, *words], needs, environment, pass_fds=inherits, stderr=asyncio.subprocess.PIPE

@@ -15,7 +15,7 @@ def read_wav(data: bytes) -> tuple[bytes, int]:
         with wave.open(io.BytesIO(data)) as file:
             channels, width, rate_hz = file.getnchannels(), file.getsampwidth(), file.getframerate()
             pcm = file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as exc:
+    except (wave.Error, EOFError, RuntimeError) as exc:
         raise VoiceError("the engine's audio is no WAV") from exc
     if (channels, width) != (1, 2) or rate_hz not in SPOKEN_HZ:
         raise VoiceError(f"the engine's WAV has {channels} channels of {8 * width} bits at {rate_hz} Hz")

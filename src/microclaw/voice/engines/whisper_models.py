@@ -130,7 +130,7 @@ async def _files(client: AsyncClient, address: str) -> list[_HubFile]:
     try:
         text = b"".join([piece async for piece in _body(client, address, MAX_LIST_BYTES)])
         found = msgspec.json.decode(text, type=_HubList)
-    except (msgspec.MsgspecError, RecursionError) as exc:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
         raise ConfigError("the hub's list of files is not understood", next_step="try again later") from exc
     wanted = [one for one in found.siblings if one.name in _WANTED]
     if sum(one.size for one in wanted) > MAX_MODEL_BYTES or len(wanted) > len(_WANTED):

@@ -31,6 +31,8 @@ class WyomingStream:
         return event
 
     async def send(self, kind: str, data: Mapping[str, Any] | None = None, payload: bytes = b"") -> None:
+        if self.writer.transport.is_closing():  # a write of uvloop's would raise what is no OSError
+            raise ConnectionResetError("the connection is closed")
         async with asyncio.timeout(SEND_S):
             self.writer.write(encode_event(WyomingEvent(kind, data or {}, payload)))
             await self.writer.drain()

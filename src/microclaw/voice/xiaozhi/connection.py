@@ -164,7 +164,7 @@ class XiaozhiConnection:
         left_s = self._idle_s
         while left_s > 0:
             await asyncio.sleep(left_s)
-            active_s = self._now_s() if self._activity == "thinking" else self._active_s
+            active_s = self._now_s() if self._activity in ("thinking", "speaking") else self._active_s
             left_s = active_s + self._idle_s - self._now_s()
         self.end(WSCloseCode.OK, "nobody spoke")
 
@@ -250,6 +250,8 @@ class XiaozhiConnection:
         return self._device.name
 
     def show(self, activity: Activity) -> None:
+        if self._activity in ("thinking", "speaking"):
+            self._active_s = self._now_s()
         if activity == "thinking" != self._activity:
             self._send("llm", emotion="thinking")
         self._activity = activity

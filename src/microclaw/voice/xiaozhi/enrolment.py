@@ -71,7 +71,8 @@ class Enrolment:
 
     async def start(self, asker: Asker, board: str) -> Welcome | Refusal:
         """A device starts and asks what to do."""
-        if (token := self._tokens.pop(asker.key, None)) is not None:
+        token = self._tokens.pop(asker.key, None)
+        if token is not None and await self.is_paired(asker):  # not one that was revoked meanwhile
             return Welcome(token=token)
         if asker.key not in self._showing and await self.is_paired(asker):
             return Welcome()
