@@ -194,7 +194,7 @@ class _AllowFile(YamlFile):
             if "connections" in given:
                 connections = self.number(given["connections"], "connections", 1, MAX_CONNECTIONS) or connections
         entries: list[AllowEntry] = []
-        for node in self._items(fields.get("allow", root), "allow", MAX_ENTRIES) if fields else ():
+        for node in self._items(fields.get("allow", root), "allow", MAX_ENTRIES, least=0) if fields else ():
             entry = self._entry(node)
             if entry is not None:
                 shadowed = next(filter(None, (_shadowed(one, entry) for one in entries)), None)
@@ -242,9 +242,9 @@ class _AllowFile(YamlFile):
         found = {key: self.number(fields[key], key, 1, most) for key, most in LIMITS.items() if key in fields}
         return {key: number for key, number in found.items() if number is not None}
 
-    def _items(self, node: yaml.Node, key: str, most: int) -> Sequence[yaml.Node]:
+    def _items(self, node: yaml.Node, key: str, most: int, *, least: int = 1) -> Sequence[yaml.Node]:
         """The nodes of a list."""
-        if isinstance(node, yaml.SequenceNode) and len(node.value) <= most and (node.value or key == "allow"):
+        if isinstance(node, yaml.SequenceNode) and least <= len(node.value) <= most:
             return list(node.value)
         self.at(node, f"{key} has to be a list of at most {most}", f"write {key}: and - ... below it, or [...] behind")
         return []

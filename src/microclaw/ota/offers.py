@@ -33,8 +33,8 @@ RESTART_MS: Final = 120_000
 _FITS: Final = ("wrong_name", "wrong_board", "wrong_revision", "wrong_device", "wrong_channel", "")
 """The codes of `ota_check.check_fit` in the order of its checks; "" where it fits."""
 _CHECKED: Final = (
-    *("kind", "name", "board", "revisions", "device", "channel", "version", "security_version", "allow_downgrade"),
-)
+    "kind", "name", "board", "revisions", "device", "channel", "version", "security_version", "allow_downgrade",
+)  # fmt: skip
 _log = logging.getLogger(__name__)
 
 

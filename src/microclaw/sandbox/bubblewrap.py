@@ -137,18 +137,23 @@ def start_waiting(
         pass_fds=opened.passed,
         **more,
     )
-    data, deadline = b"", time.monotonic() + START_S
-    while (pid := number_inside(data)) is None:
-        if is_readable(waiting.told, LOOK_S):
-            data += os.read(waiting.told, 1024)
-        elif process.poll() is not None or time.monotonic() > deadline:
-            raise why_it_ended(process)
+    opened.were_passed()
+    if (pid := read_number(waiting.told)) is None:
+        raise why_it_ended(process)
     return Waiting(process, pid, waiting.goes_on)
 
 
-def number_inside(told: bytes) -> int | None:
-    """The number of the process inside; None until all is told: bubblewrap ends when it cannot tell the rest."""
-    found = re.search(rb'"child-pid": (\d+)', told) if b"}" in told else None
+def read_number(told: int) -> int | None:
+    """The number of the process inside; blocks. None where bubblewrap ends without a sandbox, or takes too long.
+
+    All of its words are read: it ends when it cannot tell the rest. Our own ends have to be closed (`were_passed`).
+    """
+    words, deadline = b"", time.monotonic() + START_S
+    while b"}" not in words:
+        if not is_readable(told, deadline - time.monotonic()) or not (more := os.read(told, 1024)):
+            return None
+        words += more
+    found = re.search(rb'"child-pid": (\d+)', words)
     return None if found is None else int(found[1])
 
 

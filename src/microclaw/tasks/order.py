@@ -105,20 +105,21 @@ def checked_job(order: TaskOrder, settings: TaskSettings) -> SandboxJob:
         )
     if not order.code.strip() or "\0" in order.code:
         raise TaskRefused("the code is empty, or has a NUL character", next_step="send text")
-    if len(order.code_bytes) > MAX_CODE_BYTES:
-        text = over_limit("the code", MAX_CODE_BYTES, "byte", len(order.code_bytes))
+    code = order.code_bytes
+    if len(code) > MAX_CODE_BYTES:
+        text = over_limit("the code", MAX_CODE_BYTES, "byte", len(code))
         raise TaskRefused(text, next_step="give the data as a file beside the code")
     if order.allow is not None:
         check_network_name(order.allow)
     _check_names(order, language)
-    given = len(order.code_bytes) + sum(map(len, order.files.values()))
+    given = len(code) + sum(map(len, order.files.values()))
     if given > settings.disk_mb << 20:
         text = over_limit("the code with its files", settings.disk_mb << 20, "byte", given)
         raise TaskRefused(text, next_step="give it less, or raise tasks.disk_mb")
     besides = {PLOT.name: PLOT.read_bytes()} if language.name == "python" else {}
     return SandboxJob(
         command=(*language.words, language.file),  # found there by its PATH
-        files={**besides, language.file: order.code_bytes, **order.files},
+        files={**besides, language.file: code, **order.files},
         keep=tuple(dict.fromkeys(order.keep)),
         limits=_limits(order, settings),
     )

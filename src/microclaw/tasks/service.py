@@ -159,6 +159,7 @@ class TaskService:
 
     async def _take(self, order: TaskOrder, job: SandboxJob) -> LiveTask:
         await asyncio.to_thread(self._folders.check_room, job.limits.disk_bytes)
+        code = order.code_bytes
         row = TaskRow(
             person_id=order.person_id,
             asked_by=order.asked_by,
@@ -166,8 +167,8 @@ class TaskService:
             channel=order.channel,
             chat_id=order.chat_id,
             language=language_named(order.language).name,
-            code_bytes=len(order.code_bytes),
-            code_sha256=hashlib.sha256(order.code_bytes).hexdigest(),
+            code_bytes=len(code),
+            code_sha256=hashlib.sha256(code).hexdigest(),
             inputs=tuple(order.files),
             keep=tuple(job.keep),
             allow=order.allow,

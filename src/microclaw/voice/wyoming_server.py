@@ -22,7 +22,7 @@ from microclaw.voice.engines.engine import MAX_UTTERANCE_BYTES, RATE_HZ
 from microclaw.voice.engines.wyoming_stream import READ_BYTES, WyomingStream, audio_format, rate_of
 from microclaw.voice.parts import AgentParts, VoiceParts
 from microclaw.voice.resampling import Resampler
-from microclaw.voice.spoken_text import SentenceCutter
+from microclaw.voice.spoken_text import sentences_of
 from microclaw.voice.wyoming_handle import WyomingTurns, chat_of
 from microclaw.wire.wyoming import WyomingEvent
 
@@ -173,8 +173,8 @@ class _Client:
     async def _speak(self, text: str) -> None:
         if len(text) > MAX_SYNTHESIZE_CHARS:
             raise ProtocolError(f"a text of {len(text):,} characters: at most {MAX_SYNTHESIZE_CHARS:,} are spoken")
-        cutter, rate_hz, resampler = SentenceCutter(), 0, Resampler(RATE_HZ)
-        for sentence in [*cutter.feed(text), *cutter.rest()]:
+        rate_hz, resampler = 0, Resampler(RATE_HZ)
+        for sentence in sentences_of(text):
             async with aclosing(self._speech().synthesizer.speak(sentence)) as pieces:
                 async for piece in pieces:
                     if not rate_hz:  # that of the first one, whichever engines speak the others

@@ -15,7 +15,6 @@ import platform
 import resource
 import shutil
 import signal
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +27,10 @@ from microclaw.errors import VoiceError
 from microclaw.readiness import is_readable
 from microclaw.sandbox.bubblewrap import (
     READ_BESIDES,
-    START_S,
     SYSTEM,
     Descriptors,
     common_words,
-    number_inside,
+    read_number,
     waiting_command,
 )
 from microclaw.sandbox.landlock import landlock_words
@@ -145,9 +143,12 @@ async def _started(
         engine = StartedEngine(process)
         try:
             opened.were_passed()
-            pid = process.pid if waiting is None else await asyncio.to_thread(_number_inside, waiting.told)
+            pid = process.pid
             if waiting is not None:
-                engine.inside = os.pidfd_open(pid)
+                inside = await asyncio.to_thread(read_number, waiting.told)
+                if inside is None:
+                    raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
+                pid, engine.inside = inside, os.pidfd_open(inside)
             _limit(pid, needs, is_shut_off=how != "none")
             if waiting is not None:
                 os.write(waiting.goes_on, b"\0")
@@ -195,16 +196,6 @@ def _view(readable: Sequence[Path], needs: EngineNeeds) -> list[str]:
     for path in readable:
         words += ["--ro-bind-try", str(path), str(path)]
     return [*words, "--chdir", "/"]
-
-
-def _number_inside(told: int) -> int:
-    """bubblewrap closes the pipe when it ends without a sandbox."""
-    data, deadline = b"", time.monotonic() + START_S
-    while (found := number_inside(data)) is None:
-        if not is_readable(told, deadline - time.monotonic()) or not (more := os.read(told, 1024)):
-            raise VoiceError("bubblewrap cannot make a sandbox here", next_step="microclaw doctor")
-        data += more
-    return found
 
 
 def _limit(pid: int, needs: EngineNeeds, *, is_shut_off: bool) -> None:
