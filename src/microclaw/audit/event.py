@@ -24,7 +24,7 @@ MAX_NAME_CHARS: Final = 80
 
 
 class AuditKind(StrEnum):
-    """`group.what`, a line a group. Docs: docs/audit.md."""
+    """`group.what`, a line a group. Docs: docs/reference/security-log.md."""
 
     PAIRING_ASKED, PAIRING_REFUSED, PAIRING_DONE = "pairing.asked", "pairing.refused", "pairing.done"
     CODE_WRONG, CODE_LOCKED = "code.wrong", "code.locked"

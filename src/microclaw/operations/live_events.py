@@ -14,7 +14,7 @@ MAX_EVENT_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class LiveEvent:
-    """`kind` as in docs/observability.md, "edges" of a board that is watched, or "lost": so many were missed."""
+    """`kind` as in docs/reference/events.md, "edges" of a board that is watched, or "lost": so many were missed."""
 
     kind: str
     data: JsonObject
