@@ -193,15 +193,20 @@ async def test_half_requests_of_one_range_keep_no_device_out(talking: Open) -> N
     connections = LinkLimits(handshake_s=30, arriving_in_all=6, arriving_an_address=3)
     async with talking(limits=XiaozhiLimits(connections=connections)) as talk, AsyncExitStack() as open_ones:
         port = urlsplit(talk.ota).port
-        for number in range(6):
-            source = (f"127.0.5.{1 + number // 3}", 0)
-            _, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source)
+        readers = []
+        for last in (9, 1, 1, 1, 2, 2):
+            source = (f"127.0.5.{last}", 0)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=source)
             open_ones.callback(writer.close)
             writer.write(b"POST /xiaozhi/ota/ HT")
             await writer.drain()
+            readers.append(reader)
         device = await talk.device()
         device.start(device.boot(rounds=1, polls=1))
         assert (await device.until("ota"))["status"] == 200
+        assert await readers[1].read() == b""  # the oldest of the address with the most gave way
+        assert not readers[0].at_eof()
+        assert readers[0].exception() is None
 
 
 async def test_one_address_shows_four_codes_at_once(talking: Open) -> None:

@@ -10,7 +10,7 @@ import logging
 import secrets
 import socket
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -162,9 +162,11 @@ class XiaozhiServer:
             self._arriving = [*(one for one in self._arriving if one.is_arriving), http]
 
     def _end_oldest(self) -> None:
-        """Of the connections that have not shown who they are: a request of a device takes less time than theirs."""
-        oldest = next((one for one in self._arriving if one.is_arriving), None)
-        if oldest is not None:
+        """Of the address with the most connections that have not shown who they are, so that a flood pushes out itself."""
+        waiting = [one for one in self._arriving if one.is_arriving]
+        if waiting:
+            crowded = Counter(one.address for one in waiting).most_common(1)[0][0]
+            oldest = next(one for one in waiting if one.address == crowded)
             oldest.leave()  # now: the transport tells of its end later
             if oldest.transport is not None:
                 oldest.transport.abort()
