@@ -1,4 +1,4 @@
-"""Attempts to get out of the sandbox, made in it. scripts/sandbox_mutations.py shows that each guard is needed."""
+"""Attempts to get out of the sandbox, made in it. scripts/mutations.py shows that each guard is needed."""
 
 from __future__ import annotations
 

@@ -162,7 +162,7 @@ class XiaozhiServer:
             self._arriving = [*(one for one in self._arriving if one.is_arriving), http]
 
     def _end_oldest(self) -> None:
-        """Of the address with the most connections that have not shown who they are, so that a flood pushes out itself."""
+        """Of the address with the most that have not shown who they are, so that a flood pushes out itself."""
         waiting = [one for one in self._arriving if one.is_arriving]
         if waiting:
             crowded = Counter(one.address for one in waiting).most_common(1)[0][0]

@@ -1,6 +1,6 @@
-"""Takes one guard of the sandbox away at a time, in a copy, and shows that a test fails then.
+"""Takes one guard of the sandbox or of egress away at a time, in a copy, and shows that a test fails then.
 
-Run: python scripts/sandbox_mutations.py. It takes some minutes.
+Run: python scripts/mutations.py. It takes some minutes.
 A guard whose loss no test notices is printed, and the exit code is 1. `-k WORD` runs those with the word in their name.
 """
 
@@ -19,17 +19,53 @@ from pathlib import Path
 from microclaw.sandbox.cgroup import find_place
 
 ROOT = Path(__file__).parents[1]
-PACKAGE = ROOT / "src" / "microclaw"
-LIMIT_S = 120
+LIMIT_S = 180
 
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """`changes` are (file, what stands there, what stands there then). `tests` select those that must notice."""
+    """`changes` are (file, what stands there, what stands there then). `tests` are words of those of tests/sandbox that
+    must notice, or a file of tests/egress."""
 
     name: str
     tests: str
     changes: tuple[tuple[str, str, str], ...]
+
+    @property
+    def selected(self) -> tuple[str, ...]:
+        """The arguments of pytest."""
+        if self.tests.endswith(".py"):
+            return (f"tests/egress/{self.tests}",)
+        return ("tests/sandbox", "-k", f"{self.tests} or every_attempt")
+
+    def is_noticed(self, copy: Path) -> bool:
+        """True if a test fails with it, and no sandbox that cannot start is why; the copy is as it was afterwards."""
+        before: dict[Path, str] = {}
+        for file, there, instead in self.changes:
+            path = copy / "microclaw" / file
+            before.setdefault(path, path.read_text())
+            text = path.read_text()
+            if there not in text:
+                raise SystemExit(f"{self.name}: {file} has no longer: {there}")
+            path.write_text(text.replace(there, instead))
+        words = [sys.executable, "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *self.selected]
+        environ = {**os.environ, "PYTHONPATH": f"{copy}{os.pathsep}{ROOT}"}
+        try:
+            done = subprocess.run(
+                words, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return True  # what it guarded against went on
+        finally:
+            for path, text in before.items():
+                path.write_text(text)
+        if done.returncode not in (0, 1):
+            raise SystemExit(f"{self.name}: the tests could not be run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        last = done.stdout.rstrip().rpartition("\n")[2]
+        if " error" in last:
+            print(f"{self.name}: the attempts could not be made\n{done.stdout[-2000:]}")
+            return False
+        return " failed" in last and any(word in done.stdout for word in self.tests.split(" or "))
 
 
 def system_call(name: str, *, rule: str | None = None) -> Mutation:
@@ -37,7 +73,9 @@ def system_call(name: str, *, rule: str | None = None) -> Mutation:
     numbers = re.search(rf'^    "{name}": \((\d+), (\d+), \(', ATTEMPTS, re.MULTILINE)
     assert numbers is not None, name
     entry = f'AS_THEY_ARE: Final[Numbers] = {{\n    "{name}": ({numbers[1]}, {numbers[2]}),'
-    return Mutation(f"call {name}", rule or name, (("system_calls.py", "AS_THEY_ARE: Final[Numbers] = {", entry),))
+    return Mutation(
+        f"call {name}", rule or name, (("sandbox/system_calls.py", "AS_THEY_ARE: Final[Numbers] = {", entry),)
+    )
 
 
 def without(name: str, tests: str, file: str, there: str, instead: str = "") -> Mutation:
@@ -51,8 +89,8 @@ CALLS = (
     "memfd_create", "shmget", "mq_open", "inotify_init1", "name_to_handle_at", "kcmp", "setpriority",
     "sched_setaffinity", "vmsplice", "fanotify_init", "move_pages", "seccomp",
 )  # fmt: skip
-BWRAP, JOB, SECCOMP, FILES, RUN = "bubblewrap.py", "wrapped_job.py", "seccomp.py", "job_files.py", "run.py"
-CGROUP = "cgroup.py"
+BWRAP, JOB, SECCOMP = "sandbox/bubblewrap.py", "sandbox/wrapped_job.py", "sandbox/seccomp.py"
+FILES, RUN, CGROUP = "sandbox/job_files.py", "sandbox/run.py", "sandbox/cgroup.py"
 UNBOUNDED = (CGROUP, "memory = limits.memory_bytes + PLACES * limits.disk_bytes + KERNEL_BYTES", "memory = 1 << 40")
 ALL = '("--unshare-all", "--unshare-user", '
 EVERY = ("user", "pid", "net", "ipc", "uts", "cgroup")
@@ -68,11 +106,11 @@ NO_PID = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-uts", 
 NO_UTS = '("--unshare-user", "--unshare-net", "--unshare-ipc", "--unshare-pid", "--unshare-cgroup", '
 UNWATCHED = (RUN, "            self._look()", "            pass")
 INHERITED = "*(n for n in range(3, 200) if Path(f'/proc/self/fd/{n}').exists() and os.get_inheritable(n))"
-NO_ROOT = ("identity.py", "return JOB_USER if os.geteuid() == 0 else None", "return None")
+NO_ROOT = ("sandbox/identity.py", "return JOB_USER if os.geteuid() == 0 else None", "return None")
 SETXATTR = (
-    ("system_calls.py", '    "setxattr": (188, 5), "lsetxattr"', '    "lsetxattr"'),
+    ("sandbox/system_calls.py", '    "setxattr": (188, 5), "lsetxattr"', '    "lsetxattr"'),
     (
-        "system_calls.py",
+        "sandbox/system_calls.py",
         "AS_THEY_ARE: Final[Numbers] = {",
         'AS_THEY_ARE: Final[Numbers] = {\n    "setxattr": (188, 5),',
     ),
@@ -82,7 +120,7 @@ CGROUPS = (
     without("a cgroup that is removed", "in_its_cgroup", CGROUP, "        folder.rmdir()", "        pass"),
 )
 """Noticed where this machine lets a host make some."""
-MUTATIONS = (
+SANDBOX = (
     *(system_call(name) for name in CALLS),
     Mutation("call setxattr", "setxattr", SETXATTR),
     Mutation(
@@ -90,7 +128,7 @@ MUTATIONS = (
         "unshare",
         (
             (
-                "system_calls.py",
+                "sandbox/system_calls.py",
                 "AS_THEY_ARE: Final[Numbers] = {",
                 'AS_THEY_ARE: Final[Numbers] = {\n    "unshare": (272, 97),',
             ),
@@ -203,7 +241,7 @@ MUTATIONS = (
     without(
         "the proxy's socket is closed for the command",
         "fd_leak",
-        "relay.py",
+        "sandbox/relay.py",
         "        os.close(int(proxy))",
         "        pass",
     ),
@@ -230,12 +268,16 @@ MUTATIONS = (
         'str(opened.hold(b"")), "/dev/none"',
     ),
     without(
-        "a relay that is closed", "proxy_socket_by_the_relay", "relay.py", "    close_to_others()\n    door", "    door"
+        "a relay that is closed",
+        "proxy_socket_by_the_relay",
+        "sandbox/relay.py",
+        "    close_to_others()\n    door",
+        "    door",
     ),
     without(
         "settings of programs", "settings_of_the_host", JOB, "if path.is_dir() and not path.is_symlink():", "if False:"
     ),
-    Mutation("watch of page tables", "page_tables", (("usage.py", '(b"VmPTE:", ', "("), UNBOUNDED)),
+    Mutation("watch of page tables", "page_tables", (("sandbox/usage.py", '(b"VmPTE:", ', "("), UNBOUNDED)),
     without("limit of open files", "descriptor_flood", JOB, "        (resource.RLIMIT_NOFILE, 256, 256),"),
     without("limit of locked memory", "lock_memory", JOB, "        (resource.RLIMIT_MEMLOCK, 0, 0),"),
     without("size of its folder", "disk_job", JOB, '"--size", size, "--tmpfs", HOME', '"--tmpfs", HOME'),
@@ -251,7 +293,7 @@ MUTATIONS = (
     without(
         "shared memory counts once",
         "counts_once",
-        "usage.py",
+        "sandbox/usage.py",
         "memory = _exact_memory(processes)",
         "pass",
     ),
@@ -259,7 +301,11 @@ MUTATIONS = (
     without("watch of time", "closes_its_output", RUN, "time.monotonic() - self.began > limits.wall_s or ", ""),
     without("watch of processor time", "processor_time", RUN, " or (used is not None and used.cpu_s > limits.cpu_s)"),
     without(
-        "processor time of children that ended", "children_that_ended", "usage.py", "fields[11:15]", "fields[11:13]"
+        "processor time of children that ended",
+        "children_that_ended",
+        "sandbox/usage.py",
+        "fields[11:15]",
+        "fields[11:13]",
     ),
     without("watch of output", "flood_of_output", RUN, 'self._stop("too_much_output")', "pass"),
     without(
@@ -297,6 +343,117 @@ MUTATIONS = (
     without("names that are relative", "leads_elsewhere", FILES, 'part in ("", ".", "..")', 'part in (".", "..")'),
 )
 
+EGRESS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
+    ("egress/request_head.py", "test_bypasses.py", (
+        ("length and encoding", "if named.keys() >= FRAMING:", "if False:"),
+        ("headers twice", "if any(seen[name] > 1 for", "if any(False for"),
+        ("the first line", 'if not first.decode("latin-1").isprintable():', "if False:"),
+        ("lines of headers", "if not _LINE.fullmatch(line):", "if False:"),
+        ("a length that is none", "and not _LENGTH.fullmatch(value.strip", "and not bytes(value.strip"),
+        ("the Host header", 'or found["host"].lower().rstrip(".") != place.host', ""),
+        ("headers of one connection", "if name.lower() not in dropped", "if name.lower() != b'host'"),
+        ("framing that Connection hides", " - FRAMING", ""),
+        ("long addresses", "if len(event.target) > MAX_TARGET_CHARS:", "if False:"),
+        ("many headers", "if len(lines) > MAX_HEADERS:", "if False:"),
+        ("large heads", "MAX_HEAD_BYTES: Final = 16 << 10", "MAX_HEAD_BYTES: Final = 1 << 20"),
+    )),
+    ("egress/destinations.py", "test_destinations.py", (
+        ("public addresses", "if is_own or not self.is_public(address):", "if is_own:"),
+        ("own networks", "if is_own or not", "if not"),
+        ("mapped addresses", "if address.ipv4_mapped is not None:", "if False:"),
+        ("NAT64", "if address in _NAT64:", "if False:"),
+        ("6to4", "address.sixtofour if address in _6TO4", "None if address in _6TO4"),
+        ("numbers as names", 'or _NUMBER.fullmatch(bare.rpartition(".")[2].lower())', ""),
+        ("metadata addresses", "if not is_metadata(address)]", "if True]"),
+    )),
+    ("egress/destinations.py", "test_allowlist.py", (
+        ("addresses as hosts", "if _literal(host) is not None:", "if False:"),
+    )),
+    ("egress/allowlist.py", "test_proxy.py", (
+        ("the wildcard's dot", "host.endswith(self.host[1:])", "host.endswith(self.host[2:])"),
+        ("tasks of an entry", "return named and self.counts_for(task)", "return named"),
+        ("the file's change", "if seen != self._seen:", "if self._seen == ():"),
+    )),
+    ("egress/allowlist.py", "test_allowlist.py", (("a broken file", "self._found = exc", "pass"),)),
+    ("egress/policy.py", "test_proxy.py", (
+        ("ports", "elif port not in entry.ports:", "elif False:"),
+        ("methods", "elif not tunnel and entry.methods is not None", "elif False and entry.methods is not None"),
+        ("CONNECT with methods or a secret", "if tunnel and (entry.methods", "if False and (entry.methods"),
+        ("https without tls", "elif not tunnel and not entry.tls and", "elif False and"),
+        ("requests a minute", "is not None and len(times) >= most:", "is None:"),
+        ("bytes of a task", "limit.bytes_per_task, ", "None, "),
+        ("bytes of a day", "limit.bytes_per_day, ", "None, "),
+    )),
+    ("egress/proxy.py", "test_proxy.py", (
+        ("the verdict", "if not verdict.allowed:", "if False:"),
+        ("connections at once", "if self.use.connections >= allowlist.connections:", "if False:"),
+        ("a head that never ends", "asyncio.timeout(self.proxy.times.head_s):", "asyncio.timeout(None):"),
+        ("the log's line", "self.proxy.record(AuditEvent(kind, text", "id(AuditEvent(kind, text"),
+        ("no path in the log", "[:16]} {place.host}", "[:16]} {place.host}{place.path}"),
+        ("the socket's mode", "path.chmod(0o600)", "path.chmod(0o666)"),
+    )),
+    ("egress/proxy.py", "test_secrets.py", (
+        ("the server's certificate", "ssl=context,", "ssl=context and ssl._create_unverified_context(),"),
+        ("a secret that is missing", "value(entry.secret)) is None:", "value(entry.secret) or 'none') is None:"),
+    )),
+    ("egress/exchange.py", "test_proxy.py", (
+        (
+            "stalls in reading",
+            "async with asyncio.timeout(self.stall_s):\n                return",
+            "async with asyncio.timeout(None):\n                return",
+        ),
+        (
+            "stalls in writing",
+            "async with asyncio.timeout(self.stall_s):\n                await self.writer.drain",
+            "async with asyncio.timeout(None):\n                await self.writer.drain",
+        ),
+    )),
+    ("egress/exchange.py", "test_secrets.py", (
+        ("the task's own header", "_RANGES | {name.lower().encode()}", "_RANGES"),
+        ("ranges", 'frozenset({b"range", b"if-range", b"accept-encoding"})', "frozenset({b'x'})"),
+        ("echo in a body", "masked.feed(bytes(event.data))", "bytes(event.data)"),
+        ("echo in a header", "(name, mask.masked_bytes(value))", "(name, value)"),
+        ("compressed answers", "and not encodings <= _PLAIN", "and False"),
+    )),
+    ("egress/http_door.py", "test_outgoing.py", (
+        ("one place of the settings", "if place != self.first:", "if False:"),
+        ("downloads without TLS", 'if url.scheme != "https":', "if False:"),
+        ("downloads to the inside", "return self.purpose\n", "return Purpose.CONFIGURED\n"),
+        ("the judged address", "dial(address, port", "dial(host, port"),
+        ("the pool's way out", "pool._network_backend = _Backend", "_Backend"),
+        ("targets behind a proxy", "if proxy is None else await self._by_proxy", "or await self._by_proxy"),
+    )),
+    ("egress/http_door.py", "test_fetching.py", (
+        ("rebinding behind a proxy", "if rule is not Purpose.WEB:\n", "if True:\n"),
+    )),
+    ("masking.py", "test_secrets.py", (
+        ("echo over two chunks", "end = len(masked) - self._mask.begun(masked)", "end = len(masked)"),
+    )),
+    ("masking.py", "test_masked_logs.py", (
+        ("people's tokens", "mc_[A-Za-z0-9_-]{43}", "mx_[A-Za-z0-9_-]{43}"),
+        ("base64", "for before in range(3):", "for before in range(0):"),
+    )),
+    ("cli/hosting.py", "test_masked_logs.py", (
+        ("the mask of the log", "self._mask.masked(super().format(record))", "super().format(record)"),
+    )),
+    ("audit/log.py", "test_masked_logs.py", (
+        ("the mask of the security log", "text=self._mask(event.text)", "text=event.text"),
+    )),
+    ("flash/stock_images.py", "test_one_door.py", (
+        ("the only door", "http_client(Purpose.DOWNLOAD, address, ", "__import__('httpx2').AsyncClient("),
+    )),
+)  # fmt: skip
+"""For each file of src/microclaw and test of tests/egress: a guard's name, its code, and the code without it."""
+
+MUTATIONS = (
+    *SANDBOX,
+    *(
+        Mutation(name, tests, ((file, there, instead),))
+        for file, tests, rows in EGRESS
+        for name, there, instead in rows
+    ),
+)
+
 
 def main() -> int:
     asked = argparse.ArgumentParser(description=__doc__)
@@ -306,59 +463,15 @@ def main() -> int:
         chosen = [mutation for mutation in chosen if mutation not in CGROUPS]
     unnoticed = []
     with tempfile.TemporaryDirectory() as made:
-        copy = Path(made, "src", "microclaw")
-        shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        copy = Path(made, "src")
+        shutil.copytree(ROOT / "src", copy, ignore=shutil.ignore_patterns("__pycache__"))
         for mutation in chosen:
-            noticed = is_noticed(mutation, copy)
+            noticed = mutation.is_noticed(copy)
             print(f"{'noticed' if noticed else 'NOT NOTICED'}: {mutation.name}", flush=True)
             if not noticed:
                 unnoticed.append(mutation.name)
     print(f"{len(chosen) - len(unnoticed)} of {len(chosen)} guards are needed by a test")
     return 1 if unnoticed else 0
-
-
-def is_noticed(mutation: Mutation, copy: Path) -> bool:
-    """True if a test fails with it, and no sandbox that cannot start is why; the copy is as it was afterwards."""
-    before = {}
-    for file, there, instead in mutation.changes:
-        path = copy / "sandbox" / file
-        before.setdefault(path, path.read_text())
-        text = path.read_text()
-        if there not in text:
-            raise SystemExit(f"{mutation.name}: {file} has no longer: {there}")
-        path.write_text(text.replace(there, instead))
-    try:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-B",
-                "-m",
-                "pytest",
-                "-q",
-                "-x",
-                "-p",
-                "no:cacheprovider",
-                "tests/sandbox",
-                "-k",
-                f"{mutation.tests} or every_attempt",
-            ],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": f"{copy.parent}{os.pathsep}{ROOT}"},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-    finally:
-        for path, text in before.items():
-            path.write_text(text)
-    if done.returncode not in (0, 1):
-        raise SystemExit(f"{mutation.name}: the tests could not be run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    last = done.stdout.rstrip().rpartition("\n")[2]
-    if " error" in last:
-        print(f"{mutation.name}: the attempts could not be made\n{done.stdout[-2000:]}")
-        return False
-    return " failed" in last and any(word in done.stdout for word in mutation.tests.split(" or "))
 
 
 if __name__ == "__main__":
