@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from msgspec.structs import replace
-from tests.agent.conftest import MakeAgent, make_agent
+from tests.agent.conftest import MakeAgent
 from tests.link_server.conftest import Plane, ScriptedDevice, device, limits, paired, plane, scripted
 from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 
@@ -34,7 +34,7 @@ from microclaw.wire.link.messages import (
     UiState,
 )
 
-__all__ = ["device", "limits", "make_agent", "paired", "plane", "scripted"]  # the fixtures
+__all__ = ["device", "limits", "paired", "plane", "scripted"]  # the fixtures
 FORMAT = AudioFormat(("pcm16",), 16_000, 20, 200)
 LONG = "This is a very long answer that nobody wants to hear to its end. " * 4
 

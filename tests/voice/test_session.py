@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
+from tests.agent.conftest import Agent, MakeAgent, Workshop
 from tests.voice.recorder import RecordingDevice
 from tests.voice.scripted_engines import LOUD, QUIET, Beeps, LoudnessDetector, ScriptedRecognizer
 
@@ -19,8 +19,6 @@ from microclaw.voice.engines.engine import Transcript
 from microclaw.voice.parts import NO_ANSWER, NO_EARS, NOT_HEARD, SAY_AGAIN, VoiceParts
 from microclaw.voice.session import VoiceSession
 from microclaw.voice.trace import VoiceTraces
-
-__all__ = ["make_agent"]  # the fixture
 
 
 @dataclass

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
+from tests.agent.conftest import Agent, MakeAgent, Workshop
 from tests.voice.engines.conftest import say
 from tests.voice.scripted_engines import LOUD, Beeps, LoudnessDetector, ScriptedRecognizer
 from wyoming.asr import Transcribe, Transcript
@@ -32,7 +32,7 @@ from microclaw.voice.trace import VoiceTraces
 from microclaw.voice.wyoming_handle import for_one_breath
 from microclaw.voice.wyoming_server import WyomingServer
 
-__all__ = ["make_agent", "say"]  # the fixtures
+__all__ = ["say"]  # the fixture
 
 
 @dataclass

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
-from tests.agent.conftest import Agent, MakeAgent, Workshop, make_agent
+from tests.agent.conftest import Agent, MakeAgent, Workshop
 from tests.link_server.conftest import Plane, running_plane
 from tests.voice.scripted_engines import Beeps, ScriptedRecognizer
 from tests.voice.xiaozhi_client import PATIENCE_S, Event, ForeignDevice, foreign_device
@@ -26,8 +26,6 @@ from microclaw.voice.parts import VoiceParts
 from microclaw.voice.service import VoiceService
 from microclaw.voice.trace import VoiceTraces
 from microclaw.voice.xiaozhi.server import OTA_PATH, XiaozhiLimits, XiaozhiServer
-
-__all__ = ["make_agent"]  # the fixture
 
 LATE_MS = 40
 """The device's audio has 50 ms from its start, and more to its end: who is later than this may miss that."""
