@@ -16,13 +16,12 @@ from typing import Any, Final, cast
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.link_client.flash import Flash
-from microclaw.virtual.firmware.app_urls import AppImage
 from microclaw.virtual.link.calls import Method, data_of, text, whole
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, MAX_NAME_BYTES
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, MAX_NAME_BYTES
 
 MAX_INSTALLED: Final = 16
 MAX_HEAP_BYTES: Final = 1_048_576
@@ -66,7 +65,7 @@ class LinkApps:
             for name, entry in self._installed().items():
                 if entry["autostart"]:
                     try:
-                        self._machine.manager.install(self._kept(name, entry))
+                        self._run(name, entry)
                     except MicroclawError as exc:
                         self._machine.board.print_line(f"cannot start kept app {name}: {exc.message}")
 
@@ -185,7 +184,7 @@ class LinkApps:
     def _start(self, name: str) -> Value:
         entry = self._known(name)
         if not self._is_running(name):
-            self._machine.manager.install(self._kept(name, entry))
+            self._run(name, entry)
         return {"name": name, "state": "running"}
 
     def _stop(self, name: str) -> Value:
@@ -227,10 +226,10 @@ class LinkApps:
             self._machine.manager.remove(name)
         if entry is not None:
             try:
-                self._machine.manager.install(self._kept(name, entry))
+                self._run(name, entry)
             except MicroclawError:
                 if before is not None and is_running:
-                    self._machine.manager.install(self._kept(name, before))
+                    self._run(name, before)
                 raise
         self._flash.commit({_key(name): entry, "upload": None} if entry is not None else {_key(name): None})
         self._forget_modules()
@@ -247,12 +246,12 @@ class LinkApps:
             raise AppNotFound(f"no program named {name} is installed over the link")
         return entry
 
-    def _kept(self, name: str, entry: Mapping[str, Any]) -> AppImage:
+    def _run(self, name: str, entry: Mapping[str, Any]) -> None:
         try:
             wasm = (self._modules / f"{entry['sha256']}.wasm").read_bytes()
         except OSError as exc:
             raise AppNotFound(f"the module of {name} cannot be read: {exc.strerror}") from exc
-        return AppImage(name, wasm, entry["heap"], DEFAULT_TIMERS)
+        self._machine.manager.install(name, wasm, entry["heap"])
 
     def _present_upload(self) -> dict[str, Any]:
         upload: dict[str, Any] | None = self._flash.get("upload")
@@ -275,7 +274,7 @@ def _facts(app: App) -> ValueMap:
     facts: ValueMap = {
         "state": app.told_state,
         "heap": app.heap_bytes,
-        "peak_heap": app.peak_heap_bytes,
+        "peak_heap": app.heap.peak_bytes,
         "peak_stack": app.peak_stack_bytes,
         "pins": [*sorted(app.pins)],
     }

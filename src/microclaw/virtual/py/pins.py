@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from microclaw.errors import PinRefused
-from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
+from microclaw.virtual.clock import Alarm
 from microclaw.virtual.py.drivers import Calls, DriverError, Json, hex_bytes
 from microclaw.wire.board_replies import EdgeRow
 

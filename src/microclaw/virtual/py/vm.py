@@ -19,6 +19,7 @@ from msgspec import Struct
 from wasmtime import _ffi as ffi
 
 from microclaw.virtual.board import Board
+from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.drivers import Hooks, Json
 from microclaw.virtual.py.interpreter import MAX_MEMORY_BYTES, engine_config, load_image
@@ -26,7 +27,6 @@ from microclaw.virtual.py.peripherals import Peripherals
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
-from microclaw.virtual.runtime.task import Interrupted, Task
 from microclaw.virtual.virtual_clock import VirtualClock
 
 HEAP_KB: Final = 8 * 1024
@@ -205,8 +205,7 @@ class Vm:
 
     def _entered(self, function: Callable[..., int]) -> Callable[..., int]:
         def call(*arguments: int) -> int:
-            if self._task.interrupted:
-                raise Interrupted(self._task.name)
+            self._task.check()
             self._note_fuel()
             return function(*arguments)
 
@@ -279,8 +278,7 @@ class Vm:
             self._busy_since_s = time.monotonic()
             if alarm is not None:
                 alarm.cancel()
-            if self._task.interrupted:
-                raise Interrupted(self._task.name)
+            self._task.check()
             self._free_reads = FREE_READS
 
     # Resets
