@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace
@@ -111,21 +113,29 @@ class Bench:
         return [(edge.t_ms, edge.level) for edge in self.board.edges().records if edge.pin == pin]
 
 
+B = TypeVar("B", bound=Bench)
 MakeBench = Callable[..., Bench]
 
 
-@pytest.fixture
-def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
-    """Make a bench of its own folder; the arguments are Bench's."""
-    made: list[Bench] = []
+@contextmanager
+def benches(kind: Callable[..., B]) -> Iterator[Callable[..., B]]:
+    """What makes benches of that kind; all are closed at the end."""
+    made: list[B] = []
 
-    def make(*arguments: Any, **options: Any) -> Bench:
-        made.append(Bench(tmp_path, *arguments, **options))
+    def make(*arguments: Any, **options: Any) -> B:
+        made.append(kind(*arguments, **options))
         return made[-1]
 
     yield make
     for bench in made:
         bench.machine.close()
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
+    """Make a bench of its own folder; the arguments are Bench's."""
+    with benches(partial(Bench, tmp_path)) as make:
+        yield make
 
 
 @pytest.fixture

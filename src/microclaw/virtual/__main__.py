@@ -83,19 +83,19 @@ class BoardProcess:
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(options.host, int(options.serial), "--serial")
         self.control_path = self._control_path(options.control)
-        flash: Path | None = options.flash
-        if flash is not None:
-            hold_flash(flash)
+        if options.flash is not None:
+            hold_flash(options.flash)
         control = listen_unix(self.control_path)
+        flash = options.flash or self._temporary_dir()
 
         clock = VirtualClock() if options.clock == "virtual" else RealClock()
         board = Board(
             profile,
             clock,
             name=options.name,
-            storage_dir=(flash or self._temporary_dir()) / "storage",
+            storage_dir=flash / "storage",
         )
-        programs = Programs(board, (flash or self._temporary_dir()) / "py", options.cache)
+        programs = Programs(board, flash / "py", options.cache)
         self.machine = Machine(board, programs, has_network=options.network, has_link=options.link is not None)
         machine, addresses = self.machine, self.machine.addresses
         port = WasmachinePort(wasmachine, machine.receive, machine.faults)
@@ -112,7 +112,7 @@ class BoardProcess:
         for each in machine.ports:
             each.start()
         if options.link is not None:
-            self.machine.open_link(self._link_port(flash or self._temporary_dir()))
+            self.machine.open_link(self._link_port(flash))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 

@@ -98,8 +98,10 @@ class Machine:
                 return replies.LedPage(*self._page(self.board.led_changes, since, wire.MAX_LED_CHANGES_A_PAGE))
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.programs.call(method, params))
+            case wire.Apps() if not self.board.powered:
+                return replies.AppTable(())
             case wire.Apps():
-                return self._app_table()
+                return replies.AppTable((*(app.row() for app in self.manager.apps), *self.programs.app_rows()))
             case wire.SetInput() | wire.SetAdc() | wire.SetSensor():
                 return self._set(request)
             case wire.Power(action=action):
@@ -110,9 +112,7 @@ class Machine:
                 return self._done()
             case wire.Advance(ms=ms):
                 return self._advance(ms)
-            case wire.Link() | wire.LinkReset() | wire.LinkTask():
-                return self._use_link(request)
-            case wire.Mic() | wire.Speaker():
+            case wire.Link() | wire.LinkReset() | wire.LinkTask() | wire.Mic() | wire.Speaker():
                 return self._use_link(request)
             case _:
                 assert_never(request)
@@ -190,11 +190,6 @@ class Machine:
         more = count < len(page.records) or len(page.records) == wire.MAX_EDGES_A_PAGE
         return replies.LogPage(_rounded(shown.records), shown.next, shown.dropped, more)
 
-    def _app_table(self) -> replies.AppTable:
-        if not self.board.powered:
-            return replies.AppTable(())
-        return replies.AppTable((*(app.row() for app in self.manager.apps), *self.programs.app_rows()))
-
     def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> replies.Done:
         board = self.board
         if request.at_ms is not None:
@@ -236,10 +231,7 @@ class Machine:
                 f"{MAX_SET_AHEAD:,} inputs wait for their time already", next_step="advance the clock, then set more"
             )
 
-    def _use_link(
-        self,
-        request: wire.Link | wire.LinkReset | wire.LinkTask | wire.Mic | wire.Speaker,
-    ) -> object:
+    def _use_link(self, request: wire.Link | wire.LinkReset | wire.LinkTask | wire.Mic | wire.Speaker) -> object:
         link = self.link
         if link is None:
             raise CallRejected("this board has no link", next_step="start it with --link URL")

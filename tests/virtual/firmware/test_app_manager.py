@@ -1,4 +1,4 @@
-"""The manager's answers, checked against the captured frames with an app loader that only remembers."""
+"""The manager with apps that only remember. The captured exchanges are in tests/virtual/test_process.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from microclaw.virtual.firmware.app_manager import QUEUE_DEPTH, AppManager
 from microclaw.virtual.firmware.receiver import url_number, url_tail, url_value
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.virtual_clock import VirtualClock
-from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
     MIN_HEAP_BYTES,
@@ -59,12 +58,11 @@ class RecordedApp:
 class Desk(AppManager):
     """A manager, what it sent and what it printed; its apps only remember."""
 
-    def __init__(self, generation: Generation = Generation.NEW) -> None:
+    def __init__(self) -> None:
         self.loaded: dict[str, RecordedApp] = {}
         self.sent: list[tuple[FrameType, bytes]] = []
         profile = load_board("virtual")
-        firmware = replace(profile.firmware, max_apps=3, attribute_generation=generation.value)
-        board = Board(replace(profile, firmware=firmware), VirtualClock())
+        board = Board(replace(profile, firmware=replace(profile.firmware, max_apps=3)), VirtualClock())
         super().__init__(board, lambda frame_type, payload: self.sent.append((frame_type, payload)))
 
     def load(self, name: str, wasm: bytes, *, heap_bytes: int = 0, timers: int = 0) -> App:
@@ -97,23 +95,6 @@ class Desk(AppManager):
 
     def install_over_port(self, name: str, mid: int = 1) -> Response:
         return self.ask(install_request(mid, name, MODULE), FrameType.INSTALL)
-
-
-APP_CASES = ("request to an app", "request to an app: another url (this app answers every one)")
-
-
-@pytest.mark.parametrize("generation", Generation)
-def test_answers_equal_the_captured_frames(cases: tuple[Case, ...], generation: Generation) -> None:
-    desk = Desk(generation)
-    for case in cases:
-        if case.runtime != generation.value or case.to_device is None:
-            continue
-        answered = desk.answers(case.to_device)
-        if case.name in APP_CASES:  # the app's own answer: see test_process.py for it over the wire
-            assert not answered
-            assert desk.loaded["echo"].requests
-        else:
-            assert answered == list(case.from_device), case.name
 
 
 def test_url_that_nobody_registered_gets_no_answer() -> None:

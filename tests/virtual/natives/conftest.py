@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.virtual.conftest import Bench
+from tests.virtual.conftest import Bench, benches
 
 from microclaw.virtual.runtime.app import App
 
@@ -84,7 +85,9 @@ class CompileC:
 class CBench(Bench):
     """Runs C programs, too."""
 
-    compile: CompileC
+    def __init__(self, compile_c: CompileC, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.compile = compile_c
 
     def run(self, source: str, name: str = "main", **room: int) -> App:
         return self.start(self.compile(source), name, **room)
@@ -101,13 +104,5 @@ MakeBench = Callable[..., CBench]
 @pytest.fixture
 def make_bench(compile_c: CompileC, tmp_path: Path) -> Iterator[MakeBench]:
     """Make a bench of its own folder; the arguments are Bench's."""
-    benches: list[CBench] = []
-
-    def make(*arguments: Any, **options: Any) -> CBench:
-        benches.append(CBench(tmp_path, *arguments, **options))
-        benches[-1].compile = compile_c
-        return benches[-1]
-
-    yield make
-    for bench in benches:
-        bench.machine.close()
+    with benches(partial(CBench, compile_c, tmp_path)) as make:
+        yield make

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.telemetry.mqtt.conftest import Broker, wait_for
-from tests.virtual.conftest import Bench
+from tests.virtual.conftest import Bench, benches
 
 from microclaw.virtual.clock import Clock, RealClock
 from microclaw.virtual.runtime.app import App
@@ -72,10 +74,12 @@ def web() -> Iterator[str]:
 class NetBench(Bench):
     """Runs programs as this project compiles them."""
 
-    builds: BuildCache
+    def __init__(self, builds: BuildCache, folder: Path, clock: Clock | None = None, **options: Any) -> None:
+        super().__init__(folder, clock or RealClock(), **{"has_network": True, **options})
+        self._builds = builds
 
     async def run(self, source: str) -> App:
-        image = await compile_module(source, self.board.profile, cache=self.builds)
+        image = await compile_module(source, self.board.profile, cache=self._builds)
         return self.start(image.wasm)
 
     def wait_line(self, text: str) -> None:
@@ -93,13 +97,5 @@ MakeBench = Callable[..., NetBench]
 @pytest.fixture
 def make_bench(cache: BuildCache, tmp_path: Path) -> Iterator[MakeBench]:
     """Make a bench on the real clock."""
-    made: list[NetBench] = []
-
-    def make(clock: Clock | None = None, *, has_network: bool = True) -> NetBench:
-        made.append(NetBench(tmp_path, clock or RealClock(), has_network=has_network))
-        made[-1].builds = cache
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.machine.close()
+    with benches(partial(NetBench, cache, tmp_path)) as make:
+        yield make

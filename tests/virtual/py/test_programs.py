@@ -12,8 +12,8 @@ from tests.virtual.py.conftest import BLINK, PyBench
 
 from microclaw.firmware_folder import firmware_folder
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.py.interpreter import engine_config, load_image
 from microclaw.virtual.py.programs import CallRefused
+from microclaw.virtual.py.vm import engine_config, load_image
 
 
 def test_a_blink_has_the_boards_time(bench: PyBench) -> None:

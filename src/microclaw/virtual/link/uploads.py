@@ -80,41 +80,31 @@ class LinkApps:
     def _begin(self, params: ValueMap) -> Value:
         """The offset to go on from: 0, or the bytes that are here already of the same program."""
         kind = text(params, "kind")
-        if kind == PY:
-            return self._begin_py(params)
-        if kind != KIND:
+        if kind not in (KIND, PY):
             raise NotSupported(f"this board takes programs of the kinds {KIND} and {PY}, not {kind[:20]}")
-        if self._has_py(_name_of(params)):
-            raise AppExists(f"a program of kind {PY} has that name", next_step="remove it, or choose another name")
+        name, sha256 = _name_of(params), _sha256_of(params)
+        if self._has_py(name) if kind == KIND else name in self._installed():
+            raise AppExists("a program of another kind has that name", next_step="remove it, or choose another name")
+        if kind == PY:
+            asked: ValueMap = {**{key: params[key] for key in _BEGIN if key in params}, "sha256": sha256}
+            times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
+            offset = self._call_py("begin", asked)
+            self._upload.unlink(missing_ok=True)
+            self._flash.commit({"upload": {"kind": PY}})
+            return {"offset": offset, **times}
         size = whole(params, "size", 8, 2**31)
         limit = self._machine.board.profile.firmware.max_module_bytes
         if size > limit:
             raise CallRefused("too_large", f"a program of {size} bytes, the board takes {limit}")
-        upload = {
-            "name": _name_of(params),
-            "size": size,
-            "sha256": _sha256_of(params),
-            "heap": whole(params, "heap", 1, MAX_HEAP_BYTES, DEFAULT_HEAP_BYTES),
-            "autostart": params.get("autostart", True),
-        }
-        if type(upload["autostart"]) is not bool:
+        heap, autostart = whole(params, "heap", 1, MAX_HEAP_BYTES, DEFAULT_HEAP_BYTES), params.get("autostart", True)
+        if type(autostart) is not bool:
             raise CallRefused("bad_params", "autostart must be true or false")
+        upload = {"name": name, "size": size, "sha256": sha256, "heap": heap, "autostart": autostart}
         known = self._flash.get("upload")
         if known is None or any(known.get(key) != upload[key] for key in ("name", "size", "sha256")):
             self._upload.unlink(missing_ok=True)
         self._flash.commit({"upload": upload})
         return {"offset": self._uploaded_bytes()}
-
-    def _begin_py(self, params: ValueMap) -> Value:
-        if _name_of(params) in self._installed():
-            raise AppExists(f"a program of kind {KIND} has that name", next_step="remove it, or choose another name")
-        asked: ValueMap = {key: value for key, value in params.items() if key in _BEGIN}
-        asked["sha256"] = _sha256_of(params)
-        times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
-        offset = self._call_py("begin", asked)
-        self._upload.unlink(missing_ok=True)
-        self._flash.commit({"upload": {"kind": PY}})
-        return {"offset": offset, **times}
 
     def _write(self, params: ValueMap) -> Value:
         upload = self._present_upload()

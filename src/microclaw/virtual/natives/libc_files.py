@@ -1,4 +1,4 @@
-"""The file half of the firmware's libc extension. What a descriptor stands for: runtime.files."""
+"""The file half of the firmware's libc extension. What a descriptor stands for: runtime/descriptors.py."""
 
 from __future__ import annotations
 

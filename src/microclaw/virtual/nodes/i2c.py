@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
-from microclaw.virtual.nodes.node import DataSeq, take_data_seq
-from microclaw.virtual.runtime.memory import OutOfBounds
+from microclaw.virtual.nodes.node import DataSeq, give, take, take_data_seq
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand
 
 if TYPE_CHECKING:
@@ -54,26 +53,26 @@ class I2cFile(OpenFile):
         flags, address = values.pop(1, 2), values.pop(2, 2)
         size, buffer = values.pop(4, 4), values.pop(3, 4)
         if flags & I2cMessageFlag.WRITE:
-            self._send(address, _take(app, buffer, size), bool(flags & I2cMessageFlag.CHECK_ACK))
+            self._send(address, take(app.memory, buffer, size, MAX_TRANSFER_BYTES), flags & I2cMessageFlag.CHECK_ACK)
         else:
-            _give(app, buffer, self._receive(address, size))
+            give(app.memory, buffer, self._receive(address, size))
 
     def _exchange(self, app: App, values: DataSeq) -> None:
         flags, address, delay_ms = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
         tx, tx_size, rx, rx_size = (values.pop(kind, 4) for kind in (4, 5, 6, 7))
-        data = _take(app, tx, tx_size)
+        data = take(app.memory, tx, tx_size, MAX_TRANSFER_BYTES)
         if flags & I2cExchangeFlag.READ_FIRST:
-            _give(app, rx, self._receive(address, rx_size))
+            give(app.memory, rx, self._receive(address, rx_size))
         else:
-            self._send(address, data, bool(flags & I2cExchangeFlag.CHECK_ACK))
+            self._send(address, data, flags & I2cExchangeFlag.CHECK_ACK)
         if flags & I2cExchangeFlag.DELAY and delay_ms:
             app.sleep(delay_ms)
         if flags & I2cExchangeFlag.READ_FIRST:
-            self._send(address, data, bool(flags & I2cExchangeFlag.CHECK_ACK))
+            self._send(address, data, flags & I2cExchangeFlag.CHECK_ACK)
         else:
-            _give(app, rx, self._receive(address, rx_size))
+            give(app.memory, rx, self._receive(address, rx_size))
 
-    def _send(self, address: int, data: bytes, check_ack: bool) -> None:
+    def _send(self, address: int, data: bytes, check_ack: int) -> None:
         self._ready()
         # Without check_ack the driver clocks the bytes out whether someone listens or not.
         if not (self._wired and self._board.i2c_write(address, data)) and check_ack:
@@ -91,19 +90,3 @@ class I2cFile(OpenFile):
     def _ready(self) -> None:
         if not self._configured:
             raise PosixError(Errno.EINVAL)
-
-
-def _take(app: App, address: int, size: int) -> bytes:
-    if size > MAX_TRANSFER_BYTES:
-        raise PosixError(Errno.EINVAL)
-    try:
-        return app.memory.read(address, size)
-    except OutOfBounds:
-        raise PosixError(Errno.EINVAL) from None
-
-
-def _give(app: App, address: int, data: bytes) -> None:
-    try:
-        app.memory.write(address, data)
-    except OutOfBounds:
-        raise PosixError(Errno.EINVAL) from None

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
-from microclaw.virtual.nodes.node import DataSeq, take_data_seq
-from microclaw.virtual.runtime.memory import OutOfBounds
+from microclaw.virtual.nodes.node import DataSeq, give, take, take_data_seq
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 if TYPE_CHECKING:
@@ -75,11 +74,5 @@ class SpiFile(OpenFile):
         tx, rx, size = values.pop(1, 4), values.pop(2, 4), values.pop(3, 4)
         if not self._configured:
             raise PosixError(Errno.EINVAL)
-        if size > MAX_TRANSFER_BYTES:
-            raise PosixError(Errno.EIO)
-        try:
-            app.memory.check(tx, size)
-            app.memory.check(rx, size)
-        except OutOfBounds:
-            raise PosixError(Errno.EINVAL) from None
-        app.memory.write(rx, bytes(size))
+        take(app.memory, tx, size, MAX_TRANSFER_BYTES, Errno.EIO)
+        give(app.memory, rx, bytes(size))
