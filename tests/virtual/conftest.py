@@ -119,7 +119,7 @@ MakeBench = Callable[..., Bench]
 
 @contextmanager
 def benches(kind: Callable[..., B]) -> Iterator[Callable[..., B]]:
-    """What makes benches of that kind; all are closed at the end."""
+    """A maker of benches of that kind; all are closed at the end."""
     made: list[B] = []
 
     def make(*arguments: Any, **options: Any) -> B:
