@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from microclaw.errors import ProtocolError
-from microclaw.virtual.firmware.app_urls import url_number, url_tail, url_value
+from microclaw.virtual.firmware.receiver import url_number, url_tail, url_value
 from microclaw.wire.wasmachine.request import Request
 
 

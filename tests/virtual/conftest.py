@@ -1,4 +1,4 @@
-"""Fixtures for the virtual board: the captured vectors, boards as processes, and a link to one."""
+"""Fixtures for the virtual board: the captured vectors, boards in this process and as processes, and a link to one."""
 
 from __future__ import annotations
 
@@ -7,12 +7,22 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 
+from microclaw.boards import load_board
+from microclaw.virtual.board import Board
+from microclaw.virtual.clock import Clock
+from microclaw.virtual.machine import Machine
+from microclaw.virtual.py.programs import HANG_S, Programs
+from microclaw.virtual.runtime.app import App
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as control
 from microclaw.wire.jsonline import LineDecoder
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
@@ -48,6 +58,89 @@ def load_cases() -> tuple[Case, ...]:
 @pytest.fixture(scope="session")
 def cases() -> tuple[Case, ...]:
     return load_cases()
+
+
+class Bench:
+    """A board in this process, on a virtual clock unless told otherwise; `nodes` are added to its device nodes."""
+
+    def __init__(
+        self,
+        folder: Path,
+        clock: Clock | None = None,
+        *,
+        cache: Path | None = None,
+        nodes: frozenset[str] = frozenset(),
+        has_network: bool = False,
+        hang_s: float = HANG_S,
+    ) -> None:
+        profile = load_board("virtual")
+        firmware = replace(profile.firmware, max_apps=10, device_nodes=profile.firmware.device_nodes | nodes)
+        self.folder = folder
+        self.board = Board(replace(profile, firmware=firmware), clock or VirtualClock(), storage_dir=folder / "storage")
+        self.programs = Programs(self.board, folder / "py", cache, hang_s=hang_s)
+        self.machine = Machine(self.board, self.programs, has_network=has_network)
+
+    @property
+    def clock(self) -> VirtualClock:
+        assert isinstance(self.board.clock, VirtualClock)
+        return self.board.clock
+
+    @property
+    def apps(self) -> list[App]:
+        return self.machine.manager.apps
+
+    def start(self, wasm: bytes, name: str = "main", *, heap_bytes: int = 8192, timers: int = 20) -> App:
+        """Install it; on the virtual clock it is idle then, at the same time."""
+        app = self.machine.manager.install(name, wasm, heap_bytes, timers)
+        assert app is not None
+        if self.board.clock.is_virtual:
+            self.clock.settle()
+        return app
+
+    def advance(self, ms: float) -> None:
+        assert self.clock.advance(ms).stuck is None
+
+    def lines(self, app: str | None = "main") -> list[str]:
+        """The lines that an app printed, unfinished line included; None: the firmware."""
+        self.board.end_line(app)
+        return [record.text for record in self.board.log().records if record.app == app]
+
+    def log(self) -> list[str]:
+        """Every line but the first."""
+        return [record.text for record in self.board.log().records][1:]
+
+    def edges(self, pin: int) -> list[tuple[float, int]]:
+        return [(edge.t_ms, edge.level) for edge in self.board.edges().records if edge.pin == pin]
+
+
+B = TypeVar("B", bound=Bench)
+MakeBench = Callable[..., Bench]
+
+
+@contextmanager
+def benches(kind: Callable[..., B]) -> Iterator[Callable[..., B]]:
+    """A maker of benches of that kind; all are closed at the end."""
+    made: list[B] = []
+
+    def make(*arguments: Any, **options: Any) -> B:
+        made.append(kind(*arguments, **options))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.machine.close()
+
+
+@pytest.fixture
+def make_bench(tmp_path: Path) -> Iterator[MakeBench]:
+    """Make a bench of its own folder; the arguments are Bench's."""
+    with benches(partial(Bench, tmp_path)) as make:
+        yield make
+
+
+@pytest.fixture
+def bench(make_bench: MakeBench) -> Bench:
+    return make_bench()
 
 
 class Link:

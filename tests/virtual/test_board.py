@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from microclaw.boards import load_board
-from microclaw.errors import CallRejected, PinRefused, UnknownName
+from microclaw.errors import CallRejected, UnknownName
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_replies import EdgeRow
@@ -81,15 +81,6 @@ def test_a_program_that_floods_the_log_leaves_the_others_their_lines(board: Boar
     assert [record.text for record in page.records if record.app == "quiet"] == ["kept"]
     assert page.dropped > 0
     assert board.log(page.next - 1).records[0].text.startswith(f"{n} ")
-
-
-def test_unknown_pins_and_voltages_are_refused(board: Board) -> None:
-    with pytest.raises(PinRefused):
-        board.set_output(22, 1)
-    with pytest.raises(PinRefused):
-        board.set_adc(21, 1.0)
-    with pytest.raises(PinRefused):
-        board.set_adc(1, 3.4)
 
 
 def test_endless_line_is_cut_and_the_log_stays_bounded(board: Board) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from microclaw.virtual.clock import Clock, RealClock
-from microclaw.virtual.runtime.task import Interrupted, Task
+from microclaw.virtual.clock import Clock, Interrupted, RealClock, Task
 from microclaw.virtual.virtual_clock import BUSY_READ_COST_MS, CHEAP_READS, VirtualClock
 
 TIMEOUT_S = 60.0

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,12 +29,6 @@ from microclaw.wire.wasmachine.request import (
 
 QUERY = encode_frame(FrameType.REQUEST, query_request(7).encode())
 APP_EVENT = "events pushed by the app (type 2, own mid)"
-
-
-def tiny(cases: tuple[Case, ...]) -> bytes:
-    """The module of vectors/tiny.c."""
-    frame = next(c.to_device for c in cases if c.name == "install tiny" and c.to_device is not None)
-    return Request.decode(frame[8:]).body
 
 
 def query(link: Link, mid: int = 9) -> Response:
@@ -117,20 +109,6 @@ def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(
     second.close()
 
 
-def test_apps_are_gone_after_a_power_cut(cases: tuple[Case, ...], start_board: StartBoard) -> None:
-    board = start_board("--serial", "none")
-    bench, link = board.control(), board.link()
-    assert status(link, install_request(1, "keeper", tiny(cases)), FrameType.INSTALL) == 65
-    assert [app.name for app in bench.ask(control.Apps()).apps] == ["keeper"]
-    bench.ask(control.Power("cut"))
-    with pytest.raises(ConnectionError):
-        link.frame()
-    assert bench.ask(control.Apps()).apps == ()
-    bench.ask(control.Power("on"))
-    assert any("App Manager started." in line.text for line in bench.ask(control.Log()).lines)
-    assert bench.ask(control.Apps()).apps == ()
-
-
 def test_board_without_power_resets_every_connection(start_board: StartBoard) -> None:
     board = start_board()
     bench = board.control()
@@ -161,20 +139,6 @@ def is_serial_cut(board: BoardUnderTest) -> bool:
         return True
 
 
-def test_faults_happen_as_often_as_they_were_armed(start_board: StartBoard) -> None:
-    board = start_board("--serial", "none")
-    bench = board.control()
-    bench.ask(control.Fault("mute", 1))
-    with board.link() as link:
-        link.send(QUERY)
-        assert Response.decode(link.request(query_request(8)).payload).mid == 8
-    bench.ask(control.Fault("cut", 1, after_bytes=20))
-    assert is_cut(board, QUERY)
-    with board.link() as link:  # 20 of 34 bytes came through: the rest of that frame is missing still
-        link.send(QUERY[20:])
-        assert query(link).status == 69
-
-
 def test_garbage_and_huge_claims_do_not_end_the_board(start_board: StartBoard) -> None:
     board = start_board()
     rng = random.Random(5)
@@ -195,60 +159,25 @@ def rss_kb(pid: int) -> int:
     return int(text.split("VmRSS:")[1].split()[0])
 
 
-def test_serial_pty_is_raw_and_answers(start_board: StartBoard) -> None:
-    board = start_board("--serial", "pty")
-    path = Path(board.ready["pty"])
-    assert path.is_symlink()
-    fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
-    try:
-        assert not termios.tcgetattr(fd)[3] & (termios.ECHO | termios.ICANON)
-        os.write(fd, b'{"action":"read_gpio","pin":4}\n')
-        with os.fdopen(os.dup(fd), "rb") as lines:
-            while not (line := lines.readline()).startswith(b'{"') or "pin" not in (reply := json.loads(line)):
-                pass
-        assert reply == {"status": "ok", "pin": 4, "state": 0}
-    finally:
-        os.close(fd)
-
-
-def test_signal_ends_it_cleanly(start_board: StartBoard) -> None:
-    board = start_board("--serial", "pty")
-    board.process.send_signal(signal.SIGINT)
-    assert board.process.wait(TIMEOUT_S) == 0
-    assert not Path(board.ready["control"]).parent.exists()
-
-
 def test_signal_ends_it_while_apps_spin(start_board: StartBoard) -> None:
     board = start_board("--serial", "none")
     link = board.link()
     for name in ("a", "b", "c"):
         assert status(link, install_request(1, name, bytes(wat2wasm(SPINNING))), FrameType.INSTALL) == 65
-    board.process.terminate()
+    board.process.send_signal(signal.SIGINT)
     assert board.process.wait(TIMEOUT_S) == 0
     assert not Path(board.ready["control"]).parent.exists()
 
 
-def test_taken_port_is_said_in_two_lines() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        run = run_board("--wasmachine", str(port))
-    assert (run.returncode, run.stdout) == (1, "")
-    assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
-
-
-def test_live_control_socket_is_not_taken_over(start_board: StartBoard, tmp_path: Path) -> None:
-    path = tmp_path / "control.sock"
-    board = start_board("--control", str(path), "--serial", "none")
-    assert run_board("--wasmachine", "0", "--control", str(path)).returncode == 1
-    assert board.control().ask(control.Info()).pid == board.process.pid
-
-
-def test_dead_control_socket_is_replaced(start_board: StartBoard, tmp_path: Path) -> None:
+def test_control_socket_is_taken_over_from_the_dead_alone(start_board: StartBoard, tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     first = start_board("--control", str(path), "--serial", "none")
+    run = run_board("--wasmachine", "0", "--control", str(path))
+    assert (run.returncode, run.stdout) == (1, "")
+    assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
+    assert first.control().ask(control.Info()).pid == first.process.pid
     first.process.kill()
     first.process.wait(TIMEOUT_S)
-    assert path.exists()
     second = start_board("--control", str(path), "--serial", "none")
     assert second.control().ask(control.Info()).pid == second.process.pid
 

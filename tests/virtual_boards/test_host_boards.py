@@ -136,24 +136,6 @@ async def test_ends_of_long_ago_do_not_count(host: Host, bench: Bench) -> None:
             assert only(boards).restarts == number
 
 
-async def test_one_boards_death_leaves_the_other_alone(host: Host, bench: Bench) -> None:
-    boards = bench.boards(host)
-    async with boards.running(2) as (first, second), asyncio.timeout(LIMIT_S):
-        os.kill(second.pid, signal.SIGKILL)
-        assert await bench.filled.get() == host.devices.get("virtual-2").device_id
-        assert (await bench.made[0].control.info()).pid == first.pid
-        assert [s.restarts for s in boards.standing().values()] == [0, 1]
-
-
-async def test_leaving_starts_nothing(host: Host, bench: Bench) -> None:
-    boards = bench.boards(host)
-    async with boards.running(2):
-        pass
-    assert len(bench.made) == 2
-    assert not any(process.running for process in bench.made)
-    assert boards.standing() == {}
-
-
 async def test_leaving_before_a_restart_starts_nothing(host: Host, bench: Bench, said: Said) -> None:
     boards = bench.boards(host, RestartLimits(pause_s=LIMIT_S))
     async with boards.running(1):

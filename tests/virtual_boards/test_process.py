@@ -81,11 +81,6 @@ async def test_a_wait_for_the_end_that_is_cancelled_leaves_the_board_to_be_stopp
     assert not process.running
 
 
-async def test_unknown_board_does_not_start() -> None:
-    with pytest.raises(ConfigError):
-        await VirtualBoardProcess(board="toaster").start()
-
-
 async def test_killed_board_makes_its_control_transport_unreachable() -> None:
     async with VirtualBoardProcess() as process:
         await process.control.info()
@@ -93,14 +88,3 @@ async def test_killed_board_makes_its_control_transport_unreachable() -> None:
         with pytest.raises(DeviceUnreachable) as caught:
             await process.control.info()
         assert caught.value.next_step
-
-
-async def test_three_boards_at_once_do_not_meet() -> None:
-    boards = [VirtualBoardProcess(name=f"bench-{n}") for n in range(3)]
-    try:
-        await asyncio.gather(*(board.start() for board in boards))
-        names = [(await board.control.info()).name for board in boards]
-        assert names == ["bench-0", "bench-1", "bench-2"]
-        assert len({board.ready.wasmachine for board in boards}) == 3
-    finally:
-        await asyncio.gather(*(board.stop() for board in boards))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import faulthandler
+import importlib
 import json
 import logging
 import os
@@ -27,7 +28,6 @@ from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.sockets import listen_tcp, listen_unix, port_of
 from microclaw.virtual.ports.wasmachine import WasmachinePort
 from microclaw.virtual.py.programs import Programs
-from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.storage import TemporaryFolder, hold_flash
 from microclaw.virtual.virtual_clock import VirtualClock
 
@@ -60,7 +60,9 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     try:
         print(json.dumps(process.ready()), flush=True)
-        process.machine.runtime.warm_up()
+        # The first load need not wait for the wasm engine (0.1 s).
+        engine = "microclaw.virtual.runtime.instance"
+        threading.Thread(target=importlib.import_module, args=(engine,), name="warm-up", daemon=True).start()
         signal.sigwait(END_SIGNALS)
     finally:
         _end(process)
@@ -81,25 +83,20 @@ class BoardProcess:
         if options.serial not in ("pty", "none"):
             serial = listen_tcp(options.host, int(options.serial), "--serial")
         self.control_path = self._control_path(options.control)
-        flash: Path | None = options.flash
-        if flash is not None:
-            hold_flash(flash)
+        if options.flash is not None:
+            hold_flash(options.flash)
         control = listen_unix(self.control_path)
+        flash = options.flash or self._temporary_dir()
 
         clock = VirtualClock() if options.clock == "virtual" else RealClock()
         board = Board(
             profile,
             clock,
             name=options.name,
-            storage_dir=(flash or self._temporary_dir()) / "storage",
+            storage_dir=flash / "storage",
         )
-        programs = Programs(board, (flash or self._temporary_dir()) / "py", options.cache)
-        self.machine = Machine(
-            board,
-            Runtime(board, has_network=options.network),
-            programs=programs,
-            has_link=options.link is not None,
-        )
+        programs = Programs(board, flash / "py", options.cache)
+        self.machine = Machine(board, programs, has_network=options.network, has_link=options.link is not None)
         machine, addresses = self.machine, self.machine.addresses
         port = WasmachinePort(wasmachine, machine.receive, machine.faults)
         machine.send, addresses["wasmachine"] = port.send, port_of(wasmachine)
@@ -115,7 +112,7 @@ class BoardProcess:
         for each in machine.ports:
             each.start()
         if options.link is not None:
-            self.machine.open_link(self._link_port(flash or self._temporary_dir()))
+            self.machine.open_link(self._link_port(flash))
         self.control = ControlServer(control, self.machine)
         self.control.start()
 

@@ -1,80 +1,183 @@
-"""Board time: the Protocol of the board's clocks, and the real clock; virtual_clock.py has the other one. Runs no app.
+"""Board time: alarms, tasks, what both clocks promise, and the real one; virtual_clock.py has the other. Runs no app.
 
 An app's thread is a `Task`. On the real clock tasks run as they please.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Final, Protocol
-
-from microclaw.virtual.alarms import Alarm, Alarms
-from microclaw.virtual.runtime.task import Interrupted, Task, TaskState
+from enum import Enum, auto
+from typing import Final
 
 GRACE_S: Final = 0.001
+_COMPACT_AT: Final = 1024
 
 
-class Clock(Protocol):
-    """Board time in ms since power on, and the waiting that depends on it."""
+class Interrupted(Exception):
+    """The task was ended while it waited. The virtual board catches it."""
 
-    @property
-    def is_virtual(self) -> bool: ...
+
+class Alarm:
+    """A call that the clock will make once; `cancel` makes it never happen if it has not begun."""
+
+    __slots__ = ("cancelled", "fn", "is_timer", "t_ms")
+
+    def __init__(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> None:
+        self.t_ms = t_ms
+        self.fn = fn
+        self.is_timer = is_timer
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Alarms:
+    """Alarms by time, then by order of setting; the clock's lock guards it. Cancelled ones go before they pile up."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Alarm]] = []
+        self._order = itertools.count()
+        self._compact_at = _COMPACT_AT
+
+    def push(self, alarm: Alarm) -> None:
+        heapq.heappush(self._heap, (alarm.t_ms, next(self._order), alarm))
+        if len(self._heap) >= self._compact_at:
+            self._heap = [entry for entry in self._heap if not entry[2].cancelled]
+            heapq.heapify(self._heap)
+            self._compact_at = max(_COMPACT_AT, 2 * len(self._heap))
+
+    def next(self) -> Alarm | None:
+        """The next alarm that was not cancelled; it stays."""
+        while self._heap and self._heap[0][2].cancelled:
+            heapq.heappop(self._heap)
+        return self._heap[0][2] if self._heap else None
+
+    def take_due(self, until_ms: float) -> Alarm | None:
+        """Take the next alarm out if its time has come by then."""
+        alarm = self.next()
+        return heapq.heappop(self._heap)[2] if alarm is not None and alarm.t_ms <= until_ms else None
+
+    def clear(self) -> None:
+        self._heap.clear()
+
+
+class TaskState(Enum):
+    READY = auto()
+    RUNNING = auto()
+    IDLE = auto()
+    SLEEPING = auto()
+    PAUSED = auto()
+    ENDED = auto()
+
+
+class Task:
+    """One app's thread as the clock sees it. All but `name`, `interrupted` and `is_ending` is the clock's."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.interrupted = False
+        self.state = TaskState.READY
+        self.pending = False
+        self.is_ending = False  # it is to return from what it does; on the virtual clock its readings cost time then
+        self.alarm: Alarm | None = None  # of its sleep
+        self.asked_until_ms = 0.0  # until then it goes on without being granted time
+        self.wake = threading.Semaphore(0)
+        self.reads = 0
+        self.thread_id: int | None = None
+        self.cpu_mark_s = 0.0
+
+    def check(self) -> None:
+        """Raise Interrupted if it was interrupted."""
+        if self.interrupted:
+            raise Interrupted(self.name)
+
+    def spun(self, limit_s: float) -> bool:
+        """True if it used that much CPU since it last got its turn or read the clock; the first call only marks."""
+        # pthread_getcpuclockid is missing on macOS; wall time then has to do.
+        clock_of = getattr(time, "pthread_getcpuclockid", None)
+        if clock_of is None or self.thread_id is None:
+            cpu_s = time.monotonic()
+        else:
+            cpu_s = time.clock_gettime(clock_of(self.thread_id))
+        if self.cpu_mark_s == 0.0:
+            self.cpu_mark_s = cpu_s
+            return False
+        return cpu_s - self.cpu_mark_s >= limit_s
+
+
+class Clock(ABC):
+    """Board time in ms since power on, and the waiting that depends on it. Empty is what the real clock need not do."""
+
+    is_virtual = False
+
+    @abstractmethod
     def now_ms(self) -> float:
         """The time, for an observer: costs nothing."""
 
     def read_ms(self, task: Task) -> float:
         """The time as a program reads it; on the virtual clock it costs board time and may wait for `advance`."""
+        task.check()
+        return self.now_ms()
 
-    def compute(self, ms: float) -> None:
+    def compute(self, ms: float) -> None:  # noqa: B027
         """The task whose turn it is computed for so long; on the real clock that time has passed by itself."""
-        ...
 
-    def work(self, task: Task, ms: float) -> None:
+    def work(self, task: Task, ms: float) -> None:  # noqa: B027
         """The task's calls of the firmware took so long; on the virtual clock it may wait for `advance` before."""
 
+    @abstractmethod
     def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
         """Run `fn` at board time `t_ms` (at once when past), on the clock's thread; it must not block.
 
         With `is_timer` it only gives an app an event, and may run on any thread.
         """
 
+    @abstractmethod
     def restart(self) -> None:
         """Power on: time is 0 again and every alarm is forgotten."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:  # noqa: B027
+        """The process ends."""
 
     # What tasks (app threads) and those who wake them use.
-    def add(self, task: Task) -> None:
+    def add(self, task: Task) -> None:  # noqa: B027
         """Whoever starts the task's thread, just before: the task queues for its first turn."""
 
-    def begin(self, task: Task) -> None:
+    def begin(self, task: Task) -> None:  # noqa: B027
         """The task's own thread, first thing: wait for its turn."""
 
+    @abstractmethod
     def idle(self, task: Task) -> None:
         """Wait until `wake` was called since the last `idle`, or `interrupt`."""
 
+    @abstractmethod
     def wake(self, task: Task) -> None:
         """There is work for the task."""
 
+    @abstractmethod
     def sleep(self, task: Task, ms: float) -> None:
         """Wait for `ms` of board time; raises Interrupted."""
 
+    @abstractmethod
     def interrupt(self, task: Task) -> None:
         """End every present and coming wait of the task."""
 
     def end(self, task: Task) -> None:
         """Called by the task's thread as its last act."""
+        task.state = TaskState.ENDED
 
 
-class RealClock:
+class RealClock(Clock):
     """Monotonic time. An idle task makes the calls that are due itself: waking one thread is sooner than waking two.
 
     A daemon thread that starts with the first alarm makes those that no idle task made within GRACE_S.
     """
-
-    is_virtual = False
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -86,17 +189,6 @@ class RealClock:
 
     def now_ms(self) -> float:
         return (time.monotonic() - self._zero_s) * 1000.0
-
-    def read_ms(self, task: Task) -> float:
-        if task.interrupted:
-            raise Interrupted(task.name)
-        return self.now_ms()
-
-    def compute(self, ms: float) -> None:
-        pass
-
-    def work(self, task: Task, ms: float) -> None:
-        pass
 
     def call_at(self, t_ms: float, fn: Callable[[], None], *, is_timer: bool = False) -> Alarm:
         alarm = Alarm(t_ms, fn, is_timer=is_timer)
@@ -119,12 +211,6 @@ class RealClock:
             self._closed = True
             self._changed.notify()
 
-    def add(self, task: Task) -> None:
-        pass
-
-    def begin(self, task: Task) -> None:
-        pass
-
     def idle(self, task: Task) -> None:
         with self._changed:
             self._idle_tasks += 1
@@ -141,47 +227,34 @@ class RealClock:
     def sleep(self, task: Task, ms: float) -> None:
         # A wake-up that arrives while the task sleeps is kept for its next idle().
         end_s = time.monotonic() + ms / 1000.0
-        kept = 0
-        while not task.interrupted:
-            left_s = end_s - time.monotonic()
-            if left_s <= 0 or not task.wake.acquire(timeout=left_s):
-                break
-            kept += 1
+        kept = False
+        while not task.interrupted and (left_s := end_s - time.monotonic()) > 0 and task.wake.acquire(timeout=left_s):
+            kept = True
         if kept:
             task.wake.release()
-        if task.interrupted:
-            raise Interrupted(task.name)
+        task.check()
 
     def interrupt(self, task: Task) -> None:
         task.interrupted = True
         task.wake.release()
 
-    def end(self, task: Task) -> None:
-        task.state = TaskState.ENDED
-
     def _until_due_s(self, grace_s: float = 0.0) -> float | None:
         """The seconds until the next alarm, and the grace, are over, 0 when they are; None without an alarm."""
         with self._changed:
-            due_ms = self._alarms.next_ms()
-            return None if due_ms is None else max(0.0, (due_ms - self.now_ms()) / 1000.0 + grace_s)
+            alarm = self._alarms.next()
+            return None if alarm is None else max(0.0, (alarm.t_ms - self.now_ms()) / 1000.0 + grace_s)
 
     def _call_due(self) -> None:
         """Make one call, if one is due."""
         with self._changed:
-            due_ms = self._alarms.next_ms()
-            if due_ms is None or due_ms > self.now_ms():
-                return
-            alarm = self._alarms.pop()
-        if not alarm.cancelled:
+            alarm = self._alarms.take_due(self.now_ms())
+        if alarm is not None and not alarm.cancelled:
             alarm.fn()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._closed:
-                    wait_s = self._until_due_s(GRACE_S if self._idle_tasks else 0.0)
-                    if wait_s == 0:
-                        break
+                while not self._closed and (wait_s := self._until_due_s(GRACE_S if self._idle_tasks else 0.0)) != 0:
                     self._changed.wait(wait_s)
                 if self._closed:
                     return

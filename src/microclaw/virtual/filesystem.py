@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from microclaw.virtual.runtime.process import Process  # which has a table of open files
+    from microclaw.virtual.runtime.app import App  # which has a table of open files
 
 BLOCK_BYTES: Final = 4096
 """littlefs: each file takes a block at least, as counted here."""
@@ -68,7 +68,7 @@ class OpenFile:
     def read(self, _size: int, /) -> bytes:
         raise PosixError(Errno.ENOSYS)
 
-    def ioctl(self, _process: Process, _command: int, _va: int, /) -> None:
+    def ioctl(self, _app: App, _command: int, _va: int, /) -> None:
         raise PosixError(Errno.EINVAL)
 
     def close(self) -> None:

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
 from microclaw.fair_ring import FairPage
-from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board, PowerEvent
+from microclaw.virtual.clock import Alarm
 from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.py.programs import Programs
-from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
@@ -40,29 +39,21 @@ R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.LogRow
 
 
 class Machine:
-    def __init__(
-        self,
-        board: Board,
-        runtime: Runtime,
-        *,
-        programs: Programs,
-        has_link: bool = False,
-    ) -> None:
+    """`manager` is that of the present boot; `ports` are those that a power cut closes."""
+
+    def __init__(self, board: Board, programs: Programs, *, has_network: bool = False, has_link: bool = False) -> None:
         self.board = board
-        self.runtime = runtime
         self.programs = programs
         self.faults = Faults()
-        self.ports: list[WasmachinePort | SerialTcp | SerialPty] = []  # those that a power cut closes
+        self.ports: list[WasmachinePort | SerialTcp | SerialPty] = []
         self.link: LinkPort | None = None
         self.addresses: dict[str, Any] = {"wasmachine": 0, "serial": None, "pty": None}
         self.send: Callable[[FrameType, bytes], None] = lambda _type, _payload: None  # over the WASMachine port
+        self._has_network = has_network
         self._booted_s = time.monotonic()
         self._boots_in_a_row = 0
         self._set_ahead: list[Alarm] = []
-        runtime.on_response = lambda _, payload: self.manager.app_responds(payload)
-        runtime.on_event = lambda app, payload: self.manager.app_requests(app, payload)
-        self.on_uninstalled: Callable[[str], None] = lambda _: None
-        self.manager = self._new_manager()  # of the present boot
+        self.manager = self._new_manager()
         board.on_power(self._on_power)
         if not has_link:  # else the first boot begins with `open_link`
             with board.hold_power():  # a kept app that crashes the board at once waits until all of them are started
@@ -83,10 +74,9 @@ class Machine:
             self._start_manager()
 
     def close(self) -> None:
-        self.manager.close()
         for port in (*self.ports, *([self.link] if self.link is not None else [])):
             port.close()
-        self.runtime.close()
+        self.manager.close()
         self.programs.power_cut()
         self.board.clock.close()
 
@@ -108,8 +98,10 @@ class Machine:
                 return replies.LedPage(*self._page(self.board.led_changes, since, wire.MAX_LED_CHANGES_A_PAGE))
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.programs.call(method, params))
+            case wire.Apps() if not self.board.powered:
+                return replies.AppTable(())
             case wire.Apps():
-                return self._app_table()
+                return replies.AppTable((*(app.row() for app in self.manager.apps), *self.programs.app_rows()))
             case wire.SetInput() | wire.SetAdc() | wire.SetSensor():
                 return self._set(request)
             case wire.Power(action=action):
@@ -120,19 +112,13 @@ class Machine:
                 return self._done()
             case wire.Advance(ms=ms):
                 return self._advance(ms)
-            case wire.Link() | wire.LinkReset() | wire.LinkTask():
-                return self._use_link(request)
-            case wire.Mic() | wire.Speaker():
+            case wire.Link() | wire.LinkReset() | wire.LinkTask() | wire.Mic() | wire.Speaker():
                 return self._use_link(request)
             case _:
                 assert_never(request)
 
     def _new_manager(self) -> AppManager:
-        firmware = self.board.profile.firmware
-        send = lambda kind, payload: self.send(kind, payload)  # noqa: E731
-        manager = AppManager(self.runtime, firmware, send=send, console=self.board.print_line)
-        manager.on_uninstalled = lambda name: self.on_uninstalled(name)
-        return manager
+        return AppManager(self.board, lambda kind, payload: self.send(kind, payload), has_network=self._has_network)
 
     def _start_manager(self) -> None:
         """Call it only when `manager` is set: an app that it starts may crash the board before this returns."""
@@ -142,7 +128,7 @@ class Machine:
             self.board.print_line("boot loop: kept apps are not started")
         if self.link is not None:
             self.programs.firmware = self.link.load()
-        manager.start()
+        self.board.print_line("App Manager started.")
         self.programs.power_on(with_programs=safe)
         if self.link is not None:
             self.link.power_on(with_apps=safe)
@@ -158,7 +144,6 @@ class Machine:
     def _on_power(self, event: PowerEvent) -> None:
         if event == "cut":
             self.manager.close()
-            self.runtime.close()  # it did so itself before; an install may have come between
             self.programs.power_cut()
             if self.link is not None:
                 self.link.power_cut()
@@ -205,26 +190,6 @@ class Machine:
         more = count < len(page.records) or len(page.records) == wire.MAX_EDGES_A_PAGE
         return replies.LogPage(_rounded(shown.records), shown.next, shown.dropped, more)
 
-    def _app_table(self) -> replies.AppTable:
-        if not self.board.powered:
-            return replies.AppTable(())
-        rows = [
-            replies.AppRow(
-                app.name,
-                app.state.value,
-                app.error,
-                app.heap_bytes,
-                app.peak_heap_bytes,
-                app.peak_stack_bytes,
-                tuple(sorted(app.pins)),
-                app.kind_of_end,
-                round(app.longest_call_ms(in_main=False), 3),
-                longest_main_ms=round(app.longest_call_ms(in_main=True), 3),
-            )
-            for app in self.manager.apps
-        ]
-        return replies.AppTable((*rows, *self.programs.app_rows()))
-
     def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> replies.Done:
         board = self.board
         if request.at_ms is not None:
@@ -266,10 +231,7 @@ class Machine:
                 f"{MAX_SET_AHEAD:,} inputs wait for their time already", next_step="advance the clock, then set more"
             )
 
-    def _use_link(
-        self,
-        request: wire.Link | wire.LinkReset | wire.LinkTask | wire.Mic | wire.Speaker,
-    ) -> object:
+    def _use_link(self, request: wire.Link | wire.LinkReset | wire.LinkTask | wire.Mic | wire.Speaker) -> object:
         link = self.link
         if link is None:
             raise CallRejected("this board has no link", next_step="start it with --link URL")

@@ -12,8 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from microclaw.virtual.alarms import Alarm, Alarms
-from microclaw.virtual.runtime.task import Interrupted, Task, TaskState
+from microclaw.virtual.clock import Alarm, Alarms, Clock, Task, TaskState
 from microclaw.wire.board_replies import AdvanceResult
 
 READ_COST_MS: Final = 0.005
@@ -36,7 +35,7 @@ STUCK_CPU_S: Final = 2.0
 _POLL_S: Final = 0.25
 
 
-class VirtualClock:
+class VirtualClock(Clock):
     """Time that stands still until `advance`; tasks take turns. A task is stuck after `stuck_cpu_s` without a pause."""
 
     is_virtual = True
@@ -61,33 +60,16 @@ class VirtualClock:
         return self._now_ms
 
     def read_ms(self, task: Task) -> float:
+        self._give_way(task, is_reading=True)
         with self._lock:
-            if task.interrupted:
-                raise Interrupted(task.name)
-            task.reads += 1
-            task.cpu_mark_s = 0.0
-            is_over = self._now_ms >= self._limit_ms
-            waits = (task.reads > CHEAP_READS or not is_over) and self._must_wait(task)
-            if waits:
-                self._pause(task)  # something else is due, or the time that was granted is used up
-        if waits:
-            self._take_turn(task)
-        with self._lock:
-            due_ms = self._alarms.next_ms()
+            alarm = self._alarms.next()
             end_ms = self._now_ms + _read_cost_ms(task)
             # A wait ends exactly at what it may wait for.
-            self._now_ms = due_ms if due_ms is not None and self._now_ms < due_ms < end_ms else end_ms
+            self._now_ms = alarm.t_ms if alarm is not None and self._now_ms < alarm.t_ms < end_ms else end_ms
             return self._now_ms
 
     def work(self, task: Task, ms: float) -> None:
-        with self._lock:
-            if task.interrupted:
-                raise Interrupted(task.name)
-            waits = self._must_wait(task)
-            if waits:
-                self._pause(task)
-        if waits:
-            self._take_turn(task)
+        self._give_way(task)
         self.compute(ms)
 
     def compute(self, ms: float) -> None:
@@ -105,9 +87,6 @@ class VirtualClock:
             self._alarms.clear()
             self._now_ms = self._limit_ms = 0.0
 
-    def close(self) -> None:
-        pass
-
     def settle(self) -> str | None:
         """Wait until every task is idle at the present time; the name of the task that spins instead, or None."""
         with self._advancing:
@@ -122,7 +101,7 @@ class VirtualClock:
                 self._resume_paused()
             while (stuck := self._settle()) is None:
                 with self._lock:
-                    alarm = self._next_alarm(min(self._now_ms, target_ms) if self._paused else target_ms)
+                    alarm = self._alarms.take_due(min(self._now_ms, target_ms) if self._paused else target_ms)
                     if alarm is None:
                         if self._paused and self._now_ms < target_ms:
                             self._resume_paused()
@@ -137,7 +116,7 @@ class VirtualClock:
                 if stuck is None:
                     self._now_ms = max(self._now_ms, target_ms)
                 self._limit_ms = self._now_ms
-                idle = stuck is None and self._alarms.next_ms() is None and not self._paused
+                idle = stuck is None and self._alarms.next() is None and not self._paused
                 return AdvanceResult(round(self._now_ms, 3), idle, stuck)
 
     def add(self, task: Task) -> None:
@@ -147,7 +126,7 @@ class VirtualClock:
 
     def begin(self, task: Task) -> None:
         task.thread_id = threading.get_ident()
-        self._take_turn(task, raises=False)
+        task.wake.acquire()
 
     def idle(self, task: Task) -> None:
         with self._lock:
@@ -163,7 +142,7 @@ class VirtualClock:
                     task.state = TaskState.IDLE
                     self._hand_on()
             if idles:
-                self._take_turn(task, raises=False)
+                task.wake.acquire()
         if task.reads <= CHEAP_READS or self._now_ms - since_ms > SHORT_PAUSE_MS:
             task.reads = 0
 
@@ -181,8 +160,8 @@ class VirtualClock:
 
     def _is_short(self, alarm: Alarm) -> bool:
         """True if a sleep is so short that it belongs to a busy loop, and nothing else comes before its end."""
-        due_ms = self._alarms.next_ms()
-        return alarm.t_ms - self._now_ms < SHORT_SLEEP_MS and (due_ms is None or due_ms >= alarm.t_ms)
+        first = self._alarms.next()
+        return alarm.t_ms - self._now_ms < SHORT_SLEEP_MS and (first is None or first.t_ms >= alarm.t_ms)
 
     def wake(self, task: Task) -> None:
         with self._lock:
@@ -196,8 +175,7 @@ class VirtualClock:
 
     def sleep(self, task: Task, ms: float) -> None:
         with self._lock:
-            if task.interrupted:
-                raise Interrupted(task.name)
+            task.check()
             is_reading = ms < READ_COST_MS  # `while (1) usleep(0);` must not stop board time
             task.reads = task.reads + is_reading if ms < SHORT_SLEEP_MS else 0
             end_ms = self._now_ms + (_read_cost_ms(task) if is_reading else ms)
@@ -209,7 +187,8 @@ class VirtualClock:
             alarm = task.alarm = Alarm(end_ms, lambda: self._awake(task, alarm))
             self._alarms.push(alarm)
             self._hand_on()
-        self._take_turn(task)
+        task.wake.acquire()
+        task.check()
 
     def interrupt(self, task: Task) -> None:
         with self._lock:
@@ -221,14 +200,28 @@ class VirtualClock:
 
     def end(self, task: Task) -> None:
         with self._lock:
-            task.state = TaskState.ENDED
+            super().end(task)
             self._tasks.discard(task)
             self._hand_on()
 
-    def _must_wait(self, task: Task) -> bool:
-        """True if something else is due, or the time that was granted is used up; not of a task that must go on."""
-        is_time = self._now_ms >= self._limit_ms or self._is_alarm_due()
-        return is_time and not self._must_go_on(task)
+    def _give_way(self, task: Task, *, is_reading: bool = False) -> None:
+        """Pause where something else is due, or the time that was granted is used up; not a task that must go on."""
+        with self._lock:
+            task.check()
+            if is_reading:
+                task.reads += 1
+                task.cpu_mark_s = 0.0
+            is_cheap = is_reading and task.reads <= CHEAP_READS and self._now_ms >= self._limit_ms
+            first = self._alarms.next()
+            is_due = self._now_ms >= self._limit_ms or (first is not None and first.t_ms <= self._now_ms)
+            waits = is_due and not is_cheap and not self._must_go_on(task)
+            if waits:
+                task.state = TaskState.PAUSED
+                self._paused.append(task)
+                self._hand_on()
+        if waits:
+            task.wake.acquire()
+            task.check()
 
     def _must_go_on(self, task: Task) -> bool:
         return task.is_ending or self._now_ms < task.asked_until_ms
@@ -238,16 +231,6 @@ class VirtualClock:
         with self._lock:
             for task in self._tasks:
                 task.reads = 0
-
-    def _pause(self, task: Task) -> None:
-        task.state = TaskState.PAUSED
-        self._paused.append(task)
-        self._hand_on()
-
-    def _take_turn(self, task: Task, raises: bool = True) -> None:
-        task.wake.acquire()
-        if raises and task.interrupted:
-            raise Interrupted(task.name)
 
     def _awake(self, task: Task, alarm: Alarm) -> None:
         with self._lock:
@@ -278,12 +261,11 @@ class VirtualClock:
         """Go on to the next timers here, where no one else has anything to do: it saves two changes of threads."""
         while True:
             with self._lock:
-                due_ms = self._alarms.next_ms()
+                first = self._alarms.next()
                 if not self._advances or self._ready or self._paused or task.interrupted:
                     return False
-                if due_ms is None or due_ms > self._limit_ms or not self._alarms.is_timer_next():
+                if first is None or not first.is_timer or (alarm := self._alarms.take_due(self._limit_ms)) is None:
                     return False
-                alarm = self._alarms.pop()
                 self._now_ms = max(self._now_ms, alarm.t_ms)
                 task.cpu_mark_s = 0.0
             alarm.fn()
@@ -297,18 +279,11 @@ class VirtualClock:
         for task in paused:
             self._make_ready(task)
 
-    def _next_alarm(self, until_ms: float) -> Alarm | None:
-        due_ms = self._alarms.next_ms()
-        return self._alarms.pop() if due_ms is not None and due_ms <= until_ms else None
-
     def _may_run_until(self, t_ms: float) -> bool:
         """True if nobody else has anything to do before: then a short sleep needs no change of threads."""
-        due_ms = self._alarms.next_ms()
-        return not self._ready and not self._paused and t_ms <= self._limit_ms and (due_ms is None or t_ms < due_ms)
-
-    def _is_alarm_due(self) -> bool:
-        due_ms = self._alarms.next_ms()
-        return due_ms is not None and due_ms <= self._now_ms
+        first = self._alarms.next()
+        is_next = t_ms <= self._limit_ms and (first is None or t_ms < first.t_ms)
+        return is_next and not self._ready and not self._paused
 
     def _settle(self) -> str | None:
         while True:

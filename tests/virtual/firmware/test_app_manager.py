@@ -1,9 +1,8 @@
-"""The manager's answers, checked against the captured frames with an app loader that only remembers."""
+"""The manager with apps that only remember. The captured exchanges are in tests/virtual/test_process.py."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -12,13 +11,14 @@ from tests.virtual.conftest import Case
 
 from microclaw.boards.reader import load_board
 from microclaw.errors import InvalidModule
+from microclaw.virtual.board import Board
 from microclaw.virtual.firmware.app_manager import QUEUE_DEPTH, AppManager
-from microclaw.virtual.firmware.app_urls import url_number, url_tail, url_value
+from microclaw.virtual.firmware.receiver import url_number, url_tail, url_value
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.runtime.loader import Runtime
-from microclaw.wire.wasmachine.attributes import Generation
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import (
+    MIN_HEAP_BYTES,
     Action,
     Request,
     Response,
@@ -30,22 +30,18 @@ MODULE = b"\0asm\x01\0\0\0" + b"\x01\x04\x01\x60\0\0"
 
 
 class RecordedApp:
-    """An app that answers every request as vectors/echo.c does, and ends when told, or only when killed."""
+    """An app that takes every request."""
 
-    def __init__(self, name: str, heap_bytes: int, spins: bool) -> None:
+    def __init__(self, name: str, heap_bytes: int) -> None:
         self.name = name
         self.heap_bytes = heap_bytes
         self.resources: set[str] = {"/echo"} if name == "echo" else set()
         self.subscriptions: set[str] = set()
-        self.started = False
-        self.spins = spins
         self.requests: list[bytes] = []
         self.responses: list[bytes] = []
-        self.joins = 0
-        self.on_join: Callable[[], None] = lambda: None
 
     def start(self) -> None:
-        self.started = True
+        pass
 
     def request(self, payload: bytes) -> bool:
         self.requests.append(payload)
@@ -56,146 +52,105 @@ class RecordedApp:
         return True
 
     def stop(self, timeout_s: float = 2.0) -> bool:
-        return not self.spins
-
-    def kill(self, timeout_s: float = 2.0) -> bool:
-        self.spins = False
         return True
 
-    def join(self, timeout_s: float) -> bool:
-        self.joins += 1
-        self.on_join()
-        return not self.spins
 
+class Desk(AppManager):
+    """A manager, what it sent and what it printed; its apps only remember."""
 
-class RecordingLoader:
     def __init__(self) -> None:
         self.loaded: dict[str, RecordedApp] = {}
-        self.spinning: set[str] = set()
-
-    def load(self, name: str, wasm: bytes, *, heap_bytes: int = 0, timers: int = 0) -> RecordedApp:
-        if b"bad" in wasm:
-            raise InvalidModule("WASM module load failed: unexpected end")
-        self.loaded[name] = RecordedApp(name, heap_bytes, name in self.spinning)
-        return self.loaded[name]
-
-    def unload(self, app: RecordedApp) -> None:
-        del self.loaded[app.name]
-
-
-class Desk:
-    """A manager, what it sent and what it printed."""
-
-    def __init__(self, generation: Generation = Generation.NEW) -> None:
-        self.loader = RecordingLoader()
         self.sent: list[tuple[FrameType, bytes]] = []
-        self.console: list[str] = []
-        profile = load_board("virtual").firmware
-        self.manager = AppManager(
-            cast("Runtime", self.loader),
-            replace(profile, max_apps=3, max_module_bytes=262_144, attribute_generation=generation.value),
-            send=lambda frame_type, payload: self.sent.append((frame_type, payload)),
-            console=self.console.append,
-        )
+        profile = load_board("virtual")
+        board = Board(replace(profile, firmware=replace(profile.firmware, max_apps=3)), VirtualClock())
+        super().__init__(board, lambda frame_type, payload: self.sent.append((frame_type, payload)))
 
-    def receive(self, data: bytes) -> list[bytes]:
+    def load(self, name: str, wasm: bytes, *, heap_bytes: int = 0, timers: int = 0) -> App:
+        if b"bad" in wasm:
+            raise InvalidModule("Install WASM app failed: load WASM file failed.")
+        self.loaded[name] = RecordedApp(name, max(heap_bytes, MIN_HEAP_BYTES))
+        return cast("App", self.loaded[name])
+
+    def answers(self, data: bytes) -> list[bytes]:
         """The frames that come back."""
         self.sent.clear()
-        self.manager.receive(data)
+        self.receive(data)
         self.work_off()
         return [encode_frame(frame_type, payload) for frame_type, payload in self.sent]
 
-    def app_requests(self, app: RecordedApp, payload: bytes) -> None:
-        self.manager.app_requests(cast("App", app), payload)
+    def app_asks(self, name: str, payload: bytes) -> None:
+        self.app_requests(cast("App", self.loaded[name]), payload)
 
     def work_off(self) -> None:
         """Do as `serve` does with what is queued now."""
-        while not self.manager._queue.empty():
-            if (request := self.manager._queue.get()) is not None:
-                self.manager._handle(request)
+        while not self._queue.empty():
+            if (request := self._queue.get()) is not None:
+                self._handle(request)
 
     def ask(self, request: Request, frame_type: FrameType = FrameType.REQUEST) -> Response:
-        self.receive(encode_frame(frame_type, request.encode()))
+        self.answers(encode_frame(frame_type, request.encode()))
         ((sent_type, payload),) = self.sent
         assert sent_type is FrameType.RESPONSE
         return Response.decode(payload)
 
-    def install(self, name: str, mid: int = 1) -> Response:
+    def install_over_port(self, name: str, mid: int = 1) -> Response:
         return self.ask(install_request(mid, name, MODULE), FrameType.INSTALL)
-
-
-APP_CASES = ("request to an app", "request to an app: another url (this app answers every one)")
-
-
-@pytest.mark.parametrize("generation", Generation)
-def test_answers_equal_the_captured_frames(cases: tuple[Case, ...], generation: Generation) -> None:
-    desk = Desk(generation)
-    for case in cases:
-        if case.runtime != generation.value or case.to_device is None:
-            continue
-        answered = desk.receive(case.to_device)
-        if case.name in APP_CASES:  # the app's own answer: see test_process.py for it over the wire
-            assert not answered
-            assert desk.loader.loaded["echo"].requests
-        else:
-            assert answered == list(case.from_device), case.name
 
 
 def test_url_that_nobody_registered_gets_no_answer() -> None:
     desk = Desk()
-    desk.install("tiny")
-    assert desk.receive(encode_frame(FrameType.REQUEST, Request(Action.GET, "/nosuch", 5).encode())) == []
-    assert desk.receive(encode_frame(FrameType.REQUEST, Request(Action.GET, "/app/tiny", 5).encode())) == []
+    desk.install_over_port("tiny")
+    assert desk.answers(encode_frame(FrameType.REQUEST, Request(Action.GET, "/nosuch", 5).encode())) == []
+    assert desk.answers(encode_frame(FrameType.REQUEST, Request(Action.GET, "/app/tiny", 5).encode())) == []
 
 
 def test_event_goes_to_the_host_only_while_it_is_registered() -> None:
     desk = Desk()
-    desk.install("echo")
-    echo = desk.loader.loaded["echo"]
+    desk.install_over_port("echo")
     event = Request(Action.EVENT, "log", 9, b"x").encode()
     desk.sent.clear()
-    desk.app_requests(echo, event)
+    desk.app_asks("echo", event)
     assert desk.sent == []
     assert desk.ask(Request(Action.PUT, "/event/log", 2)).status == 69
     desk.sent.clear()
-    desk.app_requests(echo, event)
+    desk.app_asks("echo", event)
     ((frame_type, payload),) = desk.sent
     assert frame_type is FrameType.REQUEST
     assert Request.decode(payload) == Request(Action.EVENT, "log", 9, b"x", sender=1)
     desk.ask(Request(Action.DELETE, "/event/log", 3))
     desk.sent.clear()
-    desk.app_requests(echo, event)
+    desk.app_asks("echo", event)
     assert desk.sent == []
 
 
 def test_response_for_another_app_stays_on_the_board() -> None:
     desk = Desk()
-    desk.install("a")
+    desk.install_over_port("a")
     desk.sent.clear()
-    desk.manager.app_responds(Response(69, 4, receiver=1).encode())
+    desk.app_responds(Response(69, 4, receiver=1).encode())
     assert desk.sent == []
-    assert len(desk.loader.loaded["a"].responses) == 1
-    desk.manager.app_responds(Response(69, 4, receiver=-3).encode())
+    assert len(desk.loaded["a"].responses) == 1
+    desk.app_responds(Response(69, 4, receiver=-3).encode())
     assert len(desk.sent) == 1
 
 
 def test_malformed_packets_of_apps_are_ignored() -> None:
     desk = Desk()
-    desk.install("a")
+    desk.install_over_port("a")
     desk.sent.clear()
     for payload in (b"", b"\x01", b"\x02" + bytes(30), Response(69, 4).encode() + b"x"):
-        desk.manager.app_responds(payload)
-        desk.app_requests(desk.loader.loaded["a"], payload)
+        desk.app_responds(payload)
+        desk.app_asks("a", payload)
     assert desk.sent == []
 
 
 def test_queue_is_bounded() -> None:
     desk = Desk()
     for mid in range(QUEUE_DEPTH + 10):
-        desk.manager.receive(encode_frame(FrameType.REQUEST, query_request(mid).encode()))
+        desk.receive(encode_frame(FrameType.REQUEST, query_request(mid).encode()))
     desk.work_off()
     assert len(desk.sent) == QUEUE_DEPTH
-    assert len([line for line in desk.console if "queue is full" in line]) == 10
+    assert len([one for one in desk.board.log().records if "queue is full" in one.text]) == 10
 
 
 def test_random_and_mutated_streams_never_raise(cases: tuple[Case, ...]) -> None:
@@ -209,20 +164,23 @@ def test_random_and_mutated_streams_never_raise(cases: tuple[Case, ...]) -> None
                 data[rng.randrange(len(data))] = rng.randrange(256)
         if rng.random() < 0.1:
             desk = Desk()
-        desk.receive(bytes(data[: rng.randrange(len(data) + 1)] if rng.random() < 0.3 else data))
+        desk.answers(bytes(data[: rng.randrange(len(data) + 1)] if rng.random() < 0.3 else data))
 
 
-def test_urls_are_matched_as_check_url_start_does() -> None:
-    assert url_tail("/applet?name=x", "/applet") == "name=x"
-    assert url_tail("applet", "/applet") == ""
-    assert url_tail("/applets", "/applet") is None
-    assert url_tail("/app/x/y", "/app/") == "x/y"
-    assert url_tail("/applet", "/app/") is None
-
-
-def test_url_values_are_cut_and_read_as_the_firmware_does() -> None:
-    assert url_value("name=" + "n" * 200, "name", 126) == "n" * 126
-    assert url_value("xname=1&name=2", "name", 126) == "2"
-    assert url_number("heap=12kB", "heap", 5) == 12
-    assert url_number("heap=x", "heap", 5) == 0
-    assert url_number("", "heap", 5) == 5
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (url_tail("/applet?name=x", "/applet"), "name=x"),
+        (url_tail("applet", "/applet"), ""),
+        (url_tail("/applets", "/applet"), None),
+        (url_tail("/app/x/y", "/app/"), "x/y"),
+        (url_tail("/applet", "/app/"), None),
+        (url_value("name=" + "n" * 200, "name", 126), "n" * 126),
+        (url_value("xname=1&name=2", "name", 126), "2"),
+        (url_number("heap=12kB", "heap", 5), 12),
+        (url_number("heap=x", "heap", 5), 0),
+        (url_number("", "heap", 5), 5),
+    ],
+)
+def test_urls_are_read_as_the_firmware_does(found: object, expected: object) -> None:
+    assert found == expected

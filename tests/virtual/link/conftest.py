@@ -105,8 +105,6 @@ class ScriptedHost:
         self._closing = False
         self._dropping = False
         self._raw: deque[bytes | str] = deque()
-        self.heartbeat_s = 15
-        self.deaf = False  # to everything once connected
         self._tls = self._context(now)
         self._server = serve(
             self._handle,
@@ -273,7 +271,7 @@ class ScriptedHost:
             inbox=self.mail.inbox.cursor(),
             clock=SystemClock(),
             new_id=lambda: secrets.token_bytes(16),
-            config=LinkConfig(heartbeat_s=self.heartbeat_s),
+            config=LinkConfig(heartbeat_s=15),
             authenticated=certificate is not None or token in self.tokens,
         )
         session.connected()
@@ -309,8 +307,7 @@ class ScriptedHost:
             except TimeoutError:
                 continue
             assert isinstance(message, bytes)
-            if not (self.deaf and session.phase is Phase.READY):
-                session.receive(message)
+            session.receive(message)
             self._carry_out(connection, session)
 
     def _do_jobs(self, session: LinkSession) -> None:

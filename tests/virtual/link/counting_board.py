@@ -16,12 +16,13 @@ from pathlib import Path
 from microclaw.boards.reader import load_board
 from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash
+from microclaw.link_client.host_messages import HostMessages
 from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
-from microclaw.virtual.link.calls import BoardMethods, CallWorker, Method, whole
-from microclaw.virtual.link.handler import MessageHandler
+from microclaw.virtual.link.calls import BoardMethods, Method, whole
+from microclaw.virtual.link.handler import CallHandler
 from microclaw.wire.link.messages import Event, Hello, Software, Telemetry
 from microclaw.wire.link.values import Value, ValueMap
 
@@ -52,18 +53,9 @@ def main(folder: Path, url: str, ca_sha256: str) -> None:
         measure=lambda: Telemetry(0, 0, ()),
         set_calendar=board.set_calendar,
     )
-    worker = CallWorker(methods, lambda: client.is_over)
-    handler = MessageHandler(
-        board,
-        flash,
-        client,
-        worker,
-        lambda method: client.end() if method == "device.restart" else None,
-        lambda _: False,
-    )
-    client.post(handler.resume_calls, must=True)
-    worker.start()
-    client.start(handler.handle)
+    calls = CallHandler(methods, flash, client, lambda _: None)
+    calls.start()
+    client.start(HostMessages(flash, client, board.print_line, calls.take, lambda _: False).handle)
     kept = os.open(folder / "kept", os.O_RDWR | os.O_CREAT | os.O_APPEND)
     number = len(os.read(kept, 1_000_000).split())
     print("ready", flush=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.virtual.conftest import BoardUnderTest, StartBoard
+from tests.virtual.conftest import TIMEOUT_S, BoardUnderTest, StartBoard
 from tests.virtual.link.conftest import ScriptedHost
 from wasmtime import wat2wasm
 
@@ -15,7 +16,7 @@ from microclaw.errors import CallRejected
 from microclaw.link_client.flash import Flash
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.wire import board_control as control
-from microclaw.wire.link.messages import Call, Event, Log, Notify, RunTask
+from microclaw.wire.link.messages import Bye, Call, Event, Log, Notify, RunTask, Telemetry
 from microclaw.wire.link.values import ValueMap
 from microclaw.wire.wasmachine.frame import FrameType
 from microclaw.wire.wasmachine.request import install_request
@@ -37,6 +38,23 @@ def console(board: BoardUnderTest) -> list[str]:
     lines = [line.text for line in bench.ask(control.Log()).lines]
     bench.close()
     return lines
+
+
+def test_board_says_who_it_is_and_why_it_booted(board: BoardUnderTest, host: ScriptedHost) -> None:
+    assert (host.hellos[0].board, "gpio.get" in host.hellos[0].capabilities) == ("virtual", True)
+    assert host.wait_for(Event, lambda e: e.name == "reboot").data == {"reason": "power_on", "boot": 1}
+    assert host.wait_for(Telemetry).free_heap > 0
+    status = board.control().ask(control.Link())
+    assert (status.state, status.device_id) == ("connected", "dev-1")
+
+
+def test_a_terminated_board_says_bye_and_closes_1001(board: BoardUnderTest, host: ScriptedHost) -> None:
+    board.process.send_signal(signal.SIGTERM)
+    said = host.wait_for(Bye, lambda bye: bye.reason != "paired")
+    assert (said.reason, said.retry_after_s) == ("switched off", None)
+    host.wait(lambda: (1001, "switched off") in host.closes)
+    assert board.process.wait(TIMEOUT_S) == 0
+    assert len(host.certificates) == 2, "one connection to pair, one to work: it did not come back"
 
 
 def test_methods_answer_with_the_fields_of_their_calls(board: BoardUnderTest, host: ScriptedHost) -> None:

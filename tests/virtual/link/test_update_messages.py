@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from tests.firmware.ota_offers import keys_manifest, packed, signer
+from tests.firmware.ota_offers import signer
 from tests.virtual.conftest import StartBoard
 from tests.virtual.link.conftest import DEVICE_ID, ScriptedHost
 from tests.virtual.updates.bench import PIECE_BYTES, release
@@ -70,24 +70,6 @@ def test_an_update_comes_through_a_lost_connection_and_a_power_cut(
     assert list(dict.fromkeys(states)) == [
         *("offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"),
     ]
-
-
-def test_after_a_change_of_keys_the_board_greets_anew(
-    start_board: StartBoard, host: ScriptedHost, tmp_path: Path
-) -> None:
-    keys = ("--update-keys", str(keys_file(tmp_path, 0)), "--update-channel", "beta")
-    start_board("--serial", "none", "--flash", str(tmp_path / "flash"), *keys, *host.options)
-    change = packed(keys_manifest(name="microclaw-virtual", **ALWAYS))
-    host.send(OtaOffer(change, signer().sign(change)), durable=True)
-    assert host.wait_for(OtaStatus).version == "keys-2"
-    host.wait(lambda: len(host.hellos) == 2)
-    told = [hello.ota for hello in host.hellos]
-    assert [(facts.channel, facts.keys) for facts in told if facts is not None] == [
-        ("beta", (signer().key_id,)),
-        ("beta", (signer(1).key_id,)),
-    ]
-    host.wait(lambda: host.is_connected and not host.mail.rows)  # the offer is acknowledged, and not acted on twice
-    assert [e.body.state for e in host.heard if isinstance(e.body, OtaStatus)] == ["healthy"]
 
 
 @pytest.mark.parametrize("content", [b"", b"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n", b"{}"])

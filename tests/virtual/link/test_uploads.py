@@ -144,17 +144,6 @@ def test_programs_come_back_after_a_power_cut_if_they_start_by_themselves(
     assert apps(host)["goes"]["state"] == "running"
 
 
-def test_programs_outlive_a_killed_board(
-    board: BoardUnderTest, start_board: StartBoard, host: ScriptedHost, tmp_path: Path
-) -> None:
-    install(host, "stays", program("stays"))
-    board.process.kill()
-    board.process.wait()
-    start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
-    host.wait(lambda: len(host.hellos) == 2)
-    assert apps(host)["stays"]["state"] == "running"
-
-
 def test_a_program_is_replaced_and_removed_with_its_module(
     board: BoardUnderTest, host: ScriptedHost, tmp_path: Path
 ) -> None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
-from msgspec.structs import replace
+from tests.virtual.conftest import Bench, benches
 
-from microclaw.boards import load_board
-from microclaw.virtual.board import Board
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.runtime.loader import Runtime
-from microclaw.virtual.virtual_clock import VirtualClock
 
 COMPILE_S = 120
 ENTRIES = ("on_init", "on_destroy", "on_timer_callback", "on_request", "on_response", "libc_builtin_set_errno")
@@ -34,6 +31,10 @@ void wasm_timer_destroy(int); u32 wasm_get_sys_tick_ms(void);
 #define RD 0x04000000
 #define WR 0x10000000
 #define RW 0x14000000
+static struct { u32 version, num, index; struct { u16 type, size; const void *value; } f[8]; } q;
+static void seq(void) { q.version = 1; q.num = 8; q.index = 0; }
+static void add(int type, int size, const void *value) { q.f[q.index].type = type; q.f[q.index].size = size;
+        q.f[q.index++].value = value; }
 """
 
 
@@ -81,29 +82,15 @@ class CompileC:
         return image.read_bytes()
 
 
-@dataclass
-class Bench:
-    """A board on a virtual clock with a runtime, and shortcuts to run programs on it."""
+class CBench(Bench):
+    """Runs C programs, too."""
 
-    board: Board
-    runtime: Runtime
-    clock: VirtualClock
-    compile: CompileC
+    def __init__(self, compile_c: CompileC, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.compile = compile_c
 
-    def run(self, source: str, *, name: str = "main", heap_bytes: int = 8192, timers: int = 20) -> App:
-        """Compile, load, start, and wait until it is idle at time 0."""
-        app = self.runtime.load(name, self.compile(source), heap_bytes=heap_bytes, timers=timers)
-        app.start()
-        self.clock.settle()
-        return app
-
-    def lines(self, app: str = "main") -> list[str]:
-        """The lines that an app printed, unfinished line included."""
-        self.board.end_line(app)
-        return [record.text for record in self.board.log().records if record.app == app]
-
-    def edges(self, pin: int) -> list[tuple[float, int]]:
-        return [(edge.t_ms, edge.level) for edge in self.board.edges().records if edge.pin == pin]
+    def run(self, source: str, name: str = "main", **room: int) -> App:
+        return self.start(self.compile(source), name, **room)
 
 
 @pytest.fixture(scope="session")
@@ -111,28 +98,11 @@ def compile_c(tmp_path_factory: pytest.TempPathFactory) -> CompileC:
     return CompileC(tmp_path_factory.mktemp("c"))
 
 
-MakeBench = Callable[..., Bench]
+MakeBench = Callable[..., CBench]
 
 
 @pytest.fixture
 def make_bench(compile_c: CompileC, tmp_path: Path) -> Iterator[MakeBench]:
-    """Make a bench; `nodes` are added to the firmware's device nodes, other arguments go to the Board."""
-    benches: list[Bench] = []
-
-    def make(nodes: frozenset[str] = frozenset(), **options: object) -> Bench:
-        clock = VirtualClock()
-        profile = load_board("virtual")
-        firmware = replace(profile.firmware, device_nodes=profile.firmware.device_nodes | nodes)
-        profile = replace(profile, firmware=firmware)
-        board = Board(profile, clock, storage_dir=tmp_path / "storage", **options)  # type: ignore[arg-type]
-        benches.append(Bench(board, Runtime(board), clock, compile_c))
-        return benches[-1]
-
-    yield make
-    for bench in benches:
-        bench.runtime.close()
-
-
-@pytest.fixture
-def bench(make_bench: MakeBench) -> Bench:
-    return make_bench()
+    """Make a bench of its own folder; the arguments are Bench's."""
+    with benches(partial(CBench, compile_c, tmp_path)) as make:
+        yield make

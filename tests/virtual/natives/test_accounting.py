@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.virtual.natives.conftest import Bench
+from tests.virtual.natives.conftest import CBench
 
 from microclaw.boards import load_board
 from microclaw.virtual.runtime.app import App
@@ -37,40 +37,35 @@ static void tick(void) { work(turn++ ? 5 : 0); } void on_init(void) { every(10, 
 BLOCKING = DEEP + "int main(void) { for (int turn = 0;; turn++) { usleep(10000); work(turn ? 5 : 0); } }"
 
 
-def run(bench: Bench, source: str, optimization: str = "O3") -> App:
+def run(bench: CBench, source: str, optimization: str = "O3") -> App:
     image = asyncio.run(compile_module(source, load_board("virtual"), name="main", optimization=optimization))
-    app = bench.runtime.load("main", image.wasm, heap_bytes=8192)
-    app.start()
-    bench.clock.settle()
-    return app
+    return bench.start(image.wasm)
 
 
 @pytest.mark.parametrize(
     ("source", "optimization"), [(EVENT_DRIVEN, "O0"), (BLOCKING, "O3")], ids=["event-driven", "blocking"]
 )
-def test_peaks_are_those_of_the_program(bench: Bench, source: str, optimization: str) -> None:
+def test_peaks_are_those_of_the_program(bench: CBench, source: str, optimization: str) -> None:
     app = run(bench, source, optimization)
-    assert app.peak_heap_bytes == 0
+    assert app.heap.peak_bytes == 0
     bench.clock.advance(15)
     shallow = app.peak_stack_bytes
     assert FRAME_BYTES <= shallow <= FRAME_BYTES + 400
-    assert app.peak_heap_bytes == 3000 + 8
+    assert app.heap.peak_bytes == 3000 + 8
     bench.clock.advance(10)
     assert [line.endswith(" 1") for line in bench.lines()] == [True, True]
     assert FRAME_BYTES * 5 <= app.peak_stack_bytes - shallow <= (FRAME_BYTES + 64) * 5
-    assert app.peak_heap_bytes == 3000 + 8
+    assert app.heap.peak_bytes == 3000 + 8
 
 
-def test_stack_that_ends_is_reported_as_full(bench: Bench) -> None:
+def test_stack_that_ends_is_reported_as_full(bench: CBench) -> None:
     app = run(bench, DEEP + "void on_init(void) { work(40); }")
     assert (app.state, app.error) == ("trapped", "Exception: out of bounds memory access")
     assert 4096 - FRAME_BYTES <= app.peak_stack_bytes <= 4096
 
 
-def test_watchdog_never_ends_an_app_that_spins(bench: Bench) -> None:
-    wasm = bench.compile("void on_init(void) { while (1) wasm_get_sys_tick_ms(); }")
-    app = bench.runtime.load("main", wasm)
-    app.start()
+def test_watchdog_never_ends_an_app_that_spins(bench: CBench) -> None:
+    app = bench.run("void on_init(void) { while (1) wasm_get_sys_tick_ms(); }")
     bench.clock.advance(500)
     assert (app.state, app.error, app.is_alive) == ("running", None, True)
     assert not app.stop(timeout_s=0.05)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from tests.virtual.natives.conftest import Bench
+import pytest
+from tests.virtual.natives.conftest import CBench
 
 GLUE = """
-static struct { u32 version, num, index; struct { u16 type, size; const void *value; } f[8]; } q;
-static void seq(void) { q.version = 1; q.num = 8; q.index = 0; }
-static void add(int type, int size, const void *value) { q.f[q.index].type = type; q.f[q.index].size = size;
-        q.f[q.index++].value = value; }
 static int gpio_flags(int fd, u32 flags) { seq(); add(1, 4, &flags); return ioctl(fd, 0x8101, &q); }
 static int ledc_config(int fd, u32 hz, u8 n, u8 pin, u32 duty) { u32 phase = 0; seq(); add(1, 4, &hz); add(2, 1, &n);
     add(0x103, 1, &pin); add(0x203, 4, &duty); add(0x303, 4, &phase); return ioctl(fd, 0x8401, &q); }
@@ -29,7 +26,7 @@ static int get(int fd) { u8 level = 9; int n = read(fd, &level, 1); return n == 
 """
 
 
-def test_gpio_output_drives_the_pin_and_is_an_edge(bench: Bench) -> None:
+def test_gpio_output_drives_the_pin_and_is_an_edge(bench: CBench) -> None:
     app = bench.run(
         GLUE
         + """void on_init(void) { int f = open("/dev/gpio/2", RW, 0); put(f, 1); printf("%d\\n", get(f)); put(f, 7);
@@ -41,25 +38,7 @@ def test_gpio_output_drives_the_pin_and_is_an_edge(bench: Bench) -> None:
     assert next(p for p in bench.board.pins() if p.pin == 2).app == "main"
 
 
-def test_gpio_directions_are_enforced(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """void on_init(void) { int in = open("/dev/gpio/4", RD, 0), out = open("/dev/gpio/5", WR, 0);
-        printf("%d %d %d\\n", put(in, 1), get(out), put(out, 1)); }"""
-    )
-    assert bench.lines() == ["-1 -1 1"]
-
-
-def test_gpio_that_the_board_lacks_or_that_is_taken_does_not_open(bench: Bench) -> None:
-    bench.run(
-        """void on_init(void) { printf("%d %d %d %d", open("/dev/gpio/22", RW, 0), open("/dev/gpio/999", RW, 0),
-        open("/dev/gpio/2", RW, 0) >= 0, open("/dev/gpio/2", RW, 0));
-        printf(" %d\\n", open("/dev/gpio/3", RW | 1 << 12, 0)); }"""
-    )
-    assert bench.lines() == ["-1 -1 1 -1 -1"]
-
-
-def test_gpio_belongs_to_one_app_until_it_closes_it_or_ends(bench: Bench) -> None:
+def test_gpio_belongs_to_one_app_until_it_closes_it_or_ends(bench: CBench) -> None:
     taker = 'void on_init(void) { printf("%d\\n", open("/dev/gpio/2", RW, 0) >= 0); }'
     first = bench.run(taker, name="first")
     bench.run(taker, name="second")
@@ -68,7 +47,7 @@ def test_gpio_belongs_to_one_app_until_it_closes_it_or_ends(bench: Bench) -> Non
     assert [bench.lines(name) for name in ("first", "second", "third")] == [["1"], ["0"], ["1"]]
 
 
-def test_gpio_inputs_follow_the_outside_and_their_pull(bench: Bench) -> None:
+def test_gpio_inputs_follow_the_outside_and_their_pull(bench: CBench) -> None:
     source = """static int f; void on_init(void) { f = open("/dev/gpio/4", RD, 0); printf("%d", get(f));
         printf(" %d", gpio_flags(f, 2)); printf(" %d\\n", get(f)); wasm_create_timer(10, 1, 1); }
         void on_timer_callback(int id) { printf("%d\\n", get(f)); }"""
@@ -79,13 +58,13 @@ def test_gpio_inputs_follow_the_outside_and_their_pull(bench: Bench) -> None:
     assert bench.lines() == ["0 0 1", "1", "0", "1"]
 
 
-def test_pins_keep_their_level_when_the_app_ends_without_closing(bench: Bench) -> None:
+def test_pins_keep_their_level_when_the_app_ends_without_closing(bench: CBench) -> None:
     app = bench.run(GLUE + 'void on_init(void) { put(open("/dev/gpio/2", RW, 0), 1); }')
     assert app.stop()
     assert bench.board.level(2) == 1
 
 
-def test_data_seq_works_once_and_a_second_use_crashes_the_board(bench: Bench) -> None:
+def test_data_seq_works_once_and_a_second_use_crashes_the_board(bench: CBench) -> None:
     boot = bench.board.boot
     bench.run(
         GLUE
@@ -95,23 +74,13 @@ def test_data_seq_works_once_and_a_second_use_crashes_the_board(bench: Bench) ->
     bench.clock.settle()
     assert bench.board.boot == boot + 1
     assert bench.board.level(2) == 0
-    assert bench.runtime.apps == {}
+    assert bench.apps == []
     log = [record.text for record in bench.board.log().records]
-    assert log[-1] == "Rebooting..."
-    assert "LoadProhibited" in log[-2]
+    assert log[-2:] == ["Rebooting...", "App Manager started."]
+    assert "LoadProhibited" in log[-3]
 
 
-def test_data_seq_without_the_wanted_frame_is_refused(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """void on_init(void) { int f = open("/dev/gpio/2", RW, 0); u32 x = 2; seq(); add(1, 2, &x);
-        printf("%d", ioctl(f, 0x8101, &q)); q.version = 2; printf(" %d", ioctl(f, 0x8101, &q));
-        printf(" %d %d\\n", ioctl(f, 0x1234, &q), ioctl(77, 0x8101, &q)); }"""
-    )
-    assert bench.lines() == ["-1 -1 -1 -1"]
-
-
-def test_ledc_duty_is_raw_after_a_configuration_in_percent(bench: Bench) -> None:
+def test_ledc_duty_is_raw_after_a_configuration_in_percent(bench: CBench) -> None:
     bench.run(
         GLUE
         + """void on_init(void) { int f = open("/dev/ledc/0", RW, 0); printf("%d", ledc_duty(f, 0, 1));
@@ -129,7 +98,7 @@ def test_ledc_duty_is_raw_after_a_configuration_in_percent(bench: Bench) -> None
     assert bench.edges(5) == []
 
 
-def test_pin_taken_back_for_gpio_no_longer_follows_the_ledc(bench: Bench) -> None:
+def test_pin_taken_back_for_gpio_no_longer_follows_the_ledc(bench: CBench) -> None:
     bench.run(
         GLUE
         + """void on_init(void) { int f = open("/dev/ledc/0", RW, 0); ledc_config(f, 1000, 1, 5, 0);
@@ -161,7 +130,7 @@ static u32 humidity(int raw) { int h4 = (signed char)h[3] * 16 | (h[4] & 15), h5
 """
 
 
-def test_bme280_measures_what_was_set_by_the_datasheet_s_formulas(bench: Bench) -> None:
+def test_bme280_measures_what_was_set_by_the_datasheet_s_formulas(bench: CBench) -> None:
     bench.board.set_sensor("bme280", {"temperature_c": -12.34, "humidity_pct": 61.5, "pressure_hpa": 987.65})
     bench.run(
         GLUE
@@ -181,27 +150,51 @@ def test_bme280_measures_what_was_set_by_the_datasheet_s_formulas(bench: Bench) 
     assert abs(int(humidity) / 1024 - 61.5) < 0.1
 
 
-def test_ina219_registers_are_big_endian_words(bench: Bench) -> None:
-    bench.board.set_sensor("ina219", {"voltage_v": 5.0, "current_ma": 120.0})
-    bench.run(
-        GLUE
-        + """static int f; static int reg(int n) { u8 d[2]; i2c_read(f, 0x40, n, d, 2); return d[0] << 8 | d[1]; }
+# what it shows, the program, its line
+PROGRAMS = [
+    (
+        "gpio_directions_are_enforced",
+        """void on_init(void) { int in = open("/dev/gpio/4", RD, 0), out = open("/dev/gpio/5", WR, 0);
+        printf("%d %d %d\\n", put(in, 1), get(out), put(out, 1)); }""",
+        "-1 -1 1",
+    ),
+    (
+        "gpio_that_the_board_lacks_or_that_is_taken_does_not_open",
+        """void on_init(void) { printf("%d %d %d %d", open("/dev/gpio/22", RW, 0), open("/dev/gpio/999", RW, 0),
+        open("/dev/gpio/2", RW, 0) >= 0, open("/dev/gpio/2", RW, 0));
+        printf(" %d\\n", open("/dev/gpio/3", RW | 1 << 12, 0)); }""",
+        "-1 -1 1 -1 -1",
+    ),
+    (
+        "data_seq_without_the_wanted_frame_is_refused",
+        """void on_init(void) { int f = open("/dev/gpio/2", RW, 0); u32 x = 2; seq(); add(1, 2, &x);
+        printf("%d", ioctl(f, 0x8101, &q)); q.version = 2; printf(" %d", ioctl(f, 0x8101, &q));
+        printf(" %d %d\\n", ioctl(f, 0x1234, &q), ioctl(77, 0x8101, &q)); }""",
+        "-1 -1 -1 -1",
+    ),
+    (  # shunt 12 mV in 10 uV; calibration 4096 gives 0.1 mA a bit and 2 mW a power bit: 600 mW
+        "ina219_registers_are_big_endian_words",
+        """static int f; static int reg(int n) { u8 d[2]; i2c_read(f, 0x40, n, d, 2); return d[0] << 8 | d[1]; }
         void on_init(void) { f = open("/dev/i2c/0", RW, 0); i2c_config(f, 8, 9); u8 cal[3] = {5, 0x10, 0x00};
         printf("%x %d %d %d", reg(0), reg(1), (reg(2) >> 3) * 4, reg(4)); printf(" %d", i2c_move(f, 3, 0x40, cal, 3));
-        printf(" %d %d\\n", reg(4), reg(3)); }"""
-    )
-    # Shunt 12 mV in 10 uV; calibration 4096 gives 0.1 mA a bit and 2 mW a power bit: 600 mW.
-    assert bench.lines() == ["399f 1200 5000 0 0 1200 300"]
-
-
-def test_i2c_needs_configuration_wiring_and_a_listener(bench: Bench) -> None:
-    bench.run(
-        GLUE
-        + """void on_init(void) { u8 d; int f = open("/dev/i2c/0", RW, 0); printf("%d", i2c_read(f, 0x76, 0xD0, &d, 1));
+        printf(" %d %d\\n", reg(4), reg(3)); }""",
+        "399f 1200 5000 0 0 1200 300",
+    ),
+    (
+        "i2c_needs_configuration_wiring_and_a_listener",
+        """void on_init(void) { u8 d; int f = open("/dev/i2c/0", RW, 0); printf("%d", i2c_read(f, 0x76, 0xD0, &d, 1));
         printf(" %d", i2c_config(f, 8, 9)); printf(" %d", i2c_read(f, 0x77, 0xD0, &d, 1));
         printf(" %d", i2c_read(f, 0x76, 0xD0, &d, 1));
         printf(" %d", i2c_move(f, 1, 0x55, &d, 1)); printf(" %d", i2c_move(f, 0, 0x76, (void *)0x7fffffff, 1));
         i2c_config(f, 11, 12); printf(" %d", i2c_read(f, 0x76, 0xD0, &d, 1));
-        printf(" %d\\n", open("/dev/i2c/1", RW, 0)); }"""
-    )
-    assert bench.lines() == ["-1 0 -1 0 0 -1 -1 -1"]
+        printf(" %d\\n", open("/dev/i2c/1", RW, 0)); }""",
+        "-1 0 -1 0 0 -1 -1 -1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("source", "line"), [row[1:] for row in PROGRAMS], ids=[row[0] for row in PROGRAMS])
+def test_program_prints(bench: CBench, source: str, line: str) -> None:
+    bench.board.set_sensor("ina219", {"voltage_v": 5.0, "current_ma": 120.0})
+    bench.run(GLUE + source)
+    assert bench.lines() == [line]

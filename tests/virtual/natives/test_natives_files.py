@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.virtual.natives.conftest import Bench
+from tests.virtual.natives.conftest import CBench
 
 from microclaw.virtual.filesystem import BLOCK_BYTES
 from microclaw.virtual.runtime.descriptors import STORAGE_BYTES
@@ -21,7 +21,7 @@ int fstat(int, void *);
 """
 
 
-def test_files_are_written_read_and_sought(bench: Bench, tmp_path: Path) -> None:
+def test_files_are_written_read_and_sought(bench: CBench, tmp_path: Path) -> None:
     bench.run(
         EXTRA
         + """void on_init(void) { char b[16] = ""; int f = open("/storage/hello.txt", RW | CREAT, 0666);
@@ -34,7 +34,7 @@ def test_files_are_written_read_and_sought(bench: Bench, tmp_path: Path) -> None
     assert (tmp_path / "storage" / "hello.txt").read_bytes() == b"Jello"
 
 
-def test_open_flags_are_wasi_s(bench: Bench, tmp_path: Path) -> None:
+def test_open_flags_are_wasi_s(bench: CBench, tmp_path: Path) -> None:
     (tmp_path / "storage").mkdir()
     (tmp_path / "storage" / "a").write_bytes(b"12345")
     bench.run(
@@ -64,7 +64,7 @@ def test_open_flags_are_wasi_s(bench: Bench, tmp_path: Path) -> None:
         "/dev/null",
     ],
 )
-def test_no_path_leads_out_of_storage(bench: Bench, tmp_path: Path, path: str) -> None:
+def test_no_path_leads_out_of_storage(bench: CBench, tmp_path: Path, path: str) -> None:
     storage = tmp_path / "storage"
     storage.mkdir()
     (tmp_path / "outside").write_bytes(b"secret")
@@ -78,7 +78,7 @@ def test_no_path_leads_out_of_storage(bench: Bench, tmp_path: Path, path: str) -
     assert (tmp_path / "outside").read_bytes() == b"secret"
 
 
-def test_storage_has_a_size(bench: Bench, tmp_path: Path) -> None:
+def test_storage_has_a_size(bench: CBench, tmp_path: Path) -> None:
     (tmp_path / "storage").mkdir()
     (tmp_path / "storage" / "big").write_bytes(bytes(STORAGE_BYTES - BLOCK_BYTES))
     bench.run(
@@ -89,7 +89,7 @@ def test_storage_has_a_size(bench: Bench, tmp_path: Path) -> None:
     assert bench.lines() == ["10 -1 1"]
 
 
-def test_files_outlive_a_power_cut(bench: Bench) -> None:
+def test_files_outlive_a_power_cut(bench: CBench) -> None:
     source = (
         EXTRA
         + """void on_init(void) { int f = open("/storage/n", RW | CREAT, 0); printf("%d\\n", (int)lseek(f, 0, 2));

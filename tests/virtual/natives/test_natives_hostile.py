@@ -8,14 +8,12 @@ import threading
 
 import pytest
 import wasmtime
-from tests.virtual.natives.conftest import Bench
+from tests.virtual.natives.conftest import CBench, MakeBench
 
 from microclaw.boards import load_board
-from microclaw.virtual.board import Board
 from microclaw.virtual.clock import RealClock
 from microclaw.virtual.natives.binding import bind
 from microclaw.virtual.runtime.instance import HANDLERS
-from microclaw.virtual.runtime.loader import Runtime
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
@@ -36,12 +34,12 @@ def test_every_native_that_the_board_offers_has_an_implementation() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(HANDLERS))
-def test_native_survives_any_arguments(bench: Bench, name: str) -> None:
+def test_native_survives_any_arguments(bench: CBench, name: str) -> None:
     noise = random.Random(name)
-    app = bench.runtime.load("app", bytes(wasmtime.wat2wasm(MODULE)))
+    app = bench.machine.manager.load("app", bytes(wasmtime.wat2wasm(MODULE)))
     native = NATIVES[name]
-    call = bind(app.process, native.signature, HANDLERS[name])
-    opened = bind(app.process, NATIVES["open"].signature, HANDLERS["open"])
+    call = bind(app, native.signature, HANDLERS[name])
+    opened = bind(app, NATIVES["open"].signature, HANDLERS["open"])
     for path, flags in ((1024, 0x14000000), (1040, 0x14001000)):
         opened(path, flags, 0)
     for _ in range(ROUNDS):
@@ -63,20 +61,15 @@ BUSY = """static int f, level; void on_init(void) { f = open("/dev/gpio/2", RW, 
 void on_timer_callback(int id) { u8 b; for (int i = 0; i < 200; i++) { b = ++level & 1; write(f, &b, 1); } }"""
 
 
-def test_nothing_of_an_app_reaches_the_board_after_a_power_cut(bench: Bench) -> None:
-    wasm = bench.compile(BUSY)
-    board = Board(load_board("virtual"), RealClock())
-    runtime = Runtime(board)
-
-    seen = threading.Event()
+def test_nothing_of_an_app_reaches_the_board_after_a_power_cut(make_bench: MakeBench) -> None:
+    bench, seen = make_bench(RealClock()), threading.Event()
+    board = bench.board
     board.watch_edges(lambda _: seen.set())
     for _ in range(10):
         seen.clear()
-        app = runtime.load("busy", wasm)
-        app.start()
+        app = bench.run(BUSY)
         assert seen.wait(TIMEOUT_S)
         board.power_cut()
         assert not app.is_alive
         assert [pin for pin in board.pins() if pin.level or pin.role != "idle"] == []
         board.power_on()
-    board.clock.close()

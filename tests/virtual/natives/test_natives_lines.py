@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.virtual.natives.conftest import Bench, MakeBench
+from tests.virtual.natives.conftest import CBench, MakeBench
 
 GLUE = """
-static struct { u32 version, num, index; struct { u16 type, size; const void *value; } f[8]; } q;
-static void seq(void) { q.version = 1; q.num = 8; q.index = 0; }
-static void add(int type, int size, const void *value) { q.f[q.index].type = type; q.f[q.index].size = size;
-        q.f[q.index++].value = value; }
 static int config(int fd, u32 flags, u32 clock, u8 cs) { u8 sclk = 12, mosi = 11, miso = 13; seq(); add(1, 1, &cs);
     add(2, 1, &sclk); add(3, 1, &mosi); add(4, 1, &miso); add(5, 4, &flags); if (flags & 1) add(6, 4, &clock);
     return ioctl(fd, 0x8301, &q); }
@@ -20,27 +16,27 @@ static void hex(const u8 *data, int n) { for (int i = 0; i < n; i++) printf("%02
 
 
 @pytest.fixture
-def uart(make_bench: MakeBench) -> Bench:
-    return make_bench(frozenset({"uart"}))
+def uart(make_bench: MakeBench) -> CBench:
+    return make_bench(nodes=frozenset({"uart"}))
 
 
 @pytest.fixture
-def spi(make_bench: MakeBench) -> Bench:
-    return make_bench(frozenset({"spi"}))
+def spi(make_bench: MakeBench) -> CBench:
+    return make_bench(nodes=frozenset({"spi"}))
 
 
-def test_stock_firmware_has_neither_uart_nor_spi(bench: Bench) -> None:
+def test_stock_firmware_has_neither_uart_nor_spi(bench: CBench) -> None:
     bench.run('void on_init(void) { printf("%d %d\\n", open("/dev/uart/0", RW, 0), open("/dev/spi/2", RW, 0)); }')
     assert bench.lines() == ["-1 -1"]
 
 
-def test_uart_read_never_waits(uart: Bench) -> None:
+def test_uart_read_never_waits(uart: CBench) -> None:
     uart.run("""static char b[9]; void on_init(void) { int f = open("/dev/uart/0", RW, 0);
         printf("%d %d %d\\n", write(f, "hi\\n", 3), read(f, b, 8), open("/dev/uart/3", RW, 0)); }""")
     assert uart.lines() == ["3 -1 -1"]
 
 
-def test_spi_exchange_reads_zeros_and_its_pins_are_the_programs(spi: Bench) -> None:
+def test_spi_exchange_reads_zeros_and_its_pins_are_the_programs(spi: CBench) -> None:
     app = spi.run(
         GLUE
         + """void on_init(void) { int f = open("/dev/spi/2", RW, 0); u8 tx[4] = {0x9f}, rx[4] = {1}; u32 n = 4;
@@ -51,7 +47,7 @@ def test_spi_exchange_reads_zeros_and_its_pins_are_the_programs(spi: Bench) -> N
     assert app.pins == {10, 11, 12, 13}
 
 
-def test_spi_refuses_what_the_driver_refuses(spi: Bench) -> None:
+def test_spi_refuses_what_the_driver_refuses(spi: CBench) -> None:
     spi.run(
         GLUE
         + """static u8 big[600]; void on_init(void) { int f = open("/dev/spi/2", RW, 0); u32 n = 3;
@@ -65,7 +61,7 @@ def test_spi_refuses_what_the_driver_refuses(spi: Bench) -> None:
     assert spi.lines() == ["-1 -1 -1 -1 0 -1 -1 0 -1 -1 0 -1"]
 
 
-def test_spi_bus_of_an_app_that_ended_can_be_configured_again(spi: Bench) -> None:
+def test_spi_bus_of_an_app_that_ended_can_be_configured_again(spi: CBench) -> None:
     source = GLUE + """void on_init(void) { printf("%d\\n", config(open("/dev/spi/2", RW, 0), 1, 1000, 10)); }"""
     first = spi.run(source, name="first")
     spi.run(source, name="second")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.virtual.natives.conftest import Bench
+from tests.virtual.natives.conftest import CBench
 
 from microclaw.virtual.natives.printf import MAX_TEXT_BYTES
 
@@ -93,14 +93,14 @@ CASES = [
 ]
 
 
-def test_printf_prints_what_the_firmware_prints(bench: Bench) -> None:
+def test_printf_prints_what_the_firmware_prints(bench: CBench) -> None:
     calls = "\n".join(f"printf({arguments}); putchar(10);" for arguments, _ in CASES)
     bench.run(f"void on_init(void) {{ {calls} }}")
     printed = dict(zip((arguments for arguments, _ in CASES), bench.lines(), strict=True))
     assert printed == dict(CASES)
 
 
-def test_snprintf_cuts_and_answers_the_full_length(bench: Bench) -> None:
+def test_snprintf_cuts_and_answers_the_full_length(bench: CBench) -> None:
     bench.run(
         """void on_init(void) { char b[8] = "xxxxxxx"; int n = snprintf(b, 6, "%s", "truncated");
         printf("%s %d\\n", b, n);
@@ -110,13 +110,13 @@ def test_snprintf_cuts_and_answers_the_full_length(bench: Bench) -> None:
     assert bench.lines() == ["trunc 9", "trunc 5", "07:05 5"]
 
 
-def test_string_outside_of_memory_traps(bench: Bench) -> None:
+def test_string_outside_of_memory_traps(bench: CBench) -> None:
     app = bench.run('void on_init(void) { printf("%s", (char *)0x7fffffff); }')
     assert app.error == "Exception: out of bounds memory access"
     assert bench.lines() == ["Got exception running WASM code: Exception: out of bounds memory access"]
 
 
-def test_va_list_that_runs_out_of_memory_traps(bench: Bench) -> None:
+def test_va_list_that_runs_out_of_memory_traps(bench: CBench) -> None:
     app = bench.run(
         """int vprintf(const char *, char *);
         void on_init(void) { vprintf("%d%d", (char *)(__builtin_wasm_memory_size(0) * 65536 - 4)); }"""
@@ -124,7 +124,7 @@ def test_va_list_that_runs_out_of_memory_traps(bench: Bench) -> None:
     assert app.error == "Exception: out of bounds memory access"
 
 
-def test_widths_cannot_make_endless_text(bench: Bench) -> None:
+def test_widths_cannot_make_endless_text(bench: CBench) -> None:
     app = bench.run(
         """int vsnprintf(char *, size_t, const char *, void *); static char f[601]; static const char *none[100];
         void on_init(void) { for (int i = 0; i < 600; i++) f[i] = "%9999s"[i % 6];

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.telemetry.mqtt.conftest import Broker, wait_for
+from tests.virtual.conftest import Bench, benches
 
-from microclaw.boards import load_board
-from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock, RealClock
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.runtime.loader import Runtime
-from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wasm import BuildCache, compile_module
 
 
@@ -73,29 +71,19 @@ def web() -> Iterator[str]:
         thread.join()
 
 
-@dataclass
-class Bench:
-    """One board; `lines` are those of the program, `console` are the firmware's own."""
+class NetBench(Bench):
+    """Runs programs as this project compiles them."""
 
-    board: Board
-    runtime: Runtime
-    clock: Clock
-    cache: BuildCache
+    def __init__(self, builds: BuildCache, folder: Path, clock: Clock | None = None, **options: Any) -> None:
+        super().__init__(folder, clock or RealClock(), **{"has_network": True, **options})
+        self._builds = builds
 
     async def run(self, source: str) -> App:
-        image = await compile_module(source, self.board.profile, cache=self.cache)
-        app = self.runtime.load("main", image.wasm)
-        app.start()
-        return app
-
-    def lines(self) -> list[str]:
-        return [record.text for record in self.board.log().records if record.app == "main"]
-
-    def console(self) -> list[str]:
-        return [record.text for record in self.board.log().records if record.app is None]
+        image = await compile_module(source, self.board.profile, cache=self._builds)
+        return self.start(image.wasm)
 
     def wait_line(self, text: str) -> None:
-        wait_for(lambda: any(text in line for line in (*self.lines(), *self.console())), f"no line {text!r}")
+        wait_for(lambda: any(text in line for line in (*self.lines(), *self.lines(None))), f"no line {text!r}")
 
 
 @pytest.fixture(scope="session")
@@ -103,20 +91,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> BuildCache:
     return BuildCache(tmp_path_factory.mktemp("builds"))
 
 
-MakeBench = Callable[..., Bench]
+MakeBench = Callable[..., NetBench]
 
 
 @pytest.fixture
 def make_bench(cache: BuildCache, tmp_path: Path) -> Iterator[MakeBench]:
-    made: list[Bench] = []
-
-    def make(*, has_network: bool = True, is_virtual: bool = False) -> Bench:
-        clock = VirtualClock() if is_virtual else RealClock()
-        board = Board(load_board("virtual"), clock, storage_dir=tmp_path / "storage")
-        made.append(Bench(board, Runtime(board, has_network=has_network), clock, cache))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.runtime.close()
-        bench.clock.close()
+    """Make a bench on the real clock."""
+    with benches(partial(NetBench, cache, tmp_path)) as make:
+        yield make

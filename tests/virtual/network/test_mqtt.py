@@ -10,7 +10,9 @@ import pytest
 from paho.mqtt import client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 from tests.telemetry.mqtt.conftest import LIMIT_S, Broker, wait_for
-from tests.virtual.network.conftest import Bench, MakeBench
+from tests.virtual.network.conftest import MakeBench
+
+from microclaw.virtual.virtual_clock import VirtualClock
 
 PROGRAM = r"""
 #include <mqtt_client.h>
@@ -127,7 +129,7 @@ async def test_refusal_by_the_broker_is_an_error_with_its_code(make_bench: MakeB
     bench = make_bench()
     await bench.run(program(broker.password_port, name="stranger"))
     bench.wait_line("error 2 0 5")
-    assert any("mqtt: no connection to 127.0.0.1" in line and "attempt 1" in line for line in bench.console())
+    assert any("mqtt: no connection to 127.0.0.1" in line and "attempt 1" in line for line in bench.lines(None))
 
 
 async def test_killed_program_leaves_its_will(make_bench: MakeBench, broker: Broker) -> None:
@@ -143,9 +145,9 @@ async def test_killed_program_leaves_its_will(make_bench: MakeBench, broker: Bro
 async def test_without_a_network_the_same_happens_each_time(make_bench: MakeBench) -> None:
     logs = []
     for _ in range(2):
-        bench = make_bench(has_network=False, is_virtual=True)
+        bench = make_bench(VirtualClock(), has_network=False)
         await bench.run(program(1883))
-        bench.clock.advance(30_000)  # type: ignore[attr-defined]
+        bench.advance(30_000)
         logs.append([(r.t_ms, r.text) for r in bench.board.log().records])
     assert logs[0] == logs[1]
     texts = [text for _, text in logs[0]]
@@ -175,8 +177,8 @@ void on_init(void) {
 
 
 async def test_zero_is_an_error_and_a_wild_handle_crashes_the_board(make_bench: MakeBench) -> None:
-    bench: Bench = make_bench(has_network=False)
+    bench = make_bench(has_network=False)
     await bench.run(NATIVES)
     wait_for(lambda: bench.board.boot == 2, "the board's crash")
     assert bench.lines()[:2] == ["zero -1 7", "null 102 -1"]
-    assert any("Guru Meditation" in line for line in bench.console())
+    assert any("Guru Meditation" in line for line in bench.lines(None))

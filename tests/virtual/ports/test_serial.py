@@ -12,7 +12,6 @@ from microclaw.boards.reader import load_board
 from microclaw.virtual.board import Board
 from microclaw.virtual.ports.serial import MAX_LINE_BYTES, SerialConsole, SerialLines
 from microclaw.virtual.virtual_clock import VirtualClock
-from microclaw.wire import jsonline
 
 
 @pytest.fixture
@@ -30,27 +29,6 @@ def ask(console: SerialConsole, **request: object) -> dict[str, Any]:
     return reply
 
 
-def test_boot_lines_are_objects_with_status_ok(console: SerialConsole) -> None:
-    lines = [json.loads(line) for line in console.boot_lines().splitlines()]
-    assert len(lines) >= 2
-    assert all(line["status"] == "ok" for line in lines)
-
-
-def test_set_gpio_drives_the_pin_and_is_counted(board: Board, console: SerialConsole) -> None:
-    reply = ask(console, action="set_gpio", pin=4, state=1)
-    assert reply == {"status": "ok", "msg": "GPIO set", "pin": 4, "state": 1}
-    ask(console, action="set_gpio", pin=4, state=1)
-    ask(console, action="set_gpio", pin=4, state=0)
-    assert [(edge.pin, edge.level) for edge in board.edges().records] == [(4, 1), (4, 0)]
-    assert jsonline.gpio_reply(reply, 4, 1) == (4, 1)
-
-
-def test_read_adc_gives_value_and_voltage(board: Board, console: SerialConsole) -> None:
-    board.set_adc(1, 1.65)
-    reply = ask(console, action="read_adc", pin=1)
-    assert reply == {"status": "ok", "pin": 1, "value": 2048, "voltage": 1.65}
-
-
 def test_set_pwm_takes_both_dialects_names(board: Board, console: SerialConsole) -> None:
     reply = ask(console, action="set_pwm", pin=5, duty_cycle=128, frequency=1000)
     assert reply == {"status": "ok", "msg": "PWM set", "pin": 5, "duty_cycle": 128, "frequency": 1000}
@@ -58,16 +36,6 @@ def test_set_pwm_takes_both_dialects_names(board: Board, console: SerialConsole)
     ask(console, action="set_pwm", pin=5, duty=0)
     changes = [(c.duty, c.frequency_hz) for c in board.pwm_changes().records]
     assert changes == [(128, 1000), (64, 2000), (0, 5000)]
-    assert jsonline.pwm_reply(reply, 5, 0, 0) == (5, 128, 1000)
-
-
-def test_sensors_answer_nested_and_flat(board: Board, console: SerialConsole) -> None:
-    board.set_sensor("bme280", {"temperature_c": 31.5})
-    reply = ask(console, action="read_i2c", sensor="bme280")
-    assert reply["data"]["temperature_c"] == pytest.approx(31.5, abs=0.01)
-    assert reply["temperature_c"] == reply["data"]["temperature_c"]
-    assert set(reply["data"]) == {"temperature_c", "humidity_pct", "pressure_hpa"}
-    assert set(ask(console, action="read_i2c", sensor="ina219")["data"]) == {"voltage_v", "current_ma", "power_mw"}
 
 
 @pytest.mark.parametrize(

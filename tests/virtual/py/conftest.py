@@ -9,15 +9,12 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.virtual.conftest import Bench
 
-from microclaw.boards.reader import load_board
-from microclaw.virtual.board import Board
-from microclaw.virtual.clock import RealClock
 from microclaw.virtual.py.drivers import Json
-from microclaw.virtual.py.programs import Programs
-from microclaw.virtual.virtual_clock import VirtualClock
 
 BLINK = """
 async def main(E):
@@ -40,30 +37,18 @@ def compiled(source: str, folder: Path, name: str = "p") -> bytes:
     return image.read_bytes()
 
 
-class Bench:
-    """A board and its programs; `events` are those for the host."""
+class PyBench(Bench):
+    """Runs `py` programs; `events` are those for the host."""
 
-    def __init__(self, folder: Path, cache: Path, real: RealClock | None = None, *, hang_s: float = 8.0) -> None:
-        self.clock = VirtualClock()
-        self.board = Board(load_board("virtual"), real or self.clock)
-        self.programs = Programs(self.board, folder / "py", cache, hang_s=hang_s)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.events: list[tuple[str, Mapping[str, Json]]] = []
         self.programs.on_event = lambda name, data: self.events.append((name, data))
-        self.board.on_power(lambda event: self.programs.power_cut() if event == "cut" else self.programs.power_on())
-        self._folder = folder
 
     def install(self, name: str, source: str, *, autostart: bool = True, heap: int = 4096) -> None:
-        data = compiled(source, self._folder)
-        digest = hashlib.sha256(data).hexdigest()
-        announced: dict[str, Json] = {
-            "name": name,
-            "kind": "py",
-            "size": len(data),
-            "sha256": digest,
-            "autostart": autostart,
-            "heap": heap,
-        }
-        self.programs.call("begin", announced)
+        data = compiled(source, self.folder)
+        digest, facts = hashlib.sha256(data).hexdigest(), {"autostart": autostart, "heap": heap}
+        self.programs.call("begin", {"name": name, "kind": "py", "size": len(data), "sha256": digest, **facts})
         for offset in range(0, len(data), 1000):
             piece = b64encode(data[offset : offset + 1000]).decode()
             self.programs.call("write", {"offset": offset, "data": piece})
@@ -79,12 +64,6 @@ class Bench:
     def row(self, name: str) -> Mapping[str, Json]:
         return next(row for row in self.programs.rows() if row["name"] == name)
 
-    def edges(self, pin: int) -> list[tuple[float, int]]:
-        return [(edge.t_ms, edge.level) for edge in self.board.edges().records if edge.pin == pin]
-
-    def lines(self, app: str | None) -> list[str]:
-        return [line.text for line in self.board.log().records if line.app == app]
-
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -92,22 +71,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-MakeBench = Callable[[], Bench]
-
-
 @pytest.fixture
-def make_bench(tmp_path: Path, cache: Path) -> Iterator[MakeBench]:
-    made: list[Bench] = []
-
-    def make() -> Bench:
-        made.append(Bench(tmp_path, cache))
-        return made[-1]
-
-    yield make
-    for bench in made:
-        bench.programs.power_cut()
-
-
-@pytest.fixture
-def bench(make_bench: MakeBench) -> Bench:
-    return make_bench()
+def bench(tmp_path: Path, cache: Path) -> Iterator[PyBench]:
+    made = PyBench(tmp_path, cache=cache)
+    yield made
+    made.machine.close()

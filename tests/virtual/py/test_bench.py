@@ -31,11 +31,6 @@ def run(bench: Bench, program: str) -> str:
     return done.stdout
 
 
-def test_an_output_moves_the_boards_pin(bench: Bench) -> None:
-    assert run(bench, "from machine import Pin\nled = Pin(2, Pin.OUT)\nled.on()\nprint(led.value())\nled(0)") == "1\n"
-    assert [(edge.pin, edge.level) for edge in bench.board.edges().records] == [(2, 1), (2, 0)]
-
-
 def test_an_input_interrupts_the_event_loop(bench: Bench) -> None:
     program = """
 import asyncio
@@ -51,12 +46,6 @@ asyncio.run(main())
 
     bench.board.watch_edges(lambda edge: bench.board.set_input(4, 0) if edge.pin == 5 else None)
     assert run(bench, program) == "Pin(4) 0\n"
-
-
-def test_pwm_tells_the_pulse_of_a_servo(bench: Bench) -> None:
-    run(bench, "from machine import PWM, Pin\nPWM(Pin(5), freq=50, duty_ns=1500000)")
-    change = bench.board.pwm_changes().records[-1]
-    assert (change.pin, change.duty, change.frequency_hz, change.pulse_us) == (5, 19, 50, 1500.0)
 
 
 def test_a_strip_of_leds_shows_its_colours(bench: Bench) -> None:

@@ -15,7 +15,6 @@ from tests.virtual.py.conftest import BLINK, compiled
 from microclaw.errors import CallRejected
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.wire import board_control as control
-from microclaw.wire.link.messages import Event
 
 __all__ = ["host"]
 
@@ -45,12 +44,6 @@ def test_a_program_over_the_link_runs_and_is_listed(board: BoardUnderTest, host:
     assert (row["kind"], row["state"]) == ("py", "running")
     host.wait(lambda: any(pin.pin == 2 and pin.app == "blink" for pin in board.control().ask(control.Pins()).pins))
     assert apps(host)["blink"]["pins"] == [2]
-
-
-def test_a_crash_reaches_the_host(board: BoardUnderTest, host: ScriptedHost, tmp_path: Path) -> None:
-    install(host, "bad", compiled("async def main(E):\n    raise ValueError('no')\n", tmp_path))
-    crash = host.wait_for(Event, lambda event: event.name == "app.crash")
-    assert "ValueError: no" in str(crash.data["reason"])
 
 
 async def test_the_hosts_transport_installs_a_program_for_a_trial(

@@ -10,17 +10,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.firmware.ota_offers import NOW, manifest, packed, signer
 
+from microclaw.boards.reader import load_board
 from microclaw.firmware_modules import ota_check
+from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash
+from microclaw.link_client.state import LinkState
+from microclaw.virtual.board import Board as VirtualBoard
 from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
 from microclaw.virtual.updates.updater import Updater
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.link.actions import TakeBlob
-from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaStatus
+from microclaw.wire.link.messages import BlobRead, Hello, OtaStatus, Software
+from microclaw.wire.link.states import Phase
 
 NAME = "microclaw-virtual"
 CHIP = "esp32s3"
@@ -120,38 +126,45 @@ def bundle(files: dict[str, bytes]) -> bytes:
     return data + bytes(-len(data) % 512) + bytes(1024)  # Python pads to 10,240
 
 
+HELLO = Hello(bytes(16), Software(NAME, "1"), "virtual", (), bytes(8), 0, "power_on")
+
+
+@dataclass
+class Session:
+    phase: Phase = Phase.READY
+    opening: Hello = HELLO
+
+
 @dataclass
 class Host:
-    """The updater's messages, and the windows that it asks for."""
+    """Stands for the board's LinkClient: the updater's messages, and the windows that it asks for."""
 
     statuses: list[tuple[str, str, float, str | None]] = field(default_factory=list)
     reads: list[BlobRead] = field(default_factory=list)
     wants_restart: bool = False
-    connected: bool = True
-    now_utc_s: int | None = field(default_factory=lambda: int(ota_check.seconds(NOW)))
     now_s: float = 0.0
+    session: Session = field(default_factory=Session)
+    state: LinkState = field(default_factory=lambda: LinkState(device_id="d-1"))
+    calendar: VirtualBoard = field(default_factory=lambda: VirtualBoard(load_board("virtual"), VirtualClock()))
 
-    def say(self, message: AnyMessage) -> None:
-        if isinstance(message, BlobRead):
-            self.reads.append(message)
-        else:
-            assert isinstance(message, OtaStatus)
-            self.statuses.append((message.version, message.state, message.progress, message.error))
+    def __post_init__(self) -> None:
+        self.calendar.set_calendar(ota_check.seconds(NOW) * 1000)
 
-    def restart(self) -> None:
+    @property
+    def clock(self) -> Host:
+        return self
+
+    def now_ms(self) -> float:
+        return self.now_s * 1000
+
+    def send(self, message: BlobRead) -> None:
+        self.reads.append(message)
+
+    def keep_now(self, message: OtaStatus) -> None:
+        self.statuses.append((message.version, message.state, message.progress, message.error))
+
+    def leave(self, _code: int, _reason: str, _then: object) -> None:
         self.wants_restart = True
-
-    def device_id(self) -> str:
-        return "d-1"
-
-    def is_ready(self) -> bool:
-        return self.connected
-
-    def utc_s(self) -> int | None:
-        return self.now_utc_s
-
-    def monotonic_s(self) -> float:
-        return self.now_s
 
     @property
     def states(self) -> list[str]:
@@ -184,7 +197,9 @@ class Board:
         self.host.wants_restart = False
         self.host.reads.clear()
         assert self.slots is not None
-        updater = Updater(self.slots, start, self.host, "power_on")
+        updater = Updater(
+            cast("LinkClient", self.host), self.host.calendar, self.slots, start, "power_on", lambda: None
+        )
         updater.booted()
         return updater
 

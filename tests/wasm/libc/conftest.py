@@ -12,7 +12,7 @@ from tests.wasm.conftest import CompileC
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.virtual.board import Board
-from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wasm import Image
 
@@ -25,19 +25,18 @@ def run_image(board: BoardProfile, tmp_path: Path) -> Iterator[RunImage]:
     """Run a module for 5 s on a virtual board in this process that is up for `up_ms`: the lines that it printed."""
     clock = VirtualClock()
     virtual = Board(board, clock, storage_dir=tmp_path / "storage")
-    runtime = Runtime(virtual)
+    manager = AppManager(virtual, lambda _type, _payload: None)
 
     def run(image: Image, up_ms: float = 0) -> list[str]:
         clock.advance(up_ms)
-        app = runtime.load("main", image.wasm, heap_bytes=8192, timers=20)
-        app.start()
+        assert manager.install("main", image.wasm, 8192)
         clock.settle()
         clock.advance(5000)
         virtual.end_line("main")
         return [record.text for record in virtual.log().records if record.app == "main"]
 
     yield run
-    runtime.close()
+    manager.close()
 
 
 @pytest.fixture

@@ -16,9 +16,8 @@ from collections.abc import Callable
 from struct import Struct
 from typing import assert_never
 
-from microclaw.boards.profile import Firmware
 from microclaw.errors import AppExists, InvalidModule, ProtocolError, TooManyApps
-from microclaw.virtual.firmware.app_urls import AppImage, url_number, url_tail, url_value
+from microclaw.virtual.board import Board
 from microclaw.virtual.firmware.receiver import (
     REQUEST_VERSION,
     HostRequest,
@@ -27,15 +26,21 @@ from microclaw.virtual.firmware.receiver import (
     RequestReceiver,
     UnexpectedType,
     unpack_request,
+    url_number,
+    url_tail,
+    url_value,
 )
+from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
-from microclaw.virtual.runtime.loader import Runtime
+from microclaw.virtual.runtime.module import prepare
+from microclaw.wire.wasm_binary import HEADER
 from microclaw.wire.wasmachine import answers
 from microclaw.wire.wasmachine.attributes import Generation
 from microclaw.wire.wasmachine.frame import FrameType
 from microclaw.wire.wasmachine.request import (
     DEFAULT_HEAP_BYTES,
     DEFAULT_TIMERS,
+    ENDED_EVENT,
     MAX_NAME_BYTES,
     MAX_TIMERS,
     MIN_HEAP_BYTES,
@@ -49,6 +54,7 @@ QUEUE_DEPTH = 50  # DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; what comes on top i
 HOST_ID = QUERY_RECEIVER  # ID_HOST: how apps see the sender of a host's request
 MAX_HOST_EVENTS = 64
 JOIN_S = 1.0
+DEATH_S = 1.0
 _MAX_EVENT_URL = 255
 _REQUEST = Struct(">BBHIiHI")
 
@@ -56,21 +62,22 @@ _log = logging.getLogger(__name__)
 
 
 class AppManager:
-    """One boot of the manager: its parser's state, its apps and its queue die with it."""
+    """One boot of the manager: its parser's state, its apps and its queue die with it.
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        firmware: Firmware,
-        *,
-        send: Callable[[FrameType, bytes], None],
-        console: Callable[[str], None],
-    ) -> None:
-        self._runtime = runtime
+    `has_network`: its apps reach others. `on_trouble` is called in an app's thread when it trapped or exited, and when
+    its main is over; `on_uninstalled` with the name.
+    """
+
+    def __init__(self, board: Board, send: Callable[[FrameType, bytes], None], *, has_network: bool = False) -> None:
+        firmware = board.profile.firmware
+        self.board = board
+        self.ledc = Ledc(board)
+        self.has_network = has_network
+        self.generation = Generation(firmware.attribute_generation)
+        self.on_trouble: Callable[[App], None] = lambda _: None
+        self.on_uninstalled: Callable[[str], None] = lambda _: None
         self._max_apps = firmware.max_apps
-        self._generation = Generation(firmware.attribute_generation)
         self._send = send
-        self._console = console
         self._receiver = RequestReceiver(max_module_bytes=firmware.max_module_bytes)
         self._queue: queue.Queue[HostRequest | InstallRequest | None] = queue.Queue(QUEUE_DEPTH)
         self._lock = threading.Lock()
@@ -79,11 +86,6 @@ class AppManager:
         self._host_events: set[str] = set()
         self._closed = False
         self._changing = threading.RLock()  # held while an app is loaded: by the queue's thread or by `install`
-        self.on_uninstalled: Callable[[str], None] = lambda _: None
-
-    def start(self) -> None:
-        """Announce it: the firmware keeps no apps."""
-        self._console("App Manager started.")
 
     def receive(self, data: bytes) -> None:
         """Bytes from the link; never raises for what they are."""
@@ -97,7 +99,7 @@ class AppManager:
                 case RefusedInstall(mid=mid, text=text):
                     self._refuse(mid, text)
                 case UnexpectedType(type=number):
-                    self._console(f"unexpected host msg type: {number}")
+                    self.board.print_line(f"unexpected host msg type: {number}")
                 case _:
                     assert_never(arrival)
 
@@ -114,26 +116,68 @@ class AppManager:
                 return
 
     def close(self) -> None:
-        """Power is gone: nothing more is sent or handled, the list is empty; whoever made the apps ends them."""
+        """Power is gone: nothing more is sent or handled, and every app is killed."""
         with self._lock:
             self._closed = True
+            apps = list(self._apps.values())
             self._apps.clear()
         with contextlib.suppress(queue.Full):  # then serve() sees _closed after its present request
             self._queue.put_nowait(None)
+        for app in apps:
+            app.interrupt()
+        # On the virtual clock tasks take turns: one of them, crashing the board, must not wait for the others.
+        if not (self.board.clock.is_virtual and any(app.is_current for app in apps)):
+            for app in apps:
+                app.join(DEATH_S)
 
-    def install(self, app: AppImage) -> App | None:
-        """Load and start an app that came over another port, without storing it; None if the power went meanwhile.
+    def load(
+        self, name: str, wasm: bytes, *, heap_bytes: int = DEFAULT_HEAP_BYTES, timers: int = DEFAULT_TIMERS
+    ) -> App:
+        """An app, neither listed nor started yet. InvalidModule's message is the firmware's text.
+
+        Unresolved imports are no error here: the console shows a warning and calling one traps.
+        """
+        from microclaw.virtual.runtime.instance import (  # the engine takes 0.1 s to import
+            Instance,
+            InstantiateFailed,
+            LoadFailed,
+        )
+
+        if wasm[:4] != HEADER[:4]:
+            raise InvalidModule("Install WASM app failed: invalid file format.")
+        if wasm[4:8] != HEADER[4:]:
+            raise InvalidModule("Install WASM app failed: invalid WASM version.")
+        app = App(self, name, heap_bytes=max(heap_bytes, MIN_HEAP_BYTES), timers=timers)
+        try:
+            prepared = prepare(wasm, app.heap_bytes)
+            app.place_heap(prepared.heap_start)
+            app.attach(Instance(prepared, app))
+        except (ProtocolError, LoadFailed) as exc:
+            self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
+            raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc
+        except InstantiateFailed as exc:
+            self.board.print_line(f"error: WASM module instantiate failed: {exc}".splitlines()[0])
+            raise InvalidModule("Install WASM app failed: instantiate wasm runtime failed.") from exc
+        return app
+
+    def install(self, name: str, wasm: bytes, heap_bytes: int, timers: int = DEFAULT_TIMERS) -> App | None:
+        """Load and start an app that came over another port; None if the power went meanwhile.
 
         AppExists, TooManyApps, InvalidModule say why not. Not through the queue: a manager that hangs does not matter.
         """
         with self._changing:
             if len(self._apps) >= self._max_apps:
                 raise TooManyApps(f"the board runs {self._max_apps} apps already", next_step="stop one")
-            if self._find(app.name) is not None:
-                raise AppExists(f"an app named {app.name} is there", next_step="remove it, or choose another name")
-            if not self._launch(app):
-                return None
-            return self._apps.get(self._next_id - 1)  # gone again when the power went
+            if self._find(name) is not None:
+                raise AppExists(f"an app named {name} is there", next_step="remove it, or choose another name")
+            app = self.load(name, wasm, heap_bytes=heap_bytes, timers=timers)
+            with self._lock:
+                if self._closed:
+                    return None
+                self._apps[self._next_id] = app
+                self._next_id += 1
+                app.start()
+                return app
 
     def remove(self, name: str) -> bool:
         """End an app and take it out of the list, also one that spins; False when there is none."""
@@ -145,7 +189,6 @@ class AppManager:
             app.kill(JOIN_S)
         with self._lock:
             self._apps.pop(app_id, None)
-        self._runtime.unload(app)
         return True
 
     @property
@@ -156,18 +199,19 @@ class AppManager:
 
     # What apps call.
 
-    def app_responds(self, payload: bytes) -> None:
-        """wasm_response_send: a packed response, for the host unless it names an app as its receiver."""
+    def app_responds(self, payload: bytes) -> bool:
+        """wasm_response_send: a packed response, for the host unless it names an app; False for what is none."""
         try:
             receiver = Response.decode(payload).receiver
         except ProtocolError:
-            return
+            return False
         with self._lock:
             app = self._apps.get(receiver)
         if app is None:
             self._transmit(FrameType.RESPONSE, payload)
         else:
             app.response(payload)
+        return True
 
     def app_requests(self, sender: App, payload: bytes) -> None:
         """wasm_post_request: an event for those who subscribed, or a request for another app."""
@@ -179,6 +223,8 @@ class AppManager:
         if request.action != Action.EVENT:
             self._dispatch(request, sender_id)
             return
+        if request.url == ENDED_EVENT:
+            sender.note_end()
         packed = _pack(request, request.url, sender_id)
         if request.url in self._host_events:
             self._transmit(FrameType.REQUEST, packed)
@@ -213,7 +259,7 @@ class AppManager:
         try:
             self._queue.put_nowait(request)
         except queue.Full:
-            self._console("app manager: queue is full, request lost")
+            self.board.print_line("app manager: queue is full, request lost")
 
     def _handle(self, request: HostRequest | InstallRequest) -> None:
         tail = url_tail(request.url, "/applet")
@@ -235,8 +281,7 @@ class AppManager:
                 text = "invalid wasm package type." if request.body else "invalid payload."
                 self._refuse(request.mid, f"Install {'WASM app' if request.body else 'Applet'} failed: {text}")
             elif kind in ("", "wasm"):
-                with self._changing:
-                    self._install(request, tail)
+                self._install(request, tail)
         elif request.action == Action.DELETE:
             if kind in ("", "wasm"):
                 self._uninstall(request.mid, url_value(tail, "name", MAX_NAME_BYTES))
@@ -250,36 +295,20 @@ class AppManager:
         if not name:
             self._refuse(request.mid, "Install WASM app failed: invalid app name.")
             return
-        if self._find(name) is not None:
-            self._refuse(request.mid, answers.ALREADY_INSTALLED)
-            return
-        app = AppImage(
-            name,
-            request.wasm,
-            max(url_number(tail, "heap", DEFAULT_HEAP_BYTES), MIN_HEAP_BYTES),
-            min(url_number(tail, "timers", DEFAULT_TIMERS), MAX_TIMERS),
-        )
+        heap_bytes = url_number(tail, "heap", DEFAULT_HEAP_BYTES)
+        timers = min(url_number(tail, "timers", DEFAULT_TIMERS), MAX_TIMERS)
         try:
-            launched = self._launch(app)
+            app = self.install(name, request.wasm, heap_bytes, timers)
+        except TooManyApps:
+            self._refuse(request.mid, answers.TOO_MANY_APPS)
+        except AppExists:
+            self._refuse(request.mid, answers.ALREADY_INSTALLED)
         except InvalidModule as exc:
-            text = exc.message if exc.message.startswith("Install ") else f"Install WASM app failed: {exc.message}"
-            self._refuse(request.mid, text[:255])
-            return
-        if launched:
-            self._console("Install WASM app success!")
-            self._answer(Response(Status.CREATED, request.mid))
-
-    def _launch(self, app: AppImage) -> bool:
-        """False when the power went while it was loaded."""
-        instance = self._runtime.load(app.name, app.wasm, heap_bytes=app.heap_bytes, timers=app.timers)
-        with self._lock:
-            if self._closed:
-                self._runtime.unload(instance)
-                return False
-            self._apps[self._next_id] = instance
-            self._next_id += 1
-            instance.start()
-            return True
+            self._refuse(request.mid, exc.message)
+        else:
+            if app is not None:
+                self.board.print_line("Install WASM app success!")
+                self._answer(Response(Status.CREATED, request.mid))
 
     def _uninstall(self, mid: int, name: str) -> None:
         if not name:
@@ -297,9 +326,8 @@ class AppManager:
             return
         with self._lock:
             self._apps.pop(app_id, None)
-        self._runtime.unload(app)
         self.on_uninstalled(name)
-        self._console("Uninstall WASM app successful!")
+        self.board.print_line("Uninstall WASM app successful!")
         self._answer(Response(Status.DELETED, mid))
 
     def _find(self, name: str) -> tuple[int, App] | None:
@@ -310,9 +338,9 @@ class AppManager:
     def _query(self, mid: int, name: str) -> None:
         listed = [answers.AppletInfo(app.name, app.heap_bytes) for app in self.apps]
         if not name:
-            self._answer(answers.encode_applets(listed, mid, self._generation))
+            self._answer(answers.encode_applets(listed, mid, self.generation))
         elif (info := next((i for i in listed if i.name == name), None)) is not None:
-            self._answer(answers.encode_applet(info, mid, self._generation))
+            self._answer(answers.encode_applet(info, mid, self.generation))
         else:
             self._refuse(mid, answers.QUERY_NOT_FOUND)
 
@@ -327,7 +355,7 @@ class AppManager:
         self._answer(Response(Status.CONTENT, request.mid))
 
     def _refuse(self, mid: int, text: str) -> None:
-        self._answer(answers.encode_error(text, mid, self._generation))
+        self._answer(answers.encode_error(text, mid, self.generation))
 
     def _answer(self, response: Response) -> None:
         self._transmit(FrameType.RESPONSE, response.encode())

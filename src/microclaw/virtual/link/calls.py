@@ -1,16 +1,13 @@
-"""The methods that a host can call on the board, and the thread that carries them out in order. Sends nothing."""
+"""The methods that a host can call on the board. Sends nothing."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import queue
-import threading
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from microclaw import __version__
-from microclaw.errors import MicroclawError, NotSupported, Overloaded, PinRefused
+from microclaw.errors import MicroclawError, NotSupported, PinRefused
 from microclaw.link_client.flash import PowerGone
 from microclaw.link_client.host_messages import refusal
 from microclaw.virtual.board import Board
@@ -20,12 +17,10 @@ from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Value, ValueMap
 
 FIRMWARE: Final = "microclaw-virtual"
-MAX_WAITING: Final = 64
 MAX_I2C_BYTES: Final = 256
 MAX_EDGES: Final = 256
 
 Method = Callable[[ValueMap], Value]
-_Work = tuple[Call, Callable[[], None], Callable[[Result], None]]
 _log = logging.getLogger(__name__)
 
 
@@ -146,41 +141,6 @@ class BoardMethods:
         if drives and known is not None and known.reserved:
             raise PinRefused(f"GPIO {pin} is reserved: {known.reserved}")
         return pin
-
-
-class CallWorker:
-    """Carries calls out one at a time on a thread of its own, so that none holds up the link."""
-
-    def __init__(self, methods: BoardMethods, is_over: Callable[[], bool]) -> None:
-        self._methods = methods
-        self._is_over = is_over
-        self._waiting: queue.Queue[_Work | None] = queue.Queue(MAX_WAITING + 1)
-        self._thread = threading.Thread(target=self._run, name="link-calls", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def take(self, call: Call, started: Callable[[], None], done: Callable[[Result], None]) -> None:
-        """`started` is called just before it takes effect, `done` with its answer. Overloaded when 64 wait."""
-        if self._waiting.qsize() >= MAX_WAITING:
-            raise Overloaded(f"{MAX_WAITING} calls wait")
-        self._waiting.put_nowait((call, started, done))
-
-    def end(self) -> None:
-        """End the thread once the running call has returned."""
-        with contextlib.suppress(queue.Full):  # the thread sees `is_over`
-            self._waiting.put_nowait(None)
-
-    def _run(self) -> None:
-        while (work := self._waiting.get()) is not None and not self._is_over():
-            call, started, done = work
-            try:
-                started()
-                done(self._methods.perform(call))
-            except PowerGone:
-                return
-            except MicroclawError as exc:  # a full disk: what cannot be noted down is not begun
-                done(refusal(exc.code, exc.message))
 
 
 def whole(params: ValueMap, name: str, low: int, high: int, default: int | None = None) -> int:

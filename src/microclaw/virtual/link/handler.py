@@ -1,4 +1,4 @@
-"""The host's calls, each carried out once however often it comes. Runs in the link's thread. Opens no connection.
+"""The host's calls, each carried out once however often it comes, one at a time on a thread of its own.
 
 A durable call is in flash before it is acked, and marked there before it takes effect. After a power cut one that had
 not begun is carried out; so is one that had begun and is idempotent. Any other is answered with "outcome unknown".
@@ -6,106 +6,133 @@ not begun is carried out; so is one that had begun and is idempotent. Any other 
 
 from __future__ import annotations
 
+import contextlib
 import math
+import queue
+import threading
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Final, NamedTuple
 
-from microclaw.errors import Overloaded, ProtocolError
+from microclaw.errors import MicroclawError, Overloaded, ProtocolError
 from microclaw.link_client.client import LinkClient
-from microclaw.link_client.flash import Flash
-from microclaw.link_client.host_messages import HostMessages, refusal
-from microclaw.virtual.board import UNNAMED, Board
-from microclaw.virtual.link.calls import CallWorker
+from microclaw.link_client.flash import Flash, PowerGone
+from microclaw.link_client.host_messages import refusal
+from microclaw.virtual.link.calls import BoardMethods
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.actions import Deliver
 from microclaw.wire.link.calls import ReplyCache
-from microclaw.wire.link.messages import AnyMessage, Call, Result
+from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Id
 
+MAX_WAITING: Final = 64
 
-class MessageHandler:
+
+class _Work(NamedTuple):
+    message_id: Id
+    call: Call
+    durable: bool
+    until_ms: float
+
+    @property
+    def key(self) -> str:
+        """Its name in flash."""
+        return f"call/{self.message_id.hex()}"
+
+    def entry(self, *, began: bool) -> dict[str, Any]:
+        return {self.key: [self.call.method, self.call.params, self.call.idempotent, began]}
+
+
+class CallHandler:
     """One boot's; `answered` is called with the method once the answer to a call that was carried out is sent."""
 
     def __init__(
-        self,
-        board: Board,
-        flash: Flash,
-        client: LinkClient,
-        worker: CallWorker,
-        answered: Callable[[str], None],
-        took_speech: Callable[[AnyMessage], bool],
-        took_update: Callable[[Deliver], bool] = lambda _: False,
+        self, methods: BoardMethods, flash: Flash, client: LinkClient, answered: Callable[[str], None]
     ) -> None:
+        self._methods = methods
         self._flash = flash
         self._client = client
-        self._worker = worker
         self._answered = answered
         self._replies = ReplyCache()
-        show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
-        name = None if board.name == UNNAMED else board.name
-        self.handle = HostMessages(flash, client, show, self._call, took_speech, took_update, name).handle
+        self._waiting: queue.Queue[_Work | None] = queue.Queue(MAX_WAITING + 1)
+        self._thread = threading.Thread(target=self._run, name="link-calls", daemon=True)
 
-    def resume_calls(self) -> None:
-        """Carry out the durable calls that the last boot had not answered."""
-        for name, (method, params, idempotent, began) in self._flash.under("call/").items():
-            message_id = bytes.fromhex(name.removeprefix("call/"))
+    def start(self) -> None:
+        """Carry out first the durable calls that the last boot had not answered."""
+        self._client.post(self._resume, must=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """End the thread once the running call has returned."""
+        with contextlib.suppress(queue.Full):  # the thread sees that the client is over
+            self._waiting.put_nowait(None)
+
+    def take(self, deliver: Deliver, call: Call) -> None:
+        """A call of the host, in the link's thread as all that is not the worker's."""
+        message_id, now_ms = deliver.envelope.id, self._client.clock.now_ms()
+        until_ms = math.inf if call.ttl_ms is None else now_ms + call.ttl_ms
+        work = _Work(message_id, call, deliver.envelope.seq is not None, until_ms)
+        if work.durable:
+            if self._client.applied(deliver, work.entry(began=False)):
+                self._begin(work)
+            return
+        try:
+            is_new, known = self._replies.begin(message_id, now_ms)
+        except Overloaded as exc:
+            self._client.send(refusal(exc.code, exc.message), re=message_id)
+            return
+        if is_new:
+            self._begin(work)
+        elif known is not None:
+            self._client.send(known, re=message_id)
+
+    def _resume(self) -> None:
+        for key, (method, params, idempotent, began) in self._flash.under("call/").items():
             call = Call(method, params, idempotent)
+            work = _Work(bytes.fromhex(key.removeprefix("call/")), call, durable=True, until_ms=math.inf)
             if began and not idempotent:
                 text = f"the board lost its power while {method} ran"
-                self._finish(message_id, refusal("outcome_unknown", text), durable=True)
+                self._finish(work, refusal("outcome_unknown", text))
             else:
-                self._begin(message_id, call, durable=True)
+                self._begin(work)
 
-    def _call(self, deliver: Deliver, call: Call) -> None:
-        message_id, durable = deliver.envelope.id, deliver.envelope.seq is not None
-        if durable:
-            effect = {_name(message_id): [call.method, call.params, call.idempotent, False]}
-            if not self._client.applied(deliver, effect):
-                return
+    def _begin(self, work: _Work) -> None:
+        if self._waiting.qsize() >= MAX_WAITING:
+            self._finish(work, refusal(Overloaded.code, f"{MAX_WAITING} calls wait"))
         else:
-            try:
-                is_new, known = self._replies.begin(message_id, self._client.clock.now_ms())
-            except Overloaded as exc:
-                self._client.send(refusal(exc.code, exc.message), re=message_id)
-                return
-            if not is_new:
-                if known is not None:
-                    self._client.send(known, re=message_id)
-                return
-        self._begin(message_id, call, durable=durable)
+            self._waiting.put_nowait(work)
 
-    def _begin(self, message_id: Id, call: Call, *, durable: bool) -> None:
-        clock = self._client.clock
-        until_ms = math.inf if call.ttl_ms is None else clock.now_ms() + call.ttl_ms
-
-        def started() -> None:
-            if clock.now_ms() >= until_ms:
-                raise CallRefused("expired", "the call waited here for longer than its ttl_ms")
-            if durable and not call.idempotent:
-                self._flash.commit({_name(message_id): [call.method, call.params, call.idempotent, True]})
-
-        def done(result: Result) -> None:
-            self._client.post(lambda: self._finish(message_id, result, durable=durable, call=call), must=True)
-
+    def _finish(self, work: _Work, result: Result) -> None:
+        if not work.durable:
+            self._replies.finish(work.message_id, result, self._client.clock.now_ms())
+        also: dict[str, Any] | None = {work.key: None} if work.durable else None
+        send = partial(self._client.send, re=work.message_id, durable=work.durable, also=also)
         try:
-            self._worker.take(call, started, done)
-        except Overloaded as exc:
-            self._finish(message_id, refusal(exc.code, exc.message), durable=durable)
-
-    def _finish(self, message_id: Id, result: Result, *, durable: bool, call: Call | None = None) -> None:
-        if not durable:
-            self._replies.finish(message_id, result, self._client.clock.now_ms())
-        self._answer(message_id, result, durable=durable)
-        if call is not None and result.ok:
-            self._answered(call.method)
-
-    def _answer(self, message_id: Id, result: Result, *, durable: bool) -> None:
-        also: dict[str, Any] | None = {_name(message_id): None} if durable else None
-        try:
-            self._client.send(result, re=message_id, durable=durable, also=also)
+            send(result)
         except ProtocolError as exc:
-            self._client.send(refusal("result_too_large", exc.message), re=message_id, durable=durable, also=also)
+            send(refusal("result_too_large", exc.message))
+        if result.ok:
+            self._answered(work.call.method)
 
+    # The worker's thread
 
-def _name(message_id: Id) -> str:
-    return f"call/{message_id.hex()}"
+    def _run(self) -> None:
+        while (work := self._waiting.get()) is not None and not self._client.is_over:
+            try:
+                result = self._carry_out(work)
+            except PowerGone:
+                return
+            self._client.post(partial(self._finish, work, result), must=True)
+
+    def _carry_out(self, work: _Work) -> Result:
+        """The answer; PowerGone when the power goes meanwhile."""
+        try:
+            if self._client.clock.now_ms() >= work.until_ms:
+                raise CallRefused("expired", "the call waited here for longer than its ttl_ms")
+            if work.durable and not work.call.idempotent:
+                self._flash.commit(work.entry(began=True))
+        except PowerGone:
+            raise
+        except MicroclawError as exc:  # a full disk: what cannot be noted down is not begun
+            return refusal(exc.code, exc.message)
+        return self._methods.perform(work.call)

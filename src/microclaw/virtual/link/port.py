@@ -14,12 +14,13 @@ from microclaw import __version__
 from microclaw.errors import CallRejected, DeviceUnreachable
 from microclaw.link_client.client import LinkClient
 from microclaw.link_client.flash import Flash, PowerGone, begin_reset
+from microclaw.link_client.host_messages import HostMessages
 from microclaw.link_client.identity import LinkAddress
 from microclaw.link_client.state import LinkState
+from microclaw.virtual.board import UNNAMED
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
-from microclaw.virtual.link.calls import FIRMWARE, BoardMethods, CallWorker
-from microclaw.virtual.link.handler import MessageHandler
-from microclaw.virtual.link.update_messages import LinkUpdates
+from microclaw.virtual.link.calls import FIRMWARE, BoardMethods
+from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
 from microclaw.virtual.machine import Machine
@@ -27,6 +28,7 @@ from microclaw.virtual.py.drivers import Json
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.updates.slots import Firmware, Slots, Start
 from microclaw.virtual.updates.trust import Trust
+from microclaw.virtual.updates.updater import Updater
 from microclaw.wire.board_replies import LinkStatus, LogRow
 from microclaw.wire.link.frame import CloseCode
 from microclaw.wire.link.messages import AnyMessage, AppState, Event, Hello, Software, Telemetry
@@ -188,24 +190,24 @@ class _Boot:
         self.audio = BoardAudio(self.client.post, self.client.send, session.send_audio)
         self.client.hear = self.audio.streams.hear
         self._slots = slots
-        self.updates = LinkUpdates(self.client, board, slots, start, reset_reason, port.restart)
-        self._worker = CallWorker(self._methods, lambda: self.client.is_over)
-        self._handler = MessageHandler(
-            board, flash, self.client, self._worker, self._answered, self.audio.streams.took, self.updates.took
-        )
+        self.updates = Updater(self.client, board, slots, start, reset_reason, port.restart)
+        self._calls = CallHandler(self._methods, flash, self.client, self._answered)
+        show = lambda line: board.print_line(f"link: {line}")  # noqa: E731
+        name = None if board.name == UNNAMED else board.name
+        took = (self.audio.streams.took, self.updates.took)
+        self._messages = HostMessages(flash, self.client, show, self._calls.take, *took, name)
 
     def start(self, *, with_apps: bool) -> None:
         machine = self._port._machine
-        machine.runtime.on_trouble = self.app_ended
+        machine.manager.on_trouble = self.app_ended
+        machine.manager.on_uninstalled = self.app_uninstalled
         machine.programs.on_event = self.program_event
-        machine.on_uninstalled = self.app_uninstalled
         if with_apps:
             self.apps.start_kept()
-        self.client.post(self._handler.resume_calls, must=True)
+        self._calls.start()
         self._send_later(Event("reboot", {"reason": self._reset_reason, "boot": self._board.boot}))
-        self._worker.start()
         self.updates.start()
-        self.client.start(self._handler.handle)
+        self.client.start(self._messages.handle)
 
     def end(self) -> None:
         self.audio.end_boot()
@@ -213,7 +215,7 @@ class _Boot:
         self.flash.close()
         self._slots.close()
         self.client.end()
-        self._worker.end()
+        self._calls.end()
 
     def _send_later(self, message: AnyMessage) -> None:
         if not self.client.post(lambda: self.client.send(message)):

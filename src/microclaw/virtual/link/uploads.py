@@ -16,13 +16,12 @@ from typing import Any, Final, cast
 from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.link_client.flash import Flash
-from microclaw.virtual.firmware.app_urls import AppImage
 from microclaw.virtual.link.calls import Method, data_of, text, whole
 from microclaw.virtual.machine import Machine
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.runtime.app import App
 from microclaw.wire.link.values import Value, ValueMap
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, MAX_NAME_BYTES
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, MAX_NAME_BYTES
 
 MAX_INSTALLED: Final = 16
 MAX_HEAP_BYTES: Final = 1_048_576
@@ -66,7 +65,7 @@ class LinkApps:
             for name, entry in self._installed().items():
                 if entry["autostart"]:
                     try:
-                        self._machine.manager.install(self._kept(name, entry))
+                        self._run(name, entry)
                     except MicroclawError as exc:
                         self._machine.board.print_line(f"cannot start kept app {name}: {exc.message}")
 
@@ -81,41 +80,31 @@ class LinkApps:
     def _begin(self, params: ValueMap) -> Value:
         """The offset to go on from: 0, or the bytes that are here already of the same program."""
         kind = text(params, "kind")
-        if kind == PY:
-            return self._begin_py(params)
-        if kind != KIND:
+        if kind not in (KIND, PY):
             raise NotSupported(f"this board takes programs of the kinds {KIND} and {PY}, not {kind[:20]}")
-        if self._has_py(_name_of(params)):
-            raise AppExists(f"a program of kind {PY} has that name", next_step="remove it, or choose another name")
+        name, sha256 = _name_of(params), _sha256_of(params)
+        if self._has_py(name) if kind == KIND else name in self._installed():
+            raise AppExists("a program of another kind has that name", next_step="remove it, or choose another name")
+        if kind == PY:
+            asked: ValueMap = {**{key: params[key] for key in _BEGIN if key in params}, "sha256": sha256}
+            times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
+            offset = self._call_py("begin", asked)
+            self._upload.unlink(missing_ok=True)
+            self._flash.commit({"upload": {"kind": PY}})
+            return {"offset": offset, **times}
         size = whole(params, "size", 8, 2**31)
         limit = self._machine.board.profile.firmware.max_module_bytes
         if size > limit:
             raise CallRefused("too_large", f"a program of {size} bytes, the board takes {limit}")
-        upload = {
-            "name": _name_of(params),
-            "size": size,
-            "sha256": _sha256_of(params),
-            "heap": whole(params, "heap", 1, MAX_HEAP_BYTES, DEFAULT_HEAP_BYTES),
-            "autostart": params.get("autostart", True),
-        }
-        if type(upload["autostart"]) is not bool:
+        heap, autostart = whole(params, "heap", 1, MAX_HEAP_BYTES, DEFAULT_HEAP_BYTES), params.get("autostart", True)
+        if type(autostart) is not bool:
             raise CallRefused("bad_params", "autostart must be true or false")
+        upload = {"name": name, "size": size, "sha256": sha256, "heap": heap, "autostart": autostart}
         known = self._flash.get("upload")
         if known is None or any(known.get(key) != upload[key] for key in ("name", "size", "sha256")):
             self._upload.unlink(missing_ok=True)
         self._flash.commit({"upload": upload})
         return {"offset": self._uploaded_bytes()}
-
-    def _begin_py(self, params: ValueMap) -> Value:
-        if _name_of(params) in self._installed():
-            raise AppExists(f"a program of kind {KIND} has that name", next_step="remove it, or choose another name")
-        asked: ValueMap = {key: value for key, value in params.items() if key in _BEGIN}
-        asked["sha256"] = _sha256_of(params)
-        times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
-        offset = self._call_py("begin", asked)
-        self._upload.unlink(missing_ok=True)
-        self._flash.commit({"upload": {"kind": PY}})
-        return {"offset": offset, **times}
 
     def _write(self, params: ValueMap) -> Value:
         upload = self._present_upload()
@@ -185,7 +174,7 @@ class LinkApps:
     def _start(self, name: str) -> Value:
         entry = self._known(name)
         if not self._is_running(name):
-            self._machine.manager.install(self._kept(name, entry))
+            self._run(name, entry)
         return {"name": name, "state": "running"}
 
     def _stop(self, name: str) -> Value:
@@ -227,10 +216,10 @@ class LinkApps:
             self._machine.manager.remove(name)
         if entry is not None:
             try:
-                self._machine.manager.install(self._kept(name, entry))
+                self._run(name, entry)
             except MicroclawError:
                 if before is not None and is_running:
-                    self._machine.manager.install(self._kept(name, before))
+                    self._run(name, before)
                 raise
         self._flash.commit({_key(name): entry, "upload": None} if entry is not None else {_key(name): None})
         self._forget_modules()
@@ -247,12 +236,12 @@ class LinkApps:
             raise AppNotFound(f"no program named {name} is installed over the link")
         return entry
 
-    def _kept(self, name: str, entry: Mapping[str, Any]) -> AppImage:
+    def _run(self, name: str, entry: Mapping[str, Any]) -> None:
         try:
             wasm = (self._modules / f"{entry['sha256']}.wasm").read_bytes()
         except OSError as exc:
             raise AppNotFound(f"the module of {name} cannot be read: {exc.strerror}") from exc
-        return AppImage(name, wasm, entry["heap"], DEFAULT_TIMERS)
+        self._machine.manager.install(name, wasm, entry["heap"])
 
     def _present_upload(self) -> dict[str, Any]:
         upload: dict[str, Any] | None = self._flash.get("upload")
@@ -275,7 +264,7 @@ def _facts(app: App) -> ValueMap:
     facts: ValueMap = {
         "state": app.told_state,
         "heap": app.heap_bytes,
-        "peak_heap": app.peak_heap_bytes,
+        "peak_heap": app.heap.peak_bytes,
         "peak_stack": app.peak_stack_bytes,
         "pins": [*sorted(app.pins)],
     }

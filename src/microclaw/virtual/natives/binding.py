@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from microclaw.virtual.filesystem import PosixError
-from microclaw.virtual.runtime.process import Process
+from microclaw.virtual.runtime.app import App
 
 Handler: TypeAlias = Callable[..., int | float | None]
-"""Called with the process and the arguments: pointers unsigned and checked, integers signed, floats as they are."""
+"""Called with the app and the arguments: pointers unsigned and checked, integers signed, floats as they are."""
 
 
-def bind(process: Process, signature: str, handler: Handler) -> Callable[..., int | float | None]:
+def bind(app: App, signature: str, handler: Handler) -> Callable[..., int | float | None]:
     """A host function of the signature's wasm type."""
     letters, _, result = signature[1:].partition(")")
     pointers = [i for i, letter in enumerate(letters) if letter in "*$"]
@@ -27,13 +27,13 @@ def bind(process: Process, signature: str, handler: Handler) -> Callable[..., in
             arguments[i] = int(arguments[i]) & 0xFFFFFFFF
         for i, letter, has_length in checks:
             if letter == "$":
-                process.memory.string(int(arguments[i]))
+                app.memory.string(int(arguments[i]))
             else:
-                process.memory.check(int(arguments[i]), int(arguments[i + 1]) if has_length else 1)
+                app.memory.check(int(arguments[i]), int(arguments[i + 1]) if has_length else 1)
         try:
-            value = handler(process, *arguments)
+            value = handler(app, *arguments)
         except PosixError as exc:
-            process.set_errno(exc.errno)
+            app.set_errno(exc.errno)
             value = -1
         return _as_wasm(value, result)
 

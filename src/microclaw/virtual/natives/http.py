@@ -21,40 +21,40 @@ from microclaw.virtual.network.http_client import (
     HttpClient,
     HttpEvent,
 )
+from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.memory import WasmTrap
-from microclaw.virtual.runtime.process import Process
 
 _MAX_TEXT_BYTES: Final = 16_384
 _TCP, _SSL = 1, 2
 _URL: Final = 6
 
 
-def _call(process: Process, number: int, count: int, argv: int) -> int:
+def _call(app: App, number: int, count: int, argv: int) -> int:
     if number < 0:
         raise WasmTrap(f"wasm_http_client_call_native_func({number}): the firmware would read before its table")
     if number >= len(_COUNTS) or (count & 0xFFFFFFFF) != _COUNTS[number]:
         return INVALID_ARG
-    words = unpack(f"<{count}I", process.memory.read(argv, 4 * count))
+    words = unpack(f"<{count}I", app.memory.read(argv, 4 * count))
     if number == 0:
-        return _init(process, argv, words)
-    client = process.network.client(process.network.http, words[1])
-    return INVALID_ARG if client is None else _CALLS[number - 1](process, client, argv, words)
+        return _init(app, argv, words)
+    client = app.network.client(app.network.http, words[1])
+    return INVALID_ARG if client is None else _CALLS[number - 1](app, client, argv, words)
 
 
-def _text(process: Process, address: int) -> str:
+def _text(app: App, address: int) -> str:
     """ "" for a null pointer: these are no pointers to the runtime, which would move it."""
-    return process.memory.string(address, _MAX_TEXT_BYTES).decode("utf-8", "replace") if address else ""
+    return app.memory.string(address, _MAX_TEXT_BYTES).decode("utf-8", "replace") if address else ""
 
 
 def _signed(word: int) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
-def _init(process: Process, argv: int, words: tuple[int, ...]) -> int:
-    network = process.network
+def _init(app: App, argv: int, words: tuple[int, ...]) -> int:
+    network = app.network
 
     def text(place: int) -> str:
-        return _text(process, words[place])
+        return _text(app, words[place])
 
     if words[27] or words[10]:
         network.print_line("http: is_async and client_cert_pem are not imitated here")
@@ -64,7 +64,7 @@ def _init(process: Process, argv: int, words: tuple[int, ...]) -> int:
         port = f":{words[2]}" if words[2] else ""
         url = f"{'https' if words[23] == _SSL else 'http'}://{host}{port}{text(6) or '/'}"
         url += f"?{text(7)}" if words[7] else ""
-    client = HttpClient(network, lambda event, a, b: _tell(process, words[22], words[26], event, a, b))
+    client = HttpClient(network, lambda event, a, b: _tell(app, words[22], words[26], event, a, b))
     client.username, client.password, client.cert_pem, client.user_agent = map(text, (3, 4, 8, 16))
     client.auth, client.method, client.timeout_ms = words[5], words[17], words[18]
     client.follows, client.max_redirects = not words[19], words[20] & 0xFF
@@ -74,58 +74,58 @@ def _init(process: Process, argv: int, words: tuple[int, ...]) -> int:
         return FAIL
     handle = network.new_handle()
     network.http[handle] = client
-    process.memory.write_u32(argv, handle)
+    app.memory.write_u32(argv, handle)
     return OK
 
 
-def _tell(process: Process, callback: int, user: int, event: HttpEvent, first: bytes, second: bytes) -> None:
+def _tell(app: App, callback: int, user: int, event: HttpEvent, first: bytes, second: bytes) -> None:
     """Call the app's function with copies that live as long as the call; without room in the heap it hears nothing."""
     told = (first, second) if event is HttpEvent.HEADER else (first,) if first else ()
     copies = []
     try:
         for data in told:
-            copies.append(process.allocate(max(1, len(data))))
+            copies.append(app.allocate(max(1, len(data))))
             if not copies[-1]:
                 return
-            process.memory.write(copies[-1], data)
+            app.memory.write(copies[-1], data)
         a, b = (*copies, len(first), 0)[:2]
-        process.call_table(callback, event.value, user, a, b)
+        app.call_table(callback, event.value, user, a, b)
     finally:
         for copy in filter(None, copies):
-            process.heap.free(copy)
+            app.heap.free(copy)
 
 
-def _set_text(process: Process, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
+def _set_text(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
     what, _, address, extra = words
     match what:
         case 0:
-            return client.set_url(_text(process, address))
+            return client.set_url(_text(app, address))
         case 1 | 6:
             if not 0 <= _signed(extra) <= MAX_BODY_BYTES:
                 return FAIL
-            data = process.memory.read(address, extra) if address else b""
+            data = app.memory.read(address, extra) if address else b""
             if what == 6:
                 return client.write(data)
             client.post_data = data
         case 2:
-            client.set_header(_text(process, address), _text(process, extra) if extra else None)
+            client.set_header(_text(app, address), _text(app, extra) if extra else None)
         case 3:
-            client.username = _text(process, address)
+            client.username = _text(app, address)
         case 4:
-            client.password = _text(process, address)
+            client.password = _text(app, address)
         case 5:
-            client.set_header(_text(process, address), None)
+            client.set_header(_text(app, address), None)
         case _:
             return INVALID_ARG
     return OK
 
 
-def _get_text(process: Process, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:
+def _get_text(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:
     what, _, buffer, size = words[:4]
     if what in (4, 5):
-        return _read(process, client, buffer, size, is_whole=what == 5)
+        return _read(app, client, buffer, size, is_whole=what == 5)
     if what == 1:
-        found = client.headers.get(_text(process, buffer).lower())
+        found = client.headers.get(_text(app, buffer).lower())
         if found is None:
             return OK
         text, (size, buffer) = found[1].encode(), words[3:]
@@ -134,23 +134,23 @@ def _get_text(process: Process, client: HttpClient, argv: int, words: tuple[int,
     else:
         return INVALID_ARG
     if size and size == len(text):
-        process.memory.write(buffer, text)
-    process.memory.write_u32(argv, len(text))
+        app.memory.write(buffer, text)
+    app.memory.write_u32(argv, len(text))
     return OK
 
 
-def _read(process: Process, client: HttpClient, buffer: int, size: int, *, is_whole: bool) -> int:
+def _read(app: App, client: HttpClient, buffer: int, size: int, *, is_whole: bool) -> int:
     if size > MAX_BODY_BYTES:
         return FAIL
-    process.memory.check(buffer, size)
+    app.memory.check(buffer, size)
     data = client.read_all(size) if is_whole else client.read(size)
     if data is None:
         return FAIL
-    process.memory.write(buffer, data)
+    app.memory.write(buffer, data)
     return len(data)
 
 
-def _set_number(_process: Process, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
+def _set_number(_app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
     what, _, value = words
     match what:
         case 0:
@@ -177,19 +177,19 @@ _NUMBERS: Final[Mapping[int, Callable[[HttpClient], int]]] = {
 }  # missing: errno, whether the body is chunked, what is flushed, the length of a chunk
 
 
-def _get_number(process: Process, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:
+def _get_number(app: App, client: HttpClient, argv: int, words: tuple[int, ...]) -> int:
     if words[0] not in _NUMBERS:
         return INVALID_ARG
     value = _NUMBERS[words[0]](client)
-    process.memory.write_u32(argv, value)
+    app.memory.write_u32(argv, value)
     return FAIL if value == FAIL else OK
 
 
-def _do(process: Process, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
+def _do(app: App, client: HttpClient, _argv: int, words: tuple[int, ...]) -> int:
     what, handle = words
     if what == 2:
         client.close()
-        del process.network.http[handle]
+        del app.network.http[handle]
         return OK
     return _ACTS[what](client) if what in _ACTS else INVALID_ARG
 

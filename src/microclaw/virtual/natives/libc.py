@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.runtime.memory import WasmTrap
-from microclaw.virtual.runtime.process import Process, ProgramExit
+from microclaw.virtual.runtime.app import App
+from microclaw.virtual.runtime.memory import ProgramExit, WasmTrap
 
 _LONG_MAX: Final = 0x7FFFFFFF
 _ULONG_MAX: Final = 0xFFFFFFFF
@@ -16,87 +16,87 @@ _SPACES: Final = b" \t\n\v\f\r"
 
 
 # Heap.
-def _calloc(process: Process, count: int, size: int) -> int:
+def _calloc(app: App, count: int, size: int) -> int:
     total = (count & 0xFFFFFFFF) * (size & 0xFFFFFFFF)
-    address = process.allocate(total) if total < 0xFFFFFFFF else 0
+    address = app.allocate(total) if total < 0xFFFFFFFF else 0
     if address:
-        process.memory.fill(address, 0, total)
+        app.memory.fill(address, 0, total)
     return address
 
 
-def _realloc(process: Process, address: int, size: int) -> int:
+def _realloc(app: App, address: int, size: int) -> int:
     address, size = address & 0xFFFFFFFF, size & 0xFFFFFFFF
     if not address:
-        return process.allocate(size)
-    capacity = process.heap.capacity_of(address)
+        return app.allocate(size)
+    capacity = app.heap.capacity_of(address)
     if capacity is None:
         return 0
     if size <= capacity:
         return address
-    moved = process.allocate(size)
+    moved = app.allocate(size)
     if moved:
-        process.memory.move(moved, address, capacity)
-        process.heap.free(address)
+        app.memory.move(moved, address, capacity)
+        app.heap.free(address)
     return moved
 
 
-def _strdup(process: Process, text: int) -> int:
-    return process.allocate_copy(process.memory.string(text) + b"\0")
+def _strdup(app: App, text: int) -> int:
+    return app.allocate_copy(app.memory.string(text) + b"\0")
 
 
 # Bytes.
-def _memcpy(process: Process, to: int, source: int, size: int) -> int:
-    process.memory.move(to, source, size)
+def _memcpy(app: App, to: int, source: int, size: int) -> int:
+    app.memory.move(to, source, size)
     return to
 
 
-def _memset(process: Process, to: int, value: int, size: int) -> int:
-    process.memory.fill(to, value, size & 0xFFFFFFFF)
+def _memset(app: App, to: int, value: int, size: int) -> int:
+    app.memory.fill(to, value, size & 0xFFFFFFFF)
     return to
 
 
-def _memchr(process: Process, start: int, value: int, size: int) -> int:
+def _memchr(app: App, start: int, value: int, size: int) -> int:
     size &= 0xFFFFFFFF
-    process.memory.check(start, size)
-    at = process.memory.read(start, size).find(value & 0xFF)
-    process.memory.read(start, at + 1 if at >= 0 else size)
+    app.memory.check(start, size)
+    at = app.memory.read(start, size).find(value & 0xFF)
+    app.memory.read(start, at + 1 if at >= 0 else size)
     return start + at if at >= 0 else 0
 
 
 # Strings.
-def _strchr(process: Process, text: int, char: int) -> int:
-    at = (process.memory.string(text) + b"\0").find(char & 0xFF)
+def _strchr(app: App, text: int, char: int) -> int:
+    at = (app.memory.string(text) + b"\0").find(char & 0xFF)
     return text + at if at >= 0 else 0
 
 
-def _strncasecmp(process: Process, a: int, b: int, size: int) -> int:
+def _strncasecmp(app: App, a: int, b: int, size: int) -> int:
     size &= 0xFFFFFFFF
-    return _compare(process.memory.string(a, size).lower(), process.memory.string(b, size).lower())
+    return _compare(app.memory.string(a, size).lower(), app.memory.string(b, size).lower())
 
 
-def _strcpy(process: Process, to: int, source: int) -> int:
-    process.memory.write(to, process.memory.string(source) + b"\0")
+def _strcpy(app: App, to: int, source: int) -> int:
+    app.memory.write(to, app.memory.string(source) + b"\0")
     return to
 
 
-def _strncpy(process: Process, to: int, source: int, size: int) -> int:
-    text = process.memory.string(source, size)
-    process.memory.write(to, text.ljust(size, b"\0"))
+def _strncpy(app: App, to: int, source: int, size: int) -> int:
+    text = app.memory.string(source, size)
+    app.memory.write(to, text.ljust(size, b"\0"))
     return to
 
 
-def _strspn(process: Process, text: int, accept: int) -> int:
-    data, wanted = process.memory.string(text), process.memory.string(accept)
+def _strspn(app: App, text: int, accept: int) -> int:
+    data, wanted = app.memory.string(text), app.memory.string(accept)
     return len(data) - len(data.lstrip(wanted)) if wanted else 0
 
 
-def _strcspn(process: Process, text: int, reject: int) -> int:
-    data, unwanted = process.memory.string(text), process.memory.string(reject)
+def _strcspn(app: App, text: int, reject: int) -> int:
+    data, unwanted = app.memory.string(text), app.memory.string(reject)
     return next((i for i, byte in enumerate(data) if byte in unwanted), len(data))
 
 
-def _strstr(process: Process, text: int, part: int) -> int:
-    at = process.memory.string(text).find(process.memory.string(part))
+def _strstr(app: App, text: int, part: int) -> int:
+    at = app.memory.string(text).find(app.memory.string(part))
     return text + at if at >= 0 else 0
 
 
@@ -109,24 +109,24 @@ def _compare(a: bytes, b: bytes) -> int:
 
 
 # Numbers.
-def _atoi(process: Process, text: int) -> int:
-    value, _ = _number(process.memory.string(text), 10)
+def _atoi(app: App, text: int) -> int:
+    value, _ = _number(app.memory.string(text), 10)
     return max(-_LONG_MAX - 1, min(_LONG_MAX, value))
 
 
-def _strto(process: Process, text: int, end: int, base: int) -> int:
-    value, used = _number(process.memory.string(text), base)
+def _strto(app: App, text: int, end: int, base: int) -> int:
+    value, used = _number(app.memory.string(text), base)
     if end:
-        process.memory.write_u32(end, text + used)
+        app.memory.write_u32(end, text + used)
     return value
 
 
-def _strtol(process: Process, text: int, end: int, base: int) -> int:
-    return max(-_LONG_MAX - 1, min(_LONG_MAX, _strto(process, text, end, base)))
+def _strtol(app: App, text: int, end: int, base: int) -> int:
+    return max(-_LONG_MAX - 1, min(_LONG_MAX, _strto(app, text, end, base)))
 
 
-def _strtoul(process: Process, text: int, end: int, base: int) -> int:
-    value = _strto(process, text, end, base)
+def _strtoul(app: App, text: int, end: int, base: int) -> int:
+    value = _strto(app, text, end, base)
     return _ULONG_MAX if abs(value) > _ULONG_MAX else value
 
 
@@ -156,22 +156,22 @@ def _digit(char: bytes) -> int:
 
 # Characters, in the C locale.
 def _is(test: Callable[[bytes], bool]) -> Handler:
-    return lambda _process, char: int(0 <= char < 128 and test(bytes([char])))
+    return lambda _app, char: int(0 <= char < 128 and test(bytes([char])))
 
 
 # Ends.
-def _exit(_process: Process, status: int) -> None:
+def _exit(_app: App, status: int) -> None:
     raise ProgramExit(status)
 
 
 def _trap(text: str) -> Handler:
-    def end(_process: Process, *arguments: int) -> None:
+    def end(_app: App, *arguments: int) -> None:
         raise WasmTrap(text % arguments[: text.count("%")])
 
     return end
 
 
-def _pow(_process: Process, x: float, y: float) -> float:
+def _pow(_app: App, x: float, y: float) -> float:
     try:
         return math.pow(x, y)
     except OverflowError:
@@ -184,25 +184,25 @@ def _pow(_process: Process, x: float, y: float) -> float:
 
 
 HANDLERS: dict[str, Handler] = {
-    "malloc": lambda process, size: process.allocate(size & 0xFFFFFFFF),
+    "malloc": lambda app, size: app.allocate(size & 0xFFFFFFFF),
     "calloc": _calloc,
     "realloc": _realloc,
     "strdup": _strdup,
     "_strdup": _strdup,
-    "free": lambda process, address: process.heap.free(address),
-    "memcmp": lambda process, a, b, size: _compare(process.memory.read(a, size), process.memory.read(b, size)),
+    "free": lambda app, address: app.heap.free(address),
+    "memcmp": lambda app, a, b, size: _compare(app.memory.read(a, size), app.memory.read(b, size)),
     "memcpy": _memcpy,
     "memmove": _memcpy,
     "emscripten_memcpy_big": _memcpy,
     "memset": _memset,
     "memchr": _memchr,
     "strchr": _strchr,
-    "strcmp": lambda process, a, b: _compare(process.memory.string(a), process.memory.string(b)),
-    "strncmp": lambda process, a, b, size: _compare(process.memory.string(a, size), process.memory.string(b, size)),
+    "strcmp": lambda app, a, b: _compare(app.memory.string(a), app.memory.string(b)),
+    "strncmp": lambda app, a, b, size: _compare(app.memory.string(a, size), app.memory.string(b, size)),
     "strncasecmp": _strncasecmp,
     "strcpy": _strcpy,
     "strncpy": _strncpy,
-    "strlen": lambda process, text: len(process.memory.string(text)),
+    "strlen": lambda app, text: len(app.memory.string(text)),
     "strspn": _strspn,
     "strcspn": _strcspn,
     "strstr": _strstr,
@@ -217,16 +217,16 @@ HANDLERS: dict[str, Handler] = {
     "isdigit": _is(bytes.isdigit),
     "isxdigit": _is(lambda char: char in b"0123456789abcdefABCDEF"),
     "isalnum": _is(bytes.isalnum),
-    "tolower": lambda _process, char: char + 32 if 65 <= char <= 90 else char,
-    "toupper": lambda _process, char: char - 32 if 97 <= char <= 122 else char,
+    "tolower": lambda _app, char: char + 32 if 65 <= char <= 90 else char,
+    "toupper": lambda _app, char: char - 32 if 97 <= char <= 122 else char,
     "exit": _exit,
     "abort": _trap("env.abort(%d)"),
     "abortStackOverflow": _trap("env.abortStackOverflow(%d)"),
     "nullFunc_X": _trap("env.nullFunc_X(%d)"),
-    "__cxa_allocate_exception": lambda process, size: process.allocate(size & 0xFFFFFFFF),
-    "__cxa_begin_catch": lambda _process, _pointer: None,
+    "__cxa_allocate_exception": lambda app, size: app.allocate(size & 0xFFFFFFFF),
+    "__cxa_begin_catch": lambda _app, _pointer: None,
     "__cxa_throw": _trap("exception thrown by stdc++"),
-    "sinf": lambda _process, x: math.sin(x) if math.isfinite(x) else math.nan,
-    "cosf": lambda _process, x: math.cos(x) if math.isfinite(x) else math.nan,
+    "sinf": lambda _app, x: math.sin(x) if math.isfinite(x) else math.nan,
+    "cosf": lambda _app, x: math.cos(x) if math.isfinite(x) else math.nan,
     "pow": _pow,
 }

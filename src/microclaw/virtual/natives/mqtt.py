@@ -11,7 +11,7 @@ from microclaw.errors import ProtocolError
 from microclaw.virtual.natives.binding import Handler
 from microclaw.virtual.network.app_network import MAX_CLIENTS
 from microclaw.virtual.network.mqtt_client import FAIL, MqttClient
-from microclaw.virtual.runtime.process import Process
+from microclaw.virtual.runtime.app import App
 from microclaw.wire.wasmachine.mqtt import MqttSettings
 
 INVALID_ARG: Final = 0x102
@@ -21,77 +21,75 @@ _MAX_MESSAGE_BYTES: Final = 262_144
 _MAX_TOPIC_BYTES: Final = 65_535
 
 
-def _changed(process: Process, settings: MqttSettings, attributes: int) -> MqttSettings | None:
+def _changed(app: App, settings: MqttSettings, attributes: int) -> MqttSettings | None:
     """None, and a line, for what the firmware refuses."""
     try:
-        size = int.from_bytes(process.memory.read(attributes, _HEAD_BYTES)[2:], "little") + 2
+        size = int.from_bytes(app.memory.read(attributes, _HEAD_BYTES)[2:], "little") + 2
         if size > _MAX_SETTINGS_BYTES:
             raise ProtocolError(f"an attribute container of {size} bytes")
-        return settings.changed(process.memory.read(attributes, size))
+        return settings.changed(app.memory.read(attributes, size))
     except ProtocolError as exc:
-        process.network.print_line(f"mqtt: {exc.message}")
+        app.network.print_line(f"mqtt: {exc.message}")
         return None
 
 
-def _init(process: Process, out: int, attributes: int) -> int:
-    network = process.network
-    if len(network.mqtt) >= MAX_CLIENTS or (settings := _changed(process, MqttSettings(), attributes)) is None:
+def _init(app: App, out: int, attributes: int) -> int:
+    network = app.network
+    if len(network.mqtt) >= MAX_CLIENTS or (settings := _changed(app, MqttSettings(), attributes)) is None:
         return FAIL
     handle = network.new_handle()
     network.mqtt[handle] = MqttClient(network, handle, settings)
-    process.memory.write_u32(out, handle)
+    app.memory.write_u32(out, handle)
     return 0
 
 
 def _of_client(call: Callable[..., int], missing: int = FAIL) -> Handler:
-    """A native of one client: `call` gets the process, the client and the arguments; `missing` for a null handle."""
+    """A native of one client: `call` gets the app, the client and the arguments; `missing` for a null handle."""
 
-    def run(process: Process, handle: int, *arguments: int) -> int:
-        client = process.network.client(process.network.mqtt, handle & 0xFFFFFFFF)
-        return missing if client is None else call(process, client, *arguments)
+    def run(app: App, handle: int, *arguments: int) -> int:
+        client = app.network.client(app.network.mqtt, handle & 0xFFFFFFFF)
+        return missing if client is None else call(app, client, *arguments)
 
     return run
 
 
-def _config(process: Process, client: MqttClient, attributes: int) -> int:
-    settings = _changed(process, client.settings, attributes)
+def _config(app: App, client: MqttClient, attributes: int) -> int:
+    settings = _changed(app, client.settings, attributes)
     if settings is None:
         return FAIL
     client.change(settings)
     return 0
 
 
-def _destroy(process: Process, client: MqttClient) -> int:
+def _destroy(app: App, client: MqttClient) -> int:
     client.stop()
     client.abandon()
-    del process.network.mqtt[client.handle]
+    del app.network.mqtt[client.handle]
     return 0
 
 
 def _do(call: Callable[[MqttClient], int]) -> Handler:
-    return _of_client(lambda _process, client: call(client), INVALID_ARG)
+    return _of_client(lambda _app, client: call(client), INVALID_ARG)
 
 
 def _publish(
-    process: Process, client: MqttClient, topic: int, data: int, size: int, qos: int, retain: int = 0, keep: int = 0
+    app: App, client: MqttClient, topic: int, data: int, size: int, qos: int, retain: int = 0, keep: int = 0
 ) -> int:
     if not 0 <= size <= _MAX_MESSAGE_BYTES:
         return FAIL
     # Length 0 means text; a null pointer arrives as the memory's own begin, where a text is empty.
-    payload = process.memory.read(data, size) if size else process.memory.string(data, _MAX_MESSAGE_BYTES)
-    return client.publish(_topic(process, topic), payload, qos & 0xFF, retain=bool(retain), keep=bool(keep))
+    payload = app.memory.read(data, size) if size else app.memory.string(data, _MAX_MESSAGE_BYTES)
+    return client.publish(_topic(app, topic), payload, qos & 0xFF, retain=bool(retain), keep=bool(keep))
 
 
-def _enqueue(
-    process: Process, client: MqttClient, topic: int, data: int, size: int, qos: int, retain: int, keep: int
-) -> int:
+def _enqueue(app: App, client: MqttClient, topic: int, data: int, size: int, qos: int, retain: int, keep: int) -> int:
     if not qos & 0xFF and not keep:
         return FAIL  # esp-mqtt's answer, though "store" reads as if it were sent at once
-    return _publish(process, client, topic, data, size, qos, retain, keep)
+    return _publish(app, client, topic, data, size, qos, retain, keep)
 
 
-def _set_uri(process: Process, client: MqttClient, uri: int) -> int:
-    text = process.memory.string(uri, _MAX_SETTINGS_BYTES).decode("utf-8", "replace")
+def _set_uri(app: App, client: MqttClient, uri: int) -> int:
+    text = app.memory.string(uri, _MAX_SETTINGS_BYTES).decode("utf-8", "replace")
     settings = replace(client.settings, uri=text)
     if settings.broker is None:
         return FAIL
@@ -99,8 +97,8 @@ def _set_uri(process: Process, client: MqttClient, uri: int) -> int:
     return 0
 
 
-def _topic(process: Process, address: int) -> str:
-    return process.memory.string(address, _MAX_TOPIC_BYTES).decode("utf-8", "replace")
+def _topic(app: App, address: int) -> str:
+    return app.memory.string(address, _MAX_TOPIC_BYTES).decode("utf-8", "replace")
 
 
 HANDLERS: dict[str, Handler] = {

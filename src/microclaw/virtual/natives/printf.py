@@ -11,8 +11,8 @@ import re
 from typing import Final
 
 from microclaw.virtual.natives.binding import Handler
+from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.memory import LinearMemory
-from microclaw.virtual.runtime.process import Process
 
 _NUMBER_LIMIT: Final = 63
 MAX_TEXT_BYTES: Final = 262_144
@@ -104,33 +104,33 @@ def _shown(flags: bytes, shape: bytes, letter: bytes, value: bytes | int | float
     return (b"%" + flags + shape + letter) % value
 
 
-def _printf(process: Process, form: int, va: int) -> int:
-    text = format_text(process.memory, form, va)
-    process.print(text)
+def _printf(app: App, form: int, va: int) -> int:
+    text = format_text(app.memory, form, va)
+    app.print(text)
     return len(text)
 
 
-def _sprintf(process: Process, out: int, form: int, va: int) -> int:
-    text = format_text(process.memory, form, va)
-    process.memory.write(out, text + b"\0")
+def _sprintf(app: App, out: int, form: int, va: int) -> int:
+    text = format_text(app.memory, form, va)
+    app.memory.write(out, text + b"\0")
     return len(text)
 
 
-def _snprintf(process: Process, out: int, size: int, form: int, va: int) -> int:
-    text = format_text(process.memory, form, va)
+def _snprintf(app: App, out: int, size: int, form: int, va: int) -> int:
+    text = format_text(app.memory, form, va)
     if size:
-        process.memory.write(out, text[: size - 1] + b"\0")
+        app.memory.write(out, text[: size - 1] + b"\0")
     return len(text)
 
 
-def _puts(process: Process, text: int) -> int:
-    line = process.memory.string(text)
-    process.print(line + b"\n")
+def _puts(app: App, text: int) -> int:
+    line = app.memory.string(text)
+    app.print(line + b"\n")
     return len(line) + 1
 
 
-def _putchar(process: Process, char: int) -> int:
-    process.print(bytes([char & 0xFF]))
+def _putchar(app: App, char: int) -> int:
+    app.print(bytes([char & 0xFF]))
     return 1
 
 

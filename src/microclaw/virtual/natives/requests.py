@@ -4,43 +4,30 @@ from __future__ import annotations
 
 from typing import Final
 
-from microclaw.errors import ProtocolError
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.runtime.process import Process
-from microclaw.wire.wasmachine.request import Request, Response
+from microclaw.virtual.runtime.app import App
 
 MAX_URLS: Final = 64
 MAX_URL_BYTES: Final = 255
 
 
-def _remember(process: Process, urls: set[str], address: int) -> None:
+def _remember(app: App, urls: set[str], address: int) -> None:
     # The firmware's list ends with its RAM.
     if len(urls) < MAX_URLS:
-        urls.add(process.memory.string(address, MAX_URL_BYTES).decode("utf-8", "replace"))
+        urls.add(app.memory.string(address, MAX_URL_BYTES).decode("utf-8", "replace"))
 
 
-def _response_send(process: Process, buffer: int, size: int) -> int:
-    payload = process.memory.read(buffer, size)
-    try:
-        Response.decode(payload)
-    except ProtocolError:
-        return 0
-    process.send_response(payload)
-    return 1
+def _response_send(app: App, buffer: int, size: int) -> int:
+    return int(app.manager.app_responds(app.memory.read(buffer, size)))
 
 
-def _post_request(process: Process, buffer: int, size: int) -> None:
-    payload = process.memory.read(buffer, size)
-    try:
-        Request.decode(payload)
-    except ProtocolError:
-        return
-    process.send_request(payload)
+def _post_request(app: App, buffer: int, size: int) -> None:
+    app.manager.app_requests(app, app.memory.read(buffer, size))
 
 
 HANDLERS: dict[str, Handler] = {
-    "wasm_register_resource": lambda process, url: _remember(process, process.resources, url),
-    "wasm_sub_event": lambda process, url: _remember(process, process.subscriptions, url),
+    "wasm_register_resource": lambda app, url: _remember(app, app.resources, url),
+    "wasm_sub_event": lambda app, url: _remember(app, app.subscriptions, url),
     "wasm_response_send": _response_send,
     "wasm_post_request": _post_request,
 }

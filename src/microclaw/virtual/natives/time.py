@@ -7,70 +7,70 @@ from struct import pack
 from typing import Final
 
 from microclaw.virtual.natives.binding import Handler
-from microclaw.virtual.runtime.process import Process
+from microclaw.virtual.runtime.app import App
 
 _CLOCKS: Final = (0, 1)  # CLOCK_REALTIME, CLOCK_MONOTONIC
 _MAX_TIME: Final = 253_402_300_799
 
 
-def _clock_gettime(process: Process, clock_id: int, out: int) -> int:
+def _clock_gettime(app: App, clock_id: int, out: int) -> int:
     if clock_id not in _CLOCKS:
         return -1
-    nanoseconds = round(process.now_ms() * 1000) * 1000  # WAMR: of whole microseconds
+    nanoseconds = round(app.now_ms() * 1000) * 1000  # WAMR: of whole microseconds
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    process.memory.write(out, pack("<qi4x", seconds, rest))
+    app.memory.write(out, pack("<qi4x", seconds, rest))
     return 0
 
 
-def _time(process: Process, out: int) -> int:
+def _time(app: App, out: int) -> int:
     # Address 0 is memory too: time(NULL) writes there.
-    seconds = int(process.board.calendar_ms(process.now_ms()) // 1000)
-    process.memory.write_i64(out, seconds)
+    seconds = int(app.board.calendar_ms(app.now_ms()) // 1000)
+    app.memory.write_i64(out, seconds)
     return seconds
 
 
-def _sleep(process: Process, seconds: int) -> int:
-    process.sleep((seconds & 0xFFFFFFFF) * 1000.0)
+def _sleep(app: App, seconds: int) -> int:
+    app.sleep((seconds & 0xFFFFFFFF) * 1000.0)
     return 0
 
 
-def _usleep(process: Process, microseconds: int) -> int:
-    process.sleep((microseconds & 0xFFFFFFFF) / 1000.0)
+def _usleep(app: App, microseconds: int) -> int:
+    app.sleep((microseconds & 0xFFFFFFFF) / 1000.0)
     return 0
 
 
-def _srand(process: Process, seed: int) -> None:
-    process.rand_state = seed & 0xFFFFFFFF
+def _srand(app: App, seed: int) -> None:
+    app.rand_state = seed & 0xFFFFFFFF
 
 
-def _localtime_r(process: Process, when: int, out: int) -> int:
+def _localtime_r(app: App, when: int, out: int) -> int:
     """struct tm of nine ints (newlib's and musl's first nine), time zone UTC. Raw addresses: no check before ours."""
     when, out = when & 0xFFFFFFFF, out & 0xFFFFFFFF
-    seconds = process.memory.i64(when)
+    seconds = app.memory.i64(when)
     if not 0 <= seconds <= _MAX_TIME:
         return 0
     t = time.gmtime(seconds)
     fields = (t.tm_sec, t.tm_min, t.tm_hour, t.tm_mday, t.tm_mon - 1, t.tm_year - 1900, (t.tm_wday + 1) % 7)
-    process.memory.write(out, pack("<9i", *fields, t.tm_yday - 1, 0))
+    app.memory.write(out, pack("<9i", *fields, t.tm_yday - 1, 0))
     return out
 
 
-def _create(process: Process, interval_ms: int, periodic: int, start: int) -> int:
-    return process.timers.create(interval_ms & 0xFFFFFFFF, bool(periodic), bool(start))
+def _create(app: App, interval_ms: int, periodic: int, start: int) -> int:
+    return app.timers.create(interval_ms & 0xFFFFFFFF, bool(periodic), bool(start))
 
 
 HANDLERS: dict[str, Handler] = {
     "clock_gettime": _clock_gettime,
-    "clock": lambda process: round(process.now_ms() * 1000) * 1000,  # WAMR: nanoseconds, of whole microseconds
+    "clock": lambda app: round(app.now_ms() * 1000) * 1000,  # WAMR: nanoseconds, of whole microseconds
     "time": _time,
     "sleep": _sleep,
     "usleep": _usleep,
     "srand": _srand,
-    "rand": lambda process: process.next_random(),
+    "rand": lambda app: app.next_random(),
     "localtime_r": _localtime_r,
     "wasm_create_timer": _create,
-    "wasm_timer_destroy": lambda process, number: process.timers.destroy(number),
-    "wasm_timer_cancel": lambda process, number: process.timers.cancel(number),
-    "wasm_timer_restart": lambda process, number, interval_ms: process.timers.restart(number, interval_ms & 0xFFFFFFFF),
-    "wasm_get_sys_tick_ms": lambda process: int(process.now_ms()) & 0xFFFFFFFF,
+    "wasm_timer_destroy": lambda app, number: app.timers.destroy(number),
+    "wasm_timer_cancel": lambda app, number: app.timers.cancel(number),
+    "wasm_timer_restart": lambda app, number, interval_ms: app.timers.restart(number, interval_ms & 0xFFFFFFFF),
+    "wasm_get_sys_tick_ms": lambda app: int(app.now_ms()) & 0xFFFFFFFF,
 }

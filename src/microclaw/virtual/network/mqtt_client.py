@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from microclaw.backoff import Backoff
 from microclaw.text import clean_text
-from microclaw.virtual.alarms import Alarm
+from microclaw.virtual.clock import Alarm
 from microclaw.virtual.network.app_network import AppNetwork
 from microclaw.wire.wasmachine.mqtt import (
     CANNOT_RESOLVE,

@@ -14,7 +14,7 @@ from microclaw.virtual.nodes.node import take_data_seq
 from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
 
 if TYPE_CHECKING:
-    from microclaw.virtual.runtime.process import Process
+    from microclaw.virtual.runtime.app import App
 
 
 class GpioFile(OpenFile):
@@ -56,8 +56,8 @@ class GpioFile(OpenFile):
             raise PosixError(Errno.EINVAL)
         return bytes([self._board.read_pin(self.pin)])
 
-    def ioctl(self, process: Process, command: int, va: int) -> None:
-        values = take_data_seq(process.memory, va)
+    def ioctl(self, app: App, command: int, va: int) -> None:
+        values = take_data_seq(app.memory, va)
         if command != IoctlCommand.GPIOCSCFG:
             raise PosixError(Errno.EINVAL)
         self._configure(GpioFlag(values.pop(1, 4) & 7))

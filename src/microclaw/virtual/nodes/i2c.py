@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
-from microclaw.virtual.nodes.node import DataSeq, take_data_seq
-from microclaw.virtual.runtime.memory import OutOfBounds
+from microclaw.virtual.nodes.node import DataSeq, give, take, take_data_seq
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand
 
 if TYPE_CHECKING:
-    from microclaw.virtual.runtime.process import Process
+    from microclaw.virtual.runtime.app import App
 
 MAX_TRANSFER_BYTES: Final = 1024
 
@@ -24,19 +23,19 @@ class I2cFile(OpenFile):
         self._configured = False
         self._wired = False
 
-    def ioctl(self, process: Process, command: int, va: int) -> None:
-        values = take_data_seq(process.memory, va)
+    def ioctl(self, app: App, command: int, va: int) -> None:
+        values = take_data_seq(app.memory, va)
         match command:
             case IoctlCommand.I2CIOCSCFG:
-                self._configure(process, values)
+                self._configure(app, values)
             case IoctlCommand.I2CIOCRDWR:
-                self._message(process, values)
+                self._message(app, values)
             case IoctlCommand.I2CIOCEXCHANGE:
-                self._exchange(process, values)
+                self._exchange(app, values)
             case _:
                 raise PosixError(Errno.EINVAL)
 
-    def _configure(self, process: Process, values: DataSeq) -> None:
+    def _configure(self, app: App, values: DataSeq) -> None:
         sda, scl, flags = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
         if not flags & I2cConfigFlag.MASTER:
             values.pop(5, 4)
@@ -48,32 +47,32 @@ class I2cFile(OpenFile):
         bus = self._board.profile.i2c
         self._wired = bus is not None and (bus.sda, bus.scl) == (sda, scl)
         self._configured = True
-        process.pins.update((sda, scl))
+        app.pins.update((sda, scl))
 
-    def _message(self, process: Process, values: DataSeq) -> None:
+    def _message(self, app: App, values: DataSeq) -> None:
         flags, address = values.pop(1, 2), values.pop(2, 2)
         size, buffer = values.pop(4, 4), values.pop(3, 4)
         if flags & I2cMessageFlag.WRITE:
-            self._send(address, _take(process, buffer, size), bool(flags & I2cMessageFlag.CHECK_ACK))
+            self._send(address, take(app.memory, buffer, size, MAX_TRANSFER_BYTES), flags & I2cMessageFlag.CHECK_ACK)
         else:
-            _give(process, buffer, self._receive(address, size))
+            give(app.memory, buffer, self._receive(address, size))
 
-    def _exchange(self, process: Process, values: DataSeq) -> None:
+    def _exchange(self, app: App, values: DataSeq) -> None:
         flags, address, delay_ms = values.pop(1, 2), values.pop(2, 2), values.pop(3, 4)
         tx, tx_size, rx, rx_size = (values.pop(kind, 4) for kind in (4, 5, 6, 7))
-        data = _take(process, tx, tx_size)
+        data = take(app.memory, tx, tx_size, MAX_TRANSFER_BYTES)
         if flags & I2cExchangeFlag.READ_FIRST:
-            _give(process, rx, self._receive(address, rx_size))
+            give(app.memory, rx, self._receive(address, rx_size))
         else:
-            self._send(address, data, bool(flags & I2cExchangeFlag.CHECK_ACK))
+            self._send(address, data, flags & I2cExchangeFlag.CHECK_ACK)
         if flags & I2cExchangeFlag.DELAY and delay_ms:
-            process.sleep(delay_ms)
+            app.sleep(delay_ms)
         if flags & I2cExchangeFlag.READ_FIRST:
-            self._send(address, data, bool(flags & I2cExchangeFlag.CHECK_ACK))
+            self._send(address, data, flags & I2cExchangeFlag.CHECK_ACK)
         else:
-            _give(process, rx, self._receive(address, rx_size))
+            give(app.memory, rx, self._receive(address, rx_size))
 
-    def _send(self, address: int, data: bytes, check_ack: bool) -> None:
+    def _send(self, address: int, data: bytes, check_ack: int) -> None:
         self._ready()
         # Without check_ack the driver clocks the bytes out whether someone listens or not.
         if not (self._wired and self._board.i2c_write(address, data)) and check_ack:
@@ -91,19 +90,3 @@ class I2cFile(OpenFile):
     def _ready(self) -> None:
         if not self._configured:
             raise PosixError(Errno.EINVAL)
-
-
-def _take(process: Process, address: int, size: int) -> bytes:
-    if size > MAX_TRANSFER_BYTES:
-        raise PosixError(Errno.EINVAL)
-    try:
-        return process.memory.read(address, size)
-    except OutOfBounds:
-        raise PosixError(Errno.EINVAL) from None
-
-
-def _give(process: Process, address: int, data: bytes) -> None:
-    try:
-        process.memory.write(address, data)
-    except OutOfBounds:
-        raise PosixError(Errno.EINVAL) from None

@@ -16,7 +16,7 @@ from microclaw.virtual.nodes.node import take_data_seq
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 if TYPE_CHECKING:
-    from microclaw.virtual.runtime.process import Process
+    from microclaw.virtual.runtime.app import App
 
 NODES: Final = 4
 CHANNELS: Final = 4
@@ -45,13 +45,10 @@ class _Node:
 
 
 class Ledc:
-    """The LEDC peripheral of one board: its state outlives the app that configured it, not a power cut."""
+    """The LEDC peripheral in one boot: its state outlives the app that configured it."""
 
     def __init__(self, board: Board) -> None:
         self._board = board
-        self.reset()
-
-    def reset(self) -> None:
         self._nodes = [_Node() for _ in range(NODES)]
         self._channels: dict[int, _Channel] = {}
 
@@ -132,19 +129,19 @@ class LedcFile(OpenFile):
         self._ledc = ledc
         self._node = node
 
-    def ioctl(self, process: Process, command: int, va: int) -> None:
+    def ioctl(self, app: App, command: int, va: int) -> None:
         match command:
             case IoctlCommand.LEDCIOCSCFG:
-                values = take_data_seq(process.memory, va)
+                values = take_data_seq(app.memory, va)
                 frequency_hz, count = values.pop(1, 4), values.pop(2, 1)
                 # Every channel reads the same frame types: all get channel 0's pin, duty and phase.
                 channel = [values.pop(0x103, 1), values.pop(0x203, 4), values.pop(0x303, 4)] if count else [0, 0, 0]
-                self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], process.name)
-                process.pins.add(channel[0])
+                self._ledc.configure(self._node, frequency_hz, count, channel[0], channel[1], channel[2], app.name)
+                app.pins.add(channel[0])
             case IoctlCommand.LEDCIOCSSETFREQ:
-                self._ledc.set_frequency(self._node, process.memory.u32(va))
+                self._ledc.set_frequency(self._node, app.memory.u32(va))
             case IoctlCommand.LEDCIOCSSETDUTY:
-                values = take_data_seq(process.memory, va)
+                values = take_data_seq(app.memory, va)
                 self._ledc.set_duty(self._node, values.pop(1, 1), values.pop(2, 4))
             case IoctlCommand.LEDCIOCSPAUSE | IoctlCommand.LEDCIOCSRESUME:
                 self._ledc.pause(self._node, command == IoctlCommand.LEDCIOCSPAUSE)

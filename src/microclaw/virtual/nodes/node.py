@@ -53,3 +53,21 @@ def take_data_seq(memory: LinearMemory, va: int) -> DataSeq:
             ) from None
         memory.write(place + 4, _U32.pack((NATIVE_BASE + pointer) & 0xFFFFFFFF))
     return DataSeq(frames)
+
+
+def take(memory: LinearMemory, address: int, size: int, most: int, too_long: Errno = Errno.EINVAL) -> bytes:
+    """Bytes that a transfer sends; PosixError for a pointer that leads out of the memory, or too many."""
+    if size > most:
+        raise PosixError(too_long)
+    try:
+        return memory.read(address, size)
+    except OutOfBounds:
+        raise PosixError(Errno.EINVAL) from None
+
+
+def give(memory: LinearMemory, address: int, data: bytes) -> None:
+    """Bytes that a transfer received; likewise."""
+    try:
+        memory.write(address, data)
+    except OutOfBounds:
+        raise PosixError(Errno.EINVAL) from None

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
-from microclaw.virtual.nodes.node import DataSeq, take_data_seq
-from microclaw.virtual.runtime.memory import OutOfBounds
+from microclaw.virtual.nodes.node import DataSeq, give, take, take_data_seq
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 if TYPE_CHECKING:
-    from microclaw.virtual.runtime.process import Process
+    from microclaw.virtual.runtime.app import App
 
 MAX_TRANSFER_BYTES: Final = 512
 MAX_CLOCK_HZ: Final = 80_000_000
@@ -36,13 +35,13 @@ class SpiFile(OpenFile):
         self._host = host
         self._configured = False
 
-    def ioctl(self, process: Process, command: int, va: int) -> None:
-        values = take_data_seq(process.memory, va)
+    def ioctl(self, app: App, command: int, va: int) -> None:
+        values = take_data_seq(app.memory, va)
         match command:
             case IoctlCommand.SPIIOCSCFG:
-                self._configure(process, values)
+                self._configure(app, values)
             case IoctlCommand.SPIIOCEXCHANGE:
-                self._exchange(process, values)
+                self._exchange(app, values)
             case _:
                 raise PosixError(Errno.EINVAL)
 
@@ -56,7 +55,7 @@ class SpiFile(OpenFile):
             self._board.release(f"spi{self._host}")
         self._configured = False
 
-    def _configure(self, process: Process, values: DataSeq) -> None:
+    def _configure(self, app: App, values: DataSeq) -> None:
         pins = [values.pop(kind, 1) for kind in (1, 2, 3, 4)]
         flags = values.pop(5, 4)
         if not flags & _MASTER:
@@ -66,20 +65,14 @@ class SpiFile(OpenFile):
             raise PosixError(Errno.EINVAL)
         if self._host not in self._board.spi_hosts or not all(map(self._board.has_pin, pins)):
             raise PosixError(Errno.EIO)
-        if not self._board.claim(f"spi{self._host}", process.name) or not 0 < clock_hz <= MAX_CLOCK_HZ:
+        if not self._board.claim(f"spi{self._host}", app.name) or not 0 < clock_hz <= MAX_CLOCK_HZ:
             raise PosixError(Errno.EIO)
         self._configured = True
-        process.pins.update(pins)
+        app.pins.update(pins)
 
-    def _exchange(self, process: Process, values: DataSeq) -> None:
+    def _exchange(self, app: App, values: DataSeq) -> None:
         tx, rx, size = values.pop(1, 4), values.pop(2, 4), values.pop(3, 4)
         if not self._configured:
             raise PosixError(Errno.EINVAL)
-        if size > MAX_TRANSFER_BYTES:
-            raise PosixError(Errno.EIO)
-        try:
-            process.memory.check(tx, size)
-            process.memory.check(rx, size)
-        except OutOfBounds:
-            raise PosixError(Errno.EINVAL) from None
-        process.memory.write(rx, bytes(size))
+        take(app.memory, tx, size, MAX_TRANSFER_BYTES, Errno.EIO)
+        give(app.memory, rx, bytes(size))

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from microclaw.durable import replace_file
-from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
+from microclaw.virtual.clock import Alarm
 from microclaw.virtual.py.drivers import Calls, DriverError, Hooks, Json
 
 CPU_HZ: Final = 240_000_000

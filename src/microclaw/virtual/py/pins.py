@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from microclaw.errors import PinRefused
-from microclaw.virtual.alarms import Alarm
 from microclaw.virtual.board import Board
+from microclaw.virtual.clock import Alarm
 from microclaw.virtual.py.drivers import Calls, DriverError, Json, hex_bytes
 from microclaw.wire.board_replies import EdgeRow
 
@@ -40,7 +40,6 @@ class Pins(Calls):
         self._triggers: dict[int, int] = {}
         self._waiting = 0
         self._timers: dict[int, Alarm] = {}
-        self._due_ms: dict[int, float] = {}
         self._ticked: set[int] = set()
         self._stop_watching = board.watch_edges(self._on_edge)
 
@@ -161,16 +160,16 @@ class Pins(Calls):
         return None
 
     def _arm(self, number: int, due_ms: float, period_ms: float | None) -> None:
-        alarm = self._board.clock.call_at(due_ms, lambda: self._tick(number, due_ms, period_ms), is_timer=True)
         with self._lock:
-            self._timers[number] = alarm
-            self._due_ms[number] = due_ms
+            tick = lambda: self._tick(number, due_ms, period_ms)  # noqa: E731
+            self._timers[number] = self._board.clock.call_at(due_ms, tick, is_timer=True)
 
     def _tick(self, number: int, due_ms: float, period_ms: float | None) -> None:
         with self._lock:
-            if self._due_ms.get(number) != due_ms:
+            alarm = self._timers.get(number)
+            if alarm is None or alarm.t_ms != due_ms:
                 return
-            del self._due_ms[number], self._timers[number]
+            del self._timers[number]
             is_new = number not in self._ticked
             self._ticked.add(number)
         if period_ms is not None:
@@ -181,13 +180,13 @@ class Pins(Calls):
     def call_timer_stop(self, number: int) -> Json:
         with self._lock:
             alarm = self._timers.pop(number, None)
-            self._due_ms.pop(number, None)
         if alarm is not None:
             alarm.cancel()
         return None
 
     def call_timer_value(self, number: int) -> Json:
-        return max(0, round(self._due_ms.get(number, 0.0) - self._board.clock.now_ms()))
+        alarm = self._timers.get(number)
+        return 0 if alarm is None else max(0, round(alarm.t_ms - self._board.clock.now_ms()))
 
     # Addressable LEDs
 

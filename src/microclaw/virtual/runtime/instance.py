@@ -19,15 +19,14 @@ from wasmtime import TrapCode
 from wasmtime import _ffi as ffi
 from wasmtime._func import enter_wasm
 
-from microclaw.boards.profile import Firmware
+from microclaw.virtual.clock import Interrupted
 from microclaw.virtual.natives import http, libc, libc_files, mqtt, printf, requests, time
 from microclaw.virtual.natives.binding import Handler, bind
+from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.backtrace import Frame, call_place, read_frames, stack_overflow
 from microclaw.virtual.runtime.host_function import define_host_function
 from microclaw.virtual.runtime.memory import BoardCrash, WasmTrap
 from microclaw.virtual.runtime.module import Layout, PreparedModule
-from microclaw.virtual.runtime.process import Process
-from microclaw.virtual.runtime.task import Interrupted
 from microclaw.wire.board_replies import NATIVE_FAILED
 from microclaw.wire.wasm_binary import PAGE_BYTES
 from microclaw.wire.wasmachine.natives import NATIVE_MODULE, NATIVES
@@ -77,17 +76,17 @@ class InstantiateFailed(Exception):
 class Instance:
     """A linked module. Calls come from one thread at a time; `interrupt` from any."""
 
-    def __init__(self, prepared: PreparedModule, process: Process, firmware: Firmware, max_memory: int) -> None:
-        self._process = process
+    def __init__(self, prepared: PreparedModule, app: App) -> None:
+        self._app = app
+        max_memory = app.board.profile.firmware.max_memory_bytes
         self._raised: BaseException | None = None
         self._layout: Layout = prepared.layout
         self._canary_area: tuple[int, int] | None = None
         self.peak_stack_bytes = 0
-        self.unlinked: list[str] = []
         if max(prepared.layout.pages or 0, prepared.total_pages - 1) * PAGE_BYTES > max_memory:
             raise InstantiateFailed("allocate memory failed")
         reserved = max(max_memory // PAGE_BYTES, prepared.total_pages) * PAGE_BYTES
-        self._counts_fuel = process.clock.is_virtual  # on the real clock a program takes the time that it takes
+        self._counts_fuel = app.clock.is_virtual  # on the real clock a program takes the time that it takes
         self._engine = wasmtime.Engine(_config(reserved, counts_fuel=self._counts_fuel))
         try:
             module = wasmtime.Module(self._engine, prepared.wasm)
@@ -103,7 +102,7 @@ class Instance:
         self._linker = wasmtime.Linker(self._engine)
         self._callbacks: list[object] = []  # what the linker's C side calls must live as long as it
         try:
-            self._link(module, firmware)
+            self._link(module)
             instance = self._instantiate(module)
         except BaseException:
             self._free()
@@ -114,11 +113,11 @@ class Instance:
         if prepared.memory_name is not None:
             memory = self._exports[prepared.memory_name]
             assert isinstance(memory, wasmtime.Memory)
-            process.memory.attach(self._store, memory)
+            app.memory.attach(self._store, memory)
             self._paint_stack()
         if self.has("libc_builtin_set_errno", "i32"):
-            process.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
-        process.call_table = self._call_table
+            app.set_errno = lambda number: self.call("libc_builtin_set_errno", number)
+        app.call_table = self._call_table
 
     def begin(self) -> None:
         """Call what stands before on_init in a build for trials, where nothing is put into on_init's own code."""
@@ -184,8 +183,8 @@ class Instance:
 
     def close(self) -> None:
         """Free the module's memory and code; nothing of it may run or be read afterwards."""
-        self._process.memory.detach()
-        self._process.set_errno = lambda _number: None
+        self._app.memory.detach()
+        self._app.set_errno = lambda _number: None
         self._functions.clear()
         self._free()
 
@@ -193,7 +192,7 @@ class Instance:
         """Look how deep the painted part of the shadow stack was overwritten."""
         if self._canary_area is not None:
             low, top = self._canary_area
-            unused = self._process.memory.read(low, top - low - self.peak_stack_bytes)
+            unused = self._app.memory.read(low, top - low - self.peak_stack_bytes)
             if unused.count(_CANARY) < len(unused):
                 self.peak_stack_bytes += len(unused.lstrip(bytes([_CANARY])))
 
@@ -206,7 +205,7 @@ class Instance:
         area = self._layout.stack_area
         if area is not None and area[1] - area[0] <= PAGE_BYTES:
             self._canary_area = area
-            self._process.memory.fill(area[0], _CANARY, area[1] - area[0])
+            self._app.memory.fill(area[0], _CANARY, area[1] - area[0])
 
     def _find_functions(self, module: wasmtime.Module) -> dict[str, tuple[wasmtime.Func, tuple[str, ...]]]:
         functions = {}
@@ -217,28 +216,25 @@ class Instance:
                 functions[export.name] = (function, tuple(str(t) for t in export.type.params))
         return functions
 
-    def _link(self, module: wasmtime.Module, firmware: Firmware) -> None:
+    def _link(self, module: wasmtime.Module) -> None:
         self._linker.allow_shadowing = True
         for wanted in module.imports:
             if not isinstance(wanted.type, wasmtime.FuncType):
                 raise LoadFailed(f"unknown import ({wanted.module}, {wanted.name})")
-            function = self._native(wanted.module, wanted.name or "", wanted.type, firmware)
+            function = self._native(wanted.module, wanted.name or "", wanted.type)
             self._define(wanted.module, wanted.name or "", wanted.type, function)
 
-    def _native(self, module: str, name: str, kind: wasmtime.FuncType, firmware: Firmware) -> Callable[..., Any]:
+    def _native(self, module: str, name: str, kind: wasmtime.FuncType) -> Callable[..., Any]:
         native = NATIVES.get(name) if module == NATIVE_MODULE else None
         signature = (tuple(str(t) for t in kind.params), tuple(str(t) for t in kind.results))
         if (
             native is not None
-            and firmware.has_native(name, native.group)
+            and self._app.board.profile.firmware.has_native(name, native.group)
             and name in HANDLERS
             and signature == (native.params, native.results)
         ):
-            return bind(self._process, native.signature, HANDLERS[name])
-        self.unlinked.append(name)
-        self._process.board.print_line(
-            f"warning: failed to link import function ({module}, {name})", self._process.name
-        )
+            return bind(self._app, native.signature, HANDLERS[name])
+        self._app.board.print_line(f"warning: failed to link import function ({module}, {name})", self._app.name)
 
         def unlinked(*_: int | float) -> None:
             raise WasmTrap(f"failed to call unlinked import function ({module}, {name})")
@@ -246,14 +242,13 @@ class Instance:
         return unlinked
 
     def _define(self, module: str, name: str, kind: wasmtime.FuncType, function: Callable[..., Any]) -> None:
-        task = self._process.task
+        task = self._app.task
 
         def call(*arguments: int | float) -> Any:
-            if task.interrupted:
-                raise Interrupted(task.name)
+            task.check()
             self._spend()
             if self._counts_fuel:
-                self._process.called()
+                self._app.called()
             return function(*arguments)
 
         def raised(exc: BaseException) -> None:
@@ -266,7 +261,7 @@ class Instance:
 
     def _failed(self, name: str, error: Exception) -> WasmTrap:
         """A fault of ours in a native ends the program that called it, not the board."""
-        _log.error("native %s, called by %s, failed", name, self._process.name, exc_info=error)
+        _log.error("native %s, called by %s, failed", name, self._app.name, exc_info=error)
         return WasmTrap(f"{NATIVE_FAILED}{name} failed: {type(error).__name__}: {error}"[:MAX_FAILURE_CHARS])
 
     def _spend(self) -> None:
@@ -275,7 +270,7 @@ class Instance:
             ffi.wasmtime_context_get_fuel(self._context, self._left)  # as Store.get_fuel, in half the time
             left = self._left.value
             used, self._fuel = self._fuel - left, left
-            self._process.compute(used / INSTRUCTIONS_PER_MS)
+            self._app.compute(used / INSTRUCTIONS_PER_MS)
 
     def _instantiate(self, module: wasmtime.Module) -> wasmtime.Instance:
         """Runs the start function too, if there is one; that one must not take long."""
@@ -299,7 +294,7 @@ class Instance:
                 raise raised from None
             if isinstance(exc, wasmtime.Trap):
                 if exc.trap_code is TrapCode.INTERRUPT:
-                    raise Interrupted(self._process.name) from None
+                    raise Interrupted(self._app.name) from None
                 text = TRAP_TEXTS.get(exc.trap_code) if exc.trap_code is not None else None
                 raise WasmTrap(text or exc.message.splitlines()[-1], self._where(exc)) from None
             raise

@@ -30,6 +30,13 @@ class WasmTrap(Exception):
         self.where = where
 
 
+class ProgramExit(WasmTrap):
+    """exit(): to WAMR an exception like any other."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"env.exit({status})")
+
+
 class OutOfBounds(WasmTrap):
     def __init__(self) -> None:
         super().__init__("out of bounds memory access")

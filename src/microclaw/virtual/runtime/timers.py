@@ -8,8 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from microclaw.virtual.alarms import Alarm
-from microclaw.virtual.clock import Clock
+from microclaw.virtual.clock import Alarm, Clock
 
 NO_TIMER: Final = 0xFFFFFFFF
 MAX_TIMERS: Final = 30

@@ -1,72 +1,100 @@
-"""One boot's part in an update: offers, windows of the payload, verification, switch, trial. Opens no connection.
+"""One boot's part in an update: offers, windows of the payload, verification, switch, trial; all in the link's thread.
 
-Everything runs in the link's thread. What it does not remember is in flash, in `Slots`.
+What it does not remember is in flash, in `Slots`.
 """
 
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from msgspec import structs
 
 from microclaw.errors import StoreError
 from microclaw.firmware_modules import ota_bad, ota_check, ota_plan
+from microclaw.link_client.client import LinkClient
+from microclaw.virtual.board import Board
 from microclaw.virtual.updates.slots import ROOM_BYTES, Slots, Start
-from microclaw.wire.link.actions import TakeBlob
-from microclaw.wire.link.messages import AnyMessage, BlobRead, OtaFacts, OtaStatus
+from microclaw.wire.link.actions import Deliver, TakeBlob
+from microclaw.wire.link.frame import CloseCode
+from microclaw.wire.link.messages import BlobRead, ErrorMessage, Hello, OtaCancel, OtaFacts, OtaOffer, OtaStatus
+from microclaw.wire.link.states import Phase
 
 WINDOW_BYTES: Final = 16_384
 SILENCE_S: Final = 20.0
 MAX_FAILURES: Final = 10
 TRIAL_S: Final = 600.0
+TICK_S: Final = 5.0
 _GONE: Final = ("blob_unknown", "blob_withdrawn")
 _MAX_ERROR_CHARS: Final = 400
 _KEY_BYTES: Final = 8
-
-
-class UpdateLink(Protocol):
-    """The link as updates see it: the client, or a host of a test."""
-
-    def say(self, message: AnyMessage) -> None:
-        """A durable message is in the outbox when this returns; others are lost without a connection."""
-
-    def restart(self) -> None:
-        """Boot again, after what was said is on its way."""
-
-    def device_id(self) -> str: ...
-
-    def is_ready(self) -> bool: ...
-
-    def utc_s(self) -> int | None:
-        """None while nobody told the board what time it is."""
-
-    def monotonic_s(self) -> float: ...
+_YEAR_2001_MS: Final = 978_307_200_000
+"""A calendar before it was never set."""
 
 
 class Updater:
-    """`reset_reason` is said where the board went back. Call `booted` once, then what happens."""
+    """`reset_reason` is said where the board went back. `reboot` is called once the connection is over."""
 
-    def __init__(self, slots: Slots, start: Start, link: UpdateLink, reset_reason: str) -> None:
+    def __init__(
+        self,
+        client: LinkClient,
+        board: Board,
+        slots: Slots,
+        start: Start,
+        reset_reason: str,
+        reboot: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._board = board
         self._slots = slots
         self._start = start
-        self._link = link
         self._reason = reset_reason
+        self._reboot = reboot
         self._plan = ota_plan.Plan(slots.flash.get("plan", {}), self._save_plan, self._say)
         self._window = bytearray()
         self._asked_bytes = 0  # of the window that is under way; 0: none is
         self._heard_s = 0.0
         self._failures = 0
-        self._trial_until_s = link.monotonic_s() + TRIAL_S
+        self._trial_until_s = self._now_s() + TRIAL_S
+        self._timer: threading.Timer | None = None
+        client.take_blob = self.take
+        client.welcomed = self.ready
+        self._tell_facts()
+
+    def start(self) -> None:
+        """Before the client connects."""
+        self._client.post(self._begin, must=True)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def took(self, deliver: Deliver) -> bool:
+        """True if the message was for updates."""
+        match deliver.envelope.body:
+            case OtaOffer(manifest=manifest, signature=signature) if self.takes_updates:
+                self.offered(manifest, signature)
+            case OtaCancel(version=version) if self.takes_updates:
+                self.cancelled(version)
+            case ErrorMessage(code=code) if code.startswith("blob_"):
+                self.refused(code)
+                return True
+            case _:
+                return False
+        self._client.applied(deliver)  # after its effect: a cut between brings it again, and it changes nothing then
+        self.go_on()
+        self._watch()
+        before, facts = self._told, self._tell_facts()
+        if before is not None and facts is not None and before.keys != facts.keys:
+            self._client.leave(CloseCode.DONE, "other keys", lambda: None)  # and back at once: only `hello` tells them
+        return True
 
     @property
     def takes_updates(self) -> bool:
         """True if somebody gave the board a key."""
         return bool(self._trust)
-
-    @property
-    def is_waiting(self) -> bool:
-        """True if `tick` has something to look after."""
-        return self._plan.todo in ("download", "trial")
 
     def facts(self) -> OtaFacts | None:
         """The facts for `hello`; None for a board without keys."""
@@ -92,6 +120,7 @@ class Updater:
         self._plan.healthy(self._start.firmware.security_version)
         self._failures = 0
         self.go_on()
+        self._tell_facts()
 
     def offered(self, manifest: bytes, signature: bytes) -> None:
         """Take the offer; its result is in flash when this returns."""
@@ -129,7 +158,7 @@ class Updater:
         if len(self._window) + len(blob.data) > self._asked_bytes:
             return
         self._window += blob.data
-        self._heard_s = self._link.monotonic_s()
+        self._heard_s = self._now_s()
         if len(self._window) == self._asked_bytes:
             self._guarded(self._keep_window)
 
@@ -145,10 +174,10 @@ class Updater:
 
     def tick(self) -> None:
         """Some time went by."""
-        now_s = self._link.monotonic_s()
+        now_s = self._now_s()
         if self._plan.todo == "trial" and now_s >= self._trial_until_s:
-            self._link.restart()  # without a welcome: a start that failed
-        elif self._plan.todo == "download" and self._link.is_ready() and now_s - self._heard_s >= SILENCE_S:
+            self._restart()  # without a welcome: a start that failed
+        elif self._plan.todo == "download" and self._is_ready and now_s - self._heard_s >= SILENCE_S:
             if self._asked_bytes:
                 self._fail_window()
             self.go_on()
@@ -168,7 +197,7 @@ class Updater:
         if plan.todo == "switch":
             plan.rebooting()
             self._slots.choose(plan.record["slot"])
-            self._link.restart()
+            self._restart()
 
     def _download(self) -> None:
         plan = self._plan
@@ -178,12 +207,12 @@ class Updater:
         if at >= size:
             plan.downloaded()
             return
-        if not self._link.is_ready():
+        if not self._is_ready:
             return  # `ready` asks
         self._window.clear()
         self._asked_bytes = min(WINDOW_BYTES, size - at)
-        self._heard_s = self._link.monotonic_s()
-        self._link.say(BlobRead(bytes.fromhex(plan.record["sha256"]), at, self._asked_bytes))
+        self._heard_s = self._now_s()
+        self._client.send(BlobRead(bytes.fromhex(plan.record["sha256"]), at, self._asked_bytes))
 
     def _keep_window(self) -> None:
         record, data = self._plan.record, bytes(self._window)
@@ -225,7 +254,7 @@ class Updater:
     def _fail_window(self) -> None:
         self._forget_window()
         self._failures += 1
-        self._heard_s = self._link.monotonic_s()
+        self._heard_s = self._now_s()
         if self._failures >= MAX_FAILURES:
             self._plan.failed(f"download_failed: {MAX_FAILURES} windows in a row failed")
 
@@ -238,7 +267,42 @@ class Updater:
 
     def _say(self, version: str, state: str, progress: float, error: str | None) -> None:
         words = error[:_MAX_ERROR_CHARS] if error else None
-        self._link.say(OtaStatus(version, state, progress, words))  # type: ignore[arg-type]  # a state of the plan
+        self._client.keep_now(OtaStatus(version, state, progress, words))  # type: ignore[arg-type]  # a state of the plan
+
+    def _restart(self) -> None:
+        """Boot again, after what was said is on its way."""
+        self._client.leave(CloseCode.SHUTTING_DOWN, "an update", self._reboot)
+
+    def _tell_facts(self) -> OtaFacts | None:
+        """The next greeting says what the board takes now."""
+        opening = self._client.session.opening
+        assert isinstance(opening, Hello)
+        self._told = self.facts()
+        self._client.session.opening = structs.replace(opening, ota=self._told)
+        return self._told
+
+    def _begin(self) -> None:
+        self.booted()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Look after a download or a trial again in some seconds."""
+        if self._timer is None and self._plan.todo in ("download", "trial") and not self._client.is_over:
+            self._timer = threading.Timer(TICK_S, lambda: self._client.post(self._look, must=True))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _look(self) -> None:
+        self._timer = None
+        self.tick()
+        self._watch()
+
+    def _now_s(self) -> float:
+        return self._client.clock.now_ms() / 1000
+
+    @property
+    def _is_ready(self) -> bool:
+        return self._client.session.phase is Phase.READY
 
     @property
     def _trust(self) -> Mapping[str, Any]:
@@ -251,17 +315,18 @@ class Updater:
     def _facts(self) -> dict[str, Any]:
         """The device as the check of an offer sees it."""
         running = self._start.firmware
+        now_ms = self._board.calendar_ms(self._board.clock.now_ms())
         return {
             "name": running.name,
             "board": self._slots.board,
             "channel": self._trust["channel"],
-            "device": self._link.device_id(),
+            "device": self._client.state.device_id or "",
             "version": running.version,
             "revision": "",
             "security_version": max(self._plan.record["security"], self._own_security),
             "keys": self._trust["keys"],
             "serial": self._trust.get("serial", 0),
-            "now_s": self._link.utc_s(),
+            "now_s": int(now_ms) // 1000 if now_ms >= _YEAR_2001_MS else None,
             "slot_bytes": 0,
             "room_bytes": ROOM_BYTES,
         }
