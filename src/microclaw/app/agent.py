@@ -168,6 +168,7 @@ class Agent:
             name_of=admission.gate.name_of,
             scene=context.devices,
             offline=language_model is None,
+            wakes_an_hour=settings.schedules.wakes_an_hour,
         )
         acts: dict[str, Any] = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
         self.background: dict[str, Callable[[], Awaitable[None]]] = {SCHEDULES: runner.run}

@@ -71,7 +71,6 @@ from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, StoreMissing
 from microclaw.flash.operations import InstallParts
 from microclaw.masking import SecretMask
-from microclaw.mcp.client.servers import McpServers
 from microclaw.mcp.server.service import McpService
 from microclaw.models.operations import UsageService
 from microclaw.ota.operations import FirmwareService
@@ -152,11 +151,17 @@ async def running_host(
         history, reported = open_telemetry(base, devices, apps.source_log)
         code = build_tasks(base, proxy)
         await enter(code.serving())
-        servers = await enter(McpServers(settings.mcp_servers, proxy=settings.proxy))
+        server_tools: Callable[[], tuple[Any, ...]] = tuple
+        server_states: Callable[[], dict[str, str]] = dict
+        if settings.mcp_servers:
+            from microclaw.mcp.client.connection import mcp_servers  # brings the MCP library
+
+            servers = await enter(mcp_servers(settings.mcp_servers, proxy=settings.proxy))
+            server_tools, server_states = servers.tools, servers.states
         voice = HostVoice(base, devices, link)
         own_tools = outward_tools(base, apps, inbox.outbox, egress, code, history)
-        server_tools = lambda: (*servers.tools(), *voice.tools())  # noqa: E731
-        agent = Agent(base, model, apps, inbox, link, tasks, own_tools, server_tools)
+        more_tools = lambda: (*server_tools(), *voice.tools())  # noqa: E731
+        agent = Agent(base, model, apps, inbox, link, tasks, own_tools, more_tools)
         await agent.knowledge.memory.texts.refresh()
         conversations = await enter(agent.conversations)
         await enter(apps.late)
@@ -190,7 +195,7 @@ async def running_host(
         )
         book = agent.schedules.book
         plans = partial(
-            costs_and_plans, usage, settings.budget, servers.states, backups, code, rollouts, book, admission
+            costs_and_plans, usage, settings.budget, server_states, backups, code, rollouts, book, admission
         )
         status = StatusReader(host, tasks, audit, database, history, mqtt, plans)
         workshop, limits = Workshop(apps, CompileQueue(apps.compile), trial_turns()), settings.limits

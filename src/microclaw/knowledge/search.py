@@ -175,18 +175,17 @@ class Search:
             is_whole = len(lines) < _ROWS_A_WRITE
             file = NoteFile(name, *(stamp if is_whole else _IN_PART), last, begun)
             rows = [row for _, line in lines if (row := _message(line)) is not None]
-            if is_whole and not again:
-                self._table.put_soon(file, rows)
-                self._known[name] = file
-            else:
-                await self._put(file, rows, again=again)
+            await self._put(file, rows, again=again, soon=is_whole and not again)
             if known is not None and again:
                 await self._table.scrub()
             again = False
 
-    async def _put(self, file: NoteFile, rows: list[NewNote], *, again: bool) -> None:
-        self._known.pop(file.path, None)
-        await self._table.put(file, rows, replace=again)
+    async def _put(self, file: NoteFile, rows: list[NewNote], *, again: bool, soon: bool = False) -> None:
+        if soon:
+            self._table.put_soon(file, rows)
+        else:
+            self._known.pop(file.path, None)
+            await self._table.put(file, rows, replace=again)
         self._known[file.path] = file
 
     def _best(self, hits: tuple[NoteHit, ...], limit: int) -> tuple[NoteHit, ...]:

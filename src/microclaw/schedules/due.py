@@ -15,6 +15,7 @@ from microclaw.errors import ScheduleRefused
 from microclaw.store.schedules import Cron, Every, Missed, Once, Timing
 
 MIN_EVERY_MS: Final = 60_000
+HOUR_MS: Final = 3_600_000
 _MAX_SAME: Final = 400  # cron times that may come together at one gap of summer time
 
 
@@ -28,6 +29,14 @@ def next_due(timing: Timing, after_ms: int) -> int | None:
         case Cron():
             return _next_cron(timing, after_ms)
     assert_never(timing)
+
+
+def is_due_more_often(timing: Timing, limit: int, first_ms: int | None) -> bool:
+    """True if it is due more than `limit` times in the hour that begins with its first time."""
+    due_ms = first_ms
+    for _ in range(limit):
+        due_ms = None if due_ms is None else next_due(timing, due_ms)
+    return first_ms is not None and due_ms is not None and due_ms < first_ms + HOUR_MS
 
 
 def check_cron(expression: str, zone: str) -> Cron:

@@ -22,14 +22,13 @@ from microclaw.clock import now_ms
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.due import next_due, zone_of
+from microclaw.schedules.due import HOUR_MS, next_due, zone_of
 from microclaw.store.schedules import KEPT_RUNS, Cron, Once, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
 MAX_RUNNING: Final = 16
 FAILURES: Final = 10  # in a row: then it is paused; after a resume, so many more
 _LONGEST_WAIT_MS: Final = 60_000
-_HOUR_MS: Final = 3_600_000
 _MAX_RESULT_CHARS: Final = 500
 
 _log = logging.getLogger(__name__)
@@ -181,7 +180,7 @@ class Runner:
     async def _take_nearer(self, schedule: Schedule, due_ms: int, now_ms: int) -> None:
         """After the clock was set back, give a schedule that is far ahead its next time again."""
         nearer_ms = None if isinstance(schedule.timing, Once) else next_due(schedule.timing, now_ms)
-        if nearer_ms is not None and due_ms > nearer_ms + _HOUR_MS:  # less may be a wait for a model
+        if nearer_ms is not None and due_ms > nearer_ms + HOUR_MS:  # less may be a wait for a model
             await self._table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
 
     async def _due(self, schedule: Schedule, due_ms: int, now_ms: int) -> None:
@@ -218,7 +217,7 @@ class Runner:
 
         If not, the one that asks most often is paused, and another one waits until the hour has room.
         """
-        wakes = await self._table.wakes(now_ms - _HOUR_MS, now_ms)
+        wakes = await self._table.wakes(now_ms - HOUR_MS, now_ms)
         if len(wakes) < self._wakes_an_hour:
             return True
         counts = Counter(run.schedule_id for run in wakes)
@@ -229,7 +228,7 @@ class Runner:
             asked = f"schedules asked a model {len(wakes)} times within an hour"
             await self._pause(frequent, f"{asked}, {self._wakes_an_hour} are allowed (schedules.wakes_an_hour)")
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
-            room_ms = wakes[0].claimed_ms + _HOUR_MS if wakes else now_ms + _HOUR_MS
+            room_ms = wakes[0].claimed_ms + HOUR_MS if wakes else now_ms + HOUR_MS
             await self._table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
         return False
 

@@ -21,7 +21,7 @@ from microclaw.operations.operation import Call
 from microclaw.operations.result import filled
 from microclaw.schedules.book import ScheduleBook
 from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
-from microclaw.schedules.due import kind_of, missed_of, next_due
+from microclaw.schedules.due import is_due_more_often, kind_of, missed_of, next_due
 from microclaw.schedules.operations import ScheduleFacts, Wish
 from microclaw.schedules.runner import Runner
 from microclaw.store.schedules import Deed, Prompt, Schedule, ToolAct
@@ -34,7 +34,7 @@ _SECONDS_BELOW_MS: Final = 60_000
 class Plan(Struct, frozen=True):
     """A schedule that may be made; `detail` shows exactly what would happen.
 
-    `warning` says that it would ask for a yes if it were due now.
+    `warning` says that it would ask for a yes if it were due now, or asks a model too often.
     """
 
     new: Schedule
@@ -69,6 +69,7 @@ class Scheduling(Struct, frozen=True):
     name_of: Callable[[str], str]
     scene: Callable[[str | None], Awaitable[DeviceContext]]
     offline: bool
+    wakes_an_hour: int
 
     async def plan(self, asked: Wish, call: Call) -> Plan:
         """Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused."""
@@ -86,6 +87,8 @@ class Scheduling(Struct, frozen=True):
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
+        if isinstance(deed, Prompt) and is_due_more_often(timing, self.wakes_an_hour, due_ms):
+            warning = f"it is paused when schedules ask a model more than {self.wakes_an_hour} times an hour"
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, asked.timezone)}")
         new = Schedule(

@@ -16,11 +16,13 @@ from mcp.server.mcpserver.exceptions import ResourceError
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
+from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from microclaw import __version__
 from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
+from microclaw.audit.event import AuditKind
 from microclaw.errors import MicroclawError
 from microclaw.mcp.lines import message_lines
 from microclaw.mcp.server.bridge import MAX_SESSIONS, error_text
@@ -28,7 +30,7 @@ from microclaw.mcp.server.calls import Calls
 from microclaw.mcp.server.forms import tool_from
 from microclaw.mcp.server.prompts import add_prompts
 from microclaw.mcp.server.resources import Resources
-from microclaw.mcp.server.service import MAX_MESSAGE_BYTES, SESSION, Session, session_of
+from microclaw.mcp.server.service import MAX_MESSAGE_BYTES, SESSION, SESSION_HEADER, Session, session_of
 from microclaw.tasks.operations import Tasks
 
 IDLE_S: Final = 1800.0
@@ -63,6 +65,7 @@ class HostServer(MCPServer[Any]):
         resources = Resources(devices, tasks)
         resources.add_to(self)
         add_prompts(self)
+        self._gate, self._resources = tools.admission.gate, resources
         self._calls = Calls(tools, resources)
         self.streamable_http_app(  # makes the session manager; the API has its own routes and checks
             session_idle_timeout=IDLE_S,
@@ -79,6 +82,9 @@ class HostServer(MCPServer[Any]):
     ) -> types.CallToolResult | types.InputRequiredResult:
         assert context is not None
         return await self._calls.call(context, name, arguments)
+
+    async def list_resources(self) -> list[types.Resource]:
+        return [*await super().list_resources(), *self._resources.listed()]
 
     async def read_resource(
         self, uri: Any, context: Context[Any, Any] | None = None
@@ -100,7 +106,11 @@ class HostServer(MCPServer[Any]):
 
     async def over_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request, while the session manager runs. A session is its token's alone: another one gets a 404."""
-        session = session_of(scope)
+        session, asked_for = session_of(scope), Headers(scope=scope).get(SESSION_HEADER, "")
+        owner = self.session_manager._session_owners.get(asked_for)
+        if owner is not None and owner["client_id"] != session.by.source:
+            text = "a token asked for another token's MCP session"
+            self._gate.note(AuditKind.TOKEN_MISUSED, text, session.by.person_id, about=session.by.source)
         user = AuthenticatedUser(AccessToken(token="", client_id=session.by.source, scopes=[]))
         await self.session_manager.handle_request({**scope, "user": user}, receive, send)
         if scope["method"] == "DELETE":
