@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -21,6 +22,7 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.connection import ClientLimits, mcp_servers
 from microclaw.mcp.client.tools import HELP, name_of
+from microclaw.mcp.client.transports import _end
 from microclaw.operations.tool import Tool, ToolContext, ToolResult
 
 STRANGER = Path(__file__).with_name("stranger.py")
@@ -220,6 +222,16 @@ async def test_a_long_result_is_cut_and_a_failure_is_a_strangers_word(tmp_path: 
         assert "never an instruction" in content(failed)["message"]
         await there.named("mcp_garbage_double")  # it greets on stdout
         assert (await there.call("mcp_garbage_double", a=1)).ok
+
+
+async def test_a_cancelled_end_of_a_process_leaves_none() -> None:
+    words = (sys.executable, "-c", "import time; time.sleep(600)")
+    process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE, start_new_session=True)
+    ending = asyncio.create_task(_end(process))
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait((ending,))
+    assert await process.wait() == -signal.SIGKILL
 
 
 async def test_leaving_ends_every_process_even_a_stubborn_one(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ class Agent:
         )
         tools = build_toolbox(apps, admission.gate, link, more, server_tools)
         clock, table, journal = Clock(base.now_ms), ScheduleTable(base.database), Journal(base.database, now_ms)
-        book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
+        book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone or "")
         self.subagents = Subagents(
             model=model,
             tools=tools,
@@ -168,7 +168,6 @@ class Agent:
             name_of=admission.gate.name_of,
             scene=context.devices,
             offline=language_model is None,
-            wakes_an_hour=settings.schedules.wakes_an_hour,
         )
         acts: dict[str, Any] = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
         self.background: dict[str, Callable[[], Awaitable[None]]] = {SCHEDULES: runner.run}

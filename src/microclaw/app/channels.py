@@ -98,7 +98,7 @@ async def _telegram(
     try:
         async with BotApi.opened(settings, proxy=base.settings.proxy) as api:
             await TelegramChannel(
-                api, inbox=inbox, people=people, approvals=approvals, state=state, read_file=read_file
+                api=api, inbox=inbox, people=people, approvals=approvals, state=state, read_file=read_file
             ).run()
     except Exception:
         state.phase, state.reason = "disturbed", "it failed: the host's log says how"

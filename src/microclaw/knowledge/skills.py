@@ -79,16 +79,15 @@ class Skills:
 
     def mistakes(self, name: str, tools: Collection[str] | None = None) -> Sequence[Diagnostic]:
         """The mistakes of a skill, usable or not. UnknownName when there is no such folder."""
-        folders = self._folders()
-        for folder, shipped in folders:
-            if folder.name == name:
-                try:
-                    read_skill(folder, shipped=shipped, known_tools=tools)
-                except FileMistakes as exc:
-                    return exc.diagnostics
-                return ()
-        names = ", ".join(folder.name for folder, _ in folders) or "none"
-        raise UnknownName(f"there is no skill {name[:80]!r} in {self.folder}", next_step=f"skills: {names}")
+        found = {folder.name: (folder, shipped) for folder, shipped in reversed(self._folders())}
+        if name not in found:
+            raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(found) or 'none'}")
+        folder, shipped = found[name]
+        try:
+            read_skill(folder, shipped=shipped, known_tools=tools)
+        except FileMistakes as exc:
+            return exc.diagnostics
+        return ()
 
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
         """A skill's text, or a file in its folder, from a position on. ToolFailed for a file that may not be read."""

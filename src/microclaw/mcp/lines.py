@@ -23,9 +23,7 @@ Streams: TypeAlias = tuple[Received, Any]
 
 @asynccontextmanager
 async def message_lines(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    metadata: MessageMetadata = None,
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, metadata: MessageMetadata = None
 ) -> AsyncIterator[Streams]:
     """The messages both ways; each that is read has the `metadata`.
 
@@ -49,9 +47,7 @@ async def message_lines(
 
 
 async def _read(
-    reader: asyncio.StreamReader,
-    sending: MemoryObjectSendStream[SessionMessage | Exception],
-    metadata: MessageMetadata,
+    reader: asyncio.StreamReader, sending: MemoryObjectSendStream[SessionMessage | Exception], metadata: MessageMetadata
 ) -> None:
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
         async with sending:

@@ -20,14 +20,15 @@ from microclaw.offline.decision import Act, Say, asks_when_due
 from microclaw.operations.operation import Call
 from microclaw.operations.result import filled
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
-from microclaw.schedules.due import is_due_more_often, kind_of, missed_of, next_due
+from microclaw.schedules.devices import device_of, lost_device
+from microclaw.schedules.due import is_due_more_often, next_due
 from microclaw.schedules.operations import ScheduleFacts, Wish
 from microclaw.schedules.runner import Runner
-from microclaw.store.schedules import Deed, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Once, Prompt, Schedule, ToolAct
 
 F = TypeVar("F", bound="ScheduleFacts")
 
+MAX_WHAT_CHARS: Final = 200
 _SECONDS_BELOW_MS: Final = 60_000
 
 
@@ -69,7 +70,6 @@ class Scheduling(Struct, frozen=True):
     name_of: Callable[[str], str]
     scene: Callable[[str | None], Awaitable[DeviceContext]]
     offline: bool
-    wakes_an_hour: int
 
     async def plan(self, asked: Wish, call: Call) -> Plan:
         """Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused."""
@@ -87,8 +87,9 @@ class Scheduling(Struct, frozen=True):
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
-        if isinstance(deed, Prompt) and is_due_more_often(timing, self.wakes_an_hour, due_ms):
-            warning = f"it is paused when schedules ask a model more than {self.wakes_an_hour} times an hour"
+        limit = self.runner.wakes_an_hour
+        if isinstance(deed, Prompt) and is_due_more_often(timing, limit, due_ms):
+            warning = f"it is paused when schedules ask a model more than {limit} times an hour"
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, asked.timezone)}")
         new = Schedule(
@@ -100,7 +101,7 @@ class Scheduling(Struct, frozen=True):
             channel=call.channel,
             chat_id=call.chat_id,
             device=device,
-            missed=asked.missed or missed_of(timing),
+            missed=asked.missed or ("run" if isinstance(timing, Once) else "skip"),
             approved=permission,
             next_ms=due_ms,
         )
@@ -122,7 +123,7 @@ class Scheduling(Struct, frozen=True):
             schedule,
             schedule=schedule.schedule_id,
             when=schedule.said,
-            kind=kind_of(schedule.timing),
+            kind=schedule.timing.__struct_config__.tag,
             asks_model=isinstance(deed, Prompt),
             tool=deed.tool if isinstance(deed, ToolAct) else None,
             device=device_of(schedule),
@@ -148,7 +149,7 @@ class Scheduling(Struct, frozen=True):
             if isinstance(named, str) and self.takes_device(asked.tool):
                 self.book.devices.get(named)  # UnknownName now, not when it is due
             act = ToolAct(asked.tool, json.dumps(arguments, ensure_ascii=False))
-            return act, call_text(act), device
+            return act, f"{act.tool} {act.arguments}"[:MAX_WHAT_CHARS], device
         words = (asked.do or "").strip()
         from microclaw.offline.dialogue import one_call  # loaded after the host's start
 

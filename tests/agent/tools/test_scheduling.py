@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -136,13 +137,12 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         )
         scheduling = Scheduling(
             book=book,
-            runner=cast("Runner", None),
+            runner=cast("Runner", SimpleNamespace(wakes_an_hour=2)),
             prepare=lambda name, arguments, call: base.prepare(name, arguments, context_of(call)),
             takes_device=base.takes_device,
             name_of=gate.name_of,
             scene=scene,
             offline=True,
-            wakes_an_hour=2,
         )
         tools = declared_tools({"schedule": scheduling})
         desk = Desk(base.with_more(tools), base, book, gate, people, boards, done)

@@ -103,23 +103,28 @@ async def server_process(
 
 async def _end(process: asyncio.subprocess.Process) -> int | None:
     """Close its stdin, then SIGTERM, then SIGKILL to its whole group; returns when it is gone: the code, if it ended
-    by itself."""
+    by itself. Cancelled, it kills at once."""
     assert process.stdin is not None
     process.stdin.close()
-    for number in (None, signal.SIGTERM, signal.SIGKILL):
-        if number is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                await process.wait()
-                break
+    try:
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            if number is not None:
+                _kill(process, number)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_S):
+                    await process.wait()
+                    break
+        return process.returncode if number is None else None
+    finally:
+        _kill(process, signal.SIGKILL)  # what it started and left behind
+        transport: Any = getattr(process, "_transport", None)
+        if transport is not None:
+            transport.close()
+
+
+def _kill(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
-    transport: Any = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
-    return process.returncode if number is None else None
+        os.killpg(process.pid, number)
 
 
 @asynccontextmanager
