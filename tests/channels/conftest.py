@@ -67,16 +67,13 @@ class ScriptedAgent:
         self._inbox.finish(turn)
 
     async def _answer(self, turn: RunningTurn) -> Answer:
-        stopped = asyncio.Event()
-        turn.when_stopped(stopped.set)
         script = asyncio.ensure_future(self._play(turn))
-        stopping = asyncio.ensure_future(stopped.wait())
+        turn.when_stopped(script.cancel)
         try:
-            await asyncio.wait((script, stopping), return_when=asyncio.FIRST_COMPLETED)
-            return script.result() if script.done() else Answer("stopped, as you asked", error_code="cancelled")
+            await asyncio.wait((script,))
         finally:
             script.cancel()
-            stopping.cancel()
+        return Answer("stopped, as you asked", error_code="cancelled") if script.cancelled() else script.result()
 
     async def _play(self, turn: RunningTurn) -> Answer:
         async for event in self._turn(turn.message.inbound):
