@@ -68,7 +68,11 @@ class ScriptedAgent:
 
     async def _answer(self, turn: RunningTurn) -> Answer:
         script = asyncio.ensure_future(self._play(turn))
-        turn.when_stopped(script.cancel)
+
+        def stop() -> None:
+            script.cancel()
+
+        turn.when_stopped(stop)
         try:
             await asyncio.wait((script,))
         finally:

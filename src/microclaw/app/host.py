@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.attempts import latest_attempts
@@ -151,17 +152,14 @@ async def running_host(
         history, reported = open_telemetry(base, devices, apps.source_log)
         code = build_tasks(base, proxy)
         await enter(code.serving())
-        server_tools: Callable[[], tuple[Any, ...]] = tuple
-        server_states: Callable[[], dict[str, str]] = dict
+        servers: Any = SimpleNamespace(tools=tuple, states=dict)
         if settings.mcp_servers:
             from microclaw.mcp.client.connection import mcp_servers  # brings the MCP library
 
             servers = await enter(mcp_servers(settings.mcp_servers, proxy=settings.proxy))
-            server_tools, server_states = servers.tools, servers.states
         voice = HostVoice(base, devices, link)
         own_tools = outward_tools(base, apps, inbox.outbox, egress, code, history)
-        more_tools = lambda: (*server_tools(), *voice.tools())  # noqa: E731
-        agent = Agent(base, model, apps, inbox, link, tasks, own_tools, more_tools)
+        agent = Agent(base, model, apps, inbox, link, tasks, own_tools, lambda: (*servers.tools(), *voice.tools()))
         await agent.knowledge.memory.texts.refresh()
         conversations = await enter(agent.conversations)
         await enter(apps.late)
@@ -195,7 +193,7 @@ async def running_host(
         )
         book = agent.schedules.book
         plans = partial(
-            costs_and_plans, usage, settings.budget, server_states, backups, code, rollouts, book, admission
+            costs_and_plans, usage, settings.budget, servers.states, backups, code, rollouts, book, admission
         )
         status = StatusReader(host, tasks, audit, database, history, mqtt, plans)
         workshop, limits = Workshop(apps, CompileQueue(apps.compile), trial_turns()), settings.limits

@@ -40,7 +40,7 @@ _LOOKS_ONLY: Final = "You may look at the boards in a browser (microclaw status 
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class TelegramChannel:
     """`state` is kept up to date; `read_file` gives the content of an answer's files."""
 
