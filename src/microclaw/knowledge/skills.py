@@ -79,7 +79,8 @@ class Skills:
         """The mistakes of a skill, usable or not. UnknownName when there is no such folder."""
         found = {folder.name: (folder, shipped) for folder, shipped in reversed(self._folders())}
         if name not in found:
-            raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {', '.join(found) or 'none'}")
+            known = ", ".join(sorted(found)) or "none"
+            raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {known}")
         folder, shipped = found[name]
         try:
             read_skill(folder, shipped=shipped, known_tools=tools)
