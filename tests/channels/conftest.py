@@ -29,14 +29,7 @@ from microclaw.store.inbox import InboxTable
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
 ScriptedTurn = Callable[[Inbound], AsyncIterator[TurnEvent]]
-QUICK = Timing(
-    poll_s=5,
-    pause_s=0.001,
-    group_pause_s=0.001,
-    first_s=0.001,
-    backoff_s=0.001,
-    unknown_sender_s=3600,
-)
+QUICK = Timing(poll_s=5, pause_s=0.001, group_pause_s=0.001, first_s=0.001, backoff_s=0.001, unknown_sender_s=3600)
 
 
 class ScriptedAgent:
@@ -74,16 +67,17 @@ class ScriptedAgent:
         self._inbox.finish(turn)
 
     async def _answer(self, turn: RunningTurn) -> Answer:
-        stopped = asyncio.Event()
-        turn.when_stopped(stopped.set)
         script = asyncio.ensure_future(self._play(turn))
-        stopping = asyncio.ensure_future(stopped.wait())
+
+        def stop() -> None:
+            script.cancel()
+
+        turn.when_stopped(stop)
         try:
-            await asyncio.wait((script, stopping), return_when=asyncio.FIRST_COMPLETED)
-            return script.result() if script.done() else Answer("stopped, as you asked", error_code="cancelled")
+            await asyncio.wait((script,))
         finally:
             script.cancel()
-            stopping.cancel()
+        return Answer("stopped, as you asked", error_code="cancelled") if script.cancelled() else script.result()
 
     async def _play(self, turn: RunningTurn) -> Answer:
         async for event in self._turn(turn.message.inbound):
@@ -221,7 +215,7 @@ async def no_files(file: ResultFile) -> bytes:
 
 async def run_telegram(settings: TelegramSettings, **parts: Any) -> None:
     async with BotApi.opened(settings) as api:
-        await TelegramChannel(api, **{"state": TelegramState(), "read_file": no_files, **parts}).run()
+        await TelegramChannel(**{"api": api, "state": TelegramState(), "read_file": no_files, **parts}).run()
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -58,7 +57,7 @@ class TelegramServer:
         self._faults: dict[str, deque[Callable[[], web.StreamResponse | None]]] = defaultdict(deque)
         self._next_update = 900_000_001
         self._next_message = 1
-        self._confirmed = 0
+        self.confirmed = 0  # everything below was acknowledged: the highest offset that the bot asked from
         self._polling = 0
         self._changed = asyncio.Condition()
         self._methods: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -75,16 +74,15 @@ class TelegramServer:
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, tls: ssl.SSLContext | None = None) -> AsyncIterator[TelegramServer]:
+    async def running(cls) -> AsyncIterator[TelegramServer]:
         server = cls()
         app = web.Application(client_max_size=60 << 20)
         app.router.add_post("/bot{token}/{method}", server._call)
         app.router.add_get("/file/bot{token}/{path:.+}", server._file)
         runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
-        await site.start()
-        server.base_url = f"{'http' if tls is None else 'https'}://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         try:
             yield server
         finally:
@@ -139,9 +137,9 @@ class TelegramServer:
         """The next call of `method` is refused with this error body."""
         self._faults[method].append(lambda: _error(status, description, parameters))
 
-    def drop(self, method: str, *, after: bool = False) -> None:
-        """The next call's connection breaks; with `after`, once the call was carried out."""
-        self._faults[method].append(lambda: None if after else _Broken())
+    def drop(self, method: str) -> None:
+        """The next call's connection breaks."""
+        self._faults[method].append(lambda: None)
 
     def garble(self, method: str, body: str = "<html>502</html>", status: int = 502) -> None:
         """The next answer is not the Bot API's."""
@@ -155,11 +153,6 @@ class TelegramServer:
 
     def called(self, method: str) -> list[dict[str, Any]]:
         return [arguments for name, arguments in self.calls if name == method]
-
-    @property
-    def confirmed(self) -> int:
-        """The highest offset the bot asked from: everything below is acknowledged."""
-        return self._confirmed
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until a call made it true."""
@@ -179,13 +172,13 @@ class TelegramServer:
             return _error(401, "Unauthorized", {})
         arguments = await _arguments(request)
         self.calls.append((method, arguments))
-        fault = self._faults[method].popleft() if self._faults[method] else None
-        failed = fault() if fault is not None else None
-        if isinstance(failed, _Broken):
-            return await self._break(request)
-        if failed is not None:
+        if self._faults[method]:
+            failed = self._faults[method].popleft()()
             await self._notify()
-            return failed
+            if failed is None:
+                assert request.transport is not None
+                request.transport.abort()
+            return failed or web.Response()
         try:
             if method == "getUpdates":
                 result = await self._get_updates(arguments)
@@ -197,15 +190,7 @@ class TelegramServer:
             await self._notify()
             return _error(exc.status, exc.description, exc.parameters)
         await self._notify()
-        if fault is not None:
-            return await self._break(request)
         return web.json_response({"ok": True, "result": result})
-
-    async def _break(self, request: web.Request) -> web.StreamResponse:
-        await self._notify()
-        assert request.transport is not None
-        request.transport.abort()
-        return web.Response()
 
     async def _notify(self) -> None:
         async with self._changed:
@@ -218,7 +203,7 @@ class TelegramServer:
 
     async def _get_updates(self, arguments: dict[str, Any]) -> list[dict[str, Any]]:
         offset = arguments.get("offset") or 0
-        self._confirmed = max(self._confirmed, offset)
+        self.confirmed = max(self.confirmed, offset)
         while self._updates and isinstance(self._updates[0], dict) and self._updates[0].get("update_id", 0) < offset:
             self._updates.popleft()
         self._polling += 1
@@ -326,10 +311,6 @@ async def _arguments(request: web.Request) -> dict[str, Any]:
         else:
             fields[name] = int(str(value)) if name == "chat_id" else value
     return fields
-
-
-class _Broken(web.Response):
-    pass
 
 
 def _error(status: int, description: str, parameters: dict[str, object]) -> web.Response:

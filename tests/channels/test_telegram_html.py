@@ -12,27 +12,10 @@ from tests.channels.telegram_server import visible_text
 from microclaw.channels.telegram.markup import LIMIT, open_fence, split, telegram_html, units
 
 WORDS = (
-    *(
-        "**",
-        "*",
-        "__",
-        "_",
-        "~~",
-        "`",
-        "```",
-        "```c\n",
-        "\n```\n",
-        "\n",
-        "\n\n",
-        "# ",
-        "- ",
-        "> ",
-        "| a | b |\n",
-        "[a](",
-    ),
-    *('http://x.y/?a=1&b="2"', ")", "[", "]", "\\", "<b>", "</b>", "<", ">", "&", "&amp;", "&lt", '"', "word"),
-    *(" ", "😀", "\x00", "\x1b[31m", "\ud800", "\u202e", "    ", "1. "),
-)
+    "**", "*", "__", "_", "~~", "`", "```", "```c\n", "\n```\n", "\n", "\n\n", "# ", "- ", "> ", "1. ", " ", "    ",
+    "| a | b |\n", "[a](", 'http://x.y/?a=1&b="2"', ")", "[", "]", "\\", "<b>", "</b>", "<", ">", "&", "&amp;", "&lt",
+    '"', "word", "😀", "\x00", "\x1b[31m", "\ud800", "\u202e",
+)  # fmt: skip
 PIECES = st.lists(st.sampled_from(WORDS), max_size=60).map("".join)
 
 

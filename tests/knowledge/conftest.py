@@ -74,12 +74,7 @@ async def shelf(tmp_path: Path, clock: Clock) -> AsyncIterator[Shelf]:
         table = NoteTable(database)
         sessions = Sessions(database, lambda: int(clock.now_s() * 1000))
         search = Search(
-            table,
-            texts=TextFiles(home, now=clock.now),
-            sessions=sessions,
-            now_s=clock.now_s,
-            rescan_s=0,
-            patience_s=60,
+            table, texts=TextFiles(home, now=clock.now), sessions=sessions, now_s=clock.now_s, rescan_s=0, patience_s=60
         )
         memory = Memory(TextFiles(home, now=clock.now), now=clock.now, changed=search.mark_stale)
         yield Shelf(home, clock, table, search, memory, sessions)

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import pytest
 from tests.knowledge.conftest import Shelf
 
 from microclaw.errors import ModelError
 from microclaw.knowledge.consolidate import MAX_MEMORY_BYTES, consolidate
-from microclaw.models.protocol import ModelReply, ModelRequest, OnText
+from microclaw.models.protocol import ModelReply, ModelRequest
+from microclaw.models.scripted import ScriptedModel
 
 BEFORE = "# Memory\n\n- the relay is on pin 4\n"
 WATER = "decided to water below 35 %"
-
-
-@dataclass
-class Model:
-    """Answers with its replies in order; an error among them is raised."""
-
-    replies: list[str | Exception]
-    requests: list[ModelRequest] = field(default_factory=list)
-    name: str = "test-model"
-
-    async def warm_up(self) -> None: ...
-
-    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-        self.requests.append(request)
-        reply = self.replies.pop(0)
-        if isinstance(reply, Exception):
-            raise reply
-        return ModelReply(reply)
-
-    async def aclose(self) -> None: ...
 
 
 @pytest.fixture
@@ -46,7 +25,7 @@ def told(shelf: Shelf) -> Shelf:
 
 async def run(shelf: Shelf, *replies: str | Exception) -> list[ModelRequest]:
     """The requests to a model that answers so."""
-    model = Model(list(replies))
+    model = ScriptedModel([one if isinstance(one, Exception) else ModelReply(one) for one in replies])
     await consolidate(shelf.memory, model, shelf.clock.now())
     return model.requests
 

@@ -67,7 +67,7 @@ async def test_what_is_said_at_one_host_is_found_at_the_other(tmp_path: Path, da
             assert await shelf.texts("relay", "guest-1") == ["relays of a guest"]
         for shelf in (a, b, a, b):  # in pieces, and each row once
             await shelf.search.refresh()
-            assert await rows_of(shelf.search._table) == 1203
+            assert await rows_of(shelf.search.table) == 1203
 
 
 async def test_a_conversation_that_was_removed_at_one_host_is_in_no_index(tmp_path: Path, database_url: str) -> None:

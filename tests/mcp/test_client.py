@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,9 +20,10 @@ from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import McpServerSettings
-from microclaw.mcp.client.servers import ClientLimits, McpServers
+from microclaw.mcp.client.connection import ClientLimits, mcp_servers
 from microclaw.mcp.client.tools import HELP, name_of
-from microclaw.operations.tool import ToolContext, ToolResult
+from microclaw.mcp.client.transports import _end
+from microclaw.operations.tool import Tool, ToolContext, ToolResult
 
 STRANGER = Path(__file__).with_name("stranger.py")
 TIMEOUT_S = 60.0
@@ -33,7 +35,7 @@ SECRET = "ANTHROPIC_API_KEY"
 class Strangers:
     """Running servers behind a toolbox with a gate, as the host has them."""
 
-    servers: McpServers
+    tools: Callable[[], tuple[Tool[Any], ...]]
     box: Toolbox
     asked: list[str]
     changed: asyncio.Event
@@ -45,10 +47,10 @@ class Strangers:
                 await self.changed.wait()
 
     async def named(self, name: str) -> None:
-        await self.until(lambda: any(tool.name == name for tool in self.servers.tools()))
+        await self.until(lambda: any(tool.name == name for tool in self.tools()))
 
-    async def off(self, server: str, why: str) -> None:
-        await self.until(lambda: why in self.servers.states()[server])
+    async def off(self, server: str) -> None:
+        await self.until(lambda: not any(tool.name.startswith(f"mcp_{server}_") for tool in self.tools()))
 
     async def call(self, name: str, **arguments: Any) -> ToolResult:
         return await self.box.call(name, json.dumps(arguments), ToolContext("owner", lambda _: None))
@@ -76,8 +78,8 @@ async def strangers(
     approvals.listen(soon)
     environ = {**os.environ, SECRET: "sk-secret", "MICROCLAW_HOME": "/secret"}
     changed = asyncio.Event()
-    async with McpServers(settings, limits=limits, environ=environ, on_change=changed.set) as servers:
-        yield Strangers(servers, Toolbox((), Gate(approvals=approvals), coming=servers.tools), asked, changed)
+    async with mcp_servers(settings, limits=limits, environ=environ, on_change=changed.set) as servers:
+        yield Strangers(servers.tools, Toolbox((), Gate(approvals=approvals), coming=servers.tools), asked, changed)
 
 
 def content(result: ToolResult) -> dict[str, Any]:
@@ -117,7 +119,7 @@ async def test_a_declined_call_never_reaches_the_server(tmp_path: Path) -> None:
 async def test_a_read_only_hint_counts_only_where_the_owner_trusts_it(tmp_path: Path, trusted: bool) -> None:
     async with strangers(tmp_path, "good", trusted=trusted) as there:
         await there.named("mcp_good_look")
-        tool = next(tool for tool in there.servers.tools() if tool.name == "mcp_good_look")
+        tool = next(tool for tool in there.tools() if tool.name == "mcp_good_look")
         wanted = (Permission.READ, Effect.READ) if trusted else (Permission.RISKY, Effect.ONCE)
         assert (tool.permission, tool.effect) == wanted
         assert (await there.call("mcp_good_look", a=1)).ok
@@ -142,13 +144,16 @@ async def test_a_server_that_dies_in_a_call_is_told_started_again_and_said_once(
             await there.named("mcp_good_double")
             result = await there.call("mcp_dies_double", a=1)
             assert result.error_code == "tool_failed"
-            await there.off("dies", "off: it ended with code 1")
+            await there.off("dies")
         assert (await there.call("mcp_good_double", a=1)).ok
     assert len(starts(tmp_path)) >= 4
+    assert "off: it ended with code 1" in caplog.text
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_anew(tmp_path: Path) -> None:
+async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_anew(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     async with strangers(
         tmp_path, "hangs", limits=ClientLimits(connect_s=30.0, call_s=0.3, first_pause_s=0.1)
     ) as there:
@@ -156,7 +161,8 @@ async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_ane
         for _ in range(2):
             result = await there.call("mcp_hangs_double", a=1)
             assert content(result)["message"] == "the MCP server hangs did not answer within 0.3 s"
-        await there.off("hangs", "did not answer 2 times in a row")
+        await there.off("hangs")
+        assert "did not answer 2 times in a row" in caplog.text
         await there.named("mcp_hangs_double")
     assert len(starts(tmp_path)) >= 2
 
@@ -174,11 +180,11 @@ async def test_a_server_that_misbehaves_is_off_with_one_clear_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, why: str
 ) -> None:
     async with strangers(tmp_path, kind, "good") as there:
-        await there.off(kind, why)
+        await there.until(lambda: why in caplog.text)
         await there.until(lambda: len(starts(tmp_path)) >= 4)  # tried again, and the other one started
         await there.named("mcp_good_double")
         assert (await there.call("mcp_good_double", a=1)).ok
-        assert all(tool.name.startswith("mcp_good_") for tool in there.servers.tools() if tool.name != HELP)
+        assert all(tool.name.startswith("mcp_good_") for tool in there.tools() if tool.name != HELP)
     lines = [record.getMessage() for record in caplog.records if kind in record.getMessage()]
     assert len(lines) in (1, 2), lines  # not one a start
 
@@ -196,7 +202,7 @@ async def test_wrong_and_large_schemas_cost_their_tools_alone(tmp_path: Path, ca
     async with strangers(tmp_path, "schemas", "many", "crowd") as there:
         for name in ("mcp_schemas_fine", "mcp_many_t0", "mcp_crowd_t0"):
             await there.named(name)
-        names = [tool.name for tool in there.servers.tools()]
+        names = [tool.name for tool in there.tools()]
         own = {spec.name: spec.schema for spec in there.box.specs if spec.name.startswith("mcp_crowd")}
     assert [name for name in names if name.startswith("mcp_schemas")] == ["mcp_schemas_fine"]
     assert sum(name.startswith("mcp_many") for name in names) == 64
@@ -216,6 +222,16 @@ async def test_a_long_result_is_cut_and_a_failure_is_a_strangers_word(tmp_path: 
         assert "never an instruction" in content(failed)["message"]
         await there.named("mcp_garbage_double")  # it greets on stdout
         assert (await there.call("mcp_garbage_double", a=1)).ok
+
+
+async def test_a_cancelled_end_of_a_process_leaves_none() -> None:
+    words = (sys.executable, "-c", "import time; time.sleep(600)")
+    process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE, start_new_session=True)
+    ending = asyncio.create_task(_end(process))
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait((ending,))
+    assert await process.wait() == -signal.SIGKILL
 
 
 async def test_leaving_ends_every_process_even_a_stubborn_one(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from tests.api.people_host import PeopleHost, people_host
 from tests.mcp.conftest import INITIALIZE, TIMEOUT_S
 
 from mcp import Client
+from microclaw.audit.log_files import read_events
 from microclaw.operations.client import Client as HostClient
 
 TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("obey"); }\n'
@@ -56,6 +58,10 @@ async def post(url: str, **headers: str) -> httpx2.Response:
         return await http.post(url, json=INITIALIZE, headers={**ACCEPT, **headers})
 
 
+async def listed(client: Client) -> list[str]:
+    return [str(one.uri) for one in (await client.list_resources(cache_mode="bypass")).resources]
+
+
 async def no_question_waits(people: PeopleHost) -> None:
     async with asyncio.timeout(TIMEOUT_S):
         while (await people.socket("GET", "/v1/approvals"))["approvals"]:
@@ -92,19 +98,22 @@ async def test_a_question_ends_when_its_session_is_closed(url: str, people: Peop
     await no_question_waits(people)
 
 
-async def test_one_callers_timeline_is_not_anothers(url: str, tokens: Mapping[str, str]) -> None:
+async def test_one_callers_timeline_is_not_anothers(url: str, people: PeopleHost, tokens: Mapping[str, str]) -> None:
     source = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(7, GPIO_OUT), 1); }\n'
     async with connected(url, tokens["owner"]) as client:
         tried = await client.call_tool("try-program", {"sourceCode": source, "forSeconds": 1})
         link = next(block for block in tried.content if block.type == "resource_link")
         assert "edges" in str(await client.read_resource(link.uri))
+        assert str(link.uri) in await listed(client)
     async with connected(url, tokens["guest"]) as client:
         with pytest.raises(MCPError):
             await client.read_resource(link.uri)
+        assert [uri for uri in await listed(client) if "trials" in uri] == []
+        assert f"microclaw://devices/{people.device.name}" in await listed(client)
 
 
-async def test_a_session_is_its_tokens_alone(url: str, tokens: Mapping[str, str]) -> None:
-    """With another token it is as if it did not exist."""
+async def test_a_session_is_its_tokens_alone(url: str, people: PeopleHost, tokens: Mapping[str, str]) -> None:
+    """With another token it is as if it did not exist, and the security log has a line."""
     opened = await post(url, Authorization=f"Bearer {tokens['member']}")
     session = opened.headers["mcp-session-id"]
     listing = {"jsonrpc": "2.0", "id": 2, "method": "tools/list", "params": {}}
@@ -122,3 +131,6 @@ async def test_a_session_is_its_tokens_alone(url: str, tokens: Mapping[str, str]
         assert await use(method, "guest", session) == unknown
     assert (await use("POST", "member", session))[0] == 200
     assert (await use("DELETE", "member", session))[0] == 200
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(list(read_events(people.settings.home, kinds={"token.misused"}))) < 3:
+            await asyncio.to_thread(time.sleep, 0.05)

@@ -16,7 +16,7 @@ from mcp.server.lowlevel import Server
 
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
-from microclaw.mcp.client.servers import ClientLimits, McpServers
+from microclaw.mcp.client.connection import ClientLimits, mcp_servers
 from microclaw.operations.tool import AnyArguments, ToolContext
 
 TIMEOUT_S = 60.0
@@ -57,7 +57,7 @@ async def test_a_server_at_an_address_is_used_with_its_headers_and_no_proxy_to_t
     changed = asyncio.Event()
     async with served(as_document=as_document) as port, asyncio.timeout(TIMEOUT_S):
         far = McpServerSettings("far", url=f"http://127.0.0.1:{port}/mcp", headers={"X-Key": key})
-        async with McpServers([far], limits=QUICK, proxy="http://127.0.0.1:9", on_change=changed.set) as servers:
+        async with mcp_servers([far], limits=QUICK, proxy="http://127.0.0.1:9", on_change=changed.set) as servers:
             while not servers.tools():
                 changed.clear()
                 await changed.wait()

@@ -90,12 +90,6 @@ async def test_clients_that_start_together_use_one_host_and_killed_they_leave_no
     await ends(pid)
 
 
-async def test_a_host_that_a_person_started_goes_on_after_the_client(beside: Place, host: dict[str, Any]) -> None:
-    async with beside.client() as client:
-        assert not (await client.call_tool("list-devices", {})).is_error
-    assert await pid_of_host(beside.home) == host["pid"]
-
-
 async def test_a_host_without_a_device_is_lent_a_virtual_board_which_goes_with_the_client(place: Place) -> None:
     words = ["microclaw", "--json", "up", "--port", "0", "--die-with-parent"]
     with Child("host", words, log=place.home / "stderr", environ=clean_environ(place.home)) as child:

@@ -21,10 +21,10 @@ from microclaw.live_hosts import ALONE, Fleet
 from microclaw.operations.operation import Permission
 from microclaw.schedules import runner
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.due import missed_of, to_ms
+from microclaw.schedules.due import to_ms
 from microclaw.schedules.runner import Outcome, Runner, Started
 from microclaw.store.database import Database
-from microclaw.store.schedules import Deed, Missed, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
+from microclaw.store.schedules import Deed, Missed, Once, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
 
 ZONE = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 11, 20, 11, 0, tzinfo=ZONE)
@@ -166,7 +166,7 @@ class World:
         self.clock.idle.clear()
         timing, act = self.book.timing(when, zone), deed or ToolAct("gpio-set", "{}")
         chat = ("terminal", "terminal")
-        asked = missed or missed_of(timing)
+        asked: Missed = missed or ("run" if isinstance(timing, Once) else "skip")
         made = await self.book.add(
             Schedule(when, what, timing, act, person, *chat, device, asked, Permission.ACT, None)
         )

@@ -1,7 +1,8 @@
 """A process to kill: a runner over a real store that stops at a named point, or says what the last one left.
 
-`killable_runner.py FOLDER TOOL POINT`: a schedule that calls TOOL falls due; one JSON line is printed at POINT, where
-the process waits to be killed. With POINT "none" the runner goes on with what is there until nothing is open.
+`python -m tests.schedules.killable_runner FOLDER TOOL POINT`: a schedule that calls TOOL falls due; POINT is printed
+when it is reached, where the process waits to be killed. With POINT "none" the runner goes on with what is there, and
+one JSON line says how the run ended.
 """
 
 from __future__ import annotations
@@ -11,45 +12,26 @@ import json
 import os
 import sys
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+
+from tests.schedules.conftest import Boards, Clock, Hands
 
 from microclaw.auth.people import OWNER_ALONE
-from microclaw.devices.registry import Registry
 from microclaw.operations.operation import Permission
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.runner import Clock, Outcome, Runner, Started
+from microclaw.schedules.runner import Outcome, Runner, Started
 from microclaw.store.database import Database
 from microclaw.store.schedules import Schedule, ScheduleTable, ToolAct
 
 FOLDER, TOOL, POINT = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
-BEGIN_MS, DUE_MS = 1_795_170_000_000, 1_795_170_060_000
-
-
-def print_json(**values: Any) -> None:
-    print(json.dumps(values), flush=True)
 
 
 async def at(point: str) -> None:
     if point == POINT:
-        print_json(at=point)
+        print(point, flush=True)
         await asyncio.get_running_loop().create_future()
 
 
-class FixedClock(Clock):
-    def __init__(self) -> None:
-        super().__init__(lambda: self.at_ms)
-        self.at_ms = BEGIN_MS
-
-    async def wait(self, news: asyncio.Event, until_ms: int | None) -> None:
-        await news.wait()
-
-
-class Hands:
-    def __init__(self) -> None:
-        self.told: list[str] = []
-        self.heard = asyncio.Event()
-
+class ActingHands(Hands):
     async def run(self, schedule: Schedule, due_ms: int, started: Started, note: str) -> Outcome:
         await at("claimed")
         await started()
@@ -61,32 +43,23 @@ class Hands:
         await at("acted")
         return Outcome("done", "acted")
 
-    def may_repeat(self, schedule: Schedule) -> bool:
-        return isinstance(schedule.deed, ToolAct) and schedule.deed.tool == "again"
-
-    async def tell(self, schedule: Schedule, text: str) -> None:
-        self.told.append(text)
-        self.heard.set()
-
 
 async def main() -> None:
-    clock, hands = FixedClock(), Hands()
+    clock, hands = Clock(), ActingHands()
     async with Database.open(FOLDER / "store.db") as database:
         table = ScheduleTable(database)
-        book = ScheduleBook(
-            table, OWNER_ALONE, clock.now_ms, devices=cast("Registry", SimpleNamespace(list=tuple)), zone="UTC"
-        )
+        book = ScheduleBook(table, OWNER_ALONE, clock.now_ms, devices=Boards().registry, zone="UTC")
         if POINT != "none":
             when, chat = "in 1 minute", ("terminal", "terminal")
             timing, act = book.timing(when), ToolAct(TOOL, "{}")
             await book.add(Schedule(when, "act", timing, act, "owner", *chat, None, "run", Permission.ACT, None))
-        clock.at_ms = DUE_MS
+        clock.at_ms += 60_000
         runner = Runner(book=book, table=table, perform=hands, clock=clock, wakes_an_hour=1)
         running = asyncio.create_task(runner.run())
         async with asyncio.timeout(60):
-            await hands.heard.wait()  # the last thing that a run does
+            told = await hands.told.get()  # the last thing that a run does
         states = [run.state for run in await table.runs(1)]
-        print_json(told=hands.told, states=states, schedule=(await book.get(1)).state)
+        print(json.dumps([told, states, (await book.get(1)).state]))
         running.cancel()
         await asyncio.wait((running,))
 

@@ -31,6 +31,10 @@ NOW = datetime(2026, 11, 20, 11, 13, tzinfo=BERLIN)  # a Friday
         ("30 7 * * 1-5", "30 7 * * 1-5"),
         ("cron 0 9 1 * *", "0 9 1 * *"),
         ("*/15 * * * *", "*/15 * * * *"),
+        ("@daily", "0 0 * * *"),
+        ("@Hourly", "0 * * * *"),
+        ("every day at 7 and 19", "0 7,19 * * *"),
+        ("every weekday at 7:30 am and at 6:30 pm", "30 7,18 * * 1-5"),
     ],
 )
 def test_what_repeats_by_the_calendar_is_cron_in_its_zone(said: str, fields: str) -> None:
@@ -79,15 +83,22 @@ def test_the_past_is_refused(said: str) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    ["", "  ", "blah", "yesterday at 8", "at 25:00", "on 30 February at 8:00", "every 10 seconds", "every 3 days",
-     "every other day at 8:00", "in -5 minutes", "99 7 * * *", "0 0 30 2 *", "x" * 500, "in 99999 days",
+    ["", "  ", "blah", "yesterday at 8", "at 25:00", "on 30 February at 8:00", "every 10 seconds",
+     "in -5 minutes", "99 7 * * *", "0 0 30 2 *", "x" * 500, "in 99999 days",
      "in 99999999999999999999 weeks", f"every {'9' * 40} hours", "every day at noon or so", "in 20 minutes at 22:00",
-     "at 7", "every day", "every week at 9:00", "at sunset", "tomorrow at 7:00 and 9:00"],
+     "at 7", "every day", "every week at 9:00", "at sunset", "tomorrow at 7:00 and 9:00", "every day at 7 and 7:30"],
 )  # fmt: skip
 def test_no_time_or_one_of_two_is_refused_with_what_to_say(said: str) -> None:
     with pytest.raises(ScheduleRefused) as refused:
         parse_when(said, NOW)
     assert refused.value.next_step
+
+
+@pytest.mark.parametrize("said", ["every 3 days", "every other day at 8:00"])
+def test_days_between_two_times_are_to_be_named(said: str) -> None:
+    with pytest.raises(ScheduleRefused) as refused:
+        parse_when(said, NOW)
+    assert "every monday" in (refused.value.next_step or "")
 
 
 @pytest.mark.parametrize(

@@ -141,7 +141,7 @@ class Agent:
         )
         tools = build_toolbox(apps, admission.gate, link, more, server_tools)
         clock, table, journal = Clock(base.now_ms), ScheduleTable(base.database), Journal(base.database, now_ms)
-        book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone)
+        book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone or "")
         self.subagents = Subagents(
             model=model,
             tools=tools,

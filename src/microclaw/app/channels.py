@@ -94,12 +94,9 @@ async def _telegram(
     from microclaw.channels.telegram.api import BotApi  # brings an HTTP client
     from microclaw.channels.telegram.channel import TelegramChannel
 
-    people, approvals = base.admission.people, base.admission.approvals
     try:
         async with BotApi.opened(settings, proxy=base.settings.proxy) as api:
-            await TelegramChannel(
-                api, inbox=inbox, people=people, approvals=approvals, state=state, read_file=read_file
-            ).run()
+            await TelegramChannel(api, inbox, base.admission.people, base.admission.approvals, read_file, state).run()
     except Exception:
         state.phase, state.reason = "disturbed", "it failed: the host's log says how"
         raise

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from microclaw.agent.attempts import latest_attempts
@@ -71,7 +72,6 @@ from microclaw.egress.secret_values import SecretValues
 from microclaw.errors import ConfigError, StoreMissing
 from microclaw.flash.operations import InstallParts
 from microclaw.masking import SecretMask
-from microclaw.mcp.client.servers import McpServers
 from microclaw.mcp.server.service import McpService
 from microclaw.models.operations import UsageService
 from microclaw.ota.operations import FirmwareService
@@ -152,11 +152,14 @@ async def running_host(
         history, reported = open_telemetry(base, devices, apps.source_log)
         code = build_tasks(base, proxy)
         await enter(code.serving())
-        servers = await enter(McpServers(settings.mcp_servers, proxy=settings.proxy))
+        servers: Any = SimpleNamespace(tools=tuple, states=dict)
+        if settings.mcp_servers:
+            from microclaw.mcp.client.connection import mcp_servers  # brings the MCP library
+
+            servers = await enter(mcp_servers(settings.mcp_servers, proxy=settings.proxy))
         voice = HostVoice(base, devices, link)
         own_tools = outward_tools(base, apps, inbox.outbox, egress, code, history)
-        server_tools = lambda: (*servers.tools(), *voice.tools())  # noqa: E731
-        agent = Agent(base, model, apps, inbox, link, tasks, own_tools, server_tools)
+        agent = Agent(base, model, apps, inbox, link, tasks, own_tools, lambda: (*servers.tools(), *voice.tools()))
         await agent.knowledge.memory.texts.refresh()
         conversations = await enter(agent.conversations)
         await enter(apps.late)

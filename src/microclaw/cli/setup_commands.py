@@ -197,8 +197,7 @@ def _probe_model(current: CurrentSettings, provider: str, key: str | None, url: 
 
 
 def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
-    from microclaw.channels.telegram.api import BotApi, TelegramError
-    from microclaw.channels.telegram.updates import Bot
+    from microclaw.channels.telegram.api import Bot, BotApi, TelegramError
 
     address = current.values.get("telegram.base_url")
     settings = TelegramSettings(token, address) if address else TelegramSettings(token)

@@ -97,15 +97,12 @@ def one_fact(text: str) -> str:
     return fact
 
 
-class Memory:
+class Memory(Struct, frozen=True):
     """Each person's texts in `texts`. `now` gives the person's local time; `changed` is called after each write."""
 
-    def __init__(
-        self, texts: Texts, *, now: Callable[[], datetime], changed: Callable[[], None] = lambda: None
-    ) -> None:
-        self.texts = texts
-        self._now = now
-        self._changed = changed
+    texts: Texts
+    now: Callable[[], datetime]
+    changed: Callable[[], None] = lambda: None
 
     def text(self, person: str) -> str:
         """MEMORY.md; "" when there is none. Blocking."""
@@ -121,7 +118,7 @@ class Memory:
 
     def recent_notes(self, person: str, days: int = RECENT_DAYS) -> tuple[tuple[date, str], ...]:
         """The daily notes of today and the days before that have one, newest first. Blocking."""
-        today = self._now().date()
+        today = self.now().date()
         wanted = (today - timedelta(days=n) for n in range(days))
         found = ((day, self.texts.read(note_name(person, day)).strip()) for day in wanted)
         return tuple((day, text) for day, text in found if text)
@@ -140,7 +137,7 @@ class Memory:
 
     async def note(self, person: str, text: str) -> MemoryLine:
         """Add a line to today's note."""
-        now = self._now()
+        now = self.now()
         name = note_name(person, now.date())
         return await self._append(name, text, head=f"# {now.date().isoformat()}\n", prefix=f"{now:%H:%M} ")
 
@@ -158,7 +155,7 @@ class Memory:
         for name in dict.fromkeys(one.name for one in found):
             gone = {one.line for one in found if one.name == name}
             await self.texts.change(name, partial(_without, gone))
-            self._changed()
+            self.changed()
         return found
 
     async def write(self, name: str, text: str, *, was: str | None = None) -> None:
@@ -174,7 +171,7 @@ class Memory:
             return whole, None
 
         await self.texts.change(name, replaced)
-        self._changed()
+        self.changed()
 
     async def _append(self, name: str, text: str, *, head: str, prefix: str = "", keep: bool = False) -> MemoryLine:
         fact = one_fact(text)
@@ -189,7 +186,7 @@ class Memory:
             return f"{before}{line}\n", MemoryLine(name, line, new=True)
 
         kept = await self.texts.change(name, added, keep=keep)
-        self._changed()
+        self.changed()
         return kept
 
     def _to_forget(self, person: str, words: str, every: bool) -> tuple[MemoryLine, ...]:

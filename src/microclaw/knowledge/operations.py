@@ -99,10 +99,7 @@ class MemoryMatches(Result, frozen=True, kw_only=True):
 
 TextName: TypeAlias = Annotated[
     str,
-    Meta(
-        max_length=64,
-        description="MEMORY.md, USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md.",
-    ),
+    Meta(max_length=64, description="MEMORY.md, USER.md, SOUL.md, HEARTBEAT.md or a day's note as 2026-11-20.md."),
     Option(argument=True),
 ]
 
@@ -148,9 +145,7 @@ async def search_memory(
     service: KnowledgeService,
     call: Call,
     q: Annotated[
-        str,
-        Meta(min_length=1, max_length=1000, description="What to look for."),
-        Option(rest=True, metavar="WORDS"),
+        str, Meta(min_length=1, max_length=1000, description="What to look for."), Option(rest=True, metavar="WORDS")
     ],
     limit: Annotated[int, Meta(ge=1, le=50, description="At most N.")] = 10,
 ) -> MemoryMatches:

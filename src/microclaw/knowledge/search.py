@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -42,30 +42,20 @@ def source_name(session: str) -> str:
     return f"{_SESSIONS}{session}.jsonl"
 
 
+@dataclass(eq=False)
 class Search:
     """`await search.find("owner", "where is the relay")`. Changed files are read again."""
 
-    def __init__(
-        self,
-        table: NoteTable,
-        *,
-        texts: Texts,
-        sessions: Sessions,
-        now_s: Callable[[], float] = time.time,
-        rescan_s: float = RESCAN_S,
-        patience_s: float = PATIENCE_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._table = table
-        self._texts = texts
-        self._sessions = sessions
-        self._now_s = now_s
-        self._rescan_s = rescan_s
-        self._patience_s = patience_s
-        self._clock = clock
-        self._known: dict[str, NoteFile] = {}
-        self._scanned_at: float | None = None
-        self._refreshing = asyncio.Lock()
+    table: NoteTable
+    texts: Texts
+    sessions: Sessions
+    now_s: Callable[[], float] = time.time
+    rescan_s: float = RESCAN_S
+    patience_s: float = PATIENCE_S
+    clock: Callable[[], float] = time.monotonic
+    _known: dict[str, NoteFile] = field(default_factory=dict, init=False)
+    _scanned_at: float | None = field(default=None, init=False)
+    _refreshing: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
 
     def mark_stale(self) -> None:
         """Make the next search look at the files again. Call it after writing one."""
@@ -76,15 +66,15 @@ class Search:
 
         Needs as much free space as they have. Other writes wait meanwhile: two seconds for about 100 MB.
         """
-        await self._table.scrub()
-        if self._table.database is not self._sessions.database:
-            await self._sessions.database.rewrite()
+        await self.table.scrub()
+        if self.table.database is not self.sessions.database:
+            await self.sessions.database.rewrite()
 
     @asynccontextmanager
     async def without(self, source: str) -> AsyncIterator[None]:
         """Take a file's rows out of the index; inside, no file is read. For a file that is removed meanwhile."""
         async with self._refreshing:
-            await self._table.drop((source,))
+            await self.table.drop((source,))
             self._known.pop(source, None)
             self._scanned_at = None
             yield
@@ -97,8 +87,8 @@ class Search:
         words = _query_words(text)
         if not words:
             return ()
-        await self.refresh(wait_s=self._patience_s, fresh=fresh)
-        return self._best(await self._table.search(person, words), limit)
+        await self.refresh(wait_s=self.patience_s, fresh=fresh)
+        return self._best(await self.table.search(person, words), limit)
 
     async def refresh_now(self) -> None:
         """Another host removed a conversation."""
@@ -118,29 +108,29 @@ class Search:
             await self._refresh()
         finally:
             self._refreshing.release()
-        if fresh or self._table.database is not self._sessions.database:
-            await self._table.settle()
+        if fresh or self.table.database is not self.sessions.database:
+            await self.table.settle()
 
     async def _refresh(self) -> None:
-        now = self._clock()
-        if self._scanned_at is not None and now - self._scanned_at < self._rescan_s:
+        now = self.clock()
+        if self._scanned_at is not None and now - self._scanned_at < self.rescan_s:
             return
         self._scanned_at = now
-        self._known = self._known or await self._table.files()
+        self._known = self._known or await self.table.files()
         try:
-            found = await asyncio.to_thread(_stamps, self._texts)
+            found = await asyncio.to_thread(_stamps, self.texts)
         except OSError as exc:  # nothing is dropped from the index for a folder that cannot be read
             _log.warning("the index is not brought up to date: %s", exc)
             return
-        for one in await self._sessions.list():
+        for one in await self.sessions.list():
             found[source_name(one.name)] = round(one.changed_s * 1000) * 1_000_000, one.size_bytes
         gone = [name for name in self._known if name not in found]
         if gone:
-            await self._table.drop(gone)
+            await self.table.drop(gone)
             for name in gone:
                 del self._known[name]
             if any(name.startswith(_SESSIONS) for name in gone):
-                await self._table.scrub()
+                await self.table.scrub()
         for name, stamp in found.items():
             known = self._known.get(name)
             if known is None or (known.mtime_ns, known.size_bytes) != stamp:
@@ -152,7 +142,7 @@ class Search:
     async def _read_text(self, name: str, stamp: Stamp) -> None:
         """Index a text. One that cannot be read is skipped."""
         try:
-            rows = await asyncio.to_thread(_rows, self._texts, name, stamp)
+            rows = await asyncio.to_thread(_rows, self.texts, name, stamp)
         except StoreError as exc:
             _log.warning("%s is not searched: %s", name, exc.message)
             return
@@ -164,34 +154,33 @@ class Search:
     async def _read_conversation(self, name: str, stamp: Stamp, known: NoteFile | None) -> None:
         """Index the rows that are not known yet. No row changes, and none is removed without all."""
         session = name.removeprefix(_SESSIONS).removesuffix(".jsonl")
-        first = await self._sessions.lines_after(session, 0, most=1)
+        first = await self.sessions.lines_after(session, 0, most=1)
         begun = str(first[0][0]).encode() if first else b""
         again = known is None or known.tail != begun  # another conversation of that name was removed
         last = 0 if known is None or again else known.read_bytes
         is_whole = False
         while not is_whole:
-            lines = await self._sessions.lines_after(session, last, most=_ROWS_A_WRITE)
+            lines = await self.sessions.lines_after(session, last, most=_ROWS_A_WRITE)
             last = lines[-1][0] if lines else last
             is_whole = len(lines) < _ROWS_A_WRITE
             file = NoteFile(name, *(stamp if is_whole else _IN_PART), last, begun)
             rows = [row for _, line in lines if (row := _message(line)) is not None]
-            if is_whole and not again:
-                self._table.put_soon(file, rows)
-                self._known[name] = file
-            else:
-                await self._put(file, rows, again=again)
+            await self._put(file, rows, again=again, soon=is_whole and not again)
             if known is not None and again:
-                await self._table.scrub()
+                await self.table.scrub()
             again = False
 
-    async def _put(self, file: NoteFile, rows: list[NewNote], *, again: bool) -> None:
-        self._known.pop(file.path, None)
-        await self._table.put(file, rows, replace=again)
+    async def _put(self, file: NoteFile, rows: list[NewNote], *, again: bool, soon: bool = False) -> None:
+        if soon:
+            self.table.put_soon(file, rows)
+        else:
+            self._known.pop(file.path, None)
+            await self.table.put(file, rows, replace=again)
         self._known[file.path] = file
 
     def _best(self, hits: tuple[NoteHit, ...], limit: int) -> tuple[NoteHit, ...]:
         top = max((hit.score for hit in hits), default=0.0)
-        now_s = self._now_s()
+        now_s = self.now_s()
         found: dict[str, NoteHit] = {}
         for hit in hits:
             worth = hit.score / top if top > 0 else 1.0

@@ -53,8 +53,7 @@ class Skills:
         self._shipped = shipped_skills() if shipped is None else shipped
         self._clock = clock
         self._cache: dict[Path, tuple[tuple[int, int], Skill | FileMistakes]] = {}  # with the file's time and size
-        self._active: OrderedDict[tuple[str, str], dict[str, float]] = OrderedDict()
-        self._tools: dict[str, tuple[str, ...]] = {}
+        self._active: OrderedDict[tuple[str, str], dict[str, tuple[float, Skill]]] = OrderedDict()
 
     def all(self) -> tuple[Skill, ...]:
         """Every usable skill, by name. Blocking, cached."""
@@ -62,7 +61,6 @@ class Skills:
         for folder, shipped in self._folders():
             if isinstance(skill := self._read(folder, shipped), Skill):
                 found.setdefault(skill.name, skill)
-        self._tools = {name: skill.tools for name, skill in found.items()}
         return tuple(found[name] for name in sorted(found))
 
     def broken(self) -> dict[str, Sequence[Diagnostic]]:
@@ -79,16 +77,16 @@ class Skills:
 
     def mistakes(self, name: str, tools: Collection[str] | None = None) -> Sequence[Diagnostic]:
         """The mistakes of a skill, usable or not. UnknownName when there is no such folder."""
-        folders = self._folders()
-        for folder, shipped in folders:
-            if folder.name == name:
-                try:
-                    read_skill(folder, shipped=shipped, known_tools=tools)
-                except FileMistakes as exc:
-                    return exc.diagnostics
-                return ()
-        names = ", ".join(folder.name for folder, _ in folders) or "none"
-        raise UnknownName(f"there is no skill {name[:80]!r} in {self.folder}", next_step=f"skills: {names}")
+        found = {folder.name: (folder, shipped) for folder, shipped in reversed(self._folders())}
+        if name not in found:
+            known = ", ".join(sorted(found)) or "none"
+            raise UnknownName(f"there is no skill {name[:80]!r}", next_step=f"skills: {known}")
+        folder, shipped = found[name]
+        try:
+            read_skill(folder, shipped=shipped, known_tools=tools)
+        except FileMistakes as exc:
+            return exc.diagnostics
+        return ()
 
     def piece(self, name: str, file: str | None = None, offset: int = 0) -> SkillPart:
         """A skill's text, or a file in its folder, from a position on. ToolFailed for a file that may not be read."""
@@ -123,7 +121,7 @@ class Skills:
         chat = self._active.setdefault((channel, chat_id), {})
         self._active.move_to_end((channel, chat_id))
         chat.pop(name, None)
-        chat[name] = self._clock()
+        chat[name] = self._clock(), skill
         while len(chat) > MAX_ACTIVE:
             del chat[next(iter(chat))]
         while len(self._active) > _CHATS:
@@ -132,15 +130,15 @@ class Skills:
 
     def active(self, channel: str, chat_id: str) -> frozenset[str]:
         """The names of the skills that are active in a chat now."""
-        since = self._clock() - ACTIVE_S
-        chat = self._active.get((channel, chat_id), {})
-        for name in [name for name, at in chat.items() if at < since]:
-            del chat[name]
-        return frozenset(chat)
+        return frozenset(skill.name for skill in self._loaded(channel, chat_id))
 
     def shown_tools(self, channel: str, chat_id: str) -> frozenset[str]:
-        """The tools that the chat's active skills name under metadata.tools, as last read. Not blocking."""
-        return frozenset(tool for name in self.active(channel, chat_id) for tool in self._tools.get(name, ()))
+        """The tools that the chat's active skills name under metadata.tools, as last loaded. Not blocking."""
+        return frozenset(tool for skill in self._loaded(channel, chat_id) for tool in skill.tools)
+
+    def _loaded(self, channel: str, chat_id: str) -> list[Skill]:
+        since = self._clock() - ACTIVE_S
+        return [skill for at, skill in self._active.get((channel, chat_id), {}).values() if at >= since]
 
     def _folders(self) -> list[tuple[Path, bool]]:
         found: list[tuple[Path, bool]] = []

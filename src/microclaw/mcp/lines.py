@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, TypeAlias
 
@@ -15,7 +15,6 @@ from mcp.shared.message import MessageMetadata, SessionMessage
 from microclaw.errors import ProtocolError
 
 MAX_MESSAGE_BYTES: Final = 1 << 20
-FLOOD: Final = "it flooded this host: too many messages at once"
 END_S: Final = 1.0
 Received: TypeAlias = MemoryObjectReceiveStream[SessionMessage | Exception]
 Streams: TypeAlias = tuple[Received, Any]
@@ -24,21 +23,17 @@ Streams: TypeAlias = tuple[Received, Any]
 
 @asynccontextmanager
 async def message_lines(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    metadata: MessageMetadata = None,
-    *,
-    may_print: Callable[[], bool] = lambda: True,
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, metadata: MessageMetadata = None
 ) -> AsyncIterator[Streams]:
     """The messages both ways; each that is read has the `metadata`.
 
-    The limit of `reader` bounds a line, `may_print` is asked for each that is no message: after a no, or a longer
-    line, comes a ProtocolError, and nothing more.
+    A line that is no message comes as its error. The limit of `reader` bounds a line: a longer one is the last, as a
+    ProtocolError.
     """
     sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
     send, outgoing = anyio.create_memory_object_stream["SessionMessage"](16)
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(_read(reader, sending, metadata, may_print), name="MCP: read")
+        reading = group.create_task(_read(reader, sending, metadata), name="MCP: read")
         writing = group.create_task(_write(writer, outgoing), name="MCP: write")
         try:
             yield received, send
@@ -52,25 +47,22 @@ async def message_lines(
 
 
 async def _read(
-    reader: asyncio.StreamReader,
-    sending: MemoryObjectSendStream[SessionMessage | Exception],
-    metadata: MessageMetadata,
-    may_print: Callable[[], bool],
+    reader: asyncio.StreamReader, sending: MemoryObjectSendStream[SessionMessage | Exception], metadata: MessageMetadata
 ) -> None:
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError):
         async with sending:
             try:
                 while line := await reader.readline():
-                    try:
-                        message = types.jsonrpc_message_adapter.validate_json(line, by_name=False)
-                    except ValueError:  # servers print to stdout by mistake
-                        if not may_print():
-                            await sending.send(ProtocolError(FLOOD))
-                            return
-                    else:
-                        await sending.send(SessionMessage(message, metadata))
+                    await sending.send(_parsed(line, metadata))
             except ValueError:
                 await sending.send(ProtocolError(f"it sent a line of more than {MAX_MESSAGE_BYTES:,} bytes"))
+
+
+def _parsed(line: bytes, metadata: MessageMetadata) -> SessionMessage | ValueError:
+    try:
+        return SessionMessage(types.jsonrpc_message_adapter.validate_json(line, by_name=False), metadata)
+    except ValueError as exc:  # servers print to stdout by mistake
+        return exc
 
 
 async def _write(writer: asyncio.StreamWriter, outgoing: MemoryObjectReceiveStream[SessionMessage]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -26,27 +26,22 @@ KEPT_OVER: Final = 20  # so many of the schedules that are over stay listed, the
 _MAX_NUMBER: Final = 2**63  # of SQLite's integers
 
 
+@dataclass(eq=False)
 class ScheduleBook:
-    """`now_ms` is Unix time; `zone` is an IANA name, None for the machine's. `changed` is called after each change.
+    """`now_ms` is Unix time; `zone` is an IANA name, "" for the machine's. `changed` is called after each change.
 
     Schedules are stored with their devices' ids and returned with the devices' present names.
     """
 
-    def __init__(
-        self,
-        table: ScheduleTable,
-        roles: Roles,
-        now_ms: Callable[[], int],
-        *,
-        devices: Registry,
-        zone: str | None = None,
-    ) -> None:
-        self.zone = zone_of(zone or machine_zone()).key
-        self._table = table
-        self._roles = roles
-        self.now_ms = now_ms
-        self.devices = devices
-        self.changed: Callable[[], None] = lambda: None
+    table: ScheduleTable
+    roles: Roles
+    now_ms: Callable[[], int]
+    devices: Registry
+    zone: str = ""
+    changed: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.zone = zone_of(self.zone or machine_zone()).key
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
         """The time that these words, or a time read from words, mean now. ScheduleRefused."""
@@ -58,7 +53,7 @@ class ScheduleBook:
 
     async def check_room(self) -> None:
         """Overloaded when there are too many schedules for one more."""
-        count = sum(one.state != "over" for one in await self._table.readable())
+        count = sum(one.state != "over" for one in await self.table.readable())
         if count >= MAX_SCHEDULES:
             raise Overloaded(f"there are {count} schedules already", next_step="remove one: microclaw schedule list")
 
@@ -78,23 +73,23 @@ class ScheduleBook:
         if due_ms is None:
             raise ScheduleRefused(f"{new.said!r} is in the past", next_step='say a time that comes: "in 20 minutes"')
         kept = replace(with_device_ids(new, self.devices), next_ms=due_ms, created_ms=now_ms)
-        schedule_id = await self._table.add(kept)
-        over = [one.schedule_id for one in await self._table.readable() if one.state == "over"]
+        schedule_id = await self.table.add(kept)
+        over = [one.schedule_id for one in await self.table.readable() if one.state == "over"]
         for old in over[:-KEPT_OVER]:
-            await self._table.remove(old)
+            await self.table.remove(old)
         self.changed()
         return await self.get(schedule_id)
 
     async def all(self) -> tuple[Schedule, ...]:
         """Every schedule, oldest first, without those whose rows cannot be read."""
-        return tuple([with_current_names(one, self.devices) for one in await self._table.readable()])
+        return tuple([with_current_names(one, self.devices) for one in await self.table.readable()])
 
     async def visible(self, person_id: str) -> tuple[Schedule, ...]:
         """All schedules for an owner, else the person's own."""
         return tuple(one for one in await self.all() if self._is_of(one, person_id))
 
     async def get(self, schedule_id: int) -> Schedule:
-        row = await self._table.get(schedule_id) if 0 < schedule_id < _MAX_NUMBER else None
+        row = await self.table.get(schedule_id) if 0 < schedule_id < _MAX_NUMBER else None
         if row is None:
             raise _unknown(schedule_id)
         return with_current_names(row, self.devices)
@@ -108,18 +103,18 @@ class ScheduleBook:
 
     async def runs(self, schedule_id: int) -> tuple[RunRow, ...]:
         """The latest first."""
-        return await self._table.runs(schedule_id)
+        return await self.table.runs(schedule_id)
 
     async def remove(self, schedule_id: int, person_id: str) -> Schedule:
         found = await self.of(schedule_id, person_id)
-        if not await self._table.remove(schedule_id):
+        if not await self.table.remove(schedule_id):
             raise _unknown(schedule_id)  # another host was faster
         self.changed()
         return found
 
     async def hold(self, schedule_id: int, why: str) -> None:
         """Stop it until `resume`; the host's own pause, with its reason."""
-        await self._table.set_state(schedule_id, "paused", why[:MAX_WHY_CHARS], None)
+        await self.table.set_state(schedule_id, "paused", why[:MAX_WHY_CHARS], None)
         self.changed()
 
     async def pause(self, schedule_id: int, person_id: str) -> Schedule:
@@ -132,7 +127,7 @@ class ScheduleBook:
                 f"schedule {schedule_id} is over, so there is nothing to pause",
                 next_step=f"microclaw schedule rm {schedule_id}",
             )
-        person = self._roles.get(person_id)
+        person = self.roles.get(person_id)
         await self.hold(schedule_id, f"by {person.name if person is not None else person_id}")
         return await self.get(schedule_id)
 
@@ -146,19 +141,19 @@ class ScheduleBook:
             raise ScheduleRefused(
                 f"the time of schedule {schedule_id} went by", next_step=f"microclaw schedule run {schedule_id}"
             )
-        await self._table.set_state(schedule_id, "active", "", due_ms)
+        await self.table.set_state(schedule_id, "active", "", due_ms)
         self.changed()
         return await self.get(schedule_id)
 
     def refusal(self, schedule: Schedule) -> str | None:
         """Why it may not run any more: its maker was removed, or may only read now. None when it may."""
-        person = self._roles.get(schedule.person_id)
+        person = self.roles.get(schedule.person_id)
         if person is None:
             return "whoever made it is nobody this host knows"
         return None if Permission.ACT in MAY[person.role] else f"{person.name} is {role_words(person.role)} now"
 
     def _is_of(self, schedule: Schedule, person_id: str) -> bool:
-        person = self._roles.get(person_id)
+        person = self.roles.get(person_id)
         return schedule.person_id == person_id or (person is not None and person.role == "owner")
 
 

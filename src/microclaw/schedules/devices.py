@@ -18,7 +18,6 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import UnknownName
 from microclaw.store.schedules import Prompt, Schedule, ToolAct
 
-MAX_WHAT_CHARS: Final = 200
 _NAMING: Final = ("device", "device_ip", "deviceIp")  # the arguments that name a device
 
 
@@ -71,11 +70,6 @@ def lost_device(schedule: Schedule) -> UnknownName:
         next_step=f"remove it with microclaw schedule rm {schedule.schedule_id} and make it again for another device, "
         "as microclaw device list names them",
     )
-
-
-def call_text(act: ToolAct) -> str:
-    """A call as text, for a schedule that was made from a call."""
-    return f"{act.tool} {act.arguments}"[:MAX_WHAT_CHARS]
 
 
 def _named_in(schedule: Schedule) -> list[str]:

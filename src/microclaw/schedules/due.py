@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
-from typing import Final, Literal, assert_never, cast
+from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
 from microclaw.clock import find_zone
 from microclaw.errors import ScheduleRefused
-from microclaw.store.schedules import Cron, Every, Missed, Once, Timing
+from microclaw.store.schedules import Cron, Every, Once, Timing
 
 MIN_EVERY_MS: Final = 60_000
+HOUR_MS: Final = 3_600_000
 _MAX_SAME: Final = 400  # cron times that may come together at one gap of summer time
 
 
@@ -28,6 +29,14 @@ def next_due(timing: Timing, after_ms: int) -> int | None:
         case Cron():
             return _next_cron(timing, after_ms)
     assert_never(timing)
+
+
+def is_due_more_often(timing: Timing, limit: int, first_ms: int | None) -> bool:
+    """True if it is due more than `limit` times in the hour that begins with its first time."""
+    due_ms = first_ms
+    for _ in range(limit):
+        due_ms = None if due_ms is None else next_due(timing, due_ms)
+    return first_ms is not None and due_ms is not None and due_ms < first_ms + HOUR_MS
 
 
 def check_cron(expression: str, zone: str) -> Cron:
@@ -56,15 +65,6 @@ def at_wall_clock(naive: datetime, zone: tzinfo) -> datetime:
 
 def to_ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
-
-
-def missed_of(timing: Timing) -> Missed:
-    """The rule for a missed time where nobody said it: a single one is made up for."""
-    return "run" if isinstance(timing, Once) else "skip"
-
-
-def kind_of(timing: Timing) -> Literal["once", "every", "cron"]:
-    return cast(Literal["once", "every", "cron"], timing.__struct_config__.tag)
 
 
 def _next_cron(cron: Cron, after_ms: int) -> int | None:

@@ -16,7 +16,7 @@ from microclaw.errors import ScheduleRefused
 from microclaw.language.quantities import normalize_quantities
 from microclaw.language.times import DAYS, MONTHS, When, open_question, split_when, when_text
 from microclaw.schedules.due import MIN_EVERY_MS, at_wall_clock, check_cron, to_ms
-from microclaw.store.schedules import Every, Once, Timing
+from microclaw.store.schedules import Cron, Every, Once, Timing
 
 MAX_CHARS: Final = 200
 FORMS: Final = (
@@ -25,7 +25,13 @@ FORMS: Final = (
 )
 _FURTHEST_MS: Final = 10 * 366 * 86_400_000
 _CRON: Final = re.compile(r"(?:cron:? )?((?:[\d*][\d*/,#L-]* ){3}[\dA-Z*][\dA-Z*/,#L-]* [\dA-Z*][\dA-Z*/,#L-]*)", re.I)
+_NICKNAMES: Final = {
+    "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
+}  # fmt: skip
 _EVERY: Final = re.compile(r"(?:every|each) (\d+) ms")
+_SOME_DAYS: Final = re.compile(r"(?:every|each) (?:\d+|other) (?:day|week)s?\b.*")
+_TWO_CLOCKS: Final = re.compile(r"(.+ )at (\d.*) and (?:at )?(\d.*)", re.I)
 _IN_DAYS: Final = re.compile(r"\bin (?:(\d+)|an?) (day|week)s?\b(?: (?:from now|time))?")
 _ON_DAYS: Final = re.compile(rf"(?=(?:weekdays|weekends|(?:{'|'.join(DAYS)})s)\b)")
 _WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
@@ -46,16 +52,32 @@ def parse_when(when: str | When, now: datetime) -> Timing:
 
 
 def _read(text: str, now: datetime) -> Timing:
-    if (cron := _CRON.fullmatch(" ".join(text.split()))) is not None:
+    plain = " ".join(text.split())
+    if (cron := _CRON.fullmatch(_NICKNAMES.get(plain.lower(), plain))) is not None:
         return check_cron(cron[1], _zone(now).key)
+    if (two := _TWO_CLOCKS.fullmatch(plain)) is not None:
+        return _twice(*(parse_when(f"{two[1]}at {clock}", now) for clock in two.groups()[1:]))
     said = re.sub(r"^hourly$", "every 3600000 ms", normalize_quantities(text))
     if (repeated := _EVERY.fullmatch(said)) is not None:
         return _every(int(repeated[1]), now)
+    if _SOME_DAYS.fullmatch(said):
+        raise ScheduleRefused(
+            f"{text!r}: days and weeks are counted by the calendar", next_step='name the days: "every monday at 7:00"'
+        )
     said = f"on {said}" if _ON_DAYS.match(said) else said
     found = split_when(_counted_days(said, now), bare_hour=True)
     if found is None or found[0]:
         raise ValueError("these are not the words of a time alone")
     return _timing(found[1], now, text)
+
+
+def _twice(first: Timing, second: Timing) -> Cron:
+    """Two times of the same days as one cron."""
+    if isinstance(first, Cron) and isinstance(second, Cron):
+        (minute, hour, *days), (other_minute, other_hour, *_) = first.expression.split(), second.expression.split()
+        if minute == other_minute:
+            return Cron(" ".join((minute, f"{hour},{other_hour}", *days)), first.zone)
+    raise ScheduleRefused("these are two times", next_step="make a schedule for each")
 
 
 def _timing(when: When, now: datetime, text: str) -> Timing:

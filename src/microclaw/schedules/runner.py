@@ -12,6 +12,7 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Final, Literal, Protocol, TypeAlias, TypeVar
@@ -22,14 +23,13 @@ from microclaw.clock import now_ms
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.live_hosts import ALONE, Fleet, dead_among
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.due import next_due, zone_of
+from microclaw.schedules.due import HOUR_MS, next_due, zone_of
 from microclaw.store.schedules import KEPT_RUNS, Cron, Once, Prompt, RunRow, Schedule, ScheduleTable, ToolAct
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
 MAX_RUNNING: Final = 16
 FAILURES: Final = 10  # in a row: then it is paused; after a resume, so many more
 _LONGEST_WAIT_MS: Final = 60_000
-_HOUR_MS: Final = 3_600_000
 _MAX_RESULT_CHARS: Final = 500
 
 _log = logging.getLogger(__name__)
@@ -80,45 +80,34 @@ class Executor(Protocol):
         """Send a text into the chat that the schedule was made in."""
 
 
+@dataclass(eq=False, kw_only=True)
 class Runner:
-    """`await runner.run()` until it is cancelled. Calls that run then have `drain_s` to end."""
+    """`await runner.run()` until it is cancelled. Calls that run then have `drain_s` to end.
 
-    def __init__(
-        self,
-        *,
-        book: ScheduleBook,
-        table: ScheduleTable,
-        perform: Executor,
-        clock: Clock,
-        wakes_an_hour: int,
-        drain_s: float = 1.0,
-        report: Callable[[Exception | None], None] = lambda _: None,
-        fleet: Fleet = ALONE,
-    ) -> None:
-        """`report` is told how each look at the schedules went: what failed, or None."""
-        self._book = book
-        self._table = table
-        self._perform = perform
-        self._clock = clock
-        self._wakes_an_hour = wakes_an_hour
-        self._drain_s = drain_s
-        self._report = report
-        self._looked_ms: float = math.inf
-        self._news = asyncio.Event()
-        self._running: set[int] = set()
-        self._acting: set[asyncio.Task[None]] = set()
-        self._group: asyncio.TaskGroup | None = None
-        self._fleet = fleet
-        table.listen(self._news.set)
+    `running` are the schedules that run at this moment. `report` is told how each look at the schedules went: what
+    failed, or None.
+    """
 
-    @property
-    def running(self) -> frozenset[int]:
-        """The schedules that run at this moment."""
-        return frozenset(self._running)
+    book: ScheduleBook
+    table: ScheduleTable
+    perform: Executor
+    clock: Clock
+    wakes_an_hour: int
+    drain_s: float = 1.0
+    report: Callable[[Exception | None], None] = lambda _: None
+    fleet: Fleet = ALONE
+    running: set[int] = field(default_factory=set, init=False)
+    _looked_ms: float = field(default=math.inf, init=False)
+    _news: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _acting: set[asyncio.Task[None]] = field(default_factory=set, init=False)
+    _group: asyncio.TaskGroup | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        self.table.listen(self._news.set)
 
     async def run(self) -> None:
         """Finish the runs that a crash cut off, then run what is due."""
-        self._book.changed = self._news.set
+        self.book.changed = self._news.set
         async with asyncio.TaskGroup() as self._group:
             try:
                 await _log_failure(self.take_up(at_start=True))
@@ -129,36 +118,36 @@ class Runner:
                         next_ms = await self._look()
                     except Exception as exc:  # tried again within a minute
                         failure = exc
-                    self._report(failure)
-                    await self._clock.wait(self._news, next_ms)
+                    self.report(failure)
+                    await self.clock.wait(self._news, next_ms)
             finally:
                 self._group = None
                 if self._acting:  # calls that have begun may end; turns belong to the inbox
-                    await asyncio.wait(self._acting, timeout=self._drain_s)
+                    await asyncio.wait(self._acting, timeout=self.drain_s)
 
     async def run_now(self, schedule_id: int, person_id: str) -> Schedule:
         """Run it now; its own times stay. Overloaded while it runs."""
-        schedule = await self._book.of(schedule_id, person_id)
+        schedule = await self.book.of(schedule_id, person_id)
         if self._group is None:
             raise Overloaded("the host is starting or stopping", next_step="try again in a moment")
         if await self._is_running(schedule_id):
             raise Overloaded(f"schedule {schedule_id} runs at this moment", next_step="wait for its end")
-        await self._begin(schedule, self._clock.now_ms(), schedule.next_ms, paused_too=True)
+        await self._begin(schedule, self.clock.now_ms(), schedule.next_ms, paused_too=True)
         return schedule
 
     async def take_up(self, *, at_start: bool = False) -> None:
         """Close or continue the runs that were cut off when a host ended: this one before its start, or a dead one."""
         if self._group is None:
             return
-        open_runs = await self._table.open_runs()
-        dead = dead_among(self._fleet, {run.host for run in open_runs}, at_start=at_start)
+        open_runs = await self.table.open_runs()
+        dead = dead_among(self.fleet, {run.host for run in open_runs}, at_start=at_start)
         for run in open_runs:
             if run.host in dead:
                 await _log_failure(self._continue_or_close(run), f"schedule {run.schedule_id}")
 
     async def _look(self) -> int | None:
         """Begin what is due. Returns when to look again; what failed for one schedule is raised after the others."""
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         is_set_back, self._looked_ms = now_ms < self._looked_ms, now_ms
         failure: Exception | None = None
         for schedule, due_ms in await self._waiting():
@@ -176,74 +165,74 @@ class Runner:
 
     async def _waiting(self) -> list[tuple[Schedule, int]]:
         """The active schedules, each with its next time."""
-        return [(s, s.next_ms) for s in await self._book.all() if s.state == "active" and s.next_ms is not None]
+        return [(s, s.next_ms) for s in await self.book.all() if s.state == "active" and s.next_ms is not None]
 
     async def _take_nearer(self, schedule: Schedule, due_ms: int, now_ms: int) -> None:
         """After the clock was set back, give a schedule that is far ahead its next time again."""
         nearer_ms = None if isinstance(schedule.timing, Once) else next_due(schedule.timing, now_ms)
-        if nearer_ms is not None and due_ms > nearer_ms + _HOUR_MS:  # less may be a wait for a model
-            await self._table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
+        if nearer_ms is not None and due_ms > nearer_ms + HOUR_MS:  # less may be a wait for a model
+            await self.table.set_next(schedule.schedule_id, nearer_ms, instead_of=due_ms)
 
     async def _due(self, schedule: Schedule, due_ms: int, now_ms: int) -> None:
         """Run, skip, pause or put off a schedule whose time has come."""
-        if (refusal := self._book.refusal(schedule)) is not None:  # without a message: it would go to that person
+        if (refusal := self.book.refusal(schedule)) is not None:  # without a message: it would go to that person
             _log.warning("%s is paused: %s", _name(schedule), refusal)
-            await self._book.hold(schedule.schedule_id, refusal)
+            await self.book.hold(schedule.schedule_id, refusal)
             return
         next_ms, note = next_due(schedule.timing, now_ms), ""
         if now_ms - due_ms > LATE_MS:
-            note = f"this was due at {self._book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
+            note = f"this was due at {self.book.moment(due_ms, schedule.zone):%A %H:%M} (the host was not there)"
         if await self._is_running(schedule.schedule_id):
             await self._skip(schedule, due_ms, next_ms, "the run before it had not ended")
         elif note and schedule.missed == "skip":
             await self._skip(schedule, due_ms, next_ms, "nobody ran it at its time: the host was not there")
         elif isinstance(schedule.deed, Prompt) and not await self._may_wake(schedule, due_ms, now_ms):
             return
-        elif len(self._running) >= MAX_RUNNING:
-            await self._table.set_next(schedule.schedule_id, now_ms + 1000, instead_of=due_ms)
+        elif len(self.running) >= MAX_RUNNING:
+            await self.table.set_next(schedule.schedule_id, now_ms + 1000, instead_of=due_ms)
         else:
             await self._begin(schedule, due_ms, next_ms, note)
 
     async def _skip(self, schedule: Schedule, due_ms: int, next_ms: int | None, why: str) -> None:
-        now_ms = self._clock.now_ms()
-        await self._table.skipped(schedule.schedule_id, due_ms, next_ms=next_ms, why=why, now_ms=now_ms)
+        now_ms = self.clock.now_ms()
+        await self.table.skipped(schedule.schedule_id, due_ms, next_ms=next_ms, why=why, now_ms=now_ms)
         if isinstance(schedule.timing, Once):
             await self._say(schedule, f"{_name(schedule)} was missed and is over: {why}")
 
     async def _is_running(self, schedule_id: int) -> bool:
-        return schedule_id in self._running or await self._table.runs_elsewhere(schedule_id)
+        return schedule_id in self.running or await self.table.runs_elsewhere(schedule_id)
 
     async def _may_wake(self, schedule: Schedule, due_ms: int, now_ms: int) -> bool:
         """True if schedules may ask a model once more this hour.
 
         If not, the one that asks most often is paused, and another one waits until the hour has room.
         """
-        wakes = await self._table.wakes(now_ms - _HOUR_MS, now_ms)
-        if len(wakes) < self._wakes_an_hour:
+        wakes = await self.table.wakes(now_ms - HOUR_MS, now_ms)
+        if len(wakes) < self.wakes_an_hour:
             return True
         counts = Counter(run.schedule_id for run in wakes)
         counts[schedule.schedule_id] += 0
         most = max(counts, key=lambda number: (counts[number], number == schedule.schedule_id))
-        frequent = await self._book.get(most)
+        frequent = await self.book.get(most)
         if frequent.state == "active" and not isinstance(frequent.timing, Once):
             asked = f"schedules asked a model {len(wakes)} times within an hour"
-            await self._pause(frequent, f"{asked}, {self._wakes_an_hour} are allowed (schedules.wakes_an_hour)")
+            await self._pause(frequent, f"{asked}, {self.wakes_an_hour} are allowed (schedules.wakes_an_hour)")
         if most != schedule.schedule_id or isinstance(schedule.timing, Once):
-            room_ms = wakes[0].claimed_ms + _HOUR_MS if wakes else now_ms + _HOUR_MS
-            await self._table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
+            room_ms = wakes[0].claimed_ms + HOUR_MS if wakes else now_ms + HOUR_MS
+            await self.table.set_next(schedule.schedule_id, max(room_ms, now_ms + 1000), instead_of=due_ms)
         return False
 
     async def _begin(
         self, schedule: Schedule, due_ms: int, next_ms: int | None, note: str = "", *, paused_too: bool = False
     ) -> None:
-        number, woke, now_ms = schedule.schedule_id, isinstance(schedule.deed, Prompt), self._clock.now_ms()
-        if await self._table.claim(number, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too):
+        number, woke, now_ms = schedule.schedule_id, isinstance(schedule.deed, Prompt), self.clock.now_ms()
+        if await self.table.claim(number, due_ms, next_ms=next_ms, woke=woke, now_ms=now_ms, paused_too=paused_too):
             self._start(schedule, due_ms, note)
 
     def _start(self, schedule: Schedule, due_ms: int, note: str = "") -> None:
         if self._group is None:
             return
-        self._running.add(schedule.schedule_id)
+        self.running.add(schedule.schedule_id)
         task = self._group.create_task(self._one(schedule, due_ms, note), name=f"schedule {schedule.schedule_id}")
         if isinstance(schedule.deed, ToolAct):
             self._acting.add(task)
@@ -252,8 +241,8 @@ class Runner:
     async def _one(self, schedule: Schedule, due_ms: int, note: str) -> None:
         number = schedule.schedule_id
         try:
-            started = partial(self._table.started, number, due_ms)
-            outcome = await self._perform.run(schedule, due_ms, started, note)
+            started = partial(self.table.started, number, due_ms)
+            outcome = await self.perform.run(schedule, due_ms, started, note)
         except MicroclawError as exc:
             then = f" (next: {exc.next_step})" if exc.next_step else ""
             outcome = Outcome("failed", f"{exc.message}{then}")
@@ -261,9 +250,9 @@ class Runner:
             _log.exception("schedule %d failed inside the host", number)
             outcome = Outcome("failed", "something went wrong inside the host; see its log")
         finally:  # its end is still to be kept and told: who reads of it there may run it again
-            self._running.discard(number)
-        text, now_ms = outcome.text[:_MAX_RESULT_CHARS], self._clock.now_ms()
-        ended = self._table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
+            self.running.discard(number)
+        text, now_ms = outcome.text[:_MAX_RESULT_CHARS], self.clock.now_ms()
+        ended = self.table.ended(number, due_ms, outcome.state, text, woke=outcome.woke, now_ms=now_ms)
         await _log_failure(ended, f"the end of {_name(schedule)}")
         if not outcome.told:
             failed, late = "failed: " if outcome.state == "failed" else "", f"; {note}" if note else ""
@@ -272,35 +261,35 @@ class Runner:
             await _log_failure(self._pause_failing(schedule), _name(schedule))
 
     async def _pause_failing(self, schedule: Schedule) -> None:
-        runs = await self._table.runs(schedule.schedule_id, KEPT_RUNS)
+        runs = await self.table.runs(schedule.schedule_id, KEPT_RUNS)
         failed = [run.state == "failed" for run in runs if run.state in ("done", "failed", "unknown")]
         in_a_row = [*failed, False].index(False)
         if in_a_row and in_a_row % FAILURES == 0 and not isinstance(schedule.timing, Once):
             await self._pause(schedule, f"it failed {in_a_row} times in a row")
 
     async def _pause(self, schedule: Schedule, reason: str) -> None:
-        await self._book.hold(schedule.schedule_id, reason)
+        await self.book.hold(schedule.schedule_id, reason)
         again = f"microclaw schedule resume {schedule.schedule_id}"
         await self._say(schedule, f"{_name(schedule)} is paused: {reason}. Again: {again}")
 
     async def _continue_or_close(self, run: RunRow) -> None:
-        schedule = await self._book.get(run.schedule_id)
-        if not await self._table.take(run):
+        schedule = await self.book.get(run.schedule_id)
+        if not await self.table.take(run):
             return
-        may_repeat = run.state == "claimed" or isinstance(schedule.deed, Prompt) or self._perform.may_repeat(schedule)
+        may_repeat = run.state == "claimed" or isinstance(schedule.deed, Prompt) or self.perform.may_repeat(schedule)
         if may_repeat and schedule.state != "paused":
             self._start(schedule, run.due_ms)
             return
         why = "the host stopped while it ran: nobody knows whether it was done"
         if may_repeat:
             why = "the host stopped while it ran, and it is paused"
-        now_ms = self._clock.now_ms()
-        await self._table.ended(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
+        now_ms = self.clock.now_ms()
+        await self.table.ended(run.schedule_id, run.due_ms, "unknown", why, woke=run.woke, now_ms=now_ms)
         again = f"look first; again: microclaw schedule run {run.schedule_id}"
         await self._say(schedule, f"{_name(schedule)}: {why}. It is not run again by itself ({again})")
 
     async def _say(self, schedule: Schedule, text: str) -> None:
-        await _log_failure(self._perform.tell(schedule, text), f"the message of {_name(schedule)}")
+        await _log_failure(self.perform.tell(schedule, text), f"the message of {_name(schedule)}")
 
 
 async def _log_failure(work: Awaitable[T], name: str = "the schedules") -> T | None:

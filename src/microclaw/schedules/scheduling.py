@@ -20,21 +20,22 @@ from microclaw.offline.decision import Act, Say, asks_when_due
 from microclaw.operations.operation import Call
 from microclaw.operations.result import filled
 from microclaw.schedules.book import ScheduleBook
-from microclaw.schedules.devices import MAX_WHAT_CHARS, call_text, device_of, lost_device
-from microclaw.schedules.due import kind_of, missed_of, next_due
+from microclaw.schedules.devices import device_of, lost_device
+from microclaw.schedules.due import is_due_more_often, next_due
 from microclaw.schedules.operations import ScheduleFacts, Wish
 from microclaw.schedules.runner import Runner
-from microclaw.store.schedules import Deed, Prompt, Schedule, ToolAct
+from microclaw.store.schedules import Deed, Once, Prompt, Schedule, ToolAct
 
 F = TypeVar("F", bound="ScheduleFacts")
 
+MAX_WHAT_CHARS: Final = 200
 _SECONDS_BELOW_MS: Final = 60_000
 
 
 class Plan(Struct, frozen=True):
     """A schedule that may be made; `detail` shows exactly what would happen.
 
-    `warning` says that it would ask for a yes if it were due now.
+    `warning` says that it would ask for a yes if it were due now, or asks a model too often.
     """
 
     new: Schedule
@@ -86,6 +87,9 @@ class Scheduling(Struct, frozen=True):
             if prepared.permission is Permission.RISKY:
                 permission = Permission.RISKY
         due_ms = next_due(timing, self.book.now_ms())
+        limit = self.runner.wakes_an_hour
+        if isinstance(deed, Prompt) and is_due_more_often(timing, limit, due_ms):
+            warning = f"it is paused when schedules ask a model more than {limit} times an hour"
         if due_ms is not None:
             lines.insert(0, f"first time: {self.shown(due_ms, asked.timezone)}")
         new = Schedule(
@@ -97,7 +101,7 @@ class Scheduling(Struct, frozen=True):
             channel=call.channel,
             chat_id=call.chat_id,
             device=device,
-            missed=asked.missed or missed_of(timing),
+            missed=asked.missed or ("run" if isinstance(timing, Once) else "skip"),
             approved=permission,
             next_ms=due_ms,
         )
@@ -119,7 +123,7 @@ class Scheduling(Struct, frozen=True):
             schedule,
             schedule=schedule.schedule_id,
             when=schedule.said,
-            kind=kind_of(schedule.timing),
+            kind=schedule.timing.__struct_config__.tag,
             asks_model=isinstance(deed, Prompt),
             tool=deed.tool if isinstance(deed, ToolAct) else None,
             device=device_of(schedule),
@@ -145,7 +149,7 @@ class Scheduling(Struct, frozen=True):
             if isinstance(named, str) and self.takes_device(asked.tool):
                 self.book.devices.get(named)  # UnknownName now, not when it is due
             act = ToolAct(asked.tool, json.dumps(arguments, ensure_ascii=False))
-            return act, call_text(act), device
+            return act, f"{act.tool} {act.arguments}"[:MAX_WHAT_CHARS], device
         words = (asked.do or "").strip()
         from microclaw.offline.dialogue import one_call  # loaded after the host's start
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -136,7 +137,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         )
         scheduling = Scheduling(
             book=book,
-            runner=cast("Runner", None),
+            runner=cast("Runner", SimpleNamespace(wakes_an_hour=2)),
             prepare=lambda name, arguments, call: base.prepare(name, arguments, context_of(call)),
             takes_device=base.takes_device,
             name_of=gate.name_of,
@@ -243,6 +244,12 @@ async def test_one_that_will_ask_for_a_yes_when_it_is_due_says_so(desk: Desk, pi
     for what in ({"do": f"turn on pin {pin}"}, {"tool": "gpio-set", "arguments": {"pin": pin}}):
         _, told = await desk.call("schedule-add", {"when": "every day at 7", **what})
         assert ("warning" in told) is asks
+
+
+@pytest.mark.parametrize(("when", "asks"), [("every 30 minutes", False), ("every 20 minutes", True)])
+async def test_one_that_asks_a_model_too_often_says_so(desk: Desk, when: str, asks: bool) -> None:
+    _, told = await desk.call("schedule-add", {"when": when, "do": "blink pin 2"})
+    assert ("warning" in told) is asks
 
 
 async def test_a_schedule_of_a_removed_device_fails_and_says_what_to_do(desk: Desk) -> None:

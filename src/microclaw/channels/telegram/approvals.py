@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from microclaw.auth.approvals import UNTOLD, ActEnd, ApprovalOutcome, Approvals, PendingApproval
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks
-from microclaw.channels.telegram.api import TelegramError
+from microclaw.channels.telegram.api import ButtonPress, TelegramError
 from microclaw.channels.telegram.markup import split
 from microclaw.channels.telegram.sender import Sender
-from microclaw.channels.telegram.updates import ButtonPress
 from microclaw.errors import PermissionRefused, UnknownName
 from microclaw.text import clean_text, format_duration
 
@@ -31,18 +30,18 @@ class _Question:
     outcome: asyncio.Future[ApprovalOutcome]
 
 
+@dataclass(eq=False)
 class ApprovalQuestions:
     """Shows this channel's questions in their chats; what the asker may not decide also to the owners, in theirs.
 
     `on_approval` is a listener of the approvals.
     """
 
-    def __init__(self, sender: Sender, approvals: Approvals, people: People, tasks: ChannelTasks) -> None:
-        self._sender = sender
-        self._approvals = approvals
-        self._people = people
-        self._tasks = tasks
-        self._asked: dict[str, _Question] = {}  # that wait
+    sender: Sender
+    approvals: Approvals
+    people: People
+    tasks: ChannelTasks
+    _asked: dict[str, _Question] = field(default_factory=dict, init=False)  # that wait
 
     def on_approval(self, news: PendingApproval | ApprovalOutcome) -> None:
         if isinstance(news, ApprovalOutcome):
@@ -50,12 +49,12 @@ class ApprovalQuestions:
                 asked.outcome.set_result(news)
             return
         question = _Question(self._chats(news), asyncio.get_running_loop().create_future())
-        if len(self._tasks) + len(question.chats) > MAX_SHOWN:
-            _log.warning("telegram: %d questions wait already; one more is not shown", len(self._tasks))
+        if len(self.tasks) + len(question.chats) > MAX_SHOWN:
+            _log.warning("telegram: %d questions wait already; one more is not shown", len(self.tasks))
             return
         self._asked[news.approval_id] = question
         for chat_id in question.chats:
-            self._tasks.start(self._show(news, question, chat_id), f"telegram: approval {news.approval_id}")
+            self.tasks.start(self._show(news, question, chat_id), f"telegram: approval {news.approval_id}")
 
     def decide(self, press: ButtonPress, person: Person) -> str | None:
         """The text for the person who pressed; None for a button of another kind."""
@@ -68,15 +67,15 @@ class ApprovalQuestions:
         if press.message is None or press.message.chat.id not in asked.chats:
             return "This is not decided in this chat."
         try:
-            self._approvals.decide(approval_id, approved=verdict == "yes", by=person.person_id)
+            self.approvals.decide(approval_id, approved=verdict == "yes", by=person.person_id)
         except (UnknownName, PermissionRefused) as exc:
             return exc.message[:190]  # Bot API: at most 200 characters
         return "Approved." if verdict == "yes" else "Declined."
 
     def _chats(self, pending: PendingApproval) -> tuple[int, ...]:
         chats = {chat_number(pending.chat_id)} if pending.channel == CHANNEL else set()
-        if not self._approvals.may_decide(pending, pending.person_id):
-            addresses = [one for person in self._people.list() if person.role == "owner" for one in person.addresses]
+        if not self.approvals.may_decide(pending, pending.person_id):
+            addresses = [one for person in self.people.list() if person.role == "owner" for one in person.addresses]
             owners = [chat_number(external_id) for channel, external_id in addresses if channel == CHANNEL]
             chats.update(owners[:MAX_OWNERS])
         return tuple(chat for chat in chats if chat is not None)
@@ -86,17 +85,17 @@ class ApprovalQuestions:
         approval_id, question = pending.approval_id, question_markdown(pending)
         buttons = [("Approve", f"yes:{approval_id}"), ("Decline", f"no:{approval_id}")]
         is_askers = pending.channel == CHANNEL and chat_number(pending.chat_id) == chat_id
-        if is_askers and chat_id > 0 and not self._approvals.may_decide(pending, pending.person_id):
+        if is_askers and chat_id > 0 and not self.approvals.may_decide(pending, pending.person_id):
             del buttons[0]  # below zero it is a group: an owner may be in it
             question += "\nAn owner decides this; you may take it back."
         keyboard = {"inline_keyboard": [[{"text": label, "callback_data": data} for label, data in buttons]]}
-        insist, sender, end = self._sender.insist, self._sender, None
+        insist, sender, end = self.sender.insist, self.sender, None
         try:
             message_id = await insist(sender.send, chat_id, question, keyboard)
             settled = await asyncio.shield(asked.outcome)
             await insist(sender.edit, chat_id, message_id, outcome_markdown(settled))
             if settled.outcome == "approved":
-                end = await self._approvals.end(approval_id, MAX_ACT_S)
+                end = await self.approvals.end(approval_id, MAX_ACT_S)
             if end not in (None, UNTOLD):
                 await insist(sender.edit, chat_id, message_id, outcome_markdown(settled, end))
         except TelegramError as exc:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -14,12 +15,11 @@ from microclaw.agent.running_turn import AcceptedMessage
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import People, Person
 from microclaw.channels.delivery import ChannelTasks, Deliveries, ReadFile
-from microclaw.channels.telegram.api import BotApi, TelegramError, Timing
+from microclaw.channels.telegram.api import Bot, BotApi, ButtonPress, Message, TelegramError, Timing, Update, User
 from microclaw.channels.telegram.approvals import CHANNEL, ApprovalQuestions, chat_number
 from microclaw.channels.telegram.poller import Poller, TelegramState
 from microclaw.channels.telegram.reply import LiveReply, answer_markdown
 from microclaw.channels.telegram.sender import Sender
-from microclaw.channels.telegram.updates import Bot, ButtonPress, Message, Update, User
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound
 from microclaw.link_server.limits import RateLimit
@@ -40,50 +40,42 @@ _LOOKS_ONLY: Final = "You may look at the boards in a browser (microclaw status 
 _BUSY: Final = "Too much is going on here at the moment. Please send it again in a minute."
 
 
+@dataclass(eq=False)
 class TelegramChannel:
     """`state` is kept up to date; `read_file` gives the content of an answer's files."""
 
-    def __init__(
-        self,
-        api: BotApi,
-        *,
-        inbox: Inbox,
-        people: People,
-        approvals: Approvals,
-        read_file: ReadFile,
-        state: TelegramState,
-        timing: Timing | None = None,
-    ) -> None:
-        self._api = api
-        self._inbox = inbox
-        self._people = people
-        self._approvals = approvals
-        self._read_file = read_file
-        self._state = state
-        self._timing = timing or Timing()
-        self._sender = Sender(api, self._timing)
+    api: BotApi
+    inbox: Inbox
+    people: People
+    approvals: Approvals
+    read_file: ReadFile
+    state: TelegramState
+    timing: Timing = field(default_factory=Timing)
+
+    def __post_init__(self) -> None:
+        self._sender = Sender(self.api, self.timing)
         self._tasks, self._asking = ChannelTasks(), ChannelTasks()
         self._slots = asyncio.Semaphore(MAX_DELIVERIES)
-        self._questions = ApprovalQuestions(self._sender, approvals, people, self._asking)
-        self._deliveries = Deliveries(inbox.outbox, "telegram")
+        self._questions = ApprovalQuestions(self._sender, self.approvals, self.people, self._asking)
+        self._deliveries = Deliveries(self.inbox.outbox, "telegram")
         self._me = Bot(0, "")
         self._unknown: dict[int, float] = {}  # when each was answered
         self._unknown_rate = RateLimit(0.4, UNKNOWN_AT_ONCE, time.monotonic())
 
     async def run(self) -> None:
         """Runs until it is cancelled; returns when Telegram does not know the bot, after one warning."""
-        poller = Poller(self._api, self._timing, self._state)
-        stop_listening = self._approvals.listen(self._questions.on_approval)
+        poller = Poller(self.api, self.timing, self.state)
+        stop_listening = self.approvals.listen(self._questions.on_approval)
         try:
             async with self._tasks, self._asking:
-                for pending in self._approvals.pending():
+                for pending in self.approvals.pending():
                     self._questions.on_approval(pending)
                 me = self._me = await poller.ask("getMe", Bot)
-                self._state.phase, self._state.reason, self._state.bot = "listening", None, me.username
+                self.state.phase, self.state.reason, self.state.bot = "listening", None, me.username
                 self._tasks.start(self._deliver(), "telegram: deliver")
                 await poller.run(self._take)
         except TelegramError:
-            self._state.phase, self._state.reason = "off", "its token is refused"
+            self.state.phase, self.state.reason = "off", "its token is refused"
             _log.warning("telegram is off: its token is refused (next: get one from @BotFather, then setup)")
         finally:
             stop_listening()
@@ -91,7 +83,7 @@ class TelegramChannel:
     async def _take(self, update: Update) -> None:
         """Returns when the update is safe: stored, answered or ignored."""
         if (press := update.callback_query) is not None:
-            person = await self._people.find(CHANNEL, str(press.sender.id))
+            person = await self.people.find(CHANNEL, str(press.sender.id))
             text = "You are not admitted here." if person is None else self._questions.decide(press, person)
             self._tasks.start(self._answer_press(press, text), "telegram: button")
         elif (message := update.message) is not None and (
@@ -103,7 +95,7 @@ class TelegramChannel:
         """The answer that needs no turn, or why there is none; None where nothing is to be said, or a turn will."""
         if message.sender.is_bot or not message.is_for(self._me):
             return None
-        person = await self._people.find(CHANNEL, str(message.sender.id))
+        person = await self.people.find(CHANNEL, str(message.sender.id))
         if person is None:
             return await self._greeting(message.sender) if message.chat.type == "private" else None
         text = message.words(self._me)
@@ -124,7 +116,7 @@ class TelegramChannel:
             case "/whoami":
                 return f"You are {person.name} ({person.role}), Telegram user `{message.sender.id}`."
             case "/cancel":
-                return "Stopped." if self._inbox.cancel(CHANNEL, str(message.chat.id)) else "Nothing is running."
+                return "Stopped." if self.inbox.cancel(CHANNEL, str(message.chat.id)) else "Nothing is running."
             case word:
                 return f"There is no command {word[:32]}.\n\n{HELP}"
 
@@ -132,13 +124,13 @@ class TelegramChannel:
         """A code for an unknown sender; None for one that gets no answer now."""
         now_s = time.monotonic()
         self._unknown = {
-            user: at_s for user, at_s in self._unknown.items() if now_s - at_s < self._timing.unknown_sender_s
+            user: at_s for user, at_s in self._unknown.items() if now_s - at_s < self.timing.unknown_sender_s
         }
         if sender.id in self._unknown or not self._unknown_rate.allows(now_s):
             return None
         name = encodable(sender.first_name or sender.username or "somebody")[:64]
         try:
-            code = await self._people.ask_pairing(CHANNEL, str(sender.id), name)
+            code = await self.people.ask_pairing(CHANNEL, str(sender.id), name)
         except Overloaded as exc:
             return f"Too many people ask to be let in at the moment. Please {exc.next_step}."
         self._unknown[sender.id] = now_s
@@ -147,7 +139,7 @@ class TelegramChannel:
     async def _accept(self, update_id: int, message: Message, text: str, person: Person) -> str | None:
         """Give the message to the agent and follow its turn; why it is not taken."""
         try:
-            pictures = (await self._api.picture(message.photo),) if message.photo else ()
+            pictures = (await self.api.picture(message.photo),) if message.photo else ()
         except TelegramError as exc:
             return f"I could not fetch that file: {exc.why}."
         inbound = Inbound(
@@ -160,7 +152,7 @@ class TelegramChannel:
             attachments=pictures,
         )
         try:
-            accepted = await self._inbox.accept(inbound)
+            accepted = await self.inbox.accept(inbound)
         except StoreError:
             raise  # it waits at Telegram
         except MicroclawError as exc:
@@ -171,7 +163,7 @@ class TelegramChannel:
 
     async def _answer_press(self, press: ButtonPress, text: str | None) -> None:
         try:
-            await self._api.call("answerCallbackQuery", object, callback_query_id=press.query_id, text=text)
+            await self.api.call("answerCallbackQuery", object, callback_query_id=press.query_id, text=text)
         except TelegramError as exc:  # the message's own outcome says it, too
             _log.debug("telegram: %s", exc.message)
 
@@ -182,7 +174,7 @@ class TelegramChannel:
 
     async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
         """Show a turn, and deliver its answer; messages that joined one turn have one answer."""
-        reply = LiveReply(self._sender, chat_id, self._timing)
+        reply = LiveReply(self._sender, chat_id, self.timing)
         answer = await reply.follow(accepted.events)
         if answer is None:
             return
@@ -194,7 +186,7 @@ class TelegramChannel:
     async def _deliver(self) -> None:
         """Deliver answers that were left over, and pushed messages: those of one chat in their order."""
         chats: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
-        async for outbound in self._inbox.outbox.outgoing(CHANNEL, retry_s=self._timing.backoff_s):
+        async for outbound in self.inbox.outbox.outgoing(CHANNEL, retry_s=self.timing.backoff_s):
             if self._deliveries.claim(outbound.outbound_id):
                 turn = chats.setdefault(outbound.chat_id, asyncio.Lock())
                 await self._slots.acquire()
@@ -218,7 +210,7 @@ class TelegramChannel:
                 await self._sender.send_all(chat_id, answer_markdown(answer))
             else:
                 await reply.show(answer)
-            await self._sender.send_files(chat_id, answer.files, self._read_file)
+            await self._sender.send_files(chat_id, answer.files, self.read_file)
         except TelegramError as exc:
             _log.warning("telegram: a message cannot be delivered: %s", exc.message)
             if exc.is_of_the_bot:

@@ -11,8 +11,7 @@ from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from microclaw.channels.telegram.api import BotApi, TelegramError, Timing
-from microclaw.channels.telegram.updates import ALLOWED_UPDATES, Update
+from microclaw.channels.telegram.api import ALLOWED_UPDATES, BotApi, TelegramError, Timing, Update
 from microclaw.errors import StoreError
 
 T = TypeVar("T")

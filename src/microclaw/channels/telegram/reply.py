@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Final
 
@@ -28,23 +29,23 @@ _SIDE_NOTE: Final = "   "  # events.Step
 _log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class LiveReply:
     """`follow` a turn to its answer, then `show` that in the place of its progress, or `withdraw` the progress."""
 
-    def __init__(self, sender: Sender, chat_id: int, timing: Timing) -> None:
-        self._sender = sender
-        self._chat_id = chat_id
-        self._timing = timing
-        self._steps: list[str] = []
-        self._streamed = ""
-        self._over = asyncio.Event()
-        self._message_id: int | None = None  # with the progress
+    sender: Sender
+    chat_id: int
+    timing: Timing
+    _steps: list[str] = field(default_factory=list, init=False)
+    _streamed: str = field(default="", init=False)
+    _over: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _message_id: int | None = field(default=None, init=False)  # with the progress
 
     async def follow(self, events: AsyncIterator[TurnEvent]) -> Answer | None:
         """Show the progress; the answer, or None when none came."""
         answer = None
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._progress(), name=f"telegram: progress in {self._chat_id}")
+            tasks.create_task(self._progress(), name=f"telegram: progress in {self.chat_id}")
             try:
                 async for event in events:
                     if isinstance(event, Answer):
@@ -58,20 +59,20 @@ class LiveReply:
     async def show(self, answer: Answer) -> None:
         """Raises TelegramError for a refusal that will not change."""
         pieces = split(answer_markdown(answer)) or ["(no words)"]
-        if answer.waits_for_yes and self._chat_id > 0:  # in a group the word would not be addressed to the bot
+        if answer.waits_for_yes and self.chat_id > 0:  # in a group the word would not be addressed to the bot
             await self.withdraw()  # a keyboard comes with a new message only
             for piece in pieces:
-                await self._sender.insist(self._sender.send, self._chat_id, piece, YES_OR_NO)
+                await self.sender.insist(self.sender.send, self.chat_id, piece, YES_OR_NO)
             return
         for piece in pieces:
-            await self._sender.insist(self._put, piece)
+            await self.sender.insist(self._put, piece)
             self._message_id = None  # the next piece is a message of its own
 
     async def withdraw(self) -> None:
         """Delete the progress."""
         if self._message_id is not None:
             with suppress(TelegramError):  # too old to be deleted: it stays
-                await self._sender.insist(self._sender.delete, self._chat_id, self._message_id)
+                await self.sender.insist(self.sender.delete, self.chat_id, self._message_id)
 
     def _take(self, event: TurnEvent) -> None:
         """Approvals come to the chat by themselves (telegram.approvals)."""
@@ -87,8 +88,8 @@ class LiveReply:
 
     async def _progress(self) -> None:
         """While it runs. Everything here may fail: the answer comes in any case."""
-        shown, typed_s, wait_s = "", 0.0, self._timing.first_s
-        pause_s = self._timing.pause_s if self._chat_id > 0 else self._timing.group_pause_s  # groups have negative ids
+        shown, typed_s, wait_s = "", 0.0, self.timing.first_s
+        pause_s = self.timing.pause_s if self.chat_id > 0 else self.timing.group_pause_s  # groups have negative ids
         loop = asyncio.get_running_loop()
         while not await self._ends_within(wait_s):
             wait_s = pause_s
@@ -104,7 +105,7 @@ class LiveReply:
                     wait_s = max(pause_s, exc.retry_after_s)
             elif self._message_id is None and loop.time() - typed_s > TYPING_S:
                 typed_s = loop.time()
-                await self._sender.typing(self._chat_id)
+                await self.sender.typing(self.chat_id)
 
     async def _ends_within(self, seconds: float) -> bool:
         with suppress(TimeoutError):
@@ -116,12 +117,12 @@ class LiveReply:
         """Into the message with the progress; a new one where there is none, or the person deleted it."""
         if self._message_id is not None:
             try:
-                await self._sender.edit(self._chat_id, self._message_id, text)
+                await self.sender.edit(self.chat_id, self._message_id, text)
                 return
             except TelegramError as exc:
                 if exc.status != 400:
                     raise
-        self._message_id = await self._sender.send(self._chat_id, text)
+        self._message_id = await self.sender.send(self.chat_id, text)
 
 
 def answer_markdown(answer: Answer) -> str:

@@ -1,31 +1,81 @@
-"""One MCP server of the agent: connects to it, again and again, lists its tools and calls them. It trusts nothing."""
+"""The agent's MCP servers: connects to each, again and again, lists its tools and calls them. It trusts none.
+
+One that dies, hangs or floods is left alone for a while, then tried again; each state is logged once.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import os
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
+from msgspec import Struct
 from pydantic import ValidationError
 
 from mcp import Client
 from microclaw.backoff import Backoff
+from microclaw.channels.delivery import ChannelTasks
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolFailed
-from microclaw.mcp.client.servers import NOT_YET, ClientLimits
-from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, tool_from
-from microclaw.mcp.client.transports import ConnectionEnd, bounded, message_limit, remote_server, server_process
+from microclaw.mcp.client.tools import MAX_SCHEMAS_BYTES, OfferedTool, help_tool, tool_from
+from microclaw.mcp.client.transports import ConnectionEnd, bounded, remote_server, server_process
+from microclaw.operations.tool import Tool
 
 MAX_TOOLS: Final = 64  # of one server
 MAX_STATE_CHARS: Final = 500
 MAX_PAGES: Final = 16
 MAX_TIMEOUTS: Final = 2  # in a row; then it is taken for hung
-_log = logging.getLogger("microclaw.mcp.client.servers")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLimits:
+    connect_s: float = 15.0
+    call_s: float = 60.0
+    first_pause_s: float = 1.0
+    longest_pause_s: float = 60.0
+    relist_s: float = 60.0  # between two looks at a server's list of tools
+
+
+@asynccontextmanager
+async def mcp_servers(
+    servers: Sequence[McpServerSettings],
+    *,
+    proxy: str | None = None,
+    limits: ClientLimits = ClientLimits(),
+    environ: Mapping[str, str] = os.environ,
+    on_change: Callable[[], None] = lambda: None,
+) -> AsyncIterator[McpServers]:
+    """Keep a connection to each; entering waits for none of them.
+
+    `on_change` is called whenever one was connected, listed again or lost.
+    """
+    connections = [ServerConnection(one, proxy, limits, environ, on_change) for one in servers]
+    async with ChannelTasks() as tasks:
+        for one in connections:
+            tasks.start(one.run(), f"MCP server {one.server.name}")
+        yield McpServers(connections)
+
+
+class McpServers(Struct, frozen=True):
+    connections: Sequence[ServerConnection]
+
+    def tools(self) -> tuple[Tool[Any], ...]:
+        """The tools of now; of two with one name the first server's counts."""
+        found: dict[str, OfferedTool] = {}
+        for connection in self.connections:
+            found = connection.offered | found
+        return (*(one.tool for one in found.values()), help_tool(found)) if found else ()
+
+    def states(self) -> dict[str, str]:
+        """Each server's name and its state in words, for the status screen."""
+        return {one.server.name: one.state for one in self.connections}
 
 
 @dataclass(eq=False)
@@ -37,8 +87,8 @@ class ServerConnection:
     limits: ClientLimits
     environ: Mapping[str, str]
     on_change: Callable[[], None]
-    state: str = NOT_YET
     offered: dict[str, OfferedTool] = field(default_factory=dict)
+    state: str = "not connected yet"
     _client: Client | None = None
     _end: ConnectionEnd = field(default_factory=ConnectionEnd)
     _timeouts: int = 0
@@ -90,13 +140,12 @@ class ServerConnection:
 
     async def _connect(self) -> None:
         """Serve one connection to its end, and read its list of tools from time to time."""
-        may_come = message_limit()
         if self.server.command:
-            transport = server_process(self.server, self.environ, self._end, may_come)
+            transport = server_process(self.server, self.environ, self._end)
         else:
             transport = remote_server(self.server, self.proxy)
         async with asyncio.timeout(self.limits.connect_s) as deadline:
-            async with Client(bounded(transport, self._end, may_come), cache=None) as client:
+            async with Client(bounded(transport, self._end), cache=None) as client:
                 deadline.reschedule(None)
                 self._client, self._timeouts = client, 0
                 while self._end.reason is None:

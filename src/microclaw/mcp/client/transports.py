@@ -10,7 +10,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from mcp.shared.message import SessionMessage
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ProtocolError
 from microclaw.link_server.limits import RateLimit
-from microclaw.mcp.lines import FLOOD, MAX_MESSAGE_BYTES, Streams, message_lines
+from microclaw.mcp.lines import MAX_MESSAGE_BYTES, Streams, message_lines
 from microclaw.models.bounded_http import bounded_client
 
 BURST: Final = 500  # messages at once: over it the connection ends, as a queue would only delay the flood
@@ -47,20 +47,12 @@ class ConnectionEnd:
         self.event.set()
 
 
-def message_limit() -> Callable[[], bool]:
-    """A check that one more message of a connection may come."""
-    rate = RateLimit(A_SECOND, BURST, time.monotonic())
-    return lambda: rate.allows(time.monotonic())
-
-
 @asynccontextmanager
-async def bounded(
-    transport: AbstractAsyncContextManager[Any], end: ConnectionEnd, may_come: Callable[[], bool]
-) -> AsyncIterator[Streams]:
-    """The transport's streams while one more message `may_come`; `end` gets the reason why they ended."""
+async def bounded(transport: AbstractAsyncContextManager[Any], end: ConnectionEnd) -> AsyncIterator[Streams]:
+    """The transport's streams until too much comes at once; `end` gets the reason why they ended."""
     async with transport as (read, write), anyio.create_task_group() as group:
         sending, received = anyio.create_memory_object_stream["SessionMessage | Exception"](16)
-        group.start_soon(_pass_on, read, sending, end, may_come)
+        group.start_soon(_pass_on, read, sending, end)
         try:
             yield received, write
         finally:
@@ -69,18 +61,14 @@ async def bounded(
             received.close()
 
 
-async def _pass_on(
-    read: Any,
-    sending: MemoryObjectSendStream[SessionMessage | Exception],
-    end: ConnectionEnd,
-    may_come: Callable[[], bool],
-) -> None:
+async def _pass_on(read: Any, sending: MemoryObjectSendStream[SessionMessage | Exception], end: ConnectionEnd) -> None:
+    rate = RateLimit(A_SECOND, BURST, time.monotonic())
     async with sending:
         async for item in read:
             if isinstance(item, ProtocolError):
                 end.because(item.message)
-            elif not may_come():
-                end.because(FLOOD)
+            elif not rate.allows(time.monotonic()):
+                end.because("it flooded this host: too many messages at once")
             if end.reason is not None:
                 return
             await sending.send(item)
@@ -89,7 +77,7 @@ async def _pass_on(
 
 @asynccontextmanager
 async def server_process(
-    server: McpServerSettings, environ: Mapping[str, str], end: ConnectionEnd, may_print: Callable[[], bool]
+    server: McpServerSettings, environ: Mapping[str, str], end: ConnectionEnd
 ) -> AsyncIterator[Streams]:
     """The streams of a running child, which sees paths and its own settings. OSError when it cannot be started."""
     process = await asyncio.create_subprocess_exec(
@@ -104,7 +92,7 @@ async def server_process(
     assert process.stdout is not None
     assert process.stdin is not None
     try:
-        async with message_lines(process.stdout, process.stdin, may_print=may_print) as streams:
+        async with message_lines(process.stdout, process.stdin) as streams:
             yield streams
     finally:
         is_at_its_end = process.stdout.at_eof()
@@ -115,23 +103,28 @@ async def server_process(
 
 async def _end(process: asyncio.subprocess.Process) -> int | None:
     """Close its stdin, then SIGTERM, then SIGKILL to its whole group; returns when it is gone: the code, if it ended
-    by itself."""
+    by itself. Cancelled, it kills at once."""
     assert process.stdin is not None
     process.stdin.close()
-    for number in (None, signal.SIGTERM, signal.SIGKILL):
-        if number is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                await process.wait()
-                break
+    try:
+        for number in (None, signal.SIGTERM, signal.SIGKILL):
+            if number is not None:
+                _kill(process, number)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_S):
+                    await process.wait()
+                    break
+        return process.returncode if number is None else None
+    finally:
+        _kill(process, signal.SIGKILL)  # what it started and left behind
+        transport: Any = getattr(process, "_transport", None)
+        if transport is not None:
+            transport.close()
+
+
+def _kill(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
-    transport: Any = getattr(process, "_transport", None)
-    if transport is not None:
-        transport.close()
-    return process.returncode if number is None else None
+        os.killpg(process.pid, number)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -19,7 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from microclaw.errors import ConfigError, MicroclawError, NoHost, Overloaded, StoreOwned
-from microclaw.mcp.server.hints import without_commands
 
 START_S: Final = 30.0
 POLL_S: Final = 0.05
@@ -32,6 +32,29 @@ MAX_SESSIONS: Final = 64  # on the socket, and as many over HTTP
 INTERNAL_ERROR: Final = -32603  # JSON-RPC 2.0, 5.1
 GONE: Final = "the host went away in the middle of a call (next: look with list-devices)"
 OPENING: Final = ("initialize", "notifications/initialized")
+_TOOLS: Final = {  # what a client calls instead of a command
+    "app list": "query-wasm-apps",
+    "app undo": "undo",
+    "app uninstall": "uninstall-wasm-app",
+    "app stop": "switch-program",
+    "app start": "switch-program",
+    "app restart": "switch-program",
+    "app build": "try-program",
+    "logs": "read-logs",
+    "device list": "list-devices",
+    "device show": "device-info",
+    "schedule list": "schedule-list",
+    "schedule rm": "schedule-remove",
+    "schedule pause": "schedule-remove",
+    "schedule resume": "schedule-remove",
+    "schedule add": "schedule-add",
+}
+_PERSON: Final = "the person can, on the host's own command line"
+_COMMANDS: Final = (
+    "app|approval|backup|chat|config|demo|device|doctor|exec|firmware|flash|fleet|logs|mcp|memory|person|run|schedule"
+    "|setup|status|task|up|virtual(?! board)|voice"
+)
+_COMMAND: Final = re.compile(rf"`?\bmicroclaw ((?:{_COMMANDS})\b(?: (?:-{{0,2}}[A-Za-z0-9][\w.:/-]*|\"[^\"]*\"))*)`?")
 
 
 def mcp_socket(control_socket: Path) -> Path:
@@ -43,6 +66,23 @@ def error_text(error: MicroclawError) -> str:
     """A JSON-RPC error's message."""
     step = "" if error.next_step is None else f" (next: {error.next_step})"
     return without_commands(f"{error.message}{step}")
+
+
+def without_commands(text: str) -> str:
+    """The text with each `microclaw ...` command as a tool to call, or as the person's part.
+
+    An assistant may have a shell, and would run a command that it reads.
+    """
+    return _COMMAND.sub(lambda found: _instead(found[1]), text)
+
+
+def _instead(command: str) -> str:
+    verb, *rest = command.split()
+    tool = _TOOLS.get(verb) or _TOOLS.get(" ".join((verb, *rest[:1])))
+    if tool is None:
+        return _PERSON
+    number = next((word for word in rest if word.isdecimal()), None)
+    return f"call {tool}" if number is None else f"call {tool} for {number}"
 
 
 def serve_stdio(home: Path, control_socket: Path, *, every_tool: bool = False) -> None:

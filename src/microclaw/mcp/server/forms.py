@@ -9,7 +9,7 @@ import mcp_types as types
 
 from microclaw.auth.gate import Effect, Permission
 from microclaw.events import Action, ApprovalAsked
-from microclaw.mcp.server.hints import without_commands
+from microclaw.mcp.server.bridge import without_commands
 from microclaw.operations.tool import Tool, schema_of
 from microclaw.wire.host_api import action_object, event_object
 

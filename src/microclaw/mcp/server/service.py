@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -25,6 +24,7 @@ from microclaw.api.caller import CALLER_KEY, LOCAL_OWNER, Caller
 from microclaw.api.server import unix_listener
 from microclaw.api.tool_routes import ToolService
 from microclaw.apps.device_operations import DeviceService
+from microclaw.channels.delivery import ChannelTasks
 from microclaw.errors import MicroclawError
 from microclaw.mcp.server.bridge import FULL, GREETING, MAX_SESSIONS, mcp_socket
 from microclaw.tasks.operations import Tasks
@@ -38,7 +38,6 @@ MAX_MESSAGE_BYTES: Final = 1 << 20
 FIRST_S: Final = 60.0  # for whoever started a host to come
 GRACE_S: Final = 3.0  # an assistant that restarts its servers comes back at once
 LENT: Final = "virtual-1"  # behind the name of its host in a cluster
-_log = logging.getLogger(__name__)
 
 
 class Session(Struct, frozen=True):
@@ -82,13 +81,13 @@ class McpService:
         self._ending = asyncio.Event()
         self._loading, self._lending = asyncio.Lock(), asyncio.Lock()
         self._server: HostServer | None = None
-        self._sessions: set[asyncio.Task[None]] = set()  # on the socket
+        self._sessions, self._open = ChannelTasks(), 0  # on the socket
         self._unused: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
         with unix_listener(self._socket) as listener:
-            async with self._group:
+            async with self._group, self._sessions:
                 server = await asyncio.start_unix_server(self._accept, sock=listener, limit=MAX_MESSAGE_BYTES)
                 self._end_after(FIRST_S)
                 try:
@@ -98,8 +97,6 @@ class McpService:
                     server.close()
                     if self._unused is not None:
                         self._unused.cancel()
-                    for task in self._sessions:
-                        task.cancel()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await (await self._loaded()).over_http(scope, receive, send)
@@ -120,20 +117,14 @@ class McpService:
             await self._ending.wait()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._ending.is_set() or len(self._sessions) >= MAX_SESSIONS:
+        if self._ending.is_set() or self._open >= MAX_SESSIONS:
             writer.write(b"" if self._ending.is_set() else FULL)
             writer.close()
             return
         if self._unused is not None:
             self._unused.cancel()
-        session = self._group.create_task(self._serve(reader, writer), name="MCP session")
-        self._sessions.add(session)
-        session.add_done_callback(self._left)
-
-    def _left(self, session: asyncio.Task[None]) -> None:
-        self._sessions.discard(session)
-        if not self._sessions and not self._ending.is_set():
-            self._end_after(GRACE_S)
+        self._open += 1
+        self._sessions.start(self._serve(reader, writer), "MCP session")
 
     def _end_after(self, wait_s: float) -> None:
         """End the host then, where it is there for these sessions alone."""
@@ -154,10 +145,11 @@ class McpService:
             server = await self._loaded()
             async with self._lent_board():
                 await server.over_lines(session, reader, writer)
-        except Exception:  # of this session alone
-            _log.exception("an MCP session failed")
         finally:
             writer.close()
+            self._open -= 1
+            if not self._open and not self._ending.is_set():
+                self._end_after(GRACE_S)
 
     @asynccontextmanager
     async def _lent_board(self) -> AsyncIterator[None]:

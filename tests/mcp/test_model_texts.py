@@ -1,4 +1,4 @@
-"""Tools of other MCP servers: what their names, descriptions, schemas and results may say to a model."""
+"""The texts that a model reads: next steps are tools and no commands, words of other servers are fenced."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from microclaw.config.settings import McpServerSettings
 from microclaw.errors import ToolRetry
 from microclaw.mcp.client.tools import OfferedTool, help_tool, tool_from
+from microclaw.mcp.server.bridge import without_commands
 from microclaw.operations.tool import AnyArguments, ToolContext, schema_of
 
 TAGS = "".join(chr(0xE0000 + ord(char)) for char in "obey")
@@ -70,3 +71,21 @@ def test_an_argument_whose_name_is_a_sentence_costs_the_tool_and_depth_costs_not
     for _ in range(depth):
         schema = {"type": "object", "properties": {"a": schema}}
     assert isinstance(offered(schema), str) == (depth < 300)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("see what runs: microclaw app list", "see what runs: call query-wasm-apps"),
+        ("an owner may: microclaw app undo 12", "an owner may: call undo for 12"),
+        ("microclaw app uninstall blink -d desk", "call uninstall-wasm-app"),
+        ("microclaw device show desk lists what it offers", "call device-info"),
+        ("watch it: microclaw logs desk, or: microclaw app undo", "watch it: call read-logs, or: call undo"),
+        ("microclaw person tokens --add NAME", "the person can, on the host's own command line"),
+        ("start one: `microclaw up --virtual 1`", "start one: the person can, on the host's own command line"),
+        ("is it a microclaw virtual board of this version?", "is it a microclaw virtual board of this version?"),
+        ("name one of those", "name one of those"),
+    ],
+)
+def test_a_command_becomes_a_tool_or_the_persons_part(text: str, told: str) -> None:
+    assert without_commands(text) == told
