@@ -161,7 +161,7 @@ ASKS = DialogueState(Question("confirmed", Parse("remove_all"), "stop everything
                 ToolReturn("toolu_1", "gpio-set", '{"device": "virtual-1", "pin": 4}'),
             ),
             UserText("set pin 4 on"),
-            False,  # it steers a running turn
+            False,  # of a turn that a model began
         ),
     ],
 )

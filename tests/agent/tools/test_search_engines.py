@@ -18,28 +18,12 @@ from microclaw.config.settings import SearchSettings
 from microclaw.errors import ToolFailed
 from microclaw.operations.tool import ToolContext
 
-BRAVE = {
-    "type": "search",
-    "query": {"original": "blink"},
-    "web": {
-        "type": "search",
-        "results": [
-            {
-                "title": "How to <strong>blink</strong>",
-                "url": "https://a.example/blink",
-                "description": "An LED &amp; a <strong>pin</strong>.",
-                "age": "2 days ago",
-            },
-            {"title": "Second", "url": "https://b.example/", "description": "More."},
-        ],
-    },
-}
-SEARXNG = {
-    "query": "blink",
-    "number_of_results": 2,
-    "results": [{"title": "First", "url": "https://c.example/", "content": "From many.", "engine": "x", "score": 1.0}],
-    "suggestions": [],
-}
+BRAVE = json.loads("""{"type": "search", "query": {"original": "blink"}, "web": {"type": "search", "results": [
+    {"title": "How to <strong>blink</strong>", "url": "https://a.example/blink", "age": "2 days ago",
+     "description": "An LED &amp; a <strong>pin</strong>."},
+    {"title": "Second", "url": "https://b.example/", "description": "More."}]}}""")
+SEARXNG = json.loads("""{"query": "blink", "number_of_results": 2, "suggestions": [], "results": [
+    {"title": "First", "url": "https://c.example/", "content": "From many.", "engine": "x", "score": 1.0}]}""")
 
 
 def answers(value: Any, status: str = "200 OK") -> bytes:
