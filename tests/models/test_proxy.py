@@ -30,7 +30,7 @@ def through(proxy: proxying.Server, choice: ModelChoice) -> Model:
     return choose_model(settings, OfflineModel(), proxy=f"http://127.0.0.1:{proxy.port}")
 
 
-@pytest.mark.parametrize(("choice", "events"), zip(CHOICES, STREAMS, strict=True))
+@pytest.mark.parametrize(("choice", "events"), list(zip(CHOICES, STREAMS, strict=True)))
 async def test_a_model_answers_through_the_proxy_and_the_proxy_reads_nothing(
     choice: ModelChoice, events: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

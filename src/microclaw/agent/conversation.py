@@ -23,7 +23,7 @@ from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
-from microclaw.agent.waiting_questions import WaitingQuestions
+from microclaw.agent.waiting_questions import answer_at_once
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.errors import MicroclawError, Overloaded, StoreError, TakenOver
@@ -81,8 +81,8 @@ class Conversations:
         self._compactor = compactor or Compactor()
         self.skills = skills
         self.approvals = approvals
-        self._questions = WaitingQuestions(approvals)
-        inbox.answer_at_once = self._questions.answer
+        if approvals is not None:
+            inbox.answer_at_once = partial(answer_at_once, approvals)
         self._roles = roles or OWNER_ALONE
         self.limits = limits or TurnLimits()
         self._now_s = now_s
@@ -176,7 +176,7 @@ class Conversations:
 
     async def _work(self, turn: RunningTurn) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
-        answer = self._questions.answered(turn.message.inbound, await self._answer(turn))
+        answer = await self._answer(turn)
         outbox = self.inbox.outbox
         try:
             with outbox.handing_out(*turn.chat_key):

@@ -17,7 +17,7 @@ from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.search_engines import search_engine
+from microclaw.agent.search_engines import SearchEngine
 from microclaw.agent.telling import clock_tool, say_tool
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import TurnLimits
@@ -259,7 +259,7 @@ def outward_tools(
 ) -> tuple[Tool[Any], ...]:
     """Tools beyond acts on boards. Without a search engine in the settings there is no web-search."""
     settings, proxy, people = base.settings, base.settings.proxy, base.admission.people
-    engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
+    engine = None if settings.search is None else SearchEngine(settings.search, proxy=proxy)
     workspace = Workspace(settings.workspace)
     return (
         *web_tools(fetcher=Fetcher(egress, proxy=proxy), engine=engine),
