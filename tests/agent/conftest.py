@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -28,12 +29,18 @@ from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import BuildError, Diagnostic, TrialFailed
 from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, Step, TurnEvent
+from microclaw.knowledge.knowledge_base import Knowledge
+from microclaw.knowledge.memory import Memory
+from microclaw.knowledge.search import Search
+from microclaw.knowledge.skills import Skills
+from microclaw.knowledge.texts import TextFiles
 from microclaw.models.protocol import DeviceContext, Model, ModelReply, ModelRequest, OnText
 from microclaw.models.scripted import Scripted, ScriptedModel
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
+from microclaw.store.notes import NoteTable
 from microclaw.store.outbox import OutboxTable
 from microclaw.store.sessions import Sessions
 
@@ -183,6 +190,22 @@ MakeAgent: TypeAlias = Callable[..., AbstractAsyncContextManager[Agent]]
 @pytest.fixture
 def open_store() -> OpenStore:
     return lambda path: Database.open(new_store(path))
+
+
+NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+async def knowledge(tmp_path: Path) -> AsyncIterator[Knowledge]:
+    """Memory, notes, skills and conversations of a home of their own, at NOW."""
+    home = tmp_path / "home"
+    async with Database.open(new_store(home / "store.db")) as database:
+        sessions, texts = Sessions(database, lambda: int(NOW.timestamp() * 1000)), TextFiles(home, now=lambda: NOW)
+        table, now_s = NoteTable(database), NOW.timestamp
+        search = Search(table, texts=texts, sessions=sessions, now_s=now_s, rescan_s=0, patience_s=60)
+        memory = Memory(texts, now=lambda: NOW, changed=search.mark_stale)
+        skills = Skills(home / "skills")
+        yield Knowledge(memory=memory, search=search, skills=skills, sessions=sessions, now=lambda: NOW)
 
 
 @pytest.fixture

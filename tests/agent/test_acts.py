@@ -9,9 +9,9 @@ import pytest
 from microclaw.agent.acts import (
     HEADING,
     NOTHING,
+    RanCall,
     acts_of,
     answer_text,
-    outcome_of,
     own_words,
     reads_of,
     record_of,
@@ -19,6 +19,7 @@ from microclaw.agent.acts import (
 )
 from microclaw.auth.gate import Effect
 from microclaw.events import Action, Edge, Evidence
+from microclaw.models.protocol import ToolCall
 from microclaw.operations.tool import ToolResult
 
 PIN = Action(
@@ -78,7 +79,8 @@ def test_a_try_that_a_later_one_made_good_is_not_listed() -> None:
     ],
 )
 def test_how_a_call_ended_is_one_of_four(code: str | None, effect: Effect, outcome: str) -> None:
-    assert outcome_of(effect, ToolResult("{}", ok=code is None, error_code=code)) == outcome
+    result = ToolResult("{}", ok=code is None, error_code=code)
+    assert RanCall(ToolCall("1", "t", "{}"), effect, result).outcome == outcome
 
 
 def test_a_model_cannot_write_the_hosts_list() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from tests.agent.conftest import MakeAgent, Workshop
+from tests.agent.conftest import MakeAgent
 
 from microclaw.agent.acts import NOTHING, own_words
 from microclaw.errors import StoreError
@@ -70,20 +68,6 @@ async def test_what_was_done_before_a_fault_of_ours_is_told_and_the_loop_goes_on
         assert "- done: gpio-set pin=4" in answer.text
         assert "a fault of ours" in caplog.text
         assert own_words((await agent.answer("hi")).text) == "still here"
-
-
-async def test_an_idempotent_effect_cut_off_by_the_hosts_end_runs_again_and_is_answered(make_agent: MakeAgent) -> None:
-    workshop = Workshop(hold=asyncio.Event())
-    async with make_agent([call("gpio-set", pin=4)], workshop=workshop) as agent:
-        turn = asyncio.create_task(agent.answer("set pin 4 on"))
-        await asyncio.wait_for(workshop.holding.wait(), 5)
-    assert (await turn).error_code == "cancelled"
-    async with make_agent([say("pin 4 is on")]) as agent:
-        assert await agent.conversations.recover() == ()
-        async with asyncio.timeout(5):
-            left = await anext(agent.outbox.outgoing("test"))
-        assert (left.chat_id, left.text) == ("c1", f"pin 4 is on{RECORD}")
-        assert agent.workshop.done == ["set 4 1"]
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.stores import new_store
+from tests.agent.conftest import NOW
 
 from microclaw.agent.context import Section, TurnContext, fit
 from microclaw.apps.change_log import ChangeLog, DesiredApp
@@ -18,18 +17,10 @@ from microclaw.devices.entry import unknown_device
 from microclaw.errors import UnknownName
 from microclaw.events import Inbound
 from microclaw.knowledge.knowledge_base import Knowledge
-from microclaw.knowledge.memory import Memory
-from microclaw.knowledge.search import Search
-from microclaw.knowledge.skills import Skills
-from microclaw.knowledge.texts import TextFiles
 from microclaw.models.budget import tokens
-from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow
-from microclaw.store.notes import NoteTable
-from microclaw.store.sessions import SessionMessage, Sessions
+from microclaw.store.sessions import SessionMessage
 from microclaw.text import fence_text
-
-NOW = datetime(2026, 11, 20, 10, 30, tzinfo=UTC)
 
 
 @dataclass
@@ -86,26 +77,8 @@ class Told:
 
 
 @pytest.fixture
-async def told(tmp_path: Path) -> AsyncIterator[Told]:
-    home = tmp_path / "home"
-    async with Database.open(new_store(home / "store.db")) as database:
-        sessions = Sessions(database, lambda: int(NOW.timestamp() * 1000))
-        search = Search(
-            NoteTable(database),
-            texts=TextFiles(home, now=lambda: NOW),
-            sessions=sessions,
-            now_s=NOW.timestamp,
-            rescan_s=0,
-            patience_s=60,
-        )
-        knowledge = Knowledge(
-            memory=Memory(TextFiles(home, now=lambda: NOW), now=lambda: NOW, changed=search.mark_stale),
-            search=search,
-            skills=Skills(home / "skills"),
-            sessions=sessions,
-            now=lambda: NOW,
-        )
-        yield Told(home, knowledge, Known([board("desk", "garden")]))
+def told(tmp_path: Path, knowledge: Knowledge) -> Told:
+    return Told(tmp_path / "home", knowledge, Known([board("desk", "garden")]))
 
 
 async def test_of_several_devices_the_chats_own_is_meant_or_none(told: Told) -> None:

@@ -1,4 +1,4 @@
-"""Every accepted message is answered and delivered: order, queues, steering, listeners that leave, restarts."""
+"""Every accepted message is answered and delivered: order, queues, listeners that leave, restarts."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from tests.conftest import open_store as open_store  # on both engines
 
 from microclaw.agent.acts import own_words
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage, TurnStream
+from microclaw.agent.running_turn import AcceptedMessage, RunningTurn
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
 from microclaw.events import Answer, Attachment, Delta, Inbound, Step
-from microclaw.models.protocol import AssistantReply, Image, ModelReply, ModelRequest, OnText, UserText
-from microclaw.models.scripted import Scripted, ScriptedModel, call, say
+from microclaw.models.protocol import Image, ModelReply, ModelRequest, OnText, UserText
+from microclaw.models.scripted import ScriptedModel, call, say
 from microclaw.store.database import Database
+from microclaw.store.inbox import Message
 from microclaw.store.outbox import OutboxRow, OutboxTable
-
-STEER = AgentSettings(second_message="steer")
 
 
 def inbound(text: str = "hi", chat_id: str = "c1", *, key: str | None = None) -> Inbound:
@@ -96,72 +95,6 @@ async def test_attachments_over_the_limit_are_refused(make_agent: MakeAgent) -> 
         picture = Attachment("image", "image/png", b"x" * (21 << 20))
         with pytest.raises(MessageTooLong):
             await agent.inbox.accept(Inbound("test", "c1", "look", attachments=(picture,)))
-
-
-async def test_a_second_message_steers_the_running_turn(make_agent: MakeAgent) -> None:
-    workshop = Workshop(hold=asyncio.Event())
-    assert workshop.hold is not None
-    async with make_agent([call("gpio-set", pin=1), say("both"), say("3")], workshop=workshop, settings=STEER) as agent:
-        first = await agent.inbox.accept(inbound("first"))
-        await asyncio.wait_for(workshop.holding.wait(), 5)
-        second = await agent.inbox.accept(inbound("second"))
-        workshop.hold.set()
-        assert await end(first) == await end(second)
-        assert [m.text for m in agent.script.requests[1].messages if isinstance(m, UserText)] == ["first", "second"]
-        kept = await agent.sessions.load("test", "c1")
-        assert [m.content for m in kept[:2]] == ["first", "second"]
-        assert kept[2].content.startswith("both\n\nWhat the host did:\n- done: gpio-set pin=1")
-        assert await agent.table.unanswered() == ()
-        await end(await agent.inbox.accept(inbound("third")))
-        assert await agent.table.prune(rows=2) == 1, "a message goes without the one that joined it"
-
-
-async def test_a_message_that_comes_with_the_last_reply_still_steers(make_agent: MakeAgent) -> None:
-    model = Held([say("too early"), say("both")])
-    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
-        first = await agent.inbox.accept(inbound("first"))
-        await model.asked.acquire()
-        second = await agent.inbox.accept(inbound("second"))
-        model.go.release()
-        model.go.release()
-        assert {own_words((await end(first)).text), own_words((await end(second)).text)} == {"both"}
-        assert model.requests[1].messages == (UserText("first"), AssistantReply("too early"), UserText("second"))
-
-
-async def test_a_message_that_could_not_join_has_a_turn_of_its_own(make_agent: MakeAgent) -> None:
-    model = Held([say("cut short"), say("second")])
-    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
-        first = await agent.inbox.accept(inbound("first"))
-        await model.asked.acquire()
-        second = await agent.inbox.accept(inbound("second"))
-        agent.inbox.cancel("test", "c1")
-        assert (await end(first)).error_code == "cancelled"
-        await model.asked.acquire()
-        model.go.release()
-        assert own_words((await end(second)).text) == "cut short"
-
-
-async def test_a_turn_that_was_steered_is_resumed_with_what_joined_it(make_agent: MakeAgent) -> None:
-    workshop = Workshop(hold=asyncio.Event())
-    assert workshop.hold is not None
-    replies = [call("gpio-set", pin=1), call("gpio-get", pin=1)]
-    held = Held(list[Scripted](replies))
-    async with make_agent(model=held, workshop=workshop, settings=STEER) as agent:
-        held.go.release()
-        await agent.inbox.accept(inbound("first"))
-        await asyncio.wait_for(workshop.holding.wait(), 5)
-        await agent.inbox.accept(inbound("second"))
-        workshop.hold.set()
-        await held.asked.acquire()
-        await asyncio.wait_for(held.asked.acquire(), 5)  # the request that has both
-    async with make_agent([say("both")], settings=STEER) as agent:
-        await agent.conversations.recover()
-        assert (await next_out(agent)).startswith("both\n")
-        sent = agent.script.requests[0].messages
-        assert [m.text for m in sent if isinstance(m, UserText)] == ["first", "second"]
-        assert agent.workshop.done == [], "what was done is not done again"
-        kept = await agent.sessions.load("test", "c1")
-        assert [m.content.partition("\n")[0] for m in kept] == ["first", "second", "both"]
 
 
 async def test_an_answer_whose_listener_left_comes_out_of_outgoing(make_agent: MakeAgent) -> None:
@@ -244,22 +177,6 @@ async def test_cancel_ends_the_wait_for_the_model_at_once(make_agent: MakeAgent)
         assert not agent.inbox.cancel("test", "another")
 
 
-async def test_cancel_lets_the_running_tool_end_and_journals_it(make_agent: MakeAgent) -> None:
-    workshop = Workshop(hold=asyncio.Event())
-    assert workshop.hold is not None
-    both = ModelReply("", (*call("gpio-set", pin=1).calls, *call("gpio-set", pin=2).calls))
-    async with make_agent([both], workshop=workshop) as agent:
-        accepted = await agent.inbox.accept(inbound())
-        await asyncio.wait_for(workshop.holding.wait(), 5)
-        agent.inbox.cancel("test", "c1")
-        workshop.hold.set()
-        answer = await end(accepted)
-        assert (answer.error_code, [a.outcome for a in answer.actions]) == ("cancelled", ["done"])
-        assert "- done: gpio-set pin=1" in answer.text, "what was done before the end is told"
-        assert workshop.done == ["set 1 1"]
-        assert await agent.journal.unfinished() == ()
-
-
 async def test_a_cancelled_message_that_waits_is_never_begun(make_agent: MakeAgent) -> None:
     held = Held([say("a"), say("b")])
     settings = AgentSettings(parallel_turns=1)
@@ -315,26 +232,6 @@ async def test_answered_messages_are_pruned_and_unanswered_ones_are_not(make_age
         assert [row.inbound.text for row in await agent.table.unanswered()] == ["waits"]
 
 
-async def test_an_answer_that_one_of_two_listeners_leaves_unread_is_the_others_alone(make_agent: MakeAgent) -> None:
-    """The outbox does not give it out besides: the person would read it twice."""
-    model = Held([say("thought"), say("for both")])
-    async with make_agent(model=model, settings=STEER) as agent, asyncio.timeout(60):
-        first = await agent.inbox.accept(inbound("one"))
-        await model.asked.acquire()
-        second = await agent.inbox.accept(inbound("two"))
-        async with aclosing(first.events) as events:
-            reading = asyncio.create_task(anext(events))
-            answered = asyncio.create_task(end(second))
-            model.go.release()
-            await reading
-            model.go.release()
-            answer = await answered
-        assert await agent.outbox.undelivered("test", "c1") == ()
-        assert answer.outbound_id is not None
-        await agent.outbox.give_back(answer.outbound_id)
-        assert [own_words(left.text) for left in await agent.outbox.undelivered("test", "c1")] == ["for both"]
-
-
 async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:
     """The outbox is read some rows at a time: one of them may be delivered before its turn comes."""
     model = Held([say("answered")])
@@ -378,7 +275,7 @@ async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make
 
 
 async def test_a_full_stream_drops_the_oldest_steps_and_never_the_answer() -> None:
-    stream = TurnStream(max_waiting=3)
+    stream = RunningTurn(Message(1, inbound(), 0), max_waiting=3)
     for n in range(10):
         stream.put(Step("plan", str(n)))
     stream.put(Answer("end"))

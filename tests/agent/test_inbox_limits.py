@@ -10,7 +10,6 @@ from tests.agent.conftest import Agent, Held, MakeAgent
 
 from microclaw.agent.inbox import InboxLimits
 from microclaw.agent.running_turn import AcceptedMessage
-from microclaw.config.settings import AgentSettings
 from microclaw.errors import Overloaded
 from microclaw.events import Answer, Inbound
 from microclaw.models.scripted import say
@@ -50,11 +49,9 @@ async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make
         assert sum(isinstance(one, Overloaded) for one in came) == 4
 
 
-@pytest.mark.parametrize("second_message", ["queue", "steer"])
-async def test_answers_make_room_again(make_agent: MakeAgent, second_message: str) -> None:
+async def test_answers_make_room_again(make_agent: MakeAgent) -> None:
     model = Held([say("done")] * 6)
-    settings = AgentSettings(second_message=second_message)  # type: ignore[arg-type]  # one of two words
-    async with make_agent(model=model, settings=settings, inbox_limits=TWO_EACH) as agent:
+    async with make_agent(model=model, inbox_limits=TWO_EACH) as agent:
         for _ in range(3):
             taken = [await accept(agent, "ann", "c1") for _ in range(2)]
             with pytest.raises(Overloaded):

@@ -13,7 +13,9 @@ from microclaw.agent.asking import RetryLimits
 from microclaw.agent.turn import TurnLimits
 from microclaw.errors import ModelError, ModelFault
 from microclaw.events import Answer, Inbound, Step
-from microclaw.models.scripted import Scripted, call, say
+from microclaw.models.breaker import Breaker
+from microclaw.models.router import Router
+from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 
 AT_ONCE = TurnLimits(retries=RetryLimits(tries=4, waits_s=30.0, pause_s=0.0))
 
@@ -68,3 +70,13 @@ async def test_a_listener_that_leaves_ends_the_pause(make_agent: MakeAgent) -> N
             assert isinstance(await anext(events), Step)
         assert (await agent.answer("second")).text.startswith("second")
         assert time.monotonic() - began < 15
+
+
+async def test_a_turns_steps_name_the_stand_in_once(make_agent: MakeAgent) -> None:
+    models = [ScriptedModel([failed("overloaded", 30)]), ScriptedModel([call("gpio-set", pin=4), say("pin 4 is on")])]
+    models[0].name, models[1].name = "dear", "cheap"
+    async with make_agent(model=Router(tuple((model, Breaker(lambda: 0.0)) for model in models))) as agent:
+        events = await agent.events("set pin 4 on")
+    told = [event.text for event in events if isinstance(event, Step) and event.stage == "model"]
+    assert told == ["cheap answers: dear is out (overloaded); dear is asked again in 30 s"]
+    assert isinstance(events[-1], Answer)

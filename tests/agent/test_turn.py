@@ -152,13 +152,6 @@ async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent
         assert len(agent.script.requests[1].messages) == 1 + 1 + 8
 
 
-async def test_a_principal_nobody_knows_may_do_nothing(make_agent: MakeAgent) -> None:
-    async with make_agent([call("gpio-set", pin=4), say("ok")]) as agent:
-        answer = await agent.answer("set pin 4", person_id="stranger")
-        assert agent.workshop.done == []
-        assert answer.error_code == "permission_refused"
-
-
 async def test_usage_adds_up_and_an_unknown_cost_stays_unknown(make_agent: MakeAgent) -> None:
     first = ModelReply("", (ToolCall("1", "gpio-get", '{"pin": 4}'),), Usage(10, 1, 0.5))
     async with make_agent([first, say("ok", usage=Usage(5, 2, None))]) as agent:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.agent.turn_journal import JoinRow, ReadRow, ReplyRow, TurnJournal, answer_from, encode, result_from
+from microclaw.agent.turn_journal import ReadRow, ReplyRow, TurnJournal, answer_from, encode, result_from
 from microclaw.apps.change_log import ChangeLog, SetLevel, made_by
 from microclaw.auth.gate import Effect
 from microclaw.errors import StoreError
@@ -39,17 +39,15 @@ def test_an_answer_comes_back_as_it_was_even_with_broken_unicode() -> None:
 async def test_what_a_turn_noted_is_read_back_in_order_with_the_results_of_its_calls(tmp_path: Path) -> None:
     async with Database.open(tmp_path / "m.db") as database:
         journal, inbox = Journal(database, lambda: 1), InboxTable(database, lambda: 1)
-        for text in ("first", "joins"):
-            await inbox.add(Inbound("test", "c1", text))
+        await inbox.add(Inbound("test", "c1", "first"))
         reply = ModelReply("", (ToolCall("1", "gpio-get", "{}"), ToolCall("2", "undo", "{}")), literal=True)
         looked = ToolResult('{"level":1}', ok=True, foreign=True)
         turn = TurnJournal(journal, "m1", 1)
         turn.add(ReplyRow(reply))
         turn.add(ReadRow(0, looked))
-        turn.add(JoinRow(2))
         await turn.flush()
         again = TurnJournal(journal, "m1", 1)
-        assert await again.read_back() == (ReplyRow(reply), JoinRow(2))
+        assert await again.read_back() == (reply,)
         assert again.known(EffectKey("m1", 0, 0)) == looked
         assert again.known(EffectKey("m1", 0, 1)) is None
 

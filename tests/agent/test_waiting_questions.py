@@ -10,13 +10,11 @@ from tests.agent.conftest import Agent, MakeAgent
 from tests.agent.test_asking import begin, rest, until_asked
 
 from microclaw.agent.acts import own_words
-from microclaw.agent.waiting_questions import WaitingQuestions
+from microclaw.agent.waiting_questions import answer_at_once
 from microclaw.auth.approvals import Approvals, PendingApproval
 from microclaw.events import NOTHING_WAITS, Answer, ApprovalAsked, ApprovalSettled, Inbound
-from microclaw.models.protocol import ModelReply
 from microclaw.models.scripted import call, say
 
-BARE_YES = ModelReply("Nothing waits for a yes in this chat.", failed_code=NOTHING_WAITS)
 SCRIPT = [call("page"), call("undo"), say("done")]
 
 
@@ -123,34 +121,6 @@ def test_what_is_too_long_to_be_shown_is_not_approved_by_a_sentence() -> None:
         def pending(self) -> tuple[PendingApproval, ...]:
             return (PendingApproval("abcd1234", "owner", "deploy it", ("x" * 20_000,), "test", "c1", 60),)
 
-    answer = WaitingQuestions(OneWaits(timeout_s=60)).answer(Inbound("test", "c1", "yes abcd1234"))
+    answer = answer_at_once(OneWaits(timeout_s=60), Inbound("test", "c1", "yes abcd1234"))
     assert answer is not None
     assert answer.next_step
-
-
-@pytest.mark.parametrize("said", ["yes", "No.", "yes, do it"])
-async def test_a_bare_yes_where_nothing_waits_says_where_something_does_and_runs_nothing(
-    make_agent: MakeAgent, said: str
-) -> None:
-    async with make_agent([*SCRIPT[:2], say("done"), BARE_YES]) as agent:
-        accepted = await begin(agent)
-        asked = await until_asked(accepted)
-        answer = await hear(agent, said, "c2")
-        assert "waits in test (test_c1)" in answer.text
-        assert len(agent.script.requests) == 2
-        assert asked.approval_id not in repr(answer)  # its number is shown with the question alone
-        assert len(agent.approvals.pending()) == 1
-        agent.approvals.decide(asked.approval_id, approved=False, by="owner")
-        await rest(accepted)
-        assert agent.workshop.done == []
-        assert (await hear(agent, "yes", "c2")).error_code == NOTHING_WAITS
-
-
-async def test_a_yes_to_a_models_own_question_is_the_models(make_agent: MakeAgent) -> None:
-    async with make_agent([say("Shall I tell more?"), *SCRIPT[:2], say("More."), say("done")]) as agent:
-        await hear(agent, "tell me about LEDs", "c2")
-        accepted = await begin(agent)
-        asked = await until_asked(accepted)
-        assert (await hear(agent, "yes", "c2")).text.startswith("More.")
-        agent.approvals.decide(asked.approval_id, approved=False, by="owner")
-        await rest(accepted)

@@ -88,15 +88,14 @@ async def test_what_was_read_is_told_apart_from_what_was_made_up(tmp_path: Path)
 
 
 @pytest.mark.parametrize("kept", [False, True])
-async def test_a_yes_elsewhere_is_told_where_something_waits(tmp_path: Path, kept: bool) -> None:
+async def test_a_yes_that_names_the_question_of_another_chat_decides_nothing(tmp_path: Path, kept: bool) -> None:
     async with asking(tmp_path / "h", call("delete-file", path="a.txt"), words("Deleted!")) as (host, ai):
         (host.settings.home / "workspace").mkdir(exist_ok=True)
         (host.settings.home / "workspace" / "a.txt").write_text("a")
         name: Any = lambda key: {"metadata": {"conversation": key}} if kept else {}  # noqa: E731
         _, extra = await complete(ai, False, "delete a.txt", **name("k1"))
-        for word in ("yes", f"yes {extra['approval']['approval_id']}"):
-            _, told = await complete(ai, False, word, **name("k2"))
-            assert told["error"] == "nothing_waits"
+        _, told = await complete(ai, False, f"yes {extra['approval']['approval_id']}", **name("k2"))
+        assert told["error"] == "nothing_waits"
         assert len(await host.waiting()) == 1
         await host.socket("POST", f"/v1/approvals/{extra['approval']['approval_id']}", {"approved": False})
 

@@ -63,7 +63,7 @@ class ScriptedAgent:
         answer = await self._answer(turn)
         with outbox.handing_out(*turn.chat_key):
             answer = await self._inbox.answer(turn, answer)
-            outbox.hand_out(turn.chat_key[0], answer, turn.streams)
+            outbox.hand_out(turn, answer)
         self._inbox.finish(turn)
 
     async def _answer(self, turn: RunningTurn) -> Answer:

@@ -19,7 +19,7 @@ def test_table_of_settings_is_the_one_made_from_the_declaration() -> None:
     assert script["page"]() == page
     for row in (
         "| `limits.body_s` | `30` | how long a body may take (0.1 to 3600) |",
-        "| `agent.second_message` | `queue` | a message during a turn waits or steers (`queue`, `steer`) |",
+        "| `agent.approvals` | `foreign` | which acts ask: those after foreign words, or every (`foreign`, `always`) |",
         "| `model.fallback.NAME.api_key` * |  | the provider's key |",
     ):
         assert f"\n{row}\n" in page

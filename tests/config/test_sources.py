@@ -39,7 +39,7 @@ name = "second"
 [model.tasks.summary]
 name = "small"
 [agent]
-second_message = "steer"
+approvals = "always"
 turn_s = 60
 timezone = "Europe/Berlin"
 [telegram]
@@ -85,7 +85,7 @@ def test_every_section_becomes_settings(home: Path) -> None:
     assert settings.model.fallbacks == (ModelChoice("anthropic", "second", "sk-ant"),)
     assert settings.model.tasks == {"summary": ModelChoice("openai", "small", "sk-main", "https://models.example/v1")}
     assert not settings.model.offline_first
-    assert settings.agent == AgentSettings(second_message="steer", turn_s=60.0, timezone="Europe/Berlin")
+    assert settings.agent == AgentSettings(approvals="always", turn_s=60.0, timezone="Europe/Berlin")
     assert settings.telegram == TelegramSettings("1:abc")
     assert settings.search == SearchSettings("searxng", None, "http://localhost:8888")
     assert settings.mcp_servers == (McpServerSettings("files", ("files", "--root", "."), env={"TOKEN": "f"}),)
@@ -205,7 +205,7 @@ def test_every_mistake_is_named_with_its_line_at_once(home: Path) -> None:
 turns = 3
 queue = 0
 turn_s = "long"
-second_message = "stear"
+approvals = "ever"
 
 [agnet]
 x = 1

@@ -47,11 +47,13 @@ class Names:
 
 @dataclass
 class Server:
-    """An origin server; `seen` has the head of each connection's request. `news`: another one came."""
+    """An origin server; `seen` has the head of each connection's request. `news`: another one came. `passed`: what went
+    through the tunnels of a proxy."""
 
     port: int = 0
     seen: list[bytes] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    passed: Sequence[bytes] = ()
 
     @property
     def targets(self) -> list[str]:
@@ -91,30 +93,35 @@ def site(
     return server(answered, tls=tls)
 
 
-def connect_proxy() -> AbstractAsyncContextManager[Server]:
-    """A proxy that takes CONNECT alone."""
+def connect_proxy(to_port: int | None = None) -> AbstractAsyncContextManager[Server]:
+    """A proxy that takes CONNECT alone; with `to_port` each tunnel ends there on this machine, whatever was asked."""
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, head: bytes) -> None:
         host, _, port = head.split(b" ")[1].decode().rpartition(":")
-        inner, outer = await asyncio.open_connection(host, int(port))
+        to = (host, int(port)) if to_port is None else ("127.0.0.1", to_port)
+        inner, outer = await asyncio.open_connection(*to)
         writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
         await asyncio.gather(pump(reader, outer), pump(inner, writer), return_exceptions=True)
 
     async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(65536):
+                passed.append(data)
                 target.write(data)
                 await target.drain()
         finally:
             target.close()
 
-    return server(relay)
+    passed: list[bytes] = []
+    return server(relay, passed=passed)
 
 
 @asynccontextmanager
-async def server(answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+async def server(
+    answer: bytes | Answer = OK, *, tls: ssl.SSLContext | None = None, passed: Sequence[bytes] = ()
+) -> AsyncIterator[Server]:
     """Answers each connection's first request; what it says after its head is read as far as it is there."""
-    made = Server()
+    made = Server(passed=passed)
     running: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from tests.egress.proxying import HOST, WAIT_S, Names, client_tls, server, server_tls
 
-from microclaw.agent.search_engines import search_engine
+from microclaw.agent.search_engines import SearchEngine
 from microclaw.config.settings import McpServerSettings, SearchSettings
 from microclaw.egress.destinations import Egress, Purpose
 from microclaw.egress.http_door import environment_proxy, http_client
@@ -180,7 +180,7 @@ async def test_a_server_of_the_settings_redirects_nowhere() -> None:
 
 @pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]"])
 async def test_neither_search_nor_mcp_leads_there(host: str) -> None:
-    engine = search_engine(SearchSettings(engine="searxng", base_url=f"http://{host}"))
+    engine = SearchEngine(SearchSettings(engine="searxng", base_url=f"http://{host}"))
     with pytest.raises(ToolFailed, match="metadata"):
         await engine.search("x", 1)
     settings = McpServerSettings(name="web", url=f"http://{host}/mcp")

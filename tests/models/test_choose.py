@@ -29,7 +29,7 @@ from microclaw.models.protocol import (
     ToolReturn,
     UserText,
 )
-from microclaw.models.router import Chain, Router, choose_model, describe
+from microclaw.models.router import Chain, Router, choose_model
 from microclaw.models.scripted import ScriptedModel, say
 from microclaw.offline.last_act import DialogueState
 from microclaw.offline.model import OfflineModel
@@ -64,7 +64,6 @@ def busy(device_context: DeviceContext) -> DeviceContext:
 async def test_the_settings_choose_the_model(settings: ModelSettings, name: str) -> None:
     model = choose_model(settings, OfflineModel())
     assert model.name == name
-    assert "secret" not in describe(settings)
     await model.aclose()
 
 
@@ -161,7 +160,7 @@ ASKS = DialogueState(Question("confirmed", Parse("remove_all"), "stop everything
                 ToolReturn("toolu_1", "gpio-set", '{"device": "virtual-1", "pin": 4}'),
             ),
             UserText("set pin 4 on"),
-            False,  # it steers a running turn
+            False,  # of a turn that a model began
         ),
     ],
 )

@@ -219,31 +219,34 @@ async def test_nothing_is_sent_once_the_budget_is_used_up(
     assert (caught.value.code, len(scripted.requests)) == ("budget_spent", 5)
 
 
+FEW = BudgetSettings(day_usd=0.000_4)  # a few requests, by the price list
+
+
+async def until_refused(hangs: Hangs, log: UsageLog) -> None:
+    """Break off one request after the other."""
+    for _ in range(100):
+        hangs.asked.clear()
+        asking = asyncio.create_task(metered(hangs, log).respond(request(), lambda _: None))
+        came = asyncio.create_task(hangs.asked.wait())
+        await asyncio.wait({asking, came}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        came.cancel()
+        asking.cancel()
+        with suppress(asyncio.CancelledError):
+            await asking
+
+
 async def test_requests_that_are_broken_off_use_up_a_money_budget_too(table: UsageTable, days: LocalDays) -> None:
     hangs = Hangs([])
     hangs.name = "claude-sonnet-5-5"
-    model = metered(hangs, UsageLog(table, days, BudgetSettings(day_usd=0.000_4)))  # a few, by the price list
-
-    async def until_refused() -> None:
-        for _ in range(100):
-            hangs.asked.clear()
-            asking = asyncio.create_task(model.respond(request()))
-            came = asyncio.create_task(hangs.asked.wait())
-            await asyncio.wait({asking, came}, timeout=60, return_when=asyncio.FIRST_COMPLETED)
-            came.cancel()
-            asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await asking
-
     with pytest.raises(BudgetSpent):
-        await until_refused()
+        await until_refused(hangs, UsageLog(table, days, FEW))
     total, _ = await table.of_day("2026-11-20", "owner")
     assert total.requests == total.failed > 1
     assert total.unpriced == 0
 
 
 async def test_one_answer_without_tokens_leaves_the_money_budget_on(table: UsageTable, days: LocalDays) -> None:
-    log = UsageLog(table, days, BudgetSettings(day_usd=0.000_4))
+    log = UsageLog(table, days, FEW)
     told, untold = say("hi", usage=Usage(10, 10, 0.000_01)), say("hi", usage=Usage())
     answering = ScriptedModel([untold, told])
     answering.name = "claude-sonnet-5-5"
@@ -252,14 +255,5 @@ async def test_one_answer_without_tokens_leaves_the_money_budget_on(table: Usage
         await model.respond(request())
     hangs = Hangs([])
     hangs.name = "claude-sonnet-5-5"
-
-    async def until_refused() -> None:
-        for _ in range(100):
-            asking = asyncio.create_task(metered(hangs, log).respond(request(), lambda _: None))
-            await asyncio.wait({asking}, timeout=0.05)
-            asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await asking
-
     with pytest.raises(BudgetSpent):
-        await until_refused()
+        await until_refused(hangs, log)

@@ -13,7 +13,7 @@ from tests.auth.conftest import asked
 from tests.channels.conftest import GUEST, MEMBER, MemoryPeople
 from tests.tasks.conftest import Place, ended, order
 
-from microclaw.agent.code_tool import MAX_SHOWN_CHARS, code_tool
+from microclaw.agent.code_tool import MAX_SHOWN_CHARS, CodeTool
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.workspace import Workspace
 from microclaw.auth.approvals import Approvals
@@ -38,13 +38,8 @@ class Tools:
     def __init__(self, place: Place, folder: Path) -> None:
         self.approvals = Approvals(timeout_s=60, roles=PEOPLE)
         self.workspace = Workspace(folder)
-        tool = code_tool(
-            tasks=place.service,
-            workspace=self.workspace,
-            devices=cast("Registry", PaperRegistry()),
-            history=cast("TelemetryHistory", NoHistory()),
-            roles=PEOPLE,
-        )
+        devices, history = cast("Registry", PaperRegistry()), cast("TelemetryHistory", NoHistory())
+        tool = CodeTool(place.service, self.workspace, devices, history, PEOPLE).tool()
         self.box = Toolbox([tool], Gate(PEOPLE, self.approvals))
 
     async def call(

@@ -8,6 +8,8 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
+from msgspec import Struct
+
 from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.toolbox import INTERNAL, short_value
 from microclaw.apps.verify import NO_READ_BACK
@@ -48,21 +50,33 @@ def fields_of(text: str | None) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def outcome_of(effect: Effect, result: ToolResult) -> ActOutcome:
-    """refused: nothing was done; failed: it was tried; unknown: nobody can tell what the device did."""
-    if result.ok:
-        return "done"
-    if result.error_code in _UNKNOWN:
-        return "failed" if effect is Effect.READ else "unknown"
-    return "failed" if result.error_code in _FAILED else "refused"
+class RanCall(Struct, frozen=True):
+    """A call that ran, and what came of it."""
+
+    call: ToolCall
+    effect: Effect
+    result: ToolResult
+
+    @property
+    def outcome(self) -> ActOutcome:
+        """refused: nothing was done; failed: it was tried; unknown: nobody can tell what the device did."""
+        code = self.result.error_code
+        if self.result.ok:
+            return "done"
+        if code in _UNKNOWN:
+            return "failed" if self.effect is Effect.READ else "unknown"
+        return "failed" if code in _FAILED else "refused"
+
+    @property
+    def action(self) -> Action:
+        call, result = self.call, self.result
+        reason = "" if result.ok else failure_text(result)
+        return Action(call.name, call.arguments, self.effect.value, self.outcome, result.evidence, reason)
 
 
-def reason_of(result: ToolResult) -> str:
-    """The reason why a call did not succeed, on one line; empty when it did."""
-    if result.ok:
-        return ""
-    if (message := fields_of(result.content).get("message")) is None:
-        return result.error_code or ""
+def failure_text(result: ToolResult) -> str:
+    """The reason why a call did not succeed, on one line."""
+    message = fields_of(result.content).get("message", result.error_code or "")
     return " ".join(without_fences(str(message)).split())[:300]
 
 
@@ -113,38 +127,26 @@ def arguments_text(arguments: str) -> str:
     return ", ".join(f"{key}={value}" for key, value in values if key not in _LONG)
 
 
-class DoneActs:
-    """The acts that a turn has done: a model that asks for one again gets its result, and it is not done again.
+def repeated(call: ToolCall, ran: Sequence[RanCall]) -> str | None:
+    """The answer to a call that the turn has done already, so that it is not done again; None for every other one.
 
     An act counts as the same while nothing came between that may have changed its effect: pin 4 high, low, high are
-    three acts; high, high is one.
+    three acts; high, high is one. One that failed may be tried again, unless it may have been done after all.
     """
-
-    def __init__(self) -> None:
-        self._done: dict[tuple[str, ...], tuple[str, ToolResult]] = {}  # by what they are about
-
-    def answer_to(self, call: ToolCall) -> ToolResult | None:
-        """The answer to a call that was done already; None for every other one."""
-        subject, asked = _read(call)
-        done, result = self._done.get(subject, ("", None))
-        if result is None or done != asked:
+    subject, asked = _read(call)
+    for one in reversed(ran):
+        if one.effect is Effect.READ or one.outcome not in ("done", "unknown"):
+            continue
+        its_subject, its_asked = _read(one.call)
+        if its_subject == subject:
+            if its_asked != asked or (one.outcome == "unknown" and one.effect is not Effect.ONCE):
+                return None
+            message = "you did that already in this turn, so it was not done again; `result` is what came of it"
+            result = fields_of(one.result.content)
+            return bounded_json({"success": one.result.ok, "repeated": True, "message": message, "result": result})
+        if one.call.name == "undo" or (its_subject[0], subject[0]) == ("app", "pin"):  # a program may set any pin
             return None
-        message = "you did that already in this turn, so it was not done again; `result` is what came of it"
-        fields = {"success": result.ok, "repeated": True, "message": message, "result": fields_of(result.content)}
-        return ToolResult(bounded_json(fields), ok=True, foreign=result.foreign)
-
-    def returned(self, call: ToolCall, effect: Effect, outcome: ActOutcome, result: ToolResult) -> None:
-        """Take note of a call that ran. One that failed may be tried again, unless it may have been done after all."""
-        if effect is Effect.READ or outcome not in ("done", "unknown"):
-            return
-        subject, asked = _read(call)
-        if call.name == "undo":
-            self._done.clear()
-        elif subject[0] == "app":  # it may have set any pin
-            self._done = {key: done for key, done in self._done.items() if key[0] != "pin"}
-        self._done.pop(subject, None)
-        if outcome == "done" or effect is Effect.ONCE:
-            self._done[subject] = (asked, result)
+    return None
 
 
 def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ...]:

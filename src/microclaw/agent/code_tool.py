@@ -6,7 +6,9 @@ What the code prints is untrusted text: it may repeat words of a page, of a file
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, structs
@@ -62,21 +64,43 @@ class CodeParameters(Parameters, kw_only=True):
     )
 
 
-def code_tool(
-    *, tasks: TaskService, workspace: Workspace, devices: Registry, history: TelemetryHistory, roles: Roles
-) -> Tool[Any]:
-    """run-code. Whoever may not run code is refused before anything is read."""
+@dataclass(frozen=True, slots=True)
+class CodeTool:
+    """The parts that run-code works with. Whoever may not run code is refused before anything is read."""
 
-    async def permission(asked: CodeParameters, context: ToolContext) -> Permission:
-        check_may_run(roles, context.person_id)
+    tasks: TaskService
+    workspace: Workspace
+    devices: Registry
+    history: TelemetryHistory
+    roles: Roles
+
+    def tool(self) -> Tool[Any]:
+        """run-code."""
+        return Tool(
+            "run-code",
+            "Run code in a sandbox without network: calculate, analyse telemetry, draw a picture. "
+            f"Languages: {', '.join(available())}. Python has its standard library, and a module plot: "
+            'plot.lines("plot.png", plot.read("telemetry.csv"), title="Kitchen", unit="C") draws curves over time.',
+            CodeParameters,
+            Permission.ACT,
+            Effect.READ,  # it changes nothing outside of its own folder, and a stopped turn may end it
+            self._run,
+            foreign=True,
+            required_permission=self._permission,
+            words=_words,
+            describe=self._describe,
+        )
+
+    async def _permission(self, asked: CodeParameters, context: ToolContext) -> Permission:
+        check_may_run(self.roles, context.person_id)
         return Permission.ACT if asked.allow is None else Permission.RISKY  # what it reads may leave this host
 
-    async def run(asked: CodeParameters, context: ToolContext) -> ToolOutput:
-        name = check_may_run(roles, context.person_id).name
+    async def _run(self, asked: CodeParameters, context: ToolContext) -> ToolOutput:
+        name = check_may_run(self.roles, context.person_id).name
         order = TaskOrder(
             language=asked.language,
             code=asked.code,
-            files=await inputs(asked, context),
+            files=await self._inputs(asked, context),
             keep=asked.keep,
             seconds=asked.seconds,
             person_id=context.person_id,
@@ -86,65 +110,47 @@ def code_tool(
             channel=context.channel,
             chat_id=context.chat_id,
         )
-        ended = await _followed(tasks, await tasks.submit(order), context)
+        ended = await _followed(self.tasks, await self.tasks.submit(order), context)
         return _output(ended, asked, takes_files=context.takes_files)
 
-    async def describe(asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
+    async def _describe(self, asked: CodeParameters, context: ToolContext) -> tuple[str, ...]:
         """The files and the hosts; the code is an argument. Telemetry is named there, too, and goes on meanwhile."""
-        given = await inputs(structs.replace(asked, telemetry=()), context)
+        given = await self._inputs(structs.replace(asked, telemetry=()), context)
         files = await asyncio.to_thread(file_lines, given)
-        return (*files, *reach_lines(await tasks.reach(asked.allow)))
+        return (*files, *reach_lines(await self.tasks.reach(asked.allow)))
 
-    async def inputs(asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
-        given: dict[str, bytes] = {}
-
-        def add(name: str, content: bytes) -> None:
-            if name in given:
-                raise ToolRetry(f"two files are named {name!r}", next_step="give `file` another name")
-            given[name] = content
-
-        for path in asked.files:
-            add(path, await asyncio.to_thread(workspace.of(context.person_id).read_bytes, path))
+    async def _inputs(self, asked: CodeParameters, context: ToolContext) -> dict[str, bytes]:
+        """The files for the code, by name. Raises ToolRetry where two have one name."""
+        read = self.workspace.of(context.person_id).read_bytes
+        given = [(path, await asyncio.to_thread(read, path)) for path in asked.files]
         for reference in asked.task_files:
             number, _, name = reference.partition("/")
             if not (number.isascii() and number.isdigit() and name):
                 raise ToolRetry(f"{reference[:80]!r} names no file of a task", next_step="as 12/plot.csv")
-            row = await check_sees(tasks, roles, context.person_id, int(number[:18]))
-            add(name, await tasks.read(row.number, name))
-        for series in asked.telemetry:
-            add(series.file, await telemetry(series, context))
-        return given
+            row = await check_sees(self.tasks, self.roles, context.person_id, int(number[:18]))
+            given.append((name, await self.tasks.read(row.number, name)))
+        given += [(series.file, await self._telemetry(series, context)) for series in asked.telemetry]
+        names = Counter(name for name, _ in given)
+        if twice := next((name for name, count in names.items() if count > 1), None):
+            raise ToolRetry(f"two files are named {twice!r}", next_step="give `file` another name")
+        return dict(given)
 
-    async def telemetry(series: SeriesParameters, context: ToolContext) -> bytes:
-        device = find_device(devices, context, series.device)
-        keys = await history.keys(device, series.key)
+    async def _telemetry(self, series: SeriesParameters, context: ToolContext) -> bytes:
+        device = find_device(self.devices, context, series.device)
+        keys = await self.history.keys(device, series.key)
         since_ms, until_ms = _ago(series.since), 0.0 if series.until is None else _ago(series.until)
         if since_ms <= until_ms:
             raise ToolRetry("`since` is not before `until`", next_step='as since "2h", until "1h"')
         now = now_ms() + 1
         span = (int(now - since_ms), int(now - until_ms))
-        found = [await history.read(device.device_id, (key,), *span, MAX_POINTS) for key in keys]
+        found = [await self.history.read(device.device_id, (key,), *span, MAX_POINTS) for key in keys]
         return "".join([HEAD, *(csv_lines(device.name, one.series) for one in found)]).encode()
 
-    def words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:
-        lines = count_text(len(code_lines(asked.code)), "line")
-        network = "without a network" if asked.allow is None else f"with the network of {asked.allow}"
-        return f"run {lines} of {asked.language} in the sandbox, {network}"
 
-    return Tool(
-        "run-code",
-        "Run code in a sandbox without network: calculate, analyse telemetry, draw a picture. "
-        f"Languages: {', '.join(available())}. Python has its standard library, and a module plot: "
-        'plot.lines("plot.png", plot.read("telemetry.csv"), title="Kitchen", unit="C") draws curves over time.',
-        CodeParameters,
-        Permission.ACT,
-        Effect.READ,  # it changes nothing outside of its own folder, and a stopped turn may end it
-        run,
-        foreign=True,
-        required_permission=permission,
-        words=words,
-        describe=describe,
-    )
+def _words(asked: CodeParameters, _context: ToolContext, _lines: Sequence[str]) -> str:
+    lines = count_text(len(code_lines(asked.code)), "line")
+    network = "without a network" if asked.allow is None else f"with the network of {asked.allow}"
+    return f"run {lines} of {asked.language} in the sandbox, {network}"
 
 
 async def _followed(tasks: TaskService, row: TaskRow, context: ToolContext) -> TaskRow:

@@ -116,16 +116,13 @@ class Compactor:
 
 def extract(before: str, old: Sequence[Said], bound: int) -> str:
     """The newest lines in order, at most `bound` characters; what the person said goes before answers."""
-    lines = [line for line in before.splitlines() if line.strip()]
-    for message in old:
-        who = _PERSON if isinstance(message, UserText) else "- answered: "
-        lines += [f"{who}{sentence}" for sentence in sentences(message.text)]
+    whose = ((_PERSON if isinstance(one, UserText) else "- answered: ", one.text) for one in old)
+    said = (f"{who}{sentence}" for who, text in whose for sentence in sentences(text))
     latest: dict[str, str] = {}
-    for line in lines:
+    for line in (*filter(str.strip, before.splitlines()), *said):
         latest.pop(same_fact(line), None)
         latest[same_fact(line)] = line
-    newest = list(latest.values())[::-1]
-    left, taken = bound, set[str]()
+    left, taken, newest = bound, set[str](), list(latest.values())[::-1]
     for line in sorted(newest, key=lambda line: not line.startswith(_PERSON)):
         if len(line) < left:
             left -= len(line) + 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from microclaw.agent.taint import conversation, tainted_from
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import Turn, TurnLimits, TurnRequest
 from microclaw.agent.turn_journal import TurnJournal, close_interrupted
-from microclaw.agent.waiting_questions import WaitingQuestions
+from microclaw.agent.waiting_questions import answer_at_once
 from microclaw.auth.approvals import Approvals
 from microclaw.auth.people import OWNER_ALONE, Roles, person_behind
 from microclaw.errors import MicroclawError, Overloaded, StoreError, TakenOver
@@ -31,7 +31,6 @@ from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.knowledge.search import Search, source_name
 from microclaw.knowledge.skills import Skills
 from microclaw.models.protocol import AskedBy, Image, Message, Model, Said, ToolSpec, UserText
-from microclaw.store.inbox import Message as InboxMessage
 from microclaw.store.journal import EffectKey, Journal
 from microclaw.store.sessions import SessionMessage, Sessions, chosen_name, session_name
 from microclaw.text import clean_text
@@ -82,8 +81,8 @@ class Conversations:
         self._compactor = compactor or Compactor()
         self.skills = skills
         self.approvals = approvals
-        self._questions = WaitingQuestions(approvals)
-        inbox.answer_at_once = self._questions.answer
+        if approvals is not None:
+            inbox.answer_at_once = partial(answer_at_once, approvals)
         self._roles = roles or OWNER_ALONE
         self.limits = limits or TurnLimits()
         self._now_s = now_s
@@ -177,7 +176,7 @@ class Conversations:
 
     async def _work(self, turn: RunningTurn) -> None:
         """Run the turn, store its answer and hand it out. It never raises because of one message."""
-        answer = self._questions.answered(turn.message.inbound, await self._answer(turn))
+        answer = await self._answer(turn)
         outbox = self.inbox.outbox
         try:
             with outbox.handing_out(*turn.chat_key):
@@ -186,10 +185,10 @@ class Conversations:
                 if answer.outbound_id is None:
                     note = "(This answer could not be kept in the conversation: the store failed.)"
                     answer = replace(answer, text=f"{answer.text}\n{note}")
-                outbox.hand_out(turn.chat_key[0], answer, turn.streams)
+                outbox.hand_out(turn, answer)
         except TakenOver as exc:
             _log.warning("a turn ends here: %s", exc.message)
-            turn.end(TAKEN)
+            turn.put(TAKEN)
         self.inbox.finish(turn)
         if answer.outbound_id is not None:
             await outbox.let_go(answer.outbound_id)
@@ -221,7 +220,7 @@ class Conversations:
         if _user_text(running.message.inbound) == UserText(""):
             return _UNREADABLE
         request = await self._request(running)
-        turn = self.turn(request, journal, lambda last: _texts(running.take_joining(last=last)))
+        turn = self.turn(request, journal)
         running.when_stopped(turn.stop)
         return await turn.run(running.put)
 
@@ -246,19 +245,13 @@ class Conversations:
             prompt,
             shown,
             resumes=message.starts > 0,
-            joined=_texts(running.joined),
             task="heartbeat" if inbound.origin == "heartbeat" else "chat",
             at_s=at_s,
             tainted_s=shown_s if own_s is None else own_s,
         )
 
-    def turn(
-        self,
-        request: TurnRequest,
-        journal: TurnJournal,
-        joining: Callable[[bool], Mapping[int, UserText]] = lambda _last: {},
-    ) -> Turn:
-        """A turn with this agent's model, tools and limits, whose questions are put to its listeners."""
+    def turn(self, request: TurnRequest, journal: TurnJournal) -> Turn:
+        """A turn with this agent's model, tools and limits, whose questions are put to its listener."""
         return Turn(
             request,
             journal,
@@ -267,7 +260,6 @@ class Conversations:
             limits=self.limits,
             window=self.context.window if self.context.is_read else None,
             offered=partial(self._offered, (request.inbound.channel, request.inbound.chat_id)),
-            joining=joining,
             approvals=self.approvals,
         )
 
@@ -280,15 +272,14 @@ class Conversations:
         return offered(self.tools.tools, messages, active, named)
 
     def _exchange(self, turn: RunningTurn, answer: Answer) -> list[SessionMessage]:
-        """The turn's messages and the answer, as the conversation stores them."""
-        kept = []
-        for message in (turn.message, *turn.joined):
-            inbound, at_s = message.inbound, message.received_ms // 1000
-            text = _user_text(inbound).text or "(no words: a picture or a recording)"
-            kept.append(SessionMessage("user", text, at_s, inbound.person_id, tainted_from(inbound, at_s)))
-        now_s, person_id = int(self._now_s()), turn.message.inbound.person_id
-        kept.append(SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question))
-        return kept
+        """The turn's message and the answer, as the conversation stores them."""
+        inbound, at_s = turn.message.inbound, turn.message.received_ms // 1000
+        text = _user_text(inbound).text or "(no words: a picture or a recording)"
+        person_id, now_s = inbound.person_id, int(self._now_s())
+        return [
+            SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
+            SessionMessage("assistant", answer.text, now_s, person_id, answer.tainted_s, answer.question),
+        ]
 
     async def _prune(self) -> None:
         try:
@@ -329,11 +320,6 @@ def _turn_id(message_id: int) -> str:
 
 def _failed(error: MicroclawError) -> Answer:
     return Answer(error.message, error_code=error.code, next_step=error.next_step)
-
-
-def _texts(messages: Iterable[InboxMessage]) -> dict[int, UserText]:
-    """Messages by their number."""
-    return {message.message_id: _user_text(message.inbound) for message in messages}
 
 
 def _user_text(inbound: Inbound) -> UserText:

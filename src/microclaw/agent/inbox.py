@@ -21,7 +21,7 @@ from typing import Final, Self
 from msgspec import Struct, structs
 
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.running_turn import AcceptedMessage, ChatKey, RunningTurn, TurnStream, events_of
+from microclaw.agent.running_turn import AcceptedMessage, ChatKey, RunningTurn, events_of
 from microclaw.agent.turn_journal import encode
 from microclaw.config.settings import AgentSettings
 from microclaw.errors import EmptyMessage, MessageTooLong, MicroclawError, Overloaded, TakenOver
@@ -77,7 +77,7 @@ class _Chat:
     @property
     def messages(self) -> list[Message]:
         """Those of its turns."""
-        return [message for turn in self.turns for message in turn.messages]
+        return [turn.message for turn in self.turns]
 
 
 class Inbox:
@@ -135,7 +135,7 @@ class Inbox:
     def _load(self, message: Message) -> _Chat:
         """A message of before gets its place in its chat; nobody listens."""
         chat = self._chats.setdefault((message.inbound.channel, message.inbound.chat_id), _Chat())
-        insort(chat.waiting, RunningTurn(message, TurnStream()), key=_NUMBER)
+        insort(chat.waiting, RunningTurn(message), key=_NUMBER)
         return chat
 
     def resume(self) -> frozenset[int]:
@@ -155,7 +155,7 @@ class Inbox:
         """Send `answer` to every listener of an unanswered turn. The messages stay on the disk."""
         for chat in self._chats.values():
             for turn in chat.turns:
-                turn.end(answer)
+                turn.put(answer)
 
     def __aiter__(self) -> Self:
         return self
@@ -183,7 +183,7 @@ class Inbox:
         is_known = inbound.key is not None and await self.has(inbound.channel, inbound.key)
         if not is_known and (answer := self.answer_at_once(inbound)) is not None:
             return AcceptedMessage(0, False, events_of(answer))  # neither of them is kept
-        chat_key, stream = (inbound.channel, inbound.chat_id), TurnStream()
+        chat_key = (inbound.channel, inbound.chat_id)
         chat = self._chats.setdefault(chat_key, _Chat())
         chat.arriving.append(inbound)
         try:
@@ -195,11 +195,13 @@ class Inbox:
             message, known = await self._table.add(inbound, begun=begun)
             if known:
                 return AcceptedMessage(message.message_id, True, events_of())
-            self._enqueue(chat, message, stream)
+            turn = RunningTurn(message)
+            insort(chat.waiting, turn, key=_NUMBER)
+            self._make_ready(chat)
         finally:
             chat.arriving.remove(inbound)
             self._forget_idle(chat_key, chat)
-        return AcceptedMessage(message.message_id, False, self.outbox.following(stream))
+        return AcceptedMessage(message.message_id, False, self.outbox.following(turn))
 
     async def has(self, channel: str, key: str) -> bool:
         """True if a message with this key was accepted before."""
@@ -243,9 +245,7 @@ class Inbox:
         return tuple(chat.running for chat in self._chats.values() if chat.running is not None)
 
     async def begin(self, turn: RunningTurn) -> None:
-        """Count a start of the turn, on the disk; give it the messages that had joined it before a crash."""
-        if turn.message.starts:
-            turn.joined += await self._table.joined(turn.number)
+        """Count a start of the turn, on the disk."""
         if not turn.message.begun:
             await self._table.claim((turn.number,))
 
@@ -257,8 +257,6 @@ class Inbox:
         another host answers the message: this answer does not count, the turn is over here.
         """
         chat, inbound = self._chats[turn.chat_key], turn.message.inbound
-        for late in turn.leave_out():
-            insort(chat.waiting, late, key=_NUMBER)
         body = encode(structs.replace(answer, outbound_id=None))
         outbound = OutboxRow(inbound.channel, inbound.chat_id, "answer", inbound.person_id, inbound.key, body)
         outbound_id: int | None = None
@@ -274,7 +272,7 @@ class Inbox:
         return structs.replace(answer, outbound_id=outbound_id)
 
     def finish(self, turn: RunningTurn) -> None:
-        """The listeners have the answer: the chat's next turn may begin."""
+        """The listener has the answer: the chat's next turn may begin."""
         chat = self._chats[turn.chat_key]
         chat.busy = False
         self._slots += 1
@@ -306,7 +304,7 @@ class Inbox:
 
     def _full(self, chat: _Chat, inbound: Inbound) -> Overloaded | None:
         """The error if there is no room for the message, or None."""
-        waiting = len(chat.waiting) + len(chat.arriving) + (len(chat.running.joining) if chat.running else 0)
+        waiting = len(chat.waiting) + len(chat.arriving)
         idle = chat.running is None and not chat.held  # of an idle chat the first one does not wait
         chats = self._chats.values()
         unanswered = Counter(_whose(one) for each in chats for one in each.arriving)
@@ -323,13 +321,6 @@ class Inbox:
         else:
             return None
         return Overloaded(f"{what}, {limit} is the limit", next_step="wait for some answers, then say it again")
-
-    def _enqueue(self, chat: _Chat, message: Message, stream: TurnStream) -> None:
-        steers = self._settings.second_message == "steer" and not chat.waiting
-        if steers and chat.running is not None and chat.running.join(message, stream):
-            return
-        insort(chat.waiting, RunningTurn(message, stream), key=_NUMBER)
-        self._make_ready(chat)
 
     def _make_ready(self, chat: _Chat) -> None:
         if not chat.waiting or chat.busy or chat.held:
@@ -370,7 +361,7 @@ class Inbox:
             if found[number] == "begun":
                 turn.message = replace(turn.message, begun=True)
             else:  # another host has this message by now
-                chat.waiting.pop(0).end(TAKEN)
+                chat.waiting.pop(0).put(TAKEN)
             self._make_ready(chat)
             self._forget_idle(turn.chat_key, chat)
 

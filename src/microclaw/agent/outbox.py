@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -17,7 +16,7 @@ from typing import Any, Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.running_turn import TurnStream
+from microclaw.agent.running_turn import RunningTurn
 from microclaw.agent.turn_journal import answer_from, encode
 from microclaw.backoff import Backoff
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
@@ -52,7 +51,6 @@ class _Lease:
     channel: str
     until: float
     backoff: Backoff  # the lease is twice as long each time that nobody delivered
-    holders: int  # listeners of one turn: messages that joined it have the same answer
     host: str | None = None  # another one, which has it in its hands
 
 
@@ -69,8 +67,7 @@ class Outbox:
         self._leases: dict[int, _Lease] = {}
         self._news: dict[str, asyncio.Event] = {}
         self._gone: dict[int, set[int]] = {}
-        self._handing: Counter[tuple[str, str]] = Counter()
-        self._held_back: set[tuple[str, str]] = set()  # chats with answers that were held back
+        self._handing: set[tuple[str, str]] = set()  # chats whose answers `hand_out` is about to give away
 
     async def push(self, channel: str, chat_id: str, text: str, *, person: str = "owner") -> int:
         """Send a text of the host itself to a chat; returns its number. Raises MessageTooLong, Overloaded."""
@@ -104,48 +101,37 @@ class Outbox:
     @contextmanager
     def handing_out(self, channel: str, chat_id: str) -> Iterator[None]:
         """Inside, an answer of this chat is stored and `hand_out` says who holds it; no channel gets it earlier."""
-        chat = (channel, chat_id)
-        self._handing[chat] += 1
+        self._handing.add((channel, chat_id))
         try:
             yield
         finally:
-            self._handing[chat] -= 1
-            if not self._handing[chat]:
-                del self._handing[chat]
-                if chat in self._held_back:
-                    self._held_back.discard(chat)
-                    self.look_again(channel)
+            self._handing.discard((channel, chat_id))
+            self.look_again(channel)  # it may have been passed over
 
-    def hand_out(self, channel: str, answer: Answer, streams: Sequence[TurnStream]) -> None:
-        """Give an answer to the turn's listeners; without any, the channel gets it from `outgoing`."""
-        holders = sum(stream.listening for stream in streams)
-        if answer.outbound_id is not None and holders:
-            self._lease(channel, answer.outbound_id, holders)
+    def hand_out(self, turn: RunningTurn, answer: Answer) -> None:
+        """Give an answer to the turn's listener; without one, the channel gets it from `outgoing`."""
+        channel = turn.chat_key[0]
+        if answer.outbound_id is not None and turn.listening:
+            self._lease(channel, answer.outbound_id)
         else:
             self.look_again(channel)
-        for stream in streams:
-            stream.put(answer)
+        turn.put(answer)
 
-    async def following(self, stream: TurnStream) -> AsyncGenerator[TurnEvent, None]:
+    async def following(self, turn: RunningTurn) -> AsyncGenerator[TurnEvent, None]:
         """A listener's events. If it leaves before the answer, the channel delivers the answer."""
         answered = False
         try:
-            async for event in stream.events():
+            async for event in turn.events():
                 answered = isinstance(event, Answer)
                 yield event
         finally:
-            stream.leave()
-            if not answered and (left := stream.answer) is not None and left.outbound_id is not None:
+            turn.leave()
+            if not answered and (left := turn.answer) is not None and left.outbound_id is not None:
                 await self.give_back(left.outbound_id)
 
     async def give_back(self, outbound_id: int) -> None:
-        """A listener will not deliver it. When no other listener holds it, the channel does."""
-        lease = self._leases.get(outbound_id)
-        if lease is None:
-            return
-        lease.holders -= 1
-        if lease.holders <= 0:
-            del self._leases[outbound_id]
+        """Its listener will not deliver it: the channel does."""
+        if (lease := self._leases.pop(outbound_id, None)) is not None:
             await self.let_go(outbound_id)
             self.look_again(lease.channel)
 
@@ -220,15 +206,13 @@ class Outbox:
         host = self._table.host
         return row.host == host or await self._table.hold(row.outbound_id, host, instead_of=row.host)
 
-    def _lease(self, channel: str, outbound_id: int, holders: int = 1, host: str | None = None) -> _Lease:
+    def _lease(self, channel: str, outbound_id: int, host: str | None = None) -> None:
         now = asyncio.get_running_loop().time()
         if len(self._leases) > MAX_LEASES:
             self._leases = {number: lease for number, lease in self._leases.items() if lease.until > now}
         before = self._leases.get(outbound_id)
         backoff = Backoff(min_s=LEASE_S, max_s=MAX_LEASE_S) if before is None else before.backoff
-        lease = _Lease(channel, now + backoff.next_wait_s(), backoff, holders, host)
-        self._leases[outbound_id] = lease
-        return lease
+        self._leases[outbound_id] = _Lease(channel, now + backoff.next_wait_s(), backoff, host)
 
     def _in_hand(self, row: OutboxRow, now: float) -> bool:
         lease, own = self._leases.get(row.outbound_id), self._table.host
@@ -237,15 +221,11 @@ class Outbox:
             del self._leases[row.outbound_id]  # that host is dead, or it was given back
             lease = None
         if lease is None and holder not in (None, own):
-            self._lease(row.channel, row.outbound_id, 0, holder)
+            self._lease(row.channel, row.outbound_id, holder)
             return True
         if lease is not None and lease.until > now:
             return True
-        chat = (row.channel, row.chat_id)
-        if row.kind == "push" or chat not in self._handing:
-            return False
-        self._held_back.add(chat)
-        return True
+        return row.kind == "answer" and (row.channel, row.chat_id) in self._handing
 
     def _wake_all(self) -> None:
         for news in self._news.values():

@@ -1,4 +1,4 @@
-"""A message from its arrival to its answer: its turn, and the events that its listeners get. It runs no turn."""
+"""A message from its arrival to its answer: its turn, and the events that its listener gets. It runs no turn."""
 
 from __future__ import annotations
 
@@ -24,8 +24,7 @@ class AcceptedMessage(Struct, frozen=True):
     for a duplicate.
 
     The reader of `events` delivers the answer and then calls `Outbox.delivered`. Without a reader, or when it leaves,
-    `Outbox.outgoing` gives the answer. Leaving never ends the turn. Messages that joined one turn end with the same
-    answer: deliver each `outbound_id` once.
+    `Outbox.outgoing` gives the answer. Leaving never ends the turn.
     """
 
     message_id: int
@@ -43,14 +42,24 @@ async def events_of(*answers: Answer) -> AsyncGenerator[TurnEvent, None]:
         yield answer
 
 
-class TurnStream:
-    """One writer, one reader, in order. When full, the oldest waiting event is dropped; the answer never is."""
+class RunningTurn:
+    """A turn that waits or runs: its message, its events for one listener in order, and whether it is to stop.
 
-    def __init__(self, max_waiting: int = MAX_WAITING_EVENTS) -> None:
+    When `max_waiting` events wait, the oldest is dropped; the answer never is.
+    """
+
+    def __init__(self, message: Message, max_waiting: int = MAX_WAITING_EVENTS) -> None:
+        self.message = message
+        self.number = message.message_id
+        self.chat_key: ChatKey = (message.inbound.channel, message.inbound.chat_id)
+        self.answer: Answer | None = None
+        self.quiet = asyncio.Event()  # while no tool call runs
+        self.quiet.set()
+        self.carried: Callable[[], AbstractContextManager[Work]] = lambda: nullcontext(no_work)  # with its answer
         self._waiting: deque[TurnEvent] = deque(maxlen=max_waiting)
         self._news = asyncio.Event()
-        self._has_reader = self._left = False
-        self.answer: Answer | None = None
+        self._has_reader = self._left = self._stopped = False
+        self._when_stopped: Callable[[], None] | None = None
 
     @property
     def listening(self) -> bool:
@@ -63,6 +72,8 @@ class TurnStream:
 
     def put(self, event: TurnEvent) -> None:
         """Add an event without waiting, in the event loop's thread. What comes after the answer is dropped."""
+        if isinstance(event, ToolRun):
+            (self.quiet.clear if event.state == "started" else self.quiet.set)()
         if self.answer is not None:
             return
         if isinstance(event, Answer):
@@ -82,71 +93,6 @@ class TurnStream:
                     return
             self._news.clear()
             await self._news.wait()
-
-
-class RunningTurn:
-    """A turn that waits or runs: its listeners, the messages that join it, and whether it is to stop."""
-
-    def __init__(self, message: Message, stream: TurnStream) -> None:
-        self.message = message
-        self.number = message.message_id
-        self.chat_key: ChatKey = (message.inbound.channel, message.inbound.chat_id)
-        self.joined: list[Message] = []
-        self.streams = [stream]
-        self.quiet = asyncio.Event()  # while no tool call runs
-        self.quiet.set()
-        self.carried: Callable[[], AbstractContextManager[Work]] = lambda: nullcontext(no_work)  # with its answer
-        self.joining: list[tuple[Message, TurnStream]] = []
-        self._closed = False
-        self._stopped = False
-        self._when_stopped: Callable[[], None] | None = None
-
-    @property
-    def messages(self) -> list[Message]:
-        """Its message and those that joined it, or are to."""
-        return [self.message, *self.joined, *(message for message, _ in self.joining)]
-
-    def join(self, message: Message, stream: TurnStream) -> bool:
-        """Let a message join; False when it is too late, or when person, origin or device differ.
-
-        A turn acts with the rights of the person who began it.
-        """
-        first, new = self.message.inbound, message.inbound
-        is_alike = (new.person_id, new.origin, new.device) == (first.person_id, first.origin, first.device)
-        if self._closed or self._stopped or not is_alike:
-            return False
-        self.joining.append((message, stream))
-        return True
-
-    def take_joining(self, *, last: bool) -> tuple[Message, ...]:
-        """The messages that joined since the last call. With `last` and no message, none can join after it."""
-        taken = tuple(message for message, _ in self.joining)
-        self.joined += taken
-        self.streams += [stream for _, stream in self.joining]
-        self.joining.clear()
-        self._closed = self._closed or (last and not taken)
-        return taken
-
-    def leave_out(self) -> list[RunningTurn]:
-        """The turn has ended: each message that it did not take in gets a turn of its own."""
-        self._closed = True
-        late = [RunningTurn(message, stream) for message, stream in self.joining]
-        self.joining.clear()
-        return late
-
-    def put(self, event: TurnEvent) -> None:
-        if isinstance(event, ToolRun):
-            if event.state == "started":
-                self.quiet.clear()
-            else:
-                self.quiet.set()
-        for stream in self.streams:
-            stream.put(event)
-
-    def end(self, answer: Answer) -> None:
-        """Send the answer to every listener, also of messages that wait to join."""
-        for stream in (*self.streams, *(stream for _, stream in self.joining)):
-            stream.put(answer)
 
     def when_stopped(self, act: Callable[[], None]) -> None:
         """Call `act` when the turn is cancelled, or at once if it was."""

@@ -25,15 +25,12 @@ class Hit(Struct, frozen=True):
     text: str
 
 
-def search_engine(settings: SearchSettings, *, proxy: str | None = None) -> SearchEngine:
-    """The engine of the settings; its address is the operator's and may be on this machine (SearXNG)."""
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
-    return SearchEngine(settings, proxy)
-
-
 class SearchEngine(Struct, frozen=True):
-    """Brave: GET /res/v1/web/search (api.search.brave.com). SearXNG: GET /search?format=json, which the instance's
-    settings must allow (search.formats)."""
+    """The engine of the settings; its address is the operator's and may be on this machine (SearXNG).
+
+    Brave: GET /res/v1/web/search (api.search.brave.com). SearXNG: GET /search?format=json, which the instance's
+    settings must allow (search.formats).
+    """
 
     settings: SearchSettings
     proxy: str | None = None
@@ -65,6 +62,7 @@ async def _ask(
 
     from microclaw.models.bounded_http import bounded_client
 
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs addresses, with a person's words in them
     try:
         async with bounded_client(MAX_ANSWER_BYTES, proxy=proxy, base_url=url) as client:
             answer = await client.get(

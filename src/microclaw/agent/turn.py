@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -13,13 +13,12 @@ from msgspec.structs import replace
 
 from microclaw.agent.acts import (
     DEPLOY_TOOL,
-    DoneActs,
+    RanCall,
     answer_text,
     call_step,
     code_step,
-    outcome_of,
     proof_note,
-    reason_of,
+    repeated,
     shown_call,
     with_record,
 )
@@ -27,14 +26,7 @@ from microclaw.agent.asking import Asking, RetryLimits
 from microclaw.agent.context import Prompt
 from microclaw.agent.taint import tainted_from
 from microclaw.agent.toolbox import INTERNAL, Toolbox
-from microclaw.agent.turn_journal import (
-    OUTCOME_UNKNOWN,
-    JoinRow,
-    ReplyRow,
-    TurnCancelled,
-    TurnJournal,
-    outcome_unknown,
-)
+from microclaw.agent.turn_journal import OUTCOME_UNKNOWN, ReplyRow, TurnCancelled, TurnJournal, outcome_unknown
 from microclaw.agent.window import Window
 from microclaw.apps.change_log import conversation_of, made_by
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval, asking_turn
@@ -49,7 +41,6 @@ from microclaw.events import (
     ApprovalSettled,
     Evidence,
     Inbound,
-    ResultFile,
     Step,
     ToolRun,
     TurnEvent,
@@ -95,9 +86,9 @@ class TurnLimits(Struct, frozen=True):
 class TurnRequest(Struct, frozen=True):
     """A message and its context when its turn begins. `message` is how the model gets `inbound`.
 
-    `resumes`: a crash cut this turn off; `joined` are the messages, by number, that were part of it by then. `at_s` is
-    when the message came; `tainted_s` when untrusted text in it, or in `history`, was read. `part_of`: the turn or
-    request that changes belong to, if not this turn; `conversation`: the conversation, if not this chat.
+    `resumes`: a crash cut this turn off. `at_s` is when the message came; `tainted_s` when untrusted text in it, or in
+    `history`, was read. `part_of`: the turn or request that changes belong to, if not this turn; `conversation`: the
+    conversation, if not this chat.
     """
 
     inbound: Inbound
@@ -105,7 +96,6 @@ class TurnRequest(Struct, frozen=True):
     prompt: Prompt
     history: tuple[Message, ...] = ()
     resumes: bool = False
-    joined: Mapping[int, UserText] = {}
     task: ModelTask = "chat"
     at_s: int = 0
     tainted_s: int | None = None
@@ -127,19 +117,16 @@ class Turn:
         limits: TurnLimits,
         window: Window | None,
         offered: Callable[[Sequence[Message]], tuple[ToolSpec, ...]],
-        joining: Callable[[bool], Mapping[int, UserText]] = lambda _last: {},
         approvals: Approvals | None = None,
     ) -> None:
         """`window` is None where no model reads a prompt. `offered` returns the tools of a request with these messages.
-        `joining(last)` returns the messages since its last call, by number; with `last` and no message, none can join
-        later. Questions in `approvals` that are this turn's are put to its listeners."""
+        Questions in `approvals` that are this turn's are put to its listener."""
         self._request = request
         self._journal = journal
         self._model = model
         self._tools = tools
         self._limits = limits
         self._offered = offered
-        self._joining = joining
         self._approvals = approvals
         self._put: Callable[[TurnEvent], None] = lambda _event: None
         self._asking = Asking(model, lambda event: self._put(event), window, limits.turn_s, limits.retries)
@@ -147,14 +134,9 @@ class Turn:
         self._asked_at: dict[str, float] = {}  # approvals that wait
         self._messages: list[Message] = [*request.history, request.message]  # which go to the model next
         self._tainted_s = request.tainted_s  # when untrusted text in the messages was read
-        self._actions: list[Action] = []
-        self._evidence: list[Evidence] = []
-        self._files: list[ResultFile] = []
+        self._ran: list[RanCall] = []
         self._usage = Usage()
         self._iterations = 0
-        self._failed_deploys = 0
-        self._failure: ToolResult | None = None  # of the latest call that was to change something
-        self._done = DoneActs()
 
     @property
     def tokens(self) -> int:
@@ -189,18 +171,17 @@ class Turn:
             self._messages.clear()
 
     async def _rounds(self) -> Answer:
-        if self._request.resumes and (ended := await self._resume()) is not None:
-            return ended
+        for reply in await self._journal.read_back() if self._request.resumes else ():
+            self._usage += reply.usage
+            if (ended := await self._act(reply)) is not None:  # calls that have a result are not run again
+                return ended
         while self._iterations < self._limits.iterations:
             reply = await self._ask()
             if not reply.calls:
-                if not await self._join(after=reply):
-                    return self._answer(reply)
-                continue
+                return self._answer(reply)
             self._journal.add(ReplyRow(reply))
             if (ended := await self._act(reply)) is not None:
                 return ended
-            await self._join()
         text = f"I stopped after {self._limits.iterations} rounds of tool calls without coming to an end"
         return self._ended(text, "turn_limit", "ask for one step at a time")
 
@@ -211,38 +192,10 @@ class Turn:
         now = asyncio.get_running_loop().time()
         if isinstance(news, PendingApproval):
             self._asked_at[pending.approval_id] = now
-            self._put(self._approvals.question(pending, actions=tuple(self._actions)))
+            self._put(self._approvals.question(pending, actions=self._actions))
         elif (asked_at := self._asked_at.pop(pending.approval_id, None)) is not None:
             self._deadline += now - asked_at
             self._put(ApprovalSettled(pending.approval_id, news.outcome, news.by))
-
-    async def _resume(self) -> Answer | None:
-        """Replay the turn up to the crash: calls that have a result are not run again."""
-        rows = await self._journal.read_back()
-        for row in rows:
-            if isinstance(row, JoinRow):
-                self._messages.append(self._request.joined[row.message_id])
-                continue
-            self._usage += row.reply.usage
-            if (ended := await self._act(row.reply)) is not None:
-                return ended
-        if rows:
-            await self._join()
-        return None
-
-    async def _join(self, *, after: ModelReply | None = None) -> bool:
-        """Add messages that came meanwhile; False without any. `after` is a reply that would end the turn."""
-        joining = self._joining(after is not None)
-        if not joining:
-            return False
-        if after is not None:
-            self._journal.add(ReplyRow(after))
-            self._replied(after, ())
-        for number, text in joining.items():
-            self._journal.add(JoinRow(number))
-            self._messages.append(text)
-        await self._journal.flush()
-        return True
 
     async def _ask(self) -> ModelReply:
         if self._limits.tokens is not None and self.tokens >= self._limits.tokens:
@@ -264,19 +217,15 @@ class Turn:
         self._usage += reply.usage
         return reply
 
-    def _replied(self, reply: ModelReply, calls: tuple[ToolCall, ...]) -> None:
-        """Add the model's reply with those of its calls that are looked at."""
-        self._messages.append(AssistantReply(reply.text, calls))
-        self._iterations += 1
-
     async def _act(self, reply: ModelReply) -> Answer | None:
         """Run the calls of a reply in order; returns an answer when the turn cannot go on."""
         calls = reply.calls[: self._limits.calls_a_reply]
-        self._replied(reply, calls)
+        self._messages.append(AssistantReply(reply.text, calls))  # with those of its calls that are looked at
+        self._iterations += 1
         for index, call in enumerate(calls):
             key = EffectKey(self._journal.turn_id, self._iterations - 1, index)
-            if (repeated := self._done.answer_to(call)) is not None:
-                self._messages.append(ToolReturn(call.call_id, call.name, repeated.content))
+            if (known := repeated(call, self._ran)) is not None:
+                self._messages.append(ToolReturn(call.call_id, call.name, known))
                 self._put(Step("tool", f"{shown_call(call)}: done already in this turn, not done again"))
                 continue
             effect = self._tools.effect_of(call.name)
@@ -288,7 +237,10 @@ class Turn:
                     text = f"the turn took longer than {self._limits.turn_s:g} s and was ended before {call.name}"
                     return self._ended(text, "turn_limit", "ask for one step at a time")
                 result = await self._call(reply, call, key, effect)
-            self._returned(call, effect, result)
+            self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
+            self._ran.append(RanCall(call, effect, result))
+            if result.foreign:
+                self._tainted_s = self._request.at_s  # it counts as read when the message came
             if result == outcome_unknown(call):
                 text = _UNKNOWN.format(call=shown_call(call))
                 return self._finished(with_record(text, self._actions[:-1]), OUTCOME_UNKNOWN, result.next_step)
@@ -333,30 +285,14 @@ class Turn:
             self._put(step)
         return result
 
-    def _returned(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
-        """Add the result of a call. Untrusted text that the turn reads counts as read when its message came."""
-        self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
-        outcome = outcome_of(effect, result)
-        self._done.returned(call, effect, outcome, result)
-        action = Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason_of(result))
-        self._actions.append(action)
-        if result.foreign:
-            self._tainted_s = self._request.at_s
-        if result.ok:
-            self._evidence.extend(result.evidence)
-            self._files.extend(result.files)
-        if effect is not Effect.READ:
-            self._failure = None if result.ok else result
-        if call.name == DEPLOY_TOOL and result.error_code in _FIXABLE:
-            self._failed_deploys += 1
-
     def _answer(self, reply: ModelReply) -> Answer:
         if not reply.text.strip():
             text = f"{reply.model or self._model.name} answered nothing"
             return self._ended(text, "model_error", "ask again, or choose another model with MICROCLAW_MODEL")
         code, next_step = reply.failed_code, reply.next_step
-        if code is None and self._failure is not None:
-            code, next_step = self._failure.error_code, self._failure.next_step
+        last_act = next((one.result for one in reversed(self._ran) if one.effect is not Effect.READ), None)
+        if code is None and last_act is not None and not last_act.ok:
+            code, next_step = last_act.error_code, last_act.next_step
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
             return replace(self._finished(text, code, next_step), question=reply.question)
@@ -382,16 +318,21 @@ class Turn:
         return self._finished(with_record(text, self._actions), code, next_step)
 
     def _finished(self, text: str, code: str | None, next_step: str | None) -> Answer:
-        return Answer(
-            text,
-            tuple(self._actions),
-            tuple(self._evidence),
-            self._usage,
-            code,
-            next_step,
-            tainted_s=self._tainted_s,
-            files=tuple(self._files),
-        )
+        files = tuple(file for one in self._ran if one.result.ok for file in one.result.files)
+        told = (text, self._actions, self._evidence, self._usage, code, next_step)
+        return Answer(*told, tainted_s=self._tainted_s, files=files)
+
+    @property
+    def _actions(self) -> tuple[Action, ...]:
+        return tuple(one.action for one in self._ran)
+
+    @property
+    def _evidence(self) -> tuple[Evidence, ...]:
+        return tuple(evidence for one in self._ran if one.result.ok for evidence in one.result.evidence)
+
+    @property
+    def _failed_deploys(self) -> int:
+        return sum(one.call.name == DEPLOY_TOOL and one.result.error_code in _FIXABLE for one in self._ran)
 
 
 def _user_words(messages: Iterable[Message]) -> str:

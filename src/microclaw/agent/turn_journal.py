@@ -1,4 +1,4 @@
-"""The journal of one turn, through which its calls run: replies, results, messages that joined. It asks no model.
+"""The journal of one turn, through which its calls run: replies and results. It asks no model.
 
 A model's reply is on the disk before one of its effects may start and before the model is asked again. After a crash
 the turn is read back: no reply is asked for again, and an effect that had started is repeated only if that is harmless.
@@ -55,13 +55,7 @@ class ReadRow(msgspec.Struct, frozen=True, tag_field="kind", tag="read"):
     result: ToolResult
 
 
-class JoinRow(msgspec.Struct, frozen=True, tag_field="kind", tag="joined"):
-    """A message that joined the running turn; its text is in the inbox."""
-
-    message_id: int
-
-
-Row: TypeAlias = ReplyRow | ReadRow | JoinRow
+Row: TypeAlias = ReplyRow | ReadRow
 
 
 class TurnJournal:
@@ -80,32 +74,30 @@ class TurnJournal:
         self._results: dict[EffectKey, ToolResult] = {}  # of before a crash
         self._open: set[EffectKey] = set()
 
-    async def read_back(self) -> tuple[ReplyRow | JoinRow, ...]:
-        """The replies and joined messages from before a crash, in order. Loads the results of their calls."""
+    async def read_back(self) -> tuple[ModelReply, ...]:
+        """The replies from before a crash, in order. Loads the results of their calls."""
         assert self._message_id is not None
         kept = await self._journal.rows(self._message_id)
         self._position = kept[-1].position + 1 if kept else 0
-        rows = [_row_from(one.body) for one in kept]
-        iteration = -1
-        for row in rows:
+        replies: list[ModelReply] = []
+        for row in (_row_from(one.body) for one in kept):
             if isinstance(row, ReplyRow):
-                iteration += 1
-            elif isinstance(row, ReadRow):
-                self._results[EffectKey(self.turn_id, iteration, row.index)] = row.result
+                replies.append(row.reply)
+            else:
+                self._results[EffectKey(self.turn_id, len(replies) - 1, row.index)] = row.result
         for effect in await self._journal.of_turn(self.turn_id):
             if effect.result is None:
                 self._open.add(effect.key)
             else:
                 self._results[effect.key] = result_from(effect.result)
-        return tuple(row for row in rows if not isinstance(row, ReadRow))
+        return tuple(replies)
 
     def add(self, row: Row) -> None:
         """Add a row. It is written with the next effect that starts, or by `flush`."""
         if isinstance(row, ReplyRow):
             self._is_literal = row.reply.literal
         if self._message_id is not None:
-            joins = row.message_id if isinstance(row, JoinRow) else None
-            self._waiting.append(self._journal.adding(TurnRow(self._message_id, self._position, encode(row), joins)))
+            self._waiting.append(self._journal.adding(TurnRow(self._message_id, self._position, encode(row))))
             self._position += 1
 
     async def before_asking(self) -> None:

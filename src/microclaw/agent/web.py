@@ -71,7 +71,6 @@ def _key(url: str) -> _Key | None:
 MAX_LINKS: Final = 40
 MAX_TAG_CHARS: Final = 8192
 MAX_DEPTH: Final = 64  # of elements that are left out
-_ASCII_LOWER: Final = {code: code + 32 for code in range(65, 91)}  # str.lower changes the length of some texts
 _RAW: Final = frozenset({"script", "style", "textarea", "noembed", "noframes", "xmp"})  # no tags within
 _SKIPPED: Final = frozenset({"nav", "noscript", "template", "svg", "math", "iframe", "object", "select", "canvas"})
 _BLOCK: Final = re.compile(
@@ -91,14 +90,16 @@ class PageText(Struct, frozen=True):
 
 
 def page_text(document: str, base_url: str) -> PageText:
-    """The page without scripts, styles and navigation; with the navigation when there is nothing else."""
-    found = _Scanner(document, base_url, _SKIPPED).scan()
-    return found if found.text else _Scanner(document, base_url, _SKIPPED - {"nav"}).scan()
+    """The page without scripts, styles and navigation; with the navigation when there is nothing else.
+
+    Each character is looked at once, whatever the page holds: HTMLParser takes hours for some pages.
+    """
+    found = _Scanner(base_url, _SKIPPED).scan(document)
+    return found if found.text else _Scanner(base_url, _SKIPPED - {"nav"}).scan(document)
 
 
 @dataclass(slots=True)
 class _Scanner:
-    document: str
     base_url: str
     skipped: frozenset[str]
     words: list[str] = field(default_factory=list)
@@ -107,45 +108,42 @@ class _Scanner:
     inside: list[str] = field(default_factory=list)  # elements whose words are left out
     in_title: bool = False
     link: tuple[str, int] | None = None  # its address, and where its words begin
+    until: str = ""  # the end of a comment, a tag or a raw element, in which nothing else counts
 
-    def scan(self) -> PageText:
-        at, lower = 0, self.document.translate(_ASCII_LOWER)
-        while (start := self.document.find("<", at)) >= 0:
-            self._add_text(self.document[at:start])
-            at = self._tag(start, lower)
-        self._add_text(self.document[at:])
-        title = " ".join("".join(self.title).split())
-        return PageText(title[:300], _tidy("".join(self.words)), tuple(self.links))
+    def scan(self, document: str) -> PageText:
+        text, *pieces = document.split("<")
+        self._add_text(text)
+        for piece in pieces:
+            self._add_text(self._tag(piece))
+        title, lines = " ".join("".join(self.title).split()), clean_text("".join(self.words)).split("\n")
+        shown = (_SPACES.sub(" ", line).strip() for line in lines)  # one space between words, one line a paragraph
+        return PageText(title[:300], "\n".join(filter(None, shown)), tuple(self.links))
 
-    def _tag(self, start: int, lower: str) -> int:
-        """Read the tag that begins at `start`. Returns the position after it."""
-        if lower.startswith("<!--", start):
-            return self._after("-->", start + 4)
-        name = _NAME.match(lower, start + 1)
-        if name is None:
-            if lower.startswith(("<!", "<?"), start):
-                return self._after(">", start)
-            self._add_text("<")
-            return start + 1
-        end = self._after(">", start)
-        closing = lower[start + 1] == "/"
-        if closing:
-            self._close(name[1])
-        else:
-            self._open(name[1], self.document[start : min(end, start + MAX_TAG_CHARS)])
-            if name[1] in _RAW and (closer := lower.find(f"</{name[1]}", end)) >= 0:
-                return closer
-            if name[1] in _RAW:
-                return len(self.document)
-        return end
-
-    def _after(self, mark: str, start: int) -> int:
-        """The position after the next `mark`; the end of the document when there is none."""
-        found = self.document.find(mark, start)
-        return len(self.document) if found < 0 else found + len(mark)
+    def _tag(self, piece: str) -> str:
+        """Read what begins with a "<" and goes on to the next. Returns the text behind the tag."""
+        if self.until.startswith("/") and piece[: len(self.until)].lower() != self.until:
+            return ""
+        if self.until in (">", "-->"):
+            _, end, text = piece.partition(self.until)
+            self.until = "" if end else self.until
+            return text
+        self.until = ""
+        name = _NAME.match(piece)
+        if name is None and not piece.startswith(("!", "?")):
+            return f"<{piece}"
+        mark = "-->" if piece.startswith("!--") else ">"
+        tag, end, text = piece.removeprefix("!--").partition(mark)
+        self.until = "" if end else mark
+        if name is not None and piece.startswith("/"):
+            self._close(name[1].lower())
+        elif name is not None:
+            self._open(name[1].lower(), tag[:MAX_TAG_CHARS])
+        return text
 
     def _open(self, name: str, tag: str) -> None:
-        if name in self.skipped and not tag.endswith("/>") and len(self.inside) < MAX_DEPTH:
+        if name in _RAW:
+            self.until = f"/{name}"
+        elif name in self.skipped and not tag.endswith("/") and len(self.inside) < MAX_DEPTH:
             self.inside.append(name)
         elif name == "title" and not self.inside:
             self.in_title = not self.title
@@ -179,19 +177,8 @@ class _Scanner:
             self.links.append((words, whole))
 
     def _add_text(self, text: str) -> None:
-        if not text or self.inside:
-            return
-        plain = html.unescape(_HUGE_NUMBER.sub("?", text))
-        if self.in_title:
-            self.title.append(plain)
-        else:
-            self.words.append(plain)
-
-
-def _tidy(text: str) -> str:
-    """One space between words, one line a paragraph, no hidden characters."""
-    lines = (_SPACES.sub(" ", line).strip() for line in clean_text(text).split("\n"))
-    return "\n".join(line for line in lines if line)
+        if text and not self.inside and not self.until:
+            (self.title if self.in_title else self.words).append(html.unescape(_HUGE_NUMBER.sub("?", text)))
 
 
 PAGE_CHARS: Final = 5000  # of a page in one result; with its links this is below the limit of a result

@@ -22,7 +22,6 @@ from microclaw.agent.client_turn import ClientTurns
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.inbox import Inbox
 from microclaw.agent.running_turn import AcceptedMessage, events_of
-from microclaw.agent.waiting_questions import asks_something
 from microclaw.api.by_hand import Asked, by_hand, unless_left
 from microclaw.api.caller import Caller
 from microclaw.api.failures import STATUS_BY_CODE, openai_error
@@ -31,7 +30,6 @@ from microclaw.api.openai_answer import REFUSED, CompletionTurn, Head, stream, w
 from microclaw.api.openai_request import MODEL, BadRequest, CompletionBody, completion_body
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound, TurnEvent
-from microclaw.models.protocol import AssistantReply
 from microclaw.operations.operation import Access
 from microclaw.wire.host_api import Failure, Keepalive, Result
 
@@ -120,11 +118,8 @@ async def _begun(service: OpenAiService, by: Caller, body: CompletionBody) -> Co
         return CompletionTurn(paced(_of_conversation(inbox, accepted), keepalive_s), stop)
     # The chat id is of this request alone, for its approvals.
     inbound = Inbound(CHANNEL, f"{by.source}.{secrets.token_hex(8)}", text, by.person_id)
-    last = history[-1] if history else None
-    if not (isinstance(last, AssistantReply) and asks_something(last.text)):
-        at_once = inbox.answer_at_once(inbound)
-        if at_once is not None:
-            return CompletionTurn(events_of(at_once))
+    if (at_once := inbox.answer_at_once(inbound)) is not None:
+        return CompletionTurn(events_of(at_once))
     turn = await service.turns.prepared(inbound, system, history)
 
     async def run(feed: Feed) -> Answer:

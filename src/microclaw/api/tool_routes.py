@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.agent.acts import RanCall
 from microclaw.agent.conversation import Conversations
 from microclaw.agent.offer import MORE_TOOLS
 from microclaw.agent.turn_journal import TurnJournal
@@ -87,11 +87,11 @@ class ToolService(Struct, frozen=True):
                     return await tools.call(name, given, context)
 
             async with when_credential_ends(admission.watching, admission.people, by, feed.leave):
-                result = await journal.call(EffectKey(request, 0, 0), ToolCall(request, name, given), effect, tool)
+                call = ToolCall(request, name, given)
+                result = await journal.call(EffectKey(request, 0, 0), call, effect, tool)
             if result.foreign:
                 self._taint(chat)
-            act = Action(name, given, effect.value, outcome_of(effect, result), result.evidence, reason_of(result))
-            return Result(_result(result, act))
+            return Result(_result(result, RanCall(call, effect, result).action))
 
         return self.jobs.start(f"tool {name}", run, by=by)
 

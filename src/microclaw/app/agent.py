@@ -10,14 +10,14 @@ from typing import Any, Final
 from microclaw.agent.background.operations import start_tool
 from microclaw.agent.background.subagents import SubagentLimits, Subagents
 from microclaw.agent.background.unattended import Heartbeat, ScheduledWork
-from microclaw.agent.code_tool import code_tool
+from microclaw.agent.code_tool import CodeTool
 from microclaw.agent.compaction import Compactor
 from microclaw.agent.context import TurnContext
 from microclaw.agent.conversation import Conversations, erase_conversation
 from microclaw.agent.inbox import Inbox, InboxLimits
 from microclaw.agent.offer import more_tools
 from microclaw.agent.outbox import Outbox
-from microclaw.agent.search_engines import search_engine
+from microclaw.agent.search_engines import SearchEngine
 from microclaw.agent.telling import clock_tool, say_tool
 from microclaw.agent.toolbox import Toolbox
 from microclaw.agent.turn import TurnLimits
@@ -33,6 +33,7 @@ from microclaw.apps.tools.programs import program_tools, switch_tool, times_tool
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
+from microclaw.devices.registry import Registry
 from microclaw.egress.destinations import Egress
 from microclaw.egress.fetching import Fetcher
 from microclaw.egress.proxy import EgressProxy
@@ -124,24 +125,23 @@ class Agent:
         server_tools: Callable[[], Iterable[Tool[Any]]],
     ) -> None:
         settings, admission, devices = base.settings, base.admission, apps.registry
-        language_model = model if settings.model.main else None  # the offline one writes no summaries
+        self._base, self._inbox, self._tasks = base, inbox, tasks
+        self._model = model if settings.model.main else None  # the offline one writes no summaries
         shared = None if base.cluster is None else base.database
         self.knowledge = knowledge = open_knowledge(settings, base.index, shared=shared)
-        context = TurnContext(
+        self._context = context = TurnContext(
             devices=devices,
             apps=apps.change_log,
             knowledge=knowledge,
             context_tokens=settings.agent.context_tokens,
-            is_read=language_model is not None,
+            is_read=self._model is not None,
         )
         more = (
             *remembering_tools(memory=knowledge.memory, search=knowledge.search, devices=devices),
             *skill_tools(skills=knowledge.skills),
             *own_tools,
         )
-        tools = build_toolbox(apps, admission.gate, link, more, server_tools)
-        clock, table, journal = Clock(base.now_ms), ScheduleTable(base.database), Journal(base.database, now_ms)
-        book = ScheduleBook(table, admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone or "")
+        tools, journal = build_toolbox(apps, admission.gate, link, more, server_tools), Journal(base.database, now_ms)
         self.subagents = Subagents(
             model=model,
             tools=tools,
@@ -151,56 +151,13 @@ class Agent:
             roles=admission.people,
             limits=SubagentLimits(count=settings.agent.subagents, iterations=settings.agent.iterations),
         )
-        runner = Runner(
-            book=book,
-            table=table,
-            perform=ScheduledWork(inbox=inbox, tools=tools, gate=admission.gate),
-            clock=clock,
-            wakes_an_hour=settings.schedules.wakes_an_hour,
-            report=partial(tasks.note, SCHEDULES),
-            fleet=base.fleet,
-        )
-        self.schedules = Scheduling(
-            book=book,
-            runner=runner,
-            prepare=lambda name, arguments, call: tools.prepare(name, arguments, context_of(call)),
-            takes_device=tools.takes_device,
-            name_of=admission.gate.name_of,
-            scene=context.devices,
-            offline=language_model is None,
-        )
+        self.background: dict[str, Callable[[], Awaitable[None]]] = {}
+        self.schedules = self._scheduling(tools, devices)
         acts: dict[str, Any] = {"schedule": self.schedules, "subagent": self.subagents, "catalog": folders_of(settings)}
-        self.background: dict[str, Callable[[], Awaitable[None]]] = {SCHEDULES: runner.run}
-        if language_model is not None:
-            nightly = check_cron(settings.schedules.consolidate_at, book.zone)
-            work = partial(consolidate, knowledge.memory, language_model)
-            self.background["consolidation"] = base.duty("consolidation", partial(run_at, nightly, work, clock))
-        if language_model is not None and settings.schedules.heartbeat_minutes:  # a model reads the tasks
-            channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
-            heartbeat = Heartbeat(
-                inbox=inbox,
-                read=partial(knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}"),
-                minutes=settings.schedules.heartbeat_minutes,
-                clock=clock,
-                home=(channel, chat_id or channel),
-            )
-            self.background["heartbeat"] = base.duty("heartbeat", heartbeat.run)
         self.tools = tools.with_more(
             (*declared_tools(acts), start_tool(self.subagents), more_tools(lambda: self.tools.tools))
         )
-        service = KnowledgeService(
-            gate=admission.gate,
-            knowledge=knowledge,
-            erase=partial(
-                erase_conversation,
-                inbox=inbox,
-                sessions=knowledge.sessions,
-                search=knowledge.search,
-                history=settings.chat_history,
-            ),
-            tools=frozenset(tool.name for tool in self.tools.tools),
-        )
-        self.services = acts | dict.fromkeys(("memory", "session", "skill"), service)
+        self.services = acts | dict.fromkeys(("memory", "session", "skill"), self._knowledge_service())
         self.conversations = Conversations(
             inbox=inbox,
             model=model,
@@ -208,12 +165,64 @@ class Agent:
             context=context,
             sessions=knowledge.sessions,
             skills=knowledge.skills,
-            compactor=Compactor(model=language_model, sessions=knowledge.sessions),
+            compactor=Compactor(model=self._model, sessions=knowledge.sessions),
             journal=journal,
             approvals=admission.approvals,
             roles=admission.people,
             limits=TurnLimits(iterations=settings.agent.iterations, turn_s=settings.agent.turn_s),
         )
+
+    def _scheduling(self, tools: Toolbox, devices: Registry) -> Scheduling:
+        """The schedules; what runs them, and the work of fixed times, is added to `background`."""
+        base, settings, gate = self._base, self._base.settings, self._base.admission.gate
+        clock, table = Clock(base.now_ms), ScheduleTable(base.database)
+        book = ScheduleBook(table, base.admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone or "")
+        runner = Runner(
+            book=book,
+            table=table,
+            perform=ScheduledWork(inbox=self._inbox, tools=tools, gate=gate),
+            clock=clock,
+            wakes_an_hour=settings.schedules.wakes_an_hour,
+            report=partial(self._tasks.note, SCHEDULES),
+            fleet=base.fleet,
+        )
+        self.background[SCHEDULES] = runner.run
+        if self._model is not None:
+            nightly = check_cron(settings.schedules.consolidate_at, book.zone)
+            work = partial(consolidate, self.knowledge.memory, self._model)
+            self.background["consolidation"] = base.duty("consolidation", partial(run_at, nightly, work, clock))
+        if self._model is not None and settings.schedules.heartbeat_minutes:  # a model reads the tasks
+            channel, _, chat_id = settings.schedules.heartbeat_chat.partition(":")
+            heartbeat = Heartbeat(
+                inbox=self._inbox,
+                read=partial(self.knowledge.memory.texts.read, f"{CONFIG}/{HEARTBEAT}"),
+                minutes=settings.schedules.heartbeat_minutes,
+                clock=clock,
+                home=(channel, chat_id or channel),
+            )
+            self.background["heartbeat"] = base.duty("heartbeat", heartbeat.run)
+        return Scheduling(
+            book=book,
+            runner=runner,
+            prepare=lambda name, arguments, call: tools.prepare(name, arguments, context_of(call)),
+            takes_device=tools.takes_device,
+            name_of=gate.name_of,
+            scene=self._context.devices,
+            offline=self._model is None,
+            wakes_an_hour=settings.schedules.wakes_an_hour,
+        )
+
+    def _knowledge_service(self) -> KnowledgeService:
+        knowledge = self.knowledge
+        erase = partial(
+            erase_conversation,
+            inbox=self._inbox,
+            sessions=knowledge.sessions,
+            search=knowledge.search,
+            history=self._base.settings.chat_history,
+        )
+        tools = frozenset(tool.name for tool in self.tools.tools)
+        return KnowledgeService(gate=self._base.admission.gate, knowledge=knowledge, erase=erase, tools=tools)
 
 
 def build_inbox(base: Base) -> Inbox:
@@ -251,7 +260,7 @@ def outward_tools(
 ) -> tuple[Tool[Any], ...]:
     """Tools beyond acts on boards. Without a search engine in the settings there is no web-search."""
     settings, proxy, people = base.settings, base.settings.proxy, base.admission.people
-    engine = None if settings.search is None else search_engine(settings.search, proxy=proxy)
+    engine = None if settings.search is None else SearchEngine(settings.search, proxy=proxy)
     workspace = Workspace(settings.workspace)
     return (
         *web_tools(fetcher=Fetcher(egress, proxy=proxy), engine=engine),
@@ -260,5 +269,5 @@ def outward_tools(
         say_tool(outbox=outbox, people=people),
         *trying_tools(apps),
         pins_tool(apps),
-        code_tool(tasks=code, workspace=workspace, devices=apps.registry, history=history, roles=people),
+        CodeTool(code, workspace, apps.registry, history, people).tool(),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
-from microclaw.agent.acts import outcome_of, reason_of
+from microclaw.agent.acts import RanCall
 from microclaw.agent.toolbox import Toolbox
 from microclaw.app.devices import Devices
 from microclaw.apps.catalogue import AppListing
@@ -28,6 +28,7 @@ from microclaw.devices.device import Device
 from microclaw.devices.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.link_server.device_link import DeviceLink
+from microclaw.models.protocol import ToolCall
 from microclaw.operations.tool import ToolContext
 from microclaw.telemetry.mqtt_commands import Command, CommandOutcome
 from microclaw.telemetry.mqtt_device import DeviceView, FirmwareVersions, NamedPin, ProgramState
@@ -118,9 +119,10 @@ class CommandActor:
             return CommandOutcome("refused", exc.message, exc.next_step)
         context = ToolContext(MQTT.person_id, lambda _step: None, device.name, channel="mqtt", chat_id="mqtt")
         with made_by(f"mqtt-{secrets.token_hex(8)}", MQTT.person_id):
-            result = await self._tools.call(name, json.dumps({"device": device.name, **arguments}), context)
-        outcome = outcome_of(self._tools.effect_of(name), result)
-        return CommandOutcome(outcome, reason_of(result), result.next_step, result.evidence)
+            call = ToolCall("", name, json.dumps({"device": device.name, **arguments}))
+            result = await self._tools.call(name, call.arguments, context)
+        action = RanCall(call, self._tools.effect_of(name), result).action
+        return CommandOutcome(action.outcome, action.reason, result.next_step, result.evidence)
 
 
 def named_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, tuple[int, int]]:

@@ -216,12 +216,12 @@ def _probe_telegram(current: CurrentSettings, token: str) -> ProbeResult:
 
 
 def _probe_search(current: CurrentSettings, key: str) -> ProbeResult:
-    from microclaw.agent.search_engines import search_engine
+    from microclaw.agent.search_engines import SearchEngine
 
     address = current.values.get("search.base_url")
     settings = SearchSettings(api_key=key, base_url=address) if address else SearchSettings(api_key=key)
     try:
-        hits = asyncio.run(search_engine(settings, proxy=current.proxy).search("ESP32", 1))
+        hits = asyncio.run(SearchEngine(settings, proxy=current.proxy).search("ESP32", 1))
     except MicroclawError as exc:
         refused = isinstance(exc, ToolFailed) and any(f"answered {n}" in exc.message for n in (401, 403, 422))
         return ProbeResult(False if refused else None, exc.message)

@@ -66,7 +66,6 @@ class ModelSection(ModelRow):
 class AgentSettings:
     """The limits of turns."""
 
-    second_message: Literal["queue", "steer"] = setting("queue", "a message during a turn waits or steers")
     queue: int = setting(8, "messages of one chat that may wait", 1, 1_000)
     parallel_turns: int = setting(128, "turns at the same time", 1, 10_000)
     turn_s: float = setting(120.0, "how long a turn may take", 1, DAY_S)

@@ -6,7 +6,6 @@ the text says that another model starts again. Knows no provider.
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import logging
 import time
@@ -21,7 +20,6 @@ from microclaw.config.settings import ModelChoice, ModelSettings, ModelTask
 from microclaw.errors import ModelError, ModelFault
 from microclaw.models.breaker import FAULTS_OF_THE_SERVICE, Breaker
 from microclaw.models.protocol import Model, ModelReply, ModelRequest, OnText, TextCounter
-from microclaw.models.provider_errors import shown_address
 from microclaw.models.usage import UsageLog
 
 _log = logging.getLogger(__name__)
@@ -218,31 +216,16 @@ def choose_model(
     return Router(chain(settings.main), by_task, offline if settings.offline_first else None, usage_log)
 
 
-def describe(settings: ModelSettings) -> str:
-    """The chosen model in a few words, without importing it."""
-    if settings.main is None:
-        return "none: no API key set"
-    chosen = _named(settings.main)
-    if chosen.provider == "anthropic":
-        text = f"{chosen.name} (Anthropic)"
-    elif chosen.base_url:
-        text = f"{chosen.name or 'the first model'} at {shown_address(chosen.base_url)}"
-    else:
-        text = f"{chosen.name} (OpenAI)"
-    count = len(settings.fallbacks)
-    return f"{text}, {count} to fall back on" if count else text
-
-
-def _named(choice: ModelChoice) -> ModelChoice:
-    """With its provider's usual model, where it names none and its server is not to be asked for one."""
-    if choice.name or (choice.provider == "openai" and choice.base_url):
-        return choice
-    return dataclasses.replace(choice, name=ANTHROPIC_DEFAULT if choice.provider == "anthropic" else OPENAI_DEFAULT)
-
-
 def _provider_model(choice: ModelChoice, proxy: str | None, timeout_s: float) -> Model:
     from microclaw.models.providers import AnthropicProviderModel, OpenAIProviderModel
 
     provider = AnthropicProviderModel if choice.provider == "anthropic" else OpenAIProviderModel
-    choice = _named(choice)
-    return provider(choice.name, api_key=choice.api_key, base_url=choice.base_url, timeout_s=timeout_s, proxy=proxy)
+    usual = ANTHROPIC_DEFAULT if choice.provider == "anthropic" else OPENAI_DEFAULT
+    asks = choice.provider == "openai" and choice.base_url  # such a server for its first model
+    return provider(
+        choice.name or (None if asks else usual),
+        api_key=choice.api_key,
+        base_url=choice.base_url,
+        timeout_s=timeout_s,
+        proxy=proxy,
+    )

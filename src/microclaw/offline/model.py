@@ -86,7 +86,7 @@ def _is_sure(request: ModelRequest, text: str, start: int) -> bool:
     """True if the first message of a turn can be acted on without more context."""
     last = request.messages[start - 1] if start else None
     if last is not None and not (isinstance(last, AssistantReply) and not last.calls):
-        return False  # it joins a running turn
+        return False  # a call of this chat has no answer yet
     from microclaw.offline.dialogue import understand
     from microclaw.offline.memory import MEMORY
 

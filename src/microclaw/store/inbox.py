@@ -1,7 +1,7 @@
 """Messages taken in, and their ends. Plain rows; it knows no channel and no turn.
 
-A message is `waiting` until it is answered, `joined` while it is part of another message's turn, and `kept` once its
-answer is in the outbox and in the conversation. (`answered`: microclaw 0.1.0 was killed between these two.)
+A message is `waiting` until it is answered, and `kept` once its answer is in the outbox and in the conversation.
+(`answered`: microclaw 0.1.0 was killed between these two.)
 
 In a cluster a message is the host's that accepted it, until another one takes it. Only its host begins and answers its
 turn, and only when no older message of its chat waits at another host.
@@ -103,14 +103,9 @@ class InboxTable(TimedTable):
 
     @reads
     def unanswered(self, sql: Sql, besides: Sequence[int] = ()) -> tuple[Message, ...]:
-        """This host's, oldest first, without those that have joined another's turn."""
+        """This host's, oldest first."""
         others = f"state = 'waiting' AND (? IS NULL OR host = ?) AND (message_id {one_of(besides)}) IS NOT TRUE"
         return _rows(sql, others, (self.host, self.host, *besides))
-
-    @reads
-    def joined(self, sql: Sql, message_id: int) -> tuple[Message, ...]:
-        """The messages that became part of this one's turn, oldest first."""
-        return _rows(sql, "state = 'joined' AND joined = ?", (message_id,))
 
     @writes
     def answer(self, sql: Sql, message_id: int, outbound: OutboxRow, keeping: Work = no_work) -> int:
@@ -122,7 +117,7 @@ class InboxTable(TimedTable):
         check_host(sql, message_id, self.host)
         keeping(sql)
         outbound_id = insert_outbound(sql, outbound, self._now_ms(), message_id=message_id, host=self.host)
-        _keep(sql, "message_id = ?1 OR (joined = ?1 AND state = 'joined')", (message_id,))
+        _keep(sql, "message_id = ?", (message_id,))
         delete(sql, "turn_rows", message_id=message_id)
         return outbound_id
 
@@ -130,11 +125,9 @@ class InboxTable(TimedTable):
     def prune(self, sql: Sql, *, days: int = KEEP_DAYS, rows: int = KEEP_ROWS) -> int:
         """Forget finished messages that are older, or beyond the newest `rows`; returns how many."""
         done = "state IN ('answered', 'kept')"
-        sql.execute(f"UPDATE inbox SET joined = NULL WHERE joined IS NOT NULL AND {done}")  # noqa: S608 - may go alone
         return sql.execute(
             f"""DELETE FROM inbox WHERE {done} AND (received_ms < ?
-            OR message_id <= (SELECT max(message_id) FROM inbox) - ?)
-            AND message_id NOT IN (SELECT joined FROM inbox WHERE joined IS NOT NULL)""",  # noqa: S608 - constants
+            OR message_id <= (SELECT max(message_id) FROM inbox) - ?)""",  # noqa: S608 - constants
             (self._now_ms() - days * DAY_MS, rows),
         ).rowcount
 
@@ -145,7 +138,7 @@ def end_unanswered(sql: Sql) -> int:
     Returns how many messages get no answer.
     """
     sql.execute("DELETE FROM turn_rows")
-    return _keep(sql, "state IN ('waiting', 'joined')")
+    return _keep(sql, "state = 'waiting'")
 
 
 def _keep(sql: Sql, which: str, values: Sequence[object] = ()) -> int:

@@ -26,12 +26,11 @@ _ORDER: Final = "ORDER BY planned_ms, turn_id, iteration, position"
 
 @dataclass(frozen=True, slots=True)
 class TurnRow:
-    """A row of the turn that answers a message; `joins` is another message that is part of the turn from here on."""
+    """A row of the turn that answers a message."""
 
     message_id: int
     position: int
     body: str
-    joins: int | None = field(default=None, metadata={"column": None})
 
 
 class EffectKey(NamedTuple):
@@ -82,8 +81,6 @@ class Journal(TimedTable):
         def add(sql: Sql) -> None:
             check_host(sql, row.message_id, self.host)
             insert(sql, "turn_rows", row)
-            if row.joins is not None:
-                update(sql, "inbox", {"message_id": row.joins}, state="joined", joined=row.message_id)
 
         return add
 
@@ -138,7 +135,7 @@ class Journal(TimedTable):
 
     @reads
     def rows(self, sql: Sql, message_id: int) -> tuple[TurnRow, ...]:
-        """The rows of a turn that has no answer yet, in order, without what they join."""
+        """The rows of a turn that has no answer yet, in order."""
         return select(sql, TurnRow, "turn_rows WHERE message_id = ? ORDER BY position", (message_id,))
 
     @reads
@@ -188,7 +185,7 @@ def check_host(sql: Sql, message_id: int, host: str | None) -> None:
         return
     query = "SELECT host, state FROM inbox WHERE message_id = ?"
     found = sql.execute(query, (message_id,)).fetchone()
-    if found is not None and (found[0] != host or found[1] not in ("waiting", "joined")):
+    if found is not None and (found[0] != host or found[1] != "waiting"):
         raise taken_over(f"message {message_id}", found[0])
 
 

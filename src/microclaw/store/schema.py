@@ -55,6 +55,11 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         "DROP TABLE one_time_codes",
     ),
     tuple(f"DROP TABLE IF EXISTS {name}" for name in ("xiaozhi_reports", "xiaozhi_updates", "old_texts")),  # unread
+    (  # no message joins another's turn any more: each has its own
+        "UPDATE inbox SET state = 'waiting' WHERE state = 'joined'",
+        "UPDATE inbox SET joined = NULL",
+        """DELETE FROM turn_rows WHERE body LIKE '%"kind":"joined"%'""",
+    ),
 )
 VERSION: Final = BASE + len(STEPS)
 

@@ -128,7 +128,7 @@ class Sessions(TimedTable):
     @reads
     def is_busy(self, sql: Sql, channel: str, chat_id: str) -> bool:
         """True if a message of the chat waits for its answer, at whichever host."""
-        return exists(sql, "inbox", state=("waiting", "joined"), channel=channel, chat_id=chat_id)
+        return exists(sql, "inbox", state="waiting", channel=channel, chat_id=chat_id)
 
     @writes
     def forget_chat(self, sql: Sql, channel: str, chat_id: str) -> None:

@@ -101,17 +101,6 @@ async def test_no_news_are_not_sent(make_agent: MakeAgent, tmp_path: Path, text:
         assert await agent.outbox.undelivered("test", "home") == ()
 
 
-async def test_a_model_that_fails_disturbs_nobody(
-    make_agent: MakeAgent, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    file = tmp_path / "HEARTBEAT.md"
-    file.write_text("- look at the greenhouse\n")
-    async with make_agent([ModelError("the service is down")]) as agent:
-        await heartbeat(agent, file).beat()
-        assert await agent.outbox.undelivered("test", "home") == ()
-    assert "the service is down" in caplog.text
-
-
 async def test_it_beats_at_its_interval_and_outlives_a_failure(make_agent: MakeAgent, tmp_path: Path) -> None:
     file = tmp_path / "HEARTBEAT.md"
     file.write_text("- look\n")

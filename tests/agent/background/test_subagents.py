@@ -124,18 +124,14 @@ async def test_only_so_many_work_at_a_time(crew_of: MakeCrew) -> None:
         await crew.ended(await crew.start("3"))
 
 
-async def test_its_tokens_are_bounded(crew_of: MakeCrew) -> None:
+async def test_its_time_and_tokens_are_bounded(crew_of: MakeCrew) -> None:
+    async with crew_of(model=Held([]), limits=SubagentLimits(turn_s=0.01)) as crew:
+        assert (await crew.ended(await crew.start())).state == "failed"
     costly = [ModelReply("", call("gpio-get", pin=4).calls, usage=Usage(400, 200)) for _ in range(8)]
     async with crew_of(costly, limits=SubagentLimits(tokens=1000)) as crew:
         one = await crew.ended(await crew.start())
         assert one.state == "failed"
         assert one.tokens == 1200
-
-
-async def test_its_time_is_bounded(crew_of: MakeCrew) -> None:
-    async with crew_of(model=Held([]), limits=SubagentLimits(turn_s=0.01)) as crew:
-        one = await crew.ended(await crew.start())
-        assert one.state == "failed"
 
 
 async def test_a_cancelled_one_asks_no_model_again(crew_of: MakeCrew) -> None:

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from tests.agent.conftest import Workshop
 
-from microclaw.agent.acts import outcome_of
+from microclaw.agent.acts import RanCall
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import ToolRetry
+from microclaw.models.protocol import ToolCall
 from microclaw.operations.tool import MAX_NUMBER, Parameters, Tool, ToolContext, read_arguments
 
 
@@ -64,7 +65,7 @@ async def test_arguments_that_mean_two_things_or_nothing_are_refused(
 ) -> None:
     result = await toolbox.call(tool, arguments, context())
     assert result.error_code == "tool_retry"
-    assert outcome_of(toolbox.effect_of(tool), result) == "refused"
+    assert RanCall(ToolCall("1", tool, arguments), toolbox.effect_of(tool), result).outcome == "refused"
 
 
 async def test_a_fault_of_ours_is_a_result(toolbox: Toolbox, caplog: pytest.LogCaptureFixture) -> None:
@@ -73,7 +74,7 @@ async def test_a_fault_of_ours_is_a_result(toolbox: Toolbox, caplog: pytest.LogC
     assert "a fault of ours" not in result.content
     assert "a fault of ours" in caplog.text
     assert json.loads(result.content)["next"]
-    assert outcome_of(toolbox.effect_of("crash"), result) == "unknown"
+    assert RanCall(ToolCall("1", "crash", "{}"), toolbox.effect_of("crash"), result).outcome == "unknown"
 
 
 class Switch(Parameters):

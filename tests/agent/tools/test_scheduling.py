@@ -186,18 +186,6 @@ async def test_what_was_declined_is_not_kept(desk: Desk) -> None:
     assert await desk.book.all() == ()
 
 
-async def test_words_of_strangers_make_even_an_act_ask(desk: Desk) -> None:
-    await desk.call("schedule-add", {"when": "in 20 minutes", "do": "turn on pin 4"}, foreign=True)
-    (asked,) = desk.asked
-    assert "pin: 4" in asked.detail
-
-
-async def test_a_guest_makes_none(desk: Desk) -> None:
-    result, _ = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "turn on pin 4"}, "p-gus")
-    assert result.error_code == "permission_refused"
-    assert await desk.book.all() == ()
-
-
 async def test_who_may_act_no_more_has_nothing_run(desk: Desk) -> None:
     _, told = await desk.call("schedule-add", {"when": "in 20 minutes", "do": "turn on pin 4"}, "p-ada")
     desk.people.known["p-ada"] = Person("p-ada", "ada", "guest")

@@ -173,7 +173,7 @@ class TelegramChannel:
             self._tasks.start(self._deliver_one(chat_id, Answer(text)), f"telegram: say to {chat_id}")
 
     async def _follow(self, chat_id: int, accepted: AcceptedMessage) -> None:
-        """Show a turn, and deliver its answer; messages that joined one turn have one answer."""
+        """Show a turn, and deliver its answer."""
         reply = LiveReply(self._sender, chat_id, self.timing)
         answer = await reply.follow(accepted.events)
         if answer is None:
