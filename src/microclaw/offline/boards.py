@@ -158,8 +158,8 @@ def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decis
     first = calls[0][1]
     boards = list(dict.fromkeys(name for name, _ in calls))
     more = f" and {len(boards) - _MAX_SHOWN} more" if len(boards) > _MAX_SHOWN else ""
-    intent = f"{first.intent}, on {', '.join(boards[:_MAX_SHOWN])}{more}"
-    return Act(ON_BOARDS, {"tool": first.tool, "each": each}, intent, first.plan, words=first.words)
+    words = f"{first.words} on {', '.join(boards[:_MAX_SHOWN])}{more}"
+    return Act(ON_BOARDS, {"tool": first.tool, "each": each}, words)
 
 
 def _calls(at: Context, decide: Callable[[Context], Decision]) -> tuple[list[tuple[str, Act]], dict[str, Say]]:
@@ -180,7 +180,7 @@ def _calls(at: Context, decide: Callable[[Context], Decision]) -> tuple[list[tup
 
 
 def _acts(at: Context, decide: Callable[[Context], Decision]) -> list[Act] | Say:
-    """Every call of the sentence on its board, the first with its intent; what cannot be done there is an answer."""
+    """Every call of the sentence on its board; what cannot be done there is an answer."""
     acts: list[Act] = []
     try:
         while isinstance(decision := decide(at), Act):
@@ -206,8 +206,7 @@ def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act] | S
     if len(meant) > 1 and at.parse.kind == "remove_app":
         names = " or ".join(str(app["name"]) for app in meant)
         return Say(f"Which one on {device.name}: {names}?", "ambiguous", f"stop {meant[0]['name']}")
-    shown = f"stop(app={said or 'all'})"
-    return [replace(taking_off(at, app), intent=shown) for app in meant]
+    return [taking_off(at, app) for app in meant]
 
 
 def _cannot(at: Context, cannot: dict[str, Say]) -> Say:

@@ -31,7 +31,7 @@ from microclaw.offline.last_act import (
     state_after,
     undoable_after,
 )
-from microclaw.offline.lights import LIGHTS, led_decider
+from microclaw.offline.lights import as_light
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY
 from microclaw.offline.parse import Parse, Question
@@ -168,7 +168,7 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 def _decide(at: Context) -> Decision:
     """The next step; a loose parse that would change something asks first."""
     if at.each:
-        return decide_for_each(at, lambda one: _decider(one)(one))
+        return decide_for_each(at, _act)
     last = at.results[-1] if at.results else None
     # Of a board that is away: what this host knows. Of several boards one may be away.
     told = at.parse.kind == "pin_facts" or (last is not None and last.tool == "query-wasm-apps" and is_of_all(at))
@@ -182,7 +182,7 @@ def _decide(at: Context) -> Decision:
             return replace(failed, text=f"{failed.text}. Set before that: pin {done}")
         return failed
     try:
-        decision = after_the_first(at, _decider(at))
+        decision = after_the_first(at, _act)
         is_one = len(at.device_context.devices) > 1 and not is_of_all(at)
         if isinstance(decision, Act) and decision.tool in _OF_ONE_DEVICE and is_one:
             board_of(at)  # asks which device
@@ -196,11 +196,13 @@ def _decide(at: Context) -> Decision:
 
 
 def _schedule(at: Context) -> Decision:
-    return schedules.decide_schedule(at, english(), lambda inner: _decider(inner)(inner))
+    return schedules.decide_schedule(at, english(), _act)
 
 
-def _decider(at: Context) -> Callable[[Context], Decision]:
-    return led_decider(at) or _DECIDERS[at.parse.kind]
+def _act(at: Context) -> Decision:
+    """The decision of the sentence's kind."""
+    parse = as_light(at.parse, at)
+    return _DECIDERS[parse.kind](replace(at, parse=parse))
 
 
 def _help(_at: Context) -> Decision:
@@ -214,7 +216,6 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **ACTIONS,
     **APPS,
     **PROGRAMS,
-    **LIGHTS,
     **MEMORY,
     **schedules.SCHEDULES,
     **QUESTIONS,

@@ -14,12 +14,11 @@ from msgspec.structs import replace
 
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import Context, Result, Say, capital, plain_line
-from microclaw.offline.lights import LIGHTS
 from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 from microclaw.offline.programs import PROGRAMS
 
-PROGRAMS_ON_PINS: Final = frozenset({*PROGRAMS, *LIGHTS}) - {"read_sensor_every", "publish"}
+PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every", "publish"}
 ON_SEVERAL: Final = "several_boards"
 """The kind of an act on several boards."""
 MAX_TAKEN_BACK: Final = 16

@@ -80,9 +80,9 @@ def _remember(at: Context) -> Decision:
     fact = at.parse.word("text") or ""
     instead = at.parse.word("instead")
     if instead is not None and not at.results:
-        return Act("forget", {"text": instead}, f"forget({_short(instead)}), then remember({_short(fact)})")
+        return Act("forget", {"text": instead})
     if not at.results or at.results[-1].tool == "forget":
-        return Act("remember", {"text": fact}, f"remember({_short(fact)})")
+        return Act("remember", {"text": fact})
     kept = at.results[-1].fields
     if kept.get("new") is False:
         return Say(f"I knew that already: {plain_line(kept.get('line'))}.")
@@ -94,7 +94,7 @@ def _remember(at: Context) -> Decision:
 def _recall(at: Context) -> Decision:
     about = at.parse.word("about")
     if not at.results:
-        return Act("recall", {"text": about} if about else {}, f"recall({_short(about or '')})")
+        return Act("recall", {"text": about} if about else {})
     found: Sequence[Mapping[str, Any]] = at.results[-1].fields.get("found", ())
     hits = sorted(
         (one for one in found if parse_memory(str(one.get("text"))) is None), key=lambda one: one.get("kind") == "said"
@@ -117,7 +117,7 @@ def _forget(at: Context) -> Decision:
     if words is None:
         return Say("What shall I forget?", "ambiguous", "name it, as in: forget the relay")
     if not at.results:
-        return Act("forget", {"text": words}, f"forget({_short(words)})")
+        return Act("forget", {"text": words})
     found = at.results[-1].fields
     removed = found.get("removed") or ()
     if not removed:
@@ -141,7 +141,3 @@ MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
 def _source(one: Mapping[str, Any]) -> str:
     said = "you said it" if one.get("kind") == "said" else str(one.get("source"))
     return f"{said}, {one['day']}" if one.get("day") else said
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -113,7 +113,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     )
     shown = when_text(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
-    return Act("schedule-add", arguments, f"schedule({shown}: {doing})", "the host will do it then", words=words)
+    return Act("schedule-add", arguments, words)
 
 
 def _pace_or_delay(said: str, doing: str, meant: Parse, when: When) -> Say | None:
@@ -173,7 +173,7 @@ def _reminder(doing: str) -> str:
 
 def _list(at: Context) -> Decision:
     if not at.results:
-        return Act("schedule-list", {}, "schedules()")
+        return Act("schedule-list", {})
     listed = _schedules(at.results[-1].fields)
     if not listed:
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
@@ -182,7 +182,7 @@ def _list(at: Context) -> Decision:
 
 def _cancel(at: Context) -> Decision:
     if not at.results:
-        return Act("schedule-list", {}, "cancel_schedule()")
+        return Act("schedule-list", {})
     listed = _schedules(at.results[0].fields)
     removed = at.results[1:]
     matching = [one for one in listed if _matches(one, at.parse)]
@@ -209,7 +209,7 @@ def _cancel(at: Context) -> Decision:
             f"cancel schedule {matching[0]['schedule']}",
         )
     number = matching[len(removed)]["schedule"]
-    return Act("schedule-remove", {"schedule": number}, words=f"cancel schedule {number}")
+    return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
 
 
 SCHEDULES: Final[Mapping[str, Callable[[Context], Decision]]] = {"list_schedules": _list, "cancel_schedule": _cancel}

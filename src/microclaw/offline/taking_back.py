@@ -38,11 +38,10 @@ def take_back(at: Context) -> Decision:
     number = at.parse.number("number")
     if number is not None:
         if not at.results:
-            return Act("schedule-remove", {"schedule": number}, f"undo(schedule={number})")
+            return Act("schedule-remove", {"schedule": number}, "undo")
         return Say(f"Undone: schedule {number} is removed.")
     if not at.results:
-        shown = ", ".join(map(str, at.parse.undoes))
-        return Act(CORRECT, {"undo": list(at.parse.undoes)}, f"undo(change={shown})")
+        return Act(CORRECT, {"undo": list(at.parse.undoes)}, "undo")
     proofs = "; ".join(one.proof[1] for one in at.results if one.proof[1] and one.proof[0] != "accepted")
     told = "; ".join(str(one.fields.get("message", "undone")) for one in at.results)
     return Say(f"{capital(told)}.{f' {capital(proofs)}.' if proofs else ''}")
@@ -84,10 +83,9 @@ def after_the_first(at: Context, decide: Decide) -> Decision:
     if at.parse.undoes and planned.tool in (*_PIN_TOOLS, "gpio-get"):
         return planned if planned.tool == "gpio-get" else _instead(at, decide, planned, own)
     tool, arguments = first[done]
-    shown = next(iter(arguments.items()))
     if tool == "uninstall-wasm-app":
         arguments = at.on_device(**arguments)
-    return Act(tool, arguments, f"{tool}({shown[0]}={shown[1]}), then {planned.intent}", planned.plan)
+    return Act(tool, arguments, f"undo, then {planned.words}")
 
 
 def _instead(at: Context, decide: Decide, planned: Decision, results: tuple[Result, ...]) -> Act:
@@ -101,5 +99,4 @@ def _instead(at: Context, decide: Decide, planned: Decision, results: tuple[Resu
     arguments: dict[str, Any] = {"undo": list(at.parse.undoes), "pins": pins}
     if "device" in acts[0].arguments:
         arguments["device"] = acts[0].arguments["device"]
-    shown = ", ".join(map(str, at.parse.undoes))
-    return Act(CORRECT, arguments, f"undo(change={shown}), then {acts[0].intent}", acts[0].plan)
+    return Act(CORRECT, arguments, f"undo, then {acts[0].words}")
