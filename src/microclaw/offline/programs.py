@@ -166,12 +166,8 @@ def _thermostat(at: Context) -> Deployment:
         )
     swing = at.parse.number("swing_milli")
     swing = _SWING_MILLI if swing is None else swing
-    setpoint: PatternValues = {
-        "PIN": target.pin,
-        "SETPOINT_MILLI": milli,
-        "HYSTERESIS_MILLI": swing,
-        "HEATS": int(raises),
-    }
+    values: PatternValues = {"PIN": target.pin, **sensor, "SETPOINT_MILLI": milli}
+    values |= {"HYSTERESIS_MILLI": swing, "HEATS": int(raises)}
     shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {swing / 1000:g}"
     words = f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
     return Deployment("thermostat", values, words, target)
