@@ -39,7 +39,7 @@ from microclaw.offline.pins import answered_device, board_of
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.reading import Reading, SentenceReader, numbered
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
-from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
+from microclaw.offline.taking_back import corrected, take_back
 
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
@@ -98,8 +98,6 @@ def understand(request: ModelRequest) -> Understanding:
     else:
         reading = SentenceReader(said, device_context, results, act, state.undoable).read()
     found = reading.found
-    if not isinstance(found, Say):
-        found = undone_elsewhere(context or found)
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
@@ -174,15 +172,13 @@ def _decide(at: Context) -> Decision:
     told = at.parse.kind == "pin_facts" or (last is not None and last.tool == "query-wasm-apps" and is_of_all(at))
     # Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and not told:
-        failed, first = failure(last), len(first_calls(at.parse))
-        if len(at.results) <= first:
-            return replace(failed, text=f"{failed.text}. So nothing else was done")
-        done = ", ".join(str(one.fields.get("pin")) for one in at.results[first:-1])
+        failed = failure(last)
+        done = ", ".join(str(one.fields.get("pin")) for one in at.results[:-1])
         if at.parse.kind == "set_pin" and done:
             return replace(failed, text=f"{failed.text}. Set before that: pin {done}")
         return failed
     try:
-        decision = after_the_first(at, _act)
+        decision = corrected(at, _act)
         is_one = len(at.device_context.devices) > 1 and not is_of_all(at)
         if isinstance(decision, Act) and decision.tool in _OF_ONE_DEVICE and is_one:
             board_of(at)  # asks which device

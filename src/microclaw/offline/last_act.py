@@ -195,7 +195,7 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         return _older(before) if kind in _ASIDES else None
     if done and not at.results:
         return _older(before)
-    parse = replace(at.parse, loose=at.parse.loose and not done, confirmed=False, undoes=(), stops=None, replaces=None)
+    parse = replace(at.parse, loose=at.parse.loose and not done, confirmed=False, undoes=(), replaces=None)
     device = at.results[-1].fields.get("device") if at.results else (at.device.name if at.device else None)
     changes = tuple(c for r in at.results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     removed = _last(at.results, "uninstall-wasm-app") or _last(at.results, "switch-program")
