@@ -41,7 +41,6 @@ _AND: Final = r"(?:\s*,\s*(?:and\s+)?|\s+(?:and|or|&|plus)\s+)(?:also )?"
 _AT: Final = r"(?:(?:on|at|of|from|in|for) )?"
 _BEFORE: Final = rf"(?:(?:the|my|our|both|all|{_BOARD}) )*"
 _AFTER: Final = r"(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
-_EXCEPT: Final = re.compile(r"(?i)\s*,?\s*\b(?:except|excluding|but|apart from|other than)\b")
 _GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
 _MAX_SHOWN: Final = 8
 
@@ -66,12 +65,6 @@ def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say
     """
     boards = tuple(one for one in device_context.devices if one.board.pins)
     groups = _labelled(boards) | {one.name.lower(): (one,) for one in boards}
-    if (spared := _EXCEPT.search(said)) is not None:
-        choice = chosen_boards(said[: spared.start()], device_context)
-        if isinstance(choice, Say | None):
-            return choice
-        step = f"name those that you mean, as in: on {' and '.join(one.name for one in choice.devices[:2])}"
-        return Say("I leave no board out of a sentence, so I did nothing.", "ambiguous", step)
     if (found := _EVERY.search(said)) is not None and not _is_of_all(said):
         return BoardChoice(_without(said, found), boards)
     return _named(said, device_context, groups)

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from microclaw.offline.decision import Act, Context, Decision, Say, plain_line
 from microclaw.offline.parse import Parse
-from microclaw.offline.schedules import parse_schedule
 from microclaw.offline.sentences import Sentences
 
 EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")
@@ -70,10 +69,8 @@ def parse_memory(said: str) -> Parse | None:
 
 def is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
     """True if a sentence like "note the humidity every minute" is an order and not a fact to remember."""
-    if memory.kind == "forget":
-        return parse_schedule(said, sentences) is not None
-    found = sentences.parse(said) if memory.kind == "remember" else None
-    return found is not None and found.kind == "read_sensor_every"
+    found = sentences.parse(said) if memory.kind in ("remember", "forget") else None
+    return found is not None and found.kind in ("read_sensor_every", "cancel_schedule")
 
 
 def _remember(at: Context) -> Decision:
