@@ -74,7 +74,7 @@ def understand(request: ModelRequest) -> Understanding:
     if isinstance(chosen, Say):
         return Understanding(None, chosen, completes=True, state=state)
     said = chosen or said
-    context = completed = there = None
+    completed = there = None
     device_context = request.device_context or DeviceContext()
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
@@ -90,11 +90,9 @@ def understand(request: ModelRequest) -> Understanding:
             return Understanding(None, Say("That question is too old.", "ambiguous", f"say it again: {again}"))
     if open_question is not None and completed is not None:
         named = there or next((d for d in device_context.devices if d.name == open_question.device), None)
-        context = Context(
-            completed, open_question.said, device_context, named or device_context.meant, named is not None, results
-        )
-    if context is not None:
-        reading = Reading(context)
+        device = named or device_context.meant
+        asked = Context(completed, open_question.said, device_context, device, named is not None, results)
+        reading = Reading(asked)
     else:
         reading = SentenceReader(said, device_context, results, act, state.undoable).read()
     found = reading.found

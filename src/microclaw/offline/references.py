@@ -234,21 +234,18 @@ def _changed(act: LastAct, found: Parse, *, corrects: bool) -> Parse | Say:
     return replace(act.parse, values={n: v for n, v in kept.items() if n not in map(gone.get, change)} | change)
 
 
-def _many(found: Parse) -> Fraction | None:
-    """The factor in the sentence, as in "twice as fast"; None where that is not said."""
-    many, times = found.number("many"), found.number("times")
-    if many is None and times is None:
+def _factor(found: Parse, otherwise: int | None) -> Fraction | None:
+    """The factor in the sentence, as in "twice as fast", else so many thousandths."""
+    times = found.number("times")
+    milli = found.number("many") or (otherwise if times is None else 1000 * max(times, 1))
+    if milli is None:
         return None
-    factor = Fraction(many, 1000) if many is not None else Fraction(max(times or 1, 1))
-    return 1 / factor if found.word("way") == "less" else factor
+    return Fraction(1000, milli) if found.word("way") == "less" else Fraction(milli, 1000)
 
 
 def _paced(act: LastAct, found: Parse) -> Parse | Say:
     """ "Faster" is twice as fast, "a bit" half of that."""
-    factor = _many(found)
-    if factor is None:
-        factor = Fraction(found.number("amount") or 2000, 1000)
-        factor = 1 / factor if found.word("way") == "less" else factor
+    factor = _factor(found, found.number("amount") or 2000) or Fraction(1)
     if act.kind in _BLINKS:
         now_ms = half_period_ms(act.parse)
     elif act.kind in _PACES:
@@ -262,7 +259,7 @@ def _lighter(act: LastAct, found: Parse) -> Parse | Say:
     """ "Brighter" is 20 % of full brightness more, "a bit" 10 %."""
     if act.kind == "set_pin" and act.done and len(act.pins) < 2:
         return Parse("dim_pin", act.target_values)  # it asks how bright
-    milli, factor = act.parse.number("milli"), _many(found)
+    milli, factor = act.parse.number("milli"), _factor(found, None)
     if act.kind != "dim_pin" or milli is None:
         return _unclear(act, f"dim {_pin_of(act)} to 30%")
     step = found.number("milli") or found.number("step") or _STEP_MILLI
