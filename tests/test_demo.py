@@ -41,7 +41,7 @@ def left_behind(environ: dict[str, str]) -> Iterator[None]:
     scratch.rmdir()
 
 
-ONCE = "host board model you intent plan code compile check try deploy verify answer pin 2 host pin 2 host"
+ONCE = "host board model you intent code compile check try deploy verify answer pin 2 host pin 2 host"
 
 
 @pytest.mark.usefixtures("left_behind")

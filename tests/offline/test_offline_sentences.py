@@ -18,75 +18,81 @@ def _call(text: str) -> tuple[str, dict[str, object]]:
 
 
 _BY_INTENT = {
-    # blink: "every X" is the time between two changes; a rate counts whole periods
-    "blink(pin=2, half_period=0.5 s)": [
+    "blink the LED every 500 ms": [
         "blink the LED on pin 2 every half second", "blink the led every 500 ms", "flash the onboard led",
+    ],
+    "blink pin 2 every 500 ms": [
         "could you please blink pin 2?", "I want you to blink pin 2 forever", "  BLINK   Pin 2!!  ",
     ],
-    "blink(pin=13, half_period=0.25 s)": ["blink GPIO13 twice a second"],
-    "blink(pin=13, half_period=1 s)": ["blink pin 13 with a period of 2 seconds"],
-    "blink(pin=2, half_period=1 s)": ["every second blink the led", "let the led blink slowly"],
-    "blink(pin=4, half_period=0.5 s)": ["make the led on pin 4 blink"],
-    "blink(pin=4, half_period=1 s)": ["let pin 4 flash every second", "turn pin 4 on and off every second"],
-    "blink(pin=4, half_period=0.1 s)": ["toggle pin 4 every 100 ms"],
-    "blink(pin=7, half_period=0.5 s)": ["start blinking the light on pin 7"],
-    "blink(pin=2, half_period=0.1 s)": ["blink the led fast"],
-    "fade(pin=5, period=5 s)": ["fade pin 5 slowly"],
-    "fade(pin=5, period=2 s)": ["fade pin 5", "breathe pin 5"],
-    "fade(pin=2, period=3 s)": ["fade the led in and out every 3 seconds"],
-    "fade(pin=6, period=2 s)": ["keep fading pin 6 up and down"],
-    "button(pin=0) -> on(pin=2)": [
-        "when the button on pin 0 is pressed turn on pin 2", "when the button on pin 0 is pressed, turn on the led",
-    ],
-    "button(pin=1) -> on(pin=4)": [
+    "blink pin 13 every 250 ms": ["blink GPIO13 twice a second"],
+    "blink pin 13 every 1 s": ["blink pin 13 with a period of 2 seconds"],
+    "blink the LED every 1 s": ["every second blink the led", "let the led blink slowly"],
+    "blink pin 4 every 500 ms": ["make the led on pin 4 blink"],
+    "blink pin 4 every 1 s": ["let pin 4 flash every second", "turn pin 4 on and off every second"],
+    "blink pin 4 every 100 ms": ["toggle pin 4 every 100 ms"],
+    "blink pin 7 every 500 ms": ["start blinking the light on pin 7"],
+    "blink the LED every 100 ms": ["blink the led fast"],
+    "fade pin 5 every 5 s": ["fade pin 5 slowly"],
+    "fade pin 5 every 2 s": ["fade pin 5", "breathe pin 5"],
+    "fade the LED every 3 s": ["fade the led in and out every 3 seconds"],
+    "fade pin 6 every 2 s": ["keep fading pin 6 up and down"],
+    "turn on pin 2 when the button on pin 0 is pressed": ["when the button on pin 0 is pressed turn on pin 2"],
+    "turn on the LED when the button on pin 0 is pressed": ["when the button on pin 0 is pressed, turn on the led"],
+    "turn on pin 4 when the button on pin 1 is pressed": [
         "turn on pin 4 when the button on pin 1 is pressed", "if the switch on gpio 1 is pushed then switch on pin 4",
     ],
-    "button(pin=1) -> on(pin=2)": ["turn on the led while i hold the button at pin 1"],
-    "when(temperature > 28 °C) -> on(pin=4)": [
+    "turn on the LED when the button on pin 1 is pressed": ["turn on the led while i hold the button at pin 1"],
+    "turn on pin 4 when the temperature is above 28 °C": [
         "turn on pin 4 when the temperature is above 28",
         "when the temperature is over 28 °C turn on the fan on pin 4", "turn on the fan on pin 4 if temperature > 28",
     ],
-    "when(temperature > 28.5 °C) -> on(pin=4)": ["turn on pin 4 when the temperature rises above 28.5 degrees"],
-    "when(temperature > 26.667 °C) -> on(pin=4)": ["if the temperature exceeds 80 degrees fahrenheit turn on pin 4"],
-    "when(temperature < -5 °C) -> on(pin=4)": ["switch on pin 4 when the temperature drops below -5"],
-    "when(humidity < 40 %) -> on(pin=6)": ["turn on the pump at pin 6 while the humidity is below 40%"],
-    "when(temperature > 25 °C) -> on(pin=4)": [
+    "turn on pin 4 when the temperature is above 28.5 °C": [
+        "turn on pin 4 when the temperature rises above 28.5 degrees",
+    ],
+    "turn on pin 4 when the temperature is above 26.667 °C": [
+        "if the temperature exceeds 80 degrees fahrenheit turn on pin 4",
+    ],
+    "turn on pin 4 when the temperature is below -5 °C": ["switch on pin 4 when the temperature drops below -5"],
+    "turn on pin 6 when the humidity is below 40 %": ["turn on the pump at pin 6 while the humidity is below 40%"],
+    "turn on pin 4 when the temperature is above 25 °C": [
         "turn on pin 4 when it is warmer than 25 degrees", "turn on pin 4 when its warmer than 25 degrees",
     ],
-    "when(voltage < 3.3 V) -> on(pin=4)": ["turn on pin 4 when the voltage is under 3.3 V"],
-    "when(current > 200 mA) -> on(pin=4)": ["turn on pin 4 when the current is above 0.2 A"],
-    "when(temperature > 30 °C) -> pulse(pin=7, for=10 s)": [
+    "turn on pin 4 when the voltage is below 3.3 V": ["turn on pin 4 when the voltage is under 3.3 V"],
+    "turn on pin 4 when the current is above 200 mA": ["turn on pin 4 when the current is above 0.2 A"],
+    "turn on pin 7 for 10 s when the temperature is above 30 °C": [
         "turn on the fan on pin 7 for 10 seconds whenever the temperature rises above 30 °C",
     ],
-    "when(humidity < 35 %) -> pulse(pin=6, for=60 s)": [
+    "turn on pin 6 for 60 s when the humidity is below 35 %": [
         "if the humidity falls under 35% open the valve on pin 6 for a minute",
     ],
-    "thermostat(temperature 21.5 °C +/- 1, heater on pin=5)": [
+    "hold the temperature at 21.5 °C +/- 1 with the heater on pin 5": [
         "keep the temperature at 21.5 with 1 degree hysteresis, radiator on pin 5",
     ],
-    "thermostat(temperature 18 °C +/- 0.25, cooler on pin=5)": [
+    "hold the temperature at 18 °C +/- 0.25 with the cooler on pin 5": [
         "keep the room at 18 °C ± 0.25 with the fan on pin 5",
     ],
-    "thermostat(temperature 20 °C +/- 0.5, cooler on pin=6)": ["thermostat at 20 degrees with the fan on pin 6"],
-    "thermostat(humidity 55 % +/- 0.5, humidifier on pin=6)": [
+    "hold the temperature at 20 °C +/- 0.5 with the cooler on pin 6": [
+        "thermostat at 20 degrees with the fan on pin 6",
+    ],
+    "hold the humidity at 55 % +/- 0.5 with the humidifier on pin 6": [
         "keep the humidity at 55% with the humidifier on pin 6",
     ],
-    "thermostat(temperature 20 °C +/- 0.5, heater on pin=6)": ["thermostat on pin 6 at 20 degrees"],
-    "traffic_light(red=4, yellow=5, green=6)": ["run a traffic light on pins 4, 5 and 6"],
-    "traffic_light(red=10, yellow=11, green=12)": ["make a traffic light: red on 10, amber on 11, green on 12"],
-    "blink(pin=2, half_period=0.5 s, times=5)": ["blink pin 2 five times"],
-    "blink(pin=2, half_period=0.1 s, times=3)": ["blink pin 2 3x fast"],
-    "blink(pin=2, half_period=0.5 s, times=2)": ["flash the led twice"],
-    "blink(pin=4, half_period=0.1 s, times=15)": ["blink pin 4 every 100 ms for 3 seconds"],
-    "blink(pin=4, half_period=0.5 s, times=10)": ["blink pin 4 for ten seconds"],
-    "read(sensor=temperature, every=10 s)": ["monitor the temperature", "read the temperature every 10 seconds"],
-    "read(sensor=humidity, every=60 s)": ["log the humidity once a minute"],
-    "read(sensor=pressure, every=5 s)": ["every 5 seconds print the pressure"],
-    "read(sensor=voltage, every=10 s)": ["keep reading the voltage"],
-    "pulse(pin=5, for=0.2 s)": ["beep for 200 ms on pin 5", "beep pin 5"],
-    "pulse(pin=4, for=0.02 s)": ["send a 20 ms pulse to pin 4"],
-    "pulse(pin=5, for=2 s)": ["turn on pin 5 for 2 seconds"],
-    "pulse(pin=5, for=0.5 s)": ["pulse the relay on pin 5 for half a second"],
+    "hold the temperature at 20 °C +/- 0.5 with the heater on pin 6": ["thermostat on pin 6 at 20 degrees"],
+    "run a traffic light on pins 4, 5 and 6": ["run a traffic light on pins 4, 5 and 6"],
+    "run a traffic light on pins 10, 11 and 12": ["make a traffic light: red on 10, amber on 11, green on 12"],
+    "blink pin 2 5 times at 1 Hz": ["blink pin 2 five times"],
+    "blink pin 2 3 times at 5 Hz": ["blink pin 2 3x fast"],
+    "blink the LED 2 times at 1 Hz": ["flash the led twice"],
+    "blink pin 4 15 times at 5 Hz": ["blink pin 4 every 100 ms for 3 seconds"],
+    "blink pin 4 10 times at 1 Hz": ["blink pin 4 for ten seconds"],
+    "read the temperature every 10 s": ["monitor the temperature", "read the temperature every 10 seconds"],
+    "read the humidity every 60 s": ["log the humidity once a minute"],
+    "read the pressure every 5 s": ["every 5 seconds print the pressure"],
+    "read the voltage every 10 s": ["keep reading the voltage"],
+    "turn on pin 5 for 200 ms": ["beep for 200 ms on pin 5", "beep pin 5"],
+    "turn on pin 4 for 20 ms": ["send a 20 ms pulse to pin 4"],
+    "turn on pin 5 for 2 s": ["turn on pin 5 for 2 seconds"],
+    "turn on pin 5 for 500 ms": ["pulse the relay on pin 5 for half a second"],
 }  # fmt: skip
 PROGRAMS = [(sentence, intent) for intent, said in _BY_INTENT.items() for sentence in said]
 
@@ -186,7 +192,6 @@ async def test_what_goes_on_becomes_a_program(ask: Ask, sentence: str, intent: s
     reply = await ask(sentence)
     assert reply.intent == intent
     assert [call.name for call in reply.calls] == ["deploy-wasm-app"]
-    assert reply.plan
     assert reply.code_origin is not None
     assert reply.code_origin.startswith("patterns/")
     assert re.search(r"void on_init\(void\)|int main\(void\)", json.loads(reply.calls[0].arguments)["sourceCode"])

@@ -173,7 +173,7 @@ async def test_the_pin_of_a_button_is_asked_for_and_taken(ask: Ask) -> None:
     said = "turn on pin 4 when the button is pressed"
     question = await ask(said)
     reply = await ask("pin 7", before=(UserText(said), kept(question)))
-    assert reply.intent == "button(pin=7) -> on(pin=4)"
+    assert reply.intent == "turn on pin 4 when the button on pin 7 is pressed"
 
 
 async def test_a_bare_pin_without_a_question_does_nothing(ask: Ask) -> None:

@@ -104,7 +104,6 @@ async def test_a_word_that_is_no_program_keeps_its_meaning(ask: Ask) -> None:
     [
         "run lamp every 10 minutes for 5 seconds",
         "every hour run lamp",
-        "stop lamp after 30 seconds",
         "run lamp every half hour and stop it after a minute",
         "run lamp all the time",
         "run lamp for 3 minutes",
@@ -125,6 +124,7 @@ async def test_how_often_and_how_long_a_program_runs_is_no_sentence(ask: Ask, sa
         ("every weekday at 7 run btn", {"clock": "07:00", "repeat": "weekdays"}, "run btn"),
         ("please start btn tomorrow at 7:30", {"clock": "07:30", "date": "tomorrow"}, "start btn"),
         ("start Btn on mondays and fridays at noon", {"clock": "12:00", "repeat": "monday and friday"}, "start Btn"),
+        ("stop btn on desk after 30 seconds", {"delay_ms": 30_000}, "stop btn"),
         ("run btn on desk in 10 minutes", {"delay_ms": 600_000}, "run btn"),
         ("restart the btn program every day at 6", {"clock": "06:00", "repeat": "daily"}, "restart the btn program"),
     ],

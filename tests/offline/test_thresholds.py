@@ -43,14 +43,14 @@ async def test_mqtt_is_declined_with_the_reason(ask: Ask, board_id: str) -> None
     reply = await ask("send the humidity to mqtt topic room/hum once a minute", device_context=only(board_id))
     assert reply.failed_code == "not_possible"
     assert reply.next_step is not None
-    assert (await ask(reply.next_step)).intent == "read(sensor=humidity, every=60 s)"
+    assert (await ask(reply.next_step)).intent == "read the humidity every 60 s"
 
 
 async def test_an_output_that_switches_off_by_a_rule_asks_what_it_is_otherwise(ask: Ask) -> None:
     reply = await ask("turn off pin 4 when the temperature is above 28")
     assert reply.next_step is not None
     instead = await ask(reply.next_step.partition(": ")[2])
-    assert instead.intent == "when(temperature < 28 °C) -> on(pin=4)"
+    assert instead.intent == "turn on pin 4 when the temperature is below 28 °C"
 
 
 async def test_a_rules_pulse_puts_every_value_into_the_source(ask: Ask) -> None:
@@ -64,11 +64,11 @@ async def test_a_rules_pulse_puts_every_value_into_the_source(ask: Ask) -> None:
 @pytest.mark.parametrize(
     ("said", "answer", "intent"),
     [
-        ("run a traffic light", "4, 5 and 6", "traffic_light(red=4, yellow=5, green=6)"),
-        ("run a traffic light", "on pins 4 5 6", "traffic_light(red=4, yellow=5, green=6)"),
-        ("dim pin 5", "30%", "dim(pin=5, to=30%)"),
+        ("run a traffic light", "4, 5 and 6", "run a traffic light on pins 4, 5 and 6"),
+        ("run a traffic light", "on pins 4 5 6", "run a traffic light on pins 4, 5 and 6"),
+        ("dim pin 5", "30%", "dim pin 5 to 30%"),
         ("hold the temperature at 22 degrees with the heater", "pin 17", None),
-        ("beep for 100 ms", "pin 5", "pulse(pin=5, for=0.1 s)"),
+        ("beep for 100 ms", "pin 5", "turn on pin 5 for 100 ms"),
     ],
 )
 async def test_an_answer_to_the_question_completes_the_sentence(
@@ -77,7 +77,7 @@ async def test_an_answer_to_the_question_completes_the_sentence(
     question = await ask(said)
     assert question.failed_code == "ambiguous"
     reply = await ask(answer, before=(UserText(said), kept(question)))
-    assert reply.intent == (intent or "thermostat(temperature 22 °C +/- 0.5, heater on pin=17)")
+    assert reply.intent == (intent or "hold the temperature at 22 °C +/- 0.5 with the heater on pin 17")
 
 
 async def test_part_of_an_answer_asks_again(ask: Ask) -> None:

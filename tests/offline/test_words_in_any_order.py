@@ -8,35 +8,9 @@ from microclaw.language.numbers import tag_numbers
 from microclaw.offline.parse import Parse
 from microclaw.offline.sentences import english, near_sentences
 
-UNDERSTOOD = [
-    ("the relay is on pin 10, switch it on", "set_pin", {"pin": 10, "level": 1}),
-    ("turn pin 4 on and pin 5 off", "set_pin", {"pin": 4, "level": 1, "pin_2": 5, "level_2": 0}),
-    ("change pin 4 to the opposite", "toggle_pin", {"pin": 4}),
-    ("run the fan on gpio 11 at half speed", "dim_pin", {"pin": 11, "milli": 50_000}),
-    ("blink twice with the led", "blink_times", {"thing": "led", "times": 2}),
-    ("run a 5 Hz square wave on gpio 16", "blink", {"pin": 16, "period_ms": 200}),
-    ("when someone presses the switch on pin 10, light the led on pin 11", "button", {"button_pin": 10, "pin": 11}),
-    ("cool with the fan on pin 6 if it exceeds 27 degrees", "threshold", {"pin": 6, "milli": 27_000, "side": "above"}),
-    ("the heater is at pin 12, keep 19 degrees please", "thermostat", {"pin": 12, "milli": 19_000, "heats": "heater"}),
-    ("show me the pressure every 5 sec", "read_sensor_every", {"quantity": "pressure", "ms": 5000}),
-    ("how damp is the air", "read_sensor", {"quantity": "humidity"}),
-    ("is somebody pressing the button on pin 6", "read_pin", {"pin": 6}),
-    ("analog value of gpio 7 please", "read_adc", {"pin": 7}),
-    ("since when is the board running", "device_status", {"field": "uptime"}),
-    ("how much free memory", "device_status", {"field": "heap"}),
-    ("you can take the fade program off the board", "remove_app", {"app": "fade"}),
-]
-
 
 def _reading(sentence: str) -> Parse | None:
     return english().parse_anew(sentence)
-
-
-@pytest.mark.parametrize(("sentence", "kind", "values"), UNDERSTOOD)
-def test_words_are_understood_in_any_order(sentence: str, kind: str, values: dict[str, object]) -> None:
-    reading = _reading(sentence)
-    assert reading is not None
-    assert (reading.kind, {name: reading.values.get(name) for name in values}) == (kind, values)
 
 
 def test_so_much_less_is_no_brightness() -> None:
@@ -62,5 +36,4 @@ def test_each_nearest_sentence_is_a_template_with_the_same_numbers() -> None:
         parse = sentences.parse(meant)
         assert parse is not None
         assert not parse.loose, meant
-        units = sorted(number.unit for number in tag_numbers(meant).numbers)
-        assert all(sorted(n.unit for n in tag_numbers(one).numbers) == units for one in said), meant
+        assert all(tag_numbers(one).units == tag_numbers(meant).units for one in said), meant

@@ -150,10 +150,9 @@ def repeated(call: ToolCall, ran: Sequence[RanCall]) -> str | None:
 
 
 def model_steps(model: str, reply: ModelReply, took_ms: float) -> tuple[Step, ...]:
-    """The steps of a model's reply: the intent and plan, or the model's name and calls."""
+    """The step of a model's reply: its intent, or the model's name and calls."""
     if reply.intent is not None:
-        intent = Step("intent", _noted(reply.intent, reply.note))
-        return (intent, Step("plan", reply.plan)) if reply.plan else (intent,)
+        return (Step("intent", _noted(reply.intent, reply.note)),)
     if reply.calls and reply.code_origin is None and reply.note:
         names = ", ".join(_name(call) for call in reply.calls)
         return (Step("model", _noted(f"{model}: {names}", reply.note), took_ms=took_ms),)

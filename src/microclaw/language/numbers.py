@@ -23,50 +23,43 @@ _NUMBER = re.compile(
 _NAMES = re.compile(
     r"\b(?:i2c|esp32[\w-]*|bme280|ina219|co2|3v3|b4|mp3|h2o)(?![\w.])"
 )  # no numbers, though with digits
-_LEFT_OVER = re.compile(r"\d")
-
-
-class Number(Struct, frozen=True):
-    """The place of a number. `unit`: pin, clock, swing, period, every, ms, quarters, times, bare, milli, or the name of
-    what is counted in thousandths (degrees, percent, ...).
-    """
-
-    unit: str
-    start: int
-    end: int
+_DIGIT = re.compile(r"\d")
 
 
 class TaggedText(Struct, frozen=True):
-    """A sentence in its normal form. `stray`: it has digits that are neither a number nor a name ("4x4")."""
+    """A sentence in its normal form with each number's unit in capitals in its place, and the numbers in order.
 
-    text: str
-    numbers: tuple[Number, ...]
+    A unit is pin, clock, swing, period, every, ms, quarters, times, bare, milli, or the name of what is counted in
+    thousandths (degrees, percent, ...). `stray`: it has digits that are neither a number nor a name ("4x4").
+    """
+
+    shape: str
+    numbers: tuple[tuple[str, str], ...]
     stray: bool
 
     @property
-    def shape(self) -> str:
-        """The text with each number's unit in capitals in its place."""
-        parts: list[str] = []
-        at = 0
-        for number in self.numbers:
-            parts += [self.text[at : number.start], number.unit.upper()]
-            at = number.end
-        return "".join([*parts, self.text[at:]])
+    def units(self) -> list[str]:
+        return sorted(unit for unit, _ in self.numbers)
+
+    def with_numbers(self, other: TaggedText) -> str:
+        """The sentence with the numbers of another that has the same units."""
+        left = list(other.numbers)
+
+        def own(match: re.Match[str]) -> str:
+            found = next(one for one in left if one[0] == match[0])
+            left.remove(found)
+            return found[1]
+
+        return re.sub("[A-Z]+", own, self.shape)
 
 
 def tag_numbers(text: str) -> TaggedText:
     """The normal form of a typed sentence, with its numbers."""
-    said = normalize_quantities(text)
-    numbers, stray = _numbers_of(said)
-    return TaggedText(said, numbers, stray)
+    found: list[tuple[str, str]] = []
 
+    def tagged(match: re.Match[str]) -> str:
+        found.append(((match["unit"] or str(match.lastgroup)).upper(), match[0]))
+        return found[-1][0]
 
-def _numbers_of(said: str) -> tuple[tuple[Number, ...], bool]:
-    """All numbers of a sentence in order, and whether other digits are left."""
-    found: list[Number] = []
-    said = _NAMES.sub(lambda name: "-" * len(name[0]), said)
-    rest = list(said)
-    for match in _NUMBER.finditer(said):
-        rest[match.start() : match.end()] = " " * (match.end() - match.start())
-        found.append(Number(match["unit"] or str(match.lastgroup), match.start(), match.end()))
-    return tuple(found), _LEFT_OVER.search("".join(rest)) is not None
+    shape = _NUMBER.sub(tagged, normalize_quantities(text))
+    return TaggedText(shape, tuple(found), _DIGIT.search(_NAMES.sub("", shape)) is not None)

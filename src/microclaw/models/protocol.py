@@ -146,7 +146,7 @@ class ModelReply(Struct, frozen=True):
     """A model's turn: text, or calls of tools, or both.
 
     `note` is one line of provenance for the person ("offline, 2 ms, cost 0"). A model that works from intents also
-    names its `intent` ("blink(pin=2, half_period=0.5 s)") and `plan`; one that cannot answer sets `failed_code`.
+    names its `intent` ("blink pin 2 every 500 ms"); one that cannot answer sets `failed_code`.
     `code_origin` says where a program in `calls` comes from when the model did not write it. `model` is the one that
     answered, where several could have; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's own words, so no untrusted text in the conversation can have asked for them.
@@ -159,7 +159,6 @@ class ModelReply(Struct, frozen=True):
     usage: Usage = Usage()
     note: str = ""
     intent: str | None = None
-    plan: str | None = None
     code_origin: str | None = None
     failed_code: str | None = None
     next_step: str | None = None

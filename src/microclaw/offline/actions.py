@@ -32,10 +32,7 @@ def _set_pin(at: Context) -> Decision:
         words = " and ".join(f"{target.words} {_on(one)}" for target, one in zip(targets, wanted, strict=True))
         if is_same:
             words = f"{_on(wanted[0])} {targets[0].words if len(targets) == 1 else f'pins {pins}'}"
-        if len(targets) == 1:
-            return Act("gpio-set", arguments, f"set(pin={pins}, level={levels[0]})", _AT_ONCE, words=f"turn {words}")
-        said = str(wanted[0]) if is_same else ", ".join(map(str, wanted))
-        return Act("gpio-set", arguments, f"set(pins={pins}, level={said})", _AT_ONCE, words=f"turn {words}")
+        return Act("gpio-set", arguments, f"turn {words}")
     if len(targets) == 1:
         return Say(f"{_state(at, targets[0], levels[0])}{_proof(at.results[-1])}.")
     proofs = "; ".join(dict.fromkeys(f.proof[1] for f in at.results if f.proof[0] != "accepted" and f.proof[1]))
@@ -49,11 +46,11 @@ def _set_pin(at: Context) -> Decision:
 def _toggle_pin(at: Context) -> Decision:
     target = pin_target(at)
     if not at.results:
-        return Act("gpio-get", at.on_device(pin=target.pin), f"toggle(pin={target.pin})", _AT_ONCE)
+        return Act("gpio-get", at.on_device(pin=target.pin), f"toggle {target.words}")
     last = at.results[-1]
     if last.tool == "gpio-get":
         level = 1 - int(last.fields["level"])
-        return Act("gpio-set", at.on_device(pin=target.pin, level=level), words=f"toggle {target.words}")
+        return Act("gpio-set", at.on_device(pin=target.pin, level=level), f"toggle {target.words}")
     return Say(f"{_state(at, target, int(last.fields['level']))} now{_proof(last)}.")
 
 
@@ -64,19 +61,13 @@ def _dim_pin(at: Context) -> Decision:
         return Say(
             f"Pin {target.pin} of {at.results[-1].device} is at {percent:g}% (duty {duty}/255){_proof(at.results[-1])}."
         )
-    return Act(
-        "pwm-set",
-        at.on_device(pin=target.pin, duty=duty),
-        f"dim(pin={target.pin}, to={percent:g}%)",
-        _AT_ONCE,
-        words=f"dim {target.words} to {percent:g}%",
-    )
+    return Act("pwm-set", at.on_device(pin=target.pin, duty=duty), f"dim {target.words} to {percent:g}%")
 
 
 def _read_pin(at: Context) -> Decision:
     target = pin_target(at)
     if not at.results:
-        return Act("gpio-get", at.on_device(pin=target.pin), f"read(pin={target.pin})")
+        return Act("gpio-get", at.on_device(pin=target.pin))
     level = int(at.results[-1].fields["level"])
     return Say(f"{_state(at, target, level)}.")
 
@@ -84,7 +75,7 @@ def _read_pin(at: Context) -> Decision:
 def _read_adc(at: Context) -> Decision:
     target = pin_target(at)
     if not at.results:
-        return Act("adc-read", at.on_device(pin=target.pin), f"adc(pin={target.pin})")
+        return Act("adc-read", at.on_device(pin=target.pin))
     fields = at.results[-1].fields
     return Say(
         f"ADC pin {target.pin} of {at.results[-1].device} is at {float(fields['volts']):.3f} V (raw {fields['raw']})."
@@ -96,7 +87,7 @@ def _read_sensor(at: Context) -> Decision:
     quantity, _ = sensor_of(at, name)
     shown_value(at, name, 0.0)  # a unit that does not fit is asked about before the sensor is
     if not at.results:
-        return Act("i2c-read", at.on_device(sensor=quantity.sensor), f"read(sensor={name})")
+        return Act("i2c-read", at.on_device(sensor=quantity.sensor))
     found = at.results[-1]
     values = found.fields.get("values", {})
     if quantity.field not in values:
@@ -107,7 +98,7 @@ def _read_sensor(at: Context) -> Decision:
 
 def _scan_i2c(at: Context) -> Decision:
     if not at.results:
-        return Act("i2c-scan", at.on_device(), "scan(bus=i2c)")
+        return Act("i2c-scan", at.on_device())
     found = at.results[-1].fields.get("addresses", [])
     shown = ", ".join(a["address"] + (f" ({a['sensor']})" if a.get("sensor") else "") for a in found)
     return Say(f"On the I2C bus of {at.results[-1].device}: {shown or 'no device answers'}.")
@@ -115,7 +106,7 @@ def _scan_i2c(at: Context) -> Decision:
 
 def _list_devices(at: Context) -> Decision:
     if not at.results:
-        return Act("list-devices", {}, "devices()")
+        return Act("list-devices", {})
     known = at.results[-1].fields.get("devices", [])
     if not known:
         return Say("There is no device yet.", next_step="microclaw up --virtual 1, or microclaw device add")
@@ -124,19 +115,18 @@ def _list_devices(at: Context) -> Decision:
 
 
 def _device_info(at: Context) -> Decision:
-    return _device_fact(at, "device-info", "device-status", "device_info()")
+    return _device_fact(at, "device-info", "device-status")
 
 
 def _device_status(at: Context) -> Decision:
-    field = at.parse.word("field") or ""
-    return _device_fact(at, "device-status", "device-info", f"device_status({field})")
+    return _device_fact(at, "device-status", "device-info")
 
 
-def _device_fact(at: Context, tool: str, other: str, intent: str) -> Decision:
+def _device_fact(at: Context, tool: str, other: str) -> Decision:
     """Read one tool's facts of the device; a single fact that it lacks is looked for with the other."""
     field = at.parse.word("field")
     if not at.results:
-        return Act(tool, at.on_device(), intent)
+        return Act(tool, at.on_device())
     if field is None:
         return _facts(at.results[-1])
     known = _fact(at.results[-1], field)
@@ -149,7 +139,7 @@ def _restart_device(at: Context) -> Decision:
     if at.device is None:
         board_of(at)
     if not at.results:
-        return Act("restart-device", at.on_device(), "restart()", words="restart the board")
+        return Act("restart-device", at.on_device(), "restart the board")
     return Say(f"{at.results[-1].device} restarted{_proof(at.results[-1])}.")
 
 
@@ -158,7 +148,7 @@ def _undo(at: Context) -> Decision:
         text = f"Undo does not take that back, so nothing was changed; to have it again, {again}. "
         return Say(f"{text}Undo the last change of a board instead?", "confirm", "yes, undo it", "confirmed")
     if not at.results or at.results[-1].tool != "undo":
-        return Act("undo", at.on_device(), "undo()", words="undo")
+        return Act("undo", at.on_device(), "undo")
     proofs = [one["text"] for one in at.results[-1].fields.get("evidence", ()) if one["kind"] != "accepted"]
     known = f" {capital('; '.join(dict.fromkeys(proofs)))}." if proofs else ""
     return Say(f"{capital(str(at.results[-1].fields.get('message', 'undone')))}.{known}")
@@ -176,7 +166,7 @@ def _pin_facts(at: Context) -> Decision:
     if known is not None and known.reserved:
         return Say(f"Pin {pin} is reserved: it belongs to {known.reserved}.")
     if not at.results:
-        return Act("query-wasm-apps", at.on_device(), f"pin_facts({'' if pin is None else f'pin={pin}'})")
+        return Act("query-wasm-apps", at.on_device())
     apps = (*apps, *_foreign_apps(at, apps))
     if known is None:
         taken = {pin: pin_user(apps, pin) for app in apps for pin in (*app.pins, *app.reads, *app.uses)}
@@ -208,7 +198,6 @@ _FACTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "wifi": ("its Wi-Fi", ("wifi", "wifi_connected", "ssid", "rssi", "ip")),
     "cpu_temp": ("its chip's temperature", ("cpu_temp_c",)),
 }
-_AT_ONCE = "acts at once, leaves no program behind"
 
 ACTIONS: Mapping[str, Callable[[Context], Decision]] = {
     "set_pin": _set_pin,

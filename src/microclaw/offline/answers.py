@@ -49,7 +49,7 @@ def _clock(at: Context) -> Decision:
         return Say(f"It is {now:%H:%M} on {fields.get('weekday')}, {now:%Y-%m-%d} ({fields.get('zone')}).")
     if at.parse.word("place") is not None:
         return Say("I know only the time of this host.", "not_possible", "what time is it")
-    return Act("time", {}, "time()")
+    return Act("time", {})
 
 
 def _all_pins(at: Context) -> Decision:

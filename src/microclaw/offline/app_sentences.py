@@ -85,7 +85,7 @@ def _switch_app(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
     elif switch == "start":
         switch = "restart"  # it ended by itself
     arguments = at.on_device(appName=name, switch=switch)
-    return Act(_SWITCH, arguments, words=f"{switch} {name}")
+    return Act(_SWITCH, arguments, f"{switch} {name}")
 
 
 def _remove_on_pin(at: Context, apps: Sequence[Mapping[str, Any]]) -> Decision:
@@ -113,14 +113,13 @@ def _remove_each(at: Context, meant: Sequence[Mapping[str, Any]]) -> Decision:
     return _remove(at, left[0]) if left else _removed(at) or Say("Nothing was removed.")
 
 
-# The decider of each kind, and the intent as it is shown.
-_KINDS: Mapping[str, tuple[Callable[[Context, Sequence[Mapping[str, Any]]], Decision], str]] = {
-    "list_apps": (_list_apps, "running()"),
-    "app_status": (_app_status, "status(app={app})"),
-    "remove_app": (_remove_app, "stop(app={app})"),
-    "switch_app": (_switch_app, "{switch}(app={app})"),
-    "remove_on_pin": (_remove_on_pin, "stop(pin={pin})"),
-    "remove_all": (_remove_all, "stop(app=all)"),
+_KINDS: Mapping[str, Callable[[Context, Sequence[Mapping[str, Any]]], Decision]] = {
+    "list_apps": _list_apps,
+    "app_status": _app_status,
+    "remove_app": _remove_app,
+    "switch_app": _switch_app,
+    "remove_on_pin": _remove_on_pin,
+    "remove_all": _remove_all,
 }
 
 
@@ -149,7 +148,7 @@ def _list_all(at: Context) -> Decision:
     """Ask each board in turn, then tell of all."""
     boards = _boards(at)
     if len(at.results) < len(boards):
-        return Act(_QUERY, {"device": boards[len(at.results)].name}, None if at.results else "running()")
+        return Act(_QUERY, {"device": boards[len(at.results)].name})
     if not any(found.ok for found in at.results):
         return failure(at.results[0])
     each = zip(boards, at.results, strict=True)
@@ -165,7 +164,6 @@ def _board_line(at: Context, name: str) -> str:
 
 def _decide(at: Context) -> Decision:
     """Ask the device for its list first, then decide."""
-    decide, intent = _KINDS[at.parse.kind]
     if at.parse.kind == "list_apps" and is_of_all(at):
         return _list_all(at)
     if at.device is None and (board := _board_with(at)) is not None:
@@ -173,10 +171,10 @@ def _decide(at: Context) -> Decision:
     if at.results and not at.results[0].ok:
         return failure(at.results[0])
     if at.results:
-        return decide(at, _apps(at.results[0]))
-    pin = pin_target(at).pin if decide is _remove_on_pin else None
-    shown = intent.format(app=at.parse.word("app"), pin=pin, switch=at.parse.word("switch"))
-    return Act(_QUERY, at.on_device(), shown)
+        return _KINDS[at.parse.kind](at, _apps(at.results[0]))
+    if at.parse.kind == "remove_on_pin":
+        pin_target(at)  # asks which pin, before the board is asked
+    return Act(_QUERY, at.on_device())
 
 
 APPS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_KINDS, _decide)
@@ -234,8 +232,8 @@ def taking_off(at: Context, app: Mapping[str, Any]) -> Act:
     """Take it off; "stop" keeps it for a start, as `app stop` does. What is not this host's cannot be kept."""
     name = str(app["name"])
     if not _keeps(at) or app.get("foreign"):
-        return Act(_REMOVE, {"appName": name}, words=f"remove {name}")
-    return Act(_SWITCH, {"appName": name, "switch": "stop"}, words=f"stop {name}")
+        return Act(_REMOVE, {"appName": name}, f"remove {name}")
+    return Act(_SWITCH, {"appName": name, "switch": "stop"}, f"stop {name}")
 
 
 def _remove(at: Context, app: Mapping[str, Any]) -> Act:

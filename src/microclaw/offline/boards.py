@@ -41,7 +41,6 @@ _AND: Final = r"(?:\s*,\s*(?:and\s+)?|\s+(?:and|or|&|plus)\s+)(?:also )?"
 _AT: Final = r"(?:(?:on|at|of|from|in|for) )?"
 _BEFORE: Final = rf"(?:(?:the|my|our|both|all|{_BOARD}) )*"
 _AFTER: Final = r"(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
-_EXCEPT: Final = re.compile(r"(?i)\s*,?\s*\b(?:except|excluding|but|apart from|other than)\b")
 _GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
 _MAX_SHOWN: Final = 8
 
@@ -66,12 +65,6 @@ def chosen_boards(said: str, device_context: DeviceContext) -> BoardChoice | Say
     """
     boards = tuple(one for one in device_context.devices if one.board.pins)
     groups = _labelled(boards) | {one.name.lower(): (one,) for one in boards}
-    if (spared := _EXCEPT.search(said)) is not None:
-        choice = chosen_boards(said[: spared.start()], device_context)
-        if isinstance(choice, Say | None):
-            return choice
-        step = f"name those that you mean, as in: on {' and '.join(one.name for one in choice.devices[:2])}"
-        return Say("I leave no board out of a sentence, so I did nothing.", "ambiguous", step)
     if (found := _EVERY.search(said)) is not None and not _is_of_all(said):
         return BoardChoice(_without(said, found), boards)
     return _named(said, device_context, groups)
@@ -158,8 +151,8 @@ def decide_for_each(at: Context, decide: Callable[[Context], Decision]) -> Decis
     first = calls[0][1]
     boards = list(dict.fromkeys(name for name, _ in calls))
     more = f" and {len(boards) - _MAX_SHOWN} more" if len(boards) > _MAX_SHOWN else ""
-    intent = f"{first.intent}, on {', '.join(boards[:_MAX_SHOWN])}{more}"
-    return Act(ON_BOARDS, {"tool": first.tool, "each": each}, intent, first.plan, words=first.words)
+    words = f"{first.words} on {', '.join(boards[:_MAX_SHOWN])}{more}"
+    return Act(ON_BOARDS, {"tool": first.tool, "each": each}, words)
 
 
 def _calls(at: Context, decide: Callable[[Context], Decision]) -> tuple[list[tuple[str, Act]], dict[str, Say]]:
@@ -180,7 +173,7 @@ def _calls(at: Context, decide: Callable[[Context], Decision]) -> tuple[list[tup
 
 
 def _acts(at: Context, decide: Callable[[Context], Decision]) -> list[Act] | Say:
-    """Every call of the sentence on its board, the first with its intent; what cannot be done there is an answer."""
+    """Every call of the sentence on its board; what cannot be done there is an answer."""
     acts: list[Act] = []
     try:
         while isinstance(decision := decide(at), Act):
@@ -206,8 +199,7 @@ def _removals(at: Context, device: KnownDevice, *, named: bool) -> list[Act] | S
     if len(meant) > 1 and at.parse.kind == "remove_app":
         names = " or ".join(str(app["name"]) for app in meant)
         return Say(f"Which one on {device.name}: {names}?", "ambiguous", f"stop {meant[0]['name']}")
-    shown = f"stop(app={said or 'all'})"
-    return [replace(taking_off(at, app), intent=shown) for app in meant]
+    return [taking_off(at, app) for app in meant]
 
 
 def _cannot(at: Context, cannot: dict[str, Say]) -> Say:

@@ -18,17 +18,12 @@ CORRECT: Final = "correct"
 
 
 class Act(Struct, frozen=True):
-    """Call one tool. `intent` and `plan` show how the sentence was understood.
-
-    `words` is a sentence with exactly this meaning that fits a template; only for calls that change something.
-    """
+    """Call one tool. `words` is a sentence with exactly this meaning, for what changes something."""
 
     tool: str
     arguments: Mapping[str, Any]
-    intent: str | None = None
-    plan: str | None = None
-    code_origin: str | None = None
     words: str = ""
+    code_origin: str | None = None
 
 
 class Say(Struct, frozen=True):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from fractions import Fraction
+from typing import TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.offline.decision import Act, Context, Decision, Result, Say, ask, capital
-from microclaw.offline.paces import PACE, pace_ms
+from microclaw.offline.paces import pace_ms
 from microclaw.offline.pins import PinTarget, board_of
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, pattern_kinds
 
+PatternValues: TypeAlias = dict[str, Value | Fraction]
 _TRIED_BEFORE = "soak 0 s\nuptime 1 min\n"
 """A pattern itself was tried for minutes and across the wrap of millis() (tests/patterns): a sentence need not wait."""
-_CONDITION = re.compile(r"(?i)\b(?:when|whenever|while|if|as long as|as soon as|every time|each time|once)\b")
+_ENDING = frozenset({"led_color", "blink_times", "pulse", "pwm_pulse"})  # programs that end by themselves
 
 
 def seconds(ms: int | Fraction) -> str:
@@ -36,29 +36,26 @@ def spoken(ms: int | Fraction) -> str:
 
 
 class Deployment(Struct, frozen=True):
-    """A pattern with its values. `intent`, `plan` and `words` are those of Act.
+    """A pattern with its values, and `words` that ask for exactly it.
 
     A value that is a fraction is what was asked for: the program gets the nearest whole number, the trial is held
     against the fraction.
-    `target` is the pin that a second program of this pattern is named by; `once`: the program ends by itself.
+    `target` is the pin that a second program of this pattern is named by.
     `sets` is what the answer names also where no board can show it: "440 Hz".
     """
 
     pattern: str
-    values: Mapping[str, Value | Fraction]
-    intent: str
-    plan: str
+    values: PatternValues
     words: str
     target: PinTarget | None = None
     app_name: str | None = None
-    once: bool = False
     sets: str = ""
 
 
 def deploy(at: Context, wanted: Deployment) -> Decision:
     """The call that puts the filled pattern on the device, then the answer. Asks when a value is not allowed."""
     if at.results:
-        said = _deployed(at.results[-1], once=wanted.once)
+        said = _deployed(at.results[-1], once=wanted.pattern in _ENDING)
         return said if wanted.sets in said.text else replace(said, text=f"{said.text} It is set to {wanted.sets}.")
     board_of(at)
     kinds = at.device.kinds if at.device else ("wasm",)
@@ -74,28 +71,13 @@ def deploy(at: Context, wanted: Deployment) -> Decision:
     if program.expect:
         arguments = {**arguments, "expect": f"{program.expect}{_TRIED_BEFORE}"}
     origin = f"{program.origin}   (a pattern: no model wrote this)"
-    return Act("deploy-wasm-app", arguments, wanted.intent, wanted.plan, origin, wanted.words)
+    return Act("deploy-wasm-app", arguments, wanted.words, origin)
 
 
-def paced(
-    at: Context, pattern: str, act: str, target: PinTarget, values: Mapping[str, Value | Fraction], words: str
-) -> Deployment:
+def paced(at: Context, pattern: str, target: PinTarget, values: PatternValues, words: str) -> Deployment:
     """One that goes on forever, each time as long as was asked for."""
     period_ms = pace_ms(at.parse, pattern)
-    intent, words = f"{act}(pin={target.pin}, period={seconds(period_ms)})", f"{words} every {spoken(period_ms)}"
-    return Deployment(pattern, {**values, "PERIOD_MS": period_ms}, intent, for_ever(at, act), words, target)
-
-
-def for_ever(at: Context, otherwise: str) -> str:
-    """Why the sentence becomes a program, with its own words for how often."""
-    said = PACE.search(at.said)
-    return f'"{said[0] if said else otherwise}" goes on forever -> a program on the board'
-
-
-def waiting(at: Context) -> str:
-    """Why the sentence becomes a program, with its own word for the condition."""
-    said = _CONDITION.search(at.said)
-    return f'"{(said[0] if said else "keep").lower()} ..." waits for something to happen -> a program on the board'
+    return Deployment(pattern, {**values, "PERIOD_MS": period_ms}, f"{words} every {spoken(period_ms)}", target)
 
 
 def free_name(at: Context, stem: str, target: PinTarget | None) -> str:

@@ -31,7 +31,7 @@ from microclaw.offline.last_act import (
     state_after,
     undoable_after,
 )
-from microclaw.offline.lights import LIGHTS, led_decider
+from microclaw.offline.lights import as_light
 from microclaw.offline.memory import EXAMPLES as MEMORY_EXAMPLES
 from microclaw.offline.memory import MEMORY
 from microclaw.offline.parse import Parse, Question
@@ -39,7 +39,7 @@ from microclaw.offline.pins import answered_device, board_of
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.reading import Reading, SentenceReader, numbered
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
-from microclaw.offline.taking_back import after_the_first, first_calls, take_back, undone_elsewhere
+from microclaw.offline.taking_back import corrected, take_back
 
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
@@ -74,7 +74,7 @@ def understand(request: ModelRequest) -> Understanding:
     if isinstance(chosen, Say):
         return Understanding(None, chosen, completes=True, state=state)
     said = chosen or said
-    context = completed = there = None
+    completed = there = None
     device_context = request.device_context or DeviceContext()
     if open_question is not None and len(said) <= MAX_SENTENCE_CHARS:
         if open_question.is_declined(said):
@@ -90,16 +90,12 @@ def understand(request: ModelRequest) -> Understanding:
             return Understanding(None, Say("That question is too old.", "ambiguous", f"say it again: {again}"))
     if open_question is not None and completed is not None:
         named = there or next((d for d in device_context.devices if d.name == open_question.device), None)
-        context = Context(
-            completed, open_question.said, device_context, named or device_context.meant, named is not None, results
-        )
-    if context is not None:
-        reading = Reading(context)
+        device = named or device_context.meant
+        asked = Context(completed, open_question.said, device_context, device, named is not None, results)
+        reading = Reading(asked)
     else:
         reading = SentenceReader(said, device_context, results, act, state.undoable).read()
     found = reading.found
-    if not isinstance(found, Say):
-        found = undone_elsewhere(context or found)
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()
@@ -168,21 +164,19 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 def _decide(at: Context) -> Decision:
     """The next step; a loose parse that would change something asks first."""
     if at.each:
-        return decide_for_each(at, lambda one: _decider(one)(one))
+        return decide_for_each(at, _act)
     last = at.results[-1] if at.results else None
     # Of a board that is away: what this host knows. Of several boards one may be away.
     told = at.parse.kind == "pin_facts" or (last is not None and last.tool == "query-wasm-apps" and is_of_all(at))
     # Finding nothing to forget is an answer too.
     if last is not None and not last.ok and "removed" not in last.fields and not told:
-        failed, first = failure(last), len(first_calls(at.parse))
-        if len(at.results) <= first:
-            return replace(failed, text=f"{failed.text}. So nothing else was done")
-        done = ", ".join(str(one.fields.get("pin")) for one in at.results[first:-1])
+        failed = failure(last)
+        done = ", ".join(str(one.fields.get("pin")) for one in at.results[:-1])
         if at.parse.kind == "set_pin" and done:
             return replace(failed, text=f"{failed.text}. Set before that: pin {done}")
         return failed
     try:
-        decision = after_the_first(at, _decider(at))
+        decision = corrected(at, _act)
         is_one = len(at.device_context.devices) > 1 and not is_of_all(at)
         if isinstance(decision, Act) and decision.tool in _OF_ONE_DEVICE and is_one:
             board_of(at)  # asks which device
@@ -196,11 +190,13 @@ def _decide(at: Context) -> Decision:
 
 
 def _schedule(at: Context) -> Decision:
-    return schedules.decide_schedule(at, english(), lambda inner: _decider(inner)(inner))
+    return schedules.decide_schedule(at, english(), _act)
 
 
-def _decider(at: Context) -> Callable[[Context], Decision]:
-    return led_decider(at) or _DECIDERS[at.parse.kind]
+def _act(at: Context) -> Decision:
+    """The decision of the sentence's kind."""
+    parse = as_light(at.parse, at)
+    return _DECIDERS[parse.kind](replace(at, parse=parse))
 
 
 def _help(_at: Context) -> Decision:
@@ -214,7 +210,6 @@ _DECIDERS: Final[Mapping[str, Callable[[Context], Decision]]] = {
     **ACTIONS,
     **APPS,
     **PROGRAMS,
-    **LIGHTS,
     **MEMORY,
     **schedules.SCHEDULES,
     **QUESTIONS,

@@ -14,12 +14,11 @@ from msgspec.structs import replace
 
 from microclaw.models.protocol import AssistantReply, Message
 from microclaw.offline.decision import Context, Result, Say, capital, plain_line
-from microclaw.offline.lights import LIGHTS
 from microclaw.offline.names import told_name
 from microclaw.offline.parse import PIN_SLOTS, Parse, Question, Values
 from microclaw.offline.programs import PROGRAMS
 
-PROGRAMS_ON_PINS: Final = frozenset({*PROGRAMS, *LIGHTS}) - {"read_sensor_every", "publish"}
+PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every", "publish"}
 ON_SEVERAL: Final = "several_boards"
 """The kind of an act on several boards."""
 MAX_TAKEN_BACK: Final = 16
@@ -196,7 +195,7 @@ def act_after(at: Context | None, decision: Say, before: LastAct | None) -> Last
         return _older(before) if kind in _ASIDES else None
     if done and not at.results:
         return _older(before)
-    parse = replace(at.parse, loose=at.parse.loose and not done, confirmed=False, undoes=(), stops=None, replaces=None)
+    parse = replace(at.parse, loose=at.parse.loose and not done, confirmed=False, undoes=(), replaces=None)
     device = at.results[-1].fields.get("device") if at.results else (at.device.name if at.device else None)
     changes = tuple(c for r in at.results if r.tool != "undo" and isinstance(c := r.fields.get("change"), int))
     removed = _last(at.results, "uninstall-wasm-app") or _last(at.results, "switch-program")

@@ -7,9 +7,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.offline.decision import Context, Decision, ask
-from microclaw.offline.deployment import Deployment, deploy, for_ever, paced, seconds, spoken
+from microclaw.offline.decision import Context, ask
+from microclaw.offline.deployment import Deployment, PatternValues, paced, spoken
 from microclaw.offline.paces import half_period_ms
+from microclaw.offline.parse import Parse
 from microclaw.offline.pins import PinTarget, addressable_led, board_of, no_addressable_led, pin_target
 
 _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
@@ -24,44 +25,34 @@ _COLORS: Final[Mapping[str, tuple[int, int, int]]] = {
     "white": (255, 255, 255),
 }
 """firmware/fw/microclaw_devices.py has the same."""
-_BY_COLOR: Final = "a color is sent to the LED by a program -> a short program on the board"
 
 
-def led_decider(at: Context) -> Callable[[Context], Decision] | None:
-    """The decider of a sentence about "the LED" where that is addressable and a program can light it; else None."""
-    if at.parse.kind not in ("set_pin", "blink") or "pin_2" in at.parse.values:
-        return None
-    if at.device is None or addressable_led(at) is None:
-        return None
-    color = "white" if at.parse.kind == "blink" or at.parse.number("level") else "off"
-    kind = "led_blink" if at.parse.kind == "blink" else "led_color"
-    parse = replace(at.parse, kind=kind, values=at.parse.values | {"color": color})
-    return lambda now: LIGHTS[kind](replace(now, parse=parse))
+def as_light(parse: Parse, at: Context) -> Parse:
+    """The parse about a color, for a sentence about "the LED" that is addressable and that a program can light."""
+    if parse.kind not in ("set_pin", "blink") or "pin_2" in parse.values or at.device is None:
+        return parse
+    if addressable_led(at) is None:
+        return parse
+    color = "white" if parse.kind == "blink" or parse.number("level") else "off"
+    kind = "led_blink" if parse.kind == "blink" else "led_color"
+    return replace(parse, kind=kind, values=parse.values | {"color": color})
 
 
 def _led_color(at: Context) -> Deployment:
     target, color = _chain(at), at.parse.word("color") or "white"
     words = f"turn off {target.words}" if color == "off" else f"make {_spoken(target)} {color}"
-    intent = f"color(pin={target.pin}, {color})"
-    return Deployment("led_color", _values(target, color), intent, _BY_COLOR, words, target, once=True)
+    return Deployment("led_color", _values(target, color), words, target)
 
 
 def _led_blink(at: Context) -> Deployment:
-    target, color = _chain(at), at.parse.word("color") or "white"
-    half_ms = half_period_ms(at.parse)
-    return Deployment(
-        "led_blink",
-        {**_values(target, color), "HALF_PERIOD_MS": half_ms},
-        f"blink(pin={target.pin}, {color}, half_period={seconds(round(half_ms))})",
-        for_ever(at, f"blink every {seconds(round(half_ms))}"),
-        f"blink {_spoken(target)} {color} every {spoken(half_ms)}",
-        target,
-    )
+    target, color, half_ms = _chain(at), at.parse.word("color") or "white", half_period_ms(at.parse)
+    values: PatternValues = {**_values(target, color), "HALF_PERIOD_MS": half_ms}
+    return Deployment("led_blink", values, f"blink {_spoken(target)} {color} every {spoken(half_ms)}", target)
 
 
 def _rainbow(at: Context) -> Deployment:
     target = _chain(at)
-    return paced(at, "rainbow", "rainbow", target, {"PIN": target.pin}, f"show a rainbow on {_spoken(target)}")
+    return paced(at, "rainbow", target, {"PIN": target.pin}, f"show a rainbow on {_spoken(target)}")
 
 
 def _servo(at: Context) -> Deployment:
@@ -70,35 +61,22 @@ def _servo(at: Context) -> Deployment:
         if milli is None or milli % 1000:
             raise ask("Which angle?", f"in whole degrees: move the servo on pin {target.pin} to 90 degrees")
         angle = milli // 1000
-    return Deployment(
-        "servo",
-        {"PIN": target.pin, "ANGLE": angle},
-        f"servo(pin={target.pin}, to={angle} degrees)",
-        "a servo needs its pulses all the time -> a program on the board",
-        f"move the servo on pin {target.pin} to {angle} degrees",
-        target,
-    )
+    words = f"move the servo on pin {target.pin} to {angle} degrees"
+    return Deployment("servo", {"PIN": target.pin, "ANGLE": angle}, words, target)
 
 
 def _servo_sweep(at: Context) -> Deployment:
     target = pin_target(at)
-    return paced(at, "servo_sweep", "sweep", target, {"PIN": target.pin}, f"sweep the servo on pin {target.pin}")
+    return paced(at, "servo_sweep", target, {"PIN": target.pin}, f"sweep the servo on pin {target.pin}")
 
 
-_DEPLOYMENTS: Final[Mapping[str, Callable[[Context], Deployment]]] = {
+LIGHTS: Final[Mapping[str, Callable[[Context], Deployment]]] = {
     "led_color": _led_color,
     "led_blink": _led_blink,
     "rainbow": _rainbow,
     "servo": _servo,
     "servo_sweep": _servo_sweep,
 }
-
-
-def _decide(at: Context) -> Decision:
-    return deploy(at, _DEPLOYMENTS[at.parse.kind](at))
-
-
-LIGHTS: Final[Mapping[str, Callable[[Context], Decision]]] = dict.fromkeys(_DEPLOYMENTS, _decide)
 
 
 def _chain(at: Context) -> PinTarget:
@@ -111,7 +89,7 @@ def _chain(at: Context) -> PinTarget:
     return PinTarget(board.led.pin, is_led=True) if is_own and board.led is not None else pin_target(at)
 
 
-def _values(target: PinTarget, color: str) -> dict[str, int]:
+def _values(target: PinTarget, color: str) -> PatternValues:
     red, green, blue = _COLORS[color]
     return {"PIN": target.pin, "RED": red, "GREEN": green, "BLUE": blue}
 

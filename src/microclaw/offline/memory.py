@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from microclaw.offline.decision import Act, Context, Decision, Say, plain_line
 from microclaw.offline.parse import Parse
-from microclaw.offline.schedules import parse_schedule
 from microclaw.offline.sentences import Sentences
 
 EXAMPLES: Final = ("remember that the relay is on pin 4", "what do you remember", "forget the relay")
@@ -70,19 +69,17 @@ def parse_memory(said: str) -> Parse | None:
 
 def is_for_the_board(memory: Parse, said: str, sentences: Sentences) -> bool:
     """True if a sentence like "note the humidity every minute" is an order and not a fact to remember."""
-    if memory.kind == "forget":
-        return parse_schedule(said, sentences) is not None
-    found = sentences.parse(said) if memory.kind == "remember" else None
-    return found is not None and found.kind == "read_sensor_every"
+    found = sentences.parse(said) if memory.kind in ("remember", "forget") else None
+    return found is not None and found.kind in ("read_sensor_every", "cancel_schedule")
 
 
 def _remember(at: Context) -> Decision:
     fact = at.parse.word("text") or ""
     instead = at.parse.word("instead")
     if instead is not None and not at.results:
-        return Act("forget", {"text": instead}, f"forget({_short(instead)}), then remember({_short(fact)})")
+        return Act("forget", {"text": instead})
     if not at.results or at.results[-1].tool == "forget":
-        return Act("remember", {"text": fact}, f"remember({_short(fact)})")
+        return Act("remember", {"text": fact})
     kept = at.results[-1].fields
     if kept.get("new") is False:
         return Say(f"I knew that already: {plain_line(kept.get('line'))}.")
@@ -94,7 +91,7 @@ def _remember(at: Context) -> Decision:
 def _recall(at: Context) -> Decision:
     about = at.parse.word("about")
     if not at.results:
-        return Act("recall", {"text": about} if about else {}, f"recall({_short(about or '')})")
+        return Act("recall", {"text": about} if about else {})
     found: Sequence[Mapping[str, Any]] = at.results[-1].fields.get("found", ())
     hits = sorted(
         (one for one in found if parse_memory(str(one.get("text"))) is None), key=lambda one: one.get("kind") == "said"
@@ -117,7 +114,7 @@ def _forget(at: Context) -> Decision:
     if words is None:
         return Say("What shall I forget?", "ambiguous", "name it, as in: forget the relay")
     if not at.results:
-        return Act("forget", {"text": words}, f"forget({_short(words)})")
+        return Act("forget", {"text": words})
     found = at.results[-1].fields
     removed = found.get("removed") or ()
     if not removed:
@@ -141,7 +138,3 @@ MEMORY: Final[Mapping[str, Callable[[Context], Decision]]] = {
 def _source(one: Mapping[str, Any]) -> str:
     said = "you said it" if one.get("kind") == "said" else str(one.get("source"))
     return f"{said}, {one['day']}" if one.get("day") else said
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."

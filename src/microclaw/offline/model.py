@@ -59,12 +59,13 @@ class OfflineModel:
         match found.decision:
             case Act() as act:
                 call = ToolCall(f"{_CALL}{len(request.messages)}", act.tool, json.dumps(act.arguments))
+                last = request.messages[-1]
+                said = last.text if isinstance(last, UserText) else None
                 return ModelReply(
                     "",
                     (call,),
-                    note=note if act.intent else "",
-                    intent=act.intent,
-                    plan=act.plan,
+                    note=note if said else "",
+                    intent=said and (act.words or said),
                     code_origin=act.code_origin,
                     literal=True,
                 )

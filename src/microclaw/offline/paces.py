@@ -24,11 +24,6 @@ FASTEST_LOOP_MS: Final = 10
 LEAST_PWM_HZ: Final = 10
 MOST_PWM_HZ: Final = 9_000
 """Of both kinds of programs: boards/ and docs/wasmachine.md have the limits of each."""
-PACE: Final = re.compile(
-    r"(?i)\b(?:(?:once )?(?:every|each)\b(?: [\w./-]+){0,5}? ?(?:milliseconds?|msecs?|ms|seconds?|secs?|s|minutes?|"
-    r"mins?|hours?|h)\b|(?:once|twice|thrice|[\w./]+ times) (?:a|per|every|each) \w+"
-    r"|[\d./]+ ?(?:k?(?:hz|hertz|herz)|bpm|beats? (?:a|per|each|every) min(?:ute)?)\b)"
-)
 _NS: Final = 1_000_000
 # Per kind: milliseconds when no pace is said, for "slowly", for "fast".
 _PACES: Final[Mapping[str, tuple[int, int, int]]] = {

@@ -24,8 +24,7 @@ class Parse(Struct, frozen=True):
     """`values`: whole numbers and words; `when`: the time of a schedule.
 
     `loose`: no template fits it as it stands. `confirmed`: the person said yes to it. `undoes` are changes
-    to revert first and `stops` a program to take off first; `replaces` is the program that this one takes the name
-    of.
+    to revert first; `replaces` is the program that this one takes the name of.
     """
 
     kind: str
@@ -34,7 +33,6 @@ class Parse(Struct, frozen=True):
     when: When | None = None
     confirmed: bool = False
     undoes: tuple[int, ...] = ()
-    stops: str | None = None
     replaces: str | None = None
 
     @property

@@ -34,7 +34,6 @@ NO_DEVICE = Say(
     "ambiguous",
     "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add",
 )
-_FREE_SHOWN = 6
 
 QUANTITIES = {
     "temperature": Quantity("bme280", "temperature_c", "°C", "degrees", 1, -40, 85),
@@ -219,42 +218,26 @@ def no_addressable_led(at: Context) -> CannotDo:
         free = board.free_pins("output")[0]
         text = f"{board.title} {own}. Which pin is your addressable LED (WS2812) on?"
         return ask(text, f"name it, as in: make the LED on pin {free} red", "pin")
-    return CannotDo(
-        Say(
-            f"Colors need an addressable LED (WS2812), and the firmware of {board.title} has no function that could "
-            "time its data.",
-            "not_possible",
-            "a board with our MicroPython firmware can: microclaw flash",
-        )
-    )
+    text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
+    return CannotDo(Say(text, "not_possible", "a board with our MicroPython firmware can: microclaw flash"))
 
 
 def _led(at: Context) -> PinTarget:
     board = board_of(at)
-    if board.led is not None and board.led.kind == "simple":
-        return PinTarget(board.led.pin, board.led.active_level, is_led=True)
-    if addressable_led(at) is not None and board.led is not None:
+    led = board.led
+    if led is not None and led.kind == "simple":
+        return PinTarget(led.pin, led.active_level, is_led=True)
+    if led is not None and addressable_led(at) is not None:
         if at.parse.kind == "remove_on_pin":
-            return PinTarget(board.led.pin, is_led=True)
-        raise ask(
-            f"The LED of {board.title} (pin {board.led.pin}) is addressable (WS2812). I can turn it on and off, give "
-            "it a color, blink it, and show a rainbow on it. Which one?",
-            "as in: make the LED red",
-        )
-    if board.led is None:
+            return PinTarget(led.pin, is_led=True)
+        text = f"The LED of {board.title} (pin {led.pin}) is addressable. On, off, a color, blink or rainbow?"
+        raise ask(text, "as in: make the LED red")
+    if led is None:
         why = f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
     else:
-        why = (
-            f"The LED of {board.title} (pin {board.led.pin}) is addressable (WS2812): it takes timed data, no level, "
-            "and the firmware has no function that could time it"
-        )
-    free = board.free_pins("output")[:_FREE_SHOWN]
-    shown = ", ".join(map(str, free))
-    raise ask(
-        f"{why}. An ordinary LED with a resistor can be on pin {shown}. Which pin is yours on?",
-        f"wire one and name it, as in: blink the LED on pin {free[0]}",
-        "pin",
-    )
+        why = f"The LED of {board.title} (pin {led.pin}) is addressable (WS2812), which its firmware cannot drive"
+    step = f"wire one and name it, as in: blink the LED on pin {board.free_pins('output')[0]}"
+    raise ask(f"{why}. Which pin is yours on?", step, "pin")
 
 
 def _spans(board: BoardProfile) -> str:

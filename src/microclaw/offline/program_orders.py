@@ -33,9 +33,6 @@ _NO_NAMES: Final = frozenset(
         "server microclaw pin led light lamp",
     )
 )
-_SPAN: Final = re.compile(
-    r",?(?: (?:and|but|then))?(?: (?:stop|end)(?: it)?| lasting)? ?(?:once )?(?:every|each|for|after|period) \d+ ms,?"
-)
 
 
 def program_order(said: str, device_context: DeviceContext, device: KnownDevice | None) -> Order | None:
@@ -45,12 +42,6 @@ def program_order(said: str, device_context: DeviceContext, device: KnownDevice 
     """
     boards = (device,) if device is not None else device_context.devices
     text = normalize_quantities(said)
-    if (bare := _SPAN.sub("", text).strip()) != text:
-        spanned, _ = _at_once(bare, boards, device_context) or (None, None)
-        if isinstance(spanned, Parse):
-            step = f"microclaw app set {spanned.word('app')} --every 10m --stop-after 30s; later: {bare} in 10 minutes"
-            why = "I do not set how often or how long a program runs, so I did nothing."
-            return Say(why, "not_possible", step), None
     order: Order | None = None
     if (timed := split_when(text, bare_hour=True)) is not None:
         # Nothing but the order and one time may be said: "every second tuesday" is not guessed at.

@@ -7,31 +7,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from fractions import Fraction
 
 from microclaw.boards.pins import check_pin
 from microclaw.errors import PinRefused
 from microclaw.offline.decision import CannotDo, Context, Decision, Say, ask
 from microclaw.offline.deployment import (
     Deployment,
+    PatternValues,
     deploy,
-    for_ever,
     free_name,
     paced,
     seconds,
     spoken,
-    waiting,
 )
+from microclaw.offline.lights import LIGHTS
 from microclaw.offline.paces import duty_of, exact_ms, pace_ms, square_wave
 from microclaw.offline.parse import PIN_SLOTS
 from microclaw.offline.pins import PinTarget, Quantity, board_of, pin_target, sensor_of
-from microclaw.patterns.expected import Value
 
 _PULSE_MS = 200
 _TRAFFIC_EXAMPLE = "run a traffic light on pins 4, 5 and 6"
 _SWING_MILLI = 500
 _EACH = re.compile(r"(?i)\b(?:every|each)\b")
-_BY_PWM = "too fast for a loop -> the chip's PWM, set by a program on the board"
 # What is driven: the quantity it moves, and whether it raises it.
 _DRIVEN = {
     "heater": ("temperature", True),
@@ -44,24 +41,11 @@ _DRIVEN = {
 def _blink(at: Context) -> Deployment:
     target, wave = pin_target(at), square_wave(at)
     if wave.by_pwm:
-        return Deployment(
-            "fast_blink",
-            {"PIN": target.pin, "FREQUENCY_HZ": wave.hz},
-            f"blink(pin={target.pin}, rate={round(wave.hz):,} Hz)",
-            _BY_PWM,
-            f"blink {target.words} at {round(wave.hz)} Hz",
-            target,
-            sets=f"{round(wave.hz):,} Hz",
-        )
-    half_ms = wave.half_ms
-    return Deployment(
-        "blink",
-        {**_pin_values(target), "HALF_PERIOD_MS": half_ms},
-        f"blink(pin={target.pin}, half_period={seconds(round(half_ms))})",
-        for_ever(at, f"blink every {seconds(round(half_ms))}"),
-        f"blink {target.words} every {spoken(half_ms)}",
-        target,
-    )
+        values: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
+        hz = round(wave.hz)
+        return Deployment("fast_blink", values, f"blink {target.words} at {hz} Hz", target, sets=f"{hz:,} Hz")
+    values = {**_pin_values(target), "HALF_PERIOD_MS": wave.half_ms}
+    return Deployment("blink", values, f"blink {target.words} every {spoken(wave.half_ms)}", target)
 
 
 def _blink_times(at: Context) -> Deployment:
@@ -80,15 +64,9 @@ def _blink_times(at: Context) -> Deployment:
         )
     if times is None:
         times = max(1, round((for_ms or 0) / (2 * half_ms))) if half_ms else 1
-    return Deployment(
-        "blink_times",
-        {**_pin_values(target), "HALF_PERIOD_MS": half_ms, "TIMES": times},
-        f"blink(pin={target.pin}, half_period={seconds(round(half_ms))}, times={times})",
-        f"{times} times at even distances is timed on the board -> a short program on the board",
-        f"blink {target.words} {times} times{f' at {float(500 / half_ms):.5g} Hz' if half_ms > 0 else ''}",
-        target,
-        once=True,
-    )
+    rate = f" at {float(500 / half_ms):.5g} Hz" if half_ms > 0 else ""
+    values: PatternValues = {**_pin_values(target), "HALF_PERIOD_MS": half_ms, "TIMES": times}
+    return Deployment("blink_times", values, f"blink {target.words} {times} times{rate}", target)
 
 
 def _tone(at: Context) -> Deployment:
@@ -101,47 +79,31 @@ def _tone(at: Context) -> Deployment:
     except PinRefused as exc:
         raise ask(f"A tone is made by PWM, and {exc.message}.", exc.next_step) from exc
     wave = square_wave(at, loop=False)
-    hz, name, by_pwm = round(wave.hz), free_name(at, "tone", target), "a tone is made by the chip's PWM -> a program"
-    values: dict[str, Value | Fraction] = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
-    intent, words = f"tone(pin={target.pin}, rate={hz:,} Hz", f"play a tone of {hz} Hz on {target.words}"
-    if for_ms is None:
-        ends = f"{words} until it is stopped"
-        return Deployment("fast_blink", values, f"{intent})", by_pwm, ends, target, name, sets=f"{hz:,} Hz")
-    values |= {"ON": target.active_level, "DUTY": 128, "FOR_MS": for_ms}
-    intent, words = f"{intent}, for={seconds(for_ms)})", f"{words} for {spoken(for_ms)}"
-    return Deployment("pwm_pulse", values, intent, by_pwm, words, target, name, once=True, sets=f"{hz:,} Hz")
+    hz, name = round(wave.hz), free_name(at, "tone", target)
+    values: PatternValues = {"PIN": target.pin, "FREQUENCY_HZ": wave.hz}
+    pattern, words = "fast_blink", f"play a tone of {hz} Hz on {target.words}"
+    if for_ms is not None:
+        pattern, words = "pwm_pulse", f"{words} for {spoken(for_ms)}"
+        values |= {"ON": target.active_level, "DUTY": 128, "FOR_MS": for_ms}
+    return Deployment(pattern, values, words, target, name, sets=f"{hz:,} Hz")
 
 
 def _fade(at: Context) -> Deployment:
     target = pin_target(at)
-    return paced(at, "fade", "fade", target, _pin_values(target), f"fade {target.words}")
+    return paced(at, "fade", target, _pin_values(target), f"fade {target.words}")
 
 
 def _pulse(at: Context) -> Deployment:
     target, for_ms = pin_target(at), at.parse.number("ms")
     for_ms = _PULSE_MS if for_ms is None else for_ms
-    return Deployment(
-        "pulse",
-        {**_pin_values(target), "FOR_MS": for_ms},
-        f"pulse(pin={target.pin}, for={seconds(for_ms)})",
-        f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
-        f"turn on {target.words} for {spoken(for_ms)}",
-        target,
-        once=True,
-    )
+    values: PatternValues = {**_pin_values(target), "FOR_MS": for_ms}
+    return Deployment("pulse", values, f"turn on {target.words} for {spoken(for_ms)}", target)
 
 
 def _pwm_pulse(at: Context) -> Deployment:
     target, for_ms, milli = pin_target(at), at.parse.number("ms") or 0, at.parse.number("milli") or 0
-    return Deployment(
-        "pwm_pulse",
-        {**_pin_values(target), "DUTY": duty_of(at, target), "FOR_MS": for_ms},
-        f"dim(pin={target.pin}, to={milli / 1000:g}%, for={seconds(for_ms)})",
-        f"{seconds(for_ms)} exactly is timed on the board -> a short program on the board",
-        f"turn on {target.words} at {milli / 1000:g}% for {spoken(for_ms)}",
-        target,
-        once=True,
-    )
+    values: PatternValues = {**_pin_values(target), "DUTY": duty_of(at, target), "FOR_MS": for_ms}
+    return Deployment("pwm_pulse", values, f"turn on {target.words} at {milli / 1000:g}% for {spoken(for_ms)}", target)
 
 
 def _button(at: Context) -> Deployment:
@@ -149,27 +111,16 @@ def _button(at: Context) -> Deployment:
     if button.pin == light.pin:
         question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
         raise ask(question, "name it, as in: pin 4", "pin")
-    return Deployment(
-        "button_led",
-        {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level},
-        f"button(pin={button.pin}) -> on(pin={light.pin})",
-        waiting(at),
-        f"turn on {light.words} when the button on pin {button.pin} is pressed",
-        light,
-    )
+    values: PatternValues = {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level}
+    words = f"turn on {light.words} when the button on pin {button.pin} is pressed"
+    return Deployment("button_led", values, words, light)
 
 
 def _read_every(at: Context) -> Deployment:
     name, every_ms = at.parse.word("quantity") or "temperature", pace_ms(at.parse, "read")
     _, address = sensor_of(at, name)
-    return Deployment(
-        "read_sensor",
-        {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms},
-        f"read(sensor={name}, every={seconds(every_ms)})",
-        for_ever(at, f"read {name}"),
-        f"read the {name} every {spoken(every_ms)}",
-        app_name=name,
-    )
+    values: PatternValues = {"QUANTITY": name, "ADDRESS": address, "EVERY_MS": every_ms}
+    return Deployment("read_sensor", values, f"read the {name} every {spoken(every_ms)}", app_name=name)
 
 
 def _traffic_light(at: Context) -> Deployment:
@@ -180,51 +131,32 @@ def _traffic_light(at: Context) -> Deployment:
         )
         raise ask(question, f"name them in this order, as in: {_TRAFFIC_EXAMPLE}", "pins")
     red, yellow, green = lights
-    return Deployment(
-        "traffic_light",
-        {"RED_PIN": red, "YELLOW_PIN": yellow, "GREEN_PIN": green},
-        f"traffic_light(red={red}, yellow={yellow}, green={green})",
-        for_ever(at, "traffic light"),
-        f"run a traffic light on pins {red}, {yellow} and {green}",
-    )
+    values: PatternValues = {"RED_PIN": red, "YELLOW_PIN": yellow, "GREEN_PIN": green}
+    return Deployment("traffic_light", values, f"run a traffic light on pins {red}, {yellow} and {green}")
 
 
 def _threshold(at: Context) -> Deployment:
     """A pin that is on, or with "for so long" goes on once, beyond a limit."""
-    pulse = at.parse.kind == "threshold_pulse"
-    (name, quantity, address, milli), target = _limit(at), pin_target(at)
+    (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
     above, value = at.parse.word("side") == "above", f"{milli / 1000:g} {quantity.shown_unit}"
     side, otherwise = ("above", "below") if above else ("below", "above")
-    shown = f"{name} {'>' if above else '<'} {value}"
     if at.parse.number("level") == 0:
         raise ask(
-            f"Off when {shown}. And at any other value: shall pin {target.pin} be on then?",
+            f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?",
             f"say it the other way round: turn on pin {target.pin} when the {name} is {otherwise} {value}",
         )
-    for_ms = at.parse.number("ms") or 0
-    values: dict[str, Value | Fraction] = {
-        "PIN": target.pin,
-        "QUANTITY": name,
-        "ADDRESS": address,
-        "LIMIT_MILLI": milli,
-        "ABOVE": int(above),
-        "ON": target.active_level,
-    }
-    if pulse:
-        values["FOR_MS"] = for_ms
-    does = f"pulse(pin={target.pin}, for={seconds(for_ms)})" if pulse else f"on(pin={target.pin})"
-    return Deployment(
-        at.parse.kind,
-        values,
-        f"when({shown}) -> {does}",
-        waiting(at),
-        f"turn on {target.words}{f' for {spoken(for_ms)}' if pulse else ''} when the {name} is {side} {value}",
-        target,
-    )
+    values: PatternValues = {
+        **_pin_values(target), **sensor, "LIMIT_MILLI": milli, "ABOVE": int(above),
+    }  # fmt: skip
+    span = ""
+    if at.parse.kind == "threshold_pulse":
+        for_ms = at.parse.number("ms") or 0
+        values, span = values | {"FOR_MS": for_ms}, f" for {spoken(for_ms)}"
+    return Deployment(at.parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}", target)
 
 
 def _thermostat(at: Context) -> Deployment:
-    (name, quantity, address, milli), target = _limit(at), pin_target(at)
+    (name, quantity, sensor, milli), target = _limit(at), pin_target(at)
     driven = at.parse.word("heats") or at.parse.word("usual") or ""
     moves, raises = _DRIVEN.get(driven, ("", True))
     if moves != name:
@@ -234,22 +166,11 @@ def _thermostat(at: Context) -> Deployment:
         )
     swing = at.parse.number("swing_milli")
     swing = _SWING_MILLI if swing is None else swing
-    value = f"{milli / 1000:g} {quantity.shown_unit}"
-    return Deployment(
-        "thermostat",
-        {
-            "PIN": target.pin,
-            "QUANTITY": name,
-            "ADDRESS": address,
-            "SETPOINT_MILLI": milli,
-            "HYSTERESIS_MILLI": swing,
-            "HEATS": int(raises),
-        },
-        f"thermostat({name} {value} +/- {swing / 1000:g}, {driven} on pin={target.pin})",
-        f"holding the {name} waits for it to change -> a program on the board",
-        f"hold the {name} at {value} +/- {swing / 1000:g} with the {driven} on pin {target.pin}",
-        target,
-    )
+    values: PatternValues = {"PIN": target.pin, **sensor, "SETPOINT_MILLI": milli}
+    values |= {"HYSTERESIS_MILLI": swing, "HEATS": int(raises)}
+    shown = f"{milli / 1000:g} {quantity.shown_unit} +/- {swing / 1000:g}"
+    words = f"hold the {name} at {shown} with the {driven} on pin {target.pin}"
+    return Deployment("thermostat", values, words, target)
 
 
 def _publish(at: Context) -> Deployment:
@@ -279,6 +200,7 @@ _DEPLOYMENTS: Mapping[str, Callable[[Context], Deployment]] = {
     "threshold_pulse": _threshold,
     "thermostat": _thermostat,
     "publish": _publish,
+    **LIGHTS,
 }
 
 
@@ -289,12 +211,12 @@ def _decide(at: Context) -> Decision:
 PROGRAMS: Mapping[str, Callable[[Context], Decision]] = dict.fromkeys(_DEPLOYMENTS, _decide)
 
 
-def _pin_values(target: PinTarget) -> dict[str, int]:
+def _pin_values(target: PinTarget) -> PatternValues:
     return {"PIN": target.pin, "ON": target.active_level}
 
 
-def _limit(at: Context) -> tuple[str, Quantity, int, int]:
-    """A rule's quantity, its sensor's address, and the limit in thousandths of the unit that the sensor tells."""
+def _limit(at: Context) -> tuple[str, Quantity, PatternValues, int]:
+    """A rule's quantity, its sensor's values, and the limit in thousandths of the unit that the sensor tells."""
     name, milli, unit = at.parse.word("quantity") or "temperature", at.parse.number("milli"), at.parse.word("unit")
     quantity, address = sensor_of(at, name)
     if unit is not None and unit != quantity.said_unit:
@@ -310,4 +232,4 @@ def _limit(at: Context) -> tuple[str, Quantity, int, int]:
             f"{quantity.shown_unit}, not {milli / 1000:g}. What limit do you mean?",
             f"say it in {quantity.shown_unit}",
         )
-    return name, quantity, address, milli
+    return name, quantity, {"QUANTITY": name, "ADDRESS": address}, milli

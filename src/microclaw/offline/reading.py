@@ -52,34 +52,27 @@ class Reading(Struct, frozen=True):
     suggested: tuple[str, ...] = ()
 
 
-class SentenceReader:
+class SentenceReader(Struct):
     """Reads one sentence. `act` is the last act of its chat, `undoable` all acts that undo goes back through."""
 
-    def __init__(
-        self,
-        said: str,
-        device_context: DeviceContext,
-        results: tuple[Result, ...],
-        act: LastAct | None,
-        undoable: Undoable,
-    ) -> None:
-        self._said = said
-        self._known = device_context
-        self._results = results
-        is_gone = act is not None and act.device is not None and self._named(act.device) is None
-        self._act = None if is_gone else act  # "it" is nothing on another device
-        self._undoable = undoable
+    said: str
+    known: DeviceContext
+    results: tuple[Result, ...]
+    act: LastAct | None
+    undoable: Undoable
 
     def read(self) -> Reading:
-        if len(self._said) > MAX_SENTENCE_CHARS:
-            return _not_understood(self._said[:MAX_SENTENCE_CHARS])
-        parse = english().parse(self._said)
+        if len(self.said) > MAX_SENTENCE_CHARS:
+            return _not_understood(self.said[:MAX_SENTENCE_CHARS])
+        if self.act is not None and self.act.device is not None and self._named(self.act.device) is None:
+            self.act = None  # "it" is nothing on another device
+        parse = english().parse(self.said)
         if parse is not None and not parse.loose and parse.kind in _OF_PINS and parse.number("pin") is not None:
             return self._reading(parse)
         return self._of_memory() or self._of_boards()
 
     def _named(self, name: str) -> KnownDevice | None:
-        return next((device for device in self._known.devices if device.name == name), None)
+        return next((device for device in self.known.devices if device.name == name), None)
 
     def _reading(
         self,
@@ -90,61 +83,61 @@ class SentenceReader:
         said: str | None = None,
         refers: bool = False,
     ) -> Reading:
-        there = device or self._known.meant
-        return Reading(Context(parse, said or self._said, self._known, there, named, self._results), refers)
+        there = device or self.known.meant
+        return Reading(Context(parse, said or self.said, self.known, there, named, self.results), refers)
 
     def _of_memory(self) -> Reading | None:
-        said = self._said
-        if (fact := corrected_fact(said, self._act)) is not None:
+        said = self.said
+        if (fact := corrected_fact(said, self.act)) is not None:
             return self._reading(fact, refers=True)
         memory = parse_memory(said)
         if memory is None and told_name(said):
             memory = Parse("remember", {"text": said.strip().rstrip(".!")})
         if memory is None or is_for_the_board(memory, said, english()):
             return None
-        is_of_act = memory == Parse("forget") and self._act is not None and self._act.lines  # "forget it"
+        is_of_act = memory == Parse("forget") and self.act is not None and self.act.lines  # "forget it"
         return None if is_of_act else self._reading(memory)
 
     def _of_boards(self) -> Reading:
-        self._said = said = with_written_names(self._said, self._known)
-        if (no_device := no_such_number(said, self._known)) is not None:
+        self.said = said = with_written_names(self.said, self.known)
+        if (no_device := no_such_number(said, self.known)) is not None:
             return Reading(no_device)
-        choice = chosen_boards(said, self._known)
+        choice = chosen_boards(said, self.known)
         if isinstance(choice, Say):
             return Reading(choice)
         if choice is None:
-            return self._of_board(*split_device(said, self._known))
+            return self._of_board(*split_device(said, self.known))
         if choice.alone is not None:
             return self._of_board(choice.rest, choice.alone)
-        each = for_each(choice, said, self._known, self._results)
-        unknown = unknown_device(said, None, english().parse, self._known) if isinstance(each, Say) else None
+        each = for_each(choice, said, self.known, self.results)
+        unknown = unknown_device(said, None, english().parse, self.known) if isinstance(each, Say) else None
         return Reading(unknown or each)
 
     def _of_board(self, text: str, named: KnownDevice | None) -> Reading:
         """Read a sentence for one board, without its name."""
-        device = named or self._known.meant
+        device = named or self.known.meant
         text = pads_to_pins(text, device.board if device else None)
-        if (asked := asked_name(text, self._known)) is not None:
+        if (asked := asked_name(text, self.known)) is not None:
             values: Values = {"name": asked.name, "pin": asked.pin}
             where = Parse("pin_named", values | ({"where": asked.device} if asked.device else {}))
             return self._reading(where, device, named=named is not None)
-        if (ordered := program_order(text, self._known, named)) is not None:
+        if (ordered := program_order(text, self.known, named)) is not None:
             order, there = ordered
             if isinstance(order, Say):
                 return Reading(order)
             return self._reading(order, there or device, named=there is not None)
-        with_pins, named = names_to_pins(text, self._known, named)
-        about = self._of_last_act(with_pins, named) if self._act is not None else None
+        with_pins, named = names_to_pins(text, self.known, named)
+        about = self._of_last_act(with_pins, named) if self.act is not None else None
         if isinstance(about, Reading):
             return about
         meant = about or with_pins
-        return self._by_template(meant, named, meant if with_pins != text else self._said)
+        return self._by_template(meant, named, meant if with_pins != text else self.said)
 
     def _of_last_act(self, text: str, named: KnownDevice | None) -> Reading | str | None:
         """Read a sentence about the last act; one for later comes back with the pin in the place of "it"."""
-        act = self._act
+        act = self.act
         assert act is not None
-        there = named or (self._named(act.device) if act.device is not None else None) or self._known.meant
+        there = named or (self._named(act.device) if act.device is not None else None) or self.known.meant
         found = _referred(text, act, there, elsewhere=named is not None and named.name != act.device)
         if isinstance(found, Say):
             return Reading(found, refers=True)
@@ -156,20 +149,20 @@ class SentenceReader:
     def _by_template(self, text: str, named: KnownDevice | None, said: str) -> Reading:
         parse = _parsed(text)
         if parse is None or parse.loose:
-            if is_in_other_letters(self._said):
+            if is_in_other_letters(self.said):
                 return Reading(Say("Without a model I understand only English.", *_ENGLISH_ONLY))
-            if said_yes(self._said) or said_no(self._said):
-                waits = "Nothing waits for a yes" if said_yes(self._said) else "There is nothing to undo"
+            if said_yes(self.said) or said_no(self.said):
+                waits = "Nothing waits for a yes" if said_yes(self.said) else "There is nothing to undo"
                 return Reading(Say(f"{waits} in this chat.", NOTHING_WAITS), refers=True)
-        if (unknown := unknown_device(self._said, parse, english().parse, self._known)) is not None:
+        if (unknown := unknown_device(self.said, parse, english().parse, self.known)) is not None:
             return Reading(unknown)
         if parse is None:
-            if self._act is None and english().reference(normalize_quantities(text).replace(",", "")) is not None:
+            if self.act is None and english().reference(normalize_quantities(text).replace(",", "")) is not None:
                 return Reading(Say(_NOTHING, "ambiguous", _WHOLE_SENTENCE))
             return _not_understood(text)
         if parse.kind == "past":
-            return Reading(past_of(parse, self._act), refers=True)
-        newest = self._undoable[-1] if self._undoable else None
+            return Reading(past_of(parse, self.act), refers=True)
+        newest = self.undoable[-1] if self.undoable else None
         if parse.kind == "undo" and newest is not None and named is None:
             parse = replace(newest.undoing, values=newest.undoing.values | {"undo": True})
         return self._reading(parse, named, named=named is not None, said=said)

@@ -7,12 +7,12 @@ where the sentence fits nothing of it. It calls no tool.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.boards.profile import BoardProfile
 from microclaw.language.quantities import normalize_quantities
 from microclaw.models.protocol import KnownDevice
 from microclaw.offline.decision import Say
@@ -35,6 +35,19 @@ _PACES: Final = {"fade": "fade", "rainbow": "rainbow", "servo_sweep": "servo_swe
 _LIGHTS: Final = frozenset({"led_color", "rainbow", "servo_sweep"})
 _WITH_PIN: Final = _PINS_ALONE | _WITH_AMOUNT | _BLINKS | _LIGHTS | {"fade", "pulse", "button", "tone"}
 
+_PACE: Final = {"period_ms": "period_ms", "every_ms": "ms"}
+_SLOTS: Final[Mapping[str, Mapping[str, str]]] = {
+    "set_pin": {"level": "level"},
+    **{kind: {"milli": "milli"} for kind in ("dim_pin", "servo")},
+    **{kind: {"milli": "milli", "unit": "unit"} for kind in _LIMITED},
+    **{kind: {**_PACE, "for_ms": "ms"} for kind in (*_BLINKS, *_PACES)},
+    "blink_times": {**_PACE, "times": "times"},
+    "pulse": {"for_ms": "ms"},
+    "pwm_pulse": {"milli": "milli", "for_ms": "ms"},
+    "tone": {**_PACE, "for_ms": "for_ms"},
+}
+"""The slots of an act that a follow-up changes, by the word that says it."""
+_UNIT: Final = {"dim_pin": "percent", "pwm_pulse": "percent"}
 _SAID_BY: Final = {
     "blink": _BLINKS,
     "fade": {"fade"},
@@ -73,7 +86,7 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
         case "remove":
             return _removed(act)
         case "no" if elsewhere:
-            return _corrected(act, act.parse, device, elsewhere=True)
+            return _corrected(act, act.parse, elsewhere=True)
         case "no":
             return offered(act) if act.done and act.kind not in _READS else None
         case "same":
@@ -102,7 +115,7 @@ def referred(text: str, act: LastAct, device: KnownDevice | None, *, elsewhere: 
         return None  # "set it to 1" is a level
     meant = _changed(act, found, corrects=False)
     if isinstance(meant, Parse) and meant.kind == act.kind and meant.pins != act.pins:
-        return _corrected(act, meant, device)  # "make that 25" of a pin
+        return _corrected(act, meant)  # "make that 25" of a pin
     return _renewed(act, meant)
 
 
@@ -129,11 +142,9 @@ def with_target(parse: Parse, act: LastAct) -> Referred:
     """The parse of a sentence whose "it" has no pin, with the last act's; None if the act has none."""
     if parse.kind not in _WITH_PIN or not (act.pins or act.is_on_led) or act.kind == "traffic_light":
         return None
-    if act.runs and parse.kind not in _READS:
-        if parse.kind == act.kind:
-            return replace(_filled(parse, act), replaces=act.app)
-        if parse.kind == "set_pin":
-            return _level(act, parse.number("level") or 0)
+    if act.runs and parse.kind == act.kind:
+        return replace(_filled(parse, act), replaces=act.app)
+    if act.runs and parse.kind in PROGRAMS_ON_PINS:
         return _drives(act)
     if len(act.pins) > 1 and parse.kind != "set_pin":
         return Say(f"There were several pins: {', '.join(map(str, act.pins))}. Which one?", "ambiguous", "as in: pin 4")
@@ -189,13 +200,13 @@ def _correct(act: LastAct, found: Parse, device: KnownDevice | None, *, elsewher
         text = f"Is {number} a pin, or the other number?"
         return Say(text, "ambiguous", f"as in: no, pin {number}; or: no, {other}")
     meant = _changed(act, found, corrects=True)
-    return _corrected(act, meant, device, elsewhere=elsewhere) if isinstance(meant, Parse) else meant
+    return _corrected(act, meant, elsewhere=elsewhere) if isinstance(meant, Parse) else meant
 
 
 def _changed(act: LastAct, found: Parse, *, corrects: bool) -> Parse | Say:
     """The act's parse with the pin, level or number that the person says."""
     number, level, milli, unit = (found.values.get(name) for name in ("number", "level", "milli", "unit"))
-    values, pins, change = dict(act.parse.values), found.pins, None
+    pins = found.pins
     if number in (0, 1) and act.kind == "set_pin":
         step = f"as in: no, pin {number}; or: turn it {'on' if number else 'off'}"
         return Say(f"Is {number} a pin or a level?", "ambiguous", step)
@@ -207,49 +218,34 @@ def _changed(act: LastAct, found: Parse, *, corrects: bool) -> Parse | Say:
         return _on_pins(act, pins)
     if found.word("thing") == "led" and act.kind in _WITH_PIN:
         return replace(act.parse, values=_without_pins(act.parse) | {"thing": "led"})
-    pace: Values = {"period_ms": found.values["period_ms"]} if "period_ms" in found.values else {}
-    span = found.values.get("for_ms")
-    if "every_ms" in found.values or span is not None:
-        pace = {"ms": found.values.get("every_ms", span or 0)}
-    match act.kind:
-        case "set_pin" if level is not None and not _differs(act):
-            change = {"level": level}
-        case "set_pin" if unit == "percent" and milli is not None and len(act.pins) < 2:
-            return Parse("dim_pin", act.target_values | {"milli": milli})
-        case "dim_pin" | "pwm_pulse" if milli is not None and unit in (None, "percent"):
-            change = {"milli": milli}
-        case "threshold" | "threshold_pulse" | "thermostat" if milli is not None:
-            change = {"milli": milli} | ({"unit": unit} if unit is not None else {})
-        case "servo" if milli is not None:
-            values.pop("angle", None)
-            change = {"milli": milli}
-        case "blink_times" if "times" in found.values:
-            values.pop("for_ms", None)
-            change = {"times": found.values["times"]}
-        case "pulse" | "pwm_pulse" | "tone" if span is not None:
-            change = {"for_ms" if act.kind == "tone" else "ms": span}
-        case kind if pace and (kind in _BLINKS or kind in _PACES or kind == "tone"):
-            values, change = without_pace(values), pace
-    if change is None:
+    if unit == "percent" and milli is not None and act.kind == "set_pin" and len(act.pins) < 2:
+        return Parse("dim_pin", act.target_values | {"milli": milli})
+    said = {"level": None if _differs(act) else level, "milli": milli, "unit": unit}
+    said |= {slot: found.values.get(slot) for slot in ("times", "period_ms", "every_ms", "for_ms")}
+    change: Values = {
+        slot: value
+        for word, slot in _SLOTS.get(act.kind, {}).items()
+        if (value := said[word]) is not None and (word != "milli" or unit in (None, _UNIT.get(act.kind, unit)))
+    }
+    if not change or change.keys() == {"unit"}:
         return _unclear(act, "as in: make it every 2 seconds, or: no, pin 5" if act.kind in _WITH_PIN else _WHOLE)
-    return replace(act.parse, values=values | change)
+    kept = without_pace(act.parse.values) if change.keys() & {"ms", "period_ms"} else act.parse.values
+    gone = {"milli": "angle", "times": "for_ms"}  # two ways to say the same
+    return replace(act.parse, values={n: v for n, v in kept.items() if n not in map(gone.get, change)} | change)
 
 
-def _many(found: Parse) -> Fraction | None:
-    """The factor in the sentence, as in "twice as fast"; None where that is not said."""
-    many, times = found.number("many"), found.number("times")
-    if many is None and times is None:
+def _factor(found: Parse, otherwise: int | None) -> Fraction | None:
+    """The factor in the sentence, as in "twice as fast", else so many thousandths."""
+    times = found.number("times")
+    milli = found.number("many") or (otherwise if times is None else 1000 * max(times, 1))
+    if milli is None:
         return None
-    factor = Fraction(many, 1000) if many is not None else Fraction(max(times or 1, 1))
-    return 1 / factor if found.word("way") == "less" else factor
+    return Fraction(1000, milli) if found.word("way") == "less" else Fraction(milli, 1000)
 
 
 def _paced(act: LastAct, found: Parse) -> Parse | Say:
     """ "Faster" is twice as fast, "a bit" half of that."""
-    factor = _many(found)
-    if factor is None:
-        factor = Fraction(found.number("amount") or 2000, 1000)
-        factor = 1 / factor if found.word("way") == "less" else factor
+    factor = _factor(found, found.number("amount") or 2000) or Fraction(1)
     if act.kind in _BLINKS:
         now_ms = half_period_ms(act.parse)
     elif act.kind in _PACES:
@@ -263,7 +259,7 @@ def _lighter(act: LastAct, found: Parse) -> Parse | Say:
     """ "Brighter" is 20 % of full brightness more, "a bit" 10 %."""
     if act.kind == "set_pin" and act.done and len(act.pins) < 2:
         return Parse("dim_pin", act.target_values)  # it asks how bright
-    milli, factor = act.parse.number("milli"), _many(found)
+    milli, factor = act.parse.number("milli"), _factor(found, None)
     if act.kind != "dim_pin" or milli is None:
         return _unclear(act, f"dim {_pin_of(act)} to 30%")
     step = found.number("milli") or found.number("step") or _STEP_MILLI
@@ -279,30 +275,15 @@ def _pin_of(act: LastAct) -> str:
     return act.target if len(act.pins) == 1 or act.is_on_led else "pin NUMBER"
 
 
-def _corrected(act: LastAct, meant: Parse, device: KnownDevice | None, *, elsewhere: bool = False) -> Referred:
-    """The act that was meant, with the wrong one undone first; a question where that is not known to work."""
+def _corrected(act: LastAct, meant: Parse, *, elsewhere: bool = False) -> Referred:
+    """The act that was meant, in the place of the wrong one."""
     if not act.done or act.kind in _READS:
         return meant
-    if act.stopped or act.schedule is not None:
-        return Say(f"I do not take {act.named} back by that.", "ambiguous", "undo, then say the whole sentence")
-    if device is not None and (refused := _not_driven(meant, device.board)) is not None:
-        return refused
-    if act.app is not None and not act.replaced and not elsewhere:
+    if act.app is not None and not (act.stopped or act.replaced or elsewhere):
         return replace(meant, replaces=act.app)
-    if not act.changes:
-        return Say(f"I do not know how to take {act.named} back.", "ambiguous", "say what each pin is to do")
+    if act.app is not None or act.stopped or act.schedule is not None or not act.changes:
+        return Say(f"I do not take {act.named} back by that.", "ambiguous", "undo, then say the whole sentence")
     return replace(meant, undoes=act.changes[::-1])
-
-
-def _not_driven(meant: Parse, board: BoardProfile) -> Say | None:
-    """Why a pin cannot be driven, known before the first act is reverted."""
-    for number in meant.pins:
-        pin = board.pins.get(number)
-        why = pin.reserved if pin is not None else None
-        if why or (pin is not None and "output" not in pin.uses):
-            text = f"Pin {number} is reserved: it belongs to {why}" if why else f"Pin {number} is no output"
-            return Say(f"{text}. Nothing was changed. Which pin do you mean?", "ambiguous", "name it, as in: no, pin 5")
-    return None
 
 
 def _renewed(act: LastAct, meant: Referred) -> Referred:
@@ -378,14 +359,11 @@ def _stopped(act: LastAct) -> Referred:
 def _level(act: LastAct, level: int) -> Referred:
     if act.schedule is not None or not (act.pins or act.is_on_led):
         return None
-    if act.runs and level:
-        return _drives(act)
     if act.kind == "traffic_light" or act.kind not in _WITH_PIN:
         return None
     if act.stopped and level and act.kind in PROGRAMS_ON_PINS:
         return Say(f"Do you mean {act.app}, or only pin {act.target}?", "ambiguous", "start it again")
-    parse = Parse("set_pin", act.target_values | {"level": level})
-    return replace(parse, stops=act.app) if act.runs else parse
+    return Parse("set_pin", act.target_values | {"level": level})
 
 
 def _with_others(act: LastAct, found: Parse) -> LastAct:
@@ -400,21 +378,13 @@ def _drives(act: LastAct) -> Say:
     return Say(f"{act.app} drives {act.target} now, so nothing was done.", "ambiguous", f"stop {act.app}")
 
 
-_ONCE = frozenset({"steps", "pulse"})  # programs that end, and leave their pin as it is
-
-
 def _state(act: LastAct, *, is_level: bool) -> Referred:
-    if act.kind in _ONCE and len(act.pins) == 1:
-        return Parse("read_pin", act.target_values)
-    if act.app is not None and not (act.stopped and len(act.pins) == 1 and is_level):
+    if act.app is not None and not ((act.stopped or act.kind == "pulse") and len(act.pins) == 1 and is_level):
         return Parse("app_status", {"app": act.app})
     if act.schedule is not None:
         return Parse("list_schedules")
-    if act.kind == "dim_pin" and act.done and act.parse.number("milli") is not None:
-        milli = act.parse.number("milli") or 0
-        return Say(
-            f"{act.target.capitalize()} was set to {milli / 1000:g}% by me; how bright it is I cannot read back."
-        )
+    if act.kind == "dim_pin" and act.done:
+        return Say(f"{act.told} by me; how bright it is I cannot read back.")
     if len(act.pins) > 1:
         return Say(f"Which pin: {', '.join(map(str, act.pins))}?", "ambiguous", f"is pin {act.pins[0]} on")
     return Parse("read_pin", act.target_values) if act.pins or act.is_on_led else None

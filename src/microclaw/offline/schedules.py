@@ -15,22 +15,13 @@ from microclaw.offline.deployment import seconds
 from microclaw.offline.parse import Parse
 from microclaw.offline.sentences import NEVER_LATER, Sentences, of_two_times
 
-EXAMPLES: Final = ("every weekday at 7 turn on pin 4", "what is scheduled", "cancel schedule 1")
+EXAMPLES: Final = ("every weekday at 7 turn on pin 4",)
 
-_THINGS: Final = r"(?:schedules?|schedule entry|scheduled (?:tasks?|jobs?|things?|actions?)|reminders?|timers?|alarms?)"
-_MAY_BE_APPS: Final = r"(?:timers?|alarms?)\b"  # "stop timer" is said of a program
-_CANCEL: Final = re.compile(
-    r"(?:please )?(?:cancel|(?:remove|delete|stop|drop|forget|clear|end|kill|get rid of)"
-    rf"(?! (?:the |my )?{_MAY_BE_APPS})) (?:(.*?) ?\b{_THINGS})\b ?(.*)"
-)
 _UNNAMED: Final = frozenset({None, "", "it", "that", "this", "them"})  # of a program
 ENDLESS: Final = frozenset({"blink", "fade", "rainbow", "servo_sweep", "led_blink"})
 """The kinds that go on until they are stopped, each with a pace."""
 _PACE_SLOTS: Final = frozenset({"ms", "period_ms", "period_ms_ns", "for_ms"})
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
-_NOISE: Final = frozenset(
-    re.findall(r"\w+", "the my a an all every of for that which at on to in with number no and is it runs one please")
-)
 _REMIND_IN: Final = re.compile(r"(?:please )?(remind (?:me|us)) (?:in|after) (\d+) ms\b ?(.*)")
 _POLITE: Final = re.compile(r"^(?:(?:please|can you|could you|would you) )+", re.I)
 _TIME_WORDS: Final = 5  # of a time amid a sentence: "on 3 December at 14:00"
@@ -38,11 +29,8 @@ _REMINDER: Final = re.compile(r"remind (?:me|us)\b ?(.*)", re.S)
 
 
 def parse_schedule(text: str, sentences: Sentences) -> Parse | None:
-    """The parse of a sentence about schedules, or with an hour that may be morning or evening; else None."""
+    """The parse of a reminder, or of a sentence with an hour that may be morning or evening; else None."""
     said = normalize_quantities(text)
-    cancel = _CANCEL.fullmatch(said)
-    if cancel is not None:
-        return _cancelled(f"{cancel[1] or ''} {cancel[2]}".strip(), said)
     remind = _REMIND_IN.fullmatch(said)
     if remind is not None:
         what = f"{remind[1]} {remind[3]}".strip()
@@ -113,7 +101,7 @@ def decide_schedule(at: Context, sentences: Sentences, inner: Callable[[Context]
     )
     shown = when_text(when)
     words = f"{doing} {shown}" if when.delay_ms is None else f"{shown} {doing}"  # "fade in 3 s" has two readings
-    return Act("schedule-add", arguments, f"schedule({shown}: {doing})", "the host will do it then", words=words)
+    return Act("schedule-add", arguments, words)
 
 
 def _pace_or_delay(said: str, doing: str, meant: Parse, when: When) -> Say | None:
@@ -140,15 +128,6 @@ def _program_order(parse: Parse) -> Parse | None:
     return None if kind is None else Parse(kind, values)
 
 
-def _cancelled(words: str, said: str) -> Parse:
-    number = re.search(rf"{_THINGS} (?:number |no |pin )?(\d{{1,6}})$", said)
-    if number is not None:
-        return Parse("cancel_schedule", {"number": int(number[1])})
-    left = " ".join(word for word in words.split() if word not in _NOISE)
-    is_all = re.match(r"all\b|every\b", words) or (not words and said.endswith("s"))
-    return Parse("cancel_schedule", {"all": True} if is_all and not left else {"words": left} if left else {})
-
-
 def _doing(said: str, what: str) -> str:
     """The person's sentence without its time; `what` if the time is in several parts of it."""
     words = _POLITE.sub("", said.strip().rstrip(".!?")).split()
@@ -173,7 +152,7 @@ def _reminder(doing: str) -> str:
 
 def _list(at: Context) -> Decision:
     if not at.results:
-        return Act("schedule-list", {}, "schedules()")
+        return Act("schedule-list", {})
     listed = _schedules(at.results[-1].fields)
     if not listed:
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
@@ -182,7 +161,7 @@ def _list(at: Context) -> Decision:
 
 def _cancel(at: Context) -> Decision:
     if not at.results:
-        return Act("schedule-list", {}, "cancel_schedule()")
+        return Act("schedule-list", {})
     listed = _schedules(at.results[0].fields)
     removed = at.results[1:]
     matching = [one for one in listed if _matches(one, at.parse)]
@@ -198,7 +177,7 @@ def _cancel(at: Context) -> Decision:
             "unknown_name",
             f"cancel schedule {listed[0]['schedule']}",
         )
-    if (len(matching) > 1 or at.parse.word("words")) and not at.parse.confirmed:
+    if (len(matching) > 1 or at.parse.word("words") or at.parse.when) and not at.parse.confirmed:
         if at.parse.values.get("all"):
             text = f"That cancels {'; '.join(map(_line, matching))}. Say yes to do it."
             numbers = ", ".join(str(one["schedule"]) for one in matching)
@@ -209,7 +188,7 @@ def _cancel(at: Context) -> Decision:
             f"cancel schedule {matching[0]['schedule']}",
         )
     number = matching[len(removed)]["schedule"]
-    return Act("schedule-remove", {"schedule": number}, words=f"cancel schedule {number}")
+    return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
 
 
 SCHEDULES: Final[Mapping[str, Callable[[Context], Decision]]] = {"list_schedules": _list, "cancel_schedule": _cancel}

@@ -29,8 +29,8 @@ PARSES_KEPT = 64
 _TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused")  # help lists the kinds in this order
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status"})  # any words at all may be a program's name there
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")  # more likely the rest of a sentence
-NEVER_LATER = frozenset({"past", "clock", "list_schedules"})
-"""Questions about a time: it is not when to ask them."""
+NEVER_LATER = frozenset({"past", "clock", "list_schedules", "cancel_schedule"})
+"""Sentences about a time that is not when to do them."""
 _REMINDER = re.compile(r"^remind (?:me|us)\b")
 # Words that make another sentence: both have them, or neither has.
 _TELLING = re.compile(
@@ -88,24 +88,18 @@ class Sentences:
     def _nearest_parse(self, text: str) -> Parse | None:
         """The loose parse of the known sentence that is most alike, with the numbers of this one."""
         said = tag_numbers(self._mended(self._filler.sub(" ", text.lower())))
-        units, telling = sorted(number.unit for number in said.numbers), _telling(said.shape)
+        telling = _telling(said.shape)
         alike = {
-            (known.text, meant): known.shape
-            for known, meant in self._known
-            if sorted(number.unit for number in known.numbers) == units and _telling(known.shape) == telling
+            number: known.shape
+            for number, (known, _) in enumerate(self._known)
+            if known.units == said.units and _telling(known.shape) == telling
         }
         from rapidfuzz import fuzz, process  # as in `_mended`
 
         found = process.extractOne(said.shape, alike, scorer=fuzz.token_sort_ratio, score_cutoff=_ALIKE)
         if found is None or said.stray:
             return None
-        meant, left = tag_numbers(found[2][1]), list(said.numbers)
-        filled = meant.text
-        for number in reversed(meant.numbers):
-            own = next(one for one in reversed(left) if one.unit == number.unit)
-            left.remove(own)
-            filled = f"{filled[: number.start]}{said.text[own.start : own.end]}{filled[number.end :]}"
-        parse = self._recognize(filled)
+        parse = self._recognize(tag_numbers(self._known[found[2]][1]).with_numbers(said))
         return replace(parse, loose=True) if parse is not None else None
 
     def _mended(self, text: str) -> str:
@@ -138,7 +132,7 @@ class Sentences:
         what, when = timed
         meant = self._recognize(what)
         if meant is not None and meant.kind in NEVER_LATER:
-            return meant
+            return replace(meant, when=when)
         if (meant is None and not _REMINDER.search(what)) or (meant is not None and of_two_times(meant, said, what)):
             return None
         return Parse("schedule", {"what": what}, when=when)
