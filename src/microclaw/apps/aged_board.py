@@ -14,11 +14,12 @@ from typing import Final
 
 from msgspec import structs
 
-from microclaw.apps.board_time import Run
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectation_result import ExpectationResult, evaluate
 from microclaw.apps.expectations import Expectations, PinStimulus
-from microclaw.apps.verdict import Record, Verdict
+from microclaw.apps.record import Record
+from microclaw.apps.trial_plan import Run
+from microclaw.apps.verdict import Verdict
 from microclaw.py.py_image import PyImage
 from microclaw.wasm.wasm_image import Image
 
@@ -114,7 +115,7 @@ def runs_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list
 
 def aged(run: Run, uptime_ms: float) -> Run:
     """The needed time of a run on a board that is up for so long."""
-    return replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
+    return structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,39 +14,28 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
+from microclaw.apps.checks import At, Count, Duty, EdgeAt, Frequency, Hold, Period, Phase, Ramp, Windowed, Within
 from microclaw.apps.colors import COLOR_NAMES, Color
 from microclaw.apps.expectations import (
+    FADE_POINTS,
     MAX_ADC_V,
-    WHOLE,
     AdcStimulus,
-    At,
-    Count,
-    Duty,
-    EdgeAt,
     Edges,
     ExpectationLine,
     Expectations,
-    Frequency,
-    Hold,
     LedColor,
     Level,
     Lines,
-    Period,
-    Phase,
     PinStimulus,
     Pwm,
     PwmDuty,
-    Ramp,
-    Reaction,
     SensorStimulus,
     ServoPulse,
     Stimulus,
-    Window,
-    Windowed,
-    Within,
 )
 from microclaw.apps.line_pattern import parse_line_pattern
-from microclaw.apps.observation import FADE_POINTS
+from microclaw.apps.reaction import Reaction
+from microclaw.apps.record import WHOLE, Window
 from microclaw.errors import ConfigError
 from microclaw.text import code_lines
 from microclaw.wire.board_control import MAX_PIN
@@ -205,7 +194,7 @@ def _angle(pin: int, angle: float, at_ms: float) -> At:
 def _reaction(when: Level, only: Level | None, subject: Any, within_ms: float, *more: Any) -> Reaction:
     if isinstance(subject, Level | Edges) and subject.pin == when.pin:
         raise ValueError("a pin cannot answer itself")
-    return Reaction(when, only, subject, within_ms, *more)
+    return Reaction(subject, when, only, within_ms, *more)
 
 
 class _Kind(Struct, frozen=True):

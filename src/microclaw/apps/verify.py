@@ -23,7 +23,7 @@ from microclaw.apps.edge_comparison import (
 from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import ConsoleLine, dead_on_load, describe, seconds
+from microclaw.apps.verdict import dead_on_load, describe, seconds
 from microclaw.devices.calls import (
     AppState,
     AppStates,
@@ -197,8 +197,7 @@ async def _dead(
         step = "leave the exit out, or look at what the board has that the trial had not"
         return f"it ended itself on the board: {state.error or 'exit'}", step
     if state.state == "loaded":
-        lines = [line for line in await _lines(device, before) if line.app in (name, None)]
-        return dead_on_load(tuple(ConsoleLine(line.t_ms, line.app, line.text) for line in lines))
+        return dead_on_load([line.text for line in await _lines(device, before) if line.app in (name, None)])
     return None
 
 
