@@ -204,7 +204,7 @@ def _within(values: list[tuple[float, V]], seen: Record, window: Window) -> list
 class PinStimulus(Struct, frozen=True):
     """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`.
 
-    `pattern`: which of those that stimuli.py has.
+    `pattern`: which of those that trial_plan.py has.
     """
 
     pin: int

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from microclaw.apps.run_times import RunReport
 from microclaw.devices.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge
 
@@ -37,18 +38,6 @@ class LogGap(Struct, frozen=True):
     count: int
 
 
-class SeenRuns(Struct, frozen=True):
-    """The number of runs in a trial of a program that runs at an interval or for a time, and the end of the last one.
-
-    `last_how` is returned, exited, stopped or trapped; None: none has ended. `missed`: the run before still went on.
-    """
-
-    runs: int
-    missed: int
-    last_how: str | None = None
-    last_took_ms: int | None = None
-
-
 class Record(Struct, frozen=True, kw_only=True, dict=True):
     """The board's record of a run.
 
@@ -59,9 +48,10 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     opened, `opened`: when it opened it first (None: not recorded, at the start). `levels` are the pins' levels at the
     end. `given` are edges from outside on pins that the program does not drive, `bursts` for each of them the first and
     the last moment of each change to a level: a bounce is one change. `heap_samples`: (time, most heap in use until
-    then). `probes`: what it did when the pins that it reads, and that had no input, were moved at the end.
-    `overflowed`: the board lost edges, PWM changes or lines, there were too many. `storm`: what it did in a part of a
-    second that took the board minutes. `unfinished`: how far the run came in the time that this machine has for it.
+    then). `probes`: what it did when the pins that it reads, and that had no input, were moved at the end. `runs`: of a
+    program that runs at an interval or for a time. `overflowed`: the board lost edges, PWM changes or lines, there were
+    too many. `storm`: what it did in a part of a second that took the board minutes. `unfinished`: how far the run came
+    in the time that this machine has for it.
     """
 
     state: str | None = "running"
@@ -88,7 +78,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     refused: str | None = None
     overflowed: bool = False
     probes: tuple[str, ...] = ()
-    runs: SeenRuns | None = None
+    runs: RunReport | None = None
     is_python: bool = False
 
     @property

@@ -10,7 +10,6 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.apps.record import SeenRuns
 from microclaw.devices.calls import AppState
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.events import ProgramKind
@@ -199,7 +198,7 @@ def acts_later(wasm: bytes) -> bool:
     return any(name in wasm for name in _CALLBACKS) or (b"on_request" in wasm and _OWN_LOG not in wasm)
 
 
-def runs_text(seen: SeenRuns, times: RunTimes, board_ms: float) -> str:
+def runs_text(seen: RunReport, times: RunTimes, board_ms: float) -> str:
     """ "2 runs in 11 min of board time (every 10 min, stopped after 30 s); the last: stopped after 30 s"."""
     text = f"{count_text(seen.runs, 'run')} in {format_duration(board_ms, decimals=2)} of board time ({times.text()})"
     if times.every_ms is not None and board_ms < times.every_ms:
@@ -213,7 +212,7 @@ def runs_text(seen: SeenRuns, times: RunTimes, board_ms: float) -> str:
     return text
 
 
-def never_ends(seen: SeenRuns | None, times: RunTimes) -> tuple[str, str] | None:
+def never_ends(seen: RunReport | None, times: RunTimes) -> tuple[str, str] | None:
     """Why an interval makes no sense, with the next step: a program that did not end, and that nothing stops."""
     if times.every_ms is None or times.stop_after_ms is not None or seen is None or seen.last_how is not None:
         return None

@@ -6,7 +6,7 @@ import logging
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -28,31 +28,27 @@ from microclaw.apps.expectation_result import ExpectationResult, evaluate, failu
 from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, PinStimulus
 from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.record import Record
-from microclaw.apps.run_times import RunTimes, never_ends, runs_text, time_word
+from microclaw.apps.run_times import RunTimes, never_ends, parse_time_ms, runs_text
 from microclaw.apps.trial_plan import Run, plan
 from microclaw.apps.trial_plan import TrialOptions as TrialOptions
 from microclaw.apps.trial_run import BoardRun
-from microclaw.apps.verdict import NO_EFFECT, Ended, describe, judge
+from microclaw.apps.verdict import Ended, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import BuildError, ConfigError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
-from microclaw.text import count_text, format_duration, read_duration_ms
+from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 from microclaw.wasm import BuildCache, Image, compile_module, compile_traced
 from microclaw.wasm.source_files import LINE_SAID
 
 SCHEMA: Final = "microclaw.try/1"
 MAX_TRIAL_MS: Final = 24 * 3_600_000.0
-LATER_MS: Final = 150_000.0
-"""How far to look for what a program does first, where it did nothing in the time that was asked for."""
+_RUN_FIELDS: Final = ("runs", "missed", "last_how", "last_took_ms")
 _AS: Final = "write it as 500ms, 10s, 2m, 1h or 1d"
 _INPUT: Final = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
-_STOPPED: Final = re.compile(r"[\w.-]+ crashed (\d+) times in a row: it stays stopped")  # firmware/fw/runner.py
-_IN_MAIN: Final = ", in <module>"
-"""In a traceback only where the program's main code failed; an error in a callback or task does not end it."""
 _BOARD_CLOCKS = """#include <Arduino.h>
 #undef millis
 #undef micros
@@ -101,9 +97,7 @@ def parse_input(text: str) -> PinStimulus | AdcStimulus:
 
 
 def _time_ms(text: str) -> float:
-    ms = read_duration_ms(text)
-    if ms is None:
-        raise ConfigError(f"{text!r} is not a duration", next_step=_AS)
+    ms = parse_time_ms(text)
     if ms > MAX_TRIAL_MS:
         raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
     return ms
@@ -222,7 +216,7 @@ class Trial(Record, frozen=True, kw_only=True):
             "proof": self.proof,
             "expected": [result.to_json() for result in self.expected],
             "probes": list(self.probes),
-            **({} if self.runs is None else {"runs": structs.asdict(self.runs)}),
+            **({} if self.runs is None else {"runs": {name: getattr(self.runs, name) for name in _RUN_FIELDS}}),
         }
 
 
@@ -257,14 +251,9 @@ async def try_image(
             fault = fault[0], f"{fault[1]}; {about}"
         is_new_board = not run.realtime and run.expectations.uptime_ms is None
         if verdict.ok and fault is None and clocks and is_new_board and run.times is None:
-            late = await bench.fault_of_age(clocks, run, record)
-            if late is not None:
-                fault, expected = (late.error, late.next_step), late.marked(expected)
+            fault, expected = await bench.fault_of_age(clocks, run, record) or (None, expected)
     if run.times is not None and verdict.ok and fault is None and not run.realtime:
         fault = never_ends(record.runs, run.times)
-    later = await _later_text(bench, run, record) if verdict.ok else None
-    notes = (later, _restart_text(record), _unused_text(options, tuple(record.roles)))
-    warnings = (one for one in verdict.warnings if later is None or one != NO_EFFECT)
     told = image.marks.in_words if isinstance(image, Image) else str
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
     said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
@@ -276,7 +265,7 @@ async def try_image(
         ended=verdict.ended,
         error=error and told(error),
         next_step=next_step and told(next_step),
-        warnings=(*(note for note in notes if note is not None), *warnings),
+        warnings=(*_unused_texts(options, record), *verdict.warnings),
         took_ms=(time.perf_counter() - started) * 1000,
         first_input_ms=min(inputs, default=None),
         expectations=run.expectations,
@@ -355,27 +344,6 @@ class _Bench:
         return None
 
 
-async def _later_text(bench: _Bench, run: Run, record: Record) -> str | None:
-    """The text of what comes only after the tried time, of a program that did nothing in it and waits for no input."""
-    is_plain = not (run.stimuli or run.realtime or run.times or run.slow_ms or run.expectations)
-    is_idle = not record.moved and record.state == "running" and "input" not in record.roles.values()
-    if not (is_plain and is_idle) or run.for_ms >= LATER_MS:
-        return None
-    seen = await bench.record(structs.replace(run, for_ms=LATER_MS))
-    if seen.state != "running" or seen.trap:
-        return (
-            f"tried for {format_duration(record.board_ms, decimals=2)}; it ends later: --for {time_word(int(LATER_MS))}"
-        )
-    lines = [line for line in seen.lines if line.app is not None]
-    kinds = (("edge", seen.edges), ("PWM change", seen.pwm), ("LED change", seen.leds), ("line", lines))
-    first = min(((found[0].t_ms, name) for name, found in kinds if found), default=None)
-    if first is None:
-        return None
-    enough = time_word(math.ceil(1.5 * first[0] / 10_000) * 10_000)
-    tried, comes = (format_duration(ms, decimals=2) for ms in (record.board_ms, first[0]))
-    return f"tried for {tried}; the first {first[1]} comes after {comes}: --for {enough}"
-
-
 def _in_source_lines(record: Record, image: PyImage) -> Record:
     """The record with the tracebacks of a Python program in the lines of its source."""
     lines = [(line, image.source_traceback(line.text)) for line in record.lines]
@@ -387,27 +355,10 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
     )
 
 
-def _restart_text(record: Record) -> str | None:
-    """The board's reaction to the crash of a Python program; None where it did not crash."""
-    if not record.is_python:
-        return None
-    for line in record.lines:
-        if line.app is None and (stopped := _STOPPED.fullmatch(line.text)):
-            return f"the board started it again: {stopped[1]} crashes, then it stayed stopped"
-    if _IN_MAIN not in (record.trap or ""):
-        return None
-    if record.state == "running":
-        return "it crashed and the board started it again"
-    return "the board starts it again after a crash, until it crashed 3 times in a row"
-
-
-def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
+def _unused_texts(options: TrialOptions, record: Record) -> Iterator[str]:
     """The pins that were set from outside, and that the program never opened. An ADC pin needs no opening."""
-    unused = sorted({one.pin for one in options.inputs if isinstance(one, PinStimulus)} - set(opened))
-    if not unused:
-        return None
-    which = f"pin {unused[0]} was" if len(unused) == 1 else f"pins {', '.join(map(str, unused))} were"
-    return f"{which} set from outside, and the program never opened {'it' if len(unused) == 1 else 'them'}"
+    for pin in sorted({one.pin for one in options.inputs if isinstance(one, PinStimulus)} - set(record.roles)):
+        yield f"pin {pin} was set from outside, and the program never opened it"
 
 
 def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:

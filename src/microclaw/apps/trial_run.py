@@ -21,8 +21,8 @@ from msgspec import structs
 from microclaw.apps.board_events import NEWEST, TRAP_SAYS, BoardEvents, led_changes
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
-from microclaw.apps.record import Record, SeenRuns
-from microclaw.apps.run_times import RunTimes, acts_later, kept_by
+from microclaw.apps.record import Record
+from microclaw.apps.run_times import RunReport, RunTimes, acts_later, kept_by
 from microclaw.apps.trial_plan import Run, levels_over_time, shifted
 from microclaw.apps.verdict import SHIM_SAYS, describe
 from microclaw.devices.calls import AppInstall, AppUninstall, PwmChange
@@ -80,7 +80,7 @@ class BoardRun:
         self._stuck = False
         self._storm: str | None = None
         self._unfinished: str | None = None
-        self._runs: SeenRuns | None = None
+        self._runs: RunReport | None = None
         self._run_pins: dict[int, PinRow] = {}  # while a run of several went on
         self._run_row: AppRow | None = None
 
@@ -332,12 +332,14 @@ class BoardRun:
             return
         self._run_pins = {pin.pin: pin for pin in await self._control.pins()}
         if await self._let_pass(for_ms - look_ms) and (row := await self._row()) is not None:
-            self._runs = SeenRuns(row.runs, row.missed, row.last_how, row.last_took_ms)
+            self._runs = RunReport(
+                runs=row.runs, missed=row.missed, last_how=row.last_how, last_took_ms=row.last_took_ms
+            )
 
     async def _let_host_runs_pass(self, times: RunTimes) -> None:
         """Begin and stop runs from here; the first one has begun."""
         origin_ms = (await self._control.info()).now_ms
-        seen, began_ms, is_there, has_ended = SeenRuns(1, 0), 0.0, True, False
+        seen, began_ms, is_there, has_ended = RunReport(runs=1), 0.0, True, False
         next_ms, for_ms = float(times.every_ms or math.inf), self._run.for_ms
         while self._passed_ms < for_ms:
             stop_ms = began_ms + (times.stop_after_ms or math.inf) if is_there else math.inf
