@@ -7,10 +7,6 @@ from pathlib import Path
 import pytest
 from tests.apps.conftest import tried
 
-from microclaw.boards.reader import load_board
-from microclaw.builds.cache import BuildCache
-from microclaw.py.compile import build
-
 BLINK = """#include "microclaw.h"
 int main(void) {
     int led = gpio_open(2, GPIO_OUT);
@@ -196,15 +192,6 @@ async def test_the_clock_that_starts_again_is_named(
         assert when in trial.error
         line = (trial.next_step or "").rpartition("with the line: ")[2]
         assert (await tried(source, build_cache, f"{expect}\n{line}")).proof == "not met"
-
-
-async def test_only_what_reads_a_clock_is_tried_again(build_cache: Path) -> None:
-    for source, clocks in (
-        ("import time\ntime.sleep(1)\n", ()),
-        ("import time\nprint(time.ticks_us(), time.ticks_ms())\n", ("ticks_ms", "ticks_us")),
-    ):
-        image = await build(source, "app", board=load_board("virtual"), cache=BuildCache(build_cache))
-        assert image.clocks == clocks
 
 
 async def test_lines_that_are_lost_at_the_end_of_a_trial_are_heard_of(build_cache: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from microclaw.apps import trial_run
 from microclaw.apps.expectations import AdcStimulus, PinStimulus
-from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
+from microclaw.apps.trial import Trial, TrialOptions, try_image
+from microclaw.apps.trial_plan import parse_duration_ms, parse_input
 from microclaw.apps.trial_run import TWO_PERIODS
 from microclaw.boards.reader import load_board
 from microclaw.errors import ConfigError, TrialFailed
@@ -43,14 +44,6 @@ async def test_an_edge_exactly_at_the_end_belongs_to_the_next_trial(build_cache:
             (1_500, 0),
         ]
         assert (trial.ok, trial.ended, trial.board_ms, trial.pins, trial.driven) == (True, "running", 2_000, (2,), (2,))
-
-
-async def test_realtime_takes_the_time_it_takes(build_cache: Path) -> None:
-    source = BLINK.replace("500", "50")
-    trial = await attempt(source, build_cache, TrialOptions(for_ms=400, realtime=True))
-    assert trial.ok
-    assert trial.took_ms >= 400
-    assert 4 <= len(trial.edges) <= 12
 
 
 def _storm(task: str, *, timers: int) -> str:
@@ -142,14 +135,6 @@ async def test_inputs_come_in_at_their_time(build_cache: Path) -> None:
     assert trial.free_edges() == ()
     assert trial.pins == (1, 2)
     assert trial.driven == (2,)
-
-
-async def test_a_board_of_another_kind_is_tried_as_that_board(build_cache: Path) -> None:
-    board = load_board("esp32-s3-devkitc-1-v1.1")
-    image = await compile_module(BLINK.replace("(2,", "(4,"), board, name="tried", cache=BuildCache(build_cache))
-    trial = await try_image(image, board)
-    assert trial.ok
-    assert trial.pins == (4,)
 
 
 async def test_a_standby_gives_each_trial_a_board_of_its_own(build_cache: Path) -> None:

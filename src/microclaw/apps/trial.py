@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import structs
 
@@ -25,10 +25,10 @@ from microclaw.apps.aged_board import (
 )
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
-from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, PinStimulus
+from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.record import Record
-from microclaw.apps.run_times import RunTimes, never_ends, parse_time_ms, runs_text
+from microclaw.apps.run_times import RunTimes, never_ends, runs_text
 from microclaw.apps.trial_plan import Run, plan
 from microclaw.apps.trial_plan import TrialOptions as TrialOptions
 from microclaw.apps.trial_run import BoardRun
@@ -36,7 +36,7 @@ from microclaw.apps.verdict import Ended, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import LedChange, PwmChange
-from microclaw.errors import BuildError, ConfigError, TrialFailed
+from microclaw.errors import BuildError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
 from microclaw.text import count_text, format_duration
@@ -45,10 +45,10 @@ from microclaw.wasm import BuildCache, Image, compile_module, compile_traced
 from microclaw.wasm.source_files import LINE_SAID
 
 SCHEMA: Final = "microclaw.try/1"
-MAX_TRIAL_MS: Final = 24 * 3_600_000.0
 _RUN_FIELDS: Final = ("runs", "missed", "last_how", "last_took_ms")
-_AS: Final = "write it as 500ms, 10s, 2m, 1h or 1d"
-_INPUT: Final = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
+_STOPPED: Final = re.compile(r"[\w.-]+ crashed (\d+) times in a row: it stays stopped")  # firmware/fw/runner.py
+_IN_MAIN: Final = ", in <module>"
+"""In a traceback only where the program's main code failed; an error in a callback or task does not end it."""
 _BOARD_CLOCKS = """#include <Arduino.h>
 #undef millis
 #undef micros
@@ -67,40 +67,6 @@ unsigned long micros(void);
 """
 _log = logging.getLogger(__name__)
 E = TypeVar("E", Edge, PwmChange, LedChange)
-
-
-def parse_duration_ms(text: str) -> float:
-    """Read "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds, above 0. Raises ConfigError."""
-    ms = _time_ms(text)
-    if ms <= 0:
-        raise ConfigError(f"{text!r} is not longer than 0", next_step=_AS)
-    return ms
-
-
-def parse_input(text: str) -> PinStimulus | AdcStimulus:
-    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" for an ADC. Without @ from the start.
-
-    Raises ConfigError.
-    """
-    found = _INPUT.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError(
-            f"{text!r} is not an input",
-            next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
-        )
-    at_ms = _time_ms(found[4]) if found[4] else 0.0
-    if found[3] is not None:
-        if float(found[3]) > MAX_ADC_V:
-            raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
-        return AdcStimulus(int(found[1]), float(found[3]), at_ms)
-    return PinStimulus(int(found[1]), int(found[2]), at_ms)
-
-
-def _time_ms(text: str) -> float:
-    ms = parse_time_ms(text)
-    if ms > MAX_TRIAL_MS:
-        raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
-    return ms
 
 
 class Trial(Record, frozen=True, kw_only=True):
@@ -249,10 +215,10 @@ async def try_image(
         if fault is not None and clocks and not has_own_clocks(image):
             about = f"{clocks[0].name} counts from the board's start: {uptime_line(run.uptime_ms)} here"
             fault = fault[0], f"{fault[1]}; {about}"
-        is_new_board = not run.realtime and run.expectations.uptime_ms is None
+        is_new_board = run.expectations.uptime_ms is None
         if verdict.ok and fault is None and clocks and is_new_board and run.times is None:
             fault, expected = await bench.fault_of_age(clocks, run, record) or (None, expected)
-    if run.times is not None and verdict.ok and fault is None and not run.realtime:
+    if run.times is not None and verdict.ok and fault is None:
         fault = never_ends(record.runs, run.times)
     told = image.marks.in_words if isinstance(image, Image) else str
     error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
@@ -265,7 +231,7 @@ async def try_image(
         ended=verdict.ended,
         error=error and told(error),
         next_step=next_step and told(next_step),
-        warnings=(*_unused_texts(options, record), *verdict.warnings),
+        warnings=(*filter(None, (_restart_text(record), *_unused_texts(options, record))), *verdict.warnings),
         took_ms=(time.perf_counter() - started) * 1000,
         first_input_ms=min(inputs, default=None),
         expectations=run.expectations,
@@ -287,15 +253,14 @@ class _Bench:
     async def record(self, run: Run) -> Record:
         """Run it on a board of its own; where it traps, name the place."""
         image, board = self.image, for_trial(self.board)
-        clock: Literal["real", "virtual"] = "real" if run.realtime else "virtual"
-        kind = BoardKind(board.board_id, clock, board.firmware.described)
+        kind = BoardKind(board.board_id, firmware=board.firmware.described)
         async with self.trial_pool.take(kind, board) if self.trial_pool else TrialBoard(kind, board) as trial_board:
             record = await BoardRun(trial_board, image, run).record()
             if not isinstance(image, Image):  # the interpreter finds faults by itself
                 return _in_source_lines(record, image)
             is_whole = record.refused is None and record.storm is None and record.unfinished is None
             has_source = image.source is not None and image.optimization is not None
-            if record.trap is None or run.realtime or not has_source or not is_whole:
+            if record.trap is None or not has_source or not is_whole:
                 return record
             trap = await self._traced_trap(image, kind, board, run)
         # The device's own bytes are what is judged; the traced build only adds the place.
@@ -355,6 +320,20 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
     )
 
 
+def _restart_text(record: Record) -> str | None:
+    """The board's reaction to the crash of a Python program; None where it did not crash."""
+    if not record.is_python:
+        return None
+    for line in record.lines:
+        if line.app is None and (stopped := _STOPPED.fullmatch(line.text)):
+            return f"the board started it again: {stopped[1]} crashes, then it stayed stopped"
+    if _IN_MAIN not in (record.trap or ""):
+        return None
+    if record.state == "running":
+        return "it crashed and the board started it again"
+    return "the board starts it again after a crash, until it crashed 3 times in a row"
+
+
 def _unused_texts(options: TrialOptions, record: Record) -> Iterator[str]:
     """The pins that were set from outside, and that the program never opened. An ADC pin needs no opening."""
     for pin in sorted({one.pin for one in options.inputs if isinstance(one, PinStimulus)} - set(record.roles)):
@@ -366,8 +345,6 @@ def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
 
     What takes the board's uptime for a program's own time shows so. No clock starts again within ten minutes.
     """
-    if options.realtime:
-        return 0.0
     if options.expectations is not None and options.expectations.uptime_ms is not None:
         return options.expectations.uptime_ms
     wraps, rest_ms = divmod(int(image.sha256[:12], 16), 300_000)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct, structs
 
-from microclaw.apps.expectations import AdcStimulus, Expectations, Level, PinStimulus, Stimulus
+from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, Level, PinStimulus, Stimulus
 from microclaw.apps.reaction import Reaction
-from microclaw.apps.run_times import RunTimes, trial_ms
+from microclaw.apps.run_times import RunTimes, parse_time_ms, trial_ms
+from microclaw.errors import ConfigError
 from microclaw.events import Edge
 
 MIN_MS = 10_000.0
@@ -20,14 +22,51 @@ BOUNCES: Final = ((0.0, 0), (9.0, 0), (0.0, 0), (15.0, 0), (18.0, 1), (16.0, 2),
 
 Contacts of buttons bounce for 1 to 20 ms. 18 ms is the longest here, so that a debounce of 20 ms is always right.
 """
+MAX_TRIAL_MS: Final = 24 * 3_600_000.0
 SOAK_MS: Final = 150_000.0
 """How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
+_AS: Final = "write it as 500ms, 10s, 2m, 1h or 1d"
+_INPUT: Final = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 _FIRST_PRESS_MS = 1_300.0
 _BOUNCE_EDGE_MS = 3.0
 _GAPS = (3, 1, 4, 2, 6)
 _PATTERNS: Final = (None, (0, 7, 8, 10, 18), (0, 5, 9, 11, 16))
 """Moments of the flips. The two last come back to the old level for so long that a poll each 10 ms, or 5 to 7 ms, sees
 it in between, at nearly every phase; the first, None, flips evenly at all rates."""
+
+
+def parse_duration_ms(text: str) -> float:
+    """Read "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds, above 0. Raises ConfigError."""
+    ms = _time_ms(text)
+    if ms <= 0:
+        raise ConfigError(f"{text!r} is not longer than 0", next_step=_AS)
+    return ms
+
+
+def parse_input(text: str) -> PinStimulus | AdcStimulus:
+    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" for an ADC. Without @ from the start.
+
+    Raises ConfigError.
+    """
+    found = _INPUT.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(
+            f"{text!r} is not an input",
+            next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
+        )
+    at_ms = _time_ms(found[4]) if found[4] else 0.0
+    if found[3] is not None:
+        if float(found[3]) > MAX_ADC_V:
+            raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
+        return AdcStimulus(int(found[1]), float(found[3]), at_ms)
+    return PinStimulus(int(found[1]), int(found[2]), at_ms)
+
+
+def _time_ms(text: str) -> float:
+    ms = parse_time_ms(text)
+    if ms > MAX_TRIAL_MS:
+        raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
+    return ms
 
 
 class Levels(Struct, frozen=True):
@@ -79,7 +118,6 @@ class TrialOptions(Struct, frozen=True):
     inputs: tuple[PinStimulus | AdcStimulus, ...] = ()
     expectations: Expectations | None = None
     slow_ms: float = 0.0
-    realtime: bool = False
     heap_bytes: int = 8192
     timers: int = 20
     watchdog_ms: int = 180_000
@@ -107,11 +145,11 @@ def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
     after the time that they need.
     """
     asked, times, for_ms = options.expectations, options.times, options.for_ms
-    is_plain = not (options.inputs or options.realtime or asked or times)
+    is_plain = not (options.inputs or asked or times)
     run = Run(**structs.asdict(options), stimuli=options.inputs, uptime_ms=uptime_ms)
     run = run if is_plain else structs.replace(run, slow_ms=0.0)
     if asked is None:
-        return run if times is None or options.realtime else structs.replace(run, for_ms=trial_ms(times, for_ms))
+        return run if times is None else structs.replace(run, for_ms=trial_ms(times, for_ms))
     given = {one.pin for one in asked.stimuli if isinstance(one, PinStimulus)}
     reactions = [check for check in asked.checks if isinstance(check, Reaction) and check.trigger.pin not in given]
     driven = {check.subject.pin for check in asked.checks}  # the program moves them itself
@@ -133,8 +171,8 @@ def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
     needed_ms = max(MIN_MS, end_ms + longest_ms + 500.0, *(check.needed_ms for check in asked.checks))
     stimuli.sort(key=lambda one: one.at_ms)  # stable: what was there before comes first
     run = structs.replace(run, stimuli=(*options.inputs, *stimuli), for_ms=max(needed_ms, for_ms))
-    if asked.for_ms is not None or options.realtime:
-        return structs.replace(run, for_ms=asked.for_ms or needed_ms)
+    if asked.for_ms is not None:
+        return structs.replace(run, for_ms=asked.for_ms)
     if times is not None:
         return structs.replace(run, for_ms=trial_ms(times, run.for_ms))
     soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms

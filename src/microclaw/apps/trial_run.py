@@ -1,12 +1,11 @@
 """One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing.
 
 Programs of the kind py that run at times are begun and stopped by the board itself; those of the kind wasm from here,
-as the host does it for a real board (timed_runs.py).
+as the host does it for a real board (timed_runs.py). One class, as all of it reads and moves the same board.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import time
@@ -87,7 +86,7 @@ class BoardRun:
     async def record(self) -> Record:
         """Install the program through the real protocol, let the board's time run, and read what it recorded."""
         control, run = self._control, self._run
-        left_ms = 0.0 if run.realtime else run.uptime_ms - (await control.info()).now_ms
+        left_ms = run.uptime_ms - (await control.info()).now_ms
         while left_ms > 0:
             await control.advance(min(left_ms, MAX_ADVANCE_MS), run.host_s)
             left_ms -= MAX_ADVANCE_MS
@@ -108,14 +107,14 @@ class BoardRun:
 
     async def first_exception(self) -> str | None:
         """Run it without uptime and soak; the text of its first exception, or None."""
-        run, began = self._run, time.perf_counter()
+        run = self._run
         await self._prepare()
         try:
             await self._board.install(self._install, run.host_s)
         except (CallRejected, DeviceUnreachable) as exc:
             _log.warning("the trial board did not take the traced build of %s: %s", self._name, exc)
             return None
-        stop_ms = None if run.times is None else run.times.stop_after_ms
+        began, stop_ms = time.perf_counter(), None if run.times is None else run.times.stop_after_ms
         left_ms, part_ms = min(run.for_ms, TRACED_MS, stop_ms or TRACED_MS), _TRACED_PART_MS
         while (text := await self._exception()) is None and left_ms > 0:
             if time.perf_counter() - began > TRACED_HOST_S:
@@ -165,10 +164,6 @@ class BoardRun:
 
     async def _let_run(self) -> None:
         run, began = self._run, time.perf_counter()
-        if run.realtime:
-            await asyncio.sleep(run.for_ms / 1000)
-            self._passed_ms = run.for_ms
-            return
         if run.times is not None and kept_by(self._install.kind) == "host":
             await self._let_host_runs_pass(run.times)
         elif run.times is not None:
@@ -404,7 +399,7 @@ class BoardRun:
         given = levels_over_time((*run.stimuli, *self._late))
         outside = {pin for pin, role in roles.items() if role == "input" or (role == "idle" and pin in given.bursts)}
         # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
-        end_ms = math.inf if run.realtime else start_ms + (self._passed_ms or run.for_ms)
+        end_ms = start_ms + (self._passed_ms or run.for_ms)
         # A call that began before the end and trapped behind it says why there.
         last_line_ms = math.inf if row and row.error else end_ms
         state = row.state if row else None

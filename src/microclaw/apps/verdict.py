@@ -250,7 +250,7 @@ def _fault(record: Record) -> tuple[str, str] | None:
     if leak := _leak(record) or _heap_full(record):
         return leak
     if record.state is None:
-        return "the board does not list it after the installation", "try it again with --realtime and read its log"
+        return "the board does not list it after the installation", "try it again, and read its log"
     return None
 
 
