@@ -174,7 +174,6 @@ while True:
         (MICROS, "", "micros() >= last + 500000", "71.6 min, when micros() starts again"),
         (MICROS, "unsigned m = millis();", "millis() >= m + 500 && (m = millis(), 1)", "49.7 days, when millis()"),
         (MICROS, "", "micros() - last >= 500000", None),
-        (TICKS, "", "now - last >= 500", ""),
         (TICKS, "", "now >= last + 500", ""),
         (TICKS, "", "time.ticks_diff(now, last) >= 500", None),
     ],
