@@ -14,7 +14,7 @@ from microclaw.apps.expectations import Edges, Events, LedColor, Level, Lines, P
 from microclaw.apps.record import WHOLE, Record, Window
 from microclaw.text import count_text, time_text
 
-Verdict: TypeAlias = Literal["met", "not met", "untried"]
+Answer: TypeAlias = Literal["met", "not met", "untried"]
 JITTER_MS: Final = 2.0
 """A board's tick: what two times may differ by, however short they are."""
 START_MS: Final = 2_000.0
@@ -27,7 +27,7 @@ _PRINT_LESS: Final = "print less: a board tells a program's lines up to so many 
 class Finding(Struct, frozen=True):
     """The answer for one check, and what was seen, in words."""
 
-    state: Verdict
+    state: Answer
     text: str
     next_step: str | None = None
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
-from microclaw.apps.checks import Check, Duty, Period, Phase, Verdict
+from microclaw.apps.checks import Answer, Check, Duty, Period, Phase
 from microclaw.apps.expectations import Edges, ExpectationLine, Expectations, Level
 from microclaw.apps.reaction import judge
 from microclaw.apps.record import Record
@@ -33,7 +33,7 @@ class ExpectationResult(Struct, frozen=True):
 
     number: int
     text: str
-    trial: Verdict
+    trial: Answer
     found: str
     board: BoardState | None = None
     next_step: str | None = None
