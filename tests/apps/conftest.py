@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.stores import new_store
 
 from microclaw.apps.building import Compile, ProgramImage, ReadModule, cached_compiler, read_image
@@ -188,23 +189,24 @@ def make_image(name: str, content: str = "", pins: tuple[int, ...] = (2,)) -> Im
     )
 
 
-def make_trial(**changes: Any) -> Trial:
-    edges = tuple(Edge(500.0 * i, 2, (i + 1) % 2) for i in range(20))
-    trial = Trial(
-        ok=True,
-        ended="running",
-        log=(),
-        edges=edges,
-        pwm=(),
-        pins=(2,),
-        driven=(2,),
-        peak_heap_bytes=0,
-        peak_stack_bytes=0,
-        warnings=(),
-        board_ms=10_000.0,
-        took_ms=20.0,
-    )
-    return replace(trial, **changes)
+def make_trial(
+    pins: Sequence[int] = (2,),
+    driven: Sequence[int] = (2,),
+    read: Sequence[int] = (),
+    log: Sequence[str] = (),
+    **changes: Any,
+) -> Trial:
+    """A trial in which pin 2 blinked."""
+    fields: dict[str, Any] = {
+        "ok": True,
+        "ended": "running",
+        "edges": tuple(Edge(500.0 * i, 2, (i + 1) % 2) for i in range(20)),
+        "lines": tuple(LogLine(5.0, "app", text) for text in log),
+        "roles": dict.fromkeys(pins, "idle") | dict.fromkeys(read, "input") | dict.fromkeys(driven, "output"),
+        "board_ms": 10_000.0,
+        "took_ms": 20.0,
+    }
+    return Trial(**fields | changes)
 
 
 class Clock:
@@ -302,7 +304,7 @@ class Lab:
 
     async def _try_image(self, image: ProgramImage, board: BoardProfile, options: TrialOptions) -> Trial:
         self.tried.append(image.name)
-        return replace(self.trials.get(image.name, make_trial()), times=options.times)
+        return structs.replace(self.trials.get(image.name, make_trial()), times=options.times)
 
     async def deploy(self, name: str = "blink", source: str = "v1", pin: int | None = 2, **more: Any) -> Deployment:
         """Install a program that blinks this pin in its trial and on the board; with None, what `trials` has of it."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import groupby
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.apps.conftest import make_trial
 
 from microclaw.apps.deployment import Deployment
@@ -56,7 +56,7 @@ async def test_a_name_that_firmware_would_stumble_over_is_refused(lab: Any, name
 
 async def test_a_pin_that_only_the_trial_shows_is_refused_too(lab: Any) -> None:
     await lab.deploy()
-    lab.trials["sly"] = replace(lab.trials["blink"], pins=(), driven=(2,))
+    lab.trials["sly"] = structs.replace(lab.trials["blink"], roles={})
     with pytest.raises(PinRefused):
         await lab.deploy("sly", pin=None)
 
@@ -221,7 +221,7 @@ async def test_without_read_back_nothing_but_accepted_is_claimed(lab: Any) -> No
 
 @pytest.mark.parametrize("tried", ["21 C", "hello"])
 async def test_a_printing_program_is_proved_by_its_own_line(lab: Any, tried: str) -> None:
-    lab.trials["hello"] = make_trial(log=(tried,), edges=(), pins=(), driven=(), first_line_ms=5.0)
+    lab.trials["hello"] = make_trial(log=(tried,), edges=(), pins=(), driven=())
     act = lab.transport._do
 
     def printing(call: Any) -> Any:
@@ -238,7 +238,7 @@ async def test_who_installs_what_runs_once_is_told_that_a_restart_runs_it_again(
     lab: Any, ended: str, is_told: bool
 ) -> None:
     lab.plays("blink", 2)
-    lab.trials["blink"] = replace(lab.trials["blink"], ended=ended)
+    lab.trials["blink"] = structs.replace(lab.trials["blink"], ended=ended)
     await lab.deploy(pin=None)
     assert (RUNS_AGAIN in [step.text for step in lab.steps]) == is_told
 
@@ -249,7 +249,7 @@ async def test_an_expectation_says_what_the_board_showed(lab: Any, sees: bool, a
     lab.transport.sees = sees
     asked = parse_expectations("pin 2: period 1 s\nwhen pin 4 falls: pin 2 rises within 1 s")
     results = tuple(ExpectationResult(line.number, line.text, "met", "so it was") for line in asked.lines)
-    lab.trials["blink"] = replace(lab.trials["blink"], expectations=asked, expected=results)
+    lab.trials["blink"] = structs.replace(lab.trials["blink"], expectations=asked, expected=results)
     done = await lab.deploy(pin=None)
     assert [result.answer for result in done.expected] == [answer, "met in the trial; accepted only"]
     assert lab.steps[-1].detail == tuple(result.line() for result in done.expected)

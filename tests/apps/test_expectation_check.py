@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import pytest
 
+from microclaw.apps.checks import Finding
 from microclaw.apps.colors import Rgb, colors_of
-from microclaw.apps.expectation_check import check
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.observation import Finding, Observation, with_gaps
-from microclaw.devices.calls import LedChange, PwmChange
+from microclaw.apps.reaction import judge
+from microclaw.apps.record import Record
+from microclaw.devices.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge
 
 
-def found(line: str, seen: Observation) -> Finding:
+def found(line: str, seen: Record) -> Finding:
     """The worst of a line's checks."""
     checks = parse_expectations(line).checks
-    findings = [check(one, seen, checks) for one in checks]
+    findings = [judge(one, seen, checks) for one in checks]
     return next((f for state in ("not met", "untried") for f in findings if f.state == state), findings[0])
 
 
-def log(*lines: tuple[float, str], edges: tuple[Edge, ...] = ()) -> Observation:
-    kept, gaps = with_gaps(lines)
-    return Observation(10_000.0, lines=kept, gaps=gaps, edges=edges)
+def log(*lines: tuple[float, str], edges: tuple[Edge, ...] = ()) -> Record:
+    return Record(board_ms=10_000.0, lines=tuple(LogLine(t, "app", text) for t, text in lines), edges=edges)
 
 
 FLOOD = ((100.0, "a"), (120.0, "a"), (1_100.0, "(7 lines were left out)"), (1_200.0, "b"), (5_000.0, "late"))
@@ -77,9 +77,10 @@ def test_a_reaction_in_lines_is_untried_where_lines_are_missing() -> None:
     assert found(expect, log((10.0, "(2 lines were left out)"), (1_010.0, "on"), edges=edges)).state == "met"
 
 
-def pins(*edges: tuple[float, int, int], outside: int | None = None) -> Observation:
+def pins(*edges: tuple[float, int, int], outside: int | None = None) -> Record:
     bursts = {} if outside is None else {outside: ((edges[0][0], edges[0][0], 1),)}
-    return Observation(4_000.0, tuple(Edge(*edge) for edge in edges), bursts=bursts)
+    own, given = (tuple(Edge(*one) for one in edges if (one[1] == outside) == is_given) for is_given in (False, True))
+    return Record(board_ms=4_000.0, edges=own, given=given, bursts=bursts)
 
 
 INTERLOCK = "pin 7: never high while pin 8 high"
@@ -101,7 +102,7 @@ NEVER = "pin 7: never high from 1 s until 3 s"
         (NEVER, pins((5, 8, 1), (3_000, 7, 1), (3_000, 7, 0)), "met"),
     ],
 )
-def test_two_changes_of_one_time_stamp(line: str, seen: Observation, state: str) -> None:
+def test_two_changes_of_one_time_stamp(line: str, seen: Record, state: str) -> None:
     assert found(line, seen).state == state
 
 
@@ -110,8 +111,8 @@ def test_a_longer_overlap_is_told_with_its_length() -> None:
     assert (finding.state, "0.01 s" in finding.text) == ("not met", True)
 
 
-def square_wave(half_ms: float, count: int = 400) -> Observation:
-    return Observation(half_ms * count, tuple(Edge(n * half_ms, 2, n % 2) for n in range(1, count)))
+def square_wave(half_ms: float, count: int = 400) -> Record:
+    return Record(board_ms=half_ms * count, edges=tuple(Edge(n * half_ms, 2, n % 2) for n in range(1, count)))
 
 
 @pytest.mark.parametrize(
@@ -131,13 +132,13 @@ def test_a_rhythm_of_some_milliseconds_is_held_against_its_mean(line: str, half_
 RED, GREEN, OFF = (255, 0, 0), (0, 255, 0), (0, 0, 0)
 
 
-def leds(*changes: tuple[float, tuple[Rgb, ...]], pin: int = 48) -> Observation:
-    return Observation(10_000.0, leds=tuple(LedChange(t, pin, colors) for t, colors in changes))
+def leds(*changes: tuple[float, tuple[Rgb, ...]], pin: int = 48) -> Record:
+    return Record(board_ms=10_000.0, leds=tuple(LedChange(t, pin, colors) for t, colors in changes))
 
 
-def servo(*changes: tuple[float, float], hz: int = 50) -> Observation:
+def servo(*changes: tuple[float, float], hz: int = 50) -> Record:
     rows = (PwmChange(t, 4, round(us * hz / 1e6 * 255), hz, us) for t, us in changes)
-    return Observation(10_000.0, pwm=tuple(rows))
+    return Record(board_ms=10_000.0, pwm=tuple(rows))
 
 
 BLINK = leds((10, (RED,)), (510, (OFF,)), (1010, (RED,)), (1510, (OFF,)))
@@ -159,7 +160,7 @@ BLINK = leds((10, (RED,)), (510, (OFF,)), (1010, (RED,)), (1510, (OFF,)))
         ("led 48: red at 3 s", leds((10, (RED,)), (2000, (OFF,))), "not met"),
         ("led 48: on at 1 s", leds((10, ((0, 3, 9),))), "met"),
         ("led 48: off at 1 s", leds((10, ((0, 3, 9),))), "not met"),
-        ("led 48: off at 1 s", Observation(10_000.0), "not met"),
+        ("led 48: off at 1 s", Record(board_ms=10_000.0), "not met"),
         ("led 48: red at 1 s", leds((10, (RED, RED))), "met"),
         ("led 48: red at 1 s", leds((10, (RED, OFF))), "not met"),
         ("led 48[0]: red at 1 s", leds((10, (RED, OFF))), "met"),
@@ -184,21 +185,21 @@ BLINK = leds((10, (RED,)), (510, (OFF,)), (1010, (RED,)), (1510, (OFF,)))
         ("servo 4: 90 deg at 11 s", servo((5, 1500)), "untried"),
     ],
 )
-def test_a_line_of_lights_or_servos(line: str, seen: Observation, state: str) -> None:
+def test_a_line_of_lights_or_servos(line: str, seen: Record, state: str) -> None:
     assert found(line, seen).state == state
 
 
 @pytest.mark.parametrize("color", [GREEN, RED])
 def test_a_light_answers_a_button(color: Rgb) -> None:
-    seen = Observation(
-        10_000.0,
-        edges=(Edge(1000, 4, 0), Edge(2000, 4, 1)),
+    seen = Record(
+        board_ms=10_000.0,
+        given=(Edge(1000, 4, 0), Edge(2000, 4, 1)),
         leds=(LedChange(1020, 48, (color,)), LedChange(2020, 48, (OFF,))),
         bursts={4: ((1000, 1000, 0), (2000, 2000, 1))},
     )
     lines = "when pin 4 falls: led 48 -> green within 50 ms\nwhen pin 4 rises: led 48 -> off within 50 ms"
     asked = parse_expectations(lines).checks
-    assert [check(one, seen, asked).state for one in asked] == ["met" if color == GREEN else "not met", "met"]
+    assert [judge(one, seen, asked).state for one in asked] == ["met" if color == GREEN else "not met", "met"]
 
 
 def test_a_chain_is_sent_green_first() -> None:

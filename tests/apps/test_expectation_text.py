@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.apps.checks import Duty, Hold, Period
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.expectations import Duty, Edges, Hold, Level, Period, PinStimulus, Reaction, Window
+from microclaw.apps.expectations import Edges, Level, PinStimulus
 from microclaw.apps.line_pattern import parse_line_pattern
+from microclaw.apps.reaction import Reaction
+from microclaw.apps.record import Window
 from microclaw.errors import ConfigError
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "expectations.md"
@@ -42,7 +45,7 @@ def test_a_window_is_of_all_parts_of_its_line() -> None:
 
 def test_a_reaction_with_its_stimuli() -> None:
     found = parse_expectations("set pin 4 = 0 at 2 s, 4 s\nwhen pin 4 falls: pin 2 toggles within 50 ms")
-    assert found.checks == (Reaction(Level(4, 0), None, Edges(2), 50),)
+    assert found.checks == (Reaction(Edges(2), Level(4, 0), None, 50),)
     assert found.stimuli == (PinStimulus(4, 0, 2000), PinStimulus(4, 0, 4000))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 from tests.apps.conftest import make_trial
 
 from microclaw.apps.late_proof import SLACK_S, TRIES, TRY_EVERY_S, LateProofs, Place
@@ -51,9 +51,9 @@ def test_two_periods_of_each_slow_pin_are_waited_for() -> None:
     assert late_due_ms(trial, frozenset()) == 180_100.0
     assert late_due_ms(trial, frozenset({2})) is None
     quick = tuple(Edge(100.0 * n, 2, n % 2) for n in range(9))
-    assert late_due_ms(replace(trial, edges=quick), frozenset()) is None
+    assert late_due_ms(structs.replace(trial, edges=quick), frozenset()) is None
     far = (Edge(100.0, 2, 1), Edge(LATEST_MS + 1, 2, 0))
-    assert late_due_ms(replace(trial, edges=far), frozenset()) is None
+    assert late_due_ms(structs.replace(trial, edges=far), frozenset()) is None
 
 
 @pytest.mark.parametrize("agrees", [True, False])

@@ -176,7 +176,7 @@ async def test_a_module_that_hangs_again_once_put_back_is_left_off(bench: Bench)
 
 
 async def test_a_board_that_falls_silent_while_it_is_watched_names_the_new_program(lab: Any) -> None:
-    lab.trials["two"] = make_trial(edges=(), pins=(), driven=(), log=("up",), first_line_ms=1.0)
+    lab.trials["two"] = make_trial(edges=(), pins=(), driven=(), log=("up",))
     lab.transport.fail["logs.read"] = SILENT
     lab.transport.lines = []
     baseline = Baseline(log_cursor=0)

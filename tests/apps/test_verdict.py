@@ -3,67 +3,57 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from msgspec import structs
 
 from microclaw.apps.edge_comparison import INVERTED, Agreement, compare, compare_pwm, compare_settled, edges_to_settle
-from microclaw.apps.verdict import ConsoleLine, PinRole, Record, judge
+from microclaw.apps.record import Record
+from microclaw.apps.verdict import judge
 from microclaw.boards.reader import load_board
-from microclaw.devices.calls import PwmChange
+from microclaw.devices.calls import LogLine, PwmChange
 from microclaw.events import Edge
 
 BOARD = load_board("virtual")
-GOOD = Record(
-    state="running",
-    error=None,
-    lines=(),
-    edges=(Edge(0, 2, 1),),
-    pwm=(),
-    pins=(PinRole(2, "output"),),
-    peak_heap_bytes=100,
-    peak_stack_bytes=0,
-    board_ms=10_000,
-)
+GOOD = Record(edges=(Edge(0, 2, 1),), roles={2: "output"}, peak_heap_bytes=100, board_ms=10_000)
 
 
 FINE: list[tuple[dict[str, Any], str]] = [
     ({}, "running"),
-    ({"edges": (), "pins": (PinRole(1, "input"),)}, "running"),  # it waits for an input
+    ({"edges": (), "roles": {1: "input"}}, "running"),  # it waits for an input
     ({"state": "exited", "is_python": True}, "exited"),  # by sys.exit
 ]
 USELESS: list[dict[str, Any]] = [
-    {"state": "trapped", "error": "Exception: unreachable"},
-    {"error": "Exception: integer divide by zero"},  # in a callback
-    {"state": "exited", "error": "env.exit(0)"},
+    {"state": "trapped", "trap": "Exception: unreachable"},
+    {"trap": "Exception: integer divide by zero"},  # in a callback
+    {"state": "exited", "trap": "env.exit(0)"},
     {"stuck": True},
     {"stuck": True, "board_ms": 0},
     {"state": None},
     {"refused": "invalid WASM version."},
     *(
-        {"state": "loaded", "lines": (ConsoleLine(0, None, line),)}
+        {"state": "loaded", "lines": (LogLine(0, None, line),)}
         for line in ("warning: failed to link import function (env, wasm_mqtt_init)", "Cannot find function on_init().")
     ),
-    {"pins": (PinRole(27, "output"),)},
+    {"roles": {27: "output"}},
     *({"is_python": True, **change} for change in ({"stuck": True}, {"rebooted": True}, {"longest_call_ms": 900.0})),
 ]
 
 
 @pytest.mark.parametrize(("change", "ended"), FINE)
 def test_a_program_with_effect_is_fine(change: dict[str, Any], ended: str) -> None:
-    verdict = judge(replace(GOOD, **change), BOARD, heap_bytes=8192)
+    verdict = judge(structs.replace(GOOD, **change), BOARD, heap_bytes=8192)
     assert (verdict.ok, verdict.ended, verdict.error, verdict.warnings) == (True, ended, None, ())
 
 
 @pytest.mark.parametrize("change", USELESS)
 def test_a_useless_program_fails_with_a_next_step_and_python_has_none_of_c(change: dict[str, Any]) -> None:
-    verdict = judge(replace(GOOD, **change), BOARD, heap_bytes=8192)
+    verdict = judge(structs.replace(GOOD, **change), BOARD, heap_bytes=8192)
     assert not verdict.ok
     assert verdict.error
     assert verdict.next_step
-    assert (verdict.ended == "trapped") == str(change.get("error")).startswith("Exception")
+    assert (verdict.ended == "trapped") == str(change.get("trap")).startswith("Exception")
     assert "is_python" not in change or not re.search(r"delay\(|main|microclaw\.h|ioctl", verdict.next_step)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.trial import TrialOptions, parse_input, try_image
+from microclaw.apps.trial import TrialOptions, try_image
+from microclaw.apps.trial_plan import parse_input
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.process import Processes
 from microclaw.errors import BuildError

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.trial import Trial, TrialOptions, parse_input, try_image
+from microclaw.apps.trial import Trial, TrialOptions, try_image
+from microclaw.apps.trial_plan import parse_input
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
 from microclaw.wasm import BuildCache, compile_module

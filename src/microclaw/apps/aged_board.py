@@ -7,18 +7,18 @@ MicroPython, time). A program that compares such times wrongly works for minutes
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import structs
 
-from microclaw.apps.board_time import Run
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectation_result import ExpectationResult, evaluate
 from microclaw.apps.expectations import Expectations, PinStimulus
-from microclaw.apps.verdict import Record, Verdict
+from microclaw.apps.record import Record
+from microclaw.apps.trial_plan import Run
+from microclaw.apps.verdict import Verdict
 from microclaw.py.py_image import PyImage
 from microclaw.wasm.wasm_image import Image
 
@@ -114,24 +114,11 @@ def runs_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> list
 
 def aged(run: Run, uptime_ms: float) -> Run:
     """The needed time of a run on a board that is up for so long."""
-    return replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
+    return structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class AgedFault:
-    """A fault of a board that is up for long alone; `line` is the expectation, None for a fault of its own."""
-
-    error: str
-    next_step: str
-    found: str
-    line: int | None
-
-    def marked(self, results: Sequence[ExpectationResult]) -> tuple[ExpectationResult, ...]:
-        """The results with those that it is about as not met: all of them for a fault of its own."""
-        return tuple(
-            structs.replace(one, trial="not met", found=self.found) if self.line in (None, one.number) else one
-            for one in results
-        )
+AgedFault: TypeAlias = tuple[tuple[str, str], tuple[ExpectationResult, ...]]
+"""A fault of a board that is up for long alone, with the next step; and the results with those that it is about."""
 
 
 def aged_fault(
@@ -139,18 +126,22 @@ def aged_fault(
 ) -> AgedFault | None:
     """Find the fault in a run across the wrap of `clock`, of a program that did well before.
 
-    `uptime_ms`: with which it is to be seen again, if it is.
+    `uptime_ms`: with which it is to be seen again, if it is. A fault of its own is one of all expectations.
     """
-    bad = next((one for one in evaluate(asked, record) if one.trial != "met"), None)
-    if verdict.ok and bad is None:
+    results = evaluate(asked, record)
+    bad = [one for one in results if not verdict.ok or one.trial != "met"]
+    if not bad:
         return None
     where = f"after {clock.age}, when {clock.name} starts again at 0"
     again = "" if uptime_ms is None else f"; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
-    step = clock.compare + again
-    if not verdict.ok or bad is None:
-        return AgedFault(f"it works, but not {where}: {verdict.error}", step, f"{where}: {verdict.error}", None)
-    text = f"expected, line {bad.number}: {bad.text}; met, but not {where}: {bad.found}"
-    return AgedFault(text, step, f"{where}: {bad.found}", bad.number)
+    error = f"expected, line {bad[0].number}: {bad[0].text}; met, but not {where}: {bad[0].found}"
+    if not verdict.ok:
+        error = f"it works, but not {where}: {verdict.error}"
+    marked = (
+        structs.replace(one, trial="not met", found=f"{where}: {verdict.error or one.found}") if one in bad else one
+        for one in results
+    )
+    return (error, clock.compare + again), tuple(marked)
 
 
 def uptime_line(uptime_ms: float) -> str:

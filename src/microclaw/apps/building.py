@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import PurePath
-from typing import Any, Final, Literal, Protocol, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import DecodeError, ValidationError
 from msgspec.json import decode, encode
@@ -29,29 +29,18 @@ _IMPORTS: Final = re.compile(r"^(?:from[ \t]+[\w.]+[ \t]+import|import[ \t]+\w)"
 _TAKES: Final[dict[ProgramKind, str]] = {"wasm": "C, C++ and Arduino sketches", "py": "Python"}
 
 
-class Compile(Protocol):
-    """Source to an image of one of the kinds; the language is guessed where it is None. Raises BuildError.
-
-    DeployRejected when a device with these kinds takes no program in that language.
-    """
-
-    def __call__(
-        self,
-        source: str,
-        board: BoardProfile,
-        name: str,
-        optimization: str,
-        language: ProgramLanguage | None = None,
-        kinds: Sequence[ProgramKind] = ("wasm",),
-    ) -> Coroutine[Any, Any, ProgramImage]: ...
-
-
+Compile: TypeAlias = Callable[..., Coroutine[Any, Any, ProgramImage]]
+"""`cached_compiler` gives one: (source, board, name, optimization, language, kinds)."""
 ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], Image]
 """Wasm bytes, board, name and source to an image."""
 
 
 def cached_compiler(cache: BuildCache) -> Compile:
-    """wasm.compile_module and py.build with a cache."""
+    """wasm.compile_module and py.build with a cache: source to an image of one of the kinds.
+
+    The language is guessed where it is None. Raises BuildError; DeployRejected when a device with these kinds takes no
+    program in that language.
+    """
 
     async def compile_source(
         source: str,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from microclaw.apps.act_results import Former
 from microclaw.apps.app_terms import Origin
@@ -79,7 +79,7 @@ def first_run(trial: Trial) -> Trial:
     end_ms = None if times is None else times.stop_after_ms or times.every_ms
     if end_ms is None:
         return trial
-    return replace(
+    return structs.replace(
         trial,
         edges=tuple(edge for edge in trial.edges if edge.t_ms < end_ms),
         pwm=tuple(change for change in trial.pwm if change.t_ms < end_ms),

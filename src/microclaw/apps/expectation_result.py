@@ -7,10 +7,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
-from microclaw.apps.expectation_check import check
-from microclaw.apps.expectations import Check, Duty, Edges, ExpectationLine, Expectations, Level, Period, Phase
-from microclaw.apps.observation import Observation, Verdict, with_gaps
-from microclaw.apps.verdict import Record
+from microclaw.apps.checks import Answer, Check, Duty, Period, Phase
+from microclaw.apps.expectations import Edges, ExpectationLine, Expectations, Level
+from microclaw.apps.reaction import judge
+from microclaw.apps.record import Record
 from microclaw.events import Edge, Evidence
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"
@@ -33,7 +33,7 @@ class ExpectationResult(Struct, frozen=True):
 
     number: int
     text: str
-    trial: Verdict
+    trial: Answer
     found: str
     board: BoardState | None = None
     next_step: str | None = None
@@ -67,24 +67,11 @@ def evaluate(expectations: Expectations, record: Record) -> tuple[ExpectationRes
     if record.overflowed:
         text = "it moved or printed more often than the record holds: a shorter trial, as for 5 s, shows all of it"
         return tuple(ExpectationResult(line.number, line.text, "untried", text) for line in expectations.lines)
-    driven = {edge.pin for edge in record.edges}
-    lines, gaps = with_gaps((line.t_ms, line.text) for line in record.lines if line.app is not None)
-    seen = Observation(
-        end_ms=record.board_ms,
-        edges=(*record.edges, *(edge for edge in record.given if edge.pin not in driven)),
-        pwm=record.pwm,
-        leds=record.leds,
-        lines=lines,
-        gaps=gaps,
-        levels=record.levels,
-        bursts=record.bursts,
-        opened=record.opened,
-    )
-    return tuple(_line_result(line, expectations.checks, seen) for line in expectations.lines)
+    return tuple(_line_result(line, expectations.checks, record) for line in expectations.lines)
 
 
-def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Observation) -> ExpectationResult:
-    findings = [check(asked, seen, program) for asked in line.checks]
+def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) -> ExpectationResult:
+    findings = [judge(asked, seen, program) for asked in line.checks]
     for state in ("not met", "untried"):
         worst = next((found for found in findings if found.state == state), None)
         if worst is not None:

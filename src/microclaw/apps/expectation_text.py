@@ -14,39 +14,28 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
+from microclaw.apps.checks import At, Count, Duty, EdgeAt, Frequency, Hold, Period, Phase, Ramp, Windowed, Within
 from microclaw.apps.colors import COLOR_NAMES, Color
 from microclaw.apps.expectations import (
+    FADE_POINTS,
     MAX_ADC_V,
-    WHOLE,
     AdcStimulus,
-    At,
-    Count,
-    Duty,
-    EdgeAt,
     Edges,
     ExpectationLine,
     Expectations,
-    Frequency,
-    Hold,
     LedColor,
     Level,
     Lines,
-    Period,
-    Phase,
     PinStimulus,
     Pwm,
     PwmDuty,
-    Ramp,
-    Reaction,
     SensorStimulus,
     ServoPulse,
     Stimulus,
-    Window,
-    Windowed,
-    Within,
 )
 from microclaw.apps.line_pattern import parse_line_pattern
-from microclaw.apps.observation import FADE_POINTS
+from microclaw.apps.reaction import Reaction
+from microclaw.apps.record import WHOLE, Window
 from microclaw.errors import ConfigError
 from microclaw.text import code_lines
 from microclaw.wire.board_control import MAX_PIN
@@ -129,13 +118,6 @@ def _number(what: str, least: float, most: float, *, whole: bool = False) -> Cal
     return read
 
 
-def _pin(value: str) -> int:
-    """The board's profile says later whether it has that one."""
-    if not 0 <= float(value) <= MAX_PIN or float(value) % 1:
-        raise ValueError(f"{value} is no pin of a board")
-    return int(float(value))
-
-
 def _share(value: str | None) -> float:
     return SHARE if value is None else _percent(value) / 100
 
@@ -145,6 +127,7 @@ def _color(name: str | None, red: str, green: str, blue: str, slack: str | None)
     return Color(name) if name else Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
 
 
+_pin = _number("pin of a board", 0, MAX_PIN, whole=True)  # the profile says later whether the board has it
 _percent = _number("share", 0, 100)
 _index = _number("LED's number", 0, 4095, whole=True)
 _N: Final = r"(-?\d+(?:\.\d+)?)"
@@ -205,7 +188,7 @@ def _angle(pin: int, angle: float, at_ms: float) -> At:
 def _reaction(when: Level, only: Level | None, subject: Any, within_ms: float, *more: Any) -> Reaction:
     if isinstance(subject, Level | Edges) and subject.pin == when.pin:
         raise ValueError("a pin cannot answer itself")
-    return Reaction(when, only, subject, within_ms, *more)
+    return Reaction(subject, when, only, within_ms, *more)
 
 
 class _Kind(Struct, frozen=True):

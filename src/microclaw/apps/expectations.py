@@ -1,68 +1,105 @@
-"""The expectations of a program, as values: states and events, the checks of them, and stimuli. Checks nothing.
+"""The expectations of a program, as values: what is looked at in a record, stimuli, and the lines of the text.
 
-expectation_text.py reads them from text (docs/proof.md has the language), expectation_check.py compares them with a
-record. Times are in ms since the program's installation; shares are 0 to 1; duties in percent.
+expectation_text.py reads them from text (docs/proof.md has the language), checks.py has the checks. Times are in ms
+since the program's installation; shares are 0 to 1; duties in percent.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, Final, TypeAlias
+from bisect import bisect_right
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from microclaw.apps.colors import Color, Rgb, color_text
 from microclaw.apps.line_pattern import LinePattern
+from microclaw.apps.record import WHOLE, Record, Window
+from microclaw.text import count_text
 
+if TYPE_CHECKING:
+    from microclaw.apps.checks import Check
+
+V = TypeVar("V")
 SERVO_HZ: Final = (40, 400)
 """What servos take as a rate of pulses: 50 Hz the usual ones, up to 333 Hz the digital ones."""
 MAX_ADC_V: Final = 3.3
+FADE_POINTS: Final = 2.5
+"""Of a duty that fades: ten steps of 8 bits, where a loop ends at 250 of 255."""
 
 
-class Window(Struct, frozen=True):
-    """The part of the trial that a check is about; `until_ms` None: to its end."""
-
-    from_ms: float = 0.0
-    until_ms: float | None = None
-
-
-WHOLE: Final = Window()
-
-
-class Level(Struct, frozen=True):
-    """A pin has this level. Its values are levels."""
+class State(Struct, frozen=True):
+    """A state that a pin, or what is on it, has at each moment."""
 
     pin: int
+
+    def values(self, seen: Record) -> list[tuple[float, Any]]:
+        """The values of what the state is about, each with the time since when; the first one at the start."""
+        raise NotImplementedError
+
+    def matches(self, value: Any) -> bool:
+        raise NotImplementedError
+
+    def describe(self, value: Any) -> str:
+        raise NotImplementedError
+
+    def missing(self, seen: Record) -> str | None:
+        """Why it has no values: there is no PWM, or no such LED."""
+        return None if len(self.values(seen)) > 1 else f"pin {self.pin} has no PWM"
+
+    def value_at(self, seen: Record, t_ms: float) -> Any:
+        values = self.values(seen)
+        return values[max(bisect_right(values, t_ms, key=lambda value: value[0]) - 1, 0)][1]
+
+    def holds(self, seen: Record, t_ms: float) -> bool:
+        return self.matches(self.value_at(seen, t_ms))
+
+    def spans(self, seen: Record, end_ms: float) -> list[tuple[float, float]]:
+        """From when until when it held, the last time until the end; the same value again does not end it."""
+        points = [(t, self.matches(value)) for t, value in self.values(seen)]
+        points = [points[0], *(after for before, after in pairwise(points) if before[1] != after[1])]
+        ends = [*(t for t, _ in points[1:]), end_ms]
+        return [(start, end) for (start, holds), end in zip(points, ends, strict=True) if holds and end > start]
+
+
+class Level(State, frozen=True):
+    """A pin has this level."""
+
     level: int
 
     @property
     def text(self) -> str:
         return "high" if self.level else "low"
 
-    def matches(self, level: int) -> bool:
-        return level == self.level
+    def values(self, seen: Record) -> list[tuple[float, int]]:
+        return seen.track(self.pin)
 
-    def describe(self, level: int) -> str:
-        return f"pin {self.pin} is {'high' if level else 'low'}"
+    def matches(self, value: int) -> bool:
+        return value == self.level
+
+    def describe(self, value: int) -> str:
+        return f"pin {self.pin} is {'high' if value else 'low'}"
 
 
-class PwmDuty(Struct, frozen=True):
-    """The duty is `percent`; `points` is the tolerance in percentage points. Its values are percents."""
+class PwmDuty(State, frozen=True):
+    """The duty is `percent`; `points` is the tolerance in percentage points."""
 
-    pin: int
     percent: float
     points: float
 
-    def matches(self, percent: float) -> bool:
-        return abs(percent - self.percent) <= self.points
+    def values(self, seen: Record) -> list[tuple[float, float]]:
+        return [(0.0, 0.0), *seen.duties(self.pin)]
 
-    def describe(self, percent: float) -> str:
-        return f"pin {self.pin} has {percent:.3g} %"
+    def matches(self, value: float) -> bool:
+        return abs(value - self.percent) <= self.points
+
+    def describe(self, value: float) -> str:
+        return f"pin {self.pin} has {value:.3g} %"
 
 
-class LedColor(Struct, frozen=True):
+class LedColor(State, frozen=True):
     """An addressable LED of the chain on the pin has the color; `index` None: all of them. Its values are chains."""
 
-    pin: int
     index: int | None
     color: Color
 
@@ -70,35 +107,50 @@ class LedColor(Struct, frozen=True):
     def text(self) -> str:
         return self.color.text
 
-    def matches(self, chain: tuple[Rgb, ...]) -> bool:
-        return all(map(self.color.matches, self._part(chain)))
+    def values(self, seen: Record) -> list[tuple[float, tuple[Rgb, ...]]]:
+        return [(0.0, ()), *((change.t_ms, change.colors) for change in seen.leds if change.pin == self.pin)]
 
-    def describe(self, chain: tuple[Rgb, ...]) -> str:
+    def matches(self, value: tuple[Rgb, ...]) -> bool:
+        return all(map(self.color.matches, self._part(value)))
+
+    def describe(self, value: tuple[Rgb, ...]) -> str:
         """ "the LED on pin 48 is red", "... red, off, blue"; a long chain of one color is told once."""
-        names = [color_text(color) for color in self._part(chain)]
+        names = [color_text(color) for color in self._part(value)]
         shown = names[0] if len(set(names)) == 1 else ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         return f"the LED on pin {self.pin} is {shown}"
+
+    def missing(self, seen: Record) -> str | None:
+        longest = max(len(chain) for _, chain in self.values(seen))
+        if not longest:
+            return f"pin {self.pin} has no LEDs that were sent anything"
+        if (self.index or 0) >= longest:
+            return f"the chain on pin {self.pin} has {count_text(longest, 'LED')}, from 0"
+        return None
 
     def _part(self, chain: tuple[Rgb, ...]) -> tuple[Rgb, ...]:
         """The LEDs that it is about. One that was sent nothing is off."""
         return (chain if self.index is None else chain[self.index : self.index + 1]) or ((0, 0, 0),)
 
 
-class ServoPulse(Struct, frozen=True):
+class ServoPulse(State, frozen=True):
     """A servo gets pulses of one of these lengths; 0: none. Its values are (us, times a second)."""
 
-    pin: int
     pulses_us: tuple[float, ...]
     slack_us: float
 
-    def matches(self, pulse: tuple[float, int]) -> bool:
-        pulse_us, hz = pulse
+    def values(self, seen: Record) -> list[tuple[float, tuple[float, int]]]:
+        changes = [(c.t_ms, c.duty, c.pulse_us, c.frequency_hz) for c in seen.pwm if c.pin == self.pin]
+        pulses = [(t_ms, (duty / 255 * 1e6 / hz if us is None else us, hz)) for t_ms, duty, us, hz in changes]
+        return [(0.0, (0.0, 50)), *pulses]
+
+    def matches(self, value: tuple[float, int]) -> bool:
+        pulse_us, hz = value
         takes_it = not pulse_us or SERVO_HZ[0] <= hz <= SERVO_HZ[1]
         return takes_it and any(abs(pulse_us - wanted) <= self.slack_us for wanted in self.pulses_us)
 
-    def describe(self, pulse: tuple[float, int]) -> str:
-        takes = "" if SERVO_HZ[0] <= pulse[1] <= SERVO_HZ[1] else " (a servo takes 50)"
-        return f"pulses of {pulse[0]:.0f} us {pulse[1]} times a second{takes}" if pulse[0] else "no pulses"
+    def describe(self, value: tuple[float, int]) -> str:
+        takes = "" if SERVO_HZ[0] <= value[1] <= SERVO_HZ[1] else " (a servo takes 50)"
+        return f"pulses of {value[0]:.0f} us {value[1]} times a second{takes}" if value[0] else "no pulses"
 
 
 class Edges(Struct, frozen=True):
@@ -111,12 +163,22 @@ class Edges(Struct, frozen=True):
     def noun(self) -> str:
         return "edge" if self.level is None else "rise" if self.level else "fall"
 
+    def times(self, seen: Record, window: Window = WHOLE) -> list[float]:
+        """The moments of the events in a window, both its ends included."""
+        changes = _within(seen.track(self.pin)[1:], seen, window)
+        return [t for t, new in changes if self.level in (None, new)]
+
 
 class Pwm(Struct, frozen=True):
-    """The PWM of a pin; its events are the moments at which the duty arrives at its smallest value."""
+    """The moments at which the duty of a pin's PWM arrives at its smallest value."""
 
     pin: int
     noun: ClassVar = "lowest point"
+
+    def times(self, seen: Record, window: Window = WHOLE) -> list[float]:
+        duties = _within(seen.duties(self.pin), seen, window)
+        least = min((duty for _, duty in duties), default=0.0) + FADE_POINTS
+        return [t for (_, old), (t, new) in pairwise(duties) if new <= least < old]
 
 
 class Lines(Struct, frozen=True):
@@ -126,119 +188,23 @@ class Lines(Struct, frozen=True):
     pin: ClassVar[None] = None
     noun: ClassVar = "matching line"
 
+    def times(self, seen: Record, window: Window = WHOLE) -> list[float]:
+        return [t for t, text in _within(seen.printed[0], seen, window) if self.pattern.matches(text)]
 
-State: TypeAlias = Level | PwmDuty | LedColor | ServoPulse
-"""What has a value at each moment: `matches(value)`, and `describe(value)` in words."""
+
 Events: TypeAlias = Edges | Pwm | Lines
 """What comes at moments."""
 
 
-class Windowed(Struct, frozen=True, kw_only=True):
-    """A check of a part of the trial."""
-
-    window: Window = WHOLE
-
-
-class At(Struct, frozen=True):
-    """The state at a time."""
-
-    subject: State
-    at_ms: float
-
-
-class Within(Struct, frozen=True):
-    """An LED has the color for the first time by then."""
-
-    subject: LedColor
-    within_ms: float
-
-
-class EdgeAt(Struct, frozen=True):
-    """An edge at a time."""
-
-    subject: Edges
-    at_ms: float
-    slack_ms: float
-
-
-class Frequency(Struct, frozen=True):
-    """The frequency of PWM, throughout."""
-
-    subject: Pwm
-    frequency_hz: float
-    tolerance: float
-
-
-class Phase(Windowed, frozen=True):
-    """The time that the state lasts each time."""
-
-    subject: Level | LedColor
-    length_ms: float
-    tolerance: float
-
-
-class Period(Windowed, frozen=True):
-    """From each event to the next, all through the window."""
-
-    subject: Events
-    period_ms: float
-    tolerance: float
-
-
-class Count(Windowed, frozen=True):
-    """Exactly so many events, or at least one (None)."""
-
-    subject: Edges | Lines
-    count: int | None
-
-
-class Duty(Windowed, frozen=True):
-    """The share of each period that the pin has the level; `points` is the tolerance in percentage points."""
-
-    subject: Level
-    percent: float
-    points: float
-
-
-class Hold(Windowed, frozen=True):
-    """The state all through the window, where `condition` holds."""
-
-    subject: Level
-    condition: Level | None = None
-
-
-class Ramp(Windowed, frozen=True):
-    """The duty goes from `start` percent to the state's, without turning back; `tolerance` None: within that time."""
-
-    subject: PwmDuty
-    start: float
-    within_ms: float
-    tolerance: float | None
-
-
-class Reaction(Struct, frozen=True):
-    """Each time `trigger.pin` goes to `trigger.level`, the effect follows within `within_ms`, and only then.
-
-    The effect is the state, or so many of the events. A trigger that bounces is one trigger, and its time counts from
-    the last bounce. `for_ms`: the pin goes back so long after it.
-    """
-
-    trigger: Level
-    condition: Level | None
-    subject: Level | PwmDuty | LedColor | Edges | Lines
-    within_ms: float
-    count: int = 1
-    for_ms: float | None = None
-    tolerance: float = 0.05
-
-
-Check: TypeAlias = At | Within | EdgeAt | Frequency | Phase | Period | Count | Duty | Hold | Ramp | Reaction
+def _within(values: list[tuple[float, V]], seen: Record, window: Window) -> list[tuple[float, V]]:
+    from_ms, until_ms = window.from_ms, seen.until(window)
+    return [(t, value) for t, value in values if from_ms <= t <= until_ms]
 
 
 class PinStimulus(Struct, frozen=True):
     """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`.
 
-    `pattern`: which of those that stimuli.py has.
+    `pattern`: which of those that trial_plan.py has.
     """
 
     pin: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final, Self, TypeAlias
@@ -68,18 +67,19 @@ class LateProofs:
         self._tell = tell
         self._sleep = sleep
         self._waiting: set[asyncio.Task[None]] = set()
-        self._stack = AsyncExitStack()
         self._group: asyncio.TaskGroup | None = None
 
     async def __aenter__(self) -> Self:
-        self._group = await self._stack.enter_async_context(asyncio.TaskGroup())
-        self._stack.callback(self._cancel)
+        self._group = await asyncio.TaskGroup().__aenter__()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await self._stack.__aexit__(exc_type, exc, traceback)
+        for task in self._waiting:
+            task.cancel()
+        if self._group is not None:
+            await self._group.__aexit__(exc_type, exc, traceback)
 
     def watch(self, check: LateCheck) -> float | None:
         """Check the deployment when it is due. Returns the seconds until then; None when nothing will be looked at."""
@@ -94,10 +94,6 @@ class LateProofs:
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
         return wait_s
-
-    def _cancel(self) -> None:
-        for task in self._waiting:
-            task.cancel()
 
     async def _check(self, check: LateCheck, wait_s: float) -> None:
         await self._sleep(wait_s)

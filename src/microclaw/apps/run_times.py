@@ -13,7 +13,7 @@ from msgspec import Struct
 from microclaw.devices.calls import AppState
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.events import ProgramKind
-from microclaw.text import format_duration, read_duration_ms, time_text
+from microclaw.text import count_text, format_duration, read_duration_ms, time_text
 
 LEAST_MS: Final = 1_000
 LEAST_BY_HOST_MS: Final = 10_000
@@ -196,3 +196,27 @@ def times_differ_text(before: RunTimes | None, after: RunTimes | None) -> str:
 def acts_later(wasm: bytes) -> bool:
     """True if a program can still do something once its main, or on_init, has returned."""
     return any(name in wasm for name in _CALLBACKS) or (b"on_request" in wasm and _OWN_LOG not in wasm)
+
+
+def runs_text(seen: RunReport, times: RunTimes, board_ms: float) -> str:
+    """ "2 runs in 11 min of board time (every 10 min, stopped after 30 s); the last: stopped after 30 s"."""
+    text = f"{count_text(seen.runs, 'run')} in {format_duration(board_ms, decimals=2)} of board time ({times.text()})"
+    if times.every_ms is not None and board_ms < times.every_ms:
+        text += "; the second one was not seen, its time comes later"
+    if seen.last_how is None and times.stop_after_ms is not None and board_ms < times.stop_after_ms:
+        text += "; its end was not seen, it comes later"
+    if seen.last_how is not None:
+        text += f"; the last: {how_text(seen.last_how, seen.last_took_ms)}"
+    if seen.missed:
+        text += f"; {count_text(seen.missed, 'time')} the run before still went on, and none was begun"
+    return text
+
+
+def never_ends(seen: RunReport | None, times: RunTimes) -> tuple[str, str] | None:
+    """Why an interval makes no sense, with the next step: a program that did not end, and that nothing stops."""
+    if times.every_ms is None or times.stop_after_ms is not None or seen is None or seen.last_how is not None:
+        return None
+    return (
+        "it does not end by itself in the trial: with an interval it would be begun once and never again",
+        "add --stop-after TIME (each run is stopped after it), or no interval: leave --every out, or --every off",
+    )

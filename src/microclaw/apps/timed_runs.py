@@ -49,6 +49,15 @@ class _Runs:
         after = self.times.stop_after_ms
         return None if after is None or self.is_there is False else self.began_ms + after
 
+    @property
+    def due_ms(self) -> int:
+        return max(self.retry_ms, min(ms for ms in (self.stop_ms, self.next_ms, 2**62) if ms is not None))
+
+    def next_after(self, now_ms: int) -> int | None:
+        """The next time on the grid."""
+        every_ms = self.times.every_ms
+        return None if every_ms is None else self.base_ms + (1 + max(0, now_ms - self.base_ms) // every_ms) * every_ms
+
 
 class TimedRuns:
     """`run()` belongs in the host's TaskGroup. `looks_after` says which devices are this host's, as Reconciler's."""
@@ -107,17 +116,15 @@ class TimedRuns:
         due: dict[str, list[DesiredApp]] = {}
         for app in wanted:
             self._note(app)
-            if app.device_id not in self._busy and self._is_due(self._runs[app.device_id, app.name]):
+            is_due = self._change_log.now_ms() >= self._runs[app.device_id, app.name].due_ms
+            if is_due and app.device_id not in self._busy:
                 due.setdefault(app.device_id, []).append(app)
         return due
 
     def _wait_s(self) -> float:
         now_ms = self._change_log.now_ms()
-        dues = [self._due_ms(runs) for (device_id, _), runs in self._runs.items() if device_id not in self._busy]
+        dues = [runs.due_ms for (device_id, _), runs in self._runs.items() if device_id not in self._busy]
         return min([IDLE_S, *(max(0.05, (due - now_ms) / 1000) for due in dues)])
-
-    def _is_due(self, runs: _Runs) -> bool:
-        return self._change_log.now_ms() >= self._due_ms(runs)
 
     def _note(self, app: DesiredApp) -> None:
         """A program that was installed, started or given other times begins its runs again."""
@@ -135,9 +142,6 @@ class TimedRuns:
             runs.began_ms = base_ms + passed * times.every_ms
             runs.next_ms = runs.began_ms + times.every_ms
         self._runs[key] = runs
-
-    def _due_ms(self, runs: _Runs) -> int:
-        return max(runs.retry_ms, min(ms for ms in (runs.stop_ms, runs.next_ms, 2**62) if ms is not None))
 
     async def _check_device(self, device_id: str, apps: list[DesiredApp]) -> None:
         try:
@@ -160,14 +164,14 @@ class TimedRuns:
         except (DeviceError, UnknownName) as exc:
             self._failed(app, runs, exc)
         except MicroclawError as exc:  # the image, the firmware: the next run may go
-            runs.next_ms = self._after(runs, self._change_log.now_ms())
+            runs.next_ms = runs.next_after(self._change_log.now_ms())
             self._failed(app, runs, exc)
 
     def _failed(self, app: DesiredApp, runs: _Runs, error: MicroclawError) -> None:
         now_ms = self._change_log.now_ms()
         runs.problem, runs.retry_ms = error.message, now_ms + RETRY_MS
         if runs.next_ms is not None and now_ms - runs.next_ms > LATEST_START_MS:
-            runs.next_ms = self._after(runs, now_ms)
+            runs.next_ms = runs.next_after(now_ms)
             runs.problem = f"a run was left out: {error.message}"
         _log.warning("%s of device %s: %s", app.name, app.device_id, error.message)
 
@@ -185,7 +189,7 @@ class TimedRuns:
             runs.is_there = False
         if runs.next_ms is None or now_ms < runs.next_ms:
             return
-        passed_ms, runs_next_ms = runs.next_ms, self._after(runs, now_ms)
+        passed_ms, runs_next_ms = runs.next_ms, runs.next_after(now_ms)
         there = {entry.name for entry in await device.call(AppList(), wait=False)}
         if app.name in there:
             ended = await self._has_ended(device, app)
@@ -202,12 +206,6 @@ class TimedRuns:
         await device.call(stored_call(device, app.name, image.code, app.version))
         runs.next_ms, runs.is_there = runs_next_ms, True
         runs.runs += 1
-
-    @staticmethod
-    def _after(runs: _Runs, now_ms: int) -> int | None:
-        """The next time on the grid."""
-        every_ms = runs.times.every_ms
-        return None if every_ms is None else runs.base_ms + (1 + max(0, now_ms - runs.base_ms) // every_ms) * every_ms
 
     async def _take_off(self, device: Device, name: str) -> bool:
         """False where it was not there."""

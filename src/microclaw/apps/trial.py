@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
-from typing import Any, Literal, TypeAlias
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeAlias, TypeVar
+
+from msgspec import structs
 
 from microclaw.apps.aged_board import (
     MICROS_WRAP_MS,
@@ -21,88 +23,32 @@ from microclaw.apps.aged_board import (
     runs_across_the_wrap,
     uptime_line,
 )
-from microclaw.apps.board_time import Run, SeenRuns, TrialTerms
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.crashes import record_in_source_lines, restart_text
-from microclaw.apps.expectation_result import (
-    ExpectationResult,
-    evaluate,
-    failure,
-    proof_of,
-)
-from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, PinStimulus
+from microclaw.apps.expectation_result import ExpectationResult, evaluate, failure, proof_of
+from microclaw.apps.expectations import Expectations, PinStimulus
 from microclaw.apps.firmware_fit import fit_claim
-from microclaw.apps.run_times import RunTimes, time_word, trial_ms
-from microclaw.apps.stimuli import plan
-from microclaw.apps.timed_trial import never_ends, runs_text
-from microclaw.apps.traced_run import run_with_lines
-from microclaw.apps.trial_run import run_image
-from microclaw.apps.verdict import NO_EFFECT, Ended, Record, describe, judge
+from microclaw.apps.record import Record
+from microclaw.apps.run_times import RunTimes, never_ends, runs_text
+from microclaw.apps.trial_plan import Run, plan
+from microclaw.apps.trial_plan import TrialOptions as TrialOptions
+from microclaw.apps.trial_run import BoardRun
+from microclaw.apps.verdict import Ended, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import LedChange, PwmChange
-from microclaw.errors import ConfigError, TrialFailed
+from microclaw.errors import BuildError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
-from microclaw.text import count_text, format_duration, read_duration_ms
+from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
 from microclaw.wasm import BuildCache, Image, compile_module, compile_traced
 from microclaw.wasm.source_files import LINE_SAID
 
-MAX_TRIAL_MS = 24 * 3_600_000.0
-
-_AS = "write it as 500ms, 10s, 2m, 1h or 1d"
-_INPUT = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
-
-
-@dataclass(frozen=True, slots=True)
-class TrialOptions(TrialTerms):
-    """The way to try a program: board time, and inputs from outside. With `times` until the second run was seen."""
-
-    for_ms: float = 10_000
-    inputs: tuple[PinStimulus | AdcStimulus, ...] = ()
-    expectations: Expectations | None = None
-    """With them the trial's time is what they need, or `for_ms` where that is not None in them, and then a soak."""
-    slow_ms: float = 0.0
-    """Without them: how far to go on for a pin that had no two periods in `for_ms`."""
-
-
-def parse_duration_ms(text: str) -> float:
-    """Read "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds, above 0. Raises ConfigError."""
-    ms = _time_ms(text)
-    if ms <= 0:
-        raise ConfigError(f"{text!r} is not longer than 0", next_step=_AS)
-    return ms
-
-
-def parse_input(text: str) -> PinStimulus | AdcStimulus:
-    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" for an ADC. Without @ from the start.
-
-    Raises ConfigError.
-    """
-    found = _INPUT.fullmatch(text.strip())
-    if found is None:
-        raise ConfigError(
-            f"{text!r} is not an input",
-            next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
-        )
-    at_ms = _time_ms(found[4]) if found[4] else 0.0
-    if found[3] is not None:
-        if float(found[3]) > MAX_ADC_V:
-            raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
-        return AdcStimulus(int(found[1]), float(found[3]), at_ms)
-    return PinStimulus(int(found[1]), int(found[2]), at_ms)
-
-
-def _time_ms(text: str) -> float:
-    ms = read_duration_ms(text)
-    if ms is None:
-        raise ConfigError(f"{text!r} is not a duration", next_step=_AS)
-    if ms > MAX_TRIAL_MS:
-        raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
-    return ms
-
-
+SCHEMA: Final = "microclaw.try/1"
+_RUN_FIELDS: Final = ("runs", "missed", "last_how", "last_took_ms")
+_STOPPED: Final = re.compile(r"[\w.-]+ crashed (\d+) times in a row: it stays stopped")  # firmware/fw/runner.py
+_IN_MAIN: Final = ", in <module>"
+"""In a traceback only where the program's main code failed; an error in a callback or task does not end it."""
 _BOARD_CLOCKS = """#include <Arduino.h>
 #undef millis
 #undef micros
@@ -119,71 +65,70 @@ unsigned long micros(void);
 }
 #endif
 """
-SCHEMA = "microclaw.try/1"
-LATER_MS = 150_000.0
-"""How far to look for what a program does first, where it did nothing in the time that was asked for."""
-SOAK_MS = 150_000.0
-"""How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
+_log = logging.getLogger(__name__)
+E = TypeVar("E", Edge, PwmChange, LedChange)
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """The program's run on the virtual board. Edge and log times are in ms since its installation.
+class Trial(Record, frozen=True, kw_only=True):
+    """The record of the program's run on the virtual board, with the verdict on it.
 
-    `ok` is False when it would not work on a real board; `error` and `next_step` then say why. `pins` are the pins it
-    opened, `driven` those of them that it drives. `board_ms` is the board time that passed, `took_ms` the host's time.
+    `ok` is False when it would not work on a real board; `error` and `next_step` then say why. `board_ms` is the board
+    time that passed, `took_ms` the host's time, `uptime_ms` the time that the board was up at the installation.
     """
 
     ok: bool
     ended: Ended
-    log: tuple[str, ...]
-    edges: tuple[Edge, ...]
-    pwm: tuple[PwmChange, ...]
-    pins: tuple[int, ...]
-    driven: tuple[int, ...]
-    peak_heap_bytes: int
-    peak_stack_bytes: int
-    warnings: tuple[str, ...]
-    board_ms: float
-    took_ms: float
     error: str | None = None
     next_step: str | None = None
-    first_line_ms: float | None = None
+    warnings: tuple[str, ...] = ()
+    took_ms: float = 0.0
     first_input_ms: float | None = None
-    read: tuple[int, ...] = ()  # the pins that it has as inputs
     expectations: Expectations | None = None
     expected: tuple[ExpectationResult, ...] = ()
-    leds: tuple[LedChange, ...] = ()
-    probes: tuple[str, ...] = ()
-    """What it did when the pins that it reads, and that had no input, were moved after the trial's time."""
     times: RunTimes | None = None
-    runs: SeenRuns | None = None
-    uptime_ms: float = 0.0  # of the board, when the program was installed
+    uptime_ms: float = 0.0
 
     @property
-    def first_edge_ms(self) -> float | None:
-        return self.edges[0].t_ms if self.edges else None
+    def log(self) -> tuple[str, ...]:
+        return tuple(line.text for line in self.lines if line.app is not None)
 
-    def free_edges(self) -> tuple[Edge, ...]:
-        """The edges before the first input from outside."""
-        if self.first_input_ms is None:
-            return self.edges
-        return tuple(edge for edge in self.edges if edge.t_ms < self.first_input_ms)
+    @property
+    def first_line_ms(self) -> float | None:
+        return next((line.t_ms for line in self.lines if line.app is not None), None)
 
-    def free_pwm(self) -> tuple[PwmChange, ...]:
-        """The PWM changes before the first input from outside."""
-        return tuple(c for c in self.pwm if self.first_input_ms is None or c.t_ms < self.first_input_ms)
+    @property
+    def pins(self) -> tuple[int, ...]:
+        """The pins that it opened."""
+        return tuple(sorted(self.roles))
+
+    @property
+    def driven(self) -> tuple[int, ...]:
+        return tuple(pin for pin in self.pins if self.roles[pin] in ("output", "pwm"))
+
+    @property
+    def read(self) -> tuple[int, ...]:
+        return tuple(pin for pin in self.pins if self.roles[pin] == "input")
 
     @property
     def inputs(self) -> tuple[int, ...]:
         """The pins that it opened and does not drive."""
         return tuple(pin for pin in self.pins if pin not in self.driven)
 
+    def free_edges(self) -> tuple[Edge, ...]:
+        """The edges before the first input from outside."""
+        return self._free(self.edges)
+
+    def free_pwm(self) -> tuple[PwmChange, ...]:
+        return self._free(self.pwm)
+
+    def _free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
+        until_ms = math.inf if self.first_input_ms is None else self.first_input_ms
+        return tuple(one for one in changes if one.t_ms < until_ms)
+
     @property
     def waits_for_input(self) -> bool:
         """It reads pins, and moved nothing before one of them changed."""
-        free_leds = [c for c in self.leds if self.first_input_ms is None or c.t_ms < self.first_input_ms]
-        return bool(self.inputs) and not self.free_edges() and not self.free_pwm() and not free_leds
+        return bool(self.inputs) and not (self.free_edges() or self.free_pwm() or self._free(self.leds))
 
     def summary(self) -> str:
         """One line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
@@ -230,14 +175,14 @@ class Trial:
             "peak_stack_bytes": self.peak_stack_bytes,
             "pins": list(self.pins),
             "warnings": list(self.warnings),
-            "first_edge_ms": self.first_edge_ms,
+            "first_edge_ms": self.edges[0].t_ms if self.edges else None,
             "board_ms": round(self.board_ms, 3),
             "uptime_ms": self.uptime_ms,
             "took_ms": round(self.took_ms, 1),
             "proof": self.proof,
             "expected": [result.to_json() for result in self.expected],
             "probes": list(self.probes),
-            **({} if self.runs is None else {"runs": asdict(self.runs)}),
+            **({} if self.runs is None else {"runs": {name: getattr(self.runs, name) for name in _RUN_FIELDS}}),
         }
 
 
@@ -255,124 +200,144 @@ async def try_image(
     dies. Cancelling ends the board.
     """
     options = options or TrialOptions()
-    options = replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
+    options = structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
     _check_levels(image, options)
     started = time.perf_counter()
-    run = _run(options, image)
-    record = await _record(image, board, run, options, trial_pool, cache)
-    verdict = judge(record, board, heap_bytes=options.heap_bytes)
-    restarts = restart_text(record)
+    run, bench = plan(options, _uptime_ms(options, image)), _Bench(image, board, trial_pool, cache)
+    record = await bench.record(run)
+    verdict = judge(record, board, heap_bytes=run.heap_bytes)
     expected: tuple[ExpectationResult, ...] = ()
     fault: tuple[str, str] | None = None
-    if options.expectations is not None:
-        expected = evaluate(options.expectations, record)
+    if run.expectations is not None:
+        expected = evaluate(run.expectations, record)
         fault = failure(expected)
         clocks = clocks_of(image)
         if fault is not None and clocks and not has_own_clocks(image):
             about = f"{clocks[0].name} counts from the board's start: {uptime_line(run.uptime_ms)} here"
             fault = fault[0], f"{fault[1]}; {about}"
-        if verdict.ok and fault is None and clocks and _is_new_board(options) and options.times is None:
-            late = await _fault_on_an_aged_board(image, clocks, run, record, board, options, cache)
-            if late is not None:
-                fault, expected = (late.error, late.next_step), late.marked(expected)
-    if options.times is not None and verdict.ok and fault is None and not options.realtime:
-        fault = never_ends(record.runs, options.times)
-    opened = tuple(sorted({one.pin for one in record.pins}))
-    later = await _later_text(image, board, run, record, options, trial_pool, cache) if verdict.ok else None
-    unused = _unused_text(options, opened)
-    warnings = (one for one in verdict.warnings if later is None or one != NO_EFFECT)
+        is_new_board = run.expectations.uptime_ms is None
+        if verdict.ok and fault is None and clocks and is_new_board and run.times is None:
+            fault, expected = await bench.fault_of_age(clocks, run, record) or (None, expected)
+    if run.times is not None and verdict.ok and fault is None:
+        fault = never_ends(record.runs, run.times)
     told = image.marks.in_words if isinstance(image, Image) else str
-    error = verdict.error or (fault[0] if fault else None)
-    next_step = verdict.next_step or (fault[1] if fault else None)
+    error, next_step = (verdict.error, verdict.next_step) if not verdict.ok else fault or (None, None)
+    said = [(line, told(line.text) if LINE_SAID.fullmatch(line.text) else line.text) for line in record.lines]
+    inputs = (*(one.at_ms for one in run.inputs), *(one.at_ms for one in run.stimuli if one.at_ms > 0))
+    seen = structs.asdict(record) | {"lines": tuple(structs.replace(line, text=text) for line, text in said)}
     return Trial(
+        **seen,
         ok=verdict.ok and fault is None,
         ended=verdict.ended,
-        log=tuple(
-            told(line.text) if LINE_SAID.fullmatch(line.text) else line.text
-            for line in record.lines
-            if line.app is not None
-        ),
-        edges=record.edges,
-        pwm=record.pwm,
-        leds=record.leds,
-        pins=opened,
-        driven=tuple(sorted({opened.pin for opened in record.pins if opened.role in ("output", "pwm")})),
-        peak_heap_bytes=record.peak_heap_bytes,
-        peak_stack_bytes=record.peak_stack_bytes,
-        warnings=tuple(one for one in (later, restarts, unused, *warnings) if one is not None),
-        board_ms=record.board_ms,
-        took_ms=(time.perf_counter() - started) * 1000,
         error=error and told(error),
         next_step=next_step and told(next_step),
-        first_line_ms=next((line.t_ms for line in record.lines if line.app is not None), None),
-        read=tuple(sorted({opened.pin for opened in record.pins if opened.role == "input"})),
-        first_input_ms=min(
-            (*(one.at_ms for one in options.inputs), *(one.at_ms for one in run.stimuli if one.at_ms > 0)), default=None
-        ),
-        expectations=options.expectations,
+        warnings=(*filter(None, (_restart_text(record), *_unused_texts(options, record))), *verdict.warnings),
+        took_ms=(time.perf_counter() - started) * 1000,
+        first_input_ms=min(inputs, default=None),
+        expectations=run.expectations,
         expected=expected,
-        probes=record.probes,
-        times=options.times,
-        runs=record.runs,
+        times=run.times,
         uptime_ms=run.uptime_ms,
     )
 
 
-async def _record(
-    image: ProgramImage,
-    board: BoardProfile,
-    run: Run,
-    options: TrialOptions,
-    trial_pool: TrialPool | None,
-    cache: BuildCache | None = None,
-) -> Record:
-    board = for_trial(board)
-    clock: Literal["real", "virtual"] = "real" if options.realtime else "virtual"
-    kind = BoardKind(board.board_id, clock, board.firmware.described)
-    async with trial_pool.take(kind, board) if trial_pool else TrialBoard(kind, board) as trial_board:
-        if not isinstance(image, Image):  # the interpreter finds faults by itself
-            return record_in_source_lines(await run_image(trial_board, image, run), image)
-        traced = partial(compile_traced, board=board, cache=cache)
-        return await run_with_lines(trial_board, TrialBoard(kind, board), image, run, traced)
+@dataclass(frozen=True, slots=True)
+class _Bench:
+    """A program, and the throw-away boards that it is tried on."""
 
+    image: ProgramImage
+    board: BoardProfile
+    trial_pool: TrialPool | None
+    cache: BuildCache | None
 
-async def _later_text(
-    image: ProgramImage,
-    board: BoardProfile,
-    run: Run,
-    record: Record,
-    options: TrialOptions,
-    trial_pool: TrialPool | None,
-    cache: BuildCache | None,
-) -> str | None:
-    """The text of what comes only after the tried time, of a program that did nothing in it and waits for no input."""
-    is_idle = not (record.edges or record.pwm or record.leds or any(line.app for line in record.lines))
-    is_waiting = any(pin.role == "input" for pin in record.pins)
-    is_plain = not (run.stimuli or run.realtime or run.times or run.slow_ms or options.expectations)
-    if not (is_plain and is_idle and record.state == "running") or is_waiting or run.for_ms >= LATER_MS:
+    async def record(self, run: Run) -> Record:
+        """Run it on a board of its own; where it traps, name the place."""
+        image, board = self.image, for_trial(self.board)
+        kind = BoardKind(board.board_id, firmware=board.firmware.described)
+        async with self.trial_pool.take(kind, board) if self.trial_pool else TrialBoard(kind, board) as trial_board:
+            record = await BoardRun(trial_board, image, run).record()
+            if not isinstance(image, Image):  # the interpreter finds faults by itself
+                return _in_source_lines(record, image)
+            is_whole = record.refused is None and record.storm is None and record.unfinished is None
+            has_source = image.source is not None and image.optimization is not None
+            if record.trap is None or not has_source or not is_whole:
+                return record
+            trap = await self._traced_trap(image, kind, board, run)
+        # The device's own bytes are what is judged; the traced build only adds the place.
+        is_same = trap is not None and trap.partition(" (")[0] == record.trap
+        return structs.replace(record, trap=trap) if is_same else record
+
+    async def _traced_trap(self, image: Image, kind: BoardKind, board: BoardProfile, run: Run) -> str | None:
+        """The trap of a build that names the line, on another board."""
+        try:
+            traced = replace(image, wasm=await compile_traced(image, board=board, cache=self.cache))
+        except BuildError as exc:
+            _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)
+            return None
+        async with TrialBoard(kind, board) as other_board:
+            return await BoardRun(other_board, traced, run).first_exception()
+
+    async def fault_of_age(self, clocks: Sequence[WrappingClock], run: Run, record: Record) -> AgedFault | None:
+        """The fault where a clock starts again.
+
+        All of them start again where the first does; where that fails, the clock that does so earlier is looked for. A
+        sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
+        """
+        image, is_own = self.image, has_own_clocks(self.image)
+        if isinstance(image, Image) and image.source is not None and is_own:
+            source, level = f"{_BOARD_CLOCKS}{image.source}", image.optimization or "O3"
+            image = await compile_module(
+                source, self.board, name=image.name, language=image.language, optimization=level, cache=self.cache
+            )
+        bench = replace(self, image=image, trial_pool=None)
+
+        async def fault_at(late: Run, clock: WrappingClock) -> AgedFault | None:
+            assert run.expectations is not None
+            seen = await bench.record(late)
+            verdict = judge(seen, self.board, heap_bytes=run.heap_bytes)
+            return aged_fault(clock, run.expectations, seen, verdict, None if is_own else late.uptime_ms)
+
+        for late in runs_across_the_wrap(clocks[0], run, record):
+            found = await fault_at(late, clocks[0])
+            if found is None:
+                continue
+            for clock in clocks[1:]:
+                if clock.wrap_ms < clocks[0].wrap_ms:
+                    earlier = aged(late, late.uptime_ms - clocks[0].wrap_ms + clock.wrap_ms)
+                    found = await fault_at(earlier, clock) or found
+            return None if is_own and await fault_at(aged(run, run.uptime_ms), clocks[0]) else found
         return None
-    seen = await _record(image, board, replace(run, for_ms=LATER_MS), options, trial_pool, cache)
-    if seen.state != "running" or seen.error:
-        return (
-            f"tried for {format_duration(record.board_ms, decimals=2)}; it ends later: --for {time_word(int(LATER_MS))}"
-        )
-    lines = [line for line in seen.lines if line.app is not None]
-    kinds = (("edge", seen.edges), ("PWM change", seen.pwm), ("LED change", seen.leds), ("line", lines))
-    first = min(((found[0].t_ms, name) for name, found in kinds if found), default=None)
-    if first is None:
+
+
+def _in_source_lines(record: Record, image: PyImage) -> Record:
+    """The record with the tracebacks of a Python program in the lines of its source."""
+    lines = [(line, image.source_traceback(line.text)) for line in record.lines]
+    return structs.replace(
+        record,
+        trap=record.trap and image.source_traceback(record.trap),
+        lines=tuple(structs.replace(line, text=text) for line, text in lines if text or not line.text),
+        is_python=True,
+    )
+
+
+def _restart_text(record: Record) -> str | None:
+    """The board's reaction to the crash of a Python program; None where it did not crash."""
+    if not record.is_python:
         return None
-    enough = time_word(math.ceil(1.5 * first[0] / 10_000) * 10_000)
-    tried, comes = (format_duration(ms, decimals=2) for ms in (record.board_ms, first[0]))
-    return f"tried for {tried}; the first {first[1]} comes after {comes}: --for {enough}"
+    for line in record.lines:
+        if line.app is None and (stopped := _STOPPED.fullmatch(line.text)):
+            return f"the board started it again: {stopped[1]} crashes, then it stayed stopped"
+    if _IN_MAIN not in (record.trap or ""):
+        return None
+    if record.state == "running":
+        return "it crashed and the board started it again"
+    return "the board starts it again after a crash, until it crashed 3 times in a row"
 
 
-def _unused_text(options: TrialOptions, opened: tuple[int, ...]) -> str | None:
+def _unused_texts(options: TrialOptions, record: Record) -> Iterator[str]:
     """The pins that were set from outside, and that the program never opened. An ADC pin needs no opening."""
-    unused = sorted({one.pin for one in options.inputs if isinstance(one, PinStimulus)} - set(opened))
-    if not unused:
-        return None
-    which = f"pin {unused[0]} was" if len(unused) == 1 else f"pins {', '.join(map(str, unused))} were"
-    return f"{which} set from outside, and the program never opened {'it' if len(unused) == 1 else 'them'}"
+    for pin in sorted({one.pin for one in options.inputs if isinstance(one, PinStimulus)} - set(record.roles)):
+        yield f"pin {pin} was set from outside, and the program never opened it"
 
 
 def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
@@ -380,71 +345,10 @@ def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
 
     What takes the board's uptime for a program's own time shows so. No clock starts again within ten minutes.
     """
-    if options.realtime:
-        return 0.0
     if options.expectations is not None and options.expectations.uptime_ms is not None:
         return options.expectations.uptime_ms
     wraps, rest_ms = divmod(int(image.sha256[:12], 16), 300_000)
     return round(wraps % 60 * MICROS_WRAP_MS) + 60_000 + rest_ms
-
-
-def _run(options: TrialOptions, image: ProgramImage) -> Run:
-    """The run that the options ask for; with expectations their stimuli, and a soak after the time that they need."""
-    terms = {one.name: getattr(options, one.name) for one in fields(TrialTerms)}
-    base = Run(options.for_ms, options.inputs, _uptime_ms(options, image), **terms)
-    asked = options.expectations
-    if asked is None and options.times is not None and not options.realtime:
-        return replace(base, for_ms=trial_ms(options.times, options.for_ms))
-    if asked is None:
-        return base if options.inputs or options.realtime else replace(base, slow_ms=options.slow_ms)
-    planned = plan(asked)
-    base = replace(base, stimuli=(*options.inputs, *planned.stimuli))
-    if asked.for_ms is not None or options.realtime:
-        return replace(base, for_ms=asked.for_ms or planned.needed_ms)
-    base = replace(base, for_ms=max(planned.needed_ms, options.for_ms))
-    if options.times is not None:
-        return replace(base, for_ms=trial_ms(options.times, base.for_ms))
-    soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
-    return replace(base, soak_ms=soak_ms, late=planned.late, late_ms=planned.late_ms) if soak_ms else base
-
-
-async def _fault_on_an_aged_board(
-    image: ProgramImage,
-    clocks: tuple[WrappingClock, ...],
-    run: Run,
-    record: Record,
-    board: BoardProfile,
-    options: TrialOptions,
-    cache: BuildCache | None,
-) -> AgedFault | None:
-    """The fault where a clock starts again.
-
-    All of them start again where the first does; where that fails, the clock that does so earlier is looked for. A
-    sketch is built for it with the board's clocks, and what fails with those at any time is not the wrap's.
-    """
-    is_own = has_own_clocks(image)
-    if isinstance(image, Image) and image.source is not None and is_own:
-        source, level = f"{_BOARD_CLOCKS}{image.source}", image.optimization or "O3"
-        image = await compile_module(
-            source, board, name=image.name, language=image.language, optimization=level, cache=cache
-        )
-
-    async def fault_at(late: Run, clock: WrappingClock) -> AgedFault | None:
-        assert options.expectations is not None
-        seen = await _record(image, board, late, options, None)
-        verdict = judge(seen, board, heap_bytes=options.heap_bytes)
-        return aged_fault(clock, options.expectations, seen, verdict, None if is_own else late.uptime_ms)
-
-    for late in runs_across_the_wrap(clocks[0], run, record):
-        found = await fault_at(late, clocks[0])
-        if found is None:
-            continue
-        for clock in clocks[1:]:
-            if clock.wrap_ms < clocks[0].wrap_ms:
-                earlier = aged(late, late.uptime_ms - clocks[0].wrap_ms + clock.wrap_ms)
-                found = await fault_at(earlier, clock) or found
-        return None if is_own and await fault_at(aged(run, run.uptime_ms), clocks[0]) else found
-    return None
 
 
 def _check_levels(image: ProgramImage, options: TrialOptions) -> None:
@@ -455,10 +359,6 @@ def _check_levels(image: ProgramImage, options: TrialOptions) -> None:
             pin = given.pin
             step = f"give it volts: {pin}=2.5V@3s, or in the expectations: adc {pin} = 2.5 V at 3 s"
             raise TrialFailed(f"the program reads pin {pin} as an ADC: a level of 0 or 1 does nothing", next_step=step)
-
-
-def _is_new_board(options: TrialOptions) -> bool:
-    return not options.realtime and options.expectations is not None and options.expectations.uptime_ms is None
 
 
 Try: TypeAlias = Callable[[ProgramImage, BoardProfile, TrialOptions], Awaitable[Trial]]

@@ -1,317 +1,442 @@
-"""One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing."""
+"""One run of a program on a throw-away virtual board, from its installation to the record. Judges nothing.
+
+Programs of the kind py that run at times are begun and stopped by the board itself; those of the kind wasm from here,
+as the host does it for a real board (timed_runs.py). One class, as all of it reads and moves the same board.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import logging
 import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from contextlib import suppress
+from itertools import chain, repeat
+from typing import Final
 
 from msgspec import structs
 
-from microclaw.apps.board_time import MAX_ADVANCE_MS, Events, Passed, Run, pass_needed_time
+from microclaw.apps.board_events import NEWEST, TRAP_SAYS, BoardEvents, led_changes
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.colors import colors_of
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
-from microclaw.apps.observation import lines_left_out
-from microclaw.apps.run_times import kept_by
-from microclaw.apps.stimuli import Levels, levels_over_time, shifted
-from microclaw.apps.timed_trial import let_runs_pass
-from microclaw.apps.verdict import SHIM_SAYS, ConsoleLine, PinRole, Record, describe
-from microclaw.devices.calls import AppInstall, LedChange, LogLine, PwmChange
-from microclaw.errors import CallRejected, DeviceUnreachable
-from microclaw.events import Edge
-from microclaw.text import count_text
-from microclaw.transports.virtual_board import VirtualBoardTransport
+from microclaw.apps.record import Record
+from microclaw.apps.run_times import RunReport, RunTimes, acts_later, kept_by
+from microclaw.apps.trial_plan import Run, levels_over_time, shifted
+from microclaw.apps.verdict import SHIM_SAYS, describe
+from microclaw.devices.calls import AppInstall, AppUninstall, PwmChange
+from microclaw.errors import AppNotFound, CallRejected, DeviceTimeout, DeviceUnreachable
+from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_pool import TrialBoard
-from microclaw.wire.board_replies import LedRow, PinRow
+from microclaw.wire.board_replies import AppRow, PinRow
 
-SOAK_HOST_S = 3.0
-SOAK_LEAST_MS = 90_000.0
-SOAK_MOST_HOST_S = 40.0
-SOAK_EVENTS = 120_000
-SOAK_LINES = 1_500
+MAX_ADVANCE_MS: Final = 86_400_000.0
+STORM_LINES: Final = 20_000
+STORM_EVENTS: Final = 30_000
+"""In a second at most, or in less where it comes at once: a loop of main that waits 50 µs each way changes a pin 20,000
+times in one, and one without any wait prints 800 lines."""
+CALM_EVENTS: Final = 500
+"""Lines and changes in a second of board time that keep no machine busy for long."""
+SOAK_HOST_S: Final = 3.0
+SOAK_LEAST_MS: Final = 90_000.0
+SOAK_MOST_HOST_S: Final = 40.0
+SOAK_EVENTS: Final = 120_000
+SOAK_LINES: Final = 1_500
 """Of a soak: host time, beyond the least of board time; edges and PWM changes, and lines."""
-_PART_EVENTS = 3_000  # between two readings; the board keeps 8,192 PWM changes, and more of all else
-_HEAP_SAMPLES = 6
-TWO_PERIODS = 4  # edges
+TWO_PERIODS: Final = 4  # edges
+TRACED_MS: Final = 30_000.0
+TRACED_HOST_S: Final = 0.5
+"""The traced build runs for so much board time at most, and gets no further part of it after so much host time."""
+_TRACED_PART_MS: Final = 250.0
+_SURE_S: Final = 3.0  # of host time, before it is told that the rest would take too long
+_FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
+_RING_EVENTS: Final = 30_000  # between two readings: half of what the board keeps, should they come thicker
+_PART_EVENTS: Final = 3_000  # of a soak, between two readings; the board keeps 8,192 PWM changes, and more of all else
+_HEAP_SAMPLES: Final = 6
 _SLOW_HOST_S = 0.3
-_PROBE_MS = 300.0
-NEWEST = 2**53 - 1
-_THICK_LINES = 15
+_PROBE_MS: Final = 300.0
+_PROBE: Final = ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0))
+_THICK_LINES: Final = 15
 """In two seconds; a board keeps 20 lines of a program each second and leaves out others (firmware/fw/program.py)."""
-_LOST_LINES_MS = 1_500.0
-_FIRMWARE_SAYS = ("Got exception running WASM code: ", "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
+_LOST_LINES_MS: Final = 1_500.0
+_log = logging.getLogger(__name__)
 
 
-async def run_image(trial_board: TrialBoard, image: ProgramImage, run: Run) -> Record:
-    """Install the image through the real protocol, let the board's time run, and read what it recorded."""
-    control = trial_board.control
-    await _let_age(control, run)
-    before = await control.info()
-    start_ms, boot_lines = before.now_ms, (await control.log()).cursor
-    await give(control, run.stimuli, levels_over_time(run.stimuli), start_ms)
-    install = AppInstall(image.name, image.code, run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
-    if run.times is not None and kept_by(image.kind) == "board":
-        install = structs.replace(install, every_ms=run.times.every_ms, stop_after_ms=run.times.stop_after_ms)
-    refused: str | None = None
-    passed = Passed()
-    events = Events(boot_lines)
-    try:
-        await trial_board.install(install, run.host_s)
-    except DeviceUnreachable:
-        if (await control.info()).boot == before.boot:
-            raise
-    except CallRejected as exc:
-        refused = exc.message
-    else:
-        if run.times is None or run.realtime:
-            passed = await _let_run(control, image.name, run, start_ms, events)
+class BoardRun:
+    """A program's run on one trial board, and what was read of the board's rings, which hold less than a long trial."""
+
+    def __init__(self, board: TrialBoard, image: ProgramImage, run: Run) -> None:
+        self._board, self._control, self._run, self._name = board, board.control, run, image.name
+        self._install = AppInstall(image.name, image.code, run.heap_bytes, run.timers, run.watchdog_ms, image.kind)
+        if run.times is not None and kept_by(image.kind) == "board":
+            every_ms, stop_after_ms = run.times.every_ms, run.times.stop_after_ms
+            self._install = structs.replace(self._install, every_ms=every_ms, stop_after_ms=stop_after_ms)
+        self._events = BoardEvents(self._control)
+        self._start_ms = self._passed_ms = 0.0
+        self._late: tuple[PinStimulus, ...] = ()
+        self._heap_samples: list[tuple[float, int]] = []
+        self._probes: list[str] = []
+        self._stuck = False
+        self._storm: str | None = None
+        self._unfinished: str | None = None
+        self._runs: RunReport | None = None
+        self._run_pins: dict[int, PinRow] = {}  # while a run of several went on
+        self._run_row: AppRow | None = None
+
+    async def record(self) -> Record:
+        """Install the program through the real protocol, let the board's time run, and read what it recorded."""
+        control, run = self._control, self._run
+        left_ms = run.uptime_ms - (await control.info()).now_ms
+        while left_ms > 0:
+            await control.advance(min(left_ms, MAX_ADVANCE_MS), run.host_s)
+            left_ms -= MAX_ADVANCE_MS
+        before = await self._prepare()
+        refused: str | None = None
+        try:
+            await self._board.install(self._install, run.host_s)
+        except DeviceUnreachable:
+            if (await control.info()).boot == before:
+                raise
+        except CallRejected as exc:
+            refused = exc.message
         else:
-            passed = await let_runs_pass(trial_board, install, run, events)
-        if image.kind == "py" and not run.realtime and not passed.is_cut:
-            await _hear_of_lost_lines(control, run, start_ms + passed.for_ms, events)
-        if not run.realtime and not passed.is_cut and run.times is None:
-            passed = await probe(control, image.name, run, passed)
-    rebooted = (await control.info()).boot != before.boot
-    given = levels_over_time((*run.stimuli, *passed.late))
-    record = await _record(control, image.name, run, given, start_ms, events, passed)
-    cut = replace(record, stuck=passed.stuck, storm=passed.storm, unfinished=passed.unfinished)
-    return replace(cut, refused=refused, rebooted=rebooted)
+            await self._let_run()
+        rebooted = (await control.info()).boot != before
+        found = await self._read_record()
+        return structs.replace(found, refused=refused, rebooted=rebooted)
 
+    async def first_exception(self) -> str | None:
+        """Run it without uptime and soak; the text of its first exception, or None."""
+        run = self._run
+        await self._prepare()
+        try:
+            await self._board.install(self._install, run.host_s)
+        except (CallRejected, DeviceUnreachable) as exc:
+            _log.warning("the trial board did not take the traced build of %s: %s", self._name, exc)
+            return None
+        began, stop_ms = time.perf_counter(), None if run.times is None else run.times.stop_after_ms
+        left_ms, part_ms = min(run.for_ms, TRACED_MS, stop_ms or TRACED_MS), _TRACED_PART_MS
+        while (text := await self._exception()) is None and left_ms > 0:
+            if time.perf_counter() - began > TRACED_HOST_S:
+                return None
+            if not await self._advance(min(left_ms, part_ms)):
+                return await self._exception()
+            left_ms, part_ms = left_ms - part_ms, part_ms * 2
+        if text is None:
+            await self._probe()
+            text = await self._exception()
+        return text
 
-async def _let_age(control: VirtualBoardTransport, run: Run) -> None:
-    left_ms = run.uptime_ms - (await control.info()).now_ms
-    while left_ms > 0 and not run.realtime:
-        await control.advance(min(left_ms, MAX_ADVANCE_MS), run.host_s)
-        left_ms -= MAX_ADVANCE_MS
+    @property
+    def _is_cut(self) -> bool:
+        return self._stuck or self._storm is not None or self._unfinished is not None
 
+    async def _prepare(self) -> int:
+        """Give the stimuli, from now on. Returns the number of the board's boot."""
+        info = await self._control.info()
+        self._start_ms = info.now_ms
+        await self._events.begin()
+        await self._give(self._run.stimuli)
+        return info.boot
 
-async def give(
-    control: VirtualBoardTransport, stimuli: tuple[Stimulus, ...], levels: Levels, start_ms: float, after_ms: float = -1
-) -> None:
-    """Tell the board what comes from outside after `after_ms`, at times since the installation."""
-    for edge in levels.edges:
-        if edge.t_ms > after_ms:
-            await control.set_input(edge.pin, edge.level, start_ms + edge.t_ms if edge.t_ms else None)
-    for given in stimuli:
-        at_ms = start_ms + given.at_ms if given.at_ms else None
-        match given:
-            case SensorStimulus(sensor=sensor, quantity=quantity, value=value):
-                await control.set_sensor(sensor, {quantity: value}, at_ms)
-            case AdcStimulus(pin=pin, volts=volts):
-                await control.set_adc(pin, volts, at_ms)
-            case PinStimulus():
-                pass
+    async def _give(self, stimuli: Sequence[Stimulus], after_ms: float = -1) -> None:
+        """Tell the board what comes from outside after `after_ms`, at times since the installation."""
+        for edge in levels_over_time(stimuli).edges:
+            if edge.t_ms > after_ms:
+                await self._control.set_input(edge.pin, edge.level, self._start_ms + edge.t_ms if edge.t_ms else None)
+        for given in stimuli:
+            at_ms = self._start_ms + given.at_ms if given.at_ms else None
+            match given:
+                case SensorStimulus(sensor=sensor, quantity=quantity, value=value):
+                    await self._control.set_sensor(sensor, {quantity: value}, at_ms)
+                case AdcStimulus(pin=pin, volts=volts):
+                    await self._control.set_adc(pin, volts, at_ms)
+                case PinStimulus():
+                    pass
 
+    async def _advance(self, ms: float) -> bool:
+        """Let the board's time pass at once. False: the program got stuck."""
+        self._stuck = (await self._control.advance(ms, self._run.host_s)).stuck is not None
+        return not self._stuck
 
-async def _let_run(control: VirtualBoardTransport, name: str, run: Run, start_ms: float, events: Events) -> Passed:
-    """Let the board's time pass, the soak in parts, where the heap is to be seen growing."""
-    if run.realtime:
-        await asyncio.sleep(run.for_ms / 1000)
-        return Passed(run.for_ms)
-    began = time.perf_counter()
-    passed = await pass_needed_time(control, run, events)
-    if passed.is_cut:
-        return passed
-    took_s = time.perf_counter() - began
-    if not run.soak_ms:
-        return await _see_slow_pins(control, name, run, took_s, events)
-    soak_ms = _affordable(run, events, took_s)
-    parts = max(_HEAP_SAMPLES, math.ceil(events.count / run.for_ms * soak_ms / _PART_EVENTS))
-    passed_ms, samples = run.for_ms, [(run.for_ms, await _heap(control, name))]
-    for part in range(parts):
-        if (await control.advance(soak_ms / parts, run.host_s)).stuck is not None:
-            return Passed(passed_ms + soak_ms / parts, True)
-        passed_ms += soak_ms / parts
-        await events.read(control)
-        if (part + 1) * _HEAP_SAMPLES // parts > part * _HEAP_SAMPLES // parts:
-            samples.append((passed_ms, await _heap(control, name)))
-    if not run.late:
-        return Passed(passed_ms, False, tuple(samples))
-    late = shifted(run.late, passed_ms + 100.0)
-    await give(control, (), levels_over_time((*run.stimuli, *late)), start_ms, passed_ms)
-    stuck = (await control.advance(run.late_ms + 100.0, run.host_s)).stuck is not None
-    return Passed(passed_ms + run.late_ms + 100.0, stuck, tuple(samples), late)
+    async def _row(self) -> AppRow | None:
+        return next((app for app in await self._control.app_rows() if app.name == self._name), None)
 
+    async def _let_run(self) -> None:
+        run, began = self._run, time.perf_counter()
+        if run.times is not None and kept_by(self._install.kind) == "host":
+            await self._let_host_runs_pass(run.times)
+        elif run.times is not None:
+            await self._let_board_runs_pass(run.times)
+        elif await self._let_pass(run.for_ms):
+            took_s = time.perf_counter() - began
+            await (self._soak(took_s) if run.soak_ms else self._see_slow_pins(took_s))
+        if self._install.kind == "py" and not self._is_cut:
+            await self._hear_of_lost_lines()
+        if run.times is None and not self._is_cut:
+            await self._probe()
 
-async def _hear_of_lost_lines(control: VirtualBoardTransport, run: Run, end_ms: float, events: Events) -> None:
-    """Read lost lines where many came at the end: the board says only later how many it left out."""
-    await events.read(control)
-    if sum(line.t_ms > end_ms - 2_000 for line in events.lines) >= _THICK_LINES:
-        await control.advance(_LOST_LINES_MS, run.host_s)
+    async def _let_pass(self, for_ms: float) -> bool:
+        """Let so much time pass, its first second in parts: a program that storms would need hours for all of it.
 
+        False: the run is over, as the program got stuck or this takes too long.
+        """
+        await self._events.read()
+        first_ms, began, passed_ms, safe_ms = self._events.now_ms, time.perf_counter(), 0.0, MAX_ADVANCE_MS
+        for part_ms in chain(_FIRST_PARTS_MS, repeat(MAX_ADVANCE_MS)):
+            part_ms = min(part_ms, safe_ms, for_ms - passed_ms)
+            if part_ms <= 0:
+                break
+            before = self._events.recorded
+            try:
+                await self._advance(part_ms)
+            except DeviceTimeout:
+                await self._events.read()
+                came_ms = self._events.now_ms - first_ms
+                return self._cut(before, came_ms, came_ms - passed_ms, for_ms)
+            passed_ms += part_ms
+            await self._events.read()
+            if self._stuck:
+                break
+            lines, moves = (now - then for now, then in zip(self._events.recorded, before, strict=True))
+            length_s = max(part_ms, _FIRST_PARTS_MS[-1]) / 1000
+            left_s = (time.perf_counter() - began) / passed_ms * (for_ms - passed_ms)
+            slow = time.perf_counter() - began > _SURE_S and left_s > self._run.host_s
+            if lines > STORM_LINES * length_s or moves > STORM_EVENTS * length_s or slow:
+                return self._cut(before, passed_ms, part_ms, for_ms)
+            safe_ms = _RING_EVENTS / moves * part_ms if moves else MAX_ADVANCE_MS
+        self._passed_ms += for_ms
+        return not self._stuck
 
-async def _see_slow_pins(control: VirtualBoardTransport, name: str, run: Run, took_s: float, events: Events) -> Passed:
-    """Go on while a driven pin had no two periods yet; not for long, nor with what waits for an input."""
-    own = [pin for pin in await control.pins() if pin.app == name]
-    outputs = {pin.pin for pin in own if pin.role == "output"}
-    passed_ms = kept_ms = run.for_ms
-    if any(pin.role == "input" for pin in own):
-        outputs.clear()
-    while outputs and passed_ms < run.slow_ms and took_s < _SLOW_HOST_S:
-        edges, count = Counter(edge.pin for edge in events.edges), events.count
-        if all(edges[pin] >= TWO_PERIODS for pin in outputs):
-            break
-        began = time.perf_counter()
-        if (await control.advance(passed_ms, run.host_s)).stuck is not None:
-            return Passed(2 * passed_ms, True)
-        passed_ms *= 2
-        await events.read(control)
-        took_s += time.perf_counter() - began
-        kept_ms = passed_ms if events.count > count else kept_ms
-    return Passed(kept_ms)
+    def _cut(self, before: tuple[int, int], passed_ms: float, part_ms: float, for_ms: float) -> bool:
+        """It took too long: by what the program did in that part, or as this machine is slow or much was asked for."""
+        self._passed_ms += passed_ms
+        lines, moves = (now - then for now, then in zip(self._events.recorded, before, strict=True))
+        if lines + moves > CALM_EVENTS * max(part_ms, _FIRST_PARTS_MS[-1]) / 1000:
+            what = [count_text(lines, "line")] if lines else []
+            what += [count_text(moves, "pin change")] if moves or not lines else []
+            self._storm = f"{' and '.join(what)} in {part_ms / 1000:.3g} s"
+        else:
+            of = f"{format_duration(passed_ms, decimals=2)} of {format_duration(for_ms, decimals=2)}"
+            took = f"took this machine {self._run.host_s:.0f} s or would take longer"
+            self._unfinished = f"{of} of board time {took}"
+        return False
 
+    async def _soak(self, took_s: float) -> None:
+        """Go on in parts, where the heap is to be seen growing; then the late stimuli."""
+        run, soak_ms = self._run, self._affordable_soak_ms(took_s)
+        parts = max(_HEAP_SAMPLES, math.ceil(self._events.count / run.for_ms * soak_ms / _PART_EVENTS))
+        samples = [await self._heap_sample()]
+        for part in range(parts):
+            is_going = await self._advance(soak_ms / parts)
+            self._passed_ms += soak_ms / parts
+            if not is_going:
+                return
+            await self._events.read()
+            if (part + 1) * _HEAP_SAMPLES // parts > part * _HEAP_SAMPLES // parts:
+                samples.append(await self._heap_sample())
+        self._heap_samples = samples
+        if run.late:
+            self._late = shifted(run.late, self._passed_ms + 100.0)
+            pins = [one for one in run.stimuli if isinstance(one, PinStimulus)]
+            await self._give((*pins, *self._late), self._passed_ms)
+            await self._advance(run.late_ms + 100.0)
+            self._passed_ms += run.late_ms + 100.0
 
-async def probe(control: VirtualBoardTransport, name: str, run: Run, passed: Passed) -> Passed:
-    """Move each pin that the program reads and that had no input: the other level, back, a bounce. Told, not judged.
+    def _affordable_soak_ms(self, took_s: float) -> float:
+        """As much of the soak as the host's time and memory have room for.
 
-    A program that gets stuck or traps over it is judged by that.
-    """
-    given = {one.pin for one in run.stimuli if isinstance(one, PinStimulus)}
-    row = next((app for app in await control.app_rows() if app.name == name), None)
-    own = set(row.pins) if row and row.state == "running" else set()
-    probes: list[str] = []
-    for pin in [pin for pin in await control.pins() if pin.role == "input" and pin.pin in own - given]:
-        edges, lines = (await control.edges(NEWEST)).cursor, (await control.log(NEWEST)).cursor
-        pwm, led = (await control.pwm_changes(NEWEST))[1], (await control.led_changes(NEWEST))[1]
-        for after_ms, flip in ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0)):
-            await control.set_input(pin.pin, pin.level ^ flip)
-            if (await control.advance(after_ms, run.host_s)).stuck is not None:
-                return replace(passed, stuck=True)
-        moved = [e for e in (await control.edges(edges)).edges if e.pin != pin.pin]
-        printed = [line for line in (await control.log(lines)).lines if line.app == name]
-        changes, _ = await control.pwm_changes(pwm)
-        shown = _led_changes((await control.led_changes(led))[0], 0.0)
-        seen = [describe(moved, [PwmChange(*c) for c in changes], shown)] if moved or changes or shown else []
-        seen += [count_text(len(printed), "line") + " printed"] if printed else []
-        what = "; ".join(seen) or "nothing happened, so what it does with it is untried"
-        probes.append(f"pin {pin.pin} pressed, released and bounced: {what}")
-    return replace(passed, probes=tuple(probes))
+        Whatever the host's speed, a minute and more is passed, so that the same program gets the same answer.
+        """
+        run, took_s, lines = self._run, max(took_s, 0.001), len(self._events.lines)
+        shares = (
+            max(SOAK_HOST_S / took_s, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / took_s)),
+            (SOAK_EVENTS - self._events.count) / max(self._events.count, 1),
+            (SOAK_LINES - lines) / max(lines, 1),
+        )
+        return max(0.0, min(run.soak_ms, min(shares) * run.for_ms))
 
+    async def _heap_sample(self) -> tuple[float, int]:
+        row = await self._row()
+        return self._passed_ms, row.peak_heap_bytes if row else 0
 
-def _affordable(run: Run, events: Events, took_s: float) -> float:
-    """As much of the soak as the host's time and memory have room for.
+    async def _see_slow_pins(self, took_s: float) -> None:
+        """Go on while a driven pin had no two periods yet; not for long, nor with what waits for an input."""
+        own = [pin for pin in await self._control.pins() if pin.app == self._name]
+        outputs = {pin.pin for pin in own if pin.role == "output"}
+        passed_ms = self._passed_ms
+        if any(pin.role == "input" for pin in own):
+            outputs.clear()
+        while outputs and passed_ms < self._run.slow_ms and took_s < _SLOW_HOST_S:
+            edges, count = Counter(edge.pin for edge in self._events.edges), self._events.count
+            if all(edges[pin] >= TWO_PERIODS for pin in outputs):
+                break
+            began = time.perf_counter()
+            is_going = await self._advance(passed_ms)
+            passed_ms *= 2
+            if not is_going:
+                self._passed_ms = passed_ms
+                break
+            await self._events.read()
+            took_s += time.perf_counter() - began
+            self._passed_ms = passed_ms if self._events.count > count else self._passed_ms
 
-    Whatever the host's speed, a minute and more is passed, so that the same program gets the same answer.
-    """
-    took_s = max(took_s, 0.001)
-    shares = (
-        max(SOAK_HOST_S / took_s, min(SOAK_LEAST_MS / run.for_ms, SOAK_MOST_HOST_S / took_s)),
-        (SOAK_EVENTS - events.count) / max(events.count, 1),
-        (SOAK_LINES - len(events.lines)) / max(len(events.lines), 1),
-    )
-    return max(0.0, min(run.soak_ms, min(shares) * run.for_ms))
+    async def _hear_of_lost_lines(self) -> None:
+        """Read lost lines where many came at the end: the board says only later how many it left out."""
+        await self._events.read()
+        end_ms = self._start_ms + self._passed_ms
+        if sum(line.t_ms > end_ms - 2_000 for line in self._events.lines) >= _THICK_LINES:
+            await self._control.advance(_LOST_LINES_MS, self._run.host_s)
 
+    async def _probe(self) -> None:
+        """Move each pin that the program reads and that had no input: the other level, back, a bounce. Not judged.
 
-async def _heap(control: VirtualBoardTransport, name: str) -> int:
-    return next((app.peak_heap_bytes for app in await control.app_rows() if app.name == name), 0)
+        A program that gets stuck or traps over it is judged by that.
+        """
+        control, row = self._control, await self._row()
+        given = {one.pin for one in self._run.stimuli if isinstance(one, PinStimulus)}
+        own = set(row.pins) if row and row.state == "running" else set()
+        for pin in [pin for pin in await control.pins() if pin.role == "input" and pin.pin in own - given]:
+            edges, lines = (await control.edges(NEWEST)).cursor, (await control.log(NEWEST)).cursor
+            pwm, led = (await control.pwm_changes(NEWEST))[1], (await control.led_changes(NEWEST))[1]
+            for after_ms, flip in _PROBE:
+                await control.set_input(pin.pin, pin.level ^ flip)
+                if not await self._advance(after_ms):
+                    return
+            moved = [e for e in (await control.edges(edges)).edges if e.pin != pin.pin]
+            printed = [line for line in (await control.log(lines)).lines if line.app == self._name]
+            changes = [PwmChange(*one) for one in (await control.pwm_changes(pwm))[0]]
+            shown = led_changes((await control.led_changes(led))[0], 0.0)
+            seen = [describe(moved, changes, shown)] if moved or changes or shown else []
+            seen += [count_text(len(printed), "line") + " printed"] if printed else []
+            what = "; ".join(seen) or "nothing happened, so what it does with it is untried"
+            self._probes.append(f"pin {pin.pin} pressed, released and bounced: {what}")
 
+    async def _exception(self) -> str | None:
+        """The first exception since the installation: the app goes on after one in a callback."""
+        row = await self._row()
+        if row is None or row.error is None:
+            return None
+        texts = [one.text for one in (await self._control.log(self._events.first_line)).lines]
+        return next((one.removeprefix(TRAP_SAYS) for one in texts if one.startswith(TRAP_SAYS)), row.error)
 
-async def _record(
-    control: VirtualBoardTransport,
-    name: str,
-    run: Run,
-    given: Levels,
-    start_ms: float,
-    events: Events,
-    passed: Passed,
-) -> Record:
-    """Read the board's record since `start_ms`, and its console since it was installed."""
-    row = next((app for app in await control.app_rows() if app.name == name), None)
-    row = passed.row if row is None or (passed.row and passed.row.error) else row
-    rows = await control.pins()
-    pins = _with_kept_roles(rows, name, passed.pins, is_timed=run.times is not None)
-    await events.read(control)
-    own = {pin.pin: PinRole(pin.pin, pin.role) for pin in pins if pin.app == name}
-    for pin in row.pins if row else ():
-        own.setdefault(pin, PinRole(pin, next((p.role for p in pins if p.pin == pin), "idle")))
-    outside = _outside_pins(pins, set(given.bursts))
-    # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
-    end_ms = math.inf if run.realtime else start_ms + (passed.for_ms or run.for_ms)
-    # A call that began before the end and trapped behind it says why there.
-    last_line_ms = math.inf if row and row.error else end_ms
-    state = row.state if row else None
-    if row and state == "waiting":
-        state = "trapped" if row.last_how == "trapped" else "returned"
-    return Record(
-        state=state,
-        error=row.error if row else None,
-        lines=tuple(
-            piece
-            for line in events.lines
-            if line.t_ms < last_line_ms or lines_left_out(line.text)[0]
-            for piece in _console_lines(line, start_ms, min(line.t_ms, last_line_ms))
-        ),
-        edges=tuple(
-            Edge(e.t_ms - start_ms, e.pin, e.level)
-            for e in events.edges
-            if start_ms <= e.t_ms < end_ms and e.pin not in outside
-        ),
-        pwm=tuple(
-            PwmChange(c.t_ms - start_ms, c.pin, c.duty, c.frequency_hz, c.pulse_us)
-            for c in events.pwm
-            if start_ms <= c.t_ms < end_ms
-        ),
-        leds=_led_changes([c for c in events.leds if start_ms <= c.t_ms < end_ms], start_ms),
-        pins=tuple(own.values()),
-        peak_heap_bytes=row.peak_heap_bytes if row else 0,
-        peak_stack_bytes=row.peak_stack_bytes if row else 0,
-        board_ms=max(min(events.now_ms, end_ms) - start_ms, 0.0),  # a board that crashed begins at 0
-        longest_call_ms=row.longest_call_ms if row else 0.0,
-        longest_main_ms=row.longest_main_ms if row else 0.0,
-        levels={pin.pin: pin.level for pin in pins},
-        opened=_opened(rows, name, own, start_ms),
-        given=tuple(edge for edge in given.edges if edge.pin in outside),
-        bursts={pin: found for pin, found in given.bursts.items() if pin in outside},
-        heap_samples=passed.heap_samples,
-        probes=passed.probes,
-        overflowed=events.lost,
-        runs=passed.runs,
-    )
+    async def _let_board_runs_pass(self, times: RunTimes) -> None:
+        for_ms = self._run.for_ms
+        look_ms = min(float(times.stop_after_ms or for_ms) - 1.0, for_ms)  # its pins, before they are released
+        if not await self._let_pass(look_ms):
+            return
+        self._run_pins = {pin.pin: pin for pin in await self._control.pins()}
+        if await self._let_pass(for_ms - look_ms) and (row := await self._row()) is not None:
+            self._runs = RunReport(
+                runs=row.runs, missed=row.missed, last_how=row.last_how, last_took_ms=row.last_took_ms
+            )
 
+    async def _let_host_runs_pass(self, times: RunTimes) -> None:
+        """Begin and stop runs from here; the first one has begun."""
+        origin_ms = (await self._control.info()).now_ms
+        seen, began_ms, is_there, has_ended = RunReport(runs=1), 0.0, True, False
+        next_ms, for_ms = float(times.every_ms or math.inf), self._run.for_ms
+        while self._passed_ms < for_ms:
+            stop_ms = began_ms + (times.stop_after_ms or math.inf) if is_there else math.inf
+            at_ms = min(stop_ms, next_ms, for_ms)
+            if at_ms > self._passed_ms and not await self._let_pass(at_ms - self._passed_ms):
+                return
+            self._passed_ms = at_ms
+            if is_there and (end := await self._run_end(origin_ms + began_ms)) is not None and not has_ended:
+                has_ended, seen = True, structs.replace(seen, last_how=end[0], last_took_ms=end[1])
+            self._runs = seen
+            if at_ms >= for_ms or (self._run_row is not None and self._run_row.error is not None):
+                break
+            is_missed = at_ms == next_ms and is_there and not has_ended and at_ms != stop_ms
+            if at_ms == stop_ms and not has_ended:
+                has_ended = True
+                seen = structs.replace(seen, last_how="stopped", last_took_ms=round(at_ms - began_ms))
+            if is_missed:
+                seen = structs.replace(seen, missed=seen.missed + 1)
+            elif is_there:
+                with suppress(AppNotFound):
+                    await self._board.wasmachine.call(AppUninstall(self._name), self._run.host_s)
+                is_there = False
+            if at_ms == next_ms:
+                next_ms += float(times.every_ms or math.inf)
+                if not is_missed:
+                    await self._board.install(self._install, self._run.host_s)
+                    seen, began_ms = structs.replace(seen, runs=seen.runs + 1), at_ms
+                    is_there, has_ended = True, False
+            self._runs = seen
 
-def _opened(rows: Sequence[PinRow], name: str, own: Iterable[int], start_ms: float) -> dict[int, float]:
-    """The time when the program opened each of its pins first, also those that it closed again."""
-    first = {row.pin: max(row.opened_ms - start_ms, 0.0) for row in rows if row.opener == name}
-    return {**dict.fromkeys(own, 0.0), **first}
+    async def _run_end(self, since_ms: float) -> tuple[str, int | None] | None:
+        """Read what the board shows of the run that is there; how it ended by itself and after how long, if it has."""
+        row, pins = await self._row(), await self._control.pins()
+        if row is None:
+            return None
+        if self._run_row is None or self._run_row.error is None:
+            self._run_row = row
+        self._run_pins |= {pin.pin: pin for pin in pins if pin.app == self._name}
+        said = [
+            one
+            for one in self._events.lines
+            if one.app == self._name and one.t_ms >= since_ms and SHIM_SAYS in one.text
+        ]
+        is_over = row.state in ("returned", "exited", "trapped") or row.kind_of_end is not None
+        if not (said or is_over or not acts_later(self._install.code)):
+            return None
+        how = "trapped" if row.error is not None else "returned"
+        return how, round(said[0].t_ms - since_ms) if said else None
 
+    async def _read_record(self) -> Record:
+        """Read the board's record since the installation, and its console."""
+        run, name, start_ms = self._run, self._name, self._start_ms
+        row = await self._row()
+        row = self._run_row if row is None or (self._run_row and self._run_row.error) else row
+        rows = await self._control.pins()
+        await self._events.read()
+        kept = self._kept_roles(rows)
+        roles = {pin.pin: pin.role for pin in rows} | kept
+        own = {pin.pin: roles[pin.pin] for pin in rows if pin.app == name or pin.pin in kept}
+        for pin in row.pins if row else ():
+            own.setdefault(pin, roles.get(pin, "idle"))
+        given = levels_over_time((*run.stimuli, *self._late))
+        outside = {pin for pin, role in roles.items() if role == "input" or (role == "idle" and pin in given.bursts)}
+        # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
+        end_ms = start_ms + (self._passed_ms or run.for_ms)
+        # A call that began before the end and trapped behind it says why there.
+        last_line_ms = math.inf if row and row.error else end_ms
+        state = row.state if row else None
+        if row and state == "waiting":
+            state = "trapped" if row.last_how == "trapped" else "returned"
+        first_opened = {pin.pin: max(pin.opened_ms - start_ms, 0.0) for pin in rows if pin.opener == name}
+        return Record(
+            state=state,
+            trap=row.error if row else None,
+            **self._events.between(start_ms, end_ms, last_line_ms, outside),
+            roles=own,
+            opened={**dict.fromkeys(own, 0.0), **first_opened},
+            levels={pin.pin: pin.level for pin in rows},
+            given=tuple(edge for edge in given.edges if edge.pin in outside),
+            bursts={pin: found for pin, found in given.bursts.items() if pin in outside},
+            peak_heap_bytes=row.peak_heap_bytes if row else 0,
+            peak_stack_bytes=row.peak_stack_bytes if row else 0,
+            heap_samples=tuple(self._heap_samples),
+            board_ms=max(min(self._events.now_ms, end_ms) - start_ms, 0.0),  # a board that crashed begins at 0
+            longest_call_ms=row.longest_call_ms if row else 0.0,
+            longest_main_ms=row.longest_main_ms if row else 0.0,
+            stuck=self._stuck,
+            storm=self._storm,
+            unfinished=self._unfinished,
+            overflowed=self._events.lost,
+            probes=tuple(self._probes),
+            runs=self._runs,
+        )
 
-def _with_kept_roles(
-    pins: Sequence[PinRow], name: str, seen: Sequence[PinRow], *, is_timed: bool
-) -> tuple[PinRow, ...]:
-    """The pins at the end, with the roles that they had before the program let go of them.
+    def _kept_roles(self, rows: Iterable[PinRow]) -> dict[int, str]:
+        """The roles of pins before the program let go of them.
 
-    Between runs pins are released, so that what a run drove counts; else what the program moved as an output.
-    """
-    roles = {pin.pin: pin.role for pin in seen if pin.app == name and pin.role != "idle"}
-    for pin in pins:
-        is_driven = name in (pin.mover, pin.driver if is_timed else None)
-        if is_driven and roles.get(pin.pin, pin.role) in ("idle", "input"):
-            roles[pin.pin] = "output"
-    kept = [
-        PinRow(pin.pin, pin.level, roles[pin.pin], pin.duty, pin.frequency_hz, name) if pin.pin in roles else pin
-        for pin in pins
-    ]
-    return tuple(kept)
-
-
-def _led_changes(rows: Sequence[LedRow], start_ms: float) -> tuple[LedChange, ...]:
-    return tuple(LedChange(row.t_ms - start_ms, row.pin, colors_of(bytes.fromhex(row.data))) for row in rows)
-
-
-def _console_lines(line: LogLine, start_ms: float, t_ms: float) -> list[ConsoleLine]:
-    """The board names the app also on lines that the firmware printed about it; those are not the app's own.
-
-    What ends without a line feed stands on one line with what the shim says after it: that makes two.
-    """
-    text, said, end = line.text.partition(SHIM_SAYS)
-    texts = [text, said + end] if said and text and line.app is not None else [line.text]
-    return [ConsoleLine(t_ms - start_ms, None if one.startswith(_FIRMWARE_SAYS) else line.app, one) for one in texts]
-
-
-def _outside_pins(pins: tuple[PinRow, ...], given: set[int]) -> set[int]:
-    """Pins whose edges come from outside: those the program only reads, and inputs that it never opened."""
-    return {pin.pin for pin in pins if pin.role == "input" or (pin.role == "idle" and pin.pin in given)}
+        Between runs pins are released, so that what a run drove counts; else what the program moved as an output.
+        """
+        roles = {n: pin.role for n, pin in self._run_pins.items() if pin.app == self._name and pin.role != "idle"}
+        for pin in rows:
+            is_driven = self._name in (pin.mover, pin.driver if self._run.times is not None else None)
+            if is_driven and roles.get(pin.pin, pin.role) in ("idle", "input"):
+                roles[pin.pin] = "output"
+        return roles

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 from msgspec import structs
 
@@ -23,7 +24,7 @@ from microclaw.apps.edge_comparison import (
 from microclaw.apps.listing import names_after_change
 from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
-from microclaw.apps.verdict import ConsoleLine, dead_on_load, describe, seconds
+from microclaw.apps.verdict import dead_on_load, describe, seconds
 from microclaw.devices.calls import (
     AppState,
     AppStates,
@@ -59,6 +60,7 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _NEWEST = 2**53 - 1
 """Above every cursor: reading from here gives no entries, and the present cursor."""
 
+E = TypeVar("E", Edge, PwmChange)
 NO_READ_BACK = "accepted only: the board lists it, but has no read-back of its work, so nobody has seen it work"
 
 
@@ -103,19 +105,18 @@ async def verify(
     `sha256` is of the bytes that were sent: a board that lists others runs something else. `told` puts a board's error
     text into the source's lines.
     """
+    watch = _Watch(device, name, trial, before, told, sleep)
     try:
-        dead = await _dead(device, name, trial, before, told)
-        if dead is not None:
-            return Verification(Evidence("reported", dead[0]), False, dead)
-        found = await _watch(device, name, trial, before, sleep)
-        dead = await _dead(device, name, trial, before, told)  # it may have trapped in its first timer
-        state = await _state(device, name)
-        if not dead and state is not None and sha256 is not None and state.sha256 not in (None, sha256):
-            text = f"{device.name} lists {name} with other bytes than were sent"
-            return Verification(Evidence("reported", text), False, next_step=_UNLISTED)
-        if found.agrees and not dead and name not in await names_after_change(device, name, there=True, sleep=sleep):
-            text = f"{device.name} answered that it took {name}, but does not list it"
-            return Verification(Evidence("reported", text), False, next_step=_UNLISTED)
+        if dead := await watch.dead():
+            return _reported(dead[0], dead)
+        found = await watch.evidence()
+        if dead := await watch.dead():  # it may have trapped in its first timer
+            return _reported(dead[0], dead)
+        state = await watch.state()
+        if state is not None and sha256 is not None and state.sha256 not in (None, sha256):
+            return _reported(f"{device.name} lists {name} with other bytes than were sent")
+        if found.agrees and name not in await names_after_change(device, name, there=True, sleep=sleep):
+            return _reported(f"{device.name} answered that it took {name}, but does not list it")
     except (DeviceUnreachable, DeviceTimeout) as exc:
         text = f"accepted, but the board could not be reached afterwards, so nobody has seen it work: {exc.message}"
         step = exc.next_step if isinstance(exc, DeviceSilent) else _AWAY
@@ -123,7 +124,11 @@ async def verify(
     except DeviceError as exc:
         text = f"accepted, but the board could not be read back: {exc.message}"
         return Verification(Evidence("accepted", text), False)
-    return found if dead is None else Verification(Evidence("reported", dead[0]), False, dead)
+    return found
+
+
+def _reported(text: str, dead: tuple[str, str] | None = None) -> Verification:
+    return Verification(Evidence("reported", text), False, dead, None if dead else _UNLISTED)
 
 
 async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verification:
@@ -133,127 +138,165 @@ async def verify_later(device: Device, trial: Trial, before: Baseline) -> Verifi
     """
     assert before.edge_cursor is not None
     page = await device.call(EdgesRead(cursor=before.edge_cursor))
-    if page.now_ms < before.now_ms:
+    waited_ms = page.now_ms - before.now_ms
+    if waited_ms < 0:
         return counted("the board restarted meanwhile", agrees=False)
     if page.dropped:
         return Verification(Evidence("accepted", "the board counted more edges than it keeps"), True)
-    waited_ms = page.now_ms - before.now_ms
-    due = [edge for edge in trial.free_edges() if edge.t_ms <= waited_ms]
-    on_pin = {pin: [edge for edge in due if edge.pin == pin] for pin in dict.fromkeys(edge.pin for edge in due)}
-    edges = edges_since(page, before)
-    seen = {pin: _without_opening([e for e in edges if e.pin == pin], wanted) for pin, wanted in on_pin.items()}
+    on_pin = _by_pin([edge for edge in trial.free_edges() if edge.t_ms <= waited_ms])
+    raw = _by_pin(edges_since(page, before))
+    seen = {pin: _without_opening(raw.get(pin, []), wanted) for pin, wanted in on_pin.items()}
     found = compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
     missing = next((pin for pin, wanted in on_pin.items() if len(seen[pin]) < min(len(wanted) - 1, LATE_EDGES)), None)
     if found.agrees and missing is not None:
-        count = len(seen[missing])
-        text = f"{count} of the {len(on_pin[missing])} edges that were due on pin {missing}"
+        text = f"{len(seen[missing])} of the {len(on_pin[missing])} edges that were due on pin {missing}"
         return counted(text, found.evidence.edges, agrees=False)
     return found
 
 
 def late_due_ms(trial: Trial, seen_pins: Collection[int]) -> float | None:
     """The time when two periods of each pin not among `seen_pins` are over, after installing; None without any."""
-    times: list[float] = []
-    edges = trial.free_edges()
-    for pin in dict.fromkeys(edge.pin for edge in edges if edge.pin not in seen_pins):
-        on_pin = [edge.t_ms for edge in edges if edge.pin == pin and edge.t_ms <= LATEST_MS][:LATE_EDGES]
-        times += on_pin[-1:]
-    due_ms = max(times, default=0.0)
+    pins = _by_pin([edge for edge in trial.free_edges() if edge.t_ms <= LATEST_MS])
+    due_ms = max((edges[:LATE_EDGES][-1].t_ms for pin, edges in pins.items() if pin not in seen_pins), default=0.0)
     return due_ms if due_ms > PATIENCE_MS else None
 
 
-async def _watch(
-    device: Device, name: str, trial: Trial, before: Baseline, sleep: Callable[[float], Awaitable[None]]
-) -> Verification:
-    expected = trial.free_edges()
-    due_soon = bool(expected) and expected[0].t_ms <= PATIENCE_MS
-    edges = pwm = None
-    if before.edge_cursor is not None and due_soon:
-        edges = await _count_edges(device, expected, before, before.edge_cursor, sleep)
-    changes = trial.free_pwm()
-    if before.pwm_cursor is not None and changes and (edges is None or edges.agrees):
-        by_pin = {change.pin: [one for one in changes if one.pin == change.pin] for change in changes}
-        for pin_changes in by_pin.values():
-            if pwm is None or pwm.agrees:
-                pwm = await _count_pwm(device, pin_changes, before.pwm_cursor, sleep)
-    if edges is not None and pwm is not None:
-        if edges.agrees != pwm.agrees:
-            return pwm if edges.agrees else edges
-        both = structs.replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}")
-        return structs.replace(edges, evidence=both)
-    return edges or pwm or await _read_lines(device, name, trial, before, sleep)
+@dataclass(frozen=True, slots=True)
+class _Watch:
+    """A program on a board that is watched after its installation."""
 
+    device: Device
+    name: str
+    trial: Trial
+    before: Baseline
+    told: Callable[[str], str]
+    sleep: Callable[[float], Awaitable[None]]
 
-async def _dead(
-    device: Device, name: str, trial: Trial, before: Baseline, told: Callable[[str], str]
-) -> tuple[str, str] | None:
-    state = await _state(device, name)
-    if state is None:
+    async def dead(self) -> tuple[str, str] | None:
+        """Why it does nothing although the firmware took it, and the next step."""
+        state = await self.state()
+        if state is None:
+            return None
+        if state.has_failed:
+            error, step = trap_words(self.told(state.error or "no text"))
+            return f"on the board {error}", step
+        if state.state == "exited" and self.trial.ended != "exited":  # else that is how it is meant
+            step = "leave the exit out, or look at what the board has that the trial had not"
+            return f"it ended itself on the board: {state.error or 'exit'}", step
+        if state.state == "loaded":
+            return dead_on_load([line.text for line in await self.lines() if line.app in (self.name, None)])
         return None
-    if state.has_failed:
-        error, step = trap_words(told(state.error or "no text"))
-        return f"on the board {error}", step
-    if state.state == "exited" and trial.ended != "exited":  # else that is how it is meant
-        step = "leave the exit out, or look at what the board has that the trial had not"
-        return f"it ended itself on the board: {state.error or 'exit'}", step
-    if state.state == "loaded":
-        lines = [line for line in await _lines(device, before) if line.app in (name, None)]
-        return dead_on_load(tuple(ConsoleLine(line.t_ms, line.app, line.text) for line in lines))
-    return None
 
+    async def state(self) -> AppState | None:
+        if not self.device.supports(AppStates.method):
+            return None
+        return next((app for app in await self.device.call(AppStates()) if app.name == self.name), None)
 
-async def _state(device: Device, name: str) -> AppState | None:
-    if not device.supports(AppStates.method):
-        return None
-    return next((app for app in await device.call(AppStates()) if app.name == name), None)
+    async def lines(self) -> tuple[LogLine, ...]:
+        if self.before.log_cursor is None:
+            return ()
+        return (await self.device.call(LogsRead(cursor=self.before.log_cursor))).lines
 
+    async def evidence(self) -> Verification:
+        """The edges and the PWM that the board counted, else the program's line, its state, or nothing."""
+        expected = self.trial.free_edges()
+        edges = pwm = None
+        if self.before.edge_cursor is not None and expected and expected[0].t_ms <= PATIENCE_MS:
+            edges = await self._count_edges(expected, self.before.edge_cursor)
+        if self.before.pwm_cursor is not None and (edges is None or edges.agrees):
+            for changes in _by_pin(self.trial.free_pwm()).values():
+                if pwm is None or pwm.agrees:
+                    pwm = await self._count_pwm(changes, self.before.pwm_cursor)
+        if edges is not None and pwm is not None:
+            if edges.agrees != pwm.agrees:
+                return pwm if edges.agrees else edges
+            both = structs.replace(edges.evidence, text=f"{edges.evidence.text}; {pwm.evidence.text}")
+            return structs.replace(edges, evidence=both)
+        return edges or pwm or await self._read_lines()
 
-async def _lines(device: Device, before: Baseline) -> tuple[LogLine, ...]:
-    if before.log_cursor is None:
-        return ()
-    return (await device.call(LogsRead(cursor=before.log_cursor))).lines
+    async def _count_edges(self, expected: Sequence[Edge], cursor: int) -> Verification:
+        """Wait for the edges that are due on each pin of the trial; the latest of them ends the watch."""
+        on_pin = _by_pin(expected)
+        on_pin = {pin: edges for pin, edges in on_pin.items() if edges[0].t_ms <= PATIENCE_MS}
+        patience_ms = PATIENCE_MS + expected[0].t_ms
+        wanted = {pin: _wanted(edges, patience_ms) for pin, edges in on_pin.items()}
+        raw: list[Edge] = []
+        seen: dict[int, list[Edge]] = {}
+        slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
+        installed_ms: float | None = None  # at the first look: a small board takes seconds for an installation
+        while True:
+            page = await self.device.call(EdgesRead(cursor=cursor))
+            cursor = page.cursor
+            waited_ms = page.now_ms - self.before.now_ms
+            if waited_ms < 0:
+                return counted("the board restarted while it was watched", agrees=False)
+            installed_ms = waited_ms if installed_ms is None else installed_ms
+            raw += [edge for edge in edges_since(page, self.before) if edge.pin in on_pin]
+            by_pin = _by_pin(raw)
+            seen = {pin: _without_opening(by_pin.get(pin, []), edges) for pin, edges in on_pin.items()}
+            late = [pin for pin in on_pin if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
+            first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
+            rest_ms = max([PATIENCE_MS, *(_settling_ms(on_pin[pin]) for pin in late if seen[pin])])
+            end_ms = max(installed_ms + patience_ms, min(first_ms + rest_ms, LONGEST_MS))
+            if not late or max(waited_ms, slept_ms) >= end_ms:
+                break
+            due_ms = min(_due(on_pin[pin], seen[pin], end_ms) for pin in late)
+            pause_ms = min(max(due_ms - waited_ms, _POLL_MS), end_ms - waited_ms + _POLL_MS)
+            await self.sleep(pause_ms / 1000)
+            slept_ms += pause_ms
+        if not any(seen.values()) and waited_ms == 0:
+            return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
+        return compare_edges(on_pin, seen, waited_ms, await _levels(self.device, seen))
 
+    async def _count_pwm(self, expected: Sequence[PwmChange], cursor: int) -> Verification:
+        """Wait for the trial's first changes on a pin; their speed is shown, not judged."""
+        pin, wanted = expected[0].pin, expected[:_EXPECTED_PWM_CHANGES]
+        patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
+        waited_ms = 0.0
+        seen: list[PwmChange] = []
+        while len(seen) < len(wanted) and waited_ms <= patience_ms:
+            page = await self.device.call(PwmRead(cursor=cursor))
+            cursor = page.cursor
+            seen += [change for change in page.changes if change.pin == pin]
+            if len(seen) < len(wanted):
+                await self.sleep(_POLL_MS / 1000)
+                waited_ms += _POLL_MS
+        if not seen:
+            waited = format_duration(waited_ms, decimals=2)
+            text = f"no PWM on pin {pin} in {waited}; the trial had some after {seconds(wanted[0].t_ms)}"
+            return counted(text, agrees=False)
+        return compare_pwm(wanted, seen)
 
-async def _count_edges(
-    device: Device,
-    expected: Sequence[Edge],
-    before: Baseline,
-    cursor: int,
-    sleep: Callable[[float], Awaitable[None]],
-) -> Verification:
-    """Wait for the edges that are due on each pin of the trial; the latest of them ends the watch."""
-    pins = list(dict.fromkeys(edge.pin for edge in expected if edge.t_ms <= PATIENCE_MS))
-    on_pin = {pin: [edge for edge in expected if edge.pin == pin] for pin in pins}
-    patience_ms = PATIENCE_MS + expected[0].t_ms
-    wanted = {pin: _wanted(edges, patience_ms) for pin, edges in on_pin.items()}
-    raw: dict[int, list[Edge]] = {pin: [] for pin in pins}
-    seen: dict[int, list[Edge]] = {}
-    slept_ms = 0.0  # ends the watch when the board's own time stands still or starts again
-    installed_ms: float | None = None  # at the first look: a small board takes seconds for an installation
-    while True:
-        page = await device.call(EdgesRead(cursor=cursor))
-        cursor = page.cursor
-        waited_ms = page.now_ms - before.now_ms
-        if waited_ms < 0:
-            return counted("the board restarted while it was watched", agrees=False)
-        installed_ms = waited_ms if installed_ms is None else installed_ms
-        for edge in edges_since(page, before):
-            if edge.pin in raw:
-                raw[edge.pin].append(edge)
-        seen = {pin: _without_opening(raw[pin], on_pin[pin]) for pin in pins}
-        late = [pin for pin in pins if len(seen[pin]) < wanted[pin] or _is_uneven(on_pin[pin], seen[pin])]
-        first_ms = min((found[0].t_ms for found in seen.values() if found), default=0.0)
-        rest_ms = max([PATIENCE_MS, *(_settling_ms(on_pin[pin]) for pin in late if seen[pin])])
-        end_ms = max(installed_ms + patience_ms, min(first_ms + rest_ms, LONGEST_MS))
-        if not late or max(waited_ms, slept_ms) >= end_ms:
-            break
-        due_ms = min(_due(on_pin[pin], seen[pin], end_ms) for pin in late)
-        pause_ms = min(max(due_ms - waited_ms, _POLL_MS), end_ms - waited_ms + _POLL_MS)
-        await sleep(pause_ms / 1000)
-        slept_ms += pause_ms
-    if not any(seen.values()) and waited_ms == 0:
-        return Verification(Evidence("accepted", "accepted only: the board's clock stands still"), False)
-    return compare_edges(on_pin, seen, waited_ms, await _levels(device, seen))
+    async def _read_lines(self) -> Verification:
+        """For a program without edges to wait for: its first line, else its state, else only that it was accepted."""
+        trial, first_ms, nothing_seen, waited_ms = self.trial, self.trial.first_line_ms, NO_READ_BACK, 0.0
+        if self.before.log_cursor is not None and first_ms is not None and first_ms <= PATIENCE_MS:
+            nothing_seen = (
+                "accepted only: the board lists it, and no line of it came; in the trial the first one was there after "
+                f"{seconds(first_ms)}"
+            )
+            while waited_ms <= first_ms + _LATE_MS:
+                own = [line for line in await self.lines() if line.app == self.name]
+                if own:
+                    said = own[-1].text.strip()
+                    new = "" if _form(said) in map(_form, trial.log) else " (the trial had no line of that form)"
+                    return Verification(Evidence("reported", f"the program reports: {said}{new}"), True)
+                await self.sleep(_POLL_MS / 1000)
+                waited_ms += _POLL_MS
+        state = await self.state()
+        if state is None:
+            return Verification(Evidence("accepted", nothing_seen), True)
+        parts = [f"the board reports it {state.state}"]
+        if state.pins:
+            parts.append(f"with {plural('pin', state.pins)} open")
+        if trial.waits_for_input:
+            on = f" on {plural('pin', trial.inputs)}" if trial.inputs else ""
+            parts.append(f"and it waits for an input{on}")
+        elif trial.edges:
+            parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
+        elif moved := describe((), trial.pwm, trial.leds):
+            parts.append(f"(in the trial: {moved})")
+        return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), True)
 
 
 def edges_since(page: EdgeLog, before: Baseline) -> list[Edge]:
@@ -269,6 +312,13 @@ def _without_opening(seen: list[Edge], expected: Sequence[Edge]) -> list[Edge]:
     """Without the edge that opening a pin makes: its output still holds the level that a former program left there."""
     quick = any(after.t_ms - edge.t_ms <= _OPENING_MS for edge, after in pairwise(expected))
     return seen[1:] if len(seen) > 1 and seen[1].t_ms - seen[0].t_ms <= _OPENING_MS and not quick else seen
+
+
+def _by_pin(changes: Iterable[E]) -> dict[int, list[E]]:
+    found: dict[int, list[E]] = {}
+    for one in changes:
+        found.setdefault(one.pin, []).append(one)
+    return found
 
 
 async def _levels(device: Device, seen: Mapping[int, Sequence[Edge]]) -> dict[int, int]:
@@ -306,67 +356,6 @@ def _due(edges: Sequence[Edge], seen: Sequence[Edge], end_ms: float) -> float:
     return edges[0].t_ms if before < 0 else seen[-1].t_ms + edges[before + 1].t_ms - edges[before].t_ms
 
 
-async def _count_pwm(
-    device: Device, expected: Sequence[PwmChange], cursor: int, sleep: Callable[[float], Awaitable[None]]
-) -> Verification:
-    """Wait for the trial's first changes on a pin; their speed is shown, not judged."""
-    pin = expected[0].pin
-    wanted = expected[:_EXPECTED_PWM_CHANGES]
-    patience_ms = min(wanted[-1].t_ms, PATIENCE_MS) + _LATE_MS
-    waited_ms = 0.0
-    seen: list[PwmChange] = []
-    while len(seen) < len(wanted) and waited_ms <= patience_ms:
-        page = await device.call(PwmRead(cursor=cursor))
-        cursor = page.cursor
-        seen += [change for change in page.changes if change.pin == pin]
-        if len(seen) < len(wanted):
-            await sleep(_POLL_MS / 1000)
-            waited_ms += _POLL_MS
-    if not seen:
-        waited = format_duration(waited_ms, decimals=2)
-        text = f"no PWM on pin {pin} in {waited}; the trial had some after {seconds(wanted[0].t_ms)}"
-        return counted(text, agrees=False)
-    return compare_pwm(wanted, seen)
-
-
-async def _read_lines(
-    device: Device, name: str, trial: Trial, before: Baseline, sleep: Callable[[float], Awaitable[None]]
-) -> Verification:
-    """For a program without edges to wait for: its first line, else its state, else only that it was accepted."""
-    nothing_seen = NO_READ_BACK
-    if before.log_cursor is not None and trial.first_line_ms is not None and trial.first_line_ms <= PATIENCE_MS:
-        waited_ms = 0.0
-        nothing_seen = (
-            "accepted only: the board lists it, and no line of it came; in the trial the first one was there after "
-            f"{seconds(trial.first_line_ms)}"
-        )
-        while waited_ms <= trial.first_line_ms + _LATE_MS:
-            own = [line for line in await _lines(device, before) if line.app == name]
-            if own:
-                said = own[-1].text.strip()
-                new = "" if _form(said) in map(_form, trial.log) else " (the trial had no line of that form)"
-                return Verification(Evidence("reported", f"the program reports: {said}{new}"), True)
-            await sleep(_POLL_MS / 1000)
-            waited_ms += _POLL_MS
-    state = await _state(device, name)
-    if state is None:
-        return Verification(Evidence("accepted", nothing_seen), True)
-    parts = [f"the board reports it {state.state}"]
-    if state.pins:
-        parts.append(f"with {plural('pin', state.pins)} open")
-    if trial.waits_for_input:
-        parts.append(f"and it waits for an input{_on(trial.inputs)}")
-    elif trial.edges:
-        parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
-    elif moved := describe((), trial.pwm, trial.leds):
-        parts.append(f"(in the trial: {moved})")
-    return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), True)
-
-
 def _form(line: str) -> str:
     """A line without its numbers, which differ from board to board."""
     return _NUMBER.sub("0", line.strip())
-
-
-def _on(pins: Sequence[int]) -> str:
-    return f" on {plural('pin', pins)}" if pins else ""

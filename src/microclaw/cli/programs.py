@@ -35,7 +35,7 @@ board_option = click.option("--board", default="virtual", help="Without a host: 
 
 _TRIAL, _ADDRESS, _HOST = "--try", "-d HOST:PORT", "a host"
 _WAYS: Final = {
-    **dict.fromkeys(("duration", "inputs", "realtime"), (_TRIAL,)),
+    **dict.fromkeys(("duration", "inputs"), (_TRIAL,)),
     **dict.fromkeys(("board", "firmware"), (_TRIAL, _ADDRESS)),
     **dict.fromkeys(("every", "stop_after"), (_TRIAL, _HOST)),
     **dict.fromkeys(("replace", "force"), (_ADDRESS, _HOST)),
@@ -65,7 +65,6 @@ _WAYS: Final = {
     metavar="PIN=LEVEL[@TIME]",
     help="With --try: an input, as 14=1@2s, for an ADC 1=2.5V@2s; may repeat.",
 )
-@click.option("--realtime", is_flag=True, help="With --try: real time, no jumps.")
 @board_option
 @firmware_option
 @click.pass_obj
@@ -81,7 +80,6 @@ def run(
     tries: bool,
     duration: str,
     inputs: tuple[str, ...],
-    realtime: bool,
     board: str,
     firmware: tuple[str, ...],
     **terms: Any,
@@ -103,7 +101,7 @@ def run(
         else:
             from microclaw.cli.trials import try_program  # with the compiler, which the host has otherwise
 
-            try_program(options, values, described_board(board, firmware), duration, inputs, realtime=realtime)
+            try_program(options, values, described_board(board, firmware), duration, inputs)
 
     if watches:
         from microclaw.cli.watch_command import run_at_each_save

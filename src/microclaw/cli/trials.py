@@ -7,7 +7,6 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import click
 from click.exceptions import Exit
 
 from microclaw.apps.building import ProgramImage, cached_compiler
@@ -16,7 +15,8 @@ from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
 from microclaw.apps.run_times import check_keeper, run_times
 from microclaw.apps.stage_text import check_text, compile_text
-from microclaw.apps.trial import Trial, TrialOptions, parse_duration_ms, parse_input, try_image
+from microclaw.apps.trial import Trial, TrialOptions, try_image
+from microclaw.apps.trial_plan import parse_duration_ms, parse_input
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.options import GlobalOptions
 from microclaw.events import PROGRAM_KINDS, Step
@@ -35,18 +35,13 @@ def try_program(
     board: BoardProfile,
     duration: str,
     inputs: Sequence[str],
-    *,
-    realtime: bool,
 ) -> None:
     """Build it and try it. Exit code 1 when the trial failed."""
     times = run_times(values.get("every_ms"), values.get("stop_after_ms"))
-    if realtime and times is not None:
-        raise click.BadParameter("--realtime does not go with --every and --stop-after: the board's clock jumps")
     heap, timers = fit_limits(board, values["heap_bytes"], DEFAULT_TIMERS)
     trial_options = TrialOptions(
         for_ms=parse_duration_ms(duration),
         inputs=tuple(parse_input(text) for text in inputs),
-        realtime=realtime,
         heap_bytes=heap,
         timers=timers,
         expectations=parse_expectations(values["expect"]) if "expect" in values else None,

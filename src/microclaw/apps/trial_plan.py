@@ -1,28 +1,17 @@
-"""The inputs of a trial: given stimuli as levels over time, and those that expectations ask for."""
+"""The plan of a trial: for how long, and what comes from outside, as given and as expectations ask for. No IO."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import Struct, structs
 
-from microclaw.apps.expectations import (
-    At,
-    Check,
-    EdgeAt,
-    Expectations,
-    Level,
-    Period,
-    Phase,
-    PinStimulus,
-    Ramp,
-    Reaction,
-    Stimulus,
-    Windowed,
-    Within,
-)
+from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, Level, PinStimulus, Stimulus
+from microclaw.apps.reaction import Reaction
+from microclaw.apps.run_times import RunTimes, parse_time_ms, trial_ms
+from microclaw.errors import ConfigError
 from microclaw.events import Edge
 
 MIN_MS = 10_000.0
@@ -33,12 +22,51 @@ BOUNCES: Final = ((0.0, 0), (9.0, 0), (0.0, 0), (15.0, 0), (18.0, 1), (16.0, 2),
 
 Contacts of buttons bounce for 1 to 20 ms. 18 ms is the longest here, so that a debounce of 20 ms is always right.
 """
+MAX_TRIAL_MS: Final = 24 * 3_600_000.0
+SOAK_MS: Final = 150_000.0
+"""How much longer than needed a program with expectations runs, so that one that blocks after a minute is seen."""
+_AS: Final = "write it as 500ms, 10s, 2m, 1h or 1d"
+_INPUT: Final = re.compile(r"(\d{1,3})=(?:([01])|(\d{1,2}(?:\.\d+)?) ?[vV])(?:@(.+))?")
 _FIRST_PRESS_MS = 1_300.0
 _BOUNCE_EDGE_MS = 3.0
 _GAPS = (3, 1, 4, 2, 6)
 _PATTERNS: Final = (None, (0, 7, 8, 10, 18), (0, 5, 9, 11, 16))
 """Moments of the flips. The two last come back to the old level for so long that a poll each 10 ms, or 5 to 7 ms, sees
 it in between, at nearly every phase; the first, None, flips evenly at all rates."""
+
+
+def parse_duration_ms(text: str) -> float:
+    """Read "500ms", "10s", "2m" or "2min", "1h", "1d" or a plain number of seconds, above 0. Raises ConfigError."""
+    ms = _time_ms(text)
+    if ms <= 0:
+        raise ConfigError(f"{text!r} is not longer than 0", next_step=_AS)
+    return ms
+
+
+def parse_input(text: str) -> PinStimulus | AdcStimulus:
+    """Read "14=1@2s": pin 14 goes high 2 s after the start; "1=2.5V@2s" for an ADC. Without @ from the start.
+
+    Raises ConfigError.
+    """
+    found = _INPUT.fullmatch(text.strip())
+    if found is None:
+        raise ConfigError(
+            f"{text!r} is not an input",
+            next_step="write PIN=LEVEL@TIME, as 14=1@2s: pin 14 goes high after 2 s; or volts for an ADC: 1=2.5V@2s",
+        )
+    at_ms = _time_ms(found[4]) if found[4] else 0.0
+    if found[3] is not None:
+        if float(found[3]) > MAX_ADC_V:
+            raise ConfigError(f"{text!r}: an ADC pin takes no {found[3]} V", next_step=f"give 0 to {MAX_ADC_V} V")
+        return AdcStimulus(int(found[1]), float(found[3]), at_ms)
+    return PinStimulus(int(found[1]), int(found[2]), at_ms)
+
+
+def _time_ms(text: str) -> float:
+    ms = parse_time_ms(text)
+    if ms > MAX_TRIAL_MS:
+        raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
+    return ms
 
 
 class Levels(Struct, frozen=True):
@@ -78,23 +106,56 @@ def _shares(flips: int, pattern: int) -> list[float]:
     return [sum(gaps[:i]) / max(sum(gaps), 1) for i in range(flips + 1)]
 
 
-class Plan(Struct, frozen=True):
-    """`stimuli` until `needed_ms`; `late` are to come once more, their times from when they begin."""
+class TrialOptions(Struct, frozen=True):
+    """The way to try a program: board time, inputs from outside, and how it is installed.
 
-    stimuli: tuple[Stimulus, ...]
-    needed_ms: float
-    late: tuple[PinStimulus, ...]
-    late_ms: float
+    With `expectations` the time is what they need, or `for_ms` where that is not None in them, and then a soak; with
+    `times` until the second run was seen. `slow_ms`: without both, how far to go on for a pin that had no two periods
+    in `for_ms`. `host_s` limits the host's own time.
+    """
+
+    for_ms: float = 10_000
+    inputs: tuple[PinStimulus | AdcStimulus, ...] = ()
+    expectations: Expectations | None = None
+    slow_ms: float = 0.0
+    heap_bytes: int = 8192
+    timers: int = 20
+    watchdog_ms: int = 180_000
+    host_s: float = 60.0
+    times: RunTimes | None = None
 
 
-def plan(asked: Expectations) -> Plan:
-    """The given stimuli, and presses of each trigger pin that has none, with and without bounces."""
+class Run(TrialOptions, frozen=True, kw_only=True):
+    """The run that the options come to: `for_ms` with `stimuli`, then up to `soak_ms` more, then `late` for `late_ms`.
+
+    `uptime_ms`: how long the board is up before the installation. With `times` there is no soak.
+    """
+
+    stimuli: tuple[Stimulus, ...] = ()
+    uptime_ms: float = 0.0
+    soak_ms: float = 0.0
+    late: tuple[PinStimulus, ...] = ()
+    late_ms: float = 0.0
+
+
+def plan(options: TrialOptions, uptime_ms: float = 0.0) -> Run:
+    """The run that the options ask for, with all that comes from outside.
+
+    Expectations add their stimuli, presses of each trigger pin that has none, with and without bounces, and a soak
+    after the time that they need.
+    """
+    asked, times, for_ms = options.expectations, options.times, options.for_ms
+    is_plain = not (options.inputs or asked or times)
+    run = Run(**structs.asdict(options), stimuli=options.inputs, uptime_ms=uptime_ms)
+    run = run if is_plain else structs.replace(run, slow_ms=0.0)
+    if asked is None:
+        return run if times is None else structs.replace(run, for_ms=trial_ms(times, for_ms))
     given = {one.pin for one in asked.stimuli if isinstance(one, PinStimulus)}
     reactions = [check for check in asked.checks if isinstance(check, Reaction) and check.trigger.pin not in given]
     driven = {check.subject.pin for check in asked.checks}  # the program moves them itself
     pressed = list(dict.fromkeys(check.trigger.pin for check in reactions if check.trigger.pin not in driven))
     idle = {pin: next(1 - check.trigger.level for check in reactions if check.trigger.pin == pin) for pin in pressed}
-    rest_ms = max([HOLD_MS, *(1.5 * (c.within_ms + (c.for_ms or 0) * 1.2) + 60 for c in reactions)])
+    rest_ms = max([HOLD_MS, *(1.5 * check.length_ms + 60 for check in reactions)])
     conditions = list(
         dict.fromkeys(c.condition for c in reactions if c.condition and c.condition.pin not in given | driven)
     )
@@ -106,11 +167,17 @@ def plan(asked: Expectations) -> Plan:
         begin_ms = max(_FIRST_PRESS_MS, end_ms + rest_ms)
         stimuli += shifted(presses, begin_ms)
         end_ms = begin_ms + took_ms
-    late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES[:2])
-    longest = max((c.within_ms + (c.for_ms or 0) * 1.2 for c in asked.checks if isinstance(c, Reaction)), default=0.0)
-    needed_ms = max(MIN_MS, end_ms + longest + 500.0, *map(_needed_ms, asked.checks))
+    longest_ms = max((check.length_ms for check in asked.checks if isinstance(check, Reaction)), default=0.0)
+    needed_ms = max(MIN_MS, end_ms + longest_ms + 500.0, *(check.needed_ms for check in asked.checks))
     stimuli.sort(key=lambda one: one.at_ms)  # stable: what was there before comes first
-    return Plan(tuple(stimuli), needed_ms, tuple(late), late_ms)
+    run = structs.replace(run, stimuli=(*options.inputs, *stimuli), for_ms=max(needed_ms, for_ms))
+    if asked.for_ms is not None:
+        return structs.replace(run, for_ms=asked.for_ms)
+    if times is not None:
+        return structs.replace(run, for_ms=trial_ms(times, run.for_ms))
+    soak_ms = SOAK_MS if asked.soak_ms is None else asked.soak_ms
+    late, late_ms = _presses(pressed, idle, rest_ms, conditions, BOUNCES[:2])
+    return structs.replace(run, soak_ms=soak_ms, late=tuple(late), late_ms=late_ms) if soak_ms else run
 
 
 def _levels_before(given: Sequence[Stimulus]) -> list[PinStimulus]:
@@ -146,23 +213,4 @@ def _presses(
 
 def shifted(presses: Iterable[PinStimulus], by_ms: float) -> tuple[PinStimulus, ...]:
     """Presses, moved to when they begin."""
-    return tuple(replace(one, at_ms=one.at_ms + by_ms) for one in presses)
-
-
-def _needed_ms(check: Check) -> float:
-    """The board time that a check itself speaks of."""
-    after_ms = 1_000.0
-    match check:
-        case EdgeAt():
-            return check.at_ms + check.slack_ms + 500.0
-        case At(at_ms=ms) | Within(within_ms=ms):
-            return ms + 500.0
-        case Period(period_ms=ms):
-            after_ms = 5 * ms + 2_000.0
-        case Phase(length_ms=ms):
-            after_ms = 3 * ms + 2_000.0
-        case Ramp(within_ms=ms):
-            after_ms = 2.5 * ms + 2_000.0
-    if not isinstance(check, Windowed):
-        return 0.0
-    return max(check.window.from_ms + after_ms, (check.window.until_ms or 0.0) + 500.0)
+    return tuple(structs.replace(one, at_ms=one.at_ms + by_ms) for one in presses)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.stimuli import levels_over_time, plan
+from microclaw.apps.trial_plan import TrialOptions, levels_over_time, plan
 
 ASKED = {
     "toggle": "when pin 4 falls: pin 2 toggles within 60 ms",
@@ -15,7 +15,11 @@ ASKED = {
 
 def _polled(expect: str, period_ms: float, phase_ms: float) -> int:
     """The changes that a program sees that looks at the pin each `period_ms`."""
-    edges = [edge for edge in levels_over_time(plan(parse_expectations(expect)).stimuli).edges if edge.pin == 4]
+    edges = [
+        edge
+        for edge in levels_over_time(plan(TrialOptions(expectations=parse_expectations(expect))).stimuli).edges
+        if edge.pin == 4
+    ]
     level, changes, at_ms, place = edges[0].level, 0, phase_ms, 0
     now = level
     while place < len(edges):
@@ -42,5 +46,5 @@ def test_a_poll_each_20_ms_sees_presses_alone(expect: str, period_ms: int) -> No
 
 
 def test_no_bounce_is_longer_than_a_debounce_of_20_ms() -> None:
-    bursts = levels_over_time(plan(parse_expectations(ASKED["toggle"])).stimuli).bursts[4]
+    bursts = levels_over_time(plan(TrialOptions(expectations=parse_expectations(ASKED["toggle"]))).stimuli).bursts[4]
     assert max(last - first for first, last, _ in bursts) == pytest.approx(18)
