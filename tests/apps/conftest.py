@@ -262,29 +262,21 @@ class Lab:
         )
         self.changes = ProgramChanges(self.installer, self.deployer, sleep=self.sleep)
         self.direct_io = DirectIo(self.installer)
-        self.undo = Undo(
-            self.installer,
-            changes=self.changes,
-            direct_io=self.direct_io,
-            gate=Gate(),
-        )
+        self.undo = Undo(self.installer, changes=self.changes, direct_io=self.direct_io, gate=Gate())
         self.deferrals = Deferrals(
-            self.installer,
-            changes=self.changes,
-            gate=Gate(),
-            tell=lambda *note: self.tell(*note),
+            self.installer, changes=self.changes, gate=Gate(), tell=lambda *note: self.tell(*note)
         )
         self.timed_runs = TimedRuns(self.installer)
         self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log, runs_of=self.timed_runs.report)
         self.reconciler = Reconciler(
             self.installer,
+            self.deferrals,
+            self.timed_runs,
             report=self.steps.append,
             alarm=lambda name, text: self.alarms.append((name, text)),
             now_ms=lambda: self.clock_ms,
             monotonic_s=lambda: self.monotonic_s,
         )
-        self.reconciler.do_deferred = self.deferrals.do_waiting
-        self.reconciler.listed = self.timed_runs.listed
 
     async def _compile(
         self,

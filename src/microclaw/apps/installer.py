@@ -28,7 +28,6 @@ from microclaw.apps.change_log import (
     made_by,
 )
 from microclaw.apps.claims import pin_roles, unknown_pins_text
-from microclaw.apps.firmware_fit import check_stored
 from microclaw.apps.run_times import RunTimes, kept_by
 from microclaw.apps.standing import Standing, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
@@ -47,6 +46,7 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.events import Report, Step
+from microclaw.wasm import read_module
 
 
 async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
@@ -183,7 +183,12 @@ class Installer:
             await device.call(install_call(name, code, version))
             self.note_begun(device, name)
         except MicroclawError as exc:
-            await self._put_failed(device, name, change_id, exc, before if removed else None, report)
+            if _outcome_unknown(exc):
+                await self.change_log.leave_open(change_id)
+                raise
+            await self.change_log.fail(change_id)
+            if before is not None and removed:
+                await self._restore(device, name, before, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there.is_listed, before, baseline, took_ms)
@@ -225,23 +230,6 @@ class Installer:
             with made_by(None):  # the undo of `name` must not start it again
                 await self.take_off(device, ended)
             report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
-
-    async def _put_failed(
-        self,
-        device: Device,
-        name: str,
-        change_id: int,
-        error: MicroclawError,
-        removed: AppVersion | None,
-        report: Report,
-    ) -> None:
-        """Close the change and restore what was removed for it. When the outcome is unknown, leave the change open."""
-        if _outcome_unknown(error):
-            await self.change_log.leave_open(change_id)
-            return
-        await self.change_log.fail(change_id)
-        if removed is not None:
-            await self._restore(device, name, removed, report)
 
     async def take_off(
         self,
@@ -286,24 +274,16 @@ class Installer:
                     await device.call(AppUninstall(name))
         return change_id, kept, inverse is not None
 
-    async def put_back(self, device: Device, app: DesiredApp) -> Baseline:
+    async def put_back(self, device: Device, app: DesiredApp) -> None:
         """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
-        image = await self.change_log.image(app.version.sha256)
-        change_id = await self.change_log.plan(
-            device.device_id,
-            "app.restore",
-            f"put {app.name} back on {device.name}",
-            PutApp(app.name, app.version),
-            None,
-        )
-        try:
-            baseline = await take_baseline(device)
-            await device.call(stored_call(device, app.name, image.code, app.version))
-        except MicroclawError:
-            await self.change_log.fail(change_id)
-            raise
-        await self.change_log.complete(change_id)
-        return baseline
+        text, forward = f"put {app.name} back on {device.name}", PutApp(app.name, app.version)
+        change_id = await self.change_log.plan(device.device_id, "app.restore", text, forward, None)
+        async with self.change_log.closing(change_id):
+            await self._install_kept(device, app.name, app.version)
+
+    async def _install_kept(self, device: Device, name: str, version: AppVersion) -> None:
+        image = await self.change_log.image(version.sha256)
+        await device.call(stored_call(device, name, image.code, version))
 
     async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
         """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
@@ -318,8 +298,7 @@ class Installer:
             report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
             return False
         try:
-            image = await self.change_log.image(version.sha256)
-            await device.call(stored_call(device, name, image.code, version))
+            await self._install_kept(device, name, version)
         except MicroclawError as exc:
             text = f"the former {name} could not be redeployed on {device.name}: {exc.message}"
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))
@@ -360,8 +339,8 @@ def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
 
 def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> AppInstall:
     """The call that installs a kept image. Raises BuildError when the firmware, as described now, lacks something."""
-    if version.kind == "wasm":
-        check_stored(device.board, name, code)
+    if version.kind == "wasm" and device.board.firmware.described:
+        read_module(code, device.board, name=name)
     return install_call(name, code, version)
 
 

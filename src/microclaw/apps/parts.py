@@ -58,35 +58,20 @@ class Apps:
         self.trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
         self.try_image: Try = partial(try_image, trial_pool=self.trial_pool, cache=cache)
         self.late = LateProofs(devices=devices, change_log=change_log, tell=tell)
-        self.deployer = Deployer(
-            installer,
-            compile=self.compile,
-            try_image=self.try_image,
-            look_later=self.late.watch,
-        )
+        self.deployer = Deployer(installer, compile=self.compile, try_image=self.try_image, look_later=self.late.watch)
         self.changes = ProgramChanges(installer, self.deployer)
         self.direct_io = DirectIo(installer)
-        self.deferrals = Deferrals(
-            installer,
-            changes=self.changes,
-            gate=gate,
-            tell=tell,
-        )
+        self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
         self.timed_runs = TimedRuns(installer, looks_after)
         self.reconciler = Reconciler(
             installer,
+            self.deferrals,
+            self.timed_runs,
             report=_log_step,
             alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
             looks_after=looks_after,
         )
-        self.reconciler.do_deferred = self.deferrals.do_waiting
-        self.reconciler.listed = self.timed_runs.listed
-        self.undo = Undo(
-            installer,
-            changes=self.changes,
-            direct_io=self.direct_io,
-            gate=gate,
-        )
+        self.undo = Undo(installer, changes=self.changes, direct_io=self.direct_io, gate=gate)
         self.catalogue = Catalogue(devices=devices, change_log=change_log, runs_of=self.timed_runs.report)
         self.source_log = SourceLog(change_log)
         self.explorer = Explorer(installer, self.compile)
