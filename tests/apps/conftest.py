@@ -26,7 +26,7 @@ from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.silence import explain_silence
 from microclaw.apps.standing import Act
 from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
@@ -252,7 +252,7 @@ class Lab:
     def rebuild(self) -> None:
         """As after a restart of the host: nothing kept in memory."""
         self.installer = Installer(self.registry, self.change_log)
-        self.registry.explain_silence = SilenceExplainer(self.change_log).explain
+        self.registry.explain_silence = partial(explain_silence, self.change_log)
         self.deployer = Deployer(
             self.installer,
             compile=self.compile,

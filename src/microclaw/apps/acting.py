@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
@@ -25,23 +25,22 @@ _TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"}
 _TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
 
 
-def having(stopped: bool | None = None) -> Callable[..., Awaitable[Sequence[Device]]]:
-    async def those(programs: Any, devices: Sequence[Device], name: str, **_: Any) -> Sequence[Device]:
-        """Of devices that nobody named, those that have the program; the desired state of one that is away counts, too.
+async def having(
+    programs: Any, devices: Sequence[Device], name: str, *, stopped: bool | None = None, **_: Any
+) -> Sequence[Device]:
+    """Of devices that nobody named, those that have the program; the desired state of one that is away counts, too.
 
-        `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
-        """
-        listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
-        if stopped is not None:
-            listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
-        there = {found.device_id for found in listed}
-        meant = [device for device in devices if device.device_id in there]
-        if not meant:
-            what = {None: "on", True: "stopped on", False: "running on"}[stopped]
-            raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
-        return meant
-
-    return those
+    `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
+    """
+    listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
+    if stopped is not None:
+        listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
+    there = {found.device_id for found in listed}
+    meant = [device for device in devices if device.device_id in there]
+    if not meant:
+        what = {None: "on", True: "stopped on", False: "running on"}[stopped]
+        raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
+    return meant
 
 
 def removal_permission(name: str, listed: Sequence[AppListing]) -> Permission:

@@ -101,19 +101,8 @@ class Deployer:
         """
         if request.version is not None:
             request = with_terms(replace(request, origin=request.version.origin), request.version)
-        prepared = await self._prepare(request, report)
+        prepared = await self.prepare(request, report)
         return await self._install(prepared, report, undoes=undoes, begin=begin)
-
-    async def prepare_later(
-        self, request: ChangeRequest, wanted: Sequence[DesiredApp], report: Report
-    ) -> PreparedChange:
-        """All that comes before the installation, for a device that does not answer, and keep the image.
-
-        `wanted` is what will be on the device by then. Raises as `deploy` does.
-        """
-        prepared = await self._prepare(request, report, later=wanted)
-        await self._change_log.keep_image(prepared.image)
-        return prepared
 
     async def _build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
         if (version := request.version) is not None:
@@ -137,12 +126,12 @@ class Deployer:
         except MicroclawError as exc:
             fail(report, "check", exc)
 
-    async def _prepare(
+    async def prepare(
         self, request: ChangeRequest, report: Report, *, later: Sequence[DesiredApp] | None = None
     ) -> PreparedChange:
-        """Build it, check it, try it and ask for the approval; nothing on the device changes.
+        """Build it, check it, try it and ask for the approval; nothing on the device changes. Raises as `deploy`.
 
-        `later`: what will be wanted there when it is back; it is not asked then.
+        `later`: what will be wanted on a device that does not answer when it is back; it is not asked then.
         """
         device, name = self._devices.get(request.device), request.name
         check_app_name(name)

@@ -57,54 +57,40 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     """
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
-        match change.forward:
-            case RemoveApp(name=name) if change.kind == "app.explore":
-                happened, text = True, await _recover_explored(device, name)
-            case PutApp() | RemoveApp() | StopApp() | StartApp():
-                listed = {app.name for app in await device.call(AppList(), wait=False)}
-                happened, text = await _recover_app(device, change_log, change, listed)
-            case SetLevel(pin=pin) if device.pin_program(GpioGet.method) is not None:  # to read it could change it
-                happened, text = False, f"whether pin {pin} was set is unknown"
-            case SetLevel(pin=pin, level=level):
-                happened = (
-                    device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
-                )
-                text = f"pin {pin} {'is' if happened else 'is not'} at {level}"
-            case SetPwm(pin=pin):
-                happened, text = False, f"whether PWM on pin {pin} was set is unknown"
+        happened, text = await _outcome(device, change_log, change)
         await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
 
 
-async def _recover_explored(device: Device, name: str) -> str:
-    """Take off the explorer that a host left behind when it died."""
-    with suppress(AppNotFound):
-        await device.call(AppUninstall(name), wait=False)
-        return f"{name} was still on {device.name} and is off now"
-    return f"{name} is not on {device.name}"
-
-
-async def _recover_app(
-    device: Device, change_log: ChangeLog, change: Change, listed: Collection[str]
-) -> tuple[bool, str]:
-    """Find out if the change happened, and what the device lists."""
-    match change.forward, change.inverse:
-        case RemoveApp(name=name) | StopApp(name=name), _:
-            return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
-        case PutApp(name=name), PutApp(version=before) if name in listed:
-            if before.claims.forced:
-                await device.call(AppUninstall(name))
-                return False, "which of the two was there is not known; it was taken off, as the former was forced"
-            image = await change_log.image(before.sha256)
-            call = stored_call(device, name, image.code, before)
-            await device.call(AppUninstall(name))
-            await device.call(call)
-            return False, f"the former {name} was put there again; deploy the new one once more"
-        case PutApp(name=name) | StartApp(name=name), _:
-            return name in listed, f"{device.name} {'lists it' if name in listed else 'does not list it'}"
-        case _:
-            raise AssertionError("only app changes come here")
+async def _outcome(device: Device, change_log: ChangeLog, change: Change) -> tuple[bool, str]:
+    """Find out if the change happened, and how that is known."""
+    forward, before = change.forward, change.inverse
+    match forward:
+        case SetPwm(pin=pin):
+            return False, f"whether PWM on pin {pin} was set is unknown"
+        case SetLevel(pin=pin) if device.pin_program(GpioGet.method) is not None:  # to read it could change it
+            return False, f"whether pin {pin} was set is unknown"
+        case SetLevel(pin=pin, level=level):
+            is_set = device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
+            return is_set, f"pin {pin} {'is' if is_set else 'is not'} at {level}"
+        case RemoveApp(name=name) if change.kind == "app.explore":  # a host died and left its explorer there
+            with suppress(AppNotFound):
+                await device.call(AppUninstall(name), wait=False)
+            return True, f"{name} is off {device.name}"
+    name = forward.name
+    is_listed = name in {app.name for app in await device.call(AppList(), wait=False)}
+    if not (is_listed and isinstance(forward, PutApp) and isinstance(before, PutApp)):
+        happened = is_listed is isinstance(forward, PutApp | StartApp)
+        return happened, f"{device.name} {'lists it' if is_listed else 'does not list it'}"
+    if before.version.claims.forced:
+        await device.call(AppUninstall(name))
+        return False, "which of the two was there is not known; it was taken off, as the former was forced"
+    image = await change_log.image(before.version.sha256)
+    call = stored_call(device, name, image.code, before.version)
+    await device.call(AppUninstall(name))
+    await device.call(call)
+    return False, f"the former {name} was put there again; deploy the new one once more"
 
 
 class Installation(Struct, frozen=True):
@@ -276,14 +262,11 @@ class Installer:
 
     async def put_back(self, device: Device, app: DesiredApp) -> None:
         """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
+        image = await self.change_log.image(app.version.sha256)
         text, forward = f"put {app.name} back on {device.name}", PutApp(app.name, app.version)
         change_id = await self.change_log.plan(device.device_id, "app.restore", text, forward, None)
         async with self.change_log.closing(change_id):
-            await self._install_kept(device, app.name, app.version)
-
-    async def _install_kept(self, device: Device, name: str, version: AppVersion) -> None:
-        image = await self.change_log.image(version.sha256)
-        await device.call(stored_call(device, name, image.code, version))
+            await device.call(stored_call(device, app.name, image.code, app.version))
 
     async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
         """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
@@ -298,7 +281,8 @@ class Installer:
             report(Step("deploy", text, "failed", next_step="force it again, if it is still wanted"))
             return False
         try:
-            await self._install_kept(device, name, version)
+            image = await self.change_log.image(version.sha256)
+            await device.call(stored_call(device, name, image.code, version))
         except MicroclawError as exc:
             text = f"the former {name} could not be redeployed on {device.name}: {exc.message}"
             report(Step("deploy", text, "failed", next_step="the host tries again every few seconds"))

@@ -19,7 +19,7 @@ from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateProofs, Tell
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.silence import explain_silence
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Try, try_image
@@ -53,7 +53,7 @@ class Apps:
     ) -> None:
         self.registry, self.change_log = devices, change_log
         installer, cache = Installer(devices, change_log), BuildCache(settings.cache)
-        devices.explain_silence = SilenceExplainer(change_log).explain
+        devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
         self.trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
         self.try_image: Try = partial(try_image, trial_pool=self.trial_pool, cache=cache)
