@@ -109,10 +109,8 @@ class Installation(Struct, frozen=True):
 class Installer:
     """One per host: it has the lock of each device, so that a device has one change at a time."""
 
-    def __init__(self, devices: Registry, change_log: ChangeLog, *, keeps_record: bool = True) -> None:
-        """`keeps_record`: the change log outlives this process, so that what it does not have is somebody else's."""
+    def __init__(self, devices: Registry, change_log: ChangeLog) -> None:
         self.devices, self.change_log = devices, change_log
-        self._keeps_record = keeps_record
         self.begun_ms: dict[tuple[str, str], int] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -195,15 +193,10 @@ class Installer:
                 f"the host {other} is installing an app {name!r} on {device.name} now, or has just done it",
                 next_step="see it: microclaw app list; the same again replaces it; or choose another name",
             )
-        off = f"microclaw app uninstall {name} -d {device.name}"
-        if not self._keeps_record:
-            return AppExists(
-                f"{device.name} already has an app {name!r}; this command keeps no record, so whose it is is not known",
-                next_step=f"replace it: the same with --replace; or keep it: another --name; or take it off: {off}",
-            )
         return AppExists(
-            f"{device.name} already has an app {name!r} that was not installed from here",
-            next_step=f"choose another name, or replace it knowingly: {off}",
+            f"{device.name} already has an app {name!r}, and there is no record of it here",
+            next_step="replace it: the same with --replace; or choose another name; or take it off: "
+            f"microclaw app uninstall {name} -d {device.name}",
         )
 
     async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> Standing:

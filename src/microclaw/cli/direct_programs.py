@@ -90,7 +90,7 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
             registry.explain_silence = partial(explain_silence, change_log)
             async with registry:
                 yield Deployer(
-                    Installer(registry, change_log, keeps_record=False),
+                    Installer(registry, change_log),
                     compile=cached_compiler(cache),
                     try_image=partial(try_image, cache=cache),
                 )
