@@ -91,8 +91,8 @@ async def test_acts_on_a_board_say_who_asked_which_approval_and_what_they_touche
     lines = [(event.kind.value, event.about, event.by, event.approval, event.text) for event in events]
     numbered = {line[4].partition(":")[0]: line for line in lines}
     assert numbered["change 1"][:4] == ("program.installed", "virtual-1", "ada", None)
-    assert numbered["change 1"][4] == f"change 1: install blink {sha256[:12]}"
-    assert numbered["change 2"] == ("call.acted", "virtual-1", "bob", None, "change 2: pin 4 to 1")
+    assert numbered["change 1"][4] == f"change 1: deploy blink on virtual-1 {sha256[:12]}"
+    assert numbered["change 2"] == ("call.acted", "virtual-1", "bob", None, "change 2: set pin 4 of virtual-1 high")
     assert numbered["change 3"][:4] == ("call.acted", "virtual-1", "ada", asked["approval_id"])
     (undone,) = [line for line in lines if line[0] == "change.undone"]
     assert undone[2] == "bob"

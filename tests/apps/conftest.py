@@ -27,7 +27,7 @@ from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import Place, Tell
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.silence import explain_silence
 from microclaw.apps.standing import Act
 from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Trial, TrialOptions, Try, try_image
@@ -254,7 +254,7 @@ class Lab:
     def rebuild(self) -> None:
         """As after a restart of the host: nothing kept in memory."""
         self.installer = Installer(self.registry, self.change_log)
-        self.registry.explain_silence = SilenceExplainer(self.change_log).explain
+        self.registry.explain_silence = partial(explain_silence, self.change_log)
         self.deployer = Deployer(
             self.installer,
             compile=self.compile,
@@ -264,29 +264,21 @@ class Lab:
         )
         self.changes = ProgramChanges(self.installer, self.deployer, sleep=self.sleep)
         self.direct_io = DirectIo(self.installer)
-        self.undo = Undo(
-            self.installer,
-            changes=self.changes,
-            direct_io=self.direct_io,
-            gate=Gate(),
-        )
+        self.undo = Undo(self.installer, changes=self.changes, direct_io=self.direct_io, gate=Gate())
         self.deferrals = Deferrals(
-            self.installer,
-            changes=self.changes,
-            gate=Gate(),
-            tell=lambda *note: self.tell(*note),
+            self.installer, changes=self.changes, gate=Gate(), tell=lambda *note: self.tell(*note)
         )
         self.timed_runs = TimedRuns(self.installer)
         self.catalogue = Catalogue(devices=self.registry, change_log=self.change_log, runs_of=self.timed_runs.report)
         self.reconciler = Reconciler(
             self.installer,
+            self.deferrals,
+            self.timed_runs,
             report=self.steps.append,
             alarm=lambda name, text: self.alarms.append((name, text)),
             now_ms=lambda: self.clock_ms,
             monotonic_s=lambda: self.monotonic_s,
         )
-        self.reconciler.do_deferred = self.deferrals.do_waiting
-        self.reconciler.listed = self.timed_runs.listed
 
     async def _compile(
         self,

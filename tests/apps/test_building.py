@@ -48,25 +48,16 @@ def test_the_name_of_a_file_says_the_language() -> None:
         program_language("blink.h")
 
 
-async def test_each_kind_is_built_where_the_device_takes_it(tmp_path: Path) -> None:
+async def test_each_kind_is_built_where_the_device_takes_it_and_python_is_stored_whole(tmp_path: Path) -> None:
     build, board = cached_compiler(BuildCache(tmp_path)), load_board("virtual")
     python = await build(BLINK, board, "blink", "O3", None, ("wasm", "py"))
     assert isinstance(python, PyImage)
     assert (python.kind, python.pins) == ("py", (2,))
     assert isinstance(await build(C_BLINK, board, "blink", "O3", None, ("wasm", "py")), Image)
-
-
-async def test_a_language_that_the_device_does_not_take_is_refused(tmp_path: Path) -> None:
-    build, board = cached_compiler(BuildCache(tmp_path)), load_board("virtual")
     with pytest.raises(DeployRejected):
         await build(BLINK, board, "blink", "O3", None, ("wasm",))
     with pytest.raises(DeployRejected):
         await build(C_BLINK, board, "blink", "O3", None, ("py",))
-
-
-async def test_a_stored_python_program_is_the_same_again(tmp_path: Path) -> None:
-    image = await cached_compiler(BuildCache(tmp_path))(BLINK, load_board("virtual"), "blink", "O3", "python", ("py",))
-    assert isinstance(image, PyImage)
-    again = stored_program(image.code, image.source, stored_facts(image))
-    assert (again.code, again.sha256, again.pins, again.lines) == (image.code, image.sha256, image.pins, image.lines)
-    assert again.source == BLINK
+    again = stored_program(python.code, python.source, stored_facts(python))
+    kept = (python.code, python.sha256, python.pins, python.lines, BLINK)
+    assert (again.code, again.sha256, again.pins, again.lines, again.source) == kept

@@ -44,14 +44,14 @@ async def test_each_change_is_a_line_with_the_hash_of_what_it_touched(
         await lab.take_back(4, anyone=True)
     short = app.version.sha256[:12]
     assert told[:4] == [
-        ("program.installed", f"install blink {short}", "ada"),
-        ("program.stopped", f"stop blink {short}", "ada"),
-        ("program.started", f"start blink {short}", "ada"),
-        ("program.removed", "remove blink", "ada"),
+        ("program.installed", f"deploy blink on paper {short}", "ada"),
+        ("program.stopped", f"stop blink on paper {short}", "ada"),
+        ("program.started", f"start blink on paper {short}", "ada"),
+        ("program.removed", "remove blink from paper", "ada"),
     ]
     kind, text, by = told[4]
     assert (kind, by) == ("change.undone", "owner")
-    assert text.endswith(f"blink {short}, reverts change 4")
+    assert text.endswith(f"blink on paper {short}, reverts change 4")
 
 
 async def test_what_the_host_does_by_itself_is_the_hosts(lab: Any, told: list[tuple[str, str, str | None]]) -> None:
@@ -69,7 +69,7 @@ async def test_an_act_without_an_answer_has_a_line_too(
     lab.transport.fail["gpio.set"] = error
     with made_by("t", "ada"), pytest.raises(type(error)):
         await lab.set_pin(4)
-    assert told == [("call.acted", "pin 4 to 1, and whether it was done is unknown", "ada")]
+    assert told == [("call.acted", "set pin 4 of paper high, and whether it was done is unknown", "ada")]
 
 
 def test_a_program_that_switches_a_pin_for_hours_pushes_out_no_other_act() -> None:

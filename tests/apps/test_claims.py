@@ -6,8 +6,7 @@ from unittest.mock import AsyncMock
 import pytest
 from tests.apps.conftest import make_image, make_trial
 
-from microclaw.apps.app_terms import Claims
-from microclaw.apps.change_log import ChangeLog
+from microclaw.apps.change_log import ChangeLog, Claims
 from microclaw.apps.claims import claims_of, driven_pins
 from microclaw.devices.calls import AppInstall, AppState, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps

@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.app_terms import Claims
-from microclaw.apps.change_log import DesiredApp, SetLevel, SetPwm
+from microclaw.apps.change_log import Claims, DesiredApp, SetLevel, SetPwm
 from microclaw.apps.claims import check_free, timers_conflict
 from microclaw.apps.installer import recover_changes
 from microclaw.devices.calls import GpioSet, PwmSet

@@ -1,9 +1,8 @@
-"""From C source to edges counted on a virtual board, a process of its own, over its real sockets."""
+"""Programs in C side by side on a virtual board, a process of its own, over its real sockets."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 
 import pytest
 from tests.apps.conftest import Bench
@@ -31,18 +30,6 @@ async def edges_seen(bench: Bench, pin: int, count: int) -> list[float]:
         while len(seen) < count:
             seen = [edge.t_ms for edge in (await bench.board.control.edges(cursor)).edges if edge.pin == pin]
     return seen[:count]
-
-
-async def test_a_program_is_compiled_tried_deployed_and_counted(bench: Bench) -> None:
-    done = await bench.deploy(source=blink_source())
-    assert done.verified
-    assert done.evidence.kind == "counted"
-    assert [edge.pin for edge in done.evidence.edges] == [2, 2]
-    assert bench.stages() == [(stage, "done") for stage in ("compile", "check", "try", "deploy", "verify")]
-    port = bench.board.ready.wasmachine
-    assert bench.steps[-2].text == f"blink -> board-1 (WASMachine, tcp :{port}), accepted"
-    seen = await edges_seen(bench, 2, 4)
-    assert sorted(b - a for a, b in itertools.pairwise(seen))[1] == pytest.approx(200, rel=0.5)
 
 
 async def test_a_level_that_a_former_program_left_is_no_edge_of_the_next(bench: Bench) -> None:

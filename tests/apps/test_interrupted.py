@@ -13,8 +13,8 @@ from unittest.mock import AsyncMock
 import pytest
 from msgspec import structs
 
-from microclaw.apps.app_terms import Claims
-from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp, RemoveApp, SetPwm
+from microclaw.apps.change_log import AppVersion, ChangeLog, Claims, PutApp, RemoveApp, SetPwm
+from microclaw.apps.installer import recover_changes
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, InstallInterrupted, MicroclawError
 from microclaw.store.database import Database
 
@@ -106,7 +106,6 @@ async def test_what_the_board_lists_decides(
     lab.transport.away = None
     lab.change_log = ChangeLog(database)
     lab.rebuild()
-    await lab.deployer.recover()
     kept = await lab.reconciler.check(lab.device_id)
     is_lost = act == "upgrade" and (stage, happened) in ((OFF, True), (PUT, False))
     assert (kept.problem, kept.put_back) == (None, ("blink",) if is_lost else ())
@@ -162,7 +161,7 @@ async def test_a_board_that_does_not_answer_keeps_its_changes_open(lab: Any, err
     await lab.deploy()
     change_id = await lab.change_log.plan(lab.device_id, "app.remove", "remove", RemoveApp("blink"), None)
     lab.transport.away = error
-    [_told] = await lab.deployer.recover()
+    await lab.reconciler.check_due()
     assert [change.change_id for change in await lab.change_log.unfinished()] == [change_id] * (error is not None)
 
 
@@ -171,11 +170,11 @@ async def test_an_upgrade_of_a_forced_program_cut_short_leaves_none_there(lab: A
     before = structs.replace((await lab.change_log.desired())[0].version, claims=Claims(forced=True))
     after = AppVersion("f" * 64, 8192, 20, 180_000, (2,))
     await lab.change_log.plan(lab.device_id, "app.upgrade", "upgrade", PutApp("blink", after), PutApp("blink", before))
-    [_told] = await lab.deployer.recover()
+    await recover_changes(lab.registry.get("paper"), lab.change_log)
     assert lab.running() == {}
 
 
 async def test_an_unknown_pwm_is_said_to_be_unknown(lab: Any) -> None:
     await lab.change_log.plan(lab.device_id, "pwm.set", "pwm", SetPwm(5, 100, 5000), None)
-    [told] = await lab.deployer.recover()
+    [told] = await recover_changes(lab.registry.get("paper"), lab.change_log)
     assert "unknown" in told

@@ -95,9 +95,7 @@ async def test_a_device_that_another_host_looks_after_is_not_checked(lab: Any) -
     lab.transport.apps.clear()
     ours: set[str] = set()
     reconciler = Reconciler(
-        lab.installer,
-        report=lab.steps.append,
-        looks_after=ours.__contains__,
+        lab.installer, lab.deferrals, lab.timed_runs, report=lab.steps.append, looks_after=ours.__contains__
     )
     await reconciler.check_due()
     assert (lab.transport.apps, reconciler.status()) == ({}, ())

@@ -34,6 +34,17 @@ async def pins_in_a_turn(lab: Any, turn: str | None, *pins: int, level: int = 1)
         return [(await lab.set_pin(pin, level)).change_id for pin in pins]
 
 
+async def on_a_shelf(lab: Any, turn: str) -> int:
+    """A pin that was set on a second device."""
+    if all(device.name != "shelf" for device in lab.registry.list()):
+        await lab.registry.add("shelf", "virtual", [], device_id="d2")
+    with made_by(turn):
+        text = "set pin 4 of shelf high"
+        change_id: int = await lab.change_log.plan("d2", "gpio.set", text, SetLevel(4, 1), SetLevel(4, 0))
+        await lab.change_log.complete(change_id)
+    return change_id
+
+
 async def test_undo_walks_back_change_by_change_and_undoing_an_undo_redoes(lab: Any) -> None:
     await lab.deploy()
     await lab.deploy(source="v2")
@@ -238,11 +249,8 @@ async def test_a_program_that_had_ended_and_made_room_is_no_part_of_the_turn(lab
 
 
 async def test_a_named_device_has_only_its_own_changes_taken_back(lab: Any) -> None:
-    await lab.registry.add("shelf", "virtual", [], device_id="d2")
     await pins_in_a_turn(lab, "m1", 4)
-    with made_by("m1"):
-        elsewhere = await lab.change_log.plan("d2", "gpio.set", "there", SetLevel(4, 1), SetLevel(4, 0))
-    await lab.change_log.complete(elsewhere)
+    await on_a_shelf(lab, "m1")
     for device_id, whole, chosen in ((None, False, [2, 1]), ("d1", False, [1]), ("d1", True, [2, 1])):
         found = await lab.undo.chosen(UndoChoice("owner", None, device_id, whole))
         assert [change.change_id for change in found] == chosen
@@ -326,15 +334,7 @@ async def test_undo_in_a_conversation_is_about_its_own_changes_and_names_those_o
 
 async def test_a_change_of_a_removed_device_is_skipped_and_said_by_its_name(lab: Any) -> None:
     await lab.deploy()
-    other = await lab.registry.add("shelf", "virtual", [], device_id="d2")
-    forward, gone = SetLevel(4, 1), []
-    for turn in ("m2", "m3"):
-        with made_by(turn):
-            change_id = await lab.change_log.plan(
-                other.device_id, "gpio.set", "set pin 4 of shelf high", forward, SetLevel(4, 0)
-            )
-            await lab.change_log.complete(change_id)
-            gone.append(change_id)
+    gone = [await on_a_shelf(lab, turn) for turn in ("m2", "m3")]
     await lab.registry.remove("shelf")
     with pytest.raises(DeployRejected, match=r"shelf.*removed") as caught:
         await undo(lab, gone[0])
@@ -354,13 +354,8 @@ async def test_a_change_of_a_removed_device_is_skipped_and_said_by_its_name(lab:
 
 
 async def test_what_a_turn_did_on_a_device_that_was_removed_is_said_to_be_left(lab: Any) -> None:
-    other = await lab.registry.add("shelf", "virtual", [], device_id="d2")
-    with made_by("m9"):
-        change_id = await lab.change_log.plan(
-            other.device_id, "gpio.set", "set pin 4 of shelf high", SetLevel(4, 1), SetLevel(4, 0)
-        )
-        await lab.change_log.complete(change_id)
-        await lab.set_pin(5, 1)
+    change_id = await on_a_shelf(lab, "m9")
+    await pins_in_a_turn(lab, "m9", 5)
     await lab.registry.remove("shelf")
     done = await undo(lab)
     assert "pin 5" in done.text

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from microclaw.apps.app_terms import Claims
-from microclaw.apps.change_log import Change, ChangeLog, DesiredApp, RemoveApp, SetLevel
+from microclaw.apps.change_log import Change, ChangeLog, Claims, DesiredApp, RemoveApp, SetLevel
 from microclaw.errors import StoreError, UnknownName
 from microclaw.store.apps import ImageRow
 from microclaw.store.database import Database

@@ -29,7 +29,7 @@ from microclaw.apps.tools.correcting import correct_tool
 from microclaw.apps.tools.devices import direct_io_tools, inventory_tools, notify_tool
 from microclaw.apps.tools.looking import edges_tool, pins_tool, trying_tools
 from microclaw.apps.tools.many import many_tool
-from microclaw.apps.tools.programs import program_tools, switch_tool, times_tool
+from microclaw.apps.tools.programs import program_tools
 from microclaw.auth.gate import Gate
 from microclaw.clock import now_ms
 from microclaw.config.settings import Settings
@@ -86,8 +86,6 @@ def build_toolbox(
     devices = apps.registry
     tools: list[Tool[Any]] = [
         *program_tools(apps),
-        switch_tool(apps),
-        times_tool(apps),
         *direct_io_tools(apps),
         edges_tool(apps),
         *inventory_tools(apps, link),

@@ -265,7 +265,7 @@ async def running_host(
         recovered = asyncio.Event()
         stack.push_async_callback(history.flush)  # what waits when the tasks have ended
         stack.push_async_callback(tasks.stop)
-        tasks.start("close what the last run left open", partial(_recover, conversations, apps, looks_after, recovered))
+        tasks.start("close what the last run left open", partial(_recover, conversations, recovered))
         tasks.start("reconciler", apps.reconciler.check_due, every_s=INTERVAL_S, after=recovered)
         tasks.start("rollouts", base.duty("rollouts", rollouts.run))
         if cluster is not None:
@@ -324,10 +324,8 @@ def _check_store(settings: Settings, *, new_store: bool) -> None:
         )
 
 
-async def _recover(
-    conversations: Conversations, apps: Apps, looks_after: Callable[[str], bool], recovered: asyncio.Event
-) -> None:
-    """Close what a crash left open; only then may the boards' programs be redeployed."""
-    for sentence in (*await conversations.recover(), *await apps.deployer.recover(looks_after)):
+async def _recover(conversations: Conversations, recovered: asyncio.Event) -> None:
+    """Close what a crash left open; the reconciler does so for each device, before it redeploys a program there."""
+    for sentence in await conversations.recover():
         _log.warning("left open by the last run: %s", sentence)
     recovered.set()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from microclaw.apps.act_results import AppAct
 from microclaw.apps.results import AppCondition, AppOrigin
+from microclaw.apps.run_times import run_times
 from microclaw.errors import AppNotFound, ConfigError, MicroclawError
 from microclaw.events import AskedProgram
 from microclaw.operations.operation import Approve, Call, Permission
@@ -26,23 +25,22 @@ _TO_START: Final = frozenset({"stopped", "deferred", "ended", "trapped", "dead"}
 _TO_STOP: Final = frozenset(get_args(AppCondition)) - {"stopped"}
 
 
-def having(stopped: bool | None = None) -> Callable[..., Awaitable[Sequence[Device]]]:
-    async def those(programs: Any, devices: Sequence[Device], name: str, **_: Any) -> Sequence[Device]:
-        """Of devices that nobody named, those that have the program; the desired state of one that is away counts, too.
+async def having(
+    programs: Any, devices: Sequence[Device], name: str, *, stopped: bool | None = None, **_: Any
+) -> Sequence[Device]:
+    """Of devices that nobody named, those that have the program; the desired state of one that is away counts, too.
 
-        `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
-        """
-        listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
-        if stopped is not None:
-            listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
-        there = {found.device_id for found in listed}
-        meant = [device for device in devices if device.device_id in there]
-        if not meant:
-            what = {None: "on", True: "stopped on", False: "running on"}[stopped]
-            raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
-        return meant
-
-    return those
+    `stopped` chooses those where it can be started (stopped, or ended), or those where it is not stopped.
+    """
+    listed = [found for found in await programs.apps.catalogue.list_apps() if found.name == name]
+    if stopped is not None:
+        listed = [found for found in listed if found.condition in (_TO_START if stopped else _TO_STOP)]
+    there = {found.device_id for found in listed}
+    meant = [device for device in devices if device.device_id in there]
+    if not meant:
+        what = {None: "on", True: "stopped on", False: "running on"}[stopped]
+        raise AppNotFound(f"{name!r} is {what} none of {len(devices)} devices", next_step="microclaw app list")
+    return meant
 
 
 def removal_permission(name: str, listed: Sequence[AppListing]) -> Permission:
@@ -50,34 +48,35 @@ def removal_permission(name: str, listed: Sequence[AppListing]) -> Permission:
     return Permission.RISKY if any(app.name == name and app.foreign for app in listed) else Permission.ACT
 
 
-def deploy_request(
-    call: Call,
-    device: Device,
+def program_request(
+    device: str,
     name: str,
     source: str | None,
-    wasm: str | None,
+    wasm: bytes | None,
     expect: str | None,
-    origin: AppOrigin | None,
-    needs: Permission,
+    every_ms: int | None = None,
+    stop_after_ms: int | None = None,
+    origin: AppOrigin | None = None,
     **terms: Any,
 ) -> ChangeRequest:
-    from microclaw.apps import app_terms
+    """Raises ConfigError."""
+    from microclaw.apps.change_log import Origin
     from microclaw.apps.deployment import ChangeRequest
     from microclaw.apps.expectation_text import parse_expectations
 
     if (source is None) == (wasm is None):
-        raise ConfigError("give source or wasm, exactly one of the two")
+        raise ConfigError(f"{name[:40]!r}: give source or wasm, exactly one of the two")
     entry = None
     if origin is not None:
-        entry = app_terms.Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
+        entry = Origin(origin.entry, origin.version, origin.catalog, tuple(sorted(origin.params.items())))
     return ChangeRequest(
-        device=device.device_id,
+        device=device,
         name=name,
         source=source,
-        wasm=None if wasm is None else _bytes(wasm),
+        wasm=wasm,
         expectations=None if expect is None else parse_expectations(expect),
+        times=run_times(every_ms, stop_after_ms),
         origin=entry,
-        approve=approve_with(call, needs),
         **terms,
     )
 
@@ -90,13 +89,6 @@ def approve_with(call: Call, needs: Permission) -> Approve | None:
         await call.approve(text, detail, program, needs)
 
     return approve
-
-
-def _bytes(wasm: str) -> bytes:
-    try:
-        return base64.b64decode(wasm, validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise ConfigError(f"wasm is not base64: {exc}", next_step="encode the module's bytes as base64") from exc
 
 
 def late_place(call: Call) -> Place | None:

@@ -9,7 +9,6 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.apps.building import stored_program
 from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp
 from microclaw.apps.deferring import DeferredAct, DeferredLog
 from microclaw.apps.deployment import kept_proof
@@ -70,7 +69,7 @@ class Catalogue:
         self._runs_of = runs_of
         self._devices = devices
         self._change_log = change_log
-        self._deferred = DeferredLog(change_log)
+        self._deferred, self._source_log = DeferredLog(change_log), SourceLog(change_log)
 
     async def list_apps(self, device: str | None = None) -> tuple[AppListing, ...]:
         """The apps of one device (name or id) or of all. Of a device that does not answer: what is wanted there.
@@ -187,16 +186,16 @@ class Catalogue:
             return listing
         if listing.condition != "trapped" and not listing.error.startswith(TRACEBACK):
             return listing
-        stored = await self._change_log.image(app.version.sha256)
-        image = stored_program(stored.code, stored.source, stored.meta)
-        return replace(listing, error=trap_words(image.source_traceback(listing.error))[0])
+        words = await self._source_log.words(app.version.sha256)
+        text = None if words is None else words(listing.error)
+        return replace(listing, error=trap_words(text or listing.error)[0])
 
     async def _lines(self, device: Device) -> Sequence[LogLine]:
         """The lines that the device's programs printed; nothing where they cannot be read."""
         if not device.supports(LogsRead.method):
             return ()
         try:
-            return (await SourceLog(self._change_log).read(device, 0)).lines
+            return (await self._source_log.read(device, 0)).lines
         except DeviceError:
             return ()
 

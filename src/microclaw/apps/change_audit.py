@@ -8,16 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from microclaw.apps.change_log import (
-    Change,
-    ChangeKind,
-    PutApp,
-    RemoveApp,
-    SetLevel,
-    SetPwm,
-    StartApp,
-    StopApp,
-)
+from microclaw.apps.change_log import Change, ChangeKind, PutApp, StartApp, StopApp
 from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.store.apps import ChangeState
 
@@ -40,33 +31,11 @@ _HOST: Final = "the host"
 def change_event(change: Change, state: ChangeState, device: str, by: str | None, approval: str | None) -> AuditEvent:
     """`device` and `by` are names; `by` None is the host itself."""
     kind = _KINDS[change.kind] if change.undoes is None else AuditKind.CHANGE_UNDONE
-    told = f"change {change.change_id}: {_what(change)}"
+    told = f"change {change.change_id}: {change.summary}"
+    if isinstance(change.forward, PutApp | StartApp | StopApp):
+        told += f" {change.forward.version.sha256[:HASH_CHARS]}"
     if change.undoes is not None:
         told += f", reverts change {change.undoes}"
     if state != "done":
         told += ", failed" if state == "failed" else ", and whether it was done is unknown"
     return AuditEvent(kind, told, about=device, by=by or _HOST, approval=approval)
-
-
-def _what(change: Change) -> str:
-    match change.forward:
-        case PutApp(name=name, version=version) | StartApp(name=name, version=version):
-            return f"{_VERBS.get(change.kind, change.kind)} {name} {version.sha256[:HASH_CHARS]}"
-        case StopApp(name=name, version=version):
-            return f"stop {name} {version.sha256[:HASH_CHARS]}"
-        case RemoveApp(name=name):
-            return f"remove {name}"
-        case SetLevel(pin=pin, level=level):
-            return f"pin {pin} to {level}"
-        case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
-            return f"pin {pin} to PWM {duty}/255 at {frequency_hz} Hz"
-
-
-_VERBS: Final[Mapping[ChangeKind, str]] = {
-    "app.deploy": "install",
-    "app.upgrade": "upgrade",
-    "app.start": "start",
-    "app.restart": "restart",
-    "app.restore": "redeployed",
-    "app.explore": "explore with",
-}

@@ -11,15 +11,15 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from microclaw.apps.app_terms import Claims, Origin
 from microclaw.apps.building import ProgramImage, stored_facts
 from microclaw.apps.run_times import RunTimes
 from microclaw.auth.people import OWNER
+from microclaw.devices.calls import GpioSet, PwmSet
 from microclaw.errors import (
     DeviceLied,
     DeviceTimeout,
@@ -105,6 +105,32 @@ class _Stored(Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
     """An action. Its fields and tag are its JSON in the store."""
 
 
+class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The claims of a program beside the pins it drives (apps/claims.py has the rules).
+
+    `uses`: pins of a bus, and pins that its source names and its trial did not reach. `nodes` are buses and PWM timers
+    as "i2c/0". `ended`: its trial ended. `forced`: its trial failed, and a person had it installed all the same.
+    """
+
+    reads: tuple[int, ...] = ()
+    uses: tuple[int, ...] = ()
+    nodes: tuple[str, ...] = ()
+    ended: bool = False
+    forced: bool = False
+
+
+class Origin(Struct, frozen=True, forbid_unknown_fields=True):
+    """The entry of a catalogue (patterns/catalog.py) that a program is, and the values that were put in.
+
+    `catalog` is its folder as the person's command named it, or "shipped". The host believes it of who installs.
+    """
+
+    entry: str
+    version: str
+    catalog: str
+    params: tuple[tuple[str, int | str], ...] = ()
+
+
 class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One version of a program: its image's hash and kind, install options, the pins it drives, other claims.
 
@@ -125,17 +151,21 @@ class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 class PutApp(_Stored, frozen=True, tag="app.put"):
     """Install this version under `name`, whatever was there before."""
 
+    act: ClassVar[Literal["install"]] = "install"
     name: str
     version: AppVersion
 
 
 class RemoveApp(_Stored, frozen=True, tag="app.remove"):
+    act: ClassVar[Literal["uninstall"]] = "uninstall"
+    version: ClassVar = None
     name: str
 
 
 class StopApp(_Stored, frozen=True, tag="app.stop"):
     """Off the device, and this version is kept for a start."""
 
+    act: ClassVar[Literal["stop"]] = "stop"
     name: str
     version: AppVersion
 
@@ -143,6 +173,7 @@ class StopApp(_Stored, frozen=True, tag="app.stop"):
 class StartApp(_Stored, frozen=True, tag="app.start"):
     """Install the kept version again, without a build and a trial."""
 
+    act: ClassVar[Literal["start"]] = "start"
     name: str
     version: AppVersion
 
@@ -151,6 +182,10 @@ class SetLevel(_Stored, frozen=True, tag="gpio.set"):
     pin: int
     level: int
 
+    @property
+    def call(self) -> GpioSet:
+        return GpioSet(self.pin, self.level)
+
 
 class SetPwm(_Stored, frozen=True, tag="pwm.set"):
     """`duty` is 0-255."""
@@ -158,6 +193,10 @@ class SetPwm(_Stored, frozen=True, tag="pwm.set"):
     pin: int
     duty: int
     frequency_hz: int
+
+    @property
+    def call(self) -> PwmSet:
+        return PwmSet(self.pin, self.duty, self.frequency_hz)
 
 
 DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm

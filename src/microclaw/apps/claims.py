@@ -15,9 +15,8 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.apps.app_terms import Claims
 from microclaw.apps.building import ProgramImage
-from microclaw.apps.change_log import AppVersion, DesiredApp
+from microclaw.apps.change_log import AppVersion, Claims, DesiredApp
 from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppStates, GpioSet
 from microclaw.devices.device import Device

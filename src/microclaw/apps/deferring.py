@@ -213,9 +213,9 @@ class Deferrals:
         if act in ("install", "upgrade"):
             if version is not None and act == "upgrade":
                 request = upgrade_request(request, version)
-            prepared = await self._changes.deployer.prepare_later(
-                request, await self.log.expected(device.device_id), report
-            )
+            later = await self.log.expected(device.device_id)
+            prepared = await self._changes.deployer.prepare(request, report, later=later)
+            await self._change_log.keep_image(prepared.image)
             expect = None if request.expectations is None else request.expectations.text
             trial, order = prepared.trial, Order(act, prepared.version, request.replace, request.force, expect)
         kept, replaces = await self.log.keep(device.device_id, name, order, request.place)

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from microclaw.apps.app_terms import Claims
 from microclaw.apps.building import (
     Compile,
     ProgramImage,
@@ -21,7 +20,7 @@ from microclaw.apps.building import (
     read_image,
     stored_program,
 )
-from microclaw.apps.change_log import AppVersion, DesiredApp, version_of
+from microclaw.apps.change_log import AppVersion, Claims, DesiredApp, version_of
 from microclaw.apps.claims import check_free, claiming, claims_of, driven_pins
 from microclaw.apps.deployment import (
     ChangeRequest,
@@ -34,8 +33,8 @@ from microclaw.apps.deployment import (
 )
 from microclaw.apps.edge_comparison import Verification
 from microclaw.apps.expectation_result import seen_on_board
-from microclaw.apps.firmware_fit import check_same_firmware, fit_claim, fit_limits
-from microclaw.apps.installer import Installation, Installer, check_room, recover_changes
+from microclaw.apps.firmware_fit import fit_claim, fit_limits
+from microclaw.apps.installer import Installation, Installer, check_room
 from microclaw.apps.late_proof import LateCheck
 from microclaw.apps.run_times import check_keeper, first_only_text, host_begins
 from microclaw.apps.stage_text import (
@@ -56,7 +55,7 @@ from microclaw.apps.verify import verify
 from microclaw.boards.pins import check_pin
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
-from microclaw.errors import DeployRejected, DeviceError, MicroclawError, UnknownName
+from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.text import format_duration
 
@@ -102,36 +101,8 @@ class Deployer:
         """
         if request.version is not None:
             request = with_terms(replace(request, origin=request.version.origin), request.version)
-        prepared = await self._prepare(request, report)
+        prepared = await self.prepare(request, report)
         return await self._install(prepared, report, undoes=undoes, begin=begin)
-
-    async def prepare_later(
-        self, request: ChangeRequest, wanted: Sequence[DesiredApp], report: Report
-    ) -> PreparedChange:
-        """All that comes before the installation, for a device that does not answer, and keep the image.
-
-        `wanted` is what will be on the device by then. Raises as `deploy` does.
-        """
-        prepared = await self._prepare(request, report, later=wanted)
-        await self._change_log.keep_image(prepared.image)
-        return prepared
-
-    async def recover(self, looks_after: Callable[[str], bool] = lambda _device_id: True) -> tuple[str, ...]:
-        """Close the changes that a crash left open, after asking their devices. Returns one sentence for each.
-
-        The changes of a device that does not answer stay open; the reconciler closes them when it is back. So do those
-        of devices that another host `looks_after`.
-        """
-        lines: list[str] = []
-        device_ids = {change.device_id for change in await self._change_log.unfinished()}
-        for device_id in sorted(filter(looks_after, device_ids)):
-            try:
-                device = self._devices.get(device_id)
-                async with self._installer.holding(device):
-                    lines += await recover_changes(device, self._change_log)
-            except (DeviceError, UnknownName) as exc:
-                lines.append(f"changes of device {device_id} stay open: {exc.message}")
-        return tuple(lines)
 
     async def _build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
         if (version := request.version) is not None:
@@ -155,12 +126,12 @@ class Deployer:
         except MicroclawError as exc:
             fail(report, "check", exc)
 
-    async def _prepare(
+    async def prepare(
         self, request: ChangeRequest, report: Report, *, later: Sequence[DesiredApp] | None = None
     ) -> PreparedChange:
-        """Build it, check it, try it and ask for the approval; nothing on the device changes.
+        """Build it, check it, try it and ask for the approval; nothing on the device changes. Raises as `deploy`.
 
-        `later`: what will be wanted there when it is back; it is not asked then.
+        `later`: what will be wanted on a device that does not answer when it is back; it is not asked then.
         """
         device, name = self._devices.get(request.device), request.name
         check_app_name(name)
@@ -288,7 +259,8 @@ class Deployer:
     async def _check_unchanged(self, prepared: PreparedChange) -> None:
         """Another deployment may have taken a pin, or the name, while this one was tried and approved."""
         device, name = prepared.device, prepared.request.name
-        check_same_firmware(device, prepared.board)
+        if device.board.firmware != prepared.board.firmware:
+            raise DeployRejected(f"the firmware of {device.name} was described again", next_step="deploy it again")
         wanted = await self._change_log.desired(device.device_id)
         claims = prepared.version.claims
         await check_free(device, name, prepared.version.pins, claims, await claiming(device, wanted))

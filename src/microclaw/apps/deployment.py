@@ -10,9 +10,8 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from microclaw.apps.act_results import Former
-from microclaw.apps.app_terms import Origin
 from microclaw.apps.building import ProgramImage, ProgramLanguage
-from microclaw.apps.change_log import AppVersion, ChangeLog
+from microclaw.apps.change_log import AppVersion, ChangeLog, Origin
 from microclaw.apps.expectation_result import ExpectationResult, proof_of
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, convert
+from msgspec.structs import replace
 
+from microclaw.apps.act_results import Explored
 from microclaw.apps.device_operations import DeviceService
 from microclaw.audit.event import AuditKind
-from microclaw.boards.firmware import described_text, parse_firmware
+from microclaw.boards.firmware import parse_firmware
 from microclaw.devices.call_text import call_from, call_words, result_value
 from microclaw.devices.calls import ConsoleRead, DeviceRestart, EdgesRead, GpioSet, LogsRead, PwmSet
 from microclaw.devices.examine import Examination
@@ -30,31 +32,6 @@ async def check(service: DeviceService, _: Call, device: DeviceName) -> Examinat
     return await service.check(service.registry.get(device))
 
 
-class Explored(Result, frozen=True, kw_only=True):
-    """The parts found, those missing (`lacking_...`), and those not found out (`unknown`, in sentences).
-
-    `firmware` is the description that follows from it; `kept` as the device's.
-    """
-
-    document: ClassVar = "exploration"
-
-    device: str
-    natives: list[str]
-    lacking_natives: list[str]
-    nodes: list[str]
-    lacking_nodes: list[str]
-    unknown: list[str]
-    firmware: list[str]
-    kept: bool
-
-    def lines(self) -> Iterable[str]:
-        for key, title in (("nodes", "device files"), ("lacking_nodes", "none of"), ("lacking_natives", "lacks")):
-            yield f"{title:<12} {', '.join(getattr(self, key)) or '-'}"
-        yield from (f"{'not known':<12} {one}" for one in self.unknown)
-        yield f"{'description':<12} {described_text(self.firmware)}"
-        yield "kept" if self.kept else f"not kept: microclaw device explore {self.device} --keep"
-
-
 @operation(
     "device.explore",
     http="POST /v1/devices/{device}/explore",
@@ -73,12 +50,8 @@ async def explore(
     found = await service.apps.explorer.explore(device, call.report)
     if keep:
         device_id = service.registry.get(device).device_id
-        await service.registry.describe_firmware(device_id, parse_firmware(found.words), by=service.by(call))
-    names = ("natives", "lacking_natives", "nodes", "lacking_nodes")
-    sets = {name: sorted(getattr(found.findings, name)) for name in names}
-    return Explored(
-        device=found.device_name, unknown=list(found.unknown), firmware=list(found.words), kept=keep, **sets
-    )
+        await service.registry.describe_firmware(device_id, parse_firmware(found.firmware), by=service.by(call))
+    return replace(found, kept=keep)
 
 
 class CallAnswer(Result, frozen=True, kw_only=True, omit_defaults=True):

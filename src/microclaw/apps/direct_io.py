@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final, cast
 
 from msgspec import Struct
 
 from microclaw.apps.change_log import ChangeKind, DeviceAction, SetLevel, SetPwm, subject_of
 from microclaw.apps.claims import PinConflict, live_conflict, timers_conflict
-from microclaw.apps.installer import Installer
+from microclaw.apps.installer import Installer, check_room
 from microclaw.devices.call_text import call_words
 from microclaw.devices.calls import (
     AdcRead,
@@ -28,7 +28,7 @@ from microclaw.devices.calls import (
 )
 from microclaw.devices.device import Device, check_call
 from microclaw.devices.device_text import listening
-from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported, TooManyApps
+from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, NotSupported
 from microclaw.events import Evidence
 
 CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
@@ -60,7 +60,6 @@ _ANSWERED: Final = "the board says so"
 class PinChange(Struct, frozen=True):
     """A pin that was set, the evidence for it, and the number of the change."""
 
-    device_id: str
     device_name: str
     state: PinLevel | PwmState
     evidence: Evidence
@@ -85,7 +84,7 @@ class DirectIo:
         target.transport_for(call.method)
         if (program := target.pin_program(call.method)) is not None:
             wanted = await self._change_log.desired(target.device_id)
-            _check_place(target, program, [app.name for app in wanted])
+            check_room(target, program, (), wanted)
             if isinstance(call, PwmSet) and (rival := timers_conflict(target, call.pin, wanted)) is not None:
                 return rival
         match call:
@@ -110,17 +109,12 @@ class DirectIo:
         async with self._installer.holding(target):
             return await _once_free(lambda: self._act(target, call, undoes, insist))
 
-    async def _rival(self, device: Device, call: Call[Any], insist: Collection[str]) -> PinConflict | None:
-        """The conflict that somebody insisted on; raises PinClaimed for another."""
-        conflict = await self.conflict(device.device_id, call)
-        if conflict is not None and (conflict.is_final or conflict.text not in insist):
-            conflict.raise_refused()
-        return conflict
-
     async def _act(
         self, target: Device, call: GpioSet | PwmSet, undoes: int | None, insist: Collection[str]
     ) -> PinChange:
-        rival = await self._rival(target, call, insist)
+        rival = await self.conflict(target.device_id, call)
+        if rival is not None and (rival.is_final or rival.text not in insist):
+            rival.raise_refused()
         last, seen = await self._last(target, call.pin)
         forward: DeviceAction
         kind: ChangeKind
@@ -146,7 +140,7 @@ class DirectIo:
             assert isinstance(state, PwmState)
             text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
             evidence = Evidence("reported", text + _held_text(target, call.method, call.pin), spoken=_ANSWERED)
-        return PinChange(target.device_id, target.name, state, evidence, change_id, _warning(rival))
+        return PinChange(target.name, state, evidence, change_id, _warning(rival))
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
         """The last action on the pin, None for PWM that a restart of the board ended; and the number of the device's
@@ -171,17 +165,6 @@ async def _once_free(act: Callable[[], Awaitable[PinChange]]) -> PinChange:
             if time.monotonic() > give_up:
                 raise
         await asyncio.sleep(_AGAIN_S)
-
-
-def _check_place(device: Device, program: str, wanted: Sequence[str]) -> None:
-    """Raise TooManyApps where all places belong to programs, also those that a board has just lost."""
-    limit = device.board.firmware.max_apps
-    if len(wanted) >= limit:
-        raise TooManyApps(
-            f"the firmware of {device.name} has no function for pins: {program} of microclaw's does it, and all "
-            f"{limit} places are taken, by {', '.join(sorted(wanted))}",
-            next_step=f"take one of them off for it: microclaw app uninstall {sorted(wanted)[0]} -d {device.name}",
-        )
 
 
 def _held_text(device: Device, method: str, pin: int) -> str:

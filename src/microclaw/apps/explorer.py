@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Final
 
 from msgspec.structs import replace
 
+from microclaw.apps.act_results import Explored
 from microclaw.apps.building import Compile
 from microclaw.apps.change_log import RemoveApp, made_by
 from microclaw.apps.explorer_program import (
@@ -32,7 +34,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppInstall, AppList, AppRequest, AppUninstall
 from microclaw.devices.device import Device
-from microclaw.errors import AppNotFound, DeviceTimeout, TooManyApps
+from microclaw.errors import AppNotFound, DeviceTimeout
 from microclaw.events import Report, Step
 from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
 
@@ -45,19 +47,6 @@ _NOT_TRIED: Final = (
     "limits (apps, heap, memory, image, timers): to find them the board would have to be filled",
     "the file system: a file would stay on the board, which has no function to delete one",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Exploration:
-    """The findings on a device; `words` are the description that follows from it, what was described with it.
-
-    `unknown` says in sentences what could not be found out: there the profile, or the description until now, holds.
-    """
-
-    device_name: str
-    findings: Findings
-    unknown: tuple[str, ...]
-    words: tuple[str, ...]
 
 
 class Explorer:
@@ -74,7 +63,7 @@ class Explorer:
         self._compile = compile
         self._sleep = sleep
 
-    async def explore(self, reference: str, report: Report) -> Exploration:
+    async def explore(self, reference: str, report: Report) -> Explored:
         """Build the explorer, install it, ask it, take it off. Raises TooManyApps, NotSupported, DeviceError."""
         device = self._devices.get(reference)
         for method in (AppInstall.method, AppRequest.method):
@@ -89,20 +78,15 @@ class Explorer:
             await self._clear_place(device)
             findings = await self._run(device, AppInstall(EXPLORER, image.code, heap_bytes, timers), report)
         words = description_of(findings, board, load_board(board.board_id)).words
-        return Exploration(device.name, findings, unknown_of(findings), words)
+        sets: dict[str, Any] = {name: sorted(names) for name, names in asdict(findings).items()}
+        return Explored(device=device.name, unknown=unknown_of(findings), firmware=list(words), **sets)
 
     async def _clear_place(self, device: Device) -> None:
         """Raise TooManyApps unless there is room; an explorer that another host left is taken off."""
         listed, wanted = await device.call(AppList()), await self._change_log.desired(device.device_id)
         if any(app.name == EXPLORER for app in listed):
             await device.call(AppUninstall(EXPLORER))
-        try:
-            check_room(device, EXPLORER, (app.name for app in listed), wanted)
-        except TooManyApps as exc:
-            raise TooManyApps(
-                f"{exc.message}: the explorer needs a place for {explore_s() + 1:.0f} seconds and takes none away",
-                next_step=f"{exc.next_step}, explore, and deploy it again",
-            ) from exc
+        check_room(device, EXPLORER, (app.name for app in listed), wanted)
 
     async def _run(self, device: Device, install: AppInstall, report: Report) -> Findings:
         with made_by(None):  # undo has nothing to undo
@@ -135,10 +119,8 @@ class Explorer:
 
 async def _take_off(device: Device) -> None:
     """Uninstall it, also where its install failed and nobody knows how far it came."""
-    try:
+    with suppress(AppNotFound):
         await device.call(AppUninstall(EXPLORER))
-    except AppNotFound:
-        return
 
 
 def _every_native(board: BoardProfile) -> BoardProfile:
@@ -147,7 +129,7 @@ def _every_native(board: BoardProfile) -> BoardProfile:
     return replace(board, firmware=replace(board.firmware, native_groups=groups, natives_lacking=frozenset()))
 
 
-def unknown_of(findings: Findings) -> tuple[str, ...]:
+def unknown_of(findings: Findings) -> list[str]:
     """The points that could not be found out, in sentences."""
     known = findings.natives | findings.lacking_natives
     untried = {group for group in NativeGroup if not any(NATIVES[name].group == group for name in TRIED)}
@@ -161,7 +143,7 @@ def unknown_of(findings: Findings) -> tuple[str, ...]:
     ]
     if nodes := sorted(set(NODES) - findings.nodes - findings.lacking_nodes):
         lines.append(f"device files {', '.join(nodes)}: their drivers gave another error than a wrong number's")
-    return tuple(lines)
+    return lines
 
 
 def description_of(findings: Findings, now: BoardProfile, stock: BoardProfile) -> FirmwareDescription:

@@ -1,7 +1,7 @@
 """Checks that an installation fits the firmware that a person described. Compiles and sends nothing.
 
 Imports, device files and sizes are checked by wasm/checks.py, on the profile that the description made. Here is what an
-installation asks for beside its module, and the programs that were stored before a description was given.
+installation asks for beside its module.
 """
 
 from __future__ import annotations
@@ -10,9 +10,7 @@ from typing import Final
 
 from microclaw.apps.building import ProgramImage
 from microclaw.boards.profile import BoardProfile
-from microclaw.devices.device import Device
 from microclaw.errors import DeployRejected
-from microclaw.wasm import read_module
 
 DEFAULT_HEAP_BYTES: Final = 8192
 DEFAULT_TIMERS: Final = 20
@@ -50,15 +48,3 @@ def fit_claim(image: ProgramImage, heap_bytes: int) -> int:
     if image.kind != "py" or heap_bytes != DEFAULT_HEAP_BYTES:
         return heap_bytes
     return max(PY_CLAIM_BYTES, -(-(2 * image.size_bytes + 2048) // 1024) * 1024)
-
-
-def check_same_firmware(device: Device, board: BoardProfile) -> None:
-    """Raise DeployRejected when the firmware was described again since a program was checked for this board."""
-    if device.board.firmware != board.firmware:
-        raise DeployRejected(f"the firmware of {device.name} was described again", next_step="deploy it again")
-
-
-def check_stored(board: BoardProfile, name: str, wasm: bytes) -> None:
-    """Raise BuildError when a program that was installed before does not fit what was described since."""
-    if board.firmware.described:
-        read_module(wasm, board, name=name)

@@ -7,24 +7,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct, json, structs
+from msgspec import UNSET, Struct, json, structs
 
+from microclaw.apps.act_results import Deployed, Removed
+from microclaw.apps.acting import perform
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import pin_roles
-from microclaw.apps.deferring import away, offer_when_back
-from microclaw.apps.deployment import ChangeRequest, Deployment
+from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
-from microclaw.apps.late_proof import Place
 from microclaw.apps.many import on_each
 from microclaw.apps.parts import Apps
 from microclaw.apps.results import AppCondition
-from microclaw.apps.run_times import check_keeper, keeper_text, times_differ_text
+from microclaw.apps.run_times import check_keeper, times_differ_text
 from microclaw.devices.calls import AppInstall
 from microclaw.devices.device import Device
 from microclaw.errors import (
@@ -37,7 +37,8 @@ from microclaw.errors import (
     PinClaimed,
     TooManyApps,
 )
-from microclaw.events import Report, Step
+from microclaw.events import Step
+from microclaw.operations.operation import Call
 from microclaw.text import program_name
 from microclaw.wire.host_api import Failure, failure_of
 
@@ -168,19 +169,11 @@ async def _build(apps: Apps, request: ChangeRequest, device: Device) -> ProgramI
         return exc
 
 
-async def apply_rows(
-    apps: Apps,
-    rows: Sequence[FleetRow],
-    report: Report,
-    *,
-    when_back: Place | bool = False,
-    begin: Callable[[], None] = lambda: None,
-) -> list[FleetResult]:
+async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_back: bool = False) -> list[FleetResult]:
     """Do what the rows say, several devices at a time; a result for each device that has acts.
 
     On one device first the extras are taken off, then programs come in their order. One that fails leaves the
-    others; a device that does not answer is not asked again. With `when_back` its acts are deferred, and told in
-    that place.
+    others; a device that does not answer is not asked again. With `when_back` its acts are deferred.
     """
     acts: dict[str, list[FleetRow]] = defaultdict(list)
     for row in sorted(rows, key=lambda row: row.difference.act != "remove"):
@@ -190,15 +183,13 @@ async def apply_rows(
 
     async def on_device(device: Device) -> FleetResult:
         done, ordered = FleetResult(device=device.name), acts[device.device_id]
-        why = await away(device) if when_back else None
         for number, row in enumerate(ordered):
             try:
-                said = await _do(apps, row, done, when_back, why, begin)
-                report(Step("deploy", f"{device.name}: {row.name}{said}"))
+                said = await _do(apps, call, row, done, when_back=when_back)
+                call.report(Step("deploy", f"{device.name}: {row.name}{said}"))
             except MicroclawError as exc:
-                offer_when_back(exc)
                 told = f"{device.name}: {row.name}: {exc.message}"
-                report(Step("deploy", told, "failed", next_step=exc.next_step))
+                call.report(Step("deploy", told, "failed", next_step=exc.next_step))
                 gone = isinstance(exc, DeviceUnreachable | DeviceTimeout)
                 done.left += [one.name for one in (ordered[number:] if gone else [row])]
                 done.error = done.error or failure_of(exc)
@@ -212,28 +203,21 @@ async def apply_rows(
     ]
 
 
-async def _do(
-    apps: Apps, row: FleetRow, done: FleetResult, place: Place | bool, why: str | None, begin: Callable[[], None]
-) -> str:
-    """One act, and what is said of it. `why`: the device is away."""
-    device, told = row.device.device_id, place if isinstance(place, Place) else None
+async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult, *, when_back: bool) -> str:
+    """One act, and what is said of it. Its own stages are not shown."""
     if row.is_only_deferred:
-        await apps.deferrals.cancel(device, row.name)
+        await apps.deferrals.cancel(row.device.device_id, row.name)
         done.cancelled.append(row.name)
         return " was deferred, and is dropped"
-    request = row.request or ChangeRequest(device, row.name, "uninstall")
-    if why is not None:
-        await apps.deferrals.keep(replace(request, place=told), why, _silent)
+    request = row.request or ChangeRequest(row.device.device_id, row.name, "uninstall")
+    kind = Removed if row.request is None else Deployed
+    made = await perform(apps, replace(call, report=_silent), request, kind, when_back=when_back)
+    if made.deferred is not UNSET:
         done.deferred.append(row.name)
         return ": deferred until it is back"
-    made = await apps.changes.apply(request, _silent, begin=begin)
-    if not isinstance(made, Deployment):
-        done.removed.append(row.name)
-        return " is off"
-    done.installed.append(row.name)
-    done.verified &= made.verified
-    times = f"; {keeper_text(request.times, made.image.kind)}" if request.times else ""
-    return f": {'' if made.verified else 'it runs, but was not verified: '}{made.evidence.text}{times}"
+    (done.installed if isinstance(made, Deployed) else done.removed).append(row.name)
+    done.verified &= made.verified is not False
+    return f": {made.told}" if isinstance(made, Deployed) else " is off"
 
 
 def digest_of(rows: Sequence[FleetRow]) -> str:

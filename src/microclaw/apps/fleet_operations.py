@@ -8,14 +8,13 @@ from typing import Annotated, ClassVar, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
+from microclaw.apps.acting import program_request
 from microclaw.apps.deployment import ChangeRequest
-from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
+from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, apply_rows, compare, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
-from microclaw.apps.late_proof import Place
 from microclaw.apps.parameters import MAX_SOURCE_CHARS, AppName, Language, Optimization
 from microclaw.apps.parts import Apps
-from microclaw.apps.run_times import run_times
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, DeployRejected, PermissionRefused
@@ -46,15 +45,8 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def request(self) -> ChangeRequest:
         """Raises ConfigError."""
-        if (self.source is None) == (self.wasm is None):
-            raise ConfigError(f"{self.name[:40]!r}: give source or wasm, exactly one of the two")
-        same = ("name", "source", "language", "wasm", "heap_bytes", "timers", "watchdog_ms", "optimization")
-        return ChangeRequest(
-            device="",
-            **{name: getattr(self, name) for name in same},
-            expectations=None if self.expect is None else parse_expectations(self.expect),
-            times=run_times(self.every_ms, self.stop_after_ms),
-        )
+        given = {name: getattr(self, name) for name in self.__struct_fields__ if name != "devices"}
+        return program_request("", **given)
 
 
 class FleetDiff(Listing, frozen=True, kw_only=True):
@@ -149,10 +141,7 @@ async def apply(
         await call.approve(f"apply a fleet of {count_text(len(meant), 'device')}", detail)
         if call.asks and digest_of(await compare(apps, asked, meant, prune=prune)) != digest_of(rows):
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
-    place = Place(call.person_id, call.channel, call.chat_id) if call.direct else True
-    return FleetApplied(
-        results=await apply_rows(apps, rows, call.report, when_back=when_back and place, begin=call.begin)
-    )
+    return FleetApplied(results=await apply_rows(apps, call, rows, when_back=when_back))
 
 
 @operation(

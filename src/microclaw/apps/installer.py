@@ -28,7 +28,6 @@ from microclaw.apps.change_log import (
     made_by,
 )
 from microclaw.apps.claims import pin_roles, unknown_pins_text
-from microclaw.apps.firmware_fit import check_stored
 from microclaw.apps.run_times import RunTimes, kept_by
 from microclaw.apps.standing import Standing, not_found, standing
 from microclaw.apps.verify import Baseline, take_baseline
@@ -47,6 +46,7 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.events import Report, Step
+from microclaw.wasm import read_module
 
 
 async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
@@ -57,54 +57,40 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     """
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
-        match change.forward:
-            case RemoveApp(name=name) if change.kind == "app.explore":
-                happened, text = True, await _recover_explored(device, name)
-            case PutApp() | RemoveApp() | StopApp() | StartApp():
-                listed = {app.name for app in await device.call(AppList(), wait=False)}
-                happened, text = await _recover_app(device, change_log, change, listed)
-            case SetLevel(pin=pin) if device.pin_program(GpioGet.method) is not None:  # to read it could change it
-                happened, text = False, f"whether pin {pin} was set is unknown"
-            case SetLevel(pin=pin, level=level):
-                happened = (
-                    device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
-                )
-                text = f"pin {pin} {'is' if happened else 'is not'} at {level}"
-            case SetPwm(pin=pin):
-                happened, text = False, f"whether PWM on pin {pin} was set is unknown"
+        happened, text = await _outcome(device, change_log, change)
         await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
 
 
-async def _recover_explored(device: Device, name: str) -> str:
-    """Take off the explorer that a host left behind when it died."""
-    with suppress(AppNotFound):
-        await device.call(AppUninstall(name), wait=False)
-        return f"{name} was still on {device.name} and is off now"
-    return f"{name} is not on {device.name}"
-
-
-async def _recover_app(
-    device: Device, change_log: ChangeLog, change: Change, listed: Collection[str]
-) -> tuple[bool, str]:
-    """Find out if the change happened, and what the device lists."""
-    match change.forward, change.inverse:
-        case RemoveApp(name=name) | StopApp(name=name), _:
-            return name not in listed, f"{device.name} {'still lists it' if name in listed else 'no longer lists it'}"
-        case PutApp(name=name), PutApp(version=before) if name in listed:
-            if before.claims.forced:
-                await device.call(AppUninstall(name))
-                return False, "which of the two was there is not known; it was taken off, as the former was forced"
-            image = await change_log.image(before.sha256)
-            call = stored_call(device, name, image.code, before)
-            await device.call(AppUninstall(name))
-            await device.call(call)
-            return False, f"the former {name} was put there again; deploy the new one once more"
-        case PutApp(name=name) | StartApp(name=name), _:
-            return name in listed, f"{device.name} {'lists it' if name in listed else 'does not list it'}"
-        case _:
-            raise AssertionError("only app changes come here")
+async def _outcome(device: Device, change_log: ChangeLog, change: Change) -> tuple[bool, str]:
+    """Find out if the change happened, and how that is known."""
+    forward, before = change.forward, change.inverse
+    match forward:
+        case SetPwm(pin=pin):
+            return False, f"whether PWM on pin {pin} was set is unknown"
+        case SetLevel(pin=pin) if device.pin_program(GpioGet.method) is not None:  # to read it could change it
+            return False, f"whether pin {pin} was set is unknown"
+        case SetLevel(pin=pin, level=level):
+            is_set = device.supports(GpioGet.method) and (await device.call(GpioGet(pin), wait=False)).level == level
+            return is_set, f"pin {pin} {'is' if is_set else 'is not'} at {level}"
+        case RemoveApp(name=name) if change.kind == "app.explore":  # a host died and left its explorer there
+            with suppress(AppNotFound):
+                await device.call(AppUninstall(name), wait=False)
+            return True, f"{name} is off {device.name}"
+    name = forward.name
+    is_listed = name in {app.name for app in await device.call(AppList(), wait=False)}
+    if not (is_listed and isinstance(forward, PutApp) and isinstance(before, PutApp)):
+        happened = is_listed is isinstance(forward, PutApp | StartApp)
+        return happened, f"{device.name} {'lists it' if is_listed else 'does not list it'}"
+    if before.version.claims.forced:
+        await device.call(AppUninstall(name))
+        return False, "which of the two was there is not known; it was taken off, as the former was forced"
+    image = await change_log.image(before.version.sha256)
+    call = stored_call(device, name, image.code, before.version)
+    await device.call(AppUninstall(name))
+    await device.call(call)
+    return False, f"the former {name} was put there again; deploy the new one once more"
 
 
 class Installation(Struct, frozen=True):
@@ -123,10 +109,8 @@ class Installation(Struct, frozen=True):
 class Installer:
     """One per host: it has the lock of each device, so that a device has one change at a time."""
 
-    def __init__(self, devices: Registry, change_log: ChangeLog, *, keeps_record: bool = True) -> None:
-        """`keeps_record`: the change log outlives this process, so that what it does not have is somebody else's."""
+    def __init__(self, devices: Registry, change_log: ChangeLog) -> None:
         self.devices, self.change_log = devices, change_log
-        self._keeps_record = keeps_record
         self.begun_ms: dict[tuple[str, str], int] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
@@ -183,7 +167,12 @@ class Installer:
             await device.call(install_call(name, code, version))
             self.note_begun(device, name)
         except MicroclawError as exc:
-            await self._put_failed(device, name, change_id, exc, before if removed else None, report)
+            if _outcome_unknown(exc):
+                await self.change_log.leave_open(change_id)
+                raise
+            await self.change_log.fail(change_id)
+            if before is not None and removed:
+                await self._restore(device, name, before, report)
             raise
         took_ms = (time.perf_counter() - started) * 1000
         return Installation(change_id, there.is_listed, before, baseline, took_ms)
@@ -204,15 +193,10 @@ class Installer:
                 f"the host {other} is installing an app {name!r} on {device.name} now, or has just done it",
                 next_step="see it: microclaw app list; the same again replaces it; or choose another name",
             )
-        off = f"microclaw app uninstall {name} -d {device.name}"
-        if not self._keeps_record:
-            return AppExists(
-                f"{device.name} already has an app {name!r}; this command keeps no record, so whose it is is not known",
-                next_step=f"replace it: the same with --replace; or keep it: another --name; or take it off: {off}",
-            )
         return AppExists(
-            f"{device.name} already has an app {name!r} that was not installed from here",
-            next_step=f"choose another name, or replace it knowingly: {off}",
+            f"{device.name} already has an app {name!r}, and there is no record of it here",
+            next_step="replace it: the same with --replace; or choose another name; or take it off: "
+            f"microclaw app uninstall {name} -d {device.name}",
         )
 
     async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> Standing:
@@ -225,23 +209,6 @@ class Installer:
             with made_by(None):  # the undo of `name` must not start it again
                 await self.take_off(device, ended)
             report(Step("deploy", f"{ended} had ended: taken off {device.name} to make room"))
-
-    async def _put_failed(
-        self,
-        device: Device,
-        name: str,
-        change_id: int,
-        error: MicroclawError,
-        removed: AppVersion | None,
-        report: Report,
-    ) -> None:
-        """Close the change and restore what was removed for it. When the outcome is unknown, leave the change open."""
-        if _outcome_unknown(error):
-            await self.change_log.leave_open(change_id)
-            return
-        await self.change_log.fail(change_id)
-        if removed is not None:
-            await self._restore(device, name, removed, report)
 
     async def take_off(
         self,
@@ -286,24 +253,13 @@ class Installer:
                     await device.call(AppUninstall(name))
         return change_id, kept, inverse is not None
 
-    async def put_back(self, device: Device, app: DesiredApp) -> Baseline:
+    async def put_back(self, device: Device, app: DesiredApp) -> None:
         """Install a wanted app that the device lost. Undo leaves this change alone. Call it `holding` the device."""
         image = await self.change_log.image(app.version.sha256)
-        change_id = await self.change_log.plan(
-            device.device_id,
-            "app.restore",
-            f"put {app.name} back on {device.name}",
-            PutApp(app.name, app.version),
-            None,
-        )
-        try:
-            baseline = await take_baseline(device)
+        text, forward = f"put {app.name} back on {device.name}", PutApp(app.name, app.version)
+        change_id = await self.change_log.plan(device.device_id, "app.restore", text, forward, None)
+        async with self.change_log.closing(change_id):
             await device.call(stored_call(device, app.name, image.code, app.version))
-        except MicroclawError:
-            await self.change_log.fail(change_id)
-            raise
-        await self.change_log.complete(change_id)
-        return baseline
 
     async def withdraw(self, device: Device, name: str, installation: Installation, report: Report) -> bool:
         """Take off an app that was just installed; restore what it replaced. Whether the former one is back."""
@@ -360,8 +316,8 @@ def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
 
 def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> AppInstall:
     """The call that installs a kept image. Raises BuildError when the firmware, as described now, lacks something."""
-    if version.kind == "wasm":
-        check_stored(device.board, name, code)
+    if version.kind == "wasm" and device.board.firmware.described:
+        read_module(code, device.board, name=name)
     return install_call(name, code, version)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.apps.act_results import DeferralCancelled, Deployed, Removed, Switched, Undone, UpgradeMade
-from microclaw.apps.acting import M, approve_with, deploy_request, having, perform, removal_permission
+from microclaw.apps.acting import M, approve_with, having, perform, program_request, removal_permission
 from microclaw.apps.parameters import (
     AppName,
     DeviceName,
@@ -33,7 +33,7 @@ from microclaw.apps.results import (
     DeferredFacts,
     Tries,
 )
-from microclaw.apps.run_times import run_times, time_or_off
+from microclaw.apps.run_times import time_or_off
 from microclaw.audit.event import AuditKind
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     from microclaw.auth.gate import Gate
 
 
-_INSTALL: Final = "apps.install"
-_on_boards = partial(operation, permission=Permission.ACT, steps=True, offers=_INSTALL)
+_on_boards = partial(operation, permission=Permission.ACT, steps=True, offers="apps.install")
 
 
 class Programs(Struct, frozen=True):
@@ -54,9 +53,6 @@ class Programs(Struct, frozen=True):
     apps: Apps
     gate: Gate
     tries: Callable[[int], Awaitable[list[Attempt]]]
-
-
-_REMOVE: Final = "apps.remove"
 
 
 @operation("app.list", http="GET /v1/apps", access=Access.LOOK)
@@ -135,15 +131,15 @@ async def install(
         programs.gate.check(call.person_id, needs, f"deploy {name} to {target.name}")
         text = f"deploy {name}, also if its trial fails"
         programs.gate.note(AuditKind.FORCED, text, call.person_id, about=target.name)
-    request = deploy_request(
-        call,
-        target,
+    request = program_request(
+        target.device_id,
         name,
         source,
         wasm,
         expect,
+        every_ms,
+        stop_after_ms,
         origin,
-        needs,
         language=language,
         optimization=optimization,
         heap_bytes=heap_bytes,
@@ -151,7 +147,7 @@ async def install(
         watchdog_ms=watchdog_ms,
         replace=replace,
         force=force,
-        times=run_times(every_ms, stop_after_ms),
+        approve=approve_with(call, needs),
     )
     return await perform(programs.apps, call, request, Deployed, when_back=when_back)
 
@@ -160,7 +156,7 @@ async def install(
     "app.upgrade",
     http="POST /v1/devices/{device}/apps/{name}/upgrade",
     many="POST /v1/apps/{name}/upgrade",
-    among=having(stopped=False),
+    among=partial(having, stopped=False),
     cancellable=True,
     previews=True,
     words="upgrade {name} on {device}",
@@ -181,9 +177,13 @@ async def upgrade(
 ) -> UpgradeMade:
     """Put a new version where it is, with its heap, timers, watchdog and times; the old one comes back where the new
     one is not verified."""
-    target, terms = programs.apps.registry.get(device), {"language": language, "optimization": optimization}
-    needs = Permission.ACT
-    request = deploy_request(call, target, name, source, wasm, expect, origin, needs, act="upgrade", **terms)
+    device_id = programs.apps.registry.get(device).device_id
+    terms: dict[str, Any] = {
+        "language": language,
+        "optimization": optimization,
+        "approve": approve_with(call, Permission.ACT),
+    }
+    request = program_request(device_id, name, source, wasm, expect, origin=origin, act="upgrade", **terms)
     return await perform(programs.apps, call, request, UpgradeMade, when_back=when_back)
 
 
@@ -191,8 +191,8 @@ async def upgrade(
     "app.uninstall",
     http="DELETE /v1/devices/{device}/apps/{name}",
     many="POST /v1/apps/{name}/remove",
-    offers=_REMOVE,
-    among=having(),
+    offers="apps.remove",
+    among=having,
     permission=Permission.ACT,
     asks=True,
     steps=True,
@@ -213,7 +213,7 @@ def _switch(verb: str, done: str, *, stopped: bool) -> operation:
         f"app.{verb}",
         http=f"POST /v1/devices/{{device}}/apps/{{name}}/{verb}",
         many=f"POST /v1/apps/{{name}}/{verb}",
-        among=having(stopped=stopped),
+        among=partial(having, stopped=stopped),
         asks=True,
         words=f"{verb} {{name}} on {{device}}",
         said=f"{{name}} is {done} on {{device}} ({{evidence.text}})",
@@ -263,7 +263,7 @@ async def _change(
     "app.set",
     http="POST /v1/devices/{device}/apps/{name}/times",
     many="POST /v1/apps/{name}/times",
-    among=having(stopped=False),
+    among=partial(having, stopped=False),
     previews=True,
     words="set when {name} runs on {device}",
 )

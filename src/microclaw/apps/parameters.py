@@ -19,7 +19,7 @@ Source: TypeAlias = Annotated[
 Language: TypeAlias = Annotated[
     Literal["c", "c++", "sketch", "python"] | None, Meta(description="Without it the source says it.")
 ]
-Wasm: TypeAlias = Annotated[str | None, Meta(description="A module's bytes as base64; or `source`.")]
+Wasm: TypeAlias = Annotated[bytes | None, Meta(description="A module's bytes as base64; or `source`.")]
 Optimization: TypeAlias = Annotated[str, Meta(pattern=r"^O[0-3sz]$", description="O0, O1, O2, O3, Os or Oz.")]
 Expect: TypeAlias = Annotated[
     str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation a line.")

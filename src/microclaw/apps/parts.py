@@ -19,7 +19,7 @@ from microclaw.apps.explorer import Explorer
 from microclaw.apps.installer import Installer
 from microclaw.apps.late_proof import LateProofs, Tell
 from microclaw.apps.reconciler import Reconciler
-from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.silence import explain_silence
 from microclaw.apps.source_log import SourceLog
 from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Try, try_image
@@ -53,40 +53,25 @@ class Apps:
     ) -> None:
         self.registry, self.change_log = devices, change_log
         installer, cache = Installer(devices, change_log), BuildCache(settings.cache)
-        devices.explain_silence = SilenceExplainer(change_log).explain
+        devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
         self.trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
         self.try_image: Try = partial(try_image, trial_pool=self.trial_pool, cache=cache)
         self.late = LateProofs(devices=devices, change_log=change_log, tell=tell)
-        self.deployer = Deployer(
-            installer,
-            compile=self.compile,
-            try_image=self.try_image,
-            look_later=self.late.watch,
-        )
+        self.deployer = Deployer(installer, compile=self.compile, try_image=self.try_image, look_later=self.late.watch)
         self.changes = ProgramChanges(installer, self.deployer)
         self.direct_io = DirectIo(installer)
-        self.deferrals = Deferrals(
-            installer,
-            changes=self.changes,
-            gate=gate,
-            tell=tell,
-        )
+        self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
         self.timed_runs = TimedRuns(installer, looks_after)
         self.reconciler = Reconciler(
             installer,
+            self.deferrals,
+            self.timed_runs,
             report=_log_step,
             alarm=lambda name, text: publish(Alarm(name, now_ms(), "lost_again", text)),
             looks_after=looks_after,
         )
-        self.reconciler.do_deferred = self.deferrals.do_waiting
-        self.reconciler.listed = self.timed_runs.listed
-        self.undo = Undo(
-            installer,
-            changes=self.changes,
-            direct_io=self.direct_io,
-            gate=gate,
-        )
+        self.undo = Undo(installer, changes=self.changes, direct_io=self.direct_io, gate=gate)
         self.catalogue = Catalogue(devices=devices, change_log=change_log, runs_of=self.timed_runs.report)
         self.source_log = SourceLog(change_log)
         self.explorer = Explorer(installer, self.compile)

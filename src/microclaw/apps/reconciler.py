@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
 from microclaw.apps.change_log import MAX_SILENCES, DesiredApp
-from microclaw.apps.deferring import DeferredLog
+from microclaw.apps.deferring import Deferrals
 from microclaw.apps.installer import Installer, recover_changes
 from microclaw.apps.run_times import host_begins
+from microclaw.apps.timed_runs import TimedRuns
 from microclaw.backoff import Backoff
 from microclaw.devices.calls import AppList
 from microclaw.devices.device import Device
@@ -60,20 +61,17 @@ async def check_device(device: Device, link: LinkServer | None, checks: Iterable
     return await examine(device, also=[line for line in (paired, kept) if line is not None])
 
 
-async def _nothing_deferred(_device: Device) -> None:
-    """Until deferring.py is joined."""
-
-
 class Reconciler:
     """`run()` belongs in the host's TaskGroup. `report` is called for every app that was redeployed.
 
     `looks_after` says which devices are this host's, by id: in a cluster each is one host's.
-    `do_deferred` does what waits for a device that answers. `listed` is told which programs with runs are there.
     """
 
     def __init__(
         self,
         installer: Installer,
+        deferrals: Deferrals,
+        timed_runs: TimedRuns,
         *,
         report: Report,
         alarm: Callable[[str, str], None] = lambda *_: None,
@@ -83,9 +81,7 @@ class Reconciler:
     ) -> None:
         self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._looks_after = looks_after
-        self._deferred = DeferredLog(installer.change_log)
-        self.listed: Callable[[DesiredApp, bool], None] = lambda *_: None
-        self.do_deferred: Callable[[Device], Awaitable[None]] = _nothing_deferred
+        self._deferrals, self._deferred, self._timed_runs = deferrals, deferrals.log, timed_runs
         self._report = report
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
@@ -108,7 +104,7 @@ class Reconciler:
                     self._report(Step("deploy", text))
                 waiting = {act.name for act in await self._deferred.waiting(device_id)}
                 problem = await self._put_back_lost(device, put_back, waiting)
-            await self.do_deferred(device)
+            await self._deferrals.do_waiting(device)
         except (DeviceUnreachable, DeviceTimeout) as exc:
             problem = None if device.is_away else exc.message
             known = before.unreachable_since_ms if before is not None else None
@@ -134,7 +130,7 @@ class Reconciler:
         listed = {app.name for app in await device.call(AppList(), wait=False)}
         timed = [app for app in wanted if host_begins(app.version.kind, app.version.times)]
         for app in timed:  # between two runs they are not there
-            self.listed(app, app.name in listed)
+            self._timed_runs.listed(app, app.name in listed)
         problem: str | None = None
         wanted = [app for app in wanted if app not in timed]
         for app in wanted:

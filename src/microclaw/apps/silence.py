@@ -21,37 +21,33 @@ SOON_MS: Final = 60_000
 """A program is blamed for a silence that begins so soon after it was put there; later anything may be its cause."""
 
 
-class SilenceExplainer:
-    """`registry.explain_silence = SilenceExplainer(change_log).explain`"""
+async def explain_silence(
+    change_log: ChangeLog, device: Device, call: Call[Any], error: MicroclawError
+) -> MicroclawError:
+    """The error with the program that is probably its cause, and the way out; as it is when there is none.
 
-    def __init__(self, change_log: ChangeLog) -> None:
-        self._change_log = change_log
-
-    async def explain(self, device: Device, call: Call[Any], error: MicroclawError) -> MicroclawError:
-        """The error with the program that is probably its cause, and the way out; as it is when there is none.
-
-        The program is marked; one with which the board fell silent twice is not redeployed. An error of another
-        transport names a program only while it is marked. A board serves one client at a time: long after a program
-        was put there another client's connection is as probable, and nobody is blamed.
-        """
-        is_silent = isinstance(error, DeviceSilent) or (isinstance(error, InstallInterrupted) and error.silent)
-        wanted = await self._change_log.desired(device.device_id)
-        marked = next((app for app in wanted if app.suspect_ms is not None), None)
-        if marked is not None and not isinstance(call, AppInstall):
-            return _explained(error, device, marked.name, "", again=marked.silences < MAX_SILENCES)
-        if not is_silent:
-            return error
-        if isinstance(call, AppInstall):
-            return _explained(error, device, call.name, "this version of ")
-        history = await self._change_log.changes(device.device_id, _LOOK_BACK)
-        suspect = call.name if isinstance(call, AppUninstall) else _last_put(history, self._change_log.now_ms())
-        if suspect is None:
-            return error
-        app = next((app for app in wanted if app.name == suspect), None)
-        if app is None or _is_being_replaced(app, history, call):
-            return _explained(error, device, suspect, "" if app is None else "this version of ")
-        await self._change_log.set_suspect(app.device_id, app.name, is_suspect=True)
-        return _explained(error, device, suspect, "", again=app.silences + 1 < MAX_SILENCES)
+    The program is marked; one with which the board fell silent twice is not redeployed. An error of another
+    transport names a program only while it is marked. A board serves one client at a time: long after a program
+    was put there another client's connection is as probable, and nobody is blamed.
+    """
+    is_silent = isinstance(error, DeviceSilent) or (isinstance(error, InstallInterrupted) and error.silent)
+    wanted = await change_log.desired(device.device_id)
+    marked = next((app for app in wanted if app.suspect_ms is not None), None)
+    if marked is not None and not isinstance(call, AppInstall):
+        return _explained(error, device, marked.name, "", again=marked.silences < MAX_SILENCES)
+    if not is_silent:
+        return error
+    if isinstance(call, AppInstall):
+        return _explained(error, device, call.name, "this version of ")
+    history = await change_log.changes(device.device_id, _LOOK_BACK)
+    suspect = call.name if isinstance(call, AppUninstall) else _last_put(history, change_log.now_ms())
+    if suspect is None:
+        return error
+    app = next((app for app in wanted if app.name == suspect), None)
+    if app is None or _is_being_replaced(app, history, call):
+        return _explained(error, device, suspect, "" if app is None else "this version of ")
+    await change_log.set_suspect(app.device_id, app.name, is_suspect=True)
+    return _explained(error, device, suspect, "", again=app.silences + 1 < MAX_SILENCES)
 
 
 def _last_put(history: Sequence[Change], now_ms: int) -> str | None:

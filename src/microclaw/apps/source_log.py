@@ -46,7 +46,7 @@ class SourceLog:
             if line.app in puts and _names_a_line(line.text):
                 sha256 = _version_at(puts[line.app], line.at_ms)
                 if sha256 is not None and sha256 not in words:
-                    words[sha256] = await self._words(sha256)
+                    words[sha256] = await self.words(sha256)
                 in_source = words[sha256] if sha256 is not None else None
                 text = in_source(line.text) if in_source is not None else line.text
             if text or not line.text:
@@ -67,10 +67,11 @@ class SourceLog:
         None, and the text as it is, where that is not known.
         """
         sha256 = _version_at(_puts(await self._change_log.changes(device_id, _LOOK_BACK), app), at_ms)
-        words = None if sha256 is None else await self._words(sha256)
+        words = None if sha256 is None else await self.words(sha256)
         return sha256, text if words is None else words(text) or text
 
-    async def _words(self, sha256: str) -> Callable[[str], str | None] | None:
+    async def words(self, sha256: str) -> Callable[[str], str | None] | None:
+        """A board's words about an error of this version, in its source's lines; None where that is not known."""
         try:
             stored = await self._change_log.image(sha256)
             if stored.code.startswith(HEADER):

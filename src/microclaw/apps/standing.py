@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from microclaw.apps.change_log import AppVersion, ChangeLog, DesiredApp, version_of
-from microclaw.devices.calls import AppEntry, AppList, AppStop
+from microclaw.devices.calls import AppEntry, AppList
 from microclaw.devices.device import Device
 from microclaw.errors import AppNotFound, DeployRejected
 from microclaw.text import program_name
@@ -61,15 +61,11 @@ class Standing(Struct, frozen=True):
         """Why this act makes no sense there: the program is not there, not of this host, or in another state."""
         name, device = self.name, self.device.name
         if self.is_foreign and (self.stopped is None or act == "stop"):
-            step = f"take it off: microclaw app uninstall {name} -d {device}"
-            if act == "upgrade":
-                step = f"replace it knowingly: microclaw run FILE --name {name} --replace -d {device}"
-            elif self.device.supports(AppStop.method):
-                step += f"; or microclaw exec {device} apps.stop {name}, until the board's next start"
-            text = (
-                f"{name} on {device} was not installed from here: this host has no copy, so it cannot be {_DONE[act]}"
+            return DeployRejected(
+                f"{name} on {device} was not installed from here: this host has no copy, so it cannot be {_DONE[act]}",
+                next_step=f"take it off: microclaw app uninstall {name} -d {device}; or replace it knowingly: "
+                f"microclaw run FILE --name {name} --replace -d {device}",
             )
-            return DeployRejected(text, next_step=step)
         if self.running is not None:
             drop = f"drop what waits: microclaw app cancel {name} -d {device}"
             return DeployRejected(
@@ -77,9 +73,7 @@ class Standing(Struct, frozen=True):
                 next_step=drop if self.waits else "microclaw app list",
             )
         if self.stopped is not None:
-            more = {"stop": " already", "upgrade": ": a change of it must be seen to run"}.get(act, "")
-            step = f"{'' if act == 'stop' else 'start it first: '}microclaw app start {name} -d {device}"
-            return DeployRejected(f"{name} is stopped on {device}{more}", next_step=step)
+            return DeployRejected(f"{name} is stopped on {device}", next_step=f"microclaw app start {name} -d {device}")
         if self.listed is not None:
             return not_found(self.device, name, self.names)
         if self.waits:

@@ -8,16 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.apps.change_log import (
-    Change,
-    DeviceAction,
-    PutApp,
-    RemoveApp,
-    SetLevel,
-    SetPwm,
-    StartApp,
-    StopApp,
-)
+from microclaw.apps.change_log import Change, DeviceAction, SetLevel, SetPwm
 from microclaw.apps.changes import ProgramChanges
 from microclaw.apps.deferring import DeferredLog
 from microclaw.apps.deployment import ChangeRequest, Made
@@ -35,7 +26,6 @@ from microclaw.apps.undoable import (
 )
 from microclaw.auth.gate import Gate
 from microclaw.devices.call_text import duty_words
-from microclaw.devices.calls import GpioSet, PwmSet
 from microclaw.devices.device import Device
 from microclaw.errors import (
     DeployRejected,
@@ -248,19 +238,9 @@ class Undo:
 
     async def _apply(self, change: Change, inverse: DeviceAction, report: Report) -> Made | PinChange:
         device, undoes = change.device_id, change.change_id
-        match inverse:
-            case SetLevel(pin=pin, level=level):
-                return await self._direct_io.act(device, GpioSet(pin, level), undoes=undoes)
-            case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
-                return await self._direct_io.act(device, PwmSet(pin, duty, frequency_hz), undoes=undoes)
-            case RemoveApp(name=name):
-                request = ChangeRequest(device, name, "uninstall")
-            case PutApp(name=name, version=version):
-                request = ChangeRequest(device, name, "install", version=version)
-            case StopApp(name=name, version=version):
-                request = ChangeRequest(device, name, "stop", version=version)
-            case StartApp(name=name, version=version):
-                request = ChangeRequest(device, name, "start", version=version)
+        if isinstance(inverse, SetLevel | SetPwm):
+            return await self._direct_io.act(device, inverse.call, undoes=undoes)
+        request = ChangeRequest(device, inverse.name, inverse.act, version=inverse.version)
         return await self._changes.apply(request, report, undoes=undoes)
 
 

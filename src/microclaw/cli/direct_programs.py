@@ -22,7 +22,7 @@ from microclaw.apps.deployment import ChangeRequest, Deployment
 from microclaw.apps.fleet_operations import FleetProgram
 from microclaw.apps.installer import Installer
 from microclaw.apps.listing import removal_text
-from microclaw.apps.silence import SilenceExplainer
+from microclaw.apps.silence import explain_silence
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.cli.call_commands import BoardAt
@@ -87,10 +87,10 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
                 now_ms=now_ms,
             )
             change_log, cache = ChangeLog(database), BuildCache(settings.cache)
-            registry.explain_silence = SilenceExplainer(change_log).explain
+            registry.explain_silence = partial(explain_silence, change_log)
             async with registry:
                 yield Deployer(
-                    Installer(registry, change_log, keeps_record=False),
+                    Installer(registry, change_log),
                     compile=cached_compiler(cache),
                     try_image=partial(try_image, cache=cache),
                 )

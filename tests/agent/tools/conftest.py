@@ -154,10 +154,10 @@ class PaperApps:
         if isinstance(call, PwmSet):
             self.asked.append(("pwm", device, call.pin, call.duty, call.frequency_hz))
             state = PwmState(call.pin, call.duty, call.frequency_hz)
-            return PinChange("d-1", device, state, Evidence("accepted", "accepted only"), 10)
+            return PinChange(device, state, Evidence("accepted", "accepted only"), 10)
         self.asked.append(("set", device, call.pin, call.level, *insist))
         level, evidence = PinLevel(call.pin, call.level), Evidence("counted", "read back")
-        return PinChange("d-1", device, level, evidence, 9, "strapping pin")
+        return PinChange(device, level, evidence, 9, "strapping pin")
 
     async def chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         return (

@@ -122,13 +122,10 @@ def correct_tool(apps: Apps) -> Tool[CorrectParameters]:
 
 
 def _back_text(change: Change, device: str) -> str:
-    match change.inverse:
-        case SetLevel(pin=pin, level=level):
-            return f"{call_words(GpioSet(pin, level), device)} again"
-        case SetPwm(pin=pin, duty=duty, frequency_hz=frequency_hz):
-            return f"{call_words(PwmSet(pin, duty, frequency_hz), device)} again"
-        case _:
-            return f"revert: {change.summary}"
+    back = change.inverse
+    return (
+        f"{call_words(back.call, device)} again" if isinstance(back, SetLevel | SetPwm) else f"revert: {change.summary}"
+    )
 
 
 def _done_text(undone: Sequence[UndoReport], made: Sequence[PinChange]) -> str:

@@ -54,12 +54,6 @@ _DONE: Final[Mapping[EvidenceKind, str]] = {
     "accepted": "accepted, no read-back",
     "written": "done",
 }
-_ALL_DONE: Final[Mapping[EvidenceKind, str]] = {
-    "counted": "done on {boards}, checked",
-    "reported": "done on {boards}, they say so",
-    "accepted": "accepted by {boards}, no read-back",
-    "written": "done on {boards}",
-}
 _WORST_FIRST: Final[tuple[EvidenceKind, ...]] = ("accepted", "written", "reported", "counted")
 _MAX_ERROR_CHARS: Final = 200
 _MAX_ROWS: Final = 32
@@ -96,9 +90,30 @@ class ManyParameters(Parameters, kw_only=True):
 
 def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyParameters]:
     """act-on-boards, over those of the tools that act on one board."""
-    known = {tool.name: tool for tool in tools if tool.name in get_args(BoardTool)}
+    of = _OnBoards({tool.name: tool for tool in tools if tool.name in get_args(BoardTool)}, devices)
+    return Tool(
+        ACT_ON_BOARDS,
+        "Do the same on several boards at once, with one question: set or read a pin, PWM, deploy, remove, stop or "
+        "start a program. It tells what became of each.",
+        ManyParameters,
+        Permission.ACT,
+        Effect.ONCE,
+        of.run,
+        required_permission=of.permission,
+        describe=of.describe,
+        objections=of.objections,
+        words=of.words,
+        asks=of.asks,
+    )
 
-    def chosen(asked: ManyParameters) -> dict[Device, list[Any]]:
+
+class _OnBoards:
+    """`tools` are those that act on one board, by their names."""
+
+    def __init__(self, tools: Mapping[str, Tool[Any]], devices: Registry) -> None:
+        self._tools, self._devices = tools, devices
+
+    def chosen(self, asked: ManyParameters) -> dict[Device, list[Any]]:
         """Each board with its calls, in this order.
 
         Raises ToolRetry for arguments that the tool does not take, UnknownName, ConfigError.
@@ -107,19 +122,19 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         one = Selection(asked.devices or (), asked.labels or (), bool(asked.every)), asked.arguments or {}
         each = [(Selection(group.devices), group.arguments) for group in asked.each or ()]
         for selection, arguments in each or [one]:
-            for device in select(devices, selection, _CALLS[asked.tool].method).devices:
+            for device in select(self._devices, selection, _CALLS[asked.tool].method).devices:
                 if device in found and asked.tool == "deploy-wasm-app":
                     raise ToolRetry(f"two programs for {device.name}", next_step="one program a board in one call")
-                call = read_arguments(known[asked.tool], json.dumps({**arguments, "device": device.name}))
+                call = read_arguments(self._tools[asked.tool], json.dumps({**arguments, "device": device.name}))
                 found.setdefault(device, []).append(call)
         return found
 
-    async def asks(asked: ManyParameters, _: ToolContext) -> bool:
-        return asked.tool not in _READS and len(chosen(asked)) > 1
+    async def asks(self, asked: ManyParameters, _: ToolContext) -> bool:
+        return asked.tool not in _READS and len(self.chosen(asked)) > 1
 
-    async def objections(asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
+    async def objections(self, asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
         """Of all boards. One that refuses or does not answer tells it when it is acted on; raises where all do."""
-        find, boards = known[asked.tool].objections, chosen(asked)
+        find, boards = self._tools[asked.tool].objections, self.chosen(asked)
         if find is None:
             return ()
 
@@ -131,9 +146,9 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
             raise found[0].error
         return tuple(text for one in found for text in one.value or ())
 
-    async def permission(asked: ManyParameters, context: ToolContext) -> Permission:
+    async def permission(self, asked: ManyParameters, context: ToolContext) -> Permission:
         """The heaviest of all; of a board that cannot say, what is on it is not known."""
-        boards, weigh = chosen(asked), known[asked.tool].required_permission
+        boards, weigh = self.chosen(asked), self._tools[asked.tool].required_permission
         if asked.tool == "deploy-wasm-app" and len(boards) > 1:
             return Permission.RISKY
         if weigh is None:
@@ -145,14 +160,20 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         found = await on_each(list(boards), of_one)
         return Permission.RISKY if any(one.value or one.error is not None for one in found) else Permission.ACT
 
-    async def describe(asked: ManyParameters, _: ToolContext) -> tuple[str, ...]:
-        return tuple(map(device_line, chosen(asked)))
+    async def describe(self, asked: ManyParameters, _: ToolContext) -> tuple[str, ...]:
+        return tuple(map(device_line, self.chosen(asked)))
 
-    def words(asked: ManyParameters, _: ToolContext, __: Sequence[str]) -> str:
-        return _words(asked.tool, chosen(asked))
+    def words(self, asked: ManyParameters, _: ToolContext, __: Sequence[str]) -> str:
+        """ "set pin 4 high on lamp, fan and 3 more (5 boards)"; boards that do something else have their own words."""
+        said: dict[str, list[str]] = {}
+        for device, calls in self.chosen(asked).items():
+            acts = " and ".join(dict.fromkeys(_act_words(asked.tool, call) for call in calls))
+            said.setdefault(acts, []).append(device.name)
+        link = "from" if asked.tool == "uninstall-wasm-app" else "of" if asked.tool in _READS else "on"
+        return "; ".join(f"{acts} {link} {_boards_words(names)}" for acts, names in said.items())
 
-    async def run(asked: ManyParameters, context: ToolContext) -> ToolOutput:
-        tool, boards = known[asked.tool], chosen(asked)
+    async def run(self, asked: ManyParameters, context: ToolContext) -> ToolOutput:
+        tool, boards = self._tools[asked.tool], self.chosen(asked)
         stages = SharedStages(context.report)
 
         async def on_one(device: Device) -> list[ToolOutput]:
@@ -177,31 +198,6 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         if not asked.devices and not asked.each:  # of boards that nobody named, those that have the program
             outcomes = [one for one in outcomes if not isinstance(one.error, AppNotFound)] or outcomes
         return _output(asked.tool, outcomes)
-
-    return Tool(
-        ACT_ON_BOARDS,
-        "Do the same on several boards at once, with one question: set or read a pin, PWM, deploy, remove, stop or "
-        "start a program. It tells what became of each.",
-        ManyParameters,
-        Permission.ACT,
-        Effect.ONCE,
-        run,
-        required_permission=permission,
-        describe=describe,
-        objections=objections,
-        words=words,
-        asks=asks,
-    )
-
-
-def _words(tool: BoardTool, boards: Mapping[Device, list[Any]]) -> str:
-    """ "set pin 4 high on lamp, fan and 3 more (5 boards)"; boards that do something else have words of their own."""
-    said: dict[str, list[str]] = {}
-    for device, calls in boards.items():
-        acts = " and ".join(dict.fromkeys(_act_words(tool, call) for call in calls))
-        said.setdefault(acts, []).append(device.name)
-    link = "from" if tool == "uninstall-wasm-app" else "of" if tool in _READS else "on"
-    return "; ".join(f"{acts} {link} {_boards_words(names)}" for acts, names in said.items())
 
 
 def _act_words(tool: BoardTool, call: Any) -> str:
@@ -266,12 +262,11 @@ def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]])
         groups.setdefault(told.text, []).append(told.device)
     listed = "; ".join(f"{names_text(names)}: {text}" for text, names in groups.items())
     if any(told.kind is None for told in each):
-        raise _failed(tool, outcomes, each, listed)
+        raise _failed(tool, [one.error for one in outcomes if one.error is not None], each, listed)
     kind = _worst(told.kind for told in each if told.kind is not None)
-    message = _message(tool, kind, [told.device for told in each], listed, is_alike=len(groups) == 1)
     fields: dict[str, Any] = {
         "success": True,
-        "message": message,
+        "message": listed if tool in _READS else _message(kind, groups, listed),
         "count": len(each),
         "changes": [number for told in each for number in told.changes],
         "boards": [told.row() for told in each[:_MAX_ROWS]],
@@ -279,27 +274,20 @@ def _output(tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]])
     return ToolOutput(fields, (Evidence(kind, listed),))
 
 
-def _message(tool: BoardTool, kind: EvidenceKind, names: Sequence[str], listed: str, *, is_alike: bool) -> str:
-    """The message for all boards, never more than for the worst one."""
-    if tool in _READS:
-        return listed
-    if is_alike and listed.endswith(f": {_DONE[kind]}"):
-        return f"{_ALL_DONE[kind].format(boards=_all_of(len(names)))}: {names_text(names)}"
-    head = "done on {boards}" if kind != "accepted" else "accepted by {boards}, without a read-back of all"
-    return f"{head.format(boards=_all_of(len(names)))}; {listed}"
+def _message(kind: EvidenceKind, groups: Mapping[str, Sequence[str]], listed: str) -> str:
+    """ "done on both boards, checked: lamp, fan"; never more than for the worst one."""
+    head, _, how = _DONE[kind].partition(",")
+    count = sum(map(len, groups.values()))
+    boards = {1: "the board", 2: "both boards"}.get(count, f"all {count} boards")
+    if list(groups) == [_DONE[kind]]:
+        return f"{head} on {boards}{how and f',{how}'}: {names_text(groups[_DONE[kind]])}"
+    return f"{head} on {boards}; {listed}"
 
 
-def _all_of(count: int) -> str:
-    return {1: "the board", 2: "both boards"}.get(count, f"all {count} boards")
-
-
-def _failed(
-    tool: BoardTool, outcomes: Sequence[BoardOutcome[list[ToolOutput]]], each: Sequence[_Told], listed: str
-) -> BoardsFailed:
+def _failed(tool: BoardTool, errors: Sequence[MicroclawError], each: Sequence[_Told], listed: str) -> BoardsFailed:
     good = sum(told.kind is not None for told in each)
     verb = "read" if tool in _READS else "done"
     head = f"{verb} on {good} of {len(each)} boards" if len(each) > 1 else f"not {verb}"
-    errors = [one.error for one in outcomes if one.error is not None]
     unknown = (DeviceTimeout, DeviceLied, ProtocolError, InstallInterrupted)
     kind = BoardsUnknown if any(isinstance(error, unknown) for error in errors) else BoardsFailed
     steps = list(dict.fromkeys(error.next_step for error in errors if error.next_step))[:2]

@@ -79,6 +79,26 @@ class UninstallParameters(_OnAddress, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(min_length=1, max_length=126)]
 
 
+class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
+    switch: Literal["stop", "start", "restart"]
+
+
+class TimesParameters(OnDevice, kw_only=True, rename="camel"):
+    """A time that is left out stays as it is."""
+
+    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
+    every: Annotated[str, Meta(max_length=20, description="How often it begins: 30s, 10m, 1h; off.")] | None = None
+    stop_after: Annotated[str, Meta(max_length=20, description="How long each run may last: 5s; off.")] | None = None
+
+    def new_times(self) -> dict[str, int | None]:
+        given = {"every_ms": self.every, "stop_after_ms": self.stop_after}
+        new = {name: time_or_off(text) for name, text in given.items() if text is not None}
+        if not new:
+            raise ToolRetry("nothing to set", next_step="give every or stopAfter, as 10m, or off to drop it")
+        return new
+
+
 def on_its_holder(apps: Apps) -> Callable[[Any, ToolContext], Awaitable[Any]]:
     """For `Tool.complete`: names the device of a program, where none is named and only one of several has it."""
 
@@ -95,8 +115,7 @@ def on_its_holder(apps: Apps) -> Callable[[Any, ToolContext], Awaitable[Any]]:
 
 
 def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
-    """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app."""
-    devices, complete = apps.registry, on_its_holder(apps)
+    """deploy-wasm-app, query-wasm-apps, uninstall-wasm-app, switch-program, set-program-times."""
 
     async def deploy(device: Device, asked: DeployParameters, context: ToolContext) -> ToolOutput:
         request = ChangeRequest(
@@ -164,27 +183,55 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         }
         return ToolOutput(fields, (done.evidence,))
 
-    act = (Permission.ACT, Effect.IDEMPOTENT)
+    async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
+        done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
+        what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
+        fields = {
+            "appName": done.name,
+            "switch": asked.switch,
+            "verified": done.verified,
+            "change": done.change_id,
+            "message": f"{what} {done.name} on {done.device_name}",
+        }
+        return ToolOutput(fields, (done.evidence,))
+
+    async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
+        name, new = asked.app_name, asked.new_times()
+        made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
+        if isinstance(made, Deployed):
+            return ToolOutput({"unchanged": True, "appName": made.name, "message": made.text})
+        runs = made.trial.times.text() if made.trial.times else "once, and on"
+        fields = {
+            "appName": made.name,
+            "runs": runs,
+            "verified": made.verified,
+            "change": made.change_id,
+            "message": f"{made.name} on {made.device_name} runs {runs}",
+        }
+        return ToolOutput(fields, (made.evidence,))
+
+    def tool(name: str, text: str, parameters: type[Any], run: Any, *needs: Any, **more: Any) -> Tool[Any]:
+        return device_tool(apps.registry, name, text, parameters, run, *needs, **more)
+
+    complete = on_its_holder(apps)
+    act, once = (Permission.ACT, Effect.IDEMPOTENT), (Permission.ACT, Effect.ONCE)
     deploys = (
         "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and "
         "verify it there. For anything that goes on, repeats or reacts."
     )
     lists = "List a device's programs, with their state and pins."
+    switches = "Stop a program and keep it for later, start a stopped one again, or restart one."
+    times = "Set when an installed program runs: begun again every so often, each run stopped after a time."
+    removal: dict[str, Any] = {"required_permission": uninstall_permission, "check": check_uninstall}
+    removal |= {"words": "remove {app_name} from {device}", "complete": complete}
+    off = "Take a program off a device."
+    words = "{switch} {app_name} on {device}"
     return (
-        device_tool(devices, "deploy-wasm-app", deploys, DeployParameters, deploy, *act, has_preview=True),
-        device_tool(devices, "query-wasm-apps", lists, QueryParameters, query, complete=complete),
-        device_tool(
-            devices,
-            "uninstall-wasm-app",
-            "Take a program off a device.",
-            UninstallParameters,
-            uninstall,
-            *act,
-            required_permission=uninstall_permission,
-            check=check_uninstall,
-            words="remove {app_name} from {device}",
-            complete=complete,
-        ),
+        tool("deploy-wasm-app", deploys, DeployParameters, deploy, *act, has_preview=True),
+        tool("query-wasm-apps", lists, QueryParameters, query, complete=complete),
+        tool("uninstall-wasm-app", off, UninstallParameters, uninstall, *act, **removal),
+        tool("switch-program", switches, SwitchParameters, switch, *once, words=words, complete=complete),
+        tool("set-program-times", times, TimesParameters, set_times, *once, has_preview=True, complete=complete),
     )
 
 
@@ -237,82 +284,3 @@ def _app(app: AppListing) -> dict[str, Any]:
     if app.error:
         fields["error"] = app.error
     return fields
-
-
-class SwitchParameters(OnDevice, kw_only=True, rename="camel"):
-    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
-    switch: Literal["stop", "start", "restart"]
-
-
-def switch_tool(apps: Apps) -> Tool[SwitchParameters]:
-    """switch-program."""
-
-    async def switch(device: Device, asked: SwitchParameters, context: ToolContext) -> ToolOutput:
-        done = await apps.changes.apply(ChangeRequest(device.device_id, asked.app_name, asked.switch), context.report)
-        what = "stopped" if asked.switch == "stop" else f"{asked.switch}ed"
-        fields: dict[str, Any] = {
-            "appName": done.name,
-            "switch": asked.switch,
-            "verified": done.verified,
-            "change": done.change_id,
-            "message": f"{what} {done.name} on {done.device_name}",
-        }
-        return ToolOutput(fields, (done.evidence,))
-
-    return device_tool(
-        apps.registry,
-        "switch-program",
-        "Stop a program and keep it for later, start a stopped one again, or restart one.",
-        SwitchParameters,
-        switch,
-        Permission.ACT,
-        Effect.ONCE,
-        words="{switch} {app_name} on {device}",
-        complete=on_its_holder(apps),
-    )
-
-
-class TimesParameters(OnDevice, kw_only=True, rename="camel"):
-    """A time that is left out stays as it is."""
-
-    app_name: Annotated[str, Meta(min_length=1, max_length=126)]
-    every: Annotated[str, Meta(max_length=20, description="How often it begins: 30s, 10m, 1h; off.")] | None = None
-    stop_after: Annotated[str, Meta(max_length=20, description="How long each run may last: 5s; off.")] | None = None
-
-    def new_times(self) -> dict[str, int | None]:
-        given = {"every_ms": self.every, "stop_after_ms": self.stop_after}
-        new = {name: time_or_off(text) for name, text in given.items() if text is not None}
-        if not new:
-            raise ToolRetry("nothing to set", next_step="give every or stopAfter, as 10m, or off to drop it")
-        return new
-
-
-def times_tool(apps: Apps) -> Tool[TimesParameters]:
-    """set-program-times."""
-
-    async def set_times(device: Device, asked: TimesParameters, context: ToolContext) -> ToolOutput:
-        name, new = asked.app_name, asked.new_times()
-        made = await apps.changes.set_times(device.device_id, name, context.report, approve=context.approve, **new)
-        if isinstance(made, Deployed):
-            return ToolOutput({"unchanged": True, "appName": made.name, "message": made.text})
-        runs = made.trial.times.text() if made.trial.times else "once, and on"
-        fields: dict[str, Any] = {
-            "appName": made.name,
-            "runs": runs,
-            "verified": made.verified,
-            "change": made.change_id,
-            "message": f"{made.name} on {made.device_name} runs {runs}",
-        }
-        return ToolOutput(fields, (made.evidence,))
-
-    return device_tool(
-        apps.registry,
-        "set-program-times",
-        "Set when an installed program runs: begun again every so often, each run stopped after a time.",
-        TimesParameters,
-        set_times,
-        Permission.ACT,
-        Effect.ONCE,
-        has_preview=True,
-        complete=on_its_holder(apps),
-    )
