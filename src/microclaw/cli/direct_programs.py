@@ -25,7 +25,7 @@ from microclaw.apps.listing import removal_text
 from microclaw.apps.silence import SilenceExplainer
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.cli.call_commands import BoardAt
+from microclaw.cli.call_commands import board_at
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.steps import Stages
@@ -99,14 +99,14 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
 def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
     """Take a program off a board. AppNotFound, or DeployRejected when it is still listed."""
     options.only_here(f"a removal from {target}")
-    board = BoardAt(target)
+    look = f"microclaw exec {target} apps.list"
 
     async def take_off() -> str:
-        look = f"microclaw exec {target} apps.list"
-        try:
-            await board.call(AppUninstall(name))
-        except AppNotFound as exc:
-            raise AppNotFound(exc.message, next_step=look) from exc
-        return await removal_text(board, name, asyncio.sleep, next_step=f"restart the board, then {look}")
+        async with board_at(target) as device:
+            try:
+                await device.call(AppUninstall(name), wait=False)
+            except AppNotFound as exc:
+                raise AppNotFound(exc.message, next_step=look) from exc
+            return await removal_text(device, name, asyncio.sleep, next_step=f"restart the board, then {look}")
 
     options.report("removal", {"name": name, "device": target}, asyncio.run(take_off()))
