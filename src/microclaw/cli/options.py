@@ -121,7 +121,7 @@ class GlobalOptions(Struct, frozen=True):
             raise Exit(FAILED)
 
     def ask_secret(self, question: str, remedy: str, *, is_new: bool = False) -> str:
-        """What is typed, unseen; a new one twice. Without a terminal: wrong usage, with the `remedy`."""
+        """Return what is typed, unseen; a new one twice. Without a terminal: wrong usage, with the `remedy`."""
         if not sys.stdin.isatty():
             raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
         question = clean_text(question, one_line=True)
