@@ -33,7 +33,6 @@ from microclaw.clock import now_ms
 from microclaw.devices.calls import AppUninstall
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, MicroclawError
-from microclaw.events import Step
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.transports.open import open_transport
@@ -55,15 +54,10 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
-    stages = Stages(options.terminal())
-
-    def report(step: Step) -> None:
-        if not options.json and not options.quiet:
-            stages.show(step)
-
+    stages = Stages(options, options.terminal())
     async with _deployer(options, request.device, board) as deployer:
         try:
-            return await deployer.deploy(request, report)
+            return await deployer.deploy(request, stages.show)
         except MicroclawError as exc:
             stages.failed(failure_of(exc))
             raise
