@@ -7,7 +7,9 @@ import pty
 import select
 import subprocess
 import sys
+import termios
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -54,12 +56,19 @@ class Screen:
                 self._read()
         self._awaited = found + len(text)
 
-    def ended(self, key: str) -> int:
-        """Type `key` at the prompt, again each second, as one between two prompts is lost; the exit code."""
+    def type_unseen(self, text: str) -> None:
+        """Type as soon as the terminal shows nothing of it: a prompt comes a moment before that."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while termios.tcgetattr(self._master)[3] & termios.ECHO:
+            assert time.monotonic() < deadline
+        self.type(text)
+
+    def ended(self, act: Callable[[], object]) -> int:
+        """Do `act` at the prompt, again each second, as a key or signal between two prompts is lost; the exit code."""
         deadline = time.monotonic() + TIMEOUT_S
         while self.process.poll() is None:
             assert time.monotonic() < deadline, f"it goes on: {self.shown[-2000:]!r}"
-            self.type(key)
+            act()
             again = time.monotonic() + 1.0
             while self.process.poll() is None and time.monotonic() < again:
                 if select.select([self._master], [], [], 0.1)[0]:

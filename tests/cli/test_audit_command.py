@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import TIMEOUT_S, Run, clean_environ
+from tests.cli.conftest import TIMEOUT_S, Run
+from tests.stories.conftest import started
 
 from microclaw.audit.event import AuditEvent, AuditKind
 from microclaw.audit.log_files import append_events
@@ -70,9 +71,7 @@ def test_a_reader_that_has_left_is_no_error_of_the_log(home: Path) -> None:
 
 
 def test_beside_a_host_the_log_is_followed(ask: Run, host: dict[str, Any]) -> None:
-    home = Path(host["home"])
-    words = [sys.executable, "-m", "microclaw", "person", "log", "-f", "--json", "--kind", "token"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, env=clean_environ(home), text=True) as following:
+    with started(Path(host["home"]), "person", "log", "-f", "--json", "--kind", "token") as following:
         try:
             assert ask("person", "tokens", "--add", "first").code == 0
             assert following.stdout is not None

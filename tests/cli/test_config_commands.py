@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 
 from microclaw.cli.main import main
-
-TOKEN = "12345:abcdefghijklmnopqrstuvwxyz"
 
 
 @pytest.fixture
@@ -19,19 +16,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MICROCLAW_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
-
-
-def test_secret_is_masked_wherever_it_is_shown(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for words in (["set", "telegram.token", TOKEN], ["get"], ["get", "telegram.token"], ["get", "--json"], ["check"]):
-        assert main(["config", *words]) == 0
-    shown = capsys.readouterr()
-    assert TOKEN not in shown.out + shown.err
-
-
-def test_secret_can_come_from_stdin(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO(TOKEN + "\n"))
-    assert main(["config", "set", "telegram.token", "-"]) == 0
-    assert TOKEN in (home / "secrets.toml").read_text()
 
 
 def test_check_names_every_mistake_and_fails(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,17 +10,13 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Ran, Run
-from tests.stories.conftest import Host, running_host
+from tests.stories.conftest import BLINK, Host, running_host
 
 from microclaw.apps import operations as programs
 from microclaw.cli.fleet_file import FleetFile
 
-BLINK = """#include "microclaw.h"
-static int led;
-static void tick(void) { gpio_toggle(led); }
-void on_init(void) { led = gpio_open(10, GPIO_OUT); every(100, tick); }
-"""
-COUNT = BLINK.replace("gpio_open(10", "gpio_open(4")
+PROGRAM = BLINK.replace("HALF_MS", "100").replace("PIN", "10")
+COUNT = PROGRAM.replace("gpio_open(10", "gpio_open(4")
 MAIN = '#include "microclaw.h"\n#include "lib/led.h"\nvoid on_init(void) { led_begin(5); }\n'
 LED_H = "#pragma once\nvoid led_begin(int pin);\n"
 LED_C = """#include <microclaw.h>
@@ -54,7 +50,7 @@ def boards(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
 def work(tmp_path: Path) -> Path:
     folder = tmp_path / "work"
     (folder / "lib").mkdir(parents=True)
-    (folder / "blink.c").write_text(BLINK)
+    (folder / "blink.c").write_text(PROGRAM)
     (folder / "count.c").write_text(COUNT)
     (folder / "count.expect").write_text("pin 4: period 200 ms\n")
     (folder / "main.c").write_text(MAIN)
@@ -148,7 +144,7 @@ def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:
     assert "name: counter" in printed.out
     assert "name: led" not in printed.out
     # From nothing, the exported file brings all of it back.
-    (out / "blink.c").write_text(BLINK)
+    (out / "blink.c").write_text(PROGRAM)
     for device, name in installed(ask):
         assert ask("app", "uninstall", name, "-d", device).code == 0
     assert ask("fleet", "apply", "-f", str(out / "fleet.yaml"), "-y").code == 0
@@ -217,7 +213,7 @@ def test_what_is_no_fleet_is_refused_without_a_host(run: Run, tmp_path: Path, te
     "times", ["every: 10m, stop_after: 11m", "every: 0", "stop_after: 50d", "every: [1]", 'expect: "b\\0"']
 )
 def test_times_that_cannot_be_are_mistakes_of_the_file(tmp_path: Path, times: str) -> None:
-    (tmp_path / "fan.c").write_text(BLINK)
+    (tmp_path / "fan.c").write_text(PROGRAM)
     (tmp_path / "fleet.yaml").write_text(f"programs:\n  - {{file: fan.c, devices: all, {times}}}\n")
     assert [one.line for one in FleetFile(tmp_path / "fleet.yaml").mistakes] == [2]
 
@@ -227,7 +223,7 @@ def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:
     (tmp_path / "fleet.yaml").write_text(text.partition("```yaml\n")[2].partition("```")[0])
     (tmp_path / "kitchen").mkdir()
     for name in ("blink.c", "door.cpp", "kitchen/fan.py"):
-        (tmp_path / name).write_text(BLINK)
+        (tmp_path / name).write_text(PROGRAM)
     (tmp_path / "kitchen" / "fan.expect").write_text("pin 4: period 200 ms\n")
     fleet = FleetFile(tmp_path / "fleet.yaml")
     fleet.check()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-import sqlite3
 import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.conftest import Run, clean_environ
+from tests.stories.conftest import until
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.cli.child import Child
@@ -26,7 +25,6 @@ from microclaw.wire import board_control as control
 
 StartBoard = Callable[..., AbstractContextManager[Child]]
 PATIENCE_S = 60.0
-PAUSE_S = 0.2
 
 
 @pytest.fixture
@@ -178,22 +176,6 @@ def test_a_follower_sees_a_line_that_comes_while_it_follows(lamp: None, ask: Run
     assert float(first.split()[0]) <= float(second.split()[0])
 
 
-def test_a_removed_device_is_cut_off_and_does_not_come_back(
-    board: StartBoard, ask: Run, host: dict[str, Any], tmp_path: Path
-) -> None:
-    with board("lamp"):
-        _until(ask, "lamp", "connected")
-        assert ask("device", "remove", "lamp").code == 0
-        state = _link_state(tmp_path / "board.sock", lambda state: state["state"] == "refused")
-        assert "4403" in state["error"]
-    assert "lamp" not in ask("device", "list").out
-    with closing(sqlite3.connect(Path(host["home"]) / "microclaw.db")) as store:
-        live = store.execute(
-            "SELECT count(*) FROM certificates WHERE device_id = ? AND revoked_ms IS NULL", (state["device_id"],)
-        ).fetchone()
-    assert live == (0,)
-
-
 def test_a_correction_on_the_link_is_one_act_without_a_question(
     host: dict[str, Any], lamp: None, tmp_path: Path
 ) -> None:
@@ -212,38 +194,8 @@ def test_a_correction_on_the_link_is_one_act_without_a_question(
 
 def _until(ask: Run, name: str, state: str) -> None:
     """Wait for the device list to say so: the board is a process of its own."""
-    deadline = time.monotonic() + PATIENCE_S
-    line = ""
-    while time.monotonic() < deadline:
-        line = next((row for row in ask("device", "list").out.splitlines() if row.startswith(name + " ")), "")
-        if state in line:
-            return
-        time.sleep(PAUSE_S)
-    pytest.fail(f"{name} was not {state} within {PATIENCE_S:.0f} s: {line!r}")
+    until(lambda: any(row.startswith(f"{name} ") and state in row for row in ask("device", "list").out.splitlines()))
 
 
 def _log_lines(ask: Run, name: str, complete: Callable[[str], bool]) -> str:
-    deadline = time.monotonic() + PATIENCE_S
-    lines = ""
-    while time.monotonic() < deadline:
-        lines = str(ask("logs", name).out)
-        if complete(lines):
-            return lines
-        time.sleep(PAUSE_S)
-    pytest.fail(f"the lines did not come within {PATIENCE_S:.0f} s: {lines}")
-
-
-def _link_state(control: Path, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The board's words of its end of the link, once it is so."""
-    deadline = time.monotonic() + PATIENCE_S
-    state: dict[str, Any] = {}
-    while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as bench:
-            bench.settimeout(PATIENCE_S)
-            bench.connect(str(control))
-            bench.sendall(b'{"id":1,"op":"link"}\n')
-            state = json.loads(bench.makefile().readline())
-        if wanted(state):
-            return state
-        time.sleep(PAUSE_S)
-    pytest.fail(f"the board's link did not become so within {PATIENCE_S:.0f} s: {state}")
+    return until(lambda: next((text for text in (ask("logs", name).out,) if complete(text)), ""))

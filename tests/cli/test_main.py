@@ -47,23 +47,18 @@ def broken() -> Iterator[str]:
     del app.commands["broken"]
 
 
-def test_unexpected_error_is_one_line_and_its_traceback_is_in_the_log(
+def test_unexpected_error_is_one_line_and_a_document_and_its_traceback_is_in_the_log_or_with_v_here(
     broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--home", str(tmp_path / "home"), broken]) == 1
-    log = tmp_path / "home" / "microclaw.log"
-    assert len(capsys.readouterr().err.splitlines()) == 2
-    assert 'raise ZeroDivisionError("ours")' in log.read_text()
-
-
-def test_unexpected_error_is_a_json_document_too(
-    broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    assert main(["-v", "--home", str(tmp_path / "home"), broken]) == 1
+    assert "Traceback" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
     assert main(["--json", f"--home={tmp_path / 'home'}", broken]) == 1
-    shown = json.loads(capsys.readouterr().out)
-    assert shown["schema"] == "microclaw.error/1"
-    assert shown["error"]["code"] == "internal_error"
-    assert (tmp_path / "home" / "microclaw.log").exists()
+    shown = capsys.readouterr()
+    assert len(shown.err.splitlines()) == 2
+    document = json.loads(shown.out)
+    assert (document["schema"], document["error"]["code"]) == ("microclaw.error/1", "internal_error")
+    assert 'raise ZeroDivisionError("ours")' in (tmp_path / "home" / "microclaw.log").read_text()
 
 
 @pytest.mark.parametrize("words", ["device list", "--help", "chat"])
@@ -73,12 +68,6 @@ def test_a_stream_that_is_closed_is_no_error(tmp_path: Path, words: str, closing
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
     assert "unexpected" not in ran.stderr
     assert ran.returncode in (0, 3)
-
-
-def test_verbose_shows_the_traceback_at_once(broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["-v", "--home", str(tmp_path / "home"), broken]) == 1
-    assert "Traceback" in capsys.readouterr().err
-    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")

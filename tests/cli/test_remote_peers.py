@@ -1,4 +1,4 @@
-"""--host and what may be at the other end: TLS, proxies, older hosts, hosts that are none."""
+"""--host and what may be at the other end: redirections, proxies, servers that are no host."""
 
 from __future__ import annotations
 
@@ -10,44 +10,15 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.cli.conftest import Ran, run_in
-from tests.cli.https_front import Answer, answering, tls_front, write_certificate
+from tests.cli.https_front import Answer, answering
 from tests.cli.screen import TIMEOUT_S
-from tests.cli.test_remote_host import lines, run_at
+from tests.cli.test_remote_host import lines
 
 SECRET = "mc_" + "s" * 43
 
 
-def tell(home: Path, place: str, *words: str, secret: str = SECRET, **variables: str) -> Ran:
-    return run_at(home, {"MICROCLAW_HOST": place, "MICROCLAW_TOKEN": secret, **variables}, *words)
-
-
-@pytest.fixture
-def owner(host: dict[str, Any], request: pytest.FixtureRequest) -> str:
-    made = run_in(Path(host["home"]), "person", "tokens", "--add", request.node.name[:30].replace("[", " ").rstrip("]"))
-    assert made.code == 0, made.err
-    return made.out.splitlines()[0]
-
-
-def test_tls_is_verified_and_an_authority_of_ones_own_is_named(
-    host: dict[str, Any], owner: str, tmp_path: Path
-) -> None:
-    certificate, key = write_certificate(tmp_path, "localhost")
-    inner = urlsplit(host["http"]).port
-    assert inner is not None
-    with tls_front(certificate, key, inner) as port:
-        place = f"https://localhost:{port}"
-        refused = tell(tmp_path / "h", place, "device", "list", secret=owner)
-        assert (refused.code, refused.out) == (1, "")
-        trusted = tell(tmp_path / "h", place, "device", "list", secret=owner, SSL_CERT_FILE=str(certificate))
-        assert (trusted.code, "virtual-1" in trusted.out) == (0, True), trusted.err
-        said = tell(tmp_path / "h", place, "chat", "set pin 6 on", secret=owner, SSL_CERT_FILE=str(certificate))
-        assert said.code == 0, said.err
-        other = tell(
-            tmp_path / "h", f"https://127.0.0.1:{port}", "status", secret=owner, SSL_CERT_FILE=str(certificate)
-        )
-        assert (other.code, other.out) == (1, "")
-    plain = tell(tmp_path / "h", f"https://127.0.0.1:{inner}", "status", secret=owner)
-    assert plain.code == 3
+def tell(home: Path, place: str, *words: str) -> Ran:
+    return run_in(home, *words, environ={"MICROCLAW_HOST": place, "MICROCLAW_TOKEN": SECRET})
 
 
 def test_a_redirection_is_not_followed_and_the_token_stays(tmp_path: Path) -> None:

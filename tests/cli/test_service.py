@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.cli.main import main
-from microclaw.cli.service_commands import ServiceSpec, launchd_plist, service_manager, systemd_unit
+from microclaw.cli.service_commands import ServiceSpec, service_manager, systemd_unit
 from microclaw.errors import NotSupported
 
 ODD = ServiceSpec(
@@ -70,13 +70,6 @@ def test_systemd_accepts_the_unit_without_a_word(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
-
-
-def test_plist_is_one_that_launchd_reads() -> None:
-    agent = plistlib.loads(launchd_plist(ODD).encode())
-    assert agent["ProgramArguments"] == list(ODD.command)
-    assert agent["KeepAlive"] == {"SuccessfulExit": False}
-    assert agent["RunAtLoad"] is True
 
 
 def test_the_file_is_printed_or_asked_about_and_nothing_written(
@@ -136,7 +129,9 @@ def test_status_tells_whether_it_runs(person: Path, capsys: pytest.CaptureFixtur
 def test_mac_has_launchd_and_others_a_clear_no(tmp_path: Path) -> None:
     system = service_manager("darwin", {"HOME": str(tmp_path)})
     assert system.path == tmp_path / "Library/LaunchAgents/org.microclaw.host.plist"
-    assert plistlib.loads(system.text(ODD).encode())["Label"] == "org.microclaw.host"
+    agent = plistlib.loads(system.text(ODD).encode())
+    assert (agent["Label"], agent["ProgramArguments"]) == ("org.microclaw.host", list(ODD.command))
+    assert (agent["KeepAlive"], agent["RunAtLoad"]) == ({"SuccessfulExit": False}, True)
     assert system.start[:2] == ("launchctl", "bootstrap")
     with pytest.raises(NotSupported):
         service_manager("win32", {})

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import pty
-import select
 import signal
-import subprocess
 import sys
-import termios
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,6 +15,7 @@ from typing import Any
 import pytest
 from click import Abort
 from click.testing import CliRunner
+from tests.cli.screen import Screen
 
 from microclaw.cli import setup_commands
 from microclaw.cli.main import main
@@ -212,38 +208,16 @@ def test_wrong_file_is_refused_before_any_question(home: Path, capsys: pytest.Ca
     assert "config.toml:2" in capsys.readouterr().err
 
 
-def test_keys_are_not_echoed_on_a_terminal_and_ctrl_c_changes_nothing(home: Path) -> None:
-    master, slave = pty.openpty()
-    listens = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"  # a test's parent may not
-    command = [sys.executable, "-c", f"{listens}; from microclaw.cli.main import main; sys.exit(main(['setup']))"]
-    process = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True)
-    os.close(slave)
+def test_keys_are_not_echoed_on_a_terminal_and_ctrl_c_changes_nothing(home: Path, services: str) -> None:
     before = (home / "config.toml").read_text()
-    shown = _wait_for(master, b"", "Which models answer?")
-    os.write(master, b"anthropic\n")
-    shown = _wait_for(master, shown, "The key (not shown; Enter skips)")
-    until = time.monotonic() + TIMEOUT_S
-    while termios.tcgetattr(master)[3] & termios.ECHO:  # the prompt comes a moment before it hides what is typed
-        assert time.monotonic() < until
-    os.write(master, ANTHROPIC_KEY.encode() + b"\n")
-    shown = _wait_for(master, shown, "it works")
-    shown = _wait_for(master, shown, "The model's name")
-    shown = _wait_for(master, shown, "interrupted", lambda: process.send_signal(signal.SIGINT))  # what Ctrl-C is
-    assert process.wait(TIMEOUT_S) == 130
-    os.close(master)
-    assert ANTHROPIC_KEY.encode() not in shown
+    with Screen(home, "setup", ANTHROPIC_BASE_URL=f"{services}/anthropic") as screen:
+        screen.wait_for("Which models answer?")
+        screen.type("anthropic\n")
+        screen.wait_for("The key (not shown; Enter skips)")
+        screen.type_unseen(f"{ANTHROPIC_KEY}\n")
+        screen.wait_for("it works")
+        screen.wait_for("The model's name")
+        assert screen.ended(lambda: screen.process.send_signal(signal.SIGINT)) == 130
+    assert ANTHROPIC_KEY not in screen.shown
     assert (home / "config.toml").read_text() == before
     assert not (home / "secrets.toml").exists()
-
-
-def _wait_for(master: int, shown: bytes, text: str, again: Callable[[], None] | None = None) -> bytes:
-    """`again` is done each second, as a person would: a signal just before a read begins is seen after the read."""
-    until = time.monotonic() + TIMEOUT_S
-    while text.encode() not in shown:
-        left_s = until - time.monotonic()
-        assert left_s > 0, f"{text!r} was not shown: {shown!r}"
-        if again is not None:
-            again()
-        if select.select([master], [], [], left_s if again is None else 1.0)[0]:
-            shown += os.read(master, 65_536)
-    return shown

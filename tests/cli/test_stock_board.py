@@ -77,12 +77,9 @@ def test_acts_at_pins_are_reported_held_claimed_and_undone(ask: Run, kitchen: st
     same = ask("fleet", "apply", "--dry-run", "-f", str(tmp_path / "fleet.yaml"), "-d", "kitchen")
     assert (same.code, same.out.splitlines()[-1]) == (0, "no programs")
     assert "microclaw-pins" not in same.out
-    (tmp_path / "fleet.yaml").write_text("programs:\n  - {file: gone.c, devices: [kitchen]}\n")
     off = ask("app", "uninstall", "microclaw-pins", "-d", "kitchen")
     assert off.code == 0
     _run(ask, tmp_path, "lamp", LAMP.replace("PIN", "4"))
-    refused = ask("exec", kitchen, "gpio.set", "pin=4", "level=1")
-    refused = ask("exec", kitchen, "adc.read", "pin=1")
 
 
 def test_its_console_is_read_when_asked_and_mixed_with_no_other_line(
@@ -104,7 +101,7 @@ def test_its_console_is_read_when_asked_and_mixed_with_no_other_line(
     texts = [line["text"] for line in events if line["text"].startswith("tick ")]
     assert len(texts) == len(set(texts))
     assert not any("source" in line for line in events)
-    refused = ask("logs", f"{kitchen}/talker", "--console")
+    assert ask("logs", f"{kitchen}/talker", "--console").code != 0
     checked = ask("device", "check", kitchen)
     assert checked.code == 0, checked.out + checked.err
 

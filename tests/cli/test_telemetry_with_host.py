@@ -16,8 +16,13 @@ from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
 from tests.link_server.real_host import real_host as real_host
 
 from microclaw.cli.main import main
+from microclaw.cli.telemetry_command import plot_lines
 from microclaw.operations.connection import HostError
-from microclaw.wire.link.messages import Event, Log, Telemetry
+from microclaw.store.telemetry import Bucket
+from microclaw.telemetry.history import Series
+from microclaw.telemetry.operations import Telemetry
+from microclaw.wire.link import messages as link
+from microclaw.wire.link.messages import Event, Log
 
 TRACE = 'Traceback (most recent call last):\n  File "blink.py", line 7, in main\nZeroDivisionError: divide by zero'
 
@@ -40,7 +45,7 @@ async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host
     device = await real_host.device("lamp")
     async with device.connected():
         await device.until_ready()
-        await device.send(Telemetry(free_heap=180_224, uptime_s=3, apps=(), temperature=41.5))
+        await device.send(link.Telemetry(free_heap=180_224, uptime_s=3, apps=(), temperature=41.5))
         await device.send(Log("info", "blink", 1, "about to divide"))
         await device.send(Event("mqtt.publish", {"app": "blink", "topic": "room/temperature", "text": "21.5"}))
         await device.send(Event("app.crash", {"app": "blink", "reason": TRACE, "alive": False}))
@@ -89,6 +94,33 @@ def _look_at_files(host: RealHost, tmp_path: Path) -> None:
     assert kept.read_text() == "precious"
     said(host, "device", "show", "lamp", "free_heap", "--csv", str(new))
     assert [row["mean"] for row in csv.DictReader(io.StringIO(new.read_text()))] == ["180224.0"]
+
+
+BARS = "▁         ▅         █"
+
+
+@pytest.mark.parametrize(
+    ("values", "drawn"),
+    [
+        ([20.0, 25.0, 30.0], ["lamp heap   last 30 B   min 20 B   max 30 B", BARS]),
+        ([5.0, 5.0], ["lamp heap   last 5 B   min 5 B   max 5 B", "▁         ▁"]),
+        (
+            [-1e300, 180_224, 1e300],
+            ["lamp heap   last 1e+300 B   min -1e+300 B   max 1e+300 B", BARS],
+        ),
+        ([], []),
+    ],
+)
+@pytest.mark.parametrize("columns", [39, 60])
+def test_values_are_drawn_as_bars_within_the_terminal(values: list[float], drawn: list[str], columns: int) -> None:
+    points = tuple(Bucket(n * 10, value, value, value, 1) for n, value in enumerate(values))
+    series = Series(key="heap", unit="B", points=points)
+    found = Telemetry(
+        device="lamp", since_ms=0, until_ms=columns, bucket_ms=1, source="raw", series=(series,), last=[], refused=[]
+    )
+    lines = plot_lines(series, found, columns)
+    assert lines[:2] == drawn or (not drawn and "no values" in lines[0])
+    assert not drawn or max(map(len, lines[1:])) == columns
 
 
 @pytest.mark.parametrize(

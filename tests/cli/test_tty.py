@@ -25,7 +25,7 @@ def test_conversation_keeps_a_private_history_and_leaves_on_ctrl_d(host: dict[st
         chat.wait_for("you>")
         chat.type("\x03")  # at the prompt it clears the line and stays
         chat.wait_for("you>")
-        assert chat.ended("\x04") == 0
+        assert chat.ended(lambda: chat.type("\x04")) == 0
     assert stat.S_IMODE(history.stat().st_mode) == 0o600
     assert "+what is running" in history.read_text()
 

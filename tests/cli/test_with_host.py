@@ -7,42 +7,16 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.cli.conftest import Run, clean_environ
-
-BLINK = """#include "microclaw.h"
-static int led;
-static void tick(void) { gpio_toggle(led); printf("tick\\n"); }
-void on_init(void) { led = gpio_open(PIN, GPIO_OUT); every(100, tick); }
-"""
+from tests.stories.conftest import blink
 
 
-@pytest.fixture
-def program(tmp_path: Path) -> Callable[[str, int], Path]:
-    def write(name: str, pin: int) -> Path:
-        path = tmp_path / f"{name}.c"
-        path.write_text(BLINK.replace("PIN", str(pin)))
-        return path
-
-    return write
-
-
-@pytest.fixture
-def running(ask: Run, program: Callable[[str, int], Path]) -> Iterator[str]:
-    """A program that runs on virtual-1 for one test."""
-    ran = ask("run", str(program("ticker", 10)), "-d", "virtual-1")
-    assert ran.code == 0, ran.err
-    yield "ticker"
-    ask("app", "uninstall", "ticker", "-d", "virtual-1")
-
-
-def test_a_narrow_terminal_and_an_old_locale_break_no_screen(ask: Run, program: Callable[[str, int], Path]) -> None:
+def test_a_narrow_terminal_and_an_old_locale_break_no_screen(ask: Run, tmp_path: Path) -> None:
     narrow = {"COLUMNS": "60", "PYTHONIOENCODING": "iso-8859-1"}
-    ran = ask("run", str(program("narrow", 12)), "-d", "virtual-1", environ=narrow)
+    ran = ask("run", blink(tmp_path, 12, name="narrow"), "-d", "virtual-1", environ=narrow)
     assert (ran.code, ran.err) == (0, "")
     assert {"compile", "check", "proof"} <= {line.partition(" ")[0] for line in ran.out.splitlines()}
     screens = [ran.out]
@@ -79,8 +53,8 @@ def test_a_board_is_checked_by_name_and_by_address(ask: Run) -> None:
     assert ran.code == 0, ran.err
 
 
-def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, program: Callable[[str, int], Path]) -> None:
-    assert ask("run", str(program("pasted", 14)), "-d", "virtual-1").code == 0
+def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, tmp_path: Path) -> None:
+    assert ask("run", blink(tmp_path, 14, name="pasted"), "-d", "virtual-1").code == 0
     ran = ask("doctor", "--report", "-d", "virtual-1")
     assert ran.code == 0, ran.err
     assert re.search(r"\n  call           ok, 5 times, [\d.]+ ms ", ran.out)

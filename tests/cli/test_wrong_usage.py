@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from microclaw.cli.main import load_command, main
-from microclaw.cli.tried_words import _MEANT
+from microclaw.cli.tried_words import MEANT
 
 WRONG = """schedule rm
 schedule rm nope
@@ -58,7 +58,7 @@ def test_a_name_that_nothing_has_is_asked_of_no_host(words: str) -> None:
 
 
 def test_each_command_that_a_wrong_word_leads_to_is_there() -> None:
-    for told in set(_MEANT.values()):
+    for told in set(MEANT.values()):
         named = re.findall(r"microclaw ([a-z]+)(?: ([a-z]+)\b)?", told)
         assert named or "microclaw --" in told
         for group, word in named:

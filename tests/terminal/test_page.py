@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 
 import pytest
 
 from microclaw.errors import DeviceUnreachable
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Step, ToolRun
+from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Step, ToolRun, TurnEvent
 from microclaw.terminal.page import WIDTH, Look, Terminal, look_for
 
 PLAIN = Look(colour=False, live=False)
@@ -49,51 +50,44 @@ def test_side_note_cannot_steer_the_terminal() -> None:
     assert max(len(line) for line in out.getvalue().splitlines()) < WIDTH
 
 
-def test_answer_does_not_say_again_what_its_failed_step_said() -> None:
-    terminal, out = page()
-    terminal.event(Step("sorry", "I do not know this sentence", "failed", next_step="add a model"))
-    terminal.event(Answer("I do not know this sentence", error_code="not_understood", next_step="add a model"))
-    assert out.getvalue() == "sorry    I do not know this sentence\nnext     add a model\n"
+STEP = Step("sorry", "I do not know this sentence", "failed", next_step="add a model")
+SAME = Answer("I do not know this sentence", error_code="not_understood", next_step="add a model")
+STREAMED = (Delta("it "), Delta("blinks"))
 
 
 @pytest.mark.parametrize(
-    ("answer", "shown"),
+    ("look", "events", "shown"),
     [
-        (Answer("Which pin?", error_code="ambiguous", next_step="name it"), "asks     Which pin?\nnext     name it\n"),
-        (Answer("That removes all. Say yes.", error_code="confirm"), "asks     That removes all. Say yes.\n"),
-        (Answer("There is no device yet.", error_code="ambiguous"), "sorry    There is no device yet.\n"),
-        (Answer("I do not know this?", error_code="not_understood"), "sorry    I do not know this?\n"),
+        (PLAIN, [STEP, SAME], "sorry    I do not know this sentence\nnext     add a model\n"),
+        (PLAIN, [Answer("Which?", error_code="ambiguous", next_step="name it")], "asks     Which?\nnext     name it\n"),
+        (PLAIN, [Answer("That removes all.", error_code="confirm")], "asks     That removes all.\n"),
+        (PLAIN, [Answer("No device yet.", error_code="ambiguous")], "sorry    No device yet.\n"),
+        (PLAIN, [Answer("What is this?", error_code="not_understood")], "sorry    What is this?\n"),
+        (PLAIN, STREAMED, ""),
+        (PLAIN, [*STREAMED, Answer("it blinks")], "answer   it blinks\n"),
+        (LIVE, [*STREAMED, Answer("it blinks")], "answer   it blinks\n"),
+        (
+            LIVE,
+            [*STREAMED, Answer("it blinks\nNo read-back.", next_step="look")],
+            "answer   it blinks\n         No read-back.\nnext     look\n",
+        ),
+        (
+            Look(colour=False, live=True),
+            [
+                Delta("let me look"),
+                ToolRun("gpio-get", "started"),
+                Delta("it is"),
+                Answer("over", error_code="cancelled"),
+            ],
+            "answer   let me look\nanswer   it is\nsorry    over\n",
+        ),
     ],
 )
-def test_a_question_back_is_no_apology(answer: Answer, shown: str) -> None:
-    terminal, out = page()
-    terminal.event(answer)
+def test_an_answer_is_shown_once_streamed_or_whole(look: Look, events: Sequence[TurnEvent], shown: str) -> None:
+    terminal, out = page(look)
+    for event in events:
+        terminal.event(event)
     assert out.getvalue() == shown
-
-
-def test_streamed_answer_is_not_printed_twice() -> None:
-    terminal, out = page(LIVE)
-    terminal.event(Delta("it "))
-    terminal.event(Delta("blinks"))
-    terminal.event(Answer("it blinks"))
-    assert out.getvalue() == "answer   it blinks\n"
-
-
-def test_what_the_answer_says_beyond_the_stream_follows_it() -> None:
-    terminal, out = page(LIVE)
-    terminal.event(Delta("it blinks"))
-    terminal.event(Answer("it blinks\nThe board offers no read-back.", next_step="look"))
-    assert out.getvalue() == "answer   it blinks\n         The board offers no read-back.\nnext     look\n"
-
-
-def test_streamed_text_that_is_not_the_answer_stays_on_lines_of_its_own() -> None:
-    terminal, out = page(Look(colour=False, live=True))
-    terminal.event(Delta("let me look"))
-    terminal.event(ToolRun("gpio-get", "started"))
-    terminal.event(Delta("it is"))
-    terminal.event(Answer("cancelled: nothing more is started", error_code="cancelled"))
-    shown = out.getvalue().splitlines()
-    assert shown == ["answer   let me look", "answer   it is", "sorry    cancelled: nothing more is started"]
 
 
 def test_streamed_text_is_wrapped_as_it_comes() -> None:
@@ -104,15 +98,6 @@ def test_streamed_text_is_wrapped_as_it_comes() -> None:
     terminal.event(Answer(text.strip()))
     assert max(map(len, out.getvalue().splitlines())) < WIDTH
     assert " ".join(out.getvalue().split()) == f"answer {text.strip()}"
-
-
-def test_where_nothing_is_redrawn_a_streamed_answer_comes_whole() -> None:
-    terminal, out = page()
-    terminal.event(Delta("it "))
-    terminal.event(Delta("blinks"))
-    assert out.getvalue() == ""
-    terminal.event(Answer("it blinks"))
-    assert out.getvalue() == "answer   it blinks\n"
 
 
 def test_a_question_shows_what_would_happen_and_where_to_decide() -> None:

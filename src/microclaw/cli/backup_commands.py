@@ -76,7 +76,7 @@ def make(
         raise click.BadParameter("--recipient or --password-file, not both")
     target = _target(file, force=force)
     settings = options.settings()
-    lock = _password(password_file, is_new=True) if recipient is None else PublicKey.parse(recipient)
+    lock = _password(options, password_file, is_new=True) if recipient is None else PublicKey.parse(recipient)
     without = None if settings.backup is None else folder_of(settings.backup)
     with _archive(options, settings.home, without) as (contents, chunks):
         size_bytes = write_given(target, encrypted(chunks, lock), replace=force)
@@ -106,7 +106,7 @@ def restore(
     with _opened(file) as opened:
         key: Password | PrivateKey
         if identity is None:
-            key = _password(password_file, is_new=False)
+            key = _password(options, password_file, is_new=False)
         else:
             key = PrivateKey.parse(read_given_text(identity, MAX_KEY_FILE_BYTES))
         chunks = decrypted(opened, key)
@@ -226,17 +226,15 @@ def _opened(file: Path) -> BinaryIO:
         raise ConfigError(f"{file} cannot be read: {exc.strerror or exc}", next_step="name a backup's file") from exc
 
 
-def _password(file: str | None, *, is_new: bool) -> Password:
+def _password(options: GlobalOptions, file: str | None, *, is_new: bool) -> Password:
     """Of a file, or typed: twice for a new backup. That of an old one may be another program's, and short."""
     if file == "-":
         content = sys.stdin.buffer.readline(MAX_KEY_FILE_BYTES)
     elif file is not None:
         content = read_given(Path(file), MAX_KEY_FILE_BYTES)
-    elif sys.stdin.isatty():
-        text = click.prompt("Password of the backup", hide_input=True, confirmation_prompt=is_new, err=True)
-        content = str(text).encode()
     else:
-        raise click.BadParameter("nobody can type a password here: give --password-file FILE, or - for stdin")
+        step = "give --password-file FILE, or - for stdin"
+        content = options.ask_secret("Password of the backup", step, is_new=is_new).encode()
     return Password.parse(content, file or "what was typed", least_chars=MIN_PASSWORD_CHARS if is_new else 1)
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import click
 from click.exceptions import Exit
-from msgspec import Struct
 
 from microclaw.apps.device_calls import CallAnswer, call_device, call_permission
 from microclaw.apps.device_operations import show_device
@@ -21,9 +21,10 @@ from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.targets import endpoint_of, is_address
 from microclaw.devices.call_text import CALLS, METHOD_HELP, arguments_from_words, call_from, method_form, result_value
 from microclaw.devices.calls import Call
-from microclaw.devices.device import check_call
+from microclaw.devices.device import Device
 from microclaw.errors import MicroclawError, NoHost
 from microclaw.operations.operation import Permission
+from microclaw.store.devices import DeviceRow
 from microclaw.terminal.prompt import line_reader
 from microclaw.transports.open import open_transport
 
@@ -52,32 +53,28 @@ def execute(options: GlobalOptions, words: tuple[str, ...], board: str, wait: bo
         perform(options, call_device, {**_values(words), **how})
         return
     target, *rest = words if options.device is None else (options.device, *words)
-    there = BoardAt(target, board) if is_address(target) else None
-    if there is not None:
+    if is_address(target):
         options.only_here(f"a call of {target}")
     if rest:
-        _call(options, target, there, {**_values(rest), **how})
+        _call(options, target, board, {**_values(rest), **how})
     else:
-        _line_by_line(options, target, there)
+        _line_by_line(options, target, board)
 
 
-class BoardAt(Struct, frozen=True):
-    """The board at an address, without a host; each call has a connection of its own."""
+@asynccontextmanager
+async def board_at(target: str, board_id: str = "virtual") -> AsyncIterator[Device]:
+    """The board at an address as a device, without a host."""
+    board = load_board(board_id)
+    device = Device(DeviceRow("d-direct", target, board_id), board, [open_transport(endpoint_of(target), board)])
+    try:
+        yield device
+    finally:
+        await device.close()
 
-    name: str
-    board_id: str = "virtual"
 
-    async def call(self, call: Call[Any]) -> Any:
-        """Raises DeviceError and its kinds."""
-        endpoint, board = endpoint_of(self.name), load_board(self.board_id)
-        transport = open_transport(endpoint, board)
-        try:
-            if call.method not in transport.capabilities:
-                raise transport.not_offered(call)
-            check_call(board, call)
-            return await transport.call(call, CALL_TIMEOUT_S)
-        finally:
-            await transport.close()
+async def _call_at(target: str, board_id: str, call: Call[Any]) -> Any:
+    async with board_at(target, board_id) as device:
+        return await device.call(call, CALL_TIMEOUT_S, wait=False)
 
 
 def _values(words: Sequence[str]) -> dict[str, Any]:
@@ -85,18 +82,18 @@ def _values(words: Sequence[str]) -> dict[str, Any]:
     return {"method": method, "arguments": arguments_from_words(method, given)}
 
 
-def _call(options: GlobalOptions, target: str, there: BoardAt | None, values: dict[str, Any]) -> None:
-    if there is None:
-        made = options.host().call(call_device, device=target, **values)
-    else:
+def _call(options: GlobalOptions, target: str, board: str, values: dict[str, Any]) -> None:
+    if is_address(target):
         call = call_from(values["method"], values["arguments"])
-        made = CallAnswer(method=call.method, result=result_value(asyncio.run(there.call(call))))
+        made = CallAnswer(method=call.method, result=result_value(asyncio.run(_call_at(target, board, call))))
+    else:
+        made = options.host().call(call_device, device=target, **values)
     show(options, call_device, made)
 
 
-def _line_by_line(options: GlobalOptions, target: str, there: BoardAt | None) -> None:
+def _line_by_line(options: GlobalOptions, target: str, board: str) -> None:
     """Call what is typed, a method a line; `help` lists those that the device has."""
-    offered = CALLS if there is not None else options.host().call(show_device, device=target).capabilities
+    offered = CALLS if is_address(target) else options.host().call(show_device, device=target).capabilities
     home, failed = options.settings().home, False
     read_line = line_reader(home / "repl_history" if home.is_dir() else None, prompt=f"{target}> ")
     while (line := read_line()) is not None:
@@ -106,7 +103,7 @@ def _line_by_line(options: GlobalOptions, target: str, there: BoardAt | None) ->
                 rows = [(method_form(one), METHOD_HELP[one]) for one in offered if one in CALLS]
                 options.table(rows, head=("METHOD", "WHAT IT DOES"))
             elif words:
-                _call(options, target, there, _values(words))
+                _call(options, target, board, _values(words))
         except NoHost:
             raise
         except MicroclawError as exc:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 
 import click
@@ -12,9 +11,9 @@ from microclaw.apps import device_operations as devices
 from microclaw.apps.device_calls import check as check_device
 from microclaw.cli.firmware_option import firmware_option, firmware_words
 from microclaw.cli.operation_commands import perform, show
-from microclaw.cli.options import GlobalOptions, NobodyToAsk, command_group
+from microclaw.cli.options import GlobalOptions, command_group
 from microclaw.cli.secret_value import wifi_password
-from microclaw.cli.targets import endpoint_of, is_address
+from microclaw.cli.targets import is_address
 from microclaw.devices.examine import Examination, examine
 from microclaw.durable import write_private
 from microclaw.link_server import operations as links
@@ -73,22 +72,13 @@ def check(options: GlobalOptions, target: str) -> None:
         perform(options, check_device, {"device": target})
         return
     options.only_here(f"a check of {target}")
-    show(options, check_device, asyncio.run(_check_at(target)))
+    from microclaw.cli.call_commands import board_at  # with every transport
 
+    async def checked() -> Examination:
+        async with board_at(target) as device:
+            return await examine(device, knows_board=False)
 
-async def _check_at(target: str) -> Examination:
-    from microclaw.boards import load_board
-    from microclaw.devices.device import Device
-    from microclaw.store.devices import DeviceRow
-    from microclaw.transports.open import open_transport
-
-    board = load_board("virtual")
-    transport = open_transport(endpoint_of(target), board)
-    device = Device(DeviceRow("d-direct", target, board.board_id), board, (transport,))
-    try:
-        return await examine(device, knows_board=False)
-    finally:
-        await device.close()
+    show(options, check_device, asyncio.run(checked()))
 
 
 @device_group.command("add")
@@ -136,18 +126,13 @@ def wifi(
     if ssid is None:
         perform(options, links.list_wifi, {"device": name})
         return
-    secret = None if is_open or forget else _password(ssid, password)
+    secret = None
+    if password is not None:
+        secret = wifi_password(password, "--password")
+    elif not (is_open or forget):
+        secret = options.ask_secret(f"Password of {ssid}", "give --password @FILE, or --open")
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
     perform(options, links.set_wifi, values)
-
-
-def _password(ssid: str, source: str | None) -> str:
-    if source is not None:
-        return wifi_password(source, "--password")
-    if not sys.stdin.isatty():
-        step = "give --password @FILE, or --open; or run it at a terminal and type it there"
-        raise NobodyToAsk("nobody is at a terminal to be asked for the password", step)
-    return str(click.prompt(f"Password of {ssid}", hide_input=True, err=True))
 
 
 @device_group.command("provision")

@@ -25,7 +25,7 @@ from microclaw.apps.listing import removal_text
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.cli.call_commands import BoardAt
+from microclaw.cli.call_commands import board_at
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.steps import Stages
@@ -33,7 +33,6 @@ from microclaw.clock import now_ms
 from microclaw.devices.calls import AppUninstall
 from microclaw.devices.registry import Registry
 from microclaw.errors import AppNotFound, MicroclawError
-from microclaw.events import Step
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.transports.open import open_transport
@@ -55,15 +54,10 @@ def run_directly(options: GlobalOptions, target: str, values: Mapping[str, Any],
 
 
 async def _deploy(options: GlobalOptions, board: BoardProfile, request: ChangeRequest) -> Deployment:
-    stages = Stages(options.terminal())
-
-    def report(step: Step) -> None:
-        if not options.json and not options.quiet:
-            stages.show(step)
-
+    stages = Stages(options, options.terminal())
     async with _deployer(options, request.device, board) as deployer:
         try:
-            return await deployer.deploy(request, report)
+            return await deployer.deploy(request, stages.show)
         except MicroclawError as exc:
             stages.failed(failure_of(exc))
             raise
@@ -99,14 +93,14 @@ async def _deployer(options: GlobalOptions, target: str, board: BoardProfile) ->
 def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
     """Take a program off a board. AppNotFound, or DeployRejected when it is still listed."""
     options.only_here(f"a removal from {target}")
-    board = BoardAt(target)
+    look = f"microclaw exec {target} apps.list"
 
     async def take_off() -> str:
-        look = f"microclaw exec {target} apps.list"
-        try:
-            await board.call(AppUninstall(name))
-        except AppNotFound as exc:
-            raise AppNotFound(exc.message, next_step=look) from exc
-        return await removal_text(board, name, asyncio.sleep, next_step=f"restart the board, then {look}")
+        async with board_at(target) as device:
+            try:
+                await device.call(AppUninstall(name), wait=False)
+            except AppNotFound as exc:
+                raise AppNotFound(exc.message, next_step=look) from exc
+            return await removal_text(device, name, asyncio.sleep, next_step=f"restart the board, then {look}")
 
     options.report("removal", {"name": name, "device": target}, asyncio.run(take_off()))

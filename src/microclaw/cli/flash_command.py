@@ -153,8 +153,8 @@ class TerminalPerson:
         return choices[answer - 1]
 
     def password(self, question: str) -> str:
-        self._needs_terminal(question, "give --wifi-password @FILE")
-        return str(click.prompt(clean_text(question, one_line=True), hide_input=True, err=True))
+        self.end_line()
+        return self._options.ask_secret(question, "give --wifi-password @FILE")
 
     @property
     def asks_nothing(self) -> bool:

@@ -39,7 +39,6 @@ OPEN_GATEWAY: Final = "open: every program of this machine is the owner there"
     type=click.Choice(get_args(ServiceAct)),
     help="Instead: the host started at each login, by systemd or launchd.",
 )
-@click.option("--link-plain", is_flag=True, hidden=True)
 @click.option("--die-with-parent", is_flag=True, hidden=True)
 @click.option("--while-used", is_flag=True, hidden=True)
 @click.pass_obj
@@ -52,7 +51,6 @@ def up(
     new_store: bool,
     database: str | None,
     service: ServiceAct | None,
-    link_plain: bool,
     die_with_parent: bool,
     while_used: bool,
 ) -> None:
@@ -63,7 +61,7 @@ def up(
     gc.disable()  # what is made until the host is ready stays: to look through it again and again finds nothing
     settings = options.settings()
     http_port = settings.host.http_port if port is None else port
-    link_settings = read_link(link or settings.host.link, http_port=http_port, plain=link_plain)
+    link_settings = read_link(link or settings.host.link, http_port=http_port)
     gateway = settings.gateway or (GatewaySettings() if http_port else GatewaySettings(port=0))
     if open_gateway:
         gateway = replace(gateway, open=True)

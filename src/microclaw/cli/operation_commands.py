@@ -154,10 +154,7 @@ def _on_many(options: GlobalOptions, host: Client, act: Operation[..., Any], val
 
 def done(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> Any:
     """The result of an act; its steps are shown."""
-    if not act.steps:
-        return host.call(act, **values)
-    path, query, body = act.request(values)
-    return as_result(act, follow(options, host, path, body, method=act.method, query=query))
+    return as_result(act, follow(options, host, act, values)) if act.steps else host.call(act, **values)
 
 
 def _parameter(name: str, one: Parameter, *, is_needed: bool) -> click.Parameter:

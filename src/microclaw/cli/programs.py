@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import click
 from click.core import ParameterSource
+from click.exceptions import Exit
 
 from microclaw.apps import operations as programs
 from microclaw.apps.building import check_app_name
 from microclaw.apps.run_times import times_body
 from microclaw.cli.firmware_option import described_board, firmware_option
 from microclaw.cli.operation_commands import perform
-from microclaw.cli.options import GlobalOptions
-from microclaw.cli.program_files import name_of_file, optimization_level, program_values
+from microclaw.cli.options import INTERRUPTED, GlobalOptions
+from microclaw.cli.program_files import files_beside, name_of_file, optimization_level, program_values
 from microclaw.cli.targets import is_address
+from microclaw.errors import MicroclawError, NoHost
 
 when_back_option = click.option(
     "--when-back", is_flag=True, help="Where the device does not answer: done when it is back, and told then."
@@ -33,6 +38,10 @@ expect_option = click.option(
 )
 board_option = click.option("--board", default="virtual", help="Without a host: the board's profile.")
 
+_LOOK_S: Final = 0.3
+_SETTLED_S: Final = 0.2
+"""Editors write in several steps: a file counts as saved once it rests that long."""
+_State: TypeAlias = tuple[tuple[int, int] | None, ...]
 _TRIAL, _ADDRESS, _HOST = "--try", "-d HOST:PORT", "a host"
 _WAYS: Final = {
     **dict.fromkeys(("duration", "inputs"), (_TRIAL,)),
@@ -104,8 +113,6 @@ def run(
             try_program(options, values, described_board(board, firmware), duration, inputs)
 
     if watches:
-        from microclaw.cli.watch_command import run_at_each_save
-
         run_at_each_save(options, file, expect, once)
     else:
         once()
@@ -118,3 +125,52 @@ def check_way(way: str = _ADDRESS) -> None:
         is_given = ctx.get_parameter_source(str(one.name)) is ParameterSource.COMMANDLINE
         if is_given and way not in _WAYS.get(str(one.name), (way,)):
             raise click.BadParameter(f"{one.opts[0]} has no effect with {way}")
+
+
+def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, run: Callable[[], None]) -> None:
+    """Ctrl-C ends the watching; the program stays on the board. Of a program that is wrong the next save is tried."""
+    seen = None
+    while True:
+        seen = _next_save((file, *([expect] if expect else [])), seen)
+        try:
+            with suppress(Exit):  # it has told why
+                run()
+        except NoHost:
+            raise
+        except MicroclawError as exc:
+            if exc.exit_code == INTERRUPTED:
+                raise
+            options.terminal().error(exc)
+        if not options.quiet and not options.json:
+            options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
+
+
+def _next_save(files: tuple[Path, ...], seen: _State | None) -> _State:
+    """Wait until the files are others than `seen`, and rest; None: as they are now."""
+    while True:
+        now = _state(files)
+        if now != seen and now[0] is not None:
+            time.sleep(_SETTLED_S)
+            if _state(files) == now:
+                return now
+        elif seen is None:
+            return now  # there is no such file: the run says so
+        time.sleep(_LOOK_S)
+
+
+def _state(files: tuple[Path, ...]) -> _State:
+    """The times and sizes of the files, and of those that the first one includes."""
+    included: list[Path] = []
+    with suppress(OSError, MicroclawError):  # while an editor replaces one; a run says what is wrong
+        text = files[0].read_text(encoding="utf-8", errors="replace")
+        included = [files[0].parent / name for name in sorted(files_beside(files[0], text))]
+    return tuple(_facts(file) for file in (*files, *included))
+
+
+def _facts(file: Path) -> tuple[int, int] | None:
+    """None while an editor replaces it."""
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size

@@ -13,7 +13,8 @@ from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.errors import MicroclawError, NoHost, ProtocolError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
 from microclaw.operations.client import Client, request_number
-from microclaw.operations.connection import HostError, Query
+from microclaw.operations.connection import HostError
+from microclaw.operations.operation import Operation
 from microclaw.terminal.page import Terminal
 from microclaw.wire.host_api import Failure, Result, StreamEvent
 
@@ -25,20 +26,12 @@ _STOPPED_LISTENING = Failure(
 )
 
 
-def follow(
-    options: GlobalOptions,
-    host: Client,
-    path: str,
-    body: Mapping[str, Any] | None = None,
-    *,
-    method: str = "POST",
-    query: Query | None = None,
-) -> dict[str, Any]:
-    """Start work of the host, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
+def follow(options: GlobalOptions, host: Client, act: Operation[..., Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Start an act, show its steps, ask for its approvals, return its result. Raises HostError if it failed.
 
     The first Ctrl-C cancels what has changed nothing yet; the next one stops listening.
     """
-    terminal, number = options.terminal(), request_number()
+    terminal, number, (path, query, body) = options.terminal(), request_number(), act.request(values)
 
     def stop() -> None:
         try:
@@ -53,20 +46,20 @@ def follow(
 
     try:
         with on_interrupt(stop, once=True):
-            return _result(options, terminal, host, host.stream(path, body, method=method, query=query, number=number))
+            events = host.stream(path, body, method=act.method, query=query, number=number)
+            return _result(options, terminal, host, events)
     except KeyboardInterrupt as exc:
         raise HostError(_STOPPED_LISTENING) from exc
 
 
 def _result(options: GlobalOptions, terminal: Terminal, host: Client, events: Iterator[StreamEvent]) -> dict[str, Any]:
-    stages = Stages(terminal)
+    stages = Stages(options, terminal)
     for event in events:
         if not isinstance(event, Step | Failure):
             stages.flush()
         match event:
             case Step():
-                if not options.quiet and not options.json:
-                    stages.show(event)
+                stages.show(event)
             case ApprovalAsked():
                 ApprovalPrompt(host, terminal, options.yes).ask(event)
             case ApprovalSettled():
@@ -85,13 +78,16 @@ MAX_REASON_CHARS = 60
 
 
 class Stages:
-    """Shows the stages of work. One that failed waits: the error that ends the command may say the same."""
+    """Shows the stages of work, with -q and --json none. One that failed waits: the error that ends the command may say
+    the same."""
 
-    def __init__(self, terminal: Terminal) -> None:
-        self._terminal = terminal
+    def __init__(self, options: GlobalOptions, terminal: Terminal) -> None:
+        self._terminal, self._is_silent = terminal, options.quiet or options.json
         self._failed: Step | None = None
 
     def show(self, step: Step) -> None:
+        if self._is_silent:
+            return
         self.flush()
         if step.state == "failed":
             self._failed = step

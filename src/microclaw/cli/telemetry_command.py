@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,13 +15,15 @@ from microclaw.cli.options import GlobalOptions
 from microclaw.durable import write_given
 from microclaw.operations.client import Client
 from microclaw.telemetry.csv_text import HEAD, csv_lines
+from microclaw.telemetry.history import Series
 from microclaw.telemetry.operations import Telemetry, show
-from microclaw.terminal.plot import PlotPoint, draw_plot
+from microclaw.terminal.page import WIDTH, columns_of
+from microclaw.text import moment_text
 
 ALL_POINTS: Final = 10_000  # as many as the host gives
 DEFAULT_SINCE: Final = "2h"
 WIDEST: Final = 160
-ROWS, ROWS_OF_MANY = 12, 6
+BARS: Final = "▁▂▃▄▅▆▇█"
 
 
 def show_telemetry(options: GlobalOptions, name: str, key: str | None, since: str | None, file: Path | None) -> None:
@@ -53,17 +54,26 @@ def _csv(host: Client, name: str, key: str | None, from_ms: int) -> Iterator[str
 def _plot(options: GlobalOptions, found: Telemetry) -> None:
     if not found.series:
         options.say(f"{found.device} sent no telemetry yet; devices on the link do, each half minute")
-    columns = min(WIDEST, shutil.get_terminal_size((80, 24)).columns - 1)
+    columns = min(WIDEST, (columns_of(sys.stdout) or WIDTH) - 1)
     for series in found.series:
-        lines = draw_plot(
-            [PlotPoint(one.at_ms, one.low, one.high, one.mean) for one in series.points],
-            title=f"{found.device} {series.key}",
-            unit=series.unit,
-            since_ms=found.since_ms,
-            until_ms=found.until_ms,
-            columns=columns,
-            rows=ROWS if len(found.series) == 1 else ROWS_OF_MANY,
-        )
-        options.line("\n".join(lines))
+        for line in plot_lines(series, found, columns):
+            options.line(line)
     for refused in found.refused:
         options.say(refused.text)
+
+
+def plot_lines(series: Series, found: Telemetry, columns: int) -> list[str]:
+    """Its name and range, a bar for each stretch of the time (none where no value came), and that time."""
+    name, unit = f"{found.device} {series.key}", f" {series.unit}".rstrip()
+    times = moment_text(found.since_ms), moment_text(found.until_ms)
+    if not series.points:
+        return [f"{name}: no values from {times[0]} to {times[1]}"]
+    low, high = min(one.low for one in series.points), max(one.high for one in series.points)
+    stretches: list[list[float]] = [[] for _ in range(columns)]
+    for one in series.points:
+        at = (one.at_ms - found.since_ms) * columns // max(1, found.until_ms - found.since_ms)
+        stretches[min(columns - 1, max(0, at))].append(one.mean)
+    bars = (BARS[round((sum(few) / len(few) - low) / ((high - low) or 1) * 7)] if few else " " for few in stretches)
+    facts = {"last": series.points[-1].mean, "min": low, "max": high}
+    head = "   ".join(f"{what} {value:,.6g}{unit}" for what, value in facts.items())
+    return [f"{name}   {head}", "".join(bars).rstrip(), f"{times[0]}{times[1]:>{columns - len(times[0])}}"]

@@ -65,18 +65,14 @@ def private_home(environ: Mapping[str, str], home: FilePath | None) -> FilePath:
     return folder
 
 
-def read_link(text: str | None, *, http_port: int, plain: bool = False) -> LinkSettings | None:
+def read_link(text: str | None, *, http_port: int) -> LinkSettings | None:
     """Read `--link`: HOST:PORT, "off", or nothing: loopback, on any free port where the API has one too."""
     if text == "off":
         return None
     if text is not None and not form_of(Link).has(text):
         raise ConfigError(f"--link {text!r} is not HOST:PORT", next_step="--link 127.0.0.1:8443, or --link off")
     host, _, port = (text or f"127.0.0.1:{settings.DEFAULT_LINK_PORT if http_port else 0}").rpartition(":")
-    link = LinkSettings(host.removeprefix("[").removesuffix("]"), int(port), plain)
-    if plain and not is_loopback(link.host):
-        step = "leave --link-plain out"
-        raise ConfigError(f"ws without TLS is for loopback alone, not for {link.host}", next_step=step)
-    return link
+    return LinkSettings(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 def read_database(text: str) -> str:

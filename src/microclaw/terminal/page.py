@@ -58,17 +58,12 @@ class Terminal:
     def __init__(self, out: TextIO, look: Look) -> None:
         self._out = out
         self._look = look
-        self._text_columns = (
-            look.columns - STAGE_COLUMNS - 1
-        )  # the last stays free: some terminals wrap when it is written
+        # The last column stays free: some terminals wrap when it is written.
+        self._text_columns = look.columns - STAGE_COLUMNS - 1
         self._redrawing = False
         self._streamed = ""  # of an answer whose line is not ended yet
         self._column = 0
         self._apology = ""  # what a failed step said is not said again by the answer
-
-    @property
-    def live(self) -> bool:
-        return self._look.live
 
     def event(self, event: TurnEvent) -> None:
         """Show a turn's events as they come."""
