@@ -174,7 +174,8 @@ class Agent:
         """The schedules; what runs them, and the work of fixed times, is added to `background`."""
         base, settings, gate = self._base, self._base.settings, self._base.admission.gate
         clock, table = Clock(base.now_ms), ScheduleTable(base.database)
-        book = ScheduleBook(table, base.admission.people, clock.now_ms, devices=devices, zone=settings.agent.timezone or "")
+        zone = settings.agent.timezone or ""
+        book = ScheduleBook(table, base.admission.people, clock.now_ms, devices=devices, zone=zone)
         runner = Runner(
             book=book,
             table=table,
@@ -207,7 +208,6 @@ class Agent:
             name_of=gate.name_of,
             scene=self._context.devices,
             offline=self._model is None,
-            wakes_an_hour=settings.schedules.wakes_an_hour,
         )
 
     def _knowledge_service(self) -> KnowledgeService:
