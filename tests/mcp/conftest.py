@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,6 @@ class Place:
     """A home; `client()` is an assistant that starts `microclaw mcp` in it."""
 
     home: Path
-    progress: list[str] = field(default_factory=list)
 
     @asynccontextmanager
     async def client(self, *words: str, mode: str = "auto", **options: Any) -> AsyncIterator[Client]:
@@ -47,10 +46,6 @@ class Place:
         async with asyncio.timeout(TIMEOUT_S):
             async with Client(server, mode=mode, **options) as client:
                 yield client
-
-    async def note(self, progress: float, total: float | None, message: str | None) -> None:
-        """A progress callback."""
-        self.progress.append(message or "")
 
 
 @pytest.fixture

@@ -91,8 +91,6 @@ def answer_wrongly(result: Any) -> None:
 def main() -> None:
     (FOLDER / "starts").open("a").write(f"{os.getpid()}\n")
     match KIND:
-        case "silent":
-            time.sleep(3600)
         case "stubborn":
             import signal
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -133,4 +132,4 @@ async def test_a_session_is_its_tokens_alone(url: str, people: PeopleHost, token
     assert (await use("DELETE", "member", session))[0] == 200
     async with asyncio.timeout(TIMEOUT_S):
         while len(list(read_events(people.settings.home, kinds={"token.misused"}))) < 3:
-            await asyncio.to_thread(time.sleep, 0.05)
+            await no_question_waits(people)

@@ -16,7 +16,7 @@ from microclaw.language.times import When
 from microclaw.schedules.devices import with_current_names, with_device_ids
 from microclaw.schedules.due import next_due, zone_of
 from microclaw.schedules.parse import parse_when
-from microclaw.store.schedules import Prompt, RunRow, Schedule, ScheduleTable, Timing
+from microclaw.store.schedules import Prompt, Schedule, ScheduleTable, Timing
 from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
@@ -100,10 +100,6 @@ class ScheduleBook:
         if not self._is_of(found, person_id):
             raise PermissionRefused(f"schedule {schedule_id} is somebody else's", next_step="ask the owner")
         return found
-
-    async def runs(self, schedule_id: int) -> tuple[RunRow, ...]:
-        """The latest first."""
-        return await self.table.runs(schedule_id)
 
     async def remove(self, schedule_id: int, person_id: str) -> Schedule:
         found = await self.of(schedule_id, person_id)

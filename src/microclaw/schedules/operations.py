@@ -199,7 +199,7 @@ async def show(scheduling: Scheduling, call: Call, number: Number) -> OneSchedul
             asked_model=row.woke,
             result=row.result,
         )
-        for row in await book.runs(number)
+        for row in await book.table.runs(number)
     ]
     return scheduling.facts(found, OneSchedule, runs=runs)
 

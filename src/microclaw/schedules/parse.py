@@ -25,10 +25,7 @@ FORMS: Final = (
 )
 _FURTHEST_MS: Final = 10 * 366 * 86_400_000
 _CRON: Final = re.compile(r"(?:cron:? )?((?:[\d*][\d*/,#L-]* ){3}[\dA-Z*][\dA-Z*/,#L-]* [\dA-Z*][\dA-Z*/,#L-]*)", re.I)
-_NICKNAMES: Final = {
-    "@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *", "@yearly": "0 0 1 1 *", "@annually": "0 0 1 1 *",
-}  # fmt: skip
+_NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
 _EVERY: Final = re.compile(r"(?:every|each) (\d+) ms")
 _SOME_DAYS: Final = re.compile(r"(?:every|each) (?:\d+|other) (?:day|week)s?\b.*")
 _TWO_CLOCKS: Final = re.compile(r"(.+ )at (\d.*) and (?:at )?(\d.*)", re.I)

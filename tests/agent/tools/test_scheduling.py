@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from tests.schedules.conftest import Board, Boards
+from tests.schedules.conftest import Board, Boards, People
 from tests.stores import new_store
 
 from microclaw.agent.background.unattended import ScheduledWork
@@ -45,14 +45,6 @@ class PinParameters(Parameters):
 
 class NoParameters(Parameters):
     pass
-
-
-class People:
-    def __init__(self) -> None:
-        self.known: dict[str, Person] = dict(PEOPLE)
-
-    def get(self, person_id: str) -> Person | None:
-        return self.known.get(person_id)
 
 
 @dataclass
@@ -113,6 +105,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         return ToolOutput({"success": True, "message": "erased"})
 
     people = People()
+    people.known = dict(PEOPLE)
     approvals = Approvals(timeout_s=5, roles=people)
     gate = Gate(people, approvals)
     base = Toolbox(
