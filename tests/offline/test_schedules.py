@@ -115,6 +115,11 @@ async def test_the_schedule_that_is_meant_is_cancelled(ask: Ask, sentence: str, 
     assert (await ask(sentence, *listed, *answered(second, schedule=number))).failed_code is None
 
 
+async def test_the_time_of_an_alarm_is_not_when_to_stop_a_program(ask: Ask) -> None:
+    assert (await ask("stop the 7 o'clock alarm")).calls == ()
+    assert called(await ask("tomorrow at 7 cancel schedule 2"))[0] == "schedule-list"
+
+
 async def test_stopping_a_timer_is_said_of_a_program(ask: Ask) -> None:
     assert called(await ask("stop timer"))[0] == "query-wasm-apps"
     assert called(await ask("cancel the alarm"))[0] == "schedule-list"

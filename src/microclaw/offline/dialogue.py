@@ -110,10 +110,12 @@ def understand(request: ModelRequest) -> Understanding:
 
 def _chosen(said: str, suggested: tuple[str, ...]) -> str | Say | None:
     """The suggested sentence that a number or a yes means; None for any other words."""
+    if not suggested:
+        return None
     text = plain(said)
     if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
         return suggested[int(text) - 1]
-    if not suggested or not said_yes(said):
+    if not said_yes(said):
         return None
     return suggested[0] if len(suggested) == 1 else Say(f"Which one: {numbered(suggested)}?", "ambiguous", "its number")
 

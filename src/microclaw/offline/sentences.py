@@ -171,7 +171,9 @@ class Sentences:
 
 
 def of_two_times(meant: Parse, said: str, what: str) -> bool:
-    """True if a time at the end of `said` may be of one step of it alone: "turn on pin 4 and turn off pin 5 in 3 s"."""
+    """True if the time may be of a part alone: "turn on pin 4 and pin 5 off in 3 s", "stop the 7 o'clock alarm"."""
+    if meant.kind == "remove_app":
+        return what not in said
     return "level_2" in meant.values and said.split()[0] == what.split()[0]
 
 
