@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 from microclaw.apps.change_log import ChangeLog
 from microclaw.errors import StoreError
 from microclaw.store.database import Database
+from microclaw.store.inbox import InboxTable
+from microclaw.store.journal import Journal
 from microclaw.store.people import PeopleTable
 from microclaw.store.schema import BASE, STEPS, VERSION
 from microclaw.store.sqlite_file import take_lock
@@ -158,6 +161,22 @@ async def test_a_home_of_0_1_0_opens_as_it_is(store_path: Path) -> None:
         assert [person.name for person in await PeopleTable(database).list()] == ["owner", "ada"]
         assert [change.state for change in await ChangeLog(database).changes()] == ["done", "done"]
     assert shape_of(store_path) == shape_of(fresh)
+
+
+async def test_a_message_that_had_joined_another_ones_turn_waits_for_its_own(store_path: Path) -> None:
+    store_path.parent.mkdir(exist_ok=True)
+    with closing(sqlite3.connect(store_path)) as connection:
+        connection.executescript((Path(__file__).parents[1] / "stories/home-39.sql").read_text())
+        words = "INSERT INTO inbox VALUES (?, 'tg', '1', NULL, 'owner', NULL, ?, 'person', 1, ?, 1, ?, NULL)"
+        connection.executemany(words, [(7, "first", "waiting", None), (8, "and this", "joined", 7)])
+        reply = json.dumps({"kind": "reply", "reply": {"text": '"kind":"joined"'}}, separators=(",", ":"))
+        rows = [(7, 0, reply), (7, 1, '{"kind":"joined","message_id":8}')]
+        connection.executemany("INSERT INTO turn_rows VALUES (?, ?, ?)", rows)
+        connection.commit()
+    async with Database.open(store_path) as database:
+        waiting = await InboxTable(database, lambda: 1).unanswered()
+        assert [message.inbound.text for message in waiting] == ["first", "and this"]
+        assert [row.position for row in await Journal(database, lambda: 1).rows(7)] == [0]
 
 
 async def test_next_step_is_taken_once(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
