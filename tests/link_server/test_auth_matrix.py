@@ -267,10 +267,7 @@ async def _rotated(door: Door) -> str:
 def _certified(door: Door, authority: Any, at: Any = None) -> Any:
     """The stranger with a certificate in the lamp's name."""
     made = device_certificate(
-        authority,
-        door.stranger.key.public_key(),
-        _id(door, "lamp"),
-        at or from_ms(door.clock.ms()),
+        authority, door.stranger.key.public_key(), _id(door, "lamp"), at or from_ms(door.clock.ms())
     )
     return replace(door.stranger, certificate=made.public_bytes(Encoding.DER))
 

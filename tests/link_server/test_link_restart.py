@@ -11,7 +11,7 @@ import pytest
 from microclaw.devices.calls import GpioGet, GpioSet, PinLevel
 from microclaw.errors import DeviceUnreachable, Overloaded, StoreError
 from microclaw.events import DeviceLeft
-from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
+from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.messages import Bye, Notify
 
 
@@ -110,21 +110,3 @@ async def test_calls_of_one_device_are_bounded(tmp_path: Path, start_plane: Any,
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
-
-
-def test_a_rate_gives_what_it_says() -> None:
-    rate = RateLimit(2.0, 3.0, 0.0)
-    assert [rate.allows(0.0) for _ in range(4)] == [True, True, True, False]
-    assert rate.allows(0.5)
-    assert not rate.allows(0.5)
-
-
-def test_a_counts_forgets_who_left() -> None:
-    counts = ConnectionLimits(LinkLimits(arriving_an_address=1, connections_in_all=1))
-    counts.enter("a")
-    assert not counts.admits("a")
-    assert counts.admits("b")
-    counts.known("a")
-    assert counts.admits("a")
-    counts.leave("a")
-    assert (counts.connected, counts.arriving) == (0, 0)

@@ -17,16 +17,6 @@ def table(database: Database) -> DeviceTable:
     return DeviceTable(database)
 
 
-async def test_devices_are_kept_as_they_were_put_and_come_by_name(table: DeviceTable) -> None:
-    others = [DeviceRow(name, name, "virtual") for name in ("pump", "attic")]
-    for row in (ROW, *others):
-        await table.put(row)
-    assert await table.list() == (others[1], others[0], ROW)
-    changed = replace(ROW, name="lamp", labels=(), transports=("serial:tcp://h:1", ROW.transports[0]))
-    await table.put(changed)
-    assert await table.list() == (others[1], changed, others[0])
-
-
 @pytest.mark.parametrize("other", [replace(ROW, transports=()), replace(ROW, name="other")])
 async def test_name_or_transport_of_another_device_is_refused_and_nothing_changes(
     table: DeviceTable, other: DeviceRow

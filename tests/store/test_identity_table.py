@@ -9,7 +9,7 @@ from microclaw.errors import StoreError
 from microclaw.store.codes import SECRET as KIND
 from microclaw.store.codes import CodeRow, CodeTable
 from microclaw.store.database import Database
-from microclaw.store.identity import NOTED_USE_MS, CertificateRow, IdentityTable, TokenUse
+from microclaw.store.identity import CertificateRow, IdentityTable, TokenUse
 
 DAY_MS = 86_400_000
 
@@ -72,45 +72,12 @@ async def test_first_use_of_the_pending_token_promotes_it(table: IdentityTable) 
     assert await use(table, B, 7) is TokenUse.CURRENT
 
 
-async def test_pending_token_is_only_put_where_it_was_expected(table: IdentityTable) -> None:
-    await table.grant_token("d-1", A, 1)
-    assert not await table.put_pending("d-1", B, 2, current=B, seen=None)
-    assert not await table.put_pending("d-1", B, 2, current=A, seen=B)
-    assert not await table.put_pending("d-2", B, 2, current=A, seen=None)
-    assert [row.hash for row in await table.tokens_of("d-1")] == [A]
-
-
-async def test_use_is_noted_at_most_once_an_hour(table: IdentityTable) -> None:
-    await table.grant_token("d-1", A, 0)
-    noted = []
-    for at_ms in (10, 20, 10 + NOTED_USE_MS, 20 + NOTED_USE_MS):
-        await use(table, A, at_ms)
-        noted.append((await table.tokens_of("d-1"))[0].used_ms)
-    assert noted == [10, 10, 10 + NOTED_USE_MS, 10 + NOTED_USE_MS]
-
-
-async def test_revoking_counts_what_could_still_open_something(table: IdentityTable) -> None:
-    await table.grant_token("d-1", A, 1)
-    await table.put_pending("d-1", B, 2, current=A, seen=None)
-    assert await table.revoke("d-1", 3) == 2
-    assert await table.revoke("d-1", 4) == 0
-    assert await table.revoke("unheard", 4) == 0
-
-
 async def test_certificate_supersedes_tokens_and_tokens_certificates(table: IdentityTable) -> None:
     await table.grant_certificate(CertificateRow("c1", "d-1", 1, 100))
     await table.grant_token("d-1", A, 2)
     await table.grant_certificate(CertificateRow("c2", "d-1", 3, 100))
     assert [(row.serial, row.revoked_ms) for row in await table.certificates_of("d-1")] == [("c1", 2), ("c2", None)]
     assert [row.state for row in await table.tokens_of("d-1")] == ["retired"]
-
-
-async def test_first_use_of_a_certificate_is_noted(table: IdentityTable) -> None:
-    granted = CertificateRow("c1", "d-1", 1, 100)
-    await table.grant_certificate(granted)
-    assert await table.use_certificate("c1", 7) == granted
-    assert (await table.certificates_of("d-1"))[0].used_ms == 7
-    assert await table.use_certificate("c2", 7) is None
 
 
 async def test_secret_that_is_gone_grants_nothing(table: IdentityTable) -> None:

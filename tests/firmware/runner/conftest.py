@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import Any, Final
 
 import pytest
@@ -47,6 +47,10 @@ class MicroPython:
     def environ(self) -> Mapping[str, str]:
         places = (Path(__file__).parent / "bench", ROOT / "tests/firmware/simulated", ROOT / "firmware/fw")
         return {**os.environ, "MICROPYPATH": ":".join([*map(str, places), ".frozen"])}
+
+    def act(self, body: str) -> Any:
+        """Return what the lines of a coroutine return; `runner` is a new one of this folder."""
+        return self.run(f"async def main():\n    runner = new_runner()\n{indent(dedent(body), ' ' * 4)}\nrun(main)\n")
 
     def run(self, text: str) -> Any:
         """Return what the script's `run(main)` printed last."""
