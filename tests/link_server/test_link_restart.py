@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from microclaw.devices.calls import GpioGet, GpioSet, PinLevel
-from microclaw.errors import DeviceUnreachable, Overloaded, StoreError
+from microclaw.errors import DeviceUnreachable, Overloaded
 from microclaw.events import DeviceLeft
 from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.messages import Bye, Notify
@@ -84,18 +84,6 @@ async def test_a_host_that_goes_asks_each_device_to_come_back_at_a_time_of_its_o
             bye = await device.next(Bye)
             await going
     assert 7 <= bye.retry_after_s <= 12
-
-
-async def test_an_identity_that_is_not_whole_is_no_new_identity(
-    tmp_path: Path, start_plane: Any, scripted: Any
-) -> None:
-    async with start_plane(tmp_path, LinkLimits()):
-        pass
-    (tmp_path / "identity" / "authority.pem").unlink()
-    with pytest.raises(ExceptionGroup) as raised:
-        async with start_plane(tmp_path, LinkLimits()):
-            pass
-    assert raised.group_contains(StoreError, match="is missing")
 
 
 async def test_calls_of_one_device_are_bounded(tmp_path: Path, start_plane: Any, scripted: Any) -> None:

@@ -47,17 +47,6 @@ async def test_desired_apps_are_kept_per_device_and_replaced_by_their_upgrade(ta
         await want(table, replace(BLINK, sha256="ef" * 32))
 
 
-async def test_changes_are_kept_as_planned_numbered_and_come_newest_first(table: ChangeLog, database: Database) -> None:
-    ids = [await table.add_change(replace(CHANGE, at_ms=n, device_id=f"d{n % 2}")) for n in range(6)]
-    assert ids == sorted(set(ids))
-    assert [c.change_id for c in await table.changes()] == ids[::-1]
-    assert [c.at_ms for c in await table.changes("d1")] == [5, 3, 1]
-    assert [c.at_ms for c in await table.changes("d1", limit=1)] == [5]
-    assert await table.change(ids[5]) == replace(CHANGE, change_id=ids[5], at_ms=5, host=database.host)
-    await table.settle_change(ids[0], "done")
-    assert [c.change_id for c in await table.changes(state="planned")] == ids[:0:-1]
-
-
 async def test_settled_change_and_the_desired_apps_change_together_or_not_at_all(table: ChangeLog) -> None:
     await want(table, old := replace(BLINK, name="old"))
     change_id = await table.add_change(replace(CHANGE, forward=RemoveApp("old")))
@@ -66,13 +55,3 @@ async def test_settled_change_and_the_desired_apps_change_together_or_not_at_all
     assert ((await table.change(change_id)).state, await table.desired()) == ("planned", (old,))
     await table.settle_change(change_id, "done", put=BLINK, without=("d1", "old"))
     assert ((await table.change(change_id)).state, await table.desired()) == ("done", (BLINK,))
-
-
-@pytest.mark.parametrize("state", ["done", "failed"])
-async def test_an_undo_that_is_done_marks_what_it_took_back(table: ChangeLog, state: str) -> None:
-    first = await table.add_change(CHANGE)
-    await table.settle_change(first, "done")
-    undo = await table.add_change(replace(CHANGE, undoes=first))
-    assert (await table.change(first)).undone_by is None
-    await table.settle_change(undo, state)  # type: ignore[arg-type]  # one of the states
-    assert (await table.change(first)).undone_by == (undo if state == "done" else None)

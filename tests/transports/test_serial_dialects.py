@@ -231,22 +231,6 @@ async def test_boot_loop_is_called_so_with_its_cause(plug_in: PlugIn, tmp_path: 
     await transport.close()
 
 
-async def test_download_mode_is_called_so(plug_in: PlugIn, tmp_path: Path) -> None:
-    rom = b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2))\r\nwaiting for download\r\n"
-    said = False
-
-    def hear(board: Board, request: Request) -> None:
-        nonlocal said
-        if not said:
-            said = True
-            board.say(rom)
-
-    transport = talk_to(plug_in(hear), tmp_path)
-    with pytest.raises(DeviceTimeout):
-        await transport.call(DeviceInfo(), LIMIT_S)
-    await transport.close()
-
-
 async def test_late_answer_is_dropped_before_the_next_question(plug_in: PlugIn, tmp_path: Path) -> None:
     asked = 0
 
@@ -260,25 +244,6 @@ async def test_late_answer_is_dropped_before_the_next_question(plug_in: PlugIn, 
             asked += 1
             if asked > 1:
                 board.answer(dialect_a(request))
-
-    transport = talk_to(plug_in(hear), tmp_path)
-    with pytest.raises(DeviceTimeout):
-        await transport.call(GpioGet(4), LIMIT_S)
-    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
-    await transport.close()
-
-
-async def test_half_a_line_is_forgotten_with_the_question_it_answered(plug_in: PlugIn, tmp_path: Path) -> None:
-    asked = 0
-
-    def hear(board: Board, request: Request) -> None:
-        nonlocal asked
-        if request["action"] == "read_gpio":
-            asked += 1
-            if asked == 1:
-                board.say(b'{"status":"ok","pin":4,"sta')
-                return
-        board.answer(dialect_a(request))
 
     transport = talk_to(plug_in(hear), tmp_path)
     with pytest.raises(DeviceTimeout):

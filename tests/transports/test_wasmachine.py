@@ -16,7 +16,6 @@ from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppUninstall
 from microclaw.errors import (
     AppExists,
     DeployRejected,
-    DeviceTimeout,
     DeviceUnreachable,
     ImageTooLarge,
     InvalidModule,
@@ -162,20 +161,6 @@ async def test_nobody_at_the_address_is_unreachable_with_the_address(
     assert caught.value.next_step
 
 
-async def test_claim_of_2_31_bytes_is_refused_without_buffering(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
-        writer.write(b"\x12\x34\x00\x03\x80\x00\x00\x00" + bytes(100_000))
-        await reader.read()
-
-    transport = open_wasmachine(await start_peer(script))
-    with pytest.raises(DeviceTimeout) as caught:
-        await transport.call(AppList(), LIMIT_S)
-    assert caught.value.next_step
-
-
 async def test_query_lost_after_a_boot_is_asked_again_on_a_fresh_connection(
     start_peer: StartPeer, open_wasmachine: OpenTransport
 ) -> None:
@@ -246,24 +231,6 @@ async def test_calls_on_one_transport_take_turns_on_one_connection(
     answers = await asyncio.gather(*(transport.call(AppList(), LIMIT_S) for _ in range(20)))
     assert len(answers) == 20
     assert connections == 1
-
-
-async def test_call_over_its_own_limit_leaves_the_transport_usable(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    silent = True
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if silent:
-            await reader.read()
-        else:
-            await answering(listing("blink"))(reader, writer)
-
-    transport = open_wasmachine(await start_peer(script), Timeouts())
-    with pytest.raises(DeviceTimeout):
-        await transport.call(AppList(), 0.1)
-    silent = False
-    assert await transport.call(AppList(), LIMIT_S) == (AppEntry("blink", 8192),)
 
 
 async def test_mutated_answers_end_in_an_answer_or_a_clear_error(

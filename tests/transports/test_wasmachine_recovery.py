@@ -8,7 +8,7 @@ import pytest
 from tests.transports.conftest import MODULE, OpenTransport, StartPeer, answer
 
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
-from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted, ProtocolError
+from microclaw.errors import DeviceSilent, InstallInterrupted, ProtocolError
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import Generation
@@ -147,21 +147,6 @@ async def test_install_given_up_by_its_caller_is_mended_at_the_next_call(
     assert await transport.call(AppList(), LIMIT_S) == ()
     await transport.call(AppInstall("blink", BIG_MODULE), LIMIT_S)
     assert list(device.apps) == ["blink"]
-
-
-async def test_install_that_never_began_is_a_plain_timeout(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    transport = open_wasmachine(await start_peer(script))
-    ahead = asyncio.create_task(transport.call(AppList(), LIMIT_S), name="ahead")
-    await asyncio.sleep(0)
-    with pytest.raises(DeviceTimeout):
-        await transport.call(AppInstall("blink", BIG_MODULE), 0.1)
-    with pytest.raises(DeviceTimeout):
-        await ahead
 
 
 @pytest.mark.parametrize("died_after", [1, 300])

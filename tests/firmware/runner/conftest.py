@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any, Final
@@ -28,6 +28,10 @@ class MicroPython:
 
     words: tuple[str, ...]
     folder: Path
+
+    def with_room(self) -> MicroPython:
+        """A board with PSRAM, for many programs one after the other: their names stay in memory."""
+        return replace(self, words=(self.words[0], "-X", "heapsize=2M"))
 
     def compile(self, name: str, source: str) -> Path:
         """`source` is in the rewritten form; it becomes NAME.mpy."""

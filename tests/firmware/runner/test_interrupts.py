@@ -23,11 +23,11 @@ def test_what_is_no_exception_is_the_programs_end_and_not_the_firmwares(micropyt
     for number, (what, where) in enumerate(EXITS):
         source = f"def f(_): raise {what}\nasync def a(): f(0)\nasync def main(E):\n    {RAISING[where]}\n"
         micropython.compile(f"bad{number}", source)
-    found = micropython.act(f"""
+    found = micropython.with_room().act(f"""
         ends = []
         for number in range({len(EXITS)}):
             told.clear()
-            await install(runner, "bad", "bad%d" % number)
+            await install(runner, "bad", "bad%d" % number, heap=20_480)
             await until(lambda: row(runner, "bad")["state"] != "running")
             ends.append([row(runner, "bad")["state"], events()[0]["name"], events()[0]["data"].get("reason", "")])
             await runner.remove("bad")

@@ -275,9 +275,9 @@ async def test_tricks_around_the_hosts_checks_end_on_the_board(micropython: Micr
     for number, (lines, _) in enumerate(TRICKS):
         image = await build(TRY.format(lines), f"p{number}", board=load_board("virtual"))
         (micropython.folder / f"p{number}.mpy").write_bytes(image.mpy)
-    found = micropython.act(f"""
+    found = micropython.with_room().act(f"""
         for number in range({len(TRICKS)}):
-            await install(runner, "p", "p%d" % number)
+            await install(runner, "p", "p%d" % number, heap=20_480)
             await until(lambda: len(lines()) > number)
             await runner.remove("p")
         return lines()

@@ -63,7 +63,7 @@ async def test_plain_formats_cost_nothing(compile_c: CompileC) -> None:
 
 
 async def test_what_the_firmware_cannot_print_is_printed_by_ours(run_c: RunC) -> None:
-    prints = printing(*FULL).replace("); printf", "); putchar(10); printf")
+    prints = printing(*FULL).replace("); printf", "); putchar(10); n = 0; printf")
     assert await run_c(f"#include <inttypes.h>\n{prints}") == list(FULL.values())
 
 
