@@ -46,7 +46,6 @@ ROWS = [
 
 
 def test_a_call_that_would_make_the_heap_grow_is_refused_but_a_stop_never(tmp_path: Path) -> None:
-    """What is kept of each is the module of its method."""
     asked = json.dumps([row[:2] for row in ROWS])
     answers = json.loads(micropython(SCRIPT, asked, str(tmp_path / "apps")))
     assert answers == [[code, kept] for _, _, code, kept in ROWS]

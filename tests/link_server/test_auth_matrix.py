@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from microclaw.auth.certificates import device_certificate, from_ms, new_authority
 from microclaw.auth.credentials import mint_token
-from microclaw.errors import NotSupported
+from microclaw.errors import NotSupported, Overloaded, UnknownName
 from microclaw.events import Alarm
 from microclaw.link_server.limits import LinkLimits
-from microclaw.wire.link.messages import PairRequest, Token
+from microclaw.wire.link.messages import PairCode, PairRequest, Token
 
 NO_TLS = "no TLS"
 DAY_MS = 24 * 3_600_000
@@ -187,6 +187,16 @@ async def test_a_superseded_token_is_told_to_a_person_and_shuts_nobody_else_out(
         assert door.lamp.closed is None
     async with door.lamp.connected():
         await door.lamp.until_ready()
+
+
+async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) -> None:
+    async with door.stranger.connected(PairRequest("virtual", token_wanted=True)):
+        code = (await door.stranger.next(PairCode)).code
+        for _ in range(5):
+            with pytest.raises(UnknownName):
+                await door.plane.plane.pair("1" * 6 if code != "1" * 6 else "2" * 6)
+        with pytest.raises(Overloaded):
+            await door.plane.plane.pair(code)
 
 
 async def test_plain_ws_on_the_tls_port_is_refused(door: Door) -> None:

@@ -87,6 +87,15 @@ async def test_who_hangs_up_without_a_word_is_counted(plane: Any, paired: Any, d
     assert plane.refused == {"tls": 1, "not_a_link": 1, "no_hello": 1}
 
 
+@pytest.mark.parametrize("limits", [LinkLimits(messages_a_second=1, messages_at_once=20)])
+async def test_a_flood_closes_4429(plane: Any, paired: Any) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        for n in range(30):
+            await paired.send_raw(b"\x09%d" % n)
+        assert await paired.until_closed() == CloseCode.TOO_MANY
+
+
 @pytest.mark.parametrize("limits", [LinkLimits(connections_in_all=0)])
 async def test_one_connection_too_many_closes_4429(plane: Any, device: Any) -> None:
     async with _raw(device) as socket:

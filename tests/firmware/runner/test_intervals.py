@@ -56,7 +56,7 @@ async def tick():
 
 
 def run(micropython: MicroPython, body: str) -> Any:
-    """What the lines of a coroutine return; `runner` is on a clock that `ahead` moves."""
+    """Return what the lines of a coroutine return; `runner` is on a clock that `ahead` moves."""
     return micropython.run(
         f"{LATER}async def main():\n    runner, ahead = timed_runner()\n{indent(body.strip(), '    ')}\nrun(main)\n"
     )
