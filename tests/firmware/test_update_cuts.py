@@ -166,7 +166,7 @@ def test_a_power_cut_at_any_change_of_flash_does_not_keep_a_bad_firmware(
     """Cuts from the choice of the new slot on."""
     case["new_is"] = new_is
     (run,) = runs(case, tmp_path)
-    case["cuts"] = [[at, at % 3] for at in range(run["changes"] * 2 // 3, run["changes"])]
+    case["cuts"] = [[at, at % 3] for at in range(run["changes"] * 2 // 3, run["changes"], 2)]
     for each in runs(case, tmp_path)[1:]:
         assert said(each) == [*WELL[:-1], "rolled_back"]
         assert each["numbers"]["slot"] == 0
