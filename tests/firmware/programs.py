@@ -21,10 +21,10 @@ def image(folder: Path, name: str, source: str) -> bytes:
     return done.read_bytes()
 
 
-async def install(device: DeviceLink, name: str, data: bytes) -> None:
+async def install(device: DeviceLink, name: str, data: bytes, heap: int = 8192) -> None:
     about: ValueMap = {"name": name, "kind": "py", "size": len(data), "sha256": hashlib.sha256(data).digest()}
     steps: dict[str, ValueMap] = {
-        "apps.begin": {**about, "heap": 8192, "autostart": True},
+        "apps.begin": {**about, "heap": heap, "autostart": True},
         "apps.write": {"offset": 0, "data": data},
         "apps.commit": {},
     }

@@ -93,30 +93,3 @@ nvs.set_i32("slot", 1)
 print(main.choose(nvs, ["/fw_a"]))
 """
     assert micropython(HEAD + script) == "{'/fw_a'}\n/fw_a\n"
-
-
-def test_a_trial_without_a_welcome_is_ended_after_ten_minutes_and_is_not_healthy_before() -> None:
-    script = """
-import asyncio
-waits, resets, kept = [], [], {"fails": 2, "trial": 2}
-async def sleep(seconds):
-    waits.append(seconds)
-asyncio.sleep = sleep
-class Board:
-    def number(self, name, value=None):
-        if value is not None:
-            kept[name] = value
-        return kept[name]
-    def reset(self):
-        resets.append(sum(waits))
-class Startup:
-    async def begin(self, folder, first):
-        return Board(), []
-import start
-for trial in (2, 0):
-    kept["trial"] = trial
-    sys.modules["startup"] = Startup()
-    asyncio.run(start.run("/", []))
-    print(resets, kept["fails"])
-"""
-    assert micropython(script).splitlines() == ["[600] 2", "[600] 0"]

@@ -26,27 +26,27 @@ def said(board: Firmware, *lines: str, boot: str = BOOT) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize(
-    ("request_", "reply"),
-    [
-        ({"action": "set_gpio", "pin": 2, "state": 1}, {"status": "ok", "msg": "GPIO set", "pin": 2, "state": 1}),
-        ({"action": "read_gpio", "pin": 4}, {"status": "ok", "pin": 4, "state": 0}),
-        ({"action": "read_adc", "pin": 34}, {"status": "ok", "pin": 34, "value": 32768, "voltage": 1.65}),
-        (
-            {"action": "set_pwm", "pin": 5, "duty_cycle": 128, "frequency": 5000, "duty": 128, "freq": 5000},
-            {"status": "ok", "msg": "PWM set", "pin": 5, "duty_cycle": 128, "frequency": 5000},
-        ),
-        ({"action": "read_gpio", "pin": 99}, {"status": "error", "msg": "Invalid pin number"}),
-        ({"action": "set_gpio", "pin": 2, "state": 1.0}, {"status": "ok", "msg": "GPIO set", "pin": 2, "state": 1}),
-        ({"action": "set_gpio", "pin": 1 << 80, "state": 1}, {"status": "error", "msg": "Invalid pin number"}),
-        ({"action": "set_pwm", "pin": 5, "duty": 1, "freq": 1 << 80}, {"status": "error", "msg": "Invalid frequency"}),
-        ({"action": "set_gpio", "pin": 2, "state": 7}, {"status": "error", "msg": "State must be 0 or 1"}),
-        ({"action": "custom_x"}, {"status": "error", "msg": "Unknown action: custom_x"}),
-        ({}, {"status": "error", "msg": "Missing action"}),
-    ],
-)
-def test_json_lines_are_answered_as_the_page_has_it(board: Firmware, request_: Any, reply: Any) -> None:
-    assert json.loads(said(board, json.dumps(request_))[0]) == reply
+PAGE: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"action": "set_gpio", "pin": 2, "state": 1}, {"status": "ok", "msg": "GPIO set", "pin": 2, "state": 1}),
+    ({"action": "read_gpio", "pin": 4}, {"status": "ok", "pin": 4, "state": 0}),
+    ({"action": "read_adc", "pin": 34}, {"status": "ok", "pin": 34, "value": 32768, "voltage": 1.65}),
+    (
+        {"action": "set_pwm", "pin": 5, "duty_cycle": 128, "frequency": 5000, "duty": 128, "freq": 5000},
+        {"status": "ok", "msg": "PWM set", "pin": 5, "duty_cycle": 128, "frequency": 5000},
+    ),
+    ({"action": "read_gpio", "pin": 99}, {"status": "error", "msg": "Invalid pin number"}),
+    ({"action": "set_gpio", "pin": 2, "state": 1.0}, {"status": "ok", "msg": "GPIO set", "pin": 2, "state": 1}),
+    ({"action": "set_gpio", "pin": 1 << 80, "state": 1}, {"status": "error", "msg": "Invalid pin number"}),
+    ({"action": "set_pwm", "pin": 5, "duty": 1, "freq": 1 << 80}, {"status": "error", "msg": "Invalid frequency"}),
+    ({"action": "set_gpio", "pin": 2, "state": 7}, {"status": "error", "msg": "State must be 0 or 1"}),
+    ({"action": "custom_x"}, {"status": "error", "msg": "Unknown action: custom_x"}),
+    ({}, {"status": "error", "msg": "Missing action"}),
+]
+
+
+def test_json_lines_are_answered_as_the_page_has_it(board: Firmware) -> None:
+    found = said(board, *(json.dumps(request) for request, _ in PAGE))
+    assert [json.loads(line) for line in found] == [reply for _, reply in PAGE]
 
 
 def test_a_pin_of_the_flash_is_refused(board: Firmware) -> None:

@@ -4,39 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.firmware.conftest import (
-    PATIENCE_S,
-    Arrived,
-    Firmware,
-    Plane,
-    micropython,
-    provisioned,
-    running_plane,
-)
+from tests.firmware.conftest import PATIENCE_S, Firmware, Plane, micropython, provisioned
 from tests.firmware.programs import image, install
 
-from microclaw.events import DeviceConnected, DeviceEvent, DeviceLog, Published
-from microclaw.link_server.limits import LinkLimits
-
-
-async def test_a_board_is_paired_by_its_secret_and_answers_calls(plane: Plane, board: Firmware) -> None:
-    await provisioned(plane, board)
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        device = plane.links.online[0]
-        info = await device.call("device.info", {}, idempotent=True, timeout_s=10)
-        assert info.ok
-        print(info.value)
-        for level in (1, 0):
-            assert (await device.call("gpio.set", {"pin": 2, "level": level}, idempotent=True, timeout_s=10)).ok
-            got = await device.call("gpio.get", {"pin": 2}, idempotent=True, timeout_s=10)
-            assert got.value == {"pin": 2, "level": level}
-    assert board.read("credential.json")["token"].startswith("mc1_")
+from microclaw.events import DeviceConnected, DeviceLog, Published
 
 
 async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
@@ -70,28 +45,6 @@ async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
         ]  # acks may be due
 
 
-async def test_a_message_that_can_never_be_sent_gives_way_to_the_next(plane: Plane, board: Firmware) -> None:
-    """It is in the file of an earlier firmware: at each connection it would come again."""
-    await provisioned(plane, board)
-    micropython(
-        """
-import outbox
-from messages import encode
-box = outbox.Outbox(WORDS[0])
-for n, name in enumerate(("long", "next")):
-    box._write([1, n + 1, encode("event", {"name": name, "data": {"text": "x" * 20000 if n == 0 else ""}}), None])
-""",
-        str(board.folder / "outbox"),
-    )
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        names = [(await plane.published.until(DeviceEvent)).name for _ in range(2)]
-        assert names == ["too_large", "next"]
-        while (line := await plane.published.until(DeviceLog)).source != "link":
-            pass
-    assert line.text.startswith("a message of 20")
-    assert line.text.endswith("does not fit into the memory: it is dropped")
-
-
 async def test_a_restart_is_answered_first_and_comes_back_by_itself(plane: Plane, board: Firmware) -> None:
     await provisioned(plane, board)
     async with board.running(), asyncio.timeout(PATIENCE_S):
@@ -101,27 +54,6 @@ async def test_a_restart_is_answered_first_and_comes_back_by_itself(plane: Plane
         await plane.published.until(DeviceConnected)
         assert board.boots == before + 1
         assert (await plane.links.online[0].call("device.info", {}, idempotent=True, timeout_s=10)).ok
-
-
-async def test_a_host_that_is_back_finds_the_board_and_what_happened_meanwhile(
-    board: Firmware, limits: LinkLimits, tmp_path: Path
-) -> None:
-    board.boot = "tests/firmware/simulated/boot_events.py"
-    async with AsyncExitStack() as stack:
-        async with running_plane(tmp_path, limits) as plane:
-            made = await provisioned(plane, board)
-            await stack.enter_async_context(board.running())
-            await plane.published.until(DeviceConnected)
-        await board.until("no link")
-        await board.until("no link")
-        arrived = Arrived(tmp_path / "microclaw.db")
-        arrived.read()
-        there, promised = len(arrived.numbers[1]), len((board.folder / "promised").read_text().splitlines())
-        assert promised > there
-        async with running_plane(tmp_path, limits, made.port) as plane:
-            await plane.published.until(DeviceConnected)
-            await arrived.until(1, promised)
-    assert arrived.numbers[1] == list(range(1, len(arrived.numbers[1]) + 1))
 
 
 @pytest.mark.parametrize(

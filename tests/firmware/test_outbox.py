@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,14 @@ def waiting(box):
 """
 
 
-def test_a_file_cut_at_any_byte_has_every_whole_record(tmp_path: Path) -> None:
-    script = """
+@pytest.fixture
+def run_outbox(tmp_path: Path) -> Callable[[str], str]:
+    """Run a script over an outbox's file in a folder of its own."""
+    return lambda script: micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}")
+
+
+def test_a_file_cut_at_any_byte_has_every_whole_record(run_outbox: Callable[[str], str]) -> None:
+    out = run_outbox("""
 box = outbox.Outbox("outbox")
 box.start(b"hosthost")
 for n in range(1, 4):
@@ -43,16 +50,15 @@ for size in range(len(whole) + 1):
     assert waiting(again)[-1][1] == 9, size
 print(sorted(set(told)))
 print(told[-1])
-"""
-    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
+""").splitlines()
     assert out[1] == "(3, 1, 1, True)"
     assert eval(out[0]) == [
         (0, 0, 0, False), (0, 0, 0, True), (1, 0, 0, True), (2, 0, 0, True), (3, 0, 0, True), (3, 1, 1, True),
     ]  # fmt: skip
 
 
-def test_a_cursor_that_does_not_fit_renews_the_epoch_and_numbers_from_one(tmp_path: Path) -> None:
-    script = """
+def test_a_cursor_that_does_not_fit_renews_the_epoch_and_numbers_from_one(run_outbox: Callable[[str], str]) -> None:
+    out = run_outbox("""
 box = outbox.Outbox("outbox")
 first = box.tx_epoch
 for n in range(1, 6):
@@ -64,13 +70,12 @@ box = outbox.Outbox("outbox")
 assert box.resume(first, 9)
 print(waiting(box))
 assert not box.resume(box.tx_epoch, 4)
-"""
-    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}")
+""")
     assert out == "[(1, 3), (2, 4), (3, 5)]\n"
 
 
-def test_a_full_outbox_refuses_and_takes_again_after_an_ack(tmp_path: Path) -> None:
-    script = """
+def test_a_full_outbox_refuses_and_takes_again_after_an_ack(run_outbox: Callable[[str], str]) -> None:
+    out = run_outbox("""
 box = outbox.Outbox("outbox")
 for turn in range(40):
     taken = 0
@@ -84,12 +89,12 @@ for turn in range(40):
     assert len(waiting(box)) == 64
     box.ack(box.last)
 print(os.stat("outbox")[6] < 32768, box.last)
-"""
-    assert micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}") == "True 2560\n"
+""")
+    assert out == "True 2560\n"
 
 
-def test_the_last_256_ids_have_no_second_effect_also_after_a_start(tmp_path: Path) -> None:
-    script = """
+def test_the_last_256_ids_have_no_second_effect_also_after_a_start(run_outbox: Callable[[str], str]) -> None:
+    out = run_outbox("""
 def id(n):
     return bytes(12) + n.to_bytes(4, "big")
 box = outbox.Outbox("outbox")
@@ -99,12 +104,12 @@ for n in range(1, 300):
 box = outbox.Outbox("outbox")
 box.start(b"hosthost")
 print(box.rx_seq, box.take(300, id(299)), box.take(301, id(60)), box.take(302, id(2)))
-"""
-    assert micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}") == "299 False False True\n"
+""")
+    assert out == "299 False False True\n"
 
 
-def test_a_full_flash_refuses_the_event_and_keeps_what_is_there(tmp_path: Path) -> None:
-    script = """
+def test_a_full_flash_refuses_the_event_and_keeps_what_is_there(run_outbox: Callable[[str], str]) -> None:
+    out = run_outbox("""
 box = outbox.Outbox("outbox")
 box.append(message(1))
 real, full = outbox.Outbox.put, [True]
@@ -122,8 +127,7 @@ except OSError as exc:
 full[0] = False
 box.append(message(3))
 print(waiting(box), waiting(outbox.Outbox("outbox")))
-"""
-    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
+""").splitlines()
     assert out == ["refused 28", "[(1, 1), (2, 3)] [(1, 1), (2, 3)]"]
 
 
@@ -180,8 +184,8 @@ print(cbor.loads(box.next()[1:])["seq"], cbor.loads(box.message(1)[1:])["text"] 
     assert done.stdout.splitlines() == [f"15015 1 {told[0]}", told[1], "2 True"]
 
 
-def test_what_is_kept_is_bounded_and_what_no_message_may_be_is_never_sent(tmp_path: Path) -> None:
-    script = """
+def test_what_is_kept_is_bounded_and_what_no_message_may_be_is_never_sent(run_outbox: Callable[[str], str]) -> None:
+    out = run_outbox("""
 box = outbox.Outbox("outbox")
 for size in (outbox.MAX_MESSAGE, outbox.MAX_MESSAGE + 1):
     try:
@@ -195,13 +199,12 @@ try:
     box.message(2)
 except MemoryError as exc:
     print(exc)
-"""
-    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
+""").splitlines()
     assert out == ["kept", "a message of 6657 bytes, at most 6656 are kept", "longer than a message may be"]
 
 
-def test_a_flash_that_is_full_as_the_file_is_written_anew_loses_no_message(tmp_path: Path) -> None:
-    script = """
+def test_a_flash_that_is_full_as_the_file_is_written_anew_loses_no_message(run_outbox: Callable[[str], str]) -> None:
+    out = run_outbox("""
 box = outbox.Outbox("outbox")
 for n in range(1, 4):
     box.append(message(n))
@@ -214,6 +217,5 @@ except OSError as exc:
     print("refused", exc.errno)
 outbox.Outbox.put = real
 print(waiting(box), waiting(outbox.Outbox("outbox")))
-"""
-    out = micropython(f"import os\nos.chdir({str(tmp_path)!r})\n{HEAD}{script}").splitlines()
+""").splitlines()
     assert out == ["refused 28", "[(1, 1), (2, 2), (3, 3)] [(1, 1), (2, 2), (3, 3)]"]

@@ -9,10 +9,11 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -62,10 +63,23 @@ class TimeServer(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)  # uvloop's is none of asyncio's classes
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of a board that asks it."""
+        return {"ntp": "127.0.0.1", "ntp_port": self.transport.get_extra_info("sockname")[1]}
+
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self.asked += 1
         seconds = struct.pack(">I", (int(time.time()) + 2_208_988_800) & 0xFFFFFFFF)
         self.transport.sendto(b"\x1c" + bytes(39) + seconds + bytes(4), addr)
+
+
+@pytest.fixture
+async def ntp() -> AsyncIterator[TimeServer]:
+    loop = asyncio.get_running_loop()
+    transport, server = await loop.create_datagram_endpoint(TimeServer, local_addr=("127.0.0.1", 0))
+    with closing(transport):
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -85,57 +99,46 @@ def set_to_2000(board: Firmware, clock: Path) -> Path:
     return path
 
 
-async def test_a_board_with_a_clock_of_2000_asks_ntp_before_tls(plane: Plane, board: Firmware, clock: Path) -> None:
-    made = await provisioned(plane, board)
-    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
-        TimeServer, local_addr=("127.0.0.1", 0)
-    )
-    with closing(transport):
-        board.told(made, ntp="127.0.0.1", ntp_port=transport.get_extra_info("sockname")[1])
-        moved = set_to_2000(board, clock)
-        async with board.running(), asyncio.timeout(PATIENCE_S):
-            await plane.published.until(DeviceConnected)
-            assert server.asked == 1
-            assert abs(int(moved.read_text())) <= 2
+async def test_a_board_with_a_clock_of_2000_asks_ntp_before_tls(
+    plane: Plane, board: Firmware, clock: Path, ntp: TimeServer
+) -> None:
+    board.told(await provisioned(plane, board), **ntp.settings)
+    moved = set_to_2000(board, clock)
+    async with board.running(), asyncio.timeout(PATIENCE_S):
+        await plane.published.until(DeviceConnected)
+        assert ntp.asked == 1
+        assert abs(int(moved.read_text())) <= 2
 
 
 async def test_a_clock_that_is_wrong_is_set_anew_when_a_certificate_seems_not_valid(
-    plane: Plane, board: Firmware, clock: Path
+    plane: Plane, board: Firmware, clock: Path, ntp: TimeServer
 ) -> None:
     """As after years with a bad battery, or a host that said another time; a clock of 2000 is asked for before."""
     made = await provisioned(plane, board)
     async with board.running(), asyncio.timeout(PATIENCE_S):
         await plane.published.until(DeviceConnected)
-    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
-        TimeServer, local_addr=("127.0.0.1", 0)
-    )
-    with closing(transport):
-        board.told(made, ntp="127.0.0.1", ntp_port=transport.get_extra_info("sockname")[1])
-        moved = set_to_2000(board, clock)
-        for off_s in (400 * 86400, -200 * 86400):
-            moved.write_text(str(off_s))
-            async with board.running(), asyncio.timeout(PATIENCE_S):
-                assert "validity" in await board.until("no link")
-                await plane.published.until(DeviceConnected)
-            assert abs(int(moved.read_text())) <= 2
-        assert server.asked == 2
+    board.told(made, **ntp.settings)
+    moved = set_to_2000(board, clock)
+    for off_s in (400 * 86400, -200 * 86400):
+        moved.write_text(str(off_s))
+        async with board.running(), asyncio.timeout(PATIENCE_S):
+            assert "validity" in await board.until("no link")
+            await plane.published.until(DeviceConnected)
+        assert abs(int(moved.read_text())) <= 2
+    assert ntp.asked == 2
 
 
-async def test_a_host_whose_certificate_is_over_costs_one_question_to_ntp(board: Firmware, tmp_path: Path) -> None:
-    transport, server = await asyncio.get_running_loop().create_datagram_endpoint(
-        TimeServer, local_addr=("127.0.0.1", 0)
-    )
-    with closing(transport):
-        async with serving(tmp_path, BAD["expired"]()) as host:
-            paired(board, AUTHORITY, host.port)
-            told = board.read("settings.json")
-            more = {"ntp": "127.0.0.1", "ntp_port": transport.get_extra_info("sockname")[1]}
-            board.write("settings.json", json.dumps({**told, **more}))
-            async with board.running():
-                for _ in range(3):
-                    await board.until("no link")
-            assert host.heard == b""
-    assert server.asked == 1
+async def test_a_host_whose_certificate_is_over_costs_one_question_to_ntp(
+    board: Firmware, tmp_path: Path, ntp: TimeServer
+) -> None:
+    async with serving(tmp_path, BAD["expired"]()) as host:
+        paired(board, AUTHORITY, host.port)
+        board.write("settings.json", json.dumps({**board.read("settings.json"), **ntp.settings}))
+        async with board.running():
+            for _ in range(3):
+                await board.until("no link")
+        assert host.heard == b""
+    assert ntp.asked == 1
 
 
 async def test_without_ntp_the_date_of_the_host_is_taken(plane: Plane, board: Firmware, clock: Path) -> None:

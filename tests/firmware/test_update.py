@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware
-from tests.firmware.ota_offers import Signer, keys_manifest, manifest, packed, signer
+from tests.firmware.ota_offers import Signer, manifest, packed, signer
 from tests.firmware.programs import image
 from tests.firmware.test_update_cuts import bundle
 from tests.firmware.update_host import UpdateHost, hosting_updates
@@ -74,31 +74,6 @@ def signed(data: bytes, number: int = 0) -> OtaOffer:
     return OtaOffer(data, key(number).sign(data))
 
 
-async def test_an_update_is_downloaded_tried_and_kept(updatable: Firmware, as_flashed: Path, tmp_path: Path) -> None:
-    payload = bundle(files(as_flashed, "1.4.0"))
-    host = UpdateHost(payload)
-    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
-        host.say(offer(payload))
-        await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
-        host.say(offer(payload))  # again: it changes nothing
-        await host.until(lambda: len(host.states("1.4.0")) == len(WELL) + 1)
-        host.cut()
-        await host.until(lambda: len(host.hellos) == 3)
-    assert host.states("1.4.0") == [*WELL, "healthy"]
-    assert [hello.firmware.version for hello in host.hellos] == ["1.0.0", "1.4.0", "1.4.0"]
-    ota = host.hellos[-1].ota
-    assert ota is not None
-    assert (ota.board, ota.channel, list(ota.kinds), list(ota.keys)) == (
-        "esp32",
-        "stable",
-        ["files"],
-        [signer().key_id],
-    )
-    assert [hello.ota.security_version for hello in host.hellos if hello.ota] == [0, 0, 3]
-    assert {window.length for window in host.windows[:-1]} == {16384}
-    assert sorted(path.name for path in (updatable.folder / "ota").iterdir()) == ["state"]
-
-
 async def test_the_updater_takes_at_most_12_kb_of_a_board_without_psram(
     updatable: Firmware, as_flashed: Path, tmp_path: Path
 ) -> None:
@@ -144,12 +119,7 @@ async def test_programs_stop_for_an_update_that_needs_their_memory_and_start_aga
     host = UpdateHost(payload)
     async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
         await host.until(lambda: bool(host.hellos))
-        found = image(tmp_path, "one", GREEDY)
-        digest = hashlib.sha256(found).digest()
-        await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(found), "sha256": digest})
-        await result(host, "apps.write", {"offset": 0, "data": found})
-        await result(host, "apps.commit", {})
-        await host.until(lambda: host.logs.count("full") == 1)
+        await installed(host, image(tmp_path, "one", GREEDY))
         host.say(offer(payload, 1, version="1.3.0", board="esp32-small"))
         await host.until(lambda: host.states("1.3.0") == ["refused"])
         await host.until(lambda: host.logs.count("full") == 2)
@@ -184,12 +154,7 @@ async def test_a_board_whose_memory_is_short_for_good_restarts_once_for_an_updat
     host = UpdateHost(payload)
     async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
         await host.until(lambda: bool(host.hellos))
-        found = image(tmp_path, "one", NAMES.format(names=3800 if fits else 1))
-        digest = hashlib.sha256(found).digest()
-        await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(found), "sha256": digest})
-        await result(host, "apps.write", {"offset": 0, "data": found})
-        await result(host, "apps.commit", {})
-        await host.until(lambda: host.logs.count("full") == 1)
+        await installed(host, image(tmp_path, "one", NAMES.format(names=3800 if fits else 1)))
         host.say(offer(payload, board="esp32-small"))
         await host.until(lambda: len(host.hellos) == 2)
         if fits:
@@ -213,6 +178,15 @@ def stopping_at(host: UpdateHost, offset: int) -> list[BlobRead]:
 
     host.serve = serve
     return waiting
+
+
+async def installed(host: UpdateHost, program: bytes) -> None:
+    """It runs and has said "full"."""
+    digest = hashlib.sha256(program).digest()
+    await result(host, "apps.begin", {"name": "one", "kind": "py", "size": len(program), "sha256": digest})
+    await result(host, "apps.write", {"offset": 0, "data": program})
+    await result(host, "apps.commit", {})
+    await host.until(lambda: host.logs.count("full") == 1)
 
 
 async def free(host: UpdateHost) -> int:
@@ -309,46 +283,3 @@ async def of_revision(board: Firmware, revision: str) -> AsyncIterator[None]:
     board.write("settings.json", json.dumps({**board.read("settings.json"), "revision": revision}))
     async with board.running():
         yield
-
-
-async def test_a_firmware_that_cannot_start_gives_way_to_the_old_one(
-    updatable: Firmware, as_flashed: Path, tmp_path: Path
-) -> None:
-    broken = image(tmp_path, "firmware", "raise ValueError('no good')\n")
-    payload = bundle(files(as_flashed, "1.4.0", firmware_mpy=broken))
-    host = UpdateHost(payload)
-    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
-        host.say(offer(payload))
-        await host.until(lambda: host.states("1.4.0")[-1:] == ["rolled_back"])
-        assert updatable.boots == 5
-    assert host.statuses[-1].error == "unhealthy: power_on"
-    assert [hello.firmware.version for hello in host.hellos] == ["1.0.0", "1.0.0"]
-    assert not (updatable.folder / "fw_b/whole").exists()
-
-
-async def test_keys_are_changed_by_a_key_that_is_trusted(updatable: Firmware, as_flashed: Path, tmp_path: Path) -> None:
-    payload = bundle(files(as_flashed, "1.4.0"))
-    host = UpdateHost(payload)
-    host.serve = lambda _host, window: window.offset < 32768
-    times = {"name": NAME, "created": "2025-01-01T00:00:00Z", "expires": "2099-01-01T00:00:00Z"}
-    first = signed(packed(keys_manifest(**times)))
-    async with hosting_updates(updatable, tmp_path, host), updatable.running(), asyncio.timeout(PATIENCE_S):
-        host.say(offer(payload))
-        await host.until(lambda: len(host.windows) > 2)
-        host.say(first)
-        await host.until(lambda: len(host.hellos) == 2)  # it comes back by itself
-        host.say(first)  # as after a cut before it was acked
-        host.say(signed(packed(keys_manifest(**times, serial=3, add=[], remove=[]))))  # the old key
-        host.say(signed(packed(keys_manifest(**times, serial=2, key_id=signer(1).key_id, remove=[])), 1))
-        await host.until(lambda: len(host.states("keys-2")) == 3)
-    told = [(status.version, status.state, (status.error or "").split(":")[0]) for status in host.statuses]
-    assert told[-5:] == [
-        ("keys-2", "healthy", ""),
-        ("1.4.0", "failed", "unknown_key"),
-        ("keys-2", "healthy", ""),
-        ("keys-3", "refused", "unknown_key"),
-        ("keys-2", "refused", "old_serial"),
-    ]
-    ota = host.hellos[-1].ota
-    assert ota is not None
-    assert list(ota.keys) == [signer(1).key_id]

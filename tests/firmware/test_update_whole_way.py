@@ -51,7 +51,7 @@ async def test_the_hosts_own_bundle_runs_on_the_board(plane: Plane, updatable: F
         while states[-1] not in ("healthy", "rolled_back", "failed", "refused"):
             states.append((await changes.get()).state)
         assert list(dict.fromkeys(states)) == [
-            *("offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy"),
+            *("offered", "downloading", "verifying", "staged", "rebooting", "trial", "healthy")
         ]
         told = plane.links.online[0].presence
         assert told is not None

@@ -49,11 +49,6 @@ asyncio.run(go())
     ]
 
 
-def test_waits_grow_to_45_seconds() -> None:
-    script = "print([wifi.wait_s(n, 1) for n in range(1, 9)], wifi.wait_s(30, 0))"
-    assert micropython(HEAD + script) == "[2, 4, 8, 16, 32, 45, 45, 45] 1\n"
-
-
 def test_the_access_point_is_offered_after_a_loss_alone() -> None:
     script = """
 wifi.MIN_WAIT_S = 0
@@ -79,22 +74,6 @@ async def go():
 asyncio.run(go())
 """
     assert micropython(HEAD + script) == "0\n0\n1 True\n"
-
-
-def test_other_networks_are_tried_at_once_and_a_name_that_is_no_text_is_left_out() -> None:
-    script = """
-wifi.JOIN_S = 60
-async def go():
-    radio = Radio([("shed", None)])
-    w = wifi.Wifi(radio, KNOWN[:1])
-    asyncio.create_task(w.run())
-    await asyncio.sleep_ms(50)
-    networks.know(w, [KNOWN[1]])
-    await asyncio.wait_for(w.up.wait(), 20)
-    print(radio.tried, networks.scan(w) == [("café", -50)])
-asyncio.run(go())
-"""
-    assert micropython(HEAD + script) == "['on', 'home', 'shed'] True\n"
 
 
 def test_a_clock_that_runs_ahead_is_set_by_a_pong_that_came_soon() -> None:

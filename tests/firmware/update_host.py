@@ -1,9 +1,10 @@
-"""A host that offers updates to a board and serves their payload, as docs/protocols/ota.md says. For tests."""
+"""A scripted host of one board: it offers updates and serves their payload, as docs/protocols/ota.md says."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -62,19 +63,19 @@ class UpdateHost:
         self._seen: set[bytes] = set()
         self._rx_epoch = b""
         self._rx_seq = 0
-        self._writer: asyncio.StreamWriter | None = None
+        self.writer: asyncio.StreamWriter | None = None
 
     def say(self, body: AnyMessage) -> None:
         """A durable message."""
         self._sent += 1
         self._queue.append((self._sent, body))
-        if self._writer is not None:
-            self._send(body, self._sent)
+        if self.writer is not None:
+            self.send(body, self._sent)
 
     def cut(self) -> None:
         """The connection breaks."""
-        if self._writer is not None:
-            self._writer.transport.abort()
+        if self.writer is not None:
+            self.writer.transport.abort()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         async with self.news:
@@ -93,23 +94,23 @@ class UpdateHost:
                 if opcode == 8:
                     return
                 if opcode == 2:
-                    self._writer = writer
-                    await self._hear(decode(data[1:]))
+                    self.writer = writer
+                    await self.hear(decode(data[1:]))
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass  # the board left
         finally:
-            if self._writer is writer:
-                self._writer = None
+            if self.writer is writer:
+                self.writer = None
             writer.close()
 
-    async def _hear(self, said: Envelope) -> None:
+    async def hear(self, said: Envelope) -> None:
         body = said.body
         is_new = True
         if said.seq is not None:
             is_new = said.seq > self._rx_seq and said.id not in self._seen
             self._rx_seq = max(self._rx_seq, said.seq)
             self._seen.add(said.id)
-            self._send(Ack(self._rx_seq))
+            self.send(Ack(self._rx_seq))
         match body:
             case Hello() if self.lets_in:
                 if body.tx_epoch != self._rx_epoch:
@@ -118,16 +119,16 @@ class UpdateHost:
                 now_ms = int(time.time() * 1000)
                 limits = Limits(16384, 2048)
                 host = Software("host", "1")
-                self._send(
+                self.send(
                     Welcome(bytes(16), host, now_ms, 15, self.tx_epoch, self._rx_seq, limits, self._rx_epoch or None)
                 )
                 done = body.rx_seq if body.rx_epoch == self.tx_epoch else 0
                 for seq, waiting in self._queue:
                     if seq > done:
-                        self._send(waiting, seq)
+                        self.send(waiting, seq)
             case Ping():
                 now_us = time.time_ns() // 1000
-                self._send(Pong(body.n, body.t0, now_us, now_us), re=said.id)
+                self.send(Pong(body.n, body.t0, now_us, now_us), re=said.id)
             case OtaStatus() if is_new:
                 self.statuses.append(body)
             case BlobRead():
@@ -154,15 +155,15 @@ class UpdateHost:
             self._write(head + data[at : at + PIECE_BYTES])
 
     def call(self, method: str, params: dict[str, Any]) -> None:
-        self._send(Call(method, params, False))
+        self.send(Call(method, params, False))
 
-    def _send(self, body: AnyMessage, seq: int | None = None, re: bytes | None = None) -> None:
+    def send(self, body: AnyMessage, seq: int | None = None, re: bytes | None = None) -> None:
         self._write(b"\x01" + encode(Envelope(os.urandom(16), body, int(time.time() * 1000), seq, re)))
 
     def _write(self, data: bytes) -> None:
-        assert self._writer is not None
+        assert self.writer is not None
         size = bytes([len(data)]) if len(data) < 126 else bytes([126]) + len(data).to_bytes(2, "big")
-        self._writer.write(b"\x82" + size + data)
+        self.writer.write(b"\x82" + size + data)
 
 
 async def _frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
@@ -183,6 +184,9 @@ async def hosting_updates(board: Firmware, folder: Path, host: UpdateHost) -> As
     (folder / "server.pem").write_bytes(server_certificate(authority, [CONSTANT_NAME], [], now).to_pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "server.pem")
-    async with await asyncio.start_server(host.take, "127.0.0.1", 0, ssl=context) as server:
-        paired(board, authority, server.sockets[0].getsockname()[1])
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what is not read fills it soon
+    listening.bind(("127.0.0.1", 0))
+    async with await asyncio.start_server(host.take, sock=listening, ssl=context, limit=1024):
+        paired(board, authority, listening.getsockname()[1])
         yield host

@@ -178,10 +178,7 @@ class PtyBoard:
             return
         with self.printed.open("ab") as printed:
             self._main = subprocess.Popen(
-                self._command("main"),
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
+                self._command("main"), stdin=subprocess.DEVNULL, stdout=printed, stderr=subprocess.STDOUT
             )
 
     def _command(self, mode: str) -> list[str]:

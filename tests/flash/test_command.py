@@ -42,15 +42,6 @@ def test_from_an_empty_board_to_online_and_a_first_call(
     assert json.loads(board.file("settings.json")) == settings, "a second run pairs nothing again"
 
 
-def test_without_a_host_the_board_gets_its_files_and_waits_for_one(
-    start_board: StartBoard, tmp_path: Path, password: Path
-) -> None:
-    board = start_board(has_micropython=True)
-    ran = _flash(tmp_path / "home", board, "--adopt", "--wifi", "kitchen", "--wifi-password", f"@{password}")
-    assert ran.code == 0, ran.err
-    assert board.has("main.py")
-
-
 def test_nobody_at_a_terminal_is_told_which_option_to_give(
     host: dict[str, Any], start_board: StartBoard, image: Path
 ) -> None:

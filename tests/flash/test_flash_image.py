@@ -71,10 +71,3 @@ def test_any_bytes_are_an_image_or_a_refusal(tmp_path_factory: pytest.TempPathFa
 def test_an_image_that_this_board_cannot_run_is_refused(tmp_path: Path, data: bytes, chip: str) -> None:
     with pytest.raises(ConfigError):
         check_image(_image(tmp_path, data), CHIPS[chip], 8 * MB)
-
-
-def test_the_stock_image_goes_by_chip_and_psram() -> None:
-    assert CHIPS["ESP32-S3"].stock_image(8 * MB).startswith("ESP32_GENERIC_S3-SPIRAM_OCT-")
-    assert CHIPS["ESP32-S3"].stock_image(2 * MB).startswith("ESP32_GENERIC_S3-2")
-    assert CHIPS["ESP32"].stock_image(0).startswith("ESP32_GENERIC-2")
-    assert all(chip.profiles() for chip in CHIPS.values())

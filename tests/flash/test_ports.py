@@ -7,21 +7,14 @@ from tests.flash.conftest import ScriptedPerson
 
 from microclaw.cli.flash_command import find_port
 from microclaw.errors import ConfigError, DeviceError, DeviceUnreachable
-from microclaw.flash.board_port import BoardPort, address_of, explain, usb_boards
-from microclaw.transports.serial_address import PortInfo, TtyPath, UsbId
+from microclaw.flash.board_port import BoardPort, explain
+from microclaw.transports.serial_address import PortInfo, UsbId
 
 ROM = UsbId(0x303A, 0x1001, "F4:12:FA:01:02:03")
 ONE = PortInfo("/dev/ttyACM0", ROM)
 TWO = PortInfo("/dev/ttyACM1", UsbId(0x303A, 0x1001, "F4:12:FA:0A:0B:0C"))
 RUNS = PortInfo("/dev/ttyACM2", UsbId(0x303A, 0x4001, "f412fa010203"))
-CHEAP = PortInfo("/dev/ttyUSB0", UsbId(0x1A86, 0x7523))
 MOUSE = PortInfo("/dev/ttyS9", UsbId(0x046D, 0xC077))
-
-
-def test_a_board_is_held_by_its_usb_serial_number_and_else_by_its_path() -> None:
-    assert usb_boards([ONE, MOUSE, PortInfo("/dev/ttyS0"), CHEAP]) == (ONE, CHEAP)
-    assert address_of(ONE, [ONE, TWO]) == ROM
-    assert address_of(CHEAP, [CHEAP]) == TtyPath("/dev/ttyUSB0")
 
 
 @pytest.mark.parametrize(

@@ -159,17 +159,6 @@ async def test_adopting_keeps_foreign_files(start_board: StartBoard, workshop: M
     assert board.rom.written == 0
 
 
-async def test_without_an_image_or_a_micropython_to_adopt_nothing_is_done(
-    start_board: StartBoard, workshop: Make
-) -> None:
-    board = start_board(ESP32_S3)
-    with pytest.raises(ConfigError):
-        await flash_board(workshop(board), Wishes())
-    with pytest.raises(ConfigError):
-        await flash_board(workshop(board), Wishes(adopt=True))
-    assert board.rom.written == 0
-
-
 @pytest.mark.parametrize(
     ("ssid", "password", "copies"),
     [("kitchen", "wrong horse", True), ("kitchen", "short", True), ("Kitchn", "correct horse", False)],

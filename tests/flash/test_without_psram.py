@@ -30,27 +30,6 @@ def names(text: str) -> set[str]:
     return found
 
 
-def test_a_name_is_the_same_in_every_module_after_it() -> None:
-    made = shortened({"start": "import other\nother._begin(_x=1)\n", "other": "def _begin(_x):\n    return _x\n"}, MAIN)
-    (new,) = names(made["other"])
-    assert new != "_begin"
-    assert made["start"] == f"import other\nother.{new}(_x=1)\n"  # a keyword's name stays
-
-
-def test_what_only_one_module_names_takes_the_names_that_other_modules_take() -> None:
-    """Also in methods: each name of its own takes memory forever."""
-    source = "from micropython import const\nclass A:\n  def f(self, {0}_one, {0}_two):\n    return {0}_one + {0}_two\n"
-    made = shortened({name: source.format(name) for name in ("first", "second")}, "")
-    assert made["first"] == made["second"]
-    assert "import" not in made["first"]
-
-
-def test_a_number_that_only_its_module_uses_compiles_away() -> None:
-    made = shortened({"one": "SIZE = 3\nMOST = 4\nprint(SIZE, MOST)\n", "two": "from one import MOST\n"}, "")
-    assert "_SIZE = const(3)" in made["one"]
-    assert "const(4)" not in made["one"]
-
-
 @pytest.mark.parametrize(
     ("name", "source"),
     [
@@ -117,18 +96,6 @@ def test_no_name_that_is_replaced_is_one_of_a_chip() -> None:
     made = shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
     before = set().union(*(names(text) for text in FIRMWARE.values()))
     assert before & asked <= set().union(*(names(text) for text in made.values()))
-
-
-def test_modules_of_a_group_are_one_and_the_others_import_from_it(tmp_path: Path) -> None:
-    sources = {
-        "cbor": "import sys\n_MAX = const(3)\ndef find(x):\n    return x + _MAX\n",
-        "calls": "import cbor\nimport sys\ndef later(x):\n  from cbor import find\n  return cbor.find(x) + find(1)\n",
-        "other": "import cbor\nfrom calls import later as soon\nprint(cbor.find(1), soon(1))\n",
-    }
-    made = merged(shortened(sources, ""))
-    assert set(made) == {"link", "other"}
-    assert made["link"].count("import sys") == 1
-    assert run(made, tmp_path, "import other") == "4 8\n"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import ssl
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -200,17 +199,6 @@ async def test_guessed_codes_lock_pairing_and_the_right_one_with_it(door: Door) 
             await door.plane.plane.pair(code)
 
 
-async def test_the_fifth_code_of_an_address_is_refused_with_4429(door: Door, scripted: Callable[[Any], Any]) -> None:
-    wanted = PairRequest("virtual", token_wanted=True)
-    waiting = [scripted(door.plane) for _ in range(4)]
-    async with AsyncExitStack() as stack:
-        for device in waiting:
-            await stack.enter_async_context(device.connected(wanted))
-            await device.next(PairCode)
-        assert await _end_of(replace(door.stranger, opening=wanted)) == 4429
-    assert door.plane.refused == {"too_many": 1}
-
-
 async def test_plain_ws_on_the_tls_port_is_refused(door: Door) -> None:
     with pytest.raises((aiohttp.ClientError, ConnectionError)):
         async with aiohttp.ClientSession() as http, http.ws_connect(door.lamp.address.replace("wss", "ws")):
@@ -267,10 +255,7 @@ async def _rotated(door: Door) -> str:
 def _certified(door: Door, authority: Any, at: Any = None) -> Any:
     """The stranger with a certificate in the lamp's name."""
     made = device_certificate(
-        authority,
-        door.stranger.key.public_key(),
-        _id(door, "lamp"),
-        at or from_ms(door.clock.ms()),
+        authority, door.stranger.key.public_key(), _id(door, "lamp"), at or from_ms(door.clock.ms())
     )
     return replace(door.stranger, certificate=made.public_bytes(Encoding.DER))
 

@@ -165,14 +165,6 @@ async def test_what_one_read_causes_is_one_write() -> None:
         assert wire.writes[1:] == [pong(b"b")]
 
 
-async def test_what_came_before_it_ran_is_not_lost_and_waits_unread() -> None:
-    wire = Wire()
-    async with served(wire, early=ping(b"a") + ping(b"b")[:2]) as (connection, _, _):
-        assert wire.is_read
-        connection.data_received(ping(b"b")[2:])
-        assert wire.writes == [pong(b"a"), pong(b"b")]
-
-
 async def test_who_does_not_read_is_not_read_from() -> None:
     wire = Wire(holds=300)
     async with served(wire) as (connection, _, _):
@@ -261,13 +253,6 @@ async def test_a_fault_of_ours_is_raised_where_the_connection_is_looked_after() 
             await running
         assert caught.group_contains(RuntimeError, match="a fault of ours")
         assert wire.writes == []
-
-
-async def test_a_lost_connection_ends_it() -> None:
-    async with served(Wire()) as (connection, _, running):
-        connection.connection_lost(None)
-        await running
-        assert connection.end == (1006, "the device closed the connection")
 
 
 async def test_a_connection_that_is_turned_away_hears_nothing() -> None:

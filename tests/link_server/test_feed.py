@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from microclaw.ota.offers import link_of
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer
 from microclaw.telemetry.mqtt_feed import HOST_EVENTS, MqttFeed
-from microclaw.wire.link.messages import AppState, Event, Telemetry
+from microclaw.wire.link.messages import Event, Telemetry
 
 
 @pytest.fixture
@@ -124,17 +124,3 @@ async def test_event_that_the_store_refuses_is_not_in_the_buffer(plane: Any, pai
     async with paired.connected():
         await feed.news.wait()
         assert len(await buffered(plane)) == 1
-
-
-async def test_telemetry_is_taken_with_the_device_s_name(plane: Any, paired: Any, feed: MqttFeed) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(Telemetry(free_heap=1_000, uptime_s=5, apps=(AppState("blink", "running"),), rssi=-60))
-        await paired.send(Event("after", {}))
-        await feed.news.wait()
-    assert feed.waiting == 1
-    feed.take_telemetry("other", Telemetry(free_heap=1, uptime_s=1, apps=()), 7)
-    await feed._write()
-    rows = [row for row in await buffered(plane) if row.kind == "telemetry"]
-    assert [row.topic for row in rows] == ["lamp/telemetry", "other/telemetry"]
-    assert json.loads(rows[0].payload).items() >= {"free_heap": 1_000, "uptime_s": 5, "rssi": -60}.items()

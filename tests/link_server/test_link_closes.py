@@ -9,27 +9,17 @@ import asyncio
 import secrets
 import threading
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import aiohttp
-import cbor2
 import pytest
 
 from microclaw.errors import DeviceUnreachable
-from microclaw.events import DeviceConnected, DeviceLeft
+from microclaw.events import DeviceConnected
 from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.codec import decode, encode
-from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
-from microclaw.wire.link.messages import (
-    Call,
-    Envelope,
-    ErrorMessage,
-    Event,
-    Ping,
-    Telemetry,
-)
+from microclaw.wire.link.messages import Call, Envelope, ErrorMessage, Event
 
 REFUSED = 'microclaw_link_refused_total{reason="%s"}'
 
@@ -48,17 +38,6 @@ async def test_a_device_of_a_newer_version_hears_what_is_spoken_here(
         await socket.receive(5)
         assert socket.close_code == CloseCode.MALFORMED
     assert plane.refused == {"version": 1}
-
-
-async def test_a_hello_of_a_newer_version_gets_a_clear_error(plane: Any, paired: Any) -> None:
-    async with _raw(paired) as socket:
-        await socket.send_bytes(b"\x01" + cbor2.dumps({"v": 2, "type": "hello", "id": bytes(16), "ts": 0, "body": {}}))
-        error = decode((await socket.receive_bytes(timeout=5))[1:]).body
-        assert isinstance(error, ErrorMessage)
-        assert (error.code, error.fatal) == ("unsupported_version", True)
-        await socket.receive(5)
-        assert socket.close_code == CloseCode.MALFORMED
-    assert plane.refused == {"malformed": 1}
 
 
 async def test_more_durable_messages_than_the_host_can_apply_close_1013(plane: Any, paired: Any) -> None:
@@ -108,22 +87,6 @@ async def test_who_hangs_up_without_a_word_is_counted(plane: Any, paired: Any, d
     assert plane.refused == {"tls": 1, "not_a_link": 1, "no_hello": 1}
 
 
-@pytest.mark.parametrize("limits", [LinkLimits(session=LinkConfig(hello_timeout_ms=100))])
-async def test_no_hello_closes_4408(plane: Any, paired: Any) -> None:
-    async with _raw(paired) as socket:
-        assert (await socket.receive(5)).type is aiohttp.WSMsgType.BINARY  # the reason
-        await socket.receive(5)
-        assert socket.close_code == CloseCode.TIMED_OUT
-
-
-@pytest.mark.parametrize("limits", [LinkLimits(session=LinkConfig(heartbeat_s=1))])
-async def test_two_missed_pongs_close_4408(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        paired.deaf = True
-        assert await paired.until_closed() == CloseCode.TIMED_OUT
-
-
 @pytest.mark.parametrize("limits", [LinkLimits(messages_a_second=1, messages_at_once=20)])
 async def test_a_flood_closes_4429(plane: Any, paired: Any) -> None:
     async with paired.connected():
@@ -149,48 +112,6 @@ async def test_an_address_has_so_many_strangers_and_no_more(plane: Any, device: 
     assert plane.count(REFUSED % "too_many") == 1
 
 
-async def test_a_newer_connection_replaces_the_older(plane: Any, paired: Any) -> None:
-    older = replace(paired, got=asyncio.Queue(), ready=asyncio.Event())
-    async with older.connected():
-        await older.until_ready()
-        async with paired.connected():
-            await paired.until_ready()
-            assert await older.until_closed() == CloseCode.REPLACED
-            lamp = plane.registry.get("lamp")
-            assert plane.plane.state(lamp).online
-    for _ in range(2):
-        await plane.published.until(DeviceLeft)
-    assert plane.count("microclaw_link_connections") == 0
-
-
-async def test_revocation_closes_the_live_connection_and_every_later_one(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        assert await plane.plane.revoke("lamp") == 1
-        assert await paired.until_closed() == CloseCode.REVOKED
-    async with _raw(paired) as socket:
-        await socket.receive(5)
-        assert socket.close_code == CloseCode.REVOKED
-
-
-async def test_a_removed_device_is_not_let_in(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
-    await plane.registry.remove("lamp")
-    async with _raw(paired) as socket:
-        await socket.receive(5)
-        assert socket.close_code == CloseCode.REVOKED
-    await plane.plane.forget(lamp)
-    assert await plane.links.parts.events.list() == ()
-
-
-async def test_the_host_says_1001_when_it_goes(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        going = asyncio.create_task(plane.plane.goodbye())
-        assert await paired.until_closed() == CloseCode.SHUTTING_DOWN
-        await going
-
-
 # What else is served
 
 
@@ -214,41 +135,7 @@ async def test_the_subprotocol_is_needed(plane: Any, device: Any) -> None:
                 pass
 
 
-@pytest.mark.parametrize("limits", [LinkLimits(handshake_s=0.2)])
-async def test_half_a_request_is_dropped(plane: Any, device: Any) -> None:
-    port = plane.plane.port
-    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=device.context(), server_hostname="localhost")
-    writer.write(b"GET /link HTTP/1.1\r\nHost: x\r\n")
-    async with asyncio.timeout(5):
-        assert await reader.read() == b""
-    writer.close()
-
-
-@pytest.mark.parametrize("limits", [LinkLimits(handshake_s=0.2)])
-async def test_half_a_tls_handshake_is_dropped(plane: Any) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", plane.plane.port)
-    writer.write(b"\x16\x03\x01")
-    async with asyncio.timeout(5):
-        assert await reader.read() == b""
-    writer.close()
-    assert plane.count(REFUSED % "tls") == 1
-
-
 # Bounds
-
-
-async def test_telemetry_and_pings_are_answered(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await plane.published.until(DeviceConnected)
-        await paired.send(Telemetry(1000, 5, ()))
-        await paired.send(Ping(1, 1))
-        link = plane.links.link(plane.registry.get("lamp").device_id)
-        await link.call("device.info", {}, idempotent=True, timeout_s=5)
-        assert link.telemetry is not None
-        assert link.telemetry.free_heap == 1000
-    left = await plane.published.until(DeviceLeft)
-    assert left.device == "lamp"
 
 
 class _raw:

@@ -11,55 +11,16 @@ import pytest
 
 from microclaw.devices.calls import (
     AppInstall,
-    AppList,
     AppRuns,
     AppStates,
     AppUninstall,
     DeviceRestart,
-    DeviceStatus,
     GpioGet,
-    GpioSet,
-    I2cScan,
-    LogsRead,
-    PinLevel,
 )
-from microclaw.errors import (
-    AppNotFound,
-    DeployRejected,
-    DeviceUnreachable,
-    NotSupported,
-    OutcomeUnknown,
-    Overloaded,
-    ProtocolError,
-)
-from microclaw.events import DeviceEvent, DeviceLeft
-from microclaw.wire.link.messages import Call, ErrorInfo, Event, Log, Notify, Result, RunTask, TaskStatus
+from microclaw.errors import DeployRejected, DeviceUnreachable, OutcomeUnknown
+from microclaw.events import DeviceLeft
+from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Value
-
-
-@pytest.mark.parametrize("token", [True, False])
-async def test_a_device_pairs_connects_and_answers(plane: Any, device: Any, token: bool) -> None:
-    lamp = await device.pair(lambda code: plane.plane.pair(code, name="lamp"), token=token)
-    assert lamp.name == "lamp"
-    async with device.connected():
-        await device.until_ready()
-        assert await lamp.call(GpioSet(pin=4, level=1)) == PinLevel(4, 1)
-        device.answer = lambda call: Result(ok=True, value={"pin": 4, "level": 0})
-        assert await lamp.call(GpioGet(pin=4)) == PinLevel(4, 0)
-        assert lamp.supports("apps.install")
-        assert plane.plane.state(lamp).online
-    await plane.published.until(DeviceLeft)
-    assert not plane.plane.state(lamp).online
-
-
-async def test_a_call_waits_for_a_device_that_is_away(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
-    async with paired.connected():
-        await paired.until_ready()
-    await plane.published.until(DeviceLeft)
-    waiting = asyncio.create_task(lamp.call(GpioSet(pin=4, level=1)))
-    async with paired.connected():
-        assert await waiting == PinLevel(4, 1)
 
 
 async def test_a_call_to_a_device_that_is_away_fails_at_once_if_told_so(plane: Any, paired: Any) -> None:
@@ -108,30 +69,6 @@ async def test_a_restart_that_nobody_saw_is_unknown(plane: Any, paired: Any) -> 
         await paired.until_ready()
         with pytest.raises(OutcomeUnknown):
             await lamp.call(DeviceRestart(), timeout_s=1)
-
-
-async def test_a_call_is_sent_again_within_one_boot(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
-    paired.answer = lambda call: None
-    async with paired.connected():
-        await paired.until_ready()
-        waiting = asyncio.create_task(lamp.call(AppUninstall("x")))
-        await paired.next(Call)
-    paired.answer = lambda call: Result(ok=True)
-    async with paired.connected():
-        assert await waiting is None
-
-
-async def test_what_a_device_refuses_is_the_hosts_error(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
-    paired.answer = lambda call: Result(ok=False, error=ErrorInfo("app_not_found", "no app x"))
-    async with paired.connected():
-        await paired.until_ready()
-        with pytest.raises(AppNotFound):
-            await lamp.call(AppUninstall("x"))
-        paired.answer = lambda call: Result(ok=True, value={"apps": [{"name": 5}]})
-        with pytest.raises(ProtocolError):
-            await lamp.call(AppList())
 
 
 async def test_a_program_goes_in_pieces_and_goes_on_where_it_was(plane: Any, paired: Any) -> None:
@@ -210,75 +147,6 @@ async def test_firmware_that_is_older_than_intervals_is_sent_nothing_of_such_a_p
     assert called == ["apps.begin"]
 
 
-async def test_a_note_reaches_a_connected_device_at_once(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        assert await plane.plane.notify("lamp", "hello", speak=False, expires_s=None) == "delivered"
-        assert (await paired.next(Notify)).text == "hello"
-
-
-async def test_a_note_reaches_an_absent_device_when_it_comes_back(plane: Any, paired: Any) -> None:
-    assert await plane.plane.notify("lamp", "later", speak=True, expires_s=60) == "waiting"
-    async with paired.connected():
-        note = await paired.next(Notify)
-    assert (note.text, note.speak) == ("later", True)
-    assert note.expires_ms > 0
-
-
-async def test_an_outbox_that_is_full_refuses(plane: Any, paired: Any) -> None:
-    link = plane.links.link(plane.registry.get("lamp").device_id)
-    for _ in range(1024):
-        await link.send(Notify("x", speak=False))
-    with pytest.raises(Overloaded):
-        await link.send(Notify("x", speak=False))
-
-
-async def test_a_devices_event_is_in_the_store_before_it_is_acked(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(Event("button", {"pin": 0}))
-        assert (await plane.published.until(DeviceEvent)).name == "button"
-    rows = await plane.links.parts.events.after(0, 100)
-    assert [(row.type, row.name) for row in rows] == [("event", "button")]
-
-
-async def test_a_replayed_event_is_kept_once(plane: Any, paired: Any) -> None:
-    await_ack = paired.outbox.ack
-    paired.outbox.ack = lambda seq: None  # the device never learns of the ack
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(Event("button", {"pin": 0}))
-        await plane.published.until(DeviceEvent)
-    await plane.published.until(DeviceLeft)
-    paired.outbox.ack = await_ack
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(Event("after", {}))
-        assert (await plane.published.until(DeviceEvent)).name == "after"
-    rows = await plane.links.parts.events.after(0, 100)
-    assert [row.name for row in rows] == ["button", "after"]
-
-
-async def test_a_task_that_nobody_runs_is_answered_as_failed(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(RunTask("t1", "agent", "tidy up", 60))
-        status = await paired.next(TaskStatus)
-    assert (status.task, status.state) == ("t1", "failed")
-
-
-async def test_log_lines_of_the_device_are_read_by_cursor(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(Log("info", "blink", 1, "on"))
-        await paired.send(Event("said", {}))  # the same connection: the line came before it
-        await plane.published.until(DeviceEvent)
-        page = await lamp.call(LogsRead(cursor=0))
-        assert [(line.app, line.text) for line in page.lines] == [("blink", "on")]
-        assert (await lamp.call(LogsRead(cursor=2**53 - 1))).lines == ()
-
-
 async def test_revoking_two_merged_devices_revokes_both(plane: Any, device: Any, scripted: Any) -> None:
     other = scripted(plane)
     await device.pair(lambda code: plane.plane.pair(code, name="lamp"))
@@ -286,11 +154,3 @@ async def test_revoking_two_merged_devices_revokes_both(plane: Any, device: Any,
     lamp = await plane.registry.merge("lamp", "spot")
     assert len(lamp.transports) == 2
     assert await plane.plane.revoke("lamp") == 2
-
-
-@pytest.mark.parametrize("call", [I2cScan(), DeviceStatus()])
-async def test_a_method_that_its_firmware_lacks_is_said_to_be_so(plane: Any, paired: Any, call: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        with pytest.raises(NotSupported):
-            await plane.registry.get("lamp").call(call)

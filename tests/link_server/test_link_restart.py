@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from microclaw.devices.calls import GpioGet, GpioSet, PinLevel
-from microclaw.errors import DeviceUnreachable, Overloaded, StoreError
+from microclaw.errors import DeviceUnreachable, Overloaded
 from microclaw.events import DeviceLeft
-from microclaw.link_server.limits import ConnectionLimits, LinkLimits, RateLimit
+from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.messages import Bye, Notify
 
 
@@ -86,18 +86,6 @@ async def test_a_host_that_goes_asks_each_device_to_come_back_at_a_time_of_its_o
     assert 7 <= bye.retry_after_s <= 12
 
 
-async def test_an_identity_that_is_not_whole_is_no_new_identity(
-    tmp_path: Path, start_plane: Any, scripted: Any
-) -> None:
-    async with start_plane(tmp_path, LinkLimits()):
-        pass
-    (tmp_path / "identity" / "authority.pem").unlink()
-    with pytest.raises(ExceptionGroup) as raised:
-        async with start_plane(tmp_path, LinkLimits()):
-            pass
-    assert raised.group_contains(StoreError, match="is missing")
-
-
 async def test_calls_of_one_device_are_bounded(tmp_path: Path, start_plane: Any, scripted: Any) -> None:
     async with start_plane(tmp_path, LinkLimits()) as plane:
         link = plane.links.link("d-1")
@@ -110,21 +98,3 @@ async def test_calls_of_one_device_are_bounded(tmp_path: Path, start_plane: Any,
         for task in waiting:
             task.cancel()
         await asyncio.wait(waiting)
-
-
-def test_a_rate_gives_what_it_says() -> None:
-    rate = RateLimit(2.0, 3.0, 0.0)
-    assert [rate.allows(0.0) for _ in range(4)] == [True, True, True, False]
-    assert rate.allows(0.5)
-    assert not rate.allows(0.5)
-
-
-def test_a_counts_forgets_who_left() -> None:
-    counts = ConnectionLimits(LinkLimits(arriving_an_address=1, connections_in_all=1))
-    counts.enter("a")
-    assert not counts.admits("a")
-    assert counts.admits("b")
-    counts.known("a")
-    assert counts.admits("a")
-    counts.leave("a")
-    assert (counts.connected, counts.arriving) == (0, 0)

@@ -7,20 +7,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from microclaw.events import Alarm, AppEnded, DeviceConnected, DeviceEvent, DeviceLeft, DeviceLog, Published
+from microclaw.events import Alarm, AppEnded, DeviceEvent, DeviceLeft, DeviceLog, Published
 from microclaw.wire.link.messages import Bye, Event, Log
 from microclaw.wire.link.values import ValueMap
-
-
-async def test_coming_and_going_are_events_and_counted(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        came = await plane.published.until(DeviceConnected)
-        assert (came.device, came.address) == ("lamp", "127.0.0.1")
-        assert plane.count("microclaw_link_connections") == 1
-    left = await plane.published.until(DeviceLeft)
-    assert (left.device, left.transport) == ("lamp", came.transport)
-    assert plane.count("microclaw_link_connections") == 0
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,7 @@ def answer_with(value: object, re: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("value", "code"),
-    [(list(range(300)), 4400), ("j" * 20_000, 4413)],
-    ids=["over 256 items", "over 16 KiB"],
+    ("value", "code"), [(list(range(300)), 4400), ("j" * 20_000, 4413)], ids=["over 256 items", "over 16 KiB"]
 )
 async def test_an_answer_over_the_limits_fails_its_call_at_once(
     plane: Any, paired: Any, value: object, code: int

@@ -8,13 +8,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
 from microclaw.errors import LinkViolation
-from microclaw.link_server.websocket import (
-    Message,
-    MessageReader,
-    close_code,
-    encode_close,
-    encode_whole,
-)
+from microclaw.link_server.websocket import Message, MessageReader, close_code, encode_close, encode_whole
 
 MOST = 1_000
 # RFC 6455, 5.7: "Hello" masked, here as a binary message.

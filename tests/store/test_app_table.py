@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from microclaw.apps.change_log import Change, ChangeLog, Claims, DesiredApp, RemoveApp, SetLevel
-from microclaw.errors import StoreError, UnknownName
+from microclaw.errors import StoreError
 from microclaw.store.apps import ImageRow
 from microclaw.store.database import Database
 
@@ -28,14 +28,6 @@ async def want(table: ChangeLog, app: DesiredApp) -> None:
     await table.settle_change(await table.add_change(CHANGE), "done", put=app)
 
 
-async def test_image_is_kept_byte_for_byte_and_an_unknown_one_named(table: ChangeLog) -> None:
-    large = ImageRow("cd" * 32, bytes(range(256)) * 1024, None, "{}", 9)
-    await table.put_image(large)
-    assert await table.image(large.sha256) == large
-    with pytest.raises(UnknownName, match="efefefefefef"):
-        await table.image("ef" * 32)
-
-
 async def test_same_image_twice_is_one_with_the_newest_source_that_was_given(table: ChangeLog) -> None:
     await table.put_image(replace(IMAGE, source=None, meta="{}", created_ms=99))
     assert await table.image(SHA) == IMAGE
@@ -54,25 +46,6 @@ async def test_desired_apps_are_kept_per_device_and_replaced_by_their_upgrade(ta
         await want(table, replace(BLINK, sha256="ef" * 32))
 
 
-async def test_changes_are_kept_as_planned_numbered_and_come_newest_first(table: ChangeLog, database: Database) -> None:
-    ids = [await table.add_change(replace(CHANGE, at_ms=n, device_id=f"d{n % 2}")) for n in range(6)]
-    assert ids == sorted(set(ids))
-    assert [c.change_id for c in await table.changes()] == ids[::-1]
-    assert [c.at_ms for c in await table.changes("d1")] == [5, 3, 1]
-    assert [c.at_ms for c in await table.changes("d1", limit=1)] == [5]
-    assert await table.change(ids[5]) == replace(CHANGE, change_id=ids[5], at_ms=5, host=database.host)
-    await table.settle_change(ids[0], "done")
-    assert [c.change_id for c in await table.changes(state="planned")] == ids[:0:-1]
-
-
-async def test_changes_of_a_turn_are_found_on_every_device(table: ChangeLog) -> None:
-    first = await table.add_change(replace(CHANGE, turn="m1"))
-    await table.add_change(replace(CHANGE, turn="m2"))
-    await table.add_change(CHANGE)
-    second = await table.add_change(replace(CHANGE, device_id="d2", turn="m1"))
-    assert [c.change_id for c in await table.changes_of_turn("m1")] == [second, first]
-
-
 async def test_settled_change_and_the_desired_apps_change_together_or_not_at_all(table: ChangeLog) -> None:
     await want(table, old := replace(BLINK, name="old"))
     change_id = await table.add_change(replace(CHANGE, forward=RemoveApp("old")))
@@ -81,20 +54,3 @@ async def test_settled_change_and_the_desired_apps_change_together_or_not_at_all
     assert ((await table.change(change_id)).state, await table.desired()) == ("planned", (old,))
     await table.settle_change(change_id, "done", put=BLINK, without=("d1", "old"))
     assert ((await table.change(change_id)).state, await table.desired()) == ("done", (BLINK,))
-
-
-@pytest.mark.parametrize("state", ["done", "failed"])
-async def test_an_undo_that_is_done_marks_what_it_took_back(table: ChangeLog, state: str) -> None:
-    first = await table.add_change(CHANGE)
-    await table.settle_change(first, "done")
-    undo = await table.add_change(replace(CHANGE, undoes=first))
-    assert (await table.change(first)).undone_by is None
-    await table.settle_change(undo, state)  # type: ignore[arg-type]  # one of the states
-    assert (await table.change(first)).undone_by == (undo if state == "done" else None)
-
-
-async def test_unknown_change_is_named(table: ChangeLog) -> None:
-    with pytest.raises(UnknownName, match="no change 99"):
-        await table.change(99)
-    with pytest.raises(UnknownName, match="no change 99"):
-        await table.settle_change(99, "done")

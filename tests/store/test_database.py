@@ -32,12 +32,6 @@ def count(connection: Sql) -> int:
     return number
 
 
-async def test_acknowledged_write_is_read_by_the_next_read(database: Database) -> None:
-    for number in range(20):
-        assert await database.write(adding(number)) == number
-        assert await database.read(count) == number + 1
-
-
 @asynccontextmanager
 async def busy(database: Database) -> AsyncIterator[None]:
     """The writer is at work all the time: what it is given meanwhile waits."""

@@ -43,13 +43,6 @@ async def test_effect_starts_and_ends_once(journal: Journal, ok: bool, state: st
     assert await journal.unfinished() == ()
 
 
-async def test_effect_that_never_started_is_dropped(journal: Journal) -> None:
-    await journal.write([journal.starting(KEY, "t", "{}", "once", dropped="refused")])
-    (row,) = await journal.of_turn(KEY.turn)
-    assert (row.state, row.result, row.started_ms) == ("dropped", "refused", None)
-    assert await journal.unfinished() == ()
-
-
 async def test_rows_of_a_turn_are_kept_in_order_and_with_the_effect_that_follows_them(database: Database) -> None:
     journal, inbox = Journal(database, count(1000).__next__), InboxTable(database, lambda: 1)
     number = (await inbox.add(Inbound("test", "c1", "hi")))[0].message_id
@@ -63,19 +56,6 @@ async def test_rows_of_a_turn_are_kept_in_order_and_with_the_effect_that_follows
     assert len(await journal.rows(number)) == 3
     await inbox.answer(number, OutboxRow("test", "c1", "answer", "owner", None, "{}"))
     assert await journal.rows(number) == ()
-
-
-async def test_unknown_class_is_refused(journal: Journal) -> None:
-    with pytest.raises(StoreError):
-        await start(journal, effect="sometimes")
-    assert await journal.of_turn(KEY.turn) == ()
-
-
-async def test_turns_effects_come_in_order(journal: Journal) -> None:
-    keys = [EffectKey("turn-1", 0, 0), EffectKey("turn-1", 0, 1), EffectKey("turn-1", 1, 0)]
-    for key in [*keys, EffectKey("turn-2", 0, 0)]:
-        await start(journal, key)
-    assert [row.key for row in await journal.of_turn("turn-1")] == keys
 
 
 async def test_pruning_spares_the_newest_and_the_unfinished(journal: Journal, database: Database) -> None:

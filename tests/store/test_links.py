@@ -39,24 +39,10 @@ async def advance(links: LinkTable, number: int, epoch: bytes = THEIRS, *, at: i
     return await links.advance(D, epoch, number if at is None else at, message_id(number))
 
 
-async def test_link_begins_empty_in_an_epoch_that_stays(links: LinkTable) -> None:
-    await links.open(D)
-    assert await links.cursors(D) == (OutboxCursor(bytes(7) + b"\x01", 0, 0), InboxCursor(None, 0))
-
-
 async def test_messages_are_numbered_without_a_gap_each_once_and_come_in_order(links: LinkTable) -> None:
     assert await append(links, 1, 2, 3, 1, 4) == [1, 2, 3, 1, 4]
     assert await links.unacked_after(D, 0, 2) == (StoredMessage(1, b"m1"), StoredMessage(2, b"m2"))
     assert await links.unacked_after(D, 2, 99) == (StoredMessage(3, b"m3"), StoredMessage(4, b"m4"))
-
-
-async def test_devices_are_apart(links: LinkTable) -> None:
-    await links.open("d-2")
-    await append(links, 1)
-    assert await links.append("d-2", message_id(1), b"two") == 1
-    await advance(links, 7, at=1)
-    assert await links.advance("d-2", THEIRS, 1, message_id(7))
-    assert await links.newest() == {D: 1, "d-2": 1}
 
 
 async def test_ack_drops_everything_up_to_it_and_never_goes_back(links: LinkTable) -> None:

@@ -49,19 +49,6 @@ async def test_conversations_are_listed_shown_emptied_and_removed_by_name(sessio
     assert await sessions.summary("tg", "1") == ""
 
 
-async def test_only_the_newest_are_loaded(sessions: Sessions) -> None:
-    await sessions.append("ws", "c", [SessionMessage("user", str(n), n) for n in range(100)])
-    loaded = await sessions.load("ws", "c")
-    assert [m.ts for m in loaded] == list(range(60, 100))
-    assert [m.ts for m in await sessions.load("ws", "c", newest=2)] == [98, 99]
-
-
-async def test_writers_of_one_conversation_do_not_mix_lines(sessions: Sessions) -> None:
-    messages = [SessionMessage("user", "x" * n, n) for n in range(40)]
-    await asyncio.gather(*(sessions.append("ws", "c", [message]) for message in messages))
-    assert sorted(await sessions.load("ws", "c"), key=lambda m: m.ts) == messages
-
-
 @pytest.mark.parametrize(
     ("channel", "chat", "name"),
     [("terminal", "terminal", "terminal"), ("tg", "12", "12"), ("gateway", "a:b/c", "a:b/c")],
@@ -102,12 +89,6 @@ async def test_no_chat_has_anothers_messages(sessions: Sessions) -> None:
         assert [one.content for one in await sessions.load(*chat)] == [str(number)]
 
 
-async def test_a_clock_that_is_set_back_changes_no_order(sessions: Sessions) -> None:
-    for number, ts in enumerate((500, 100, 300)):
-        await sessions.append("tg", "1", [SessionMessage("user", str(number), ts)])
-    assert [one.content for one in await sessions.load("tg", "1")] == ["0", "1", "2"]
-
-
 async def test_what_is_loaded_is_limited_in_bytes(sessions: Sessions) -> None:
     await sessions.append("ws", "c", [SessionMessage("user", "x" * (1 << 20), n) for n in range(6)])
     loaded = await sessions.load("ws", "c")
@@ -121,12 +102,6 @@ def test_two_chats_never_share_a_short_plain_name(one: str, other: str) -> None:
     names = [session_name("ws", chat) for chat in (one, other)]
     assert (names[0] == names[1]) == (one == other)
     assert all(name.isascii() and "/" not in name and len(name) <= 120 for name in names)
-
-
-@pytest.mark.parametrize("channel", ["", "../x", "a_b", "WS", "a/b", "x" * 40])
-async def test_channel_with_another_form_is_refused(sessions: Sessions, channel: str) -> None:
-    with pytest.raises(ValueError, match="channel"):
-        await sessions.append(channel, "c", [HELLO])
 
 
 async def test_what_is_added_in_a_transaction_goes_with_it(tmp_path: Path) -> None:

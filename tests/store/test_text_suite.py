@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -92,42 +92,6 @@ async def test_texts_and_folders_are_listed(texts: Texts) -> None:
     assert texts.folders("nowhere") == []
 
 
-async def test_a_changed_text_has_another_stamp(texts: Texts) -> None:
-    await put(texts, OWNERS, "- x\n")
-    first = texts.stamps("memory")
-    assert texts.stamps("memory") == first
-    await put(texts, OWNERS, "- y is longer\n")
-    assert texts.stamps("memory") != first
-
-
-async def test_facts_notes_and_wiring_are_remembered_and_forgotten(memory: Memory) -> None:
-    assert (await memory.remember("owner", "the relay is on pin 4")).new
-    assert not (await memory.remember("owner", "The RELAY is on pin 4.")).new
-    await memory.remember("p-7", "the relay is mine")
-    await memory.note("owner", "the relay clicked")
-    await memory.remember_wiring("desk", "a relay on pin 4")
-    assert memory.text("owner") == "# Memory\n\n- the relay is on pin 4"
-    assert memory.recent_notes("owner") == ((NOW.date(), "# 2026-11-20\n\n- 10:30 the relay clicked"),)
-    assert memory.days("owner") == [date(2026, 11, 20)]
-    assert memory.wiring("desk") == "# desk\n\n- a relay on pin 4"
-    removed = await memory.forget("owner", "relay")
-    assert [one.name for one in removed] == ["memory/MEMORY.md", "memory/2026-11-20.md", "memory/devices/desk.md"]
-    assert "relay" not in memory.text("owner") + memory.wiring("desk") + str(memory.recent_notes("owner"))
-    assert "relay" in memory.text("p-7")
-
-
-async def test_an_edit_of_what_changed_meanwhile_is_refused_in_words(memory: Memory) -> None:
-    await memory.remember("owner", "one")
-    was = digest(memory.texts.read(OWNERS))
-    await memory.remember("owner", "two")
-    with pytest.raises(ConfigError) as refused:
-        await memory.write(OWNERS, "mine", was=was)
-    assert refused.value.next_step
-    assert "two" in memory.text("owner")
-    await memory.write(OWNERS, "mine", was=digest(memory.texts.read(OWNERS)))
-    assert memory.text("owner") == "mine"
-
-
 async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_path: Path, database_url: str) -> None:
     async with two_hosts(database_url) as hosts, AsyncExitStack() as stack:
         memories = [Memory(TextTable(host, lambda: NOW_MS), now=lambda: NOW) for host in hosts]
@@ -138,11 +102,7 @@ async def test_what_two_hosts_remember_at_once_is_known_and_found_at_both(tmp_pa
         for host, memory in zip(hosts, memories, strict=True):
             index = await stack.enter_async_context(Database.open(tmp_path / f"{host.host}-index.db"))
             search = Search(
-                NoteTable(index),
-                texts=memory.texts,
-                sessions=Sessions(host, lambda: NOW_MS),
-                rescan_s=0,
-                patience_s=60,
+                NoteTable(index), texts=memory.texts, sessions=Sessions(host, lambda: NOW_MS), rescan_s=0, patience_s=60
             )
             assert len(await search.find("owner", "lamp number", limit=50)) == len(facts)
             other = memories[1 - memories.index(memory)]

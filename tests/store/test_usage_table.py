@@ -37,15 +37,6 @@ async def test_requests_of_one_row_add_up_however_many_come_at_once(table: Usage
     assert (count.tokens, count.cost_usd) == (220_000, 0.9)
 
 
-async def test_a_days_total_and_a_persons_part_of_it(table: UsageTable) -> None:
-    for one in (key(), key(person="p-2"), key("2026-11-19")):
-        await table.add(one, ONE)
-    assert [count.requests for count in await table.of_day("2026-11-20", "p-2")] == [2, 1]
-    assert await table.of_day("2026-11-21", "p-2") == (UsageCount(), UsageCount())
-    await table.forget_before("2026-11-20")
-    assert [name for name, _ in await table.report("day", "2000-01-01")] == ["2026-11-20"]
-
-
 @pytest.mark.parametrize(
     ("by", "names"),
     [

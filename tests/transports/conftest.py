@@ -13,13 +13,20 @@ from microclaw.boards import load_board
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
+from microclaw.wire.wasmachine.frame import FrameType, encode_frame
+from microclaw.wire.wasmachine.request import Response
 
+MODULE = bytes.fromhex("0061736d01000000010401600000")
 PeerScript = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 StartPeer = Callable[[PeerScript], Awaitable[int]]
 OpenTransport = Callable[..., WasmachineTransport]
 
 # Long enough for a busy machine, short enough for a test of silence.
 QUICK = Timeouts(connect_s=2.0, answer_s=0.6, first_query_s=0.3, idle_s=0.05, install_bytes_a_second=10_000_000)
+
+
+def answer(response: Response) -> bytes:
+    return encode_frame(FrameType.RESPONSE, response.encode())
 
 
 @pytest.fixture

@@ -20,10 +20,8 @@ from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.store.devices import DeviceRow
 from microclaw.transports.console import MAX_LINES, MAX_PAGE, ConsoleTransport
-from microclaw.transports.open import open_transport
 from microclaw.transports.serial_address import PortInfo, UsbId
 from microclaw.transports.serial_survey import only_board_port
-from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 from microclaw.wasm import compile_module
@@ -116,19 +114,6 @@ async def test_boot_lines_and_what_a_program_prints_come_numbered_over_a_pty(tmp
         await console.close()
 
 
-async def test_board_that_starts_again_shows_its_reset_reason_and_its_firmware(tmp_path: Path) -> None:
-    async with VirtualBoardProcess(serial="pty") as board:
-        console = ConsoleTransport(f"console:{board.ready.pty}", lock_folder=tmp_path)
-        await console.call(ConsoleRead(), LIMIT_S)
-        control = open_transport(board.ready.transports[-1], load_board("virtual"), lock_folder=tmp_path)
-        assert isinstance(control, VirtualBoardTransport)
-        await control.power("reset")
-        texts = await _read_until(console, lambda texts, _: "App Manager started." in texts)
-        assert any(text.startswith("rst:0x1 (POWERON)") for text in texts)
-        await control.close()
-        await console.close()
-
-
 async def test_pulled_cable_is_told_and_lines_go_on_when_it_is_back(cable: Cable, console: ConsoleTransport) -> None:
     await console.call(ConsoleRead(), LIMIT_S)
     cable.say(b"before\r\nhalf a li")
@@ -140,12 +125,6 @@ async def test_pulled_cable_is_told_and_lines_go_on_when_it_is_back(cable: Cable
     cable.say(b"after\r\n")
     texts = await _read_until(console, lambda texts, _: "after" in texts)
     assert texts == ["before", "half a li", "(the port went away here)", "after"]
-
-
-async def test_port_that_is_not_there_is_an_error_at_once(tmp_path: Path) -> None:
-    console = ConsoleTransport(f"console:{tmp_path}/none", lock_folder=tmp_path)
-    with pytest.raises(DeviceUnreachable):
-        await console.call(ConsoleRead(), LIMIT_S)
 
 
 async def test_port_that_another_program_has_open_says_so(cable: Cable, console: ConsoleTransport) -> None:
@@ -203,13 +182,6 @@ async def test_console_is_read_while_the_board_does_not_answer(
     listing.cancel()
     await asyncio.wait([listing])
     await device.close()
-
-
-@pytest.mark.parametrize("address", ["console:ttyUSB0", "console:", "console:tcp://nowhere"])
-def test_address_that_is_no_port_is_refused(address: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        open_transport(address, load_board("virtual"), lock_folder=tmp_path)
-    assert caught.value.next_step
 
 
 def test_auto_is_the_one_port_that_looks_like_a_boards() -> None:

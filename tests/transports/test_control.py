@@ -9,19 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.devices.calls import (
-    AppList,
-    AppStates,
-    DeviceInfo,
-    DeviceStatus,
-    EdgesRead,
-    GpioGet,
-    GpioSet,
-    LogsRead,
-    PwmRead,
-    PwmSet,
-)
-from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
+from microclaw.devices.calls import EdgesRead, GpioGet, GpioSet, LogsRead
+from microclaw.errors import CallRejected, DeviceTimeout, ProtocolError
 from microclaw.transports.serial import SerialTransport
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
@@ -63,22 +52,6 @@ async def test_edges_are_counted_once_from_cursor_to_cursor(board: VirtualBoardP
     await serial.close()
 
 
-async def test_pwm_changes_are_read_from_cursor_to_cursor(board: VirtualBoardProcess, tmp_path: Path) -> None:
-    serial = SerialTransport(board.ready.transports[1], lock_folder=tmp_path)
-    await serial.call(PwmSet(5, 128, 1000), LIMIT_S)
-    changes, cursor = await board.control.pwm_changes()
-    assert [(row.pin, row.duty, row.frequency_hz) for row in changes] == [(5, 128, 1000)]
-    assert (await board.control.pwm_changes(cursor))[0] == ()
-    log = await board.control.call(PwmRead(), LIMIT_S)
-    assert [(change.pin, change.duty) for change in log.changes] == [(5, 128)]
-    assert log.cursor == cursor
-    row = next(row for row in await board.control.pins() if row.pin == 5)
-    assert (row.role, row.duty) == ("pwm", 128)
-    status = (await board.control.call(DeviceStatus(), LIMIT_S)).values
-    assert status["gpio5"] == "pwm duty 128 at 1000 Hz"
-    await serial.close()
-
-
 async def test_many_pages_of_edges_are_read_as_one(tmp_path: Path) -> None:
     pages = [
         replies.EdgePage(tuple(replies.EdgeRow(t, 2, t % 2) for t in range(3)), 3, 1, 9.0, more=True),
@@ -116,33 +89,11 @@ async def test_virtual_clock_is_advanced_and_real_one_is_not(board: VirtualBoard
         await quick.control.set_adc(1, 1.65)
 
 
-async def test_facts_of_the_board_are_told(board: VirtualBoardProcess) -> None:
-    info = (await board.control.call(DeviceInfo(), LIMIT_S)).values
-    assert (info["device"], info["chip"], info["boot"]) == ("bench-1", "ESP32-S3", 1)
-    await board.control.power("reset")
-    status = (await board.control.call(DeviceStatus(), LIMIT_S)).values
-    assert status["powered"] is True
-    assert (await board.control.call(DeviceInfo(), LIMIT_S)).values["boot"] == 2
-    assert (await board.control.call(LogsRead(), LIMIT_S)).lines
-    assert await board.control.call(AppStates(), LIMIT_S) == ()
-
-
 async def test_refused_input_carries_the_boards_reason(board: VirtualBoardProcess) -> None:
     with pytest.raises(CallRejected):
         await board.control.set_sensor("bme280", {"temperature_c": 4000.0})
     with pytest.raises(CallRejected):
         await board.control.call(GpioGet(25), LIMIT_S)
-
-
-async def test_method_of_another_transport_is_not_supported(board: VirtualBoardProcess) -> None:
-    with pytest.raises(NotSupported):
-        await board.control.call(AppList(), LIMIT_S)
-
-
-async def test_no_socket_is_unreachable_with_its_path(tmp_path: Path) -> None:
-    with pytest.raises(DeviceUnreachable) as caught:
-        await VirtualBoardTransport(tmp_path / "gone.sock").info()
-    assert caught.value.next_step
 
 
 async def test_silent_board_times_out_and_the_next_call_starts_afresh(tmp_path: Path) -> None:
@@ -171,14 +122,3 @@ async def test_garbage_on_the_control_socket_is_a_protocol_error(garbage: bytes,
         with pytest.raises(ProtocolError) as caught:
             await transport.info()
     assert caught.value.next_step
-
-
-async def test_foreign_reply_ids_are_passed_over(tmp_path: Path) -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readline()
-        writer.write(wire.encode_reply(77, replies.PinTable(())))
-        row = replies.PinRow(2, 1, "output", 0, 0, "blink")
-        writer.write(wire.encode_reply(1, replies.PinTable((row,))))
-
-    async with control_socket(tmp_path / "s", script) as transport:
-        assert [row.pin for row in await transport.pins()] == [2]

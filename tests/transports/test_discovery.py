@@ -105,13 +105,7 @@ async def test_announced_host_is_found_with_its_fingerprint_port_and_version(nam
     async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=LOOPBACK):
         found = await _find(name)
     assert [(each.kind, each.address, each.port) for each in found] == [("host", "127.0.0.1", 8443)]
-    assert dict(found[0].facts) == {
-        "role": "host",
-        "link": "1",
-        "path": "/link",
-        "ca": FINGERPRINT,
-        "version": "1.2.3",
-    }
+    assert dict(found[0].facts) == {"role": "host", "link": "1", "path": "/link", "ca": FINGERPRINT, "version": "1.2.3"}
 
 
 async def test_host_that_left_is_not_found(name: str) -> None:
@@ -150,12 +144,3 @@ async def test_what_a_stranger_says_is_bounded(name: str) -> None:
         (found,) = await _find(name)
     assert len(found.facts) == MAX_FACTS
     assert all(len(text) <= MAX_TEXT and text.startswith("\ufffd") for text in found.facts.values())
-
-
-async def test_interface_that_is_not_there_is_a_warning_for_the_host(
-    name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    announcement = Announcement(SERVICE, name, 8443, LINK, ("127.0.0.1",))
-    async with asyncio.TaskGroup() as group, announced(announcement, group, interfaces=["192.0.2.1"]):
-        pass
-    assert caplog.records

@@ -8,7 +8,6 @@ import pytest
 
 from microclaw.boards import load_board
 from microclaw.errors import ConfigError
-from microclaw.transports.address import HostPort, parse_host_port
 from microclaw.transports.open import open_transport
 
 
@@ -33,9 +32,3 @@ def test_nonsense_is_refused_with_the_known_forms(typed: str, tmp_path: Path) ->
     with pytest.raises(ConfigError) as caught:
         open_transport(typed, load_board("virtual"), lock_folder=tmp_path)
     assert caught.value.next_step
-
-
-def test_host_without_a_port_needs_a_default() -> None:
-    assert parse_host_port("board", 8080) == HostPort("board", 8080)
-    with pytest.raises(ConfigError):
-        parse_host_port("board")

@@ -22,7 +22,7 @@ from microclaw.devices.calls import (
     PwmSet,
     PwmState,
 )
-from microclaw.errors import CallRejected, ProtocolError, TooManyApps
+from microclaw.errors import CallRejected, ProtocolError
 from microclaw.transports.pin_program import HEAP_BYTES, PIN_PROGRAM, pin_methods, pin_source, read_answer
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import WasmachineTransport
@@ -106,17 +106,6 @@ async def test_a_pin_that_a_program_has_open_is_refused_and_nothing_stays(
     assert [row.name for row in await control.app_rows()] == ["other"]
 
 
-async def test_without_a_place_it_names_the_programs_there(
-    transport: WasmachineTransport, control: VirtualBoardTransport
-) -> None:
-    image = await compile_module("void on_init(void) {}", load_board("virtual"), name="app")
-    for name in ("one", "two", "three"):
-        await transport.call(AppInstall(name, image.wasm, 1024), LIMIT_S)
-    with pytest.raises(TooManyApps):
-        await transport.call(GpioGet(4), LIMIT_S)
-    assert len(await control.app_rows()) == 3
-
-
 async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
     board: VirtualBoardProcess, control: VirtualBoardTransport, tmp_path: Path
 ) -> None:
@@ -136,14 +125,6 @@ async def test_what_a_dead_host_left_is_taken_off_unless_it_holds_a_pin(
     await third.close()
 
 
-async def test_sensor_that_is_not_there_is_refused(
-    transport: WasmachineTransport, control: VirtualBoardTransport
-) -> None:
-    with pytest.raises(CallRejected):
-        await transport.call(I2cRead("sht31"), LIMIT_S)
-    assert await control.app_rows() == ()
-
-
 async def test_fast_pwm_is_refused_before_anything_is_sent(transport: WasmachineTransport) -> None:
     with pytest.raises(CallRejected):
         await transport.call(PwmSet(5, 128, 20_000), LIMIT_S)
@@ -155,11 +136,6 @@ async def test_fast_pwm_is_refused_before_anything_is_sent(transport: Wasmachine
 def test_a_foreign_answer_is_no_answer(answer: bytes) -> None:
     with pytest.raises(ProtocolError):
         read_answer(answer)
-
-
-def test_answer_is_word_numbers_and_held_pins() -> None:
-    answer = read_answer(b"ok 1 -20; 4g 17p")
-    assert (answer.word, answer.numbers, answer.held) == ("ok", (1, -20), {4: "level", 17: "pwm"})
 
 
 async def test_a_firmware_without_i2c_and_pwm_gets_a_program_without_them(tmp_path: Path) -> None:

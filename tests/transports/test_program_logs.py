@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.boards import load_board
-from microclaw.devices.calls import AppInstall, AppUninstall, LogLine, LogsRead
+from microclaw.devices.calls import AppInstall, LogLine, LogsRead
 from microclaw.errors import ProtocolError
 from microclaw.transports.program_logs import LEAST_APART_S, ProgramLogs
 from microclaw.transports.wasmachine import WasmachineTransport
@@ -111,18 +111,6 @@ async def test_long_line_is_cut_and_a_hostile_one_is_cleaned(transport: Wasmachi
     assert "red" in lines[1].text
 
 
-async def test_same_name_installed_again_starts_its_lines_anew(
-    transport: WasmachineTransport, cache: BuildCache
-) -> None:
-    await _install(transport, cache, "one", PIECES)
-    await _lines_until(transport, lambda lines: len(lines) >= 4)
-    await transport.call(AppUninstall("one"), LIMIT_S)
-    cursor = (await transport.call(LogsRead(2**53 - 1), LIMIT_S)).cursor
-    await _install(transport, cache, "one", PIECES)
-    lines = await _lines_until(transport, lambda lines: len(lines) >= 4, cursor)
-    assert [line.text for line in lines] == ["a1bc", "x", "y", ""]
-
-
 async def test_a_program_without_the_part_is_left_alone_and_hides_no_other(
     transport: WasmachineTransport, cache: BuildCache
 ) -> None:
@@ -180,16 +168,6 @@ async def test_a_silent_program_is_not_asked_again_at_once() -> None:
     assert (await _heard(logs, {}))[0] == []
     clock.now_s += 100
     assert await _heard(logs, {0: _log(1, 2, 0, "late")}) == ([0], ["late"])
-
-
-async def test_a_foreign_answer_counts_as_silence() -> None:
-    logs = ProgramLogs(Clock())
-
-    async def ask(_name: str, _first: int) -> ProgramLog | None:
-        raise ProtocolError("no log")
-
-    await logs.refresh(("app",), ask)
-    assert logs.page(0).lines == ()
 
 
 async def test_an_answer_that_cannot_be_read_is_told_once_of_a_program_of_ours() -> None:

@@ -4,34 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pty
-import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from microclaw.devices.calls import (
-    AdcRead,
-    DeviceInfo,
-    DeviceStatus,
-    GpioGet,
-    GpioSet,
-    I2cRead,
-    I2cScan,
-    PwmSet,
-)
-from microclaw.errors import (
-    CallRejected,
-    ConfigError,
-    DeviceLied,
-    DeviceTimeout,
-    DeviceUnreachable,
-    NotSupported,
-    ProtocolError,
-)
+from microclaw.devices.calls import AdcRead, DeviceInfo, DeviceStatus, GpioGet, GpioSet, I2cRead, I2cScan, PwmSet
+from microclaw.errors import CallRejected, DeviceLied, DeviceTimeout, DeviceUnreachable, NotSupported, ProtocolError
 from microclaw.transports.serial import SerialTimeouts, SerialTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
 
@@ -40,7 +20,6 @@ Answers = dict[str, list[dict[str, Any]]]
 
 LIMIT_S = 60.0
 QUICK = SerialTimeouts(open_s=2.0, reply_s=0.4, quiet_s=0.05, drain_s=0.5)
-BOOTING = SerialTimeouts(reply_s=5.0, ask_again_s=0.3, quiet_s=0.05)
 INFO = {"status": "ok", "device": "d", "firmware": "f", "uptime_ms": 1}
 
 
@@ -102,47 +81,28 @@ async def test_every_method_works_on_a_board_over_tcp(board: VirtualBoardProcess
     await transport.close()
 
 
-async def test_every_method_works_on_a_board_over_a_pty(tmp_path: Path) -> None:
-    async with VirtualBoardProcess(serial="pty") as process:
-        transport = SerialTransport(process.ready.transports[1], lock_folder=tmp_path)
-        assert process.ready.pty is not None
-        assert transport.endpoint == f"serial:{process.ready.pty}"
-        await explore(transport)
-        await transport.close()
-
-
-async def test_boot_lines_that_look_like_answers_are_let_pass(connect: Connect) -> None:
-    boot = json.dumps({"status": "ok", "pin": 4, "state": 0}).encode() + b"\n" + b"I (123) boot: ESP-IDF\r\n"
-    transport = await connect(firmware({"read_gpio": [{"status": "ok", "pin": 4, "state": 1}]}, boot=boot))
-    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
-
-
 async def test_each_request_carries_every_field_in_one_line(connect: Connect) -> None:
     seen: list[dict[str, Any]] = []
     transport = await connect(firmware({"set_pwm": [{"status": "ok", "msg": "PWM set"}]}, seen))
     state = await transport.call(PwmSet(5, 200, 1000), LIMIT_S)
     assert (state.pin, state.duty, state.frequency_hz) == (5, 200, 1000)
-    assert seen == [
-        {"action": "set_pwm", "pin": 5, "duty_cycle": 200, "frequency": 1000, "duty": 200, "freq": 1000},
-    ]
+    assert seen == [{"action": "set_pwm", "pin": 5, "duty_cycle": 200, "frequency": 1000, "duty": 200, "freq": 1000}]
 
 
-async def test_firmware_without_an_i2c_scan_is_not_supported(connect: Connect) -> None:
-    transport = await connect(firmware({"custom_i2c_scan": [{"status": "error", "msg": "Unknown action"}]}))
-    with pytest.raises(NotSupported):
-        await transport.call(I2cScan(), LIMIT_S)
-
-
-@pytest.mark.parametrize("addresses", [["0x76", 64], [64, 118]])
-async def test_scan_reads_numbers_and_hexadecimal_text(addresses: list[object], connect: Connect) -> None:
-    transport = await connect(firmware({"custom_i2c_scan": [{"status": "ok", "addresses": addresses}]}))
-    assert (await transport.call(I2cScan(), LIMIT_S)).addresses == (0x40, 0x76)
-
-
-@pytest.mark.parametrize("addresses", [["zz"], [999], [None], "0x76", None])
-async def test_scan_answer_that_is_no_address_is_refused(addresses: object, connect: Connect) -> None:
-    transport = await connect(firmware({"custom_i2c_scan": [{"status": "ok", "addresses": addresses}]}))
-    with pytest.raises(ProtocolError):
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        ({"status": "ok", "addresses": ["0x76", 64]}, (0x40, 0x76)),
+        ({"status": "error", "msg": "Unknown action"}, NotSupported),
+        *(({"status": "ok", "addresses": wrong}, ProtocolError) for wrong in (["zz"], [999], [None], "0x76", None)),
+    ],
+)
+async def test_scan_reads_addresses_or_refuses_them(reply: dict[str, Any], found: Any, connect: Connect) -> None:
+    transport = await connect(firmware({"custom_i2c_scan": [reply]}))
+    if isinstance(found, tuple):
+        assert (await transport.call(I2cScan(), LIMIT_S)).addresses == found
+        return
+    with pytest.raises(found):
         await transport.call(I2cScan(), LIMIT_S)
 
 
@@ -190,25 +150,6 @@ async def test_connection_closed_mid_answer_names_the_port_and_reopens(connect: 
     assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
 
 
-async def test_vanished_tty_names_its_path(tmp_path: Path) -> None:
-    master, slave = pty.openpty()
-    path = os.ttyname(slave)
-    transport = SerialTransport(f"serial:{path}", lock_folder=tmp_path, timeouts=QUICK)
-
-    loop = asyncio.get_running_loop()
-
-    def vanish() -> None:
-        loop.remove_reader(master)
-        os.read(master, 1000)
-        os.close(master)
-
-    loop.add_reader(master, vanish)
-    with pytest.raises(DeviceUnreachable):
-        await transport.call(GpioGet(4), LIMIT_S)
-    os.close(slave)
-    await transport.close()
-
-
 @pytest.mark.parametrize("what", ["missing", "file"])
 async def test_path_that_is_no_port_says_so(what: str, tmp_path: Path) -> None:
     path = tmp_path / "port"
@@ -218,34 +159,3 @@ async def test_path_that_is_no_port_says_so(what: str, tmp_path: Path) -> None:
     with pytest.raises(DeviceUnreachable) as caught:
         await transport.call(DeviceInfo(), LIMIT_S)
     assert caught.value.next_step
-
-
-@pytest.mark.parametrize("address", ["serial:ttyUSB0", "serial:", "serial:tcp://nowhere", "serial:tcp://h:99999"])
-def test_address_that_is_no_port_is_refused(address: str, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        SerialTransport(address, lock_folder=tmp_path)
-    assert caught.value.next_step
-
-
-async def test_board_that_boots_when_its_port_opens_is_waited_for(tmp_path: Path) -> None:
-    master, slave = pty.openpty()
-    tty.setraw(slave)
-    transport = SerialTransport(f"serial:{os.ttyname(slave)}", lock_folder=tmp_path, timeouts=BOOTING)
-    loop = asyncio.get_running_loop()
-    heard: list[str] = []
-
-    def answer() -> None:
-        for line in os.read(master, 4096).splitlines():
-            heard.append(json.loads(line)["action"])
-            if len(heard) == 1:
-                continue  # still booting
-            reply = INFO if heard[-1] == "get_info" else {"status": "ok", "pin": 4, "state": 1}
-            os.write(master, json.dumps(reply).encode() + b"\n")
-
-    loop.add_reader(master, answer)
-    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
-    assert heard == ["get_info", "get_info", "read_gpio"]
-    await transport.close()
-    loop.remove_reader(master)
-    os.close(master)
-    os.close(slave)

@@ -11,13 +11,7 @@ from microclaw.devices.calls import DeviceInfo
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.transports.open import open_transport
 from microclaw.transports.serial import SerialTransport
-from microclaw.transports.serial_address import (
-    PortInfo,
-    TtyPath,
-    UsbId,
-    find_usb_port,
-    parse_port_address,
-)
+from microclaw.transports.serial_address import PortInfo, TtyPath, UsbId, find_usb_port, parse_port_address
 
 S3 = PortInfo("/dev/ttyACM0", UsbId(0x303A, 0x1001, "F4:12:FA:01:02:03"))
 OTHER_S3 = PortInfo("/dev/ttyACM1", UsbId(0x303A, 0x1001, "F4:12:FA:0A:0B:0C"))
@@ -44,8 +38,7 @@ def test_address_is_understood_and_written_in_one_way(
 
 
 @pytest.mark.parametrize(
-    "typed",
-    ["serial:ttyUSB0", "serial:COM3", "serial:usb-303a", "serial:usb-303a:1001:", "serial:usb-x:y"],
+    "typed", ["serial:ttyUSB0", "serial:COM3", "serial:usb-303a", "serial:usb-303a:1001:", "serial:usb-x:y"]
 )
 def test_what_is_no_address_is_refused_with_the_forms(typed: str) -> None:
     with pytest.raises(ConfigError) as caught:

@@ -55,7 +55,3 @@ def test_download_mode_is_noticed_and_ends_with_the_next_start() -> None:
     assert watch.in_download_mode
     watch.hear(ESP32)
     assert not watch.in_download_mode
-
-
-def test_nothing_heard_says_nothing() -> None:
-    assert BootWatch().why() == ""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
 import os
 import pty
@@ -15,20 +14,8 @@ from typing import Any, TypeAlias
 
 import pytest
 
-from microclaw.boards import load_board
-from microclaw.devices.calls import (
-    AdcRead,
-    AppList,
-    DeviceInfo,
-    DeviceStatus,
-    GpioGet,
-    GpioSet,
-    I2cRead,
-    PwmSet,
-)
-from microclaw.devices.device import Device
-from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, NotSupported, PinRefused
-from microclaw.store.devices import DeviceRow
+from microclaw.devices.calls import AdcRead, DeviceInfo, DeviceStatus, GpioGet, GpioSet, I2cRead, PwmSet
+from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.transports.serial import SerialTimeouts, SerialTransport
 from microclaw.transports.serial_address import PortInfo, UsbId
 
@@ -212,17 +199,6 @@ async def test_boot_line_is_not_taken_for_gpio_set(plug_in: PlugIn, tmp_path: Pa
     await transport.close()
 
 
-async def test_boot_line_is_not_taken_for_a_reading(plug_in: PlugIn, tmp_path: Path) -> None:
-    def hear(board: Board, request: Request) -> None:
-        if request["action"] == "read_i2c":
-            board.say(BOOT_JSON)
-        board.answer(dialect_c(request))
-
-    transport = talk_to(plug_in(hear), tmp_path)
-    assert dict((await transport.call(I2cRead("ina219"), LIMIT_S)).values) == INA219
-    await transport.close()
-
-
 async def test_restart_instead_of_an_answer_is_told_at_once_and_the_next_call_works(
     plug_in: PlugIn, tmp_path: Path
 ) -> None:
@@ -255,22 +231,6 @@ async def test_boot_loop_is_called_so_with_its_cause(plug_in: PlugIn, tmp_path: 
     await transport.close()
 
 
-async def test_download_mode_is_called_so(plug_in: PlugIn, tmp_path: Path) -> None:
-    rom = b"rst:0x1 (POWERON_RESET),boot:0x3 (DOWNLOAD_BOOT(UART0/UART1/SDIO_REI_REO_V2))\r\nwaiting for download\r\n"
-    said = False
-
-    def hear(board: Board, request: Request) -> None:
-        nonlocal said
-        if not said:
-            said = True
-            board.say(rom)
-
-    transport = talk_to(plug_in(hear), tmp_path)
-    with pytest.raises(DeviceTimeout):
-        await transport.call(DeviceInfo(), LIMIT_S)
-    await transport.close()
-
-
 async def test_late_answer_is_dropped_before_the_next_question(plug_in: PlugIn, tmp_path: Path) -> None:
     asked = 0
 
@@ -289,42 +249,6 @@ async def test_late_answer_is_dropped_before_the_next_question(plug_in: PlugIn, 
     with pytest.raises(DeviceTimeout):
         await transport.call(GpioGet(4), LIMIT_S)
     assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
-    await transport.close()
-
-
-async def test_half_a_line_is_forgotten_with_the_question_it_answered(plug_in: PlugIn, tmp_path: Path) -> None:
-    asked = 0
-
-    def hear(board: Board, request: Request) -> None:
-        nonlocal asked
-        if request["action"] == "read_gpio":
-            asked += 1
-            if asked == 1:
-                board.say(b'{"status":"ok","pin":4,"sta')
-                return
-        board.answer(dialect_a(request))
-
-    transport = talk_to(plug_in(hear), tmp_path)
-    with pytest.raises(DeviceTimeout):
-        await transport.call(GpioGet(4), LIMIT_S)
-    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
-    await transport.close()
-
-
-async def test_answer_in_pieces_is_put_together(plug_in: PlugIn, tmp_path: Path) -> None:
-    def hear(board: Board, request: Request) -> None:
-        for byte in json.dumps(dialect_a(request)).encode() + b"\r\n":
-            board.say(bytes([byte]))
-
-    transport = talk_to(plug_in(hear), tmp_path)
-    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
-    await transport.close()
-
-
-async def test_garbage_alone_is_no_answer(plug_in: PlugIn, tmp_path: Path) -> None:
-    transport = talk_to(plug_in(lambda board, request: board.say(bytes(range(256)) * 8)), tmp_path)
-    with pytest.raises(DeviceTimeout):
-        await transport.call(GpioGet(4), LIMIT_S)
     await transport.close()
 
 
@@ -347,31 +271,3 @@ async def test_board_unplugged_mid_request_names_port_and_usb_id_and_is_found_ag
     ports[:] = [PortInfo(second.path, usb)]  # plugged in again, the system gave it another path
     assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
     await transport.close()
-
-
-async def test_port_held_by_another_program_says_so(plug_in: PlugIn, tmp_path: Path) -> None:
-    board = plug_in(lambda board, request: board.answer(dialect_a(request)))
-    monitor = os.open(board.path, os.O_RDWR | os.O_NOCTTY)
-    fcntl.flock(monitor, fcntl.LOCK_EX)  # as pyserial's exclusive mode does
-    transport = talk_to(board, tmp_path)
-    try:
-        with pytest.raises(DeviceUnreachable):
-            await transport.call(GpioGet(4), LIMIT_S)
-    finally:
-        os.close(monitor)
-    assert (await transport.call(GpioGet(4), LIMIT_S)).level == 1
-    await transport.close()
-
-
-async def test_pin_of_the_flash_is_refused_before_anything_is_sent(plug_in: PlugIn, tmp_path: Path) -> None:
-    board = plug_in(lambda board, request: board.answer(dialect_a(request)))
-    transport = talk_to(board, tmp_path)
-    profile = load_board("esp32-c3-devkitm-1")
-    desk = Device(DeviceRow("d1", "desk", profile.board_id), profile, (transport,))
-    with pytest.raises(PinRefused):
-        await desk.call(GpioSet(14, 1), LIMIT_S)
-    assert board.heard == []
-    assert (await desk.call(GpioSet(4, 1), LIMIT_S)).level == 1
-    with pytest.raises(NotSupported):
-        await desk.call(AppList(), LIMIT_S)
-    await desk.close()

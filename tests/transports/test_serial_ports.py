@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import pty
 import tty
@@ -35,16 +34,6 @@ async def read_all(port: BytePort, size: int) -> bytes:
     return data
 
 
-async def test_bytes_go_both_ways(ends: Ends) -> None:
-    master, path = ends
-    port = await open_serial_port(path)
-    await port.write(b'{"action":"get_info"}\n')
-    assert json.loads(os.read(master, 4096)) == {"action": "get_info"}
-    os.write(master, b"\xff{}\r\n")
-    assert await read_all(port, 5) == b"\xff{}\r\n"
-    await port.close()
-
-
 async def test_more_than_the_buffer_holds_arrives_whole_and_in_order(ends: Ends) -> None:
     master, path = ends
     port = await open_serial_port(path)
@@ -59,22 +48,6 @@ async def test_more_than_the_buffer_holds_arrives_whole_and_in_order(ends: Ends)
     assert await read_all(port, len(sent)) == sent
     await sending
     await port.close()
-
-
-async def test_far_end_gone_is_an_error_for_the_reader() -> None:
-    master, slave = pty.openpty()
-    port = await open_serial_port(os.ttyname(slave))
-    os.close(slave)
-    os.close(master)
-    with pytest.raises((OSError, EOFError)):
-        async with asyncio.timeout(LIMIT_S):
-            await port.read()
-    await port.close()
-
-
-async def test_port_that_is_not_there_is_an_os_error() -> None:
-    with pytest.raises(OSError, match="/dev/ttyACM250"):
-        await open_serial_port("/dev/ttyACM250")
 
 
 async def test_second_opening_of_a_port_is_refused(ends: Ends) -> None:

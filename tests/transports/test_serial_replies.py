@@ -17,8 +17,7 @@ def test_answer_behind_nothing_a_prompt_or_garbage_is_read(before: bytes) -> Non
 
 
 @pytest.mark.parametrize(
-    "line",
-    [b"I (812) app: sent " + OK, OK + b" trailing", OK[:-1], OK[5:], b'{"action":"get_info"}', b'["status"]'],
+    "line", [b"I (812) app: sent " + OK, OK + b" trailing", OK[:-1], OK[5:], b'{"action":"get_info"}', b'["status"]']
 )
 def test_anything_else_is_no_answer(line: bytes) -> None:
     assert reply_in(line) is None

@@ -24,10 +24,6 @@ def test_subnet_that_may_not_be_probed_is_refused(text: str) -> None:
     assert caught.value.next_step is not None
 
 
-def test_an_address_within_the_subnet_names_it() -> None:
-    assert str(parse_subnet("192.168.1.77/22")) == "192.168.0.0/22"
-
-
 async def test_application_manager_is_found_and_others_are_not(tmp_path: Path) -> None:
     async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

@@ -10,32 +10,25 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.transports.conftest import MODULE, OpenTransport, StartPeer, answer
 
-from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppUninstall
 from microclaw.errors import (
     AppExists,
-    AppNotFound,
     DeployRejected,
-    DeviceTimeout,
     DeviceUnreachable,
     ImageTooLarge,
     InvalidModule,
     MicroclawError,
-    ProtocolError,
     TooManyApps,
 )
-from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
 from microclaw.wire.wasmachine.request import Action, Request, Response, Status
 
-StartPeer = Callable[..., Awaitable[int]]
-OpenTransport = Callable[..., WasmachineTransport]
-
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "wasmachine.json").read_text())["cases"]
-MODULE = bytes.fromhex("0061736d01000000010401600000")
 LIMIT_S = 60.0
 
 
@@ -46,10 +39,6 @@ async def next_request(reader: asyncio.StreamReader, decoder: FrameDecoder) -> t
             raise EOFError
         decoder.receive(data)
     return frame, Request.decode(frame.payload)
-
-
-def answer(response: Response) -> bytes:
-    return encode_frame(FrameType.RESPONSE, response.encode())
 
 
 def answering(respond: Callable[[Frame, Request], bytes]) -> Callable[..., Awaitable[None]]:
@@ -86,43 +75,6 @@ async def test_captured_list_is_asked_and_read_byte_for_byte(
     transport = open_wasmachine(await start_peer(script), first_mid=mid - 1)
     assert await transport.call(AppList(), LIMIT_S) == (AppEntry("echo", 16384),)
     assert bytes(seen) == asked
-
-
-@pytest.mark.parametrize("generation", list(Generation))
-async def test_both_attribute_generations_are_read(
-    generation: Generation, start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    transport = open_wasmachine(await start_peer(answering(listing("blink", "fade", generation=generation))))
-    assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["blink", "fade"]
-
-
-async def test_install_sends_one_frame_of_type_4_with_its_options(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    seen: list[tuple[Frame, Request]] = []
-
-    def respond(frame: Frame, request: Request) -> bytes:
-        seen.append((frame, request))
-        return answer(Response(Status.CREATED, request.mid))
-
-    transport = open_wasmachine(await start_peer(answering(respond)))
-    await transport.call(AppInstall("blink", MODULE, heap_bytes=16384, timers=3, watchdog_ms=60000), LIMIT_S)
-    ((frame, request),) = seen
-    assert frame.type == FrameType.INSTALL
-    assert (request.action, request.body) == (Action.PUT, MODULE)
-    assert request.url == "/applet?name=blink&type=wasm&heap=16384&timers=3&wd=60000"
-
-
-async def test_answer_in_single_bytes_is_understood(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        _, request = await next_request(reader, FrameDecoder())
-        for byte in b"boot noise\x12" + listing("blink")(Frame(2, b""), request):
-            writer.write(bytes((byte,)))
-            await writer.drain()
-        await reader.read()
-
-    transport = open_wasmachine(await start_peer(script))
-    assert await transport.call(AppList(), LIMIT_S) == (AppEntry("blink", 8192),)
 
 
 async def test_other_answers_are_counted_and_never_ours(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
@@ -174,29 +126,6 @@ async def test_each_refusal_of_an_install_is_its_own_error_with_a_next_step(
     assert caught.value.next_step
 
 
-async def test_removing_an_unknown_app_says_so(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
-    def respond(_frame: Frame, request: Request) -> bytes:
-        return answer(encode_error("Uninstall WASM app failed: no app found.", request.mid, Generation.OLD))
-
-    transport = open_wasmachine(await start_peer(answering(respond)))
-    with pytest.raises(AppNotFound):
-        await transport.call(AppUninstall("blink"), LIMIT_S)
-
-
-async def test_an_apps_own_answer_comes_back_with_status_and_values(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    def respond(_frame: Frame, request: Request) -> bytes:
-        assert request.url == "/app/echo/status"
-        assert AttributeContainer.decode(request.body).get("verbose") is True
-        body = AttributeContainer.of("", {"n": 5, "t": "x"}).encode(Generation.NEW)
-        return answer(Response(Status.CONTENT, request.mid, body))
-
-    transport = open_wasmachine(await start_peer(answering(respond)))
-    reply = await transport.call(AppRequest("echo", "/status", {"verbose": True}), LIMIT_S)
-    assert (reply.status, dict(reply.values)) == (69, {"n": 5, "t": "x"})
-
-
 @pytest.mark.parametrize(
     ("wasm", "error"),
     [
@@ -229,42 +158,6 @@ async def test_nobody_at_the_address_is_unreachable_with_the_address(
     with pytest.raises(DeviceUnreachable) as caught:
         await open_wasmachine(unused_tcp_port).call(AppList(), LIMIT_S)
     assert caught.value.exit_code == 4
-    assert caught.value.next_step
-
-
-async def test_claim_of_2_31_bytes_is_refused_without_buffering(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
-        writer.write(b"\x12\x34\x00\x03\x80\x00\x00\x00" + bytes(100_000))
-        await reader.read()
-
-    transport = open_wasmachine(await start_peer(script))
-    with pytest.raises(DeviceTimeout) as caught:
-        await transport.call(AppList(), LIMIT_S)
-    assert caught.value.next_step
-
-
-async def test_garbage_instead_of_an_answer_is_counted_and_times_out(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        await reader.read()
-
-    transport = open_wasmachine(await start_peer(script))
-    with pytest.raises(DeviceTimeout):
-        await transport.call(AppList(), LIMIT_S)
-
-
-async def test_answer_with_a_broken_body_names_the_port(start_peer: StartPeer, open_wasmachine: OpenTransport) -> None:
-    def respond(_frame: Frame, request: Request) -> bytes:
-        return answer(Response(Status.CONTENT, request.mid, b"\xff" * 40))
-
-    transport = open_wasmachine(await start_peer(answering(respond)))
-    with pytest.raises(ProtocolError) as caught:
-        await transport.call(AppList(), LIMIT_S)
     assert caught.value.next_step
 
 
@@ -338,37 +231,6 @@ async def test_calls_on_one_transport_take_turns_on_one_connection(
     answers = await asyncio.gather(*(transport.call(AppList(), LIMIT_S) for _ in range(20)))
     assert len(answers) == 20
     assert connections == 1
-
-
-async def test_second_process_on_the_same_address_is_told(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    port = await start_peer(answering(listing()))
-    first = open_wasmachine(port, Timeouts(idle_s=60.0))
-    await first.call(AppList(), LIMIT_S)
-    second = open_wasmachine(port, Timeouts(connect_s=0.1))
-    with pytest.raises(DeviceUnreachable):
-        await second.call(AppList(), LIMIT_S)
-    await first.close()
-    assert await second.call(AppList(), LIMIT_S) == ()
-
-
-async def test_call_over_its_own_limit_leaves_the_transport_usable(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    silent = True
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if silent:
-            await reader.read()
-        else:
-            await answering(listing("blink"))(reader, writer)
-
-    transport = open_wasmachine(await start_peer(script), Timeouts())
-    with pytest.raises(DeviceTimeout):
-        await transport.call(AppList(), 0.1)
-    silent = False
-    assert await transport.call(AppList(), LIMIT_S) == (AppEntry("blink", 8192),)
 
 
 async def test_mutated_answers_end_in_an_answer_or_a_clear_error(

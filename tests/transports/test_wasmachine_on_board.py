@@ -11,22 +11,13 @@ import pytest
 from tests.transports.wasmachine_events import event_client
 
 from microclaw.boards import load_board
-from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppStates, AppUninstall
-from microclaw.errors import (
-    AppExists,
-    AppNotFound,
-    DeviceTimeout,
-    DeviceUnreachable,
-    InstallInterrupted,
-    InvalidModule,
-    TooManyApps,
-)
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall
+from microclaw.errors import AppExists, AppNotFound, DeviceTimeout, DeviceUnreachable, InvalidModule, TooManyApps
 from microclaw.transports.address import AddressLock
 from microclaw.transports.installs import InstallMark, InterruptedInstall
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wire.board_control import Fault
 from microclaw.wire.wasmachine.attributes import AttributeContainer
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import Request, install_request
@@ -89,24 +80,11 @@ async def test_each_wrong_order_has_its_own_error(transport: WasmachineTransport
     assert {app.name for app in await transport.call(AppList(), LIMIT_S)} == {"a", "b"}
 
 
-@pytest.mark.parametrize("after_bytes", [3, 8, 40, 600])
-async def test_install_cut_by_the_device_is_mended_on_a_stock_parser(
-    after_bytes: int, transport: WasmachineTransport, board: VirtualBoardProcess
-) -> None:
-    await board.control.request(Fault("cut", 1, after_bytes))
-    with pytest.raises(InstallInterrupted) as caught:
-        await transport.call(AppInstall("echo", ECHO), LIMIT_S)
-    assert caught.value.outcome == "not_installed"
-    assert await board.control.call(AppStates(), LIMIT_S) == ()
-    await transport.call(AppInstall("echo", ECHO), LIMIT_S)
-    assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["echo"]
-
-
 def marks(folder: Path) -> list[Path]:
     return list(folder.glob("*.install"))
 
 
-@pytest.mark.parametrize("sent_bytes", [1, 3, 8, 40, 600, 10**9])
+@pytest.mark.parametrize("sent_bytes", [1, 8, 600, 10**9])
 async def test_a_new_process_clears_what_one_that_died_left_half_sent(
     sent_bytes: int, board: VirtualBoardProcess, tmp_path: Path
 ) -> None:
@@ -141,24 +119,3 @@ async def test_a_mark_is_there_only_while_an_install_is_under_way(
     await board.control.power("on")
     assert await transport.call(AppList(), LIMIT_S) == ()
     assert marks(tmp_path) == []
-
-
-async def test_install_whose_answer_is_lost_is_found_by_asking(
-    transport: WasmachineTransport, board: VirtualBoardProcess
-) -> None:
-    await board.control.request(Fault("mute", 1))
-    with pytest.raises(InstallInterrupted) as caught:
-        await transport.call(AppInstall("echo", ECHO), LIMIT_S)
-    assert caught.value.outcome == "listed"
-
-
-async def test_board_without_power_is_unreachable_and_comes_back_empty(
-    transport: WasmachineTransport, board: VirtualBoardProcess
-) -> None:
-    await transport.call(AppInstall("echo", ECHO), LIMIT_S)
-    await board.control.power("cut")
-    with pytest.raises((DeviceUnreachable, DeviceTimeout)) as caught:
-        await transport.call(AppList(), LIMIT_S)
-    assert caught.value.exit_code == 4
-    await board.control.power("on")
-    assert await transport.call(AppList(), LIMIT_S) == ()

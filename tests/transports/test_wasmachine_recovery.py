@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.transports.conftest import MODULE, OpenTransport, StartPeer, answer
 
 from microclaw.devices.calls import AppInstall, AppList, AppUninstall
-from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted, ProtocolError
-from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.errors import DeviceSilent, InstallInterrupted, ProtocolError
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import Generation
-from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
+from microclaw.wire.wasmachine.frame import Frame, FrameDecoder
 from microclaw.wire.wasmachine.request import Action, Request, Response, Status
 
-StartPeer = Callable[..., Awaitable[int]]
-OpenTransport = Callable[..., WasmachineTransport]
-
-MODULE = bytes.fromhex("0061736d01000000010401600000")
 LIMIT_S = 60.0
-
-
-def answer(response: Response) -> bytes:
-    return encode_frame(FrameType.RESPONSE, response.encode())
 
 
 class StockParser:
@@ -79,7 +70,7 @@ class StockParser:
 BIG_MODULE = MODULE + b"\x00\x80\x20" + bytes(4096)
 
 
-@pytest.mark.parametrize("cut_after", [1, 2, 3, 4, 5, 6, 7, 8, 20, 70, 100, 2000, 4150])
+@pytest.mark.parametrize("cut_after", [1, 2, 5, 8, 20, 100, 4150])
 async def test_install_cut_anywhere_leaves_no_corrupt_app_and_a_working_device(
     cut_after: int, start_peer: StartPeer, open_wasmachine: OpenTransport
 ) -> None:
@@ -158,22 +149,7 @@ async def test_install_given_up_by_its_caller_is_mended_at_the_next_call(
     assert list(device.apps) == ["blink"]
 
 
-async def test_install_that_never_began_is_a_plain_timeout(
-    start_peer: StartPeer, open_wasmachine: OpenTransport
-) -> None:
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-
-    transport = open_wasmachine(await start_peer(script))
-    ahead = asyncio.create_task(transport.call(AppList(), LIMIT_S), name="ahead")
-    await asyncio.sleep(0)
-    with pytest.raises(DeviceTimeout):
-        await transport.call(AppInstall("blink", BIG_MODULE), 0.1)
-    with pytest.raises(DeviceTimeout):
-        await ahead
-
-
-@pytest.mark.parametrize("died_after", [1, 5, 8, 300])
+@pytest.mark.parametrize("died_after", [1, 300])
 async def test_an_install_of_a_process_that_died_is_cleared_by_the_next_one(
     died_after: int, start_peer: StartPeer, open_wasmachine: OpenTransport
 ) -> None:

@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import board_ids, load_board
@@ -112,24 +111,11 @@ async def test_odd_options_are_refused(compile_c: Any, options: dict[str, Any]) 
     assert caught.value.stage == "options"
 
 
-async def test_at_most_twenty_diagnostics(compile_c: Any) -> None:
-    with pytest.raises(BuildError) as caught:
-        await compile_c("\n".join(f"int a{i} = ;" for i in range(100)))
-    assert len(caught.value.diagnostics) == 20
-
-
 async def test_heap_that_does_not_fit_is_refused(compile_c: Any, board: BoardProfile) -> None:
     image = await compile_c(BLINK, heap_bytes=60_000)
     await refused(compile_c, BLINK, heap_bytes=200_000)
     with pytest.raises(BuildError):
         read_module(image.wasm, board, name="blink", heap_bytes=200_000)
-
-
-async def test_what_the_board_has_not_is_refused(compile_c: Any, board: BoardProfile) -> None:
-    small = structs.replace(board, firmware=structs.replace(board.firmware, max_module_bytes=1000))
-    await refused(compile_c, BLINK, board=small)
-    bare = structs.replace(board, led=None)
-    await refused(compile_c, f"{HEAD}void on_init(void) {{ gpio_open(BOARD_LED_PIN, GPIO_OUT); }}", board=bare)
 
 
 async def test_optimizer_calls_nothing_that_firmware_lacks(compile_c: Any) -> None:
@@ -148,21 +134,6 @@ async def test_optimizer_calls_nothing_that_firmware_lacks(compile_c: Any) -> No
         assert imports <= set(NATIVES) & (wanted | {"strlen", "memcpy"}), code
 
 
-async def test_pins_are_those_named_as_constants(compile_c: Any) -> None:
-    source = f"""{HEAD}#include <fcntl.h>
-    int n;
-    void on_init(void) {{
-        const int local = 6;
-        gpio_open(BOARD_LED_PIN, GPIO_OUT);
-        gpio_open(local, GPIO_IN);
-        pwm_open(7, 100);
-        i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
-        open("/dev/gpio/14", O_RDWR);
-        gpio_open(n, GPIO_IN);
-    }}"""
-    assert (await compile_c(source)).pins == (2, 6, 7, 8, 9, 14)
-
-
 def test_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     (tmp_path / "ziglang").mkdir()
     (tmp_path / "ziglang" / "__init__.py").touch()
@@ -172,12 +143,6 @@ def test_missing_compiler_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, t
     with pytest.raises(ConfigError) as caught:
         find_toolchain()
     assert caught.value.next_step
-
-
-async def test_compiled_module_passes_as_bytes_too(compile_c: Any, board: BoardProfile) -> None:
-    image = await compile_c(BLINK, name="blink")
-    again = read_module(image.wasm, board, name="blink", source=BLINK)
-    assert (again.sha256, again.imports, again.memory) == (image.sha256, image.imports, image.memory)
 
 
 @pytest.mark.parametrize("wasm", [b"", b"\x7fELF", b"\0asm\2\0\0\0", b"\0asm\1\0\0\0"])

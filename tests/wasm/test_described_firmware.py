@@ -74,29 +74,9 @@ async def test_what_is_missing_is_named_at_the_line(
     assert lines is None or ([one.line for one in found] == lines and word in (found[0].hint or ""))
 
 
-async def test_plain_wamr_takes_a_program_without_espressifs_functions_alone(
-    compile_c: Any, board: BoardProfile
-) -> None:
-    plain = parse_firmware(["plain"]).applied(board)
-    image = await compile_c(
-        '#include "microclaw.h"\nstatic void tick(void) { log("t\\n"); }\nvoid on_init(void) { every(100, tick); }\n',
-        board=plain,
-    )
-    trial = await try_image(image, plain, TrialOptions(for_ms=1000))
-    assert trial.ok, trial.error
-    assert trial.log[:2] == ("t", "t")
-
-
 async def test_device_file_whose_name_is_computed_is_missing_in_the_trial(compile_c: Any, board: BoardProfile) -> None:
     lesser = parse_firmware(["nodes=-i2c"]).applied(board)
     trial = await try_image(await compile_c(COMPUTED, board=lesser), lesser, TrialOptions(for_ms=100))
     assert trial.log == ("-1",)
     whole = await try_image(await compile_c(COMPUTED), board, TrialOptions(for_ms=100))
     assert whole.log != ("-1",)
-
-
-async def test_more_than_the_stock_build_can_be_described(compile_c: Any, board: BoardProfile) -> None:
-    source = FILE.replace("/storage/a.txt", "/dev/spi/1")
-    with pytest.raises(BuildError):
-        await compile_c(source)
-    assert await compile_c(source, board=parse_firmware(["nodes=+spi"]).applied(board))

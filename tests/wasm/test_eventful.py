@@ -13,7 +13,7 @@ from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppRequest, AppUninstall
 from microclaw.errors import BuildError
-from microclaw.wasm import BuildCache, Image, compile_module
+from microclaw.wasm import Image
 
 HEAD = "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
 SLEEPER = HEAD + 'int main(void) {\n    for (;;) {\n        puts("tick");\n        sleep(1);\n    }\n}\n'
@@ -34,20 +34,6 @@ async def test_sleeping_program_is_eventful_and_says_both_sizes(compile_c: Any) 
     assert {"on_init", "on_timer_callback", "on_destroy"} <= set(image.exports)
     assert all(i.module == "env" for i in image.imports)
     assert not [name for name in image.exports if name.startswith("asyncify")]
-
-
-async def test_equal_source_gives_equal_bytes(board: BoardProfile, tmp_path: Path) -> None:
-    images = [await compile_module(SLEEPER, board, name="t", cache=BuildCache(tmp_path / str(n))) for n in range(2)]
-    assert images[0].wasm == images[1].wasm
-    assert not images[1].cached
-
-
-async def test_a_main_that_never_sleeps_costs_a_few_bytes(compile_c: Any) -> None:
-    bare = await compile_c(HEAD + 'int main(void) { return puts("x"); }')
-    unused = await compile_c(HEAD + 'void unused(void) { sleep(1); }\nint main(void) { return puts("x"); }')
-    by_hand = await compile_c(HEAD + 'void on_init(void) { puts("x"); }')
-    assert (unused.eventful, unused.size_bytes) == (False, bare.size_bytes)
-    assert bare.size_bytes - by_hand.size_bytes <= 24
 
 
 OWN_CALLBACK = "#include <wasm_app.h>\nvoid on_timer_callback(timer_id_t t) { (void)t; }\n"
@@ -115,26 +101,6 @@ RUNNING = {
         ["own sleep 3", "own sleep 4"],
         [],
     ),
-    "own_delay_over_usleep": (
-        "void delay(int ms) { while (ms-- > 0) usleep(10000); }\n"
-        'int main(void) { delay(20); puts("waited"); return 0; }',
-        1000,
-        ["waited"],
-        ["ended: main returned 0"],
-    ),
-    "variables_named_like_sleeps": (
-        'int delay = 3, delay_ms = 4;\nint main(void) { sleep(0); printf("%d\\n", delay + delay_ms); return 0; }',
-        1000,
-        ["7"],
-        ["ended: main returned 0"],
-    ),
-    "main_that_calls_itself": (
-        'int n;\nint main(void) { int mine = ++n; printf("in %d\\n", mine); sleep(1); if (n < 3) main();'
-        ' usleep(100); printf("out %d\\n", mine); return mine; }',
-        9000,
-        ["in 1", "in 2", "in 3", "out 3", "out 2", "out 1"],
-        ["ended: main returned 1"],
-    ),
     "shortest_sleeps_and_a_negative_one": (
         'int main(void) { usleep(0); puts("a"); sleep(0); puts("b"); usleep(1); puts("c"); sleep(-1); puts("d"); }',
         3_600_000,
@@ -149,28 +115,10 @@ RUNNING = {
         ["bottom", "46", "bottom"],
         ["ended: too many nested calls around a sleep"],
     ),
-    "macro_names_of_c_are_left_alone": (
-        '#define sleep_ms(x) usleep((x) * 1000)\nint main(void) { sleep_ms(5); puts("done"); return 0; }',
-        1000,
-        ["done"],
-        [],  # so short a sleep waits where it stands: the program is not turned into events
-    ),
-    "exit_without_a_sleep": ('int main(void) { puts("hi"); exit(3); }', 1000, ["hi"], ["ended: exit(3)"]),
-    "exit_deep_below_main": (
-        'static void down(int n) { if (n == 0) exit(-5); down(n - 1); puts("never"); }\n'
-        "int main(void) { sleep(1); down(6); return 0; }",
-        3000,
-        [],
-        ["ended: exit(-5)"],
-    ),
     "exception_after_a_sleep_ends_it": (
         'volatile int zero;\nint main(void) { puts("a"); sleep(1); printf("%d\\n", 5 / zero); return 0; }',
         5000,
-        [
-            "a",
-            "line 5 column 56: a division by 0 of 'int'",
-            "Got exception running WASM code: Exception: unreachable",
-        ],
+        ["a", "line 5 column 56: a division by 0 of 'int'", "Got exception running WASM code: Exception: unreachable"],
         ["ended by the exception above"],
     ),
     "tasks_go_on_beside_a_sleeping_main": (
@@ -193,12 +141,6 @@ RUNNING = {
         9_000,
         ["main", "main", "task", "Got exception running WASM code: Exception: env.exit(4)"],
         [],
-    ),
-    "program_name_as_first_argument": (
-        'int main(int argc, char *argv[]) { sleep(1); printf("%d %s %d\\n", argc, argv[0], argv[1] == 0); return 0; }',
-        3000,
-        ["1 program_name_as_first_argument 1"],
-        ["ended: main returned 0"],
     ),
 }
 
@@ -249,18 +191,6 @@ async def test_backstop_makes_up_for_a_lost_one_shot_and_early_or_late_callbacks
     board.now_ms = 1500
     board.call("on_timer_callback", first)
     assert board.lines == 2
-
-
-async def test_timers_are_given_back_at_the_end(compile_c: Any) -> None:
-    board = Clockwork((await compile_c(HEAD + "int main(void) { sleep(1); return 0; }")).wasm)
-    board.call("on_init")
-    assert board.timers == 3
-    board.now_ms = 1000
-    board.call("on_timer_callback", board.armed[-1][0])
-    assert board.timers == 0
-    board.now_ms = 9000
-    board.call("on_timer_callback", BACKSTOP)
-    assert board.timers == 0
 
 
 async def test_fewer_than_three_timers_are_told(compile_c: Any, on_board: Any) -> None:

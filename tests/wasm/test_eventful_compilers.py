@@ -10,7 +10,7 @@ import pytest
 from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import ConfigError
-from microclaw.wasm import compile_module, toolchain
+from microclaw.wasm import compile_module
 from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 
 
@@ -38,26 +38,3 @@ async def test_a_wasi_sdk_is_used_from_its_folder(
     assert image.compiler.startswith("wasi-sdk ")
     assert [one.compiler for one in list_compilers() if one.version] == ["zig", "wasi-sdk", "clang"]
     monkeypatch.setenv("WASI_SDK_PATH", str(tmp_path / "none"))
-
-
-def test_without_the_wheel_the_next_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MICROCLAW_COMPILER", raising=False)
-    monkeypatch.setattr(toolchain, "_wheel_places", lambda: ())
-    toolchain._find.cache_clear()
-    try:
-        assert find_toolchain().name.startswith("clang ")
-        monkeypatch.setenv("PATH", "/nowhere")
-        with pytest.raises(ConfigError):
-            find_toolchain()
-    finally:
-        toolchain._find.cache_clear()
-
-
-def test_the_compiler_follows_the_environment_at_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MICROCLAW_COMPILER", "zig")
-    zig = find_toolchain()
-    assert find_toolchain() is zig
-    monkeypatch.setenv("MICROCLAW_COMPILER", "clang")
-    assert find_toolchain().name.startswith("clang ")
-    monkeypatch.setenv("MICROCLAW_COMPILER", "zig")
-    assert find_toolchain() is zig

@@ -12,7 +12,7 @@ from tests.wire.wasmachine.ioctl_layouts import IOCTL_LAYOUTS
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, IoctlCommand, OpenFlag
+from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER, IoctlCommand
 
 HEAD = '#include "microclaw.h"\n'
 
@@ -85,12 +85,6 @@ PRINTS = {
     "a pull-up is read as high": (
         'void on_init(void) { printf("%d\\n", gpio_get(gpio_open(21, GPIO_IN | GPIO_PULLUP))); }', ["1"]
     ),
-    "every fires until cancelled": (
-        "static int timer, count;\n"
-        'static void tick(void) { printf("%u\\n", millis()); if (++count == 3) cancel(timer); }\n'
-        "void on_init(void) { timer = every(250, tick); }",
-        ["250", "500", "750"],
-    ),
     "after fires once and may start the next": (
         'static void second(void) { printf("second %u\\n", millis()); }\n'
         'static void first(void) { printf("first %u\\n", millis()); after(30, second); }\n'
@@ -148,12 +142,6 @@ async def test_a_late_callback_does_not_fire_twice_and_is_not_taken_for_a_new_ti
         board.now_ms = now_ms
         board.call("on_timer_callback", timer)
         assert board.lines == lines, now_ms
-
-
-async def test_input_with_pullup_configures_the_pin(compile_c: Any) -> None:
-    board = await start(compile_c, "void on_init(void) { gpio_open(21, GPIO_IN | GPIO_PULLUP | GPIO_OPENDRAIN); }")
-    assert board.flags == [OpenFlag.O_RDONLY]
-    assert board.ioctls == [("/dev/gpio/21", 0x8101, [(1, struct.pack("<I", 6))])]
 
 
 async def test_first_pwm_uses_channel_2_of_node_2(compile_c: Any) -> None:
@@ -277,24 +265,6 @@ async def test_ioctl_sends_each_member_of_the_struct(compile_c: Any, command: Io
         (f.type, content[f.offset : f.offset + f.size_bytes]) for f in layout.frames if f.condition in (None, "master")
     ]
     assert [(code, frames) for _, code, frames in board.ioctls] == [(command, expected)]
-
-
-async def test_ioctl_without_a_struct_passes_the_word(compile_c: Any) -> None:
-    source = """
-        #include <fcntl.h>
-        #include <ledc.h>
-        void on_init(void) {
-            int fd = open("/dev/ledc/0", O_RDWR);
-            printf("%d ", ioctl(fd, LEDCIOCSSETFREQ, 440));
-            printf("%d %d ", ioctl(fd, LEDCIOCSPAUSE), ioctl(fd, LEDCIOCSRESUME));
-            printf("%d %d\\n", ioctl(fd, 0x9999, &fd), ioctl(fd, LEDCIOCSSETDUTY, 0));
-        }
-    """
-    board = await start(compile_c, source)
-    assert board.log == "0 0 0 -1 -1\n"
-    assert [(code, frames) for _, code, frames in board.ioctls] == [
-        *((0x8402, [(0, struct.pack("<I", 440))]), (0x8405, []), (0x8406, []))
-    ]
 
 
 # What stands for an open pin

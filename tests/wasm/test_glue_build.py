@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from microclaw.builds import confinement
-from microclaw.errors import ConfigError
 from microclaw.wasm import find_toolchain
-from microclaw.wasm.libraries import FOLDERS, build_glue, glue_built
+from microclaw.wasm.libraries import FOLDERS, build_glue
 from microclaw.wasm.toolchain import Toolchain
 
 
@@ -63,21 +62,6 @@ async def test_waiting_for_another_builder_ends_when_the_build_is_cancelled(tmp_
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(build_glue(counted.toolchain, tmp_path), 0.1)
     assert counted.starts == 0
-
-
-async def test_compiler_that_fails_is_named(tmp_path: Path) -> None:
-    broken = Toolchain("other 1", (sys.executable, "-c", "raise SystemExit('no such target')", sys.base_prefix), ())
-    with pytest.raises(ConfigError):
-        await build_glue(broken, tmp_path)
-    assert not glue_built(broken, tmp_path)
-
-
-def test_set_up_builds_them_and_says_so_once(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "microclaw.wasm"]
-    environ = {**os.environ, "MICROCLAW_CACHE": str(tmp_path)}
-    said = [subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60) for _ in range(2)]
-    assert [done.returncode for done in said] == [0, 0], said
-    assert glue_built(find_toolchain(), tmp_path)
 
 
 def test_folder_that_cannot_be_written_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.apps.trial_plan import parse_input
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
 from microclaw.wasm import find_toolchain
@@ -17,10 +16,7 @@ from microclaw.wasm.loops import read_loops
 from microclaw.wasm.symbols import read_symbols
 
 HEAD = "#include <microclaw.h>\n#include <stdlib.h>\n#include <unistd.h>\nvolatile int v;\n"
-PROGRAMS = Path(__file__).parents[1] / "vectors" / "programs"
 HANGS = {
-    "empty_loop": ("int main(void) { for (;;) { } }", 5),
-    "loop_that_works": ("int main(void) {\n while (1) { v++; gpio_set(v, v & 1); } }", 6),
     "waits_by_counting": ("int main(void) {\n while (true) { for (int i = 0; i < 9999; i++) { v = i; } } }", 6),
     "only_writes": ('int main(void) {\n while (1) printf("%d", v++); }', 6),
     "behind_a_sleep": ("int main(void) { sleep(1);\n for (;;) { v++; } }", 6),
@@ -37,14 +33,10 @@ HANGS = {
 }
 FINE = {
     "sleeps_in_on_init": "void on_init(void) { while (1) { v++; sleep(1); } }",
-    "sleeps": "int main(void) { while (1) { v++; sleep(1); } }",
-    "looks_at_the_clock": "int main(void) { unsigned t = 0; while (1) { if (millis() - t > 9) t = millis(); } }",
     "looks_at_a_pin": "int main(void) { while (1) { while (gpio_get(v)) { } v++; } }",
     "task_that_ends": "static void t(void) { while (gpio_get(v)) v++; }\nint main(void) { every(5, t); delay(9); }",
     "sleeps_below": "static void nap(void) { delay(5); }\nint main(void) { for (;;) { nap(); } }",
     "sleeps_sometimes": "int main(void) { for (;;) { if (v) usleep(10); } }",
-    "is_left": "int main(void) { while (1) { if (v++ > 5) break; } return 0; }",
-    "returns": "int main(void) { while (1) { if (v++ > 5) return 1; } }",
     "exits": "int main(void) { while (1) { if (v++ > 5) exit(1); } }",
     "waits_for_a_variable": "int main(void) { while (v) { } return 0; }",
     "may_sleep_behind_a_pointer": "void (*volatile task)(void);\nint main(void) { while (1) { task(); } }",
@@ -54,8 +46,7 @@ FINE = {
 }
 
 
-@pytest.mark.parametrize("level", ["O0", "O3"])
-@pytest.mark.parametrize("name", HANGS)
+@pytest.mark.parametrize(("name", "level"), [*((name, "O3") for name in HANGS), ("only_writes", "O0")])
 async def test_program_that_keeps_its_board_busy_for_ever_is_refused_at_its_line(
     compile_c: Any, name: str, level: str
 ) -> None:
@@ -67,28 +58,15 @@ async def test_program_that_keeps_its_board_busy_for_ever_is_refused_at_its_line
     assert all(d.hint and d.explanation and d.severity == "error" for d in found)
 
 
-@pytest.mark.parametrize("level", ["O0", "O3"])
-@pytest.mark.parametrize("name", FINE)
+@pytest.mark.parametrize(("name", "level"), [*((name, "O3") for name in FINE), ("sleeps_below", "O0")])
 async def test_loop_that_ends_or_waits_is_fine(compile_c: Any, name: str, level: str) -> None:
     assert (await compile_c(HEAD + FINE[name], optimization=level)).warnings == ()
-
-
-LARGE_FRAME = f"{HEAD}int main(void) {{ char a[5000]; read(0, a, 5000); v = a[v]; return v; }}"
-
-
-async def test_frame_that_fits_the_stack_asked_for_is_fine(compile_c: Any) -> None:
-    assert (await compile_c(LARGE_FRAME, stack_bytes=8192)).memory.stack_bytes == 8192
 
 
 # Pause points
 
 ARDUINO = "#include <Arduino.h>\n"
 POLLS = {
-    "millis": (
-        ARDUINO + "unsigned long last; int on;\nint main(void) { pinMode(2, OUTPUT); for (;;) {\n"
-        " if (millis() - last >= 500) { last = millis(); digitalWrite(2, on = !on); } } }",
-        39,
-    ),
     "micros": (
         ARDUINO + "int main(void) { pinMode(2, OUTPUT); unsigned long t = micros(); for (;;) {\n"
         " if (micros() - t >= 500000) { t = micros(); digitalWrite(2, !digitalRead(2)); } } }",
@@ -104,16 +82,10 @@ POLLS = {
         " while (1) { while (!v) { } v = 0; gpio_toggle(l); } }",
         39,
     ),
-    "loop of a sketch": (
-        ARDUINO + "unsigned long last; int on;\nvoid setup(void) { pinMode(2, OUTPUT); }\nvoid loop(void) {\n"
-        " if (millis() - last >= 500) { last = millis(); digitalWrite(2, on = !on); } }",
-        39,
-    ),
 }
 
 
-@pytest.mark.parametrize("level", ["O0", "O3"])
-@pytest.mark.parametrize("name", POLLS)
+@pytest.mark.parametrize(("name", "level"), [*((name, "O3") for name in POLLS), ("in a function", "O0")])
 async def test_main_that_polls_keeps_time_and_lets_its_board_be_asked(
     compile_c: Any, board: BoardProfile, name: str, level: str
 ) -> None:
@@ -125,23 +97,6 @@ async def test_main_that_polls_keeps_time_and_lets_its_board_be_asked(
     assert abs(len(trial.edges) - edges) <= 1
     gaps = [b.t_ms - a.t_ms for a, b in zip(trial.edges, trial.edges[1:], strict=False)]
     assert all(485 <= gap <= 515 for gap in gaps)
-
-
-async def test_main_that_waits_for_a_pin_sees_it_change(compile_c: Any, board: BoardProfile) -> None:
-    source = (
-        HEAD + "int main(void) { int b = gpio_open(4, GPIO_IN), l = gpio_open(2, GPIO_OUT);\n"
-        " while (1) { while (gpio_get(b) == 0) { } gpio_set(l, 1); while (gpio_get(b) == 1) { } gpio_set(l, 0); } }"
-    )
-    inputs = tuple(parse_input(text) for text in ("4=1@1s", "4=0@2s", "4=1@3s"))
-    trial = await try_image(await compile_c(source), board, TrialOptions(for_ms=5000, inputs=inputs))
-    assert trial.ok
-    assert [(round(e.t_ms, -2), e.level) for e in trial.edges if e.pin == 2] == [(1000, 1), (2000, 0), (3000, 1)]
-
-
-async def test_main_that_polls_can_be_removed_at_any_time(compile_c: Any, on_board: Any) -> None:
-    image = await compile_c(POLLS["in a function"][0])
-    for run_ms in (10, 333, 2000):
-        await on_board.run(image, run_ms)  # which removes it at the end
 
 
 async def test_loop_that_computes_until_a_variable_changes_gives_way(compile_c: Any, board: BoardProfile) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from microclaw.apps.trial import TrialOptions, try_image
-from microclaw.boards import load_board
-from microclaw.builds.cache import BuildCache
-from microclaw.wasm import HEADERS, Signature, compile_module
+from microclaw.wasm import HEADERS, Signature
 from microclaw.wasm.source_language import CPLUSPLUS_HEADERS, STANDARD_HEADERS
 from microclaw.wasm.source_scanner import header_names
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand, OpenFlag
@@ -66,30 +63,9 @@ def test_undeclared_natives_are_in_no_header() -> None:
     assert not [name for name in UNDECLARED if re.search(rf"\b{name}\(", text)]
 
 
-async def test_headers_add_nothing(compile_c: Any) -> None:
-    image = await compile_c(f"{INCLUDES}void on_init(void) {{}}\n")
-    assert (image.warnings, image.imports) == ((), ())
-
-
 async def test_constants_are_the_firmwares(compile_c: Any) -> None:
     constants = {str(one.name): one.value for one in (*OpenFlag, *IoctlCommand)}
     for prefix, flags in (("I2C_", I2cConfigFlag), ("I2C_MSG_", I2cMessageFlag), ("I2C_EX_MSG_", I2cExchangeFlag)):
         constants |= {f"{prefix}{'DELAY_EN' if f.name == 'DELAY' else f.name}": f.value for f in flags}
     lines = "\n".join(f'_Static_assert({name} == {value}, "differs");' for name, value in constants.items())
     await compile_c(f"{INCLUDES}{lines}\nvoid on_init(void) {{}}\n")
-
-
-async def test_espressifs_log_lines_are_printed(cache: BuildCache) -> None:
-    source = """#include <esp_log.h>
-#include <sys/param.h>
-#include "microclaw.h"
-static const char *TAG = "sensor";
-void on_init(void) {
-    ESP_LOGI(TAG, "reading %d", MAX(3, 4));
-    ESP_LOGD(TAG, "not printed");
-    ESP_LOGE(TAG, "no answer");
-}
-"""
-    image = await compile_module(source, load_board("virtual"), cache=cache)
-    trial = await try_image(image, load_board("virtual"), TrialOptions(for_ms=100), cache=cache)
-    assert [re.sub(r"\d+", "0", line) for line in trial.log] == ["I (0) sensor: reading 0", "E (0) sensor: no answer"]

@@ -38,7 +38,7 @@ async def test_programs_print_what_their_transcripts_say(
     compiler: str, board: BoardProfile, cache: BuildCache, on_board: Any
 ) -> None:
     wrong: dict[str, Any] = {}
-    for row in ROWS:
+    for row in ROWS if compiler == "zig" else ROWS[::3]:
         name = row["program"]
         expected = (PLACE / f"{name}.expected").read_text().splitlines()
         image = await compile_module((PLACE / f"{name}.c").read_text(), board, name=name, cache=cache)

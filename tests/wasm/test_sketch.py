@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from microclaw.errors import BuildError, ConfigError
-from microclaw.wasm.source_language import Language, language_of_file
+from microclaw.errors import BuildError
+from microclaw.wasm.source_language import Language
 from microclaw.wasm.source_text import read_source
 
 LOOP = "void loop() {}\n"
@@ -82,19 +82,6 @@ async def test_errors_behind_all_that_was_inserted_keep_their_place(compile_c: A
     places = {(d.line, d.column) for d in caught.value.diagnostics if d.severity == "error"}
     assert (2, sketch.splitlines()[1].index("y = 3") + 1) in places
     assert any(line == 4 for line, _ in places)
-
-
-@pytest.mark.parametrize(
-    ("name", "language"),
-    [("a.c", "c"), ("a.ino", "sketch"), ("a.CPP", "c++"), ("a.cc", "c++"), ("a", None), ("a.txt", None)],
-)
-def test_suffix_says_the_language(name: str, language: Language | None) -> None:
-    assert language_of_file(name) == language
-
-
-def test_header_is_no_program() -> None:
-    with pytest.raises(ConfigError):
-        language_of_file("led.h")
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,6 @@ ARDUINO = {
         body: Tried("#include <Servo.h>\nServo all[4];\n" + setup(body), failed, 500)
         for body in (
             "for (int i = 0; i < 4; i++) all[i].attach(4 + i);",
-            "for (int i = 0; i < 3; i++) all[i].attach(4 + i); tone(8, 440);",
             "tone(8, 20000);",
             "ledcAttach(4, 25000, 8);",
             "for (int pin = 4; pin < 8; pin++) ledcAttach(pin, 1000, 8);",
@@ -125,14 +124,6 @@ ARDUINO = {
         lambda t: (
             printed("told 7", "told 7", "active 0 0")(t) and [round(ms, -1) for ms in at(t, 2)] == [250, 500, 750, 1000]
         ),
-    ),
-    "EEPROM": Tried(
-        "#include <EEPROM.h>\nstruct Kept { int count; float share; };\n"
-        "void show() { Kept kept; EEPROM.begin(64); EEPROM.get(8, kept);\n"
-        ' printf("%d %d %d\\n", EEPROM.read(0), kept.count,'
-        " kept.count < 0 ? 0 : (int)(kept.share * 10)); }\n"
-        + setup("show(); EEPROM.write(0, 42); EEPROM.put(8, Kept{5, 2.5f}); EEPROM.commit(); EEPROM.end(); show();"),
-        printed("255 -1 0", "42 5 25"),
     ),
     "Preferences": Tried(
         "#include <Preferences.h>\nPreferences kept;\n"
@@ -165,16 +156,6 @@ ARDUINO = {
         ),
         printed("1 1"),
     ),
-    **{
-        f"halt of a sketch: {halt}": Tried(
-            setup(f"if (millis() < 5000) {halt}\n Serial.println(2);", EMPTY),
-            lambda t: t.ok and "2" not in stripped(t),
-            1000,
-        )
-        for halt in (
-            "while (1);", "while (true) {}", "for (;;);", "for (;;) { ; }", "{ Serial.println(1); while (1); }"
-        )
-    },
     "polling methods of one name give way": Tried(
         """
 class Wait {
@@ -206,12 +187,7 @@ BESIDE = Tried(
     ' printf("%d %d %d %d\\n", a, b, c, close(fd));\n return close(pin); }',
     lambda t: t.log == ("-1 -1 1 0",) and [(e.pin, e.level) for e in t.edges][:1] == [(3, 1)], 1000, "c",
 )  # fmt: skip
-CHARACTER = Tried(
-    f'{FILES}int main() {{ int pin = open("/dev/gpio/2", O_RDWR);\n'
-    ' for (int i = 0; i < 3; i++) { write(pin, "1", 1); usleep(200000); write(pin, "0", 1); usleep(800000); } }',
-    failed, 5000, "c",
-)  # fmt: skip
-DEVICE_FILES = {"other commands and files beside the layer": BESIDE, "character 0 written to a pin is high": CHARACTER}
+DEVICE_FILES = {"other commands and files beside the layer": BESIDE}
 
 # Undefined behaviour ends a program where it happens, with its line, in the trial as on the device
 
@@ -279,10 +255,6 @@ async def test_fault_is_named_with_its_line(
     assert (trial.next_step or "").startswith(f"correct line {line}, column ")
 
 
-async def test_pins_of_ledc_are_the_images(compile_c: Any) -> None:
-    assert (await compile_c(setup("ledcAttachPin(4, 3);"), language="sketch")).pins == (4,)
-
-
 @pytest.mark.parametrize(
     ("source", "line", "word"),
     [
@@ -302,11 +274,6 @@ async def test_what_works_otherwise_than_on_arduino_is_warned_of(
 ) -> None:
     warnings = (await compile_c(source, language="sketch")).warnings
     assert [warning.line for warning in warnings if word in warning.message] == ([] if line is None else [line])
-
-
-async def test_program_that_cannot_fault_keeps_its_bytes(compile_c: Any) -> None:
-    image = await compile_c('#include <stdio.h>\nint main(void) { puts("hello"); return 0; }')
-    assert b"outside" not in image.wasm
 
 
 # LLMos

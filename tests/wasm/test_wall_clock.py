@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
@@ -41,23 +40,6 @@ async def test_local_time_counts_from_the_start_and_follows_the_zone(
     own = (await on_board.run(stamped(image, SPRING_S), 15_500)).own
     assert (own[0], own[-1]) == (WINTER, SUMMER)
     assert hashlib.sha256(image.wasm).hexdigest() == image.sha256  # the stamp is in a copy
-
-
-async def test_program_is_told_the_time_as_it_is_sent(compile_c: CompileC, on_board: OnBoard) -> None:
-    source = HEAD + 'int main(void) { sleep(2); printf("%lld\\n", time(NULL)); return 0; }'
-    began_s = time.time()
-    own = (await on_board.run(await compile_c(source), 3000)).own
-    assert began_s + 1 <= int(own[0]) <= time.time() + 3
-
-
-async def test_clocks_of_boot_and_of_the_calendar_are_two(compile_c: CompileC, on_board: OnBoard) -> None:
-    source = (
-        "int main(void) { struct timespec a, b;\n"
-        " clock_gettime(CLOCK_REALTIME, &a); clock_gettime(CLOCK_MONOTONIC, &b);\n"
-        ' printf("%d %d\\n", a.tv_sec >= 1774745990 && a.tv_sec < 1774746000, b.tv_sec < 10000); return 0; }'
-    )
-    ran = await on_board.run(stamped(await compile_c(HEAD + source), SPRING_S), 1000)
-    assert ran.own == ["1 1"]
 
 
 async def test_program_that_does_not_ask_for_the_time_carries_no_stamp(compile_c: CompileC) -> None:

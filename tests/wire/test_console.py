@@ -23,12 +23,6 @@ def test_byte_by_byte_is_the_same() -> None:
     assert [line for byte in BOOT for line in decoder.receive(bytes([byte]))] == LINES
 
 
-def test_prompt_alone_and_empty_lines_show_nothing() -> None:
-    decoder = ConsoleDecoder()
-    assert decoder.receive(b"\r\n\r\nWASMachine> ") == []
-    assert decoder.quiet() == []
-
-
 def test_line_without_an_end_counts_once_it_is_quiet() -> None:
     decoder = ConsoleDecoder()
     assert decoder.receive(b"working") == []

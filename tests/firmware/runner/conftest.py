@@ -7,9 +7,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import dedent
+from textwrap import dedent, indent
 from typing import Any, Final
 
 import pytest
@@ -29,6 +29,10 @@ class MicroPython:
     words: tuple[str, ...]
     folder: Path
 
+    def with_room(self) -> MicroPython:
+        """A board with PSRAM, for many programs one after the other: their names stay in memory."""
+        return replace(self, words=(self.words[0], "-X", "heapsize=2M"))
+
     def compile(self, name: str, source: str) -> Path:
         """`source` is in the rewritten form; it becomes NAME.mpy."""
         text = self.folder / f"{name}.py"
@@ -47,6 +51,10 @@ class MicroPython:
     def environ(self) -> Mapping[str, str]:
         places = (Path(__file__).parent / "bench", ROOT / "tests/firmware/simulated", ROOT / "firmware/fw")
         return {**os.environ, "MICROPYPATH": ":".join([*map(str, places), ".frozen"])}
+
+    def act(self, body: str) -> Any:
+        """Return what the lines of a coroutine return; `runner` is a new one of this folder."""
+        return self.run(f"async def main():\n    runner = new_runner()\n{indent(dedent(body), ' ' * 4)}\nrun(main)\n")
 
     def run(self, text: str) -> Any:
         """Return what the script's `run(main)` printed last."""

@@ -8,43 +8,44 @@ import subprocess
 import pytest
 from tests.firmware.runner.conftest import MicroPython
 
+RAISING = {
+    "task": "E.spawn(a())\n    E.spawn(a())\n    await E.sleep(99)",
+    "callback": "[E.timer(E.module('machine').Timer(n), period=5, callback=f) for n in (0, 1)]\n    await E.sleep(99)",
+    "main": "E.spawn(a())\n    f(0)",
+}
+EXITS = [
+    (what, where) for what in ("KeyboardInterrupt", "SystemExit", "GeneratorExit", "BaseException") for where in RAISING
+]
 
-@pytest.mark.parametrize("where", ["task", "callback", "main"])
-@pytest.mark.parametrize("what", ["KeyboardInterrupt", "SystemExit", "GeneratorExit", "BaseException"])
-def test_what_is_no_exception_is_the_programs_end_and_not_the_firmwares(
-    micropython: MicroPython, where: str, what: str
-) -> None:
+
+def test_what_is_no_exception_is_the_programs_end_and_not_the_firmwares(micropython: MicroPython) -> None:
     """Two at once, in two tasks: so a program that was sent ended the firmware, at each start."""
-    raising = {
-        "task": "E.spawn(a())\n    E.spawn(a())\n    await E.sleep(99)",
-        "callback": "[E.timer(E.module('machine').Timer(n), period=5, callback=f) for n in (0, 1)]\n    await E.sleep(99)",
-        "main": "E.spawn(a())\n    f(0)",
-    }[where]
-    source = f"def f(_): raise {what}\nasync def a(): f(0)\nasync def main(E):\n    {raising}\n"
-    micropython.compile("bad", source)
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "bad")
+    for number, (what, where) in enumerate(EXITS):
+        source = f"def f(_): raise {what}\nasync def a(): f(0)\nasync def main(E):\n    {RAISING[where]}\n"
+        micropython.compile(f"bad{number}", source)
+    found = micropython.with_room().act(f"""
+        ends = []
+        for number in range({len(EXITS)}):
+            told.clear()
+            await install(runner, "bad", "bad%d" % number, heap=20_480)
             await until(lambda: row(runner, "bad")["state"] != "running")
-            return [row(runner, "bad")["state"], events()[0]["name"], events()[0]["data"].get("reason", "")]
-        run(main)
+            ends.append([row(runner, "bad")["state"], events()[0]["name"], events()[0]["data"].get("reason", "")])
+            await runner.remove("bad")
+        return ends
     """)
-    if what == "SystemExit":
-        assert found[:2] == ["exited", "app.exit"]
-    else:
-        assert found[:2] == ["trapped", "app.crash"]
-        assert what in found[2]
+    for (what, _), (state, name, reason) in zip(EXITS, found, strict=True):
+        if what == "SystemExit":
+            assert (state, name) == ("exited", "app.exit")
+        else:
+            assert (state, name) == ("trapped", "app.crash")
+            assert what in reason
 
 
 @pytest.mark.parametrize("what", ["SystemExit", "KeyboardInterrupt", "ValueError"])
 def test_a_program_that_raises_as_it_is_read_in_is_refused(micropython: MicroPython, what: str) -> None:
     micropython.compile("bad", f"raise {what}\nasync def main(E): pass\n")
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            return [await refused_async(install(runner, "bad")), runner.list()]
-        run(main)
+    found = micropython.act("""
+        return [await refused_async(install(runner, "bad")), runner.list()]
     """)
     assert found == ["invalid_module", []]
 
@@ -55,13 +56,10 @@ def test_an_exception_that_cannot_be_told_is_a_crash_all_the_same(micropython: M
         "class Odd(Exception):\n    def __str__(self): raise SystemExit\n    __repr__ = __str__\n"
         "async def main(E):\n    raise Odd()\n",
     )
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "bad")
-            await until(lambda: events("app.crash"))
-            return row(runner, "bad")["state"]
-        run(main)
+    found = micropython.act("""
+        await install(runner, "bad")
+        await until(lambda: events("app.crash"))
+        return row(runner, "bad")["state"]
     """)
     assert found == "trapped"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import Any
 
-import pytest
 from tests.firmware.runner.conftest import MicroPython
 
 PULSE = """
@@ -55,8 +55,11 @@ async def tick():
 """
 
 
-def run(micropython: MicroPython, text: str) -> Any:
-    return micropython.run(LATER + text)
+def run(micropython: MicroPython, body: str) -> Any:
+    """Return what the lines of a coroutine return; `runner` is on a clock that `ahead` moves."""
+    return micropython.run(
+        f"{LATER}async def main():\n    runner, ahead = timed_runner()\n{indent(body.strip(), '    ')}\nrun(main)\n"
+    )
 
 
 def test_a_program_that_returns_is_started_anew_at_each_interval_with_fresh_globals(micropython: MicroPython) -> None:
@@ -64,16 +67,13 @@ def test_a_program_that_returns_is_started_anew_at_each_interval_with_fresh_glob
     found = run(
         micropython,
         """
-async def main():
-    runner, ahead = timed_runner()
-    await install_timed(runner, "pulse", every_ms=600000)
-    await until(lambda: row(runner, "pulse")["state"] == "waiting")
-    first = row(runner, "pulse")
-    for number in range(2, 4):
-        ahead[0] += 600000
-        await until(lambda: row(runner, "pulse")["runs"] == number and row(runner, "pulse")["state"] == "waiting")
-    return [first, row(runner, "pulse"), lines(), [e["kind"] for e in events("app.exit")]]
-run(main)
+await install_timed(runner, "pulse", every_ms=600000)
+await until(lambda: row(runner, "pulse")["state"] == "waiting")
+first = row(runner, "pulse")
+for number in range(2, 4):
+    ahead[0] += 600000
+    await until(lambda: row(runner, "pulse")["runs"] == number and row(runner, "pulse")["state"] == "waiting")
+return [first, row(runner, "pulse"), lines(), [e["kind"] for e in events("app.exit")]]
 """,
     )
     first, last, lines, exits = found
@@ -91,22 +91,19 @@ def test_a_run_is_stopped_after_its_time_and_its_pins_stay_its_own_as_inputs(mic
     found = run(
         micropython,
         """
-async def main():
-    runner, ahead = timed_runner()
-    await install_timed(runner, "fan", 600000, 30000)
-    await until(lambda: row(runner, "fan")["pins"] == [4])
-    ahead[0] += 29000
-    await tick()
-    before = row(runner, "fan")["state"]
-    ahead[0] += 1500
-    await until(lambda: row(runner, "fan")["state"] == "waiting")
-    seen = [before, row(runner, "fan")["last"], machine.pins[4].state["mode"], dict(runner.board.owners)]
-    ahead[0] += 570000
-    await until(lambda: row(runner, "fan")["runs"] == 2)
-    again = [row(runner, "fan")["state"]]
-    await runner.stop("fan")
-    return [seen, again, row(runner, "fan"), runner.board.owners]
-run(main)
+await install_timed(runner, "fan", 600000, 30000)
+await until(lambda: row(runner, "fan")["pins"] == [4])
+ahead[0] += 29000
+await tick()
+before = row(runner, "fan")["state"]
+ahead[0] += 1500
+await until(lambda: row(runner, "fan")["state"] == "waiting")
+seen = [before, row(runner, "fan")["last"], machine.pins[4].state["mode"], dict(runner.board.owners)]
+ahead[0] += 570000
+await until(lambda: row(runner, "fan")["runs"] == 2)
+again = [row(runner, "fan")["state"]]
+await runner.stop("fan")
+return [seen, again, row(runner, "fan"), runner.board.owners]
 """,
     )
     (before, last, mode, owners), again, stopped, released = found
@@ -126,16 +123,13 @@ def test_one_that_still_runs_at_its_next_time_is_not_started_twice_and_is_counte
     found = run(
         micropython,
         """
-async def main():
-    runner, ahead = timed_runner()
-    await install_timed(runner, "fan", every_ms=60000)
-    for missed in range(1, 6):
-        ahead[0] += 60000
-        await until(lambda: row(runner, "fan")["missed"] == missed)
-    ahead[0] += 600000
-    await until(lambda: row(runner, "fan")["missed"] == 15)
-    return row(runner, "fan")
-run(main)
+await install_timed(runner, "fan", every_ms=60000)
+for missed in range(1, 6):
+    ahead[0] += 60000
+    await until(lambda: row(runner, "fan")["missed"] == missed)
+ahead[0] += 600000
+await until(lambda: row(runner, "fan")["missed"] == 15)
+return row(runner, "fan")
 """,
     )
     assert (found["state"], found["runs"], found["missed"]) == ("running", 1, 15)
@@ -146,15 +140,12 @@ def test_a_program_for_a_time_alone_ends_once_and_tells_it(micropython: MicroPyt
     found = run(
         micropython,
         """
-async def main():
-    runner, ahead = timed_runner()
-    await install_timed(runner, "fan", stop_after_ms=30000)
-    ahead[0] += 31000
-    await until(lambda: row(runner, "fan")["state"] == "stopped")
-    ahead[0] += 31000
-    await tick()
-    return [row(runner, "fan"), events("app.exit"), runner.board.owners]
-run(main)
+await install_timed(runner, "fan", stop_after_ms=30000)
+ahead[0] += 31000
+await until(lambda: row(runner, "fan")["state"] == "stopped")
+ahead[0] += 31000
+await tick()
+return [row(runner, "fan"), events("app.exit"), runner.board.owners]
 """,
     )
     row, exits, owners = found
@@ -168,15 +159,12 @@ def test_a_run_that_fails_is_told_once_and_the_next_one_comes_at_its_time(microp
     found = run(
         micropython,
         """
-async def main():
-    runner, ahead = timed_runner()
-    await install_timed(runner, "broken", every_ms=60000)
-    await until(lambda: row(runner, "broken")["state"] == "waiting")
-    for number in range(2, 6):
-        ahead[0] += 60000
-        await until(lambda: row(runner, "broken")["runs"] == number and row(runner, "broken")["state"] == "waiting")
-    return [row(runner, "broken"), [e["data"]["alive"] for e in events("app.crash")]]
-run(main)
+await install_timed(runner, "broken", every_ms=60000)
+await until(lambda: row(runner, "broken")["state"] == "waiting")
+for number in range(2, 6):
+    ahead[0] += 60000
+    await until(lambda: row(runner, "broken")["runs"] == number and row(runner, "broken")["state"] == "waiting")
+return [row(runner, "broken"), [e["data"]["alive"] for e in events("app.crash")]]
 """,
     )
     row, crashes = found
@@ -192,29 +180,23 @@ def test_the_times_survive_a_power_cut_an_upgrade_takes_new_ones_and_undo_brings
     run(
         micropython,
         """
-async def main():
-    runner, _ = timed_runner()
-    await install_timed(runner, "fan", 600000, 30000)
-run(main)
+await install_timed(runner, "fan", 600000, 30000)
 """,
     )
     found = run(
         micropython,
         """
-async def main():
-    runner, ahead = timed_runner()
-    await runner.boot()
-    booted = row(runner, "fan")
-    ahead[0] += 30500
-    await until(lambda: row(runner, "fan")["state"] == "waiting")
-    await install_timed(runner, "fan", 7200000, 0)
-    upgraded = row(runner, "fan")
-    await runner.undo("fan")
-    undone = row(runner, "fan")
-    await install_timed(runner, "fan")
-    return [[r.get("every_ms"), r.get("stop_after_ms"), r["state"]]
-        for r in (booted, upgraded, undone, row(runner, "fan"))]
-run(main)
+await runner.boot()
+booted = row(runner, "fan")
+ahead[0] += 30500
+await until(lambda: row(runner, "fan")["state"] == "waiting")
+await install_timed(runner, "fan", 7200000, 0)
+upgraded = row(runner, "fan")
+await runner.undo("fan")
+undone = row(runner, "fan")
+await install_timed(runner, "fan")
+return [[r.get("every_ms"), r.get("stop_after_ms"), r["state"]]
+    for r in (booted, upgraded, undone, row(runner, "fan"))]
 """,
     )
     assert found == [
@@ -225,17 +207,11 @@ run(main)
     ]
 
 
-@pytest.mark.parametrize(
-    ("every_ms", "stop_after_ms"), [(-1, 0), (999, 0), (0, 5), (4_233_600_001, 0), (60_000, 60_001)]
-)
-def test_times_that_cannot_be_are_refused(micropython: MicroPython, every_ms: int, stop_after_ms: int) -> None:
-    found = run(
-        micropython,
-        f"""
-async def main():
-    runner, _ = timed_runner()
-    return refused(lambda: runner.begin("x", "py", 8, bytes(32), 0, True, {every_ms}, {stop_after_ms}))
-run(main)
-""",
+WRONG = [(-1, 0), (999, 0), (0, 5), (4_233_600_001, 0), (60_000, 60_001)]
+
+
+def test_times_that_cannot_be_are_refused(micropython: MicroPython) -> None:
+    found = micropython.act(
+        f"return [refused(lambda: runner.begin('x', 'py', 8, bytes(32), 0, True, *times)) for times in {WRONG}]"
     )
-    assert found == "bad_params"
+    assert found == ["bad_params"] * len(WRONG)

@@ -23,13 +23,10 @@ async def main(E):
 
 def test_an_installed_program_runs_and_its_writes_are_in_the_timeline(micropython: MicroPython) -> None:
     micropython.compile("blink", BLINK)
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            name = await install(runner, "blink")
-            await until(lambda: runner.edges(0)["cursor"] >= 6)
-            return [name, row(runner, "blink"), runner.edges(1)]
-        run(main)
+    found = micropython.act("""
+        name = await install(runner, "blink")
+        await until(lambda: runner.edges(0)["cursor"] >= 6)
+        return [name, row(runner, "blink"), runner.edges(1)]
     """)
     name, row, page = found
     assert name == "blink"
@@ -43,18 +40,15 @@ def test_an_installed_program_runs_and_its_writes_are_in_the_timeline(micropytho
 
 def test_a_stopped_programs_pins_are_inputs_again(micropython: MicroPython) -> None:
     micropython.compile("blink", BLINK)
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "blink")
-            await until(lambda: runner.edges(0)["cursor"] >= 2)
-            began = time.ticks_ms()
-            await runner.stop("blink")
-            took = time.ticks_diff(time.ticks_ms(), began)
-            edges = runner.edges(0)["cursor"]
-            await asyncio.sleep_ms(100)
-            return [row(runner, "blink"), took, runner.edges(0)["cursor"] - edges, machine.pins[2].state["mode"], runner.board.owners]
-        run(main)
+    found = micropython.act("""
+        await install(runner, "blink")
+        await until(lambda: runner.edges(0)["cursor"] >= 2)
+        began = time.ticks_ms()
+        await runner.stop("blink")
+        took = time.ticks_diff(time.ticks_ms(), began)
+        edges = runner.edges(0)["cursor"]
+        await asyncio.sleep_ms(100)
+        return [row(runner, "blink"), took, runner.edges(0)["cursor"] - edges, machine.pins[2].state["mode"], runner.board.owners]
     """)
     row, took_ms, edges, mode, owners = found
     assert (row["state"], row["pins"]) == ("stopped", [])
@@ -64,21 +58,15 @@ def test_a_stopped_programs_pins_are_inputs_again(micropython: MicroPython) -> N
 
 def test_autostart_programs_start_at_boot_and_others_do_not(micropython: MicroPython) -> None:
     micropython.compile("blink", BLINK)
-    micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "stays", "blink")
-            await runner.stop("stays")
-            await install(runner, "goes", "blink", autostart=False)
-        run(main)
+    micropython.act("""
+        await install(runner, "stays", "blink")
+        await runner.stop("stays")
+        await install(runner, "goes", "blink", autostart=False)
     """)
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await runner.boot()
-            await asyncio.sleep_ms(10)
-            return [[r["name"], r["state"]] for r in runner.list()]
-        run(main)
+    found = micropython.act("""
+        await runner.boot()
+        await asyncio.sleep_ms(10)
+        return [[r["name"], r["state"]] for r in runner.list()]
     """)
     assert found == [["goes", "stopped"], ["stays", "running"]]
 
@@ -180,16 +168,13 @@ def test_nvs_that_cannot_be_written_stops_no_boot(micropython: MicroPython) -> N
 
 def test_a_crash_is_told_with_its_traceback_and_the_third_in_a_row_ends_it(micropython: MicroPython) -> None:
     micropython.compile("bad", "async def main(E):\n    await E.sleep_ms(5)\n    {}['x']\n")
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "bad")
-            await until(lambda: events("app.crash"))
-            first = row(runner, "bad")
-            await until(lambda: len(events("app.crash")) == 3, 6000)
-            await asyncio.sleep_ms(2500)
-            return [first, events(), row(runner, "bad")]
-        run(main)
+    found = micropython.act("""
+        await install(runner, "bad")
+        await until(lambda: events("app.crash"))
+        first = row(runner, "bad")
+        await until(lambda: len(events("app.crash")) == 3, 6000)
+        await asyncio.sleep_ms(2500)
+        return [first, events(), row(runner, "bad")]
     """)
     first, events, row = found
     assert first["state"] == "trapped"
@@ -202,34 +187,15 @@ def test_a_crash_is_told_with_its_traceback_and_the_third_in_a_row_ends_it(micro
     assert "KeyError" in row["error"]
 
 
-def test_a_crashing_program_can_be_stopped_between_its_starts(micropython: MicroPython) -> None:
-    micropython.compile("bad", "async def main(E):\n    1 / 0\n")
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "bad")
-            await until(lambda: events("app.crash"))
-            await runner.stop("bad")
-            await asyncio.sleep_ms(1500)
-            return [row(runner, "bad")["state"], len(events("app.crash"))]
-        run(main)
-    """)
-    assert found == ["stopped", 1]
-
-
 @pytest.mark.parametrize(
-    ("body", "kind"),
-    [("return", "returned"), ("import sys; sys.exit()", "exited"), ("raise SystemExit", "exited")],
+    ("body", "kind"), [("return", "returned"), ("import sys; sys.exit()", "exited"), ("raise SystemExit", "exited")]
 )
 def test_an_end_is_told(micropython: MicroPython, body: str, kind: str) -> None:
     micropython.compile("short", f"async def main(E):\n    await E.sleep_ms(5)\n    {body}\n")
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "short")
-            await until(lambda: events())
-            return [events(), row(runner, "short")["state"]]
-        run(main)
+    found = micropython.act("""
+        await install(runner, "short")
+        await until(lambda: events())
+        return [events(), row(runner, "short")["state"]]
     """)
     assert found == [[{"name": "app.exit", "data": {"app": "short", "kind": kind}}], kind]
 
@@ -244,17 +210,14 @@ def test_what_a_returned_program_switched_on_stays_on(micropython: MicroPython) 
             E.timer(machine.Timer(0), period=20, callback=lambda t: machine.Pin(4, machine.Pin.OUT).toggle())
         """,
     )
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "lamp")
-            await until(lambda: runner.edges(0)["cursor"] > 4)
-            before = [row(runner, "lamp")["state"], machine.pins[2].state["level"], events()]
-            await runner.stop("lamp")
-            edges = runner.edges(0)["cursor"]
-            await asyncio.sleep_ms(100)
-            return before + [machine.pins[2].state["mode"], runner.edges(0)["cursor"] - edges]
-        run(main)
+    found = micropython.act("""
+        await install(runner, "lamp")
+        await until(lambda: runner.edges(0)["cursor"] > 4)
+        before = [row(runner, "lamp")["state"], machine.pins[2].state["level"], events()]
+        await runner.stop("lamp")
+        edges = runner.edges(0)["cursor"]
+        await asyncio.sleep_ms(100)
+        return before + [machine.pins[2].state["mode"], runner.edges(0)["cursor"] - edges]
     """)
     assert found == ["running", 1, [], 1, 0]
 
@@ -275,16 +238,13 @@ STUBBORN = {
 @pytest.mark.parametrize("body", STUBBORN.values(), ids=STUBBORN.keys())
 def test_a_program_stops_within_a_second_and_a_half(micropython: MicroPython, body: str) -> None:
     micropython.compile("stubborn", f"async def main(E):\n    {body}\n")
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "stubborn")
-            await asyncio.sleep_ms(100)
-            began = time.ticks_ms()
-            await runner.stop("stubborn")
-            await runner.close()
-            return [time.ticks_diff(time.ticks_ms(), began), row(runner, "stubborn")["state"], events(), row(runner, "stubborn")["autostart"]]
-        run(main)
+    found = micropython.act("""
+        await install(runner, "stubborn")
+        await asyncio.sleep_ms(100)
+        began = time.ticks_ms()
+        await runner.stop("stubborn")
+        await runner.close()
+        return [time.ticks_diff(time.ticks_ms(), began), row(runner, "stubborn")["state"], events(), row(runner, "stubborn")["autostart"]]
     """)
     took_ms, state, events, autostart = found
     assert took_ms < 1500
@@ -303,29 +263,23 @@ def test_one_that_swallows_every_cancel_is_not_started_again_and_the_board_reset
                     pass
         """,
     )
-    found = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "swallows")
-            await asyncio.sleep_ms(50)
-            began = time.ticks_ms()
-            try:
-                await runner.stop("swallows")
-            except SystemExit:
-                return [time.ticks_diff(time.ticks_ms(), began), events(), len(machine.resets)]
-        run(main)
+    found = micropython.act("""
+        await install(runner, "swallows")
+        await asyncio.sleep_ms(50)
+        began = time.ticks_ms()
+        try:
+            await runner.stop("swallows")
+        except SystemExit:
+            return [time.ticks_diff(time.ticks_ms(), began), events(), len(machine.resets)]
     """)
     took_ms, events, resets = found
     assert 900 < took_ms < 1500
     assert resets == 1
     assert [event["data"]["alive"] for event in events] == [False]
     assert "does not stop" in events[0]["data"]["reason"]
-    states = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await runner.boot()
-            return [row(runner, "swallows")["state"], row(runner, "swallows")["autostart"]]
-        run(main)
+    states = micropython.act("""
+        await runner.boot()
+        return [row(runner, "swallows")["state"], row(runner, "swallows")["autostart"]]
     """)
     assert states == ["stopped", False]
 
@@ -373,22 +327,3 @@ def test_fifty_starts_and_stops_take_no_memory(micropython: MicroPython) -> None
     # in each ten.
     least = [min(found[at : at + 10]) for at in range(5, 45, 10)]
     assert not all(later - earlier >= 64 for earlier, later in pairwise(least)), found
-
-
-def test_what_is_read_in_for_a_call_is_dropped_soon_after(micropython: MicroPython) -> None:
-    micropython.compile("blink", BLINK)
-    found = micropython.run("""
-        import runner as runners
-        async def main():
-            runners.COLLECT_MS = 300
-            runner = new_runner()
-            await install(runner, "blink")
-            runner.board.gpio_set(5, 1)
-            before = [name in sys.modules for name in ("storage", "changes", "host_pins")]
-            await asyncio.sleep_ms(600)
-            after = [name for name in runners.Runner.NOT_KEPT if name in sys.modules]
-            await runner.remove("blink")
-            return [before, after, runner.list()]
-        run(main)
-    """)
-    assert found == [[False, True, True], [], []]  # storage goes with the install already

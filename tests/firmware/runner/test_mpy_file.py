@@ -27,12 +27,14 @@ def test_a_program_that_was_cut_anywhere_is_refused_and_the_one_before_runs(micr
                 upload(runner, "whole", data[:size])
                 code = await refused_async(runner.commit())
                 codes[code] = codes.get(code, 0) + 1
-            upload(runner, "whole", b"M\\x06\\x00\\x1f" + b"\\xff" * 40)
-            odd = await refused_async(runner.commit())
+            odd = []
+            for head in (b"M\\x06\\x00\\x1f" + b"\\xff" * 40, b"M\\x06\\x08\\x1f", b"M\\x05\\x00\\x1f", b"not a program"):
+                upload(runner, "whole", head + bytes(100))
+                odd.append(await refused_async(runner.commit()))
             return [codes, odd, row(runner, "whole")["state"], "mpy_file" in sys.modules]
         run(main)
     """)
-    assert found == [{"invalid_module": len(whole) - 8}, "invalid_module", "running", False]
+    assert found == [{"invalid_module": len(whole) - 8}, ["invalid_module"] * 4, "running", False]
 
 
 def test_one_that_came_into_its_place_all_the_same_leaves_the_boot_and_the_others_alone(

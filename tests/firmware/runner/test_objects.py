@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from tests.firmware.runner.conftest import MicroPython
 
 from microclaw.py.stock import stock_image
@@ -28,17 +27,17 @@ def test_every_list_is_looked_at() -> None:
     assert MADE.keys() | OF_THE_IMAGE == stock_image().objects.keys()
 
 
-@pytest.mark.parametrize(("kind", "made"), [(kind, made) for kind, several in MADE.items() for made in several])
-def test_an_object_has_the_names_of_its_list_and_no_others(micropython: MicroPython, kind: str, made: str) -> None:
-    body = f"made = {made}\nE.print(E.module('json').dumps([n for n in dir(made) if n[0] != '_' and n == n.lower()]))"
-    lines = "\n    ".join(body.split("\n"))
-    micropython.compile("p", f"async def main(E):\n    {lines}\n")
-    [line] = micropython.run("""
-        async def main():
-            runner = new_runner()
-            await install(runner, "p")
-            await until(lambda: lines() or events("app.crash"))
-            return lines() + events("app.crash")
-        run(main)
+def test_an_object_has_the_names_of_its_list_and_no_others(micropython: MicroPython) -> None:
+    rows = [(kind, made) for kind, several in MADE.items() for made in several]
+    lines = "".join(
+        f"    made = {made}\n    E.print(E.module('json').dumps([n for n in dir(made) if n[0] != '_' and n == n.lower()]))\n"
+        for _, made in rows
+    )
+    micropython.compile("p", f"async def main(E):\n{lines}")
+    printed = micropython.act(f"""
+        await install(runner, "p")
+        await until(lambda: len(lines()) == {len(rows)} or events("app.crash"))
+        return lines() + events("app.crash")
     """)
-    assert set(json.loads(line)) - OF_THE_FIRMWARE == stock_image().objects[kind]
+    for (kind, _), line in zip(rows, printed, strict=True):
+        assert set(json.loads(line)) - OF_THE_FIRMWARE == stock_image().objects[kind], kind

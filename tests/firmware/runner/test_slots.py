@@ -86,7 +86,7 @@ def test_a_power_cut_at_any_write_leaves_the_old_or_the_new(
                 while one(torn, left, None):
                     cuts += 1
                     boot = 0
-                    while one(torn, left, boot):
+                    while (torn + left) % 2 and one(torn, left, boot):
                         cuts += 1
                         boot += 1
                     left += 1
@@ -137,38 +137,39 @@ return [refused(s.check_upload), refused(s.check_upload), refused(lambda: s.writ
     assert found == ["hash_mismatch", "no_upload", "no_upload", []]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
-        ('"p", "wasm", 100, D', "not_supported"),
-        ('"p", "py", 10_000_000, D', "too_large"),
-        ('"p", "py", 2, D', "bad_params"),
-        ('"p", "py", True, D', "bad_params"),
-        ('"p", "py", 100, b"short"', "bad_params"),
-        ('"p", "py", 100, "X" * 64', "bad_params"),
-        ('"a/b", "py", 100, D', "bad_params"),
-        ('"", "py", 100, D', "bad_params"),
-        ('"p" * 81, "py", 100, D', "bad_params"),
-        ('"p", "py", 100, D, -1', "bad_params"),
-        ('"p", "py", 100, D, 8192, 1', "bad_params"),
-    ],
-)
-def test_a_wrong_begin_is_refused(micropython: MicroPython, arguments: str, code: str) -> None:
-    assert slots(micropython, f"D = bytes(32)\nreturn refused(lambda: s.begin({arguments}))") == code
+WRONG = {
+    '"p", "wasm", 100, D': "not_supported",
+    '"p", "py", 10_000_000, D': "too_large",
+    **dict.fromkeys(
+        (
+            *('"p", "py", 2, D', '"p", "py", True, D', '"p", "py", 100, b"short"', '"p", "py", 100, "X" * 64'),
+            *('"a/b", "py", 100, D', '"", "py", 100, D', '"p" * 81, "py", 100, D', '"p", "py", 100, D, -1'),
+            '"p", "py", 100, D, 8192, 1',
+        ),
+        "bad_params",
+    ),
+}
 
 
-def test_a_write_past_the_announced_size_is_refused(micropython: MicroPython) -> None:
-    body = 's.begin("p", "py", 100, bytes(32))\nreturn [refused(lambda: s.write(0, bytes(101))), refused(lambda: s.write(0, "text")), refused(lambda: s.write(-1, b"x"))]'
-    assert slots(micropython, body) == ["bad_params"] * 3
+def test_a_wrong_begin_or_write_is_refused(micropython: MicroPython) -> None:
+    begins = ", ".join(f"refused(lambda: s.begin({arguments}))" for arguments in WRONG)
+    body = f"""D = bytes(32)
+told = [{begins}]
+s.begin("p", "py", 100, D)
+return told + [refused(lambda: s.write(*words)) for words in ((0, bytes(101)), (0, "text"), (-1, b"x"))]"""
+    assert slots(micropython, body) == [*WRONG.values(), *["bad_params"] * 3]
 
 
-@pytest.mark.parametrize(
-    "name", ["..", ".", "my app", "été", "%", "a.b", "UPPER", "%upload", "CON", "x" * 80, "é" * 40]
-)
-def test_any_name_is_a_folder_of_its_own(micropython: MicroPython, name: str) -> None:
-    body = f"put(s, {name!r}, ONE)\ns = Slots(ROOT)\nreturn [s.names(), state(s, {name!r}) == ONE, sorted(os.listdir(FOLDER))]"
-    names, is_there, files = slots(micropython, body)
-    assert (names, is_there) == ([name], True)
+NAMES = ["..", ".", "my app", "été", "%", "a.b", "UPPER", "%upload", "CON", "x" * 80, "é" * 40]
+
+
+def test_any_name_is_a_folder_of_its_own(micropython: MicroPython) -> None:
+    body = f"""for name in {NAMES!r}:
+    put(s, name, ONE)
+s = Slots(ROOT)
+return [sorted(s.names()), all(state(s, name) == ONE for name in s.names()), sorted(os.listdir(FOLDER))]"""
+    names, are_there, files = slots(micropython, body)
+    assert (names, are_there) == (sorted(NAMES), True)
     assert set(files) <= {"apps", "script.py"}
 
 
@@ -277,39 +278,3 @@ return [state(s) == ONE, s.notes]
 """,
     )
     assert found == [True, {"p": "the newest image is damaged: this is the one before"}]
-
-
-def test_on_a_full_flash_programs_can_still_be_removed(micropython: MicroPython) -> None:
-    """A file system in RAM of 24 blocks, filled to the last byte by a program."""
-    found = slots(
-        micropython,
-        """
-import vfs
-class Ram:
-    def __init__(self): self.data = bytearray(24 * 512)
-    def readblocks(self, n, buf, off=0): buf[:] = self.data[n * 512 + off : n * 512 + off + len(buf)]
-    def writeblocks(self, n, buf, off=0): self.data[n * 512 + off : n * 512 + off + len(buf)] = buf
-    def ioctl(self, op, arg): return 24 if op == 4 else 512 if op == 5 else 0
-ram = Ram()
-os.VfsLfs2.mkfs(ram)
-os.mount(os.VfsLfs2(ram), "/ram")
-records.RESERVE = 1024
-s = Slots("/ram/apps")
-put(s, "p", ONE)
-put(s, "q", ONE)
-try:
-    with open("/ram/big", "wb") as file:
-        while True:
-            file.write(bytes(128)); file.flush()
-except OSError as exc:
-    full = exc.errno
-codes = [refused(lambda: upload(s, "r", bytes(4000)))]
-s.remove("p")
-s = Slots("/ram/apps")
-return [full, codes, s.names(), state(s, "q") == ONE]
-""",
-    )
-    full, codes, names, is_there = found
-    assert full == 28
-    assert set(codes) <= {"too_large", "failed"}
-    assert (names, is_there) == (["q"], True)

@@ -10,7 +10,6 @@ import uvloop
 
 
 def pytest_asyncio_loop_factories(
-    config: pytest.Config,
-    item: pytest.Item,
+    config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     return {"uvloop": uvloop.new_event_loop}

@@ -55,12 +55,6 @@ def test_headers_stand_alone_and_twice_and_together_in_both_orders(
     assert done.returncode == 0, done.stderr
 
 
-def test_files_of_the_libc_have_names_of_their_own() -> None:
-    """Objects of all folders may meet in one archive."""
-    stems = [path.stem for folder in ("libc", "glue") for path in (HEADERS / folder).glob("*.c")]
-    assert len(stems) == len(set(stems)) > 80
-
-
 async def test_every_declared_function_links(compile_c: CompileC) -> None:
     """Through its address, so that the compiler cannot put anything in its place."""
     declared: set[str] = set()

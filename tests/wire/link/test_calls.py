@@ -29,12 +29,6 @@ def test_a_call_is_sent_again_within_one_boot() -> None:
     assert calls.take(b"1") is None
 
 
-def test_after_a_reboot_what_is_not_idempotent_is_unknown() -> None:
-    calls = calls_of(lost := pending(ONCE, b"boot"), again := pending(AGAIN, b"boot"), new := pending(ONCE))
-    assert calls.reconnected(b"other") == ([(b"1", again), (b"2", new)], [lost])
-    assert len(calls) == 2
-
-
 def test_what_the_device_has_is_taken_and_the_rest_waits_on() -> None:
     calls = calls_of(pending(ONCE), had := pending(AGAIN, b"boot"))
     assert calls.take_sent() == [had]

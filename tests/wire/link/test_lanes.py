@@ -54,22 +54,6 @@ def test_full_media_drops_the_oldest_audio() -> None:
     assert lanes.glitches == 2
 
 
-def test_media_full_of_stream_messages_is_overload() -> None:
-    lanes = Lanes(LaneLimits(media=2))
-    lanes.put(Send(b"\x01a", Lane.MEDIA), 0)
-    lanes.put(Send(b"\x01b", Lane.MEDIA), 0)
-    with pytest.raises(LinkViolation):
-        lanes.put(Send(b"\x03c", Lane.MEDIA), 0)
-
-
-def test_purge_removes_audio_only() -> None:
-    lanes = Lanes()
-    lanes.put(Send(b"\x01start", Lane.MEDIA), 0)
-    lanes.put(Send(b"\x03a", Lane.MEDIA), 0)
-    lanes.purge_audio()
-    assert drain(lanes) == [b"\x01start"]
-
-
 def test_bytes_are_limited_too_and_given_back() -> None:
     lanes = Lanes(LaneLimits(lane_bytes=10))
     for _ in range(5):

@@ -26,10 +26,7 @@ from microclaw.wire.link.messages import (
     Hello,
     Log,
     Notify,
-    PairCode,
-    PairDone,
     PairRequest,
-    Ping,
     Result,
     StartAsr,
     StopAsr,
@@ -134,17 +131,6 @@ def test_sixteen_applied_messages_are_acked_at_once(pair: Pair) -> None:
     assert sorted(pair.device.outbox.rows) == [17]
 
 
-def test_durable_message_waits_for_a_connection() -> None:
-    pair = Pair()
-    for n in range(100):
-        pair.host.session.send(Notify(f"n {n}", False))
-    pair.host.work()
-    pair.up()
-    pair.pass_ms(101)
-    pair.settle()
-    assert delivered(pair.device) == [Notify(f"n {n}", False) for n in range(100)]
-
-
 def test_other_message_without_a_connection_is_refused() -> None:
     with pytest.raises(DeviceUnreachable):
         Pair().host.session.send(Call("gpio.get", {}, True))
@@ -161,18 +147,6 @@ def test_unacked_messages_are_sent_again_after_the_timeout(pair: Pair) -> None:
     pair.pass_ms(1)
     assert said(pair.device) == [Event("button", {})]
     assert pair.device.session.outgoing.replayed == 1
-
-
-def test_a_repeated_message_has_one_effect_and_is_acked_again(pair: Pair) -> None:
-    give(pair.host, control(Event("a", {}), 1))
-    pair.host.apply_one()
-    pair.pass_ms(101)
-    pair.device.arriving.clear()
-    give(pair.host, control(Event("a", {}), 1))
-    assert not pair.host.to_apply
-    pair.pass_ms(101)
-    assert said(pair.host) == [Ack(1)]
-    assert pair.host.session.incoming.duplicates == 1
 
 
 def test_expired_message_keeps_its_number_and_has_no_effect(pair: Pair) -> None:
@@ -205,11 +179,6 @@ def test_unknown_durable_type_is_acked_and_reported(pair: Pair) -> None:
     assert isinstance(unknown, ErrorMessage)
     assert (unknown.code, unknown.fatal, ack) == ("unknown_type", False, Ack(1))
     assert pair.device.inbox.effects == []
-
-
-def test_unknown_type_and_frame_are_ignored(pair: Pair) -> None:
-    give(pair.host, control(Unknown("sing", {})), b"\x09later")
-    assert not pair.host.closes
 
 
 @pytest.mark.parametrize(
@@ -289,30 +258,6 @@ def test_more_unapplied_messages_than_allowed_is_overload(pair: Pair) -> None:
     assert len(pair.host.to_apply) == 256
 
 
-def test_hello_without_a_credential_is_refused() -> None:
-    pair = Pair()
-    pair.host = End(Sender.HOST, pair.clock, Random(1), authenticated=False)
-    join(pair.host, pair.device)
-    pair.up()
-    assert [close.code for close in pair.host.closes] == [4401]
-
-
-def test_pairing_ends_with_a_credential_and_a_new_connection() -> None:
-    pair = Pair(pairing=PairRequest("virtual", token_wanted=True))
-    pair.host = End(Sender.HOST, pair.clock, Random(1), authenticated=False)
-    join(pair.host, pair.device)
-    pair.up()
-    assert delivered(pair.host) == [PairRequest("virtual", token_wanted=True)]
-    pair.host.session.send(PairCode("123456", 120))
-    pair.host.session.send(PairDone(token="mc1_x"))
-    pair.host.work()
-    pair.settle()
-    assert delivered(pair.device) == [PairCode("123456", 120), PairDone(token="mc1_x")]
-    assert pair.device.session.phase is pair.host.session.phase is Phase.PAIRED
-    with pytest.raises(LinkViolation):
-        pair.device.session.send(Telemetry(1, 1, ()))
-
-
 def test_pairing_that_takes_too_long_times_out() -> None:
     pair = Pair(pairing=PairRequest("virtual", token_wanted=True)).up()
     for _ in range(30):
@@ -328,52 +273,6 @@ def test_orderly_close_says_when_to_come_back(pair: Pair) -> None:
     assert pair.host.closes == [actions.Close(1001, "shutting down", 5)]
     pair.device.receive_one()
     assert pair.device.closes == [actions.Close(1000, "bye", 5)]
-
-
-def test_device_whose_numbers_do_not_fit_comes_back_with_a_new_epoch(pair: Pair) -> None:
-    pair.device.session.send(Event("old", {}))
-    pair.device.work()
-    pair.settle()
-    pair.pass_ms(101)
-    pair.settle()
-    cut(pair.host, pair.device)
-    before = pair.device.outbox.epoch
-    pair.device.session.send(Event("new", {}))
-    pair.device.work()
-    pair.host.inbox = type(pair.host.inbox)()
-    pair.host.restart()
-    pair.up()
-    assert pair.device.closes == [actions.Close(1000, "the outbox has a new epoch", 0)]
-    assert pair.device.outbox.epoch != before
-    cut(pair.host, pair.device)
-    pair.up()
-    assert delivered(pair.host) == [Event("new", {})]
-
-
-def test_host_renews_its_epoch_before_it_welcomes(pair: Pair) -> None:
-    pair.host.session.send(Notify("old", False))
-    pair.host.work()
-    pair.settle()
-    pair.pass_ms(101)
-    pair.settle()
-    cut(pair.host, pair.device)
-    pair.host.session.send(Notify("new", False))
-    pair.host.work()
-    pair.device.inbox = type(pair.device.inbox)()
-    pair.device.restart()
-    pair.up()
-    assert not pair.host.closes
-    assert delivered(pair.device) == [Notify("new", False)]
-
-
-def test_an_ack_for_an_epoch_that_is_over_says_nothing(pair: Pair) -> None:
-    pair.device.session.ack_applied(b"forgotten"[:8], 5)
-    assert pair.device.session.incoming.applied == 0
-
-
-def test_one_connection_at_a_time(pair: Pair) -> None:
-    with pytest.raises(ValueError, match="while the link is ready"):
-        pair.host.session.connected()
 
 
 def test_a_hole_in_the_outbox_is_an_error() -> None:
@@ -474,14 +373,3 @@ def test_every_message_has_one_place_and_a_sender() -> None:
     for phase in (Phase.DOWN, Phase.OPEN, Phase.OFFERED, Phase.PAIRING, Phase.LEFT):
         with pytest.raises(LinkViolation):
             move(phase, "of a later version")
-
-
-def test_next_tick_is_when_something_is_due(pair: Pair) -> None:
-    now = pair.clock.ms
-    assert pair.host.session.next_tick_ms() == now + 15_000
-    give(pair.host, control(Event("a", {}), 1))
-    pair.host.apply_one()
-    assert pair.host.session.next_tick_ms() == now + 100
-    pair.host.session.send(Ping(9, 9))
-    cut(pair.host, pair.device)
-    assert pair.host.session.next_tick_ms() is None

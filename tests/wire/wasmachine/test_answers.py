@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-from typing import Protocol
-
 import pytest
+from tests.wire.conftest import CapturedFrame
 
 from microclaw.errors import (
     AppExists,
     AppNotFound,
     CallRejected,
-    DeployRejected,
     InvalidModule,
     MicroclawError,
     ProtocolError,
@@ -48,23 +46,16 @@ LISTED = {
 }
 
 
-class Captured(Protocol):
-    runtime: str
-    direction: str
-    case: str
-    raw: bytes
-
-
-def responses(all_captured: list[Captured]) -> list[tuple[Captured, Response]]:
+def responses(all_captured: list[CapturedFrame]) -> list[tuple[CapturedFrame, Response]]:
     return [(c, Response.decode(c.raw[HEADER.size :])) for c in all_captured if c.direction == "<" and c.raw[3] == 3]
 
 
-def test_captured_lists_are_read(all_captured: list[Captured]) -> None:
+def test_captured_lists_are_read(all_captured: list[CapturedFrame]) -> None:
     read = {c.case: read_applets(r) for c, r in responses(all_captured) if c.case in LISTED}
     assert read == LISTED
 
 
-def test_lists_are_answered_as_the_manager_answers(all_captured: list[Captured]) -> None:
+def test_lists_are_answered_as_the_manager_answers(all_captured: list[CapturedFrame]) -> None:
     for captured, response in responses(all_captured):
         if captured.case not in LISTED:
             continue
@@ -77,7 +68,7 @@ def test_lists_are_answered_as_the_manager_answers(all_captured: list[Captured])
         assert answer == response
 
 
-def test_errors_are_answered_as_the_manager_answers(all_captured: list[Captured]) -> None:
+def test_errors_are_answered_as_the_manager_answers(all_captured: list[CapturedFrame]) -> None:
     seen = set()
     for captured, response in responses(all_captured):
         if response.status == Status.INTERNAL_SERVER_ERROR:
@@ -100,33 +91,11 @@ def test_each_firmware_error_is_its_own_exception(text: str, generation: Generat
         assert caught.value.next_step is not None
 
 
-def test_unknown_install_error_keeps_the_devices_words() -> None:
-    with pytest.raises(DeployRejected):
-        raise_for_status(encode_error("Install WASM app failed: out of soup", 1, Generation.NEW))
-
-
-@pytest.mark.parametrize("status", [Status.NOT_FOUND, 160, 255])
-def test_error_without_a_text_names_its_status(status: int) -> None:
-    with pytest.raises(CallRejected):
-        raise_for_status(Response(status, 1))
-
-
-@pytest.mark.parametrize("status", [Status.CREATED, Status.DELETED, Status.CONTENT])
-def test_success_raises_nothing(status: Status) -> None:
-    raise_for_status(Response(status, 1))
-
-
 @pytest.mark.parametrize(
     "values",
     [{"num": -1}, {"num": 10_000}, {"num": "one"}, {"num": 1}, {"num": 1, "applet1": 5, "heap1": 1}, {"name": "x"}],
 )
 def test_list_that_does_not_add_up_is_refused(values: dict[str, int | str]) -> None:
     body = AttributeContainer.of(answers.APPLETS_TAG, values).encode(Generation.NEW)
-    with pytest.raises(ProtocolError):
-        read_applets(Response(Status.CONTENT, 1, body))
-
-
-def test_answer_with_another_tag_is_no_list() -> None:
-    body = AttributeContainer.of("weather", {"num": 0}).encode(Generation.NEW)
     with pytest.raises(ProtocolError):
         read_applets(Response(Status.CONTENT, 1, body))

@@ -1,17 +1,12 @@
 from __future__ import annotations
 
-from typing import Protocol
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.wire.conftest import CapturedFrame
 
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.frame import HEADER, LEADER, Frame, FrameDecoder, FrameType, encode_frame
-
-
-class Captured(Protocol):
-    raw: bytes
 
 
 def drain(decoder: FrameDecoder) -> list[Frame]:
@@ -26,7 +21,7 @@ def whole(raw: bytes) -> Frame:
     return Frame(frame_type, raw[HEADER.size :])
 
 
-def test_captured_frames_are_read_byte_by_byte_and_encoded_again(all_captured: list[Captured]) -> None:
+def test_captured_frames_are_read_byte_by_byte_and_encoded_again(all_captured: list[CapturedFrame]) -> None:
     decoder = FrameDecoder()
     for captured in all_captured:
         for byte in captured.raw[:-1]:
@@ -39,13 +34,7 @@ def test_captured_frames_are_read_byte_by_byte_and_encoded_again(all_captured: l
     assert (decoder.skipped_bytes, decoder.buffered_bytes) == (0, 0)
 
 
-def test_many_frames_in_one_chunk_come_in_order(all_captured: list[Captured]) -> None:
-    decoder = FrameDecoder()
-    decoder.receive(b"".join(frame.raw for frame in all_captured))
-    assert drain(decoder) == [whole(frame.raw) for frame in all_captured]
-
-
-def test_install_has_a_type_of_its_own(all_captured: list[Captured]) -> None:
+def test_install_has_a_type_of_its_own(all_captured: list[CapturedFrame]) -> None:
     raws = [frame.raw for frame in all_captured if b"\0asm" in frame.raw]
     assert raws
     assert {whole(raw).type for raw in raws} == {FrameType.INSTALL}
@@ -82,18 +71,6 @@ def test_leader_split_over_two_chunks_is_found() -> None:
     assert decoder.skipped_bytes == 5
 
 
-def test_leader_that_starts_twice_is_found() -> None:
-    decoder = FrameDecoder()
-    decoder.receive(b"\x12" + encode_frame(2, b""))
-    assert decoder.next_frame() == Frame(2, b"")
-
-
-def test_frame_at_the_limit_is_read() -> None:
-    decoder = FrameDecoder(max_payload_bytes=4)
-    decoder.receive(encode_frame(3, b"1234"))
-    assert decoder.next_frame() == Frame(3, b"1234")
-
-
 @pytest.mark.parametrize("claim", [5, 2**31, 2**32 - 1])
 def test_frame_over_the_limit_is_refused_before_its_payload_comes(claim: int) -> None:
     decoder = FrameDecoder(max_payload_bytes=4)
@@ -127,9 +104,3 @@ def test_garbage_is_not_kept() -> None:
         assert decoder.next_frame() is None
     assert decoder.buffered_bytes <= 1
     assert decoder.skipped_bytes + decoder.buffered_bytes == 20_000 * 512
-
-
-def test_unknown_frame_type_is_passed_on() -> None:
-    decoder = FrameDecoder()
-    decoder.receive(encode_frame(0xBEEF, b"?"))
-    assert decoder.next_frame() == Frame(0xBEEF, b"?")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.errors import ProtocolError
-from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
+from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.mqtt import (
     Broker,
     EventId,
@@ -81,14 +81,3 @@ def test_long_message_comes_in_pieces_and_only_the_first_has_a_topic() -> None:
         (2042, 958, False),
     ]
     assert {p["total_len"] for p in pieces} == {3000}
-
-
-def test_empty_message_is_one_event_and_a_topic_beyond_the_buffer_none() -> None:
-    (event,) = decoded(MessageBuffer(), Message(b"t", b""))
-    assert event.get("data_len") is None
-    assert decoded(MessageBuffer(), Message(b"t" * 1100, b"x")) == []
-
-
-def test_string_of_bytes_is_sent_as_it_is() -> None:
-    container = AttributeContainer("t", (Attribute("k", AttributeType.STRING, b"\xff"),))
-    assert container.encode(Generation.NEW).endswith(b"\x0d\x02\x00\xff\x00")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from microclaw.wire.wasmachine.natives import APP_EXPORTS, NATIVES, Native, NativeGroup, parse_signature
+from microclaw.wire.wasmachine.natives import NATIVES, Native, NativeGroup, parse_signature
 
 # What the device programs of esp-wasmachine import after -Os, as their modules declare it.
 IMPORTS = {
@@ -70,9 +70,3 @@ def test_signature_letters_are_wasm_types(signature: str, params: tuple[str, ...
 def test_other_text_is_no_signature(signature: str) -> None:
     with pytest.raises(ValueError, match="not a WAMR signature"):
         parse_signature(signature)
-
-
-def test_manager_calls_exports_without_results() -> None:
-    assert APP_EXPORTS["on_init"] == ()
-    assert APP_EXPORTS["on_timer_callback"] == ("i32",)
-    assert APP_EXPORTS["on_request"] == ("i32", "i32")

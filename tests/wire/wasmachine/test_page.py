@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from microclaw.wire.wasmachine import answers
-from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error, read_applets
+from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
 from microclaw.wire.wasmachine.frame import Frame, FrameDecoder, FrameType, encode_frame
 from microclaw.wire.wasmachine.ioctl import DATA_SEQ_FRAME, DATA_SEQ_HEADER
-from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog, log_request, read_log
+from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog, log_request
 from microclaw.wire.wasmachine.request import (
     FORMAT_RAW,
     Action,
@@ -64,15 +64,6 @@ def test_example_is_read_back(name: str, wasmachine_page: dict[str, bytes]) -> N
     frame = decoder.next_frame()
     assert frame == Frame(frame_type, message.encode())
     assert type(message).decode(frame.payload) == message
-
-
-def test_both_generations_on_the_page_list_the_same_app(wasmachine_page: dict[str, bytes]) -> None:
-    for name in ("query-all-answer-new", "query-all-answer-old"):
-        assert read_applets(Response.decode(wasmachine_page[name][8:])) == ECHO
-
-
-def test_log_on_the_page_is_read(wasmachine_page: dict[str, bytes]) -> None:
-    assert read_log(Response.decode(wasmachine_page["log-answer"][8:])) == LOG
 
 
 def test_data_seq_on_the_page_configures_a_pin(wasmachine_page: dict[str, bytes]) -> None:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec.structs import replace
 
 from microclaw.errors import ProtocolError
-from microclaw.wire.wasmachine.program_log import MAX_LOG_BYTES, KeptLine, ProgramLog, read_log
+from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog, read_log
 from microclaw.wire.wasmachine.request import FORMAT_ATTRIBUTES, FORMAT_RAW, Response, Status
 
 LOG = ProgramLog(10, 500, 7, 9, (KeptLine(20, "a", False), KeptLine(30, "b" * 120, True)))
@@ -31,16 +30,6 @@ def test_a_part_of_it_is_refused() -> None:
     for size in range(len(LOG.encode())):
         with pytest.raises(ProtocolError):
             read_log(_response(LOG.encode()[:size]))
-
-
-def test_numbers_that_do_not_fit_the_lines_are_refused() -> None:
-    with pytest.raises(ProtocolError):
-        read_log(_response(replace(LOG, next=12).encode()))
-
-
-def test_more_than_a_program_keeps_is_refused() -> None:
-    with pytest.raises(ProtocolError):
-        read_log(_response(LOG.encode() + bytes(MAX_LOG_BYTES)))
 
 
 @pytest.mark.parametrize("other", [{"status": 160}, {"format": FORMAT_ATTRIBUTES}])
