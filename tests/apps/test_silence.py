@@ -109,6 +109,21 @@ async def test_a_program_that_hangs_as_it_starts_leaves_the_former_one_wanted(la
     assert lab.transport.apps["one"].code[8:] == b"v1"
 
 
+async def test_a_put_back_that_breaks_off_accuses_no_program(lab: Any, journal_clock: Clock) -> None:
+    await lab.deploy("two", pin=5)
+    for outcome in ("not_installed", "unknown"):
+        journal_clock.later(SOON_MS + 1)
+        lab.transport.apps.clear()
+        lab.transport.fail["apps.install"] = InstallInterrupted("its Wi-Fi is poor", outcome=outcome)
+        await lab.reconciler.check(lab.device_id)
+        lab.transport.away = SILENT
+        await told(lab)
+        assert not any(app.suspect_ms for app in await lab.change_log.desired())
+        lab.transport.away = None
+        lab.transport.fail.clear()
+        await lab.reconciler.check(lab.device_id)
+
+
 async def test_a_board_without_programs_is_silent_without_a_name(lab: Any) -> None:
     lab.transport.away = SILENT
     assert (await told(lab)).message == SILENT.message

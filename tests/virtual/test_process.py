@@ -139,6 +139,33 @@ def is_serial_cut(board: BoardUnderTest) -> bool:
         return True
 
 
+def test_faults_happen_as_often_as_they_were_armed(start_board: StartBoard) -> None:
+    board = start_board("--serial", "none")
+    bench = board.control()
+    bench.ask(control.Fault("mute", 1))
+    with board.link() as link:
+        link.send(QUERY)
+        assert Response.decode(link.request(query_request(8)).payload).mid == 8
+    bench.ask(control.Fault("cut", 1, after_bytes=20))
+    assert is_cut(board, QUERY)
+    with board.link() as link:  # 20 of 34 bytes came through: the rest of that frame is missing still
+        link.send(QUERY[20:])
+        assert query(link).status == 69
+
+
+FAULTY_START = """(module (import "env" "puts" (func $puts (param i32) (result i32)))
+  (import "env" "wasm_create_timer" (func $timer (param i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) (func $start (drop (call $timer (i32.const 10) (i32.const 1) (i32.const 1)))
+  (drop (call $puts (i32.const 16)))) (start $start) (func (export "on_init")))"""
+
+
+def test_a_native_that_fails_in_a_start_function_ends_no_board(start_board: StartBoard) -> None:
+    board = start_board("--serial", "none")
+    link = board.link()
+    assert status(link, install_request(1, "early", bytes(wat2wasm(FAULTY_START))), FrameType.INSTALL) != 65
+    assert query(link).status == 69
+
+
 def test_garbage_and_huge_claims_do_not_end_the_board(start_board: StartBoard) -> None:
     board = start_board()
     rng = random.Random(5)

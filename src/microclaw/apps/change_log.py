@@ -24,6 +24,7 @@ from microclaw.errors import (
     DeviceLied,
     DeviceTimeout,
     DeviceUnreachable,
+    InstallInterrupted,
     MicroclawError,
     ProtocolError,
 )
@@ -371,8 +372,9 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         """Close the change by how this block ends: done, failed, or left open when no answer tells."""
         try:
             yield
-        except (DeviceTimeout, DeviceUnreachable, DeviceLied, ProtocolError):
-            await self.leave_open(change_id)
+        except (DeviceTimeout, DeviceUnreachable, DeviceLied, ProtocolError) as exc:
+            is_told = isinstance(exc, InstallInterrupted) and exc.outcome == "not_installed"
+            await (self.fail(change_id) if is_told else self.leave_open(change_id))
             raise
         except MicroclawError:
             await self.fail(change_id)

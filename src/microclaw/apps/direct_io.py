@@ -84,7 +84,9 @@ class DirectIo:
         target.transport_for(call.method)
         if (program := target.pin_program(call.method)) is not None:
             wanted = await self._change_log.desired(target.device_id)
-            check_room(target, program, (), wanted)
+            check_room(
+                target, program, (), wanted, need=f"; {program} of microclaw's sets pins there and needs a place"
+            )
             if isinstance(call, PwmSet) and (rival := timers_conflict(target, call.pin, wanted)) is not None:
                 return rival
         match call:

@@ -14,11 +14,12 @@ from typing import Final, Literal, TypeAlias
 from msgspec import UNSET, Struct, json, structs
 
 from microclaw.apps.act_results import Deployed, Removed
-from microclaw.apps.acting import perform
+from microclaw.apps.acting import defer, perform
 from microclaw.apps.building import ProgramImage, check_app_name, check_kind, read_image
 from microclaw.apps.catalogue import AppListing
 from microclaw.apps.change_log import AppVersion
 from microclaw.apps.claims import pin_roles
+from microclaw.apps.deferring import away
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.firmware_fit import fit_claim, fit_limits
 from microclaw.apps.many import on_each
@@ -183,9 +184,10 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_b
 
     async def on_device(device: Device) -> FleetResult:
         done, ordered = FleetResult(device=device.name), acts[device.device_id]
+        why = await away(device) if when_back else None  # once: all of its acts wait, or none
         for number, row in enumerate(ordered):
             try:
-                said = await _do(apps, call, row, done, when_back=when_back)
+                said = await _do(apps, call, row, done, why)
                 call.report(Step("deploy", f"{device.name}: {row.name}{said}"))
             except MicroclawError as exc:
                 told = f"{device.name}: {row.name}: {exc.message}"
@@ -203,15 +205,19 @@ async def apply_rows(apps: Apps, call: Call, rows: Sequence[FleetRow], *, when_b
     ]
 
 
-async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult, *, when_back: bool) -> str:
-    """One act, and what is said of it. Its own stages are not shown."""
+async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult, why: str | None) -> str:
+    """One act, and what is said of it; `why` its device is away. Its own stages are not shown."""
     if row.is_only_deferred:
         await apps.deferrals.cancel(row.device.device_id, row.name)
         done.cancelled.append(row.name)
         return " was deferred, and is dropped"
     request = row.request or ChangeRequest(row.device.device_id, row.name, "uninstall")
     kind = Removed if row.request is None else Deployed
-    made = await perform(apps, replace(call, report=_silent), request, kind, when_back=when_back)
+    call = replace(call, report=_silent)
+    if why is not None:
+        made = await defer(apps, call, request, kind, why)
+    else:
+        made = await perform(apps, call, request, kind, when_back=False)
     if made.deferred is not UNSET:
         done.deferred.append(row.name)
         return ": deferred until it is back"

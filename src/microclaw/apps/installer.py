@@ -37,6 +37,7 @@ from microclaw.devices.registry import Registry
 from microclaw.errors import (
     AppExists,
     AppNotFound,
+    BuildError,
     DeployRejected,
     DeviceBusy,
     DeviceTimeout,
@@ -46,6 +47,7 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.events import Report, Step
+from microclaw.text import count_text
 from microclaw.wasm import read_module
 
 
@@ -57,7 +59,10 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     """
     lines: list[str] = []
     for change in await change_log.unfinished(device.device_id):
-        happened, text = await _outcome(device, change_log, change)
+        try:
+            happened, text = await _outcome(device, change_log, change)
+        except BuildError as exc:  # the firmware was described anew, and takes the stored program no more
+            happened, text = False, exc.message
         await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
     return tuple(lines)
@@ -195,8 +200,8 @@ class Installer:
             )
         return AppExists(
             f"{device.name} already has an app {name!r}, and there is no record of it here",
-            next_step="replace it: the same with --replace; or choose another name; or take it off: "
-            f"microclaw app uninstall {name} -d {device.name}",
+            next_step=f"choose another name, or take it off: microclaw app uninstall {name} -d {device.name}, "
+            f"or replace it: microclaw run FILE --name {name} --replace -d {device.name}",
         )
 
     async def _make_room(self, device: Device, name: str, pins: Collection[int], report: Report) -> Standing:
@@ -321,13 +326,15 @@ def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> 
     return install_call(name, code, version)
 
 
-def check_room(device: Device, name: str, listed: Iterable[str], wanted: Sequence[DesiredApp]) -> None:
-    """Raise TooManyApps when the board, with what the host wants there, has no place for `name`."""
+def check_room(
+    device: Device, name: str, listed: Iterable[str], wanted: Sequence[DesiredApp], *, need: str = ""
+) -> None:
+    """Raise TooManyApps when the board, with what the host wants there, has no place for `name`; `need` says why."""
     limit = device.board.firmware.max_apps
     # A wanted app that the board has just lost needs its place too: the reconciler will put it back.
     names = {*listed, *(app.name for app in wanted)}
     if len(names - {name}) >= limit:
         raise TooManyApps(
-            f"{device.name} has room for {limit} app{'' if limit == 1 else 's'} and has {', '.join(sorted(names))}",
+            f"{device.name} has room for {count_text(limit, 'app')} and has {', '.join(sorted(names))}{need}",
             next_step=f"remove one first: microclaw app uninstall {sorted(names)[0]} -d {device.name}",
         )

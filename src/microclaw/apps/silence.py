@@ -57,6 +57,8 @@ def _last_put(history: Sequence[Change], now_ms: int) -> str | None:
     """
     gone: set[str] = set()
     for change in history:
+        if change.kind == "app.restore" and change.state == "unknown":
+            continue  # what broke off by itself accuses no program
         match change.forward:
             case RemoveApp(name=name) | StopApp(name=name) if change.state == "done":
                 gone.add(name)

@@ -1,4 +1,4 @@
-"""One virtual board put together: board, runtime, manager and ports. Knows what a power cut does to each of them."""
+"""One virtual board put together: board, manager and ports. Knows what a power cut does to each of them."""
 
 from __future__ import annotations
 

@@ -156,15 +156,13 @@ class AppManager:
             self.board.print_line(f"error: WASM module load failed: {exc}".splitlines()[0])
             raise InvalidModule("Install WASM app failed: load WASM file failed.") from exc
         except InstantiateFailed as exc:
+            app.timers.close()  # its start function may have set some
             self.board.print_line(f"error: WASM module instantiate failed: {exc}".splitlines()[0])
             raise InvalidModule("Install WASM app failed: instantiate wasm runtime failed.") from exc
         return app
 
     def install(self, name: str, wasm: bytes, heap_bytes: int, timers: int = DEFAULT_TIMERS) -> App | None:
-        """Load and start an app that came over another port; None if the power went meanwhile.
-
-        AppExists, TooManyApps, InvalidModule say why not. Not through the queue: a manager that hangs does not matter.
-        """
+        """Load and start an app; None if the power went. AppExists, TooManyApps, InvalidModule say why not."""
         with self._changing:
             if len(self._apps) >= self._max_apps:
                 raise TooManyApps(f"the board runs {self._max_apps} apps already", next_step="stop one")

@@ -36,7 +36,7 @@ class Pins(Calls):
         self._owners = owners
         self._post = post
         self._wait_ms = wait_ms
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._triggers: dict[int, int] = {}
         self._waiting = 0
         self._timers: dict[int, Alarm] = {}
@@ -172,8 +172,8 @@ class Pins(Calls):
             del self._timers[number]
             is_new = number not in self._ticked
             self._ticked.add(number)
-        if period_ms is not None:
-            self._arm(number, due_ms + max(period_ms, _PULSE_STEP_MS), period_ms)
+            if period_ms is not None:
+                self._arm(number, due_ms + max(period_ms, _PULSE_STEP_MS), period_ms)
         if is_new:  # as on the chip a tick is lost while the one before waits
             self._post(["timer", number])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import wasmtime
@@ -33,7 +34,8 @@ def define_host_function(
             if result is not None:
                 setattr(values[0], result, answer)
         except BaseException as exc:
-            raised(exc)
+            with suppress(Exception):  # an exception out of a callback leaves C a wild pointer for a trap
+                raised(exc)
             trap = ffi.wasmtime_trap_new(ctypes.create_string_buffer(b"host"), 4)
             return ctypes.cast(trap, ctypes.c_void_p).value or 0
         return 0

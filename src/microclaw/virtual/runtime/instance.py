@@ -253,9 +253,11 @@ class Instance:
 
         def raised(exc: BaseException) -> None:
             kept = exc if isinstance(exc, _OWN) or not isinstance(exc, Exception) else self._failed(name, exc)
+            self._raised = (
+                kept  # first: where it was may not be found before the instance is made, or once it is stopped
+            )
             if isinstance(kept, WasmTrap):
                 kept.where = self._where_called()
-            self._raised = kept
 
         self._callbacks.append(define_host_function(self._linker, (module, name), kind, call, raised))
 
