@@ -87,7 +87,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def moved(self) -> bool:
-        return bool(self.edges or self.pwm or self.leds or self.has_printed)
+        return bool(self.edges or self.pwm or self.leds or self.printed[0])
 
     def opened_ms(self, pin: int) -> float | None:
         """The time when the program opened the pin first; None: never. Nothing is known of its level before."""

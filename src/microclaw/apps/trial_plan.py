@@ -10,9 +10,10 @@ from msgspec import Struct, structs
 
 from microclaw.apps.expectations import MAX_ADC_V, AdcStimulus, Expectations, Level, PinStimulus, Stimulus
 from microclaw.apps.reaction import Reaction
-from microclaw.apps.run_times import RunTimes, parse_time_ms, trial_ms
+from microclaw.apps.run_times import RunTimes, trial_ms
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
+from microclaw.text import read_duration_ms
 
 MIN_MS = 10_000.0
 HOLD_MS = 600.0
@@ -63,7 +64,9 @@ def parse_input(text: str) -> PinStimulus | AdcStimulus:
 
 
 def _time_ms(text: str) -> float:
-    ms = parse_time_ms(text)
+    ms = read_duration_ms(text)
+    if ms is None:
+        raise ConfigError(f"{text!r} is not a duration", next_step=_AS)
     if ms > MAX_TRIAL_MS:
         raise ConfigError(f"{text!r} is longer than 24 h", next_step="give a shorter time")
     return ms
