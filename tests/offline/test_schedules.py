@@ -137,6 +137,20 @@ async def test_the_only_one_is_not_cancelled_by_words_that_may_be_of_another(ask
     assert (reply.calls, reply.failed_code) == ((), "ambiguous")
 
 
+@pytest.mark.parametrize("said", ["every day at 19:00 cancel all schedules", "in 10 minutes cancel schedule 2"])
+async def test_what_is_cancelled_at_a_time_is_asked_about_as_done_now(ask: Ask, said: str) -> None:
+    reply = await ask(said, *answered(await ask(said), schedules=[COFFEE, PLANTS]))
+    assert not reply.calls
+    assert "now, not at the time that you said" in reply.text
+
+
+@pytest.mark.parametrize("said", ["was schedule 8 cancelled?", "if it rains cancel schedule 8"])
+async def test_no_schedule_that_nobody_named_is_suggested_to_go(ask: Ask, said: str) -> None:
+    reply = await ask(said)
+    assert not reply.calls
+    assert "cancel schedule" not in reply.text
+
+
 async def test_all_are_cancelled_only_after_a_yes(ask: Ask) -> None:
     said = "cancel all schedules"
     first = await ask(said)

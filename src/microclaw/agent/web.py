@@ -133,11 +133,12 @@ class _Scanner:
             return f"<{piece}"
         mark = "-->" if piece.startswith("!--") else ">"
         tag, end, text = piece.removeprefix("!--").partition(mark)
-        self.until = "" if end else mark
         if name is not None and piece.startswith("/"):
             self._close(name[1].lower())
         elif name is not None:
-            self._open(name[1].lower(), tag[:MAX_TAG_CHARS])
+            self._open(name[1].lower(), tag[:MAX_TAG_CHARS] + ("" if end else "/"))  # cut by a "<": it skips nothing
+        if not end and not self.until:
+            self.until = mark
         return text
 
     def _open(self, name: str, tag: str) -> None:

@@ -46,7 +46,7 @@ class PinConflict(Struct, frozen=True):
 
     def offer(self) -> str:
         """The question where a program that drives the pin is stopped first. Raises as `objection`."""
-        return f"{self.objection()}, which is stopped first" if self.can_stop else self.objection()
+        return f"{self.text}, which is stopped first" if self.can_stop else self.objection()
 
     def objection(self) -> str:
         """The question to a person. Raises PinClaimed where nobody can insist."""

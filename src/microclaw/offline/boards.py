@@ -42,6 +42,7 @@ _AT: Final = r"(?:(?:on|at|of|from|in|for) )?"
 _BEFORE: Final = rf"(?:(?:the|my|our|both|all|{_BOARD}) )*"
 _AFTER: Final = r"(?=\s+(?:every|each|for|when|if|to|at|high|low|on|off|and)\b|\s*[.!?,]|\s*$)"
 _GOES_ON: Final = re.compile(r"(?i)\s*,?\s*and\b")
+_EXCEPT: Final = re.compile(r"(?i)\b(?:except|excluding|but|apart from|other than)\b")
 _MAX_SHOWN: Final = 8
 
 
@@ -112,6 +113,9 @@ def for_each(
     choice: BoardChoice, said: str, device_context: DeviceContext, results: tuple[Result, ...]
 ) -> Context | Say:
     """The sentence as each board reads it, or why it is not done on several."""
+    if _EXCEPT.search(said):
+        step = f"name those that you mean, as in: on {' and '.join(one.name for one in choice.devices[:2])}"
+        return Say("I leave no board out of a sentence, so I did nothing.", "ambiguous", step)
     each: list[Context] = []
     for device in choice.devices:
         parse = _parsed(choice.rest, device, device_context)

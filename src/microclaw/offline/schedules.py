@@ -178,12 +178,13 @@ def _cancel(at: Context) -> Decision:
             f"cancel schedule {listed[0]['schedule']}",
         )
     if (len(matching) > 1 or at.parse.word("words") or at.parse.when) and not at.parse.confirmed:
+        now = " now, not at the time that you said," if at.parse.when else ""
         if at.parse.values.get("all"):
-            text = f"That cancels {'; '.join(map(_line, matching))}. Say yes to do it."
+            text = f"That cancels{now} {'; '.join(map(_line, matching))}. Say yes to do it."
             numbers = ", ".join(str(one["schedule"]) for one in matching)
             return Say(text, "confirm", f"yes, cancel schedules {numbers}", "confirmed")
         return Say(
-            f"Which one: {'; '.join(map(_line, matching))}?",
+            f"Which one{now and ' is to go' + now.rstrip(',')}: {'; '.join(map(_line, matching))}?",
             "ambiguous",
             f"cancel schedule {matching[0]['schedule']}",
         )

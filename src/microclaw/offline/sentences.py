@@ -165,7 +165,8 @@ class Sentences:
 
     @cached_property
     def _stems_of_known(self) -> Mapping[str, frozenset[str]]:
-        sentences = (*(meant for _, meant in self._known), *self.examples.values())
+        examples = (one for kind, one in self.examples.items() if kind != "cancel_schedule")  # no undo brings it back
+        sentences = (*(meant for _, meant in self._known), *examples)
         known = {re.sub(r"\d+", "1", one): one for one in sentences}  # each once, whatever its pin
         return {one: _stems(one) for one in known.values()}
 

@@ -29,6 +29,8 @@ BASE = "https://a.example/dir/page"
         ("\x1b[2Ja\u202eb", "ab"),
         ("a&#x200b;b\U000e0061c&shy;d e\xa0f", "abcd e f"),
         ("İ<B>x</B><SCRIPT>no</SCRIPT>y", "İxy"),
+        ("<p title='a<b'>one</p><p>two</p>", "one\ntwo"),
+        ('<script data="<">evil()</script>a<svg aria-label="a<b"/>b', "ab"),
         ("", ""),
     ],
 )
