@@ -18,6 +18,7 @@ from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.api.host import Host
 from microclaw.app import running_host
+from microclaw.auth.authority import AUTHORITY_FILE
 from microclaw.cluster.hosts import Hosts
 from microclaw.cluster.operations import HostFacts
 from microclaw.config.load import load_settings
@@ -55,6 +56,7 @@ class WholeHost:
     host: Host
     client: Client
     way: Way
+    home: Path
 
     @property
     def link(self) -> str:
@@ -108,21 +110,26 @@ def copy_identity(first: Path, home: Path) -> None:
     shutil.copytree(first / "identity", home / "identity", dirs_exist_ok=True)
 
 
+def authority_of(home: Path) -> str:
+    """The certificate of the authority, as a device has it."""
+    return (home / "identity" / AUTHORITY_FILE).read_text().partition("-----BEGIN PRIVATE")[0]
+
+
 @asynccontextmanager
 async def whole_host(url: str, home: Path, *, like: Path | None = None) -> AsyncIterator[WholeHost]:
     """Its name is that of its home. It has the authority of the home `like`."""
     if like is not None:
         copy_identity(like, home)
-    settings = load_settings({}, home=home, http_port=0, link=LinkSettings(port=0, plain=True))
+    settings = load_settings({}, home=home, http_port=0, link=LinkSettings(port=0))
     way = Way(url)
     async with running_host(replace(settings, cluster=ClusterSettings(database=way.url, host=home.name))) as host:
-        yield WholeHost(home.name, host, Client(settings.control_socket), way)
+        yield WholeHost(home.name, host, Client(settings.control_socket), way, home)
 
 
 async def paired(host: WholeHost, name: str = "lamp") -> ScriptedDevice:
     """A device that dials this host, not connected."""
     made = await host.ask("/v1/devices/provision", {"name": name})
-    device = ScriptedDevice(host.link, "")
+    device = ScriptedDevice(host.link, authority_of(host.home))
     async with device.connected(PairRequest(device.board, token_wanted=True, secret=made["secret"])):
         device.token = (await device.next(PairDone)).token
     return device

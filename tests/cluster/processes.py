@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import aiohttp
 from tests.cli.conftest import clean_environ
+from tests.cluster.hosts import authority_of
 from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.backoff import Backoff
@@ -40,7 +41,7 @@ class Host:
 
     def start(self) -> None:
         """Ready when it returns; ConfigError where it could not start."""
-        words = ["microclaw", "--json", "up", "--database", self.url, "--link", "127.0.0.1:0", "--link-plain"]
+        words = ["microclaw", "--json", "up", "--database", self.url, "--link", "127.0.0.1:0"]
         words += ["--port", "0", "--virtual", "0", "--die-with-parent"]
         environ = {**clean_environ(self.home), "MICROCLAW_CLUSTER__HOST": self.home.name}
         if self.source is not None:
@@ -122,7 +123,7 @@ async def paired_devices(host: Host, rng: random.Random, count: int) -> list[Fle
     devices = []
     for number in range(count):
         made: Any = await asyncio.to_thread(host.client.post, "/v1/devices/provision", {"name": f"lamp-{number}"})
-        device = FleetDevice(str(host.address), "")
+        device = FleetDevice(str(host.address), authority_of(host.home))
         device.prepare(f"lamp-{number}", random.Random(rng.random()))
         async with device.connected(PairRequest(device.board, token_wanted=True, secret=str(made["secret"]))):
             device.token = (await device.next(PairDone)).token

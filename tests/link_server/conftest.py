@@ -182,7 +182,6 @@ async def running_plane(
                 database,
                 authority=authority,
                 listening=listener,
-                plain=False,
                 limits=limits,
                 meter=meter,
                 now_ms=now_ms,

@@ -86,7 +86,8 @@ def test_the_past_is_refused(said: str) -> None:
     ["", "  ", "blah", "yesterday at 8", "at 25:00", "on 30 February at 8:00", "every 10 seconds",
      "in -5 minutes", "99 7 * * *", "0 0 30 2 *", "x" * 500, "in 99999 days",
      "in 99999999999999999999 weeks", f"every {'9' * 40} hours", "every day at noon or so", "in 20 minutes at 22:00",
-     "at 7", "every day", "every week at 9:00", "at sunset", "tomorrow at 7:00 and 9:00", "every day at 7 and 7:30"],
+     "at 7", "every day", "every week at 9:00", "at sunset", "tomorrow at 7:00 and 9:00", "every day at 7 and 7:30",
+     "every day at 7 and 9 pm", "every monday at 7 and 19 on friday", "daily at 1" + " and at 1" * 20],
 )  # fmt: skip
 def test_no_time_or_one_of_two_is_refused_with_what_to_say(said: str) -> None:
     with pytest.raises(ScheduleRefused) as refused:

@@ -209,7 +209,6 @@ async def open_link_server(
         base.database,
         authority=authority,
         listening=listening,
-        plain=link.plain,
         limits=LinkLimits(),
         meter=LinkMeter(),
         now_ms=now_ms,

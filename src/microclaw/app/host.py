@@ -9,6 +9,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -154,9 +155,8 @@ async def running_host(
         await enter(code.serving())
         servers: Any = SimpleNamespace(tools=tuple, states=dict)
         if settings.mcp_servers:
-            from microclaw.mcp.client.connection import mcp_servers  # brings the MCP library
-
-            servers = await enter(mcp_servers(settings.mcp_servers, proxy=settings.proxy))
+            module = await asyncio.to_thread(import_module, "microclaw.mcp.client.connection")  # with the library
+            servers = await enter(module.mcp_servers(settings.mcp_servers, proxy=settings.proxy))
         voice = HostVoice(base, devices, link)
         own_tools = outward_tools(base, apps, inbox.outbox, egress, code, history)
         agent = Agent(base, model, apps, inbox, link, tasks, own_tools, lambda: (*servers.tools(), *voice.tools()))

@@ -74,7 +74,14 @@ async def board_at(target: str, board_id: str = "virtual") -> AsyncIterator[Devi
 
 async def _call_at(target: str, board_id: str, call: Call[Any]) -> Any:
     async with board_at(target, board_id) as device:
+        check_offered(device, call)
         return await device.call(call, CALL_TIMEOUT_S, wait=False)
+
+
+def check_offered(device: Device, call: Call[Any]) -> None:
+    """Raise NotSupported in words that help where there is no host, and no name to add a transport to."""
+    if not device.supports(call.method):
+        raise device.transports[0].not_offered(call)
 
 
 def _values(words: Sequence[str]) -> dict[str, Any]:

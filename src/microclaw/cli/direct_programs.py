@@ -25,7 +25,7 @@ from microclaw.apps.listing import removal_text
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
-from microclaw.cli.call_commands import board_at
+from microclaw.cli.call_commands import board_at, check_offered
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions
 from microclaw.cli.steps import Stages
@@ -97,6 +97,7 @@ def uninstall_directly(options: GlobalOptions, target: str, name: str) -> None:
 
     async def take_off() -> str:
         async with board_at(target) as device:
+            check_offered(device, AppUninstall(name))
             try:
                 await device.call(AppUninstall(name), wait=False)
             except AppNotFound as exc:

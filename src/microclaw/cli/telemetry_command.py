@@ -73,7 +73,8 @@ def plot_lines(series: Series, found: Telemetry, columns: int) -> list[str]:
     for one in series.points:
         at = (one.at_ms - found.since_ms) * columns // max(1, found.until_ms - found.since_ms)
         stretches[min(columns - 1, max(0, at))].append(one.mean)
-    bars = (BARS[round((sum(few) / len(few) - low) / ((high - low) or 1) * 7)] if few else " " for few in stretches)
+    shares = [(sum(few) / len(few) - low) / ((high - low) or 1) if few else None for few in stretches]
+    bars = (" " if share is None else BARS[round(min(1.0, max(0.0, share)) * 7)] for share in shares)
     facts = {"last": series.points[-1].mean, "min": low, "max": high}
-    head = "   ".join(f"{what} {value:,.6g}{unit}" for what, value in facts.items())
+    head = "   ".join(f"{what} {value:,.10g}{unit}" for what, value in facts.items())
     return [f"{name}   {head}", "".join(bars).rstrip(), f"{times[0]}{times[1]:>{columns - len(times[0])}}"]

@@ -328,11 +328,10 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """The address that devices connect to. `plain`: ws without TLS, for tests on loopback alone."""
+    """The address that devices connect to."""
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_LINK_PORT
-    plain: bool = False
 
 
 class HomePath:

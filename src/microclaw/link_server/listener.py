@@ -71,8 +71,8 @@ class Listener:
         self._downloads = Downloads(links.parts.updates)
 
     @asynccontextmanager
-    async def serving(self, listening: socket.socket, tls: ssl.SSLContext | None) -> AsyncIterator[None]:
-        """`tls` None is plain ws, for tests on loopback alone. Raises nothing for what a device does."""
+    async def serving(self, listening: socket.socket, tls: ssl.SSLContext) -> AsyncIterator[None]:
+        """Raises nothing for what a device does."""
         stop_listening = self._identity.credentials.listen(self._links.revoked)
         async with asyncio.TaskGroup() as tasks:
             server = web.Server(self._handle)
@@ -87,7 +87,7 @@ class Listener:
 
     # Who comes in
 
-    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext | None, server: web.Server) -> None:
+    async def _accept(self, listening: socket.socket, tls: ssl.SSLContext, server: web.Server) -> None:
         """Cancelled, it ends those that arrive, too."""
         async with asyncio.TaskGroup() as arrivals:
             async for peer, host in accepted(listening, "link"):
@@ -105,13 +105,13 @@ class Listener:
                 )
                 arrivals.create_task(self._greet(peer, http, tls), name=f"link: {host} arrives")
 
-    async def _greet(self, peer: socket.socket, http: HttpConnection, tls: ssl.SSLContext | None) -> None:
+    async def _greet(self, peer: socket.socket, http: HttpConnection, tls: ssl.SSLContext) -> None:
         """The TLS handshake. What the HTTP layer makes of the connection ends in `_handle`, or in its own time-out."""
         loop = asyncio.get_running_loop()
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         limits = self._limits
-        options = {"ssl_handshake_timeout": limits.handshake_s, "ssl_shutdown_timeout": limits.close_s} if tls else {}
+        options = {"ssl_handshake_timeout": limits.handshake_s, "ssl_shutdown_timeout": limits.close_s}
         try:
             await loop.connect_accepted_socket(lambda: http, peer, ssl=tls, **options)
         except (OSError, ssl.SSLError) as exc:

@@ -57,7 +57,7 @@ class LinkServer:
         listening: socket.socket,
         tasks: asyncio.TaskGroup,
         *,
-        tls: ssl.SSLContext | None,
+        tls: ssl.SSLContext,
         limits: LinkLimits,
         meter: LinkMeter,
     ) -> None:
@@ -85,7 +85,6 @@ class LinkServer:
         *,
         authority: Authority,
         listening: socket.socket,
-        plain: bool,
         limits: LinkLimits,
         meter: LinkMeter,
         now_ms: Callable[[], int],
@@ -102,9 +101,9 @@ class LinkServer:
             now_ms=now_ms,
             record=DeviceRecorder(devices, record, publish, now_ms).record,
         )
-        context = None if plain else authority.server_context()
         async with asyncio.TaskGroup() as tasks:
-            server = cls(links, devices, identity, listening, tasks, tls=context, limits=limits, meter=meter)
+            tls = authority.server_context()
+            server = cls(links, devices, identity, listening, tasks, tls=tls, limits=limits, meter=meter)
             await server.mark_revoked()
             try:
                 yield server
@@ -141,7 +140,7 @@ class LinkServer:
 
     @property
     def address(self) -> str:
-        return f"{'wss' if self._tls else 'ws'}://{bracketed(self._host)}:{self.port}{PATH}"
+        return f"wss://{bracketed(self._host)}:{self.port}{PATH}"
 
     @property
     def is_local(self) -> bool:

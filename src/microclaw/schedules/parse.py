@@ -28,7 +28,8 @@ _CRON: Final = re.compile(r"(?:cron:? )?((?:[\d*][\d*/,#L-]* ){3}[\dA-Z*][\dA-Z*
 _NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
 _EVERY: Final = re.compile(r"(?:every|each) (\d+) ms")
 _SOME_DAYS: Final = re.compile(r"(?:every|each) (?:\d+|other) (?:day|week)s?\b.*")
-_TWO_CLOCKS: Final = re.compile(r"(.+ )at (\d.*) and (?:at )?(\d.*)", re.I)
+_CLOCK: Final = r"(\d{1,2}(?::\d\d)?)( ?[ap]\.?m\.?)?"
+_TWO_CLOCKS: Final = re.compile(rf"((?:(?!\bat\b).)+)at {_CLOCK} and (?:at )?{_CLOCK}", re.I)
 _IN_DAYS: Final = re.compile(r"\bin (?:(\d+)|an?) (day|week)s?\b(?: (?:from now|time))?")
 _ON_DAYS: Final = re.compile(rf"(?=(?:weekdays|weekends|(?:{'|'.join(DAYS)})s)\b)")
 _WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
@@ -53,7 +54,10 @@ def _read(text: str, now: datetime) -> Timing:
     if (cron := _CRON.fullmatch(_NICKNAMES.get(plain.lower(), plain))) is not None:
         return check_cron(cron[1], _zone(now).key)
     if (two := _TWO_CLOCKS.fullmatch(plain)) is not None:
-        return _twice(*(parse_when(f"{two[1]}at {clock}", now) for clock in two.groups()[1:]))
+        days, first, half, second, other_half = two.groups(default="")
+        if bool(half) != bool(other_half):  # "at 7 and 9 pm": of the morning, too?
+            raise ValueError("one of two clocks says am or pm")
+        return _twice(_read(f"{days}at {first}{half}", now), _read(f"{days}at {second}{other_half}", now))
     said = re.sub(r"^hourly$", "every 3600000 ms", normalize_quantities(text))
     if (repeated := _EVERY.fullmatch(said)) is not None:
         return _every(int(repeated[1]), now)

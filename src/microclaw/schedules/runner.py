@@ -28,6 +28,7 @@ from microclaw.store.schedules import KEPT_RUNS, Cron, Once, Prompt, RunRow, Sch
 
 LATE_MS: Final = 90_000  # a run that begins later than this was missed
 MAX_RUNNING: Final = 16
+JITTER_MS: Final = 30_000  # so much later than its time a run was claimed: one every 5 minutes is 12 an hour
 FAILURES: Final = 10  # in a row: then it is paused; after a resume, so many more
 _LONGEST_WAIT_MS: Final = 60_000
 _MAX_RESULT_CHARS: Final = 500
@@ -207,7 +208,7 @@ class Runner:
 
         If not, the one that asks most often is paused, and another one waits until the hour has room.
         """
-        wakes = await self.table.wakes(now_ms - HOUR_MS, now_ms)
+        wakes = await self.table.wakes(now_ms - HOUR_MS + JITTER_MS, now_ms)
         if len(wakes) < self.wakes_an_hour:
             return True
         counts = Counter(run.schedule_id for run in wakes)
