@@ -61,7 +61,7 @@ async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, .
     for change in await change_log.unfinished(device.device_id):
         try:
             happened, text = await _outcome(device, change_log, change)
-        except BuildError as exc:  # the firmware was described anew, and takes the stored program no more
+        except BuildError as exc:  # the firmware was described again, and no longer takes the stored program
             happened, text = False, exc.message
         await (change_log.complete(change.change_id) if happened else change_log.fail(change.change_id))
         lines.append(f"change {change.change_id} ({change.summary}) was cut short: {text}")
