@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 from aiohttp import ClientSession
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.link_server.scripted import ScriptedDevice
 
 from microclaw.api.host import Host
@@ -112,7 +114,8 @@ def copy_identity(first: Path, home: Path) -> None:
 
 def authority_of(home: Path) -> str:
     """The certificate of the authority, as a device has it."""
-    return (home / "identity" / AUTHORITY_FILE).read_text().partition("-----BEGIN PRIVATE")[0]
+    found = x509.load_pem_x509_certificate((home / "identity" / AUTHORITY_FILE).read_bytes())
+    return found.public_bytes(Encoding.PEM).decode()
 
 
 @asynccontextmanager

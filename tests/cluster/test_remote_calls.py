@@ -83,7 +83,7 @@ async def test_a_device_that_its_host_loses_in_mid_call(
                 await east.sees()
             if how == "its host stops":
                 await stack.aclose()
-            moved, asked = ScriptedDevice(east.link, "", token=lamp.token, boot_id=lamp.boot_id), list[str]()
+            moved, asked = ScriptedDevice(east.link, lamp.ca, token=lamp.token, boot_id=lamp.boot_id), list[str]()
 
             def answer(one: Call) -> Result:
                 asked.append(one.method)

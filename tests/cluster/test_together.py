@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.hosts import WholeHost, copy_identity, whole_host
+from tests.cluster.hosts import WholeHost, authority_of, copy_identity, whole_host
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
@@ -96,7 +96,7 @@ async def test_what_waits_at_one_host_is_shown_and_decided_once_at_another_with_
 async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another_once(
     east: WholeHost, west: WholeHost
 ) -> None:
-    spot = ScriptedDevice(west.link, "")
+    spot = ScriptedDevice(west.link, authority_of(west.home))
 
     async def typed(code: str) -> None:
         await east.until("/v1/devices", lambda found: [one["board"] for one in found["pairings"]] == ["virtual"])
@@ -115,7 +115,7 @@ async def test_a_device_that_reached_one_host_is_paired_by_its_code_at_another_o
 
 
 async def test_a_host_without_its_database_gives_a_device_no_code(east: WholeHost, west: WholeHost) -> None:
-    spot = ScriptedDevice(west.link, "")
+    spot = ScriptedDevice(west.link, authority_of(west.home))
     west.way.cut()
     async with spot.connected(PairRequest("virtual", token_wanted=True)):
         assert await spot.until_closed() == CloseCode.OVERLOADED

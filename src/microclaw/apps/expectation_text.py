@@ -118,6 +118,13 @@ def _number(what: str, least: float, most: float, *, whole: bool = False) -> Cal
     return read
 
 
+def _pin(value: str) -> int:
+    """The board's profile says later whether it has that one."""
+    if not 0 <= float(value) <= MAX_PIN or float(value) % 1:
+        raise ValueError(f"{value} is no pin of a board")
+    return int(float(value))
+
+
 def _share(value: str | None) -> float:
     return SHARE if value is None else _percent(value) / 100
 
@@ -127,7 +134,6 @@ def _color(name: str | None, red: str, green: str, blue: str, slack: str | None)
     return Color(name) if name else Color(None, (part(red), part(green), part(blue)), 255 * _share(slack))
 
 
-_pin = _number("pin of a board", 0, MAX_PIN, whole=True)  # the profile says later whether the board has it
 _percent = _number("share", 0, 100)
 _index = _number("LED's number", 0, 4095, whole=True)
 _N: Final = r"(-?\d+(?:\.\d+)?)"

@@ -39,7 +39,7 @@ from microclaw.offline.pins import answered_device, board_of
 from microclaw.offline.programs import PROGRAMS
 from microclaw.offline.reading import Reading, SentenceReader, numbered
 from microclaw.offline.sentences import MAX_SENTENCE_CHARS, Sentences, english
-from microclaw.offline.taking_back import corrected, take_back
+from microclaw.offline.taking_back import corrected, take_back, undone_elsewhere
 
 _READING_TOOLS: Final = frozenset(
     {"gpio-get", "adc-read", "i2c-read", "i2c-scan", "list-devices", "query-wasm-apps", "device-info", "device-status"}
@@ -95,7 +95,7 @@ def understand(request: ModelRequest) -> Understanding:
         reading = Reading(asked)
     else:
         reading = SentenceReader(said, device_context, results, act, state.undoable).read()
-    found = reading.found
+    found = reading.found if isinstance(reading.found, Say) else undone_elsewhere(reading.found)
     decision = found if isinstance(found, Say) else _decide(found)
     at = found if isinstance(found, Context) else None
     kept = DialogueState()

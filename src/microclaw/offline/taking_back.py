@@ -5,6 +5,7 @@ Decides only; no IO.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
@@ -12,13 +13,15 @@ from msgspec.structs import replace
 
 from microclaw.boards.pins import check_pin
 from microclaw.boards.profile import PinUse
-from microclaw.errors import PinRefused
+from microclaw.errors import PinRefused, UndoElsewhere
 from microclaw.offline.decision import CORRECT, Act, Context, Decision, Result, Say, ask, capital
 from microclaw.offline.last_act import TAKE_BACK, LastAct
 from microclaw.offline.parse import Parse
 from microclaw.offline.pins import board_of
 
 Decide: TypeAlias = Callable[[Context], Decision]
+_MAX_CORRECTED: Final = 16  # changes that one call reverts (apps/tools/correcting.py)
+_UNDO_STEP: Final = re.compile(r"\bapp undo (\d+)")
 _PIN_USES: Final[Mapping[str, PinUse]] = {"gpio-set": "output", "pwm-set": "pwm"}
 
 
@@ -45,6 +48,16 @@ def take_back(at: Context) -> Decision:
     proofs = "; ".join(one.proof[1] for one in at.results if one.proof[1] and one.proof[0] != "accepted")
     told = "; ".join(str(one.fields.get("message", "undone")) for one in at.results)
     return Say(f"{capital(told)}.{f' {capital(proofs)}.' if proofs else ''}")
+
+
+def undone_elsewhere(at: Context) -> Context:
+    """The question where undo found nothing of this conversation: for what was done elsewhere, with its changes."""
+    last = at.results[-1] if at.results and at.parse.kind == "undo" else None
+    if last is None or last.ok or last.fields.get("error") != UndoElsewhere.code:
+        return at
+    numbers = tuple(map(int, _UNDO_STEP.findall(str(last.fields.get("next", "")))))
+    parse = Parse(TAKE_BACK, {"told": capital(str(last.fields.get("message", "")))}, undoes=numbers)
+    return replace(at, parse=parse, results=()) if 0 < len(numbers) <= _MAX_CORRECTED else at
 
 
 def corrected(at: Context, decide: Decide) -> Decision:
