@@ -137,7 +137,7 @@ async def test_port_that_another_program_has_open_says_so(cable: Cable, console:
 
 
 async def test_port_is_given_back_when_nobody_reads_any_more(cable: Cable, tmp_path: Path) -> None:
-    console = ConsoleTransport(f"console:{cable.path}", lock_folder=tmp_path / "locks", keep_s=0.5)
+    console = ConsoleTransport(f"console:{cable.path}", lock_folder=tmp_path / "locks", keep_s=2.0)
     await console.call(ConsoleRead(), LIMIT_S)
     assert not cable.try_to_hold()
     async with asyncio.timeout(LIMIT_S):

@@ -140,7 +140,7 @@ async def test_a_question_is_decided_by_the_next_yes_or_no_of_its_conversation(
     make_agent: MakeAgent, word: str, done: list[str]
 ) -> None:
     shop = Workshop()
-    replies = [call("page"), call("undo", call_id="call-2"), reply("So it is.")]
+    replies = [call("page"), call("undo", call_id="call-2"), reply("Yes to what?"), reply("So it is.")]
     async with services(make_agent, replies, workshop=shop) as wyoming:
         asked = await wyoming.handle("read the page and undo", "kitchen")
         assert asked.type == "handled"
@@ -154,7 +154,7 @@ async def test_a_question_is_decided_by_the_next_yes_or_no_of_its_conversation(
 
 async def test_clients_without_a_conversation_share_no_chat_though_their_address_is_one(make_agent: MakeAgent) -> None:
     shop = Workshop()
-    replies = [call("page"), call("undo", call_id="call-2"), reply("It is undone.")]
+    replies = [call("page"), call("undo", call_id="call-2"), reply("Yes to what?"), reply("It is undone.")]
     async with services(make_agent, replies, workshop=shop) as wyoming, asyncio.timeout(20):
         async with wyoming.client() as kitchen:
             await kitchen.write_event(Transcript("read the page and undo").event())

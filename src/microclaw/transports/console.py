@@ -78,6 +78,8 @@ class ConsoleTransport(Transport):
         if self._problem is not None and now_s - self._asked_s > self._keep_s:
             self._problem = None  # who asks now did not see it open: an error is the better answer
         self._asked_s = now_s
+        if self._listening is not None and self._port is None:
+            await asyncio.wait([self._listening])  # it is just giving the port back
         if self._listening is None or self._listening.done():
             await self._open(now_s)
         page = self._ring.since(cursor if cursor <= self._ring.added else 0, MAX_PAGE)
