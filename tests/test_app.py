@@ -25,7 +25,7 @@ from microclaw.wasm import find_toolchain, glue_built
 from microclaw.wire import board_control as control
 from microclaw.wire.host_api import Result
 
-SHUTDOWN_S = 6.0  # a host at rest takes one; the rest is for a busy machine
+SHUTDOWN_S = 20.0  # a host at rest takes one; the rest is for a busy machine
 BLINK = """
 #include "microclaw.h"
 static int led;
