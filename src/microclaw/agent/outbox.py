@@ -110,11 +110,8 @@ class Outbox:
 
     def hand_out(self, turn: RunningTurn, answer: Answer) -> None:
         """Give an answer to the turn's listener; without one, the channel gets it from `outgoing`."""
-        channel = turn.chat_key[0]
         if answer.outbound_id is not None and turn.listening:
-            self._lease(channel, answer.outbound_id)
-        else:
-            self.look_again(channel)
+            self._lease(turn.chat_key[0], answer.outbound_id)
         turn.put(answer)
 
     async def following(self, turn: RunningTurn) -> AsyncGenerator[TurnEvent, None]:

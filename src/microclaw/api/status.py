@@ -27,7 +27,6 @@ from microclaw.api.operations import (
     Status,
     StatusRow,
 )
-from microclaw.apps.deferring import DeferredLog
 from microclaw.audit.log import AuditLog, alarm_text
 from microclaw.auth.admission import Admission
 from microclaw.backup.scheduled import ScheduledBackups
@@ -233,7 +232,7 @@ def _off(name: str, problems: Sequence[str]) -> str:
 
 async def _deferred(host: Host) -> list[DeferredStatus]:
     """The deferred acts, and how the newest of the last day came out."""
-    log, since_ms = DeferredLog(host.apps.change_log), now_ms() - _DAY_MS
+    log, since_ms = host.apps.deferrals.log, now_ms() - _DAY_MS
     names = {device.device_id: device.name for device in host.devices.list()}
     waiting = [one for one in await log.waiting() if one.device_id in names]
     ended = [one for one in await log.ended(limit=SHOWN) if (one.ended_ms or 0) > since_ms]

@@ -8,13 +8,11 @@ from typing import Any, Final
 from microclaw.apps.colors import colors_of
 from microclaw.apps.record import lines_left_out
 from microclaw.apps.verdict import SHIM_SAYS
-from microclaw.devices.calls import LedChange, LogLine, PwmChange
+from microclaw.devices.calls import NEWEST, LedChange, LogLine, PwmChange
 from microclaw.events import Edge
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.wire.board_replies import LedRow, PwmRow
 
-NEWEST: Final = 2**53 - 1
-"""Above every cursor: reading from here gives no entries, and the present cursor."""
 TRAP_SAYS: Final = "Got exception running WASM code: "
 _FIRMWARE_SAYS: Final = (TRAP_SAYS, "Cannot find function ", "warning: ", "W gpio: ", "microclaw: ")
 

@@ -286,6 +286,13 @@ OnEnd: TypeAlias = Callable[[Change, ChangeState, str | None], None]
 """Gets a change, how it ended, and the id of who asked for it (None: the host itself)."""
 
 
+def no_answer_tells(error: MicroclawError) -> bool:
+    """True if the device may have done it although no answer came."""
+    if isinstance(error, InstallInterrupted):
+        return error.outcome != "not_installed"
+    return isinstance(error, DeviceTimeout | DeviceUnreachable)
+
+
 class ChangeLog(AppTable[Change, DesiredApp]):
     """The changes in the store."""
 
@@ -372,12 +379,9 @@ class ChangeLog(AppTable[Change, DesiredApp]):
         """Close the change by how this block ends: done, failed, or left open when no answer tells."""
         try:
             yield
-        except (DeviceTimeout, DeviceUnreachable, DeviceLied, ProtocolError) as exc:
-            is_told = isinstance(exc, InstallInterrupted) and exc.outcome == "not_installed"
-            await (self.fail(change_id) if is_told else self.leave_open(change_id))
-            raise
-        except MicroclawError:
-            await self.fail(change_id)
+        except MicroclawError as exc:
+            is_unknown = isinstance(exc, DeviceLied | ProtocolError) or no_answer_tells(exc)
+            await (self.leave_open(change_id) if is_unknown else self.fail(change_id))
             raise
         await self.complete(change_id)
 

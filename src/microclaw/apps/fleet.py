@@ -221,9 +221,12 @@ async def _do(apps: Apps, call: Call, row: FleetRow, done: FleetResult, why: str
     if made.deferred is not UNSET:
         done.deferred.append(row.name)
         return ": deferred until it is back"
-    (done.installed if isinstance(made, Deployed) else done.removed).append(row.name)
     done.verified &= made.verified is not False
-    return f": {made.told}" if isinstance(made, Deployed) else " is off"
+    if isinstance(made, Removed):
+        done.removed.append(row.name)
+        return " is off"
+    done.installed.append(row.name)
+    return f": {made.told}"
 
 
 def digest_of(rows: Sequence[FleetRow]) -> str:

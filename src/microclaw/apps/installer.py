@@ -26,6 +26,7 @@ from microclaw.apps.change_log import (
     StartApp,
     StopApp,
     made_by,
+    no_answer_tells,
 )
 from microclaw.apps.claims import pin_roles, unknown_pins_text
 from microclaw.apps.run_times import RunTimes, kept_by
@@ -40,9 +41,6 @@ from microclaw.errors import (
     BuildError,
     DeployRejected,
     DeviceBusy,
-    DeviceTimeout,
-    DeviceUnreachable,
-    InstallInterrupted,
     MicroclawError,
     TooManyApps,
 )
@@ -172,7 +170,7 @@ class Installer:
             await device.call(install_call(name, code, version))
             self.note_begun(device, name)
         except MicroclawError as exc:
-            if _outcome_unknown(exc):
+            if no_answer_tells(exc):
                 await self.change_log.leave_open(change_id)
                 raise
             await self.change_log.fail(change_id)
@@ -305,12 +303,6 @@ async def _ended_in_the_way(there: Standing, pins: Collection[int] = ()) -> str 
     ended = {app.name for app in states if app.state in ("returned", "exited")} & names - {there.name}
     ours = [app for app in there.wanted if app.name in ended and app.version.times is None]
     return next((app.name for app in ours if is_full or pin_roles(app.version).keys() & set(pins)), None)
-
-
-def _outcome_unknown(error: MicroclawError) -> bool:
-    if isinstance(error, InstallInterrupted):
-        return error.outcome != "not_installed"
-    return isinstance(error, DeviceTimeout | DeviceUnreachable)
 
 
 def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:

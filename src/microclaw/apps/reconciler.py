@@ -81,7 +81,7 @@ class Reconciler:
     ) -> None:
         self._installer, self._devices, self._change_log = installer, installer.devices, installer.change_log
         self._looks_after = looks_after
-        self._deferrals, self._deferred, self._timed_runs = deferrals, deferrals.log, timed_runs
+        self._deferrals, self._timed_runs = deferrals, timed_runs
         self._report = report
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
@@ -102,7 +102,7 @@ class Reconciler:
             async with self._installer.holding(device):
                 for text in await recover_changes(device, self._change_log):
                     self._report(Step("deploy", text))
-                waiting = {act.name for act in await self._deferred.waiting(device_id)}
+                waiting = {act.name for act in await self._deferrals.log.waiting(device_id)}
                 problem = await self._put_back_lost(device, put_back, waiting)
             await self._deferrals.do_waiting(device)
         except (DeviceUnreachable, DeviceTimeout) as exc:
@@ -180,8 +180,8 @@ class Reconciler:
         """Check every device with desired apps that is due, several at the same time. To be called each interval."""
         wanted = {app.device_id for app in await self._change_log.desired()}
         wanted |= {change.device_id for change in await self._change_log.unfinished()}
-        wanted |= {act.device_id for act in await self._deferred.waiting()}
-        wanted |= {act.device_id for act in await self._deferred.ended() if not act.told}
+        wanted |= {act.device_id for act in await self._deferrals.log.waiting()}
+        wanted |= {act.device_id for act in await self._deferrals.log.ended() if not act.told}
         wanted = {device_id for device_id in wanted if self._looks_after(device_id)}
         for gone in self._checks.keys() - wanted:
             del self._checks[gone]

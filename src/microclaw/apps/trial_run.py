@@ -17,14 +17,14 @@ from typing import Final
 
 from msgspec import structs
 
-from microclaw.apps.board_events import NEWEST, TRAP_SAYS, BoardEvents, led_changes
+from microclaw.apps.board_events import TRAP_SAYS, BoardEvents, led_changes
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
 from microclaw.apps.record import Record
 from microclaw.apps.run_times import RunReport, RunTimes, acts_later, kept_by
 from microclaw.apps.trial_plan import Run, levels_over_time, shifted
 from microclaw.apps.verdict import SHIM_SAYS, describe
-from microclaw.devices.calls import AppInstall, AppUninstall, PwmChange
+from microclaw.devices.calls import NEWEST, AppInstall, AppUninstall, PwmChange
 from microclaw.errors import AppNotFound, CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_pool import TrialBoard

@@ -26,6 +26,7 @@ from microclaw.apps.traps import trap_words
 from microclaw.apps.trial import Trial
 from microclaw.apps.verdict import dead_on_load, describe, seconds
 from microclaw.devices.calls import (
+    NEWEST,
     AppState,
     AppStates,
     EdgeLog,
@@ -57,8 +58,6 @@ _ROUNDING_MS = 1.0
 _OPENING_MS = 1.0
 _EXPECTED_PWM_CHANGES = 4
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
-_NEWEST = 2**53 - 1
-"""Above every cursor: reading from here gives no entries, and the present cursor."""
 
 E = TypeVar("E", Edge, PwmChange)
 NO_READ_BACK = "accepted only: the board lists it, but has no read-back of its work, so nobody has seen it work"
@@ -79,12 +78,12 @@ async def take_baseline(device: Device) -> Baseline:
     edge_cursor = pwm_cursor = log_cursor = None
     now_ms = 0.0
     if device.supports(EdgesRead.method):
-        log = await device.call(EdgesRead(cursor=_NEWEST))
+        log = await device.call(EdgesRead(cursor=NEWEST))
         edge_cursor, now_ms = log.cursor, log.now_ms
     if device.supports(LogsRead.method):
-        log_cursor = (await device.call(LogsRead(cursor=_NEWEST))).cursor
+        log_cursor = (await device.call(LogsRead(cursor=NEWEST))).cursor
     if device.supports(PwmRead.method):
-        pwm_cursor = (await device.call(PwmRead(cursor=_NEWEST))).cursor
+        pwm_cursor = (await device.call(PwmRead(cursor=NEWEST))).cursor
     return Baseline(edge_cursor, pwm_cursor, log_cursor, now_ms)
 
 

@@ -14,7 +14,7 @@ import click
 from msgspec import Struct
 
 from microclaw.apps.device_operations import list_devices
-from microclaw.cli.options import GIVE_YES, GlobalOptions, NobodyToAsk
+from microclaw.cli.options import GIVE_YES, GlobalOptions
 from microclaw.cli.secret_value import wifi_password as read_wifi_password
 from microclaw.config.edit import LAN, open_link
 from microclaw.config.load import private_home
@@ -162,8 +162,7 @@ class TerminalPerson:
 
     def _needs_terminal(self, question: str, remedy: str) -> None:
         self.end_line()
-        if not sys.stdin.isatty():
-            raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
+        self._options.needs_terminal(question, remedy)
 
     @staticmethod
     def _write(text: str) -> None:

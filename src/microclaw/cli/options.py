@@ -120,10 +120,14 @@ class GlobalOptions(Struct, frozen=True):
             self.say("nothing was changed")
             raise Exit(FAILED)
 
-    def ask_secret(self, question: str, remedy: str, *, is_new: bool = False) -> str:
-        """Return what is typed, unseen; a new one twice. Without a terminal: wrong usage, with the `remedy`."""
+    def needs_terminal(self, question: str, remedy: str) -> None:
+        """Return where a person can be asked; else wrong usage, with the `remedy`."""
         if not sys.stdin.isatty():
             raise NobodyToAsk(f"nobody is at a terminal to be asked: {question}", remedy)
+
+    def ask_secret(self, question: str, remedy: str, *, is_new: bool = False) -> str:
+        """Return what is typed, unseen; a new one twice. Without a terminal: wrong usage, with the `remedy`."""
+        self.needs_terminal(question, remedy)
         question = clean_text(question, one_line=True)
         return str(click.prompt(question, hide_input=True, confirmation_prompt=is_new, err=True))
 

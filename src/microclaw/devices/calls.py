@@ -15,6 +15,8 @@ from microclaw.events import Edge, ProgramKind
 
 MAX_DUTY: Final = 255
 DEFAULT_PWM_HZ: Final = 5000
+NEWEST: Final = 2**53 - 1
+"""Above every cursor: reading from here gives no entries, and the present cursor."""
 
 R = TypeVar("R")
 

@@ -6,6 +6,7 @@ The work itself is done in apps/.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta
@@ -210,9 +211,7 @@ def program_tools(apps: Apps) -> tuple[Tool[Any], ...]:
         }
         return ToolOutput(fields, (made.evidence,))
 
-    def tool(name: str, text: str, parameters: type[Any], run: Any, *needs: Any, **more: Any) -> Tool[Any]:
-        return device_tool(apps.registry, name, text, parameters, run, *needs, **more)
-
+    tool = partial(device_tool, apps.registry)
     complete = on_its_holder(apps)
     act, once = (Permission.ACT, Effect.IDEMPOTENT), (Permission.ACT, Effect.ONCE)
     deploys = (

@@ -55,7 +55,6 @@ _FUEL: Final = 1 << 62
 _FILE: Final = "artifacts/micropython-wasi.wasm"
 _FEATURES: Final = "fuel epochs exceptions 1"
 """Counts up when the configuration of the engine changes."""
-os.environ["WASMTIME_BACKTRACE_DETAILS"] = "1"  # as runtime/instance.py: what is kept fits only engines of one setting
 _compiling = threading.Lock()
 _log = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -10,6 +11,7 @@ from typing import Any, Final
 import wasmtime
 from wasmtime import _ffi as ffi
 
+os.environ["WASMTIME_BACKTRACE_DETAILS"] = "1"  # a new engine reads it: traps tell the lines that a module knows
 _FINALIZER: Final = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
 
 

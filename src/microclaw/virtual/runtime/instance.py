@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -56,9 +55,6 @@ _log = logging.getLogger(__name__)
 _BELOW_ZERO: Final = 1 << 31
 _TABLE: Final = "__indirect_function_table"
 _BEFORE_ON_INIT: Final = "__microclaw_note_start"
-os.environ["WASMTIME_BACKTRACE_DETAILS"] = (
-    "1"  # a new engine reads it: traps tell their lines, if the module knows them
-)
 _FUEL: Final = 1 << 62
 _CANARY: Final = 0xA5
 MAX_FAILURE_CHARS: Final = 200
