@@ -44,7 +44,7 @@ void on_init(void) {{ {opening} every({half_ms}, tick); }}
 """
 PRINT = """#include "microclaw.h"
 static unsigned n;
-static void tick(void) { for (int i = 0; i < 120; i++) printf("line %u of a talkative program, one of many\\n", n++); }
+static void tick(void) { for (int i = 0; i < 105; i++) printf("line %u of a talkative program, one of many\\n", n++); }
 void on_init(void) { every(10, tick); }
 """
 _FRAMES = """seconds => new Promise(done => {

@@ -91,7 +91,6 @@ class Turn:
 class Alone:
     """The engines without a host: the same audio and the same sentence. In ms."""
 
-    first_partial_ms: float | None
     final_ms: float
     first_audio_ms: float
 
@@ -140,11 +139,6 @@ def turn_metrics(turns: Sequence[Turn], alone: Sequence[Alone]) -> list[Metric]:
     for first, then in STAGES:
         spans = _spans(turns, first, then)
         found += [Metric(f"  {first} to {then}, p{share}", _p(spans, share), "ms") for share in (50, 95)]
-    partials = [
-        turn.span_ms("first audio", "first partial") - one.first_partial_ms
-        for turn, one in zip(turns, alone, strict=True)
-        if one.first_partial_ms is not None and "first partial" in turn.steps
-    ]
     both = [(turn, one) for turn, one in zip(turns, alone, strict=True) if "final" in turn.steps]
     beyond_final = [turn.span_ms("end heard", "final") - one.final_ms for turn, one in both]
     beyond_audio = [turn.span_ms("first sentence", "first audible") - one.first_audio_ms for turn, one in both]
@@ -152,7 +146,6 @@ def turn_metrics(turns: Sequence[Turn], alone: Sequence[Alone]) -> list[Metric]:
         *found,
         Metric("recognizer alone: last audio to text, p50", _p([a.final_ms for a in alone], 50), "ms"),
         Metric("synthesizer alone: sentence to first audio, p50", _p([a.first_audio_ms for a in alone], 50), "ms"),
-        Metric("first partial, beyond the recognizer, p50", _p(partials, 50), "ms", 60.0),
         Metric("final, beyond the recognizer, p50", _p(beyond_final, 50), "ms"),
         Metric("first sentence to first audible, beyond the synthesizer, p50", _p(beyond_audio, 50), "ms", 100.0),
     ]
@@ -251,8 +244,7 @@ class Engines:
 
     async def hear_and_say(self, spoken: bytes, sentence: str) -> Alone:
         """The audio at the pace of speech, with the silence after which the host is sure of the end."""
-        partials: list[float] = []
-        recognition = await self.recognizer.begin(lambda _text: partials.append(time.perf_counter()))
+        recognition = await self.recognizer.begin(lambda _text: None)
         began_s = time.perf_counter()
         frames = -(-len(spoken) // FRAME_BYTES) + SILENCE_MS // FRAME_MS
         for number in range(frames):
@@ -262,8 +254,7 @@ class Engines:
         fed_s = time.perf_counter()
         await recognition.finish()
         final_ms = (time.perf_counter() - fed_s) * 1000
-        first_ms = (partials[0] - began_s) * 1000 if partials else None
-        return Alone(first_ms, final_ms, await self._first_audio_ms(sentence))
+        return Alone(final_ms, await self._first_audio_ms(sentence))
 
     async def _first_audio_ms(self, sentence: str) -> float:
         began_s = time.perf_counter()

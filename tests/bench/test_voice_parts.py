@@ -51,18 +51,17 @@ def test_many_devices_talk_and_are_answered() -> None:
 
 def test_a_turn_is_told_stage_by_stage_and_beside_the_engines() -> None:
     steps = {
-        "first audio": 0, "first partial": 500, "speech end": 1000, "end heard": 1600, "final": 1610,
+        "first audio": 0, "speech end": 1000, "end heard": 1600, "final": 1610,
         "first token": 1640, "first sentence": 1641, "first audio out": 1700, "first audible": 1701,
     }  # fmt: skip
     turns = [
         Turn(Answered(760, "It is on."), steps),
         Turn(Answered(700, "What?"), {"speech end": 0, "first audible": 600}),
     ]
-    alone = [Alone(480, 200, 50), Alone(None, 200, 50)]
+    alone = [Alone(200, 50), Alone(200, 50)]
     metrics = {metric.name: metric for metric in turn_metrics(turns, alone)}
     assert metrics["end of speech to first audible, p95"].value == 701
     assert metrics["  end heard to final, p50"].value == 10
-    assert metrics["first partial, beyond the recognizer, p50"].value == 20
     assert metrics["first sentence to first audible, beyond the synthesizer, p50"].value == 10
     assert metrics["final, beyond the recognizer, p50"].value == -190
 

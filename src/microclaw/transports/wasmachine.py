@@ -102,7 +102,7 @@ class WasmachineTransport(Transport):
         host_port = parse_host_port(address.removeprefix(SCHEME), DEFAULT_PORT)
         self.endpoint = f"{SCHEME}{host_port}"
         self.timeouts = timeouts or Timeouts()
-        self.board = board
+        self.describe(board)
         self._zone = zone or find_zone(machine_zone()) or UTC
         lock = AddressLock(lock_folder, self.endpoint)
         self._connection = WasmachineConnection(host_port, lock, self.timeouts)
@@ -116,15 +116,15 @@ class WasmachineTransport(Transport):
         self._is_silent = False  # the last exchange had no answer
 
     @property
-    def capabilities(self) -> frozenset[str]:
-        return _APPS | pin_methods(self.board)
-
-    @property
     def held_pins(self) -> Mapping[int, HeldAs]:
         return self._pins.held
 
+    @property
+    def capabilities(self) -> frozenset[str]:
+        return self._capabilities
+
     def describe(self, board: BoardProfile) -> None:
-        self.board = board
+        self.board, self._capabilities = board, _APPS | pin_methods(board)
 
     @property
     def other_answers(self) -> int:

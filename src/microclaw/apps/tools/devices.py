@@ -146,7 +146,8 @@ async def set_now(
     apps: Apps, device: str, call: GpioSet | PwmSet, context: ToolContext
 ) -> tuple[PinChange, str | None]:
     """Set a pin; the program that drives it is stopped first, where the person said yes to that: its name."""
-    conflict, stopped = await apps.direct_io.conflict(device, call), None
+    conflict = await apps.direct_io.conflict(device, call) if context.insisted else None
+    stopped = None
     if conflict is not None and conflict.can_stop and conflict.offer() in context.insisted:
         stopped = conflict.app
         await apps.changes.apply(ChangeRequest(device, stopped, "stop"), context.report)
