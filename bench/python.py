@@ -12,10 +12,11 @@ from bench.report import Metric, median, timed
 from microclaw.apps.building import ProgramImage
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.patterns.library import fill
 from microclaw.py.compile import build, find_mpy_cross
 from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm.compile import compile_module
 
 RUNS = 7
 TEN_MINUTES_MS = 600_000.0

@@ -19,8 +19,9 @@ from bench.report import Metric
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError, DeviceError
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm.compile import compile_module
 
 PROGRAMS = Path(__file__).parent / "verdict_programs"
 AT_ONCE = 2

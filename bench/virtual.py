@@ -17,7 +17,7 @@ from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
 from microclaw.devices.calls import AppInstall
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 
 RUNS = 7
 TEN_MINUTES_MS = 600_000.0

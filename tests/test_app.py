@@ -21,7 +21,8 @@ from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
 from microclaw.operations.client import Client
-from microclaw.wasm import find_toolchain, glue_built
+from microclaw.wasm.libraries import glue_built
+from microclaw.wasm.toolchain import find_toolchain
 from microclaw.wire import board_control as control
 from microclaw.wire.host_api import Result
 

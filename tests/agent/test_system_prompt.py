@@ -13,7 +13,7 @@ from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.reader import load_board
 from microclaw.patterns.library import can_block
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 
 HEADER = (Path(microclaw.wasm.__file__).parent / "headers" / "microclaw.h").read_text(encoding="utf-8")
 _FUNCTION = re.compile(r"^(?:void|int|unsigned(?: long)?) \w+\([^;]*?\)(?=[; ])", re.MULTILINE)

@@ -35,6 +35,7 @@ from microclaw.apps.undo import Undo, UndoChoice, UndoReport
 from microclaw.auth.gate import Gate
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import (
     AppEntry,
     AppInstall,
@@ -65,7 +66,6 @@ from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.transports.open import open_transport
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wasm import BuildCache
 from microclaw.wasm.wasm_image import Image, MemoryUse
 
 ACTING = frozenset({"apps.install", "apps.remove", "apps.list", "gpio.set", "pwm.set"})

@@ -8,9 +8,10 @@ import pytest
 
 from microclaw.apps.building import cached_compiler, is_python, program_language, stored_facts, stored_program
 from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.errors import ConfigError, DeployRejected
 from microclaw.py.py_image import PyImage
-from microclaw.wasm import BuildCache, Image
+from microclaw.wasm.wasm_image import Image
 
 BLINK = """\
 from machine import Pin

@@ -16,7 +16,7 @@ from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppInstall
 from microclaw.errors import DeviceUnreachable, ProtocolError, TooManyApps
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 
 STOCK = load_board("virtual")
 TIMER = '#include "microclaw.h"\nstatic void tick(void) { }\nvoid on_init(void) { every(100, tick); }\n'

@@ -22,7 +22,7 @@ from microclaw.store.database import Database
 from microclaw.transports.open import open_transport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 
 SILENT = DeviceSilent("listing its apps on 10.0.0.7:8080: no answer within 4 s", next_step="reset it")
 

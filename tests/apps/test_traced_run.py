@@ -8,7 +8,8 @@ import pytest
 
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.builds.cache import BuildCache
+from microclaw.wasm.compile import compile_module
 from microclaw.wasm.source_language import language_of_file
 
 HEAD = "#include <microclaw.h>\n#include <string.h>\n#include <stdlib.h>\nvolatile int n = 4;\n"

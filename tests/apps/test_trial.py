@@ -12,9 +12,10 @@ from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
 from microclaw.apps.trial_run import TWO_PERIODS
 from microclaw.boards.reader import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.errors import ConfigError, TrialFailed
 from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm.compile import compile_module
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
 BOARD = load_board("virtual")

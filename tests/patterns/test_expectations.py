@@ -15,7 +15,7 @@ from microclaw.events import ProgramKind
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill, load_pattern, pattern_names
 from microclaw.py.compile import build
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 
 BOARD = load_board("virtual")
 

@@ -10,9 +10,10 @@ import pytest
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.boards.reader import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import fill
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm.compile import compile_module
 
 BOARD = load_board("virtual")
 LIGHTS: dict[str, Value] = {"LONG_MS": 3000, "SHORT_MS": 500}

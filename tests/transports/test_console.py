@@ -24,7 +24,7 @@ from microclaw.transports.serial_address import PortInfo, UsbId
 from microclaw.transports.serial_survey import only_board_port
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 
 LIMIT_S = 60.0
 POLL_S = 0.05

@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import (
     AppEntry,
     AppInstall,
@@ -28,7 +29,7 @@ from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm.compile import compile_module
 
 LIMIT_S = 60.0
 QUICK = Timeouts(answer_s=5.0, first_query_s=2.5, log_s=1.5, idle_s=0.05)

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 
 from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import AppInstall, LogLine, LogsRead
 from microclaw.errors import ProtocolError
 from microclaw.transports.program_logs import LEAST_APART_S, ProgramLogs
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm.compile import compile_module
 from microclaw.wire.wasmachine.program_log import LOG_URL, KeptLine, ProgramLog
 
 LIMIT_S = 30.0

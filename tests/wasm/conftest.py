@@ -10,9 +10,11 @@ import pytest
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
-from microclaw.wasm import BuildCache, Image, compile_module
+from microclaw.wasm.compile import compile_module
+from microclaw.wasm.wasm_image import Image
 
 CompileC = Callable[..., Awaitable[Image]]
 

@@ -11,9 +11,10 @@ import pytest
 
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import board_ids, load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError, ConfigError, Diagnostic
-from microclaw.wasm import BuildCache, compile_module, find_toolchain, read_module
-from microclaw.wasm.toolchain import LOG_NATIVES
+from microclaw.wasm.compile import compile_module, read_module
+from microclaw.wasm.toolchain import LOG_NATIVES, find_toolchain
 from microclaw.wire.wasmachine.natives import NATIVES
 
 HEAD = '#include "microclaw.h"\n'

@@ -14,7 +14,7 @@ from microclaw.builds.cache import BuildCache
 from microclaw.builds.container import IN_IMAGE, container_command
 from microclaw.builds.process import Processes
 from microclaw.errors import BuildError, NoSandbox
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 from microclaw.wasm.source_files import join_files
 from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 

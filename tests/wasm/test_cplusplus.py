@@ -11,9 +11,9 @@ from microclaw.apps.trial_plan import parse_input
 from microclaw.boards.profile import BoardProfile
 from microclaw.builds.process import Processes
 from microclaw.errors import BuildError
-from microclaw.wasm import HEADERS, find_toolchain
 from microclaw.wasm.source_language import STANDARD_HEADERS
 from microclaw.wasm.symbols import read_symbols
+from microclaw.wasm.toolchain import HEADERS, find_toolchain
 
 
 @pytest.fixture(params=["zig", "clang"])

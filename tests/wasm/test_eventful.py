@@ -13,7 +13,7 @@ from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppRequest, AppUninstall
 from microclaw.errors import BuildError
-from microclaw.wasm import Image
+from microclaw.wasm.wasm_image import Image
 
 HEAD = "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
 SLEEPER = HEAD + 'int main(void) {\n    for (;;) {\n        puts("tick");\n        sleep(1);\n    }\n}\n'

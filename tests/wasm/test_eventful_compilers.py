@@ -10,7 +10,7 @@ import pytest
 from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import ConfigError
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import pytest
 
 from microclaw.builds import confinement
-from microclaw.wasm import find_toolchain
 from microclaw.wasm.libraries import FOLDERS, build_glue
-from microclaw.wasm.toolchain import Toolchain
+from microclaw.wasm.toolchain import Toolchain, find_toolchain
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import pytest
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
-from microclaw.wasm import find_toolchain
 from microclaw.wasm.loops import read_loops
 from microclaw.wasm.symbols import read_symbols
+from microclaw.wasm.toolchain import find_toolchain
 
 HEAD = "#include <microclaw.h>\n#include <stdlib.h>\n#include <unistd.h>\nvolatile int v;\n"
 HANGS = {

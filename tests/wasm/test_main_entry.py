@@ -8,7 +8,7 @@ import wasmtime
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
-from microclaw.wasm import read_module
+from microclaw.wasm.compile import read_module
 from microclaw.wasm.main_entry import with_main_called
 
 PUTS = '(import "env" "puts" (func $puts (param i32) (result i32)))'

@@ -19,8 +19,9 @@ import pytest
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_input
 from microclaw.boards.profile import BoardProfile
+from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm.compile import compile_module
 from microclaw.wasm.source_language import language_of_file
 
 PLACE = Path(__file__).parents[1] / "vectors" / "natural"

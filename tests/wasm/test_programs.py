@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from microclaw.boards.profile import BoardProfile
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.builds.cache import BuildCache
+from microclaw.wasm.compile import compile_module
 
 PLACE = Path(__file__).parents[1] / "vectors" / "programs"
 LONGEST_MS = 45_000

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.wasm.conftest import CompileC, OnBoard
 
-from microclaw.wasm import Image
+from microclaw.wasm.wasm_image import Image
 from microclaw.wire.wasmachine.clock_stamp import stamp_clock
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -85,7 +85,8 @@ from microclaw.tasks.operations import Tasks
 from microclaw.tasks.service import PRUNE_S
 from microclaw.telemetry.history import FLUSH_S, STEP_S
 from microclaw.virtual_boards.host_boards import VirtualBoards
-from microclaw.wasm import build_glue, find_toolchain
+from microclaw.wasm.libraries import build_glue
+from microclaw.wasm.toolchain import find_toolchain
 
 if TYPE_CHECKING:
     from microclaw.app.cluster import HostCluster

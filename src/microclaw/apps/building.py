@@ -18,8 +18,8 @@ from microclaw.builds.cache import BuildCache
 from microclaw.errors import DeployRejected, StoreError
 from microclaw.events import ProgramKind
 from microclaw.py.py_image import PyImage
-from microclaw.wasm import Image, compile_module, read_module
 from microclaw.wasm.source_language import Language, language_of_file
+from microclaw.wasm.wasm_image import Image
 
 ProgramLanguage: TypeAlias = Literal[Language, "python"]
 ProgramImage: TypeAlias = Image | PyImage
@@ -56,6 +56,8 @@ def cached_compiler(cache: BuildCache) -> Compile:
             from microclaw.py.compile import build  # 2 MB that a host without Python boards does not need
 
             return await build(source, name, board=board, cache=cache)
+        from microclaw.wasm.compile import compile_module  # the command line reads this module for its checks alone
+
         return await compile_module(source, board, name=name, language=found, optimization=optimization, cache=cache)
 
     return compile_source
@@ -102,6 +104,8 @@ def program_language(file: str) -> ProgramLanguage | None:
 
 def read_image(wasm: bytes, board: BoardProfile, name: str, source: str | None) -> Image:
     """wasm.read_module: the checks alone, for bytes that need no compiler."""
+    from microclaw.wasm.compile import read_module
+
     return read_module(wasm, board, name=name, source=source)
 
 

@@ -46,7 +46,7 @@ from microclaw.errors import (
 )
 from microclaw.events import Report, Step
 from microclaw.text import count_text
-from microclaw.wasm import read_module
+from microclaw.wasm.compile import read_module
 
 
 async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:

@@ -26,12 +26,12 @@ from microclaw.apps.trial import Try, try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.gate import Gate
 from microclaw.boards import load_board
+from microclaw.builds.cache import BuildCache
 from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.events import Alarm, LiveEvent, Step
 from microclaw.virtual_boards.trial_pool import TrialPool
-from microclaw.wasm import BuildCache
 
 TRIAL_BOARD: Final = "virtual"
 _log = logging.getLogger(__name__)

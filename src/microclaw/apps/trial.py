@@ -35,14 +35,16 @@ from microclaw.apps.trial_run import BoardRun
 from microclaw.apps.verdict import Ended, describe, judge
 from microclaw.boards.firmware import for_trial
 from microclaw.boards.profile import BoardProfile
+from microclaw.builds.cache import BuildCache
 from microclaw.devices.calls import LedChange, PwmChange
 from microclaw.errors import BuildError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
 from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
-from microclaw.wasm import BuildCache, Image, compile_module, compile_traced
+from microclaw.wasm.compile import compile_module, compile_traced
 from microclaw.wasm.source_files import LINE_SAID
+from microclaw.wasm.wasm_image import Image
 
 SCHEMA: Final = "microclaw.try/1"
 _RUN_FIELDS: Final = ("runs", "missed", "last_how", "last_took_ms")

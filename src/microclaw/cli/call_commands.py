@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.exceptions import Exit
@@ -21,12 +21,12 @@ from microclaw.cli.options import FAILED, GlobalOptions
 from microclaw.cli.targets import endpoint_of, is_address
 from microclaw.devices.call_text import CALLS, METHOD_HELP, arguments_from_words, call_from, method_form, result_value
 from microclaw.devices.calls import Call
-from microclaw.devices.device import Device
 from microclaw.errors import MicroclawError, NoHost
 from microclaw.operations.operation import Permission
-from microclaw.store.devices import DeviceRow
 from microclaw.terminal.prompt import line_reader
-from microclaw.transports.open import open_transport
+
+if TYPE_CHECKING:
+    from microclaw.devices.device import Device
 
 CALL_TIMEOUT_S: Final = 15.0
 
@@ -64,6 +64,10 @@ def execute(options: GlobalOptions, words: tuple[str, ...], board: str, wait: bo
 @asynccontextmanager
 async def board_at(target: str, board_id: str = "virtual") -> AsyncIterator[Device]:
     """The board at an address as a device, without a host."""
+    from microclaw.devices.device import Device
+    from microclaw.store.devices import DeviceRow
+    from microclaw.transports.open import open_transport
+
     board = load_board(board_id)
     device = Device(DeviceRow("d-direct", target, board_id), board, [open_transport(endpoint_of(target), board)])
     try:

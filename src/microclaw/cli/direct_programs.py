@@ -25,6 +25,7 @@ from microclaw.apps.listing import removal_text
 from microclaw.apps.silence import explain_silence
 from microclaw.apps.trial import try_image
 from microclaw.boards.profile import BoardProfile
+from microclaw.builds.cache import BuildCache
 from microclaw.cli.call_commands import board_at, check_offered
 from microclaw.cli.operation_commands import show
 from microclaw.cli.options import GlobalOptions
@@ -36,7 +37,6 @@ from microclaw.errors import AppNotFound, MicroclawError
 from microclaw.store.database import Database
 from microclaw.store.devices import DeviceRow, DeviceTable
 from microclaw.transports.open import open_transport
-from microclaw.wasm import BuildCache
 from microclaw.wire.host_api import failure_of
 
 

@@ -36,7 +36,8 @@ from microclaw.sandbox.run import sandbox_backend
 from microclaw.store.sqlite_file import NEEDED_BYTES, ROOM, open_whole
 from microclaw.telemetry.mqtt_text import connection_finding, setting_warnings
 from microclaw.voice.operations import trace as voice_facts
-from microclaw.wasm import INSTALL_BINARYEN, find_binaryen, find_toolchain
+from microclaw.wasm.eventful import INSTALL_BINARYEN, find_binaryen
+from microclaw.wasm.toolchain import find_toolchain
 
 
 @click.command()

@@ -18,12 +18,13 @@ from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
 from microclaw.apps.trial_plan import parse_duration_ms, parse_input
 from microclaw.boards.profile import BoardProfile
+from microclaw.builds.cache import BuildCache
 from microclaw.cli.options import GlobalOptions
 from microclaw.events import PROGRAM_KINDS, Step
 from microclaw.terminal.page import Terminal
 from microclaw.text import count_text
-from microclaw.wasm import BuildCache, read_module
 from microclaw.wasm.checks import memory_map
+from microclaw.wasm.compile import read_module
 from microclaw.wasm.wasm_image import Image
 
 MAX_LOG_LINES: Final = 20

@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.devices.calls import AppEntry, AppList, Call, ConsoleRead, DeviceFacts, DeviceInfo, DeviceStatus
-from microclaw.devices.device import Device, revoked_text
 from microclaw.devices.transport import Transport
 from microclaw.errors import MicroclawError
 from microclaw.operations.result import Result
 from microclaw.text import clean_text, format_duration, program_name
+
+if TYPE_CHECKING:
+    from microclaw.devices.device import Device
 
 REACH_S: Final = 8.0
 FURTHER_S: Final = 4.0  # a device that has answered once
@@ -136,6 +138,8 @@ async def _ask(
     troubles: list[CheckLine] = []
     if not transport.online:
         if transport.revoked:
+            from microclaw.devices.device import revoked_text
+
             return TransportReach(endpoint, False, None, *revoked_text(device.name)), answers, troubles
         step = f"switch it on; when it was last here: microclaw device show {device.name}"
         return TransportReach(endpoint, False, None, "it is not connected", step), answers, troubles

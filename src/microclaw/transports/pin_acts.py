@@ -25,7 +25,7 @@ from microclaw.transports.pin_program import (
     pin_url,
     read_answer,
 )
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 
 _DRIVES: Final = (GpioSet, PwmSet)
 

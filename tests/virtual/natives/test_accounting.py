@@ -9,7 +9,7 @@ from tests.virtual.natives.conftest import CBench
 
 from microclaw.boards import load_board
 from microclaw.virtual.runtime.app import App
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 
 FRAME_BYTES = 200
 DEEP = """

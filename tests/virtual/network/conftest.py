@@ -13,9 +13,10 @@ import pytest
 from tests.telemetry.mqtt.conftest import Broker, wait_for
 from tests.virtual.conftest import Bench, benches
 
+from microclaw.builds.cache import BuildCache
 from microclaw.virtual.clock import Clock, RealClock
 from microclaw.virtual.runtime.app import App
-from microclaw.wasm import BuildCache, compile_module
+from microclaw.wasm.compile import compile_module
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from microclaw.boards.profile import BoardProfile
 from microclaw.virtual.board import Board
 from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.virtual_clock import VirtualClock
-from microclaw.wasm import Image
+from microclaw.wasm.wasm_image import Image
 
 RunImage = Callable[..., list[str]]
 RunC = Callable[..., Awaitable[list[str]]]
