@@ -46,7 +46,6 @@ from microclaw.errors import (
 )
 from microclaw.events import Report, Step
 from microclaw.text import count_text
-from microclaw.wasm.compile import read_module
 
 
 async def recover_changes(device: Device, change_log: ChangeLog) -> tuple[str, ...]:
@@ -314,6 +313,8 @@ def install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
 def stored_call(device: Device, name: str, code: bytes, version: AppVersion) -> AppInstall:
     """The call that installs a kept image. Raises BuildError when the firmware, as described now, lacks something."""
     if version.kind == "wasm" and device.board.firmware.described:
+        from microclaw.wasm.compile import read_module
+
         read_module(code, device.board, name=name)
     return install_call(name, code, version)
 

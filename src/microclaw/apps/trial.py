@@ -42,7 +42,6 @@ from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
 from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
-from microclaw.wasm.compile import compile_module, compile_traced
 from microclaw.wasm.source_files import LINE_SAID
 from microclaw.wasm.wasm_image import Image
 
@@ -272,6 +271,8 @@ class _Bench:
     async def _traced_trap(self, image: Image, kind: BoardKind, board: BoardProfile, run: Run) -> str | None:
         """The trap of a build that names the line, on another board."""
         try:
+            from microclaw.wasm.compile import compile_traced
+
             traced = replace(image, wasm=await compile_traced(image, board=board, cache=self.cache))
         except BuildError as exc:
             _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)
@@ -287,6 +288,8 @@ class _Bench:
         """
         image, is_own = self.image, has_own_clocks(self.image)
         if isinstance(image, Image) and image.source is not None and is_own:
+            from microclaw.wasm.compile import compile_module
+
             source, level = f"{_BOARD_CLOCKS}{image.source}", image.optimization or "O3"
             image = await compile_module(
                 source, self.board, name=image.name, language=image.language, optimization=level, cache=self.cache

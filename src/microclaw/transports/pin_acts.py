@@ -25,7 +25,6 @@ from microclaw.transports.pin_program import (
     pin_url,
     read_answer,
 )
-from microclaw.wasm.compile import compile_module
 
 _DRIVES: Final = (GpioSet, PwmSet)
 
@@ -85,6 +84,8 @@ class PinActs:
                 f"taken, by {', '.join(sorted(names))}",
                 next_step="take one of them off for it: microclaw app uninstall NAME",
             )
+        from microclaw.wasm.compile import compile_module  # only a board that has such a program needs it
+
         image = await compile_module(pin_source(board), board, name=PIN_PROGRAM, optimization="Os")
         self.held, self._is_known = {}, False
         await self._install_app(AppInstall(PIN_PROGRAM, image.wasm, HEAP_BYTES, TIMERS))
