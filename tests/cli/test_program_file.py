@@ -8,7 +8,8 @@ import pytest
 
 from microclaw.apps.act_results import Deployed
 from microclaw.cli.main import main
-from microclaw.cli.program_files import MAX_FILE_BYTES, MAX_SOURCE_CHARS, optimization_level, read_program, source_text
+from microclaw.cli.program_files import MAX_FILE_BYTES, optimization_level, read_program, source_text
+from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.errors import ConfigError
 from microclaw.wire.host_api import EvidenceObject
 

@@ -13,7 +13,7 @@ from microclaw.apps.building import is_python
 from microclaw.apps.queues import CompileQueue
 from microclaw.boards import board_ids, load_board
 from microclaw.builds.confinement import Confinement, confinement
-from microclaw.config.settings import Limits
+from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.errors import ConfigError
 from microclaw.operations.operation import Access
 from microclaw.operations.result import Finding, filled, findings
@@ -22,7 +22,6 @@ from microclaw.wasm.source_language import SUFFIX, language_of_file
 from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 from microclaw.wasm.wasm_image import Image
 
-MAX_SOURCE_CHARS = Limits().source_chars
 _Text = Annotated[str, Meta(max_length=MAX_SOURCE_CHARS)]
 
 

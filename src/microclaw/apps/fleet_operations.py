@@ -13,8 +13,9 @@ from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS
 from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, apply_rows, compare, digest_of
 from microclaw.apps.fleet_export import FleetExport, exported
-from microclaw.apps.parameters import MAX_SOURCE_CHARS, AppName, Language, Optimization
+from microclaw.apps.parameters import AppName, Language, Optimization
 from microclaw.apps.parts import Apps
+from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, DeployRejected, PermissionRefused

@@ -7,8 +7,8 @@ from typing import Annotated, Final, Literal, TypeAlias
 from msgspec import Meta
 
 from microclaw.apps.results import AppOrigin
+from microclaw.config.forms import MAX_SOURCE_CHARS
 
-MAX_SOURCE_CHARS: Final = 256 * 1024
 MAX_EXPECT_CHARS: Final = 16 * 1024
 
 DeviceName: TypeAlias = Annotated[str, Meta(description="The device's name.")]

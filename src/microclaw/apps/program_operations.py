@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from microclaw.apps.parameters import MAX_SOURCE_CHARS, Expect, Language, Optimization
+from microclaw.apps.parameters import Expect, Language, Optimization
+from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.operations.operation import Call, operation

@@ -9,21 +9,22 @@ import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 from click.exceptions import Exit
 from msgspec import Struct
 
 from microclaw.cli.approval_prompt import ApprovalPrompt
-from microclaw.config.load import load_settings
-from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError
 from microclaw.operations.client import Client, endpoint_of
 from microclaw.operations.host_address import OPTION, HostAddress, named_host
 from microclaw.terminal.page import Terminal, columns_of, look_for
 from microclaw.terminal.table import table_lines
 from microclaw.text import clean_text
+
+if TYPE_CHECKING:
+    from microclaw.config.settings import LinkSettings, Settings
 
 GIVE_YES: Final = "give --yes with the same command, or run it at a terminal and answer there"
 FAILED: Final = 1  # errors.py has the others: 3 no host, 4 device unreachable
@@ -69,6 +70,8 @@ class GlobalOptions(Struct, frozen=True):
         return len(self.devices) > 1 or bool(self.labels) or self.every
 
     def settings(self, *, http_port: int | None = None, link: LinkSettings | None = None) -> Settings:
+        from microclaw.config.load import load_settings  # a command for a host reads no settings
+
         return load_settings(os.environ, home=self.home, http_port=http_port, link=link)
 
     def host(self) -> Client:

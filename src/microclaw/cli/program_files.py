@@ -10,13 +10,12 @@ from typing import Any, Final
 
 from microclaw.apps.building import program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.config.settings import Limits
+from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.durable import read_given, read_given_text
 from microclaw.errors import ConfigError
 
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
-MAX_SOURCE_CHARS: Final = Limits().source_chars
 _CONTROL: Final = re.compile(r"\\\\|\\u00(..)")  # of JSON: C writes it in octal; a backslash is the same in both
 _EMBEDDED: Final = re.compile(
     r'extern const (\w+) (\w+) *\[\] *(?:__)?asm(?:__)? *\( *"_binary_(\w+)_(start|end)" *\);'

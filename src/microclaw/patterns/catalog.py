@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.config.settings import Limits
+from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.durable import open_regular
 from microclaw.errors import ConfigError, StoreError, UnknownName
 from microclaw.events import ProgramKind
@@ -259,7 +259,7 @@ def _rows_in(folder: Path, most: int) -> list[os.DirEntry[str]]:
 
 
 def _read_file(path: Path) -> bytes:
-    most = MAX_DESCRIPTION_BYTES if path.suffix == ".toml" else 4 * Limits().source_chars
+    most = MAX_DESCRIPTION_BYTES if path.suffix == ".toml" else 4 * MAX_SOURCE_CHARS
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             content = file.read(most + 1)

@@ -22,7 +22,6 @@ from microclaw.apps.expectation_result import NO_EXPECTATION, ExpectationResult
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.apps.expectations import Expectations
 from microclaw.apps.late_proof import Place
-from microclaw.apps.parameters import MAX_SOURCE_CHARS
 from microclaw.apps.parts import Apps
 from microclaw.apps.run_times import keeper_text, time_or_off
 from microclaw.apps.silence import way_to_reset
@@ -30,6 +29,7 @@ from microclaw.apps.stage_text import RUNS_AGAIN
 from microclaw.apps.standing import not_found
 from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Effect, Permission
+from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import DeviceSilent, DeviceUnreachable, ToolRetry
