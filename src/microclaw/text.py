@@ -29,6 +29,7 @@ from microclaw.errors import Diagnostic
 
 BAR: Final = " | "
 MAX_SOURCE_CHARS: Final = 200
+MAX_PROGRAM_CHARS: Final = 256 << 10  # of a program's source
 # Letters of other scripts (Cyrillic, Greek, Armenian, phonetic) that look like Latin ones: Unicode's confusables.txt.
 LOOK_ALIKES: Final = str.maketrans(
     "аеорсухіјѕһԁԛԝӏАВЕКМНОРСТУХІЈЅαοντυικεχγηρΑΒΕΖΗΙΚΜΝΟΡΤΥΧօոսհցıɡɑɩɪᴀʙᴄᴅᴇꜰɢʜᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ’‘ʼ",

@@ -9,8 +9,8 @@ import pytest
 from microclaw.apps.act_results import Deployed
 from microclaw.cli.main import main
 from microclaw.cli.program_files import MAX_FILE_BYTES, optimization_level, read_program, source_text
-from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.errors import ConfigError
+from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import EvidenceObject
 
 
@@ -42,7 +42,7 @@ def test_the_texts_that_an_esp_idf_program_carries_are_in_it(tmp_path: Path) -> 
     assert joined == 'const char a[] = "\\"a\\"\\n";\nconst char *const b = a + sizeof a;'
 
 
-@pytest.mark.parametrize("content", [b" " * (MAX_SOURCE_CHARS + 1), b"\xff\xfe\x00"])
+@pytest.mark.parametrize("content", [b" " * (MAX_PROGRAM_CHARS + 1), b"\xff\xfe\x00"])
 def test_a_source_over_the_hosts_limit_or_in_no_utf8_is_refused_here(content: bytes) -> None:
     with pytest.raises(ConfigError):
         source_text(content, Path("x.c"))

@@ -13,16 +13,16 @@ from microclaw.apps.building import is_python
 from microclaw.apps.queues import CompileQueue
 from microclaw.boards import board_ids, load_board
 from microclaw.builds.confinement import Confinement, confinement
-from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.errors import ConfigError
 from microclaw.operations.operation import Access
 from microclaw.operations.result import Finding, filled, findings
+from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wasm.source_files import MAX_FILES, join_files
 from microclaw.wasm.source_language import SUFFIX, language_of_file
 from microclaw.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 from microclaw.wasm.wasm_image import Image
 
-_Text = Annotated[str, Meta(max_length=MAX_SOURCE_CHARS)]
+_Text = Annotated[str, Meta(max_length=MAX_PROGRAM_CHARS)]
 
 
 class CompilerFacts(Struct, frozen=True, kw_only=True, omit_defaults=True, rename={"next_step": "next"}):
@@ -80,7 +80,7 @@ class CompileService(Struct, frozen=True):
 async def compile_wasm(
     service: CompileService,
     asked: Asked,
-    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARS)],
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS)],
     name: Annotated[
         str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$", description="blink.ino says the language.")
     ] = "main",

@@ -15,13 +15,12 @@ from microclaw.apps.fleet import ACTS, FleetDifference, FleetResult, FleetRow, a
 from microclaw.apps.fleet_export import FleetExport, exported
 from microclaw.apps.parameters import AppName, Language, Optimization
 from microclaw.apps.parts import Apps
-from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.devices.device import Device
 from microclaw.devices.selection import names_text
 from microclaw.errors import ConfigError, DeployRejected, PermissionRefused
 from microclaw.operations.operation import Call, Effect, Permission, operation
 from microclaw.operations.result import Listing, Result
-from microclaw.text import count_text
+from microclaw.text import MAX_PROGRAM_CHARS, count_text
 
 _MOST: Final = 1_000
 MAX_ACTS: Final = 1_000
@@ -32,7 +31,7 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """A program, and the devices (ids or names) that shall run it: `source` or `wasm`, exactly one of the two."""
 
     name: AppName
-    source: Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARS)] | None = None
+    source: Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS)] | None = None
     wasm: bytes | None = None
     language: Language = None
     heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20)] = 8192

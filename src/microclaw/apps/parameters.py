@@ -7,14 +7,14 @@ from typing import Annotated, Final, Literal, TypeAlias
 from msgspec import Meta
 
 from microclaw.apps.results import AppOrigin
-from microclaw.config.forms import MAX_SOURCE_CHARS
+from microclaw.text import MAX_PROGRAM_CHARS
 
 MAX_EXPECT_CHARS: Final = 16 * 1024
 
 DeviceName: TypeAlias = Annotated[str, Meta(description="The device's name.")]
 AppName: TypeAlias = Annotated[str, Meta(min_length=1, max_length=126, description="The program's name.")]
 Source: TypeAlias = Annotated[
-    str | None, Meta(min_length=1, max_length=MAX_SOURCE_CHARS, description="The program; or `wasm`.")
+    str | None, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program; or `wasm`.")
 ]
 Language: TypeAlias = Annotated[
     Literal["c", "c++", "sketch", "python"] | None, Meta(description="Without it the source says it.")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from microclaw.apps.parameters import Expect, Language, Optimization
-from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.operations.operation import Call, operation
 from microclaw.operations.result import Finding, Result, findings
+from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import evidence_object
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Workshop(Struct, frozen=True):
     trials: Turns
 
 
-Text = Annotated[str, Meta(min_length=1, max_length=MAX_SOURCE_CHARS, description="The program.")]
+Text = Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program.")]
 Name = Annotated[str, Meta(max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="The program's name.")]
 Device = Annotated[str | None, Meta(max_length=80, description="For the board of this device.")]
 Board = Annotated[str | None, Meta(max_length=80, description="A board of no device: virtual, without either.")]

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from microclaw.apps.building import program_language
 from microclaw.apps.expectation_text import MAX_TEXT_CHARS, parse_expectations
-from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.durable import read_given, read_given_text
 from microclaw.errors import ConfigError
+from microclaw.text import MAX_PROGRAM_CHARS
 
 WASM_MAGIC: Final = b"\0asm"
 MAX_FILE_BYTES: Final = 4 << 20
@@ -84,9 +84,9 @@ def source_text(content: bytes, file: Path) -> str:
             from microclaw.wasm.source_files import join_files  # of programs in several files alone
 
             text = join_files(file.name, text, beside)
-    if len(text) > MAX_SOURCE_CHARS:
+    if len(text) > MAX_PROGRAM_CHARS:
         raise ConfigError(
-            f"{file} has {len(text):,} characters, a program's source at most {MAX_SOURCE_CHARS:,}",
+            f"{file} has {len(text):,} characters, a program's source at most {MAX_PROGRAM_CHARS:,}",
             next_step="leave large tables out, or compute them",
         )
     return text

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 MAX_TEXT: Final = 16_384
-MAX_SOURCE_CHARS: Final = 256 << 10  # of a program's source, where no settings are read
 WHISPER_MODELS: Final = ("tiny.en", "base.en", "small.en")
 _DURATION: Final = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _NAME: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(\.(?!-)[a-z0-9_-]{1,63}(?<!-))*\.?")

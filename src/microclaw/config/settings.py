@@ -185,7 +185,6 @@ class Limits:
     body_bytes: int = setting(1 << 20, "a request's body from a person's program", 1_024, 1 << 30)
     control_body_bytes: int = setting(8 << 20, "the same on the control socket (an image as base64)", 1_024, 1 << 30)
     body_s: float = setting(30.0, "how long a body may take", 0.1, 3_600)
-    source_chars: int = setting(forms.MAX_SOURCE_CHARS, "a program's source", 1_024, 1 << 26)
     message_bytes: int = setting(16 << 10, "one message to the agent", 256, 1 << 24)
     parallel_jobs: int = setting(16, "jobs at the same time", 1, 1_000)
     stream_events: int = setting(1024, "events that a slow listener may be behind", 16, 1 << 20)

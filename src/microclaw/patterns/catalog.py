@@ -17,7 +17,6 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.durable import open_regular
 from microclaw.errors import ConfigError, StoreError, UnknownName
 from microclaw.events import ProgramKind
@@ -38,6 +37,7 @@ from microclaw.patterns.entry_form import (
 from microclaw.patterns.expected import Value
 from microclaw.patterns.library import Parameter, Program, can_block, fill_pattern, pattern_of
 from microclaw.patterns.wiring import Part, draw, read_wiring
+from microclaw.text import MAX_PROGRAM_CHARS
 
 SHIPPED: Final = "shipped"
 """The catalogue that comes with microclaw, in the place of a folder."""
@@ -259,7 +259,7 @@ def _rows_in(folder: Path, most: int) -> list[os.DirEntry[str]]:
 
 
 def _read_file(path: Path) -> bytes:
-    most = MAX_DESCRIPTION_BYTES if path.suffix == ".toml" else 4 * MAX_SOURCE_CHARS
+    most = MAX_DESCRIPTION_BYTES if path.suffix == ".toml" else 4 * MAX_PROGRAM_CHARS
     try:
         with os.fdopen(open_regular(path, os.O_RDONLY), "rb") as file:
             content = file.read(most + 1)

@@ -10,10 +10,9 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeAlias, get_args
 
-from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
-from microclaw.text import clean_text, code_lines
+from microclaw.text import MAX_PROGRAM_CHARS, clean_text, code_lines
 
 Version: TypeAlias = tuple[int, int, int]
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
@@ -112,8 +111,8 @@ def source_names(name: str, data: Mapping[str, Any], kinds: Sequence[ProgramKind
 
 def check_source(content: bytes) -> None:
     text = decoded(content)
-    if len(text) > MAX_SOURCE_CHARS or max(map(len, code_lines(text)), default=0) > MAX_LINE_CHARS:
-        raise ValueError(f"a source has at most {MAX_SOURCE_CHARS:,} characters and {MAX_LINE_CHARS} in a line")
+    if len(text) > MAX_PROGRAM_CHARS or max(map(len, code_lines(text)), default=0) > MAX_LINE_CHARS:
+        raise ValueError(f"a source has at most {MAX_PROGRAM_CHARS:,} characters and {MAX_LINE_CHARS} in a line")
 
 
 def decoded(content: bytes) -> str:

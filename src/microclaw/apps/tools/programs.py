@@ -29,12 +29,12 @@ from microclaw.apps.stage_text import RUNS_AGAIN
 from microclaw.apps.standing import not_found
 from microclaw.apps.trial import Trial
 from microclaw.auth.gate import Effect, Permission
-from microclaw.config.forms import MAX_SOURCE_CHARS
 from microclaw.devices.device import Device
 from microclaw.devices.target import OnDevice, device_tool
 from microclaw.errors import DeviceSilent, DeviceUnreachable, ToolRetry
 from microclaw.events import Evidence
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput
+from microclaw.text import MAX_PROGRAM_CHARS
 
 EXPECT: Final = (
     "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
@@ -48,7 +48,7 @@ _ON_THE_BOARD = frozenset({"waiting", "running", "listed", "ended", "trapped", "
 
 SourceCode: TypeAlias = Annotated[
     str,
-    Meta(min_length=1, max_length=MAX_SOURCE_CHARS, description="The program: C, C++, an Arduino sketch, or Python."),
+    Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program: C, C++, an Arduino sketch, or Python."),
 ]
 
 
