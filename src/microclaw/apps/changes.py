@@ -28,8 +28,8 @@ from microclaw.apps.run_times import RunTimes, first_only_text, run_times, times
 from microclaw.apps.stage_text import fail
 from microclaw.apps.standing import Standing, standing
 from microclaw.apps.traps import trap_words
-from microclaw.apps.verify import NO_READ_BACK, PATIENCE_MS, Baseline, edges_since, take_baseline
-from microclaw.devices.calls import AppState, AppStates, AppUninstall, EdgesRead
+from microclaw.apps.verify import NO_READ_BACK, PATIENCE_MS, Baseline, edges_since, state_of, take_baseline
+from microclaw.devices.calls import AppState, AppUninstall, EdgesRead
 from microclaw.devices.device import Device
 from microclaw.errors import AppNotFound, DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Edge, Evidence, Report, Stage, Step
@@ -231,7 +231,7 @@ class ProgramChanges:
         """Read what the board shows of it, and why it does not run, if so. A board's error is told, not raised."""
         try:
             edges, waited_ms = await self._edges(device, version, before)
-            state = await _state(device, name)
+            state = await state_of(device, name)
             dead = _dead(state, version, stored)
             if dead is not None:
                 return Evidence("reported", dead[0]), dead
@@ -269,18 +269,12 @@ class ProgramChanges:
             slept_ms += _POLL_MS
 
 
-async def _state(device: Device, name: str) -> AppState | None:
-    if not device.supports(AppStates.method):
-        return None
-    return next((app for app in await device.call(AppStates()) if app.name == name), None)
-
-
 async def _check_ended(there: Standing) -> None:
     """Raise DeployRejected when the program runs, as far as the board tells."""
     if not there.is_listed:
         return  # the board has lost it
     name, device = there.name, there.device
-    state = await _state(device, name)
+    state = await state_of(device, name)
     if state is None or state.state == "running":
         raise DeployRejected(
             f"{name} runs on {device.name} already"

@@ -10,7 +10,7 @@ timers are its own: no two programs share them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -21,8 +21,7 @@ from microclaw.apps.trial import Trial
 from microclaw.devices.calls import AppStates, GpioSet
 from microclaw.devices.device import Device
 from microclaw.errors import DeviceError, PinClaimed
-
-PinRole: TypeAlias = Literal["drives", "reads", "uses"]
+from microclaw.py.py_image import PinRole
 
 _KINDS: Final = {"i2c": "the I2C bus", "spi": "the SPI bus", "uart": "the UART", "ledc": "the PWM timers"}
 _PASSIVE: Final[Mapping[PinRole, str]] = {"drives": "driven", "reads": "read", "uses": "used"}

@@ -20,7 +20,10 @@ from microclaw.operations.operation import Access, Call, Effect, Permission, ope
 from microclaw.operations.result import Result
 from microclaw.wire.host_api import EvidenceObject
 
-ACTING: Final = frozenset({"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"})
+READING: Final = frozenset(
+    {"adc.read", "apps.list", "apps.states", "console.read", "device.info", "device.status", "edges.read", "gpio.get"}
+    | {"i2c.read", "i2c.scan", "logs.read", "pwm.read"}
+)
 RISKY: Final = frozenset({"device.restart"})  # a board forgets what it cannot bring back
 
 Cursor: TypeAlias = Annotated[int, Meta(ge=0, lt=2**53)]  # what every reader of JSON keeps exact
@@ -157,9 +160,10 @@ async def call_device(
 
 
 def call_permission(method: str) -> Permission:
-    if method in RISKY:
-        return Permission.RISKY
-    return Permission.ACT if method in ACTING else Permission.READ
+    """A method that is not named above acts."""
+    if method in READING:
+        return Permission.READ
+    return Permission.RISKY if method in RISKY else Permission.ACT
 
 
 class Logs(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -28,9 +28,9 @@ from microclaw.devices.calls import NEWEST, AppInstall, AppUninstall, PwmChange
 from microclaw.errors import AppNotFound, CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.text import count_text, format_duration
 from microclaw.virtual_boards.trial_pool import TrialBoard
+from microclaw.wire.board_control import MAX_ADVANCE_MS
 from microclaw.wire.board_replies import AppRow, PinRow
 
-MAX_ADVANCE_MS: Final = 86_400_000.0
 STORM_LINES: Final = 20_000
 STORM_EVENTS: Final = 30_000
 """In a second at most, or in less where it comes at once: a loop of main that waits 50 µs each way changes a pin 20,000

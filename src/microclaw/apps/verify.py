@@ -111,7 +111,7 @@ async def verify(
         found = await watch.evidence()
         if dead := await watch.dead():  # it may have trapped in its first timer
             return _reported(dead[0], dead)
-        state = await watch.state()
+        state = await state_of(device, name)
         if state is not None and sha256 is not None and state.sha256 not in (None, sha256):
             return _reported(f"{device.name} lists {name} with other bytes than were sent")
         if found.agrees and name not in await names_after_change(device, name, there=True, sleep=sleep):
@@ -160,6 +160,13 @@ def late_due_ms(trial: Trial, seen_pins: Collection[int]) -> float | None:
     return due_ms if due_ms > PATIENCE_MS else None
 
 
+async def state_of(device: Device, name: str) -> AppState | None:
+    """The program as the board has it; None where it is not there, or the board does not tell."""
+    if not device.supports(AppStates.method):
+        return None
+    return next((app for app in await device.call(AppStates()) if app.name == name), None)
+
+
 @dataclass(frozen=True, slots=True)
 class _Watch:
     """A program on a board that is watched after its installation."""
@@ -173,7 +180,7 @@ class _Watch:
 
     async def dead(self) -> tuple[str, str] | None:
         """Why it does nothing although the firmware took it, and the next step."""
-        state = await self.state()
+        state = await state_of(self.device, self.name)
         if state is None:
             return None
         if state.has_failed:
@@ -185,11 +192,6 @@ class _Watch:
         if state.state == "loaded":
             return dead_on_load([line.text for line in await self.lines() if line.app in (self.name, None)])
         return None
-
-    async def state(self) -> AppState | None:
-        if not self.device.supports(AppStates.method):
-            return None
-        return next((app for app in await self.device.call(AppStates()) if app.name == self.name), None)
 
     async def lines(self) -> tuple[LogLine, ...]:
         if self.before.log_cursor is None:
@@ -282,7 +284,7 @@ class _Watch:
                     return Verification(Evidence("reported", f"the program reports: {said}{new}"), True)
                 await self.sleep(_POLL_MS / 1000)
                 waited_ms += _POLL_MS
-        state = await self.state()
+        state = await state_of(self.device, self.name)
         if state is None:
             return Verification(Evidence("accepted", nothing_seen), True)
         parts = [f"the board reports it {state.state}"]

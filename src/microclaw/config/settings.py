@@ -363,7 +363,6 @@ class Settings(Sections):
     database = HomePath("microclaw.db")
     cluster_index = HomePath("index.db")  # of a cluster's host, of its own files; it can be made again
     gateway_token = HomePath("gateway.token")  # of local gateway clients
-    persona = HomePath("config")  # SOUL.md, USER.md, HEARTBEAT.md
     memory = HomePath("memory")
     skills = HomePath("skills")
     workspace = HomePath("workspace")  # files that the agent's tools may read and write

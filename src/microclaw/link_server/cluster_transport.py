@@ -6,14 +6,12 @@ A call goes where the device is. It is made again at another host only where tha
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from microclaw.devices.calls import Call, DeviceFacts, DeviceRestart, DeviceStatus, Restart
 from microclaw.errors import DeviceError, DeviceMoved, OutcomeUnknown
 from microclaw.link_server.device_link import DeviceLink, RemoteDevices
 from microclaw.link_server.transport import LinkTransport
-
-R = TypeVar("R")
 
 # This host may hear of a device's move later than the one that it asked, and of a dead host only when its lease ends.
 _FIRST_WAIT_S: Final = 0.02

@@ -52,8 +52,6 @@ _RESTART = re.compile(
 )
 _BEFORE_NAME = re.compile(r"(?i)^(?:(?:on|at|the|device|board|it's|it is|i mean|use)\s+)+")
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
-# arduino-esp32 variants/XIAO_ESP32S3/pins_arduino.h: D0 to D10
-_PADS = {"xiao-esp32s3": dict(enumerate((1, 2, 3, 4, 5, 6, 43, 44, 7, 8, 9)))}
 
 
 class PinTarget(Struct, frozen=True):
@@ -96,10 +94,10 @@ def answered_device(said: str, device_context: DeviceContext) -> KnownDevice | N
 
 def pads_to_pins(said: str, board: BoardProfile | None) -> str:
     """ "D5" as "pin 5", or as the GPIO of that pad on a board whose pads are numbered on their own."""
-    pads = _PADS.get(board.board_id) if board else None
-    if pads is None:
+    pads = board.arduino_pins if board else {}
+    if "D0" not in pads:
         return _PAD.sub(lambda m: f"pin {int(m[1])}", said)
-    return _PAD.sub(lambda m: f"pin {pads[int(m[1])]}" if int(m[1]) in pads else m[0], said)
+    return _PAD.sub(lambda m: f"pin {pads[f'D{int(m[1])}']}" if f"D{int(m[1])}" in pads else m[0], said)
 
 
 def split_unit(said: str) -> tuple[str, str | None]:

@@ -15,7 +15,7 @@ from microclaw.text import code_lines
 LineMap: TypeAlias = tuple[int, ...]  # the source's line for each rewritten line, both from 1; 0: none
 _FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
 _NAMES: Final = {", in main": ", in <module>", ", in main_": ", in main", ", in _ainit_": ", in __init__"}
-PinRole: TypeAlias = Literal["drives", "reads", "uses"]  # as in apps/claims.py
+PinRole: TypeAlias = Literal["drives", "reads", "uses"]
 
 
 class PinClaim(Struct, frozen=True):

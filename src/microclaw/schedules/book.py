@@ -16,12 +16,11 @@ from microclaw.language.times import When
 from microclaw.schedules.devices import with_current_names, with_device_ids
 from microclaw.schedules.due import next_due, zone_of
 from microclaw.schedules.parse import parse_when
-from microclaw.store.schedules import Prompt, Schedule, ScheduleTable, Timing
+from microclaw.store.schedules import MAX_WHY_CHARS, Prompt, Schedule, ScheduleTable, Timing
 from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
 MAX_PROMPT_CHARS: Final = 4000
-MAX_WHY_CHARS: Final = 200
 KEPT_OVER: Final = 20  # so many of the schedules that are over stay listed, the newest
 _MAX_NUMBER: Final = 2**63  # of SQLite's integers
 

@@ -21,7 +21,7 @@ ScheduleState: TypeAlias = Literal["active", "paused", "over"]
 RunState: TypeAlias = Literal["claimed", "started", "done", "failed", "unknown", "skipped"]
 Missed: TypeAlias = Literal["run", "skip"]
 KEPT_RUNS: Final = 500  # of one schedule, the newest
-_MAX_WHY_CHARS: Final = 200
+MAX_WHY_CHARS: Final = 200
 
 _log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ class ScheduleTable(RowTable[Schedule]):
         """Write the outcome; a schedule that has no next time is over with it. Nothing if another host runs it."""
         one = {"schedule_id": schedule_id, "due_ms": due_ms, "host": self.host}
         if update(sql, "schedule_runs", one, state=state, result=result, woke=int(woke), ended_ms=now_ms).rowcount:
-            why = result[:_MAX_WHY_CHARS]
+            why = result[:MAX_WHY_CHARS]
             _over(sql, schedule_id, {"done": "it has run", "failed": f"it failed: {why}"}.get(state, why))
 
     @writes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import Final
 
@@ -40,7 +39,6 @@ OPUS_RATES_HZ: Final = (8_000, 12_000, 16_000, 24_000, 48_000)
 """RFC 6716, section 2."""
 MAX_AHEAD_MS: Final = 400
 MAX_TEXT: Final = 2_000
-_log = logging.getLogger(__name__)
 
 
 class LinkVoice:

@@ -199,7 +199,7 @@ def _told_once(found: list[Diagnostic]) -> list[Diagnostic]:
     return list(kept.values())
 
 
-def read_linker_output(output: str, source: SourceText, board: BoardProfile | None = None) -> tuple[Diagnostic, ...]:
+def read_linker_output(output: str, source: SourceText) -> tuple[Diagnostic, ...]:
     """The linker's findings, with the line where the named symbol stands in the source."""
     found = []
     for line in code_lines(output):
@@ -209,7 +209,7 @@ def read_linker_output(output: str, source: SourceText, board: BoardProfile | No
         text = match["text"]
         name = re.search(r"symbol: (\w+)|mismatch: (\w+)", text)
         symbol = next(filter(None, name.groups()), None) if name else None
-        advice = advice_on(symbol, board) if symbol and "undefined" in text else None
+        advice = advice_on(symbol) if symbol and "undefined" in text else None
         found.append(with_advice(at(source, source.find_name(symbol) if symbol else None, text), advice))
     return tuple(found[:MAX_DIAGNOSTICS])
 

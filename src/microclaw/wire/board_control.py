@@ -30,6 +30,7 @@ from microclaw.wire.board_replies import (
     SpeakerState,
     Whole,
 )
+from microclaw.wire.link.values import TaskKind
 
 MAX_LINE_BYTES = 65_536
 MAX_EDGES_A_PAGE = 1_500
@@ -40,7 +41,6 @@ MAX_PIN = 63
 
 R_co = TypeVar("R_co", covariant=True)
 PowerAction: TypeAlias = Literal["cut", "on", "reset"]
-TaskKind: TypeAlias = Literal["agent", "sandbox"]
 PyMethod: TypeAlias = Literal["begin", "write", "commit", "start", "stop", "remove", "undo", "list"]
 Level: TypeAlias = Annotated[int, Meta(ge=0, le=1)]
 Pin: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_PIN)]

@@ -15,7 +15,7 @@ from microclaw.errors import ProtocolError
 from microclaw.wire.wasm_binary import HEADER, PAGE_BYTES, ModuleError, Reader, read_sections, write_section, write_u32
 
 _MEMORY, _GLOBAL, _EXPORT, _START, _DATA = 5, 6, 7, 8, 11
-_FUNC_KIND, _MEMORY_KIND, _GLOBAL_KIND = 0, 2, 3
+_MEMORY_KIND, _GLOBAL_KIND = 2, 3
 _I32 = 0x7F
 _HOST_MEMORY_NAME: Final = "__virtual_memory"
 
