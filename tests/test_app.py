@@ -21,9 +21,7 @@ from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
 from microclaw.operations.client import Client
-from microclaw.wasm import find_toolchain, glue_built
 from microclaw.wire import board_control as control
-from microclaw.wire.host_api import Result
 
 SHUTDOWN_S = 20.0  # a host at rest takes one; the rest is for a busy machine
 BLINK = """
@@ -77,11 +75,6 @@ def board(tmp_path: Path) -> Iterator[tuple[list[str], BoardControl]]:
             yield [f"wasmachine://127.0.0.1:{facts['wasmachine']}", f"virtual:{facts['control']}"], link
 
 
-def install(client: Client, name: str = "blink") -> None:
-    events = list(client.stream("/v1/devices/desk/apps", {"name": name, "source": BLINK}))
-    assert isinstance(events[-1], Result), events[-1]
-
-
 def until(look: Callable[[], Any], timeout_s: float = 20.0) -> Any:
     deadline = time.monotonic() + timeout_s
     while not (found := look()):
@@ -97,7 +90,7 @@ def ended(process: subprocess.Popen[str], number: signal.Signals) -> float:
     return time.monotonic() - began
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
 def test_host_at_rest_goes_at_once_and_leaves_no_socket(
     start: Start, environ: dict[str, str], number: signal.Signals
 ) -> None:
@@ -106,14 +99,6 @@ def test_host_at_rest_goes_at_once_and_leaves_no_socket(
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert not load_settings(environ).control_socket.exists()
-
-
-def test_host_builds_the_c_library_before_a_program_needs_it(
-    start: Start, environ: dict[str, str], tmp_path: Path
-) -> None:
-    environ["MICROCLAW_CACHE"] = str(tmp_path / "cache")
-    start()
-    until(lambda: glue_built(find_toolchain(), tmp_path / "cache"))
 
 
 def test_host_that_is_stopped_while_it_builds_goes_at_once(
@@ -126,30 +111,6 @@ def test_host_that_is_stopped_while_it_builds_goes_at_once(
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert list((tmp_path / "cache").glob(".glue-*")) == []
-
-
-def test_installed_program_is_found_by_the_next_host(start: Start, client: Client, board: Any) -> None:
-    transports, link = board
-    first = start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
-    install(client)
-    ended(first, signal.SIGTERM)
-    cursor = link.edges(0).cursor
-    until(lambda: len(link.edges(cursor).edges) >= 4)  # the board goes on alone
-    start()
-    apps = client.get("/v1/apps")["apps"]
-    assert [(app["name"], app["condition"], app["foreign"]) for app in apps] == [("blink", "running", False)]
-
-
-def test_killed_host_leaves_a_store_that_the_next_one_opens(start: Start, client: Client, board: Any) -> None:
-    transports, _ = board
-    first = start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
-    install(client)
-    first.kill()
-    first.wait(10)
-    start()
-    assert [c["state"] for c in client.get("/v1/changes")["changes"]] == ["done"]
 
 
 def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(start: Start, client: Client, board: Any) -> None:
@@ -165,24 +126,6 @@ def test_host_stopped_in_a_deployment_lets_it_end_or_settles_it_later(start: Sta
     until(lambda: all(c["state"] != "planned" for c in client.get("/v1/changes")["changes"]))
     listed = {app["name"] for app in client.get("/v1/apps")["apps"] if app["condition"] == "running"}
     assert listed == {row.name for row in link.ask(control.Apps()).apps}
-
-
-def test_program_that_a_power_cut_took_is_put_back(start: Start, client: Client, board: Any) -> None:
-    transports, link = board
-    start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": transports})
-    install(client)
-    link.ask(control.Power("reset"))
-    assert [row.name for row in link.ask(control.Apps()).apps] == []
-    until(lambda: [row.name for row in link.ask(control.Apps()).apps] == ["blink"])
-
-
-def test_host_without_a_reachable_device_starts_all_the_same(start: Start, client: Client) -> None:
-    first = start()
-    client.post("/v1/devices", {"name": "desk", "board": "virtual", "transports": ["wasmachine://127.0.0.1:9"]})
-    ended(first, signal.SIGTERM)
-    start()
-    assert [d["name"] for d in client.get("/v1/devices")["devices"]] == ["desk"]
 
 
 async def test_one_home_has_one_host(tmp_path: Path) -> None:
