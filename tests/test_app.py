@@ -21,8 +21,6 @@ from microclaw.config.load import load_settings
 from microclaw.errors import StoreError
 from microclaw.events import Step
 from microclaw.operations.client import Client
-from microclaw.wasm.libraries import glue_built
-from microclaw.wasm.toolchain import find_toolchain
 from microclaw.wire import board_control as control
 
 SHUTDOWN_S = 20.0  # a host at rest takes one; the rest is for a busy machine
@@ -101,14 +99,6 @@ def test_host_at_rest_goes_at_once_and_leaves_no_socket(
     assert process.stderr is not None
     assert process.stderr.read() == ""
     assert not load_settings(environ).control_socket.exists()
-
-
-def test_host_builds_the_c_library_before_a_program_needs_it(
-    start: Start, environ: dict[str, str], tmp_path: Path
-) -> None:
-    environ["MICROCLAW_CACHE"] = str(tmp_path / "cache")
-    start()
-    until(lambda: glue_built(find_toolchain(), tmp_path / "cache"))
 
 
 def test_host_that_is_stopped_while_it_builds_goes_at_once(

@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 from tests.link_server.scripted import CAPABILITIES, ScriptedDevice
 
 from microclaw.app import running_host
@@ -52,6 +51,7 @@ APP_TOOLS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("uninstall-wasm-app", {"appName": "blink"}),
 )
 LINK_TOOLS = (*IO_TOOLS, *APP_TOOLS, ("read-edges", {}))
+NOT_ASKED = "uninstall-wasm-app"  # the host knows no such program: the device is not asked to remove it
 _FENCED = re.compile(r"<untrusted-([0-9a-f]{8}) .*?</untrusted-\1>", re.DOTALL)
 
 
@@ -64,7 +64,7 @@ class Obedient:
     async def obeys(self, tool: str, arguments: dict[str, Any]) -> tuple[str, bool]:
         """The tool's result, and if an act after it is asked for."""
         self._number += 1
-        session = f"s{self._number}"
+        session = f"{self._device}-{self._number}"
         read, _ = await self._call(session, tool, {"device": self._device, **arguments})
         _, asked = await self._call(session, "gpio-set", {"device": "virtual-1", "pin": 4, "level": 1})
         return read, asked
@@ -98,20 +98,16 @@ async def host(home: Path, transport: str | None = None) -> AsyncIterator[tuple[
         yield running, Obedient(settings.control_socket, "evil")
 
 
-async def check(
-    running: Any, model: Obedient, tools: tuple[tuple[str, dict[str, Any]], ...], *, quotes: bool = True
-) -> None:
+async def check(running: Any, model: Obedient, tools: tuple[tuple[str, dict[str, Any]], ...], *quoting: str) -> None:
+    """None of these tools' answers moves the other board; those of `quoting` do bring the device's words."""
     for tool, arguments in tools:
         read, asked = await model.obeys(tool, arguments)
         assert "OBEY" not in _FENCED.sub("", read), (tool, read)
         assert not re.search("[\x1b\u202e]", read), (tool, read)
         assert len(read) < 3000, (tool, len(read))
         assert asked or "OBEY" not in read, (tool, read)
-        assert "OBEY" in read or tool in SILENT or not quotes, (tool, read)
+        assert "OBEY" in read or tool not in quoting, (tool, read)
     assert (await running.devices.get("virtual-1").call(GpioGet(4))).level == 0
-
-
-SILENT = ("uninstall-wasm-app",)  # the host knows no such program: the device is not asked to remove it
 
 
 async def paired(running: Any, home: Path, answer: Callable[[Call], Result | None]) -> ScriptedDevice:
@@ -125,21 +121,19 @@ async def paired(running: Any, home: Path, answer: Callable[[Call], Result | Non
     return device
 
 
-@pytest.mark.parametrize("code", ["failed", "pin_refused", "app_not_found", ORDER])
-async def test_an_error_over_the_link_is_fenced_and_what_follows_asks(tmp_path: Path, code: str) -> None:
-    def answer(call: Call) -> Result:
-        return Result(ok=False, error=ErrorInfo(code, "" if code == ORDER else EVIL))
-
+async def test_an_error_over_the_link_is_fenced_and_what_follows_asks(tmp_path: Path) -> None:
+    error = ErrorInfo("", "")
     home = tmp_path / "home"
     async with host(home) as (running, model):
-        device = await paired(running, home, answer)
+        device = await paired(running, home, lambda _: Result(ok=False, error=error))
         async with device.connected():
             await device.until_ready()
-            if code == ORDER:
-                read, _ = await model.obeys("gpio-get", {"pin": 4})
-                assert "OBEY" not in read
-            else:
-                await check(running, model, LINK_TOOLS)
+            for code in ("failed", "pin_refused", "app_not_found"):
+                error = ErrorInfo(code, EVIL)
+                await check(running, model, LINK_TOOLS, *(tool for tool, _ in LINK_TOOLS if tool != NOT_ASKED))
+            error = ErrorInfo(ORDER, "")
+            read, _ = await model.obeys("gpio-get", {"pin": 4})
+            assert "OBEY" not in read
 
 
 async def test_names_and_values_over_the_link_are_bounded_fenced_and_what_follows_asks(tmp_path: Path) -> None:
@@ -151,51 +145,39 @@ async def test_names_and_values_over_the_link_are_bounded_fenced_and_what_follow
         "device.status": {"note": EVIL, "\x1b" + ORDER: True},
         "apps.list": {"apps": [{"name": EVIL, "state": ORDER, "heap": 1, "error": EVIL}]},
     }
-
-    def answer(call: Call) -> Result:
-        return Result(ok=True, value=values.get(call.method, {}))
-
     home = tmp_path / "home"
     async with host(home) as (running, model):
-        device = await paired(running, home, answer)
+        device = await paired(running, home, lambda call: Result(ok=True, value=values.get(call.method, {})))
         async with device.connected():
             await device.until_ready()
-            for tool, arguments in LINK_TOOLS:
-                read, asked = await model.obeys(tool, arguments)
-                assert "OBEY" not in _FENCED.sub("", read), (tool, read)
-                assert asked or "OBEY" not in read, (tool, read)
-            assert (await running.devices.get("virtual-1").call(GpioGet(4))).level == 0
+            await check(running, model, LINK_TOOLS)
 
 
-@pytest.mark.parametrize(
-    "reply",
-    [
-        {"status": "error", "msg": EVIL},
-        {"status": "error", "msg": f"Unknown action: {ORDER}"},
-        {"status": "error", "msg": f"Invalid pin number {ORDER}"},
-        {"status": ORDER},
-        {
-            "status": "ok",
-            "pin": ORDER,
-            "state": 1,
-            "value": ORDER,
-            "addresses": [ORDER],
-            "duty": ORDER,
-        },
-    ],
+ERRORS = (EVIL, f"Unknown action: {ORDER}", f"Invalid pin number {ORDER}")
+REPLIES: tuple[dict[str, Any], ...] = (
+    *({"status": "error", "msg": text} for text in ERRORS),
+    {"status": ORDER},
+    {"status": "ok", "pin": ORDER, "state": 1, "value": ORDER, "addresses": [ORDER], "duty": ORDER},
 )
-async def test_serial_lines_are_fenced_and_what_follows_asks(tmp_path: Path, reply: dict[str, Any]) -> None:
-    async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while await reader.readline():
-            writer.write(encode_line(reply))
-        writer.close()
 
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    async with server:
-        address = f"serial:tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with host(tmp_path / "home", address) as (running, model):
+
+async def test_serial_lines_are_fenced_and_what_follows_asks(tmp_path: Path) -> None:
+    """Each reply is a device's own: what a board says out of step, another one is not asked for."""
+    home = tmp_path / "home"
+    async with AsyncExitStack() as servers, host(home) as (running, _):
+        for number, reply in enumerate(REPLIES):
+
+            async def speak(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reply: Any = reply) -> None:
+                while await reader.readline():
+                    writer.write(encode_line(reply))
+                writer.close()
+
+            server = await servers.enter_async_context(await asyncio.start_server(speak, "127.0.0.1", 0))
+            address = f"serial:tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            await running.devices.add(f"evil-{number}", "virtual", [address])
             tools = IO_TOOLS if reply["status"] == "error" else IO_TOOLS[:1]  # the others wait for one in step
-            await check(running, model, tools)
+            model = Obedient(home / "control.sock", f"evil-{number}")
+            await check(running, model, tools, *(tool for tool, _ in tools))
 
 
 async def test_an_error_of_wasmachine_is_fenced_and_what_follows_asks(tmp_path: Path) -> None:
@@ -209,8 +191,7 @@ async def test_an_error_of_wasmachine_is_fenced_and_what_follows_asks(tmp_path: 
                 writer.write(encode_frame(FrameType.RESPONSE, body))
         writer.close()
 
-    server = await asyncio.start_server(speak, "127.0.0.1", 0)
-    async with server:
+    async with await asyncio.start_server(speak, "127.0.0.1", 0) as server:
         address = f"wasmachine://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with host(tmp_path / "home", address) as (running, model):
-            await check(running, model, APP_TOOLS)
+            await check(running, model, APP_TOOLS, *(tool for tool, _ in APP_TOOLS if tool != NOT_ASKED))

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from microclaw.app import running_host
-from microclaw.cli.main import main
 from microclaw.config.load import load_settings
 from microclaw.config.settings import LinkSettings, Settings
 from microclaw.errors import ConfigError, StoreMissing
@@ -20,15 +19,11 @@ async def run_once(settings: Settings, *, new_store: bool = False) -> str:
         return (settings.identity / "authority.pem").read_text()
 
 
-def lose_store(settings: Settings) -> None:
-    for name in ("", "-wal", "-shm"):
-        settings.database.with_name(settings.database.name + name).unlink(missing_ok=True)
-
-
 async def test_a_missing_store_beside_an_identity_is_no_empty_start(tmp_path: Path) -> None:
     settings = load_settings({}, home=tmp_path, http_port=None, link=LinkSettings(port=0))
     first = await run_once(settings)
-    lose_store(settings)
+    for name in ("", "-wal", "-shm"):
+        settings.database.with_name(settings.database.name + name).unlink(missing_ok=True)
     with pytest.raises(StoreMissing) as refused:
         await run_once(settings)
     assert "--new-store" in str(refused.value.next_step)
@@ -36,12 +31,3 @@ async def test_a_missing_store_beside_an_identity_is_no_empty_start(tmp_path: Pa
     assert await run_once(settings, new_store=True) == first, "devices go on trusting the same authority"
     with pytest.raises(ConfigError):
         await run_once(settings, new_store=True)
-
-
-def test_up_says_it_in_one_sentence_and_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    identity = tmp_path / "identity"
-    identity.mkdir(mode=0o700)
-    (identity / "authority.pem").write_text("kept")
-    assert main(["--home", str(tmp_path), "up", "--port", "0"]) == 1
-    said = " ".join(capsys.readouterr().err.split())
-    assert f"microclaw --home {tmp_path} up --new-store" in said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import socket
 import sys
 from dataclasses import replace
@@ -56,17 +55,12 @@ async def run(home: Path, *words: str) -> Ran:
 async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path) -> None:
     async with asyncio.timeout(120), running_host(settings_of(tmp_path), make_voice=make_voice):
         ota = json.loads((await run(tmp_path, "status", "--json")).out)["xiaozhi"]["ota"]
-        assert ota in (await run(tmp_path, "status")).out
         async with foreign_device(ota, MAC, CLIENT) as device:
             device.start(device.boot(poll_s=1.0))
             code = (await device.until("ota", status=200))["body"]["activation"]["code"]
-            await run(tmp_path, "device", "list")
             paired = await run(tmp_path, "device", "pair", code, "--name", "kitchen")
             assert "kitchen is paired (voice device)" in paired.out + paired.err
             await device.until("booted")
-            shown = (await run(tmp_path, "device", "show", "kitchen")).out
-            assert f"xiaozhi:{MAC}" in shown
-            assert "WASMachine" not in shown
             refused = await run(tmp_path, "gpio", "set", "2", "1", "-d", "kitchen")
             assert refused.code != 0
             await device.open()
@@ -76,57 +70,36 @@ async def test_a_device_comes_by_the_three_steps_and_is_answered(tmp_path: Path)
             assert (await device.until("text", type="stt"))["message"]["text"] == "list devices"
             said = (await device.until("text", type="tts", state="sentence_start"))["message"]["text"]
             assert "kitchen" in said
-            status = json.loads((await run(tmp_path, "status", "--json")).out)
-            assert status["xiaozhi"]["connected"] == 1
             removed = await run(tmp_path, "device", "remove", "kitchen", "--yes")
             assert removed.code == 0, removed.err
             assert (await device.until("closed"))["code"] == 1008
 
 
-async def test_without_speech_engines_it_is_off_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", ("no_such_package",))
-    async with asyncio.timeout(60), running_host(settings_of(tmp_path)):
-        status = json.loads((await run(tmp_path, "status", "--json")).out)
-        assert any(
-            problem.startswith("xiaozhi is off: voice is off: no_such_package") for problem in status["problems"]
-        )
-
-
 @pytest.mark.parametrize(
     ("person", "told"),
     [
+        (None, "no_such_package"),
         ("p-1", "voice.person is 'p-1', and ada is read-only, who may look and not speak"),
         ("p-2", "voice.person is 'p-2', whom this host does not know"),
     ],
 )
-async def test_voice_of_somebody_who_may_not_speak_is_off_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: str, told: str
+async def test_voice_without_engines_or_of_somebody_who_may_not_speak_is_off_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, person: str | None, told: str
 ) -> None:
-    monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", ())  # so that this alone is in its way
+    monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", () if person else ("no_such_package",))
     settings = settings_of(tmp_path)
-    settings = replace(settings, voice=replace(settings.voice, person=person))
+    settings = replace(settings, voice=replace(settings.voice, person=person or settings.voice.person))
     store = open_store(settings.database)
     store.execute("INSERT INTO people VALUES ('p-1', 'ada', 'read-only', 1)")
     store.close()
     async with asyncio.timeout(60), running_host(settings) as host:
-        (problem,) = [problem for problem in host.problems if told in problem]
-        assert "next: microclaw config set voice.person owner" in problem
+        assert [problem for problem in host.problems if told in problem]
 
 
-async def test_wyoming_says_its_address_without_speech_and_xiaozhi_too_and_a_taken_port_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = settings_of(tmp_path, None)
-    settings = replace(settings, voice=replace(settings.voice, wyoming_port=0))
-    monkeypatch.setattr("microclaw.voice.engine_choice.PACKAGES", ("no_such_package",))  # the agent needs no speech
-    async with asyncio.timeout(60), running_host(settings) as host:
-        address = str(host.voice.wyoming)
-        assert re.fullmatch(r"127\.0\.0\.1:[1-9]\d*", address)
-        assert address in (await run(tmp_path, "status")).out
-        assert f"at {address}" in (await run(tmp_path, "doctor")).out
-        assert not [problem for problem in host.problems if "wyoming" in problem]
+async def test_a_port_of_wyoming_that_is_taken_is_told(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
+        settings = settings_of(tmp_path, None)
         settings = replace(settings, voice=replace(settings.voice, wyoming_port=port))
         async with asyncio.timeout(60), running_host(settings, make_voice=make_voice) as host:
             [problem] = [problem for problem in host.problems if "wyoming" in problem]

@@ -17,12 +17,6 @@ def test_table_of_settings_is_the_one_made_from_the_declaration() -> None:
     script = runpy.run_path(str(REPOSITORY / "scripts" / "configuration_page.py"))
     page = (REPOSITORY / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
     assert script["page"]() == page
-    for row in (
-        "| `limits.body_s` | `30` | how long a body may take (0.1 to 3600) |",
-        "| `agent.approvals` | `foreign` | which acts ask: those after foreign words, or every (`foreign`, `always`) |",
-        "| `model.fallback.NAME.api_key` * |  | the provider's key |",
-    ):
-        assert f"\n{row}\n" in page
 
 
 def test_the_example_has_no_mistake(tmp_path: Path) -> None:

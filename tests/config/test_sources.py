@@ -93,11 +93,6 @@ def test_every_section_becomes_settings(home: Path) -> None:
     assert settings.problems == ()
 
 
-def test_no_file_means_the_defaults(home: Path) -> None:
-    settings = load_settings({}, home=home)
-    assert settings == declared.Settings(home, settings.cache, settings.control_socket)
-
-
 def test_defaults_are_right_values_themselves() -> None:
     """The defaults that `config get --all` shows are values that `config set` takes."""
     for _, setting in all_settings():
@@ -135,19 +130,6 @@ def test_a_fallback_takes_its_key_from_secrets_and_another_comes_by_variables(ho
     environ = {**ENVIRON, "MICROCLAW_MODEL__FALLBACK__X": '{provider = "openai", name = "x", api_key = "k"}'}
     found = load_settings(environ, home=home).model.fallbacks
     assert found == (*rows, ModelChoice("openai", "x", "k", "https://models.example/v1"))
-
-
-def test_rows_of_fallbacks_are_named_by_their_numbers(home: Path) -> None:
-    text = EVERYTHING.replace("[model.fallback.large]", "[[model.fallback]]")
-    write(home, text, secrets='[[model.fallback]]\napi_key = "sk-row"\n')
-    environ = {name: value for name, value in ENVIRON.items() if name != "ANTHROPIC_API_KEY"}
-    assert load_settings(environ, home=home).model.fallbacks == (ModelChoice("anthropic", "second", "sk-row"),)
-
-
-def test_table_of_texts_may_be_split_between_the_files(home: Path) -> None:
-    text = '[mcp.servers.a]\ncommand = ["a"]\nenv = { PLAIN = "${BOT}", EMPTY = "" }\n'
-    write(home, text, secrets='[mcp.servers.a.env]\nTOKEN = " line\\n"\n')
-    assert load_settings(ENVIRON, home=home).mcp_servers[0].env == {"PLAIN": "1:abc", "EMPTY": "", "TOKEN": " line\n"}
 
 
 def test_missing_credential_switches_its_part_off_with_one_line(home: Path) -> None:
@@ -233,30 +215,21 @@ provider='x'
         assert line.startswith(f"config.toml:{25 + wrong.count(chr(10))}: ")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[agent\n",
-        "agent = 'VERYSECRET'\n",
-        "[agent.queue]\nx = 1\n",
-        "budget.day_usd = nan\n",
-        "[agent]\ntimezone = 'Mars/Base'\n",
-        "[proxy]\nurl = 'socks5://a:1'\n",
-        "[telegram]\nbase_url = '${}'\n",
-        '[telegram]\ntoken = "12345:VERY\\u0007SECRET"\n',
-        "[model]\napi_key = 'k'\n",
-        "[mcp.servers.'a b']\nurl = 'http://x'\n",
-        "[voice]\nasr = ['whisper', 'sphinx']\n",
-        "[host]\nhttp_host = '0.0.0.0'\n",
-        "[host]\nhttp_host = '0.0.0.0'\nhttp_tls = 'files'\nhttp_cert = '/c.pem'\n",
-        "[model.tasks.sing]\nname = 'x'\n",
-    ],
-)
-def test_mistake_is_named(home: Path, text: str) -> None:
-    (found,) = said(home, text)
-    assert "VERY" not in found
-    with pytest.raises(ConfigError):
-        load_settings({}, home=home)
+MISTAKES = (
+    "[agent", "agent = 'VERYSECRET'", "[agent.queue]\nx = 1", "budget.day_usd = nan", "agent.timezone = 'Mars/Base'",
+    "proxy.url = 'socks5://a:1'", "telegram.base_url = '${}'", 'telegram.token = "12345:VERY\\u0007SECRET"',
+    "model.api_key = 'k'", "[mcp.servers.'a b']\nurl = 'http://x'", "voice.asr = ['whisper', 'sphinx']",
+    "host.http_host = '0.0.0.0'", "[host]\nhttp_host = '0.0.0.0'\nhttp_tls = 'files'\nhttp_cert = '/c.pem'",
+    "[model.tasks.sing]\nname = 'x'",
+)  # fmt: skip
+
+
+def test_mistake_is_named_and_no_secret_of_it(home: Path) -> None:
+    for text in MISTAKES:
+        (found,) = said(home, f"{text}\n")
+        assert "VERY" not in found
+        with pytest.raises(ConfigError):
+            load_settings({}, home=home)
 
 
 def test_wrong_variable_is_named(home: Path) -> None:
@@ -269,7 +242,7 @@ def test_wrong_variable_is_named(home: Path) -> None:
 
 def test_damaged_file_never_raises_anything_but_its_mistakes(home: Path) -> None:
     rng = random.Random(5)
-    for _ in range(300):
+    for _ in range(100):
         data = bytearray(EVERYTHING.encode())
         for _ in range(rng.randrange(1, 6)):
             place = rng.randrange(len(data))
@@ -281,23 +254,21 @@ def test_damaged_file_never_raises_anything_but_its_mistakes(home: Path) -> None
             load_settings(ENVIRON, home=home)
 
 
-@pytest.mark.parametrize(
-    "text", ["a = " + "[" * 4_000, "a = " + "{a=" * 2_000, "a." * 2_000 + "a = 1", "[" + "a." * 2_000 + "a]\nb = 1"]
-)
-def test_nesting_without_end_is_a_mistake_and_no_crash(home: Path, text: str) -> None:
-    assert said(home, text)
-    variables = {f"MICROCLAW_{key}": "[" * 5_000 for key in ("AGENT__TURN_S", "MCP__SERVERS__A__COMMAND")}
+ENDLESS = ["[" * 4_000, "{a=" * 2_000, "9" * 5_000, "1" + "0" * 400, "0x" + "f" * 6_000, "-0x" + "f" * 6_000]
+
+
+def test_nesting_and_numbers_without_end_are_mistakes_and_no_crash(home: Path) -> None:
+    for text in (
+        *(f"agent.queue = {end}" for end in ENDLESS),
+        "a." * 2_000 + "a = 1",
+        "[" + "a." * 2_000 + "a]\nb = 1",
+    ):
+        (found,) = said(home, f"{text}\n")
+        assert len(found) < 300
     (home / "config.toml").write_bytes(b"\xff\xfe")
-    assert [m.place for m in find_mistakes(variables, home)] == ["config.toml", *variables]
-
-
-@pytest.mark.parametrize("number", ["9" * 5_000, "1" + "0" * 400, "0x" + "f" * 6_000, "-0x" + "f" * 6_000])
-@pytest.mark.parametrize("key", ["turn_s", "queue"])
-def test_number_without_end_is_a_mistake_and_no_crash(home: Path, key: str, number: str) -> None:
-    (found,) = said(home, f"[agent]\n{key} = {number}\n")
-    assert len(found) < 300
-    (home / "config.toml").write_text("")
-    assert len(find_mistakes({f"MICROCLAW_AGENT__{key.upper()}": number}, home)) == 1
+    for end in ENDLESS:
+        variables = {f"MICROCLAW_{key}": end for key in ("AGENT__QUEUE", "AGENT__TURN_S", "MCP__SERVERS__A__URL")}
+        assert [m.place for m in find_mistakes(variables, home)] == ["config.toml", *variables], end[:9]
 
 
 def test_a_pipe_in_the_files_place_is_refused_and_not_waited_for(home: Path) -> None:

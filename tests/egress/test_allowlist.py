@@ -73,33 +73,26 @@ PRIVATE = (
 )
 
 
-@pytest.mark.parametrize(
-    ("text", "lines"),
-    [
-        (WRONG, [2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 12, 13, 15, 18, 19, 21, 22, 22]),
-        *((f"allow:\n  - host: api.example.com\n  - host: '{host}'\n", [3]) for host in PRIVATE.split()),
-        (f"{FIRST}  - {{host: a.example.com, methods: [GET], requests_per_minute: 3}}\n", [3]),  # never decides
-        (f"allow:\n  - host: a.example.com\n{WITH_SECRET}", [3]),  # the one before lets it out without its secret
-        ('allow:\n  - host: a.example.com\n    tasks: [all, "bad name!", Report, good-1]\n', [3, 3, 3]),
-    ],
-)
-def test_every_mistake_has_its_line(write: Callable[[str | bytes], Path], text: str, lines: list[int]) -> None:
-    with pytest.raises(FileMistakes) as failed:
-        read_allowlist(write(text))
-    assert [one.line for one in failed.value.diagnostics] == lines
-    assert all(one.hint for one in failed.value.diagnostics)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "allow: x", "[]", "allow: [", "allow:\n\t- x", "allow: [1]", b"\xff\xfe\xff", "limits: {connections: 3}",
-     "a: &a [*a]", "allow: [{host: }]", "allow: " + "[" * 5000, "allow: [{? [a]: b}]",
-     "allow: [{host: x.y, ports: 443}]", "allow: [{host: x.y, ports: []}]"],
+MISTAKES: list[tuple[str, list[int]]] = [
+    (WRONG, [2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 12, 13, 15, 18, 19, 21, 22, 22]),
+    *((f"allow:\n  - host: api.example.com\n  - host: '{host}'\n", [3]) for host in PRIVATE.split()),
+    (f"{FIRST}  - {{host: a.example.com, methods: [GET], requests_per_minute: 3}}\n", [3]),  # never decides
+    (f"allow:\n  - host: a.example.com\n{WITH_SECRET}", [3]),  # the one before lets it out without its secret
+    ('allow:\n  - host: a.example.com\n    tasks: [all, "bad name!", Report, good-1]\n', [3, 3, 3]),
+]
+NO_ALLOWLISTS: tuple[str | bytes, ...] = (
+    "", "allow: x", "[]", "allow: [", "allow:\n\t- x", "allow: [1]", b"\xff\xfe\xff", "limits: {connections: 3}",
+    "a: &a [*a]", "allow: [{host: }]", "allow: " + "[" * 5000, "allow: [{? [a]: b}]",
+    "allow: [{host: x.y, ports: 443}]", "allow: [{host: x.y, ports: []}]",
 )  # fmt: skip
-def test_what_is_no_allowlist_is_a_mistake(write: Callable[[str | bytes], Path], text: str | bytes) -> None:
-    with pytest.raises(FileMistakes) as failed:
-        read_allowlist(write(text))
-    assert all(one.line for one in failed.value.diagnostics)
+
+
+def test_every_mistake_has_its_line(write: Callable[[str | bytes], Path]) -> None:
+    for text, lines in (*MISTAKES, *((text, None) for text in NO_ALLOWLISTS)):
+        with pytest.raises(FileMistakes) as failed:
+            read_allowlist(write(text))
+        assert lines is None or [one.line for one in failed.value.diagnostics] == lines
+        assert all(one.line and one.hint for one in failed.value.diagnostics)
 
 
 def test_what_only_looks_like_a_mistake_is_none(write: Callable[[str | bytes], Path]) -> None:
@@ -136,58 +129,53 @@ def test_a_file_that_becomes_wrong_is_not_replaced_by_the_last_good_one(
         assert source.problem
 
 
-@pytest.mark.parametrize(
-    ("words", "line"),
-    [
-        (("GET", "https://api.example.com/x"), 2),
-        (("CONNECT", "api.example.com:443"), 2),
-        (("GET", "http://api.example.com/x"), None),
-        (("GET", "https://a.weather.example/"), None),
-        (("GET", "https://a.weather.example/", "--task", "report"), 3),
-        (("get", "http://a.weather.example:8443/", "--task", "report"), 3),
-        (("POST", "https://a.weather.example/", "--task", "report"), None),
-        (("CONNECT", "a.weather.example:443", "--task", "report"), None),
-        (("GET", "https://weather.example/", "--task", "report"), None),
-        (("GET", "http://127.0.0.1/"), None),
-        (("GET", "nonsense"), None),
-    ],
+TRIED: tuple[tuple[str, int | None], ...] = (
+    ("GET https://api.example.com/x", 2),
+    ("CONNECT api.example.com:443", 2),
+    ("GET http://api.example.com/x", None),
+    ("GET https://a.weather.example/", None),
+    ("GET https://a.weather.example/ --task report", 3),
+    ("get http://a.weather.example:8443/ --task report", 3),
+    ("POST https://a.weather.example/ --task report", None),
+    ("CONNECT a.weather.example:443 --task report", None),
+    ("GET https://weather.example/ --task report", None),
+    ("GET http://127.0.0.1/", None),
+    ("GET nonsense", None),
 )
-def test_a_request_is_tried_without_connecting(
-    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], words: tuple[str, ...], line: int | None
+SPECIFIC = (
+    '  - host: "*.example.com"\n',
+    '  - {host: "*.eu.example.com", ports: [8443]}\n',
+    "  - {host: api.example.com, ports: [80, 443], methods: [GET]}\n",
+    "  - {host: api.example.com, ports: [80], methods: [POST], tasks: [report]}\n",
+)
+DECIDED = {
+    "POST https://api.example.com/x": 1,
+    "POST http://api.example.com/x": 1,
+    "GET http://api.example.com/x": 0,
+    "POST http://api.example.com/x --task report": 0,
+    "GET http://api.example.com/x --task report": 1,
+    "GET https://a.eu.example.com/": 1,
+    "GET https://a.eu.example.com:8443/": 0,
+    "POST https://www.example.com/x": 0,
+}
+
+
+def test_a_request_is_tried_without_connecting_and_the_most_specific_entry_decides_wherever_it_stands(
+    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]]
 ) -> None:
     write(RIGHT)
     run("task", "secrets", "weather", "-", stdin="a-long-value\n")
-    code, text = run("task", "egress", *words, "--json")
-    found = json.loads(text)
-    assert (found["allowed"], code) == ((False, 1) if line is None else (True, 0))
-    assert line is None or f"line {line}" in found["why"]
+    for words, line in TRIED:
+        code, text = run("task", "egress", *words.split(), "--json")
+        found = json.loads(text)
+        assert (found["allowed"], code) == ((False, 1) if line is None else (True, 0)), words
+        assert line is None or f"line {line}" in found["why"]
+    for entries in (SPECIFIC, SPECIFIC[::-1]):
+        write("allow:\n" + "".join(entries))
+        assert {words: run("task", "egress", *words.split())[0] for words in DECIDED} == DECIDED
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0)])
-def test_the_most_specific_entry_decides_wherever_it_stands(
-    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], order: tuple[int, ...]
-) -> None:
-    entries = (
-        '  - host: "*.example.com"\n',
-        '  - {host: "*.eu.example.com", ports: [8443]}\n',
-        "  - {host: api.example.com, ports: [80, 443], methods: [GET]}\n",
-        "  - {host: api.example.com, ports: [80], methods: [POST], tasks: [report]}\n",
-    )
-    write("allow:\n" + "".join(entries[number] for number in order))
-    for words, code in (
-        (("POST", "https://api.example.com/x"), 1),
-        (("POST", "http://api.example.com/x"), 1),
-        (("GET", "http://api.example.com/x"), 0),
-        (("POST", "http://api.example.com/x", "--task", "report"), 0),
-        (("GET", "http://api.example.com/x", "--task", "report"), 1),
-        (("GET", "https://a.eu.example.com/"), 1),
-        (("GET", "https://a.eu.example.com:8443/"), 0),
-        (("POST", "https://www.example.com/x"), 0),
-    ):
-        assert (words, run("task", "egress", *words)[0]) == (words, code)
-
-
-def test_the_command_and_the_doctor_tell_mistakes_and_missing_secrets(
+def test_mistakes_and_missing_secrets_are_told_and_a_secret_is_set_listed_and_removed_and_never_shown(
     write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
     write(WRONG)
@@ -199,26 +187,16 @@ def test_the_command_and_the_doctor_tell_mistakes_and_missing_secrets(
     assert (code, json.loads(document)["secret_missing"]) == (1, "weather")
     assert [one.ok for one in egress_findings(tmp_path)] == [True, False]
     assert json.loads(run("task", "egress", "--json")[1])["secrets_missing"] == ["weather"]
-    run("task", "secrets", "weather", "-", stdin="a-long-value\n")
-    assert run(*words)[0] == run("task", "egress")[0] == 0
-    assert [one.ok for one in egress_findings(tmp_path)] == [True]
-
-
-def test_a_secret_is_set_listed_and_removed_and_never_shown(
-    write: Callable[[str | bytes], Path], run: Callable[..., tuple[int, str]], tmp_path: Path
-) -> None:
-    write(RIGHT)
     (tmp_path / "value").write_text("the-value-itself\n")
     code, said = run("task", "secrets", "weather", f"@{tmp_path / 'value'}")
-    assert code == 0
-    code, listed = run("task", "secrets", "--json")
+    assert code == run(*words)[0] == run("task", "egress")[0] == 0
+    assert [one.ok for one in egress_findings(tmp_path)] == [True]
+    listed = run("task", "secrets", "--json")[1]
     assert json.loads(listed)["secrets"] == [{"name": "weather"}]
-    _, shown = run("task", "egress", "--json")
-    _, settings = run("config", "get", "--json")
+    shown, settings = run("task", "egress", "--json")[1], run("config", "get", "--json")[1]
     assert "the-value-itself" not in said + listed + shown + settings
     assert run("task", "secrets", "weather", "the-value-itself")[0] == 1
-    assert run("task", "secrets", "--rm", "weather", "--yes")[0] == 0
-    assert run("task", "secrets", "--rm", "weather", "--yes")[0] == 1
+    assert [run("task", "secrets", "--rm", "weather", "--yes")[0] for _ in range(2)] == [0, 1]
     assert "the-value-itself" not in (tmp_path / "secrets.toml").read_text()
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from mcp.shared.message import SessionMessage
+from mcp_types import JSONRPCRequest
 from tests.egress.proxying import HOST, WAIT_S, Names, client_tls, server, server_tls
 
 from microclaw.agent.search_engines import SearchEngine
@@ -20,13 +22,17 @@ from microclaw.mcp.client.transports import remote_server
 from microclaw.models.bounded_http import bounded_client
 
 
-async def test_a_name_of_the_settings_that_leads_to_metadata_is_refused() -> None:
+async def test_a_name_of_the_settings_that_leads_to_metadata_is_refused_and_so_is_the_environments_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     egress = Egress(resolve=lambda *_: ["169.254.169.254"])
-    async with bounded_client(base_url="http://model.example.com/v1", egress=egress) as client:
-        with pytest.raises(httpx2.ConnectError, match="metadata"):
-            await client.get("http://model.example.com/v1")
     with pytest.raises(OSError, match="metadata"):
         await connect(Purpose.CONFIGURED, "model.example.com", 80, egress)
+    monkeypatch.setenv("https_proxy", "http://169.254.169.254:3128")
+    for url, by in (("http://model.example.com/v1", egress), ("https://1.1.1.1/v1", Egress())):
+        async with bounded_client(base_url=url, egress=by) as client:
+            with pytest.raises(httpx2.ConnectError, match="metadata"):
+                await client.get(url)
 
 
 async def test_a_name_that_changes_between_look_and_connection_leads_nowhere_else() -> None:
@@ -67,10 +73,10 @@ async def test_an_address_that_refuses_gives_way_to_the_next() -> None:
         writer.close()
 
 
-async def test_an_address_that_hangs_is_ended_when_the_next_one_answers() -> None:
-    hung = asyncio.Event()
+async def test_an_address_that_hangs_is_ended_when_the_next_one_answers_and_of_two_one_is_closed() -> None:
+    hung, both, closed = asyncio.Event(), asyncio.Event(), list[str]()
 
-    async def dial(address: str) -> str:
+    async def hangs(address: str) -> str:
         if address != "::2":
             return address
         try:
@@ -79,46 +85,31 @@ async def test_an_address_that_hangs_is_ended_when_the_next_one_answers() -> Non
             hung.set()
         return ""
 
-    assert await first_to_answer(["::2", "1.1.1.1", "1.1.1.2"], dial, closes) == "1.1.1.1"
-    await asyncio.wait_for(hung.wait(), WAIT_S)
-    with pytest.raises(OSError, match="::2"):
-        await first_to_answer(["::2", "1.1.1.1"], fails, closes)
-
-
-async def test_of_two_connections_at_once_one_is_given_and_the_other_one_closed() -> None:
-    both, closed = asyncio.Event(), list[str]()
-
-    async def dial(address: str) -> str:
+    async def at_once(address: str) -> str:
         if address == "::2":
             await both.wait()
         both.set()
         return address
 
+    async def fails(address: str) -> str:
+        raise OSError(address)
+
     async def close(late: str) -> None:
         closed.append(late)
 
-    won = await first_to_answer(["::2", "1.1.1.1", "1.1.1.2"], dial, close)
+    assert await first_to_answer(["::2", "1.1.1.1", "1.1.1.2"], hangs, close) == "1.1.1.1"
+    async with asyncio.timeout(WAIT_S):
+        await hung.wait()
+    with pytest.raises(OSError, match="::2"):
+        await first_to_answer(["::2", "1.1.1.1"], fails, close)
+    assert closed == []
+    won = await first_to_answer(["::2", "1.1.1.1", "1.1.1.2"], at_once, close)
     assert {won, *closed} == {"::2", "1.1.1.1"}
-
-
-async def closes(_late: str) -> None:
-    raise AssertionError("none is late")
-
-
-async def fails(address: str) -> str:
-    raise OSError(address)
 
 
 def test_families_take_turns_and_tries_are_bounded() -> None:
     addresses = [f"::{number}" for number in range(8)] + ["1.1.1.1", "1.1.1.2"]
     assert in_turns(addresses) == ["::0", "1.1.1.1", "::1", "1.1.1.2", "::2", "::3"]
-
-
-async def test_the_environments_proxy_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "http://169.254.169.254:3128")
-    async with bounded_client(base_url="https://1.1.1.1/v1") as client:
-        with pytest.raises(httpx2.ConnectError, match="metadata"):
-            await client.get("https://1.1.1.1/v1")
 
 
 async def test_by_a_proxy_the_target_is_judged_as_far_as_it_is_known() -> None:
@@ -140,30 +131,30 @@ async def test_by_a_proxy_the_target_is_judged_as_far_as_it_is_known() -> None:
             assert (await client.get("http://model.example.com/v1")).text == "ok"
 
 
-@pytest.mark.parametrize(
-    ("no_proxy", "host", "port", "used"),
-    [
+def test_no_proxy_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "proxy.example:3128")
+    for no_proxy, host, port, used in (
         ("", "a.example", None, True),
         ("a.example", "a.example", None, False),
         ("example", "a.example", 8080, False),
         ("::1", "::1", 8080, False),
         ("*", "1.1.1.1", 80, False),
-    ],
-)
-def test_no_proxy_counts(no_proxy: str, host: str, port: int, used: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "proxy.example:3128")
-    monkeypatch.setenv("no_proxy", no_proxy)
-    assert environment_proxy("http", host, port) == ("http://proxy.example:3128" if used else None)
+    ):
+        monkeypatch.setenv("no_proxy", no_proxy)
+        assert environment_proxy("http", host, port) == ("http://proxy.example:3128" if used else None)
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["http://other.example/", "http://model.example:81/", "https://model.example/", "http://model.example.evil/"],
-)
-async def test_a_client_of_the_settings_asks_exactly_that_place(place: str) -> None:
+async def test_a_client_of_the_settings_asks_exactly_that_place() -> None:
+    places = (
+        "http://other.example/",
+        "http://model.example:81/",
+        "https://model.example/",
+        "http://model.example.evil/",
+    )
     async with bounded_client(base_url="http://model.example/v1", egress=Egress(resolve=Names())) as client:
-        with pytest.raises(httpx2.ConnectError, match="which the settings name"):
-            await client.get(place)
+        for place in places:
+            with pytest.raises(httpx2.ConnectError, match="which the settings name"):
+                await client.get(place)
 
 
 async def test_a_server_of_the_settings_redirects_nowhere() -> None:
@@ -178,19 +169,16 @@ async def test_a_server_of_the_settings_redirects_nowhere() -> None:
         assert inside.seen == []
 
 
-@pytest.mark.parametrize("host", ["169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]"])
-async def test_neither_search_nor_mcp_leads_there(host: str) -> None:
-    engine = SearchEngine(SearchSettings(engine="searxng", base_url=f"http://{host}"))
-    with pytest.raises(ToolFailed, match="metadata"):
-        await engine.search("x", 1)
-    settings = McpServerSettings(name="web", url=f"http://{host}/mcp")
+async def test_neither_search_nor_mcp_leads_there() -> None:
+    for host in ("169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1]"):
+        engine = SearchEngine(SearchSettings(engine="searxng", base_url=f"http://{host}"))
+        with pytest.raises(ToolFailed, match="metadata"):
+            await engine.search("x", 1)
     said = ""
     try:
         async with asyncio.timeout(WAIT_S):
+            settings = McpServerSettings(name="web", url="http://[fe80::1]/mcp")
             async with remote_server(settings, None) as (received, send):
-                from mcp.shared.message import SessionMessage
-                from mcp_types import JSONRPCRequest
-
                 await send.send(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=1, method="ping")))
                 said = str(await received.receive())
     except BaseExceptionGroup as group:
@@ -200,28 +188,20 @@ async def test_neither_search_nor_mcp_leads_there(host: str) -> None:
     assert "metadata" in said
 
 
-@pytest.mark.parametrize(
-    ("location", "why"), [("http://localhost:1/", "without TLS"), ("https://10.0.0.1/", "not public")]
-)
-async def test_a_download_is_not_led_inside(location: str, why: str) -> None:
-    away = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
-    async with server(away.encode()) as web:
-        with pytest.raises(OSError, match=why):
-            await asyncio.to_thread(download, f"http://127.0.0.1:{web.port}/image.bin")
-
-
-@pytest.mark.parametrize(
-    ("url", "refused"),
-    [
-        ("https://hub.example:1/b", "hub.example is at 127.0.0.1, which is not public"),
-        ("https://files.example/a", "files.example is at 127.0.0.1, which is not public"),
-        ("http://hub.example/a", "without TLS"),
-        ("http://files.example/a", "without TLS"),
-        ("https://hub.example/b", "All connection attempts failed"),
-    ],
-)
-async def test_a_download_may_move_in_its_own_place_alone(url: str, refused: str) -> None:
+async def test_a_download_is_not_led_inside_and_moves_in_its_own_place_alone() -> None:
+    for location, why in (("http://localhost:1/", "without TLS"), ("https://10.0.0.1/", "not public")):
+        away = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n"
+        async with server(away.encode()) as web:
+            with pytest.raises(OSError, match=why):
+                await asyncio.to_thread(download, f"http://127.0.0.1:{web.port}/image.bin")
     egress = Egress(resolve=lambda *_: ["127.0.0.1"], own=tuple)
     async with http_client(Purpose.DOWNLOAD, "https://hub.example/a", egress=egress) as client:
-        with pytest.raises(httpx2.ConnectError, match=refused):
-            await client.get(url)
+        for url, refused in (
+            ("https://hub.example:1/b", "hub.example is at 127.0.0.1, which is not public"),
+            ("https://files.example/a", "files.example is at 127.0.0.1, which is not public"),
+            ("http://hub.example/a", "without TLS"),
+            ("http://files.example/a", "without TLS"),
+            ("https://hub.example/b", "All connection attempts failed"),
+        ):
+            with pytest.raises(httpx2.ConnectError, match=refused):
+                await client.get(url)

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.link.conftest import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
 from tests.link_server.conftest import Plane as Plane
 from tests.link_server.conftest import limits as limits
 from tests.link_server.conftest import plane as plane
 from tests.link_server.conftest import running_plane as running_plane
-from tests.link_server.on_uvloop.conftest import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
 
 from microclaw.auth.certificates import KeyPair
 from microclaw.auth.provisioning import Provision

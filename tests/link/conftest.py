@@ -1,8 +1,18 @@
-"""A real host to check, in this process and on its own event loop: the device plane of tests/link_server."""
+"""A real host to check, in this process and on uvloop, as a host runs: the device plane of tests/link_server."""
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Mapping
+
+import pytest
+import uvloop
 from tests.link_server.conftest import Plane as Plane
 from tests.link_server.conftest import limits as limits
 from tests.link_server.conftest import plane as plane
-from tests.link_server.on_uvloop.conftest import pytest_asyncio_loop_factories as pytest_asyncio_loop_factories
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    return {"uvloop": uvloop.new_event_loop}

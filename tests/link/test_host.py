@@ -42,13 +42,10 @@ async def device(new: PlainDevice) -> PlainDevice:
 # Trust and pairing
 
 
-@pytest.mark.parametrize("name", ["127.0.0.1", "host.microclaw.internal"])
-async def test_l_03_the_certificate_is_for_both_names(new: PlainDevice, name: str) -> None:
-    _, writer = await asyncio.open_connection(new.host, new.port, ssl=await new.tls(), server_hostname=name)
-    writer.transport.abort()
-
-
-async def test_l_05_there_is_no_compression(new: PlainDevice) -> None:
+async def test_l_03_and_05_the_certificate_is_for_both_names_and_there_is_no_compression(new: PlainDevice) -> None:
+    for name in ("127.0.0.1", "host.microclaw.internal"):
+        _, writer = await asyncio.open_connection(new.host, new.port, ssl=await new.tls(), server_hostname=name)
+        writer.transport.abort()
     async with new.connected(compression="deflate") as end:
         assert end.socket.protocol.extensions == []
         assert end.socket.subprotocol == "microclaw.v1"
@@ -64,67 +61,61 @@ async def test_l_31_and_39_a_code_answers_the_request_and_pings_go_on(new: Plain
         await end.alive()
 
 
-async def test_l_33_the_certificate_is_as_the_page_has_it(new: PlainDevice) -> None:
-    new.wants_token = False
-    await new.pair()
-    made = new.certificate
-    assert made is not None
-    made.verify_directly_issued_by(x509.load_pem_x509_certificate((await new.fetch()).encode()))
-    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    uses = made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    assert made.public_key() == new.key.public_key()
-    assert [name.value.startswith("urn:microclaw:device:") for name in names] == [True]
-    assert ExtendedKeyUsageOID.CLIENT_AUTH in uses
-    assert abs(made.not_valid_after_utc - made.not_valid_before_utc - TEN_YEARS) < timedelta(days=7)
-
-
-async def test_l_34_a_token_has_its_form(device: PlainDevice) -> None:
-    assert re.fullmatch(r"mc1_[A-Za-z0-9._-]{1,64}_[A-Za-z0-9_-]{43}", device.token or "")
-
-
 def _unsigned() -> bytes:
     request = bytearray(request_for(ec.generate_private_key(ec.SECP256R1())))
     request[-1] ^= 1
     return bytes(request)
 
 
-@pytest.mark.parametrize(
-    "request_body",
-    [
-        {"board": "b", "csr": _unsigned()},
-        {"board": "b", "csr": request_for(ec.generate_private_key(ec.SECP384R1()))},
+async def test_l_36_a_bad_request_ends_with_4400(new: PlainDevice) -> None:
+    bad: tuple[dict[str, Any], ...] = (
+        *({"board": "b", "csr": csr} for csr in (_unsigned(), request_for(ec.generate_private_key(ec.SECP384R1())))),
         {"board": "b", "csr": b"0\x82csr"},
-        {"board": "my board!", "token_wanted": True},
-        {"board": "x" * 65, "token_wanted": True},
-    ],
-    ids=["unsigned", "P-384", "no request", "board's form", "board's length"],
-)
-async def test_l_36_a_bad_request_ends_with_4400(new: PlainDevice, request_body: dict[str, Any]) -> None:
-    async with new.connected() as end:
-        await end.say("pair_request", request_body)
-        assert (await end.ended())[0] == 4400
+        *({"board": board, "token_wanted": True} for board in ("my board!", "x" * 65)),
+    )
+    for body in bad:
+        async with new.connected() as end:
+            await end.say("pair_request", body)
+            assert (await end.ended())[0] == 4400, body
 
 
 @pytest.mark.parametrize("token", [True, False])
-async def test_a_device_that_was_written_from_the_page_is_let_in(plane: Plane, new: PlainDevice, token: bool) -> None:
+async def test_l_33_and_34_a_device_that_was_written_from_the_page_is_let_in_with_what_the_page_promises(
+    plane: Plane, new: PlainDevice, token: bool
+) -> None:
     new.wants_token = token
     async with running(new), asyncio.timeout(30):
         await plane.published.until(DeviceConnected)
         assert (await plane.links.online[0].call("device.info", {}, idempotent=True, timeout_s=10)).ok
         assert await plane.plane.notify("plain", "hello", speak=False, expires_s=None) == "delivered"
     assert plane.registry.get("plain").board.board_id == "xiao-esp32s3"
+    made = new.certificate
+    if token:
+        assert re.fullmatch(r"mc1_[A-Za-z0-9._-]{1,64}_[A-Za-z0-9_-]{43}", new.token or "")
+    else:
+        assert made is not None
+        made.verify_directly_issued_by(x509.load_pem_x509_certificate((await new.fetch()).encode()))
+        names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert made.public_key() == new.key.public_key()
+        assert [name.value.startswith("urn:microclaw:device:") for name in names] == [True]
+        uses = made.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert ExtendedKeyUsageOID.CLIENT_AUTH in uses
+        assert abs(made.not_valid_after_utc - made.not_valid_before_utc - TEN_YEARS) < timedelta(days=7)
 
 
 # A ready link
 
 
-@pytest.mark.parametrize("what", [*BREACHES, *OF_A_DEVICE])
-async def test_a_breach_ends_the_connection_with_its_codes(device: PlainDevice, what: str) -> None:
-    message, code, error = {**BREACHES, **OF_A_DEVICE}[what]
-    async with device.ready() as end:
-        await end.socket.send(message)
-        ended = await end.ended()
-    assert ended == (code, error or ended[1])
+async def test_a_breach_ends_the_connection_with_its_codes(device: PlainDevice) -> None:
+    page = (Path(__file__).parents[2] / "docs/protocols/link.md").read_text(encoding="utf-8")
+    rules = re.findall(r"^\| (L-\d\d) \| (?:host|device|both) \| .+ \|$", page, re.M)
+    assert rules == sorted(set(rules)), "the rules of the page have one number each"
+    for what, (message, code, error) in {**BREACHES, **OF_A_DEVICE}.items():
+        assert what[:4] in rules
+        async with device.ready() as end:
+            await end.socket.send(message)
+            ended = await end.ended()
+        assert ended == (code, error or ended[1]), what
 
 
 async def test_what_a_later_version_says_is_ignored(device: PlainDevice) -> None:
@@ -143,17 +134,9 @@ async def test_what_a_later_version_says_is_ignored(device: PlainDevice) -> None
         await end.acked()
 
 
-async def test_l_40_welcome_says_what_was_applied(device: PlainDevice) -> None:
-    async with device.ready() as end:
-        await end.say_durable("run_task", TASK)
-        await end.acked()
-    said = device.numbers.tx_last
-    async with device.connected() as end:
-        welcome = await device.greet(end)
-        assert (welcome["rx_epoch"], welcome["rx_seq"]) == (device.numbers.tx_epoch, said)
-
-
-async def test_l_61_and_62_a_number_or_an_id_that_was_seen_has_no_second_effect(device: PlainDevice) -> None:
+async def test_l_40_61_and_62_what_was_applied_is_in_the_welcome_and_has_no_second_effect(
+    device: PlainDevice,
+) -> None:
     async with device.ready() as end:
         first = await end.say_durable("run_task", TASK)
         assert (await end.next("task_status", first))["body"]["state"] == "failed"
@@ -163,6 +146,11 @@ async def test_l_61_and_62_a_number_or_an_id_that_was_seen_has_no_second_effect(
         await end.acked()
         await end.next("task_status", await end.say_durable("run_task", {**TASK, "task": "another"}))
         assert len(end.answers("task_status", first)) == 1
+        await end.acked()
+    said = device.numbers.tx_last
+    async with device.connected() as end:
+        welcome = await device.greet(end)
+        assert (welcome["rx_epoch"], welcome["rx_seq"]) == (device.numbers.tx_epoch, said)
 
 
 async def test_l_63_what_was_not_acked_comes_again_and_what_was_does_not(device: PlainDevice) -> None:
@@ -179,13 +167,10 @@ async def test_l_63_what_was_not_acked_comes_again_and_what_was_does_not(device:
         assert end.answers("task_status", asked) == []
 
 
-async def test_l_64_a_missing_number_ends_the_connection(device: PlainDevice) -> None:
+async def test_l_64_to_66_a_gap_ends_the_connection_and_epochs_begin_at_one_or_are_renewed(device: PlainDevice) -> None:
     async with device.ready() as end:
         await end.say("run_task", TASK, seq=device.numbers.tx_last + 9)
         assert await end.ended() == (4400, "sequence_gap")
-
-
-async def test_l_65_a_new_epoch_begins_at_one(device: PlainDevice) -> None:
     async with device.ready() as end:
         await end.say_durable("run_task", TASK)
         await end.acked()
@@ -193,33 +178,16 @@ async def test_l_65_a_new_epoch_begins_at_one(device: PlainDevice) -> None:
     async with device.ready() as end:
         await end.next("task_status", await end.say_durable("run_task", TASK))
         assert device.numbers.tx_last == 1
-
-
-async def test_l_66_a_cursor_that_cannot_be_renews_the_hosts_epoch(device: PlainDevice) -> None:
-    async with device.ready():
         before = device.numbers.rx_epoch
     async with device.connected() as end:
         assert (await device.greet(end, rx_seq=2**40))["tx_epoch"] != before
 
 
-async def test_l_81_a_task_that_does_not_run_is_not_cancelled(device: PlainDevice) -> None:
+async def test_l_81_and_95_a_task_that_does_not_run_is_not_cancelled_and_a_bye_is_answered_with_1000(
+    device: PlainDevice,
+) -> None:
     async with device.ready() as end:
         asked = await end.say_durable("cancel_task", {"task": "none"})
         assert (await end.next("error", asked))["body"]["code"] == "unknown_task"
-
-
-async def test_l_95_a_bye_is_answered_with_1000(device: PlainDevice) -> None:
-    async with device.ready() as end:
         await end.say("bye", {"reason": "the end"})
-        assert await end.ended() == (1000, None)
-
-
-# The page
-
-
-def test_the_rules_of_the_page_have_one_number_each() -> None:
-    page = (Path(__file__).parents[2] / "docs/protocols/link.md").read_text(encoding="utf-8")
-    rules = re.findall(r"^\| (L-\d\d) \| (?:host|device|both) \| .+ \|$", page, re.M)
-    assert rules == sorted(set(rules))
-    tried = {what[:4] for what in (*BREACHES, *OF_A_DEVICE)}
-    assert tried <= set(rules)
+        assert (await end.ended())[0] == 1000

@@ -27,12 +27,17 @@ def reopened(flash: Flash) -> Flash:
     return Flash(flash.folder)
 
 
-def test_commits_are_there_after_the_power_was_gone(tmp_path: Path) -> None:
-    flash = Flash(tmp_path)
+def test_commits_are_their_owners_alone_and_there_after_the_power_was_gone(tmp_path: Path) -> None:
+    flash = Flash(tmp_path / "link")
     flash.commit({"a": 1, "b": [b"x", None]})
     flash.commit({"a": None, "c": "text"})
+    assert (tmp_path / "link").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "link" / STATE_FILE).stat().st_mode & 0o777 == 0o600
     flash = reopened(flash)
     assert flash.under("") == {"b": [b"x", None], "c": "text"}
+    flash.close()
+    with pytest.raises(PowerGone):
+        flash.commit({"a": 1})
 
 
 def test_every_broken_off_write_loses_that_commit_alone(tmp_path: Path) -> None:
@@ -66,13 +71,6 @@ def test_damage_inside_is_an_error_and_never_an_empty_board(tmp_path: Path) -> N
             Flash(tmp_path)
 
 
-def test_nothing_is_written_after_the_power_is_gone(tmp_path: Path) -> None:
-    flash = Flash(tmp_path)
-    flash.close()
-    with pytest.raises(PowerGone):
-        flash.commit({"a": 1})
-
-
 def test_a_log_that_grew_is_written_anew(tmp_path: Path) -> None:
     flash = Flash(tmp_path)
     flash.commit({"kept": "value"})
@@ -81,13 +79,6 @@ def test_a_log_that_grew_is_written_anew(tmp_path: Path) -> None:
     assert (tmp_path / STATE_FILE).stat().st_size < MIN_COMPACTED_BYTES + 16_384
     flash = reopened(flash)
     assert (flash.get("kept"), flash.get("number")) == ("value", 59)
-
-
-def test_only_its_owner_reads_the_flash(tmp_path: Path) -> None:
-    flash = Flash(tmp_path / "link")
-    assert (tmp_path / "link").stat().st_mode & 0o777 == 0o700
-    assert (tmp_path / "link" / STATE_FILE).stat().st_mode & 0o777 == 0o600
-    flash.close()
 
 
 def test_a_factory_reset_is_finished_by_the_next_boot(tmp_path: Path) -> None:
@@ -101,53 +92,6 @@ def test_a_factory_reset_is_finished_by_the_next_boot(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [STATE_FILE]
 
 
-def test_numbers_have_no_gap_over_boots_and_acked_messages_are_gone(tmp_path: Path) -> None:
-    flash = Flash(tmp_path)
-    outbox = FlashOutbox(flash)
-    epoch = outbox.cursor().epoch
-    assert [outbox.append(bytes([n]) * 16, bytes([n])) for n in range(3)] == [1, 2, 3]
-    assert outbox.append(bytes([1]) * 16, b"again") == 2
-    outbox.ack(2)
-    outbox = FlashOutbox(reopened(flash))
-    assert outbox.cursor() == (epoch, 2, 3)
-    assert outbox.unacked_after(0, 10) == [(3, b"\x02")]
-
-
-def test_renewing_keeps_what_is_not_acked_in_order(tmp_path: Path) -> None:
-    flash = Flash(tmp_path)
-    outbox = FlashOutbox(flash)
-    for n in range(4):
-        outbox.append(bytes([n]) * 16, bytes([n]))
-    outbox.ack(2)
-    old = outbox.cursor().epoch
-    fresh = outbox.renew()
-    assert fresh.epoch != old
-    assert (fresh.acked, fresh.last) == (0, 2)
-    outbox = FlashOutbox(reopened(flash))
-    assert outbox.unacked_after(0, 10) == [(1, b"\x02"), (2, b"\x03")]
-
-
-def test_a_full_outbox_refuses_events_and_still_takes_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # 320 of them: the disk is not what is tested
-    outbox = FlashOutbox(Flash(tmp_path))
-    for n in range(MAX_MESSAGES):
-        outbox.append(n.to_bytes(16), b"x")
-    with pytest.raises(Overloaded):
-        outbox.append(b"e" * 16, b"x")
-    for n in range(RESERVED_MESSAGES):
-        outbox.append((1000 + n).to_bytes(16), b"x", reserved=True)
-    with pytest.raises(Overloaded):
-        outbox.append(b"r" * 16, b"x", reserved=True)
-
-
-def test_an_outbox_of_64_kib_is_full(tmp_path: Path) -> None:
-    outbox = FlashOutbox(Flash(tmp_path))
-    outbox.append(b"a" * 16, bytes(MAX_BYTES - 1))
-    with pytest.raises(Overloaded):
-        outbox.append(b"b" * 16, b"xx")
-    assert outbox.append(b"c" * 16, b"x") == 2
-
-
 def test_an_effect_is_committed_once_with_its_number(tmp_path: Path) -> None:
     flash = Flash(tmp_path)
     inbox = FlashInbox(flash)
@@ -159,3 +103,38 @@ def test_an_effect_is_committed_once_with_its_number(tmp_path: Path) -> None:
     assert not inbox.advance(b"another-", 1, b"i" * 16, {"effect": 3})  # the host renewed: the same message again
     assert inbox.cursor() == (b"another-", 1)
     assert flash.get("effect") == 1
+
+
+def test_numbers_have_no_gap_over_boots_and_what_is_not_acked_is_kept_in_order_by_a_renewal(tmp_path: Path) -> None:
+    flash = Flash(tmp_path)
+    outbox = FlashOutbox(flash)
+    epoch = outbox.cursor().epoch
+    assert [outbox.append(bytes([n]) * 16, bytes([n])) for n in range(4)] == [1, 2, 3, 4]
+    assert outbox.append(bytes([1]) * 16, b"again") == 2
+    outbox.ack(2)
+    flash = reopened(flash)
+    outbox = FlashOutbox(flash)
+    assert outbox.cursor() == (epoch, 2, 4)
+    assert outbox.unacked_after(0, 10) == [(3, b"\x02"), (4, b"\x03")]
+    fresh = outbox.renew()
+    assert (fresh.epoch != epoch, fresh.acked, fresh.last) == (True, 0, 2)
+    outbox = FlashOutbox(reopened(flash))
+    assert outbox.unacked_after(0, 10) == [(1, b"\x02"), (2, b"\x03")]
+
+
+def test_a_full_outbox_refuses_events_and_still_takes_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # 320 of them: the disk is not what is tested
+    outbox = FlashOutbox(Flash(tmp_path / "many"))
+    for n in range(MAX_MESSAGES):
+        outbox.append(n.to_bytes(16), b"x")
+    with pytest.raises(Overloaded):
+        outbox.append(b"e" * 16, b"x")
+    for n in range(RESERVED_MESSAGES):
+        outbox.append((1000 + n).to_bytes(16), b"x", reserved=True)
+    with pytest.raises(Overloaded):
+        outbox.append(b"r" * 16, b"x", reserved=True)
+    outbox = FlashOutbox(Flash(tmp_path / "large"))
+    outbox.append(b"a" * 16, bytes(MAX_BYTES - 1))
+    with pytest.raises(Overloaded):
+        outbox.append(b"b" * 16, b"xx")
+    assert outbox.append(b"c" * 16, b"x") == 2

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeAlias
 Layer: TypeAlias = Literal["tcp", "tls", "websocket"]
 GONE: Final = 1006  # no close code came
 WAIT_S: Final = 60.0
-_UPGRADE: Final = (
+UPGRADE: Final = (
     "GET /link HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
     "Sec-WebSocket-Protocol: microclaw.v1\r\n"
@@ -74,7 +74,7 @@ def attacks(hello: bytes, copied: str, wrong: str) -> tuple[Attack, ...]:
         _attack("garbage instead of TLS", "tcp", lambda n: b"%d" % n * 200, "tls"),
         _attack("half a TLS greeting", "tcp", lambda _: b"\x16\x03\x01", "tls", slow=True),
         _attack("garbage instead of HTTP", "tls", lambda n: b"%d\x00\xff" % n * 200, "not_a_link"),
-        _attack("half a request", "tls", lambda _: _UPGRADE.encode(), "not_a_link", slow=True),
+        _attack("half a request", "tls", lambda _: UPGRADE.encode(), "not_a_link", slow=True),
         _attack("no hello", "websocket", lambda _: b"", "timeout", 4408, slow=True),
         _attack("half a frame", "websocket", lambda _: frame(bytes(600))[:50], "timeout", 4408, slow=True),
         _attack("garbage in a frame", "websocket", lambda n: frame(b"\x01%d" % n), "malformed", 4400),
@@ -133,7 +133,7 @@ async def commit(attack: Attack, number: int, target: Target, source: str) -> in
 async def _misbehave(attack: Attack, number: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
     if attack.layer == "websocket":
         credential = "" if attack.token is None else f"Authorization: Bearer {attack.token}\r\n"
-        writer.write(f"{_UPGRADE}{credential}\r\n".encode())
+        writer.write(f"{UPGRADE}{credential}\r\n".encode())
         await reader.readuntil(b"\r\n\r\n")
     writer.write(attack.says(number))
     await writer.drain()
@@ -141,12 +141,12 @@ async def _misbehave(attack: Attack, number: int, reader: asyncio.StreamReader, 
         await reader.read(-1)
         return GONE
     while True:
-        opcode, message = await _next_frame(reader)
+        opcode, message = await next_frame(reader)
         if opcode == 8:
             return int.from_bytes(message[:2], "big")
 
 
-async def _next_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+async def next_frame(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     head = await reader.readexactly(2)
     size = head[1] & 0x7F
     if size == 126:

@@ -95,18 +95,11 @@ class Plane:
     def ca(self) -> str:
         return self.plane.identity.authority.ca_pem.decode()
 
-    def count(self, line: str) -> float:
-        """The value of one line of the metrics page."""
-        found = [row for row in self._page() if row.startswith(line + " ")]
-        return float(found[0].rpartition(" ")[2])
-
-    def _page(self) -> list[str]:
-        return metrics_page(link_metrics(self.meter, self.links.depths())).decode().splitlines()
-
     @property
     def refused(self) -> dict[str, int]:
         """The number of connections refused or broken off, by reason."""
-        rows = [row for row in self._page() if row.startswith("microclaw_link_refused_total{")]
+        page = metrics_page(link_metrics(self.meter, self.links.depths())).decode().splitlines()
+        rows = [row for row in page if row.startswith("microclaw_link_refused_total{")]
         counts = {row.split('"')[1]: int(float(row.rpartition(" ")[2])) for row in rows}
         return {reason: count for reason, count in counts.items() if count}
 

@@ -58,14 +58,12 @@ class ScriptedDevice:
     board: str = "virtual"
     capabilities: tuple[str, ...] = CAPABILITIES
     boot_id: bytes = field(default_factory=lambda: secrets.token_bytes(16))
-    deaf: bool = False  # it reads and does nothing
     opening: Hello | PairRequest | None = None  # instead of its hello
     token: str | None = None
     certificate: bytes | None = None
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     outbox: MemoryOutbox = field(default_factory=MemoryOutbox)
     inbox: InboxCursor = field(default_factory=InboxCursor)
-    applied: set[bytes] = field(default_factory=set)
     got: asyncio.Queue[Envelope] = field(default_factory=asyncio.Queue)
     blobs: asyncio.Queue[actions.TakeBlob] = field(default_factory=asyncio.Queue)
     answer: Callable[[Call], Result | None] = _echo
@@ -131,9 +129,6 @@ class ScriptedDevice:
     async def send_raw(self, message: bytes) -> None:
         await self._socket.send_bytes(message)
 
-    async def send_text(self, text: str) -> None:
-        await self._socket.send_str(text)
-
     async def next(self, kind: type[Any]) -> Any:
         """The body of the next message of this type; others are dropped."""
         return (await self.next_envelope(kind)).body
@@ -162,7 +157,7 @@ class ScriptedDevice:
         await self._pump()
         code: int | None = None
         while (message := await self._socket.receive()).type in _GOES_ON:
-            if message.type is aiohttp.WSMsgType.BINARY and not self.deaf:
+            if message.type is aiohttp.WSMsgType.BINARY:
                 self.session.receive(message.data)
                 await self._pump()
         if message.type is aiohttp.WSMsgType.CLOSE:
@@ -210,15 +205,13 @@ class ScriptedDevice:
         assert self.session is not None
         if self._timer is not None:
             self._timer.cancel()
-        due_ms = None if self.deaf else self.session.next_tick_ms()
+        due_ms = self.session.next_tick_ms()
         if due_ms is not None and not self._socket.closed:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(0.0, due_ms / 1000 - time.monotonic()), self._on_time)
 
     def _on_time(self) -> None:
         assert self.session is not None
-        if self.deaf:
-            return
         self.session.tick()
         self._ticking = asyncio.get_running_loop().create_task(self._pump(), name="scripted device: tick")
 

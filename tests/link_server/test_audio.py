@@ -11,18 +11,6 @@ from microclaw.wire.link.actions import Hear
 from microclaw.wire.link.messages import AudioFormat, CancelStream, ErrorMessage, StartAsr, StopAsr
 
 
-async def test_a_stream_that_nobody_listens_to_is_refused_and_cancelled(plane: Any, paired: Any) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        asked = await paired.send(StartAsr(7, "pcm16", 16_000, "button", 0))
-        assert (await paired.next(CancelStream)).stream == 7  # messages of streams go first
-        refused = await paired.next_envelope(ErrorMessage)
-        assert (refused.body.code, refused.body.fatal, refused.re) == ("no_listener", False, asked)
-        await paired.send_raw(b"\x02" + bytes(640))  # what was on its way is dropped
-        lamp = plane.links.link(plane.registry.get("lamp").device_id)
-        await lamp.call("device.info", {}, idempotent=True, timeout_s=5)
-
-
 class Ears:
     """Notes what a device's streams bring."""
 
@@ -39,22 +27,33 @@ class Ears:
         self.log.append("left")
 
 
-async def test_a_stream_goes_to_who_listens_until_the_device_leaves(plane: Any, paired: Any) -> None:
+async def test_a_stream_is_refused_while_nobody_listens_and_else_goes_there_until_the_device_leaves(
+    plane: Any, paired: Any
+) -> None:
     ears, formats = Ears(), []
 
     def listen(_link: object, _connection: object, audio: AudioFormat) -> Ears:
         formats.append(audio)
         return ears
 
-    plane.audio.open = listen
     hello = replace(paired.hello(), audio=AudioFormat(("pcm16",), 16_000, 20, 200))
     async with paired.connected(hello):
         await paired.until_ready()
         lamp = plane.links.link(plane.registry.get("lamp").device_id)
-        await paired.send(StartAsr(7, "pcm16", 16_000, "button", 0))
-        await paired.send_raw(b"\x02" + bytes(640))
-        await paired.send(StopAsr(7, "button"))
+        asked = await paired.send(StartAsr(7, "pcm16", 16_000, "button", 0))
+        assert (await paired.next(CancelStream)).stream == 7  # messages of streams go first
+        refused = await paired.next_envelope(ErrorMessage)
+        assert (refused.body.code, refused.body.fatal, refused.re) == ("no_listener", False, asked)
+        await paired.send_raw(b"\x02" + bytes(640))  # what was on its way is dropped
         await lamp.call("device.info", {}, idempotent=True, timeout_s=5)
     await plane.published.until(DeviceLeft)
-    assert ears.log == [("start_asr_stream", 7), (7, bytes(640)), ("stop_asr_stream", 7), "left"]
+    plane.audio.open = listen
+    async with paired.connected(hello):
+        await paired.until_ready()
+        await paired.send(StartAsr(8, "pcm16", 16_000, "button", 0))
+        await paired.send_raw(b"\x02" + bytes(640))
+        await paired.send(StopAsr(8, "button"))
+        await lamp.call("device.info", {}, idempotent=True, timeout_s=5)
+    await plane.published.until(DeviceLeft)
+    assert ears.log == [("start_asr_stream", 8), (8, bytes(640)), ("stop_asr_stream", 8), "left"]
     assert [audio.buffer_ms for audio in formats] == [200]

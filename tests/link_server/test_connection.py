@@ -140,13 +140,8 @@ def connection_over(wire: Wire, answer: Callable[[], Awaitable[None]] = nothing)
 
 
 @asynccontextmanager
-async def served(wire: Wire, early: bytes = b"") -> AsyncIterator[tuple[Connection, Pairing, asyncio.Task[None]]]:
-    async def answer() -> None:
-        if early:
-            connection.data_received(early)
-            assert not wire.is_read
-
-    connection, owner = connection_over(wire, answer)
+async def served(wire: Wire) -> AsyncIterator[tuple[Connection, Pairing, asyncio.Task[None]]]:
+    connection, owner = connection_over(wire)
     running = asyncio.create_task(connection.serve(), name="serve")
     await asyncio.sleep(0)
     try:
@@ -154,15 +149,6 @@ async def served(wire: Wire, early: bytes = b"") -> AsyncIterator[tuple[Connecti
     finally:
         connection.connection_lost(None)
         await asyncio.wait([running])
-
-
-async def test_what_one_read_causes_is_one_write() -> None:
-    wire = Wire()
-    async with served(wire) as (connection, _, _):
-        connection.data_received(ping(b"a") * 3 + ping(b"b")[:3])
-        assert wire.writes == [pong(b"a") * 3]
-        connection.data_received(ping(b"b")[3:])
-        assert wire.writes[1:] == [pong(b"b")]
 
 
 async def test_who_does_not_read_is_not_read_from() -> None:
@@ -181,9 +167,12 @@ async def test_who_does_not_read_is_not_read_from() -> None:
         assert wire.is_read
 
 
-async def test_a_flood_leaves_others_their_turn() -> None:
+async def test_what_one_read_causes_is_one_write_and_a_flood_leaves_others_their_turn() -> None:
     wire = Wire()
     async with served(wire) as (connection, _, _):
+        connection.data_received(ping(b"a") * 3 + ping(b"b")[:3])
+        connection.data_received(ping(b"b")[3:])
+        assert await wire.taken() == [pong(b"a") * 3, pong(b"b")]
         connection.data_received(ping(b"a") * (MESSAGES_A_TURN + 10))
         assert wire.writes == [pong(b"a") * MESSAGES_A_TURN]
         assert not wire.is_read
@@ -192,16 +181,13 @@ async def test_a_flood_leaves_others_their_turn() -> None:
         assert wire.is_read
 
 
-async def test_a_device_that_closes_is_answered_and_nothing_after_it_is_heard() -> None:
+async def test_a_close_is_over_with_its_answer_and_nothing_after_it_is_heard() -> None:
     wire = Wire()
     async with served(wire) as (connection, _, running):
         connection.data_received(ping(b"a") + said(4000) + ping(b"b"))
         await running
         assert wire.writes == [pong(b"a") + encode_close(4000)]
         assert connection.end == (4000, "the device closed the connection")
-
-
-async def test_a_close_of_the_host_is_over_with_its_answer() -> None:
     wire = Wire()
     async with served(wire) as (connection, owner, running):
         connection.close(1001, "going")
@@ -215,30 +201,15 @@ async def test_a_close_of_the_host_is_over_with_its_answer() -> None:
         assert (len(wire.writes), owner.heard, connection.end) == (1, [], (1001, "going"))
 
 
-@pytest.mark.parametrize(("data", "code"), [(b"\x82\x01a", 4400), (b"\x82\xff\x01" + bytes(7), 4413)])
-async def test_a_breach_is_told_once_and_ends_it(data: bytes, code: int) -> None:
-    wire = Wire()
-    async with served(wire) as (connection, _, running):
-        connection.data_received(ping(b"a") + data)
-        connection.data_received(ping(b"b"))
-        await running
-        breach = connection.session.unreadable
-        assert breach is not None
-        assert breach.close_code == code
-        (written,) = wire.writes
-        assert written.startswith(pong(b"a"))
-        assert written.endswith(encode_close(code, breach.message))
-        assert connection.end[0] == code
-
-
 async def test_a_breach_of_a_device_that_does_not_read_ends_it_once_it_does() -> None:
     wire = Wire(holds=50)
     async with served(wire) as (connection, _, running):
         connection.data_received(ping(bytes(100)))
         assert wire.is_paused
         connection.data_received(b"\x82\x01a")
+        connection.data_received(ping(b"b"))
         assert not running.done()
-        await wire.taken()
+        assert await wire.taken() == [pong(bytes(100))]
         await running
         breach = connection.session.unreadable
         assert breach is not None
@@ -255,9 +226,12 @@ async def test_a_fault_of_ours_is_raised_where_the_connection_is_looked_after() 
         assert wire.writes == []
 
 
-async def test_a_connection_that_is_turned_away_hears_nothing() -> None:
+async def test_who_is_turned_away_hears_nothing_and_who_is_gone_before_the_answer_is_no_fault() -> None:
     async def answer() -> None:
         connection.data_received(control(PairRequest("virtual", token_wanted=True)) + control(Ping(1, 1)))
+
+    async def gone() -> None:
+        raise ConnectionResetError
 
     wire = Wire()
     connection, owner = connection_over(wire, answer)
@@ -268,12 +242,6 @@ async def test_a_connection_that_is_turned_away_hears_nothing() -> None:
     connection.data_received(said(4429))
     await turning
     assert owner.heard == []
-
-
-async def test_a_device_that_is_gone_before_its_answer_is_no_fault() -> None:
-    async def answer() -> None:
-        raise ConnectionResetError
-
-    connection, _ = connection_over(Wire(), answer)
+    connection, _ = connection_over(Wire(), gone)
     await connection.serve()
     assert connection.gone.is_set()

@@ -13,6 +13,7 @@ from microclaw.ota.offers import link_of
 from microclaw.store.mqtt import BufferedMessage, MqttBuffer
 from microclaw.telemetry.mqtt_feed import HOST_EVENTS, MqttFeed
 from microclaw.wire.link.messages import Event, Telemetry
+from microclaw.wire.link.values import ValueMap
 
 
 @pytest.fixture
@@ -26,45 +27,31 @@ async def buffered(plane: Any) -> list[BufferedMessage]:
     return list(await MqttBuffer(plane.database).after(0, 100))
 
 
-async def test_event_that_is_acked_is_in_the_buffer_once(plane: Any, paired: Any, feed: MqttFeed) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(Event("button", {"pin": 0, "raw": b"\xff", "levels": [1, {"a": 1.5}]}))
-        await feed.news.wait()
-        rows = await buffered(plane)
-    assert [(row.kind, row.topic) for row in rows] == [("event", "lamp/event")]
-    body = json.loads(rows[0].payload)
-    assert body["name"] == "button"
-    assert body["data"] == {"pin": 0, "raw": "ff", "levels": [1, {"a": 1.5}]}
-    assert len(body["id"]) == 32
-    assert body["at_ms"] > 0
-
-
-async def test_a_board_cannot_speak_in_the_hosts_name(plane: Any, paired: Any, feed: MqttFeed) -> None:
+async def test_an_event_is_in_the_buffer_once_cleaned_and_never_in_the_hosts_name(
+    plane: Any, paired: Any, feed: MqttFeed
+) -> None:
+    data: ValueMap = {
+        "pin": 0,
+        "raw": b"\xff",
+        "levels": [1, {"a": 1.5}],
+        "t\u200be": ["x\u202ey\x1b[31m", {"k": "\u2066z"}],
+    }
     forged = [*sorted(HOST_EVENTS), "MQTT.Command", " alarm\u200b", "\u0430larm", "device. left"]
     async with paired.connected():
         await paired.until_ready()
-        for name in (*forged, "button"):
+        for name in (*forged, "but\u202eton"):
             feed.news.clear()
-            await paired.send(Event(name, {"outcome": "done"}))
+            await paired.send(Event(name, data))
             await feed.news.wait()
         rows = await buffered(plane)
-    names = [json.loads(row.payload)["name"] for row in rows]
+    assert {(row.kind, row.topic) for row in rows} == {("event", "lamp/event")}
+    bodies = [json.loads(row.payload) for row in rows]
+    names = [body["name"] for body in bodies]
     assert {"device.connected", "alarm", "app.ended", "mqtt.command"} <= HOST_EVENTS
     assert all(name.startswith("board.") for name in names[:-1])
     assert names[-5:] == ["board.MQTT.Command", "board.alarm", "board.\u0430larm", "board.device. left", "button"]
-
-
-async def test_hidden_characters_of_boards_and_commands_reach_no_broker(
-    plane: Any, paired: Any, feed: MqttFeed
-) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(Event("a\u202eb", {"t\u200be": ["x\u202ey\x1b[31m", {"k": "\u2066z"}], "degrees": "°C"}))
-        await feed.news.wait()
-        (event,) = await buffered(plane)
-    body = json.loads(event.payload)
-    assert (body["name"], body["data"]) == ("ab", {"te": ["xy", {"k": "z"}], "degrees": "°C"})
+    assert bodies[-1]["data"] == {"pin": 0, "raw": "ff", "levels": [1, {"a": 1.5}], "te": ["xy", {"k": "z"}]}
+    assert (len(bodies[-1]["id"]), bodies[-1]["at_ms"] > 0) == (32, True)
     feed.add_event("lamp", "mqtt.command", {"command": "pin a\u202eb on"}, 1)
     feed.news.clear()
     writing = asyncio.create_task(feed.run())

@@ -100,9 +100,8 @@ async def _working(host: RealHost, device: ScriptedDevice) -> AsyncIterator[Work
             assert answer["result"] == arguments
             work.calls += 1
             text = f"note {work.calls}"
-            noted = await asyncio.to_thread(host.client.post, "/v1/devices/good/notify", {"text": text})
-            assert noted["state"] == "delivered"
-            work.notes.append(text)
+            await asyncio.to_thread(host.client.post, "/v1/devices/good/notify", {"text": text})
+            work.notes.append(text)  # its ack may come after the answer: each is looked for at the end
             work.events += 1
             await device.send(Event("button", {"n": work.events}))
 

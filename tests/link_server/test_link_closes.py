@@ -1,4 +1,4 @@
-"""Ends of connections by limits, versions and other connections, over real TLS on loopback.
+"""Handshakes by hand, and ends of connections by limits, versions and other connections, over real TLS on loopback.
 
 Breaches of a message: tests/link/test_host.py; who is not let in at all: test_auth_matrix.py.
 """
@@ -8,36 +8,120 @@ from __future__ import annotations
 import asyncio
 import secrets
 import threading
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import aiohttp
 import pytest
+from tests.link_server.attacks import UPGRADE, frame, next_frame
 
 from microclaw.errors import DeviceUnreachable
 from microclaw.events import DeviceConnected
 from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.codec import decode, encode
+from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.frame import CloseCode, FrameType, encode_frame
 from microclaw.wire.link.messages import Call, Envelope, ErrorMessage, Event
 
-REFUSED = 'microclaw_link_refused_total{reason="%s"}'
+# Handshakes
 
 
-@pytest.mark.parametrize("offered", [["microclaw.v2"], ["microclaw.v3", "microclaw.v2"]])
-async def test_a_device_of_a_newer_version_hears_what_is_spoken_here(
-    plane: Any, device: Any, offered: list[str]
+@asynccontextmanager
+async def by_hand(plane: Any, device: Any) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", plane.plane.port, ssl=device.context(), server_hostname="localhost"
+    )
+    yield reader, writer
+    writer.transport.abort()
+
+
+def upgrade(device: Any) -> bytes:
+    return f"{UPGRADE}Authorization: Bearer {device.token}\r\n\r\n".encode()
+
+
+def greeting(device: Any) -> bytes:
+    return frame(encode_frame(FrameType.CONTROL, encode(Envelope(bytes(16), device.hello()))))
+
+
+async def close_code(reader: asyncio.StreamReader) -> int:
+    """Of the first close frame, after whatever messages."""
+    opcode, payload = 0, b""
+    while opcode != 8:
+        opcode, payload = await next_frame(reader)
+    return int.from_bytes(payload[:2], "big")
+
+
+async def test_what_comes_right_behind_the_answer_is_heard_byte_by_byte(plane: Any, paired: Any) -> None:
+    async with by_hand(plane, paired) as (reader, writer):
+        writer.write(upgrade(paired))
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        for byte in greeting(paired) + frame(b"\x01" + bytes(16_385)):
+            writer.write(bytes((byte,)))
+        assert await close_code(reader) == CloseCode.TOO_LARGE
+    assert plane.refused == {"too_large": 1}
+
+
+@pytest.mark.parametrize("limits", [LinkLimits(session=LinkConfig(hello_timeout_ms=200))])
+async def test_who_speaks_before_the_answer_is_not_heard(plane: Any, paired: Any) -> None:
+    """RFC 6455, 4.1: a client waits for the answer to its handshake."""
+    async with by_hand(plane, paired) as (reader, writer):
+        writer.write(upgrade(paired) + greeting(paired))
+        assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+        assert await close_code(reader) == CloseCode.TIMED_OUT
+
+
+async def test_other_versions_subprotocols_and_paths_are_answered_and_counted_and_only_the_authority_is_served(
+    plane: Any, paired: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
+    async with by_hand(plane, paired) as (reader, writer):
+        writer.write(upgrade(paired).replace(b"Version: 13", b"Version: 99"))
+        assert b" 400 " in await reader.readuntil(b"\r\n\r\n")
+    assert plane.refused == {"not_a_link": 1}
+    assert "Traceback" not in caplog.text
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
+            await http.ws_connect(paired.address, ssl=paired.context(), protocols=["mqtt"])
+        offered = ["microclaw.v3", "microclaw.v2"]
+        async with http.ws_connect(paired.address, ssl=paired.context(), protocols=offered) as socket:
+            error = decode((await socket.receive_bytes(timeout=5))[1:]).body
+            assert isinstance(error, ErrorMessage)
+            assert error.code == "unsupported_version"
+            await socket.receive(5)
+            assert socket.close_code == CloseCode.MALFORMED
+        for path in ("/", "/link", "/link/../ca.pem", "/v1/devices", "/ca.pem"):
+            address = paired.address.replace("wss", "https").replace("/link", path)
+            async with http.get(address, ssl=False) as answer:
+                assert answer.status == (200 if path.endswith("/ca.pem") else 404)
+                assert path != "/ca.pem" or await answer.read() == plane.ca.encode()
+    assert plane.refused["version"] == 1
+
+
+async def test_who_hangs_up_without_a_word_is_counted(plane: Any, paired: Any) -> None:
+    _, plain = await asyncio.open_connection("127.0.0.1", plane.plane.port)
+    plain.transport.abort()
+    await plane.until_refused("tls")
+    async with by_hand(plane, paired):
+        pass
+    await plane.until_refused("not_a_link")
+    async with raw(paired):
+        pass
+    await plane.until_refused("no_hello")
+    assert plane.refused == {"tls": 1, "not_a_link": 1, "no_hello": 1}
+
+
+# Bounds
+
+
+@asynccontextmanager
+async def raw(device: Any) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    """A WebSocket without a session: the test says every byte."""
+    headers = {"Authorization": f"Bearer {device.token}"} if device.token else {}
     async with (
         aiohttp.ClientSession() as http,
-        http.ws_connect(device.address, ssl=device.context(), protocols=offered) as socket,
+        http.ws_connect(device.address, ssl=device.context(), protocols=["microclaw.v1"], headers=headers) as socket,
     ):
-        error = decode((await socket.receive_bytes(timeout=5))[1:]).body
-        assert isinstance(error, ErrorMessage)
-        assert error.code == "unsupported_version"
-        await socket.receive(5)
-        assert socket.close_code == CloseCode.MALFORMED
-    assert plane.refused == {"version": 1}
+        yield socket
 
 
 async def test_more_durable_messages_than_the_host_can_apply_close_1013(plane: Any, paired: Any) -> None:
@@ -73,20 +157,6 @@ async def test_a_full_control_lane_closes_1013(plane: Any, paired: Any) -> None:
     assert plane.refused == {"overloaded": 1}
 
 
-async def test_who_hangs_up_without_a_word_is_counted(plane: Any, paired: Any, device: Any) -> None:
-    port, context = plane.plane.port, device.context()
-    _, plain = await asyncio.open_connection("127.0.0.1", port)
-    plain.transport.abort()
-    await plane.until_refused("tls")
-    _, tls = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname="localhost")
-    tls.transport.abort()
-    await plane.until_refused("not_a_link")
-    async with _raw(paired):
-        pass
-    await plane.until_refused("no_hello")
-    assert plane.refused == {"tls": 1, "not_a_link": 1, "no_hello": 1}
-
-
 @pytest.mark.parametrize("limits", [LinkLimits(messages_a_second=1, messages_at_once=20)])
 async def test_a_flood_closes_4429(plane: Any, paired: Any) -> None:
     async with paired.connected():
@@ -98,65 +168,15 @@ async def test_a_flood_closes_4429(plane: Any, paired: Any) -> None:
 
 @pytest.mark.parametrize("limits", [LinkLimits(connections_in_all=0)])
 async def test_one_connection_too_many_closes_4429(plane: Any, device: Any) -> None:
-    async with _raw(device) as socket:
+    async with raw(device) as socket:
         await socket.receive(5)
         assert socket.close_code == CloseCode.TOO_MANY
 
 
 @pytest.mark.parametrize("limits", [LinkLimits(arriving_an_address=2)])
 async def test_an_address_has_so_many_strangers_and_no_more(plane: Any, device: Any) -> None:
-    async with _raw(device), _raw(device):
+    async with raw(device), raw(device):
         with pytest.raises(aiohttp.ClientError):
-            async with _raw(device):
+            async with raw(device):
                 pass
-    assert plane.count(REFUSED % "too_many") == 1
-
-
-# What else is served
-
-
-async def test_the_authoritys_certificate_is_public(plane: Any, device: Any) -> None:
-    address = device.address.replace("wss", "https").replace("/link", "/ca.pem")
-    async with aiohttp.ClientSession() as http, http.get(address, ssl=False) as answer:
-        assert await answer.read() == plane.ca.encode()
-
-
-@pytest.mark.parametrize("path", ["/", "/link", "/link/../ca.pem", "/v1/devices"])
-async def test_nothing_else_is_served(plane: Any, device: Any, path: str) -> None:
-    address = device.address.replace("wss", "https").replace("/link", path)
-    async with aiohttp.ClientSession() as http, http.get(address, ssl=False) as answer:
-        assert answer.status == (200 if path == "/link/../ca.pem" else 404)
-
-
-async def test_the_subprotocol_is_needed(plane: Any, device: Any) -> None:
-    async with aiohttp.ClientSession() as http:
-        with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
-            async with http.ws_connect(device.address, ssl=device.context(), protocols=["mqtt"]):
-                pass
-
-
-# Bounds
-
-
-class _raw:
-    """A WebSocket without a session: the test says every byte."""
-
-    def __init__(self, device: Any) -> None:
-        self._device = device
-        self._http = aiohttp.ClientSession()
-
-    async def __aenter__(self) -> aiohttp.ClientWebSocketResponse:
-        device = self._device
-        headers = {"Authorization": f"Bearer {device.token}"} if device.token else {}
-        try:
-            self.socket = await self._http.ws_connect(
-                device.address, ssl=device.context(), protocols=["microclaw.v1"], headers=headers
-            )
-        except BaseException:
-            await self._http.close()
-            raise
-        return self.socket
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.socket.close()
-        await self._http.close()
+    assert plane.refused["too_many"] == 1

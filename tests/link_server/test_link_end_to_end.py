@@ -23,18 +23,9 @@ from microclaw.wire.link.messages import Call, Result
 from microclaw.wire.link.values import Value
 
 
-async def test_a_call_to_a_device_that_is_away_fails_at_once_if_told_so(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
-    async with paired.connected():
-        await paired.until_ready()
-    await plane.published.until(DeviceLeft)
-    with pytest.raises(DeviceUnreachable):
-        await lamp.call(GpioGet(pin=4), wait=False)
-    with pytest.raises(DeviceUnreachable):
-        await lamp.call(GpioGet(pin=4), timeout_s=0.05)
-
-
-async def test_a_call_with_an_effect_is_not_repeated_after_a_restart(plane: Any, paired: Any) -> None:
+async def test_a_call_to_a_device_that_is_away_fails_and_one_with_an_effect_is_not_repeated_after_a_restart(
+    plane: Any, paired: Any
+) -> None:
     lamp = plane.registry.get("lamp")
     calls: list[str] = []
     paired.answer = lambda call: calls.append(call.method)  # no result: it restarts instead
@@ -42,28 +33,31 @@ async def test_a_call_with_an_effect_is_not_repeated_after_a_restart(plane: Any,
         await paired.until_ready()
         waiting = asyncio.create_task(lamp.call(AppUninstall("x")))
         await paired.next(Call)
+    await plane.published.until(DeviceLeft)
     paired.boot_id = secrets.token_bytes(16)
     async with paired.connected():
         with pytest.raises(OutcomeUnknown):
             await waiting
+    await plane.published.until(DeviceLeft)
+    for how in ({"wait": False}, {"timeout_s": 0.05}):
+        with pytest.raises(DeviceUnreachable):
+            await lamp.call(GpioGet(pin=4), **how)
     assert calls == ["apps.remove"]
 
 
-@pytest.mark.parametrize("answers", [True, False])
-async def test_a_restart_is_done_when_another_boot_is_here(plane: Any, paired: Any, answers: bool) -> None:
+async def test_a_restart_is_done_when_another_boot_is_here_and_unknown_when_nobody_saw_one(
+    plane: Any, paired: Any
+) -> None:
     lamp = plane.registry.get("lamp")
-    paired.answer = lambda call: Result(ok=True) if answers else None
-    async with paired.connected():
-        await paired.until_ready()
-        waiting = asyncio.create_task(lamp.call(DeviceRestart()))
-        await paired.next(Call)
-    paired.boot_id = secrets.token_bytes(16)
-    async with paired.connected():
-        assert 0 <= (await waiting).seconds < 45
-
-
-async def test_a_restart_that_nobody_saw_is_unknown(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
+    for answer in (Result(ok=True), None):
+        paired.answer = lambda _, answer=answer: answer
+        async with paired.connected():
+            await paired.until_ready()
+            waiting = asyncio.create_task(lamp.call(DeviceRestart()))
+            await paired.next(Call)
+        paired.boot_id = secrets.token_bytes(16)
+        async with paired.connected():
+            assert 0 <= (await waiting).seconds < 45
     paired.answer = lambda call: Result(ok=True)
     async with paired.connected():  # it says so, and stays as it is
         await paired.until_ready()
@@ -100,11 +94,11 @@ async def test_a_program_goes_in_pieces_and_goes_on_where_it_was(plane: Any, pai
     assert begun[0]["autostart"] is True
 
 
-async def test_times_go_with_the_program_and_what_the_board_tells_of_its_runs_comes_back(
+async def test_times_go_with_the_program_and_its_runs_come_back_and_older_firmware_is_sent_nothing(
     plane: Any, paired: Any
 ) -> None:
     lamp = plane.registry.get("lamp")
-    begun: list[dict[str, Any]] = []
+    begun, called = list[dict[str, Any]](), list[str]()
     told: Value = {
         "name": "fan", "kind": "py", "state": "waiting", "heap": 4096, "pins": [4], "every_ms": 600_000,
         "stop_after_ms": 30_000, "runs": 3, "missed": 1, "next_in_ms": 1_000,
@@ -121,29 +115,21 @@ async def test_times_go_with_the_program_and_what_the_board_tells_of_its_runs_co
                 return Result(ok=True, value={"apps": [told]})
         return Result(ok=True, value={"name": "fan"})
 
-    paired.answer = answer
-    async with paired.connected():
-        await paired.until_ready()
-        await lamp.call(AppInstall("fan", b"M\x06\x00\x1f1234", kind="py", every_ms=600_000, stop_after_ms=30_000))
-        (state,) = await lamp.call(AppStates())
-    assert (begun[0]["every_ms"], begun[0]["stop_after_ms"]) == (600_000, 30_000)
-    assert state.state == "waiting"
-    assert state.runs == AppRuns(600_000, 30_000, 3, 1, 1_000, None, 599_000, 30_000, "stopped")
-
-
-async def test_firmware_that_is_older_than_intervals_is_sent_nothing_of_such_a_program(plane: Any, paired: Any) -> None:
-    lamp = plane.registry.get("lamp")
-    called: list[str] = []
-
-    def answer(call: Call) -> Result:
+    def older(call: Call) -> Result:
         called.append(call.method)
         return Result(ok=True, value={"offset": 0})  # it does not know the fields, so it leaves them out
 
     paired.answer = answer
     async with paired.connected():
         await paired.until_ready()
+        await lamp.call(AppInstall("fan", b"M\x06\x00\x1f1234", kind="py", every_ms=600_000, stop_after_ms=30_000))
+        (state,) = await lamp.call(AppStates())
+        paired.answer = older
         with pytest.raises(DeployRejected):
             await lamp.call(AppInstall("fan", b"M\x06\x00\x1f1234", kind="py", every_ms=600_000))
+    assert (begun[0]["every_ms"], begun[0]["stop_after_ms"]) == (600_000, 30_000)
+    assert state.state == "waiting"
+    assert state.runs == AppRuns(600_000, 30_000, 3, 1, 1_000, None, 599_000, 30_000, "stopped")
     assert called == ["apps.begin"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import pytest
 
@@ -60,115 +60,62 @@ async def plane(tmp_path: Path, start_plane: Any, runner: ScriptedRunner) -> Asy
         yield running
 
 
-async def ends(device: Any, task: str) -> TaskStatus:
-    """The task's final state."""
-    while True:
-        status: TaskStatus = await device.next(TaskStatus)
-        if status.task == task and status.state not in ("queued", "running"):
-            return status
-
-
-async def test_a_task_is_queued_run_and_done(plane: Any, paired: Any, runner: ScriptedRunner) -> None:
-    runner.may_end.set()
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
-        told = [await paired.next(TaskStatus) for _ in range(3)]
-    assert [status.state for status in told] == ["queued", "running", "done"]
-    assert [status.text for status in told] == [None, "plan: look at the lamp", "it is on"]
-    assert runner.asked == [("lamp", "switch the lamp on")]
-
-
-async def test_the_end_of_a_task_waits_for_a_device_that_went_away(
-    plane: Any, paired: Any, runner: ScriptedRunner
-) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
-        await runner.begun.wait()
-    runner.may_end.set()
-    async with paired.connected():
-        assert (await ends(paired, "t1")).state == "done"
-
-
-async def test_a_cancelled_task_ends_as_cancelled(plane: Any, paired: Any, runner: ScriptedRunner) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
-        await runner.begun.wait()
-        await paired.send(CancelTask("t1"))
-        assert (await ends(paired, "t1")).state == "cancelled"
-        assert runner.was_cancelled
-        await paired.send(CancelTask("t1"))
-        assert (await paired.next(ErrorMessage)).code == "unknown_task"
-
-
-@pytest.mark.parametrize(
-    ("kind", "text", "timeout_s", "code"),
-    [
-        ("agent", "fail", 60, "tool_failed"),
-        ("agent", "break", 60, "internal"),
-        ("agent", "take too long", 1, "timed_out"),
-        ("agent", "ask and go on", 1, "timed_out"),
-        ("agent", "ask", 1, "timed_out"),
-        ("sandbox", "print(1)", 60, "no_tasks"),
-    ],
-)
-async def test_a_task_that_fails_says_why_and_what_to_do(
-    plane: Any, paired: Any, kind: Any, text: str, timeout_s: int, code: str
-) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        await paired.send(RunTask("t1", kind, text, timeout_s))
-        end = await ends(paired, "t1")
-    assert end.state == "failed"
-    assert end.text is not None
-    assert end.text.startswith(f"{code}: ")
-
-
-async def test_open_tasks_of_a_device_are_bounded_and_their_names_unique(
-    plane: Any, paired: Any, runner: ScriptedRunner
-) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        for number in range(MAX_OPEN):
-            await paired.send(RunTask(f"t{number}", "agent", "wait", 60))
-        await paired.send(RunTask("t0", "agent", "the same name", 60))
-        again = await ends(paired, "t0")
-        await paired.send(RunTask("one more", "agent", "wait", 60))
-        more = await ends(paired, "one more")
-        assert [str(status.text).split(":")[0] for status in (again, more)] == ["task_open", "too_many_tasks"]
-        runner.may_end.set()
-        assert (await ends(paired, f"t{MAX_OPEN - 1}")).state == "done"
-    assert ("lamp", "the same name") not in runner.asked
-
-
-async def test_a_name_that_is_asked_twice_refuses_the_second_and_leaves_the_first(
-    plane: Any, paired: Any, runner: ScriptedRunner
-) -> None:
-    async with paired.connected():
-        await paired.until_ready()
-        first = await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
-        await runner.begun.wait()
-        second = await paired.send(RunTask("t1", "agent", "switch the lamp off", 60))
-        refused = await next_end(paired)
-        assert refused.re == second
-        assert str(refused.body.text).startswith("task_open: ")
-        runner.may_end.set()
-        done = await next_end(paired)
-        assert (done.re, done.body.state) == (first, "done")
-        third = await paired.send(RunTask("t1", "agent", "switch the lamp off", 60))
-        done = await next_end(paired)
-        assert (done.re, done.body.state) == (third, "done")
-    assert [text for _, text in runner.asked] == ["switch the lamp on", "switch the lamp off"]
-
-
 async def next_end(device: Any) -> Any:
     """The next final state of any task, in its envelope."""
     while True:
         envelope = await device.next_envelope(TaskStatus)
         if envelope.body.state not in ("queued", "running"):
             return envelope
+
+
+async def test_a_task_is_run_once_under_its_name_and_cancelled(plane: Any, paired: Any, runner: ScriptedRunner) -> None:
+    async with paired.connected():
+        await paired.until_ready()
+        first = await paired.send(RunTask("t1", "agent", "switch the lamp on", 60))
+        told = [await paired.next(TaskStatus) for _ in range(2)]
+        assert [(one.state, one.text) for one in told] == [("queued", None), ("running", "plan: look at the lamp")]
+        second = await paired.send(RunTask("t1", "agent", "switch the lamp off", 60))
+        refused = await next_end(paired)
+        assert (refused.re, str(refused.body.text).split(":")[0]) == (second, "task_open")
+        runner.may_end.set()
+        done = await next_end(paired)
+        assert (done.re, done.body.state, done.body.text) == (first, "done", "it is on")
+        runner.begun.clear()
+        runner.may_end.clear()
+        third = await paired.send(RunTask("t1", "agent", "switch the lamp off", 60))
+        await runner.begun.wait()
+        await paired.send(CancelTask("t1"))
+        cancelled = await next_end(paired)
+        assert (cancelled.re, cancelled.body.state, runner.was_cancelled) == (third, "cancelled", True)
+        await paired.send(CancelTask("t1"))
+        assert (await paired.next(ErrorMessage)).code == "unknown_task"
+    assert runner.asked == [("lamp", "switch the lamp on"), ("lamp", "switch the lamp off")]
+
+
+async def test_a_task_that_fails_says_why_and_open_ones_are_bounded(
+    plane: Any, paired: Any, runner: ScriptedRunner
+) -> None:
+    kinds: tuple[tuple[Literal["agent", "sandbox"], str, int, str], ...] = (
+        ("agent", "fail", 60, "tool_failed"),
+        ("agent", "break", 60, "internal"),
+        ("agent", "ask and go on", 1, "timed_out"),
+        ("agent", "ask", 1, "timed_out"),
+        ("sandbox", "print(1)", 60, "no_tasks"),
+    )
+    async with paired.connected():
+        await paired.until_ready()
+        for number, (kind, text, timeout_s, _) in enumerate(kinds):
+            await paired.send(RunTask(f"f{number}", kind, text, timeout_s))
+        ends = {(end := (await next_end(paired)).body).task: end for _ in kinds}
+        for number, (_, _, _, code) in enumerate(kinds):
+            assert (ends[f"f{number}"].state, str(ends[f"f{number}"].text).split(":")[0]) == ("failed", code)
+        for number in range(MAX_OPEN + 1):
+            await paired.send(RunTask(f"t{number}", "agent", "wait", 60))
+        more = (await next_end(paired)).body
+        assert (more.task, str(more.text).split(":")[0]) == (f"t{MAX_OPEN}", "too_many_tasks")
+    runner.may_end.set()
+    async with paired.connected():  # their ends wait for a device that went away
+        assert {(await next_end(paired)).body.state for _ in range(MAX_OPEN)} == {"done"}
 
 
 async def test_a_name_that_is_free_again_is_another_task(runner: ScriptedRunner) -> None:
@@ -227,10 +174,8 @@ async def test_a_task_that_the_hosts_end_interrupts_is_told_as_failed_once(
     for life in range(2):
         async with start_plane(tmp_path, LinkLimits(), port, runner=runner) as again, device.connected():
             if life == 0:
-                end = await ends(device, "t1")
-                assert end.state == "failed"
-                assert end.text is not None
-                assert end.text.startswith("interrupted: ")
+                end = (await next_end(device)).body
+                assert (end.state, str(end.text).split(":")[0]) == ("failed", "interrupted")
             else:
                 await device.until_ready()
                 await device.send(Event("said", {}))  # whatever was to be replayed came before it

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.link_server.conftest import Plane, running_plane
@@ -41,61 +41,41 @@ def known(plane: Plane) -> list[str]:
     return [device.name for device in plane.registry.list()]
 
 
-async def revoke(there: Plane, _: Any) -> None:
-    assert await there.plane.revoke("lamp", by="Ada") == 1
-
-
-async def remove(there: Plane, _: Any) -> None:
-    device = there.registry.get("lamp")
-    await there.registry.remove("lamp")
-    await there.plane.forget(device)
-
-
-async def pair_again(there: Plane, twin: ScriptedDevice) -> None:
-    await twin.pair(lambda code: there.plane.pair(code, device="lamp"))
-
-
-@pytest.mark.parametrize(
-    ("ends_it", "reasons"),
-    [
-        (revoke, ["revoked"]),
-        (remove, ["revoked", "removed"]),  # whichever of the two changes was first seen
-        (pair_again, ["revoked"]),
-    ],
-)
-async def test_a_credential_that_ends_at_one_host_closes_the_connection_at_the_other(
-    planes: tuple[Plane, Plane],
-    lamp: ScriptedDevice,
-    scripted: Callable[[Plane], ScriptedDevice],
-    ends_it: Any,
-    reasons: list[str],
+async def test_a_device_is_known_to_both_and_a_credential_that_ends_at_one_closes_the_connection_at_the_other(
+    planes: tuple[Plane, Plane], lamp: ScriptedDevice, scripted: Callable[[Plane], ScriptedDevice]
 ) -> None:
     here, there = planes
-    async with lamp.connected():
-        await lamp.ready.wait()
-        await ends_it(there, scripted(there))
-        assert await lamp.until_closed() == CloseCode.REVOKED
-        left = await here.published.until(DeviceLeft)
-        assert left.reason in reasons
-    await until(lambda: here.links.online == ())
-
-
-async def test_a_device_that_another_host_removes_is_in_no_memory(
-    planes: tuple[Plane, Plane], lamp: ScriptedDevice
-) -> None:
-    here, there = planes
-    device = here.registry.get("lamp")
-    link = here.links.link(device.device_id)
-    await remove(there, None)
-    await until(lambda: known(here) == [])
-    assert here.links.link(device.device_id) is not link
-
-
-async def test_a_device_that_was_paired_at_one_host_connects_to_the_other(
-    planes: tuple[Plane, Plane], lamp: ScriptedDevice
-) -> None:
-    _, there = planes
+    pair = partial(there.plane.pair, device="lamp")
+    await end_at_the_other(here, lamp, lambda: scripted(there).pair(pair), {"revoked"})
+    lamp.token = None
+    await lamp.pair(partial(here.plane.pair, device="lamp"))
     lamp.address = there.plane.address
     async with lamp.connected():
         await lamp.ready.wait()
         assert [link.link_id for link in there.links.online] == [there.registry.get("lamp").device_id]
+    lamp.address = here.plane.address
+    await end_at_the_other(here, lamp, lambda: there.plane.revoke("lamp", by="Ada"), {"revoked"})
+    lamp.token = None
+    await lamp.pair(partial(here.plane.pair, device="lamp"))
+    device_id = here.registry.get("lamp").device_id
+    link = here.links.link(device_id)
+
+    async def remove() -> None:
+        await there.registry.remove("lamp")
+        await there.plane.forget(device)
+
+    device = there.registry.get("lamp")
+    await end_at_the_other(here, lamp, remove, {"revoked", "removed"})  # whichever of the two was first seen
+    await until(lambda: known(here) == [])
+    assert here.links.link(device_id) is not link
+
+
+async def end_at_the_other(
+    here: Plane, lamp: ScriptedDevice, ends_it: Callable[[], Awaitable[object]], reasons: set[str]
+) -> None:
+    async with lamp.connected():
+        await lamp.ready.wait()
+        await ends_it()
+        assert await lamp.until_closed() == CloseCode.REVOKED
+        assert (await here.published.until(DeviceLeft)).reason in reasons
+    await until(lambda: here.links.online == ())

@@ -54,30 +54,25 @@ ANSWERS: list[tuple[Call[Any], Value, object]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("call", "value", "answer"), ANSWERS, ids=lambda part: getattr(part, "method", ""))
-def test_an_answer_is_read_by_its_types(call: Call[Any], value: Value, answer: object) -> None:
-    assert read_value(call, value, "link:lamp") == answer
+OTHERS: list[tuple[Call[Any], list[Any]]] = [
+    (GpioGet(4), [None, [], {"pin": 4}, *({"pin": 4, "level": level} for level in (True, 1.0, None))]),
+    (AdcRead(1), [{"pin": 1, "raw": 1, "volts": "1"}, {"pin": 1, "raw": 1, "volts": False}]),
+    (I2cScan(), [{"addresses": 5}, {"addresses": [True]}, {"addresses": ["64"]}]),
+    (I2cRead("x"), [{"sensor": "x", "values": values} for values in ([1], {"a": "b"}, {"a": True})]),
+    (I2cRead("x"), [{"sensor": b"x", "values": {}}]),
+    (DeviceInfo(), ["text"]),
+    (AppList(), [{}, {"apps": None}, {"apps": [5]}]),
+    (AppStates(), [{"apps": [{"name": "a"}]}, {"apps": [{"name": "a", "state": "b", "pins": ["2"]}]}]),
+    (EdgesRead(), [{"edges": [edge], "cursor": 1, "now_ms": 1} for edge in ([1, 2], [1, 2, "1"], [1, 2, None])]),
+    (EdgesRead(), [{"edges": [], "cursor": 1.5, "now_ms": 1}, {"edges": [], "cursor": 1}]),
+]
 
 
-@pytest.mark.parametrize(
-    ("call", "value"),
-    [
-        (GpioGet(4), None), (GpioGet(4), []), (GpioGet(4), {"pin": 4}), (GpioGet(4), {"pin": 4, "level": True}),
-        (GpioGet(4), {"pin": 4, "level": 1.0}), (GpioGet(4), {"pin": 4, "level": None}),
-        (AdcRead(1), {"pin": 1, "raw": 1, "volts": "1"}), (AdcRead(1), {"pin": 1, "raw": 1, "volts": False}),
-        (I2cScan(), {"addresses": 5}), (I2cScan(), {"addresses": [True]}), (I2cScan(), {"addresses": ["64"]}),
-        (I2cRead("x"), {"sensor": "x", "values": [1]}), (I2cRead("x"), {"sensor": "x", "values": {"a": "b"}}),
-        (I2cRead("x"), {"sensor": "x", "values": {"a": True}}), (I2cRead("x"), {"sensor": b"x", "values": {}}),
-        (DeviceInfo(), "text"), (AppList(), {}), (AppList(), {"apps": None}), (AppList(), {"apps": [5]}),
-        (AppStates(), {"apps": [{"name": "a"}]}), (AppStates(), {"apps": [{"name": "a", "state": "b", "pins": ["2"]}]}),
-        (EdgesRead(), {"edges": [[1, 2]], "cursor": 1, "now_ms": 1}),
-        (EdgesRead(), {"edges": [[1, 2, "1"]], "cursor": 1, "now_ms": 1}),
-        (EdgesRead(), {"edges": [[1, 2, None]], "cursor": 1, "now_ms": 1}),
-        (EdgesRead(), {"edges": [], "cursor": 1.5, "now_ms": 1}), (EdgesRead(), {"edges": [], "cursor": 1}),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_another_answer_is_a_protocol_error_with_a_next_step(call: Call[Any], value: Value) -> None:
-    with pytest.raises(ProtocolError) as caught:
-        read_value(call, value, "link:lamp")
-    assert caught.value.next_step
+def test_an_answer_is_read_by_its_types_and_another_is_a_protocol_error_with_a_next_step() -> None:
+    for call, value, answer in ANSWERS:
+        assert read_value(call, value, "link:lamp") == answer
+    for call, values in OTHERS:
+        for value in values:
+            with pytest.raises(ProtocolError) as caught:
+                read_value(call, value, "link:lamp")
+            assert caught.value.next_step, (call, value)

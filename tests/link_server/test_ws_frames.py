@@ -36,34 +36,17 @@ def read_all(reader: MessageReader, data: bytes) -> list[Message]:
     return messages
 
 
-@pytest.mark.parametrize("size", [0, 125, 126, 641])
-@pytest.mark.parametrize("cut", [1, 7, 10_000])
-def test_a_message_in_pieces_is_the_message(size: int, cut: int) -> None:
-    payload = bytes(at % 251 for at in range(size))
-    data, reader = masked(0x82, payload), MessageReader(MOST)
-    found = [message for at in range(0, len(data), cut) for message in read_all(reader, data[at : at + cut])]
-    assert found == [(Opcode.BINARY, payload)]
-
-
-def test_the_vector_of_the_standard() -> None:
-    assert read_all(MessageReader(MOST), HELLO) == [(Opcode.BINARY, b"Hello")]
+def test_the_vector_of_the_standard_and_messages_in_order_and_in_fragments() -> None:
     assert read_all(MessageReader(MOST), PING) == [(Opcode.PING, b"Hello")]
-
-
-def test_many_messages_in_one_read_come_out_in_order() -> None:
-    data = HELLO * 50 + PING + HELLO[:4]
     reader = MessageReader(MOST)
-    assert read_all(reader, data) == [(Opcode.BINARY, b"Hello")] * 50 + [(Opcode.PING, b"Hello")]
-    assert read_all(reader, HELLO[4:]) == [(Opcode.BINARY, b"Hello")]
-
-
-def test_a_length_in_its_longest_form_is_taken() -> None:
-    assert read_all(MessageReader(MOST), b"\x82\xff" + (3).to_bytes(8, "big") + bytes(4) + b"abc") == [(2, b"abc")]
-
-
-def test_fragments_are_joined_and_each_counts_as_a_message() -> None:
+    hello, ping = (Opcode.BINARY, b"Hello"), (Opcode.PING, b"Hello")
+    assert read_all(reader, HELLO * 50 + PING + HELLO[:4]) == [hello] * 50 + [ping]
+    assert read_all(reader, HELLO[4:]) == [hello]
+    longest = b"\x82\xff" + (3).to_bytes(8, "big") + bytes(4) + b"abc"  # a length in its longest form
+    assert read_all(MessageReader(MOST), longest) == [(Opcode.BINARY, b"abc")]
     data = masked(0x02, b"ab") + masked(0x00, b"") + PING + masked(0x80, b"c")
-    assert read_all(MessageReader(MOST), data) == [(0, b""), (0, b""), (Opcode.PING, b"Hello"), (Opcode.BINARY, b"abc")]
+    counted = [(0, b""), (0, b""), ping, (Opcode.BINARY, b"abc")]  # each fragment counts as a message
+    assert read_all(MessageReader(MOST), data) == counted
 
 
 @given(st.lists(st.binary(max_size=300), max_size=6), st.integers(1, 400))
@@ -100,24 +83,21 @@ def test_what_breaks_the_standard_is_a_violation(data: bytes, code: int) -> None
     assert caught.value.close_code == code
 
 
-def test_a_close_frame_says_its_code() -> None:
+FRAMES: dict[bytes, bytes] = {
+    encode_whole(Opcode.BINARY, b""): b"\x82\x00",
+    encode_whole(Opcode.BINARY, bytes(125)): b"\x82\x7d" + bytes(125),
+    encode_whole(Opcode.BINARY, bytes(126)): b"\x82\x7e\x00\x7e" + bytes(126),
+    encode_whole(Opcode.BINARY, bytes(65_535)): b"\x82\x7e\xff\xff" + bytes(65_535),
+    encode_whole(Opcode.PONG, b"Hello"): b"\x8a\x05Hello",
+    encode_close(None): b"\x88\x00",
+    encode_close(4409, "gone"): b"\x88\x06\x11\x39gone",
+    encode_close(4400, "\u00e4" * 100): b"\x88\x7c\x11\x30" + "\u00e4".encode() * 61,
+}
+
+
+def test_frames_of_the_host_and_the_codes_of_close_frames() -> None:
+    for frame, data in FRAMES.items():
+        assert frame == data
     for payload, code in ((b"", None), ((1000).to_bytes(2, "big"), 1000), ((4409).to_bytes(2, "big") + b"gone", 4409)):
         ((opcode, read),) = read_all(MessageReader(MOST), masked(0x88, payload))
         assert (opcode, close_code(read)) == (Opcode.CLOSE, code)
-
-
-@pytest.mark.parametrize(
-    ("frame", "data"),
-    [
-        (encode_whole(Opcode.BINARY, b""), b"\x82\x00"),
-        (encode_whole(Opcode.BINARY, bytes(125)), b"\x82\x7d" + bytes(125)),
-        (encode_whole(Opcode.BINARY, bytes(126)), b"\x82\x7e\x00\x7e" + bytes(126)),
-        (encode_whole(Opcode.BINARY, bytes(65_535)), b"\x82\x7e\xff\xff" + bytes(65_535)),
-        (encode_whole(Opcode.PONG, b"Hello"), b"\x8a\x05Hello"),
-        (encode_close(None), b"\x88\x00"),
-        (encode_close(4409, "gone"), b"\x88\x06\x11\x39gone"),
-        (encode_close(4400, "\u00e4" * 100), b"\x88\x7c\x11\x30" + "\u00e4".encode() * 61),
-    ],
-)
-def test_frames_of_the_host(frame: bytes, data: bytes) -> None:
-    assert frame == data

@@ -6,17 +6,43 @@ import asyncio
 import socket
 from pathlib import Path
 
-from microclaw.sandbox.job import SandboxEnd, SandboxJob
+from microclaw.sandbox.job import SandboxJob
 from microclaw.sandbox.run import run_sandboxed
 
 LARGE = 3_000_000
+CODE = f"""
+import os, socket, threading, urllib.request
+from concurrent.futures import ThreadPoolExecutor
+try: os.wait()
+except ChildProcessError: print('no child that it did not start')
+print(len(urllib.request.urlopen('http://data.example/a').read()))
+link = socket.create_connection(("127.0.0.1", 8118))
+link.sendall(b"CONNECT data.example:443 HTTP/1.1\\r\\n\\r\\n")
+print(link.recv(100))
+def send():
+    link.sendall(bytes({LARGE}))
+    link.shutdown(socket.SHUT_WR)
+threading.Thread(target=send).start()
+count = 0
+while data := link.recv(65536):
+    count += len(data)
+print(count)
+def ask(n):
+    with socket.create_connection(("127.0.0.1", 8118)) as link:
+        link.sendall(b"CONNECT n:%d HTTP/1.1\\r\\n\\r\\n" % n)
+        link.recv(100)
+        link.sendall(b"hello")
+        return link.recv(100)
+print(set(ThreadPoolExecutor(20).map(ask, range(100))))
+"""
+SAID = f"no child that it did not start\n{LARGE}\nb'HTTP/1.1 200 OK\\r\\n\\r\\n'\n{LARGE}\n{{b'hello'}}\n"
 
 
-async def proxied(code: str, tmp: Path) -> tuple[SandboxEnd, list[bytes]]:
-    """Run code beside a proxy that answers each request with many bytes, and each CONNECT with what it is sent."""
+async def test_requests_tunnels_and_many_connections_go_to_the_proxy(tmp_path: Path) -> None:
     asked: list[bytes] = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer each request with many bytes, and each CONNECT with what it is sent."""
         head = await reader.readuntil(b"\r\n\r\n")
         asked.append(head.partition(b"\r\n")[0])
         if head.startswith(b"CONNECT"):
@@ -30,61 +56,14 @@ async def proxied(code: str, tmp: Path) -> tuple[SandboxEnd, list[bytes]]:
         writer.close()
         await writer.wait_closed()
 
-    place = tmp / "private"
+    place = tmp_path / "private"
     place.mkdir(mode=0o700)
     async with await asyncio.start_unix_server(answer, place / "proxy.sock"):
-        job = SandboxJob(command=["python3", "-c", code], proxy_socket=place / "proxy.sock")
-        end = await run_sandboxed(job, tmp / "own", lambda _: None)
-    return end, asked
-
-
-def test_requests_go_to_the_proxy(tmp_path: Path) -> None:
-    code = "import urllib.request as u\nprint(len(u.urlopen('http://data.example/a').read()))"
-    end, asked = asyncio.run(proxied(code, tmp_path))
-    assert end.output == f"{LARGE}\n".encode()
-    assert asked == [b"GET http://data.example/a HTTP/1.1"]
-
-
-def test_a_tunnel_carries_both_ways_and_ends(tmp_path: Path) -> None:
-    code = f"""
-import socket, threading
-link = socket.create_connection(("127.0.0.1", 8118))
-link.sendall(b"CONNECT data.example:443 HTTP/1.1\\r\\n\\r\\n")
-print(link.recv(100))
-def send():
-    link.sendall(bytes({LARGE}))
-    link.shutdown(socket.SHUT_WR)
-threading.Thread(target=send).start()
-count = 0
-while data := link.recv(65536):
-    count += len(data)
-print(count)
-"""
-    end, asked = asyncio.run(proxied(code, tmp_path))
-    assert end.output == b"b'HTTP/1.1 200 OK\\r\\n\\r\\n'\n%d\n" % LARGE
-    assert asked == [b"CONNECT data.example:443 HTTP/1.1"]
-
-
-def test_many_connections_wait_for_their_turn(tmp_path: Path) -> None:
-    code = """
-import socket
-from concurrent.futures import ThreadPoolExecutor
-def ask(n):
-    with socket.create_connection(("127.0.0.1", 8118)) as link:
-        link.sendall(b"CONNECT n:%d HTTP/1.1\\r\\n\\r\\n" % n)
-        link.recv(100)
-        link.sendall(b"hello")
-        return link.recv(100)
-print(set(ThreadPoolExecutor(20).map(ask, range(100))))
-"""
-    end, asked = asyncio.run(proxied(code, tmp_path))
-    assert end.output == b"{b'hello'}\n"
-    assert len(asked) == 100
-
-
-def test_the_command_has_no_child_that_it_did_not_start(tmp_path: Path) -> None:
-    end, _ = asyncio.run(proxied("import os\ntry: os.wait()\nexcept ChildProcessError: print('none')", tmp_path))
-    assert end.output == b"none\n"
+        job = SandboxJob(command=["python3", "-c", CODE], proxy_socket=place / "proxy.sock")
+        end = await run_sandboxed(job, tmp_path / "own", lambda _: None)
+    assert end.output.decode() == SAID
+    assert asked[:2] == [b"GET http://data.example/a HTTP/1.1", b"CONNECT data.example:443 HTTP/1.1"]
+    assert len(asked) == 102
 
 
 def test_a_proxy_that_is_gone_is_an_error_of_the_job(tmp_path: Path) -> None:

@@ -27,19 +27,19 @@ async def end(journal: Journal, key: EffectKey = KEY, *, ok: bool = True) -> Non
     await journal.write([journal.ending(key, "{}", ok=ok)])
 
 
-@pytest.mark.parametrize(("ok", "state"), [(True, "done"), (False, "failed")])
-async def test_effect_starts_and_ends_once(journal: Journal, ok: bool, state: str) -> None:
-    with pytest.raises(StoreError):
-        await end(journal)
-    await start(journal, effect="idempotent")
-    with pytest.raises(StoreError):
-        await start(journal)
-    await end(journal, ok=ok)
-    with pytest.raises(StoreError):
-        await end(journal)
-    (row,) = await journal.of_turn(KEY.turn)
-    assert (row.state, row.result, row.effect) == (state, "{}", "idempotent")
-    assert (row.planned_ms, row.started_ms) == (1001, 1001)
+async def test_effect_starts_and_ends_once(journal: Journal) -> None:
+    for turn, ok, state in (("turn-1", True, "done"), ("turn-2", False, "failed")):
+        key = EffectKey(turn, 0, 0)
+        with pytest.raises(StoreError):
+            await end(journal, key)
+        await start(journal, key, effect="idempotent")
+        with pytest.raises(StoreError):
+            await start(journal, key)
+        await end(journal, key, ok=ok)
+        with pytest.raises(StoreError):
+            await end(journal, key)
+        (row,) = await journal.of_turn(turn)
+        assert (row.state, row.result, row.effect, row.planned_ms) == (state, "{}", "idempotent", row.started_ms)
     assert await journal.unfinished() == ()
 
 

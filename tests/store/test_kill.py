@@ -11,7 +11,7 @@ from microclaw.store.database import Database
 from microclaw.store.devices import DeviceTable
 from microclaw.store.sessions import Sessions
 
-KILLS = 20
+KILLS = 8
 CHILD = """
 import asyncio, sys
 from pathlib import Path

@@ -39,22 +39,18 @@ async def advance(links: LinkTable, number: int, epoch: bytes = THEIRS, *, at: i
     return await links.advance(D, epoch, number if at is None else at, message_id(number))
 
 
-async def test_messages_are_numbered_without_a_gap_each_once_and_come_in_order(links: LinkTable) -> None:
+async def test_messages_are_numbered_without_a_gap_each_once_and_an_ack_never_goes_back(links: LinkTable) -> None:
+    with pytest.raises(StoreError):
+        await links.ack(D, 1)
     assert await append(links, 1, 2, 3, 1, 4) == [1, 2, 3, 1, 4]
     assert await links.unacked_after(D, 0, 2) == (StoredMessage(1, b"m1"), StoredMessage(2, b"m2"))
     assert await links.unacked_after(D, 2, 99) == (StoredMessage(3, b"m3"), StoredMessage(4, b"m4"))
-
-
-async def test_ack_drops_everything_up_to_it_and_never_goes_back(links: LinkTable) -> None:
-    with pytest.raises(StoreError):
-        await links.ack(D, 1)
-    await append(links, 1, 2, 3, 4, 5)
     await links.ack(D, 3)
     await links.ack(D, 2)
-    assert (await links.cursors(D))[0][1:] == (3, 5)
-    assert [seq for seq, _ in await links.unacked_after(D, 0, 9)] == [4, 5]
-    await links.ack(D, 5)
-    assert await append(links, 6) == [6]
+    assert (await links.cursors(D))[0][1:] == (3, 4)
+    assert [seq for seq, _ in await links.unacked_after(D, 0, 9)] == [4]
+    await links.ack(D, 4)
+    assert await append(links, 6) == [5]
 
 
 async def test_renewed_epoch_numbers_what_waits_from_one(links: LinkTable) -> None:
@@ -68,8 +64,17 @@ async def test_renewed_epoch_numbers_what_waits_from_one(links: LinkTable) -> No
     assert await append(links, 5) == [3]
 
 
-async def test_restored_backup_renews_every_epoch(links: LinkTable, database: Database) -> None:
-    await links.open("d-2")
+async def test_restored_backup_renews_every_epoch_and_a_forgotten_device_has_no_link(
+    links: LinkTable, database: Database
+) -> None:
+    await append(links, 1)
+    await links.forget(D)
+    assert await links.newest() == {}
+    with pytest.raises(StoreError):
+        await append(links, 2)
+    for device_id in (D, "d-2"):
+        await links.open(device_id)
+    assert (await links.cursors(D))[0][1:] == (0, 0)
     before = [(await links.cursors(device_id))[0].epoch for device_id in (D, "d-2")]
     assert await database.write(lambda sql: renew_all(sql, os.urandom)) == 2
     after = [(await links.cursors(device_id))[0].epoch for device_id in (D, "d-2")]
@@ -87,15 +92,7 @@ async def test_full_outbox_refuses_and_keeps_its_numbers(links: LinkTable, count
     assert await append(links, count) == [count + 1]
 
 
-async def test_inbox_takes_each_message_once_and_without_a_gap(links: LinkTable) -> None:
-    assert [await advance(links, n) for n in (1, 2, 2, 1)] == [True, True, False, False]
-    assert (await links.cursors(D))[1] == InboxCursor(THEIRS, 2)
-    for epoch, at in ((THEIRS, 4), (NEW, 2)):
-        with pytest.raises(StoreError):
-            await advance(links, 3, epoch, at=at)
-
-
-async def test_effect_and_cursor_are_one_transaction(links: LinkTable) -> None:
+async def test_inbox_takes_each_message_once_without_a_gap_and_its_effect_with_the_cursor(links: LinkTable) -> None:
     def fail(_: object) -> None:
         raise ValueError("no")
 
@@ -106,6 +103,11 @@ async def test_effect_and_cursor_are_one_transaction(links: LinkTable) -> None:
     for _ in range(2):
         await links.advance(D, THEIRS, 1, message_id(1), lambda _: done.append(1))
     assert done == [1]
+    assert [await advance(links, n) for n in (2, 2, 1)] == [True, False, False]
+    assert (await links.cursors(D))[1] == InboxCursor(THEIRS, 2)
+    for epoch, at in ((THEIRS, 4), (NEW, 2)):
+        with pytest.raises(StoreError):
+            await advance(links, 3, epoch, at=at)
 
 
 async def test_new_epoch_starts_at_one_and_the_newest_that_were_applied_are_not_applied_again(
@@ -120,17 +122,6 @@ async def test_new_epoch_starts_at_one_and_the_newest_that_were_applied_are_not_
         for at, n in enumerate(range(last - REMEMBERED_IDS + 1, last + 1), 1):
             assert not await advance(links, n, epoch, at=at)
     assert await advance(links, last + 1, b"epoch--3", at=REMEMBERED_IDS + 1)
-
-
-async def test_forgotten_device_has_no_messages_and_no_link(links: LinkTable) -> None:
-    await append(links, 1)
-    await advance(links, 9, at=1)
-    await links.forget(D)
-    assert await links.newest() == {}
-    with pytest.raises(StoreError):
-        await append(links, 2)
-    await links.open(D)
-    assert (await links.cursors(D))[0][1:] == (0, 0)
 
 
 async def test_the_host_of_an_older_connection_moves_no_cursor(links: LinkTable, database: Database) -> None:

@@ -18,7 +18,6 @@ from microclaw.errors import StoreError
 from microclaw.store.database import Database
 from microclaw.store.inbox import InboxTable
 from microclaw.store.journal import Journal
-from microclaw.store.people import PeopleTable
 from microclaw.store.schema import BASE, STEPS, VERSION
 
 TAKE = (
@@ -81,14 +80,21 @@ def damaged(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [os.mkfifo, Path.mkdir, *map(bytes_of, (b"", b"no database" * 100, b"SQLite format 3\0" + b"\xff" * 5000))]
+    "make",
+    [
+        os.mkfifo,
+        Path.mkdir,
+        *map(bytes_of, (b"", b"no database" * 100, b"SQLite format 3\0" + b"\xff" * 5000)),
+        lambda path: path.with_name("store.db-wal").write_bytes(b"writes without their store"),
+    ],
 )
 async def test_what_is_no_store_is_refused_and_kept(store_path: Path, make: Callable[[Path], object]) -> None:
     store_path.parent.mkdir()
     make(store_path)
-    before = store_path.read_bytes() if store_path.is_file() else None
+    before = {path: path.read_bytes() for path in store_path.parent.iterdir() if path.is_file()}
     await refused(store_path)
-    assert before is None or store_path.read_bytes() == before
+    assert store_path.exists() == (store_path.name in {path.name for path in before} or not before)
+    assert {path: path.read_bytes() for path in before} == before
 
 
 @pytest.mark.parametrize(
@@ -125,13 +131,6 @@ async def test_another_programs_database_is_left_alone(store_path: Path) -> None
     assert list(shape_of(store_path)) == ["theirs", "strict"]
 
 
-async def test_missing_store_beside_its_log_of_writes_is_no_new_store(store_path: Path) -> None:
-    store_path.parent.mkdir()
-    store_path.with_name("store.db-wal").write_bytes(b"writes")
-    await refused(store_path)
-    assert not store_path.exists()
-
-
 def shape_of(path: Path) -> dict[str, object]:
     """Every table and index of a store, its columns, keys and references, whatever words made them."""
     with closing(sqlite3.connect(path)) as c:
@@ -143,21 +142,11 @@ def shape_of(path: Path) -> dict[str, object]:
         } | {"strict": c.execute("SELECT name, strict, wr FROM pragma_table_list ORDER BY 1").fetchall()}
 
 
-async def test_a_home_of_0_1_0_opens_as_it_is(store_path: Path) -> None:
+async def test_a_home_of_0_1_0_opens_with_todays_tables_and_a_message_that_had_joined_a_turn_waits_for_its_own(
+    store_path: Path,
+) -> None:
     fresh = store_path.with_name("fresh.db")
     await open_once(fresh)
-    with closing(sqlite3.connect(store_path)) as connection:
-        connection.executescript((Path(__file__).parents[1] / "stories/home-39.sql").read_text())
-    async with Database.open(store_path) as database:
-        [app] = await ChangeLog(database).desired("d-240f0068")
-        assert (app.name, app.pins) == ("blink", (10,))
-        assert [person.name for person in await PeopleTable(database).list()] == ["owner", "ada"]
-        assert [change.state for change in await ChangeLog(database).changes()] == ["done", "done"]
-    assert shape_of(store_path) == shape_of(fresh)
-
-
-async def test_a_message_that_had_joined_another_ones_turn_waits_for_its_own(store_path: Path) -> None:
-    store_path.parent.mkdir(exist_ok=True)
     with closing(sqlite3.connect(store_path)) as connection:
         connection.executescript((Path(__file__).parents[1] / "stories/home-39.sql").read_text())
         words = "INSERT INTO inbox VALUES (?, 'tg', '1', NULL, 'owner', NULL, ?, 'person', 1, ?, 1, ?, NULL)"
@@ -167,33 +156,28 @@ async def test_a_message_that_had_joined_another_ones_turn_waits_for_its_own(sto
         connection.executemany("INSERT INTO turn_rows VALUES (?, ?, ?)", rows)
         connection.commit()
     async with Database.open(store_path) as database:
+        [app] = await ChangeLog(database).desired("d-240f0068")
+        assert (app.name, app.pins) == ("blink", (10,))
         waiting = await InboxTable(database, lambda: 1).unanswered()
         assert [message.inbound.text for message in waiting] == ["first", "and this"]
         assert [row.position for row in await Journal(database, lambda: 1).rows(7)] == [0]
+    assert shape_of(store_path) == shape_of(fresh)
 
 
-async def test_next_step_is_taken_once(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_failed_step_changes_nothing_and_a_next_one_is_taken_once(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await open_once(store_path)
-    later = (*STEPS, ("CREATE TABLE later (x INTEGER) STRICT", "INSERT INTO later VALUES (7)"))
-    monkeypatch.setattr("microclaw.store.sqlite_file.STEPS", later)
+    later = ("CREATE TABLE later (x INTEGER) STRICT", "INSERT INTO later VALUES (7)")
     monkeypatch.setattr("microclaw.store.sqlite_file.VERSION", VERSION + 1)
+    monkeypatch.setattr("microclaw.store.sqlite_file.STEPS", (*STEPS, (later[0], "nonsense")))
+    before = shape_of(store_path)
+    await refused(store_path)
+    assert shape_of(store_path) == before
+    monkeypatch.setattr("microclaw.store.sqlite_file.STEPS", (*STEPS, later))
     for _ in range(2):
         async with Database.open(store_path) as database:
             assert await database.read(lambda c: c.execute("SELECT x FROM later").fetchall()) == [(7,)]
-
-
-async def test_failed_step_changes_nothing(store_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    await open_once(store_path)
-    with monkeypatch.context() as patch:
-        broken = (*STEPS, ("CREATE TABLE later (x INTEGER) STRICT", "nonsense"))
-        patch.setattr("microclaw.store.sqlite_file.STEPS", broken)
-        patch.setattr("microclaw.store.sqlite_file.VERSION", VERSION + 1)
-        await refused(store_path)
-    async with Database.open(store_path) as database:
-        assert await database.read(lambda c: c.execute("PRAGMA user_version").fetchone()) == (VERSION,)
-        assert (
-            await database.read(lambda c: c.execute("SELECT 1 FROM sqlite_master WHERE name='later'").fetchall()) == []
-        )
 
 
 async def test_half_built_store_of_a_crash_is_begun_again(store_path: Path) -> None:

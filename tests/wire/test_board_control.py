@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from microclaw.errors import CallRejected, ProtocolError
@@ -46,89 +44,61 @@ APP = replies.AppRow("blink", "running", None, 8192, 120, 96, (2,), None)
 INFO = replies.BoardInfo(
     "virtual-1", "virtual", "ESP32-S3", "real", "new", 1, "ab12", True, 7.5, 18080, None, "/t/v.tty", 42
 )
-REPLIES: list[tuple[control.AnyRequest, object, str]] = [
-    (control.Edges(), replies.EdgePage((replies.EdgeRow(500.0, 2, 1),), 1, 0, 512.0), '"edges":[[500.0,2,1]],"next":1'),
-    (control.Log(), replies.LogPage((replies.LogRow(1.0, None, "up"),), 1, 0), '"lines":[[1.0,null,"up"]]'),
-    (
-        control.Pwm(),
-        replies.PwmPage((replies.PwmRow(1.0, 5, 19, 50, 1500.0),), 1, 0),
-        '"changes":[[1.0,5,19,50,1500.0]]',
-    ),
-    (
-        control.Speaker(),
-        replies.SpeakerState(False, True, ("hello",), ("Hello.",), 0, 3),
-        '"heard":["hello"],"said":["Hello."],"glitches":0,"stale":3',
-    ),
-    (control.Apps(), replies.AppTable((APP,)), '"apps":[{"name":"blink","state":"running"'),
-    (control.Pins(), replies.PinTable((replies.PinRow(2, 1, "output", 0, 0, "blink"),)), '"pins":[{"pin":2,"level":1'),
-    (control.Info(), INFO, '"name":"virtual-1"'),
-    (control.Leds(), replies.LedPage((replies.LedRow(1.0, 4, "00ff00"),), 1, 0), '"changes":[[1.0,4,"00ff00"]]'),
-    (control.Py("list"), replies.PyAnswer([{"name": "blink"}]), '"value":[{"name":"blink"}]'),
-    (control.Advance(5), replies.AdvanceResult(5.0, True, None), '"idle":true,"stuck":null'),
-    (control.Power("on"), replies.Done(0.0), '"now_ms":0.0'),
+REPLIES: list[tuple[control.AnyRequest, object]] = [
+    (control.Edges(), replies.EdgePage((replies.EdgeRow(500.0, 2, 1),), 1, 0, 512.0)),
+    (control.Log(), replies.LogPage((replies.LogRow(1.0, None, "up"),), 1, 0)),
+    (control.Pwm(), replies.PwmPage((replies.PwmRow(1.0, 5, 19, 50, 1500.0),), 1, 0)),
+    (control.Speaker(), replies.SpeakerState(False, True, ("hello",), ("Hello.",), 0, 3)),
+    (control.Apps(), replies.AppTable((APP,))),
+    (control.Pins(), replies.PinTable((replies.PinRow(2, 1, "output", 0, 0, "blink"),))),
+    (control.Info(), INFO),
+    (control.Leds(), replies.LedPage((replies.LedRow(1.0, 4, "00ff00"),), 1, 0)),
+    (control.Py("list"), replies.PyAnswer([{"name": "blink"}])),
+    (control.Advance(5), replies.AdvanceResult(5.0, True, None)),
+    (control.Power("on"), replies.Done(0.0)),
+]
+REFUSED: list[tuple[bytes, str, int]] = [
+    *((line, "bad_json", 0) for line in (b"", b"[1]", b"\xff\xfe", b'{"id":1', b"[" * 5_000)),
+    (b'{"id":' + b"9" * 5_000 + b"}", "bad_json", 0),
+    (b'{"id":"x","op":"info"}', "bad_request", 0),
+    (b'{"id":1}', "unknown_op", 1),
+    (b'{"id":1,"op":"explode"}', "unknown_op", 1),
+    (b'{"id":1,"op":"info","x":1}', "bad_request", 1),
+    (b'{"id":1,"op":"edges","since":-1}', "bad_request", 1),
+    (b'{"id":1,"op":"set_input","pin":400,"level":1}', "bad_request", 1),
+    (b'{"id":1,"op":"set_adc","pin":1,"volts":NaN}', "bad_request", 1),
+    (b'{"id":1,"op":"power","action":"off"}', "bad_request", 1),
+    (b'{"id":-1,"op":"info"}', "bad_request", 0),
 ]
 
 
-@pytest.mark.parametrize(("request_", "line"), REQUESTS, ids=lambda v: v.op if isinstance(v, control.Request) else "")
-def test_request_is_this_line_and_back(request_: control.AnyRequest, line: bytes) -> None:
-    assert control.encode_request(1, request_) == line
-    assert control.decode_request(line) == (1, request_)
-
-
-def test_every_op_has_a_vector() -> None:
+def test_every_request_is_its_line_and_back() -> None:
+    for request, line in REQUESTS:
+        assert control.encode_request(1, request) == line
+        assert control.decode_request(line) == (1, request)
     assert {request.op for request, _ in REQUESTS} == set(control.OPS)
 
 
-@pytest.mark.parametrize(
-    ("request_", "reply", "part"), REPLIES, ids=lambda v: v.op if isinstance(v, control.Request) else ""
-)
-def test_reply_comes_back_as_it_was(request_: control.AnyRequest, reply: object, part: str) -> None:
-    line = control.encode_reply(8, reply)
-    assert part in line.decode()
-    assert control.read_reply(line, 8, request_) == reply
-    assert control.read_reply(line, 7, request_) is None
-
-
-def test_failure_raises_with_its_next_step() -> None:
+def test_a_reply_comes_back_as_it_was_and_to_its_own_request_alone() -> None:
+    edges, page = REPLIES[0]
+    assert b'"edges":[[500.0,2,1]],"next":1' in control.encode_reply(8, page)
+    for request, reply in REPLIES:
+        line = control.encode_reply(8, reply)
+        assert control.read_reply(line, 8, request) == reply
+        assert control.read_reply(line, 7, request) is None
     line = control.encode_failure(control.Failure(3, "pin_refused", "no GPIO 99", "choose a pin"))
     assert line == b'{"id":3,"ok":false,"error":"pin_refused","message":"no GPIO 99","next":"choose a pin"}\n'
+    assert control.read_reply(line, 4, edges) is None
     with pytest.raises(CallRejected) as caught:
-        control.read_reply(line, 3, control.Pins())
+        control.read_reply(line, 3, edges)
     assert caught.value.next_step == "choose a pin"
-    assert control.read_reply(line, 4, control.Pins()) is None
 
 
-@pytest.mark.parametrize(
-    ("line", "error", "request_id"),
-    [
-        (b"", "bad_json", 0),
-        (b"[1]", "bad_json", 0),
-        (b"\xff\xfe", "bad_json", 0),
-        (b'{"id":1', "bad_json", 0),
-        (b"[" * 5_000, "bad_json", 0),
-        (b'{"id":' + b"9" * 5_000 + b"}", "bad_json", 0),
-        (b'{"id":"x","op":"info"}', "bad_request", 0),
-        (b'{"id":1}', "unknown_op", 1),
-        (b'{"id":1,"op":"explode"}', "unknown_op", 1),
-        (b'{"id":1,"op":"info","x":1}', "bad_request", 1),
-        (b'{"id":1,"op":"edges","since":-1}', "bad_request", 1),
-        (b'{"id":1,"op":"set_input","pin":4}', "bad_request", 1),
-        (b'{"id":1,"op":"set_input","pin":400,"level":1}', "bad_request", 1),
-        (b'{"id":1,"op":"set_adc","pin":1,"volts":NaN}', "bad_request", 1),
-        (b'{"id":1,"op":"power","action":"off"}', "bad_request", 1),
-        (b'{"id":-1,"op":"info"}', "bad_request", 0),
-        (b'{"id":1,"op":"link_task","task":"t","input":"","timeout_s":-1}', "bad_request", 1),
-    ],
-)
-def test_line_that_is_no_request_is_refused_with_a_reply(line: bytes, error: str, request_id: int) -> None:
-    with pytest.raises(control.RequestRefused) as caught:
-        control.decode_request(line)
-    assert (caught.value.failure.error, caught.value.failure.id) == (error, request_id)
-    reply = json.loads(control.encode_failure(caught.value.failure))
-    assert reply["ok"] is False
-
-
-def test_line_over_the_limit_is_refused() -> None:
+def test_a_line_that_is_no_request_or_too_long_is_refused() -> None:
+    for line, error, request_id in REFUSED:
+        with pytest.raises(control.RequestRefused) as caught:
+            control.decode_request(line)
+        assert (caught.value.failure.error, caught.value.failure.id) == (error, request_id)
     with pytest.raises(ProtocolError):
         control.read_reply(b" " * (control.MAX_LINE_BYTES + 1), 1, control.Pins())
 

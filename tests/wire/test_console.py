@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,40 +13,24 @@ BOOT = (
 LINES = ["I (310) main_task: Calling app_main()", "I (702) app: ready", "tick 0", "tick 1"]
 
 
-def test_colours_prompt_and_line_ends_are_taken_away() -> None:
+def test_colours_prompt_and_line_ends_are_taken_away_whole_or_byte_by_byte() -> None:
     assert ConsoleDecoder().receive(BOOT) == LINES
-
-
-def test_byte_by_byte_is_the_same() -> None:
     decoder = ConsoleDecoder()
     assert [line for byte in BOOT for line in decoder.receive(bytes([byte]))] == LINES
-
-
-def test_line_without_an_end_counts_once_it_is_quiet() -> None:
-    decoder = ConsoleDecoder()
     assert decoder.receive(b"working") == []
-    assert decoder.quiet() == ["working"]
+    assert decoder.quiet() == ["working"]  # a line without an end counts once it is quiet
     assert decoder.receive(b"done\n") == ["done"]
 
 
-def test_line_over_the_limit_is_cut_and_its_rest_thrown_away() -> None:
+def test_long_lines_are_cut_rubbish_is_told_once_and_a_flood_keeps_its_newest_lines() -> None:
     decoder = ConsoleDecoder()
-    heard = [line for _ in range(50) for line in decoder.receive(b"a" * 100)]
-    assert heard == ["a" * MAX_LINE_BYTES + "…"]
+    assert [line for _ in range(50) for line in decoder.receive(b"a" * 100)] == ["a" * MAX_LINE_BYTES + "…"]
     assert decoder.receive(b"aaa\nnext\n") == ["next"]
-
-
-@pytest.mark.parametrize("ending", [b"\n", b""])
-def test_rubbish_is_told_once_and_text_after_it_is_read(ending: bytes) -> None:
-    decoder = ConsoleDecoder()
-    rubbish = bytes(range(128, 256)) * 20 + ending
-    heard = [line for _ in range(5) for line in decoder.receive(rubbish)]
-    assert heard == [NO_TEXT]
-    assert decoder.receive(b"\nhello\n") == ["hello"]
-
-
-def test_a_flood_keeps_its_newest_lines_and_says_what_is_missing() -> None:
-    heard = ConsoleDecoder().receive(b"".join(b"%d\n" % n for n in range(10_000)))
+    for ending in (b"\n", b""):
+        rubbish = bytes(range(128, 256)) * 20 + ending
+        assert [line for _ in range(5) for line in decoder.receive(rubbish)] == [NO_TEXT]
+        assert decoder.receive(b"\nhello\n") == ["hello"]
+    heard = decoder.receive(b"".join(b"%d\n" % n for n in range(10_000)))
     assert heard[0] == f"({10_000 - MAX_LINES_AT_ONCE} lines were left out)"
     assert heard[1:] == [str(n) for n in range(10_000 - MAX_LINES_AT_ONCE, 10_000)]
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from microclaw.errors import CallRejected, DeviceLied, NotSupported, ProtocolError
@@ -24,7 +24,6 @@ def drain(decoder: LineDecoder) -> list[bytes]:
 
 @given(st.lists(st.binary(min_size=1, max_size=20).filter(lambda b: b"\n" not in b and not b.endswith(b"\r"))),
        st.integers(1, 9))  # fmt: skip
-@settings(max_examples=60, deadline=None)
 def test_lines_survive_any_chunking(lines: list[bytes], chunk: int) -> None:
     stream = b"".join(line + b"\n" for line in lines)
     decoder = LineDecoder()
@@ -35,63 +34,34 @@ def test_lines_survive_any_chunking(lines: list[bytes], chunk: int) -> None:
     assert got == lines
 
 
-def test_carriage_returns_and_empty_lines_are_no_content() -> None:
-    decoder = LineDecoder()
-    decoder.receive(b"\r\n\na\r\n\nb\n")
-    assert drain(decoder) == [b"a", b"b"]
-
-
-def test_line_over_the_limit_is_refused_once_and_thrown_away() -> None:
+def test_a_line_over_the_limit_is_refused_once_and_thrown_away() -> None:
     decoder = LineDecoder(max_line_bytes=4)
-    decoder.receive(b"ok\n12345")
+    decoder.receive(b"\r\n\nok\r\n12345")  # empty lines and carriage returns are no content
     assert decoder.next_line() == b"ok"
     with pytest.raises(ProtocolError):
         decoder.next_line()
     decoder.receive(b"6789" * 100)
     assert decoder.next_line() is None
     assert decoder.buffered_bytes == 0
-    decoder.receive(b"90\nnext\n")
-    assert drain(decoder) == [b"next"]
-
-
-def test_line_over_the_limit_that_came_whole_is_refused_once() -> None:
-    decoder = LineDecoder(max_line_bytes=4)
-    decoder.receive(b"12345\nok\n")
-    with pytest.raises(ProtocolError):
+    decoder.receive(b"90\nnext\n12345\nok\n")
+    assert decoder.next_line() == b"next"
+    with pytest.raises(ProtocolError):  # one that came whole, too
         decoder.next_line()
     assert drain(decoder) == [b"ok"]
+    decoder.receive(b"abc")
+    assert (decoder.take_partial(), decoder.next_line()) == (b"abc", None)
 
 
-def test_partial_line_can_be_taken() -> None:
-    decoder = LineDecoder()
-    decoder.receive(b'{"action":')
-    assert decoder.next_line() is None
-    assert decoder.take_partial() == b'{"action":'
-    decoder.receive(b"next\n")
-    assert drain(decoder) == [b"next"]
+NO_OBJECTS = (
+    b"", b"[]", b"1", b"{", b"{}x", b'{"a":NaN}', b'{"a":-Infinity}', b"\xff{}", b"[" * 100_000,
+    b'{"a":' + b"9" * 5000 + b"}",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"[]",
-        b"1",
-        b"{",
-        b"{}x",
-        b'{"a":NaN}',
-        b'{"a":-Infinity}',
-        b"\xff{}",
-        b"[" * 100_000,
-        b'{"a":' + b"9" * 5000 + b"}",
-    ],
-)
-def test_line_that_is_no_object_is_refused(line: bytes) -> None:
-    with pytest.raises(ProtocolError):
-        parse_object(line)
-
-
-def test_encoded_line_is_one_line_of_compact_json() -> None:
+def test_a_line_that_is_no_object_is_refused_and_encoded_ones_are_compact() -> None:
+    for line in NO_OBJECTS:
+        with pytest.raises(ProtocolError):
+            parse_object(line)
     line = encode_line({"action": "custom_say", "text": "grüß\n"})
     assert line == '{"action":"custom_say","text":"grüß\\n"}\n'.encode()
     with pytest.raises(ValueError, match="JSON"):
@@ -114,13 +84,11 @@ REQUESTS = {
 }
 
 
-def test_page_shows_every_request_as_it_is_sent(jsonline_page: dict[str, tuple[bytes, bytes]]) -> None:
-    assert {name: sent + b"\n" for name, (sent, _) in jsonline_page.items()} == {
-        name: encode_line(request) for name, request in REQUESTS.items()
-    }
-
-
-def test_answers_on_the_page_are_understood(jsonline_page: dict[str, tuple[bytes, bytes]]) -> None:
+def test_requests_and_answers_of_the_page_are_those_that_are_sent_and_understood(
+    jsonline_page: dict[str, tuple[bytes, bytes]],
+) -> None:
+    sent = {name: request + b"\n" for name, (request, _) in jsonline_page.items()}
+    assert sent == {name: encode_line(request) for name, request in REQUESTS.items()}
     answer = {name: parse_object(line) for name, (_, line) in jsonline_page.items()}
     assert jsonline.info_reply(answer["get_info"])["free_heap_kb"] == 281
     assert jsonline.gpio_reply(answer["set_gpio"], 2, 1) == (2, 1)
@@ -138,46 +106,33 @@ def test_answers_on_the_page_are_understood(jsonline_page: dict[str, tuple[bytes
         jsonline.raise_for_error(answer["refused"])
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "JSON parse error", "Missing action", "Invalid pin number", "State must be 0 or 1", "Invalid ADC pin",
-        "Pin number required", "Duty cycle must be 0-255", "Unknown sensor", "Sensor not found",
-        "I2C communication failed",
-    ],
+ERRORS = (
+    "JSON parse error", "Missing action", "Invalid pin number", "State must be 0 or 1", "Invalid ADC pin",
+    "Pin number required", "Duty cycle must be 0-255", "Unknown sensor", "Sensor not found", "I2C communication failed",
 )  # fmt: skip
-def test_each_firmware_error_says_what_to_do(text: str) -> None:
-    with pytest.raises(CallRejected) as caught:
-        jsonline.raise_for_error({"status": "error", "msg": f"{text}: details"})
-    assert caught.value.next_step is not None
-
-
-@pytest.mark.parametrize("reply", [{}, {"status": "fine"}, {"status": 1}, {"boot": True}])
-def test_reply_without_a_status_is_refused(reply: dict[str, object]) -> None:
-    with pytest.raises(ProtocolError):
-        jsonline.raise_for_error(reply)
 
 
 def ok(**fields: object) -> dict[str, object]:
     return {"status": "ok", **fields}
 
 
-WRONG: dict[str, tuple[Callable[[Any], object], tuple[object, ...]]] = {
-    "level": (lambda state: jsonline.gpio_reply(ok(pin=2, state=state), 2), (None, 2, "1", 0.5, [])),
-    "reading": (lambda n: jsonline.adc_reply(ok(pin=1, value=n, voltage=1.0), 1), (None, "1", True, 1.5, 10**400)),
-    "sensor": (lambda data: jsonline.sensor_reply(ok(data=data), "ina219"), (5, {}, {"note": "x"})),
-}
+WRONG: tuple[tuple[Callable[[Any], object], tuple[object, ...]], ...] = (
+    (jsonline.raise_for_error, ({}, {"status": "fine"}, {"status": 1}, {"boot": True})),
+    (lambda state: jsonline.gpio_reply(ok(pin=2, state=state), 2), (None, 2, "1", 0.5, [])),
+    (lambda n: jsonline.adc_reply(ok(pin=1, value=n, voltage=1.0), 1), (None, "1", True, 1.5, 10**400)),
+    (lambda data: jsonline.sensor_reply(ok(data=data), "ina219"), (5, {}, {"note": "x"})),
+)
 
 
-@pytest.mark.parametrize("what", WRONG)
-def test_value_that_is_none_of_its_kind_is_refused(what: str) -> None:
-    read, values = WRONG[what]
-    for value in values:
-        with pytest.raises(ProtocolError):
-            read(value)
-
-
-def test_reply_about_something_else_is_refused() -> None:
+def test_errors_say_what_to_do_and_a_reply_of_another_kind_or_thing_is_refused() -> None:
+    for text in ERRORS:
+        with pytest.raises(CallRejected) as caught:
+            jsonline.raise_for_error({"status": "error", "msg": f"{text}: details"})
+        assert caught.value.next_step is not None
+    for read, values in WRONG:
+        for value in values:
+            with pytest.raises(ProtocolError):
+                read(value)
     with pytest.raises(DeviceLied):
         jsonline.gpio_reply(ok(pin=3, state=1), 2)
     with pytest.raises(DeviceLied):
@@ -187,7 +142,6 @@ def test_reply_about_something_else_is_refused() -> None:
 @given(
     st.dictionaries(st.text(max_size=8), st.none() | st.booleans() | st.integers() | st.text(max_size=9), max_size=5)
 )
-@settings(max_examples=60, deadline=None)
 def test_objects_survive_the_wire(message: dict[str, object]) -> None:
     decoder = LineDecoder()
     decoder.receive(encode_line(message))

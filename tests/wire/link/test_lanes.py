@@ -19,16 +19,12 @@ def test_lanes_go_in_order_and_each_is_a_fifo() -> None:
     assert not lanes.count
 
 
-def test_full_telemetry_drops_the_oldest_and_counts_it() -> None:
-    lanes = Lanes(LaneLimits(telemetry=2))
+def test_full_telemetry_drops_the_oldest_and_counts_it_and_full_control_is_overload() -> None:
+    lanes = Lanes(LaneLimits(telemetry=2, control=2))
     for n in range(5):
         lanes.put(Send(bytes([1, n]), Lane.TELEMETRY), 0)
     assert drain(lanes) == [b"\x01\x03", b"\x01\x04"]
     assert lanes.telemetry_dropped == 3
-
-
-def test_full_control_is_overload() -> None:
-    lanes = Lanes(LaneLimits(control=2))
     lanes.put(Send(b"\x01a"), 0)
     lanes.put(Send(b"\x01b"), 0)
     with pytest.raises(LinkViolation) as caught:
@@ -36,21 +32,15 @@ def test_full_control_is_overload() -> None:
     assert caught.value.close_code == 1013
 
 
-def test_old_audio_is_a_glitch_and_stream_messages_stay() -> None:
-    lanes = Lanes(LaneLimits(audio_age_ms=200))
+@pytest.mark.parametrize(("limits", "gap_ms"), [(LaneLimits(audio_age_ms=200), 100), (LaneLimits(media=3), 0)])
+def test_old_audio_and_the_oldest_of_too_much_is_a_glitch_and_stream_messages_stay(
+    limits: LaneLimits, gap_ms: int
+) -> None:
+    lanes = Lanes(limits)
     lanes.put(Send(b"\x01start", Lane.MEDIA), 0)
     for n in range(4):
-        lanes.put(Send(bytes([3, n]), Lane.MEDIA), n * 100)
-    assert drain(lanes, 350) == [b"\x01start", b"\x03\x02", b"\x03\x03"]
-    assert lanes.glitches == 2
-
-
-def test_full_media_drops_the_oldest_audio() -> None:
-    lanes = Lanes(LaneLimits(media=3))
-    lanes.put(Send(b"\x01start", Lane.MEDIA), 0)
-    for n in range(4):
-        lanes.put(Send(bytes([3, n]), Lane.MEDIA), 0)
-    assert drain(lanes) == [b"\x01start", b"\x03\x02", b"\x03\x03"]
+        lanes.put(Send(bytes([3, n]), Lane.MEDIA), n * gap_ms)
+    assert drain(lanes, 3.5 * gap_ms) == [b"\x01start", b"\x03\x02", b"\x03\x03"]
     assert lanes.glitches == 2
 
 

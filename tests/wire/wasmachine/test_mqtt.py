@@ -22,32 +22,27 @@ def settings(**values: str | int) -> MqttSettings:
     return MqttSettings().changed(AttributeContainer.of("", values).encode(Generation.NEW))
 
 
-@pytest.mark.parametrize(("key", "value"), [("keepalive", 0), ("port", 0), ("uri", 5), ("lwt_qos", "1")])
-def test_setting_of_zero_or_another_type_is_refused(key: str, value: str | int) -> None:
-    with pytest.raises(ProtocolError):
-        settings(**{key: value})
+BROKERS: tuple[tuple[dict[str, str | int], Broker | None], ...] = (
+    ({"uri": "mqtt://host"}, Broker("mqtt", "host", 1883)),
+    ({"uri": "mqtts://host", "host": "other"}, Broker("mqtts", "host", 8883)),
+    ({"uri": "mqtt://me:word@host:2000"}, Broker("mqtt", "host", 2000, "me", "word")),
+    ({"host": "host", "port": 99}, Broker("mqtt", "host", 99)),
+    ({"uri": "host:1883"}, None),
+    ({"uri": "mqtt://host:x"}, None),
+    ({}, None),
+)
 
 
-def test_settings_keep_what_was_set_before_and_leave_unknown_keys_out() -> None:
+def test_settings_name_a_broker_keep_what_was_set_before_and_refuse_zero_and_other_types() -> None:
+    for values, broker in BROKERS:
+        assert settings(**values).broker == broker
     first = settings(uri="mqtt://a", keepalive=5, other=1)
     second = first.changed(AttributeContainer.of("", {"uri": "mqtt://b"}).encode(Generation.NEW))
     assert (second.uri, second.keepalive) == ("mqtt://b", 5)
-
-
-@pytest.mark.parametrize(
-    ("values", "broker"),
-    [
-        ({"uri": "mqtt://host"}, Broker("mqtt", "host", 1883)),
-        ({"uri": "mqtts://host", "host": "other"}, Broker("mqtts", "host", 8883)),
-        ({"uri": "mqtt://me:word@host:2000"}, Broker("mqtt", "host", 2000, "me", "word")),
-        ({"host": "host", "port": 99}, Broker("mqtt", "host", 99)),
-        ({"uri": "host:1883"}, None),
-        ({"uri": "mqtt://host:x"}, None),
-        ({}, None),
-    ],
-)
-def test_broker_is_named_by_uri_or_host(values: dict[str, str | int], broker: Broker | None) -> None:
-    assert settings(**values).broker == broker
+    wrong: tuple[dict[str, str | int], ...] = ({"keepalive": 0}, {"port": 0}, {"uri": 5}, {"lwt_qos": "1"})
+    for values in wrong:
+        with pytest.raises(ProtocolError):
+            settings(**values)
 
 
 def test_numbers_of_zero_are_left_out_but_for_the_event_itself() -> None:

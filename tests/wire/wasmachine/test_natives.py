@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from microclaw.wire.wasmachine.natives import NATIVES, Native, NativeGroup, parse_signature
+from microclaw.wire.wasmachine.natives import NATIVES, Native, parse_signature
 
 # What the device programs of esp-wasmachine import after -Os, as their modules declare it.
 IMPORTS = {
@@ -22,20 +22,10 @@ IMPORTS = {
     "wasm_mqtt_init": "(i32, i32)->i32", "wasm_mqtt_publish": "(i32, i32, i32, i32, i32)->i32",
     "wasm_mqtt_subscribe": "(i32, i32, i32)->i32", "pthread_cond_wait": "(i32, i32)->i32",
 }  # fmt: skip
-GROUP_SIZES = {
-    NativeGroup.LIBC_BUILTIN: 52, NativeGroup.LIBC_EXT: 17, NativeGroup.LIBM: 3, NativeGroup.APP_FRAMEWORK: 9,
-    NativeGroup.MQTT: 13, NativeGroup.HTTP: 1, NativeGroup.LVGL: 5, NativeGroup.WIFI_PROV: 18,
-    NativeGroup.RAINMAKER: 3, NativeGroup.PTHREAD: 29,
-}  # fmt: skip
 
 
 def wasm_type(native: Native) -> str:
     return f"({', '.join(native.params)})->{native.results[0] if native.results else 'nil'}"
-
-
-def test_every_group_is_whole() -> None:
-    sizes = {group: sum(n.group is group for n in NATIVES.values()) for group in NativeGroup}
-    assert sizes == GROUP_SIZES
 
 
 def test_real_programs_link_against_the_table() -> None:
@@ -52,21 +42,18 @@ def test_prototypes_agree_with_the_signatures() -> None:
         assert count == len(native.params), native.name
 
 
-@pytest.mark.parametrize(
-    ("signature", "params", "results"),
-    [
-        ("()", (), ()),
-        ("()I", (), ("i64",)),
-        ("(iIi)I", ("i32", "i64", "i32"), ("i64",)),
-        ("(FF)F", ("f64", "f64"), ("f64",)),
-        ("(*~$f)i", ("i32", "i32", "i32", "f32"), ("i32",)),
-    ],
-)
-def test_signature_letters_are_wasm_types(signature: str, params: tuple[str, ...], results: tuple[str, ...]) -> None:
-    assert parse_signature(signature) == (params, results)
+SIGNATURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "()": ((), ()),
+    "()I": ((), ("i64",)),
+    "(iIi)I": (("i32", "i64", "i32"), ("i64",)),
+    "(FF)F": (("f64", "f64"), ("f64",)),
+    "(*~$f)i": (("i32", "i32", "i32", "f32"), ("i32",)),
+}
 
 
-@pytest.mark.parametrize("signature", ["", "i", "(i", "i)", "(x)i", "(i)ii", "x(i)i", "(i)x"])
-def test_other_text_is_no_signature(signature: str) -> None:
-    with pytest.raises(ValueError, match="not a WAMR signature"):
-        parse_signature(signature)
+def test_signature_letters_are_wasm_types_and_other_text_is_no_signature() -> None:
+    for signature, types in SIGNATURES.items():
+        assert parse_signature(signature) == types
+    for signature in ("", "i", "(i", "i)", "(x)i", "(i)ii", "x(i)i", "(i)x"):
+        with pytest.raises(ValueError, match="not a WAMR signature"):
+            parse_signature(signature)

@@ -1,4 +1,4 @@
-"""The device plane on uvloop, which is what a host runs on: its timers are not asyncio's."""
+"""uvloop's timers, on which a host runs, are not asyncio's: one may be due when it is set."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 import uvloop
+from tests.link_server.conftest import device as device
+from tests.link_server.conftest import paired as paired
+from tests.link_server.conftest import scripted as scripted
 
 from microclaw.link_server.limits import LinkLimits
 from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import Notify
 
 
-@pytest.fixture
-def limits() -> LinkLimits:
-    """Limits with which an unacked message is due again at once: a timer whose time has come when it is set."""
-    return LinkLimits(session=LinkConfig(ack_timeout_ms=0))
-
-
-async def test_a_timer_that_is_due_already_does_not_end_the_connection(plane: Any, paired: Any) -> None:
+@pytest.mark.parametrize("limits", [LinkLimits(session=LinkConfig(ack_timeout_ms=0))])
+async def test_an_unacked_message_that_is_due_again_at_once_does_not_end_the_connection(
+    plane: Any, paired: Any
+) -> None:
     assert isinstance(asyncio.get_running_loop(), uvloop.Loop)
     async with paired.connected():
         await paired.until_ready()
