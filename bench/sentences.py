@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
-from tests.offline.score import Row, Verdict, judge, observe, rows
+from tests.offline.turns import WORLDS, Turn, Vector, converse, vectors
 
 from bench.report import Metric, median
 from microclaw.offline.sentences import english
@@ -19,11 +18,11 @@ RUNS = 5
 
 def measure() -> list[Metric]:
     english().parse("blink the led every second")
-    shared, own = rows("sentences.tsv"), rows("sentences_own.tsv")
-    held_out = [row for row in own if row.held_out]
-    everything = [*shared, *own]
+    everything = [vector for vector in vectors() if vector.part]
+    shared = [vector for vector in everything if vector.part == "shared"]
+    held_out = [vector for vector in everything if vector.part == "held out"]
     # CPU time, the least of a few runs: what the sentence costs, not what else the machine did.
-    took = [min(_cpu_s(partial(english().parse_anew, row.utterance)) for _ in range(RUNS)) for row in everything]
+    took = [min(_cpu_s(partial(english().parse_anew, one.chat)) for _ in range(RUNS)) for one in everything]
     total, wrong_acts = _score(everything)
     return [
         Metric("not right, shared sentences", _score(shared)[0], "%", 0),
@@ -41,11 +40,12 @@ def _cpu_s(action: Callable[[], object]) -> float:
     return time.thread_time() - started
 
 
-def _score(sentences: list[Row]) -> tuple[float, int]:
+def _score(sentences: list[Vector]) -> tuple[float, int]:
     """Percent that are not right, and how many acted wrongly."""
 
-    async def verdicts() -> Counter[Verdict]:
-        return Counter([judge(row, await observe(row.utterance)) for row in sentences])
+    async def turns() -> list[Turn]:
+        return [await converse(WORLDS[one.world], one.chat) for one in sentences]
 
-    counted = asyncio.run(verdicts())
-    return 100 * (1 - counted[Verdict.RIGHT] / counted.total()), counted[Verdict.ACTED_WRONGLY]
+    found = list(zip(sentences, asyncio.run(turns()), strict=True))
+    wrong = [(one, turn) for one, turn in found if not one.is_right or turn.outcome != one.outcome]
+    return 100 * len(wrong) / len(found), sum(bool(turn.acts) for _, turn in wrong)

@@ -23,13 +23,6 @@ def searching(shelf: Shelf, **values: Any) -> Search:
     return Search(shelf.table, texts=shelf.memory.texts, sessions=shelf.sessions, **values)
 
 
-async def test_a_match_names_its_file_and_day(shelf: Shelf) -> None:
-    shelf.write("memory/2026-02-05.md", "# 2026-02-05\n\n- soldered the humidity sensor\n- watered\n")
-    (found,) = await shelf.search.find("owner", "which humidity sensors are there?")
-    assert (found.source, found.day, found.kind) == ("memory/2026-02-05.md", "2026-02-05", "note")
-    assert found.text == "soldered the humidity sensor"
-
-
 async def test_a_guest_never_finds_the_owners(shelf: Shelf) -> None:
     await shelf.memory.remember("owner", "the alarm code is 4711")
     await shelf.memory.note("owner", "alarm code tried")
@@ -65,34 +58,35 @@ async def test_links_versions_and_other_files_are_not_searched(shelf: Shelf) -> 
 
 
 async def test_more_shared_words_go_before_newer_ones_and_these_before_older(shelf: Shelf) -> None:
-    shelf.write("memory/2025-01-01.md", "- measured the battery voltage twice\n- greenhouse pump relay pin 4\n")
-    shelf.write("memory/2026-11-19.md", "- measured the battery voltage once\n- bought a pump, it was cheap\n")
-    for words, days in (("battery voltage", ["2026-11-19", "2025-01-01"]), ("greenhouse pump relay", ["2025-01-01"])):
+    numbers = "".join(f"- board reading number {n}\n" for n in range(3000))
+    old = "- measured the battery voltage twice\n- greenhouse pump relay pin 4\n"
+    new = "- measured the battery voltage once\n- bought a pump, it was cheap\n- board reading today\n"
+    shelf.write("memory/2025-01-01.md", f"{old}{numbers}")
+    shelf.write("memory/2026-11-19.md", new)
+    for words, days in (
+        ("battery voltage", ["2026-11-19", "2025-01-01"]),
+        ("greenhouse pump relay", ["2025-01-01"]),
+        ("board reading", ["2026-11-19"]),
+    ):
         found = await shelf.search.find("owner", words)
         assert [one.day for one in found][: len(days)] == days
+    assert (found[0].source, found[0].kind, found[0].text) == ("memory/2026-11-19.md", "note", "board reading today")
 
 
-@pytest.mark.parametrize(
-    ("written", "asked"),
-    [
-        ("die Bewässerung läuft über Pin 4", "BEWASSERUNG"),
-        ("le capteur d'humidité est prêt", "humidite"),
-        ("湿度传感器在阳台的板子上", "传感器在哪里"),
-        ("the relays were soldered", "relay"),
-        ("thermostatisch", "thermo"),
-    ],
-)
-async def test_accents_case_endings_and_scripts_do_not_hide_a_match(shelf: Shelf, written: str, asked: str) -> None:
-    shelf.write("memory/MEMORY.md", f"- {written}\n- nothing else\n")
-    assert await shelf.texts("owner", asked) == [written]
-
-
-@pytest.mark.parametrize(
-    "text", ['" OR *', "NEAR(a b)", "a AND NOT", "-x ^y :z", "words:relay", "\0", "'; DROP TABLE", "(((", "* * *"]
-)
-async def test_a_persons_text_has_no_query_syntax(shelf: Shelf, text: str) -> None:
-    shelf.write("memory/MEMORY.md", "- the relay\n")
-    assert await shelf.texts("owner", f"{text} relay") == ["the relay"]
+async def test_accents_case_endings_and_scripts_do_not_hide_a_match_and_a_text_has_no_query_syntax(
+    shelf: Shelf,
+) -> None:
+    matches = {
+        "die Bewässerung läuft über Pin 4": "BEWASSERUNG",
+        "le capteur d'humidité est prêt": "humidite",
+        "湿度传感器在阳台的板子上": "传感器在哪里",
+        "the relays were soldered": "relay",
+        "thermostatisch": "thermo",
+    }
+    shelf.write("memory/MEMORY.md", "".join(f"- {written}\n" for written in (*matches, "nothing else")))
+    assert [await shelf.texts("owner", asked) for asked in matches.values()] == [[written] for written in matches]
+    for text in ('" OR *', "NEAR(a b)", "a AND NOT", "-x ^y :z", "words:relay", "\0", "'; DROP TABLE", "(((", "* * *"):
+        assert "the relays were soldered" in await shelf.texts("owner", f"{text} relay")
 
 
 @given(st.text(max_size=3000))
@@ -103,37 +97,26 @@ def test_any_text_becomes_a_bounded_query(text: str) -> None:
     assert all(words)
 
 
-async def test_words_that_stand_everywhere_find_the_newest(shelf: Shelf) -> None:
-    lines = "".join(f"- board reading number {n}\n" for n in range(3000))
-    shelf.write("memory/2025-01-01.md", lines)
-    shelf.write("memory/2026-11-20.md", "- board reading today\n")
-    found = await shelf.search.find("owner", "board reading")
-    assert found[0].day == "2026-11-20"
-
-
-async def test_the_index_outlives_a_restart(shelf: Shelf) -> None:
+async def test_the_index_outlives_a_restart_and_files_are_not_looked_at_for_each_search(shelf: Shelf) -> None:
     shelf.write("memory/MEMORY.md", "- the relay\n")
     await shelf.search.refresh()
-    again = searching(shelf, rescan_s=0)
-    assert len(await again.find("owner", "relay", fresh=False)) == 1
-    await again.refresh()
-    assert await rows_of(shelf.table) == 1
-
-
-async def test_files_are_not_looked_at_for_each_search(shelf: Shelf) -> None:
     seconds = [0.0]
     search = searching(shelf, rescan_s=2, clock=lambda: seconds[0])
-    assert await search.find("owner", "relay") == ()
-    shelf.write("memory/MEMORY.md", "- the relay\n")
-    assert await search.find("owner", "relay") == ()
-    search.mark_stale()
+    assert len(await search.find("owner", "relay", fresh=False)) == 1
+    await search.refresh()
+    assert await rows_of(shelf.table) == 1
+    shelf.write("memory/2026-11-19.md", "- another relay\n")
     assert len(await search.find("owner", "relay")) == 1
-    shelf.write("memory/2026-11-20.md", "- another relay\n")
-    seconds[0] = 2.5
+    search.mark_stale()
     assert len(await search.find("owner", "relay")) == 2
+    shelf.write("memory/2026-11-20.md", "- a third relay\n")
+    seconds[0] = 2.5
+    assert len(await search.find("owner", "relay")) == 3
 
 
-async def test_a_file_that_cannot_be_read_hides_no_other(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_cannot_be_read_hides_no_other_and_loses_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bad = shelf.write("memory/2026-01-01.md", "- relay one\n")
     shelf.write("memory/2026-01-02.md", "- relay two\n")
     real = open_regular
@@ -143,7 +126,12 @@ async def test_a_file_that_cannot_be_read_hides_no_other(shelf: Shelf, monkeypat
             raise OSError(5, "broken")
         return real(path, flags)
 
+    def refused(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr("microclaw.knowledge.texts.open_regular", broken)
+    assert await shelf.texts("owner", "relay") == ["relay two"]
+    monkeypatch.setattr("microclaw.knowledge.texts.os.scandir", refused)
     assert await shelf.texts("owner", "relay") == ["relay two"]
 
 
@@ -155,19 +143,6 @@ async def test_a_search_does_not_wait_for_a_long_index(shelf: Shelf) -> None:
     async with search.without("sessions/none.jsonl"):  # somebody else brings it up to date
         assert len(await search.find("owner", "relay")) == 1
     assert len(await search.find("owner", "relay")) == 2
-
-
-async def test_a_folder_that_cannot_be_read_loses_nothing_of_the_index(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shelf.write("memory/MEMORY.md", "- the relay\n")
-    await shelf.search.refresh()
-
-    def refused(_: Path) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr("microclaw.knowledge.texts.os.scandir", refused)
-    assert await shelf.texts("owner", "relay") == ["the relay"]
 
 
 async def test_a_conversation_with_a_lone_surrogate_stops_no_search(shelf: Shelf) -> None:

@@ -75,61 +75,42 @@ def test_a_mistake_names_its_line(folder: Path, text: str | bytes, line: int) ->
 
 def test_shipped_skills_have_no_mistake_and_name_tools_and_commands_that_there_are() -> None:
     skills = Skills(Path("nowhere")).all()
-    assert [skill.name for skill in skills] == [
-        "esp32-exploration",
-        "esp32-patterns",
-        "esp32-wasm-development",
-        "esp32-wasm-native-api",
-        "mending-a-program",
-        "plant-watering",
-        "wiring-a-sensor",
-    ]
+    assert len(skills) == 7
     known = {*TOOLS, *(skill.name for skill in skills)}
     for skill in skills:
-        assert skill.shipped
-        assert len(skill.body.splitlines()) <= 300
         assert len(skill.body) <= ACTIVE_SKILL_CHARS  # nothing of it is cut for a model
         assert set(skill.tools) <= known
         assert set(re.findall(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`", skill.body)) <= known
         assert set(re.findall(r"`microclaw ([a-z-]+)", skill.body)) <= set(COMMANDS)
 
 
-def test_a_persons_skill_goes_before_the_shipped_one(folder: Path) -> None:
-    put(folder, "plant-watering", GOOD.replace("brewing", "plant-watering"))
-    skill = Skills(folder).get("plant-watering")
-    assert not skill.shipped
-
-
-def test_a_skill_has_its_fields_and_an_edit_is_seen(folder: Path) -> None:
-    path = put(folder, "brewing", GOOD)
-    skills = Skills(folder, shipped=Path("nowhere"))
-    skill = skills.get("brewing")
-    assert (skill.name, skill.tools, skill.body[:9]) == ("brewing", ("kettle-boil",), "# Brewing")
-    assert skills.mistakes("brewing") == ()
-    assert [one.line for one in skills.mistakes("brewing", {"kettle-boils"})] == [6]
-    (path / "SKILL.md").write_text(GOOD + "\nAnd drink it.\n")
-    assert "drink" in skills.get("brewing").body
+def test_a_skill_has_its_fields_an_edit_is_seen_and_it_goes_before_a_shipped_one(folder: Path) -> None:
+    path = put(folder, "plant-watering", GOOD.replace("brewing", "plant-watering"))
+    skills = Skills(folder)
+    skill = skills.get("plant-watering")
+    assert (skill.shipped, skill.tools, skill.body[:9]) == (False, ("kettle-boil",), "# Brewing")
+    assert skills.mistakes("plant-watering") == ()
+    assert [one.line for one in skills.mistakes("plant-watering", {"kettle-boils"})] == [6]
+    (path / "SKILL.md").write_text((path / "SKILL.md").read_text() + "\nAnd drink it.\n")
+    assert "drink" in skills.get("plant-watering").body
     (path / "SKILL.md").write_text("no front matter")
-    assert (skills.all(), list(skills.broken())) == ((), ["brewing"])
+    alone = Skills(folder, shipped=Path("nowhere"))
+    assert (alone.all(), list(alone.broken())) == ((), ["plant-watering"])
     with pytest.raises(UnknownName):
-        skills.get("brewing")
+        alone.get("plant-watering")
 
 
-@pytest.mark.parametrize(
-    ("said", "meant"),
-    [
-        ("how do I wire a soil sensor?", ["wiring-a-sensor"]),
-        ("please water my plant when it is dry", ["plant-watering"]),
-        ("which native functions does this board have for SPI and MQTT?", ["esp32-wasm-native-api"]),
-        ("explore this unknown board", ["esp32-exploration"]),
-        ("debounce the button and average the samples", ["esp32-patterns"]),
-        ("blink the led on pin 2", []),
-        ("turn on the relay", []),
-        ("", []),
-    ],
-)
-def test_a_skill_is_active_when_the_words_strongly_mean_it(said: str, meant: list[str]) -> None:
-    assert [skill.name for skill in Skills(Path("nowhere")).matching(said)] == meant
+def test_a_skill_is_active_when_the_words_strongly_mean_it() -> None:
+    skills = Skills(Path("nowhere"))
+    for said, meant in {
+        "how do I wire a soil sensor?": ["wiring-a-sensor"],
+        "please water my plant when it is dry": ["plant-watering"],
+        "which native functions does this board have for SPI and MQTT?": ["esp32-wasm-native-api"],
+        "explore this unknown board": ["esp32-exploration"],
+        "blink the led on pin 2": [],
+        "": [],
+    }.items():
+        assert [skill.name for skill in skills.matching(said)] == meant, said
 
 
 def test_active_skills_are_the_chats_own_bounded_and_forgotten_in_time(folder: Path) -> None:
@@ -150,7 +131,7 @@ def test_active_skills_are_the_chats_own_bounded_and_forgotten_in_time(folder: P
         skills.activate("tg", "1", "nothing")
 
 
-def test_files_beside_a_skill_are_read_in_pieces(folder: Path) -> None:
+def test_files_beside_a_skill_are_read_in_pieces_and_none_outside_of_it(folder: Path) -> None:
     path = put(folder, "brewing", GOOD)
     (path / "references").mkdir()
     (path / "references" / "table.md").write_text("x" * (MAX_PIECE_CHARS + 10))
@@ -160,31 +141,17 @@ def test_files_beside_a_skill_are_read_in_pieces(folder: Path) -> None:
     last = skills.piece("brewing", "references/table.md", first.next_offset or 0)
     assert (len(last.text), last.next_offset) == (10, None)
     assert skills.files("brewing") == ("references/table.md",)
-
-
-@pytest.mark.parametrize(
-    "file",
-    [
-        "../secret",
-        "/etc/passwd",
-        "references/../../secret",
-        "link",
-        "linked/secret",
-        "gone.md",
-        "references",
-        "a\0b",
-        ".",
-    ],
-)
-def test_no_file_outside_of_the_skill_is_read(folder: Path, file: str) -> None:
-    path = put(folder, "brewing", GOOD)
     (folder / "secret").write_text("the treasure")
-    (path / "references").mkdir()
     (path / "link").symlink_to(folder / "secret")
     (path / "linked").symlink_to(folder)
-    with pytest.raises(ToolFailed) as refused:
-        Skills(folder, shipped=Path("nowhere")).piece("brewing", file)
-    assert refused.value.next_step is not None
+    outside = ("../secret", "/etc/passwd", "references/../../secret", "link", "linked/secret")
+    for file in (*outside, "gone.md", "references", "a\0b", "."):
+        with pytest.raises(ToolFailed) as refused:
+            skills.piece("brewing", file)
+        assert refused.value.next_step is not None
+    for number in range(3 * MAX_FOLDER_FILES):
+        (path / f"{number}.txt").touch()
+    assert 0 < len(skills.files("brewing")) <= MAX_FOLDER_FILES
 
 
 def test_a_skill_that_is_a_link_is_none(folder: Path, tmp_path: Path) -> None:
@@ -192,10 +159,3 @@ def test_a_skill_that_is_a_link_is_none(folder: Path, tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "brewing").symlink_to(elsewhere)
     assert Skills(folder, shipped=Path("nowhere")).all() == ()
-
-
-def test_of_a_folder_with_very_many_files_not_all_are_looked_at(folder: Path) -> None:
-    beside = put(folder, "brewing", GOOD)
-    for number in range(3 * MAX_FOLDER_FILES):
-        (beside / f"{number}.txt").touch()
-    assert 0 < len(Skills(folder).files("brewing")) <= MAX_FOLDER_FILES

@@ -1,20 +1,17 @@
-"""One virtual board as the offline model sees it, and a way to ask."""
+"""One virtual board as the offline model sees it, and a way to ask and to answer its calls."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
 
 from microclaw.boards.reader import load_board
-from microclaw.events import ProgramKind
 from microclaw.models.protocol import (
     AssistantReply,
     DeviceContext,
-    KnownApp,
     KnownDevice,
     Message,
     ModelReply,
@@ -25,11 +22,6 @@ from microclaw.models.protocol import (
 from microclaw.offline.model import OfflineModel
 
 Ask: TypeAlias = Callable[..., Awaitable[ModelReply]]
-
-
-def kept(reply: ModelReply) -> AssistantReply:
-    """A reply as the conversation keeps it: with the question that it asks."""
-    return AssistantReply(reply.text, question=reply.question)
 
 
 def called(reply: ModelReply) -> tuple[str, dict[str, Any]]:
@@ -46,19 +38,6 @@ def answered(reply: ModelReply, *, ok: bool = True, **fields: Any) -> tuple[Mess
     return AssistantReply("", reply.calls), ToolReturn(call.call_id, call.name, content, failed=not ok)
 
 
-def defined(reply: ModelReply) -> dict[str, str]:
-    """The values that the deployed program is filled with."""
-    name, arguments = called(reply)
-    assert name == "deploy-wasm-app"
-    return dict(re.findall(r'^(?:#define )?(\w+)(?: = | )"?([\w.-]+)"?$', arguments["sourceCode"], re.M))
-
-
-def only(board_id: str, kinds: tuple[ProgramKind, ...] = ("wasm",)) -> DeviceContext:
-    """One board, called desk."""
-    device = KnownDevice("desk", load_board(board_id), kinds=kinds)
-    return DeviceContext((device,), device)
-
-
 @pytest.fixture
 def device_context() -> DeviceContext:
     device = KnownDevice("virtual-1", load_board("virtual"))
@@ -66,21 +45,13 @@ def device_context() -> DeviceContext:
 
 
 @pytest.fixture
-def two_boards() -> DeviceContext:
-    first = KnownDevice("virtual-1", load_board("virtual"), (KnownApp("blink", (2,)),))
-    return DeviceContext((first, KnownDevice("desk", load_board("esp32-s3-devkitc-1-v1.1"))))
-
-
-@pytest.fixture
 def ask(device_context: DeviceContext) -> Ask:
-    """`await ask("sentence", *messages_after_it, device_context=..., before=(...))`"""
+    """`await ask("sentence", *messages_after_it, device_context=...)`"""
     model = OfflineModel()
     one_board = device_context
 
-    async def respond(
-        text: str, *after: Message, device_context: DeviceContext | None = None, before: tuple[Message, ...] = ()
-    ) -> ModelReply:
-        messages = (*before, UserText(text), *after)
+    async def respond(text: str, *after: Message, device_context: DeviceContext | None = None) -> ModelReply:
+        messages = (UserText(text), *after)
         return await model.respond(ModelRequest("", messages, (), device_context=device_context or one_board))
 
     return respond

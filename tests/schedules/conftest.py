@@ -12,7 +12,6 @@ from typing import TypeAlias, cast
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.conftest import OpenStore
 
 from microclaw.auth.people import OWNER, Person
 from microclaw.devices.entry import unknown_device
@@ -194,8 +193,11 @@ MakeWorld: TypeAlias = Callable[..., AbstractAsyncContextManager[World]]
 
 
 @pytest.fixture
-def world_of(tmp_path: Path, open_store: OpenStore) -> MakeWorld:
-    """`async with world_of(clock=..., hands=...) as world`: the same store each time; leaving is the host's end."""
+def world_of(tmp_path: Path) -> MakeWorld:
+    """`async with world_of(clock=..., hands=...) as world`: the same store each time; leaving is the host's end.
+
+    On a file. tests/cluster has it on PostgreSQL, and tests/schedules/test_due.py the table on both.
+    """
 
     @asynccontextmanager
     async def make(
@@ -209,7 +211,7 @@ def world_of(tmp_path: Path, open_store: OpenStore) -> MakeWorld:
         fleet: Fleet = ALONE,
     ) -> AsyncIterator[World]:
         used, doing, known = clock or Clock(), hands or Hands(), boards or Boards()
-        async with store or open_store(tmp_path / "store" / "microclaw.db") as database:
+        async with store or Database.open(tmp_path / "store" / "microclaw.db") as database:
             table = table_of(database)
             people = People()
             book = ScheduleBook(table, people, used.now_ms, devices=known.registry, zone=ZONE.key)

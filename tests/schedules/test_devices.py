@@ -49,54 +49,45 @@ def test_a_renamed_device_is_called_by_its_present_name(deed: Deed, renamed: Dee
     assert (found.deed, found.device, found.lost) == (renamed, "desk", None)
 
 
-@pytest.mark.parametrize("what", ["turn on pin 4 on Lamp", 'gpio-set {"pin": 4, "device": "lamp"}'])
-def test_words_show_the_present_name_and_of_a_removed_device_the_one_it_had(what: str) -> None:
-    boards = Boards()
-    schedule = kept(SET_LAMP, boards, what)
-    boards.rename("lamp", "desk")
-    assert with_current_names(schedule, boards.registry).what == what.replace("Lamp", "lamp").replace("lamp", "desk")
-    boards.remove("desk")
-    assert with_current_names(schedule, boards.registry).what == what
+def test_words_show_the_present_name_and_of_a_removed_device_the_one_it_had() -> None:
+    for what in ("turn on pin 4 on Lamp", 'gpio-set {"pin": 4, "device": "lamp"}'):
+        boards = Boards()
+        schedule = kept(SET_LAMP, boards, what)
+        boards.rename("lamp", "desk")
+        shown = with_current_names(schedule, boards.registry).what
+        assert shown == what.replace("Lamp", "lamp").replace("lamp", "desk")
+        boards.remove("desk")
+        assert with_current_names(schedule, boards.registry).what == what
 
 
-@pytest.mark.parametrize("deed", [SET_LAMP, Prompt("copy lamp to fan")])
-def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up(deed: Deed) -> None:
-    boards = Boards()
-    schedule = kept(deed, boards)
-    boards.known[0].name, boards.known[1].name = "fan", "lamp"
-    swapped = Prompt("copy fan to lamp") if deed is not SET_LAMP else ToolAct("gpio-set", '{"pin": 4, "device": "fan"}')
-    assert with_current_names(schedule, boards.registry).deed == swapped
+def test_two_devices_that_changed_names_with_each_other_are_not_mixed_up() -> None:
+    swapped_call = ToolAct("gpio-set", '{"pin": 4, "device": "fan"}')
+    for deed, swapped in ((SET_LAMP, swapped_call), (Prompt("copy lamp to fan"), Prompt("copy fan to lamp"))):
+        boards = Boards()
+        schedule = kept(deed, boards)
+        boards.known[0].name, boards.known[1].name = "fan", "lamp"
+        assert with_current_names(schedule, boards.registry).deed == swapped
 
 
-def test_a_row_that_has_ids_in_its_call_is_read_too() -> None:
+def test_a_row_that_has_ids_in_its_call_is_read_too_and_a_word_of_two_letters_is_no_device() -> None:
     deed = ToolAct("gpio-set", '{"pin": 4, "device": "d-1"}', {"d-2": "fan", "d-1": "lamp"})
     boards = Boards()
     boards.rename("lamp", "desk")
     found = with_current_names(new(deed, 'gpio-set {"pin": 4, "device": "d-1"}', "d-2"), boards.registry)
     assert (found.deed, found.device, found.what) == (SET_DESK, "fan", 'gpio-set {"pin": 4, "device": "desk"}')
-
-
-def test_a_word_of_two_letters_is_no_device() -> None:
-    boards = Boards()
-    boards.rename("lamp", "in")
+    boards.rename("desk", "in")
     assert kept(Prompt("turn pin 4 on in a minute"), boards).deed.devices == {}
 
 
 @pytest.mark.parametrize(
     ("deed", "device"),
-    [
-        (SET_LAMP, None),
-        (SET_LAMP, "fan"),
-        (ToolAct("gpio-set", '{"pin": 4}'), "lamp"),
-        (Prompt("blink pin 2"), "lamp"),
-        (Prompt("blink pin 2 on lamp"), None),
-    ],
+    [(SET_LAMP, "fan"), (ToolAct("gpio-set", '{"pin": 4}'), "lamp"), (Prompt("blink pin 2 on lamp"), None)],
 )
 def test_a_removed_device_is_told_by_the_name_it_had_and_none_of_its_name_is_called(
     deed: Deed, device: str | None
 ) -> None:
     boards = Boards()
-    schedule = kept(deed, boards, device=device)
+    schedule, other = kept(deed, boards, device=device), kept(SET_LAMP, boards, device="fan")
     boards.remove("lamp")
     boards.known.append(replace(boards.known[0], device_id="d-9", name="lamp"))
     found = with_current_names(schedule, boards.registry)
@@ -104,13 +95,9 @@ def test_a_removed_device_is_told_by_the_name_it_had_and_none_of_its_name_is_cal
     assert lost_device(found).next_step
     assert "lamp" not in (found.device or "")
     assert isinstance(found.deed, Prompt) or "lamp" not in found.deed.arguments
-
-
-def test_a_device_that_the_call_does_not_name_may_go() -> None:
     boards = Boards()
-    schedule = kept(SET_LAMP, boards, device="fan")
-    boards.remove("fan")
-    assert with_current_names(schedule, boards.registry).lost is None
+    boards.remove("fan")  # which its call does not name
+    assert with_current_names(other, boards.registry).lost is None
 
 
 async def test_a_run_is_of_the_device_under_its_new_name_also_after_a_crash(world_of: MakeWorld) -> None:

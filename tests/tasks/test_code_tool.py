@@ -55,19 +55,16 @@ def tools(place: Place, tmp_path: Path) -> Tools:
     return Tools(place, tmp_path / "workspace")
 
 
-async def test_a_member_runs_code_without_being_asked(tools: Tools) -> None:
+async def test_a_member_runs_code_without_being_asked_and_a_guest_an_automation_and_a_stranger_run_none(
+    tools: Tools, place: Place
+) -> None:
+    for who in (GUEST.person_id, MQTT.person_id, "nobody"):
+        assert (await tools.call(who, code="print(1)")).error_code == "permission_refused"
+    assert await place.service.list(1) == ()
     result = await tools.call(MEMBER.person_id, code="print(6 * 7)")
     fields = json.loads(result.content)
-    assert (fields["success"], fields["exit_code"]) == (True, 0)
+    assert (fields["success"], fields["exit_code"], result.foreign) == (True, 0, True)
     assert "\n42\n" in fields["output"]
-    assert result.foreign
-
-
-@pytest.mark.parametrize("who", [GUEST.person_id, MQTT.person_id, "nobody"])
-async def test_a_guest_an_automation_and_a_stranger_run_none(tools: Tools, place: Place, who: str) -> None:
-    result = await tools.call(who, code="print(1)")
-    assert result.error_code == "permission_refused"
-    assert await place.service.list(1) == ()
 
 
 async def test_after_words_from_outside_it_asks_with_the_whole_code(tools: Tools, place: Place) -> None:
@@ -108,16 +105,13 @@ async def test_workspace_files_and_files_of_earlier_tasks_go_in(tools: Tools) ->
     assert "\n1,2!\n" in json.loads(again.content)["output"]
 
 
-async def test_where_nobody_gets_files_the_result_says_where_they_are(tools: Tools) -> None:
-    result = await tools.call(code="open('out.txt', 'w').write('1')", keep=["out.txt"], send=True, takes_files=False)
-    fields = json.loads(result.content)
-    assert fields["files_at"] == f"/v1/tasks/{fields['task']}/files/"
-    assert ("sent_to_chat" in fields, result.files) == (False, ())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code"),
-    [
+async def test_wrong_arguments_and_files_of_anothers_task_are_told(tools: Tools, place: Place) -> None:
+    taken = await place.service.submit(order("open('x', 'w').write('1')", keep=("x",)))
+    await ended(place.service, taken.number)
+    own: dict[str, Any] = {"code": "print(1)", "task_files": [f"{taken.number}/x"]}
+    assert (await tools.call(MEMBER.person_id, **own)).error_code == "unknown_name"
+    assert (await tools.call(**own)).ok
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"files": ["../secret"]}, "tool_retry"),
         ({"task_files": ["plot.png"]}, "tool_retry"),
         ({"task_files": ["9/plot.png"]}, "unknown_name"),
@@ -125,18 +119,9 @@ async def test_where_nobody_gets_files_the_result_says_where_they_are(tools: Too
         ({"keep": ["/etc/passwd"]}, "task_refused"),
         ({"seconds": 1e9}, "task_refused"),
         ({"language": "perl"}, "tool_retry"),
-    ],
-)
-async def test_wrong_arguments_are_told(tools: Tools, arguments: dict[str, Any], code: str) -> None:
-    assert (await tools.call(code="print(1)", **arguments)).error_code == code
-
-
-async def test_files_of_another_persons_task_are_not_there(tools: Tools, place: Place) -> None:
-    taken = await place.service.submit(order("open('x', 'w').write('1')", keep=("x",)))
-    await ended(place.service, taken.number)
-    given: dict[str, Any] = {"code": "print(1)", "task_files": [f"{taken.number}/x"]}
-    assert (await tools.call(MEMBER.person_id, **given)).error_code == "unknown_name"
-    assert (await tools.call(**given)).ok
+    ]
+    for arguments, code in wrong:
+        assert (await tools.call(code="print(1)", **arguments)).error_code == code
 
 
 async def test_long_and_hostile_output_is_fenced_and_cut(tools: Tools) -> None:
@@ -148,12 +133,16 @@ async def test_long_and_hostile_output_is_fenced_and_cut(tools: Tools) -> None:
     assert "end" in output
 
 
-async def test_a_picture_goes_to_the_chat_and_data_only_when_it_is_sent(tools: Tools) -> None:
+async def test_a_picture_goes_to_the_chat_and_data_only_when_it_is_sent_or_where_it_is_is_told(tools: Tools) -> None:
     code = "import plot\nplot.lines('p.png', {'a': [(0, 1), (9, 2)]})\nopen('d.csv', 'w').write('1')"
     result = await tools.call(code=code, keep=["p.png", "d.csv"])
     assert [(file.name, file.media_type) for file in result.files] == [("p.png", "image/png")]
     result = await tools.call(code=code, keep=["p.png", "d.csv"], send=True)
     assert [file.name for file in result.files] == ["d.csv", "p.png"]
+    nowhere = await tools.call(code=code, keep=["p.png"], send=True, takes_files=False)
+    fields = json.loads(nowhere.content)
+    assert fields["files_at"] == f"/v1/tasks/{fields['task']}/files/"
+    assert ("sent_to_chat" in fields, nowhere.files) == (False, ())
 
 
 async def test_a_turn_that_is_stopped_ends_its_task(tools: Tools, place: Place) -> None:

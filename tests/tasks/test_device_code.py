@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from tests.link_server.conftest import ScriptedDevice, running_plane
 from tests.tasks.conftest import Serve
 
@@ -52,8 +51,9 @@ async def until_end(device: Any) -> tuple[TaskStatus, list[TaskStatus]]:
         told.append(status)
 
 
-async def test_a_device_gets_what_its_code_printed(tmp_path: Path, serve: Serve) -> None:
+async def test_a_device_gets_what_its_code_printed_sees_progress_and_ends_it(tmp_path: Path, serve: Serve) -> None:
     document = {"code": "print(open('a.txt').read() * 2, end='')", "files": {"a.txt": "ab"}}
+    slow = "import time\nprint('progress 0.25', flush=True)\ntime.sleep(600)"
     async with board(tmp_path, serve) as (device, place, _):
         await device.send(RunTask("t1", "sandbox", "print(6 * 7)", 60))
         end, _ = await until_end(device)
@@ -63,40 +63,33 @@ async def test_a_device_gets_what_its_code_printed(tmp_path: Path, serve: Serve)
         assert (end.state, end.text) == ("done", "abab")
         (first, *_) = await place.service.list(1)
         assert (first.asked_by, first.person_id.partition(":")[0]) == ("lamp", "device")
-
-
-async def test_a_device_sees_progress_and_ends_its_code(tmp_path: Path, serve: Serve) -> None:
-    code = "import time\nprint('progress 0.25', flush=True)\ntime.sleep(600)"
-    async with board(tmp_path, serve) as (device, place, _):
-        await device.send(RunTask("t1", "sandbox", code, 60))
+        await device.send(RunTask("t3", "sandbox", slow, 60))
         while (await device.next(TaskStatus)).progress != 0.25:
             pass
-        await device.send(CancelTask("t1"))
+        await device.send(CancelTask("t3"))
         end, _ = await until_end(device)
-        assert end.state == "cancelled"
-        assert (await place.service.list(1))[0].state == "cancelled"
+        assert (end.state, (await place.service.list(1))[0].state) == ("cancelled", "cancelled")
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("raise SystemExit('no')", "code_failed: it ended with exit code 1; it printed: no"),
-        ("", "task_refused: the code is empty"),
-        ("{", "task_refused: the input is no document of a task"),
-        ('{"code": "1", "command": "rm"}', "task_refused: the input is no document of a task"),
-        ('{"code": "1", "files": {"../x": ""}}', "task_refused: '../x' is no name"),
-        ('{"code": "1", "language": "perl"}', "task_refused: there is no language"),
-        ("[" * 3000, "code_failed: "),
-    ],
-)
-async def test_code_that_fails_has_one_end_with_words(tmp_path: Path, serve: Serve, text: str, said: str) -> None:
+FAILING = {
+    "raise SystemExit('no')": "code_failed: it ended with exit code 1; it printed: no",
+    "": "task_refused: the code is empty",
+    "{": "task_refused: the input is no document of a task",
+    '{"code": "1", "command": "rm"}': "task_refused: the input is no document of a task",
+    '{"code": "1", "files": {"../x": ""}}': "task_refused: '../x' is no name",
+    '{"code": "1", "language": "perl"}': "task_refused: there is no language",
+    "[" * 3000: "code_failed: ",
+}
+
+
+async def test_code_that_fails_has_one_end_with_words(tmp_path: Path, serve: Serve) -> None:
     async with board(tmp_path, serve) as (device, _, _):
-        await device.send(RunTask("t1", "sandbox", text, 60))
-        end, _ = await until_end(device)
-        assert end.state == "failed"
-        assert end.text is not None
-        assert end.text.startswith(said)
-        assert "; next: " in end.text
+        for number, (text, said) in enumerate(FAILING.items()):
+            await device.send(RunTask(f"t{number}", "sandbox", text, 60))
+            end, _ = await until_end(device)
+            assert (end.task, end.state) == (f"t{number}", "failed")
+            assert str(end.text).startswith(said), end.text
+            assert "; next: " in str(end.text)
 
 
 async def test_only_a_device_with_the_label_is_let_in(tmp_path: Path, serve: Serve) -> None:

@@ -21,40 +21,27 @@ def read(tmp_path: Path, text: str) -> dict[str, list[tuple[float, float]]]:
     return plot.read(str(tmp_path / "data.csv"))
 
 
-@pytest.mark.parametrize(
-    ("text", "series"),
-    [
-        ("time,temperature\n2026-01-31T12:00:00Z,21.5\n", {"temperature": [(AT, 21.5)]}),
-        (f"room,ts,a,b\nkitchen,{AT:.0f},1,\nkitchen,{AT:.0f}000,,2\n", {"a": [(AT, 1)], "b": [(AT, 2)]}),
-        (
-            "time,key,count,mean\n2026-01-31T12:00:00Z,a,3,1\n2026-01-31T12:00:00Z,b,3,2\n",
-            {"a": [(AT, 1)], "b": [(AT, 2)]},
-        ),
-        (f"\ufeffwhen,x\r\n2026-01-31T12:00:00+00:00,nan\r\n{AT:.0f},1\r\n", {"x": [(AT, 1)]}),
-        ("time,x\n0,1\n1,2\n", {"x": [(0, 1), (1, 2)]}),
-    ],
-)
-def test_a_column_of_times_and_columns_of_numbers_are_read(
-    tmp_path: Path, text: str, series: dict[str, list[tuple[float, float]]]
-) -> None:
-    assert read(tmp_path, text) == series
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "first line"),
-        ("time,a,a\n1,2,3\n", "different names"),
-        ("time,a, A\n1,2,3\n", "one name"),
-        ("date,time,a\n2026-01-31,12:00,3\n", "are times"),
-        ("time,a\nyesterday,1\n", "line 2, time: 'yesterday' is no time"),
-        ("time,a\n1,2\n2,n/a\n", "line 3, a: 'n/a' is no number"),
-        ("time,a\n1,hot\n", "no numbers in its columns a"),
-    ],
-)
-def test_what_cannot_be_read_is_said_in_words(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        read(tmp_path, text)
+def test_a_column_of_times_and_columns_of_numbers_are_read(tmp_path: Path) -> None:
+    two = {"a": [(AT, 1)], "b": [(AT, 2)]}
+    for text, series in {
+        "time,temperature\n2026-01-31T12:00:00Z,21.5\n": {"temperature": [(AT, 21.5)]},
+        f"room,ts,a,b\nkitchen,{AT:.0f},1,\nkitchen,{AT:.0f}000,,2\n": two,
+        "time,key,count,mean\n2026-01-31T12:00:00Z,a,3,1\n2026-01-31T12:00:00Z,b,3,2\n": two,
+        f"\ufeffwhen,x\r\n2026-01-31T12:00:00+00:00,nan\r\n{AT:.0f},1\r\n": {"x": [(AT, 1)]},
+        "time,x\n0,1\n1,2\n": {"x": [(0, 1), (1, 2)]},
+    }.items():
+        assert read(tmp_path, text) == series
+    for text, said in {
+        "": "first line",
+        "time,a,a\n1,2,3\n": "different names",
+        "time,a, A\n1,2,3\n": "one name",
+        "date,time,a\n2026-01-31,12:00,3\n": "are times",
+        "time,a\nyesterday,1\n": "line 2, time: 'yesterday' is no time",
+        "time,a\n1,2\n2,n/a\n": "line 3, a: 'n/a' is no number",
+        "time,a\n1,hot\n": "no numbers in its columns a",
+    }.items():
+        with pytest.raises(ValueError, match=said):
+            read(tmp_path, text)
 
 
 def picture(tmp_path: Path, series: dict[str, list[tuple[float, float]]], **words: str) -> list[bytes]:
@@ -68,18 +55,13 @@ def picture(tmp_path: Path, series: dict[str, list[tuple[float, float]]], **word
     return [pixels[at + 1 : at + width] for at in range(0, len(pixels), width)]
 
 
-def test_points_are_drawn_in_the_order_of_their_times(tmp_path: Path) -> None:
+def test_points_are_in_the_order_of_their_times_and_letters_can_be_told_apart(tmp_path: Path) -> None:
     points = [(AT, 1.0), (AT + 20, 3.0), (AT + 10, 2.0)]
     assert picture(tmp_path, {"a": points}) == picture(tmp_path, {"a": sorted(points)})
-
-
-def test_letters_can_be_told_apart_and_accents_are_left_out(tmp_path: Path) -> None:
-    def with_title(title: str) -> list[bytes]:
-        return picture(tmp_path, {"a": [(AT, 1.0)]}, title=title)
-
-    assert with_title("Küche") == with_title("KUCHE")
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ°_,+-()"
-    assert len({b"".join(with_title(letter)) for letter in letters}) == len(letters)
+    letters = ("Küche", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ°_,+-()")
+    drawn = {letter: b"".join(picture(tmp_path, {"a": [(AT, 1.0)]}, title=letter)) for letter in letters}
+    assert drawn["Küche"] == b"".join(picture(tmp_path, {"a": [(AT, 1.0)]}, title="KUCHE"))
+    assert len(set(drawn.values())) == len(letters)
 
 
 def test_every_series_has_its_own_colour_and_a_name_below(tmp_path: Path) -> None:

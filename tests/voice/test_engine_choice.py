@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from microclaw.config.settings import VoiceSettings
 from microclaw.errors import ConfigError
 from microclaw.voice.engine_choice import chosen_recognizer, chosen_synthesizer
-from microclaw.voice.fallback import RecognizerChain
+from microclaw.voice.operations import EngineState, VoiceFacts
 
 ALL = VoiceSettings(
     asr=("wyoming", "openai"),
@@ -20,10 +19,6 @@ ALL = VoiceSettings(
     wyoming_tts="127.0.0.1:10200",
     piper_voice="/voice.onnx",
 )
-
-
-def ears_of(settings: VoiceSettings) -> RecognizerChain:
-    return chosen_recognizer(settings, tuple, Path("/nowhere"))
 
 
 async def test_each_fault_is_in_the_health_of_engines_of_which_none_works(tmp_path: Path) -> None:
@@ -36,15 +31,17 @@ async def test_each_fault_is_in_the_health_of_engines_of_which_none_works(tmp_pa
     assert "voice.openai_key" in (await chosen_synthesizer(settings).health() or "")
 
 
-@pytest.mark.parametrize(
-    ("choose", "settings"),
-    [
-        (ears_of, replace(ALL, wyoming_asr=None)),
-        (chosen_synthesizer, replace(ALL, piper_command=())),
-    ],
-)
-def test_what_is_unknown_or_missing_is_refused(
-    choose: Callable[[VoiceSettings], object], settings: VoiceSettings
-) -> None:
+def test_what_is_missing_is_refused() -> None:
     with pytest.raises(ConfigError):
-        choose(settings)
+        chosen_recognizer(replace(ALL, wyoming_asr=None), tuple, Path("/nowhere"))
+    with pytest.raises(ConfigError):
+        chosen_synthesizer(replace(ALL, piper_command=()))
+
+
+def test_an_engine_that_fails_is_a_warning_while_another_one_speaks() -> None:
+    gone = "flite is not installed (next: make setup-system)"
+    for other, ok in ((None, True), (gone, False)):
+        rows = (("asr", "whisper", None), ("tts", "espeak", gone), ("tts", "flite", other))
+        states = tuple(EngineState(*row) for row in rows)
+        found = list(VoiceFacts(state="on", problem=None, engines=states).findings())
+        assert [(one.ok, one.warns) for one in found[:2]] == [(True, False), (ok, ok)]

@@ -29,21 +29,15 @@ async def heard(recognizer: ScriptedRecognizer, frames: list[bytes], trigger: st
     return await anext(listener.utterances())
 
 
-async def test_the_silence_at_the_end_is_not_heard() -> None:
-    recognizer = ScriptedRecognizer(Transcript("hello"))
+async def test_the_silence_at_the_end_is_not_heard_and_that_of_a_pause_is() -> None:
+    recognizer = ScriptedRecognizer(Transcript("hello"), Transcript("hello"))
     found = await heard(recognizer, [LOUD] * 20 + [QUIET] * 40)
     assert found.transcript == Transcript("hello")
-    [paused_at] = recognizer.paused_at
-    assert recognizer.heard == [(b"".join([LOUD] * 20 + [QUIET] * 10))]
-    assert paused_at == 30 * FRAME_BYTES
-
-
-async def test_the_silence_of_a_pause_that_is_not_the_end_is_heard() -> None:
-    recognizer = ScriptedRecognizer(Transcript("hello"))
+    assert recognizer.paused_at == [30 * FRAME_BYTES]
     frames = [LOUD] * 20 + [QUIET] * (PAUSE_FRAMES + 5) + [LOUD] * 20
     await heard(recognizer, frames)
-    assert recognizer.heard == [b"".join(frames)]
-    assert len(recognizer.paused_at) == 1
+    assert recognizer.heard == [b"".join([LOUD] * 20 + [QUIET] * 10), b"".join(frames)]
+    assert len(recognizer.paused_at) == 2
 
 
 async def test_what_is_said_after_the_end_counts_also_where_the_device_closed_the_stream() -> None:
@@ -52,19 +46,14 @@ async def test_what_is_said_after_the_end_counts_also_where_the_device_closed_th
     assert not (await heard(ScriptedRecognizer(Transcript("turn on pin four")), frames[:60])).goes_on
 
 
-async def test_an_utterance_has_a_few_pauses_at_most() -> None:
-    recognizer = ScriptedRecognizer(Transcript("hello"))
-    frames = ([LOUD] * 20 + [QUIET] * (PAUSE_FRAMES + 5)) * 4 + [LOUD] * 4
-    await heard(recognizer, frames)
-    assert recognizer.heard == [b"".join(frames)]
+async def test_pauses_and_silence_that_is_held_back_have_limits() -> None:
+    recognizer = ScriptedRecognizer(Transcript("hello"), Transcript("hello"))
+    often = ([LOUD] * 20 + [QUIET] * (PAUSE_FRAMES + 5)) * 4 + [LOUD] * 4
+    await heard(recognizer, often)
     assert len(recognizer.paused_at) == MAX_PAUSES
-
-
-async def test_no_more_silence_is_held_back_than_a_limit() -> None:
-    recognizer = ScriptedRecognizer(Transcript("hello"))
-    frames = [LOUD] * 20 + [QUIET] * (MAX_HELD_BYTES // FRAME_BYTES + 30) + [LOUD] * 4
-    await heard(recognizer, frames, trigger=HELD)
-    assert recognizer.heard == [b"".join(frames)]
+    long = [LOUD] * 20 + [QUIET] * (MAX_HELD_BYTES // FRAME_BYTES + 30) + [LOUD] * 4
+    await heard(recognizer, long, trigger=HELD)
+    assert recognizer.heard == [b"".join(often), b"".join(long)]
 
 
 async def test_who_is_silent_takes_no_engine_and_the_second_before_speech_is_heard() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.language.phrases import phrases
 
 from microclaw.events import Evidence
 from microclaw.voice.spoken_text import SentenceCutter, for_the_ear, spoken_question
@@ -34,28 +35,9 @@ def test_the_hosts_list_of_acts_is_not_said(record: str) -> None:
         assert [*(said for piece in pieces for said in cutter.feed(piece)), *cutter.rest()] == ["I can blink a LED."]
 
 
-@pytest.mark.parametrize(
-    ("written", "spoken"),
-    [
-        ("call gpio_set or gpio.set, e.g. i2c.read now", "call gpio set or gpio set, e.g. i2c read now"),
-        ("_very_ **loud** on board-1", "very loud on board 1"),
-        ("gpio-set pin=4 level=1", "gpio set pin 4 level 1"),
-        ("undone: pin 10 of lamp is low again (change 4)", "undone: pin 10 of lamp is low again"),
-        ("It reads 1.234 V (raw 1531).", "It reads 1.234 volts."),
-        ("It is at 30% (duty 76/255).", "It is at 30 percent."),
-        ("board (d-1f0c22aa33bb44cc) has 12 edges, cursor 1280.", "board has 12 edges."),
-        ("blink is 4 KB, sha256 1a2b3c4d5e6f, and runs", "blink is 4 kilobytes, and runs"),
-        ("Pin 2 (the LED) of kitchen-a1b2c3d4 is on", "Pin 2 (the LED) of kitchen a1b2c3d4 is on"),
-        ("It is 04:15 on Sunday, 2026-11-22 (UTC).", "It is 4 15 on Sunday, November 22 (UTC)."),
-        ("next today, 18:00, then 7:05", "next today, 18 o'clock, then 7 oh 5"),
-        ("Remembered: the fan is on pin 11 (memory/MEMORY.md).", "Remembered: the fan is on pin 11."),
-        ("main.c:12:30 says 25:61", "main.c:12:30 says 25:61"),
-        ("12345678 edges on a facade", "12345678 edges on a facade"),
-    ],
-)
-def test_what_is_for_the_eye_is_not_said(written: str, spoken: str) -> None:
-    assert for_the_ear(written) == spoken
-    assert for_the_ear(spoken) == spoken
+def test_what_is_for_the_eye_is_not_said() -> None:
+    for written, spoken in phrases("an answer for the ear"):
+        assert (for_the_ear(written), for_the_ear(spoken)) == (spoken, spoken)
 
 
 @pytest.mark.parametrize(

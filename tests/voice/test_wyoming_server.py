@@ -83,52 +83,38 @@ def utterance(pcm: bytes, rate: int = 16_000, width: int = 2, channels: int = 1)
     return [*start, *chunks, AudioStop().event()]
 
 
-async def test_describe_names_the_three_services(make_agent: MakeAgent) -> None:
-    async with services(make_agent) as wyoming:
-        [event] = await wyoming.ask(Describe().event())
-    info = Info.from_event(event)
-    assert [model.languages for program in info.asr for model in program.models] == [["en"]]
-    assert [voice.name for program in info.tts for voice in program.voices] == ["beeps"]
-    assert [program.supports_home_control for program in info.handle] == [True]
-    assert all(program.installed for program in (*info.asr, *info.tts, *info.handle))
-
-
-async def test_audio_becomes_a_transcript(make_agent: MakeAgent) -> None:
+async def test_it_is_described_audio_becomes_a_transcript_and_text_is_spoken(make_agent: MakeAgent) -> None:
     pcm = bytes(range(256)) * 100
     async with services(make_agent, (), Heard("blink pin two")) as wyoming:
+        [event] = await wyoming.ask(Describe().event())
+        info = Info.from_event(event)
+        assert [model.languages for program in info.asr for model in program.models] == [["en"]]
+        assert [voice.name for program in info.tts for voice in program.voices] == ["beeps"]
+        assert [program.supports_home_control for program in info.handle] == [True]
+        assert all(program.installed for program in (*info.asr, *info.tts, *info.handle))
         [event] = await wyoming.ask(*utterance(pcm))
         assert Transcript.from_event(event).text == "blink pin two"
         assert wyoming.ears.heard == [pcm]
+        for text, said in (("The lamp is on. It is **warm**.", ["The lamp is on.", "It is warm."]), ("...", [])):
+            wyoming.beeps.said.clear()
+            events = await wyoming.ask(Synthesize(text).event(), until=lambda event: AudioStop.is_type(event.type))
+            assert wyoming.beeps.said == said
+            start = AudioStart.from_event(events[0])
+            assert (start.rate, start.width, start.channels) == (16_000, 2, 1)
+            audio = b"".join(AudioChunk.from_event(event).audio for event in events[1:-1])
+            assert len(audio) == sum(max(20, 2 * len(one)) for one in said) * 32
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [("The lamp is on. It is **warm**.", ["The lamp is on.", "It is warm."]), ("...", [])],
-    ids=["sentences", "nothing to say"],
-)
-async def test_text_is_spoken_sentence_by_sentence(make_agent: MakeAgent, text: str, said: list[str]) -> None:
-    async with services(make_agent) as wyoming:
-        events = await wyoming.ask(Synthesize(text).event(), until=lambda event: AudioStop.is_type(event.type))
-        assert wyoming.beeps.said == said
-    start = AudioStart.from_event(events[0])
-    assert (start.rate, start.width, start.channels) == (16_000, 2, 1)
-    audio = b"".join(AudioChunk.from_event(event).audio for event in events[1:-1])
-    assert len(audio) == sum(max(20, 2 * len(text)) for text in said) * 32
-
-
-async def test_a_sentence_is_a_turn_answered_for_the_ear(make_agent: MakeAgent) -> None:
+async def test_a_sentence_is_a_turn_answered_for_the_ear_and_one_that_fails_is_not_handled(
+    make_agent: MakeAgent,
+) -> None:
     shop = Workshop()
     replies = [call("gpio-set", pin=2), reply("| a | b |\nPin 2 is **on** for 500 ms.")]
     async with services(make_agent, replies, workshop=shop) as wyoming:
         event = await wyoming.handle("turn pin two on", "kitchen")
-        assert event.type == "handled"
+        assert (event.type, event.data["context"]) == ("handled", {"conversation_id": "kitchen"})
         assert event.data["text"].startswith("Pin 2 is on for 500 milliseconds.")
-        assert event.data["context"] == {"conversation_id": "kitchen"}
         assert shop.done == ["set 2 1"]
-
-
-async def test_a_turn_that_fails_is_not_handled(make_agent: MakeAgent) -> None:
-    async with services(make_agent) as wyoming:
         assert (await wyoming.handle("   ")).type == "not-handled"
         wyoming.agent.inbox.close()
         event = await wyoming.handle("hello")
@@ -190,37 +176,37 @@ async def test_a_question_that_nobody_heard_is_decided_by_no_yes(
         wyoming.agent.approvals.withdraw(pending.approval_id)
 
 
-@pytest.mark.parametrize(
-    "events",
-    [
-        [AudioStop().event()],
-        utterance(b"abcd", width=4),
-        utterance(bytes(MAX_UTTERANCE_BYTES + 2))[:-1],
-        utterance(b"abcd"),
-        [Synthesize("a" * 5_000).event()],
-        [Event("synthesize", {"text": 5})],
-        [Event("x" * 100)],
-    ],
-)
-async def test_what_is_wrong_is_told_and_the_connection_closed(make_agent: MakeAgent, events: list[Event]) -> None:
+async def test_what_is_wrong_is_told_and_the_connection_closed(make_agent: MakeAgent) -> None:
     async with services(make_agent, (), VoiceError("the engine died"), Heard("hello")) as wyoming:
-        [event] = await wyoming.ask(*events, until=lambda _: False)
-        assert event.type == "error"
-        if len(wyoming.ears.transcripts) == 1:  # the engine died: the next one is heard
-            [event] = await wyoming.ask(*utterance(b"abcd"))
-            assert Transcript.from_event(event).text == "hello"
+        for events in (
+            utterance(b"abcd"),  # the engine died
+            [AudioStop().event()],
+            utterance(b"abcd", width=4),
+            utterance(bytes(MAX_UTTERANCE_BYTES + 2))[:-1],
+            [Synthesize("a" * 5_000).event()],
+            [Event("synthesize", {"text": 5})],
+            [Event("x" * 100)],
+        ):
+            [event] = await wyoming.ask(*events, until=lambda _: False)
+            assert event.type == "error"
+        [event] = await wyoming.ask(*utterance(b"abcd"))
+        assert Transcript.from_event(event).text == "hello"
 
 
-async def test_one_client_more_than_may_is_closed_and_the_others_are_served(
+async def test_one_client_more_than_may_and_who_says_nothing_is_closed(
     make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wyoming_server, "MAX_CLIENTS", 1)
-    async with services(make_agent) as wyoming, wyoming.client() as first:
-        for text in ("a", "b"):
-            await first.write_event(Ping(text).event())
-            assert await first.read_event() is not None
-            async with wyoming.client() as second:
-                assert await second.read_event() is None
+    async with services(make_agent) as wyoming:
+        async with wyoming.client() as first:
+            for text in ("a", "b"):
+                await first.write_event(Ping(text).event())
+                assert await first.read_event() is not None
+                async with wyoming.client() as second:
+                    assert await second.read_event() is None
+        monkeypatch.setattr(wyoming_server, "MAX_CLIENTS", 2)
+        monkeypatch.setattr(wyoming_server, "IDLE_S", 0.1)
+        assert await wyoming.ask(until=lambda _: False) == []
 
 
 async def test_more_utterances_than_are_heard_at_once_wait_for_their_turn(make_agent: MakeAgent) -> None:
@@ -237,12 +223,6 @@ async def test_more_utterances_than_are_heard_at_once_wait_for_their_turn(make_a
             assert answer is not None
             told.append(answer.data["text"])
         assert sorted(told) == sorted(one.text for one in words)
-
-
-async def test_who_says_nothing_is_closed(make_agent: MakeAgent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wyoming_server, "IDLE_S", 0.1)
-    async with services(make_agent) as wyoming:
-        assert await wyoming.ask(until=lambda _: False) == []
 
 
 def test_a_long_answer_is_cut_between_sentences() -> None:

@@ -63,22 +63,17 @@ async def test_a_service_that_costs_money_and_a_long_utterance_are_heard_once() 
     assert (len(paid.heard), len(own.heard)) == (1, 1)
 
 
-async def test_who_gives_up_is_told_nothing_more() -> None:
+async def test_who_gives_up_is_told_nothing_more_and_more_than_a_minute_is_refused() -> None:
     partials: list[str] = []
     recognition = await Counts().begin(partials.append)
-    recognition.feed(b"ab")
+    recognition.feed(bytes(MAX_UTTERANCE_BYTES))
+    with pytest.raises(VoiceError):
+        recognition.feed(bytes(2))
     recognition.pause()
     recognition.abandon()
     for _ in range(5):
         await asyncio.sleep(0)
     assert partials == []
-
-
-async def test_an_utterance_of_more_than_a_minute_is_refused() -> None:
-    recognition = await Counts().begin(lambda _: None)
-    recognition.feed(bytes(MAX_UTTERANCE_BYTES))
-    with pytest.raises(VoiceError):
-        recognition.feed(bytes(2))
 
 
 async def test_the_next_engine_hears_what_one_could_not_and_that_one_is_asked_last_for_a_while() -> None:

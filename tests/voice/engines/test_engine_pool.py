@@ -57,17 +57,13 @@ async def hear(pool: EnginePool, size: int = 2, name: str = "kitchen") -> str:
     return str((await pool.ask({"name": name}, bytes(size)))["text"])
 
 
-async def test_who_speaks_while_a_process_is_made_ready_gets_that_one(make: Make) -> None:
-    pool = make()
+async def test_a_warm_process_is_taken_many_share_few_and_those_too_many_end(make: Make) -> None:
+    pool = make(idle_s=0.0)
     warming = asyncio.create_task(pool.warm_up())
     await asyncio.sleep(0)
     assert await hear(pool, 640) == "kitchen 640"
     await warming
     assert len(pool.pids) == 1
-
-
-async def test_many_utterances_share_few_processes_and_those_too_many_end(make: Make) -> None:
-    pool = make(idle_s=0.0)
     assert sorted(await asyncio.gather(*(hear(pool, n) for n in range(6)))) == [f"kitchen {n}" for n in range(6)]
     async with asyncio.timeout(PATIENT_S):
         while len(pool.pids) > 1:  # noqa: ASYNC110  nothing tells of it
@@ -105,22 +101,21 @@ async def test_a_killed_process_is_replaced_and_the_question_that_it_had_fails(m
     assert not {idle, busy} & pool.pids
 
 
-async def test_a_question_that_is_cancelled_leaves_its_process_for_the_next_one(make: Make) -> None:
-    pool = make(most=1)
+async def test_a_cancelled_question_leaves_its_process_to_the_next_and_more_than_processes_are_refused(
+    make: Make,
+) -> None:
+    pool = make(most=1, wait_s=PATIENT_S)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await hear(pool)
     assert await hear(pool, 4) == "kitchen 4"
     assert len(pool.pids) == 1
-
-
-async def test_more_utterances_than_processes_wait_and_are_then_refused(make: Make) -> None:
-    pool = make(most=1, wait_s=0.01)
-    await pool.warm_up()
-    asking = asyncio.create_task(hear(pool, name="hang"))
+    full = make(most=1, wait_s=0.01)
+    await full.warm_up()
+    asking = asyncio.create_task(hear(full, name="hang"))
     await asyncio.sleep(0)
     with pytest.raises(VoiceError) as refused:
-        await hear(pool)
+        await hear(full)
     assert refused.value.next_step
     asking.cancel()
 
@@ -135,35 +130,16 @@ async def test_a_pool_that_closes_while_a_process_starts_leaves_none(make: Make)
     assert pool.pids == set()
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        ANSWER.pack(1 << 30),
-        ANSWER.pack(3) + b"{]}",
-        ANSWER.pack(2) + b"[]",
-        ANSWER.pack(9) + b'{"a":NaN}',
-        b"\x00" * 40,
-        b"F\x40",
-    ],
-)
-async def test_a_process_that_talks_nonsense_gives_voice_error(make: Make, answer: bytes) -> None:
-    script = f"sys.stdin.buffer.read(8); sys.stdout.buffer.write({answer!r}); sys.stdout.buffer.flush()"
-    with pytest.raises(VoiceError):
-        await hear(make(fake(SAYS_READY + script)))
-
-
-@pytest.mark.parametrize(
-    ("program", "size"),
-    [
-        (fake(SAYS_READY + "sys.stdin.buffer.read()"), 2),
-        (fake(SAYS_READY + "import signal; signal.pause()"), 1 << 20),
+async def test_a_process_that_talks_nonsense_or_does_not_answer_gives_voice_error(make: Make) -> None:
+    says = "sys.stdin.buffer.read(8); sys.stdout.buffer.write({!r}); sys.stdout.buffer.flush()"
+    for answer in (ANSWER.pack(1 << 30), ANSWER.pack(3) + b"{]}", ANSWER.pack(2) + b"[]", b"\x00" * 40, b"F@"):
+        with pytest.raises(VoiceError):
+            await hear(make(fake(SAYS_READY + says.format(answer))))
+    for program, size in (
+        (fake(SAYS_READY + "sys.stdin.buffer.read()"), 2),  # hangs
+        (fake(SAYS_READY + "import signal; signal.pause()"), 1 << 20),  # does not read
         (fake("raise SystemExit(1)"), 2),
         (("/nowhere/python",), 2),
-    ],
-    ids=["hangs", "does not read", "ends", "is not there"],
-)
-async def test_a_process_that_does_not_answer_gives_voice_error(
-    make: Make, program: tuple[str, ...], size: int
-) -> None:
-    with pytest.raises(VoiceError):
-        await hear(make(program, answer_s=0.2), size)
+    ):
+        with pytest.raises(VoiceError):
+            await hear(make(program, answer_s=0.2), size)

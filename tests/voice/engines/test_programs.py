@@ -50,41 +50,26 @@ def piper(tmp_path: Path) -> MakePiper:
 
 
 @pytest.mark.parametrize("make", ENGINES)
-@pytest.mark.parametrize("text", ["-v hello", "--help", "-o /dev/null", "/etc/hostname", "a; b `c` $(d)", "-lv"])
-async def test_text_is_no_option_of_the_program(make: MakeEngine, text: str) -> None:
-    as_words = await spoken(make(), f"say {text}")
-    pieces = await spoken(make(), text)
-    assert 0.3 < seconds(pieces) < seconds(as_words) + 0.5  # the pause between words differs
-    assert loudness(pieces) > 100
-
-
-@pytest.mark.parametrize("make", ENGINES)
-@pytest.mark.parametrize("text", ["", "  ", "...", "\x00\x1b[31m", "— – !"])
-async def test_text_without_words_is_silence(make: MakeEngine, text: str) -> None:
-    assert await spoken(make(), text) == []
-
-
-@pytest.mark.parametrize("make", ENGINES)
-async def test_many_at_once_are_all_spoken(make: MakeEngine) -> None:
+async def test_text_is_no_option_of_the_program_and_without_words_silence(make: MakeEngine) -> None:
     engine = make()
+    for text in ("-v hello", "--help", "-o /dev/null", "/etc/hostname", "a; b `c` $(d)", "-lv"):
+        as_words, pieces = await spoken(engine, f"say {text}"), await spoken(engine, text)
+        assert 0.3 < seconds(pieces) < seconds(as_words) + 0.5  # the pause between words differs
+        assert loudness(pieces) > 100
+    for text in ("", "  ", "...", "\x00\x1b[31m", "— – !"):
+        assert await spoken(engine, text) == []
+    with pytest.raises(VoiceError):  # longer than half a minute
+        await spoken(engine, "twenty seven thousand " * 90)
     async with asyncio.TaskGroup() as tasks:
         said = [tasks.create_task(spoken(engine, f"This is sentence number {n}.")) for n in range(8)]
     assert all(seconds(task.result()) > 0.8 for task in said)
 
 
-@pytest.mark.parametrize(
-    "engine", [Flite("nosuch"), Espeak("nosuch"), Flite(program="no-such-program"), Espeak(program="no-such-program")]
-)
-async def test_a_voice_or_program_that_is_not_there_is_told(engine: Synthesizer) -> None:
-    assert await engine.health() is not None
-    with pytest.raises(VoiceError):
-        await spoken(engine, "hello")
-
-
-@pytest.mark.parametrize("make", ENGINES)
-async def test_what_takes_longer_than_half_a_minute_to_say_is_refused(make: MakeEngine) -> None:
-    with pytest.raises(VoiceError):
-        await spoken(make(), "twenty seven thousand " * 90)
+async def test_a_voice_or_program_that_is_not_there_is_told() -> None:
+    for engine in (Flite("nosuch"), Espeak("nosuch"), Flite(program="no-such-program"), Espeak(program="no-program")):
+        assert await engine.health() is not None
+        with pytest.raises(VoiceError):
+            await spoken(engine, "hello")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
@@ -122,23 +107,17 @@ async def test_who_no_longer_listens_kills_the_program_and_its_children(piper: M
         os.close(end)
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+async def test_a_program_that_fails_or_hangs_is_told(piper: MakePiper, monkeypatch: pytest.MonkeyPatch) -> None:
+    for body in (
         "sys.exit('it broke \\x1b[31mhere')",
         "os.kill(os.getpid(), 9)",
         "pass",
         "out.write(bytes(2_000_000))",
         "out.write(bytes(2000)); sys.stderr.write('x' * 1_000_000); sys.exit(3)",
-    ],
-)
-async def test_a_program_that_fails_is_told(piper: MakePiper, body: str) -> None:
-    with pytest.raises(VoiceError) as refused:
-        await spoken(piper(body), "hello")
-    assert "\x1b" not in str(refused.value)
-
-
-async def test_a_program_that_hangs_is_killed(piper: MakePiper, monkeypatch: pytest.MonkeyPatch) -> None:
+    ):
+        with pytest.raises(VoiceError) as refused:
+            await spoken(piper(body), "hello")
+        assert "\x1b" not in str(refused.value)
     monkeypatch.setattr(program_module, "RUN_S", 0.3)
     with pytest.raises(VoiceError):
         await spoken(piper("time.sleep(300)"), "hello")
@@ -163,37 +142,24 @@ async def test_the_program_gets_no_secret_of_the_environment(piper: MakePiper, m
     assert pieces[0].pcm == b"yes!"
 
 
-@pytest.mark.parametrize("description", [None, "{", "{}", '{"audio": {"sample_rate": "x"}}', '{"audio": 5}'])
-async def test_a_voice_file_without_a_rate_is_told(piper: MakePiper, tmp_path: Path, description: str | None) -> None:
-    engine = piper("out.write(bytes(2000))")
-    path = tmp_path / "voice.onnx.json"
-    path.unlink() if description is None else path.write_text(description)
-    assert await engine.health() is not None
-    with pytest.raises(VoiceError):
-        await spoken(engine, "hello")
+async def test_a_voice_file_without_a_rate_is_told(piper: MakePiper, tmp_path: Path) -> None:
+    engine, path = piper("out.write(bytes(2000))"), tmp_path / "voice.onnx.json"
+    for description in ("{", "{}", '{"audio": {"sample_rate": "x"}}', '{"audio": 5}', None):
+        path.unlink() if description is None else path.write_text(description)
+        assert await engine.health() is not None
+        with pytest.raises(VoiceError):
+            await spoken(engine, "hello")
 
 
-def test_a_wav_is_read_to_its_end_whatever_its_head_promises() -> None:
+def test_a_wav_is_read_to_its_end_whatever_its_head_promises_and_what_is_none_refused() -> None:
     wav = wav_of(b"\x01\x02\x03\x04", 16_000)
     assert read_wav(wav) == (b"\x01\x02\x03\x04", 16_000)
     assert read_wav(wav.replace(b"data\x04\0\0\0", b"data\0\0\xff\x7f")) == (b"\x01\x02\x03\x04", 16_000)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"OggS" + bytes(20),
-        wav_of(b"", 96_000),
-        wav_of(b"", 16_000).replace(b"\x01\x00\x01\x00", b"\x01\x00\x02\x00"),
-        b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f",
-        b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd",
-        b"RIFF\x20\0\0\0WAVELIST\xff\xff\xff\x7f" + bytes(64),
-    ],
-)
-def test_what_is_no_such_wav_is_refused(data: bytes) -> None:
-    with pytest.raises(VoiceError):
-        read_wav(data)
+    stereo = wav_of(b"", 16_000).replace(b"\x01\x00\x01\x00", b"\x01\x00\x02\x00")
+    endless, headless = b"RIFF\0\0\0\0WAVELIST\xff\xff\xff\x7f", b"RIFF\0\0\0\0WAVEdata\x04\0\0\0abcd"
+    for data in (b"", b"OggS" + bytes(20), wav_of(b"", 96_000), stereo, endless, endless + bytes(64), headless):
+        with pytest.raises(VoiceError):
+            read_wav(data)
 
 
 def test_a_program_that_ends_before_it_is_given_its_text_is_no_error() -> None:

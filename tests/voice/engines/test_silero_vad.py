@@ -16,23 +16,16 @@ def voiced(detector: VoiceDetector, pcm: bytes) -> list[bool]:
     return [detector.is_speech(pcm[at : at + FRAME_BYTES]) for at in range(0, whole, FRAME_BYTES)]
 
 
-def test_speech_is_speech_and_silence_is_not(say: Say) -> None:
-    found = voiced(SileroVoiceDetector(), say("turn on pin two"))
+def test_speech_is_speech_silence_and_loud_noise_are_not_and_each_stream_has_its_own_memory(say: Say) -> None:
+    pcm = say("turn on pin two")
+    found = voiced(SileroVoiceDetector(), pcm)
     assert not any(found[:10])
     assert sum(found) > len(found) * 0.5
     assert not any(found[-3:])
-
-
-def test_loud_noise_is_no_speech() -> None:
     dice = random.Random(7)
     noise = array("h", (int(dice.gauss(0, 3000)) for _ in range(32_000))).tobytes()
     assert sum(voiced(SileroVoiceDetector(), noise)) <= 2
-
-
-def test_each_stream_has_its_own_memory(say: Say) -> None:
-    pcm = say("turn on pin two")
-    first, other = SileroVoiceDetector(), SileroVoiceDetector()
-    together = []
+    first, other, together = SileroVoiceDetector(), SileroVoiceDetector(), []
     for at in range(0, len(pcm) - FRAME_BYTES, FRAME_BYTES):
         together.append(first.is_speech(pcm[at : at + FRAME_BYTES]))
         other.is_speech(bytes(FRAME_BYTES))

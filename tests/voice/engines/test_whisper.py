@@ -27,13 +27,23 @@ def answering(answer: bytes) -> tuple[str, ...]:
     return (sys.executable, "-c", script)
 
 
-async def test_commands_and_other_sentences_are_recognised(make: Make, say: Say) -> None:
-    recognizer = make()
-    for sentence in ("blink pin two every half second", "turn on the fan", "my brother lives in another town"):
+async def test_commands_and_other_sentences_are_recognised_and_a_name_once_it_is_known(make: Make, say: Say) -> None:
+    names: tuple[str, ...] = ()
+    recognizer = make(names=lambda: names, most=1)
+    for sentence in ("blink pin two every half second", "my brother lives in another town"):
         found = await recognizer.hear(say(sentence))
-        assert found.text == sentence
-        assert found.confidence > 0.5
-    assert len(recognizer.pool.pids) == 1
+        assert (found.text, found.confidence > 0.5) == (sentence, True)
+    [pid] = recognizer.pool.pids
+    recognition = await recognizer.begin(lambda _text: None)
+    recognition.feed(say("toggle pin nine"))
+    recognition.pause()
+    await asyncio.sleep(0)
+    recognition.abandon()  # which leaves nothing for the next one
+    names = ("garage", "pump")
+    assert (await recognizer.hear(say("turn on the pump"))).text == "turn on the pump"
+    assert recognizer.pool.pids == {pid}
+    with pytest.raises(VoiceError):  # more than 20 s
+        await recognizer.hear(bytes(MAX_HEARD_BYTES + 2))
 
 
 def hiss(size: float, seconds: float) -> list[float]:
@@ -66,10 +76,8 @@ async def test_silence_noise_music_and_a_cough_are_nothing(make: Make) -> None:
     quiet = [0.0] * RATE_HZ
     sounds = {
         "silence": quiet * 2,
-        "a hiss": hiss(0.002, 2),
         "noise": hiss(0.3, 3),
         "music": music(3),
-        "a hum": [0.2 * math.sin(2 * math.pi * 50 * t / RATE_HZ) for t in range(2 * RATE_HZ)],
         "a cough": [*quiet, *cough(), *quiet],
         "clicks": [0.9 if t % 5000 == 0 else 0.0 for t in range(2 * RATE_HZ)],
     }
@@ -90,30 +98,18 @@ async def test_many_voices_at_once_are_never_a_sure_command(make: Make, say: Say
         assert found.text == "" or found.confidence < 0.5, found
 
 
-async def test_who_gives_up_leaves_nothing_for_the_next_one(make: Make, say: Say) -> None:
-    recognizer = make(most=1)
-    recognition = await recognizer.begin(lambda _text: None)
-    recognition.feed(say("toggle pin nine"))
-    recognition.pause()
-    await asyncio.sleep(0)
-    recognition.abandon()
-    assert (await recognizer.hear(say("read pin four"))).text == "read pin four"
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
+async def test_an_answer_that_is_none_gives_voice_error(make: Make) -> None:
+    numbers = b',"mean_log":-0.1,"no_speech":0.1,"packed":1.0}'
+    for answer in (
         b"{}",
-        b'{"words":[["a",2.0]],"mean_log":-0.1,"no_speech":0.1,"packed":1.0}',
-        b'{"words":[["a"]],"mean_log":-0.1,"no_speech":0.1,"packed":1.0}',
+        b'{"words":[["a",2.0]]' + numbers,
+        b'{"words":[["a"]]' + numbers,
         b'{"words":[],"mean_log":"x","no_speech":0.1,"packed":1.0}',
-        b'{"words":[' + b",".join([b'["a",0.5]'] * 201) + b'],"mean_log":-0.1,"no_speech":0.1,"packed":1.0}',
-    ],
-)
-async def test_an_answer_that_is_none_gives_voice_error(make: Make, answer: bytes) -> None:
-    with pytest.raises(VoiceError) as refused:
-        await make(program=answering(answer)).hear(bytes(2))
-    assert "did not answer" not in refused.value.message
+        b'{"words":[' + b",".join([b'["a",0.5]'] * 201) + b"]" + numbers,
+    ):
+        with pytest.raises(VoiceError) as refused:
+            await make(program=answering(answer)).hear(bytes(2))
+        assert "did not answer" not in refused.value.message
 
 
 async def test_without_its_model_it_says_how_to_get_one_and_hears_nothing(make: Make, tmp_path: Path) -> None:
@@ -122,18 +118,3 @@ async def test_without_its_model_it_says_how_to_get_one_and_hears_nothing(make: 
         await recognizer.hear(bytes(2))
     assert refused.value.next_step == "microclaw voice setup --fetch base.en"
     assert "base.en" in (await recognizer.health() or "")
-
-
-async def test_an_utterance_of_more_than_20_s_is_refused(make: Make) -> None:
-    with pytest.raises(VoiceError):
-        await make().hear(bytes(MAX_HEARD_BYTES + 2))
-
-
-async def test_a_name_of_a_person_is_heard_once_it_is_known(make: Make, say: Say) -> None:
-    names: tuple[str, ...] = ()
-    recognizer = make(names=lambda: names)
-    await recognizer.warm_up()
-    [pid] = recognizer.pool.pids
-    names = ("garage", "pump")
-    assert (await recognizer.hear(say("turn on the pump"))).text == "turn on the pump"
-    assert recognizer.pool.pids == {pid}

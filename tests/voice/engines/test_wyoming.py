@@ -59,21 +59,16 @@ async def hear(server: Server) -> str:
         return (await WyomingRecognizer("127.0.0.1", port).hear(PCM)).text
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        (TranscriptStart().event(), TranscriptChunk("blink ").event(), Transcript(" blink pin two\n").event()),
-        (TranscriptChunk("blink ").event(), TranscriptChunk("pin two").event(), TranscriptStop().event()),
-    ],
-    ids=["whole", "pieces alone"],
-)
-async def test_speech_becomes_a_transcript(answer: tuple[Event, ...]) -> None:
-    server = Server(*answer, waits=True)
-    assert await hear(server) == "blink pin two"
-    assert server.heard[0].data == {"language": "en"}
-    start = AudioStart.from_event(server.heard[1])
-    assert (start.rate, start.width, start.channels) == (16_000, 2, 1)
-    assert b"".join(AudioChunk.from_event(event).audio for event in server.heard[2:-1]) == PCM
+async def test_speech_becomes_a_transcript() -> None:
+    whole = (TranscriptStart().event(), TranscriptChunk("blink ").event(), Transcript(" blink pin two\n").event())
+    pieces = (TranscriptChunk("blink ").event(), TranscriptChunk("pin two").event(), TranscriptStop().event())
+    for answer in (whole, pieces):
+        server = Server(*answer, waits=True)
+        assert await hear(server) == "blink pin two"
+        assert server.heard[0].data == {"language": "en"}
+        start = AudioStart.from_event(server.heard[1])
+        assert (start.rate, start.width, start.channels) == (16_000, 2, 1)
+        assert b"".join(AudioChunk.from_event(event).audio for event in server.heard[2:-1]) == PCM
 
 
 async def test_a_text_is_spoken_while_it_comes_and_closing_the_generator_closes_the_connection() -> None:
@@ -85,38 +80,31 @@ async def test_a_text_is_spoken_while_it_comes_and_closing_the_generator_closes_
     assert server.heard[0].data == {"text": "The lamp is on.", "voice": {"name": "amy"}}
 
 
-@pytest.mark.parametrize(
-    "events",
-    [
+async def test_a_server_that_fails_or_sends_no_audio_is_told() -> None:
+    failures: tuple[tuple[Event, ...], ...] = (
         (),
         (Error("no \x1b[31mmodel", "x").event(),),
         (Event("transcript", {"text": 5}),),
         (Event("x" * 65),),
         (Event("transcript", {"text": "x" * 300_000}),),
-    ],
-)
-async def test_a_server_that_fails_in_an_utterance_is_told(events: tuple[Event, ...]) -> None:
-    with pytest.raises(VoiceError) as refused:
-        await hear(Server(*events))
-    assert "\x1b" not in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    "events",
-    [
+    )
+    for events in failures:
+        with pytest.raises(VoiceError) as refused:
+            await hear(Server(*events))
+        assert "\x1b" not in str(refused.value)
+    stop = AudioStop().event()
+    for events in (
         (),
-        (AudioChunk(16_000, 4, 1, PCM).event(), AudioStop().event()),
-        (AudioChunk(1, 2, 1, PCM).event(), AudioStop().event()),
-        (AudioStart(16_000, 2, 1).event(), AudioChunk(22_050, 2, 1, PCM).event(), AudioStop().event()),
-        (AudioChunk(16_000, 2, 1, PCM[:-1]).event(), AudioStop().event()),
-        (AudioStart(16_000, 2, 1).event(), AudioStop().event()),
-        (*[AudioChunk(48_000, 2, 1, bytes(200_000)).event()] * 20, AudioStop().event()),
-    ],
-)
-async def test_audio_that_is_none_is_told(events: tuple[Event, ...]) -> None:
-    async with Server(*events).serving() as port:
-        with pytest.raises(VoiceError):
-            await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
+        (AudioChunk(16_000, 4, 1, PCM).event(), stop),
+        (AudioChunk(1, 2, 1, PCM).event(), stop),
+        (AudioStart(16_000, 2, 1).event(), AudioChunk(22_050, 2, 1, PCM).event(), stop),
+        (AudioChunk(16_000, 2, 1, PCM[:-1]).event(), stop),
+        (AudioStart(16_000, 2, 1).event(), stop),
+        (*[AudioChunk(48_000, 2, 1, bytes(200_000)).event()] * 20, stop),
+    ):
+        async with Server(*events).serving() as port:
+            with pytest.raises(VoiceError):
+                await spoken(WyomingSynthesizer("127.0.0.1", port), "hello")
 
 
 async def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

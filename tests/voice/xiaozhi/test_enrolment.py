@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from tests.voice.xiaozhi.conftest import CLIENT, MAC, Open
 
 from microclaw.errors import ConfigError
 from microclaw.wire.xiaozhi import credential_of
 
+OTHER = "99999999-2222-4333-8444-555555555555"
 
-async def test_a_code_that_a_person_types_lets_a_device_in(talking: Open) -> None:
+
+async def ota_of(device: Any) -> dict[str, Any]:
+    """The next answer to its report."""
+    found: dict[str, Any] = (await device.until("ota"))["body"]
+    return found
+
+
+async def opens(device: Any) -> None:
+    await device.open()
+    await device.until("open")
+
+
+async def refused(device: Any) -> None:
+    await device.open()
+    assert (await device.until("refused"))["status"] == 401
+
+
+async def test_a_code_that_a_person_types_lets_that_device_in_and_no_other(talking: Open) -> None:
     async with talking() as talk:
         device = await talk.device()
         device.start(device.boot())
-        first = (await device.until("ota"))["body"]
+        first = await ota_of(device)
         assert set(first) == {"server_time", "firmware", "websocket", "activation"}
         assert first["firmware"] == {"version": "2.4.2", "url": ""}
         assert "token" not in first["websocket"]
@@ -22,119 +42,64 @@ async def test_a_code_that_a_person_types_lets_a_device_in(talking: Open) -> Non
         assert code in first["activation"]["message"]
         assert [p.board for p in talk.plane.plane.identity.pending] == ["bread-compact-wifi"]
         added = await talk.plane.plane.pair(code, name="kitchen")
-        second = (await device.until("ota"))["body"]
-        assert "activation" not in second
+        assert (added.name, added.endpoints, added.board.title) == ("kitchen", (f"xiaozhi:{MAC}",), "voice device")
+        assert (added.capabilities, added.kinds) == (frozenset(), ())
+        other = await talk.device(client=OTHER)
+        other.start(other.boot(rounds=1, polls=1))
+        answer = await ota_of(other)
+        assert ("token" in answer["websocket"], answer["activation"]["code"] == code) == (False, False)
+        await refused(other)  # it knows the MAC alone
+        second = await ota_of(device)
         token = second["websocket"]["token"]
-        assert added.name == "kitchen"
-        assert added.endpoints == (f"xiaozhi:{MAC}",)
-        assert added.capabilities == frozenset()
-        assert added.kinds == ()
-        assert added.board.title == "voice device"
+        assert "activation" not in second
         await device.boot()
-        third = (await device.until("ota"))["body"]
-        assert "token" not in third["websocket"]
-        assert "activation" not in third
-        await device.open()
-        await device.until("open")
-        rows = await talk.plane.plane.identity.table.tokens_of(credential_of(MAC))
-        assert token.encode() not in b"".join(row.hash for row in rows)
-
-
-async def test_who_knows_the_mac_alone_gets_a_code_of_his_own_and_nothing_else(talking: Open) -> None:
-    async with talking() as talk:
-        device = await talk.paired()
-        guess = await talk.device(client="99999999-2222-4333-8444-555555555555")
-        guess.start(guess.boot(rounds=1, polls=1))
-        answer = (await guess.until("ota"))["body"]
-        assert "token" not in answer["websocket"]
-        assert answer["activation"]["code"]
-        await guess.until("activate", status=202)
-        await guess.open()
-        assert (await guess.until("refused"))["status"] == 401
-        await device.boot()
-        assert "activation" not in (await device.until("ota"))["body"]
-        await device.open()
-        await device.until("open")
+        third = await ota_of(device)
+        assert ("token" in third["websocket"], "activation" in third) == (False, False)
+        await opens(device)
+        identity = talk.plane.plane.identity
+        assert token.encode() not in b"".join(row.hash for row in await identity.table.tokens_of(credential_of(MAC)))
+        found = await identity.credentials.authenticate(None, f"Bearer {token}")  # nothing on the link
+        assert (found.device_id, talk.plane.registry.owner_of(f"link:{found.device_id}")) == (credential_of(MAC), None)
 
 
 async def test_a_device_that_was_flashed_anew_shows_a_code_and_is_the_same_device(talking: Open) -> None:
     async with talking() as talk:
         old = await talk.paired()
-        await old.open()
-        await old.until("open")
+        await opens(old)
         new = await talk.device(client="77777777-2222-4333-8444-555555555555")
         new.start(new.boot())
-        code = (await new.until("ota"))["body"]["activation"]["code"]
+        code = (await ota_of(new))["activation"]["code"]
         with pytest.raises(ConfigError):
             await talk.plane.plane.pair(code, name="bath")
         assert (await talk.plane.plane.pair(code)).name == "kitchen"
         assert (await new.until("booted"))["token"]
         assert (await old.until("closed"))["code"] == 1008
-        await new.open()
-        await new.until("open")
-        await old.open()
-        assert (await old.until("refused"))["status"] == 401
+        await opens(new)
+        await refused(old)
 
 
-async def test_a_code_of_one_device_gives_its_token_to_that_device_alone(talking: Open) -> None:
-    async with talking() as talk:
-        device = await talk.device()
-        device.start(device.boot())
-        code = (await device.until("ota"))["body"]["activation"]["code"]
-        await talk.plane.plane.pair(code, name="kitchen")
-        other = await talk.device(client="99999999-2222-4333-8444-555555555555")
-        other.start(other.boot(rounds=1, polls=1))
-        answer = (await other.until("ota"))["body"]
-        assert "token" not in answer["websocket"]
-        assert answer["activation"]["code"] != code
-        assert (await device.until("booted"))["token"]
-
-
-async def test_a_token_that_was_lost_on_its_way_is_mended_by_a_new_code(talking: Open) -> None:
+async def test_a_token_that_was_lost_revoked_or_removed_is_mended_by_a_new_code(talking: Open) -> None:
     async with talking() as talk:
         device = await talk.paired()
         device.nvs["token"] = ""
-        await device.open()
-        assert (await device.until("refused"))["status"] == 401
+        await refused(device)
         device.start(device.boot())
-        code = (await device.until("ota"))["body"]["activation"]["code"]
+        code = (await ota_of(device))["activation"]["code"]
         assert (await talk.plane.plane.pair(code, name="kitchen")).name == "kitchen"
         await device.until("booted")
-        await device.open()
-        await device.until("open")
-
-
-async def test_a_revoked_device_is_cut_off_and_shows_a_code_again(talking: Open) -> None:
-    async with talking() as talk:
-        device = await talk.conversing()
+        await opens(device)
         assert await talk.plane.plane.revoke("kitchen") == 1
         assert (await device.until("closed"))["code"] == 1008
-        device.start(device.boot())
-        assert (await device.until("ota"))["body"]["activation"]["code"]
-
-
-async def test_a_device_that_was_removed_is_a_new_one(talking: Open) -> None:
-    async with talking() as talk:
-        device = await talk.paired()
         kitchen = talk.plane.registry.get("kitchen")
         await talk.plane.registry.remove("kitchen")
         await talk.plane.plane.forget(kitchen)
         device.start(device.boot())
-        code = (await device.until("ota"))["body"]["activation"]["code"]
-        assert (await talk.plane.plane.pair(code, name="bath")).name == "bath"
-
-
-async def test_its_token_opens_nothing_on_the_link(talking: Open) -> None:
-    async with talking() as talk:
-        device = await talk.paired()
-        token = next(e["token"] for e in device.events if e["event"] == "booted")
-        found = await talk.plane.plane.identity.credentials.authenticate(None, f"Bearer {token}")
-        assert found.device_id == credential_of(MAC)
-        assert talk.plane.registry.owner_of(f"link:{found.device_id}") is None
+        code = (await ota_of(device))["activation"]["code"]
+        assert (await talk.plane.plane.pair(code, name="bath")).name == "bath"  # a new one
 
 
 async def test_a_version_that_would_crash_the_device_is_not_echoed(talking: Open) -> None:
     async with talking() as talk:
         device = await talk.device(MAC, CLIENT)
         device.start(device.boot(rounds=1, polls=1, firmware="v2.4-beta"))
-        assert "firmware" not in (await device.until("ota"))["body"]
+        assert "firmware" not in await ota_of(device)

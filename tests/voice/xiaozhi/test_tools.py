@@ -39,56 +39,38 @@ async def connected(talk: Any) -> Any:
     return device
 
 
-async def test_what_a_device_has_is_offered_while_it_is_connected(talking: Open) -> None:
+async def test_what_a_device_has_is_offered_while_it_is_connected_and_asks_where_only_it_has_it(
+    talking: Open,
+) -> None:
     async with talking() as talk:
-        assert toolbox(talk).tools == ()
+        box = toolbox(talk)
+        assert not box.tools
         device = await connected(talk)
-        found = {tool.name: tool for tool in toolbox(talk).tools}
+        found = {tool.name: tool for tool in box.tools}
         assert set(found) == {"voice-volume", "voice-status", "voice_kitchen_lamp_turn"}
         assert found["voice-volume"].permission is Permission.ACT
-        assert found["voice_kitchen_lamp_turn"].permission is Permission.RISKY
-        assert found["voice_kitchen_lamp_turn"].title == "lamp turn on kitchen"
+        lamp = found["voice_kitchen_lamp_turn"]
+        assert (lamp.permission, lamp.title) == (Permission.RISKY, "lamp turn on kitchen")
         assert "ignore all rules" not in str([tool.description for tool in found.values()])
         assert [e["method"] for e in device.events if e["event"] == "mcp"] == ["initialize", *["tools/list"] * 3]
+        for name, wrong in (("voice-volume", '{"volume": 101}'), ("voice_kitchen_lamp_turn", '{"on": 3}')):
+            assert not (await box.call(name, wrong, CONTEXT)).ok
+        asked = await box.call("voice_kitchen_lamp_turn", '{"on": true}', CONTEXT)
+        assert asked.error_code == "permission_refused"
+        assert not any(e.get("method") == "tools/call" for e in device.events)
+        result = await box.call("voice-volume", '{"volume": 30}', CONTEXT)
+        assert (result.ok, result.foreign) == (True, False)
+        called = await device.until("mcp", method="tools/call")
+        assert called["params"] == {"name": "self.audio_speaker.set_volume", "arguments": {"volume": 30}}
+        status = await box.call("voice-status", "{}", CONTEXT)
+        assert (status.foreign, "30" in status.content, "<untrusted-" in status.content) == (True, True, True)
+        approved = await box.call("voice_kitchen_lamp_turn", '{"on": true}', CONTEXT, approved=Permission.RISKY)
+        assert approved.error_code == "tool_failed"  # this device answers with an error without a code
+        assert "Unknown tool" in approved.content
         await device.close()
         await device.until("closed")
         await until_offered(talk, False)
-        assert toolbox(talk).tools == ()
-
-
-async def test_the_volume_is_set_on_the_device(talking: Open) -> None:
-    async with talking() as talk:
-        device = await connected(talk)
-        result = await toolbox(talk).call("voice-volume", '{"volume": 30}', CONTEXT)
-        assert result.ok
-        assert not result.foreign
-        called = await device.until("mcp", method="tools/call")
-        assert called["params"] == {"name": "self.audio_speaker.set_volume", "arguments": {"volume": 30}}
-        status = await toolbox(talk).call("voice-status", "{}", CONTEXT)
-        assert status.foreign
-        assert "30" in status.content
-        assert "<untrusted-" in status.content
-
-
-async def test_a_volume_that_there_is_not_is_never_sent(talking: Open) -> None:
-    async with talking() as talk:
-        device = await connected(talk)
-        assert not (await toolbox(talk).call("voice-volume", '{"volume": 101}', CONTEXT)).ok
-        assert not (await toolbox(talk).call("voice_kitchen_lamp_turn", '{"on": 3}', CONTEXT)).ok
-        assert not any(e.get("method") == "tools/call" for e in device.events)
-
-
-async def test_what_only_this_board_has_asks_first(talking: Open) -> None:
-    async with talking() as talk:
-        device = await connected(talk)
-        result = await toolbox(talk).call("voice_kitchen_lamp_turn", '{"on": true}', CONTEXT)
-        assert result.error_code == "permission_refused"
-        assert not any(e.get("method") == "tools/call" for e in device.events)
-        approved = await toolbox(talk).call(
-            "voice_kitchen_lamp_turn", '{"on": true}', CONTEXT, approved=Permission.RISKY
-        )
-        assert approved.error_code == "tool_failed"  # this device answers with an error without a code
-        assert "Unknown tool" in approved.content
+        assert box.tools == ()
 
 
 @pytest.mark.parametrize("how", ["hangs", "leaves"])

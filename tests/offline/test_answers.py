@@ -1,0 +1,172 @@
+"""The offline model's words about the answers of tools, and its next call after them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.offline.conftest import Ask, answered, called
+from tests.offline.turns import WORLDS, Chat, converse
+
+from microclaw.models.protocol import AssistantReply, DeviceContext, KnownApp
+from microclaw.offline.decision import Context, Result
+from microclaw.offline.last_act import DialogueState, LastAct, Undoable, Unlogged, state_after, undoable_after
+from microclaw.offline.parse import Parse, Question
+
+
+def deployed(kind: str, text: str = "as tried", *, verified: bool = True) -> dict[str, Any]:
+    return {"appName": "it", "verified": verified, "evidence": [{"kind": kind, "text": text}]}
+
+
+def listed(state: str, **more: Any) -> dict[str, Any]:
+    return {"apps": [{"name": "blink", "state": state, "pins": [2], **more}]}
+
+
+READ = {"sensor": "bme280", "values": {"temperature_c": 22.46, "pressure_hpa": 1012.84}}
+AGAIN = "runs again when the board restarts"
+LOST = "accepted, but the board could not be reached afterwards: no answer"
+WAITS = {"runs": "every 10 min: the board keeps it"}
+FOUND = [
+    {"text": "the relay is on pin 4", "source": "memory/MEMORY.md", "day": "", "kind": "memory"},
+    {"text": "what do you know about the relay", "source": "sessions/a.jsonl", "day": "2026-11-20", "kind": "said"},
+]
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "code", "words"),
+    [
+        ("blink pin 2", deployed("accepted", "accepted only"), None, "no read-back"),
+        ("turn on pin 4 for 1 second", deployed("counted"), None, AGAIN),
+        ("turn on pin 4 for 1 second", deployed("accepted"), None, AGAIN),
+        ("blink pin 2", deployed("accepted", LOST, verified=False), "not_verified", ""),
+        ("blink pin 2", deployed("counted", "no edge on pin 2 in 3 s", verified=False), "not_verified", ""),
+        ("how warm is it in fahrenheit", READ, None, "Temperature: 72.4 °F, read"),
+        ("what is the temperature in degrees Celsius?", READ, None, "Temperature: 22.5 °C, read"),
+        ("what is the pressure in hPa", READ, None, "Pressure: 1012.8 hPa, read"),
+        ("what is the humidity", READ, "tool_failed", ""),
+        ("is blink still running", listed("running"), None, "Yes, blink runs on virtual-1"),
+        ("is blink still running", listed("trapped"), None, "No, blink is on virtual-1 but trapped"),
+        ("is blink still running", listed("listed"), None, "virtual-1 lists blink; whether it still does its work"),
+        ("is blink still running", listed("waiting", **WAITS), None, "waits"),
+        ("is my blinky thing still going", listed("running"), None, "Yes, blink"),
+        ("is waterfall still running", listed("running"), None, "No program of that name runs. On virtual-1: blink"),
+        ("stop everything", listed("running") | {"missing": ["fade"]}, "confirm", "stops blink, fade on"),
+        ("what do you know about the relay", {"found": FOUND}, None, "relay is on pin 4 (memory/MEMORY.md)"),
+        ("forget the relay", {"removed": [{"line": "- it"}], "still_in_conversations": 2}, None, "2 messages"),
+        ("forget the relay", {"success": False, "removed": []}, "unknown_name", ""),
+    ],
+)
+async def test_an_answer_says_what_is_known(
+    ask: Ask, said: str, answer: dict[str, Any], code: str | None, words: str
+) -> None:
+    reply = await ask(said, *answered(await ask(said), **{"ok": answer.get("success", True), **answer}))
+    assert (reply.failed_code, reply.calls) == (code, ())
+    assert words in reply.text
+    assert (AGAIN in reply.text) is (words == AGAIN)
+    assert "(you said it" not in reply.text  # of a question to memory itself
+
+
+@pytest.mark.parametrize(
+    ("said", "answer", "tool", "arguments"),
+    [
+        ("toggle pin 4", {"pin": 4, "level": 1}, "gpio-set", {"pin": 4, "level": 0}),
+        ("stop blink", {"apps": [], "missing": ["blink"]}, "switch-program", {"appName": "blink", "switch": "stop"}),
+        ("stop blink", listed("listed", foreign=True), "uninstall-wasm-app", {"appName": "blink"}),  # nothing is kept
+        ("are we connected to wifi", {"facts": {"uptime_s": 61}}, "device-info", {}),
+        ("stop it in 3 seconds", listed("running"), "schedule-add", {"when": {"delay_ms": 3000}, "do": "stop blink"}),
+    ],
+)
+async def test_the_next_call_follows_from_the_answer(
+    ask: Ask, said: str, answer: dict[str, Any], tool: str, arguments: dict[str, Any]
+) -> None:
+    assert called(await ask(said, *answered(await ask(said), **answer))) == (tool, arguments)
+
+
+async def test_a_pin_that_fails_after_others_tells_which_were_set(ask: Ask) -> None:
+    said = "turn on pins 4 and 5"
+    done = answered(await ask(said), pin=4, level=1)
+    failed = answered(await ask(said, *done), ok=False, error="pin_refused", message="pin 5 is used by fade")
+    reply = await ask(said, *done, *failed)
+    assert "pin 4" in reply.text
+    assert reply.failed_code == "pin_refused"
+
+
+async def test_every_board_is_told_of_and_one_that_cannot_is_named() -> None:
+    away = await converse(WORLDS["shelf is away"], "what is running")
+    assert (away.reply.failed_code, len(away.reply.text.splitlines())) == (None, 3)
+    kitchens = WORLDS["lamp and fan in the kitchen, fan and desk in the living room"]
+    assert "desk" in (await converse(kitchens, "turn on the led everywhere")).reply.text
+
+
+async def test_a_pin_is_free_by_the_claims_of_the_programs(ask: Ask, device_context: DeviceContext) -> None:
+    apps = (KnownApp("blink", (2,)), KnownApp("button", (), (4,)), KnownApp("log", (), (), (7,)))
+    board = replace(device_context.devices[0], apps=apps)
+    context = DeviceContext((board,), board)
+
+    async def told(sentence: str, *listed: dict[str, Any], ok: bool = True) -> str:
+        looked = answered(await ask(sentence, device_context=context), ok=ok, apps=listed, message="no answer")
+        return (await ask(sentence, *looked, device_context=context)).text
+
+    own = [{"name": app.name, "state": "running"} for app in apps]
+    theirs = {"name": "theirs", "state": "running", "pins": [14], "foreign": True}
+    for pin, said in ((2, "driven by blink"), (4, "read by button"), (7, "used by log")):
+        assert f"Pin {pin} is {said}; " in await told(f"is pin {pin} free", *own)
+    free = await told("which pins are free", theirs)
+    assert "Pin 2 is driven by blink. Pin 4 is read by button. Pin 7 is used by log." in free
+    assert ": 1, 5, 6, 10, " in free
+    assert "Pin 14 is used by theirs" in free
+    assert "Pin 6 is free" in await told("is pin 6 free", theirs)
+    assert "Pin 14 is used by theirs" in await told("is pin 14 free", theirs)
+    ended = await told("is pin 2 free", {"name": "blink", "state": "ended"})
+    assert "Pin 2 is not driven any more: blink has ended" in ended
+    assert "Pin 2 is driven by blink; " in await told("is pin 2 free", ok=False)
+
+
+async def test_a_led_lit_by_low_is_told_as_people_see_it(ask: Ask) -> None:
+    context = WORLDS["xiao"].context
+    first = await ask("is the led on?", device_context=context)
+    assert "is on" in (await ask("is the led on?", *answered(first, level=0), device_context=context)).text
+
+
+async def test_what_was_done_on_a_device_that_is_gone_is_not_done_on_another() -> None:
+    chat = Chat(WORLDS["one board"])
+    await chat.say("blink pin 2")
+    chat.world = WORLDS["xiao"]
+    assert (await chat.say("faster")).acts == []
+
+
+def test_a_question_that_an_older_version_wrote_is_none() -> None:
+    question = Question("pin", Parse("set_pin", {"level": 1}, loose=True), "light it", "desk")
+    act = LastAct(Parse("blink", {"pin": 4}), "blink pin 4", "desk", changes=(7,), app="blink")
+    state = DialogueState(question, act)
+    assert state_after(AssistantReply("Which pin?", question=state.to_json())) == state
+    for old in ('{"question":{"slot":"colour"}}', '{"slot":"pin","said":"x"}', "yes"):
+        assert state_after(AssistantReply("Which pin?", question=old)) == DialogueState()
+
+
+GONE = Result("schedule-remove", True, {"schedule": 1, "state": "removed"})
+REFUSED = Result("schedule-remove", False, {"error": "permission_refused"})
+SET, UNDONE = Result("gpio-set", True, {"change": 1}), Result("undo", True, {"change": 2})
+RESTARTED = Result("switch-program", True, {"change": 1, "switch": "restart"})
+FIRST, SECOND = Unlogged("schedule-add", 2), Unlogged("schedule-add", 1)
+OF_UNDO = Parse("cancel_schedule", {"number": 1, "undo": True})
+
+
+@pytest.mark.parametrize(
+    ("parse", "results", "before", "after"),
+    [
+        (Parse("cancel_schedule", {"number": 1}), [GONE], (SECOND,), (SECOND, Unlogged("schedule-remove", 1))),
+        (OF_UNDO, [GONE], (FIRST, SECOND), (FIRST,)),
+        (OF_UNDO, [REFUSED], (FIRST, SECOND), (FIRST, SECOND)),  # it is still there to be reverted
+        (Parse("set_pin"), [SET], (SECOND,), (SECOND, None)),
+        (Parse("set_pin"), [UNDONE, SET], (SECOND, None), (SECOND, None)),  # a correction
+        (Parse("undo"), [UNDONE, UNDONE], (SECOND, None), (SECOND,)),
+        (Parse("switch_app"), [RESTARTED], (SECOND,), (SECOND,)),  # undo leaves it alone
+    ],
+)
+def test_undo_goes_back_through_schedules_and_boards_in_turn(
+    parse: Parse, results: list[Result], before: Undoable, after: Undoable
+) -> None:
+    at = Context(parse, "said", DeviceContext(), None, False, tuple(results))
+    assert undoable_after(at, results, before) == after
