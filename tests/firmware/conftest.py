@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 import ssl
 import subprocess
-from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,6 @@ from tests.link_server.conftest import running_plane as running_plane
 from microclaw.auth.certificates import KeyPair
 from microclaw.auth.provisioning import Provision
 from microclaw.flash.board_files import our_files
-from microclaw.wire.link.codec import decode
-from microclaw.wire.link.messages import Event
 
 ROOT = Path(__file__).parents[2]
 MICROPYTHON = ROOT / ".micropython/bin/micropython"
@@ -135,7 +131,6 @@ def micropython(script: str, *words: str, program: Path = MICROPYTHON) -> str:
 
 @pytest.fixture(scope="session")
 def as_flashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that `microclaw flash` puts on a board without PSRAM."""
     return put_as_flashed(tmp_path_factory.mktemp("fw"))
 
 
@@ -162,54 +157,25 @@ async def provisioned(plane: Plane, board: Firmware) -> Provision:
     return made
 
 
-class Arrived:
-    """The events that the host has kept, by the board's life; it forgets old ones, so they are read as they come."""
-
-    def __init__(self, store: Path) -> None:
-        self.numbers: dict[int, list[int]] = defaultdict(list)
-        self._store = store
-        self._row = 0
-
-    def read(self) -> None:
-        with closing(sqlite3.connect(self._store, timeout=PATIENCE_S)) as store:
-            rows = store.execute(
-                "SELECT number, payload FROM link_events WHERE number > ? ORDER BY number", (self._row,)
-            ).fetchall()
-        for self._row, payload in rows:
-            body = decode(payload).body
-            if isinstance(body, Event) and body.name == "tick":
-                self.numbers[int(str(body.data["life"]))].append(int(str(body.data["n"])))
-
-    async def until(self, life: int, number: int) -> None:
-        """The event of this number is there."""
-        async with asyncio.timeout(PATIENCE_S):
-            while self.numbers[life][-1:] < [number]:
-                await asyncio.sleep(0.1)  # the host commits before it acks: only the store tells
-                self.read()
-
-
 class Server:
     """TLS on loopback with a certificate of the test; `heard` is what a client said after the handshake."""
 
-    def __init__(self) -> None:
-        self.heard = b""
-        self.news = asyncio.Event()
-        self.port = 0
+    heard = b""
+    port = 0
 
     async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.heard += await reader.read(4096)
-        self.news.set()
         writer.close()
 
 
 @asynccontextmanager
-async def serving(folder: Path, pair: KeyPair, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Server]:
+async def serving(folder: Path, pair: KeyPair) -> AsyncIterator[Server]:
     path = folder / "server.pem"
     path.write_bytes(pair.to_pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
     server = Server()
-    listening = await asyncio.start_server(server.take, host, port, ssl=context)
+    listening = await asyncio.start_server(server.take, "127.0.0.1", 0, ssl=context)
     async with listening:
         server.port = listening.sockets[0].getsockname()[1]
         yield server

@@ -119,29 +119,69 @@ async def speaking(plane: Plane, board: Firmware, chip: Chip) -> AsyncIterator[D
         yield plane.links.online[0]
 
 
-async def test_what_the_microphone_hears_comes_to_the_host_whole_and_in_order(
+async def test_what_is_heard_and_said_comes_whole_and_in_order_and_can_be_ended(
     plane: Plane, board: Firmware, chip: Chip
 ) -> None:
     async with speaking(plane, board, chip) as device:
-        assert device.connection is not None
-        hello = device.connection.session.peer
-        assert isinstance(hello, Hello)
-        assert hello.audio == AudioFormat(codecs=("pcm16",), rate=RATE_HZ, frame_ms=20, buffer_ms=400)
-        heard = chip.heard
-        chip.press()
-        mic = await chip.until_recording()
-        chip.release()
-        sent = tone(50)
-        for at in range(0, len(sent), FRAME_BYTES):
-            mic.write(sent[at : at + FRAME_BYTES])
-            await heard.until(at + FRAME_BYTES)
-        assert bytes(heard.data) == sent
-        assert heard.sizes == {FRAME_BYTES}
-        assert chip.rates == [RATE_HZ]
-        device.tell(CancelStream(1))
-        while not chip.ends:
-            mic.write(tone(1))
-            await asyncio.sleep(0.02)  # the microphone's clock
+        await _listens(device, chip, chip.heard)
+        await _speaks(device, chip)
+
+
+async def _listens(device: DeviceLink, chip: Chip, heard: Heard) -> None:
+    connection, sent = device.connection, tone(50)
+    assert connection is not None
+    hello = connection.session.peer
+    assert isinstance(hello, Hello)
+    assert hello.audio == AudioFormat(codecs=("pcm16",), rate=RATE_HZ, frame_ms=20, buffer_ms=400)
+    chip.press()
+    mic = await chip.until_recording()
+    chip.release()
+    for at in range(0, len(sent), FRAME_BYTES):
+        mic.write(sent[at : at + FRAME_BYTES])
+        await heard.until(at + FRAME_BYTES)
+    assert (bytes(heard.data), heard.sizes, chip.rates) == (sent, {FRAME_BYTES}, [RATE_HZ])
+    device.tell(CancelStream(1))
+    while not chip.ends:
+        mic.write(tone(1))
+        await asyncio.sleep(0.02)  # the microphone's clock
+    chip.press()
+    mic = await chip.until_recording()
+    mic.write(tone(1))
+    await heard.until(len(sent) + FRAME_BYTES)
+    while connection.session.streams.receiving is not None:  # a second press ends it
+        for press in (chip.release, chip.press):
+            press()
+            for _ in range(15):  # the board looks each 20 ms: it sees both, or a later one
+                if chip.mic is not None:
+                    chip.mic.write(tone(1))
+                await asyncio.sleep(0.02)  # the microphone's clock
+    chip.release()
+
+
+async def _speaks(device: DeviceLink, chip: Chip) -> None:
+    connection, said = device.connection, tone(15)
+    assert connection is not None
+    async with chip.news:
+        await chip.news.wait_for(lambda: chip.mic is None)
+    chip.played.clear()
+    ends = chip.ends
+    device.tell(TtsStart(2, "pcm16", 24_000))
+    for at in range(0, len(said), FRAME_BYTES):
+        connection.send_audio(said[at : at + FRAME_BYTES])
+    device.tell(TtsEnd(2, "done"))
+    async with chip.news:
+        await chip.news.wait_for(lambda: chip.ends > ends)
+    assert (bytes(chip.played), chip.rates[-1]) == (said, 24_000)
+    chip.played.clear()
+    device.tell(TtsStart(4, "pcm16", RATE_HZ))
+    connection.send_audio(tone(1, 5_000))  # less than it begins with
+    device.tell(CancelStream(4))
+    device.tell(TtsStart(6, "pcm16", RATE_HZ))
+    connection.send_audio(tone(1))
+    device.tell(TtsEnd(6, "done"))
+    async with chip.news:
+        await chip.news.wait_for(lambda: len(chip.played) >= FRAME_BYTES and chip.ends > ends + 1)
+    assert bytes(chip.played) == tone(1), "what was interrupted is silent at once"
 
 
 def test_a_queue_that_is_full_loses_the_oldest_and_counts() -> None:
@@ -177,54 +217,3 @@ async def main():
 asyncio.run(main())
 """
     assert micropython(script) == "True 5 0\n"
-
-
-async def test_a_second_press_ends_listening(plane: Plane, board: Firmware, chip: Chip) -> None:
-    async with speaking(plane, board, chip) as device:
-        heard = chip.heard
-        chip.press()
-        mic = await chip.until_recording()
-        mic.write(tone(1))
-        await heard.until(FRAME_BYTES)
-        connection = device.connection
-        assert connection is not None
-        assert connection.session.streams.receiving == 1
-        while connection.session.streams.receiving is not None:
-            for press in (chip.release, chip.press):
-                press()
-                for _ in range(15):  # the board looks each 20 ms: it sees both, or a later one
-                    if chip.mic is not None:
-                        chip.mic.write(tone(1))
-                    await asyncio.sleep(0.02)  # the microphone's clock
-
-
-async def test_what_the_host_says_is_played_whole_and_in_order(plane: Plane, board: Firmware, chip: Chip) -> None:
-    async with speaking(plane, board, chip) as device:
-        connection = device.connection
-        assert connection is not None
-        device.tell(TtsStart(2, "pcm16", 24_000))
-        said = tone(15)
-        for at in range(0, len(said), FRAME_BYTES):
-            connection.send_audio(said[at : at + FRAME_BYTES])
-        device.tell(TtsEnd(2, "done"))
-        async with chip.news:
-            await chip.news.wait_for(lambda: chip.ends == 1)
-        assert bytes(chip.played) == said
-        assert chip.rates == [24_000]
-
-
-async def test_an_interrupted_speech_is_silent_at_once_and_the_next_one_is_played(
-    plane: Plane, board: Firmware, chip: Chip
-) -> None:
-    async with speaking(plane, board, chip) as device:
-        connection = device.connection
-        assert connection is not None
-        device.tell(TtsStart(2, "pcm16", RATE_HZ))
-        connection.send_audio(tone(1, 5_000))  # less than it begins with
-        device.tell(CancelStream(2))
-        device.tell(TtsStart(4, "pcm16", RATE_HZ))
-        connection.send_audio(tone(1))
-        device.tell(TtsEnd(4, "done"))
-        async with chip.news:
-            await chip.news.wait_for(lambda: len(chip.played) >= FRAME_BYTES and chip.ends >= 1)
-        assert bytes(chip.played) == tone(1)

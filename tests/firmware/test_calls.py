@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-from tests.firmware.conftest import MICROPYTHON, SMALL, micropython
+from tests.firmware.conftest import SMALL, micropython
 
 SCRIPT = """
 import asyncio, json, sys
@@ -90,7 +89,6 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("program", [MICROPYTHON, SMALL], ids=["64", "32"])
-def test_numbers_that_a_chip_cannot_hold_are_bad_arguments(tmp_path: Path, program: Path) -> None:
-    answers = micropython(OVERFLOW, str(tmp_path / "apps"), program=program)
+def test_numbers_that_a_chip_cannot_hold_are_bad_arguments(tmp_path: Path) -> None:
+    answers = micropython(OVERFLOW, str(tmp_path / "apps"), program=SMALL)
     assert json.loads(answers) == [["bad_params", True]] * 12

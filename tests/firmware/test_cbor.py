@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import struct
@@ -32,16 +31,11 @@ def through(tmp_path: Path, *data: bytes) -> list[str]:
     return micropython(SCRIPT, str(path)).splitlines()
 
 
-def test_every_message_of_the_page_comes_out_as_it_went_in(tmp_path: Path) -> None:
+def test_every_message_of_the_page_and_numbers_of_every_width_come_out_as_they_went_in(tmp_path: Path) -> None:
     assert len(VECTORS) > 30
-    for before, after in zip(VECTORS, through(tmp_path, *VECTORS), strict=True):
-        assert cbor2.loads(bytes.fromhex(after)) == cbor2.loads(before)
-
-
-def test_numbers_of_every_width_are_read(tmp_path: Path) -> None:
-    values = [0, 23, 24, 255, 256, 65535, 65536, 2**32, 2**63 - 1, -1, -24, -25, -(2**63), 1.5, -0.25, 3.25e10, 2**-24]
+    numbers = [0, 23, 24, 255, 256, 65535, 65536, 2**32, 2**63 - 1, -1, -24, -25, -(2**63), 1.5, -0.25, 3.25e10, 2**-24]
     halves = [b"\xf9" + struct.pack(">e", value) for value in (1.5, -2.0, 2**-24, 65504.0, 0.0)]
-    plain = [cbor2.dumps(value) for value in values] + [cbor2.dumps(3.25, canonical=True)] + halves
+    plain = [*VECTORS, *(cbor2.dumps(value) for value in numbers), cbor2.dumps(3.25, canonical=True), *halves]
     for before, after in zip(plain, through(tmp_path, *plain), strict=True):
         assert cbor2.loads(bytes.fromhex(after)) == cbor2.loads(before)
 
@@ -64,4 +58,4 @@ for value in ([0] * 257, {"a": float("inf")}, {1: 2}, 1 << 63, object(), [[[[[[[
     except ValueError:
         print("refused")
 """
-    assert json.dumps(micropython(script).split()) == json.dumps(["refused"] * 6)
+    assert micropython(script).split() == ["refused"] * 6

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from tests.firmware.conftest import BOOT, MICROPYTHON, PATIENCE_S, ROOT, Firmware
 
+RADIO = "tests/firmware/simulated/boot_radio.py"
+
 
 def said(board: Firmware, *lines: str, boot: str = BOOT) -> list[str]:
     """The console's output for these lines, until it restarts."""
@@ -44,42 +46,42 @@ PAGE: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def test_json_lines_are_answered_as_the_page_has_it(board: Firmware) -> None:
-    found = said(board, *(json.dumps(request) for request, _ in PAGE))
-    assert [json.loads(line) for line in found] == [reply for _, reply in PAGE]
-
-
-def test_a_pin_of_the_flash_is_refused(board: Firmware) -> None:
+def test_json_lines_are_answered_as_the_page_has_it_and_what_is_no_request_gets_an_error(board: Firmware) -> None:
     board.write("settings.json", json.dumps({"board": {"chip": "ESP32", "reserved": {"6": "the flash"}}}))
-    answer = json.loads(said(board, '{"action":"set_gpio","pin":6,"state":1}')[0])
-    assert answer["status"] == "error"
-    assert "flash" in answer["msg"]
+    wrong = ["nonsense", "{", "x" * 3000, '{"action":"set_gpio","pin":6,"state":1}']
+    found = [json.loads(line) for line in said(board, *wrong, *(json.dumps(request) for request, _ in PAGE))]
+    assert [answer["status"] for answer in found[:4]] == ["error"] * 4
+    assert "flash" in found[3]["msg"]
+    assert found[4:] == [reply for _, reply in PAGE]
 
 
-def test_lines_that_are_no_request_get_an_error_and_the_next_is_good(board: Firmware) -> None:
-    found = said(board, "nonsense", "{", "x" * 3000, '{"action":"read_gpio","pin":4}')
-    assert [json.loads(line)["status"] for line in found] == ["error", "error", "error", "ok"]
-
-
-def test_wifi_is_set_over_the_cable_and_secrets_are_masked(board: Firmware) -> None:
-    board.write("settings.json", json.dumps({"secret": "N5XGY6JN", "wifi": [{"ssid": "old", "password": "abcdefgh"}]}))
+def test_wifi_is_set_over_the_cable_secrets_are_masked_and_a_reset_keeps_the_board(board: Firmware) -> None:
+    known = {"ssid": "old", "password": "abcdefgh"}
+    board.write("settings.json", json.dumps({"board": {"name": "x"}, "secret": "N5XGY6JN", "wifi": [known]}))
+    board.write("credential.json", json.dumps({"token": "mc1_x"}))
     found = "\n".join(said(board, 'set_wifi "my home" pass1234', "config_show", "wifi_status", "help"))
-    assert board.read("settings.json")["wifi"] == [
-        {"ssid": "my home", "password": "pass1234"},
-        {"ssid": "old", "password": "abcdefgh"},
-    ]
+    assert board.read("settings.json")["wifi"] == [{"ssid": "my home", "password": "pass1234"}, known]
     assert "my home" in found
     assert "WiFi connected: no" in found
     for secret in ("N5XGY6JN", "pass1234", "abcdefgh"):
         assert secret not in found
+    said(board, "config_reset")
+    assert board.read("settings.json") == {"board": {"name": "x"}}
+    assert not (board.folder / "credential.json").exists()
 
 
-def test_what_cannot_be_a_wifi_is_refused_over_the_cable_too(board: Firmware) -> None:
-    found = said(
-        board, 'set_wifi "" password', f"set_wifi {'x' * 33}", "set_wifi attic short", "set_wifi attic " + "x" * 64
-    )
-    assert [json.loads(line)["status"] for line in found] == ["error"] * 4
+def test_what_cannot_be_a_wifi_is_refused_and_names_around_steer_no_terminal_and_forge_no_line(
+    board: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    air = tmp_path / "air.json"
+    air.write_text(json.dumps({"networks": {"\x1b[2J\x9b5m\n{}\x7f": "old secret", "\u202ecafé": None}}))
+    monkeypatch.setenv("MICROCLAW_AIR", str(air))
+    wrong = ['"" password', "x" * 33, "attic short", "attic " + "x" * 64, '"a\x9b5m" password', "b\u202e"]
+    found = said(board, *(f"set_wifi {words}" for words in wrong), "wifi_scan", boot=RADIO)
+    assert [json.loads(line)["status"] for line in found[: len(wrong)]] == ["error"] * len(wrong)
     assert not (board.folder / "settings.json").exists()
+    names = sorted(line.rsplit(None, 2)[0].strip() for line in found[len(wrong) :])
+    assert names == ["???café", "?[2J??5m {}?"]
 
 
 def test_the_access_point_is_named_by_wifi_status_alone(
@@ -88,34 +90,12 @@ def test_the_access_point_is_named_by_wifi_status_alone(
     air = tmp_path / "air.json"
     air.write_text(json.dumps({"networks": {"home": "old secret"}}))
     monkeypatch.setenv("MICROCLAW_AIR", str(air))
-    boot = "tests/firmware/simulated/boot_radio.py"
     board.write("settings.json", json.dumps({"ap_key": "k4mzq7wxdr"}))
-    found = said(board, "wifi_status", "wifi_scan", "config_show", boot=boot)
+    found = said(board, "wifi_status", "wifi_scan", "config_show", boot=RADIO)
     shown = "Access point: microclaw-ab0c key k4mzq7wxdr, when no known network is found"
     assert [line for line in found if "k4mzq7wxdr" in line] == [shown]
     assert [line.split() for line in found if "dBm" in line] == [["home", "-40", "dBm"]]
-    said(board, "config_reset", boot=boot)
+    said(board, "config_reset", boot=RADIO)
     assert board.read("settings.json") == {"ap_key": "k4mzq7wxdr"}
     board.write("settings.json", "{}")
-    assert "Access point: none: microclaw flash gives it a key" in said(board, "wifi_status", boot=boot)
-
-
-def test_names_of_networks_around_steer_no_terminal_and_forge_no_line(
-    board: Firmware, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    air = tmp_path / "air.json"
-    air.write_text(json.dumps({"networks": {"\x1b[2J\x9b5m\n{}\x7f": "old secret", "\u202ecafé": None}}))
-    monkeypatch.setenv("MICROCLAW_AIR", str(air))
-    found = said(board, "wifi_scan", boot="tests/firmware/simulated/boot_radio.py")
-    names = sorted(line.rsplit(None, 2)[0].strip() for line in found)
-    assert names == ["???café", "?[2J??5m {}?"]
-    said(board, 'set_wifi "a\x9b5m" password', "set_wifi b\u202e")
-    assert not (board.folder / "settings.json").exists()
-
-
-def test_config_reset_forgets_the_host_and_keeps_the_board(board: Firmware) -> None:
-    board.write("settings.json", json.dumps({"board": {"name": "x"}, "host": "", "secret": "N5XGY6JN"}))
-    board.write("credential.json", json.dumps({"token": "mc1_x"}))
-    said(board, "config_reset")
-    assert board.read("settings.json") == {"board": {"name": "x"}}
-    assert not (board.folder / "credential.json").exists()
+    assert "Access point: none: microclaw flash gives it a key" in said(board, "wifi_status", boot=RADIO)

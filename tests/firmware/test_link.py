@@ -45,23 +45,11 @@ async def test_what_a_program_publishes_while_the_host_is_away_is_kept_for_it(
         ]  # acks may be due
 
 
-async def test_a_restart_is_answered_first_and_comes_back_by_itself(plane: Plane, board: Firmware) -> None:
-    await provisioned(plane, board)
-    async with board.running(), asyncio.timeout(PATIENCE_S):
-        await plane.published.until(DeviceConnected)
-        before = board.boots
-        assert (await plane.links.online[0].call("device.restart", {}, idempotent=False, timeout_s=10)).ok
-        await plane.published.until(DeviceConnected)
-        assert board.boots == before + 1
-        assert (await plane.links.online[0].call("device.info", {}, idempotent=True, timeout_s=10)).ok
-
-
 @pytest.mark.parametrize(
     ("last", "host", "name"),
     [
         ("127.0.0.9", "127.0.0.1", None),  # it has another address now; its name still says which
         ("127.0.0.9", "moved.invalid", "127.0.0.1"),  # its other name says which
-        (None, "localhost", None),
     ],
 )
 async def test_a_host_that_moved_is_found(

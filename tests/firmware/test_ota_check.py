@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.firmware.conftest import ROOT, micropython
+from tests.firmware.conftest import micropython
 from tests.firmware.ota_offers import NOW, keys_manifest, manifest, packed, signer
 
 from microclaw.firmware_modules import ota_check
@@ -81,30 +81,22 @@ def form_cases() -> list[Case]:
         "key_id": ["abc", signer().key_id.upper() + "A"],
         "allow_downgrade": ["true", 1, None],
     }
-    cases = [Case("malformed ", good.replace(f'"{key}":'.encode(), b'"x":')) for key in required]
-    for key, values in wrong.items():
-        cases += [Case("malformed ", packed({**manifest(), key: value})) for value in values]
-    cases += [
-        Case("malformed ", good[:-1] + b',"version":"9.9.9"}'),
-        Case("malformed ", good[:-1] + b',"verSion":1,"ver\\u0053ion":2}'),
-        Case("malformed ", good + b"x"),
-        Case("malformed ", b"[" + good + b"]"),
-        Case("malformed ", good.replace(b'"files"', b"'files'")),
-        Case("malformed ", good[:-1] + b',"x":"' + b"x" * 4096 + b'"}'),
-        Case("malformed ", good[:-1] + b',"x":' + b"[" * 5 + b"]" * 5 + b"}"),
-        Case("malformed ", good[:-1] + b',"x":"\xff"}'),
-        Case("malformed ", good[:-1] + b',"x":"a\nb"}'),
-        Case("malformed ", good[:-1] + b',"x":NaN}'),
-        Case("malformed ", b""),
-        Case("malformed ", b"\x00" * 100),
-        Case("malformed ", b"{" * 4000),
-        Case("unsupported_schema ", packed({"schema": 2, "kind": "files", "alg": "rsa3072-pss-sha256"})),
-        Case("unsupported_schema ", packed(manifest(kind="radio"))),
-        Case("unsupported_schema ", packed(manifest(alg="rsa2048-pkcs1"))),
-        Case("unsupported_schema ", packed(manifest(alg="none"))),
-        Case("taken 1.4.0", b" " + good[:-1] + b',"x":[1.5e3,-0,{"\\u00e9":null}],"y":"\xc3\xa9\\n\\/"} \r\n'),
+    bad = [good.replace(f'"{key}":'.encode(), b'"x":') for key in required]
+    bad += [packed({**manifest(), key: value}) for key, values in wrong.items() for value in values]
+    bad += [good[:-1] + more for more in (b',"version":"9.9.9"}', b',"verSion":1,"ver\\u0053ion":2}')]
+    bad += [good + b"x", b"[" + good + b"]", good.replace(b'"files"', b"'files'"), b"", b"\x00" * 100, b"{" * 4000]
+    nested = b"[" * 5 + b"]" * 5
+    bad += [good[:-1] + b',"x":' + x + b"}" for x in (b'"' + b"x" * 4096 + b'"', nested, b'"\xff"', b'"a\nb"', b"NaN")]
+    later = [
+        packed({"schema": 2, "kind": "files", "alg": "rsa3072-pss-sha256"}),
+        *(packed(manifest(**change)) for change in ({"kind": "radio"}, {"alg": "rsa2048-pkcs1"}, {"alg": "none"})),
     ]
-    return cases
+    odd = b" " + good[:-1] + b',"x":[1.5e3,-0,{"\\u00e9":null}],"y":"\xc3\xa9\\n\\/"} \r\n'
+    return [
+        *(Case("malformed ", data) for data in bad),
+        *(Case("unsupported_schema ", data) for data in later),
+        Case("taken 1.4.0", odd),
+    ]
 
 
 def signature_cases() -> list[Case]:
@@ -113,26 +105,24 @@ def signature_cases() -> list[Case]:
     n = int.from_bytes(signer().modulus, "big")
     added = int.from_bytes(right, "big") + n
     other = packed(manifest(version="1.5.0"))
-    cases = [
+    bad = [
+        signer(1).sign(good),
+        signer().sign(other),
+        b"",
+        bytes(384),
+        bytes(383) + b"\x01",
+        (n - 1).to_bytes(384, "big"),
+    ]
+    bad += [b"\x00" + right, right[:-1], *(signer().sign(good, salt_bytes=salt) for salt in (0, 64))]
+    if added < 1 << 3072:  # the same number above the modulus is no signature
+        bad.append(added.to_bytes(384, "big"))
+    return [
         Case("unknown_key 1.4.0", manifest(key_id=signer(1).key_id)),
-        Case("unknown_key 1.4.0", manifest(key_id=signer(1).key_id), signature=b""),
         Case("unknown_key 1.4.0", good, keys={}),
-        Case("bad_signature 1.4.0", good, signature=signer(1).sign(good)),
-        Case("bad_signature 1.4.0", good, signature=signer().sign(other)),
-        Case("bad_signature 1.4.0", good, signature=b""),
-        Case("bad_signature 1.4.0", good, signature=bytes(384)),
-        Case("bad_signature 1.4.0", good, signature=bytes(383) + b"\x01"),
-        Case("bad_signature 1.4.0", good, signature=(n - 1).to_bytes(384, "big")),
-        Case("bad_signature 1.4.0", good, signature=b"\x00" + right),
-        Case("bad_signature 1.4.0", good, signature=right[:-1]),
-        Case("bad_signature 1.4.0", good, signature=signer().sign(good, salt_bytes=0)),
-        Case("bad_signature 1.4.0", good, signature=signer().sign(good, salt_bytes=64)),
+        *(Case("bad_signature 1.4.0", good, signature=signature) for signature in bad),
         Case("taken 1.5.0", other),
         Case("bad_signature 1.5.0", other, signature=right),
     ]
-    if added < 1 << 3072:  # the same number above the modulus is no signature
-        cases.append(Case("bad_signature 1.4.0", good, signature=added.to_bytes(384, "big")))
-    return cases
 
 
 def fit_cases() -> list[Case]:
@@ -196,46 +186,32 @@ def keys_cases() -> list[Case]:
         Case("unknown_key keys-2", keys_manifest(), keys={signer(1).key_id: signer(1).n}),
         Case("expired keys-2", keys_manifest(), now_s=ota_check.seconds("2027-03-01T00:00:00Z")),
         Case("no_clock keys-2", keys_manifest(), now_s=None),
-        Case("malformed ", keys_manifest(add=[{**one, "key_id": "0" * 16}])),
-        Case("malformed ", keys_manifest(add=[{**one, "n": signer().n}])),
-        Case("malformed ", keys_manifest(add=[{**one, "n": one["n"][:-4]}])),
-        Case(
-            "malformed ", keys_manifest(add=[{"key_id": ota_check.key_id(even), "n": base64.b64encode(even).decode()}])
+        *(
+            Case("malformed ", keys_manifest(**{name: value}))
+            for name, values in (
+                ("add", [[{**one, "key_id": "0" * 16}], [{**one, "n": signer().n}], [{**one, "n": one["n"][:-4]}]]),
+                ("add", [[{"key_id": ota_check.key_id(even), "n": base64.b64encode(even).decode()}]]),
+                ("add", [[one["key_id"]], one]),
+                ("remove", ["all", ["x"]]),
+                ("serial", [0, True]),
+            )
+            for value in values
         ),
-        Case("malformed ", keys_manifest(add=[one["key_id"]])),
-        Case("malformed ", keys_manifest(add=one)),
-        Case("malformed ", keys_manifest(remove="all")),
-        Case("malformed ", keys_manifest(remove=["x"])),
-        Case("malformed ", keys_manifest(serial=0)),
-        Case("malformed ", keys_manifest(serial=True)),
     ]
 
 
-def cases() -> list[Case]:
-    return form_cases() + signature_cases() + fit_cases() + keys_cases()
-
-
 def on_micropython(tmp_path: Path, given: list[Case]) -> list[str]:
-    return micropython(SCRIPT, str(written(tmp_path, given))).split("\n")[:-1]
-
-
-def written(tmp_path: Path, given: list[Case]) -> Path:
     path = tmp_path / "offers"
     rows = [[case.data.hex(), case.signature.hex(), facts(**case.given)] for case in given]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return micropython(SCRIPT, str(path)).split("\n")[:-1]
 
 
-def test_each_offer_gets_its_code() -> None:
-    given = cases()
-    found = [(c.data[:900], checked(c.data, c.signature, facts(**c.given))) for c in given]
-    assert found == [(case.data[:900], case.answer) for case in given]
-
-
-def test_micropython_says_the_same(tmp_path: Path) -> None:
-    given = cases()
-    found = on_micropython(tmp_path, given)
-    assert [*zip([c.data[:900] for c in given], found, strict=True)] == [(c.data[:900], c.answer) for c in given]
+def test_each_offer_gets_its_code_and_micropython_says_the_same(tmp_path: Path) -> None:
+    given = form_cases() + signature_cases() + fit_cases() + keys_cases()
+    wanted = [(case.data[:900], case.answer) for case in given]
+    for found in ([checked(c.data, c.signature, facts(**c.given)) for c in given], on_micropython(tmp_path, given)):
+        assert [*zip([case.data[:900] for case in given], found, strict=True)] == wanted
 
 
 def test_no_changed_byte_is_taken(tmp_path: Path) -> None:
@@ -250,23 +226,9 @@ def test_no_changed_byte_is_taken(tmp_path: Path) -> None:
     assert "taken" not in {line.split()[0] for line in on_micropython(tmp_path, changed)}
 
 
-def test_the_pages_samples_are_manifests() -> None:
-    page = (ROOT / "docs/protocols/ota.md").read_text()
-    sample = page.split("```manifest\n")[1].split("```")[0].encode()
-    values = ota_check.read_manifest(sample)
-    assert (values["version"], values["kind"], values["allow_downgrade"]) == ("1.4.0", "files", False)
-    keys = page.split("```keys\n")[1].split("```")[0].replace("q83v...", signer(1).n)
-    keys = keys.replace("77aa0e2f4c61d953", signer(1).key_id)
-    assert ota_check.version_of(ota_check.read_manifest(keys.encode())) == "keys-2"
-
-
-def test_key_ids_and_times_are_those_of_the_libraries() -> None:
-    assert ota_check.key_id(signer().modulus) == signer().key_id
-    assert [ota_check.seconds(t) for t in ("1970-01-01T00:00:00Z", "2000-02-29T12:34:56Z", "2100-03-01T00:00:00Z")] == [
-        0,
-        951_827_696,
-        4_107_542_400,
-    ]
+def test_times_are_those_of_the_calendar() -> None:
+    known = {"1970-01-01T00:00:00Z": 0, "2000-02-29T12:34:56Z": 951_827_696, "2100-03-01T00:00:00Z": 4_107_542_400}
+    assert {text: ota_check.seconds(text) for text in known} == known
 
 
 def _flipped(data: bytes, at: int) -> bytes:

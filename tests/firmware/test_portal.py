@@ -6,7 +6,8 @@ import asyncio
 import http.client
 import json
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -70,82 +71,62 @@ def portal(board: Firmware, tmp_path: Path) -> Portal:
     made = Portal(board, tmp_path / "air.json", (free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)))
     board.boot = "tests/firmware/simulated/boot_radio.py"
     board.environ["MICROCLAW_AIR"] = str(made.air)
-    made.hears({"café": "wifi pass 1", "<b>\"&'": None})
+    evil = {f"evil{sign}31m": None for sign in ("\x1b", "\n", "\x9b", "\u202e")}
+    made.hears({"café": "wifi pass 1", "<b>\"&'": None, **evil, "\u00a0quiet": None})
     told = {"wifi": [HOME], "ap_key": KEY, "ap_after_s": 1, "ap_ports": [made.port, made.names_port]}
     board.write("settings.json", json.dumps({**told, "secret": "N5XGY6JNMFXC", "ca_sha256": "ab" * 32}))
     return made
 
 
-def opened(test: Callable[[Portal], Coroutine[Any, Any, None]]) -> Any:
-    """The test with the access point open."""
-
-    async def run(portal: Portal) -> None:
-        async with portal.board.running(), asyncio.timeout(PATIENCE_S):
-            await portal.board.until("is open: http://127.0.0.1/")
-            await test(portal)
-
-    run.__name__ = test.__name__
-    return run
-
-
-async def test_it_opens_with_wpa2_and_its_key_when_no_known_network_is_found(portal: Portal) -> None:
+@asynccontextmanager
+async def opened(portal: Portal, **settings: Any) -> AsyncIterator[None]:
+    """The board runs, and its access point is open."""
+    portal.board.write("settings.json", json.dumps({**portal.board.read("settings.json"), **settings}))
     async with portal.board.running(), asyncio.timeout(PATIENCE_S):
-        await portal.board.until("radio: tries home")
-        await portal.board.until("radio: access point on")
-        told = json.loads((await portal.board.until('{"')).removeprefix("radio: "))
-        assert told == {"ssid": "microclaw-ab0c", "security": 3, "key": KEY, "max_clients": 2}
-        await portal.board.until("the access point is open")
+        await portal.board.until("is open: http://127.0.0.1/")
+        yield
 
 
-@pytest.mark.parametrize("change", [{"ap_key": None}, {"ap_after_s": 0}])
+@pytest.mark.parametrize("change", [{"ap_key": ""}, {"ap_after_s": 0}])
 async def test_it_never_opens_without_a_key_or_when_it_is_not_wanted(portal: Portal, change: dict[str, Any]) -> None:
-    told = {**portal.board.read("settings.json"), **change}
-    portal.board.write("settings.json", json.dumps({name: told[name] for name in told if told[name] is not None}))
+    portal.board.write("settings.json", json.dumps({**portal.board.read("settings.json"), **change}))
     async with portal.board.running(), asyncio.timeout(PATIENCE_S):
         for _ in range(5):
             await portal.board.until("radio: tries home")
     assert not any("access point" in line for line in portal.board.lines)
 
 
-@opened
-async def test_a_network_from_the_page_is_joined_and_the_access_point_closes(portal: Portal) -> None:
-    status, page, _ = await asyncio.to_thread(portal.ask, "GET", "/")
-    assert status == 200
-    assert '<option value="café">café</option>' in page
-    assert '<option value="&lt;b&gt;&quot;&amp;&#39;">' in page
-    assert "<b>" not in page
-    for secret in ("old secret", "N5XGY6JNMFXC", "abab", KEY):
-        assert secret not in page
-    status, page = await asyncio.to_thread(portal.enter, ssid="café", password="wifi pass 1")
-    assert (status, "tries <b>café</b>" in page) == (200, True)
-    await portal.board.until("radio: tries café")
-    await portal.board.until("the access point is closed")
+async def test_a_network_from_its_page_is_joined_and_it_closes_and_a_wrong_password_is_told(portal: Portal) -> None:
+    async with portal.board.running(), asyncio.timeout(PATIENCE_S):
+        await portal.board.until("radio: tries home")  # it is not found
+        await portal.board.until("radio: access point on")
+        told = json.loads((await portal.board.until('{"')).removeprefix("radio: "))
+        assert told == {"ssid": "microclaw-ab0c", "security": 3, "key": KEY, "max_clients": 2}
+        await portal.board.until("the access point is open")
+        status, page, _ = await asyncio.to_thread(portal.ask, "GET", "/")
+        assert status == 200
+        assert '<option value="café">café</option>' in page
+        assert '<option value="&lt;b&gt;&quot;&amp;&#39;">' in page
+        assert 'value="\u00a0quiet"' in page
+        for hidden in ("<b>", "evil", "old secret", "N5XGY6JNMFXC", "abab", KEY):
+            assert hidden not in page
+        await asyncio.to_thread(portal.enter, ssid="café", password="not this one")
+        await portal.board.until("radio: tries home")  # the round went on to the next
+        while "No connection to café" not in page:
+            await asyncio.sleep(0.1)  # the page is made when it is asked for
+            page = (await asyncio.to_thread(portal.ask, "GET", "/"))[1]
+        assert "not this one" not in page
+        status, page = await asyncio.to_thread(portal.enter, ssid="café", password="wifi pass 1")
+        assert (status, "tries <b>café</b>" in page) == (200, True)
+        await portal.board.until("radio: tries café")
+        await portal.board.until("the access point is closed")
     told = portal.board.read("settings.json")
     assert told["wifi"] == [{"ssid": "café", "password": "wifi pass 1"}, HOME]
     assert (told["ap_key"], told["secret"]) == (KEY, "N5XGY6JNMFXC")
 
 
-@opened
-async def test_a_wrong_password_is_told_on_the_page_and_can_be_mended(portal: Portal) -> None:
-    await asyncio.to_thread(portal.enter, ssid="café", password="not this one")
-    await portal.board.until("radio: tries home")  # the round went on to the next
-    for _ in range(50):
-        page = (await asyncio.to_thread(portal.ask, "GET", "/"))[1]
-        if "No connection to café" in page:
-            break
-        await asyncio.sleep(0.1)
-    assert "No connection to café" in page
-    assert "not this one" not in page
-    await asyncio.to_thread(portal.enter, ssid="café", password="wifi pass 1")
-    await portal.board.until("the access point is closed")
-    assert len(portal.board.read("settings.json")["wifi"]) == 2
-
-
 async def test_known_networks_count_while_it_is_open(portal: Portal) -> None:
-    told = portal.board.read("settings.json")
-    portal.board.write("settings.json", json.dumps({**told, "ap_open_s": 30}))
-    async with portal.board.running(), asyncio.timeout(PATIENCE_S):
-        await portal.board.until("is open: http://127.0.0.1/")
+    async with opened(portal, ap_open_s=30):
         portal.hears({"home": "old secret"})
         await portal.board.until("radio: tries home")
         await portal.board.until("the access point is closed")
@@ -153,127 +134,89 @@ async def test_known_networks_count_while_it_is_open(portal: Portal) -> None:
 
 
 async def test_it_closes_by_itself_and_the_networks_are_tried_on(portal: Portal) -> None:
-    told = portal.board.read("settings.json")
-    portal.board.write("settings.json", json.dumps({**told, "ap_open_s": 1}))
-    async with portal.board.running(), asyncio.timeout(PATIENCE_S):
-        await portal.board.until("is open: http://127.0.0.1/")
+    async with opened(portal, ap_open_s=1):
         await portal.board.until("radio: access point off")
         await portal.board.until("radio: tries home")
         await portal.board.until("is open: http://127.0.0.1/")  # later again
 
 
-@opened
-async def test_what_cannot_be_a_network_is_refused_and_nothing_is_kept(portal: Portal) -> None:
-    for fields, status, said in (
-        ({}, 400, "1 to 32 bytes"),
-        ({"other": "x" * 33}, 400, "1 to 32 bytes"),
-        ({"other": "\u00e9" * 17}, 400, "1 to 32 bytes"),
-        ({"other": b"\xff\xfe"}, 400, "no text"),
-        ({"other": "a\nb"}, 400, "control characters"),
-        ({"other": "a\0b"}, 400, "control characters"),
-        ({"other": "attic", "password": "x" * 64}, 400, "8 to 63"),
-        ({"other": "attic", "password": "short"}, 400, "8 to 63"),
-    ):
-        answer = await asyncio.to_thread(portal.enter, **fields)
-        assert answer[0] == status, fields
-        assert said in answer[1]
-    told = portal.board.read("settings.json")
-    await asyncio.to_thread(portal.enter, other="attic", host="evil", ca_sha256="0" * 64, ap_key="aaaaaaaaaa")
-    assert portal.board.read("settings.json") == {**told, "wifi": [{"ssid": "attic"}, HOME]}
+HOSTILE = [
+    (b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 200_000, b" 413 "),
+    (b"GET / HTTP/1.1\r\n" + b"X-More: y\r\n" * 20_000, b" 413 "),
+    (b"x" * 5_000, b" 413 "),
+    (b"POST / HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n", b" 413 "),
+    (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", b" 400 "),
+    (b"POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", b" 400 "),
+    (b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\na=%%", b" 400 "),
+    (b"POST / HTTP/1.1\r\n\r\n", b" 400 "),
+    (b"\xff\xfe / HTTP/1.1\r\n\r\n", b" 400 "),
+    (b"nonsense\r\n\r\n", b" 400 "),
+    (b"DELETE / HTTP/1.1\r\n\r\n", b" 405 "),
+    (b"POST /settings.json HTTP/1.1\r\n\r\n", b" 405 "),
+]
+NO_NETWORKS: list[tuple[str | bytes, str]] = [
+    *(("", ""), ("x" * 33, ""), ("\u00e9" * 17, ""), (b"\xff\xfe", ""), ("a\nb", ""), ("a\0b", "")),
+    *(("attic", "x" * 64), ("attic", "short")),
+]
 
 
-@opened
-async def test_hostile_requests_end_and_the_next_is_answered(portal: Portal) -> None:
-    long = b"GET / HTTP/1.1\r\n" + b"X-Long: " + b"x" * 200_000
-    many = b"GET / HTTP/1.1\r\n" + b"X-More: y\r\n" * 20_000
-    for data, status in (
-        (long, b" 413 "),
-        (many, b" 413 "),
-        (b"x" * 5_000, b" 413 "),
-        (b"POST / HTTP/1.1\r\nContent-Length: 999999999\r\n\r\n", b" 413 "),
-        (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", b" 400 "),
-        (b"POST / HTTP/1.1\r\nContent-Length: -5\r\n\r\n", b" 400 "),
-        (b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\na=%%", b" 400 "),
-        (b"POST / HTTP/1.1\r\n\r\n", b" 400 "),
-        (b"\xff\xfe / HTTP/1.1\r\n\r\n", b" 400 "),
-        (b"nonsense\r\n\r\n", b" 400 "),
-        (b"DELETE / HTTP/1.1\r\n\r\n", b" 405 "),
-        (b"POST /settings.json HTTP/1.1\r\n\r\n", b" 405 "),
-    ):
-        answer = await asyncio.to_thread(portal.raw, data)
-        assert status in answer[:20] or (not answer and len(data) > 1000), data[:60]
-    assert (await asyncio.to_thread(portal.ask, "GET", "/"))[0] == 200
-    assert portal.board.read("settings.json")["wifi"] == [HOME]
+async def test_what_strangers_send_changes_nothing_and_the_next_is_answered(portal: Portal) -> None:
+    async with opened(portal):
+        before = portal.board.read("settings.json")
+        for data, wanted in HOSTILE:
+            answer = await asyncio.to_thread(portal.raw, data)
+            assert wanted in answer[:20] or (not answer and len(data) > 1000), data[:60]
+        for name, password in NO_NETWORKS:
+            assert (await asyncio.to_thread(portal.enter, other=name, password=password))[0] == 400, name
+        for path in ("/generate_204", "/settings.json", "//evil", "/../credential.json"):
+            assert await asyncio.to_thread(portal.ask, "GET", path) == (302, "", "http://127.0.0.1/")
+        # Our DNS answers every name with the board: any page could be one of its origin.
+        form = urlencode({"other": "evil-ap"}).encode()
+        for method, data, headers, status in (
+            ("GET", b"", {"Host": "evil.example"}, 302),
+            ("POST", form, {"Host": "evil.example"}, 403),
+            ("POST", form, {"Origin": "http://evil.example"}, 403),
+            ("POST", form, {"Origin": "null"}, 403),
+        ):
+            answered = await asyncio.to_thread(
+                lambda *of, **more: portal.ask(*of, **more), method, "/", data, **headers
+            )
+            assert answered[0] == status, headers
+        # Slow bytes and silence are cut off.
+        reader, writer = await asyncio.open_connection("127.0.0.1", portal.port)
+        silent = await asyncio.open_connection("127.0.0.1", portal.port)
+        writer.write(b"GET / HT")
+        page = asyncio.create_task(asyncio.to_thread(portal.ask, "GET", "/"))
+        assert await reader.read() == b""
+        assert (await page)[0] == 200
+        for stream in (writer, silent[1]):
+            stream.close()
+        assert portal.board.read("settings.json") == before
+        # A flash that takes nothing is told, and nothing is tried.
+        (portal.board.folder / "settings.json.new").mkdir()
+        assert (await asyncio.to_thread(portal.enter, other="attic"))[0] == 500
+        assert portal.board.read("settings.json") == before
+        (portal.board.folder / "settings.json.new").rmdir()
+        await asyncio.to_thread(portal.enter, other="attic", host="evil", ca_sha256="0" * 64, ap_key="aaaaaaaaaa")
+        assert portal.board.read("settings.json") == {**before, "wifi": [{"ssid": "attic"}, HOME]}
 
 
-@opened
-async def test_slow_bytes_and_silence_are_cut_off_and_others_are_served(portal: Portal) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", portal.port)
-    silent = await asyncio.open_connection("127.0.0.1", portal.port)
-    writer.write(b"GET / HT")
-    page = asyncio.create_task(asyncio.to_thread(portal.ask, "GET", "/"))
-    assert await reader.read() == b""
-    assert (await page)[0] == 200
-    for stream in (writer, silent[1]):
-        stream.close()
-
-
-@opened
-async def test_every_other_page_leads_to_the_form(portal: Portal) -> None:
-    for path in ("/generate_204", "/hotspot-detect.html", "/settings.json", "//evil", "/../credential.json"):
-        status, text, place = await asyncio.to_thread(portal.ask, "GET", path)
-        assert (status, text, place) == (302, "", "http://127.0.0.1/")
-
-
-async def test_a_network_whose_name_steers_is_not_offered(portal: Portal) -> None:
-    evil = {f"evil{sign}31m": None for sign in ("\x1b", "\n", "\x9b", "\u202e")}
-    portal.hears({"café": None, **evil, "\u00a0quiet": None})
-    async with portal.board.running(), asyncio.timeout(PATIENCE_S):
-        await portal.board.until("is open: http://127.0.0.1/")
-        page = (await asyncio.to_thread(portal.ask, "GET", "/"))[1]
-    assert 'value="café"' in page
-    assert 'value="\u00a0quiet"' in page
-    assert "evil" not in page
-
-
-@opened
-async def test_a_page_of_another_name_neither_sees_the_form_nor_sends_it(portal: Portal) -> None:
-    """Our DNS answers every name with the board: any page could be one of its origin."""
-    assert (await asyncio.to_thread(lambda: portal.ask("GET", "/", Host="evil.example")))[0] == 302
-    form = urlencode({"other": "evil-ap"}).encode()
-    assert (await asyncio.to_thread(lambda: portal.ask("POST", "/", form, Host="evil.example")))[0] == 403
-    assert (await asyncio.to_thread(lambda: portal.ask("POST", "/", form, Origin="http://evil.example")))[0] == 403
-    assert (await asyncio.to_thread(lambda: portal.ask("POST", "/", form, Origin="null")))[0] == 403
-    assert portal.board.read("settings.json")["wifi"] == [HOME]
-
-
-@opened
 async def test_every_name_is_the_board(portal: Portal) -> None:
     question = b"\x12\x34\x01\x00\0\1\0\0\0\0\0\0\x07example\x03com\0"
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(20)
-        asking.connect(("127.0.0.1", portal.names_port))
+    async with opened(portal):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.settimeout(20)
+            asking.connect(("127.0.0.1", portal.names_port))
 
-        def answer(data: bytes) -> bytes:
-            asking.send(data)
-            return asking.recv(512)
+            def answer(data: bytes) -> bytes:
+                asking.send(data)
+                return asking.recv(512)
 
-        got = await asyncio.to_thread(answer, question + b"\0\1\0\1")
-        assert got[:12] == b"\x12\x34\x81\x80\0\1\0\1\0\0\0\0"
-        assert got[-6:] == b"\0\4" + socket.inet_aton("127.0.0.1")
-        got = await asyncio.to_thread(answer, question + b"\0\x1c\0\1")
-        assert got[4:8] == b"\0\1\0\0"  # no IPv6 address
-        for bad in (b"", b"\0" * 5, question, b"\xff" * 512, question[:2] + b"\x81" + question[3:] + b"\0\1\0\1"):
-            asking.send(bad)
-        assert (await asyncio.to_thread(answer, question + b"\0\1\0\1"))[:2] == b"\x12\x34"
-
-
-@opened
-async def test_a_flash_that_takes_nothing_is_told_and_nothing_is_tried(portal: Portal) -> None:
-    before = portal.board.read("settings.json")
-    (portal.board.folder / "settings.json.new").mkdir()  # nothing can be written there
-    status, page = await asyncio.to_thread(portal.enter, other="attic")
-    assert (status, "cannot keep it" in page) == (500, True)
-    assert portal.board.read("settings.json") == before
-    (portal.board.folder / "settings.json.new").rmdir()
-    assert (await asyncio.to_thread(portal.enter, other="attic"))[0] == 200
+            got = await asyncio.to_thread(answer, question + b"\0\1\0\1")
+            assert got[:12] == b"\x12\x34\x81\x80\0\1\0\1\0\0\0\0"
+            assert got[-6:] == b"\0\4" + socket.inet_aton("127.0.0.1")
+            got = await asyncio.to_thread(answer, question + b"\0\x1c\0\1")
+            assert got[4:8] == b"\0\1\0\0"  # no IPv6 address
+            for bad in (b"", b"\0" * 5, question, b"\xff" * 512, question[:2] + b"\x81" + question[3:] + b"\0\1\0\1"):
+                asking.send(bad)
+            assert (await asyncio.to_thread(answer, question + b"\0\1\0\1"))[:2] == b"\x12\x34"

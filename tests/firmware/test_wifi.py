@@ -97,13 +97,11 @@ pong(1790000001000000, 1790000000123000)  # it took two seconds
 def test_the_clock_is_set_by_whole_milliseconds() -> None:
     """A float of an ESP32 has 24 bits: seconds since 1970 would err by a minute, and every call would come too late."""
     script = """
-class RTC:
-    def datetime(self, at):
-        print(at)
-class Machine:
-    RTC = RTC
 class Board:
-    machine = Machine
+    class machine:
+        class RTC:
+            def datetime(self, at):
+                print(at)
 import chip_facts
 chip_facts.set_time(Board, 1790000000123)
 """

@@ -90,6 +90,7 @@ async def test_a_network_without_the_host_is_given_up_and_the_former_one_counts_
     async with radio.running(), asyncio.timeout(PATIENCE_S):
         await plane.published.until(DeviceConnected)
         await ask(plane.links.online[0], "wifi.set", **wanted)
+        assert radio.read("settings.json")["wifi_trial"]["former"] == [HOME], "both are in flash at once"
         value = await ended(plane)
     assert (value["networks"], value["ssid"], value["trial"]["state"]) == (["home"], "home", "failed")
     assert why in value["trial"]["why"]
@@ -97,30 +98,20 @@ async def test_a_network_without_the_host_is_given_up_and_the_former_one_counts_
     assert not any("secret" in line for line in radio.lines)
 
 
-async def test_a_power_cut_in_the_trial_ends_with_the_former_network(plane: Plane, radio: Firmware) -> None:
+@pytest.mark.parametrize(
+    ("entry", "trial_s", "state", "kept"),
+    [({"ssid": "cellar"}, TRIAL_S, "failed", [HOME]), (NEW, 40, "kept", [NEW, HOME])],
+)
+async def test_a_power_cut_in_the_trial_ends_with_the_network_that_reaches_the_host(
+    plane: Plane, radio: Firmware, entry: dict[str, str], trial_s: int, state: str, kept: list[dict[str, str]]
+) -> None:
     await told(plane, radio)
-    async with asyncio.timeout(PATIENCE_S):
-        async with radio.running():
-            await plane.published.until(DeviceConnected)
-            await ask(plane.links.online[0], "wifi.set", ssid="cellar")
-            await radio.until("radio: tries cellar")
-            radio.kill()
-        kept = radio.read("settings.json")
-        assert ([known["ssid"] for known in kept["wifi"]], kept["wifi_trial"]["former"]) == (["cellar", "home"], [HOME])
-        async with radio.running():
-            assert (await ended(plane))["trial"]["state"] == "failed"
-    assert radio.read("settings.json")["wifi"] == [HOME]
-
-
-async def test_a_power_cut_in_the_trial_of_a_good_network_ends_with_that(plane: Plane, radio: Firmware) -> None:
-    await told(plane, radio)
-    made = radio.read("settings.json")
-    trial = {"ssid": "new", "state": "trying", "former": [HOME]}
-    board = {**made, "wifi": [NEW, HOME], "wifi_trial": trial, "wifi_trial_s": 40}
-    radio.write("settings.json", json.dumps(board))
+    trial = {"ssid": entry["ssid"], "state": "trying", "former": [HOME]}
+    cut = {"wifi": [entry, HOME], "wifi_trial": trial, "wifi_trial_s": trial_s}
+    radio.write("settings.json", json.dumps({**radio.read("settings.json"), **cut}))
     async with radio.running(), asyncio.timeout(PATIENCE_S):
-        assert (await ended(plane))["trial"] == {"ssid": "new", "state": "kept"}
-    assert radio.read("settings.json")["wifi"] == [NEW, HOME]
+        assert (await ended(plane))["trial"]["state"] == state
+    assert radio.read("settings.json")["wifi"] == kept
 
 
 async def test_what_cannot_be_a_network_is_refused_and_nothing_changes(plane: Plane, radio: Firmware) -> None:
@@ -129,19 +120,11 @@ async def test_what_cannot_be_a_network_is_refused_and_nothing_changes(plane: Pl
     async with radio.running(), asyncio.timeout(PATIENCE_S):
         await plane.published.until(DeviceConnected)
         device = plane.links.online[0]
-        for params in (
-            {},
-            {"ssid": ""},
-            {"ssid": "é" * 17},
-            {"ssid": "two\nlines"},
-            {"ssid": 7},
-            {"ssid": "new", "password": "short"},
-            {"ssid": "new", "password": "x" * 64},
-            {"ssid": "new", "password": "tab\tin it!"},
-            {"ssid": "new", "password": 12345678},
-            {"ssid": "new", "later": "yes"},
-        ):
-            assert (await refusal(device, "wifi.set", **params))[0] == "bad_params", params
+        for ssid in ("", "é" * 17, "two\nlines", 7):
+            assert (await refusal(device, "wifi.set", ssid=ssid))[0] == "bad_params", ssid
+        for password in ("short", "x" * 64, "tab\tin it!", 12345678):
+            assert (await refusal(device, "wifi.set", ssid="new", password=password))[0] == "bad_params", password
+        assert (await refusal(device, "wifi.set", ssid="new", later="yes"))[0] == "bad_params"
         assert (await refusal(device, "wifi.forget", ssid="nobody"))[0] == "bad_params"
         assert (await refusal(device, "wifi.forget", ssid="home"))[0] == "failed"
         assert radio.read("settings.json") == before

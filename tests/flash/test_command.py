@@ -42,21 +42,17 @@ def test_from_an_empty_board_to_online_and_a_first_call(
     assert json.loads(board.file("settings.json")) == settings, "a second run pairs nothing again"
 
 
-def test_nobody_at_a_terminal_is_told_which_option_to_give(
+def test_nobody_at_a_terminal_is_told_which_option_to_give_before_flash_or_host_are_changed(
     host: dict[str, Any], start_board: StartBoard, image: Path
 ) -> None:
     board = start_board()
     board.rom.flash[0x1000:0x1004] = b"mine"
-    ran = _flash(host["home"], board, "--image", str(image))
-    assert ran.code == 2
+    assert _flash(host["home"], board, "--image", str(image)).code == 2
     assert board.rom.flash[0x1000:0x1004] == b"mine"
-
-
-def test_a_closed_8443_is_asked_about_before_it_is_opened(host: dict[str, Any], start_board: StartBoard) -> None:
-    board = start_board(has_micropython=True)
-    ran = _flash(host["home"], board, "--adopt", "--keep-wifi", "--board", "esp32-devkitc-v4")
-    assert ran.code == 2
-    assert "8443" in ran.err
+    ran = _flash(
+        host["home"], start_board(has_micropython=True), "--adopt", "--keep-wifi", "--board", "esp32-devkitc-v4"
+    )
+    assert (ran.code, "8443" in ran.err) == (2, True)
     assert not (Path(host["home"]) / "config.toml").exists()
 
 

@@ -26,10 +26,6 @@ async def test_chip_flash_and_psram_are_read(start_board: StartBoard, kind: Chip
     facts = await Esptool(BoardPort.parse(str(board.port))).facts()
     assert (facts.chip, facts.mac, facts.flash_bytes, facts.psram_bytes) == (chip, MAC, 4 * MB, psram * MB)
     assert re.fullmatch(r"v\d\.\d", facts.revision or ""), facts.description
-
-
-async def test_a_loader_without_a_stub_says_so_and_ends(start_board: StartBoard) -> None:
-    board = start_board()
     board.rom.stub_allowed = False
     with pytest.raises(Exception, match=r"esptool failed|went away"):
         await Esptool(BoardPort.parse(str(board.port))).facts()

@@ -78,44 +78,32 @@ def ours(request: pytest.FixtureRequest) -> tuple[BoardFile, ...]:
     return first_files(compiled, "esp32-devkitc-v4", HOST, {"ab12": "bW9kdWx1cw=="})
 
 
-@pytest.mark.parametrize("flash_mb", [4, 16])
-def test_every_file_of_ours_is_there_byte_for_byte(tmp_path: Path, ours: tuple[BoardFile, ...], flash_mb: int) -> None:
+def test_every_file_of_ours_is_there_byte_for_byte_and_holds_no_secret(
+    tmp_path: Path, ours: tuple[BoardFile, ...]
+) -> None:
     image = image_of(tmp_path, whole_image())
-    flash = flash_with(first_pieces(image, flash_mb * MB, ours), flash_mb * MB)
+    flash = flash_with(first_pieces(image, 4 * MB, ours), 4 * MB)
     assert flash[0x1000 : 0x1000 + len(image.data)] == image.data
     found, block_bytes, blocks = on_the_board(tmp_path, flash[0x200000:])
     found.pop("/boot.py")  # of the simulated board, as it found none
     assert found == {file.path: file.sha256 for file in ours}
     assert {"/main.py", "/fw_a/whole", "/fw_a/start.mpy", "/settings.json", "/keys.json"} <= set(found)
-    assert (block_bytes, blocks) == (4096, (flash_mb * MB - 0x200000) // 4096)
-
-
-def test_what_a_board_is_told_holds_no_secret(ours: tuple[BoardFile, ...]) -> None:
+    assert "/credential.json" not in found
+    assert (block_bytes, blocks) == (4096, (4 * MB - 0x200000) // 4096)
     (told,) = [json.loads(file.data) for file in ours if file.path == "/settings.json"]
     assert {key: told[key] for key in told if key != "board"} == HOST
     assert told["board"]["name"] == "esp32-devkitc-v4"
-    assert "/credential.json" not in {file.path for file in ours}
 
 
-def test_a_partition_for_files_is_used_as_the_image_names_it(tmp_path: Path) -> None:
-    place = files_place(image_of(tmp_path, whole_image(vfs_end=0x300000)), 8 * MB)
-    assert (place.offset, place.size) == (0x200000, MB)
-    place = files_place(image_of(tmp_path, whole_image()), 8 * MB)
-    assert (place.offset, place.end) == (0x200000, 8 * MB), "without one: from the last partition to the flash's end"
-
-
-def test_an_image_whose_place_of_files_is_unknown_is_refused(tmp_path: Path) -> None:
-    old = image_of(tmp_path, whole_image(version="v1.25.0"))
-    with pytest.raises(ConfigError):
-        files_place(old, 4 * MB)
+def test_files_go_where_the_image_names_a_place_and_elsewhere_none_is_written(tmp_path: Path) -> None:
+    for vfs_end, end in ((0x300000, 0x300000), (None, 8 * MB)):  # None: from the last partition to the flash's end
+        place = files_place(image_of(tmp_path, whole_image(vfs_end=vfs_end)), 8 * MB)
+        assert (place.offset, place.end) == (0x200000, end)
     data = whole_image()
     table = partition_table((0, 0, 0x10000, 0x1F0000, "factory"), (1, 0x81, 0x200000, MB, "ffat"))
-    fat = image_of(tmp_path, data[:0x7000] + table.ljust(0x1000, b"\xff") + data[0x8000:])
-    with pytest.raises(ConfigError):
-        files_place(fat, 4 * MB)
-
-
-def test_files_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    for unknown in (whole_image(version="v1.25.0"), data[:0x7000] + table.ljust(0x1000, b"\xff") + data[0x8000:]):
+        with pytest.raises(ConfigError):
+            files_place(image_of(tmp_path, unknown), 4 * MB)
     image = image_of(tmp_path, whole_image(vfs_end=0x210000))
     with pytest.raises(ConfigError):
         first_pieces(image, 4 * MB, [BoardFile("/fw_a/long.mpy", bytes(100_000))])

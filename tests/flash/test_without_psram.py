@@ -7,6 +7,7 @@ import builtins
 import re
 import subprocess
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,13 @@ MAIN = "import start\nstart.main()\n"
 FIRMWARE = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "firmware/fw").glob("*.py"))}
 
 
-def names(text: str) -> set[str]:
+SHORTENED = shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
+
+
+def names(*texts: str) -> set[str]:
     """Every name of attributes, functions and classes."""
     found = set()
-    for node in ast.walk(ast.parse(text)):
+    for node in chain.from_iterable(ast.walk(ast.parse(text)) for text in texts):
         match node:
             case ast.Attribute(attr=name):
                 found.add(name)
@@ -47,55 +51,44 @@ def test_such_a_name_stays(name: str, source: str) -> None:
     assert re.search(rf"\b{name}\b", shortened({"start": source}, MAIN)["start"])
 
 
-def test_what_a_program_can_hold_keeps_its_names() -> None:
-    """A program's text may not say `_env`; it may say any name that took its place, and would hold the firmware."""
-    made = shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
-    for module in FOR_PROGRAMS:
-        defined = {
-            node.attr
-            for node in ast.walk(ast.parse(FIRMWARE[module]))
-            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-        }
-        assert defined <= names(made[module]), module
+@pytest.mark.parametrize("module", sorted(FOR_PROGRAMS))
+def test_what_a_program_can_hold_keeps_its_names_and_imports_only_such_modules(module: str) -> None:
+    """A program's text may not say `_env`; it may say any name that took its place, and would hold the firmware.
+
+    An object of another module could come to a program unseen. An error is caught by its class alone.
+    """
+    defined, imported = set(), set()
+    for node in ast.walk(ast.parse(FIRMWARE[module])):
+        match node:
+            case ast.Attribute(attr=name, ctx=ast.Store()):
+                defined.add(name)
+            case ast.Import(names=aliases):
+                imported |= {alias.name for alias in aliases}
+            case ast.ImportFrom(module=str(name)):
+                imported.add(name)
+    assert defined <= names(SHORTENED[module])
+    assert imported & FIRMWARE.keys() <= FOR_PROGRAMS | {"errors"}
 
 
-def test_what_modules_for_programs_import_is_for_programs_too() -> None:
-    """Else a new file's objects could come to a program unseen. An error is caught by its class alone."""
-    for module in FOR_PROGRAMS:
-        imported = set()
-        for node in ast.walk(ast.parse(FIRMWARE[module])):
-            match node:
-                case ast.Import(names=aliases):
-                    imported |= {alias.name for alias in aliases}
-                case ast.ImportFrom(module=str(name)):
-                    imported.add(name)
-        assert imported & FIRMWARE.keys() <= FOR_PROGRAMS | {"errors"}, module
+def test_no_name_that_is_replaced_is_one_of_micropython_or_of_a_chip() -> None:
+    """Whatever they have under such a name would be missed.
 
-
-def test_no_name_that_is_replaced_is_one_of_micropython() -> None:
-    """Whatever MicroPython has under such a name would be missed. Its unix port tells which names it had not."""
+    MicroPython's unix port tells which names it had not; the doubles of `machine` and `network` have what the firmware
+    asks of a chip.
+    """
     if not MICROPYTHON.exists():
         pytest.skip("scripts/micropython.sh makes MicroPython's unix port")
-    made = shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
-    before = set().union(*(names(text) for text in FIRMWARE.values()))
-    gone = sorted(before - set().union(*(names(text) for text in made.values())))
+    gone = sorted(names(*FIRMWARE.values()) - names(*SHORTENED.values()))
     assert len(gone) > 200
+    folder = ROOT / "tests/firmware/simulated"
+    asked = names(*((folder / name).read_text() for name in ("machine.py", "radio/network.py")))
+    assert [name for name in gone if name in asked and name[0] != "_"] == []
     script = f"import micropython\nclass A: pass\nfor n in '{' '.join(gone)}'.split(): setattr(A, n, 1)\n"
     done = subprocess.run(
         [str(MICROPYTHON), "-c", f"{script}micropython.qstr_info(1)"], capture_output=True, text=True, check=True
     )
     new = {line[2:-1] for line in done.stdout.splitlines() if line.startswith("Q(")}
     assert [name for name in gone if name not in new] == []
-
-
-def test_no_name_that_is_replaced_is_one_of_a_chip() -> None:
-    """The doubles of `machine`, `network` and `esp32` have what the firmware asks of a chip."""
-    folder = ROOT / "tests/firmware/simulated"
-    doubles = [(folder / name).read_text(encoding="utf-8") for name in ("machine.py", "radio/network.py")]
-    asked = {name for text in doubles for name in names(text) if not name.startswith("_")}
-    made = shortened(FIRMWARE, (ROOT / "firmware/main.py").read_text(encoding="utf-8"))
-    before = set().union(*(names(text) for text in FIRMWARE.values()))
-    assert before & asked <= set().union(*(names(text) for text in made.values()))
 
 
 @pytest.mark.parametrize(

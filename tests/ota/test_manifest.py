@@ -68,16 +68,12 @@ def test_a_manifest_that_boards_refuse_is_refused(value: object, reason: str) ->
 
 
 @given(at=st.integers(0, 2_000), bit=st.integers(0, 7), name=st.sampled_from(["manifest", "keys"]))
-def test_a_flipped_bit_is_read_or_refused_and_nothing_else(at: int, bit: int, name: str) -> None:
+def test_a_flipped_bit_is_read_or_refused_and_a_cut_one_is_malformed(at: int, bit: int, name: str) -> None:
     data = bytearray(SAMPLES[name])
     data[at % len(data)] ^= 1 << bit
     with suppress(ManifestError):
         read_manifest(bytes(data))
-
-
-def test_a_cut_manifest_is_malformed() -> None:
-    data = SAMPLES["manifest"].rstrip()
-    assert {refused(data[:at]) for at in range(len(data))} == {"malformed"}
+    assert refused(SAMPLES[name].rstrip()[: at % len(SAMPLES[name].rstrip())]) == "malformed"
 
 
 @pytest.mark.parametrize("version", ["dev", "1.2", "1.2.99999", "01.2.0", ""])

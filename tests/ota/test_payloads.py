@@ -66,16 +66,12 @@ def test_a_payload_of_another_hash_or_size_is_removed(payloads: Payloads) -> Non
         assert names(payloads) == []
 
 
-def test_a_piece_of_another_place_changes_nothing(payloads: Payloads) -> None:
+def test_a_piece_of_another_place_changes_nothing_and_a_full_disk_leaves_nothing_behind(payloads: Payloads) -> None:
     payloads.write(DIGEST, len(DATA), 0, DATA[:1_000])
     for offset, piece in ((0, b"x"), (999, b"x"), (1_001, b"x"), (1_000, DATA)):
         with pytest.raises(ConfigError):
             payloads.write(DIGEST, len(DATA), offset, piece)
     assert payloads.begin(DIGEST) == 1_000
-
-
-def test_a_full_disk_leaves_nothing_behind(payloads: Payloads) -> None:
-    payloads.write(DIGEST, len(DATA), 0, DATA[:1_000])
     with full_after(100_000), pytest.raises(StoreError):
         payloads.write(DIGEST, len(DATA), 1_000, DATA[1_000:])
     assert names(payloads) == []

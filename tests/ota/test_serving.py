@@ -58,7 +58,7 @@ async def test_an_offered_payload_is_read_in_windows(lamp: Lamp) -> None:
             assert await fetch(lamp.board, window) == PAYLOAD
 
 
-async def test_what_was_not_offered_is_unknown_and_what_is_withdrawn_ends(lamp: Lamp) -> None:
+async def test_what_was_not_offered_or_is_gone_is_unknown_and_what_is_withdrawn_ends(lamp: Lamp) -> None:
     async with lamp.online():
         assert await refusal(lamp.board, FIRST) == "blob_unknown"
         await lamp.offer()
@@ -68,6 +68,11 @@ async def test_what_was_not_offered_is_unknown_and_what_is_withdrawn_ends(lamp: 
         await lamp.board.send(BlobRead(DIGEST, len(PAYLOAD) - 1, 100))
         async with asyncio.timeout(PATIENCE_S):
             assert (await lamp.board.blobs.get()).data == PAYLOAD[-1:]
+        path = lamp.payloads.path(lamp.release.sha256)
+        path.write_bytes(PAYLOAD[:10])
+        assert await refusal(lamp.board, FIRST) == "blob_unknown"
+        path.unlink()
+        assert await refusal(lamp.board, FIRST) == "blob_unknown"
         await lamp.table.withdraw(lamp.release.release_id, 5)
         assert await refusal(lamp.board, FIRST) == "blob_withdrawn"
 
@@ -131,18 +136,6 @@ async def test_few_windows_are_worked_on_at_once_and_every_device_gets_its_paylo
     assert source.most == WINDOWS_AT_ONCE
 
 
-async def test_a_payload_that_is_gone_from_the_disk_ends_no_connection(lamp: Lamp) -> None:
-    path = lamp.payloads.path(lamp.release.sha256)
-    async with lamp.online(offered=True):
-        path.write_bytes(PAYLOAD[:10])
-        assert await refusal(lamp.board, FIRST) == "blob_unknown"
-        path.unlink()
-        assert await refusal(lamp.board, FIRST) == "blob_unknown"
-        path.write_bytes(PAYLOAD)
-        assert await fetch(lamp.board) == PAYLOAD
-    assert lamp.plane.links.link(next(iter(lamp.plane.registry.list())).device_id).connections == 1
-
-
 @pytest.fixture
 async def offered(lamp: Lamp) -> Lamp:
     async with lamp.online(offered=True):
@@ -193,26 +186,17 @@ async def test_a_new_download_ends_the_one_before(offered: Lamp) -> None:
     writer.transport.abort()
 
 
-async def test_a_device_with_a_certificate_fetches_by_https(
-    plane: Plane, scripted: Callable[[Plane], ScriptedDevice], lamp: Lamp
-) -> None:
-    other = scripted(plane)
-    await other.pair(lambda code: plane.plane.pair(code, name="other"), token=False)
-    async with other.connected(hello_of(other, lamp.key)):
-        await other.until_ready()
-        await lamp.offers.offer("other", lamp.release, by="owner")
-    assert (await get(lamp, device=other, token=False))[:2] == (200, PAYLOAD)
-
-
-async def test_https_gives_nothing_to_others(
+async def test_https_serves_a_certificate_and_gives_nothing_to_others(
     offered: Lamp, plane: Plane, scripted: Callable[[Plane], ScriptedDevice]
 ) -> None:
     other, name = scripted(plane), DIGEST.hex()
-    await other.pair(lambda code: plane.plane.pair(code, name="other"))
-    assert (await get(offered, device=other))[0] == 404  # another device of this host
+    await other.pair(lambda code: plane.plane.pair(code, name="other"), token=False)
+    assert (await get(offered, device=other, token=False))[0] == 404  # another device of this host
     async with other.connected(hello_of(other, offered.key)):
         await other.until_ready()
         assert await refusal(other, FIRST) == "blob_unknown"
+        await offered.offers.offer("other", offered.release, by="owner")
+    assert (await get(offered, device=other, token=False))[:2] == (200, PAYLOAD)
     assert (await get(offered, token=False))[0] == 401
     for path in (f"{'0' * 64}.bin", name, f"../{name}.bin", f"{name}.BIN", f"x{name}.bin", f"{name}.bin/"):
         assert (await get(offered, f"/ota/{path}"))[0] == 404

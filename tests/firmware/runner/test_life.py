@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import pytest
 from tests.firmware.runner.conftest import MicroPython
@@ -21,149 +20,115 @@ async def main(E):
 """
 
 
-def test_an_installed_program_runs_and_its_writes_are_in_the_timeline(micropython: MicroPython) -> None:
+def test_a_program_runs_is_stopped_and_starts_at_boot_unless_a_person_holds_the_button(
+    micropython: MicroPython,
+) -> None:
     micropython.compile("blink", BLINK)
-    found = micropython.act("""
-        name = await install(runner, "blink")
-        await until(lambda: runner.edges(0)["cursor"] >= 6)
-        return [name, row(runner, "blink"), runner.edges(1)]
-    """)
-    name, row, page = found
-    assert name == "blink"
-    assert (row["state"], row["pins"], row["kind"], row["autostart"]) == ("running", [2], "py", True)
-    assert [edge[1:] for edge in page["edges"][:4]] == [[2, 0], [2, 1], [2, 0], [2, 1]]
-    assert all(15 <= b[0] - a[0] < 1000 for a, b in zip(page["edges"], page["edges"][1:], strict=False))
-    assert page["dropped"] == 0
-    assert not page["more"]
-    assert page["evidence"] == {"2": "written"}
-
-
-def test_a_stopped_programs_pins_are_inputs_again(micropython: MicroPython) -> None:
-    micropython.compile("blink", BLINK)
-    found = micropython.act("""
+    running, page, stopped = micropython.act("""
         await install(runner, "blink")
-        await until(lambda: runner.edges(0)["cursor"] >= 2)
-        began = time.ticks_ms()
+        await until(lambda: runner.edges(0)["cursor"] >= 6)
+        running, page = row(runner, "blink"), runner.edges(1)
         await runner.stop("blink")
-        took = time.ticks_diff(time.ticks_ms(), began)
         edges = runner.edges(0)["cursor"]
         await asyncio.sleep_ms(100)
-        return [row(runner, "blink"), took, runner.edges(0)["cursor"] - edges, machine.pins[2].state["mode"], runner.board.owners]
+        silent = runner.edges(0)["cursor"] == edges
+        stopped = [row(runner, "blink")["state"], silent, machine.pins[2].state["mode"], runner.board.owners]
+        await install(runner, "by hand", "blink", autostart=False)
+        return [running, page, stopped]
     """)
-    row, took_ms, edges, mode, owners = found
-    assert (row["state"], row["pins"]) == ("stopped", [])
-    assert took_ms < 1500
-    assert (edges, mode, owners) == (0, 1, {})
-
-
-def test_autostart_programs_start_at_boot_and_others_do_not(micropython: MicroPython) -> None:
-    micropython.compile("blink", BLINK)
-    micropython.act("""
-        await install(runner, "stays", "blink")
-        await runner.stop("stays")
-        await install(runner, "goes", "blink", autostart=False)
-    """)
-    found = micropython.act("""
-        await runner.boot()
-        await asyncio.sleep_ms(10)
-        return [[r["name"], r["state"]] for r in runner.list()]
-    """)
-    assert found == [["goes", "stopped"], ["stays", "running"]]
-
-
-def test_boot_button_starts_no_program(micropython: MicroPython) -> None:
-    micropython.compile("blink", BLINK)
-    micropython.run("""
-        async def main():
-            await install(new_runner(), "blink")
-        run(main)
-    """)
-    found = micropython.run("""
-        async def main():
-            machine.Pin(0).state["level"] = 0
-            runner = new_runner()
+    assert [running[key] for key in ("state", "pins", "kind", "autostart")] == ["running", [2], "py", True]
+    assert [edge[1:] for edge in page["edges"][:4]] == [[2, 0], [2, 1], [2, 0], [2, 1]]
+    assert all(15 <= after[0] - before[0] < 1000 for before, after in pairwise(page["edges"]))
+    assert page["evidence"] == {"2": "written"}
+    assert stopped == ["stopped", True, 1, {}], "its pin is an input again"
+    for level, state in ((1, "running"), (0, "stopped")):
+        rows, lines = micropython.act(f"""
+            machine.Pin(0).state["level"] = {level}
             await runner.boot()
-            return [row(runner, "blink")["state"], lines()]
-        run(main)
-    """)
-    assert found == ["stopped", ["BOOT is held: no program is started"]]
+            return [[[r["name"], r["state"]] for r in runner.list()], lines()]
+        """)
+        assert rows == [["blink", state], ["by hand", "stopped"]]
+        assert lines == ([] if level else ["BOOT is held: no program is started"])
 
 
-POWER, HARD, WATCHDOG, SOFT = 1, 2, 3, 5
-START = """
-    async def main():
-        machine.cause, ran_s = %d, %d
-        runner = new_runner()
-        now_ms = runner.board.now_ms
-        await runner.boot()
-        runner.board.now_ms = lambda: now_ms() + 1000 * ran_s
-        await asyncio.sleep_ms(350)
-        return [row(runner, "blink")["state"], row(runner, "blink").get("error", ""), lines()]
-    run(main)
-"""
+POWER, HARD, WATCHDOG, SOFT = 1, 2, 3, 5  # causes of a reset
+RUNS, STANDS = "running", "stopped"
+STARTS = {
+    "three resets": [
+        *((POWER, 1, RUNS), (HARD, 1, RUNS), (HARD, 30, RUNS), (HARD, 1, STANDS), (HARD, 1, STANDS)),
+        *((POWER, 1, RUNS), (WATCHDOG, 1, RUNS), (WATCHDOG, 1, RUNS), (WATCHDOG, 1, STANDS)),
+    ],
+    "a minute of health ends the count": [
+        *((POWER, 1, RUNS), (HARD, 1, RUNS), (HARD, 61, RUNS), (HARD, 1, RUNS), (HARD, 1, RUNS), (HARD, 1, RUNS)),
+        *((HARD, 61, STANDS), (HARD, 1, RUNS)),
+    ],
+    "a person at the cable ends the count": [
+        *((POWER, 1, RUNS), (HARD, 1, RUNS), (HARD, 1, RUNS), (SOFT, 1, RUNS), (HARD, 1, RUNS), (HARD, 1, RUNS)),
+        (HARD, 1, STANDS),
+    ],
+    "pulling the plug costs nothing, brown-outs end": [
+        *[(POWER, 25, RUNS)] * 14, *[(POWER, 1, RUNS)] * 11, (POWER, 1, STANDS), *[(POWER, 1, RUNS)] * 2,
+    ],
+}  # fmt: skip
 
 
-def starts(micropython: MicroPython, *of: tuple[int, int]) -> list[list[Any]]:
-    """State of a program with autostart in starts one after the other, each with its cause and how many s it runs."""
-    micropython.compile("blink", BLINK)
-    micropython.run("""
-        async def main():
-            await install(new_runner(), "blink")
-        run(main)
-    """)
-    return [micropython.run(START % start) for start in of]
-
-
-@pytest.mark.parametrize("cause", [HARD, WATCHDOG])
-def test_after_three_starts_that_a_reset_ended_no_program_starts_and_the_list_says_why(
-    micropython: MicroPython, cause: int
+@pytest.mark.parametrize("starts", STARTS.values(), ids=STARTS.keys())
+def test_after_three_starts_that_ended_early_no_program_starts_and_the_list_says_why(
+    micropython: MicroPython, starts: list[tuple[int, int, str]]
 ) -> None:
-    found = starts(micropython, (POWER, 1), (cause, 1), (cause, 30), (cause, 1), (cause, 1), (POWER, 1))
-    assert [row[0] for row in found] == ["running"] * 3 + ["stopped"] * 2 + ["running"]
-    why = "the last starts ended within a minute, this one by " + {HARD: "restart", WATCHDOG: "watchdog"}[cause]
-    assert found[3][1:] == ["it was not started: " + why, [why + ": no program is started"]]
-    assert found[5][1:] == ["", []]
-
-
-def test_a_minute_of_health_or_a_person_at_the_cable_ends_the_count(micropython: MicroPython) -> None:
-    healthy = starts(
-        micropython, (POWER, 1), (HARD, 1), (HARD, 61), (HARD, 1), (HARD, 1), (HARD, 1), (HARD, 61), (HARD, 1)
-    )
-    assert [row[0] for row in healthy] == ["running"] * 6 + ["stopped", "running"]
-    cable = [micropython.run(START % start) for start in ((HARD, 1), (SOFT, 1), (HARD, 1), (HARD, 1), (HARD, 1))]
-    assert [row[0] for row in cable] == ["running"] * 4 + ["stopped"]
-
-
-def test_pulling_the_plug_a_few_times_costs_no_program_and_brown_outs_end(micropython: MicroPython) -> None:
-    pulled = starts(micropython, *[(POWER, 25)] * 14, *[(POWER, 1)] * 9)
-    assert {row[0] for row in pulled} == {"running"}
-    short = [micropython.run(START % (POWER, 1))[0] for _ in range(5)]
-    assert short == ["running"] * 2 + ["stopped"] + ["running"] * 2
-
-
-def test_a_restart_that_was_asked_for_does_not_count(micropython: MicroPython) -> None:
-    starts(micropython)
-    asked = """
+    """Each start has its cause and the seconds that it lasts."""
+    micropython.compile("blink", BLINK)
+    found = micropython.run(f"""
+        import esp32
         async def main():
-            machine.cause = 2
             runner = new_runner()
-            await runner.boot()
-            states = [r["state"] for r in runner.list()]
-            try:
-                runner.board.restart()
-            except SystemExit:
-                return states
+            await install(runner, "blink")
+            found = []
+            for machine.cause, ran_s, _ in {starts}:
+                await runner.close()
+                told.clear()
+                esp32._handles = 0
+                runner = new_runner()
+                now_ms = runner.board.now_ms
+                await runner.boot()
+                runner.board.now_ms = lambda: now_ms() + 1000 * ran_s
+                await until(lambda: len(runner._marks) == (2 if ran_s < 20 else 1 if ran_s < 60 else 0))
+                found.append([row(runner, "blink")["state"], row(runner, "blink").get("error", ""), lines()])
+            return found
         run(main)
+    """)
+    assert [state for state, _, _ in found] == [state for _, _, state in starts]
+    for (cause, _, _), (state, error, lines) in zip(starts, found, strict=True):
+        by = {HARD: "restart", WATCHDOG: "watchdog"}.get(cause, "power_on")
+        why = f"the last starts ended within a minute, this one by {by}"
+        told = [f"it was not started: {why}", [f"{why}: no program is started"]]
+        assert [error, lines] == (told if state == STANDS else ["", []])
+
+
+def test_a_restart_that_was_asked_for_does_not_count_and_nvs_that_cannot_be_written_stops_no_boot(
+    micropython: MicroPython,
+) -> None:
+    micropython.compile("blink", BLINK)
+    micropython.act("await install(runner, 'blink')")
+    asked = """
+        machine.cause = 2
+        await runner.boot()
+        states = [r["state"] for r in runner.list()]
+        try:
+            runner.board.restart()
+        except SystemExit:
+            return [states, lines()]
     """
-    assert [micropython.run(asked) for _ in range(6)] == [["running"]] * 6
-
-
-def test_nvs_that_cannot_be_written_stops_no_boot(micropython: MicroPython) -> None:
-    found = starts(micropython)
+    assert [micropython.act(asked) for _ in range(4)] == [[["running"], []]] * 4
+    (micropython.folder / "nvs.json").unlink()
     (micropython.folder / "nvs.json").mkdir()
-    found = [micropython.run(START % (HARD, 61)) for _ in range(2)]
-    assert [row[0] for row in found] == ["running"] * 2
-    assert any("NVS cannot be written" in line for line in found[0][2])
+    states, lines = micropython.act("""
+        machine.cause = 2
+        await runner.boot()
+        return [[r["state"] for r in runner.list()], lines()]
+    """)
+    assert states == ["running"]
+    assert "NVS cannot be written" in lines[0]
 
 
 def test_a_crash_is_told_with_its_traceback_and_the_third_in_a_row_ends_it(micropython: MicroPython) -> None:
@@ -177,30 +142,18 @@ def test_a_crash_is_told_with_its_traceback_and_the_third_in_a_row_ends_it(micro
         return [first, events(), row(runner, "bad")]
     """)
     first, events, row = found
-    assert first["state"] == "trapped"
-    assert first["autostart"]
+    assert (first["state"], first["autostart"]) == ("trapped", True)
     assert [event["data"]["alive"] for event in events] == [True, True, False]
-    assert all(event["name"] == "app.crash" and event["data"]["app"] == "bad" for event in events)
     assert 'File "bad.py", line 3, in main' in events[0]["data"]["reason"]
     assert "KeyError: x" in events[0]["data"]["reason"]
     assert (row["state"], row["autostart"]) == ("trapped", False)
     assert "KeyError" in row["error"]
 
 
-@pytest.mark.parametrize(
-    ("body", "kind"), [("return", "returned"), ("import sys; sys.exit()", "exited"), ("raise SystemExit", "exited")]
-)
-def test_an_end_is_told(micropython: MicroPython, body: str, kind: str) -> None:
-    micropython.compile("short", f"async def main(E):\n    await E.sleep_ms(5)\n    {body}\n")
-    found = micropython.act("""
-        await install(runner, "short")
-        await until(lambda: events())
-        return [events(), row(runner, "short")["state"]]
-    """)
-    assert found == [[{"name": "app.exit", "data": {"app": "short", "kind": kind}}], kind]
-
-
-def test_what_a_returned_program_switched_on_stays_on(micropython: MicroPython) -> None:
+def test_an_end_is_told_and_what_a_returned_program_switched_on_stays_on(micropython: MicroPython) -> None:
+    ends = (("return", "returned"), ("import sys; sys.exit()", "exited"), ("raise SystemExit", "exited"))
+    for number, (body, _) in enumerate(ends):
+        micropython.compile(f"short{number}", f"async def main(E):\n    await E.sleep_ms(5)\n    {body}\n")
     micropython.compile(
         "lamp",
         """
@@ -210,45 +163,54 @@ def test_what_a_returned_program_switched_on_stays_on(micropython: MicroPython) 
             E.timer(machine.Timer(0), period=20, callback=lambda t: machine.Pin(4, machine.Pin.OUT).toggle())
         """,
     )
-    found = micropython.act("""
+    ended, lamp = micropython.act("""
+        ended = []
+        for number in range(3):
+            told.clear()
+            await install(runner, "short", "short%d" % number)
+            await until(lambda: events())
+            ended.append([events()[0]["name"], events()[0]["data"]["kind"], row(runner, "short")["state"]])
+        told.clear()
         await install(runner, "lamp")
         await until(lambda: runner.edges(0)["cursor"] > 4)
-        before = [row(runner, "lamp")["state"], machine.pins[2].state["level"], events()]
+        lamp = [row(runner, "lamp")["state"], machine.pins[2].state["level"], events()]
         await runner.stop("lamp")
         edges = runner.edges(0)["cursor"]
         await asyncio.sleep_ms(100)
-        return before + [machine.pins[2].state["mode"], runner.edges(0)["cursor"] - edges]
+        return [ended, lamp + [machine.pins[2].state["mode"], runner.edges(0)["cursor"] - edges]]
     """)
-    assert found == ["running", 1, [], 1, 0]
+    assert ended == [["app.exit", kind, kind] for _, kind in ends]
+    assert lamp == ["running", 1, [], 1, 0]
 
 
-STUBBORN = {
-    "finally": "try:\n        await E.sleep(100)\n    finally:\n        await E.sleep(100)",
-    "bare except": "while True:\n        await E.y()\n        try:\n            await E.sleep(1)\n"
+STUBBORN = (
+    "try:\n        await E.sleep(100)\n    finally:\n        await E.sleep(100)",
+    "while True:\n        await E.y()\n        try:\n            await E.sleep(1)\n"
     "        except E.Cancelled: raise\n        except: pass",
-    "never waits": "while True:\n        await E.y()",
-    "guarded loop": "while True:\n        E.g()\n        if E is None: break\n        await E.y()",
-    "tasks": "async def more():\n        while True:\n            await E.y()\n            await E.sleep(50)\n"
+    "while True:\n        await E.y()",
+    "while True:\n        E.g()\n        if E is None: break\n        await E.y()",
+    "async def more():\n        while True:\n            await E.y()\n            await E.sleep(50)\n"
     "    while True:\n        await E.y()\n        try: E.spawn(more())\n        except RuntimeError: await E.sleep(5)",
-    "finally spawns": "async def more():\n        await E.sleep(50)\n"
+    "async def more():\n        await E.sleep(50)\n"
     "    try:\n        await E.sleep(100)\n    finally:\n        E.spawn(more())",
-}
+)
 
 
-@pytest.mark.parametrize("body", STUBBORN.values(), ids=STUBBORN.keys())
-def test_a_program_stops_within_a_second_and_a_half(micropython: MicroPython, body: str) -> None:
-    micropython.compile("stubborn", f"async def main(E):\n    {body}\n")
-    found = micropython.act("""
-        await install(runner, "stubborn")
-        await asyncio.sleep_ms(100)
-        began = time.ticks_ms()
-        await runner.stop("stubborn")
-        await runner.close()
-        return [time.ticks_diff(time.ticks_ms(), began), row(runner, "stubborn")["state"], events(), row(runner, "stubborn")["autostart"]]
+def test_a_program_stops_within_a_second_and_a_half_whatever_it_does(micropython: MicroPython) -> None:
+    for number, body in enumerate(STUBBORN):
+        micropython.compile(f"stubborn{number}", f"async def main(E):\n    {body}\n")
+    found = micropython.with_room().act(f"""
+        found = []
+        for number in range({len(STUBBORN)}):
+            await install(runner, "p", "stubborn%d" % number)
+            await asyncio.sleep_ms(100)
+            began = time.ticks_ms()
+            await runner.stop("p")
+            took_ms = time.ticks_diff(time.ticks_ms(), began)
+            found.append([took_ms < 1500 or took_ms, row(runner, "p")["state"], events(), row(runner, "p")["autostart"]])
+        return found
     """)
-    took_ms, state, events, autostart = found
-    assert took_ms < 1500
-    assert (state, events, autostart) == ("stopped", [], True)
+    assert found == [[True, "stopped", [], True]] * len(STUBBORN)
 
 
 def test_one_that_swallows_every_cancel_is_not_started_again_and_the_board_resets(micropython: MicroPython) -> None:
@@ -263,20 +225,17 @@ def test_one_that_swallows_every_cancel_is_not_started_again_and_the_board_reset
                     pass
         """,
     )
-    found = micropython.act("""
+    told, resets = micropython.act("""
         await install(runner, "swallows")
         await asyncio.sleep_ms(50)
-        began = time.ticks_ms()
         try:
             await runner.stop("swallows")
         except SystemExit:
-            return [time.ticks_diff(time.ticks_ms(), began), events(), len(machine.resets)]
+            return [[e["data"] for e in events()], len(machine.resets)]
     """)
-    took_ms, events, resets = found
-    assert 900 < took_ms < 1500
     assert resets == 1
-    assert [event["data"]["alive"] for event in events] == [False]
-    assert "does not stop" in events[0]["data"]["reason"]
+    assert [event["alive"] for event in told] == [False]
+    assert "does not stop" in told[0]["reason"]
     states = micropython.act("""
         await runner.boot()
         return [row(runner, "swallows")["state"], row(runner, "swallows")["autostart"]]
@@ -301,8 +260,7 @@ def test_fifty_starts_and_stops_take_no_memory(micropython: MicroPython) -> None
                 while True:
                     await E.sleep_ms(5)
             E.spawn(more())
-            while True:
-                await E.sleep_ms(5)
+            await more()
         """,
     )
     found = micropython.run("""

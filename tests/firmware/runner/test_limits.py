@@ -7,7 +7,6 @@ from tests.firmware.runner.conftest import MicroPython
 
 CALM = """
 async def main(E):
-    global beats
     machine = E.module("machine")
     led = machine.Pin(2, machine.Pin.OUT)
     while True:
@@ -15,27 +14,63 @@ async def main(E):
         led.toggle()
         await E.sleep_ms(50)
 """
+TIMER = "E.timer(E.module('machine').Timer(0), "
+TROUBLE = [
+    (
+        "def f():\n        while True:\n            E.g()\n    f()",
+        "RuntimeError: the program ran for 1.5 s without a wait",
+    ),
+    (
+        f"def f(t):\n        while True:\n            E.g()\n    {TIMER}mode=0, period=10, callback=f)\n    await E.sleep(100)",
+        "without a wait",
+    ),
+    (f"{TIMER}callback=None, period=0)", "ValueError: a timer's period is at least 1 ms"),
+    (f"{TIMER}callback=None, freq=5000)", "ValueError: a timer's period is at least 1 ms"),
+    ("1 / 0", "ZeroDivisionError"),
+    ("def f(n): return f(n + 1)\n    f(0)", "maximum recursion depth exceeded"),
+    ("async def f(): await f()\n    await f()", "maximum recursion depth exceeded"),
+    ("E.module('machine').Pin(6, 3)", "ValueError: pin 6 is reserved for the flash"),
+    ("E.module('machine').ADC(7)", "ValueError: pin 7 is reserved for the flash"),
+    ("E.module('machine').I2C(0, scl=6, sda=5)", "ValueError: pin 6 is reserved for the flash"),
+    ("E.module('machine').Pin(2, 3)", "OSError: pin 2 belongs to the program calm"),
+    ("E.module('machine').PWM(2)", "OSError: pin 2 belongs to the program calm"),
+    ("E.module('machine').Pin(77, 3)", "ValueError: invalid pin"),
+    ("E.module('machine').Pin(34, 3)", "ValueError: pin can only be input"),
+    ("E.module('machine').reset()", "machine.reset is not for programs"),
+    ("E.module('_thread')", "programs have tasks, no threads"),
+    ("E.module('numpy')", "no module named 'numpy'"),
+    ("async def f(): await E.sleep(9)\n    while True:\n        E.spawn(f())", "a program may have 16 tasks"),
+    ("while True:\n        E.timer(E.module('machine').Timer(-1), period=1000)", "a program may have 8 timers"),
+    ("async def f(): 1 / 0\n    E.spawn(f())\n    await E.sleep(99)", "ZeroDivisionError"),
+    (f"def f(t): 1 / 0\n    {TIMER}period=5, callback=f)\n    await E.sleep(99)", "ZeroDivisionError"),
+    (
+        f"async def f(t):\n        await E.sleep_ms(1)\n        1 / 0\n    {TIMER}period=50, callback=f)\n    await E.sleep(99)",
+        "ZeroDivisionError",
+    ),
+]
 
 
-def crashes(micropython: MicroPython, bad: str, wait_ms: int = 6000, **facts: object) -> list[str]:
-    """The reasons of the bad program's crashes; a calm one runs beside it and must go on."""
-    micropython.compile("bad", bad)
+def test_trouble_is_told_and_others_go_on(micropython: MicroPython) -> None:
     micropython.compile("calm", CALM)
-    reasons, calm, edges = micropython.run(f"""
-        async def main():
-            runner = new_runner(**{facts!r})
-            await install(runner, "calm")
-            await install(runner, "bad")
-            await until(lambda: events("app.crash"), {wait_ms})
+    for number, (body, _) in enumerate(TROUBLE):
+        micropython.compile(f"bad{number}", f"async def main(E):\n    {body}\n")
+    found = micropython.with_room().act(f"""
+        await install(runner, "calm")
+        found = []
+        for number in range({len(TROUBLE)}):
+            told.clear()
+            await install(runner, "bad", "bad%d" % number, heap=40_960)
+            await until(lambda: events("app.crash"), 6000)
+            found.append([events("app.crash")[0]["data"][key] for key in ("app", "reason")])
+            await runner.remove("bad")
             edges = runner.edges(0)["cursor"]
-            await asyncio.sleep_ms(200)
-            return [[e["data"]["app"] + ": " + e["data"]["reason"] for e in events("app.crash")], row(runner, "calm")["state"], runner.edges(0)["cursor"] - edges]
-        run(main)
+            await until(lambda: runner.edges(0)["cursor"] > edges)
+        return [found, row(runner, "calm")["state"]]
     """)
-    assert calm == "running"
-    assert edges >= 1
-    assert all(reason.startswith("bad: ") for reason in reasons)
-    return list(reasons)
+    for (body, reason), (app, told) in zip(TROUBLE, found[0], strict=True):
+        assert app == "bad"
+        assert reason in told, body
+    assert found[1] == "running"
 
 
 def test_a_long_wait_before_a_long_loop_is_no_reason_to_end_it(micropython: MicroPython) -> None:
@@ -74,7 +109,7 @@ def test_events_are_bounded_by_the_hour_as_each_is_written_to_the_flash(micropyt
             E.print([mqtt.publish("t", n) for n in range(9)].count(True))
         """,
     )
-    found = micropython.run("""
+    (first, later), count = micropython.run("""
         import runner as runners
         runners.COLLECT_MS = 100
         async def main():
@@ -85,7 +120,6 @@ def test_events_are_bounded_by_the_hour_as_each_is_written_to_the_flash(micropyt
             return [lines(), len(events("mqtt.publish")) - 4]
         run(main)
     """)
-    (first, later), count = found
     assert first == str([True] * 4 + [False] * 2)
     assert int(later) == count
     assert 2 <= count <= 8
@@ -99,10 +133,10 @@ EATERS = {
 
 
 @pytest.mark.parametrize("body", EATERS.values(), ids=EATERS.keys())
-def test_a_program_that_eats_memory_is_ended_and_gives_it_back(micropython: MicroPython, body: str) -> None:
+def test_a_program_that_eats_the_boards_memory_is_ended_and_gives_it_back(micropython: MicroPython, body: str) -> None:
     micropython.compile("bad", f"async def main(E):\n    {body}\n")
     micropython.compile("calm", CALM)
-    found = micropython.run("""
+    events, row, calm, spare = micropython.run("""
         import gc
         async def main():
             gc.collect()
@@ -114,134 +148,51 @@ def test_a_program_that_eats_memory_is_ended_and_gives_it_back(micropython: Micr
             return [events(), row(runner, "bad"), row(runner, "calm")["state"], gc.mem_free() - runner.board.memory_floor]
         run(main)
     """)
-    events, row, calm, spare = found
     assert [event["data"]["app"] for event in events] == ["bad"]
     assert "memory" in row["error"]
     assert (row["state"], calm) == ("trapped", "running")
     assert spare > 10_000
 
 
-TROUBLE = {
-    "never waits": (
-        "def count():\n        while True:\n            E.g()\n    count()",
-        "RuntimeError: the program ran for 1.5 s without a wait",
-    ),
-    "a timer's callback that never waits": (
-        "def spin(t):\n        while True:\n            E.g()\n"
-        "    E.timer(E.module('machine').Timer(0), mode=0, period=10, callback=spin)\n    await E.sleep(100)",
-        "without a wait",
-    ),
-    "a timer without a period": (
-        "E.timer(E.module('machine').Timer(0), callback=None, period=0)",
-        "ValueError: a timer's period is at least 1 ms",
-    ),
-    "a timer of 5 kHz": (
-        "E.timer(E.module('machine').Timer(0), callback=None, freq=5000)",
-        "ValueError: a timer's period is at least 1 ms",
-    ),
-    "raises at once": ("1 / 0", "ZeroDivisionError"),
-    "recursion": ("def f(n): return f(n + 1)\n    f(0)", "maximum recursion depth exceeded"),
-    "recursion of coroutines": ("async def f(): await f()\n    await f()", "maximum recursion depth exceeded"),
-    "forbidden pin": ("E.module('machine').Pin(6, 3)", "ValueError: pin 6 is reserved for the flash"),
-    "forbidden pin for ADC": ("E.module('machine').ADC(7)", "ValueError: pin 7 is reserved for the flash"),
-    "forbidden pin for I2C": (
-        "E.module('machine').I2C(0, scl=6, sda=5)",
-        "ValueError: pin 6 is reserved for the flash",
-    ),
-    "another's pin": ("E.module('machine').Pin(2, 3)", "OSError: pin 2 belongs to the program calm"),
-    "another's pin for PWM": ("E.module('machine').PWM(2)", "OSError: pin 2 belongs to the program calm"),
-    "no such pin": ("E.module('machine').Pin(77, 3)", "ValueError: invalid pin"),
-    "an input as output": ("E.module('machine').Pin(34, 3)", "ValueError: pin can only be input"),
-    "reset": ("E.module('machine').reset()", "machine.reset is not for programs"),
-    "threads": ("E.module('_thread')", "programs have tasks, no threads"),
-    "no such module": ("E.module('numpy')", "no module named 'numpy'"),
-    "tasks forever": (
-        "async def f(): await E.sleep(9)\n    while True:\n        E.spawn(f())",
-        "a program may have 16 tasks",
-    ),
-    "timers forever": (
-        "while True:\n        E.timer(E.module('machine').Timer(-1), period=1000)",
-        "a program may have 8 timers",
-    ),
-    "a task that raises": ("async def f(): 1 / 0\n    E.spawn(f())\n    await E.sleep(99)", "ZeroDivisionError"),
-    "a timer that raises": (
-        "def f(t): 1 / 0\n    E.timer(E.module('machine').Timer(0), period=5, callback=f)\n    await E.sleep(99)",
-        "ZeroDivisionError",
-    ),
-    "a waiting callback that raises": (
-        "async def f(t):\n        await E.sleep_ms(1)\n        1 / 0\n"
-        "    E.timer(E.module('machine').Timer(0), period=50, callback=f)\n    await E.sleep(99)",
-        "ZeroDivisionError",
-    ),
-}
-
-
-@pytest.mark.parametrize(("body", "reason"), TROUBLE.values(), ids=TROUBLE.keys())
-def test_trouble_is_told_and_others_go_on(micropython: MicroPython, body: str, reason: str) -> None:
-    assert reason in crashes(micropython, f"async def main(E):\n    {body}\n")[0]
-
-
-def test_prints_without_end_are_limited_and_the_lost_ones_counted(micropython: MicroPython) -> None:
-    micropython.compile(
-        "chatty",
-        "async def main(E):\n    n = 0\n    while True:\n        await E.y()\n        E.print('line', n, 'x' * 1000)\n        n += 1\n",
-    )
-    found = micropython.act("""
+def test_prints_and_events_without_end_are_limited_and_the_lost_lines_counted(micropython: MicroPython) -> None:
+    loop = "async def main(E):\n    n = 0\n    while True:\n        await E.y()\n        {}\n        n += 1\n"
+    micropython.compile("chatty", loop.format("E.print('line', n, 'x' * 1000)"))
+    micropython.compile("ticking", loop.format("E.event('tick', {})"))
+    seconds, found, ticks = micropython.act("""
         began = time.ticks_ms() // 1000
         await install(runner, "chatty")
         await until(lambda: [line for line in lines()[:-1] if "were left out" in line], 20000)
         await runner.stop("chatty")
-        return [time.ticks_ms() // 1000 - began, [[len(line), line[:60]] for line in lines()]]
+        found = [time.ticks_ms() // 1000 - began, [[len(line), line[:60]] for line in lines()]]
+        await install(runner, "ticking")
+        await asyncio.sleep_ms(1500)
+        await runner.close()
+        return found + [len(events("tick"))]
     """)
-    seconds, found = found
     assert 20 <= len(found) <= 100 + 20 * (seconds + 1) + 2  # a burst, then 20 a second; what is left of the last line
     assert all(size <= 240 for size, _ in found)
     lines = [line for _, line in found]
     first = next(i for i, line in enumerate(lines) if "were left out" in line)
     left_out = int(lines[first].split(" ")[0][1:])
-    assert lines[first] == f"({left_out} lines were left out)"
     assert f"line {int(lines[first - 1].split(' ')[1]) + left_out + 1} " in lines[first + 1]
+    assert 20 <= ticks <= 60
 
 
-@pytest.mark.parametrize("then", ["await E.sleep(9)", "pass", "1 / 0"], ids=["waits", "ends", "crashes"])
-def test_lines_that_were_left_out_are_told_although_no_other_comes(micropython: MicroPython, then: str) -> None:
-    body = f"async def main(E):\n    for n in range(45):\n        E.print('line', n)\n    {then}\n"
-    micropython.compile("chatty", body)
+def test_lines_that_were_left_out_are_told_although_no_other_comes(micropython: MicroPython) -> None:
+    for number, then in enumerate(("await E.sleep(9)", "pass", "1 / 0")):
+        micropython.compile(
+            f"p{number}", f"async def main(E):\n    for n in range(45):\n        E.print(n)\n    {then}\n"
+        )
     found = micropython.act("""
-        await install(runner, "chatty")
-        await until(lambda: any("left out" in line for line in lines()), 4000)
-        return [data for kind, data in told if kind == "log"][:31]
+        found = []
+        for number in range(3):
+            told.clear()
+            await install(runner, "chatty", "p%d" % number)
+            await until(lambda: any("left out" in line for line in lines()), 4000)
+            found.append([[data["level"], data["text"]] for kind, data in told if kind == "log"][:31])
+        return found
     """)
-    assert [line["text"] for line in found[:-1]] == [f"line {n}" for n in range(30)]
-    assert found[-1] == {"source": "chatty", "level": "warning", "text": "(15 lines were left out)"}
-
-
-def test_events_without_end_are_limited(micropython: MicroPython) -> None:
-    micropython.compile(
-        "chatty", "async def main(E):\n    while True:\n        await E.y()\n        E.event('tick', {})\n"
-    )
-    found = micropython.act("""
-        await install(runner, "chatty")
-        await asyncio.sleep_ms(1500)
-        await runner.close()
-        return len(events("tick"))
-    """)
-    assert 20 <= found <= 60
-
-
-def test_more_programs_than_the_board_runs_are_refused(micropython: MicroPython) -> None:
-    micropython.compile("idle", "async def main(E):\n    await E.sleep(100)\n")
-    found = micropython.run("""
-        async def main():
-            runner = new_runner(max_programs=2)
-            await install(runner, "a", "idle")
-            await install(runner, "b", "idle")
-            code = await refused_async(install(runner, "c", "idle"))
-            await install(runner, "b", "idle")
-            return [code, [[r["name"], r["state"]] for r in runner.list()]]
-        run(main)
-    """)
-    assert found == ["too_many_apps", [["a", "running"], ["b", "running"]]]
+    assert found == [[*(["info", str(n)] for n in range(30)), ["warning", "(15 lines were left out)"]]] * 3
 
 
 def test_a_program_that_fills_the_flash_crashes_and_can_be_removed(micropython: MicroPython) -> None:
@@ -257,9 +208,10 @@ def test_a_program_that_fills_the_flash_crashes_and_can_be_removed(micropython: 
         """,
     )
     micropython.compile("calm", CALM)
-    found = micropython.run("""
+    reason, rows, after_boot = micropython.run("""
         import runner as runners
         import records
+        from slots import Slots
         class Ram:
             def __init__(self): self.data = bytearray(48 * 512)
             def readblocks(self, n, buf, off=0): buf[:] = self.data[n * 512 + off : n * 512 + off + len(buf)]
@@ -277,13 +229,10 @@ def test_a_program_that_fills_the_flash_crashes_and_can_be_removed(micropython: 
             await until(lambda: len(events("app.crash")) == 3, 15000)
             await asyncio.sleep_ms(50)
             await runner.remove("greedy")
-            return [events("app.crash")[0]["data"]["reason"], [[r["name"], r["state"]] for r in runner.list()], storage_names()]
-        def storage_names():
-            from slots import Slots
-            return Slots("/ram/apps").names()
+            rows = [[r["name"], r["state"]] for r in runner.list()]
+            return [events("app.crash")[0]["data"]["reason"], rows, Slots("/ram/apps").names()]
         run(main)
     """)
-    reason, rows, after_boot = found
     assert "OSError: 28" in reason or "ENOSPC" in reason
     assert rows == [["calm", "running"]]
     assert after_boot == ["calm"]

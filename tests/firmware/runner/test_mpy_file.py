@@ -35,25 +35,3 @@ def test_a_program_that_was_cut_anywhere_is_refused_and_the_one_before_runs(micr
         run(main)
     """)
     assert found == [{"invalid_module": len(whole) - 8}, ["invalid_module"] * 4, "running", False]
-
-
-def test_one_that_came_into_its_place_all_the_same_leaves_the_boot_and_the_others_alone(
-    micropython: MicroPython,
-) -> None:
-    """Its record has the checksum of these bytes, as if an earlier firmware had taken it."""
-    micropython.compile("whole", PROGRAM)
-    found = micropython.run("""
-        import changes
-        async def main():
-            runner = new_runner()
-            await install(runner, "whole")
-            changes._check_whole = lambda path: None
-            upload(runner, "cut", b"M\\x05" + image("whole")[2:-40])
-            runner.slots.check_upload()
-            runner.slots.install("cut")
-            runner = new_runner()
-            await runner.boot()
-            return [[r["name"], r["state"]] for r in runner.list()]
-        run(main)
-    """)
-    assert found == [["cut", "trapped"], ["whole", "running"]]

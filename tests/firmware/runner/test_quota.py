@@ -7,7 +7,6 @@ from tests.firmware.runner.conftest import MicroPython
 
 IDLE = "async def main(E):\n    await E.sleep(100)\n"
 HOLDERS = {
-    "at once": "kept = bytearray(24_000)\n    await E.sleep(100)",
     "by a function": "kept = []\n    def eat():\n        while len(kept) < 250:\n            E.g()\n"
     "            kept.append(bytearray(100))\n    eat()\n    await E.sleep(100)",
     "by a task": "kept = []\n    async def eat():\n        while True:\n            await E.y()\n"
@@ -36,35 +35,32 @@ def test_a_program_that_holds_more_than_its_claim_is_ended(micropython: MicroPyt
 
 
 HARMLESS = {
-    "rubbish of a function": "def waste():\n        for _ in range(3000):\n            E.g()\n            bytearray(100)\n"
+    "function": "def waste():\n        for _ in range(3000):\n            E.g()\n            bytearray(100)\n"
     "    while True:\n        await E.y()\n        waste()\n        await E.sleep_ms(5)",
-    "a list that is emptied": "kept = []\n    while True:\n        await E.y()\n        kept.append(bytearray(100))\n"
+    "list": "kept = []\n    while True:\n        await E.y()\n        kept.append(bytearray(100))\n"
     "        if len(kept) > 40:\n            kept.clear()\n        await E.sleep_ms(1)",
-    "a wait that is not ours": "asyncio = E.module('asyncio')\n    while True:\n        await E.y()\n        bytearray(500)\n"
+    "foreign": "asyncio = E.module('asyncio')\n    while True:\n        await E.y()\n        bytearray(500)\n"
     "        await asyncio.sleep_ms(7)",
+    "big": "kept = []\n    while True:\n        await E.y()\n        if len(kept) < 150:\n"
+    "            kept.append(bytearray(100))\n        await E.sleep_ms(2)",
 }
 
 
-@pytest.mark.parametrize("body", HARMLESS.values(), ids=HARMLESS.keys())
-def test_rubbish_and_what_others_take_are_no_reason_to_end_it(micropython: MicroPython, body: str) -> None:
+@pytest.mark.parametrize("name", ["function", "list", "foreign"])
+def test_rubbish_and_what_others_take_are_no_reason_to_end_it(micropython: MicroPython, name: str) -> None:
     """Beside it the firmware takes 18 KB, and another program holds all of its larger claim."""
-    micropython.compile("good", f"async def main(E):\n    {body}\n")
-    micropython.compile(
-        "big",
-        "async def main(E):\n    kept = []\n    while True:\n        await E.y()\n        if len(kept) < 150:\n"
-        "            kept.append(bytearray(100))\n        await E.sleep_ms(2)\n",
-    )
-    found = micropython.run("""
+    for each in (name, "big"):
+        micropython.compile(each, f"async def main(E):\n    {HARMLESS[each]}\n")
+    found = micropython.run(f"""
         async def main():
             runner = new_runner(heap=40_000)
-            await install(runner, "good")
+            await install(runner, "{name}")
             await install(runner, "big", heap=20_000)
             ours = []
             for _ in range(120):
                 ours.append(bytearray(150))
                 await asyncio.sleep_ms(20)
-            rows = [[row(runner, name)["state"], row(runner, name).get("error")] for name in ("good", "big")]
-            return [rows, events()]
+            return [[[r["state"], r.get("error")] for r in runner.list()], events()]
         run(main)
     """)
     assert found == [[["running", None], ["running", None]], []]
@@ -72,7 +68,7 @@ def test_rubbish_and_what_others_take_are_no_reason_to_end_it(micropython: Micro
 
 def test_a_program_may_hold_more_than_it_claimed_while_the_board_has_room(micropython: MicroPython) -> None:
     micropython.compile("big", "async def main(E):\n    kept = bytearray(30_000)\n    await E.sleep(100)\n")
-    found = micropython.run("""
+    before, reason = micropython.run("""
         async def main():
             runner = new_runner(reserve=8_192)
             await install(runner, "big", heap=4_096)
@@ -84,60 +80,38 @@ def test_a_program_may_hold_more_than_it_claimed_while_the_board_has_room(microp
             return [before, events("app.crash")[0]["data"]["reason"]]
         run(main)
     """)
-    assert found[0] == ["running", []]
-    assert "and claims 4096" in found[1]
+    assert before == ["running", []]
+    assert "and claims 4096" in reason
 
 
-def test_claims_beyond_what_the_board_has_are_refused_in_words(micropython: MicroPython) -> None:
+def test_programs_and_claims_beyond_what_the_board_has_are_refused(micropython: MicroPython) -> None:
     micropython.compile("idle", IDLE)
-    found = micropython.run("""
-        from errors import CallError
+    words = "".join(f"    E.print('words that take room, number {n}')\n" for n in range(400))
+    micropython.compile("big", "async def main(E):\n" + words)
+    codes, rows, many, ended = micropython.run("""
         async def main():
             runner = new_runner(heap=32_768)
             await install(runner, "a", "idle", heap=20_480)
-            told = []
+            codes = []
             for name, heap in (("b", 20_480), ("a", 40_960)):
-                try:
-                    await install(runner, name, "idle", heap=heap)
-                except CallError as exc:
-                    told.append([exc.code, exc.message])
+                codes.append(await refused_async(install(runner, name, "idle", heap=heap)))
             await install(runner, "a", "idle", heap=12_288)
             await install(runner, "b", "idle", heap=20_480)
             await runner.stop("a")
             await install(runner, "c", "idle", heap=12_288)
-            try:
-                await runner.start("a")
-            except CallError as exc:
-                told.append([exc.code, exc.message])
-            return [told, [[r["name"], r["state"]] for r in runner.list()]]
-        run(main)
-    """)
-    words = "programs claim {} KB of memory, 32 KB are there: stop one or ask for less"
-    assert found[0] == [
-        ["too_large", "2 " + words.format(40)],
-        ["too_large", "the program claims 40 KB of memory, 32 KB are there: stop one or ask for less"],
-        ["too_large", "3 " + words.format(44)],
-    ]
-    assert found[1] == [["a", "stopped"], ["b", "running"], ["c", "running"]]
-
-
-def test_a_program_whose_code_is_larger_than_its_claim_is_refused(micropython: MicroPython) -> None:
-    words = "".join(f"    E.print('words that take room, number {n}')\n" for n in range(400))
-    micropython.compile("big", "async def main(E):\n" + words)
-    found = micropython.run("""
-        from errors import CallError
-        async def main():
-            runner = new_runner()
-            try:
-                await install(runner, "big", heap=2048)
-            except CallError as exc:
-                told = [exc.code, exc.message]
-            await install(runner, "big", heap=32_768)
+            codes.append(await refused_async(runner.start("a")))
+            rows = [[r["name"], r["state"]] for r in runner.list()]
+            runner.board.max_programs = 2
+            many = await refused_async(install(runner, "d", "idle", heap=0))
+            await install(runner, "b", "idle", heap=0)
+            await runner.remove("b")
+            codes.append(await refused_async(install(runner, "b", "big", heap=2048)))
+            await runner.remove("c")
+            await install(runner, "b", "big", heap=32_768)
             await until(lambda: events())
-            return [told, [e["name"] for e in events()]]
+            return [codes, rows, many, [e["name"] for e in events()]]
         run(main)
     """)
-    assert found[0][0] == "too_large"
-    assert "took too much memory" in found[0][1]
-    assert "claims 2048" in found[0][1]
-    assert found[1] == ["app.exit"]
+    assert codes == ["too_large"] * 4
+    assert rows == [["a", "stopped"], ["b", "running"], ["c", "running"]]
+    assert (many, ended) == ("too_many_apps", ["app.exit"])

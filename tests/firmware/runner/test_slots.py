@@ -104,7 +104,7 @@ def slots(micropython: MicroPython, body: str) -> Any:
     )
 
 
-def test_an_upload_resumes_where_it_broke_off(micropython: MicroPython) -> None:
+def test_an_upload_resumes_where_it_broke_off_and_another_hash_drops_it(micropython: MicroPython) -> None:
     found = slots(
         micropython,
         """
@@ -119,22 +119,14 @@ repeated = s.write(100, ONE[100:180])
 end = s.write(180, ONE[180:])
 s.install(s.check_upload()[0])
 other = s.begin("p", "py", len(TWO), hashlib.sha256(TWO).digest())
-return [first, again, gap, early, repeated, end, state(s) == ONE, other, refused(s.check_upload)]
-""",
-    )
-    assert found == [0, 150, "wrong_offset", "wrong_offset", 180, 400, True, 0, "wrong_offset"]
-
-
-def test_an_upload_with_another_hash_is_dropped(micropython: MicroPython) -> None:
-    found = slots(
-        micropython,
-        """
-s.begin("p", "py", len(ONE), hashlib.sha256(TWO).digest())
+found = [first, again, gap, early, repeated, end, state(s) == ONE, other, refused(s.check_upload)]
+s.begin("q", "py", len(ONE), hashlib.sha256(TWO).digest())
 s.write(0, ONE)
-return [refused(s.check_upload), refused(s.check_upload), refused(lambda: s.write(0, b"x")), s.names()]
+return found + [refused(s.check_upload), refused(s.check_upload), refused(lambda: s.write(0, b"x")), s.names()]
 """,
     )
-    assert found == ["hash_mismatch", "no_upload", "no_upload", []]
+    assert found[:9] == [0, 150, "wrong_offset", "wrong_offset", 180, 400, True, 0, "wrong_offset"]
+    assert found[9:] == ["hash_mismatch", "no_upload", "no_upload", ["p"]]
 
 
 WRONG = {
@@ -166,15 +158,14 @@ NAMES = ["..", ".", "my app", "été", "%", "a.b", "UPPER", "%upload", "CON", "x
 def test_any_name_is_a_folder_of_its_own(micropython: MicroPython) -> None:
     body = f"""for name in {NAMES!r}:
     put(s, name, ONE)
-s = Slots(ROOT)
 return [sorted(s.names()), all(state(s, name) == ONE for name in s.names()), sorted(os.listdir(FOLDER))]"""
     names, are_there, files = slots(micropython, body)
     assert (names, are_there) == (sorted(NAMES), True)
     assert set(files) <= {"apps", "script.py"}
 
 
-def test_undo_takes_the_last_change_back_once(micropython: MicroPython) -> None:
-    found = slots(
+def test_undo_takes_the_last_change_back_once_and_too_many_programs_are_refused(micropython: MicroPython) -> None:
+    undone, full, counts = slots(
         micropython,
         """
 put(s, "p", ONE); put(s, "q", TWO); put(s, "p", TWO)
@@ -182,19 +173,8 @@ told = [s.undo_target(), s.undo("p"), state(s) == ONE, refused(lambda: s.undo_ta
 told += [s.undo_target(), s.undo("q"), s.names(), refused(s.undo_target)]
 s.remove("p")
 s = Slots(ROOT)
-return told + [s.names(), s.undo_target("p"), s.undo("p"), state(s) == ONE]
-""",
-    )
-    assert found == [
-        "p", True, True, "app_not_found", "q", False, ["p"], "app_not_found", [], "p", True, True,
-    ]  # fmt: skip
-
-
-def test_too_many_programs_are_refused_and_removed_ones_do_not_count(micropython: MicroPython) -> None:
-    found = slots(
-        micropython,
-        """
-for i in range(16):
+told += [s.names(), s.undo_target("p"), s.undo("p"), state(s) == ONE]
+for i in range(15):
     put(s, "p%d" % i, ONE)
 upload(s, "more", ONE)
 full = refused(s.check_upload)
@@ -202,10 +182,13 @@ put(s, "p3", TWO)
 for i in range(8):
     s.remove("p%d" % i)
 put(s, "more", ONE)
-return [full, len(s.names()), len(Slots(ROOT).names()), len([n for n in os.listdir(ROOT) if n[0] != "="])]
+return [told, full, [len(s.names()), len(Slots(ROOT).names()), len([n for n in os.listdir(ROOT) if n[0] != "="])]]
 """,
     )
-    assert found == ["too_many_apps", 9, 9, 13]
+    assert undone[:4] == ["p", True, True, "app_not_found"]
+    assert undone[4:8] == ["q", False, ["p"], "app_not_found"]
+    assert undone[8:] == [[], "p", True, True]
+    assert (full, counts) == ("too_many_apps", [9, 9, 13]), "removed ones do not count"
 
 
 DAMAGE: Final = {
@@ -218,53 +201,49 @@ DAMAGE: Final = {
 }
 
 
-@pytest.mark.parametrize(("file", "change", "error"), DAMAGE.values(), ids=DAMAGE.keys())
-def test_a_damaged_program_is_listed_and_the_others_boot(
-    micropython: MicroPython, file: str, change: str, error: str
-) -> None:
+def test_a_damaged_program_is_listed_and_the_others_boot(micropython: MicroPython) -> None:
+    """It is mended by another install, or removed."""
     micropython.compile("idle", "async def main(E):\n    await E.sleep(100)\n")
-    found = micropython.run(
+    changes = "".join(f"({file!r}, lambda was: {change})," for file, change, _ in DAMAGE.values())
+    found, odd = micropython.with_room().run(
         f"""
+        import esp32
         async def main():
-            runner = new_runner()
-            await install(runner, "bad", "idle")
+            found, runner = [], new_runner()
             await install(runner, "good", "idle")
+            for file, change in ({changes}):
+                bad = "bad%d" % len(found)
+                await install(runner, bad, "idle")
+                await runner.close()
+                path = FOLDER + "/apps/" + bad + "/" + file
+                was = open(path, "rb").read()
+                with open(path, "wb") as file:
+                    file.write(change(was))
+                told.clear()
+                esp32._handles = 0
+                runner = new_runner()
+                await runner.boot()
+                rows = [[r["state"], r.get("error")] for r in runner.list() if r["name"] in (bad, "good")]
+                start = await refused_async(runner.start(bad))
+                await install(runner, bad, "idle")
+                found.append([rows, start, row(runner, bad)["state"], row(runner, bad).get("error"), lines()])
             await runner.close()
-            path = FOLDER + "/apps/bad/{file}"
-            was = open(path, "rb").read()
-            with open(path, "wb") as file:
-                file.write({change})
+            os.mkdir(FOLDER + "/apps/odd"); os.mkdir(FOLDER + "/apps/odd/r0")
+            open(FOLDER + "/apps/file", "w").close()
+            esp32._handles = 0
             runner = new_runner()
             await runner.boot()
-            rows = [[r["name"], r["state"], r.get("error")] for r in runner.list()]
-            start = await refused_async(runner.start("bad"))
-            await install(runner, "bad", "idle")
-            mended = [row(runner, "bad")["state"], row(runner, "bad").get("error")]
-            return [rows, start, mended, lines()]
+            odd = "odd" in runner.slots.names() and row(runner, "odd")["state"]
+            os.rmdir(FOLDER + "/apps/odd/r0")
+            await runner.remove("odd")
+            return [found, [odd, "odd" in [r["name"] for r in runner.list()]]]
         run(main)
     """
     )
-    rows, start, mended, lines = found
-    assert rows == [["bad", "stopped", error], ["good", "running", None]]
-    assert start == "failed"
-    assert mended == ["running", None]
-    assert f"bad: {error}" in lines
-
-
-def test_a_damaged_program_can_be_removed(micropython: MicroPython) -> None:
-    found = micropython.run("""
-        async def main():
-            os.mkdir(FOLDER + "/apps"); os.mkdir(FOLDER + "/apps/bad"); os.mkdir(FOLDER + "/apps/bad/r0")
-            open(FOLDER + "/apps/file", "w").close()
-            runner = new_runner()
-            await runner.boot()
-            before = [r["name"] for r in runner.list()]
-            os.rmdir(FOLDER + "/apps/bad/r0")
-            await runner.remove("bad")
-            return [before, [r["name"] for r in runner.list()]]
-        run(main)
-    """)
-    assert found == [["bad"], []]
+    for number, ((_, _, error), row) in enumerate(zip(DAMAGE.values(), found, strict=True)):
+        listed = [["stopped", error], ["running", None]]
+        assert row == [listed, "failed", "running", None, [f"bad{number}: {error}"]]
+    assert odd == ["stopped", False]
 
 
 def test_a_damaged_newest_image_gives_way_to_the_one_before(micropython: MicroPython) -> None:

@@ -17,8 +17,8 @@ def said(micropython: MicroPython, body: str) -> list[str]:
     (micropython.folder / "settings.json").write_text(SECRET)
     lines = "\n    ".join(body.strip().split("\n"))
     micropython.compile("p", f"async def main(E):\n    {lines}\n")
-    found, crashes = micropython.act("""
-        await install(runner, "p")
+    found, crashes = micropython.with_room().act("""
+        await install(runner, "p", heap=40_960)
         await until(lambda: events())
         return [lines(), events("app.crash")]
     """)
@@ -64,84 +64,6 @@ for path in {OUTSIDE!r}:
     assert (micropython.folder / "data").is_dir()
 
 
-def test_a_file_is_opened_by_its_name_alone(micropython: MicroPython) -> None:
-    body = """
-for path in (0, 3, None, b"settings.json"):
-    try:
-        E.print("reached", E.module("io").open(path))
-    except TypeError as exc:
-        E.print(exc)
-"""
-    assert said(micropython, body) == ["a file is opened by its name"] * 4
-
-
-FIRMWARE = ["settings", "runner", "link", "board", "builtins", "vfs", "uos", "network", "socket", "uctypes", "main"]
-REFUSED = [
-    "sys.modules",
-    "sys.path",
-    "os.mount",
-    "os.chdir",
-    "os.dupterm",
-    "os.VfsLfs2",
-    "io.FileIO",
-    "asyncio.core",
-    "asyncio._attrs",
-    "gc.disable",
-    "micropython.kbd_intr",
-    "machine.reset",
-    "machine.RTC",
-    "machine.mem32",
-    "machine.SDCard",
-    "os._real",
-    "sys.stdin",
-]
-
-
-def test_modules_and_names_are_those_of_programs(micropython: MicroPython) -> None:
-    body = f"""
-for name in {FIRMWARE}:
-    try:
-        E.print("reached", E.module(name))
-    except ImportError as exc:
-        if str(exc) != "no module named '" + name + "'":
-            E.print(exc)
-for name in {REFUSED}:
-    module, name = name.split(".")
-    try:
-        E.print("reached", getattr(E.module(module), name))
-    except AttributeError:
-        pass
-E.print("all refused")
-"""
-    assert said(micropython, body) == ["all refused"]
-
-
-def test_only_constants_of_pin_pass(micropython: MicroPython) -> None:
-    body = """
-Pin = E.module("machine").Pin
-for thing, name in ((Pin, "board"), (Pin, "cpu"), (Pin(4), "board"), (Pin(4), "cpu"), (Pin, "init")):
-    try:
-        E.print("reached", getattr(thing, name))
-    except AttributeError:
-        E.print("no")
-E.print(Pin.OUT, Pin.PULL_UP, Pin(4).IN)
-raise SystemExit
-"""
-    assert said(micropython, body) == ["no"] * 5 + ["3 2 1"]
-
-
-def test_the_chips_clock_is_read_and_never_changed(micropython: MicroPython) -> None:
-    body = """
-freq = getattr(E.module("machine"), "fr" + "eq")
-E.print(freq())
-try:
-    freq(20000000)
-except TypeError:
-    E.print("no")
-"""
-    assert said(micropython, body) == ["160000000", "no"]
-
-
 NUMBERS = """
 class Two(int):
     def __hash__(self):
@@ -151,81 +73,75 @@ class Two(int):
 class Zero:
     def __int__(self):
         return 0
-machine = E.module("machine")
+machine, io = E.module("machine"), E.module("io")
 """
+REFUSED = {
+    "TypeError": ["io.open(0)", "io.open(3)", "io.open(None)", "io.open(b'settings.json')", "machine.freq(20000000)"],
+    "ImportError": [
+        *("E.module('settings')", "E.module('runner')", "E.module('link')", "E.module('board')", "E.module('vfs')"),
+        *("E.module('builtins')", "E.module('uos')", "E.module('network')", "E.module('socket')"),
+        *("E.module('uctypes')", "E.module('main')"),
+    ],
+    "AttributeError": [
+        *("E.module('sys').modules", "E.module('sys').path", "E.module('sys').stdin", "io.FileIO"),
+        *(f"E.module('os').{name}" for name in ("mount", "chdir", "dupterm", "VfsLfs2", "_real")),
+        *("E.module('asyncio').core", "E.module('asyncio')._attrs", "E.module('gc').disable"),
+        *("E.module('micropython').kbd_intr", "machine.reset", "machine.RTC", "machine.mem32", "machine.SDCard"),
+        *("machine.Pin.board", "machine.Pin.cpu", "machine.Pin(4).board", "machine.Pin(4).cpu", "machine.Pin.init"),
+    ],
+    "ValueError": [  # what is no plain number of a free pin
+        *("machine.UART(0)", "machine.UART(0, 9600, tx=4, rx=5)", "machine.UART(False)", "machine.UART(Zero())"),
+        *("machine.UART(Two(0))", "machine.Pin(Two(6))", "machine.Pin('GPIO6')", "machine.PWM('GPIO6')"),
+        *("machine.I2C(0, scl='GPIO6', sda=5)", "machine.SoftI2C(5, 6)", "machine.SoftI2C('GPIO5', 'GPIO6')"),
+        "machine.UART(2, tx=6)",
+    ],
+}
 
 
-MADE = [
-    *("machine.UART(0)", "machine.UART(0, 9600, tx=4, rx=5)", "machine.UART(False)", "machine.UART(Zero())"),
-    *("machine.UART(Two(0))", "machine.Pin(Two(6))", "machine.Pin('GPIO6')", "machine.PWM('GPIO6')"),
-    *("machine.I2C(0, scl='GPIO6', sda=5)", "machine.SoftI2C(5, 6)", "machine.SoftI2C('GPIO5', 'GPIO6')"),
-    "machine.UART(2, tx=6)",
-]
-
-
-def test_what_is_no_plain_number_of_a_free_pin_is_refused(micropython: MicroPython) -> None:
+@pytest.mark.parametrize("error", REFUSED)
+def test_what_leads_out_of_a_program_is_refused(micropython: MicroPython, error: str) -> None:
     tries = "".join(
-        f"try:\n    E.print('made', {made})\nexcept ValueError as exc:\n    E.print('no', len(exc.args[0]) > 5)\n"
-        for made in MADE
+        f"try:\n    E.print({made!r}, {made})\nexcept {error}:\n    E.print('no')\n" for made in REFUSED[error]
     )
-    assert said(micropython, f"{NUMBERS}{tries}raise SystemExit\n") == ["no True"] * len(MADE)
+    allowed = "E.print(machine.Pin.OUT, machine.Pin.PULL_UP, machine.Pin(4).IN, machine.freq())\nraise SystemExit\n"
+    assert said(micropython, NUMBERS + tries + allowed) == ["no"] * len(REFUSED[error]) + ["3 2 1 160000000"]
 
 
-def test_default_pins_of_a_bus_are_claimed(micropython: MicroPython) -> None:
-    micropython.compile(
-        "p",
-        """
-        async def main(E):
-            machine = E.module("machine")
-            machine.I2C(0)
-            machine.I2C(0)
-            machine.UART(2, 9600, tx=4)
-            machine.SPI(1, sck=machine.Pin(15), mosi=machine.Pin(2))
-            await E.sleep(100)
-    """,
-    )
-    pins = micropython.act("""
-        await install(runner, "p")
-        await asyncio.sleep_ms(100)
-        return [row(runner, "p")["pins"], events()]
-    """)
-    assert pins == [[2, 4, 12, 15, 16, 18, 19], []]
-
-
-@pytest.mark.parametrize(("made", "why"), [("I2C(0)", "pin 19 belongs to the program other"), ("UART(1)", "the flash")])
-def test_bus_whose_default_pins_are_not_free_is_ended_again(micropython: MicroPython, made: str, why: str) -> None:
-    micropython.compile(
-        "other",
-        """
-        async def main(E):
-            E.module("machine").Pin(19)
-            await E.sleep(100)
-    """,
-    )
-    micropython.compile(
-        "p",
-        f"""
-        async def main(E):
-            machine = E.module("machine")
-            machine.Pin(4)
-            try:
-                machine.{made}
-            except (OSError, ValueError) as exc:
-                E.print(exc)
-            await E.sleep(100)
-    """,
-    )
-    told, pins, on = micropython.run("""
+def test_default_pins_of_a_bus_are_claimed_and_one_whose_pins_are_not_free_is_ended_again(
+    micropython: MicroPython,
+) -> None:
+    buses = """
+async def main(E):
+    machine = E.module("machine")
+    machine.Pin(4)
+    for make in (
+        lambda: machine.I2C(0),
+        lambda: machine.UART(1),
+        lambda: machine.UART(2, 9600, tx=5),
+        lambda: machine.SPI(1, sck=machine.Pin(15), mosi=machine.Pin(2)),
+    ):
+        try:
+            make()
+            E.print("made")
+        except (OSError, ValueError) as exc:
+            E.print(exc)
+    await E.sleep(100)
+"""
+    micropython.compile("other", 'async def main(E):\n    E.module("machine").Pin(19)\n    await E.sleep(100)\n')
+    micropython.compile("p", buses)
+    said, pins, on = micropython.run("""
         async def main():
             runner = new_runner(reserved={"9": "the flash", "10": "the flash"})
             await install(runner, "other")
             await install(runner, "p")
-            await until(lambda: lines())
+            await until(lambda: len(lines()) == 4)
             return [lines(), row(runner, "p")["pins"], len(machine.inited)]
         run(main)
     """)
-    assert why in told[0]
-    assert (len(told), pins, on) == (1, [4], 0)
+    assert said[0] == "pin 19 belongs to the program other"
+    assert "the flash" in said[1]
+    assert said[2:] == ["made", "made"]
+    assert (pins, on) == ([2, 4, 5, 12, 15, 16], 2)
 
 
 def test_text_for_stdout_goes_the_way_of_print(micropython: MicroPython) -> None:

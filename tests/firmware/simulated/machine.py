@@ -1,4 +1,6 @@
-"""Just enough of a chip for the link's tests: pins keep what was written, `reset` ends the process with 3."""
+"""Just enough of a chip for the link's tests: pins keep what was written, `reset` ends the process with 3.
+
+MICROCLAW_PINS is a file for each change of a level."""
 
 import os
 import time
@@ -18,6 +20,9 @@ class Pin:
     def value(self, level=None):
         if level is None:
             return _levels.get(self.number, 1 if self.number == 0 else 0)
+        if os.getenv("MICROCLAW_PINS") and _levels.get(self.number) != level:
+            with open(os.getenv("MICROCLAW_PINS"), "a") as file:
+                file.write("%d %d\n" % (self.number, level))
         _levels[self.number] = level
 
 

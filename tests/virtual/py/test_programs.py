@@ -60,32 +60,17 @@ async def main(E):
     assert bench.edges(2) == [(100.0, 1), (400.0, 0)]
 
 
-def test_a_greedy_program_is_ended_and_the_others_go_on(bench: PyBench) -> None:
+def test_a_pin_of_a_wasm_program_is_refused_and_a_power_cut_keeps_what_starts_by_itself(bench: PyBench) -> None:
+    bench.board.claim(5, "a WebAssembly program")
+    bench.install("other", BLINK.replace("Pin(2", "Pin(5"), autostart=False)
     bench.install("blink", BLINK)
-    greedy = "async def main(E):\n    held = []\n    while True:\n        await E.y()\n"
-    bench.install("greedy", greedy + "        held.append(bytearray(2000))\n        await E.sleep_ms(5)\n")
-    bench.clock.advance(20_000)
-    assert {data["app"] for _, data in bench.events} == {"greedy"}
-    assert "MemoryError" in str(bench.events[0][1]["reason"])
-    assert bench.row("blink")["state"] == "running"
-
-
-def test_a_power_cut_keeps_what_starts_by_itself(bench: PyBench) -> None:
-    bench.install("blink", BLINK)
-    bench.install("once", BLINK.replace("Pin(2", "Pin(5"), autostart=False)
     bench.clock.advance(700)
+    assert "pin 5 belongs to another program" in str(bench.events[0][1]["reason"])
     bench.board.reset()
     before = len(bench.board.edges().records)
     bench.clock.advance(2_000)
     assert {edge.pin for edge in bench.board.edges(before).records} == {2}
-    assert bench.row("once")["state"] == "stopped"
-
-
-def test_a_pin_of_another_program_is_refused(bench: PyBench) -> None:
-    bench.board.claim(2, "a WebAssembly program")
-    bench.install("blink", BLINK)
-    bench.clock.advance(100)
-    assert "pin 2 belongs to another program" in str(bench.events[0][1]["reason"])
+    assert bench.row("other")["state"] == "stopped"
 
 
 def test_a_program_sees_its_own_flash_and_no_more(bench: PyBench) -> None:
@@ -145,15 +130,36 @@ def _state(bench: PyBench, name: str) -> object:
         return None
 
 
-def test_a_reset_by_the_firmware_boots_the_board(bench: PyBench) -> None:
+def test_a_reset_by_the_firmware_boots_the_board_and_its_numbers_in_flash_outlive_a_power_cut(bench: PyBench) -> None:
     bench.install(
         "wild",
-        "async def main(E):\n    await E.sleep_ms(10)\n    import machine\n    machine.reset()\n",
+        """
+async def main(E):
+    await E.sleep_ms(10)
+    import esp32, machine
+    numbers = esp32.NVS("wild")
+    try:
+        E.print(numbers.get_i32("fails"), machine.reset_cause())
+    except OSError as exc:
+        numbers.set_i32("fails", 2)
+        E.print(exc.errno)
+        machine.reset()
+""",
         autostart=False,
     )
     bench.clock.advance(100)
     assert bench.board.boot == 2
     assert bench.row("wild")["state"] == "stopped"
+    bench.programs.call("start", {"name": "wild"})
+    bench.clock.advance(100)
+    assert bench.lines("wild") == ["-4354", "2 2"]
+
+
+def test_a_strip_of_leds_shows_its_colours(bench: PyBench) -> None:
+    strip = "E.module('neopixel').NeoPixel(E.module('machine').Pin(4), 2)"
+    bench.install("strip", f"async def main(E):\n    s = {strip}\n    s[1] = (255, 1, 2)\n    s.write()\n")
+    bench.clock.advance(100)
+    assert bench.board.led_changes().records[-1].data == bytes([0, 0, 0, 1, 255, 2]).hex()
 
 
 def test_the_compiled_image_is_kept_private_and_not_taken_from_others(tmp_path: Path, cache: Path) -> None:
@@ -180,20 +186,18 @@ def test_the_runner_of_an_update_takes_the_place_of_the_one_that_is_built_in(ben
         bench.programs.call("start", {"name": "blink"})
 
 
-WASTES = """
-async def main(E):
-    n = 0
-    while True:
-        await E.y()
-        n += 1
-        kept = bytearray(3000 + n % 7 * 100)
-        await E.sleep_ms(3)
-"""
-
-
-def test_rubbish_is_no_reason_to_end_a_program(bench: PyBench) -> None:
-    bench.install("waste", WASTES)
-    bench.install("more", WASTES)
+def test_a_greedy_program_is_ended_and_rubbish_is_no_reason_to_end_one(bench: PyBench) -> None:
+    loop = "async def main(E):\n    held, n = [], 0\n    while True:\n        await E.y()\n        n += 1\n        {}\n"
+    bench.install("blink", BLINK)
+    bench.install("greedy", loop.format("held.append(bytearray(2000))\n        await E.sleep_ms(5)"))
+    bench.clock.advance(20_000)
+    assert {data["app"] for _, data in bench.events} == {"greedy"}
+    assert "MemoryError" in str(bench.events[0][1]["reason"])
+    assert bench.row("blink")["state"] == "running"
+    bench.programs.call("remove", {"name": "greedy"})
+    bench.events.clear()
+    for name in ("waste", "more"):
+        bench.install(name, loop.format("held = bytearray(3000 + n % 7 * 100)\n        await E.sleep_ms(3)"))
     bench.clock.advance(4_000)
-    assert [(row["state"], row.get("error")) for row in bench.programs.rows()] == [("running", None)] * 2
+    assert {str(row["state"]) for row in bench.programs.rows()} == {"running"}
     assert not bench.events

@@ -3,6 +3,7 @@
 pins = {}
 inited = []  # PWM and the like that are switched on
 resets = []
+registers = {}  # of I2C devices: address -> register -> bytes from there on, in hex
 PWRON_RESET = 1
 HARD_RESET = 2
 WDT_RESET = 3
@@ -129,6 +130,15 @@ class SoftI2C:
     def __init__(self, scl, sda):
         assert isinstance(scl, Pin)
         assert isinstance(sda, Pin)
+
+    def readfrom_mem(self, address, register, size):
+        if address not in registers:
+            raise OSError(19)  # ENODEV
+        return bytes.fromhex(registers[address][register])[:size]
+
+    def writeto_mem(self, address, register, data):
+        if address not in registers:
+            raise OSError(19)
 
 
 class ADC:
