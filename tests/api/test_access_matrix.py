@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -89,10 +90,14 @@ REAL = {"name": DEVICE, "device": DEVICE, "switch": "stop", "act": "stop"}  # wh
 class UnixConnection(HTTPConnection):
     """One to a control socket."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self.host)
+        self.sock.connect(str(self._path))
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ class Matrix:
         """The status alone: some answers never end."""
         connection: HTTPConnection
         if column.is_socket:
-            connection = UnixConnection(str(self.host.settings.control_socket), timeout=60)
+            connection = UnixConnection(self.host.settings.control_socket)
         else:
             address = urlsplit(str(self.host.http))
             connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
