@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
-from http.client import HTTPMessage
+from http.client import HTTPConnection, HTTPMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from tests.api.people_host import PeopleHost, people_host
+from tests.stories.conftest import running_host
 
-from microclaw.cli.child import Child
 from microclaw.operations.client import Client
 
 
@@ -31,15 +31,23 @@ class Answer:
         return json.loads(self.body)
 
 
+def answer_of(
+    connection: HTTPConnection, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+) -> Answer:
+    """Of one request; a body that is no bytes is sent as JSON."""
+    is_json = body is not None and not isinstance(body, bytes)
+    kind = {"Content-Type": "application/json"} if is_json else {}
+    with closing(connection):
+        connection.request(method, path, json.dumps(body) if is_json else body, {**kind, **(headers or {})})
+        answer = connection.getresponse()
+        return Answer(answer.status, answer.headers, answer.read())
+
+
 @pytest.fixture(scope="module")
 def host_facts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The ready document of a running host with virtual-1."""
-    home = tmp_path_factory.mktemp("home")
-    environ = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
-    words = ["microclaw", "--json", "--home", str(home), "up", "--port", "0", "--virtual", "1", "--die-with-parent"]
-    with Child("host", words, log=home / "stderr", environ=environ) as child:
-        facts, _ = child.wait_ready()
-        yield facts
+    with running_host(tmp_path_factory.mktemp("host") / "home", "--virtual", "1") as host:
+        yield host.facts
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -8,16 +8,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from tests.api.unix_http import UnixConnection
 
 from microclaw.api.access import OF_ROLE, access_of, every_route
 from microclaw.api.host import Host
@@ -86,6 +87,19 @@ BODIES: dict[str, Any] = {
 REAL = {"name": DEVICE, "device": DEVICE, "switch": "stop", "act": "stop"}  # what a denied request would hit
 
 
+class UnixConnection(HTTPConnection):
+    """One to a control socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=60)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
 @dataclass(frozen=True)
 class Column:
     """A caller: what it shows, and the access that it has. `csrf` None: it needs none; "" is one without."""
@@ -114,7 +128,7 @@ class Matrix:
         """The status alone: some answers never end."""
         connection: HTTPConnection
         if column.is_socket:
-            connection = UnixConnection(self.host.settings.control_socket, 60)
+            connection = UnixConnection(self.host.settings.control_socket)
         else:
             address = urlsplit(str(self.host.http))
             connection = HTTPConnection(str(address.hostname), address.port, timeout=60)

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from collections.abc import AsyncIterator
-from http.client import HTTPSConnection
+from contextlib import nullcontext
+from http.client import HTTPMessage, HTTPSConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
-from tests.cli.conftest import run_in
+from tests.api.conftest import answer_of
+from tests.cli.conftest import run_here
 
 from microclaw.api.access import OPEN_HERE
 from microclaw.api.host import Host
 from microclaw.app import running_host
 from microclaw.auth.certificates import lan_names
 from microclaw.config.load import load_settings
-
-RIGHT = "correct horse battery"
+from microclaw.errors import ConfigError
+from microclaw.operations.client import AsyncClient, Client
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -43,7 +44,7 @@ def port_of(host: Host) -> int:
 
 
 def trusting(host: Host) -> ssl.SSLContext:
-    made = run_in(host.settings.home, "person", "ca", "-")
+    made = run_here(host.settings.home, "person", "ca", "-")
     assert made.code == 0, made.err
     assert "PRIVATE" not in made.out
     return ssl.create_default_context(cadata=made.out)
@@ -51,25 +52,16 @@ def trusting(host: Host) -> ssl.SSLContext:
 
 async def ask(
     host: Host, context: ssl.SSLContext, method: str, path: str, body: Any = None, **headers: str
-) -> tuple[int, Any, Any]:
-    def work() -> tuple[int, Any, Any]:
-        connection = HTTPSConnection("127.0.0.1", port_of(host), timeout=60, context=context)
-        try:
-            text = None if body is None else json.dumps(body)
-            named = {key.replace("_", "-"): value for key, value in headers.items()}
-            connection.request(method, path, text, {"Content-Type": "application/json", **named})
-            answer = connection.getresponse()
-            return answer.status, answer.headers, answer.read()
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(work)
+) -> tuple[int, HTTPMessage]:
+    connection = HTTPSConnection("127.0.0.1", port_of(host), timeout=60, context=context)
+    answer = await asyncio.to_thread(answer_of, connection, method, path, body, headers)
+    return answer.status, answer.headers
 
 
 async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) -> None:
     context = await asyncio.to_thread(trusting, host)
     code = await host.admission.sign_ins.new_code()
-    status, headers, _ = await ask(host, context, "POST", "/v1/signin/code", {"code": code})
+    status, headers = await ask(host, context, "POST", "/v1/signin/code", {"code": code})
     assert status == 200
     name, *rest = headers["Set-Cookie"].split("; ")
     assert name.startswith(f"__Host-microclaw-{port_of(host)}=")
@@ -82,14 +74,16 @@ async def test_a_session_over_https_has_a_cookie_of_this_host_alone(host: Host) 
 
 async def test_it_answers_to_its_own_names_and_addresses_alone(host: Host) -> None:
     context, port = await asyncio.to_thread(trusting, host), port_of(host)
+
+    async def status(name: str, **headers: str) -> int:
+        return (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}", **headers))[0]
+
     for name in (*lan_names().names[:2], "claw.example", "127.0.0.1", "192.0.2.99", "[2001:db8::1]"):
-        assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 200
-        origin = f"https://{name}:{port}"
-        assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}", Origin=origin))[0] == 200
-        plain = f"http://{name}:{port}"
-        assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}", Origin=plain))[0] == 403
+        assert await status(name) == 200
+        assert await status(name, Origin=f"https://{name}:{port}") == 200
+        assert await status(name, Origin=f"http://{name}:{port}") == 403
     for name in ("evil.example", "claw.example.evil.example", "xclaw.example", ""):
-        assert (await ask(host, context, "GET", "/healthz", Host=f"{name}:{port}"))[0] == 403
+        assert await status(name) == 403
 
 
 async def test_a_stranger_on_the_network_gets_the_pages_and_the_sign_in_alone(host: Host) -> None:
@@ -117,25 +111,34 @@ async def test_old_tls_and_plain_http_get_nothing(host: Host) -> None:
     assert (await ask(host, context, "GET", "/healthz"))[0] == 200
 
 
-async def test_the_command_line_trusts_the_exported_authority_and_no_other(host: Host, tmp_path: Path) -> None:
+async def test_clients_trust_the_exported_authority_and_no_other(host: Host, tmp_path: Path) -> None:
     """From another home: refused without the authority's certificate, then by each way to give it."""
     secret = await host.admission.tokens.create("laptop", "owner")
-    place, exported = f"https://127.0.0.1:{port_of(host)}", tmp_path / "ca.pem"
-    other = tmp_path / "elsewhere"
+    exported, other = tmp_path / "ca.pem", tmp_path / "elsewhere"
     other.mkdir(mode=0o700)
 
-    def tell(*words: str, **variables: str) -> Any:
-        return run_in(other, "--host", place, *words, environ={"MICROCLAW_TOKEN": secret, **variables})
+    def code(name: str = "127.0.0.1", **variables: str) -> int:
+        place = f"https://{name}:{port_of(host)}"
+        return run_here(other, "--host", place, "device", "list", environ={"MICROCLAW_TOKEN": secret, **variables}).code
 
-    refused = await asyncio.to_thread(tell, "device", "list")
-    assert refused.code == 1
-    assert (await asyncio.to_thread(run_in, host.settings.home, "person", "ca", str(exported))).code == 0
-    trusted = await asyncio.to_thread(lambda: tell("device", "list", MICROCLAW_CA=str(exported)))
-    assert trusted.code == 0, trusted.err
-    (other / "host-ca.pem").write_bytes(exported.read_bytes())
-    assert (await asyncio.to_thread(tell, "device", "list")).code == 0
-    (other / "host-ca.pem").write_text("nothing")
-    assert (await asyncio.to_thread(tell, "device", "list")).code == 1
+    def check() -> None:
+        assert code() == 1
+        assert run_here(host.settings.home, "person", "ca", str(exported)).code == 0
+        assert code(MICROCLAW_CA=str(exported)) == 0
+        assert code("127.0.0.3", MICROCLAW_CA=str(exported)) == 1  # no name of its certificate
+        (other / "host-ca.pem").write_bytes(exported.read_bytes())
+        assert code() == 0
+        (other / "host-ca.pem").write_text("nothing")
+        assert code() == 1
+
+    await asyncio.to_thread(check)
+    address = f"https://127.0.0.1:{port_of(host)}"
+    for kind in (Client, AsyncClient):  # and so do programs
+        for ca_file, is_good in ((exported, True), (None, False)):
+            client: Any = kind(address, token=secret, ca_file=ca_file, home=tmp_path)
+            call = client.get("/v1/me") if kind is AsyncClient else asyncio.to_thread(client.get, "/v1/me")
+            with nullcontext() if is_good else pytest.raises(ConfigError):
+                assert (await call)["name"] == "owner"
 
 
 async def test_each_address_that_it_says_is_among_the_names_of_its_certificate(tmp_path: Path) -> None:

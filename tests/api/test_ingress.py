@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Mapping
 from http.client import HTTPConnection
 from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-from tests.api.conftest import Answer
+from tests.api.conftest import Answer, answer_of
 
 from microclaw.api.host import Host
 from microclaw.app import running_host
@@ -44,17 +43,9 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Host]:
 
 
 async def ask(host: Host, method: str, path: str, body: Any = None, headers: Mapping[str, str] = SENT) -> Answer:
-    def call() -> Answer:
-        connection = HTTPConnection("127.0.0.1", host.ingress, timeout=60)
-        text = None if body is None else json.dumps(body)
-        try:
-            connection.request(method, path, text, {"Content-Type": "application/json", **headers})
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.headers, answer.read())
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(call)
+    return await asyncio.to_thread(
+        answer_of, HTTPConnection("127.0.0.1", host.ingress, timeout=60), method, path, body, headers
+    )
 
 
 async def sign_in(host: Host, headers: Mapping[str, str] = SENT) -> Answer:
@@ -69,42 +60,28 @@ async def test_the_page_may_be_framed_by_home_assistant_alone_and_has_no_address
         assert answer.status == 200
         assert answer.headers["X-Frame-Options"] == "SAMEORIGIN"
         assert "frame-ancestors 'self'" in answer.headers["Content-Security-Policy"]
-        text = answer.body.decode()
-        assert 'href="/' not in text
-        assert 'fetch("/' not in text
-        assert '("/v1' not in text
+        assert not [one for one in ('href="/', 'fetch("/', '("/v1') if one in answer.body.decode()]
     for path, up in (("/boards/a%2Fb", "../"), ("/boards/a/b", "../../")):
         assert f'src="{up}page/app.js"' in (await ask(host, "GET", path)).body.decode()
     for path in ("/boards" + "/a" * 9, "/kitchen"):
         assert (await ask(host, "GET", path)).status == 404
-
-
-async def test_where_it_leads_to_is_below_the_path_of_home_assistant(host: Host) -> None:
     answer = await ask(host, "GET", "/memory/")
     assert (answer.status, answer.headers["Location"]) == (307, f"{BELOW}/memory")
 
 
-async def test_a_session_is_for_this_path_of_home_assistant_alone(host: Host) -> None:
-    cookie = (await sign_in(host)).headers["Set-Cookie"]
-    assert cookie.startswith("microclaw-ingress=")
-    assert f"; Path={BELOW}/;" in cookie
-    assert "SameSite=Strict" in cookie
-    assert "Secure" not in cookie
-    secure = await sign_in(host, {**SENT, "Origin": f"https://{HA}", "X-Forwarded-Proto": "https"})
-    assert secure.headers["Set-Cookie"].startswith("microclaw-ingress=")
-    assert secure.headers["Set-Cookie"].endswith("; Secure")
-
-
-async def test_a_session_does_what_its_person_may_with_its_own_word(host: Host) -> None:
+async def test_a_session_is_for_this_path_and_does_what_its_person_may_with_its_own_word(host: Host) -> None:
     answer = await sign_in(host)
-    session = {**SENT, "Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+    cookie = answer.headers["Set-Cookie"]
+    assert cookie.startswith("microclaw-ingress=")
+    assert (f"; Path={BELOW}/;" in cookie, "SameSite=Strict" in cookie, "Secure" in cookie) == (True, True, False)
+    secure = await sign_in(host, {**SENT, "Origin": f"https://{HA}", "X-Forwarded-Proto": "https"})
+    assert secure.headers["Set-Cookie"].endswith("; Secure")
+    session = {**SENT, "Cookie": cookie.partition(";")[0]}
     me = await ask(host, "GET", "/v1/me", headers=session)
     assert (me.status, me.json["name"], me.json["by"]) == (200, "owner", "session")
     assert (await ask(host, "POST", "/v1/signout", headers=session)).status == 403
-    word = {**session, "Microclaw-CSRF": answer.json["csrf"]}
-    out = await ask(host, "POST", "/v1/signout", headers=word)
-    assert out.status == 200
-    assert f"Path={BELOW}/; Max-Age=0" in out.headers["Set-Cookie"]
+    out = await ask(host, "POST", "/v1/signout", headers={**session, "Microclaw-CSRF": answer.json["csrf"]})
+    assert (out.status, f"Path={BELOW}/; Max-Age=0" in out.headers["Set-Cookie"]) == (200, True)
     assert (await ask(host, "GET", "/v1/me", headers=session)).status == 401
 
 
@@ -114,24 +91,14 @@ async def test_home_assistants_user_is_nobody_here(host: Host) -> None:
     assert (await ask(host, "POST", "/api/compile-wasm", compile_wasm)).status == 401
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", f"https://{HA}", "http://homeassistant.local", "null"])
-async def test_a_page_from_elsewhere_is_refused(host: Host, origin: str) -> None:
-    answer = await ask(host, "GET", "/v1/me", headers={**SENT, "Origin": origin})
-    assert answer.status == 403
-
-
-@pytest.mark.parametrize(
-    "path", ["", "/", "/api/hassio_ingress/", f"{BELOW}/../x", f"{BELOW}; Path=/", "//evil.example"]
-)
-async def test_what_is_no_path_of_ingress_is_refused(host: Host, path: str) -> None:
-    answer = await ask(host, "GET", "/", headers={**SENT, "X-Ingress-Path": path})
-    assert answer.status == 400
-    assert answer.headers["X-Frame-Options"] == "DENY"
-
-
-async def test_the_watchdog_needs_no_browser(host: Host) -> None:
-    answer = await ask(host, "GET", "/healthz", headers={})
-    assert (answer.status, answer.json["ok"]) == (200, True)
+async def test_a_page_from_elsewhere_and_what_is_no_path_of_ingress_are_refused(host: Host) -> None:
+    for origin in ("http://evil.example", f"https://{HA}", "http://homeassistant.local", "null"):
+        assert (await ask(host, "GET", "/v1/me", headers={**SENT, "Origin": origin})).status == 403
+    for path in ("", "/", "/api/hassio_ingress/", f"{BELOW}/../x", f"{BELOW}; Path=/", "//evil.example"):
+        answer = await ask(host, "GET", "/", headers={**SENT, "X-Ingress-Path": path})
+        assert (answer.status, answer.headers["X-Frame-Options"]) == (400, "DENY")
+    watchdog = await ask(host, "GET", "/healthz", headers={})  # needs no browser
+    assert (watchdog.status, watchdog.json["ok"]) == (200, True)
 
 
 async def test_nobody_but_the_supervisor_is_answered_and_off_is_the_default(

@@ -28,8 +28,8 @@ async def test_full_feed_drops_the_oldest_and_never_the_end() -> None:
     assert await read_all(feed) == [Step("try", "b"), Step("try", "c"), Result({})]
 
 
-async def test_job_goes_on_when_its_reader_has_left() -> None:
-    left = asyncio.Event()
+async def test_a_job_goes_on_without_its_reader_and_one_that_has_not_begun_ends_with_it() -> None:
+    left, ended = asyncio.Event(), asyncio.Event()
     done: list[str] = []
 
     async def work(feed: Feed) -> StreamEvent:
@@ -38,11 +38,24 @@ async def test_job_goes_on_when_its_reader_has_left() -> None:
         done.append("finished")
         return Result({})
 
-    async with asyncio.TaskGroup() as group:
-        reading = Jobs(group, Limits()).start("job", work).read()
+    async def hangs(feed: Feed) -> StreamEvent:
+        feed.put(Step("compile", "one"))
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+        return Result({})
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        jobs = Jobs(group, Limits())
+        reading = jobs.start("job", work).read()
         await anext(reading)
         await reading.aclose()
         left.set()
+        lines = jobs.stream(NOBODY, "job", hangs, cancellable=True).body_iterator
+        await anext(lines)  # type: ignore[call-overload]  # an asynchronous generator
+        await lines.aclose()  # type: ignore[attr-defined]  # the same
+        await ended.wait()
     assert done == ["finished"]
 
 
@@ -72,43 +85,13 @@ async def test_a_cancellable_job_ends_before_it_begins_and_not_after() -> None:
     assert changed == ["device"]
 
 
-async def test_a_reader_that_leaves_cancels_a_job_that_has_not_begun() -> None:
-    ended = asyncio.Event()
-
-    async def work(feed: Feed) -> StreamEvent:
-        feed.put(Step("compile", "one"))
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-        return Result({})
-
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
-        response = Jobs(group, Limits()).stream(NOBODY, "job", work, cancellable=True)
-        lines = response.body_iterator
-        await anext(lines)  # type: ignore[call-overload]  # an asynchronous generator
-        await lines.aclose()  # type: ignore[attr-defined]  # the same
-        await ended.wait()
-
-
-async def test_failures_of_a_job_are_its_end() -> None:
+async def test_a_failure_of_a_job_is_its_end_and_a_host_that_stops_waits_for_what_ends_alone() -> None:
     async def refused(_feed: Feed) -> StreamEvent:
         raise PinRefused("pin 27 is the flash", next_step="use 4")
 
     async def broken(_feed: Feed) -> StreamEvent:
         raise ZeroDivisionError("secret detail")
 
-    async with asyncio.TaskGroup() as group:
-        jobs = Jobs(group, Limits())
-        known = await read_all(jobs.start("refused", refused))
-        unknown = await read_all(jobs.start("broken", broken))
-    assert known == [Failure("pin_refused", "pin 27 is the flash", "use 4")]
-    assert isinstance(unknown[0], Failure)
-    assert unknown[0].code == "internal_error"
-    assert "secret detail" not in unknown[0].message
-
-
-async def test_drain_waits_for_what_ends_and_cancels_what_does_not() -> None:
     async def short(_feed: Feed) -> StreamEvent:
         await asyncio.sleep(0)
         return Result({"short": True})
@@ -119,14 +102,17 @@ async def test_drain_waits_for_what_ends_and_cancels_what_does_not() -> None:
 
     async with asyncio.TaskGroup() as group:
         jobs = Jobs(group, Limits(drain_s=0.05))
-        first, second = jobs.start("short", short), jobs.start("endless", endless)
+        feeds = [jobs.start("job", work) for work in (refused, broken, short, endless)]
         await jobs.drain()
         with pytest.raises(Overloaded):
             jobs.start("late", short)
-        assert await read_all(first) == [Result({"short": True})]
-        end = (await read_all(second))[-1]
-    assert isinstance(end, Failure)
-    assert end.code == "interrupted"
+        known, unknown, done, cut = [(await read_all(feed))[-1] for feed in feeds]
+    assert known == Failure("pin_refused", "pin 27 is the flash", "use 4")
+    assert isinstance(unknown, Failure)
+    assert (unknown.code, "secret detail" in unknown.message) == ("internal_error", False)
+    assert done == Result({"short": True})
+    assert isinstance(cut, Failure)
+    assert cut.code == "interrupted"
 
 
 async def test_one_person_has_half_of_the_room_and_the_last_place_is_the_command_lines() -> None:

@@ -90,20 +90,15 @@ def test_histogram_buckets_add_up_and_a_bound_is_inclusive() -> None:
     assert found[-4:] == ['bucket{le="10"} 3.0', 'bucket{le="+Inf"} 4.0', "count 4.0", "sum 70.0095"]
 
 
-def test_device_names_are_escaped() -> None:
+def test_device_names_are_escaped_and_series_bounded() -> None:
     found = lines(metrics(kept=[device('kit"chen\\\n'), device("hall", unreachable_since_ms=1)]))
     assert 'microclaw_device_reachable{device="kit\\"chen\\\\\\n"} 1.0' in found
     assert 'microclaw_device_reachable{device="hall"} 0.0' in found
-
-
-def test_series_are_bounded() -> None:
-    found = lines(metrics(kept=[device(f"d{n}") for n in range(MAX_SERIES + 50)]))
-    assert sum(line.startswith("microclaw_device_reachable") for line in found) == MAX_SERIES
-
-
-def test_the_last_value_of_each_series_is_told_by_device_and_bounded() -> None:
-    found = set(lines(metrics(telemetry=[("lamp", "room/temperature", 21.5), ('k"x', "rssi", -56)])))
+    found = lines(metrics(telemetry=[("lamp", "room/temperature", 21.5), ('k"x', "rssi", -56)]))
     assert 'microclaw_device_telemetry{device="lamp",key="room/temperature"} 21.5' in found
     assert 'microclaw_device_telemetry{device="k\\"x",key="rssi"} -56.0' in found
-    many = metrics(telemetry=((f"d{n}", "rssi", 1.0) for n in range(MAX_TELEMETRY + 9)))
-    assert sum(line.startswith("microclaw_device_telemetry") for line in lines(many)) == MAX_TELEMETRY
+    for name, many, most in (
+        ("reachable", metrics(kept=[device(f"d{n}") for n in range(MAX_SERIES + 50)]), MAX_SERIES),
+        ("telemetry", metrics(telemetry=((f"d{n}", "r", 1.0) for n in range(MAX_TELEMETRY + 9))), MAX_TELEMETRY),
+    ):
+        assert sum(line.startswith(f"microclaw_device_{name}") for line in lines(many)) == most

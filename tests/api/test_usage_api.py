@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
 import pytest_asyncio
 from tests.stores import new_store
 
@@ -40,25 +39,18 @@ async def service(tmp_path: Path) -> AsyncIterator[UsageService]:
         yield UsageService(log, PEOPLE.get)
 
 
-@pytest.mark.parametrize(
-    ("group", "names"),
-    [
-        ("person", ["owner", "Ana"]),
-        ("chat", ["terminal:main", "telegram:7"]),
-        ("model", ["claude", "gpt"]),
-        ("task", ["chat", "summary"]),
-    ],
-)
-async def test_the_owner_sees_everybodys_dearest_first(
-    service: UsageService, group: UsageGroup, names: list[str]
-) -> None:
-    found = await operations.usage.run(service, by("owner"), by=group, days=7)
-    assert [row.name for row in found.groups] == names
-    assert (found.days, found.total.requests, found.total.cost_usd, found.budget.day_usd) == (7, 3, 1.2345, 5)
-
-
-@pytest.mark.parametrize("person_id", ["p-2", "p-2~guest"])
-async def test_a_member_sees_the_own_requests_alone(service: UsageService, person_id: str) -> None:
-    found = await operations.usage.run(service, by(person_id), by="chat")
-    assert [row.name for row in found.groups] == ["telegram:7"]
-    assert (found.total.requests, found.today.requests, found.budget.day_usd) == (1, 1, 1)
+async def test_the_owner_sees_everybodys_dearest_first_and_a_member_the_own_alone(service: UsageService) -> None:
+    groups: dict[UsageGroup, list[str]] = {
+        "person": ["owner", "Ana"],
+        "chat": ["terminal:main", "telegram:7"],
+        "model": ["claude", "gpt"],
+        "task": ["chat", "summary"],
+    }
+    for group, names in groups.items():
+        found = await operations.usage.run(service, by("owner"), by=group, days=7)
+        assert [row.name for row in found.groups] == names
+        assert (found.days, found.total.requests, found.total.cost_usd, found.budget.day_usd) == (7, 3, 1.2345, 5)
+    for person_id in ("p-2", "p-2~guest"):
+        found = await operations.usage.run(service, by(person_id), by="chat")
+        assert [row.name for row in found.groups] == ["telegram:7"]
+        assert (found.total.requests, found.today.requests, found.budget.day_usd) == (1, 1, 1)

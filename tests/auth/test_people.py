@@ -86,13 +86,11 @@ async def test_who_is_removed_is_a_stranger_again(people: People, database: Data
         await people.remove("owner")
 
 
-@pytest.mark.parametrize(
-    "name", ["", "x" * 41, "a\nb\x1b[2J", "<b>", "7", "_ada", "a\u200bb", "e" + "\u0301" * 9, "a\ufe0f"]
-)
-async def test_a_name_that_is_none_is_refused_and_the_code_lives(people: People, name: str) -> None:
+async def test_a_name_that_is_none_is_refused_and_the_code_lives(people: People) -> None:
     code = await people.ask_pairing("telegram", "1", "Ada")
-    with pytest.raises(ConfigError):
-        await people.pair(code, name=name)
+    for name in ("", "x" * 41, "a\nb\x1b[2J", "<b>", "7", "_ada", "a\u200bb", "e" + "\u0301" * 9, "a\ufe0f"):
+        with pytest.raises(ConfigError):
+            await people.pair(code, name=name)
     assert await people.pair(code, name="Ada")
 
 

@@ -171,11 +171,11 @@ async def test_a_right_password_opens_and_only_a_hash_of_it_is_kept(bench: Bench
         assert not await bench.is_right(wrong)
 
 
-@pytest.mark.parametrize("bad", ["short", (RIGHT * 10)[:129], "aaaaaaaaaaaa", "abababababab"])
-async def test_a_bad_password_is_not_set(bench: Bench, bad: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        await bench.sign_ins.set_password("owner", bad)
-    assert bad not in f"{refused.value.message} {refused.value.next_step}"
+async def test_a_bad_password_is_not_set(bench: Bench) -> None:
+    for bad in ("short", (RIGHT * 10)[:129], "aaaaaaaaaaaa", "abababababab"):
+        with pytest.raises(ConfigError) as refused:
+            await bench.sign_ins.set_password("owner", bad)
+        assert bad not in f"{refused.value.message} {refused.value.next_step}"
     assert await bench.sign_ins.never_used()
 
 

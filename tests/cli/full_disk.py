@@ -48,10 +48,7 @@ def main(place: Path, log: Path) -> None:
         full = _fill(place)
         found["running, full"] = [*map(_code, asks), *_alarms(client)]
         full()
-        found["running, room"] = [
-            *map(_code, reversed(asks)),
-            *_alarms(client),
-        ]
+        found["running, room"] = [*map(_code, reversed(asks)), *_alarms(client)]
     subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
     found["read-only"] = start(home, log)
     print(json.dumps(found))

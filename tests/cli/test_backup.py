@@ -1,22 +1,29 @@
-"""`microclaw backup` without a host: options, questions, what is said and refused."""
+"""`microclaw backup` without a host, and what `doctor` finds about backups."""
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from tests.backup.conftest import make_home
+from tests.cli.conftest import Run, run_here
 from tests.cli.screen import Screen
 
-from microclaw.cli.main import main
+from microclaw.audit.event import AuditEvent, AuditKind, line_of
+from microclaw.audit.log_files import FOLDER, append_lines, read_events
+from microclaw.auth.certificates import new_authority
+from microclaw.backup.age import PrivateKey
+from microclaw.cli.backup_findings import LATE_DAYS, key_findings, late_findings
+from microclaw.config.settings import BackupSettings, Settings
 from microclaw.store.sqlite_file import take_lock
 
 PROMPTS = ("backup", "confirmation")
 PASSWORD = "correct horse battery"
-Command = Callable[..., tuple[int, str, str]]
+NOW_MS = 1_800_000_000_000
+DAY_MS = 86_400_000
+KEY = PrivateKey()
 
 
 @pytest.fixture
@@ -26,77 +33,63 @@ async def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def command(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
-    """Run `microclaw WORDS` in this process with that home; a key and its public half are in `tmp_path`."""
-    for name in [name for name in os.environ if name.startswith("MICROCLAW_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("MICROCLAW_HOME", str(home))
-
-    def run(*words: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        code = main([str(word) for word in words])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+def command(home: Path) -> Run:
+    """Run `microclaw WORDS` with that home."""
+    return lambda *words: run_here(home, *words)
 
 
 @pytest.fixture
-def recipient(command: Command, tmp_path: Path) -> str:
-    code, out, _ = command("-q", "backup", "make", "--new-key", str(tmp_path / "key"))
-    assert code == 0
-    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
-    return out.strip()
+def recipient(command: Run, tmp_path: Path) -> str:
+    """Of the key in tmp_path."""
+    made = command("-q", "backup", "make", "--new-key", tmp_path / "key")
+    assert (made.code, (tmp_path / "key").stat().st_mode & 0o777) == (0, 0o600)
+    return made.out.strip()
 
 
-def test_nothing_is_overwritten_without_a_word(command: Command, recipient: str, home: Path, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_without_a_word(command: Run, recipient: str, home: Path, tmp_path: Path) -> None:
     file = tmp_path / "b.age"
     file.write_bytes(b"before")
-    code, _, err = command("backup", "make", str(file), "--recipient", recipient)
-    assert (code, "--force" in err, file.read_bytes()) == (1, True, b"before")
-    assert command("backup", "make", "--new-key", str(tmp_path / "key"))[0] == 1
-    assert command("backup", "make", str(file), "--recipient", recipient, "--force")[0] == 0
+    refused = command("backup", "make", file, "--recipient", recipient)
+    assert (refused.code, "--force" in refused.err, file.read_bytes()) == (1, True, b"before")
+    assert command("backup", "make", "--new-key", tmp_path / "key").code == 1
+    assert command("backup", "make", "--new-key", home / "key").code == 1  # in the home that it protects
+    assert not (home / "key").exists()
+    assert command("backup", "make", file, "--recipient", recipient, "--force").code == 0
     assert file.read_bytes().startswith(b"age-encryption.org/v1\n")
     assert file.stat().st_mode & 0o777 == 0o600
-    assert json.loads((home / "audit/acts.jsonl").read_text())["kind"] == "backup.made"
+    assert [found.event.kind for found in read_events(home)] == [AuditKind.BACKUP_MADE]
 
 
-def test_wrong_words_are_told(command: Command, recipient: str, home: Path, tmp_path: Path) -> None:
-    file, short = str(tmp_path / "b.age"), tmp_path / "short"
+def test_wrong_words_are_told_and_a_store_that_another_process_holds(
+    command: Run, recipient: str, home: Path, tmp_path: Path
+) -> None:
+    file, short = tmp_path / "b.age", tmp_path / "short"
     short.write_text("short\n")
     for words in (
-        ("backup", "make"),
-        ("backup", "make", file, "--new-key", file),
-        ("backup", "make", file, "--recipient", recipient, "--password-file", "-"),
-        ("backup", "make", file),  # no terminal to ask at
-        ("backup", "make", file, "--host", "https://host.example"),
-        ("backup", "make", file, "--recipient", recipient[:-1]),
-        ("backup", "make", file, "--password-file", str(short)),
-        ("backup", "make", file, "--password-file", str(tmp_path / "none")),
-        ("backup", "make", str(tmp_path), "--recipient", recipient),
-        ("backup", "make", str(tmp_path / "no" / "b.age"), "--recipient", recipient),
-        ("backup", "restore", file, "--list", "--password-file", str(short)),
-        ("backup", "restore", str(tmp_path), "--list", "--identity", str(tmp_path / "key")),
-        ("backup", "restore", file, "--identity", str(tmp_path / "key"), "--password-file", "-"),
+        ("make",),
+        ("make", file, "--new-key", file),
+        ("make", file, "--recipient", recipient, "--password-file", "-"),
+        ("make", file),  # no terminal to ask at
+        ("make", file, "--host", "https://host.example"),
+        ("make", file, "--recipient", recipient[:-1]),
+        ("make", file, "--password-file", short),
+        ("make", file, "--password-file", tmp_path / "none"),
+        ("make", tmp_path, "--recipient", recipient),
+        ("make", tmp_path / "no" / "b.age", "--recipient", recipient),
+        ("restore", file, "--list", "--password-file", short),
+        ("restore", tmp_path, "--list", "--identity", tmp_path / "key"),
+        ("restore", file, "--identity", tmp_path / "key", "--password-file", "-"),
     ):
-        code, _, err = command(*words)
-        assert code in (1, 2), words
-        assert "next: " in err, words
-        assert "short" not in err.replace(str(short), ""), words
-    assert not Path(file).exists()
-
-
-def test_a_store_that_another_process_holds_without_a_host_is_told(
-    command: Command, recipient: str, home: Path, tmp_path: Path
-) -> None:
-    """As while another `microclaw backup` reads it."""
-    lock = take_lock(home / "microclaw.db")
+        told = command("backup", *words)
+        assert told.code in (1, 2), words
+        assert "next: " in told.err, words
+        assert "short" not in told.err.replace(str(short), ""), words
+    lock = take_lock(home / "microclaw.db")  # as while another `microclaw backup` reads it
     try:
-        code, _, _ = command("backup", "make", str(tmp_path / "b.age"), "--recipient", recipient)
+        assert command("backup", "make", file, "--recipient", recipient).code == 3
     finally:
         os.close(lock)
-    assert code == 3
-    assert not (tmp_path / "b.age").exists()
+    assert not file.exists()
 
 
 def test_a_password_is_asked_for_twice_and_never_shown(home: Path, tmp_path: Path) -> None:
@@ -107,3 +100,39 @@ def test_a_password_is_asked_for_twice_and_never_shown(home: Path, tmp_path: Pat
         screen.wait_for("encrypted")
         assert screen.process.wait(60) == 0
         assert PASSWORD not in screen.shown
+
+
+def settings_of(home: Path, *, password_file: Path | None = None) -> Settings:
+    backup = BackupSettings(folder=str(home.parent), password_file=str(password_file))
+    return Settings(home, home / "cache", home / "control.sock", backup=backup)
+
+
+@pytest.mark.parametrize("place", ["backup.key", "notes/deep/in it"])
+def test_keys_and_the_password_file_in_the_home_are_named_wherever_they_are(tmp_path: Path, place: str) -> None:
+    home, path = tmp_path / "home", tmp_path / "home" / place
+    path.parent.mkdir(parents=True)
+    (tmp_path / "key").write_text(KEY.to_text())
+    (home / "words.md").write_text("a key looks like AGE-SECRET-KEY-1...")
+    (home / "link").symlink_to(tmp_path / "key")
+    assert not list(key_findings(settings_of(home, password_file=tmp_path / "password")))
+    path.write_text(KEY.to_text())
+    (key, password) = key_findings(settings_of(home, password_file=home / "password"))
+    assert (key.ok, password.ok, str(path) in key.text) == (False, True, True)
+    assert KEY.to_text().splitlines()[1] not in key.text
+
+
+def test_backups_that_were_never_made_or_long_ago_are_told_when_the_home_is_old_enough(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    (home / "identity").mkdir(parents=True, mode=0o700)
+
+    def told(day: int) -> list[bool]:
+        return [one.ok for one in late_findings(settings_of(home), NOW_MS + day * DAY_MS)]
+
+    assert told(LATE_DAYS + 2) == []  # nothing says how old it is
+    pair = new_authority(datetime.fromtimestamp(NOW_MS / 1000, UTC))
+    (home / "identity" / "authority.pem").write_bytes(pair.to_pem())
+    (home / "identity" / "authority.pem").chmod(0o600)
+    assert (told(LATE_DAYS - 1), told(LATE_DAYS + 2)) == ([], [True])
+    line = line_of(AuditEvent(AuditKind.BACKUP_MADE, "by the command line"), NOW_MS + 80 * DAY_MS)
+    append_lines(home / FOLDER, "acts", [line])
+    assert (told(81), told(80 + LATE_DAYS + 2)) == ([], [True])

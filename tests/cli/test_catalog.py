@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
@@ -51,41 +51,31 @@ def mine(tmp_path: Path) -> Path:
     return folder
 
 
-def raised(folder: Path, version: str) -> None:
-    """Give the author's entry another version."""
-    file = folder / "lamp.toml"
-    file.write_text(re.sub(r'version = ".*"', f'version = "{version}"', file.read_text()))
-
-
-def bytes_in(folder: Path) -> dict[str, bytes]:
-    return {str(one.relative_to(folder)): one.read_bytes() for one in folder.rglob("*") if one.is_file()}
-
-
-def test_an_entry_is_shown_with_its_wiring_its_values_and_its_source(run: Run) -> None:
+def test_an_entry_is_shown_with_its_values_and_its_source(run: Run) -> None:
     shown = run("app", "search", "--show", "blink", "--set", "pin=13", "--source")
     assert "#define PIN 13\n" in shown.out
     assert "PIN = 13\n" in shown.out
-    document = json.loads(run("--json", "app", "search", "--show", "blink").out)
-    assert document["schema"] == "microclaw.catalog-entry/1"
-    assert document["version"] == "1.0.0"
+    document = run("--json", "app", "search", "--show", "blink").json
+    assert (document["schema"], document["version"]) == ("microclaw.catalog-entry/1", "1.0.0")
 
 
 def test_publishing_writes_a_version_once_and_takes_only_newer_ones(run: Run, mine: Path) -> None:
-    shelf = mine.parent / "shelf"
-    first = run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf))
-    assert first.code == 0, first.err
-    again = json.loads(run("--json", "app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)).out)
-    assert again["new"] is False
-    before = bytes_in(shelf)
+    shelf, toml = mine.parent / "shelf", mine / "lamp.toml"
+
+    def publish(version: str) -> Any:
+        toml.write_text(re.sub(r'version = ".*"', f'version = "{version}"', toml.read_text()))
+        ran = run("--json", "app", "publish", str(toml), "--to", str(shelf))
+        return ran.json["new"] if ran.code == 0 else ran.code
+
+    def on_shelf() -> dict[Path, bytes]:
+        return {one: one.read_bytes() for one in shelf.rglob("*") if one.is_file()}
+
+    assert [publish("1.0.0"), publish("1.0.0")] == [True, False]
+    before = on_shelf()
     (mine / "lamp.py").write_text(PY + "# a comment\n")
-    refused = [run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf))]
-    raised(mine, "0.9.0")
-    refused.append(run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)))
-    assert [one.code for one in refused] == [1, 1]
-    assert bytes_in(shelf) == before
-    raised(mine, "1.0.1")
-    assert run("app", "publish", str(mine / "lamp.toml"), "--to", str(shelf)).code == 0
-    listed = json.loads(run("--json", "app", "search", "--from", str(shelf)).out)["entries"]
+    assert [publish("1.0.0"), publish("0.9.0"), on_shelf()] == [1, 1, before]
+    assert publish("1.0.1") is True
+    listed = run("--json", "app", "search", "--from", str(shelf)).json["entries"]
     assert [(one["name"], one["version"]) for one in listed] == [("lamp", "1.0.1")]
 
 

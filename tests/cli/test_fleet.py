@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Ran, Run
+from tests.cli.conftest import Ran, Run, run_here
 from tests.stories.conftest import BLINK, Host, running_host
 
 from microclaw.apps import operations as programs
@@ -63,31 +62,28 @@ def work(tmp_path: Path) -> Path:
 @pytest.fixture
 def ask(boards: Host) -> Iterator[Run]:
     """Run `microclaw WORDS`; afterwards nothing is left on the boards."""
-    yield boards.run
+    yield lambda *words: run_here(boards.home, *words)
     for app in boards.client.call(programs.list_apps).apps:
         boards.remove(app.device, app.name)
 
 
 def rows_of(ran: Ran) -> list[tuple[str, str, str]]:
-    return [(row["device"], row["name"], row["act"]) for row in json.loads(ran.out)["rows"]]
+    return [(row["device"], row["name"], row["act"]) for row in ran.json["rows"]]
 
 
 def installed(ask: Run) -> list[tuple[str, str]]:
-    return sorted((app["device"], app["name"]) for app in json.loads(ask("app", "list", "--json").out)["apps"])
+    return sorted((app["device"], app["name"]) for app in ask("app", "list", "--json").json["apps"])
 
 
 def test_what_an_extra_keeps_out_is_refused_before_anything_is_done(ask: Run, work: Path) -> None:
     file = str(work / "fleet.yaml")
     assert ask("run", str(work / "blink.c"), "-d", "virtual-2", "--name", "old").code == 0
     before = installed(ask)
-    told = ask("fleet", "apply", "--dry-run", "-f", file, "--json")
-    assert ("virtual-2", "blink", "refused") in rows_of(told)
-    done = ask("fleet", "apply", "-f", file, "-y")
-    assert done.code != 0
+    told = ("fleet", "apply", "--dry-run", "-f", file, "--json")
+    assert ("virtual-2", "blink", "refused") in rows_of(ask(*told))
+    assert ask("fleet", "apply", "-f", file, "-y").code != 0
     assert installed(ask) == before
-    assert ("virtual-2", "blink", "install") in rows_of(
-        ask("fleet", "apply", "--dry-run", "-f", file, "--prune", "--json")
-    )
+    assert ("virtual-2", "blink", "install") in rows_of(ask(*told, "--prune"))
     assert ask("fleet", "apply", "-f", file, "--prune", "-y").code == 0
     assert ("virtual-2", "blink") in installed(ask)
 
@@ -103,12 +99,10 @@ def test_another_hosts_program_is_neither_pruned_nor_replaced(boards: Host, ask:
     try:
         file = work / "fleet.yaml"
         file.write_text("programs:\n  - {file: blink.c, devices: [virtual-1]}\n")
-        ran = ask("fleet", "apply", "-f", str(file), "--prune", "-y")
-        assert ran.code == 0, ran.err
+        assert ask("fleet", "apply", "-f", str(file), "--prune", "-y").code == 0
         assert ("virtual-1", "theirs") in installed(ask)
         file.write_text("programs:\n  - {file: blink.c, name: theirs, devices: [virtual-1]}\n")
-        ran = ask("fleet", "apply", "-f", str(file), "-y")
-        assert ran.code == 1
+        assert ask("fleet", "apply", "-f", str(file), "-y").code == 1
     finally:
         assert ask("app", "uninstall", "theirs", "-d", address).code == 0
 
@@ -121,25 +115,17 @@ def test_an_export_applied_again_is_no_difference(ask: Run, work: Path) -> None:
     assert ask("app", "build", str(work / "count.c"), "-o", str(work / "made.wasm")).code == 0
     assert ask("run", str(work / "made.wasm"), "-d", "virtual-1").code == 0
     out = work / "out"
-    ran = ask("fleet", "export", "--out", str(out))
-    assert ran.code == 0, ran.err
-    assert sorted(path.name for path in out.iterdir()) == [
-        "blink.c",
-        "counter.c",
-        "fleet.yaml",
-        "led.c",
-        "made.wasm",
-    ]
+    assert ask("fleet", "export", "--out", str(out)).code == 0
+    assert {path.name for path in out.iterdir()} == {"blink.c", "counter.c", "fleet.yaml", "led.c", "made.wasm"}
     text = (out / "fleet.yaml").read_text()
     assert "devices: [virtual-1, virtual-2]" in text
     assert "optimization: Os" in text
     same = ask("fleet", "apply", "--dry-run", "-f", str(out / "fleet.yaml"), "--json")
     assert same.code == 0, same.out
-    assert {row["act"] for row in json.loads(same.out)["rows"]} == {"unchanged"}
+    assert {row["act"] for row in same.json["rows"]} == {"unchanged"}
     assert ask("fleet", "export", "--out", str(out)).code == 0  # the same again
     (out / "blink.c").write_text("// mine\n")
-    refused = ask("fleet", "export", "--out", str(out))
-    assert refused.code == 1
+    assert ask("fleet", "export", "--out", str(out)).code == 1
     printed = ask("fleet", "export", "-d", "virtual-2")
     assert "name: counter" in printed.out
     assert "name: led" not in printed.out
@@ -182,10 +168,13 @@ def test_all_mistakes_are_told_together_with_their_lines(ask: Run, work: Path) -
     (work / "wrong.expect").write_text("pin 4: perid 200 ms\n")
     ran = ask("fleet", "apply", "-f", str(file), "-y", "--json")
     assert ran.code == 1
-    found = json.loads(ran.out)["error"]["diagnostics"]
+    found = ran.json["error"]["diagnostics"]
     assert {one["file"] for one in found} == {str(file)}
     assert [one["line"] for one in found] == [3, 3, 4, 5, 6, 7, 8, 9, 12, 13, 13, 14, 15, 16, 19, 20, 21, 22]
     assert installed(ask) == []
+
+
+ENTRY = "programs:\n  - {file: fan.c, devices: all, %s}\n"
 
 
 @pytest.mark.parametrize(
@@ -199,23 +188,15 @@ def test_all_mistakes_are_told_together_with_their_lines(ask: Run, work: Path) -
         ("programs: &p [*p]\n", 1),
         ("programs:\n  - {file: !!python/name:os.system blink.c, devices: all}\n", 2),
         ("[" * 5000, 1),
+        *((ENTRY % times, 2) for times in ("every: 10m, stop_after: 11m", "every: 0", "stop_after: 50d", "every: [1]")),
+        (ENTRY % 'expect: "b\\0"', 2),
     ],
 )
 def test_what_is_no_fleet_is_refused_without_a_host(run: Run, tmp_path: Path, text: str, line: int) -> None:
-    file = tmp_path / "fleet.yaml"
-    file.write_text(text)
-    ran = run("fleet", "apply", "--dry-run", "-f", str(file), "--json")
-    assert ran.code == 1, ran.err
-    assert [one["line"] for one in json.loads(ran.out)["error"]["diagnostics"]] == [line]
-
-
-@pytest.mark.parametrize(
-    "times", ["every: 10m, stop_after: 11m", "every: 0", "stop_after: 50d", "every: [1]", 'expect: "b\\0"']
-)
-def test_times_that_cannot_be_are_mistakes_of_the_file(tmp_path: Path, times: str) -> None:
     (tmp_path / "fan.c").write_text(PROGRAM)
-    (tmp_path / "fleet.yaml").write_text(f"programs:\n  - {{file: fan.c, devices: all, {times}}}\n")
-    assert [one.line for one in FleetFile(tmp_path / "fleet.yaml").mistakes] == [2]
+    (tmp_path / "fleet.yaml").write_text(text)
+    ran = run("fleet", "apply", "--dry-run", "-f", str(tmp_path / "fleet.yaml"), "--json")
+    assert (ran.code, [one["line"] for one in ran.json["error"]["diagnostics"]]) == (1, [line])
 
 
 def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:

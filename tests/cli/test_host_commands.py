@@ -1,55 +1,58 @@
-"""The settings that `up` takes from config.toml."""
+"""`microclaw up`: the doors that config.toml names, and at a terminal a link that signs the owner in once."""
 
 from __future__ import annotations
 
 import json
-import socket
-from collections.abc import Iterator
+import re
+import signal
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
-import pytest
-
-from microclaw.cli.child import Child
-from microclaw.cli.main import main
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.cli.conftest import run_here
+from tests.cli.screen import Screen
+from tests.stories.conftest import running_host
 
 
-@pytest.fixture
-def configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[dict[str, Any], int]]:
+def test_up_takes_its_doors_from_the_file_and_says_what_is_off(tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
-    port = free_port()
-    (home / "config.toml").write_text(
-        f'[host]\nhttp_port = {port}\nlink = "off"\n[gateway]\nport = 0\n[telegram]\n[search]\n'
-    )
-    monkeypatch.setenv("MICROCLAW_HOME", str(home))
-    for name in ("TELEGRAM_BOT_TOKEN", "BRAVE_API_KEY", "ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
-        monkeypatch.delenv(name, raising=False)
-    words = ["microclaw", "up", "--json", "--die-with-parent"]
-    with Child("host", words, log=tmp_path / "host.log") as host:
-        facts, _ = host.wait_ready()
-        yield facts, port
+    (home / "config.toml").write_text('[host]\nlink = "off"\n[gateway]\nport = 0\n[telegram]\n[search]\n')
+    with running_host(home) as host:
+        assert host.facts["link"] is None
+        assert [problem.split(":")[0] for problem in host.facts["problems"]] == ["telegram is off", "web search is off"]
+        status = run_here(home, "status", "--json").json
+        assert status["problems"] == host.facts["problems"]
+        shown = {row["about"]: row["text"] for row in status["screen"]}
+        assert shown["telegram"].startswith("off: ")
+        assert "127.0.0.1:" in shown["gateway"]
+        assert run_here(home, "device", "list", "--all", "--json").json["devices"] == []  # all of none
 
 
-def test_up_takes_its_doors_from_the_file_and_says_what_is_off(
-    configured: tuple[dict[str, Any], int], capsys: pytest.CaptureFixture[str]
-) -> None:
-    facts, port = configured
-    assert facts["http"] == f"http://127.0.0.1:{port}"
-    assert facts["link"] is None
-    assert [problem.split(":")[0] for problem in facts["problems"]] == ["telegram is off", "web search is off"]
-    assert main(["status", "--json"]) == 0
-    status = json.loads(capsys.readouterr().out)
-    assert status["problems"] == facts["problems"]
-    shown = {row["about"]: row["text"] for row in status["screen"]}
-    assert shown["telegram"].startswith("off: ")
-    assert "127.0.0.1:" in shown["gateway"]
-    assert main(["device", "list", "--all", "--json"]) == 0  # all of none
-    assert json.loads(capsys.readouterr().out)["devices"] == []
+def sign_in(link: str) -> int:
+    address = urlsplit(link)
+    connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
+    try:
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", "/v1/signin/code", json.dumps({"code": address.fragment}), headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_the_first_start_at_a_terminal_prints_a_link_and_later_ones_do_not(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    words = ("up", "--port", "0", "--link", "off", "--die-with-parent")
+    with Screen(home, *words) as screen:
+        screen.wait_for("Ctrl-C stops it")
+        (link,) = re.findall(r"^http://127\.0\.0\.1:\d+/signin#[A-Za-z0-9_-]{43}\r$", screen.shown, re.MULTILINE)
+        opened = run_here(home, "-q", "status", "--open")
+        assert [sign_in(one) for one in (link.strip(), link.strip(), opened.out.strip())] == [200, 401, 200]
+        screen.process.send_signal(signal.SIGINT)
+        screen.process.wait(60)
+    kept = b"".join(file.read_bytes() for file in home.rglob("*") if file.is_file())
+    for secret in (link, opened.out):
+        assert secret.strip().partition("#")[2].encode() not in kept
+    with Screen(home, *words) as screen:
+        screen.wait_for("Ctrl-C stops it")
+        assert "signin#" not in screen.shown

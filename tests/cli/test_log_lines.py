@@ -23,41 +23,31 @@ def _line(text: str, *arguments: object, **facts: Any) -> str:
     return LogLines().format(record)
 
 
-def test_line_is_time_level_part_text_and_facts() -> None:
+def _failed(error: str) -> list[str]:
+    """The lines of a failure: the first one, and its traceback."""
+    try:
+        raise ValueError(error)
+    except ValueError:
+        record = logging.LogRecord("m", logging.ERROR, "", 0, "failed", (), sys.exc_info())
+    return LogLines().format(record).splitlines()
+
+
+def test_line_is_time_level_part_text_and_the_facts_that_are_named() -> None:
+    facts = {"device": "kitchen", "code": 4408, "reason": "two pings were not answered", "params": "secret"}
     assert (
-        _line("left", device="kitchen", code=4408, reason="two pings were not answered")
-        == "2023-11-14T22:13:20.250Z WARNING microclaw.transports left device=kitchen code=4408 "
+        _line("left", **facts) == "2023-11-14T22:13:20.250Z WARNING microclaw.transports left device=kitchen code=4408 "
         'reason="two pings were not answered"'
     )
-
-
-def test_facts_that_are_not_named_are_not_written() -> None:
-    assert "secret" not in _line("called", method="gpio.set", params="secret", body="secret")
-
-
-@pytest.mark.parametrize("hostile", ["a\nb", "a\rb", "\x1b[31mred", "a\u2028b", "a\x85b", "a\u202eb", "\U000e0041"])
-def test_what_a_device_wrote_stays_on_its_line(hostile: str) -> None:
-    for line in (_line("said %s", hostile), _line("left", reason=hostile)):
-        assert line.isprintable(), line
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [('say "hi"', r'"say \"hi\""'), ("a=b", '"a=b"'), ("", '""'), ("é", '"é"')]
-)
-def test_values_are_quoted_where_they_must(value: str, shown: str) -> None:
-    assert _line("left", reason=value).endswith(f" reason={shown}")
-
-
-def test_long_fact_is_cut() -> None:
+    for value, shown in (('say "hi"', r'"say \"hi\""'), ("a=b", '"a=b"'), ("", '""'), ("é", '"é"')):
+        assert _line("left", reason=value).endswith(f" reason={shown}")
     assert len(_line("left", reason="x" * 5_000)) < 300
 
 
-def test_a_traceback_follows_on_lines_of_its_own_and_steers_no_terminal() -> None:
-    try:
-        raise ValueError("broken \x1b[2J\u202e")
-    except ValueError:
-        record = logging.LogRecord("m", logging.ERROR, "", 0, "failed", (), sys.exc_info())
-    first, *rest = LogLines().format(record).splitlines()
+def test_what_a_device_wrote_stays_on_its_line_and_steers_no_terminal() -> None:
+    for hostile in ("a\nb", "a\rb", "\x1b[31mred", "a\u2028b", "a\x85b", "a\u202eb", "\U000e0041"):
+        for line in (_line("said %s", hostile), _line("left", reason=hostile)):
+            assert line.isprintable(), line
+    first, *rest = _failed("broken \x1b[2J\u202e")
     assert first.endswith("ERROR m failed")
     assert rest[-1] == "ValueError: broken ?[2J?"
 
@@ -67,12 +57,7 @@ def test_a_traceback_follows_on_lines_of_its_own_and_steers_no_terminal() -> Non
     ["ws://127.0.0.1/ws?token=mc_s3cret", '127.0.0.1:9 - "WebSocket /ws?token=mc_s3cret" 403', "GET /?token=mc_s3cret"],
 )
 def test_no_query_of_an_address_is_written(text: str) -> None:
-    assert "mc_s3cret" not in _line("%s", text)
-    try:
-        raise ValueError(text)
-    except ValueError:
-        record = logging.LogRecord("m", logging.ERROR, "", 0, "failed", (), sys.exc_info())
-    assert "mc_s3cret" not in LogLines().format(record)
+    assert "mc_s3cret" not in str([_line("%s", text), *_failed(text)])
 
 
 def test_refusals_are_limited_by_kind_and_source_and_counted() -> None:

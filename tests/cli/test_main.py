@@ -1,9 +1,10 @@
-"""Errors become lines and exit codes, whatever they are."""
+"""A command line becomes a result, or an error in lines and an exit code, whatever it is; words that cannot be read."""
 
 from __future__ import annotations
 
-import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -11,28 +12,27 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Run, run_in
 
-from microclaw.cli.main import COMMANDS, app, hoist_globals, load_command, main
+from microclaw.cli.child import Child
+from microclaw.cli.main import app, hoist_globals, load_command
+from microclaw.cli.tried_words import MEANT
+from microclaw.errors import ConfigError
 
 
 @pytest.mark.parametrize(
     ("words", "hoisted"),
     [
-        (["device", "list", "--json"], ["--json", "device", "list"]),
-        (["run", "x.c", "-d", "desk", "-q"], ["-d", "desk", "-q", "run", "x.c"]),
-        (["run", "--device=desk", "x.c"], ["--device=desk", "run", "x.c"]),
-        (["chat", "--", "--json", "-d"], ["chat", "--", "--json", "-d"]),
-        (["run", "-d"], ["run", "-d"]),
-        (["--home", "/x", "up", "--port", "0"], ["--home", "/x", "up", "--port", "0"]),
+        ("device list --json", "--json device list"),
+        ("run x.c -d desk -q", "-d desk -q run x.c"),
+        ("run --device=desk x.c", "--device=desk run x.c"),
+        ("chat -- --json -d", "chat -- --json -d"),
+        ("run -d", "run -d"),
+        ("--home /x up --port 0", "--home /x up --port 0"),
     ],
 )
-def test_global_options_come_first(words: list[str], hoisted: list[str]) -> None:
-    assert hoist_globals(words) == hoisted
-
-
-def test_the_help_that_is_listed_is_the_commands_own() -> None:
-    found = {name: load_command(name).get_short_help_str(200) for name in COMMANDS}
-    assert found == {name: about for name, (_, about) in COMMANDS.items()}
+def test_global_options_come_first(words: str, hoisted: str) -> None:
+    assert hoist_globals(words.split()) == hoisted.split()
 
 
 @pytest.fixture
@@ -48,42 +48,92 @@ def broken() -> Iterator[str]:
 
 
 def test_unexpected_error_is_one_line_and_a_document_and_its_traceback_is_in_the_log_or_with_v_here(
-    broken: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Run, broken: str, tmp_path: Path
 ) -> None:
-    assert main(["-v", "--home", str(tmp_path / "home"), broken]) == 1
-    assert "Traceback" in capsys.readouterr().err
-    assert not (tmp_path / "home").exists()
-    assert main(["--json", f"--home={tmp_path / 'home'}", broken]) == 1
-    shown = capsys.readouterr()
-    assert len(shown.err.splitlines()) == 2
-    document = json.loads(shown.out)
-    assert (document["schema"], document["error"]["code"]) == ("microclaw.error/1", "internal_error")
+    shown = run("-v", broken)
+    assert (shown.code, "Traceback" in shown.err, (tmp_path / "home").exists()) == (1, True, False)
+    told = run("--json", broken)
+    assert (told.code, len(told.err.splitlines())) == (1, 2)
+    assert (told.json["schema"], told.json["error"]["code"]) == ("microclaw.error/1", "internal_error")
     assert 'raise ZeroDivisionError("ours")' in (tmp_path / "home" / "microclaw.log").read_text()
 
 
-@pytest.mark.parametrize("words", ["device list", "--help", "chat"])
-@pytest.mark.parametrize("closing", ["| head -c 1", ">&-", "<&-"])
-def test_a_stream_that_is_closed_is_no_error(tmp_path: Path, words: str, closing: str) -> None:
-    command = f'set -o pipefail; "{sys.executable}" -m microclaw --home "{tmp_path / "home"}" {words} {closing}'
-    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
-    assert "unexpected" not in ran.stderr
-    assert ran.returncode in (0, 3)
+WRONG = """schedule rm
+schedule rm nope
+schedule rm 0
+schedule run 999999999999999999999999
+schedule add '' x
+schedule add 7:00 ' '
+memory search ''
+schedule rm 1 2
+memory skills a b
+memory search x --limit 51
+logs x --tail -1
+logs x --since 10
+status --usage --by moon
+moon
+setup --modle x
+app stop
+schedule rm
+person add
+firmware trust
+device rename kitchen
+--home
+chat ''
+--completion moon
+person tokens --add a --rm b
+person log --tail -1
+memory sessions --rm x -n 3
+device show lamp --since 2h
+device show lamp temperature
+device show lamp --plot --since soon
+device show lamp --csv x.csv --json
+run x.c --for 5s
+run x.c --try --force"""
+
+
+def test_a_line_that_cannot_be_read_is_an_error_and_a_next_step(run: Run) -> None:
+    for line in WRONG.splitlines():
+        told = run(*shlex.split(line))
+        assert told.code == 2, line
+        assert [one.partition(" ")[0] for one in told.err.splitlines()] == ["error:", "next:"], line
+        assert told.out == "" or "--json" in line
+    document = run("--json", "memory", "search", "x", "--limit", "abc")
+    assert (document.code, document.json["error"]["code"]) == (2, "usage")
+    for words in ("memory skills", "memory check-skills", "memory sessions", "memory sessions --rm", "approval list"):
+        for name in ("", " ", "a/b", "../x"):  # no host is asked for it: none runs, and that would be exit code 3
+            assert run(*words.split(), name).code in (1, 2)
+
+
+def test_each_command_that_a_wrong_word_leads_to_is_there() -> None:
+    for told in set(MEANT.values()):
+        named = re.findall(r"microclaw ([a-z]+)(?: ([a-z]+)\b)?", told)
+        assert named or "microclaw --" in told
+        for group, word in named:
+            commands = getattr(load_command(group), "commands", None)
+            assert commands is None or word in commands, told
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    """`command` in bash; MICROCLAW in it is the program."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    text = f"set -o pipefail; {command}".replace("MICROCLAW", f'"{sys.executable}" -m microclaw')
+    return subprocess.run(["bash", "-c", text], capture_output=True, text=True, timeout=60, env=environ, check=False)
+
+
+@pytest.mark.parametrize("words", ["device list | head -c 1", "--help | head -c 1", "--help >&-", "chat <&-"])
+def test_a_stream_that_is_closed_is_no_error(tmp_path: Path, words: str) -> None:
+    ran = shell(f"MICROCLAW --home {tmp_path}/home {words}")
+    assert (ran.returncode in (0, 3), "unexpected" in ran.stderr) == (True, False), ran.stderr
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
 @pytest.mark.parametrize("words", ["--help", "--json device list", "--completion bash"])
-@pytest.mark.parametrize("buffering", ["", "-u "])
-def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_ours(
-    tmp_path: Path, words: str, buffering: str
-) -> None:
-    command = f'"{sys.executable}" {buffering}-m microclaw --home "{tmp_path / "home"}" {words} > /dev/full'
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, env=environ)
-    lines = ran.stderr.splitlines()
+def test_output_that_cannot_be_written_is_said_and_is_no_fault_of_ours(tmp_path: Path, words: str) -> None:
+    ran = shell(f"MICROCLAW --home {tmp_path}/home {words} > /dev/full")
     assert ran.returncode == 1, ran.stderr
-    assert lines[-2].startswith("error: ")
-    assert "unexpected" not in ran.stderr
-    assert "Traceback" not in ran.stderr
+    assert ran.stderr.splitlines()[-2].startswith("error: ")
+    assert not {"unexpected", "Traceback"} & set(ran.stderr.split())
 
 
 @pytest.mark.parametrize("interrupted", ["click", "microclaw.cli.main", "microclaw.cli.host_commands"])
@@ -100,8 +150,26 @@ runpy.run_module("microclaw", run_name="__main__")
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (ran.returncode, ran.stderr.split()) == (130, ["interrupted"])
-
-
-def test_the_command_begins_where_an_interrupt_is_caught() -> None:
     project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
-    assert project["project"]["scripts"] == {"microclaw": "microclaw.__main__:main"}
+    assert project["project"]["scripts"] == {"microclaw": "microclaw.__main__:main"}  # where it is caught
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_each_shell_is_offered_the_commands_and_no_home_is_made(tmp_path: Path, shell: str) -> None:
+    asked = {"_MICROCLAW_COMPLETE": f"{shell}_complete", "COMP_WORDS": "microclaw device sh"}
+    ran = run_in(tmp_path / "home", environ={**asked, "COMP_CWORD": "sh" if shell == "fish" else "2"})
+    assert (ran.code, ran.err, "show" in ran.out) == (0, "", True)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_child_that_does_not_start_is_quoted_or_refused_and_one_that_does_is_stopped_at_the_end(
+    tmp_path: Path,
+) -> None:
+    for words in (["microclaw", "--home", "/dev/null/home", "--json", "up"], ["json.tool", "--help"]):
+        with Child("host", words, log=tmp_path / "log") as child, pytest.raises(ConfigError) as caught:
+            child.wait_ready()
+        assert (caught.value.message != "", child.running) == (True, False)
+    with Child("board", ["microclaw.virtual", "--wasmachine", "0", "--serial", "none"], log=tmp_path / "log") as child:
+        facts, took_s = child.wait_ready()
+        assert (facts["pid"], took_s > 0, child.running) == (child.pid, True, True)
+    assert not child.running

@@ -1,51 +1,61 @@
-"""The forms of a program's file, and the answer to any other."""
+"""The forms of a program's file, and a program of several files: each finding at its own place."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import Run
 
 from microclaw.apps.act_results import Deployed
-from microclaw.cli.main import main
-from microclaw.cli.program_files import MAX_FILE_BYTES, optimization_level, read_program, source_text
+from microclaw.cli.program_files import (
+    MAX_FILE_BYTES,
+    files_beside,
+    optimization_level,
+    read_program,
+    source_text,
+)
 from microclaw.errors import ConfigError
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import EvidenceObject
 
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [("empty.c", b""), ("empty.wasm", b""), ("text.wasm", b"not wasm"), ("large.c", b" " * (MAX_FILE_BYTES + 1))],
-)
-def test_what_is_no_program_is_refused_with_a_next_step(tmp_path: Path, name: str, content: bytes) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ConfigError) as caught:
-        read_program(tmp_path / name)
-    assert caught.value.next_step
-
-
-@pytest.mark.parametrize("path", ["/dev/zero", "no-such-file.c"])
-def test_a_file_without_an_end_or_none_is_refused(path: str) -> None:
-    with pytest.raises(ConfigError):
-        read_program(Path(path))
+MAIN = '#include <microclaw.h>\n#include "lib/led.h"\n\nvoid on_init(void) {\n    led_begin(2);\n}\n'
+LED_C = """#include <microclaw.h>
+#include "led.h"
+static int led, history[4], n;
+static void flip(void) {
+    gpio_toggle(led);
+    history[n++] = 1;
+}
+void led_begin(int pin) {
+    led = gpio_open(pin, GPIO_OUT);
+    every(500, flip);
+}
+"""
 
 
-def test_the_mark_before_utf8_is_left_out() -> None:
-    assert source_text(b"\xef\xbb\xbfint x;", Path("x.c")) == "int x;"
+def test_what_is_no_program_is_refused_with_a_next_step(tmp_path: Path) -> None:
+    large = b" " * (MAX_FILE_BYTES + 1)
+    for name, content in (("empty.c", b""), ("empty.wasm", b""), ("text.wasm", b"not wasm"), ("large.c", large)):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ConfigError) as caught:
+            read_program(tmp_path / name)
+        assert caught.value.next_step
+    for path in ("/dev/zero", "no-such-file.c"):
+        with pytest.raises(ConfigError):
+            read_program(Path(path))
+    for content in (b" " * (MAX_PROGRAM_CHARS + 1), b"\xff\xfe\x00"):
+        with pytest.raises(ConfigError):
+            source_text(content, Path("x.c"))
 
 
-def test_the_texts_that_an_esp_idf_program_carries_are_in_it(tmp_path: Path) -> None:
+def test_what_a_compiler_does_not_read_is_made_what_it_reads(tmp_path: Path) -> None:
+    assert source_text(b"\xef\xbb\xbfint x;", Path("x.c")) == "int x;"  # the mark before UTF-8
     (tmp_path / "ca.pem").write_text('"a"\n')
     text = 'extern const char a[] asm("_binary_ca_pem_start");\nextern const char b[]  asm("_binary_ca_pem_end");'
-    joined = source_text(text.encode(), tmp_path / "x.c")
+    joined = source_text(text.encode(), tmp_path / "x.c")  # the texts that an ESP-IDF program carries
     assert joined == 'const char a[] = "\\"a\\"\\n";\nconst char *const b = a + sizeof a;'
-
-
-@pytest.mark.parametrize("content", [b" " * (MAX_PROGRAM_CHARS + 1), b"\xff\xfe\x00"])
-def test_a_source_over_the_hosts_limit_or_in_no_utf8_is_refused_here(content: bytes) -> None:
-    with pytest.raises(ConfigError):
-        source_text(content, Path("x.c"))
+    assert [optimization_level(text) for text in ("2", "O2", "s", "Oz")] == ["O2", "O2", "Os", "Oz"]
 
 
 @pytest.mark.parametrize(("verified", "code"), [(True, 0), (False, 1)])
@@ -56,9 +66,8 @@ def test_a_board_that_contradicts_the_trial_ends_with_1(verified: bool, code: in
     assert (len(list(made.lines())) == 1) is verified
 
 
-@pytest.mark.parametrize(
-    ("file", "given"),
-    [
+def test_a_name_or_a_value_out_of_its_bounds_is_refused(run: Run, tmp_path: Path) -> None:
+    for file, given in (
         ("my prog.c", []),
         (".c", []),
         ("blink.c", ["--name", "bad.name"]),
@@ -66,12 +75,50 @@ def test_a_board_that_contradicts_the_trial_ends_with_1(verified: bool, code: in
         ("blink.c", ["--name", "x" * 64]),
         ("blink.c", ["-O", "O9"]),
         ("blink.c", ["--heap", "99999999"]),
-    ],
-)
-def test_a_name_or_a_value_out_of_its_bounds_is_refused(tmp_path: Path, file: str, given: list[str]) -> None:
-    (tmp_path / file).write_text("int main(void) { return 0; }")
-    assert main(["--home", str(tmp_path / "home"), "run", "--try", *given, str(tmp_path / file)]) in (1, 2)
+    ):
+        (tmp_path / file).write_text("int main(void) { return 0; }")
+        assert run("run", "--try", *given, tmp_path / file).code in (1, 2), (file, given)
 
 
-def test_a_level_may_be_written_as_compilers_take_it() -> None:
-    assert [optimization_level(text) for text in ("2", "O2", "s", "Oz")] == ["O2", "O2", "Os", "Oz"]
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """A file that includes one beside it, of the folder `prog`."""
+    lib = tmp_path / "prog" / "lib"
+    lib.mkdir(parents=True)
+    (lib / "led.h").write_text("#pragma once\nvoid led_begin(int pin);\n")
+    (lib / "led.c").write_text(LED_C)
+    (lib / "other.c").write_text("this is not C")  # nothing includes its header
+    (lib.parent / "main.c").write_text(MAIN)
+    return lib.parent / "main.c"
+
+
+def test_a_finding_names_its_file_and_line(run: Run, program: Path) -> None:
+    tried = run("--json", "run", "--try", program, "--for", "4s")
+    assert tried.code == 1
+    assert "line 6 of lib/led.c" in tried.json["error"]
+    assert "line 6, column 5 of lib/led.c" in tried.json["next"]
+    (program.parent / "lib" / "led.c").write_text(LED_C.replace("gpio_toggle", "gpio_togle"))
+    built = run("app", "build", program)
+    assert (built.code, "lib/led.c:5:5: error" in built.err) == (1, True)
+
+
+def test_only_files_in_the_programs_folder_come_along(program: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside.h").write_text("int secret;\n")
+    (program.parent / "link.h").symlink_to(tmp_path / "outside.h")
+    text = f'#include "../outside.h"\n#include "link.h"\n#include "{tmp_path}/outside.h"\n{MAIN}'
+    assert sorted(files_beside(program, text)) == ["lib/led.c", "lib/led.h"]
+
+
+def test_a_sketchs_folder_is_the_sketch(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "lamp"
+    folder.mkdir()
+    for name, text in {
+        "lamp.ino": '#include "begin.h"\n#include "empty.h"\nvoid setup() { begin_lamp(); }\nvoid loop() { step(); }\n',
+        "steps.ino": "void step() { digitalWrite(LED, !digitalRead(LED)); delay(250); }\n",
+        "begin.cpp": '#include "begin.h"\nvoid begin_lamp() { pinMode(LED, OUTPUT); }\n',
+        "begin.h": "#pragma once\n#include <Arduino.h>\n#define LED 4\nvoid begin_lamp();\n",
+        "empty.h": "",
+    }.items():
+        (folder / name).write_text(text)
+    done = run("--json", "run", "--try", folder / "lamp.ino", "--for", "2s")
+    assert (done.code, len(done.json["edges"]) >= 7) == (0, True), done.err

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.cli.conftest import Run
 
-from microclaw.cli.main import COMMANDS, load_command, main
+from microclaw.cli.main import COMMANDS, load_command
 from microclaw.cli.secret_value import MAX_SECRET_BYTES, secret_value
 from microclaw.errors import ConfigError
 
@@ -17,7 +18,7 @@ KEY = "sk-ant-api03-0123456789abcdef"
 SECRET_WORDS = {"key", "token", "secret", "password", "passphrase"}
 
 
-def test_a_secret_comes_from_a_file_or_stdin_without_a_warning(
+def test_a_secret_comes_from_a_file_or_stdin_or_else_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "key").write_text(f"{KEY}\n")
@@ -26,30 +27,21 @@ def test_a_secret_comes_from_a_file_or_stdin_without_a_warning(
     assert secret_value("--model-key", "-") == KEY
     assert secret_value("model.api_key", "${MY_KEY}") == "${MY_KEY}"  # a variable's name is no secret
     assert capsys.readouterr().err == ""
-
-
-def test_a_value_on_the_command_line_is_taken_with_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
     assert secret_value("--model-key", KEY) == KEY
     warning = capsys.readouterr().err
     assert (warning.startswith("warning: "), KEY in warning) == (True, False)
+    for content in ("", "\n", "one\ntwo\n", "x" * (MAX_SECRET_BYTES + 1)):
+        (tmp_path / "key").write_text(content)
+        for name in ("key", "none"):
+            with pytest.raises(ConfigError):
+                secret_value("--model-key", f"@{tmp_path / name}")
 
 
-@pytest.mark.parametrize("content", ["", "\n", "one\ntwo\n", "x" * (MAX_SECRET_BYTES + 1)])
-def test_a_file_that_is_not_one_line_is_no_secret(tmp_path: Path, content: str) -> None:
-    (tmp_path / "key").write_text(content)
-    for name in ("key", "none"):
-        with pytest.raises(ConfigError):
-            secret_value("--model-key", f"@{tmp_path / name}")
-
-
-def test_config_set_takes_a_secret_from_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("MICROCLAW_HOME", str(tmp_path / "home"))
+def test_config_set_takes_a_secret_from_a_file(run: Run, tmp_path: Path) -> None:
     (tmp_path / "key").write_text(f"{KEY}\n")
-    assert main(["config", "set", "search.api_key", f"@{tmp_path / 'key'}"]) == 0
+    ran = run("config", "set", "search.api_key", f"@{tmp_path / 'key'}")
+    assert (ran.code, "warning" in ran.err) == (0, False)
     assert KEY in (tmp_path / "home" / "secrets.toml").read_text()
-    assert "warning" not in capsys.readouterr().err
 
 
 def test_every_option_that_takes_a_secret_can_take_it_from_a_file() -> None:

@@ -6,16 +6,14 @@ import asyncio
 import csv
 import io
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import run_in
-from tests.link_server.real_host import PATIENCE_S, RealHost, until_acked
+from tests.cli.conftest import run_here
+from tests.link_server.real_host import RealHost, until_acked
 from tests.link_server.real_host import real_host as real_host
+from tests.stories.conftest import until
 
-from microclaw.cli.main import main
 from microclaw.cli.telemetry_command import plot_lines
 from microclaw.operations.connection import HostError
 from microclaw.store.telemetry import Bucket
@@ -28,16 +26,9 @@ TRACE = 'Traceback (most recent call last):\n  File "blink.py", line 7, in main\
 
 
 def said(host: RealHost, *words: str) -> str:
-    ran = run_in(host.home, *words)
+    ran = run_here(host.home, *words)
     assert ran.code == 0, ran.err
     return ran.out
-
-
-def until(read: Callable[[], bool]) -> None:
-    """Returns as soon as it is so; each look is a request, which takes its time."""
-    end_s = time.monotonic() + PATIENCE_S
-    while not read():
-        assert time.monotonic() < end_s, "it did not come"
 
 
 async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host: RealHost, tmp_path: Path) -> None:
@@ -51,10 +42,11 @@ async def test_what_boards_measure_and_how_they_fail_is_kept_and_shown(real_host
         await device.send(Event("app.crash", {"app": "blink", "reason": TRACE, "alive": False}))
         await until_acked(device)
         keys = {"free_heap", "temperature", "room/temperature"}
-        await asyncio.to_thread(
-            until, lambda: {one["key"] for one in get("/v1/devices/lamp/telemetry")["series"]} == keys
-        )
-        await asyncio.to_thread(until, lambda: bool(get("/v1/crashes")["crashes"]))
+        for it_is in (
+            lambda: {one["key"] for one in get("/v1/devices/lamp/telemetry")["series"]} == keys,
+            lambda: bool(get("/v1/crashes")["crashes"]),
+        ):
+            await asyncio.to_thread(until, it_is)
     await asyncio.to_thread(real_host.kill)
     await asyncio.to_thread(real_host.start)
     await asyncio.to_thread(_look, real_host, tmp_path)
@@ -71,10 +63,9 @@ def _look(host: RealHost, tmp_path: Path) -> None:
     _look_at_files(host, tmp_path)
     document = json.loads(said(host, "--json", "device", "show", "lamp", "free_heap", "--plot"))
     assert (document["schema"], len(document["series"])) == ("microclaw.telemetry/1", 1)
-    with pytest.raises(HostError):
-        host.client.get("/v1/devices/lamp/telemetry", {"key": "nope"})
-    with pytest.raises(HostError):
-        host.client.get("/v1/devices/lamp/telemetry", {"since": 9, "until": 9})
+    for wrong in ({"key": "nope"}, {"since": 9, "until": 9}):
+        with pytest.raises(HostError):
+            host.client.get("/v1/devices/lamp/telemetry", wrong)
     years = host.client.get("/v1/devices/lamp/telemetry", {"since": 0})
     assert (years["source"], [len(one["points"]) for one in years["series"]]) == ("hours", [1, 1, 1])
     assert "about to divide" in said(host, "logs", "--crash", "1")
@@ -88,10 +79,8 @@ def _look_at_files(host: RealHost, tmp_path: Path) -> None:
     kept, new = tmp_path / "kept.csv", tmp_path / "new.csv"
     kept.write_text("precious")
     for key, file in (("nope", new), ("nope", kept), ("free_heap", kept)):
-        ran = run_in(host.home, "device", "show", "lamp", key, "--csv", str(file))
-        assert ran.code == 1
-    assert [path.name for path in tmp_path.glob("*.csv")] == ["kept.csv"]
-    assert kept.read_text() == "precious"
+        assert run_here(host.home, "device", "show", "lamp", key, "--csv", str(file)).code == 1
+    assert ([path.name for path in tmp_path.glob("*.csv")], kept.read_text()) == (["kept.csv"], "precious")
     said(host, "device", "show", "lamp", "free_heap", "--csv", str(new))
     assert [row["mean"] for row in csv.DictReader(io.StringIO(new.read_text()))] == ["180224.0"]
 
@@ -104,10 +93,7 @@ BARS = "▁         ▅         █"
     [
         ([20.0, 25.0, 30.0], ["lamp heap   last 30 B   min 20 B   max 30 B", BARS]),
         ([5.0, 5.0], ["lamp heap   last 5 B   min 5 B   max 5 B", "▁         ▁"]),
-        (
-            [-1e300, 180_224, 1e300],
-            ["lamp heap   last 1e+300 B   min -1e+300 B   max 1e+300 B", BARS],
-        ),
+        ([-1e300, 180_224, 1e300], ["lamp heap   last 1e+300 B   min -1e+300 B   max 1e+300 B", BARS]),
         ([], []),
     ],
 )
@@ -121,11 +107,3 @@ def test_values_are_drawn_as_bars_within_the_terminal(values: list[float], drawn
     lines = plot_lines(series, found, columns)
     assert lines[:2] == drawn or (not drawn and "no values" in lines[0])
     assert not drawn or max(map(len, lines[1:])) == columns
-
-
-@pytest.mark.parametrize(
-    "words", [["--since", "2h"], ["temperature"], ["--plot", "--since", "soon"], ["--csv", "x.csv", "--json"]]
-)
-def test_options_that_do_not_go_together_are_wrong_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["device", "show", "lamp", *words]) == 2
-    assert capsys.readouterr().err.startswith("error: ")

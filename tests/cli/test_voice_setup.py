@@ -43,18 +43,13 @@ def test_what_a_person_has_set_comes_first_and_no_cloud_is_proposed() -> None:
     assert "openai" not in proposed_order("tts", works, ("espeak",), is_own=True)
 
 
-def heard(tts: str, asr: str, text: str | None, problem: str | None = None) -> dict[str, Any]:
-    return {"tts": tts, "asr": asr, "problem": problem, "heard": text, "ok": text == "blink"}
-
-
 def test_an_engine_that_failed_is_left_out_and_one_that_was_understood_is_first() -> None:
-    chosen = {"asr": ("whisper", "wyoming"), "tts": ("espeak", "flite")}
-    trials = [
-        heard("espeak", "whisper", None, "it ended with -6"),
-        heard("flite", "whisper", None, "it ended with -6"),
-        heard("espeak", "wyoming", "drink"),
-        heard("flite", "wyoming", "blink"),
+    tried = {"espeak whisper": None, "flite whisper": None, "espeak wyoming": "drink", "flite wyoming": "blink"}
+    trials: list[dict[str, Any]] = [
+        {"tts": tts, "asr": asr, "problem": None if text else "it ended with -6", "heard": text, "ok": text == "blink"}
+        for (tts, asr), text in ((pair.split(), text) for pair, text in tried.items())
     ]
+    chosen = {"asr": ("whisper", "wyoming"), "tts": ("espeak", "flite")}
     assert tried_order(chosen, trials) == {"asr": ("wyoming",), "tts": ("flite", "espeak")}
 
 

@@ -2,55 +2,71 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import signal
+import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.cli.conftest import Run, clean_environ
+import pytest
+from tests.cli.conftest import Run, clean_environ, run_in
 from tests.stories.conftest import blink
 
+from microclaw.devices.call_text import CALLS, METHOD_HELP
 
-def test_a_narrow_terminal_and_an_old_locale_break_no_screen(ask: Run, tmp_path: Path) -> None:
-    narrow = {"COLUMNS": "60", "PYTHONIOENCODING": "iso-8859-1"}
-    ran = ask("run", blink(tmp_path, 12, name="narrow"), "-d", "virtual-1", environ=narrow)
-    assert (ran.code, ran.err) == (0, "")
-    assert {"compile", "check", "proof"} <= {line.partition(" ")[0] for line in ran.out.splitlines()}
-    screens = [ran.out]
-    for encoding, words in (("iso-8859-1", ("status",)), ("ascii", ("device", "list")), ("ascii", ("app", "list"))):
-        shown = ask(*words, environ={**narrow, "PYTHONIOENCODING": encoding})
-        assert (shown.code, shown.err) == (0, "")
-        assert "virtual-1" in shown.out
-        screens.append(shown.out)
-    assert max(len(line) for screen in screens for line in screen.splitlines()) <= 60
+
+def test_a_narrow_terminal_and_an_old_locale_break_no_screen(ask: Run, home: Path, tmp_path: Path) -> None:
+    program = blink(tmp_path, 12, name="narrow")
+    for encoding, words, shown in (
+        ("iso-8859-1", f"run {program} -d virtual-1", "proof"),
+        ("iso-8859-1", "status", "virtual-1"),
+        ("ascii", "device list", "virtual-1"),
+    ):
+        ran = run_in(home, *words.split(), environ={"COLUMNS": "60", "PYTHONIOENCODING": encoding})
+        assert (ran.code, ran.err, shown in ran.out) == (0, "", True)
+        assert max(map(len, ran.out.splitlines())) <= 60
     assert ask("app", "uninstall", "narrow", "-d", "virtual-1").code == 0
 
 
-def test_an_address_where_no_board_can_be_is_refused_before_it_is_kept(ask: Run) -> None:
-    for address in ("127.0.0.1:0", "224.0.0.1:8080"):
+def test_devices_are_labelled_checked_and_looked_for(host: dict[str, Any], ask: Run) -> None:
+    for address in ("127.0.0.1:0", "224.0.0.1:8080"):  # where no board can be
         ran = ask("device", "add", "attic", "--board", "virtual", "--wasmachine", address)
-        assert ran.code == 1
-        assert "next: " in ran.err
+        assert (ran.code, "next: " in ran.err) == (1, True)
     assert ask("device", "show", "attic").code == 1
-
-
-def test_labels_are_replaced_and_what_went_is_told(ask: Run) -> None:
     assert ask("device", "label", "virtual-1", "lamp", "attic").code == 0
-    gone = json.loads(ask("device", "label", "virtual-1", "--json").out)
+    gone = ask("device", "label", "virtual-1", "--json").json
     assert (gone["labels"], gone["taken_away"]) == ([], ["lamp", "attic"])
-
-
-def test_a_board_is_checked_by_name_and_by_address(ask: Run) -> None:
-    checked = json.loads(ask("device", "check", "virtual-1", "--json").out)
-    assert checked["schema"] == "microclaw.check/1"
-    assert checked["ok"]
+    checked = ask("device", "check", "virtual-1", "--json").json
+    assert (checked["schema"], checked["ok"]) == ("microclaw.check/1", True)
     assert all(way["reached"] for way in checked["transports"])
-    address = next(way["endpoint"] for way in checked["transports"] if way["endpoint"].startswith("wasmachine:"))
-    ran = ask("device", "check", address.removeprefix("wasmachine://"))
-    assert ran.code == 0, ran.err
+    endpoints = [way["endpoint"] for way in checked["transports"]]
+    address = next(one for one in endpoints if one.startswith("wasmachine:")).removeprefix("wasmachine://")
+    assert ask("device", "check", address).code == 0
+
+    look = ("--json", "device", "discover", "--interface", "127.0.0.1", "--for", "0.2", "--subnet")
+    found = ask(*look, "127.0.0.1/32").json["found"]  # the host's boards at their own ports, too
+    mine = [each for each in found if each["port"] == int(address.rpartition(":")[2])]
+    assert [(each["kind"], each["address"], each["known_as"]) for each in mine] == [
+        ("wasmachine", "127.0.0.1", "virtual-1")
+    ]
+    for words, code in ((["--subnet", "10.0.0.0/8"], 1), (["--for", "0"], 2), (["--interface", "192.0.2.1"], 1)):
+        ran = ask("device", "discover", *words)
+        assert (ran.code, "next: " in ran.err) == (code, True)
+
+
+def test_methods_are_called_line_by_line_and_a_refusal_ends_nothing(ask: Run) -> None:
+    assert sorted(METHOD_HELP) == sorted(CALLS)
+    lines = "help\ngpio.set 12 1\ngpio.set pin=27 level=1\nfrobnicate\ngpio.get 'pin\ngpio.get pin=12\nexit\n"
+    ran = ask("exec", "virtual-1", stdin=lines)
+    assert ran.code == 1  # a line was refused, and nobody saw it
+    assert ran.out.rstrip().endswith("virtual-1> exit")
+    assert ran.out.count("level            1") == 2
+    assert ask("exec", "nowhere", stdin="").code == 1
 
 
 def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, tmp_path: Path) -> None:
@@ -59,8 +75,7 @@ def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, tmp_path: Pa
     assert ran.code == 0, ran.err
     assert re.search(r"\n  call           ok, 5 times, [\d.]+ ms ", ran.out)
     assert re.search(r"\n  pasted         running  [0-9a-f]{64}\n", ran.out)
-    assert "virtual-1" not in ran.out
-    assert "127.0.0.1" not in ran.out
+    assert not {"virtual-1", "127.0.0.1"} & set(re.split(r"[\s:]", ran.out))
     assert ask("doctor", "--report", "-d", "nobody").code == 1
     assert ask("app", "uninstall", "pasted", "-d", "virtual-1", "-q").code == 0
 
@@ -68,20 +83,147 @@ def test_a_report_of_a_device_has_its_answers_and_no_name(ask: Run, tmp_path: Pa
 SPINNING = "void setup() { pinMode(4, OUTPUT); }\nvoid loop() { digitalWrite(4, digitalRead(5)); }\n"
 
 
-def test_ctrl_c_before_the_installation_began_changes_nothing(ask: Run, host: dict[str, Any], tmp_path: Path) -> None:
+def test_ctrl_c_before_the_installation_began_changes_nothing(ask: Run, home: Path, tmp_path: Path) -> None:
     (tmp_path / "spin.ino").write_text(SPINNING)
     (tmp_path / "long.txt").write_text("pin 4: always low\nfor 60 min\nsoak 60 min\n")
     words = ["run", str(tmp_path / "spin.ino"), "--expect", str(tmp_path / "long.txt"), "-d", "virtual-1"]
     command = [sys.executable, "-u", "-m", "microclaw", *words]
-    environ = clean_environ(Path(host["home"]))
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, bufsize=1
-    ) as running:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, env=clean_environ(home), bufsize=1, **pipes) as running:
         assert running.stdout is not None
         assert any(line.startswith("check") for line in running.stdout)
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert len(err.splitlines()) == 1
-    assert "spin" not in ask("app", "list").out
-    assert "spin" not in ask("app", "changes").out
+    assert (running.returncode, len(err.splitlines())) == (130, 1)
+    assert "spin" not in ask("app", "list").out + ask("app", "changes").out
+
+
+def test_batches_have_names_of_their_own_and_lose_no_file(ask: Run, tmp_path: Path) -> None:
+    out = tmp_path / "labels.csv"
+    asked = ("device", "provision", "--batch", "3", "--prefix", "shop-", "--days", "30", "--address", "lab.local")
+    assert ask(*asked[:-2], "--out", out).code == 1  # a local name helps no board
+    assert list(tmp_path.glob("labels*")) == []
+    first = ask("--json", *asked, "--out", out).json
+    assert first["names"] == ["shop-001", "shop-002", "shop-003"]
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert len({row["secret"] for row in rows}) == 3
+    assert rows[0]["line"].endswith("/" + rows[0]["secret"])
+    assert ask(*asked, "--out", out).code == 1
+    assert ask("device", "provision", "--batch", "2", "--prefix", "Shop ", *asked[-2:], "--out", out).code != 0
+    second = ask("--json", *asked, "--out", tmp_path / "more.csv").json
+    assert second["names"] == ["shop-004", "shop-005", "shop-006"]
+    assert rows[0]["secret"] not in json.dumps(second)
+    for words in (
+        "--batch 2",
+        "lamp --batch 2 --out x.csv",
+        "--batch 2 --out x.csv --qr",
+        "--out x.csv",
+        "",
+        "--batch 0 --out x.csv",
+    ):
+        assert ask("device", "provision", *words.split()).code == 2, words
+
+
+GONE = ("quizzaclefoo", "vexolumbar")  # in no dictionary, and the same after stemming
+
+
+def test_a_removed_conversation_leaves_no_word(ask: Run, home: Path) -> None:
+    def found_in(word: str) -> set[str]:
+        """The files that hold the word, or all but its first letters: an index stores those once."""
+        parts = (word.encode(), word.encode("utf-16-le"), word[2:].encode())
+        files = (path for path in home.rglob("*") if path.is_file())
+        return {str(path.relative_to(home)) for path in files if any(part in path.read_bytes() for part in parts)}
+
+    for word in GONE:
+        ask("chat", f"set pin 4 of virtual-1 to 1, {word}", "--yes")
+        ask("chat", word)
+    ask("memory", "search", GONE[0])  # the index reads it
+    (home / "chat_history").write_text(f"\n# 2026-11-20\n+{GONE[0]}\n")
+    assert any(name.startswith("microclaw.db") for name in found_in(GONE[0]))
+    removed = ask("memory", "sessions", "--rm", "terminal", "--yes")
+    assert (removed.code, removed.err) == (0, "")
+    assert [found_in(word) for word in GONE] == [set(), set()]
+    assert ask("memory", "sessions", "terminal").code != 0
+
+
+def test_an_editor_that_fails_or_is_late_changes_nothing(ask: Run, home: Path, tmp_path: Path) -> None:
+    memory, editor = home / "memory" / "MEMORY.md", tmp_path / "editor"
+
+    def edit(script: str) -> Any:
+        editor.write_text(f"#!/bin/sh\n{script}\n")
+        editor.chmod(0o700)
+        return ask("memory", "edit", environ={"EDITOR": str(editor), "VISUAL": str(editor)})
+
+    before = ask("memory", "show", "--json").out
+    assert [edit(script).code for script in ("true", 'echo lost > "$1"; exit 3', "exec no-such-editor")] == [0, 1, 1]
+    assert ask("memory", "show", "--json").out == before
+    late = edit(f'mkdir -p "{memory.parent}"; echo "- theirs" >> "{memory}"; echo "- mine" >> "$1"')
+    assert late.code == 1
+    kept = Path(late.out.split("what you wrote is in ")[1].split()[0])
+    assert "- mine" in kept.read_text()
+    kept.unlink()
+    shown = ask("memory", "show").out
+    assert ("- theirs" in shown, "- mine" in shown) == (True, False)
+
+
+SENSOR = """#include "microclaw.h"
+static int bus;
+static void tick(void) { unsigned char id; i2c_read_reg(bus, 0x76, 0xd0, &id, 1); printf("%d\\n", id); }
+void on_init(void) {
+    bus = i2c_open(8, 9);
+    every(100, tick);
+}
+"""
+
+
+@pytest.fixture
+def sensor(tmp_path: Path) -> Path:
+    path = tmp_path / "sensor.c"
+    path.write_text(SENSOR)
+    return path
+
+
+@pytest.fixture
+def described(ask: Run) -> Iterator[Callable[..., None]]:
+    """Describe the firmware of virtual-1 for one test."""
+
+    def describe(*words: str) -> None:
+        options = [part for word in words for part in ("--firmware", word)]
+        assert ask("device", "add", "virtual-1", *options).code == 0
+
+    yield describe
+    describe("stock")
+
+
+def test_a_described_firmware_is_held_to_without_a_host(run: Run, ask: Run, sensor: Path, tmp_path: Path) -> None:
+    file = tmp_path / "board.toml"
+    file.write_text('nodes = ["-i2c"]\n')
+    for words in (("run", "--try", sensor), ("app", "build", sensor), ("run", sensor, "-d", "127.0.0.1:1")):
+        for given in ("nodes=-i2c", file):
+            ran = run(*words, "--firmware", given)
+            assert (ran.code, "sensor.c:5:11: error: " in ran.err) == (1, True)
+    file.write_text("nodes = [")
+    for wrong in (file, "nodes=-i2x", "nothing.toml", "heap=0"):
+        ran = run("run", "--try", sensor, "--firmware", wrong)
+        assert (ran.code, "next: " in ran.err) == (1, True)
+    assert ask("run", sensor, "-d", "virtual-1", "--firmware", "nodes=-i2c").code == 2
+
+
+def test_a_description_is_kept_held_to_by_every_door_and_explored_anew(
+    ask: Run, sensor: Path, described: Callable[..., None]
+) -> None:
+    described("nodes=-i2c", "max_apps=2")
+    shown = ask("device", "show", "virtual-1", "--json").json["firmware"]
+    assert (shown["described"], shown["max_apps"]) == (["nodes=-i2c", "max_apps=2"], 2)
+    assert shown["nodes"] == ["gpio", "ledc"]
+    ran = ask("run", sensor, "-d", "virtual-1")
+    assert (ran.code, "sensor.c:5:11" in ran.err) == (1, True)
+    said = ask("-d", "virtual-1", "chat", "hold the temperature at 25 degrees with the fan on pin 5")
+    assert "without /dev/i2c" in said.out + said.err
+    assert ask("app", "list", "-d", "virtual-1", "--json").json["apps"] == []
+    described("nodes=-i2c")
+    assert ask("device", "explore", "virtual-1").code == 0
+    kept = ask("device", "explore", "virtual-1", "--keep", "--json").json
+    assert (kept["schema"], kept["firmware"], kept["kept"]) == ("microclaw.exploration/1", [], True)
+    assert ask("device", "show", "virtual-1", "--json").json["firmware"]["described"] == []

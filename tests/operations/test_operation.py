@@ -41,18 +41,15 @@ def test_values_go_into_path_query_and_body() -> None:
     assert schedules.add.request({**act, "tool": None}) == ("/v1/schedules", {}, act)
 
 
-@pytest.mark.parametrize("name", ["", " ", "a/b", None])
-def test_what_is_no_name_stands_in_no_path(name: str | None) -> None:
-    for values in ({"name": name}, {"nmae": "x"}, {}):
-        with pytest.raises(ConfigError):
-            knowledge.show_session.request(values)
+def test_what_is_no_name_stands_in_no_path_and_what_does_not_fit_is_said_in_a_line() -> None:
+    for name in ("", " ", "a/b", None):
+        for values in ({"name": name}, {"nmae": "x"}, {}):
+            with pytest.raises(ConfigError):
+                knowledge.show_session.request(values)
+    for wrong in ({}, {"number": 0}, {"number": True}, {"number": 1, "more": 2}, {"number": 2**70}):
+        assert "\n" not in (schedules.pause.check(wrong) or "\n")
 
 
-@pytest.mark.parametrize("act", [people.pair, people.set_password])
-def test_an_act_is_named_without_its_secret(act: Operation[..., Any]) -> None:
-    assert "hidden" not in act.asked({"name": "ada", "code": "hidden", "password": "hidden"})
-
-
-@pytest.mark.parametrize("values", [{}, {"number": 0}, {"number": True}, {"number": 1, "more": 2}, {"number": 2**70}])
-def test_what_does_not_fit_is_said_in_a_line(values: dict[str, Any]) -> None:
-    assert "\n" not in (schedules.pause.check(values) or "\n")
+def test_an_act_is_named_without_its_secret() -> None:
+    for act in (people.pair, people.set_password):
+        assert "hidden" not in act.asked({"name": "ada", "code": "hidden", "password": "hidden"})

@@ -47,10 +47,9 @@ def test_a_request_that_proves_no_key_of_our_kind_is_refused(kind: str) -> None:
 
 
 def test_cut_request_is_refused_at_every_byte() -> None:
-    der = make_csr(ec.generate_private_key(ec.SECP256R1()))
-    for length in range(len(der)):
+    for length in range(len(REQUEST)):
         with pytest.raises(ProtocolError):
-            read_csr(der[:length])
+            read_csr(REQUEST[:length])
 
 
 @given(st.binary(max_size=300))
@@ -69,10 +68,10 @@ def test_altered_request_never_yields_another_key(position: int, value: int) -> 
         assert read_csr(bytes(altered)) == KEY.public_key()
 
 
-@pytest.mark.parametrize("device_id", ["", "a b", "d\n", "d" * 65, "d/1"])
-def test_certificate_for_what_is_no_device_id_is_not_made(device_id: str) -> None:
-    with pytest.raises(ValueError, match="device id"):
-        device_certificate(AUTHORITY, KEY.public_key(), device_id, NOW)
+def test_certificate_for_what_is_no_device_id_is_not_made() -> None:
+    for device_id in ("", "a b", "d\n", "d" * 65, "d/1"):
+        with pytest.raises(ValueError, match="device id"):
+            device_certificate(AUTHORITY, KEY.public_key(), device_id, NOW)
 
 
 def test_names_of_this_machine_are_those_that_a_certificate_may_have() -> None:

@@ -52,22 +52,16 @@ async def test_confirmed_code_gives_the_device_a_token_once(host: Host) -> None:
 
 
 async def test_code_expires_after_120_s_and_its_device_is_told(host: Host) -> None:
-    pending = await waiting(host)
+    pending, unnoticed, elsewhere = [await waiting(host) for _ in range(3)]
     host.clock.forward(s=119)
-    assert list(host.identity.pending) == [pending]
-    assert [one.seconds_left for one in await host.identity.waiting()] == [1]
+    assert list(host.identity.pending) == [pending, unnoticed, elsewhere]
+    assert [one.seconds_left for one in await host.identity.waiting()] == [1] * 3
     host.clock.forward(s=1)
     assert await host.identity.outcome(pending) == closed(4401, Reason.PAIRING_EXPIRED)
     assert await host.identity.waiting() == ()
-    with pytest.raises(UnknownName):
-        await host.identity.confirm(pending.code)
-
-
-async def test_code_of_a_connection_that_has_not_noticed_its_end_is_over_all_the_same(host: Host) -> None:
-    at_hand, elsewhere = await waiting(host), await waiting(host)
-    host.clock.forward(s=120)
-    with pytest.raises(UnknownName):
-        await host.identity.confirm(at_hand.code)
+    for code in (pending.code, unnoticed.code):  # also where the connection has not noticed its end
+        with pytest.raises(UnknownName):
+            await host.identity.confirm(code)
     with pytest.raises(DeviceUnreachable):  # another host was asked for it, which asks this one
         await host.identity.pair_shown(elsewhere.row.hash, Wish())
     assert host.devices.names == {}
@@ -127,13 +121,11 @@ async def test_a_fresh_address_of_a_home_that_one_machine_has_filled_gets_a_plac
     ("attackers", "honest"),
     [
         (["192.0.2.9"], "192.0.2.10"),
-        ([f"192.0.2.{n}" for n in range(1, 250)], "198.51.100.1"),
         ([f"10.0.{n % 5}.{n}" for n in range(1, 250)], "198.51.100.1"),
-        ([f"2001:db8:1:1::{n:x}" for n in range(1, 1000)], "2001:db8:1:2::1"),
         ([f"2001:db8:1:{n % 16:x}::{n:x}" for n in range(1, 1000)], "192.0.2.1"),
         ([f"192.0.2.{n}" for n in range(1, 9)], "192.0.2.200"),
     ],
-    ids=["one address", "a whole /24", "five /24", "a whole /64", "sixteen /64", "eight addresses of the same /24"],
+    ids=["one address", "five /24", "sixteen /64", "eight addresses of the same /24"],
 )
 async def test_an_honest_device_pairs_beside_a_thousand_tries(host: Host, attackers: list[str], honest: str) -> None:
     tries = [attackers[n % len(attackers)] for n in range(1000)]
@@ -148,14 +140,17 @@ async def test_an_honest_device_pairs_beside_a_thousand_tries(host: Host, attack
     assert (await let_in(host, await host.identity.outcome(pending))).device_id == paired
 
 
-async def test_five_wrong_codes_in_a_minute_lock_pairing_for_a_minute(host: Host) -> None:
-    pending = await waiting(host)
+async def test_five_wrong_codes_in_a_minute_lock_pairing_and_wrong_secrets_their_address(host: Host) -> None:
+    pending, secret = await waiting(host), await provisioned(host)
     for _ in range(DEVICE.wrong_tries):
         with pytest.raises(UnknownName):
             await host.identity.confirm("wrong")
+        assert await ask(host, "192.0.2.66", secret="A" * 26) == closed(4401, Reason.WRONG_SECRET)
     host.clock.forward(s=59)
     with pytest.raises(Overloaded):
         await host.identity.confirm(pending.code)
+    assert await ask(host, "192.0.2.66", secret=secret) == closed(4429, Reason.PAIRING_LOCKED)
+    assert isinstance(await ask(host, "192.0.2.67", secret=secret), IssuedCredential)
     host.clock.forward(s=1)
     await host.identity.confirm(pending.code)
 
@@ -209,23 +204,11 @@ async def test_secret_that_is_good_no_more_is_refused_as_a_wrong_one(host: Host,
     assert await ask(host, secret=secret) == closed(4401, Reason.WRONG_SECRET)
 
 
-async def test_five_wrong_secrets_lock_their_address_and_nobody_else(host: Host) -> None:
-    secret = await provisioned(host)
-    for _ in range(5):
-        assert await ask(host, "192.0.2.66", secret="A" * 26) == closed(4401, Reason.WRONG_SECRET)
-    assert await ask(host, "192.0.2.66", secret=secret) == closed(4429, Reason.PAIRING_LOCKED)
-    await host.identity.confirm((await waiting(host)).code)
-    assert isinstance(await ask(host, "192.0.2.67", secret=secret), IssuedCredential)
-
-
-@pytest.mark.parametrize(
-    ("csr", "token_wanted", "board"),
-    [
-        (None, False, "virtual"), (b"\x30", True, "virtual"), (b"\x30", False, "virtual"),
-        (None, True, ""), (None, True, "a" * 65), (None, True, "\x1b[31mred"),
-    ],
-)  # fmt: skip
-async def test_malformed_request_is_refused(host: Host, csr: bytes | None, token_wanted: bool, board: str) -> None:
-    refusal = await host.identity.request("192.0.2.9", board, csr=csr, token_wanted=token_wanted, secret=None)
-    assert refusal == closed(4400, Reason.MALFORMED_REQUEST)
+async def test_malformed_request_is_refused(host: Host) -> None:
+    for csr, token_wanted, board in (
+        *((None, False, "virtual"), (b"\x30", True, "virtual"), (b"\x30", False, "virtual")),
+        *((None, True, ""), (None, True, "a" * 65), (None, True, "\x1b[31mred")),
+    ):
+        refusal = await host.identity.request("192.0.2.9", board, csr=csr, token_wanted=token_wanted, secret=None)
+        assert refusal == closed(4400, Reason.MALFORMED_REQUEST)
     assert host.identity.pending == ()
