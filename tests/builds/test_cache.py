@@ -40,14 +40,6 @@ def test_longest_unused_entries_go_first(tmp_path: Path) -> None:
     assert [cache.get(name) is not None for name in "abcd"] == [True, False, True, True]
 
 
-def test_a_blob_larger_than_the_cache_is_kept_alone(tmp_path: Path) -> None:
-    cache = BuildCache(tmp_path, max_bytes=100)
-    cache.put("a", bytes(10))
-    cache.put("b", bytes(500))
-    assert cache.get("b") == bytes(500)
-    assert cache.get("a") is None
-
-
 def test_disk_that_refuses_is_logged_and_survived(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = BuildCache(tmp_path / "file" / "cache")

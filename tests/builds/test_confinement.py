@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import platform
 import resource
 import select
 import socket
@@ -18,7 +17,6 @@ from microclaw.builds import confinement
 from microclaw.builds.confinement import readable
 from microclaw.builds.process import Processes, ProcessResult
 from microclaw.sandbox.landlock import landlock_version
-from microclaw.sandbox.seccomp import program_filter
 from microclaw.wasm.toolchain import find_toolchain
 
 WAYS = [
@@ -29,10 +27,7 @@ WAYS = [
     )
     if works
 ]
-
-
-def test_this_machine_has_a_way() -> None:
-    assert WAYS
+assert WAYS
 
 
 @pytest.fixture(params=WAYS)
@@ -87,30 +82,18 @@ def test_there_is_no_network(way: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (
+        (  # no namespace is made inside
             "import ctypes; c = ctypes.CDLL(None, use_errno=True); print(c.unshare(0x10000000), ctypes.get_errno())",
-            ["-1", "1"],  # no namespace is made inside
+            ["-1", "1"],
         ),
-        (
+        (  # limits hold from the first instruction
             "from resource import *; print(getrlimit(RLIMIT_CPU)[0], getrlimit(RLIMIT_CORE))",
-            ["20", "(0,", "0)"],  # limits hold from the first instruction
+            ["20", "(0,", "0)"],
         ),
     ],
 )
 def test_inside_it_is_so(way: str, code: str, said: list[str], tmp_path: Path) -> None:
     assert python(code, tmp_path).output.split() == said
-
-
-def test_what_runs_too_long_is_killed_with_its_children(way: str, tmp_path: Path) -> None:
-    code = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import time; time.sleep(60)'])"
-    done = Processes().run([sys.executable, "-c", code, sys.base_prefix, sys.prefix], tmp_path, time_limit_s=1.0)
-    assert done.timed_out
-
-
-def test_other_processes_cannot_be_signalled(way: str, tmp_path: Path) -> None:
-    done = python(f"import os; os.kill({os.getpid()}, 0)", tmp_path)
-    assert done.returncode == 1
-    assert "PermissionError" in done.output or "ProcessLookupError" in done.output
 
 
 CALLS = {
@@ -124,6 +107,7 @@ CALLS = {
     "affinity": "os.sched_setaffinity(HOST, {0})",
     "scheduler": "os.sched_setscheduler(HOST, os.SCHED_BATCH, os.sched_param(0))",
     "pidfd_open": "os.pidfd_open(HOST)",
+    "kill": "os.kill(HOST, 0)",
     "shmget": "call(29 if X86 else 194, 0x77123, 4096, 0o1666)",
     "fanotify_init": "call(300 if X86 else 262, 0, 0)",
     "fspick": "call(433, -100, b'/', 0)",
@@ -155,7 +139,8 @@ for name, tried in {CALLS!r}.items():
         print(name, exc.errno)
 """
     done = python(code, work, str(victim))
-    answers = {name: errno.ENOTSUP if name == "setxattr" else errno.EPERM for name in CALLS}
+    others = {"setxattr": errno.ENOTSUP, "kill": errno.ESRCH if way == "bubblewrap" else errno.EPERM}
+    answers = {name: others.get(name, errno.EPERM) for name in CALLS}
     assert done.output.split("\n")[:-1] == [f"{name} {answer}" for name, answer in answers.items()]
     after = victim.stat()
     assert (after.st_mode, after.st_uid, after.st_mtime_ns) == (before.st_mode, before.st_uid, before.st_mtime_ns)
@@ -206,10 +191,3 @@ def test_of_a_compiler_at_home_only_the_file_is_read(tmp_path: Path, monkeypatch
     linked = own / "linked"
     linked.symlink_to(tmp_path / "clang")
     assert set(readable([str(linked)], work)) == {own, tmp_path / "clang"}
-
-
-def test_a_machine_whose_calls_are_unknown_has_no_filter() -> None:
-    assert program_filter("riscv64") is None
-    filtered = program_filter(platform.machine())
-    assert filtered is not None
-    assert len(filtered) % 8 == 0

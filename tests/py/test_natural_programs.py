@@ -29,38 +29,7 @@ DRIFT_MS: Final = (
 )
 PULSE_MS: Final = 5  # what is shorter must keep its length: servos and bit patterns
 PULSE_DRIFT_MS: Final = 0.5
-ALONE: Final[dict[str, tuple[list[list[Any]], list[str]]]] = {
-    "a19_irq_flag_busy_wait": ([[500, "pin", 13, 1], [1500, "pin", 13, 0]], []),
-    "a71_watch_typing": ([], ["4 4"]),
-    "c01_every": ([[500, "pin", 13, 1], [1000, "pin", 13, 0], [1500, "pin", 13, 1]], ["three"]),
-    "c02_on_and_wait": ([[330, "pin", 13, 1], [530, "pin", 13, 0]], []),
-    "c03_loop_style": (
-        [
-            [0, "pwm", 12, 1000, 99],
-            [0, "pwm", 27, 50, 0],
-            [0, "leds", 13, "00ff0000ff00"],
-            [0, "pwm", 27, 50, 500],
-            [100, "pwm", 27, 50, 1500],
-            [200, "pwm", 12, 1000, 499],
-            [200, "leds", 13, "00ff00000009"],
-        ],
-        ["True True"],
-    ),
-    "c06_every_after_run": (
-        [[400, "pin", 13, 1], [500, "pin", 12, 1], [800, "pin", 13, 0], [1200, "pin", 13, 1]],
-        ["task", "task", "over"],
-    ),
-    "c04_decorated_every_waits": (
-        [
-            [300, "pin", 13, 1],
-            [400, "pin", 13, 0],
-            [600, "pin", 13, 1],
-            [700, "pin", 13, 0],
-            [900, "pin", 13, 1],
-        ],
-        ["mqtt.publish house/led 1"],
-    ),
-}
+ALONE: Final = json.loads((PROGRAMS / "alone.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +105,8 @@ async def test_rewritten_program_does_what_is_meant(row: Row, build_py: Build, t
     image = await build_py(row.source, row.name)
     (tmp_path / f"{row.name}.mpy").write_bytes(image.mpy)
     done = _run("rewritten", tmp_path, row, tmp_path)
-    events, said = ALONE[row.name]
-    assert [[int(at), *what] for at, *what in done["events"]] == events
-    assert [text for _, text in done["said"]] == said
+    assert [[int(at), *what] for at, *what in done["events"]] == ALONE[row.name]["events"]
+    assert [text for _, text in done["said"]] == ALONE[row.name]["said"]
 
 
 @_named("compiled")

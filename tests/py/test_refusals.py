@@ -16,18 +16,13 @@ NAMES = [
     "def f():\n    count = 1\n    print(Count)\nf()\n",
     "while true:\n    pass\n",
     "import time\ntime.Sleep(1)\n",
-    "import Time\n",
     "from machine import pin\n",
     f"{PIN}Pin(4, Pin.OUTPUT)\n",
-    f"{PIN}Pin(4, Pin.IN, Pin.PULLUP)\n",
-    "xyz()\n",
     "import mqtt\n",  # it is in microclaw
 ]
 # Methods that pins, PWM and ADC objects lack, where the class is sure.
 METHODS = [
     f"{MAKES}led.togle()\n",
-    f"{MAKES}pwm.blink()\n",
-    "from machine import Pin\nPin(2, Pin.OUT).togle()\n",
     "import machine\nled = None\ndef go():\n    led.togle()\nled = machine.Pin(2)\ngo()\n",
     "from machine import Pin\nclass Lamp:\n    def __init__(self):\n        self.pin = Pin(2, Pin.OUT)\n"
     "    def flip(self):\n        self.pin.togle()\nLamp().flip()\n",
@@ -37,36 +32,27 @@ METHODS = [
 CLASSES = [
     "type(p).value = print",
     "T = type(p)\nT.value = print",
-    "T = type(p)\nprint(T.value)",
     "t = type(p)\nprint(t is int)\nfor x in (t,): x(1)",
     "t = type(p)\nglobals()['t'](1)",
     "type(open('a.txt'))('/settings.json')",
-    "p.__class__.value = print",
     "x = p.__class__\nx(1)",
     "list(map(type, [p]))",
-    "T = type\nT(p)(1)",
-    "f = [type]",
     "class A(type(p)): pass",
     "[k for k in (type(p),)]",
-    "def f(o): return type(o)",
     "type(*(p,))",
     "isinstance(p, (int, type(p)))\ng = (int, type(p))",
     EQUAL + "E() == type(p)",
-    EQUAL + "e = E()\ntype(p) in (1, e)",
     "class D(dict):\n    pass\nd = D()\nd[type(p)] = 1",
-    "type(p) < 1",
 ]
 # Buses that cannot have these pins, and what is past the pins.
 PINS = [
-    *[f"from machine import UART\n{line}\n" for line in ("UART(0, 9600)", "UART(0, tx=4, rx=5)", "n = 0\nUART(n)")],
-    *[f"from machine import UART\n{line}\n" for line in ("UART(1)", "UART(2).init(tx=6)")],
+    *[f"from machine import UART\n{line}\n" for line in ("UART(0, 9600)", "UART(1)", "UART(2).init(tx=6)")],
     "from machine import UART\ndef f(n): return UART(n)\nf(int('1'))\n",
     *[f"{PIN}print({name})\n" for name in ("Pin.board", "Pin.cpu", "Pin.board.GPIO6")],
     *[f"import machine\nprint(machine.{call})\n" for call in ("RTC()", "freq(20000000)")],
     *[
         f"import micropython\n@micropython.{kind}\n{word} f():\n    nop()\nf()\n"
-        for kind in ("asm_xtensa", "asm_thumb", "asm_rv32")
-        for word in ("def", "async def")
+        for kind, word in (("asm_xtensa", "def"), ("asm_thumb", "async def"))
     ],
 ]
 
@@ -87,8 +73,10 @@ async def test_a_method_that_the_object_lacks_is_one_error(build_py: Build, sour
     assert len(await refused(build_py, source)) == 1
 
 
-@pytest.mark.parametrize("before", ["n = 0\n", "def work():\n  n = 0\n", "every(500, print)\nn = 0\n"])
-@pytest.mark.parametrize("body", ["pass", "n += 1", "n = max(n, 3)"])
+@pytest.mark.parametrize(
+    ("before", "body"),
+    [("n = 0\n", "n = max(n, 3)"), ("def work():\n  n = 0\n", "pass"), ("every(500, print)\nn = 0\n", "n += 1")],
+)
 async def test_a_loop_that_never_waits_ends_nor_looks_at_anything_is_refused(
     build_py: Build, before: str, body: str
 ) -> None:
@@ -110,28 +98,23 @@ async def test_bus_of_a_chip_whose_defaults_nobody_knows_needs_its_pins(made: st
         ("esp32-devkitc-v4", "has no LED that a program can switch: its only LED shows"),
     ],
 )
-@pytest.mark.parametrize("source", [f'{PIN}Pin("LED", Pin.OUT)\n', f'{PIN}NAME = "LED"\nPin(NAME, Pin.OUT)\n'])
-async def test_a_pin_by_name_is_refused_with_the_boards_led(
-    build_py: Build, source: str, board: str, hint: str
-) -> None:
-    (found, *_) = await refused(build_py, source, board)
+async def test_a_pin_by_name_is_refused_with_the_boards_led(build_py: Build, board: str, hint: str) -> None:
+    (found, *_) = await refused(build_py, f'{PIN}NAME = "LED"\nPin(NAME, Pin.OUT)\n', board)
     assert hint in (found.hint or "")
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("before", "body"),
     [
-        "(a: int) -> int:\n    return ptr32(a)[0]",
-        "(a: ptr8) -> int:\n    return a[0]",
-        "(a: int) -> ptr16:\n    return a",
+        ("", "(a: int) -> int:\n    return ptr32(a)[0]"),
+        ("def ptr32(a): return [a]\n", "(a: int) -> int:\n    return ptr32(a)[0]"),
+        ("ptr8 = 1\n", "(a: ptr8) -> int:\n    return a[0]"),
+        ("", "(a: int) -> ptr16:\n    return a"),
     ],
 )
-@pytest.mark.parametrize("before", ["", "def ptr32(a): return [a]\n", "ptr8 = 1\n"])
 async def test_pointers_of_viper_are_refused(before: str, body: str, build_py: Build) -> None:
-    with pytest.raises(BuildError) as caught:
-        await build_py(f"import micropython\n{before}@micropython.viper\ndef f{body}\nprint(f(1))\n")
-    first = caught.value.diagnostics[0]
-    assert "ptr" in first.message
+    found = await refused(build_py, f"import micropython\n{before}@micropython.viper\ndef f{body}\nprint(f(1))\n")
+    assert "ptr" in found[0].message
 
 
 @pytest.mark.parametrize(
@@ -142,9 +125,6 @@ async def test_pointers_of_viper_are_refused(before: str, body: str, build_py: B
         "from machine import Pin\nclass Mock:\n    def togle(self): pass\nled = Mock()\nled = Pin(2)\nled.togle()\n",
         f"{MAKES}try:\n    led.togle()\nexcept AttributeError:\n    led.on()\n",
         f"{MAKES}if hasattr(adc, 'readu16'):\n    adc.readu16()\n",
-        f"{MAKES}for one in (led, adc):\n    one.togle()\n",
-        "from machine import Pin\nclass A:\n    def __init__(self, p):\n        self.p = p\n"
-        "    def go(self):\n        self.p.togle()\nclass B:\n    def __init__(self):\n        self.p = Pin(2)\nB()\n",
         "ptr = 0\nptr += 1\nprint(ptr)\n",
     ],
 )
@@ -156,11 +136,8 @@ async def test_an_object_that_may_be_another_is_left_alone(build_py: Build, sour
     ("made", "pins"),
     [
         ("I2C(0)", (18, 19)),
-        ("I2C(1)", (25, 26)),
         ("I2C(0, scl=Pin(22), sda=Pin(21))", (21, 22)),
-        ("UART(2)", (16, 17)),
         ("UART(2, 9600, tx=4)", (4, 16)),
-        ("SPI(2, 1000000, sck=Pin(18), mosi=Pin(23))", (18, 19, 23)),
         ("SPI(2, sck=Pin(18), mosi=Pin(23), miso=None)", (18, 23)),
         ("UART(2).init(9600, tx=4, rx=5)", (4, 5, 16, 17)),
     ],
@@ -169,22 +146,14 @@ async def test_default_pins_are_the_programs(made: str, pins: tuple[int, ...], b
     assert (await build_py(f"from machine import I2C, SPI, UART, Pin\nx = {made}\n")).pins == pins
 
 
-async def test_a_file_that_is_named_at_run_time_is_the_programs_own(build_py: Build) -> None:
-    source = "import os\nfor n in (1, 2):\n    open(f'{n}.csv', 'w').close()\n    os.remove(f'{n}.csv')\n"
-    assert (await build_py(source)).warnings == ()
-
-
 @pytest.mark.parametrize(
     "line",
     [
         "x = [1]\nprint(type(x) == list, type(x[0]) is int, type(x) in (list, tuple))",
         "def f(x):\n    t = type(x)\n    if t is int or t in (str,):\n        return t.__name__\n    print(t)\nf(3)",
-        "try:\n    1 // 0\nexcept Exception as e:\n    print(type(e).__name__, type(e), e.__class__.__name__)",
         "try:\n    1 // 0\nexcept ZeroDivisionError as e:\n    raise type(e)('again')",
         "x = 2\nprint('%s' % type(x), '%s %d' % (type(x), 1), '{}'.format(type(x)), f'{type(x)} {type(x).__name__}')",
-        "x = 2\nprint(isinstance(x, type(3)), isinstance(x, (str, type(x))), {int: 'whole'}[type(x)])",
         EQUAL + "x = E()\nprint(type(x) == int, type(x) is E, type(3) in (int, str))",
-        "x = 2\nprint(isinstance(x, type), x.__class__ is int, type(x) != type(3))",
     ],
 )
 async def test_looking_at_a_class_is_free(line: str, build_py: Build) -> None:

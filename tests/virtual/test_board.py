@@ -7,7 +7,6 @@ import threading
 import pytest
 
 from microclaw.boards import load_board
-from microclaw.errors import CallRejected, UnknownName
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_replies import EdgeRow
@@ -30,47 +29,26 @@ def levels(board: Board, pin: int) -> list[int]:
 
 
 def test_an_edge_is_a_change_of_level_and_nothing_else(board: Board, clock: VirtualClock) -> None:
-    board.set_output(2, 1)
-    board.set_output(2, 1)
-    clock.advance(5)
-    board.set_output(2, 0)
-    assert board.edges().records == (EdgeRow(0, 2, 1), EdgeRow(5, 2, 0))
+    for level in (1, 1, 0):
+        board.set_output(2, level)
+        clock.advance(5)
+    board.set_pwm(5, 128, 5000)
+    board.set_pwm(5, 0, 5000)
+    assert board.edges().records == (EdgeRow(0, 2, 1), EdgeRow(10, 2, 0))
+    assert [(c.duty, c.frequency_hz) for c in board.pwm_changes().records] == [(128, 5000), (0, 5000)]
 
 
 def test_output_beats_the_outside_and_the_outside_beats_the_pull(board: Board) -> None:
+    board.set_input(4, 1)
+    assert board.read_pin(4) == 0, "an input that is switched off reads 0"
     board.configure_pin(4, reads=True, drives=False, pull=1)
-    assert board.level(4) == 1
     board.set_input(4, 0)
     assert board.level(4) == 0
     board.set_output(4, 1)
     assert board.level(4) == 1
-    board.configure_pin(4, reads=True, drives=False)
+    board.configure_pin(4, reads=True, drives=False, pull=1)
     board.set_input(4, None)
-    assert board.level(4) == 0
-
-
-def test_input_that_is_switched_off_reads_0(board: Board) -> None:
-    board.set_input(4, 1)
-    assert (board.level(4), board.read_pin(4)) == (1, 0)
-    board.configure_pin(4, reads=True, drives=False)
     assert board.read_pin(4) == 1
-
-
-def test_pwm_changes_are_listed_apart_from_edges(board: Board) -> None:
-    board.set_pwm(5, 128, 5000)
-    board.set_pwm(5, 128, 5000)
-    board.set_pwm(5, 0, 5000)
-    assert [(c.duty, c.frequency_hz) for c in board.pwm_changes().records] == [(128, 5000), (0, 5000)]
-    assert levels(board, 5) == []
-    board.set_output(5, 1)
-    assert levels(board, 5) == [1]
-
-
-def test_a_full_history_drops_the_oldest_and_counts_them(board: Board) -> None:
-    for n in range(EDGE_RING + 10):
-        board.set_output(2, (n + 1) % 2)
-    page = board.edges(4)
-    assert (len(page.records), page.next, page.dropped) == (EDGE_RING, EDGE_RING + 10, 6)
 
 
 def test_a_program_that_floods_the_log_leaves_the_others_their_lines(board: Board) -> None:
@@ -83,13 +61,17 @@ def test_a_program_that_floods_the_log_leaves_the_others_their_lines(board: Boar
     assert board.log(page.next - 1).records[0].text.startswith(f"{n} ")
 
 
-def test_endless_line_is_cut_and_the_log_stays_bounded(board: Board) -> None:
+def test_histories_are_bounded_and_count_what_they_dropped(board: Board) -> None:
+    for n in range(EDGE_RING + 10):
+        board.set_output(2, (n + 1) % 2)
+    edges = board.edges(4)
+    assert (len(edges.records), edges.next, edges.dropped) == (EDGE_RING, EDGE_RING + 10, 6)
     for _ in range(600):
         board.print(b"x" * 1000, "app")
-    page = board.log()
-    assert page.dropped > 0
-    assert sum(len(r.text) for r in page.records) <= LOG_RING_BYTES
-    assert max(len(r.text) for r in page.records) == 1024
+    lines = board.log()
+    assert lines.dropped > 0
+    assert sum(len(r.text) for r in lines.records) <= LOG_RING_BYTES
+    assert max(len(r.text) for r in lines.records) == 1024
 
 
 def test_power_cut_floats_pins_and_power_on_is_a_new_boot(board: Board, clock: VirtualClock) -> None:
@@ -111,32 +93,6 @@ def test_power_cut_floats_pins_and_power_on_is_a_new_boot(board: Board, clock: V
     assert (board.boot, board.powered, clock.now_ms()) == (2, True, 0)
     assert board.boot_id != first
     assert seen == ["cut", "on"]
-
-
-def test_sensor_values_are_checked_before_any_is_taken(board: Board) -> None:
-    board.set_sensor("bme280", {"temperature_c": 30.5})
-    assert board.sensor_values("bme280") == {"temperature_c": 30.5, "humidity_pct": 45.0, "pressure_hpa": 1013.25}
-    for values in ({"temperature_c": 25.0, "humidity_pct": 101.0}, {"colour": 1.0}):
-        with pytest.raises(CallRejected):
-            board.set_sensor("bme280", values)
-    assert board.sensor_values("bme280")["temperature_c"] == 30.5
-    with pytest.raises(UnknownName):
-        board.sensor_values("dht22")
-
-
-@pytest.mark.parametrize("temperature_c", [-40.0, -0.01, 0.0, 22.5, 85.0])
-def test_bme280_raw_values_exist_for_the_whole_range(board: Board, temperature_c: float) -> None:
-    for humidity, pressure in ((0.0, 300.0), (100.0, 1100.0)):
-        values = {"temperature_c": temperature_c, "humidity_pct": humidity, "pressure_hpa": pressure}
-        board.set_sensor("bme280", values)
-        board.i2c_write(0x76, b"\xf2\x01\xf4\x27")
-        board.i2c_write(0x76, b"\xf7")
-        data = board.i2c_read(0x76, 8)
-        assert data is not None
-        assert len(data) == 8
-        raw_pressure, raw_temperature = int.from_bytes(data[:3], "big") >> 4, int.from_bytes(data[3:6], "big") >> 4
-        assert 0 < raw_temperature < 0xFFFFF
-        assert 0 < raw_pressure < 0xFFFFF
 
 
 def test_crash_in_a_boot_that_is_over_changes_nothing(board: Board) -> None:

@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,19 +69,6 @@ def _without_count(frame: bytes) -> bytes:
     return frame[:12] + frame[16:-4]
 
 
-def test_second_client_waits_for_the_first(start_board: StartBoard) -> None:
-    board = start_board("--serial", "none")
-    first, second = board.link(), board.link()
-    query(first)
-    second.send(QUERY)
-    second.socket.settimeout(0.3)
-    with pytest.raises(TimeoutError):
-        second.frame()
-    first.close()
-    second.socket.settimeout(TIMEOUT_S)
-    assert second.frame().type == FrameType.RESPONSE
-
-
 SPINNING = '(module (func (export "on_init") (loop br 0)))'
 
 
@@ -109,17 +95,6 @@ def test_uninstall_of_a_spinning_app_hangs_the_board_until_its_power_is_cut(
     second.close()
 
 
-def test_board_without_power_resets_every_connection(start_board: StartBoard) -> None:
-    board = start_board()
-    bench = board.control()
-    bench.ask(control.Power("cut"))
-    assert is_cut(board, QUERY)
-    assert is_serial_cut(board)
-    bench.ask(control.Power("on"))
-    with board.serial() as line, line.makefile("rb") as lines:
-        assert json.loads(lines.readline())["boot"] == 2
-
-
 def is_cut(board: BoardUnderTest, data: bytes) -> bool:
     """True if the board cuts the connection instead of answering."""
     try:
@@ -131,16 +106,26 @@ def is_cut(board: BoardUnderTest, data: bytes) -> bool:
     return False
 
 
-def is_serial_cut(board: BoardUnderTest) -> bool:
-    try:
-        with board.serial() as line:
-            return line.recv(100) == b""
-    except ConnectionError:
-        return True
-
-
-def test_faults_happen_as_often_as_they_were_armed(start_board: StartBoard) -> None:
-    board = start_board("--serial", "none")
+def test_port_has_one_client_at_a_time_and_survives_garbage_faults_and_power_cuts(start_board: StartBoard) -> None:
+    board = start_board()
+    rng = random.Random(5)
+    for port in (board.ready["wasmachine"], board.ready["serial"]):
+        for _ in range(3):  # there is a second of rest between two clients of the first
+            with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as noise:
+                data = rng.randbytes(rng.randrange(20_000)).replace(b"\x12\x34", b"\x12\x35")
+                claim = b"\x12\x34" + rng.choice([b"\0\x02", b"\0\x04", b"\xff\xff"]) + (2**31).to_bytes(4, "big")
+                noise.sendall(data + claim + data)
+    first, second = board.link(), board.link()
+    assert query(first).status == 69
+    assert rss_kb(board.process.pid) < 75_000
+    second.send(QUERY)
+    second.socket.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        second.frame()
+    first.close()
+    second.socket.settimeout(TIMEOUT_S)
+    assert second.frame().type == FrameType.RESPONSE
+    second.close()
     bench = board.control()
     bench.ask(control.Fault("mute", 1))
     with board.link() as link:
@@ -151,34 +136,11 @@ def test_faults_happen_as_often_as_they_were_armed(start_board: StartBoard) -> N
     with board.link() as link:  # 20 of 34 bytes came through: the rest of that frame is missing still
         link.send(QUERY[20:])
         assert query(link).status == 69
-
-
-FAULTY_START = """(module (import "env" "puts" (func $puts (param i32) (result i32)))
-  (import "env" "wasm_create_timer" (func $timer (param i32 i32 i32) (result i32)))
-  (memory (export "memory") 1) (func $start (drop (call $timer (i32.const 10) (i32.const 1) (i32.const 1)))
-  (drop (call $puts (i32.const 16)))) (start $start) (func (export "on_init")))"""
-
-
-def test_a_native_that_fails_in_a_start_function_ends_no_board(start_board: StartBoard) -> None:
-    board = start_board("--serial", "none")
-    link = board.link()
-    assert status(link, install_request(1, "early", bytes(wat2wasm(FAULTY_START))), FrameType.INSTALL) != 65
-    assert query(link).status == 69
-
-
-def test_garbage_and_huge_claims_do_not_end_the_board(start_board: StartBoard) -> None:
-    board = start_board()
-    rng = random.Random(5)
-    for port in (board.ready["wasmachine"], board.ready["serial"]):
-        for _ in range(3):  # there is a second of rest between two clients of the first
-            with socket.create_connection(("127.0.0.1", port), TIMEOUT_S) as noise:
-                data = rng.randbytes(rng.randrange(20_000)).replace(b"\x12\x34", b"\x12\x35")
-                claim = b"\x12\x34" + rng.choice([b"\0\x02", b"\0\x04", b"\xff\xff"]) + (2**31).to_bytes(4, "big")
-                noise.sendall(data + claim + data)
-    bench = board.control()
-    assert bench.ask(control.Info()).powered
-    assert query(board.link()).status == 69
-    assert rss_kb(board.process.pid) < 75_000
+    bench.ask(control.Power("cut"))
+    assert is_cut(board, QUERY)
+    bench.ask(control.Power("on"))
+    with board.serial() as line, line.makefile("rb") as lines:
+        assert json.loads(lines.readline())["boot"] == 2
 
 
 def rss_kb(pid: int) -> int:
@@ -194,19 +156,6 @@ def test_signal_ends_it_while_apps_spin(start_board: StartBoard) -> None:
     board.process.send_signal(signal.SIGINT)
     assert board.process.wait(TIMEOUT_S) == 0
     assert not Path(board.ready["control"]).parent.exists()
-
-
-def test_control_socket_is_taken_over_from_the_dead_alone(start_board: StartBoard, tmp_path: Path) -> None:
-    path = tmp_path / "control.sock"
-    first = start_board("--control", str(path), "--serial", "none")
-    run = run_board("--wasmachine", "0", "--control", str(path))
-    assert (run.returncode, run.stdout) == (1, "")
-    assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
-    assert first.control().ask(control.Info()).pid == first.process.pid
-    first.process.kill()
-    first.process.wait(TIMEOUT_S)
-    second = start_board("--control", str(path), "--serial", "none")
-    assert second.control().ask(control.Info()).pid == second.process.pid
 
 
 def test_board_ends_with_the_process_that_started_it() -> None:
@@ -229,40 +178,35 @@ def test_board_ends_with_the_process_that_started_it() -> None:
                 pass
 
 
-def test_flash_folder_belongs_to_one_board_at_a_time(start_board: StartBoard, tmp_path: Path) -> None:
-    flash, control_path = tmp_path / "flash", tmp_path / "second.sock"
-    first = start_board("--serial", "none", "--flash", str(flash))
-    run = run_board("--wasmachine", "0", "--flash", str(flash), "--control", str(control_path))
-    assert run.returncode == 1
+@pytest.mark.parametrize("taken", ["control", "flash"])
+def test_socket_and_flash_belong_to_one_board_and_are_taken_over_from_a_dead_one(
+    start_board: StartBoard, tmp_path: Path, taken: str
+) -> None:
+    options = ("--serial", "none", f"--{taken}", str(tmp_path / "taken"))
+    first = start_board(*options)
+    run = run_board("--wasmachine", "0", *options)
+    assert (run.returncode, run.stdout) == (1, "")
     assert [line.split(":")[0] for line in run.stderr.splitlines()] == ["error", "next"]
-    assert not control_path.exists()
+    assert first.control().ask(control.Info()).pid == first.process.pid
     first.process.kill()
     first.process.wait(TIMEOUT_S)
-    assert start_board("--serial", "none", "--flash", str(flash)).control().ask(control.Info()).powered
-
-
-@pytest.fixture
-def short_path() -> Iterator[Path]:
-    """A folder with a name short enough for a socket in a folder in it: pytest's own may be too deep."""
-    with tempfile.TemporaryDirectory(prefix="mc-") as path:
-        yield Path(path)
+    second = start_board(*options)
+    assert second.control().ask(control.Info()).pid == second.process.pid
 
 
 def test_folder_of_a_killed_board_goes_when_the_next_one_starts(
-    start_board: StartBoard, short_path: Path, monkeypatch: pytest.MonkeyPatch
+    start_board: StartBoard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(short_path))
-    foreign = short_path / "microclaw-virtual-without-lock"
-    foreign.mkdir()
-    living, killed = start_board("--serial", "none"), start_board("--serial", "none")
-    killed.process.kill()
-    killed.process.wait(TIMEOUT_S)
-    stale = Path(killed.ready["control"]).parent
-    assert stale.exists()
-    third = start_board("--serial", "none")
-    assert not stale.exists()
-    assert living.control().ask(control.Info()).powered
-    assert foreign.exists()
-    third.stop()
-    living.stop()
-    assert list(short_path.iterdir()) == [foreign]
+    with tempfile.TemporaryDirectory(prefix="mc-") as short:  # pytest's own may be too deep for a socket in it
+        monkeypatch.setenv("TMPDIR", short)
+        foreign = Path(short) / "microclaw-virtual-without-lock"
+        foreign.mkdir()
+        living, killed = start_board("--serial", "none"), start_board("--serial", "none")
+        killed.process.kill()
+        killed.process.wait(TIMEOUT_S)
+        third = start_board("--serial", "none")
+        folders = {Path(board.ready["control"]).parent for board in (living, third)}
+        assert set(Path(short).iterdir()) == {foreign, *folders}
+        third.stop()
+        living.stop()
+        assert list(Path(short).iterdir()) == [foreign]

@@ -33,6 +33,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 class Bench:
     """Real processes, counted; `refuse` makes the next ones of a board that there is none of."""
 
+    host: Host
     made: list[VirtualBoardProcess] = field(default_factory=list)
     filled: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
     refuse: bool = False
@@ -44,15 +45,16 @@ class Bench:
 
     async def put_back(self, device_id: str) -> None:
         self.filled.put_nowait(device_id)
+        raise DeviceUnreachable("not yet")
 
-    def boards(self, host: Host, limits: RestartLimits = QUICK) -> VirtualBoards:
-        ids = host.settings.home / "ids.json"
-        return VirtualBoards(host.devices, self.put_back, ids=ids, limits=limits, process=self.process)
+    def boards(self, limits: RestartLimits = QUICK) -> VirtualBoards:
+        ids = self.host.settings.home / "ids.json"
+        return VirtualBoards(self.host.devices, self.put_back, ids=ids, limits=limits, process=self.process)
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench(host: Host) -> Bench:
+    return Bench(host)
 
 
 class Said(logging.Handler):
@@ -81,117 +83,62 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[Said]:
         logger.removeHandler(handler)
 
 
-def only(boards: VirtualBoards) -> BoardStanding:
-    [standing] = boards.standing().values()
-    return standing
-
-
-async def test_a_board_that_dies_is_back_under_its_name_and_filled(host: Host, bench: Bench) -> None:
-    boards = bench.boards(host)
+async def test_a_board_that_dies_is_back_under_the_name_of_its_device_until_it_died_too_often(
+    host: Host, bench: Bench, said: Said
+) -> None:
+    """Programs that cannot be put back do not end the watch, and a start that fails counts as an end."""
+    boards = bench.boards()
     async with boards.running(1) as (ready,), asyncio.timeout(LIMIT_S):
         device = host.devices.get("virtual-1")
         assert boards.standing() == {device.device_id: BoardStanding()}
+        await host.devices.rename("virtual-1", "desk")
         os.kill(ready.pid, signal.SIGKILL)
         assert await bench.filled.get() == device.device_id
-        assert host.devices.get("virtual-1") is device
-        assert device.endpoints == bench.made[1].ready.transports != ready.transports
+        assert host.devices.get("desk").endpoints == bench.made[1].ready.transports != ready.transports
         assert (await bench.made[1].control.info()).pid == bench.made[1].ready.pid
-        standing = only(boards)
+        [standing] = boards.standing().values()
         assert (standing.state, standing.restarts, standing.reason) == ("running", 1, "SIGKILL")
-        assert standing.last_ms is not None
-    assert [process.running for process in bench.made] == [False, False]
-
-
-async def test_a_board_that_dies_again_and_again_has_failed(host: Host, bench: Bench, said: Said) -> None:
-    boards = bench.boards(host)
-    async with boards.running(1) as (ready,):
-        os.kill(ready.pid, signal.SIGKILL)
-        for _ in range(2):
-            async with asyncio.timeout(LIMIT_S):
-                await bench.filled.get()
-            await bench.made[-1].kill()
-        await said.until("is not started again")
-        assert (only(boards).state, only(boards).restarts) == ("failed", 2)
-        assert len(bench.made) == 3
-    assert len(bench.made) == 3
-
-
-async def test_a_start_that_fails_counts_as_an_end(host: Host, bench: Bench, said: Said) -> None:
-    boards = bench.boards(host)
-    async with boards.running(1):
         bench.refuse = True
-        await bench.made[0].kill()
+        await bench.made[1].kill()
         await said.until("is not started again")
-        assert (only(boards).state, only(boards).restarts) == ("failed", 0)
-        assert len(bench.made) == 3
+        [standing] = boards.standing().values()
+        assert (standing.state, len(bench.made)) == ("failed", 3)
+    assert [process.running for process in bench.made] == [False] * 3
 
 
-async def test_ends_of_long_ago_do_not_count(host: Host, bench: Bench) -> None:
-    boards = bench.boards(host, RestartLimits(restarts=1, window_s=0.0, pause_s=0.01))
+async def test_ends_of_long_ago_do_not_count(bench: Bench) -> None:
+    boards = bench.boards(RestartLimits(restarts=1, window_s=0.0, pause_s=0.01))
     async with boards.running(1):
         for number in (1, 2, 3):
             await bench.made[-1].kill()
             async with asyncio.timeout(LIMIT_S):
                 await bench.filled.get()
-            assert only(boards).restarts == number
+            assert [standing.restarts for standing in boards.standing().values()] == [number]
 
 
-async def test_leaving_before_a_restart_starts_nothing(host: Host, bench: Bench, said: Said) -> None:
-    boards = bench.boards(host, RestartLimits(pause_s=LIMIT_S))
+@pytest.mark.parametrize("why", ["it is removed", "the host ends"])
+async def test_a_board_that_is_not_wanted_any_more_stays_off(host: Host, bench: Bench, said: Said, why: str) -> None:
+    boards = bench.boards(RestartLimits(pause_s=0.01 if why == "it is removed" else LIMIT_S))
     async with boards.running(1):
+        if why == "it is removed":
+            await host.devices.remove("virtual-1")
         await bench.made[0].kill()
-        await said.until("virtual-1 ended (SIGKILL)")
-        assert only(boards).state == "restarting"
+        await said.until("is no device of this host any more" if why == "it is removed" else "ended (SIGKILL)")
     assert len(bench.made) == 1
 
 
-async def test_a_board_whose_device_was_removed_stays_off(host: Host, bench: Bench, said: Said) -> None:
-    boards = bench.boards(host)
-    async with boards.running(1):
-        await host.devices.remove("virtual-1")
-        await bench.made[0].kill()
-        await said.until("is no device of this host any more")
-        assert len(bench.made) == 1
-        assert host.devices.list() == ()
-
-
-async def test_a_renamed_boards_device_gets_it_back(host: Host, bench: Bench) -> None:
-    boards = bench.boards(host)
-    async with boards.running(1), asyncio.timeout(LIMIT_S):
-        await host.devices.rename("virtual-1", "desk")
-        await bench.made[0].kill()
-        await bench.filled.get()
-        assert [(d.name, d.endpoints) for d in host.devices.list()] == [("desk", bench.made[1].ready.transports)]
-
-
 async def test_a_renamed_board_is_the_same_device_at_the_next_start(host: Host, bench: Bench) -> None:
-    async with bench.boards(host).running(1):
+    async with bench.boards().running(1):
         device = await host.devices.rename("virtual-1", "desk")
-    async with bench.boards(host).running(2) as (first, second):
+    async with bench.boards().running(2) as (first, second):
         assert [(one.name, one.endpoints) for one in host.devices.list()] == [
             ("desk", first.transports),
             ("virtual-2", second.transports),
         ]
         assert (host.devices.get("desk"), first.name) == (device, "desk")
         await host.devices.remove("desk")
-    async with bench.boards(host).running(1) as (again,):
+    async with bench.boards().running(1) as (again,):
         assert host.devices.get("virtual-1").endpoints == again.transports
-
-
-async def test_programs_that_cannot_be_put_back_do_not_end_the_watch(host: Host) -> None:
-    bench = Bench()
-
-    async def fails(device_id: str) -> None:
-        await bench.put_back(device_id)
-        raise DeviceUnreachable("not yet")
-
-    ids = host.settings.home / "ids.json"
-    boards = VirtualBoards(host.devices, fails, ids=ids, limits=QUICK, process=bench.process)
-    async with boards.running(1), asyncio.timeout(LIMIT_S):
-        for _ in range(2):
-            await bench.made[-1].kill()
-            await bench.filled.get()
-        assert [s.restarts for s in boards.standing().values()] == [2]
 
 
 @pytest.mark.parametrize(
@@ -202,6 +149,6 @@ async def test_a_name_of_another_board_is_refused_and_no_process_stays(
 ) -> None:
     other = await host.devices.add("virtual-1", board, [transport])
     with pytest.raises(ConfigError):
-        async with bench.boards(host).running(1):
+        async with bench.boards().running(1):
             raise AssertionError("it ran")
     assert (other.endpoints, [process.running for process in bench.made]) == ((transport,), [False])

@@ -6,37 +6,22 @@ from msgspec.structs import replace
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppList
 from microclaw.errors import MicroclawError
-from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
+from microclaw.virtual_boards.trial_pool import BoardKind, TrialPool
 
 BOARD = load_board("virtual")
 KIND = BoardKind("virtual")
 
 
-async def test_a_warm_board_is_used_once() -> None:
+async def test_a_warm_board_is_used_once_and_ends_with_the_pool_and_its_files() -> None:
     async with TrialPool(BOARD) as trial_pool:
         async with trial_pool.take(KIND, BOARD) as first:
             assert await first.wasmachine.call(AppList(), 5) == ()
+        trial_pool.refill()
         async with trial_pool.take(KIND, BOARD) as second:
             assert second is not first
-            assert second.running
-
-
-async def test_leaving_the_standby_ends_every_board() -> None:
-    async with TrialPool(BOARD) as trial_pool:
-        async with trial_pool.take(KIND, BOARD) as board:
-            assert board.running
-        trial_pool.refill()
-        async with trial_pool.take(KIND, BOARD) as other:
-            assert other.running
-    assert not board.running
-    assert not other.running
-
-
-async def test_a_fresh_board_leaves_no_files() -> None:
-    async with TrialBoard(KIND, BOARD) as board:
-        folder = board.control.path.parent
-        assert folder.exists()
-    assert not folder.exists()
+            folder = second.control.path.parent
+            assert (second.running, folder.exists()) == (True, True)
+    assert (first.running, second.running, folder.exists()) == (False, False, False)
 
 
 async def test_a_board_that_cannot_start_is_said_by_the_trial_not_the_standby() -> None:

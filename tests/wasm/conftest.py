@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
-from microclaw.devices.calls import AppInstall, AppUninstall
-from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
+from microclaw.virtual.board import Board
+from microclaw.virtual.firmware.app_manager import AppManager
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wasm.compile import compile_module
 from microclaw.wasm.wasm_image import Image
 
@@ -52,30 +54,29 @@ class Ran:
         return [line.removeprefix("microclaw: ") for line in self.all if line.startswith("microclaw: ")]
 
 
-@dataclass
 class OnBoard:
-    """A virtual board of the stock kind, a process of its own, on which programs run one after the other."""
+    """A virtual board in this process, on a virtual clock, on which programs run one after the other."""
 
-    board: TrialBoard
+    def __init__(self, profile: BoardProfile, folder: Path) -> None:
+        self.clock = VirtualClock()
+        self.board = Board(profile, self.clock, storage_dir=folder / "storage")
+        self.manager = AppManager(self.board, lambda _type, _payload: None)
 
-    async def install(self, image: Image, timers: int = 20) -> None:
-        await self.board.wasmachine.call(AppInstall(image.name, image.wasm, 8192, timers), 20)
-
-    async def run(self, image: Image, ms: float, timers: int = 20) -> Ran:
+    def run(self, image: Image, ms: float, timers: int = 20) -> Ran:
         """Install, let board time pass, remove; everything printed, until after the removal."""
-        before = (await self.board.control.log()).cursor
-        await self.install(image, timers)
-        assert (await self.board.control.advance(ms, 60)).stuck is None
-        await self.board.wasmachine.call(AppUninstall(image.name), 20)
-        return await self.printed(image.name, before)
-
-    async def printed(self, name: str, since: int) -> Ran:
-        page = await self.board.control.log(since)
+        before = self.board.log().next
+        assert self.manager.install(image.name, image.wasm, 8192, timers)
+        self.clock.settle()
+        assert self.clock.advance(ms).stuck is None
+        self.manager.remove(image.name)
+        self.board.end_line(image.name)
+        page = self.board.log(before)
         assert not page.dropped
-        return Ran([line.text for line in page.lines if line.app == name])
+        return Ran([line.text for line in page.records if line.app == image.name])
 
 
 @pytest.fixture
-async def on_board(board: BoardProfile) -> AsyncIterator[OnBoard]:
-    async with TrialBoard(BoardKind("virtual"), board) as trial_board:
-        yield OnBoard(trial_board)
+def on_board(board: BoardProfile, tmp_path: Path) -> Iterator[OnBoard]:
+    made = OnBoard(board, tmp_path)
+    yield made
+    made.manager.close()

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import BuildError
@@ -40,15 +39,6 @@ int main(void) {
     return close(file);
 }
 """
-COMPUTED = """#include <fcntl.h>
-#include <stdio.h>
-int main(void) {
-    char path[20];
-    snprintf(path, sizeof path, "/dev/%s/%d", "i2c", 0);
-    printf("%d\\n", open(path, O_RDWR));
-    return 0;
-}
-"""
 
 
 BIG = f"static char big[70000];\n{BLINK}".replace("led);", "led + big[led]++);")
@@ -72,11 +62,3 @@ async def test_what_is_missing_is_named_at_the_line(
     assert {one.severity for one in found} == {"error"}
     assert len(found) == (2 if word == "plain" else 1)
     assert lines is None or ([one.line for one in found] == lines and word in (found[0].hint or ""))
-
-
-async def test_device_file_whose_name_is_computed_is_missing_in_the_trial(compile_c: Any, board: BoardProfile) -> None:
-    lesser = parse_firmware(["nodes=-i2c"]).applied(board)
-    trial = await try_image(await compile_c(COMPUTED, board=lesser), lesser, TrialOptions(for_ms=100))
-    assert trial.log == ("-1",)
-    whole = await try_image(await compile_c(COMPUTED), board, TrialOptions(for_ms=100))
-    assert whole.log != ("-1",)

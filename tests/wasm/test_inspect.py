@@ -39,27 +39,18 @@ def inspect(wasm: bytes) -> None:
         (code(b"\xc0\x0b"), "sign-ext"),
         (code(b"\xfc\0\x0b"), "nontrapping-fptoint"),
         (code(b"\xfc\x0a\0\0\x0b"), "bulk-memory"),
-        (code(b"\xfc\x10\0\x0b"), "reference-types"),
         (code(b"\xfd\0\x0b"), "simd128"),
         (code(b"\xfe\x10\2\0\x0b"), "threads"),
         (code(b"\x12\0\x0b"), "tail-call"),
         (code(b"\x06\x40\x0b\x0b"), "exception-handling"),
-        (code(b"\xd0\x70\x0b"), "reference-types"),
-        (code(b"\x11\0\1\x0b"), "reference-types"),
         (code(b"\x02\0\x0b\x0b"), "multivalue"),
-        (code(b"\x0b", local=b"\1\1\x7b"), "simd128"),
         (code(b"\x40\1\x0b"), "multi-memory"),
-        (HEAD + section(1, b"\1\x60\0\2\x7f\x7f"), "multivalue"),
         (HEAD + section(1, b"\1\x5f\0"), "gc"),
         (HEAD + section(5, b"\1\3\1\1"), "threads"),
         (HEAD + section(5, b"\1\4\1"), "memory64"),
         (HEAD + section(5, b"\2\0\1\0\1"), "multi-memory"),
         (HEAD + section(4, b"\2\x70\0\1\x70\0\1"), "reference-types"),
-        (HEAD + section(4, b"\1\x6f\0\1"), "reference-types"),
         (HEAD + section(9, b"\1\1\0\0\0"), "bulk-memory"),
-        (HEAD + section(11, b"\1\1\0"), "bulk-memory"),
-        (HEAD + section(12, b"\0"), "bulk-memory"),
-        (HEAD + section(13, b"\0"), "exception-handling"),
         (HEAD + section(6, b"\1\x7f\0\x41\0\x41\0\x6a\x0b"), "extended-const"),
         (HEAD + section(6, b"\1\x7b\0"), "simd128"),
     ],
@@ -76,25 +67,17 @@ def test_later_feature_is_named(wasm: bytes, feature: str) -> None:
     "wasm",
     [
         b"",
-        b"\0as",
         b"\0asm",
         b"\0asm\2\0\0\0",
-        HEAD + b"\1",
         HEAD + b"\1\x80\x80\x80\x80\x7f",  # a section of 2^34 bytes
         HEAD + b"\1\x85\x80\x80\x80\x80\x00",  # a length of six bytes
         HEAD + section(1, b"\xff\xff\xff\xff\x0f"),  # 2^32 types
         HEAD + section(1, b"\1\x61\0\0"),
-        HEAD + section(3, b"\1\0"),  # a type that is not there
         HEAD + TYPE + FUNCTION,  # a function without a body
         HEAD + TYPE + TYPE,
-        HEAD + section(14, b""),
         HEAD + section(2, b"\1\1\xff\1a\0\0"),  # a name that is no UTF-8
-        HEAD + section(2, b"\1\1a\1b\5"),
-        HEAD + section(7, b"\1\1a\5\0"),
         HEAD + section(1, b"\0\0"),  # a byte too many
         code(b"\xff\x0b"),
-        code(b"\x01"),
-        code(b"\x41"),
     ],
 )
 def test_malformed_module_is_refused(wasm: bytes) -> None:

@@ -43,13 +43,17 @@ def test_module_with_on_init_stays_as_it_is() -> None:
     assert with_main_called(wasm, "a.wasm") == wasm
 
 
-def test_module_whose_main_waits_is_refused_with_the_reason(board: BoardProfile) -> None:
-    waits = "(func $nap (drop (call $sleep (i32.const 1))))"
-    wasm = module(f'{SLEEP} {waits} (func (export "main") (result i32) (call $nap) (i32.const 0))')
-    with pytest.raises(BuildError):
-        read_module(wasm, board, name="naps")
+NAP = "(func $nap (drop (call $sleep (i32.const 1))))"
 
 
-def test_module_with_neither_is_refused(board: BoardProfile) -> None:
+@pytest.mark.parametrize(
+    "wasm",
+    [
+        module(f'{SLEEP} {NAP} (func (export "main") (result i32) (call $nap) (i32.const 0))'),  # it waits
+        module('(func (export "other"))'),
+        *(b"", b"\x7fELF", b"\0asm\2\0\0\0", b"\0asm\1\0\0\0"),
+    ],
+)
+def test_what_cannot_run_is_refused(board: BoardProfile, wasm: bytes) -> None:
     with pytest.raises(BuildError):
-        read_module(module('(func (export "other"))'), board, name="other")
+        read_module(wasm, board, name="x")

@@ -4,7 +4,8 @@ Their names begin with what they are: a and r Arduino (r: refused), e ESP-IDF, w
 They were written without a look at what the build supports, and so was what each deserves.
 
 A row says "works" with lines that the log has in this order (\\t is a tab, @ stands for a bar) and with the first edges
-of the pins that it names, "fails" in its trial with these lines, or "refused" at a line with words of the error.
+of the pins that it names, "fails" in its trial with these lines (and an error at the line), or "refused" at a line with
+words of the error.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ async def test_program_does_what_its_row_says(board: BoardProfile, cache: BuildC
     inputs = tuple(parse_input(word) for word in row["inputs"].split())
     trial = await try_image(image, board, TrialOptions(for_ms=5000, inputs=inputs))
     assert trial.ok == (row["deserves"] == "works"), (trial.error, trial.log)
+    assert f"line {row['line']}" in (trial.error or "") or not row["line"]
     assert _missing_lines(row, trial) == []
     assert _wrong_edges(row, trial) == []
 

@@ -74,9 +74,7 @@ async def test_a_program_of_five_files_builds_and_keeps_its_files(compile_c: Com
     ("file", "old", "new", "place", "line"),
     [
         ("lib/led.c", "gpio_open(pin", "gpio_opn(pin", ("lib/led.c", 6), "    led = gpio_opn(pin, GPIO_OUT);"),
-        ("lib/more.h", "= 500 }", "= 500", ("lib/more.h", 2), None),
         ("pins.h", "#define LED 4", "asm", ("pins.h", 3), "asm"),
-        ("main.c", "LED)", "LED", ("main.c", 6), None),
     ],
 )
 async def test_a_finding_names_its_file_and_line(
@@ -96,7 +94,6 @@ WRONG = {
     "another signature": (
         '#include "a.h"\n#include "b.h"\n', {"a.h": "int twice(int);\n", "b.h": "long twice(int);\n"}, "b.h", 1
     ),
-    "two variables": ("int counter = 3;\n", {"b.c": "\nint counter;\n"}, "b.c", 2),
     "two functions": ("int f(int a) { return a; }\n", {"b.c": "\nint f(int a)\n{\n    return -a;\n}\n"}, "b.c", 2),
     "declared otherwise": (
         "int f(int);\nint g(void) { return f(1); }\n", {"b.c": "float f(float x) { return x; }\n"}, None, None
@@ -155,32 +152,11 @@ void begin(void) { every(1000, tick); }
 )
 
 
-@pytest.mark.parametrize("suffix", ["c", "cpp"])
-async def test_what_is_static_in_a_source_is_its_own(try_files: Try, suffix: str) -> None:
-    trial = await try_files(f"main.{suffix}", TWO, {"shared.h": SHARED, f"other.{suffix}": OTHER}, 2050)
+async def test_what_is_static_in_a_source_is_its_own(try_files: Try) -> None:
+    trial = await try_files("main.cpp", TWO, {"shared.h": SHARED, "other.cpp": OTHER}, 2050)
     assert trial.ok
     assert trial.log[:3] == ("first 10 20", "first 11 20", "first 12 20")
     assert [line for line in trial.log if line.startswith("second")] == ["second 40", "second 42"]
-
-
-SKETCH = """static int n = 2;
-int other();
-void setup() { Serial.begin(115200); show(); }
-void loop() { delay(500); }
-void show() { Serial.println(n + other() + tabbed()); }
-"""
-TAB = "#define STEP 100\nint tabbed() { return n * STEP; }\n"
-BESIDE = "#include <Arduino.h>\nstatic int n = 40;\nint other() {\n  return n;\n}\n"
-
-
-async def test_a_cpp_file_beside_a_sketch_is_a_source_of_its_own_and_a_tab_is_not(
-    compile_c: CompileC, try_files: Try
-) -> None:
-    trial = await try_files("lamp.ino", SKETCH, {"a.cpp": BESIDE, "tab.ino": TAB}, 100)
-    assert (trial.ok, trial.log) == (True, ("242",))
-    wrong = {"a.cpp": BESIDE.replace("return n", "return m"), "tab.ino": TAB}
-    found = (await refused(compile_c, "lamp.ino", SKETCH, wrong))[0]
-    assert (found.file, found.line) == ("a.cpp", 4)
 
 
 WAITS = """#include <microclaw.h>
@@ -198,31 +174,17 @@ async def test_functions_of_one_name_wait_each_in_its_own_way(try_files: Try) ->
     assert 14 <= len(trial.edges) <= 16
 
 
-async def test_a_trap_names_the_line_of_its_file_in_another_source(try_files: Try) -> None:
-    main = "#include <microclaw.h>\nint at(int);\nstatic int pick(int n) { return n; }\n"
-    main += "static void tick(void) { at(pick(9)); }\nvoid on_init(void) { every(100, tick); }\n"
-    other = "int table[4];\nstatic int pick(int n) { return table[n]; }\nint at(int n) { return pick(n); }\n"
-    trial = await try_files("main.c", main, {"b.c": other})
-    assert trial.error == "it trapped at line 2 of b.c: index 9 is outside 'int[4]'"
-
-
 NUMBERS = [  # as one file declares it, as the other defines it, whether it is the same
-    *(("extern int level;", "float level = 2.5f;", False), ("extern double level;", "float level;", False)),
-    *(("extern int64_t level;", "int level = 1;", False), ("extern bool level;", "int level = 1;", False)),
-    ("extern const unsigned char level;", "int level = 1;", False),
+    *(("extern int level;", "float level = 2.5f;", False), ("extern int64_t level;", "int level = 1;", False)),
     ("typedef float speed_t;\nextern speed_t level;", "int level = 1;", False),
-    *(("extern int level;", "int level = 3;", True), ("extern volatile int level;", "volatile int level = 3;", True)),
-    ("extern const int level;", "int level = 3;", True),
-    ("extern uint8_t level;", "unsigned char level = 3;", True),
-    ("extern long level;", "int32_t level = 3;", True),
-    ("extern unsigned level;", "enum kind { A, B }; enum kind level = B;", True),
+    *(("extern const int level;", "int level = 3;", True), ("extern long level;", "int32_t level = 3;", True)),
     ("#define T float\nextern T level;", "float level = 3;", True),
 ]
 
 
 @pytest.mark.parametrize(
     ("suffix", "declared", "defined", "same"),
-    [*(("c", *row) for row in NUMBERS), *(("cpp", *row) for row in NUMBERS[::5])],
+    [*(("c", *row) for row in NUMBERS), ("cpp", *NUMBERS[0])],
 )
 async def test_a_number_has_the_same_bytes_in_both_files_or_is_refused(
     compile_c: CompileC, suffix: str, declared: str, defined: str, same: bool

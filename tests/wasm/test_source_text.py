@@ -117,25 +117,3 @@ def test_what_passes_never_makes_the_compiler_read_a_file(tmp_path: Path) -> Non
         assert "canary_was_read" not in finished.output, text.text
         compiled += 1
     assert compiled > 20
-
-
-async def test_ordinary_c_passes_unchanged(compile_c: Any) -> None:
-    source = """
-#include <stdint.h> /* a "quote" here, it's fine */
-#pragma once
-#if 1 && \\
-    defined(INT32_MAX)
-#define LONG_ONE(a) \\
-    do { x = '"' + a; } while (0) // it's
-#else
-#error "no"
-#endif
-static const char text[] = "/* not a comment */ \\"#include\\" caf\u00e9";
-int x;
-void on_init(void) {
-#pragma unroll
-    for (int i = 0; i < 3; i++) LONG_ONE(text[i] + 0x1fu + 1e-3 + '\\'');
-}
-"""
-    image = await compile_c(source)
-    assert image.source == source

@@ -6,6 +6,7 @@ import hashlib
 import queue
 import secrets
 import ssl
+import tempfile
 import threading
 import time
 import warnings
@@ -19,7 +20,9 @@ from typing import TypeVar
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
+from tests.virtual.conftest import BoardUnderTest, StartBoard
 from tests.wire.link.ends import MemoryInbox, MemoryOutbox
+from wasmtime import wat2wasm
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -39,7 +42,6 @@ from microclaw.wire.link.config import LinkConfig
 from microclaw.wire.link.messages import (
     AnyBody,
     AnyMessage,
-    BlobRead,
     Call,
     Envelope,
     Hello,
@@ -85,6 +87,7 @@ class ScriptedHost:
     def __init__(self) -> None:
         now = datetime.now(UTC)
         self.authority = new_authority(now)
+        self._ca_pem = self.authority.certificate.public_bytes(Encoding.PEM)
         self.mail = HostMail()
         self.heard: list[Envelope] = []
         self.hellos: list[Hello] = []
@@ -93,7 +96,6 @@ class ScriptedHost:
         self.renews = True
         self.drops_renewals = False
         self.on_credential: Callable[[], None] = lambda: None
-        self.on_blob_read: Callable[[BlobRead, LinkSession], None] = lambda _read, _session: None
         self.issued_ago = timedelta(0)  # how old the certificates are that it gives out
         self.tokens: list[str] = []
         self.used_tokens: list[str | None] = []
@@ -154,12 +156,8 @@ class ScriptedHost:
         return body
 
     def result_of(self, message_id: Id) -> Result:
-        def found() -> Result | None:
-            return next((e.body for e in self.heard if e.re == message_id and isinstance(e.body, Result)), None)
-
-        result = self.wait(found)
-        assert isinstance(result, Result)
-        return result
+        self.wait(lambda: bool(self.results_of(message_id)))
+        return self.results_of(message_id)[0]
 
     def results_of(self, message_id: Id) -> list[Result]:
         return [e.body for e in self.heard if e.re == message_id and isinstance(e.body, Result)]
@@ -200,11 +198,6 @@ class ScriptedHost:
 
     def drop(self) -> None:
         """Cut the present connection."""
-        with self._changed:
-            self._jobs.append(_drop)
-
-    def drop_pairing(self) -> None:
-        """Cut the connection of a board that pairs: jobs wait for a greeting."""
         self._dropping = True
 
     def speak_tls(self, *, old: bool) -> None:
@@ -223,8 +216,6 @@ class ScriptedHost:
     # How it serves
 
     def _context(self, now: datetime) -> ssl.SSLContext:
-        import tempfile
-
         addresses = [ip_address("127.0.0.1")]
         pair = server_certificate(self.authority, ["localhost"], addresses, now)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -232,16 +223,13 @@ class ScriptedHost:
             path = Path(folder) / "server.pem"
             path.write_bytes(pair.to_pem())
             context.load_cert_chain(path)
-        context.load_verify_locations(cadata=self._ca_pem().decode())
+        context.load_verify_locations(cadata=self._ca_pem.decode())
         context.verify_mode = ssl.CERT_OPTIONAL
         return context
 
-    def _ca_pem(self) -> bytes:
-        return self.authority.certificate.public_bytes(Encoding.PEM)
-
     def _answer_plain(self, _connection: ServerConnection, request: Request) -> Response | None:
         if request.path == "/ca.pem":
-            return Response(200, "OK", Headers({"Content-Length": str(len(self._ca_pem()))}), self._ca_pem())
+            return Response(200, "OK", Headers({"Content-Length": str(len(self._ca_pem))}), self._ca_pem)
         return None
 
     def _handle(self, connection: ServerConnection) -> None:
@@ -316,8 +304,6 @@ class ScriptedHost:
                 if not self._jobs:
                     return
                 job = self._jobs.popleft()
-            if job is _drop:
-                raise OSError("dropped by the test")
             job(session)
 
     def _carry_out(self, connection: ServerConnection, session: LinkSession) -> None:
@@ -355,16 +341,14 @@ class ScriptedHost:
                 return
         with self._changed:
             self.heard.append(envelope)
-        if isinstance(envelope.body, BlobRead):
-            self.on_blob_read(envelope.body, session)
         if isinstance(envelope.body, PairRequest):
-            renews = self.certificates[-1] is not None
-            if renews and self.drops_renewals:
+            is_renewal = self.certificates[-1] is not None
+            if is_renewal and self.drops_renewals:
                 raise OSError("dropped by the test")
-            if renews and not self.renews:
+            if is_renewal and not self.renews:
                 session.refuse(LinkViolation("too early", reason="too_early"))
                 return
-            if not renews:
+            if not is_renewal:
                 session.send(PairCode(CODE, 120), re=envelope.id)
             if self.confirm:
                 session.send(self._credential(envelope.body), re=envelope.id)
@@ -372,8 +356,7 @@ class ScriptedHost:
 
     def _credential(self, request: PairRequest) -> PairDone:
         if request.csr is None:
-            self.tokens.append(mint_token(DEVICE_ID, secrets.token_bytes(32)))
-            return PairDone(token=self.tokens[-1])
+            return PairDone(token=self.new_token().token)
         certificate = device_certificate(
             self.authority, read_csr(request.csr), DEVICE_ID, datetime.now(UTC) - self.issued_ago
         )
@@ -384,12 +367,29 @@ class ScriptedHost:
         return Token(self.tokens[-1], int(time.time() * 1000) + 86_400_000)
 
 
-def _drop(_session: LinkSession) -> None:
-    """A job that is not carried out but cuts the connection."""
-
-
 @pytest.fixture
 def host() -> Iterator[ScriptedHost]:
     scripted = ScriptedHost()
     yield scripted
     scripted.close()
+
+
+def start_linked(start_board: StartBoard, host: ScriptedHost, flash: Path) -> BoardUnderTest:
+    started = start_board("--serial", "none", "--flash", str(flash), *host.options)
+    host.wait(lambda: host.is_connected)
+    return started
+
+
+def code_of(result: Result) -> str:
+    assert result.error is not None, result
+    return result.error.code
+
+
+def program(text: str, after: str = "") -> bytes:
+    """A program that prints `text` when it starts, and does `after` then."""
+    return bytes(
+        wat2wasm(
+            f"""(module (import "env" "puts" (func $puts (param i32) (result i32))) (memory (export "memory") 1)
+            (data (i32.const 16) "{text}\\00") (func (export "on_init") i32.const 16 call $puts drop {after}))"""
+        )
+    )

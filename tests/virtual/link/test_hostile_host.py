@@ -10,7 +10,7 @@ from tests.virtual.conftest import StartBoard
 from tests.virtual.link.conftest import ScriptedHost
 
 from microclaw.wire.link.frame import FrameType, encode_frame
-from microclaw.wire.link.messages import ErrorMessage, Notify, UiState
+from microclaw.wire.link.messages import ErrorMessage, Notify
 
 
 def control(payload: bytes) -> bytes:
@@ -38,21 +38,13 @@ def test_a_breach_ends_the_connection_with_its_code(
     assert host.call("device.status").ok
 
 
-def test_unknown_frames_and_messages_are_ignored(start_board: StartBoard, host: ScriptedHost, tmp_path: Path) -> None:
-    start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
-    later = cbor2.dumps({"v": 1, "type": "of_a_later_version", "id": bytes(16), "ts": 0, "body": {"a": [1]}})
-    host.send_raw(b"\x7f" + b"later", control(later))
-    assert host.call("device.status").ok
-    assert len(host.hellos) == 1
-
-
-def test_text_of_a_host_cannot_write_lines_of_its_own(
+def test_what_a_later_version_says_is_ignored_and_text_writes_no_lines_of_its_own(
     start_board: StartBoard, host: ScriptedHost, tmp_path: Path
 ) -> None:
     board = start_board("--serial", "none", "--flash", str(tmp_path), *host.options)
-    host.wait(lambda: host.is_connected)
+    later = cbor2.dumps({"v": 1, "type": "of_a_later_version", "id": bytes(16), "ts": 0, "body": {"a": [1]}})
+    host.send_raw(b"\x7f" + b"later", control(later))
     host.send(Notify("one\ntwo\x1b[2J", speak=False), durable=True)
-    host.send(UiState(text="a\nb"))
     host.wait(lambda: host.mail.acked == 1)
-    status = board.control().raw(b'{"id":1,"op":"link"}')
-    assert status["notifications"] == ["one two"]
+    assert board.control().raw(b'{"id":1,"op":"link"}')["notifications"] == ["one two"]
+    assert len(host.hellos) == 1

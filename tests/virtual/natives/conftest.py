@@ -16,26 +16,7 @@ from microclaw.virtual.runtime.app import App
 
 COMPILE_S = 120
 ENTRIES = ("on_init", "on_destroy", "on_timer_callback", "on_request", "on_response", "libc_builtin_set_errno")
-PRELUDE = """
-typedef unsigned char u8; typedef unsigned short u16; typedef unsigned u32; typedef long long i64;
-        typedef unsigned long long u64;
-typedef u32 size_t;
-int printf(const char *, ...); int puts(const char *); int snprintf(char *, size_t, const char *, ...);
-int sprintf(char *, const char *, ...); int putchar(int);
-void *malloc(size_t); void *calloc(size_t, size_t); void *realloc(void *, size_t); void free(void *);
-        char *strdup(const char *);
-int open(const char *, int, ...); int read(int, void *, size_t); int write(int, const void *, size_t); int close(int);
-int ioctl(int, int, ...); i64 lseek(int, i64, int); unsigned sleep(unsigned); int usleep(unsigned);
-int wasm_create_timer(int, int, int); void wasm_timer_cancel(int); void wasm_timer_restart(int, int);
-void wasm_timer_destroy(int); u32 wasm_get_sys_tick_ms(void);
-#define RD 0x04000000
-#define WR 0x10000000
-#define RW 0x14000000
-static struct { u32 version, num, index; struct { u16 type, size; const void *value; } f[8]; } q;
-static void seq(void) { q.version = 1; q.num = 8; q.index = 0; }
-static void add(int type, int size, const void *value) { q.f[q.index].type = type; q.f[q.index].size = size;
-        q.f[q.index++].value = value; }
-"""
+PRELUDE = Path(__file__).with_name("prelude.h").read_text(encoding="utf-8")
 
 
 def _zig() -> Path:
@@ -52,32 +33,20 @@ class CompileC:
         self._directory = directory
         self._done: dict[str, bytes] = {}
 
-    def __call__(self, source: str, *, prelude: bool = True) -> bytes:
-        text = PRELUDE + source if prelude else source
-        if text not in self._done:
-            self._done[text] = self._compile(text)
-        return self._done[text]
+    def __call__(self, source: str) -> bytes:
+        if source not in self._done:
+            self._done[source] = self._compile(PRELUDE + source)
+        return self._done[source]
 
     def _compile(self, text: str) -> bytes:
         program, image = self._directory / "program.c", self._directory / "program.wasm"
         program.write_text(text)
+        exports = [f"--export={name}" for name in ("__heap_base", "__data_end", *(e for e in ENTRIES if e in text))]
+        linker = ["--no-entry", "--import-symbols", "--strip-all", "-z,stack-size=4096", *exports]
         command = [str(_zig()), "cc", "-target", "wasm32-freestanding", "-mcpu=mvp", "-nostdlib", "-O2", "-w"]
-        command += [
-            "-fno-sanitize=all",
-            "-fno-builtin",
-            "-Wl,--no-entry",
-            "-Wl,--import-symbols",
-            "-Wl,--strip-all",
-            "-Wl,-z,stack-size=4096",
-        ]
-        command += [
-            f"-Wl,--export={name}"
-            for name in (*ENTRIES, "__heap_base", "__data_end")
-            if name in text or name[:2] == "__"
-        ]
-        done = subprocess.run(
-            [*command, "-o", str(image), str(program)], capture_output=True, text=True, timeout=COMPILE_S, check=False
-        )
+        command += ["-fno-sanitize=all", "-fno-builtin", *(f"-Wl,{word}" for word in linker)]
+        command += ["-o", str(image), str(program)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=COMPILE_S, check=False)
         assert done.returncode == 0, done.stderr
         return image.read_bytes()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from tests.virtual.natives.conftest import CBench
 
 from microclaw.boards import load_board
@@ -29,24 +28,16 @@ static void work(int n) {
     free(kept);
 }
 """
-EVENT_DRIVEN = (
-    DEEP
-    + """static int turn;
-static void tick(void) { work(turn++ ? 5 : 0); } void on_init(void) { every(10, tick); }"""
-)
 BLOCKING = DEEP + "int main(void) { for (int turn = 0;; turn++) { usleep(10000); work(turn ? 5 : 0); } }"
 
 
-def run(bench: CBench, source: str, optimization: str = "O3") -> App:
-    image = asyncio.run(compile_module(source, load_board("virtual"), name="main", optimization=optimization))
+def run(bench: CBench, source: str) -> App:
+    image = asyncio.run(compile_module(source, load_board("virtual"), name="main"))
     return bench.start(image.wasm)
 
 
-@pytest.mark.parametrize(
-    ("source", "optimization"), [(EVENT_DRIVEN, "O0"), (BLOCKING, "O3")], ids=["event-driven", "blocking"]
-)
-def test_peaks_are_those_of_the_program(bench: CBench, source: str, optimization: str) -> None:
-    app = run(bench, source, optimization)
+def test_peaks_are_those_of_the_program(bench: CBench) -> None:
+    app = run(bench, BLOCKING)
     assert app.heap.peak_bytes == 0
     bench.clock.advance(15)
     shallow = app.peak_stack_bytes

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.virtual.natives.conftest import CBench
 
-GLUE = """
-static int gpio_flags(int fd, u32 flags) { seq(); add(1, 4, &flags); return ioctl(fd, 0x8101, &q); }
-static int ledc_config(int fd, u32 hz, u8 n, u8 pin, u32 duty) { u32 phase = 0; seq(); add(1, 4, &hz); add(2, 1, &n);
-    add(0x103, 1, &pin); add(0x203, 4, &duty); add(0x303, 4, &phase); return ioctl(fd, 0x8401, &q); }
-static int ledc_duty(int fd, u8 channel, u32 duty) { seq(); add(1, 1, &channel); add(2, 4, &duty);
-        return ioctl(fd, 0x8403, &q); }
-static int i2c_config(int fd, u16 sda, u16 scl) { u32 flags = 1, clock = 100000; seq(); add(1, 2, &sda);
-        add(2, 2, &scl);
-    add(3, 4, &flags); add(4, 4, &clock); return ioctl(fd, 0x8201, &q); }
-static int i2c_move(int fd, u16 flags, u16 addr, void *buffer, u32 size) { seq(); add(1, 2, &flags); add(2, 2, &addr);
-    add(4, 4, &size); add(3, 4, &buffer); return ioctl(fd, 0x8202, &q); }
-static int i2c_read(int fd, u16 addr, u8 reg, void *rx, u32 n) { u16 flags = 2; u32 delay = 0, one = 1;
-        void *tx = &reg; seq();
-    add(1, 2, &flags); add(2, 2, &addr); add(3, 4, &delay); add(4, 4, &tx); add(5, 4, &one); add(6, 4, &rx);
-        add(7, 4, &n);
-    return ioctl(fd, 0x8203, &q); }
-static int put(int fd, u8 level) { return write(fd, &level, 1); }
-static int get(int fd) { u8 level = 9; int n = read(fd, &level, 1); return n == 1 ? level : n; }
-"""
+from microclaw.wasm.compile import compile_module
+
+GLUE = Path(__file__).with_name("nodes.h").read_text(encoding="utf-8")
 
 
-def test_gpio_output_drives_the_pin_and_is_an_edge(bench: CBench) -> None:
+def test_gpio_output_drives_the_pin_is_an_edge_and_stays_when_the_app_ends(bench: CBench) -> None:
     app = bench.run(
         GLUE
         + """void on_init(void) { int f = open("/dev/gpio/2", RW, 0); put(f, 1); printf("%d\\n", get(f)); put(f, 7);
-        put(f, 0); }"""
+        put(f, 0); put(f, 1); }"""
     )
     assert bench.lines() == ["1"]
-    assert [level for _, level in bench.edges(2)] == [1, 0]
-    assert app.pins == {2}
+    assert [level for _, level in bench.edges(2)] == [1, 0, 1]
     assert next(p for p in bench.board.pins() if p.pin == 2).app == "main"
+    assert app.stop()
+    assert bench.board.level(2) == 1
 
 
 def test_gpio_belongs_to_one_app_until_it_closes_it_or_ends(bench: CBench) -> None:
@@ -56,12 +43,6 @@ def test_gpio_inputs_follow_the_outside_and_their_pull(bench: CBench) -> None:
     bench.clock.call_at(25, lambda: bench.board.set_input(4, None))
     bench.clock.advance(30)
     assert bench.lines() == ["0 0 1", "1", "0", "1"]
-
-
-def test_pins_keep_their_level_when_the_app_ends_without_closing(bench: CBench) -> None:
-    app = bench.run(GLUE + 'void on_init(void) { put(open("/dev/gpio/2", RW, 0), 1); }')
-    assert app.stop()
-    assert bench.board.level(2) == 1
 
 
 def test_data_seq_works_once_and_a_second_use_crashes_the_board(bench: CBench) -> None:
@@ -98,56 +79,23 @@ def test_ledc_duty_is_raw_after_a_configuration_in_percent(bench: CBench) -> Non
     assert bench.edges(5) == []
 
 
-def test_pin_taken_back_for_gpio_no_longer_follows_the_ledc(bench: CBench) -> None:
-    bench.run(
-        GLUE
-        + """void on_init(void) { int f = open("/dev/ledc/0", RW, 0); ledc_config(f, 1000, 1, 5, 0);
-        ledc_duty(f, 0, 8192);
-        int g = open("/dev/gpio/5", RW, 0); ledc_duty(f, 0, 100); put(g, 1); }"""
-    )
-    pin = bench.board.pins()[5]
-    assert (pin.role, pin.level, pin.duty) == ("output", 1, 0)
-
-
-COMPENSATE = """
-static u8 c[26], h[7]; static i64 fine;
-static int s16(u8 *p) { return (short)(p[0] | p[1] << 8); } static int u16le(u8 *p) { return p[0] | p[1] << 8; }
-static int temperature(int raw) { int t1 = u16le(c), t2 = s16(c + 2), t3 = s16(c + 4);
-    int v1 = (((raw >> 3) - (t1 << 1)) * t2) >> 11;
-        int v2 = (((((raw >> 4) - t1) * ((raw >> 4) - t1)) >> 12) * t3) >> 14;
-    fine = v1 + v2; return (int)((fine * 5 + 128) >> 8); }
-static u32 pressure(int raw) { i64 p, v1 = fine - 128000, v2 = v1 * v1 * s16(c + 16); v2 += (v1 * s16(c + 14)) << 17;
-    v2 += (i64)s16(c + 12) << 35; v1 = ((v1 * v1 * s16(c + 10)) >> 8) + ((v1 * s16(c + 8)) << 12);
-    v1 = ((((i64)1 << 47) + v1) * u16le(c + 6)) >> 33; if (!v1) return 0; p = 1048576 - raw;
-        p = (((p << 31) - v2) * 3125) / v1;
-    v1 = ((i64)s16(c + 22) * (p >> 13) * (p >> 13)) >> 25; v2 = ((i64)s16(c + 20) * p) >> 19;
-    return (u32)(((p + v1 + v2) >> 8) + ((i64)s16(c + 18) << 4)); }
-static u32 humidity(int raw) { int h4 = (signed char)h[3] * 16 | (h[4] & 15), h5 = (signed char)h[5] * 16 | h[4] >> 4;
-    int v = (int)fine - 76800; v = ((((raw << 14) - (h4 << 20) - h5 * v) + 16384) >> 15) *
-    (((((((v * (signed char)h[6]) >> 10) * (((v * h[2]) >> 11) + 32768)) >> 10) + 2097152) * s16(h) + 8192) >> 14);
-        v -= ((((v >> 15) * (v >> 15)) >> 7) * c[25]) >> 4;
-    v = v < 0 ? 0 : v > 419430400 ? 419430400 : v; return (u32)(v >> 12); }
-"""
-
-
-def test_bme280_measures_what_was_set_by_the_datasheet_s_formulas(bench: CBench) -> None:
-    bench.board.set_sensor("bme280", {"temperature_c": -12.34, "humidity_pct": 61.5, "pressure_hpa": 987.65})
-    bench.run(
-        GLUE
-        + COMPENSATE
-        + """void on_init(void) { u8 r[8], id, hum[2] = {0xF2, 1}, go[2] = {0xF4, 0x25};
-        int f = open("/dev/i2c/0", RW, 0);
-        i2c_config(f, 8, 9); i2c_read(f, 0x76, 0xD0, &id, 1); i2c_read(f, 0x76, 0x88, c, 26);
-        i2c_read(f, 0x76, 0xE1, h, 7);
-        i2c_move(f, 3, 0x76, hum, 2); i2c_move(f, 3, 0x76, go, 2); i2c_read(f, 0x76, 0xF7, r, 8);
-        int t = temperature(r[3] << 12 | r[4] << 4 | r[5] >> 4); u32 p = pressure(r[0] << 12 | r[1] << 4 | r[2] >> 4);
-        printf("%x %d %u %u\\n", id, t, p, humidity(r[6] << 8 | r[7])); }"""
-    )
-    chip, temperature, pressure, humidity = bench.lines()[0].split()
-    assert chip == "60"
-    assert abs(int(temperature) - -1234) <= 1
-    assert abs(int(pressure) / 25600 - 987.65) < 0.05
-    assert abs(int(humidity) / 1024 - 61.5) < 0.1
+@pytest.mark.parametrize(
+    ("celsius", "percent", "hpa"), [(-12.34, 61.5, 987.65), (-40.0, 0.0, 300.0), (85.0, 100.0, 1100.0)]
+)
+async def test_bme280_measures_what_was_set(bench: CBench, celsius: float, percent: float, hpa: float) -> None:
+    """By microclaw.h, whose formulas are the datasheet's (tests/wasm/test_glue.py)."""
+    bench.board.set_sensor("bme280", {"temperature_c": celsius, "humidity_pct": percent, "pressure_hpa": hpa})
+    source = """#include "microclaw.h"
+    void on_init(void) { bme280_t air; printf("%d ", bme280_read(i2c_open(8, 9), 0x76, &air));
+    printf("%.3f %.3f %.3f\\n", air.temperature_c, air.humidity_pct, air.pressure_hpa); }"""
+    bench.start((await compile_module(source, bench.board.profile)).wasm)
+    bench.advance(100)
+    assert [float(word) for word in bench.lines()[0].split()] == [
+        0,
+        pytest.approx(celsius, abs=0.02),
+        pytest.approx(percent, abs=0.1),
+        pytest.approx(hpa, abs=0.05),
+    ]
 
 
 # what it shows, the program, its line

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from tests.virtual.natives.conftest import CBench
 
 from microclaw.virtual.filesystem import BLOCK_BYTES
@@ -49,32 +48,22 @@ def test_open_flags_are_wasi_s(bench: CBench, tmp_path: Path) -> None:
     assert bench.lines() == ["-1 -1 -1 -1 6 0"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/storage/../outside",
-        "/storage/link",
-        "/storage/dir/x",
-        "/etc/passwd",
-        "storage/a",
-        "/storage",
-        "/storage/",
-        "",
-        "/dev",
-        "/dev/null",
-    ],
+PATHS = (
+    *("/storage/../outside", "/storage/link", "/storage/dir/x", "/etc/passwd", "storage/a", "/storage", "/storage/"),
+    *("", "/dev", "/dev/null"),
 )
-def test_no_path_leads_out_of_storage(bench: CBench, tmp_path: Path, path: str) -> None:
+
+
+def test_no_path_leads_out_of_storage(bench: CBench, tmp_path: Path) -> None:
     storage = tmp_path / "storage"
     storage.mkdir()
     (tmp_path / "outside").write_bytes(b"secret")
     (tmp_path / "x").write_bytes(b"secret")
     (storage / "link").symlink_to(tmp_path / "outside")
     (storage / "dir").symlink_to(tmp_path)
-    bench.run(
-        EXTRA + f'void on_init(void) {{ printf("%d %d\\n", open("{path}", RD, 0), open("{path}", RW | CREAT, 0)); }}'
-    )
-    assert bench.lines() == ["-1 -1"]
+    tries = "".join(f'printf("%d %d\\n", open("{path}", RD, 0), open("{path}", RW | CREAT, 0));' for path in PATHS)
+    bench.run(f"{EXTRA}void on_init(void) {{ {tries} }}")
+    assert dict(zip(PATHS, bench.lines(), strict=True)) == dict.fromkeys(PATHS, "-1 -1")
     assert (tmp_path / "outside").read_bytes() == b"secret"
 
 

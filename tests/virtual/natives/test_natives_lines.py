@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.virtual.natives.conftest import CBench, MakeBench
+from tests.virtual.natives.conftest import MakeBench
 
 GLUE = """
 static int config(int fd, u32 flags, u32 clock, u8 cs) { u8 sclk = 12, mosi = 11, miso = 13; seq(); add(1, 1, &cs);
@@ -15,39 +15,28 @@ static void hex(const u8 *data, int n) { for (int i = 0; i < n; i++) printf("%02
 """
 
 
-@pytest.fixture
-def uart(make_bench: MakeBench) -> CBench:
-    return make_bench(nodes=frozenset({"uart"}))
+LINES = """void on_init(void) { static char b[9]; int f = open("/dev/uart/0", RW, 0), s = open("/dev/spi/2", RW, 0);
+    u8 tx[4] = {0x9f}, rx[4] = {1}; u32 n = 4; printf("%d %d %d\\n", f < 0, write(f, "hi\\n", 3), read(f, b, 8));
+    printf("%d %d %d %d ", s < 0, config(s, 1, 1000000, 10), exchange(s, tx, rx, &n), (int)n); hex(rx, 4); }"""
 
 
-@pytest.fixture
-def spi(make_bench: MakeBench) -> CBench:
-    return make_bench(nodes=frozenset({"spi"}))
+@pytest.mark.parametrize(
+    ("nodes", "lines"),
+    [((), ["1 -1 -1", "1 -1 -1 4 01000000"]), (("uart", "spi"), ["0 3 -1", "0 0 0 4 00000000"])],
+    ids=["stock firmware has neither", "a read of the UART never waits, SPI reads zeros"],
+)
+def test_nodes_with_nothing_wired_to_them(make_bench: MakeBench, nodes: tuple[str, ...], lines: list[str]) -> None:
+    bench = make_bench(nodes=frozenset(nodes))
+    app = bench.run(GLUE + LINES)
+    assert bench.lines() == lines
+    assert app.pins == ({10, 11, 12, 13} if nodes else set())
+    assert app.stop()
+    bench.run(GLUE + LINES, name="next")
+    assert bench.lines("next") == lines, "the bus of a program that ended can be configured again"
 
 
-def test_stock_firmware_has_neither_uart_nor_spi(bench: CBench) -> None:
-    bench.run('void on_init(void) { printf("%d %d\\n", open("/dev/uart/0", RW, 0), open("/dev/spi/2", RW, 0)); }')
-    assert bench.lines() == ["-1 -1"]
-
-
-def test_uart_read_never_waits(uart: CBench) -> None:
-    uart.run("""static char b[9]; void on_init(void) { int f = open("/dev/uart/0", RW, 0);
-        printf("%d %d %d\\n", write(f, "hi\\n", 3), read(f, b, 8), open("/dev/uart/3", RW, 0)); }""")
-    assert uart.lines() == ["3 -1 -1"]
-
-
-def test_spi_exchange_reads_zeros_and_its_pins_are_the_programs(spi: CBench) -> None:
-    app = spi.run(
-        GLUE
-        + """void on_init(void) { int f = open("/dev/spi/2", RW, 0); u8 tx[4] = {0x9f}, rx[4] = {1}; u32 n = 4;
-        printf("%d ", config(f, 1, 1000000, 10)); printf("%d %d ", exchange(f, tx, rx, &n), (int)n); hex(rx, 4);
-        printf("%d\\n", close(f)); }"""
-    )
-    assert spi.lines() == ["0 0 4 00000000", "0"]
-    assert app.pins == {10, 11, 12, 13}
-
-
-def test_spi_refuses_what_the_driver_refuses(spi: CBench) -> None:
+def test_spi_refuses_what_the_driver_refuses(make_bench: MakeBench) -> None:
+    spi = make_bench(nodes=frozenset({"spi"}))
     spi.run(
         GLUE
         + """static u8 big[600]; void on_init(void) { int f = open("/dev/spi/2", RW, 0); u32 n = 3;
@@ -59,12 +48,3 @@ def test_spi_refuses_what_the_driver_refuses(spi: CBench) -> None:
         printf("%d %d\\n", close(f), close(open("/dev/spi/2", RW, 0))); }"""
     )
     assert spi.lines() == ["-1 -1 -1 -1 0 -1 -1 0 -1 -1 0 -1"]
-
-
-def test_spi_bus_of_an_app_that_ended_can_be_configured_again(spi: CBench) -> None:
-    source = GLUE + """void on_init(void) { printf("%d\\n", config(open("/dev/spi/2", RW, 0), 1, 1000, 10)); }"""
-    first = spi.run(source, name="first")
-    spi.run(source, name="second")
-    assert first.stop()
-    spi.run(source, name="third")
-    assert [spi.lines(name) for name in ("first", "second", "third")] == [["0"], ["-1"], ["0"]]

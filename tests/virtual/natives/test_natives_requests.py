@@ -7,27 +7,18 @@ from tests.virtual.natives.conftest import CBench
 from microclaw.wire.wasmachine.frame import FrameType
 
 
-def test_request_is_copied_into_the_heap_and_freed_after(bench: CBench) -> None:
+def test_request_is_copied_into_the_heap_and_freed_after_and_lost_when_too_large(bench: CBench) -> None:
     app = bench.run(
         """static u8 *last; static int n; void on_init(void) {}
         void on_request(u8 *b, int size) { n++; printf("%d %d %d\\n", size, b[0], last == 0 || last == b); last = b;
         }"""
     )
-    for _ in range(3):
-        app.request(b"\1" + bytes(2000))
+    for size in (2000, 2000, 20_000, 2000):
+        app.request(b"\1" + bytes(size))
     bench.clock.settle()
-    assert bench.lines() == ["2001 1 1"] * 3
+    lost = "warning: allocate 20001 bytes memory failed"
+    assert bench.lines() == ["2001 1 1", "2001 1 1", lost, "2001 1 1"]
     assert app.heap.used_bytes == 0
-
-
-def test_request_too_large_for_the_heap_is_lost(bench: CBench) -> None:
-    app = bench.run(
-        'void on_init(void) {} void on_request(u8 *b, int size) { printf("%d\\n", size); }', heap_bytes=1024
-    )
-    app.request(bytes(2000))
-    app.request(bytes(100))
-    bench.clock.settle()
-    assert bench.lines() == ["warning: allocate 2000 bytes memory failed", "100"]
 
 
 def test_broken_payloads_are_not_sent(bench: CBench) -> None:

@@ -21,16 +21,6 @@ def test_one_shot_timer_fires_once_and_can_be_restarted(make_bench: MakeBench) -
     assert bench.lines() == ["50", "150", "350"]
 
 
-def test_timers_run_out_and_come_back_with_new_numbers(bench: CBench) -> None:
-    bench.run(
-        """void on_init(void) { int a = wasm_create_timer(9, 0, 0); wasm_create_timer(9, 0, 0);
-        printf("%d", wasm_create_timer(9, 0, 0));
-        wasm_timer_destroy(a); printf(" %d\\n", wasm_create_timer(9, 0, 0)); }""",
-        timers=2,
-    )
-    assert bench.lines() == ["-1 3"]
-
-
 RESTARTER = """static int t; void on_init(void) { t = wasm_create_timer(20, 0, 1); }
 void on_timer_callback(int id) { wasm_timer_restart(t, 20); }"""
 

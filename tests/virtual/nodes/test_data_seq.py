@@ -43,28 +43,20 @@ def test_gpio_configuration_is_read_and_its_pointer_overwritten() -> None:
     assert memory.u32(20) == NATIVE_BASE + 0x18
 
 
-@pytest.mark.parametrize("address", [1, 12, 2**32 - 1])
-def test_data_seq_outside_of_the_memory_is_refused(address: int) -> None:
-    with pytest.raises(PosixError):
-        take_data_seq(ByteMemory(address.to_bytes(4, "little") + bytes(8)), 0)
+def head(*words: int) -> ByteMemory:
+    return memory_of(DATA_SEQ_HEADER.pack(*words), bytes(8))
 
 
-@pytest.mark.parametrize("head", [(2, 1, 1), (1, 1, 2), (1, 2**32 - 1, 65)])
-def test_data_seq_of_another_version_or_that_claims_too_much_is_refused(head: tuple[int, int, int]) -> None:
-    with pytest.raises(PosixError):
-        take_data_seq(memory_of(DATA_SEQ_HEADER.pack(*head), bytes(8)), 0)
-
-
-def test_data_seq_that_reaches_past_the_memory_traps() -> None:
-    with pytest.raises(OutOfBounds):
-        take_data_seq(memory_of(DATA_SEQ_HEADER.pack(1, 5, 5), bytes(8)), 0)
-
-
-def test_plain_struct_taken_for_a_data_seq_is_refused() -> None:
-    with pytest.raises(PosixError):
-        take_data_seq(memory_of(bytes.fromhex("88130000 01000000 00000000 00000000")), 0)
-
-
-def test_frame_that_points_outside_of_the_memory_crashes_the_board() -> None:
-    with pytest.raises(BoardCrash):
-        take_data_seq(memory_of(data_seq([(1, 4, 22)])), 0)
+@pytest.mark.parametrize(
+    ("memory", "error"),
+    [
+        *((ByteMemory(address.to_bytes(4, "little") + bytes(8)), PosixError) for address in (1, 12, 2**32 - 1)),
+        *((head(2, 1, 1), PosixError), (head(1, 1, 2), PosixError), (head(1, 2**32 - 1, 65), PosixError)),
+        (memory_of(bytes.fromhex("88130000 01000000 00000000 00000000")), PosixError),  # a plain struct
+        (head(1, 5, 5), OutOfBounds),
+        (memory_of(data_seq([(1, 4, 22)])), BoardCrash),  # a frame that points outside
+    ],
+)
+def test_what_is_no_data_seq_is_refused_traps_or_crashes_the_board(memory: ByteMemory, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        take_data_seq(memory, 0)

@@ -25,23 +25,6 @@ def board(start_board: StartBoard) -> BoardUnderTest:
     return start_board("--clock", "virtual", "--serial", "0")
 
 
-def test_socket_is_private(board: BoardUnderTest) -> None:
-    path = Path(board.ready["control"])
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-
-
-def test_many_edges_come_in_pages(board: BoardUnderTest) -> None:
-    bench = board.control()
-    wanted = control.MAX_EDGES_A_PAGE + 10
-    for n in range(wanted):
-        bench.ask(control.SetInput(4, (n + 1) % 2))
-    first = bench.ask(control.Edges())
-    assert (len(first.edges), first.more) == (control.MAX_EDGES_A_PAGE, True)
-    rest = bench.ask(control.Edges(since=first.next))
-    assert (len(rest.edges), rest.more) == (10, False)
-
-
 def test_a_time_that_cannot_be_is_refused(board: BoardUnderTest) -> None:
     bench = board.control()
     bench.ask(control.Advance(100.0))
@@ -66,50 +49,38 @@ def test_inputs_that_wait_are_bounded(bench: Bench) -> None:
     machine.perform(control.SetInput(6, 1, at_ms=11.0))
 
 
-def test_what_cannot_be_is_refused_with_a_next_step(board: BoardUnderTest) -> None:
+def test_garbage_and_what_cannot_be_is_refused_and_the_board_goes_on(board: BoardUnderTest) -> None:
+    path = Path(board.ready["control"])
+    assert [stat.S_IMODE(place.stat().st_mode) for place in (path, path.parent)] == [0o600, 0o700]
     bench = board.control()
+    for line in (b"\xff\x00garbage", b"{", b"[]", b'{"id":7,"op":"nope"}', b"x" * 70_000):
+        reply = bench.raw(line)
+        assert (reply["ok"], bool(reply["next"])) == (False, True)
     for request in (
         control.SetInput(22, 1),
         control.SetAdc(40, 1.0),
         control.SetAdc(1, 9.0),
         control.SetSensor("sht31", {"temperature_c": 1.0}),
-        control.SetSensor("bme280", {"nonsense": 1.0}),
+        control.SetSensor("bme280", {"temperature_c": 1.0, "humidity_pct": 101.0}),
         control.Fault("explode"),
     ):
         with pytest.raises(CallRejected) as caught:
             bench.ask(request)
         assert caught.value.next_step
-    assert bench.ask(control.Info()).powered
+    others = [board.control() for _ in range(MAX_CONNECTIONS - 1)]
+    for connection in others:
+        assert connection.ask(control.Info()).powered
+    assert json.loads(board.control().line())["error"] == "too_many_connections"
 
 
-def test_garbage_gets_an_error_reply_and_the_connection_goes_on(board: BoardUnderTest) -> None:
-    bench = board.control()
-    for line in (b"\xff\x00garbage", b"{", b"[]", b'{"id":7,"op":"nope"}', b"x" * 70_000):
-        reply = bench.raw(line)
-        assert reply["ok"] is False
-        assert reply["next"]
-    assert bench.ask(control.Info()).powered
-
-
-def test_connections_are_bounded(board: BoardUnderTest) -> None:
-    open_ones = [board.control() for _ in range(MAX_CONNECTIONS)]
-    for connection in open_ones:
-        connection.ask(control.Info())
-    reply = json.loads(board.control().line())
-    assert reply["error"] == "too_many_connections"
-
-
-def test_every_op_has_an_example_on_the_page() -> None:
-    ops = {json.loads(m["request"])["op"] for m in EXAMPLE.finditer(PAGE.read_text(encoding="utf-8"))}
-    assert ops == set(control.OPS)
-
-
-def test_examples_of_the_page_are_true(board: BoardUnderTest) -> None:
-    bench = board.control()
+def test_every_op_has_an_example_on_the_page_and_each_is_true(board: BoardUnderTest) -> None:
+    bench, ops = board.control(), set()
     for match in EXAMPLE.finditer(PAGE.read_text(encoding="utf-8")):
         wanted = json.loads(match["reply"])
         got = bench.raw(match["request"].encode())
+        ops.add(json.loads(match["request"])["op"])
         assert set(got) == set(wanted), match["request"]
         for name, value in wanted.items():
             if value != "...":
                 assert got[name] == value, (match["request"], name)
+    assert ops == set(control.OPS)

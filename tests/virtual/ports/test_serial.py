@@ -42,23 +42,15 @@ def test_set_pwm_takes_both_dialects_names(board: Board, console: SerialConsole)
     ("request_", "prefix"),
     [
         ({}, "Missing action"),
-        ({"action": 4}, "Missing action"),
         ({"action": "fly"}, "Unknown action"),
         ({"action": "set_gpio", "pin": 99, "state": 1}, "Invalid pin number"),
-        ({"action": "set_gpio", "pin": "2", "state": 1}, "Invalid pin number"),
-        ({"action": "set_gpio", "pin": -1, "state": 1}, "Invalid pin number"),
         ({"action": "set_gpio", "pin": 2, "state": 2}, "State must be 0 or 1"),
-        ({"action": "set_gpio", "pin": 2, "state": True}, "State must be 0 or 1"),
         ({"action": "read_gpio", "pin": 22}, "Invalid pin number"),
         ({"action": "read_adc", "pin": 40}, "Invalid ADC pin"),
-        ({"action": "read_adc"}, "Invalid ADC pin"),
         ({"action": "set_pwm", "duty": 1}, "Pin number required"),
-        ({"action": "set_pwm", "pin": 99, "duty": 1}, "Invalid pin number"),
         ({"action": "set_pwm", "pin": 5, "duty_cycle": 256}, "Duty cycle must be 0-255"),
-        ({"action": "set_pwm", "pin": 5, "duty_cycle": -1}, "Duty cycle must be 0-255"),
         ({"action": "set_pwm", "pin": 5, "duty": 1, "freq": 0}, "Invalid frequency"),
         ({"action": "read_i2c", "sensor": "sht31"}, "Unknown sensor"),
-        ({"action": "read_i2c"}, "Unknown sensor"),
     ],
 )
 def test_error_starts_with_the_firmwares_words(
@@ -69,17 +61,19 @@ def test_error_starts_with_the_firmwares_words(
     assert reply["msg"].startswith(prefix)
 
 
-@pytest.mark.parametrize("line", [b"{", b"nope", b"\xff\xfe", b"[1]", b"1", b'{"action":NaN}', b"[" * 900])
-def test_line_that_is_no_object_is_a_parse_error(console: SerialConsole, line: bytes) -> None:
-    assert json.loads(console.answer(line))["msg"].startswith("JSON parse error")
-
-
-def test_lines_come_in_any_pieces(console: SerialConsole) -> None:
-    stream = b'{"action":"read_gpio","pin":4}\r\n\n{"action":"read_gpio","pin":5}\n'
+@pytest.mark.parametrize(
+    "no_object", [b"{", b"\xff\xfe", b"[1]", b'{"action":NaN}', b"[" * 900, b"x" * 2 * MAX_LINE_BYTES]
+)
+def test_lines_come_in_any_pieces_and_one_that_is_no_object_keeps_none_from_its_answer(
+    console: SerialConsole, no_object: bytes
+) -> None:
+    stream = no_object + b'\r\n\n{"action":"read_gpio","pin":5}\n'
     whole = SerialLines(console).receive(stream)
     lines = SerialLines(console)
     assert b"".join(lines.receive(stream[i : i + 1]) for i in range(len(stream))) == whole
-    assert [json.loads(line)["pin"] for line in whole.splitlines()] == [4, 5]
+    first, second = (json.loads(line) for line in whole.splitlines())
+    assert first["msg"].startswith("JSON parse error")
+    assert second["pin"] == 5
 
 
 def test_incomplete_line_is_parsed_after_silence(console: SerialConsole) -> None:
@@ -88,15 +82,6 @@ def test_incomplete_line_is_parsed_after_silence(console: SerialConsole) -> None
     assert lines.waiting
     assert json.loads(lines.silence())["pin"] == 4
     assert not lines.waiting
-    lines.receive(b'{"action":')
-    assert json.loads(lines.silence())["msg"].startswith("JSON parse error")
-
-
-def test_oversized_line_is_refused_and_the_next_one_answered(console: SerialConsole) -> None:
-    replies = SerialLines(console).receive(b"x" * (MAX_LINE_BYTES + 5_000) + b'\n{"action":"read_gpio","pin":4}\n')
-    first, second = (json.loads(line) for line in replies.splitlines())
-    assert first["msg"].startswith("JSON parse error")
-    assert second["pin"] == 4
 
 
 def test_random_lines_always_get_one_reply(board: Board, console: SerialConsole) -> None:

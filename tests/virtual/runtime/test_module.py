@@ -25,22 +25,36 @@ LINKED = """(module (memory (export "memory") 1 1) (global $sp (mut i32) (i32.co
   (data (i32.const 1024) "x") (func (export "on_init")))"""
 
 
-def test_heap_goes_to_heap_base_when_the_page_has_room() -> None:
-    prepared = prepare(wat(LINKED), 8192)
-    assert (prepared.heap_start, prepared.total_pages) == (6000, 1)
-    assert prepared.layout.stack_area == (1504, 6000)
+BARE = '(module (memory (export "m") 1) (func (export "on_init")))'
+
+
+@pytest.mark.parametrize(
+    ("text", "heap_bytes", "heap_start", "pages"),
+    [
+        (LINKED, 8192, 6000, 1),
+        (LINKED, 100_000, 6000, 2),  # beyond the maximum that it declares
+        (BARE, 8192, PAGE_BYTES, 2),
+        (BARE.replace('(export "m")', "", 1), 256, PAGE_BYTES, 2),
+    ],
+)
+def test_heap_goes_to_heap_base_or_behind_the_last_page_and_memory_is_exported(
+    text: str, heap_bytes: int, heap_start: int, pages: int
+) -> None:
+    prepared = prepare(wat(text), heap_bytes)
+    assert (prepared.heap_start, prepared.total_pages) == (heap_start, pages)
+    module = wasmtime.Module(wasmtime.Engine(), prepared.wasm)
+    memory = next(e.type for e in module.exports if e.name == prepared.memory_name)
+    assert isinstance(memory, wasmtime.MemoryType)
+    assert memory.limits.min == pages
 
 
 @pytest.mark.parametrize(
     ("stack_top", "data_end", "data", "area"),
     [
-        (6000, 1500, '(data (i32.const 1024) "x")', (1504, 6000)),
         (4096, 5000, '(data (i32.const 4096) "x")', (16, 4096)),
-        (4096, 5000, "", (16, 4096)),
         (4096, 4096, "", (16, 4096)),
         (4096, None, '(data (i32.const 4096) "x")', (16, 4096)),
         (4096, None, '(data (i32.const 1024) "x")', None),
-        (4096, None, "", None),
         (70_000, 4096, "", None),
     ],
 )
@@ -50,32 +64,6 @@ def test_stack_lies_behind_the_data_or_below_it(
     end = "" if data_end is None else f'(global (export "__data_end") i32 (i32.const {data_end}))'
     module = f'(module (memory (export "memory") 1) (global (mut i32) (i32.const {stack_top})) {end} {data})'
     assert prepare(wat(module), 8192).layout.stack_area == area
-
-
-def test_heap_that_does_not_fit_adds_pages_also_beyond_the_declared_maximum() -> None:
-    prepared = prepare(wat(LINKED), 100_000)
-    assert (prepared.heap_start, prepared.total_pages) == (6000, 2)
-    module = wasmtime.Module(wasmtime.Engine(), prepared.wasm)
-    memory = next(e.type for e in module.exports if e.name == "memory")
-    assert isinstance(memory, wasmtime.MemoryType)
-    assert (memory.limits.min, memory.limits.max) == (2, 2)
-
-
-def test_heap_without_heap_base_goes_behind_the_last_page() -> None:
-    prepared = prepare(wat('(module (memory (export "m") 1) (func (export "on_init")))'), 8192)
-    assert (prepared.heap_start, prepared.total_pages, prepared.memory_name) == (PAGE_BYTES, 2, "m")
-
-
-def test_memory_that_is_not_exported_is_exported() -> None:
-    prepared = prepare(wat('(module (memory 1) (func (export "on_init")))'), 256)
-    module = wasmtime.Module(wasmtime.Engine(), prepared.wasm)
-    assert prepared.memory_name in [export.name for export in module.exports]
-
-
-def test_module_without_memory_stays_as_it_is() -> None:
-    wasm = wat('(module (func (export "on_init")))')
-    prepared = prepare(wasm, 8192)
-    assert (prepared.wasm, prepared.heap_start, prepared.memory_name) == (wasm, None, None)
 
 
 def test_no_mutation_of_a_module_upsets_the_reader() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.firmware.ota_offers import keys_manifest, packed, signer
-from tests.virtual.updates.bench import NAME, Board, Release, bundle, of_payload, release
+from tests.virtual.updates.bench import Board, Release, release
 
+from microclaw.errors import ConfigError
+from microclaw.virtual.updates.trust import read_trust
 from microclaw.virtual.updates.updater import MAX_FAILURES, SILENCE_S, TRIAL_S, WINDOW_BYTES, Updater
 from microclaw.wire.link.actions import TakeBlob
 from microclaw.wire.link.states import Phase
@@ -75,12 +74,6 @@ def test_a_silent_host_is_asked_again_and_ten_failures_in_a_row_end_it(board: Bo
     assert board.host.last() == ("1.2.0", "failed", "download_failed: 10 windows in a row failed")
 
 
-@pytest.mark.parametrize("code", ["blob_withdrawn", "blob_unknown"])
-def test_a_withdrawn_payload_ends_it(board: Board, code: str) -> None:
-    offer(board, release("1.2.0")).refused(code)
-    assert board.host.last() == ("1.2.0", "failed", f"download_failed: {code}")
-
-
 def test_pieces_that_nobody_asked_for_are_ignored(board: Board) -> None:
     """Another payload's, another offset's, too long ones, and all those after the last."""
     offered, other = release("1.2.0"), release("1.3.0")
@@ -108,71 +101,6 @@ def test_pieces_that_nobody_asked_for_are_ignored(board: Board) -> None:
     assert board.booted[-1] == "1.4.0"
 
 
-def test_a_payload_of_another_release_is_wrong_hash(board: Board) -> None:
-    offered, other = release("1.2.0"), release("1.3.0")
-    mixed = Release(offered.manifest, offered.signature, other.payload[: len(offered.payload)], "1.2.0")
-    updater = offer(board, mixed)
-    key = offered.sha256[:8]  # the host says that it is the right one
-    for begin in range(0, len(mixed.payload), WINDOW_BYTES):
-        for piece in pieces(mixed, begin):
-            updater.take(TakeBlob(key, piece.offset, piece.data))
-    assert board.host.last() == ("1.2.0", "failed", "wrong_hash")
-    board.update(offered)
-    assert board.host.last() == ("1.2.0", "healthy", None)
-
-
-def test_a_payload_has_to_be_what_its_manifest_says(board: Board) -> None:
-    about = b'{"name":"microclaw-virtual","version":"1.1.0","security_version":3}'
-    wrong = [
-        (bundle({"about.json": about}), "bad_bundle"),
-        (bundle({"about.json": about})[:-512], "wrong_size"),
-        (b"#!/bin/sh\n", "wrong_size"),
-    ]
-    for payload, code in wrong:
-        offered = of_payload("1.2.0", payload)
-        board.serve(offer(board, offered), offered)
-        assert board.host.last()[:2] == ("1.2.0", "failed"), code
-        assert (board.host.last()[2] or "").split(":")[0] == code, board.host.last()
-    assert board.booted[-1] == "1.0.0"
-
-
-def test_keys_change_and_a_removed_one_is_unknown_from_then_on(board: Board) -> None:
-    offered = release("1.2.0")
-    updater = offer(board, offered)
-    change = packed(keys_manifest(name=NAME))
-    for _ in range(2):  # the second one is the same, after a cut before it was said
-        updater.offered(change, signer().sign(change))
-        assert board.host.last() == ("keys-2", "healthy", None)
-    facts = updater.facts()
-    assert facts is not None
-    assert facts.keys == (signer(1).key_id,)
-    other = packed(keys_manifest(name=NAME, serial=2, remove=[], key_id=signer(1).key_id))
-    updater.offered(other, signer(1).sign(other))
-    assert board.host.last()[:2] == ("keys-2", "refused")
-    board.serve(updater, offered)  # what came meanwhile is of a key that is not trusted any more
-    assert board.host.last() == ("1.2.0", "failed", "unknown_key: it was removed")
-    later = release("1.3.0")
-    updater.offered(later.manifest, later.signature)
-    assert board.host.last() == ("1.3.0", "refused", f"unknown_key: {signer().key_id}")
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"device": "d-2"}, "wrong_device"),
-        ({"board": "esp32"}, "wrong_board"),
-        ({"size": 1 << 24}, "no_room"),
-        ({"kind": "image"}, "no_slot"),
-    ],
-)
-def test_what_is_not_for_this_board_is_refused(board: Board, changes: dict[str, Any], code: str) -> None:
-    made = of_payload(**{"version": "1.2.0", "payload": b"x", **changes})
-    offer(board, made)
-    assert board.host.states == ["refused"]
-    assert (board.host.last()[2] or "").startswith(code)
-    assert not board.host.reads
-
-
 def test_a_board_without_a_clock_or_keys_takes_nothing(board: Board) -> None:
     for epoch_ms in (0, 86_400_000):  # 1970
         board.host.calendar.set_calendar(epoch_ms)
@@ -194,15 +122,22 @@ def test_a_damaged_slot_is_not_started(board: Board) -> None:
     assert board.booted[-1] == "1.2.0"
 
 
-def test_a_payload_is_compared_with_what_is_in_flash(board: Board) -> None:
+def test_a_payload_is_compared_with_what_is_in_flash_and_the_next_offer_is_taken(board: Board) -> None:
     """A bit that does not take in flash is found, not started."""
     offered = release("1.2.0")
     updater = offer(board, offered)
-    assert board.slots is not None
     for piece in pieces(offered):
         updater.take(piece)
     (board.folder / "payload").write_bytes(bytes(WINDOW_BYTES))
     for piece in pieces(offered, WINDOW_BYTES):
         updater.take(piece)
     assert board.host.last() == ("1.2.0", "failed", "wrong_hash")
-    assert hashlib.sha256(offered.payload).digest() == offered.sha256
+    board.update(offered)
+    assert board.host.last() == ("1.2.0", "healthy", None)
+
+
+@pytest.mark.parametrize("content", [b"", b"-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----\n", b"{}"])
+def test_what_is_no_key_is_not_trusted(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "keys.pem").write_bytes(content)
+    with pytest.raises(ConfigError):
+        read_trust(tmp_path / "keys.pem")

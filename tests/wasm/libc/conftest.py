@@ -3,46 +3,24 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.wasm.conftest import CompileC
+from tests.wasm.conftest import CompileC, OnBoard
 
-from microclaw.boards.profile import BoardProfile
-from microclaw.virtual.board import Board
-from microclaw.virtual.firmware.app_manager import AppManager
-from microclaw.virtual.virtual_clock import VirtualClock
-from microclaw.wasm.wasm_image import Image
-
-RunImage = Callable[..., list[str]]
 RunC = Callable[..., Awaitable[list[str]]]
 
 
 @pytest.fixture
-def run_image(board: BoardProfile, tmp_path: Path) -> Iterator[RunImage]:
-    """Run a module for 5 s on a virtual board in this process that is up for `up_ms`: the lines that it printed."""
-    clock = VirtualClock()
-    virtual = Board(board, clock, storage_dir=tmp_path / "storage")
-    manager = AppManager(virtual, lambda _type, _payload: None)
+def run_c(compile_c: CompileC, on_board: OnBoard) -> RunC:
+    """Build a program and run it for 5 s on a board that is up for `up_ms`: the lines that it printed."""
 
-    def run(image: Image, up_ms: float = 0) -> list[str]:
-        clock.advance(up_ms)
-        assert manager.install("main", image.wasm, 8192)
-        clock.settle()
-        clock.advance(5000)
-        virtual.end_line("main")
-        return [record.text for record in virtual.log().records if record.app == "main"]
-
-    yield run
-    manager.close()
-
-
-@pytest.fixture
-def run_c(compile_c: CompileC, run_image: RunImage) -> RunC:
     async def run_c(source: str, up_ms: float = 0, **options: Any) -> list[str]:
-        return run_image(await compile_c(source, **options), up_ms)
+        image = await compile_c(source, **options)
+        on_board.clock.advance(up_ms)
+        return on_board.run(image, 5000).all
 
     return run_c
 

@@ -1,0 +1,4 @@
+int fsync(int, int);
+void on_init(void) {
+    fsync(1, 2);
+}

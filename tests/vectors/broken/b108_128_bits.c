@@ -1,0 +1,1 @@
+__int128 a; void on_init(void) { a = a * a; }

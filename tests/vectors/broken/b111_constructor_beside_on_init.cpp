@@ -1,0 +1,3 @@
+volatile int n;
+struct A { A() { n++; } } a;
+void on_init() {}

@@ -1,0 +1,4 @@
+#include <stdio.h>
+int main(void) {
+long double read; sscanf("1", "%Lf", &read);
+}

@@ -1,0 +1,4 @@
+#include <esp_check.h> /*
+#include "/x"
+*/
+int main(void) {}

@@ -1,0 +1,2 @@
+int __microclaw_shim;
+int main(void) { return 0; }

@@ -1,0 +1,10 @@
+#include <microclaw.h>
+#include <stdlib.h>
+volatile int n = 4;
+int table[4] = {1, 2, 3, 4};
+int main(void) {
+ for (;;) {
+  table[n++] = 1;
+  delay(100);
+ }
+}
