@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from microclaw.app import running_host
+from microclaw.apps import operations as programs
+from microclaw.apps.device_calls import call_device
 from microclaw.cli.board_control import BoardControl
 from microclaw.config.load import load_settings
 from microclaw.devices.device import Device
@@ -29,6 +31,11 @@ class Home:
     boards: dict[str, VirtualBoardProcess] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
     asked: list[ApprovalAsked] = field(default_factory=list)
+    chats: int = 0
+
+    def new_chat(self) -> str:
+        self.chats += 1
+        return f"c{self.chats}"
 
     async def events(
         self, text: str, *decisions: bool, chat: str = "c", when_asked: Callable[[], object] = lambda: None
@@ -55,6 +62,19 @@ class Home:
         last = (await self.events(text, *decisions, chat=chat))[-1]
         assert isinstance(last, Answer)
         return last
+
+    async def clear(self) -> None:
+        """Remove the programs of virtual-1 and set all pins low, for the next test."""
+
+        def cleared() -> None:
+            for name in self.programs():
+                self.client.call(programs.uninstall, device="virtual-1", name=name)
+            for row in self.ask(control.Pins()).pins:
+                if row.role == "pwm" or (row.role == "output" and row.level):
+                    low = {"pin": row.pin, "level": 0}
+                    self.client.call(call_device, device="virtual-1", method="gpio.set", arguments=low)
+
+        await asyncio.to_thread(cleared)
 
     async def get(self, path: str) -> Any:
         return await asyncio.to_thread(self.client.get, path)

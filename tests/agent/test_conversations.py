@@ -1,21 +1,24 @@
-"""Conversations of two and three turns without a model: the real agent, a virtual board, and what its pins then do."""
+"""Conversations of two and three turns without a model: the real agent, virtual boards, and what their pins then do."""
 
 from __future__ import annotations
 
 import asyncio
 import re
+import signal
 from collections.abc import AsyncIterator
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from tests.agent.real_host import Home, real_host
 
 from microclaw.cli.board_control import BoardControl
 from microclaw.events import Answer
 from microclaw.wire import board_control as control
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 _WAIT_S = 25.0  # of real time: the machine may be busy
 _POLL_S = 0.05
 
@@ -46,17 +49,30 @@ async def missing(home: Home, wanted: str) -> list[str]:
     return left
 
 
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    async with real_host(tmp_path / "home") as home:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def one_host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    async with real_host(tmp_path_factory.mktemp("one") / "home") as home:
         yield home
 
 
-@pytest.fixture
-async def asking(tmp_path: Path) -> AsyncIterator[Home]:
-    """A host that asks before each act."""
-    async with real_host(tmp_path / "home", config='[agent]\napprovals = "always"\n') as home:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def asking_host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Home]:
+    """It asks before each act."""
+    async with real_host(tmp_path_factory.mktemp("ask") / "home", config='[agent]\napprovals = "always"\n') as home:
         yield home
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def home(one_host: Home) -> Home:
+    """The host with an empty board whose pins are low; each test has chats of its own."""
+    await one_host.clear()
+    return one_host
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def asking(asking_host: Home) -> Home:
+    await asking_host.clear()
+    return asking_host
 
 
 @pytest.mark.parametrize(
@@ -76,22 +92,22 @@ async def asking(tmp_path: Path) -> AsyncIterator[Home]:
     ],
 )
 async def test_a_sentence_refers_to_the_last_act(home: Home, said: str, board: str) -> None:
-    last = Answer("")
+    last, chat = Answer(""), home.new_chat()
     for sentence in said.split(" | "):
-        last = await home.say(sentence)
+        last = await home.say(sentence, chat=chat)
     assert await missing(home, board) == [], last
 
 
 async def test_only_the_chat_and_the_person_of_the_last_act_refer_to_it(home: Home) -> None:
-    await home.say("turn on pin 5", chat="one")
-    assert (await home.say("turn it off", chat="another")).error_code == "ambiguous"
+    await home.say("turn on pin 5", chat="a")
+    assert (await home.say("turn it off", chat="b")).error_code == "ambiguous"
     assert await missing(home, "5=1") == []
 
 
 async def test_a_correction_leaves_the_pin_alone_that_somebody_set_since(home: Home) -> None:
-    await home.say("turn on pin 5", chat="one")
-    await home.say("turn on pin 5", chat="another")
-    assert (await home.say("no, I meant pin 6", chat="one")).error_code is not None
+    await home.say("turn on pin 5", chat="c")
+    await home.say("turn on pin 5", chat="d")
+    assert (await home.say("no, I meant pin 6", chat="c")).error_code is not None
     assert await missing(home, "5=1 6=0") == []
 
 
@@ -108,14 +124,32 @@ async def test_a_correction_is_asked_once_for_both_halves_and_done_whole_or_not(
     asking: Home, said: str, decisions: tuple[bool, ...], board: str
 ) -> None:
     shown: list[bool] = []
-    sentences = said.split(" | ")
+    sentences, chat = said.split(" | "), asking.new_chat()
     for sentence, yes in zip(sentences, decisions, strict=True):
         before = ["40=1", "10=0"] if sentence.endswith("10") else []
         when_asked = partial(_note, shown, asking, before)
-        await asking.events(sentence, yes, when_asked=when_asked)
+        await asking.events(sentence, yes, chat=chat, when_asked=when_asked)
     assert shown == [True] * len(sentences), "nothing is half done while somebody is asked"
     assert await missing(asking, board) == []
 
 
 def _note(shown: list[bool], home: Home, wanted: list[str]) -> None:
     shown.append(all(sees(home, one) for one in wanted))
+
+
+async def test_a_board_that_hangs_leaves_the_others_alone_and_is_never_said_to_be_done(tmp_path: Path) -> None:
+    """It takes connections and answers nothing."""
+    async with real_host(tmp_path / "home", boards=("lamp", "fan", "desk")) as home:
+        process = home.boards["fan"]._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        try:
+            answer = await home.say("set pin 4 high everywhere", True)
+            assert answer.error_code == "boards_unknown"
+            assert [action.outcome for action in answer.actions] == ["unknown"]
+            assert [home.level(4, name) for name in ("lamp", "desk")] == [1, 1]
+            undone = await home.say("undo")
+        finally:
+            process.send_signal(signal.SIGCONT)
+        assert "fan" not in undone.text
+        assert [home.level(4, name) for name in ("lamp", "desk")] == [0, 0]

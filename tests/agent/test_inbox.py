@@ -1,17 +1,20 @@
-"""Every accepted message is answered and delivered: order, queues, listeners that leave, restarts."""
+"""Every accepted message is answered and delivered: order, room, listeners that leave, cancels, restarts."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from tests.agent.conftest import Agent, Held, MakeAgent, Workshop
 from tests.conftest import open_store as open_store  # on both engines
 
 from microclaw.agent.acts import own_words
+from microclaw.agent.inbox import InboxLimits
 from microclaw.agent.outbox import Outbox
 from microclaw.agent.running_turn import AcceptedMessage, RunningTurn
 from microclaw.agent.turn_journal import encode
@@ -24,9 +27,12 @@ from microclaw.store.database import Database
 from microclaw.store.inbox import Message
 from microclaw.store.outbox import OutboxRow, OutboxTable
 
+PICTURE = Attachment("image", "image/png", b"png", "led.png")
+TWO_EACH = InboxLimits(unanswered=8)
 
-def inbound(text: str = "hi", chat_id: str = "c1", *, key: str | None = None) -> Inbound:
-    return Inbound("test", chat_id, text, key=key)
+
+def inbound(text: str = "hi", chat_id: str = "c1", person: str = "owner", *, key: str | None = None) -> Inbound:
+    return Inbound("test", chat_id, text, person, key=key)
 
 
 async def end(accepted: AcceptedMessage) -> Answer:
@@ -40,7 +46,17 @@ async def next_out(agent: Agent) -> str:
     async with asyncio.timeout(60):
         outbound = await anext(agent.outbox.outgoing("test"))
     await agent.outbox.delivered(outbound.outbound_id)
-    return outbound.text
+    return own_words(outbound.text)
+
+
+async def accepted(agent: Agent, messages: Iterable[Inbound], refused: Inbound | None = None) -> list[AcceptedMessage]:
+    """Accept the messages; then there is no room for `refused`."""
+    taken = [await agent.inbox.accept(one) for one in messages]
+    if refused is not None:
+        with pytest.raises(Overloaded) as told:
+            await agent.inbox.accept(refused)
+        assert told.value.next_step
+    return taken
 
 
 async def test_the_same_key_comes_in_once(make_agent: MakeAgent) -> None:
@@ -53,71 +69,203 @@ async def test_the_same_key_comes_in_once(make_agent: MakeAgent) -> None:
         assert len(agent.script.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (inbound(""), EmptyMessage),
+        (inbound(" \n"), EmptyMessage),
+        (inbound("x" * 10_000_000), MessageTooLong),
+        (replace(inbound(), attachments=(replace(PICTURE, data=b"x" * (21 << 20)),)), MessageTooLong),
+    ],
+    ids=["empty", "blank", "long", "large picture"],
+)  # fmt: skip
+async def test_a_message_that_cannot_be_read_is_refused_before_it_is_stored(
+    make_agent: MakeAgent, message: Inbound, error: type[Exception]
+) -> None:
+    async with make_agent() as agent:
+        with pytest.raises(error):
+            await agent.inbox.accept(message)
+        assert await agent.table.unanswered() == ()
+
+
+# Room.
+
+
 async def test_the_ninth_waiting_message_of_a_chat_is_refused_and_others_are_not(make_agent: MakeAgent) -> None:
     async with make_agent(model=Held([])) as agent:
-        for number in range(9):
-            await agent.inbox.accept(inbound(key=str(number)))
+        await accepted(agent, (inbound(key=str(number)) for number in range(9)), inbound(key="new"))
         assert (await agent.inbox.accept(inbound(key="3"))).duplicate
-        with pytest.raises(Overloaded) as refused:
-            await agent.inbox.accept(inbound(key="new"))
-        assert refused.value.next_step
         assert not (await agent.inbox.accept(inbound(chat_id="c2"))).duplicate
         assert len(await agent.table.unanswered()) == 10
 
 
-async def test_no_more_turns_run_at_once_than_the_settings_say(make_agent: MakeAgent) -> None:
+@pytest.mark.parametrize(("unanswered", "each", "people"), [(8, 2, 4), (2, 1, 2)])
+async def test_a_person_has_a_quarter_of_the_room_in_all_chats_together_and_at_least_one_place(
+    make_agent: MakeAgent, unanswered: int, each: int, people: int
+) -> None:
+    async with make_agent(model=Held(), inbox_limits=InboxLimits(unanswered=unanswered)) as agent:
+        for person in map(str, range(people)):
+            own = (inbound("hi", f"{person}-{chat}", person) for chat in range(each))
+            await accepted(agent, own, inbound("hi", "another", person))
+        await accepted(agent, (), inbound("hi", "c9", "p9"))  # the room for all
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:  # what the last run left counts
+        if each == 2:
+            await accepted(agent, (), inbound("hi", "c3", "0"))
+
+
+async def test_messages_that_arrive_at_the_same_time_do_not_share_one_place(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        accepting = (agent.inbox.accept(inbound("hi", f"c{n}", "ann")) for n in range(6))
+        came = await asyncio.gather(*accepting, return_exceptions=True)
+        assert sum(isinstance(one, AcceptedMessage) for one in came) == 2
+        assert sum(isinstance(one, Overloaded) for one in came) == 4
+
+
+async def test_answers_make_room_again(make_agent: MakeAgent) -> None:
+    model = Held([say("done")] * 6)
+    async with make_agent(model=model, inbox_limits=TWO_EACH) as agent:
+        for _ in range(3):
+            taken = await accepted(agent, [inbound(person="ann")] * 2, inbound("hi", "c2", "ann"))
+            for one in taken:
+                model.go.release()
+                await end(one)
+
+
+async def test_what_devices_ask_for_does_not_keep_their_owner_out(make_agent: MakeAgent) -> None:
+    desk, shelf, lamp = (
+        Inbound("device", name, "hi", device=name, origin="device") for name in ("desk", "shelf", "lamp")
+    )
+    async with make_agent(model=Held(), inbox_limits=TWO_EACH) as agent:
+        await accepted(agent, (desk, shelf), lamp)
+        await accepted(agent, [inbound()])
+
+
+async def test_no_more_turns_run_at_once_than_the_settings_say_and_a_cancelled_one_is_never_begun(
+    make_agent: MakeAgent,
+) -> None:
     model = Held([say("a"), say("b")])
     async with make_agent(model=model, settings=AgentSettings(parallel_turns=1)) as agent, asyncio.timeout(60):
-        first, second = [await agent.inbox.accept(inbound(chat_id=chat)) for chat in ("c1", "c2")]
+        first, second, third = await accepted(agent, (inbound(chat_id=chat) for chat in ("c1", "c2", "c3")))
         await model.asked.acquire()
+        assert agent.inbox.cancel("test", "c3")
         model.go.release()
         assert own_words((await end(first)).text) == "a"
         await model.asked.acquire()
         model.go.release()
         assert own_words((await end(second)).text) == "b"
+        assert (await end(third)).error_code == "cancelled"
         assert len(model.requests) == 2
 
 
-@pytest.mark.parametrize(
-    ("text", "error"), [("", EmptyMessage), (" \n", EmptyMessage), ("x" * 10_000_000, MessageTooLong)]
-)
-async def test_a_message_that_cannot_be_read_is_refused_before_it_is_stored(
-    make_agent: MakeAgent, text: str, error: type[Exception]
-) -> None:
-    async with make_agent() as agent:
-        with pytest.raises(error):
-            await agent.inbox.accept(inbound(text))
-        assert await agent.table.unanswered() == ()
+async def test_cancel_ends_the_wait_for_the_model_at_once(make_agent: MakeAgent) -> None:
+    held = Held([])
+    async with make_agent(model=held) as agent, asyncio.timeout(60):
+        one = await agent.inbox.accept(inbound())
+        await held.asked.acquire()
+        assert agent.inbox.cancel("test", "c1")
+        assert (await end(one)).error_code == "cancelled"
+        assert not agent.inbox.cancel("test", "c1")
 
 
-async def test_attachments_over_the_limit_are_refused(make_agent: MakeAgent) -> None:
-    async with make_agent() as agent:
-        picture = Attachment("image", "image/png", b"x" * (21 << 20))
-        with pytest.raises(MessageTooLong):
-            await agent.inbox.accept(Inbound("test", "c1", "look", attachments=(picture,)))
+# Listeners.
 
 
-async def test_an_answer_whose_listener_left_comes_out_of_outgoing(make_agent: MakeAgent) -> None:
-    model = Held([say("one two")])
+async def test_a_piece_of_text_reaches_the_listener_before_the_reply_is_whole(make_agent: MakeAgent) -> None:
+    whole = asyncio.Event()
+
+    class Streaming(ScriptedModel):
+        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+            assert on_text is not None
+            on_text("half")
+            await whole.wait()
+            return say("half and half")
+
+    async with make_agent(model=Streaming([])) as agent, asyncio.timeout(60):
+        one = await agent.inbox.accept(inbound())
+        assert await anext(one.events) == Delta("half")
+        whole.set()
+        assert own_words((await end(one)).text) == "half and half"
+
+
+async def test_a_full_stream_drops_the_oldest_steps_and_never_the_answer() -> None:
+    stream = RunningTurn(Message(1, inbound(), 0), max_waiting=3)
+    for n in range(10):
+        stream.put(Step("plan", str(n)))
+    stream.put(Answer("end"))
+    stream.put(Step("plan", "late"))
+    assert [e.text async for e in stream.events() if isinstance(e, Step | Answer)] == ["8", "9", "end"]
+
+
+async def test_an_answer_goes_out_to_the_channel_only_if_its_listener_left(make_agent: MakeAgent) -> None:
+    model = Held([say("one two"), say("mine")])
     async with make_agent(model=model) as agent, asyncio.timeout(60):
-        accepted = await agent.inbox.accept(inbound())
-        async with aclosing(accepted.events) as events:
+        left = await agent.inbox.accept(inbound())
+        async with aclosing(left.events) as events:
             waiting = asyncio.ensure_future(anext(events))
             await model.asked.acquire()
             waiting.cancel()
             await asyncio.wait((waiting,))
         model.go.release()
-        assert own_words(await next_out(agent)) == "one two"
-
-
-async def test_an_answer_that_its_listener_has_is_not_given_to_the_channel(make_agent: MakeAgent) -> None:
-    async with make_agent([say("mine")]) as agent:
+        assert await next_out(agent) == "one two"
+        model.go.release()
         answer = await end(await agent.inbox.accept(inbound()))
         await agent.outbox.push("test", "c1", "a push")
         assert await next_out(agent) == "a push"
         assert await agent.outbox.undelivered("test", "c1") == ()
         assert answer.outbound_id is not None
         await agent.outbox.delivered(answer.outbound_id)
+
+
+async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:
+    """The outbox is read some rows at a time: one of them may be delivered before its turn comes."""
+    model = Held([say("answered")])
+    async with make_agent(model=model) as agent, asyncio.timeout(60):
+        one = await agent.inbox.accept(inbound())
+        await agent.outbox.push("test", "c2", "push")
+        answering = asyncio.create_task(end(one))
+        await model.asked.acquire()
+        model.go.release()
+        answer = await answering
+        assert answer.outbound_id is not None
+        outgoing = agent.outbox.outgoing("test")
+        assert (await anext(outgoing)).text == "push"
+        await agent.outbox.give_back(answer.outbound_id)
+        await agent.outbox.delivered(answer.outbound_id)
+        await agent.outbox.push("test", "c2", "another push")
+        assert (await anext(outgoing)).text == "another push"
+
+
+async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
+    """It is on the disk some time before its listener has it."""
+    async with make_agent([say("answered")]) as agent, asyncio.timeout(60):
+        answered, seen = agent.table.answer, []
+
+        async def answer(*words: Any, **more: Any) -> int:
+            number = await answered(*words, **more)
+            seen.append(await agent.outbox.undelivered("test", "c1"))
+            return number
+
+        agent.table.answer = answer  # type: ignore[method-assign]
+        answer_of_it = await end(await agent.inbox.accept(inbound()))
+        assert seen == [()]
+        assert answer_of_it.outbound_id is not None
+        await agent.outbox.give_back(answer_of_it.outbound_id)
+        assert [own_words(left.text) for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
+
+
+async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:
+    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
+        table = OutboxTable(database, lambda: 0)
+        outbox = Outbox(table)
+        await table.add(OutboxRow("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))
+        outgoing = outbox.outgoing("test")
+        with outbox.handing_out("test", "c1"):
+            await outbox.push("test", "c2", "a push")
+            assert (await anext(outgoing)).text == "a push"
+        assert own_words((await anext(outgoing)).text) == "an answer"
+
+
+# Restarts.
 
 
 async def test_what_was_not_delivered_comes_again_after_a_restart_oldest_first(make_agent: MakeAgent) -> None:
@@ -134,31 +282,29 @@ async def test_what_was_not_delivered_comes_again_after_a_restart_oldest_first(m
 async def test_what_waited_is_answered_in_order_after_a_restart_and_before_new_messages(make_agent: MakeAgent) -> None:
     held = Held([])
     async with make_agent(model=held) as agent:
-        await agent.inbox.accept(inbound("first"))
-        await agent.inbox.accept(inbound("second"))
+        await accepted(agent, (Inbound("test", "c1", "first", attachments=(PICTURE,)), inbound("second")))
         await asyncio.wait_for(held.asked.acquire(), 5)
     async with make_agent([say("one"), say("two"), say("three")]) as agent:
         third = await agent.inbox.accept(inbound("third"))
         await agent.conversations.recover()
         assert own_words((await end(third)).text) == "three"
-        asked = [cast("UserText", r.messages[-1]).text for r in agent.script.requests]
-        assert asked == ["first", "second", "third"]
-        assert [own_words(await next_out(agent)) for _ in range(2)] == ["one", "two"]
+        asked = [request.messages[-1] for request in agent.script.requests]
+        assert asked == [UserText("first", (Image("image/png", b"png"),)), UserText("second"), UserText("third")]
+        assert [await next_out(agent) for _ in range(2)] == ["one", "two"]
 
 
 async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(make_agent: MakeAgent) -> None:
     workshop = Workshop(hold=asyncio.Event())
     assert workshop.hold is not None
     async with make_agent([call("gpio-set", pin=1), say("too late")], workshop=workshop) as agent:
-        accepted = await agent.inbox.accept(inbound())
+        one = await agent.inbox.accept(inbound())
         await asyncio.wait_for(workshop.holding.wait(), 5)
         draining = asyncio.create_task(agent.conversations.drain())
         await asyncio.sleep(0)
-        with pytest.raises(Overloaded):
-            await agent.inbox.accept(inbound())
+        await accepted(agent, (), inbound())
         workshop.hold.set()
         await draining
-        stopping = await end(accepted)
+        stopping = await end(one)
         assert (stopping.error_code, stopping.outbound_id) == ("cancelled", None)
     async with make_agent([say("done")]) as agent:
         await agent.conversations.recover()
@@ -166,130 +312,11 @@ async def test_at_the_hosts_end_a_running_tool_may_end_and_the_turn_is_resumed(m
         assert (workshop.done, agent.workshop.done) == (["set 1 1"], []), "it was finished, so it is not done again"
 
 
-async def test_cancel_ends_the_wait_for_the_model_at_once(make_agent: MakeAgent) -> None:
-    held = Held([])
-    async with make_agent(model=held) as agent, asyncio.timeout(60):
-        accepted = await agent.inbox.accept(inbound())
-        await held.asked.acquire()
-        assert agent.inbox.cancel("test", "c1")
-        assert (await end(accepted)).error_code == "cancelled"
-        assert not agent.inbox.cancel("test", "c1")
-        assert not agent.inbox.cancel("test", "another")
-
-
-async def test_a_cancelled_message_that_waits_is_never_begun(make_agent: MakeAgent) -> None:
-    held = Held([say("a"), say("b")])
-    settings = AgentSettings(parallel_turns=1)
-    async with make_agent(model=held, settings=settings) as agent, asyncio.timeout(60):
-        first = await agent.inbox.accept(inbound(chat_id="c1"))
-        second = await agent.inbox.accept(inbound(chat_id="c2"))
-        await held.asked.acquire()
-        assert agent.inbox.cancel("test", "c2")
-        held.go.release()
-        assert own_words((await end(first)).text) == "a"
-        assert (await end(second)).error_code == "cancelled"
-        assert len(held.requests) == 1
-
-
-async def test_a_piece_of_text_reaches_the_listener_before_the_reply_is_whole(make_agent: MakeAgent) -> None:
-    whole = asyncio.Event()
-
-    class Streaming(ScriptedModel):
-        async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
-            assert on_text is not None
-            on_text("half")
-            await whole.wait()
-            return say("half and half")
-
-    async with make_agent(model=Streaming([])) as agent, asyncio.timeout(60):
-        accepted = await agent.inbox.accept(inbound())
-        assert await anext(accepted.events) == Delta("half")
-        whole.set()
-        last = await anext(accepted.events)
-        assert isinstance(last, Answer)
-        assert own_words(last.text) == "half and half"
-
-
-async def test_a_picture_reaches_the_model_even_after_a_restart(make_agent: MakeAgent) -> None:
-    picture = Attachment("image", "image/png", b"png", "led.png")
-    held = Held([])
-    async with make_agent(model=held) as agent:
-        await agent.inbox.accept(Inbound("test", "c1", "what is this", attachments=(picture,)))
-        await asyncio.wait_for(held.asked.acquire(), 5)
-    async with make_agent([say("an LED")]) as agent:
-        await agent.conversations.recover()
-        assert own_words(await next_out(agent)) == "an LED"
-        assert agent.script.requests[0].messages[-1] == UserText("what is this", (Image("image/png", b"png"),))
-
-
 async def test_answered_messages_are_pruned_and_unanswered_ones_are_not(make_agent: MakeAgent) -> None:
     async with make_agent([say("x")] * 4) as agent:
-        await agent.table.add(Inbound("test", "c2", "waits"))
+        await agent.table.add(inbound("waits", "c2"))
         for number in range(4):
             await end(await agent.inbox.accept(inbound(key=str(number))))
         assert await agent.table.prune(rows=1) == 3
         assert [await agent.table.has("test", str(number)) for number in range(4)] == [False, False, False, True]
         assert [row.inbound.text for row in await agent.table.unanswered()] == ["waits"]
-
-
-async def test_what_a_listener_delivers_meanwhile_is_not_given_out_besides(make_agent: MakeAgent) -> None:
-    """The outbox is read some rows at a time: one of them may be delivered before its turn comes."""
-    model = Held([say("answered")])
-    async with make_agent(model=model) as agent, asyncio.timeout(60):
-        accepted = await agent.inbox.accept(inbound())
-        await agent.outbox.push("test", "c2", "push")
-        answering = asyncio.create_task(end(accepted))
-        await model.asked.acquire()
-        model.go.release()
-        answer = await answering
-        assert answer.outbound_id is not None
-        outgoing = agent.outbox.outgoing("test")
-        assert (await anext(outgoing)).text == "push"
-        await agent.outbox.give_back(answer.outbound_id)
-        await agent.outbox.delivered(answer.outbound_id)
-        await agent.outbox.push("test", "c2", "another push")
-        assert (await anext(outgoing)).text == "another push"
-
-
-async def test_an_answer_on_its_way_to_its_listener_is_not_given_out_before(make_agent: MakeAgent) -> None:
-    """It is on the disk some time before its listener has it."""
-    model = Held([say("answered")])
-    async with make_agent(model=model) as agent, asyncio.timeout(60):
-        accepted = await agent.inbox.accept(inbound())
-        reading = asyncio.create_task(end(accepted))
-        await model.asked.acquire()
-        answered, seen = agent.table.answer, []
-
-        async def answer(*words: Any, **more: Any) -> int:
-            number = await answered(*words, **more)
-            seen.append(await agent.outbox.undelivered("test", "c1"))
-            return number
-
-        agent.table.answer = answer  # type: ignore[method-assign]
-        model.go.release()
-        answer_of_it = await reading
-        assert seen == [()]
-        assert answer_of_it.outbound_id is not None
-        await agent.outbox.give_back(answer_of_it.outbound_id)
-        assert [own_words(left.text) for left in await agent.outbox.undelivered("test", "c1")] == ["answered"]
-
-
-async def test_a_full_stream_drops_the_oldest_steps_and_never_the_answer() -> None:
-    stream = RunningTurn(Message(1, inbound(), 0), max_waiting=3)
-    for n in range(10):
-        stream.put(Step("plan", str(n)))
-    stream.put(Answer("end"))
-    stream.put(Step("plan", "late"))
-    assert [e.text async for e in stream.events() if isinstance(e, Step | Answer)] == ["8", "9", "end"]
-
-
-async def test_what_was_passed_over_for_an_answer_on_its_way_is_given_out_after_it(tmp_path: Path) -> None:
-    async with Database.open(tmp_path / "m.db") as database, asyncio.timeout(60):
-        table = OutboxTable(database, lambda: 0)
-        outbox = Outbox(table)
-        await table.add(OutboxRow("test", "c1", "answer", "owner", None, encode(Answer("an answer"))))
-        outgoing = outbox.outgoing("test")
-        with outbox.handing_out("test", "c1"):
-            await outbox.push("test", "c2", "a push")
-            assert (await anext(outgoing)).text == "a push"
-        assert own_words((await anext(outgoing)).text) == "an answer"

@@ -29,36 +29,18 @@ NOT_TOLD = {
 }
 
 
-def declared(text: str) -> set[str]:
-    return set(_FUNCTION.findall(text))
+def test_a_model_is_told_the_headers_declarations_but_for_a_few_and_no_means_of_the_compiler() -> None:
+    header, told = (set(_FUNCTION.findall(text)) for text in (HEADER, NATIVE_API))
+    assert told <= header
+    assert {function.partition("(")[0].split()[-1] for function in header - told} == NOT_TOLD
+    assert not re.search("pragma|__|#ifn?def", system_prompt(soul="", max_apps=3, can_wait_in_main=True))
 
 
-def names(functions: set[str]) -> set[str]:
-    return {function.partition("(")[0].split()[-1] for function in functions}
-
-
-def test_every_declaration_that_a_model_is_told_is_the_headers() -> None:
-    assert declared(NATIVE_API) <= declared(HEADER)
-
-
-def test_what_a_model_is_not_told_of_the_header_is_left_out_on_purpose() -> None:
-    assert names(declared(HEADER)) - names(declared(NATIVE_API)) == NOT_TOLD
-
-
-def test_a_model_is_told_no_means_of_the_compiler() -> None:
-    prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=True)
-    for word in ("pragma", "__", "#ifndef", "#ifdef"):
-        assert word not in prompt
-
-
-@pytest.mark.parametrize("can_wait", [True, False])
-@pytest.mark.parametrize("number", [0, 1])
-async def test_an_example_meets_the_expect_beside_it(number: int, can_wait: bool) -> None:
-    if can_wait and not can_block():
-        pytest.skip("this machine's toolchain builds no main that waits")
+@pytest.mark.parametrize(("example", "can_wait"), [("button", False), *(("sensor", w) for w in {False, can_block()})])
+async def test_an_example_meets_the_expect_beside_it(example: str, can_wait: bool) -> None:
     board = load_board("virtual")
     prompt = system_prompt(soul="", max_apps=3, can_wait_in_main=can_wait)
-    source = (BUTTON_EXAMPLE, sensor_example(can_wait_in_main=can_wait))[number]
+    source = BUTTON_EXAMPLE if example == "button" else sensor_example(can_wait_in_main=can_wait)
     told = prompt.partition(f"```c\n{source}```\n")[2].splitlines()[0]
     expect = parse_expectations("\n".join(re.findall(r"`([^`]+)`", told)))
     image = await compile_module('#include "microclaw.h"\n' + source, board, name="example")

@@ -1,24 +1,33 @@
-"""A turn ends with one answer whatever the model does, and says no more than it knows."""
+"""A turn ends with one answer whatever the model does, does no act twice, and says no more than it knows."""
 
 from __future__ import annotations
 
 import json
+from contextlib import aclosing
+from typing import Any
 
 import pytest
 from tests.agent.conftest import Held, MakeAgent, Workshop
 
-from microclaw.agent.acts import NOTHING, proof_note
+from microclaw.agent.acts import NOTHING, own_words, proof_note
+from microclaw.agent.asking import RetryLimits
 from microclaw.agent.turn import TurnLimits
 from microclaw.apps.change_log import made_by, maker_now
 from microclaw.apps.verify import NO_READ_BACK
-from microclaw.errors import ModelError
-from microclaw.events import Action, Answer, Delta, Evidence, Step, Usage
+from microclaw.errors import ModelError, ModelFault
+from microclaw.events import Action, Answer, Delta, Evidence, Inbound, Step, Usage
+from microclaw.models.breaker import Breaker
 from microclaw.models.protocol import ModelReply, ModelRequest, ToolCall, ToolReturn
-from microclaw.models.scripted import call, say
+from microclaw.models.router import Router
+from microclaw.models.scripted import Scripted, ScriptedModel, call, say
 
 
 def deploy(source: str) -> ModelReply:
-    return call("deploy-wasm-app", sourceCode=source, appName="blink", device="virtual-1")
+    return call("deploy-wasm-app", sourceCode=source, appName="a")
+
+
+def pin(number: int, **level: Any) -> ModelReply:
+    return call("gpio-set", pin=number, **level)
 
 
 def returned(request: ModelRequest) -> ToolReturn:
@@ -34,46 +43,53 @@ async def test_words_alone_are_the_answer(make_agent: MakeAgent) -> None:
 
 
 async def test_a_tools_result_goes_back_to_the_model_and_its_evidence_to_the_person(make_agent: MakeAgent) -> None:
-    async with make_agent([call("gpio-set", pin=4), say("pin 4 is on")]) as agent:
+    first = ModelReply("", pin(4).calls, Usage(10, 1, 0.5))
+    async with make_agent([first, say("pin 4 is on", usage=Usage(5, 2, None))]) as agent:
         answer = await agent.answer("set pin 4 on")
         assert agent.workshop.done == ["set 4 1"]
         assert json.loads(returned(agent.script.requests[1]).content)["evidence"][0]["kind"] == "counted"
         assert [e.text for e in answer.evidence] == ["pin 4 is at 1"]
         assert [(a.tool, a.effect, a.outcome) for a in answer.actions] == [("gpio-set", "idempotent", "done")]
         assert answer.error_code is None
+        assert answer.usage == Usage(15, 3, None), "an unknown cost stays unknown"
 
 
 async def test_diagnostics_reach_the_model_and_the_mended_program_is_deployed(make_agent: MakeAgent) -> None:
     async with make_agent([deploy("BAD;"), deploy("STUCK;"), deploy("GOOD;"), say("it blinks")]) as agent:
         events = await agent.events("blink")
-        first = json.loads(returned(agent.script.requests[1]).content)
-        assert first["diagnostics"] == ["main.c:1:1: error: unknown name BAD\n    BAD;\n    ^\n    hint: use GOOD"]
-        assert returned(agent.script.requests[1]).failed
-        assert agent.workshop.done == ["deploy blink"]
-        codes = [e.text for e in events if isinstance(e, Step) and e.stage == "code"]
-        assert [c.split("   ")[0] for c in codes] == [
-            "scripted wrote 1 lines",
-            "mended (try 2 of 3)",
-            "mended (try 3 of 3)",
-        ]
-        answer = events[-1]
-        assert isinstance(answer, Answer)
-        assert answer.error_code is None
+        first = returned(agent.script.requests[1])
+        diagnostics = ["main.c:1:1: error: unknown name BAD\n    BAD;\n    ^\n    hint: use GOOD"]
+        assert (json.loads(first.content)["diagnostics"], first.failed) == (diagnostics, True)
+        assert agent.workshop.done == ["deploy a"]
+        codes = [e.text.split("   ")[0] for e in events if isinstance(e, Step) and e.stage == "code"]
+        assert codes == ["scripted wrote 1 lines", "mended (try 2 of 3)", "mended (try 3 of 3)"]
+        assert isinstance(events[-1], Answer)
+        assert events[-1].error_code is None
 
 
-async def test_three_programs_that_fail_end_the_turn_with_the_last_fault(make_agent: MakeAgent) -> None:
-    async with make_agent([deploy("BAD;"), deploy("BAD;"), deploy("STUCK;"), deploy("GOOD;")]) as agent:
-        answer = await agent.answer("blink")
-        assert answer.error_code == "trial_failed"
-        assert len(agent.script.requests) == 3
+BAD, GOOD, SLOW = deploy("BAD;"), deploy("GOOD;"), TurnLimits(turn_s=0.05)
+
+
+@pytest.mark.parametrize(
+    ("replies", "code", "requests"),
+    [
+        ([BAD, BAD, deploy("STUCK;"), GOOD], "trial_failed", 3),  # three programs that failed
+        ([call("gpio-get", pin=4)] * 11, "turn_limit", 10),
+        ([BAD, say("All done!")], "build_error", 2),  # the model is glad, and nothing was done
+    ],
+)
+async def test_a_turn_without_end_or_success_ends_with_its_error(
+    make_agent: MakeAgent, replies: list[ModelReply], code: str, requests: int
+) -> None:
+    async with make_agent(replies) as agent:
+        assert (await agent.answer("blink")).error_code == code
+        assert len(agent.script.requests) == requests
         assert agent.workshop.done == []
 
 
-async def test_ten_rounds_of_calls_end_the_turn_with_a_clear_answer(make_agent: MakeAgent) -> None:
-    async with make_agent([call("gpio-get", pin=4)] * 11) as agent:
-        answer = await agent.answer("read forever")
-        assert answer.error_code == "turn_limit"
-        assert len(agent.script.requests) == 10
+async def test_a_model_slower_than_the_turn_is_given_up(make_agent: MakeAgent) -> None:
+    async with make_agent(model=Held(), limits=SLOW) as agent:
+        assert (await agent.answer("hi")).error_code == "model_error"
 
 
 @pytest.mark.parametrize(
@@ -100,20 +116,16 @@ async def test_a_wrong_call_is_explained_to_the_model_and_does_nothing(
         assert agent.workshop.done == []
 
 
-async def test_a_model_that_fails_ends_the_turn_with_its_error(make_agent: MakeAgent) -> None:
-    failing = ModelError("the service is down", next_step="ask again")
-    async with make_agent([call("gpio-set", pin=4), failing]) as agent:
-        answer = await agent.answer("set pin 4")
-        assert answer.text == (
-            "the service is down\n\nWhat the host did:\n- done: gpio-set pin=4 (counted: pin 4 is at 1)"
-        )
-        assert (answer.error_code, answer.next_step) == ("model_error", "ask again")
-        assert [a.tool for a in answer.actions] == ["gpio-set"]
+async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent) -> None:
+    calls = tuple(ToolCall(f"c{n}", "gpio-set", json.dumps({"pin": n})) for n in range(20))
+    async with make_agent([ModelReply("", calls), say("ok")]) as agent:
+        await agent.answer("all on")
+        assert len(agent.workshop.done) == 8
+        assert len(agent.script.requests[1].messages) == 1 + 1 + 8
 
 
 async def test_an_act_that_was_only_accepted_never_counts_as_working(make_agent: MakeAgent) -> None:
-    workshop = Workshop(evidence="accepted")
-    async with make_agent([deploy("GOOD;"), say("It works!")], workshop=workshop) as agent:
+    async with make_agent([GOOD, say("It works!")], workshop=Workshop(evidence="accepted")) as agent:
         answer = await agent.answer("blink")
         assert "no read-back" in answer.text
         assert [e.kind for e in answer.evidence] == ["accepted"]
@@ -133,38 +145,101 @@ def test_what_is_not_known_is_said_once_and_in_its_own_words(proof: str, said: s
     assert proof_note(said, (Evidence("accepted", proof),), (acted,)) == added
 
 
-async def test_a_failed_act_is_the_answers_error_even_when_the_model_is_glad(make_agent: MakeAgent) -> None:
-    async with make_agent([deploy("BAD;"), say("All done!")]) as agent:
-        assert (await agent.answer("blink")).error_code == "build_error"
-
-
-async def test_a_model_slower_than_the_turn_is_given_up(make_agent: MakeAgent) -> None:
-    async with make_agent(model=Held(), limits=TurnLimits(turn_s=0.05)) as agent:
-        answer = await agent.answer("hi")
-        assert answer.error_code == "model_error"
-
-
-async def test_no_more_calls_are_run_than_a_reply_may_have(make_agent: MakeAgent) -> None:
-    calls = tuple(ToolCall(f"c{n}", "gpio-set", json.dumps({"pin": n})) for n in range(20))
-    async with make_agent([ModelReply("", calls), say("ok")]) as agent:
-        await agent.answer("all on")
-        assert len(agent.workshop.done) == 8
-        assert len(agent.script.requests[1].messages) == 1 + 1 + 8
-
-
-async def test_usage_adds_up_and_an_unknown_cost_stays_unknown(make_agent: MakeAgent) -> None:
-    first = ModelReply("", (ToolCall("1", "gpio-get", '{"pin": 4}'),), Usage(10, 1, 0.5))
-    async with make_agent([first, say("ok", usage=Usage(5, 2, None))]) as agent:
-        assert (await agent.answer("read")).usage == Usage(15, 3, None)
-
-
 async def test_all_that_a_turn_changes_is_its_own_and_no_other_turns(make_agent: MakeAgent) -> None:
-    replies = [call("gpio-set", pin=4), call("gpio-set", pin=5), say("on"), call("gpio-set", pin=6), say("on")]
-    async with make_agent(replies) as agent:
+    async with make_agent([pin(4), pin(5), say("on"), pin(6), say("on")]) as agent:
         with made_by("whoever brought the message in"):  # the chat's worker is begun in here
             await agent.answer("4 and 5")
             await agent.answer("6")
         assert maker_now().turn is None
-        first, again, other = agent.workshop.turns
-    assert first == again
-    assert {first, other} == {"m1", "m2"}
+        assert agent.workshop.turns == ["m1", "m1", "m2"]
+
+
+@pytest.mark.parametrize(
+    ("calls", "done"),
+    [
+        ([pin(4), pin(4)], ["set 4 1"]),
+        ([pin(4), call("gpio-set", '{"level": null, "pin":4}')], ["set 4 1"]),
+        ([pin(4), pin(5), pin(4), pin(5)], ["set 4 1", "set 5 1"]),
+        ([pin(4, level=1), pin(4, level=0), pin(4, level=1)], ["set 4 1", "set 4 0", "set 4 1"]),
+        ([call("undo"), call("undo")], ["undo"]),
+        ([pin(4), call("undo"), pin(4)], ["set 4 1", "undo", "set 4 1"]),
+        ([GOOD, GOOD], ["deploy a"]),
+        ([pin(4), GOOD, pin(4)], ["set 4 1", "deploy a", "set 4 1"]),
+    ],
+)
+async def test_what_was_done_is_not_done_again(make_agent: MakeAgent, calls: list[ModelReply], done: list[str]) -> None:
+    async with make_agent([*calls, say("ready")]) as agent:
+        answer = await agent.answer("do it")
+        assert agent.workshop.done == done
+        assert sum(action.outcome == "done" for action in answer.actions) == len(done)
+        assert answer.error_code is None
+
+
+async def test_what_failed_and_what_only_looks_may_be_tried_again(make_agent: MakeAgent) -> None:
+    async with make_agent([BAD, BAD, call("gpio-get", pin=4), call("gpio-get", pin=4), say("no")]) as agent:
+        answer = await agent.answer("try")
+        assert [action.outcome for action in answer.actions] == ["refused", "refused", "done", "done"]
+
+
+# A model's service that fails for a moment, or stays away.
+
+AT_ONCE = TurnLimits(retries=RetryLimits(tries=4, waits_s=30.0, pause_s=0.0))
+
+
+def failed(fault: ModelFault, retry_after_s: float | None = None) -> ModelError:
+    return ModelError(f"the service says {fault}", next_step="ask again", fault=fault, retry_after_s=retry_after_s)
+
+
+async def test_a_failure_that_may_pass_is_asked_again_and_shown_and_an_act_is_not_done_again(
+    make_agent: MakeAgent,
+) -> None:
+    script: list[Scripted] = [failed("rate_limit"), pin(4), failed("server"), failed("unreachable"), say("it is on")]
+    async with make_agent(script, limits=AT_ONCE) as agent:
+        events = await agent.events("pin 4 on")
+        answer = events[-1]
+        assert isinstance(answer, Answer)
+        assert (own_words(answer.text).split("\n")[0], answer.error_code) == ("it is on", None)
+        assert "done: gpio-set pin=4" in answer.text
+        assert agent.workshop.done == ["set 4 1"]
+        shown = [event for event in events if isinstance(event, Step) and event.stage == "model"]
+        assert [step.state for step in shown] == ["running"] * 3
+
+
+@pytest.mark.parametrize(
+    ("failure", "limits", "tries"),
+    [
+        (failed("auth"), AT_ONCE, 1),
+        (failed("timeout"), AT_ONCE, 1),
+        (failed("other"), AT_ONCE, 1),
+        (failed("server"), AT_ONCE, 4),
+        (failed("rate_limit", 600.0), TurnLimits(turn_s=60.0), 1),  # a pause longer than there is time for
+        (failed("rate_limit", 600.0), TurnLimits(retries=RetryLimits(waits_s=60.0)), 1),
+    ],
+)
+async def test_a_failure_that_stays_is_told_after_the_last_try_with_what_was_done(
+    make_agent: MakeAgent, failure: ModelError, limits: TurnLimits, tries: int
+) -> None:
+    async with make_agent([pin(4), *[failure] * 9], limits=limits) as agent:
+        answer = await agent.answer("set pin 4")
+        assert (
+            answer.text == f"{failure.message}\n\nWhat the host did:\n- done: gpio-set pin=4 (counted: pin 4 is at 1)"
+        )
+        assert (answer.error_code, answer.next_step) == ("model_error", "ask again")
+        assert len(agent.script.requests) == 1 + tries
+
+
+async def test_a_listener_that_leaves_ends_the_pause(make_agent: MakeAgent) -> None:
+    limits = TurnLimits(turn_s=900.0, retries=RetryLimits(pause_s=600.0, waits_s=900.0))
+    async with make_agent([failed("server"), say("second")], limits=limits) as agent:
+        async with aclosing(agent.conversations.chat(Inbound("test", "c1", "first"))) as events:
+            assert isinstance(await anext(events), Step)
+        assert (await agent.answer("second")).text.startswith("second")
+
+
+async def test_a_turns_steps_name_the_stand_in_once(make_agent: MakeAgent) -> None:
+    models = [ScriptedModel([failed("overloaded", 30)]), ScriptedModel([pin(4), say("pin 4 is on")])]
+    models[0].name, models[1].name = "dear", "cheap"
+    async with make_agent(model=Router(tuple((model, Breaker(lambda: 0.0)) for model in models))) as agent:
+        events = await agent.events("set pin 4 on")
+    told = [event.text for event in events if isinstance(event, Step) and event.stage == "model"]
+    assert told == ["cheap answers: dear is out (overloaded); dear is asked again in 30 s"]

@@ -1,23 +1,42 @@
-"""The parts of a request that go when a model's window is small, and what a refusal teaches of its size."""
+"""A conversation and a model's window: what goes first when it is small, what was settled stays, nothing twice."""
 
 from __future__ import annotations
 
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.agent.conftest import MakeAgent
 
-from microclaw.agent.compaction import OPENING
+from microclaw.agent.compaction import MAX_FRESH, OPENING, Compactor, extract
 from microclaw.agent.window import FORGOTTEN_AFTER_S, Window, fitted
 from microclaw.errors import ModelError
 from microclaw.events import Answer, Step
-from microclaw.models.budget import request_tokens
-from microclaw.models.protocol import AssistantReply, Message, ModelRequest, ToolReturn, UserText
-from microclaw.models.scripted import call, say
+from microclaw.models.budget import CHARS_A_TOKEN, request_tokens
+from microclaw.models.protocol import AskedBy, AssistantReply, Message, ModelRequest, Said, ToolReturn, UserText
+from microclaw.models.scripted import ScriptedModel, call, say
+from microclaw.store.database import Database
+from microclaw.store.sessions import SessionMessage, Sessions
 
 DYNAMIC = f"# Devices\nDevice one\n\n# MEMORY.md, what is remembered\n{'fact ' * 800}\n\n# Now\nIt is Monday."
-HISTORY: tuple[Message, ...] = tuple(
-    message for n in range(20) for message in (UserText(f"question {n} " * 50), AssistantReply("answer " * 50))
-)
 OWN: tuple[Message, ...] = (UserText("now"), AssistantReply(""), ToolReturn("c", "read-logs", "x" * 8000))
+CHAT = ("tg", "1")
+ASKED_BY = AskedBy("owner", *CHAT)
+
+
+def talk(first: int, last: int, size: int = 300) -> tuple[Said, ...]:
+    return tuple(
+        message
+        for n in range(first, last)
+        for message in (UserText(f"question {n} " + "x" * size), AssistantReply(f"answer {n} " + "y" * size))
+    )
+
+
+HISTORY = talk(0, 20, 350)
 
 
 def request(older: tuple[Message, ...] = HISTORY) -> ModelRequest:
@@ -26,6 +45,9 @@ def request(older: tuple[Message, ...] = HISTORY) -> ModelRequest:
 
 def size(sent: ModelRequest) -> int:
     return request_tokens(sent) + sent.max_tokens
+
+
+# The window.
 
 
 @pytest.mark.parametrize("window", [8192, 6000, 4096, 2000])
@@ -39,78 +61,157 @@ def test_a_request_is_made_to_fit(window: int) -> None:
     assert "It is Monday" in sent.dynamic_context
 
 
-def test_the_oldest_exchanges_go_first_and_whole() -> None:
+def test_the_oldest_exchanges_go_first_and_whole_and_their_summary_goes_last() -> None:
     sent = fitted(request(), len(HISTORY), 8192)
     assert sent.dynamic_context == DYNAMIC
     assert sent.messages[-len(OWN) :] == OWN
     before = sent.messages[: -len(OWN)]
     assert before == HISTORY[len(HISTORY) - len(before) :]
     assert isinstance(before[0], UserText)
+    summary = (UserText(f"{OPENING}- the fan is on pin 6"), AssistantReply("I keep to that."))
+    sent = fitted(request((*summary, *HISTORY)), len(HISTORY) + 2, 6000)
+    assert sent.messages[:2] == summary
+    assert len(sent.messages) < len(HISTORY)
+    assert size(sent) <= 6000
 
 
 def too_long(window: int | None = None) -> ModelError:
     return ModelError("longer than its context", next_step="a larger one", fault="too_long", window_tokens=window)
 
 
-async def test_a_refused_request_is_shortened_and_sent_again(make_agent: MakeAgent) -> None:
-    async with make_agent([say("one " * 400)] * 12 + [too_long(3000), say("short")]) as agent:
+async def test_a_refused_request_is_shortened_and_sent_again_and_later_ones_are_short_at_once(
+    make_agent: MakeAgent,
+) -> None:
+    async with make_agent([say("one " * 400)] * 12 + [too_long(3000), say("short"), say("short too")]) as agent:
         for number in range(12):
             await agent.answer(f"question {number} " + "word " * 400)
         events = await agent.events("and now")
         refused, sent = agent.script.requests[-2:]
+        await agent.answer("third")
+        assert len(agent.script.requests) == 15
     assert isinstance(events[-1], Answer)
     assert events[-1].text.startswith("short")
     assert size(sent) <= 3000 < size(refused)
+    assert size(agent.script.requests[-1]) <= 3000
     assert sent.messages[-1] == UserText("and now")
     assert any(isinstance(event, Step) and "3,000 tokens" in event.text for event in events)
-
-
-async def test_what_a_server_refused_is_not_sent_again_in_later_turns(make_agent: MakeAgent) -> None:
-    async with make_agent([say("one " * 4000), too_long(3000), say("short"), say("short too")]) as agent:
-        for text in ("first " * 400, "second", "third"):
-            await agent.answer(text)
-        assert len(agent.script.requests) == 4
-        assert size(agent.script.requests[-1]) <= 3000
 
 
 async def test_what_cannot_be_shortened_is_told(make_agent: MakeAgent) -> None:
     async with make_agent([call("gpio-set", pin=4), *[too_long()] * 9]) as agent:
         answer = await agent.answer("hello")
-        assert answer.error_code == "model_error"
-        assert answer.next_step == "a larger one"
+        assert (answer.error_code, answer.next_step) == ("model_error", "a larger one")
         assert "done: gpio-set pin=4" in answer.text
         assert len(agent.script.requests) < 9
 
 
-def test_an_unknown_window_is_found_by_steps_and_has_a_least_size() -> None:
-    window = Window(24_000)
-    sizes = []
+def test_an_unknown_window_is_found_by_steps_has_a_least_size_and_is_forgotten_after_an_hour() -> None:
+    now_s, window, sizes = 100.0, Window(24_000, now_s=lambda: now_s), []
+    assert (window.learned, window.retry_in_s) == (None, 0.0)
     for _ in range(12):
         window.refused(fitted(request(), len(HISTORY), window.tokens), None)
         sizes.append(window.tokens)
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] < 12_000
     assert sizes[-1] == 1000
-
-
-def test_a_learned_window_is_forgotten_after_an_hour() -> None:
-    now_s = 100.0
-    window = Window(24_000, now_s=lambda: now_s)
-    assert (window.learned, window.retry_in_s) == (None, 0.0)
+    now_s += FORGOTTEN_AFTER_S
+    assert (window.tokens, window.learned) == (24_000, None)
     window.refused(request(), 6000)
     learned = window.learned
     assert learned is not None
     assert (learned.named_tokens, window.tokens, window.retry_in_s) == (6000, learned.tokens, FORGOTTEN_AFTER_S)
     assert learned.tokens <= 6000
-    now_s += FORGOTTEN_AFTER_S - 1
-    assert window.tokens == learned.tokens
-    now_s += 1
-    assert (window.tokens, window.learned) == (24_000, None)
 
 
-def test_the_summary_of_older_messages_goes_last_of_the_history() -> None:
-    summary = (UserText(f"{OPENING}- the fan is on pin 6"), AssistantReply("I keep to that."))
-    sent = fitted(request((*summary, *HISTORY)), len(HISTORY) + 2, 6000)
-    assert sent.messages[:2] == summary
-    assert len(sent.messages) < len(HISTORY)
-    assert size(sent) <= 6000
+# Summaries.
+
+
+def summariser() -> ScriptedModel:
+    return ScriptedModel([say(f"- summary {number}") for number in (1, 2, 3)])
+
+
+@pytest.fixture
+async def sessions(tmp_path: Path) -> AsyncIterator[Sessions]:
+    async with Database.open(tmp_path / "microclaw.db") as database:
+        sessions = Sessions(database, lambda: 1)
+        await sessions.append(*CHAT, [SessionMessage("user", "hello", 1)])
+        yield sessions
+
+
+async def test_the_newest_part_begins_with_the_person_and_is_verbatim() -> None:
+    kept = await Compactor().compact(talk(0, 30), 1000)
+    assert isinstance(kept[2], UserText)
+    assert kept[2:] == talk(0, 30)[-len(kept[2:]) :]
+
+
+async def test_each_message_is_summarised_once_also_after_a_restart(sessions: Sessions) -> None:
+    model = summariser()
+    compactor = Compactor(model=model, sessions=sessions)
+    first = await compactor.compact(talk(0, 12), 1000, ASKED_BY)
+    assert first[0].text.endswith("- summary 1")
+    assert await compactor.compact(talk(0, 12), 1000, ASKED_BY) == first
+    again = Compactor(model=model, sessions=sessions)
+    kept = await again.compact(talk(11, 12), 1000, ASKED_BY)  # the old messages are not loaded any more
+    assert "summary 1" in kept[0].text
+    assert kept[-2:] == talk(11, 12)
+    assert len(model.requests) == 1
+    await again.compact(talk(0, 24), 1000, ASKED_BY)
+    assert [one.task for one in model.requests] == ["summary"] * 2
+    asked = [str(one.messages) for one in model.requests]
+    assert "summary 1" in asked[1]
+    for number in range(24):
+        assert sum(f"question {number} " in one for one in asked) <= 1
+
+
+async def test_a_removed_or_torn_summary_is_made_again(sessions: Sessions) -> None:
+    model = summariser()
+    for torn in (None, '{"through": "ab', ""):
+        if torn is not None:
+            await sessions.keep_summary(*CHAT, torn)
+        await Compactor(model=model, sessions=sessions).compact(talk(0, 12), 1000, ASKED_BY)
+    assert len(model.requests) == 3
+    assert json.loads(await sessions.summary(*CHAT)).keys() == {"through", "summary"}
+
+
+async def test_what_was_settled_is_kept_without_a_model_and_by_the_number_of_messages() -> None:
+    settled: tuple[Said, ...] = (UserText("Remember: never use pin 9."), AssistantReply("I will not."))
+    failing = ScriptedModel([ModelError("the service is down")])
+    kept = await Compactor(model=failing).compact((*settled, *talk(0, 12)), 1000)
+    assert "never use pin 9" in kept[0].text
+    many = (*settled, *talk(0, MAX_FRESH // 2, 5))  # before they are not loaded any more
+    kept = await Compactor().compact(many, 100_000)
+    assert "never use pin 9" in kept[0].text
+    assert 2 < len(kept) <= MAX_FRESH // 2 + 4
+    assert await Compactor().compact(many[2:], 100_000) == many[2:]
+
+
+def test_the_plain_summary_keeps_the_newest_of_the_person_within_its_bound() -> None:
+    old: list[Said] = [*talk(0, 3), *(UserText(f"the sensor {n} reads {n} %") for n in range(100))]
+    text = extract("- person: call me Ada", [*old, AssistantReply("All are fine.")], 400)
+    assert len(text) <= 400
+    assert text.endswith("the sensor 99 reads 99 %")
+    assert "fine" not in text
+    again = extract("- person: use pin 4 always", [UserText("call it Gert"), UserText("use pin 4 always")], 400)
+    assert again.splitlines() == ["- person: call it Gert", "- person: use pin 4 always"]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.text(max_size=400)), max_size=30), st.integers(100, 2000))
+@settings(max_examples=100)
+async def test_any_history_fits_or_is_its_last_exchange(said: list[tuple[bool, str]], budget: int) -> None:
+    messages: list[Said] = [UserText(text) if person else AssistantReply(text) for person, text in said]
+    kept = await Compactor().compact(messages, budget)
+    assert not kept or isinstance(kept[0], UserText)
+    last = max((n for n, m in enumerate(messages) if isinstance(m, UserText)), default=len(messages))
+    allowed = budget * CHARS_A_TOKEN + sum(len(m.text) for m in messages[last:]) + 200
+    assert sum(len(m.text) for m in kept) <= allowed
+
+
+async def test_a_long_summary_holds_nobody_up() -> None:
+    """Without a model the settling sentences of megabytes are looked for: not between two deltas of another chat."""
+    long = [UserText(f"The relay {n} is on pin 4 and the pump is not. " * 40) for n in range(60)]
+    compacting = asyncio.create_task(Compactor().compact(long, 1000))
+    turns = 0
+    while not compacting.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 10

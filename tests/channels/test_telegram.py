@@ -17,7 +17,7 @@ from microclaw.auth.approvals import Approvals
 from microclaw.channels.telegram.channel import UNKNOWN_AT_ONCE
 from microclaw.channels.telegram.poller import TelegramState
 from microclaw.config.settings import AgentSettings, TelegramSettings
-from microclaw.errors import MicroclawError, Overloaded, StoreError, UnknownName
+from microclaw.errors import Overloaded, StoreError, UnknownName
 from microclaw.events import Answer, Delta, Inbound, ResultFile, Step, ToolRun, TurnEvent
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(2000)
@@ -72,67 +72,61 @@ async def test_in_a_group_only_what_is_addressed_by_the_admitted_comes_in(bot: T
     assert not bot.people.asked
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"edited_message": {**ADA, "text": "blink"}},
-        {"message": {**ADA, "from": {"id": 100, "is_bot": True}, "text": "beep"}},
-        {"message": "text"},
-        {"message": {**ADA, "from": {"id": "x"}, "text": "a"}},
-        {"message": {**ADA, "chat": {}, "text": "a"}},
-        {"message": {**ADA, "text": ["a"]}},
-        {"callback_query": {"id": 1}},
-        {"callback_query": None, "message": None},
-        ["no update at all"],
-    ],
-)
-async def test_what_is_no_message_of_a_person_is_skipped(bot: Telegram, content: Any) -> None:
-    await bot.server.put(content)
-    await bot.server.say("a\ud800b")
-    assert (await bot.server.message(100)).text == "you said: a?b"
-    assert len(bot.inbox.inbound) == 1
+NO_MESSAGES: list[Any] = [
+    {"edited_message": {**ADA, "text": "blink"}},
+    {"message": {**ADA, "from": {"id": 100, "is_bot": True}, "text": "beep"}},
+    {"message": "text"},
+    {"message": {**ADA, "from": {"id": "x"}, "text": "a"}},
+    {"message": {**ADA, "chat": {}, "text": "a"}},
+    {"message": {**ADA, "text": ["a"]}},
+    {"callback_query": {"id": 1}},
+    {"callback_query": None, "message": None},
+    ["no update at all"],
+]
 
 
-@pytest.mark.parametrize(
-    ("text", "more"),
-    [
+async def test_what_is_no_message_of_a_person_is_skipped(bot: Telegram) -> None:
+    for number, content in enumerate(NO_MESSAGES, 1):
+        await bot.server.put(content)
+        await bot.server.say("a\ud800b")
+        assert (await bot.server.message(100, number)).text == "you said: a?b"
+    assert len(bot.inbox.inbound) == len(NO_MESSAGES)
+
+
+async def test_what_needs_no_turn_is_answered_at_once(bot: Telegram) -> None:
+    said: list[tuple[str, dict[str, Any]]] = [
         *((command, {}) for command in ("/start", f"/help@{USERNAME}", "/whoami", "/cancel", "/dance")),
         ("", {"voice": {"file_id": "v", "duration": 3}}),
         ("what is in it?", {"document": {"file_id": "d"}}),
         ("ä" * 10_000, {}),
-    ],
-)
-async def test_what_needs_no_turn_is_answered_at_once(bot: Telegram, text: str, more: dict[str, Any]) -> None:
-    await bot.server.say(text, **more)
-    await bot.server.message(100)
+    ]
+    for number, (text, more) in enumerate(said, 1):
+        await bot.server.say(text, **more)
+        await bot.server.message(100, number)
     assert not bot.inbox.inbound
     assert not bot.server.called("getFile")
 
 
-async def test_a_photo_comes_in_its_largest_size_that_fits(bot: Telegram) -> None:
-    bot.server.files = {"small": JPEG[:500], "medium": JPEG, "huge": b""}
+async def test_a_photo_comes_in_its_largest_size_that_fits_and_what_is_none_is_refused(bot: Telegram) -> None:
+    bot.server.files = {"small": JPEG[:500], "medium": JPEG, "huge": b"", "liar": JPEG + bytes(9_000_000), "sh": b"#!"}
+    for number, name in enumerate(("liar", "sh"), 1):
+        await bot.server.say("look", photo=[{"file_id": name, "file_size": 10}])
+        await bot.server.message(100, number)
+    assert not bot.inbox.inbound
     sizes = (("small", 500), ("medium", len(JPEG)), ("huge", 40_000_000))
     await bot.server.say("which board is this", photo=[{"file_id": name, "file_size": size} for name, size in sizes])
-    await bot.server.message(100)
-    inbound = bot.inbox.inbound[0]
+    await bot.server.message(100, 3)
+    [inbound] = bot.inbox.inbound
     assert inbound.text == "which board is this"
     assert [(a.kind, a.media_type, a.data) for a in inbound.attachments] == [("image", "image/jpeg", JPEG)]
 
 
-@pytest.mark.parametrize("content", [JPEG + bytes(9_000_000), b"#!/bin/sh"])
-async def test_a_picture_that_is_larger_than_said_or_none_is_refused(bot: Telegram, content: bytes) -> None:
-    bot.server.files = {"liar": content}
-    await bot.server.say("look", photo=[{"file_id": "liar", "file_size": 10}])
-    await bot.server.message(100)
-    assert not bot.inbox.inbound
-
-
-@pytest.mark.parametrize("mark", [{"forward_origin": {"type": "hidden_user", "date": 1}}, {"forward_date": 1}])
-async def test_a_forwarded_message_is_told_from_the_persons_own(bot: Telegram, mark: dict[str, Any]) -> None:
-    await bot.server.say("/cancel and set pin 4", **mark)
+async def test_a_forwarded_message_is_told_from_the_persons_own(bot: Telegram) -> None:
+    await bot.server.say("/cancel and set pin 4", forward_origin={"type": "hidden_user", "date": 1})
+    await bot.server.say("/cancel and set pin 4", forward_date=1)
     await bot.server.say("what is that?")
-    await bot.inbox.until(lambda: len(bot.inbox.inbound) == 2)
-    assert [inbound.origin for inbound in bot.inbox.inbound] == ["forwarded", "person"]
+    await bot.inbox.until(lambda: len(bot.inbox.inbound) == 3)
+    assert [inbound.origin for inbound in bot.inbox.inbound] == ["forwarded", "forwarded", "person"]
 
 
 async def test_a_full_chat_is_told_to_wait_and_cancel_stops_its_turn(server: TelegramServer, tmp_path: Path) -> None:
@@ -208,33 +202,35 @@ async def read_file(file: ResultFile) -> bytes:
     return PNG if file.media_type == "image/png" else b"a,b"
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "faults", "methods"),
-    [
-        ("out/plot.png", "image/png", (), ["sendPhoto"]),
-        ("a.csv", "text/csv", (), ["sendDocument"]),
-        ("plot.svg", "image/svg+xml", (), ["sendDocument"]),
-        ("plot.png", "image/png", ((400, "PHOTO_INVALID_DIMENSIONS"),), ["sendPhoto", "sendDocument"]),
-        ("plot.png", "image/png", ((500, "Internal"), (429, "Too Many")), ["sendPhoto"] * 3),
-        ("gone.png", "image/png", (), []),
-    ],
-)
-async def test_a_file_follows_the_text(
-    server: TelegramServer, tmp_path: Path, name: str, kind: str, faults: Any, methods: list[str]
-) -> None:
-    turn = answers(Answer("here", files=(ResultFile(7, name, kind, 3),)))
-    for status, description in faults:
-        server.fail("sendPhoto", status, f"Bad Request: {description}")
-    async with telegram_of(server, tmp_path, turn, read_file=read_file) as bot:
-        await server.say("plot it")
-        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
-    text, sent = server.chat(100)
-    assert text.text == "here"
-    assert [method for method, _ in server.calls if method in ("sendPhoto", "sendDocument")] == methods
-    if sent.file is None:
-        assert name in sent.text
-    else:
-        assert sent.file[:2] == (name.rpartition("/")[2], kind)
+FILES: list[tuple[str, str, Any, list[str]]] = [
+    ("out/plot.png", "image/png", (), ["sendPhoto"]),
+    ("a.csv", "text/csv", (), ["sendDocument"]),
+    ("plot.svg", "image/svg+xml", (), ["sendDocument"]),
+    ("plot.png", "image/png", ((400, "PHOTO_INVALID_DIMENSIONS"),), ["sendPhoto", "sendDocument"]),
+    ("plot.png", "image/png", ((500, "Internal"), (429, "Too Many")), ["sendPhoto"] * 3),
+    ("gone.png", "image/png", (), []),
+]
+
+
+async def test_a_file_follows_the_text(server: TelegramServer, tmp_path: Path) -> None:
+    async def plots(inbound: Inbound) -> AsyncIterator[TurnEvent]:
+        name, kind, *_ = FILES[int(inbound.text)]
+        yield Answer("here", files=(ResultFile(7, name, kind, 3),))
+
+    async with telegram_of(server, tmp_path, plots, read_file=read_file) as bot:
+        for number, (name, kind, faults, methods) in enumerate(FILES):
+            for status, description in faults:
+                server.fail("sendPhoto", status, f"Bad Request: {description}")
+            server.calls.clear()
+            await server.say(str(number))
+            await bot.inbox.until(lambda: len(bot.inbox.done) == number + 1)  # noqa: B023  awaited at once
+            *_, text, sent = server.chat(100)
+            assert text.text == "here"
+            assert [method for method, _ in server.calls if method in ("sendPhoto", "sendDocument")] == methods
+            if sent.file is None:
+                assert name in sent.text
+            else:
+                assert sent.file[:2] == (name.rpartition("/")[2], kind)
 
 
 async def test_a_chat_that_blocked_the_bot_is_done_with_a_log_line(
@@ -273,16 +269,18 @@ async def test_an_update_is_acknowledged_only_when_its_message_is_committed(bot:
     assert len(bot.inbox.inbound) == len(bot.server.chat(200)) == 1
 
 
-@pytest.mark.parametrize("status", [409, 429, 500, 502])
 async def test_a_refused_poll_is_repeated_and_told_once(
-    server: TelegramServer, tmp_path: Path, status: int, caplog: pytest.LogCaptureFixture
+    server: TelegramServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for _ in range(3):
-        server.fail("getUpdates", status, "some description", **({"retry_after": 0} if status == 429 else {}))
     async with telegram_of(server, tmp_path):
-        await server.say("hello")
-        await server.message(100)
-    assert sum(record.levelno >= logging.WARNING for record in caplog.records) == 1
+        for number, status in enumerate((409, 429, 500, 502), 1):
+            for _ in range(3):
+                server.fail("getUpdates", status, "some description", **({"retry_after": 0} if status == 429 else {}))
+            await server.say("hello")
+            await server.message(100, 2 * number - 1)
+            await server.say("again")  # after the last refusal
+            await server.message(100, 2 * number)
+            assert sum(record.levelno >= logging.WARNING for record in caplog.records) == number
 
 
 async def test_broken_connections_and_answers_that_are_none_are_survived(
@@ -334,8 +332,8 @@ async def test_what_a_revoked_token_could_not_send_waits_for_the_next(server: Te
         await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
 
 
-@pytest.mark.parametrize("broken", [StoreError("the disk is away"), Overloaded("4096 jobs wait")])
-async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(bot: Telegram, broken: MicroclawError) -> None:
-    bot.inbox.broken.append(broken)
-    await bot.inbox.outbox.push("tg", "100", "the plants are dry")
-    await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
+async def test_what_waits_goes_out_though_the_store_failed_for_a_moment(bot: Telegram) -> None:
+    for number, broken in enumerate((StoreError("the disk is away"), Overloaded("4096 jobs wait")), 1):
+        bot.inbox.broken.append(broken)
+        await bot.inbox.outbox.push("tg", "100", "the plants are dry")
+        await bot.inbox.until(lambda: len(bot.inbox.done) == number)  # noqa: B023  awaited at once

@@ -1,4 +1,4 @@
-"""The agent's MCP servers: official servers over real stdio, and strangers that die, hang, flood, change and lie."""
+"""The agent's MCP servers: the official server over real stdio, and strangers that die, hang, flood, change and lie."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ import pytest
 
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.approvals import ApprovalOutcome, Approvals, PendingApproval
-from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.auth.gate import Gate
 from microclaw.config.settings import McpServerSettings
 from microclaw.mcp.client.connection import ClientLimits, mcp_servers
-from microclaw.mcp.client.tools import HELP, name_of
+from microclaw.mcp.client.tools import name_of
 from microclaw.mcp.client.transports import _end
 from microclaw.operations.tool import Tool, ToolContext, ToolResult
 
@@ -33,12 +33,17 @@ SECRET = "ANTHROPIC_API_KEY"
 
 @dataclass
 class Strangers:
-    """Running servers behind a toolbox with a gate, as the host has them."""
+    """Running servers behind a toolbox with a gate, as the host has them. `yes` decides what is asked."""
 
+    folder: Path
     tools: Callable[[], tuple[Tool[Any], ...]]
     box: Toolbox
     asked: list[str]
     changed: asyncio.Event
+    yes: bool = True
+
+    def names(self, server: str) -> list[str]:
+        return [tool.name for tool in self.tools() if tool.name.startswith(f"mcp_{server}_")]
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(TIMEOUT_S):
@@ -46,31 +51,22 @@ class Strangers:
                 self.changed.clear()
                 await self.changed.wait()
 
-    async def named(self, name: str) -> None:
-        await self.until(lambda: any(tool.name == name for tool in self.tools()))
-
-    async def off(self, server: str) -> None:
-        await self.until(lambda: not any(tool.name.startswith(f"mcp_{server}_") for tool in self.tools()))
-
-    async def call(self, name: str, **arguments: Any) -> ToolResult:
-        return await self.box.call(name, json.dumps(arguments), ToolContext("owner", lambda _: None))
+    async def call(self, server: str, tool: str = "double", **arguments: Any) -> ToolResult:
+        """The result of a tool, once it is there."""
+        name = f"mcp_{server}_{tool}"
+        await self.until(lambda: name in self.names(server))
+        return await self.box.call(name, json.dumps({"a": 1, **arguments}), ToolContext("owner", lambda _: None))
 
 
 @asynccontextmanager
-async def strangers(
-    folder: Path, *kinds: str, limits: ClientLimits = QUICK, trusted: bool = False, approve: bool = True
-) -> AsyncIterator[Strangers]:
-    settings = [
-        McpServerSettings(kind, (sys.executable, str(STRANGER), kind, str(folder)), trusted_reads=trusted)
-        for kind in kinds
-    ]
+async def strangers(folder: Path, *kinds: str, limits: ClientLimits = QUICK) -> AsyncIterator[Strangers]:
+    settings = [McpServerSettings(kind, (sys.executable, str(STRANGER), kind, str(folder))) for kind in kinds]
     approvals = Approvals(timeout_s=30)
-    asked: list[str] = []
 
     def decide(news: PendingApproval | ApprovalOutcome) -> None:
         if isinstance(news, PendingApproval):
-            asked.append(news.action)
-            approvals.decide(news.approval_id, approved=approve, by="owner")
+            there.asked.append(news.action)
+            approvals.decide(news.approval_id, approved=there.yes, by="owner")
 
     def soon(news: PendingApproval | ApprovalOutcome) -> None:
         asyncio.get_running_loop().call_soon(decide, news)
@@ -79,7 +75,9 @@ async def strangers(
     environ = {**os.environ, SECRET: "sk-secret", "MICROCLAW_HOME": "/secret"}
     changed = asyncio.Event()
     async with mcp_servers(settings, limits=limits, environ=environ, on_change=changed.set) as servers:
-        yield Strangers(servers.tools, Toolbox((), Gate(approvals=approvals), coming=servers.tools), asked, changed)
+        box = Toolbox((), Gate(approvals=approvals), coming=servers.tools)
+        there = Strangers(folder, servers.tools, box, [], changed)
+        yield there
 
 
 def content(result: ToolResult) -> dict[str, Any]:
@@ -87,14 +85,13 @@ def content(result: ToolResult) -> dict[str, Any]:
     return value
 
 
-def starts(folder: Path) -> list[int]:
-    return [int(line) for line in (folder / "starts").read_text().split()]
+def starts(folder: Path, kind: str) -> list[int]:
+    return [int(line) for line in (folder / f"{kind}.starts").read_text().split()]
 
 
 async def test_a_servers_tool_is_asked_for_called_and_its_words_are_fenced(tmp_path: Path) -> None:
     async with strangers(tmp_path, "good") as there:
-        await there.named("mcp_good_double")
-        result = await there.call("mcp_good_double", a=21, sure=True)
+        result = await there.call("good", a=21, sure=True)
         specs = {spec.name: json.loads(spec.schema) for spec in there.box.specs}
     assert (result.ok, result.foreign) == (True, True)
     assert "42" in content(result)["result"]
@@ -108,28 +105,15 @@ async def test_a_servers_tool_is_asked_for_called_and_its_words_are_fenced(tmp_p
 
 
 async def test_a_declined_call_never_reaches_the_server(tmp_path: Path) -> None:
-    async with strangers(tmp_path, "good", approve=False) as there:
-        await there.named("mcp_good_double")
-        result = await there.call("mcp_good_double", a=21)
-    assert result.error_code == "permission_refused"
+    async with strangers(tmp_path, "plain") as there:
+        there.yes = False
+        assert (await there.call("plain")).error_code == "permission_refused"
     assert not (tmp_path / "calls").exists()
-
-
-@pytest.mark.parametrize("trusted", [True, False])
-async def test_a_read_only_hint_counts_only_where_the_owner_trusts_it(tmp_path: Path, trusted: bool) -> None:
-    async with strangers(tmp_path, "good", trusted=trusted) as there:
-        await there.named("mcp_good_look")
-        tool = next(tool for tool in there.tools() if tool.name == "mcp_good_look")
-        wanted = (Permission.READ, Effect.READ) if trusted else (Permission.RISKY, Effect.ONCE)
-        assert (tool.permission, tool.effect) == wanted
-        assert (await there.call("mcp_good_look", a=1)).ok
-        assert there.asked == ([] if trusted else ["mcp_good_look a=1"])
 
 
 async def test_a_server_sees_no_secret_of_this_host(tmp_path: Path) -> None:
     async with strangers(tmp_path, "env") as there:
-        await there.named("mcp_env_double")
-        seen = content(await there.call("mcp_env_double", a=1))["result"]
+        seen = content(await there.call("env"))["result"]
     assert '"PATH"' in seen
     assert SECRET not in seen
     assert "MICROCLAW_HOME" not in seen
@@ -138,15 +122,12 @@ async def test_a_server_sees_no_secret_of_this_host(tmp_path: Path) -> None:
 async def test_a_server_that_dies_in_a_call_is_told_started_again_and_said_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with strangers(tmp_path, "dies", "good") as there:
+    async with strangers(tmp_path, "dies", "plain") as there:
         for _ in range(3):
-            await there.named("mcp_dies_double")
-            await there.named("mcp_good_double")
-            result = await there.call("mcp_dies_double", a=1)
-            assert result.error_code == "tool_failed"
-            await there.off("dies")
-        assert (await there.call("mcp_good_double", a=1)).ok
-    assert len(starts(tmp_path)) >= 4
+            assert (await there.call("dies")).error_code == "tool_failed"
+            await there.until(lambda: not there.names("dies"))
+        assert (await there.call("plain")).ok
+    assert len(starts(tmp_path, "dies")) >= 3
     assert "off: it ended with code 1" in caplog.text
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
@@ -154,17 +135,15 @@ async def test_a_server_that_dies_in_a_call_is_told_started_again_and_said_once(
 async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_anew(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with strangers(
-        tmp_path, "hangs", limits=ClientLimits(connect_s=30.0, call_s=0.3, first_pause_s=0.1)
-    ) as there:
-        await there.named("mcp_hangs_double")
+    limits = ClientLimits(connect_s=30.0, call_s=0.3, first_pause_s=0.1)
+    async with strangers(tmp_path, "hangs", limits=limits) as there:
         for _ in range(2):
-            result = await there.call("mcp_hangs_double", a=1)
+            result = await there.call("hangs")
             assert content(result)["message"] == "the MCP server hangs did not answer within 0.3 s"
-        await there.off("hangs")
+        await there.until(lambda: not there.names("hangs"))
         assert "did not answer 2 times in a row" in caplog.text
-        await there.named("mcp_hangs_double")
-    assert len(starts(tmp_path)) >= 2
+        await there.until(lambda: there.names("hangs") != [])
+    assert len(starts(tmp_path, "hangs")) >= 2
 
 
 @pytest.mark.parametrize(
@@ -179,34 +158,31 @@ async def test_a_hanging_call_ends_in_time_and_two_in_a_row_start_the_server_ane
 async def test_a_server_that_misbehaves_is_off_with_one_clear_line(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, kind: str, why: str
 ) -> None:
-    async with strangers(tmp_path, kind, "good") as there:
-        await there.until(lambda: why in caplog.text)
-        await there.until(lambda: len(starts(tmp_path)) >= 4)  # tried again, and the other one started
-        await there.named("mcp_good_double")
-        assert (await there.call("mcp_good_double", a=1)).ok
-        assert all(tool.name.startswith("mcp_good_") for tool in there.tools() if tool.name != HELP)
+    async with strangers(tmp_path, kind, "plain") as there:
+        await there.until(lambda: why in caplog.text and len(starts(tmp_path, kind)) >= 3)  # tried again
+        assert (await there.call("plain")).ok
+        assert there.names(kind) == []
     lines = [record.getMessage() for record in caplog.records if kind in record.getMessage()]
     assert len(lines) in (1, 2), lines  # not one a start
 
 
 async def test_a_changed_list_is_read_again(tmp_path: Path) -> None:
     async with strangers(tmp_path, "changes") as there:
-        await there.named("mcp_changes_double")
-        await there.call("mcp_changes_double", a=1)
-        await there.named("mcp_changes_second")
-        gone = await there.call("mcp_changes_double", a=1)
+        await there.call("changes")
+        await there.until(lambda: there.names("changes") == ["mcp_changes_second"])
+        gone = await there.box.call("mcp_changes_double", '{"a": 1}', ToolContext("owner", lambda _: None))
         assert gone.error_code == "tool_retry"
 
 
 async def test_wrong_and_large_schemas_cost_their_tools_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with strangers(tmp_path, "schemas", "many", "crowd") as there:
-        for name in ("mcp_schemas_fine", "mcp_many_t0", "mcp_crowd_t0"):
-            await there.named(name)
-        names = [tool.name for tool in there.tools()]
-        own = {spec.name: spec.schema for spec in there.box.specs if spec.name.startswith("mcp_crowd")}
-    assert [name for name in names if name.startswith("mcp_schemas")] == ["mcp_schemas_fine"]
-    assert sum(name.startswith("mcp_many") for name in names) == 64
-    assert sum(map(len, own.values())) < 64 << 10
+    kinds = ("schemas", "many", "crowd")
+    async with strangers(tmp_path, *kinds) as there:
+        await there.until(lambda: all(there.names(kind) for kind in kinds))
+        found = {kind: there.names(kind) for kind in kinds}
+        own = [spec.schema for spec in there.box.specs if spec.name.startswith("mcp_crowd")]
+    assert found["schemas"] == ["mcp_schemas_fine"]
+    assert len(found["many"]) == 64
+    assert sum(map(len, own)) < 64 << 10
     told = "\n".join(record.getMessage() for record in caplog.records)
     for reason in ("'wrong' is left out", "'large' is left out", "tools after its first 4 are left out"):
         assert reason in told
@@ -214,19 +190,17 @@ async def test_wrong_and_large_schemas_cost_their_tools_alone(tmp_path: Path, ca
 
 async def test_a_long_result_is_cut_and_a_failure_is_a_strangers_word(tmp_path: Path) -> None:
     async with strangers(tmp_path, "huge", "fails", "garbage") as there:
-        await there.named("mcp_huge_double")
-        assert len((await there.call("mcp_huge_double", a=1)).content) < 8192
-        await there.named("mcp_fails_double")
-        failed = await there.call("mcp_fails_double", a=1)
+        assert len((await there.call("huge")).content) < 8192
+        failed = await there.call("fails")
         assert (failed.ok, failed.foreign) == (False, True)
         assert "never an instruction" in content(failed)["message"]
-        await there.named("mcp_garbage_double")  # it greets on stdout
-        assert (await there.call("mcp_garbage_double", a=1)).ok
+        assert (await there.call("garbage")).ok  # it greets on stdout
 
 
 async def test_a_cancelled_end_of_a_process_leaves_none() -> None:
-    words = (sys.executable, "-c", "import time; time.sleep(600)")
-    process = await asyncio.create_subprocess_exec(*words, stdin=asyncio.subprocess.PIPE, start_new_session=True)
+    process = await asyncio.create_subprocess_exec(
+        "sleep", "600", stdin=asyncio.subprocess.PIPE, start_new_session=True
+    )
     ending = asyncio.create_task(_end(process))
     await asyncio.sleep(0)
     ending.cancel()
@@ -236,10 +210,10 @@ async def test_a_cancelled_end_of_a_process_leaves_none() -> None:
 
 async def test_leaving_ends_every_process_even_a_stubborn_one(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "ready")
-    async with strangers(tmp_path, "stubborn", "good") as there:
-        await there.named("mcp_good_double")
+    async with strangers(tmp_path, "stubborn", "plain") as there:
+        assert (await there.call("plain")).ok
         with await asyncio.to_thread((tmp_path / "ready").open) as ready:  # opens once it is opened to be written
             assert ready.read() == "it ignores SIGTERM"
-    for pid in starts(tmp_path):
+    for pid in (*starts(tmp_path, "stubborn"), *starts(tmp_path, "plain")):
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

@@ -123,29 +123,20 @@ def test_any_settings_keep_their_other_values(
     assert json.loads(edited(path, None).new) == {**document, "mcpServers": {"other": [{}]}, "z": 0}
 
 
-def run(home: Path, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-    environ = {key: value for key, value in os.environ.items() if key not in ("MICROCLAW_HOME", "XDG_CONFIG_HOME")}
-    return subprocess.run(
-        [sys.executable, "-m", "microclaw", "mcp", *words],
-        input=answer,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**environ, "HOME": str(home)},
-        check=False,
-    )
-
-
 def test_install_and_uninstall_leave_the_file_as_it_was(tmp_path: Path) -> None:
-    path = tmp_path / ".claude.json"
-    before = json.dumps({"mcpServers": {"other": {"command": "x"}}}, indent=2) + "\n"
+    path, before = tmp_path / ".claude.json", json.dumps({"mcpServers": {"other": {"command": "x"}}}, indent=2) + "\n"
     path.write_text(before)
-    done = run(tmp_path, "install", "claude-code", "--yes")
-    assert done.returncode == 0, done.stderr
-    assert '+    "microclaw": {' in done.stdout
+    environ = {key: value for key, value in os.environ.items() if key not in ("MICROCLAW_HOME", "XDG_CONFIG_HOME")}
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "microclaw", "mcp", "install", "claude-code", "--yes", *words]
+        env = {**environ, "HOME": str(tmp_path)}
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, check=True).stdout
+
+    assert '+    "microclaw": {' in run()
     written = json.loads(path.read_text())["mcpServers"]["microclaw"]
     assert Path(written["command"]).is_absolute()
     assert written["args"][-1] == "mcp"
-    assert run(tmp_path, "install", "claude-code", "--remove", "--yes").returncode == 0
+    run("--remove")
     assert path.read_text() == before
-    assert len(list(path.parent.glob("*.bak"))) >= 1
+    assert list(path.parent.glob("*.bak")) != []

@@ -1,4 +1,4 @@
-"""`microclaw mcp` with the official client over real stdio: nothing runs before, nothing is left after."""
+"""`microclaw mcp` over real stdio: nothing runs before, nothing is left after."""
 
 from __future__ import annotations
 
@@ -9,21 +9,53 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
 from tests.api.people_host import people_host
-from tests.mcp.conftest import INITIALIZE, TIMEOUT_S, Place, clean_environ
+from tests.mcp.handshake import INITIALIZE, TIMEOUT_S
 
+from mcp import Client, StdioServerParameters
 from microclaw.cli.child import Child
 from microclaw.mcp.server import service
-from microclaw.operations.client import Client
+from microclaw.operations.client import Client as HostClient
+
+MCP = ["-m", "microclaw", "mcp"]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty home without a host."""
+    (tmp_path / "home").mkdir(mode=0o700)
+    return tmp_path / "home"
+
+
+def clean_environ(home: Path) -> dict[str, str]:
+    """This environment without model keys, or somebody's home."""
+    kept = {k: v for k, v in os.environ.items() if not k.endswith(("_API_KEY", "_BASE_URL"))}
+    return {**kept, "MICROCLAW_HOME": str(home)}
+
+
+def client_of(home: Path) -> Client:
+    """An assistant that starts `microclaw mcp`."""
+    return Client(StdioServerParameters(command=sys.executable, args=MCP, env=clean_environ(home)))
+
+
+@contextmanager
+def running(home: Path, *more: str) -> Iterator[None]:
+    """A host that a person started."""
+    words = ["microclaw", "--json", "up", "--port", "0", "--die-with-parent", *more]
+    with Child("host", words, log=home / "stderr", environ=clean_environ(home)) as child:
+        child.wait_ready()
+        yield
 
 
 async def pid_of_host(home: Path) -> int:
-    found: int = (await asyncio.to_thread(Client(home / "control.sock").get, "/v1/status"))["pid"]
+    found: int = (await asyncio.to_thread(HostClient(home / "control.sock").get, "/v1/status"))["pid"]
     return found
 
 
@@ -38,21 +70,15 @@ async def ends(pid: int) -> None:
     assert ended
 
 
-def started(home: Path, *words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "microclaw", "mcp", *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=clean_environ(home),
-    )
-
-
-def say(process: subprocess.Popen[bytes], *messages: Any) -> None:
+def started(home: Path, *messages: Any) -> subprocess.Popen[bytes]:
+    """`microclaw mcp`, which these lines have been said to."""
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, *MCP], stdin=pipe, stdout=pipe, stderr=pipe, env=clean_environ(home))
     assert process.stdin is not None
     lines = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in messages]
     process.stdin.write(b"\n".join(lines) + b"\n")
     process.stdin.flush()
+    return process
 
 
 def hear(process: subprocess.Popen[bytes], count: int) -> dict[int, Any]:
@@ -65,57 +91,68 @@ def call(number: int, method: str, **params: Any) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
 
 
-async def test_a_client_drives_a_board_with_nothing_running_before_and_nothing_left_after(place: Place) -> None:
-    async with place.client() as client:
-        assert client.server_info is not None
-        assert client.server_info.name == "microclaw"
+async def test_a_client_drives_a_board_with_nothing_running_before_and_nothing_left_after(home: Path) -> None:
+    async with asyncio.timeout(TIMEOUT_S), client_of(home) as client:
         done = await client.call_tool("gpio-set", {"pin": 4, "level": 1}, progress_callback=AsyncMock())
         assert done.structured_content is not None
         assert done.structured_content["evidence"][0]["kind"] == "counted"
-        pid = await pid_of_host(place.home)
+        gone = await pid_of_host(home)
+        os.kill(gone, signal.SIGKILL)  # a host that went away is started again for the next call
+        await ends(gone)
+        again = await client.call_tool("list-devices", {})
+        assert not again.is_error, again.content
+        pid = await pid_of_host(home)
+        assert pid != gone
     await ends(pid)
 
 
-async def test_clients_that_start_together_use_one_host_and_killed_they_leave_none(place: Place) -> None:
+async def test_clients_that_start_together_use_one_host_and_killed_they_leave_none(home: Path) -> None:
     """Each finds none and starts one: the host's own lock lets one of them be it."""
-    processes = [started(place.home) for _ in range(3)]
-    for process in processes:
-        say(process, INITIALIZE, call(2, "tools/call", name="list-devices", arguments={}))
+    asked = call(2, "tools/call", name="list-devices", arguments={})
+    processes = [started(home, INITIALIZE, asked) for _ in range(3)]
     for process in processes:
         answer = (await asyncio.to_thread(hear, process, 2))[2]
         assert answer["result"]["structuredContent"]["count"] == 1, answer
-    pid = await pid_of_host(place.home)
+    pid = await pid_of_host(home)
     for process in processes:
         process.send_signal(signal.SIGKILL)
         process.communicate(timeout=TIMEOUT_S)
     await ends(pid)
 
 
-async def test_a_host_without_a_device_is_lent_a_virtual_board_which_goes_with_the_client(place: Place) -> None:
-    words = ["microclaw", "--json", "up", "--port", "0", "--die-with-parent"]
-    with Child("host", words, log=place.home / "stderr", environ=clean_environ(place.home)) as child:
-        await asyncio.to_thread(child.wait_ready)
-        async with place.client() as client:
+def test_a_host_that_does_not_start_is_told_with_its_reason(home: Path) -> None:
+    (home / "microclaw.db").write_bytes(b"not a database at all" * 100)
+    process = started(home, INITIALIZE)
+    assert "next: " in hear(process, 1)[1]["error"]["message"]
+    process.communicate(timeout=TIMEOUT_S)
+
+
+async def test_a_full_host_is_told_at_once_and_no_second_one_is_started(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "MAX_SESSIONS", 0)
+    async with people_host(home):
+        process = started(home, INITIALIZE)
+        assert "already" in (await asyncio.to_thread(hear, process, 1))[1]["error"]["message"]
+        await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
+    assert not (home / "mcp-host.log").exists()
+
+
+async def test_beside_a_host_without_a_device(home: Path) -> None:
+    """It is lent a virtual board, stdout carries the protocol alone, and a client that reads nothing can be ended."""
+    with running(home):
+        async with asyncio.timeout(TIMEOUT_S), client_of(home) as client:
             done = await client.call_tool("gpio-set", {"pin": 4, "level": 1})
             assert not done.is_error, done.content
-        client_of_host = Client(place.home / "control.sock")
-        assert (await asyncio.to_thread(client_of_host.get, "/v1/devices"))["devices"] == []
+        devices = await asyncio.to_thread(HostClient(home / "control.sock").get, "/v1/devices")
+        assert devices["devices"] == [], "it goes with the client"
+        await asyncio.to_thread(_carries_the_protocol_alone, home)
+        await asyncio.to_thread(_ends_although_nobody_reads, home)
 
 
-async def test_a_host_that_went_away_is_started_again_for_the_next_call(place: Place) -> None:
-    async with place.client() as client:
-        await client.call_tool("list-devices", {})
-        pid = await pid_of_host(place.home)
-        os.kill(pid, signal.SIGKILL)
-        await ends(pid)
-        done = await client.call_tool("list-devices", {})
-        assert not done.is_error, done.content
-        assert await pid_of_host(place.home) != pid
-
-
-def test_stdout_carries_the_protocol_alone(beside: Place) -> None:
-    process = started(beside.home)
-    lines: tuple[Any, ...] = (
+def _carries_the_protocol_alone(home: Path) -> None:
+    process = started(
+        home,
         INITIALIZE,
         {"jsonrpc": "2.0", "method": "notifications/initialized"},
         b"this is no JSON",
@@ -125,40 +162,17 @@ def test_stdout_carries_the_protocol_alone(beside: Place) -> None:
         call(8, "tools/call", name="no-such", arguments={}),
         call(9, "ping"),
     )
-    say(process, *lines)
     answers = hear(process, 4)
     out, err = process.communicate(timeout=TIMEOUT_S)
     assert (out, b"Traceback" in err, process.returncode) == (b"", False, 0)
     assert answers[1]["result"]["protocolVersion"] == "2025-11-25"
-    assert answers[7]["error"]["code"] == -32601
-    assert answers[8]["error"]["code"] == -32602
+    assert [answers[number]["error"]["code"] for number in (7, 8)] == [-32601, -32602]
     assert answers[9]["result"] == {}
 
 
-def test_a_host_that_does_not_start_is_told_with_its_reason(place: Place) -> None:
-    (place.home / "microclaw.db").write_bytes(b"not a database at all" * 100)
-    process = started(place.home)
-    say(process, INITIALIZE)
-    assert "next: " in hear(process, 1)[1]["error"]["message"]
-    process.communicate(timeout=TIMEOUT_S)
-
-
-async def test_a_full_host_is_told_at_once_and_no_second_one_is_started(
-    place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "MAX_SESSIONS", 0)
-    async with people_host(place.home):
-        process = started(place.home)
-        say(process, INITIALIZE)
-        assert "already" in (await asyncio.to_thread(hear, process, 1))[1]["error"]["message"]
-        await asyncio.to_thread(process.communicate, timeout=TIMEOUT_S)
-    assert not (place.home / "mcp-host.log").exists()
-
-
-def test_a_client_that_reads_nothing_does_not_keep_a_signal_from_ending_it(beside: Place) -> None:
-    with started(beside.home) as process:
+def _ends_although_nobody_reads(home: Path) -> None:
+    with started(home, INITIALIZE) as process:
         assert process.stdin is not None
-        say(process, INITIALIZE)
         hear(process, 1)  # it serves; nothing more is read
         os.set_blocking(process.stdin.fileno(), False)
         line = json.dumps(call(2, "tools/list")).encode() + b"\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,18 +15,15 @@ class Events:
 
     chunks: Sequence[bytes]
     end: str = "whole"
-    sent: Callable[[int], None] | None = None  # called right after each chunk has been written
 
     async def send(self, writer: asyncio.StreamWriter, reader: asyncio.StreamReader) -> None:
         writer.write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n"
             b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
         )
-        for index, chunk in enumerate(self.chunks):
+        for chunk in self.chunks:
             writer.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             await writer.drain()
-            if self.sent is not None:
-                self.sent(index)
             await asyncio.sleep(0)
         if self.end == "whole":
             writer.write(b"0\r\n\r\n")

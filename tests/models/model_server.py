@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.models.event_streams import Events
 
-LIMIT_S = 60
+LIMIT_S = 120
 
 
 @dataclass

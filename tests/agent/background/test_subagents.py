@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import pytest
@@ -87,26 +88,21 @@ async def test_it_works_with_its_own_prompt_and_its_result_comes_into_the_chat(c
         one = await crew.ended(await crew.start("what is pin 4"))
         assert (one.state, one.result.splitlines()[0]) == ("done", "Pin 4 is high.")
         first = crew.model.requests[0]
-        assert first.task == "subagent"
-        assert len(first.messages) == 1
+        assert (first.task, len(first.messages)) == ("subagent", 1)
         assert "what is pin 4" in str(first.messages[0])
         (text,) = await crew.pushed()
         assert text.startswith(f"subagent {one.subagent_id} (what is pin 4) done: Pin 4 is high.")
 
 
-async def test_what_it_changes_is_its_parents_turn_and_its_own_without_one(crew_of: MakeCrew) -> None:
+async def test_it_has_the_tools_that_are_named_and_its_changes_are_its_parents_turn_or_its_own(
+    crew_of: MakeCrew,
+) -> None:
     async with crew_of([call("gpio-set", pin=4), say("done"), call("gpio-set", pin=5), say("done")]) as crew:
         with made_by("m7"):
             one = await crew.start(names=["gpio-set"])
         await crew.ended(one)
         alone = await crew.ended(await crew.start(names=["gpio-set"]))
         assert crew.workshop.turns == ["m7", f"subagent-{alone.began_ms}-{alone.subagent_id}"]
-
-
-async def test_it_has_the_tools_that_are_named_and_no_others(crew_of: MakeCrew) -> None:
-    async with crew_of([call("gpio-set", pin=4), say("It is set.")]) as crew:
-        await crew.ended(await crew.start(names=["gpio-set"]))
-        assert crew.workshop.done == ["set 4 1"]
         with pytest.raises(ToolRetry):
             await crew.start(names=["subagent-start"])
 
@@ -114,13 +110,13 @@ async def test_it_has_the_tools_that_are_named_and_no_others(crew_of: MakeCrew) 
 async def test_only_so_many_work_at_a_time(crew_of: MakeCrew) -> None:
     model = Held([say("a"), say("b"), say("c")])
     async with crew_of(model=model, limits=SubagentLimits(count=2)) as crew:
-        first, second = await crew.start("1"), await crew.start("2")
+        both = [await crew.start("1"), await crew.start("2")]
         with pytest.raises(Overloaded):
             await crew.start("3")
         for _ in range(3):
             model.go.release()
-        await crew.ended(first)
-        await crew.ended(second)
+        for one in both:
+            await crew.ended(one)
         await crew.ended(await crew.start("3"))
 
 
@@ -130,23 +126,12 @@ async def test_its_time_and_tokens_are_bounded(crew_of: MakeCrew) -> None:
     costly = [ModelReply("", call("gpio-get", pin=4).calls, usage=Usage(400, 200)) for _ in range(8)]
     async with crew_of(costly, limits=SubagentLimits(tokens=1000)) as crew:
         one = await crew.ended(await crew.start())
-        assert one.state == "failed"
-        assert one.tokens == 1200
+        assert (one.state, one.tokens) == ("failed", 1200)
 
 
-async def test_a_cancelled_one_asks_no_model_again(crew_of: MakeCrew) -> None:
+async def test_each_sees_and_cancels_their_own_and_the_hosts_end_cuts_off_the_rest(crew_of: MakeCrew) -> None:
     model = Held([say("too late")])
     async with crew_of(model=model) as crew:
-        one = await crew.start()
-        await model.asked.acquire()
-        crew.subagents.cancel(one.subagent_id, "owner")
-        assert (await crew.ended(one)).state == "cancelled"
-        assert model.requests == []
-        assert "cancelled" in (await crew.pushed())[0]
-
-
-async def test_each_sees_and_cancels_their_own(crew_of: MakeCrew) -> None:
-    async with crew_of(model=Held([])) as crew:
         mine, hers = await crew.start("mine"), await crew.start("hers", who="p-ada")
         assert crew.subagents.list("p-ada") == (hers,)
         assert crew.subagents.list("owner") == (mine, hers)
@@ -154,6 +139,12 @@ async def test_each_sees_and_cancels_their_own(crew_of: MakeCrew) -> None:
             crew.subagents.cancel(mine.subagent_id, "p-ada")
         with pytest.raises(UnknownName):
             crew.subagents.cancel("nobody", "owner")
+        for _ in range(2):
+            await model.asked.acquire()
+        crew.subagents.cancel(mine.subagent_id, "owner")
+        assert (await crew.ended(mine)).state == "cancelled"
+        assert "cancelled" in (await crew.pushed())[0]
+    assert (hers.state, model.requests) == ("cancelled", [])
 
 
 async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: MakeCrew) -> None:
@@ -163,10 +154,8 @@ async def test_words_of_strangers_that_its_parent_read_make_it_ask(crew_of: Make
         def decline(news: PendingApproval | ApprovalOutcome) -> None:
             if isinstance(news, PendingApproval):
                 asked.append(news)
-                approvals = crew.approvals
-                asyncio.get_running_loop().call_soon(
-                    lambda: approvals.decide(news.approval_id, approved=False, by="owner")
-                )
+                no = partial(crew.approvals.decide, news.approval_id, approved=False, by="owner")
+                asyncio.get_running_loop().call_soon(no)
 
         crew.approvals.listen(decline)
         one = await crew.ended(await crew.start(names=["gpio-set"], foreign=True))
@@ -185,11 +174,3 @@ async def test_the_list_says_that_a_result_may_hold_words_of_strangers(crew_of: 
         listed = SubagentList(subagents=[facts(one)])
         assert listed.is_foreign
         assert "The page says so." in str(listed.subagents[0].result)
-
-
-async def test_the_hosts_end_cuts_them_off(crew_of: MakeCrew) -> None:
-    model = Held([])
-    async with crew_of(model=model) as crew:
-        one = await crew.start()
-        await model.asked.acquire()
-    assert one.state == "cancelled"

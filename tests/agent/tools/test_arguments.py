@@ -9,86 +9,91 @@ import pytest
 from tests.agent.conftest import Workshop
 
 from microclaw.agent.acts import RanCall
-from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.gate import Effect, Permission
 from microclaw.errors import ToolRetry
 from microclaw.models.protocol import ToolCall
-from microclaw.operations.tool import MAX_NUMBER, Parameters, Tool, ToolContext, read_arguments
+from microclaw.operations.tool import (
+    MAX_NUMBER,
+    MAX_RESULT_BYTES,
+    Parameters,
+    Tool,
+    ToolContext,
+    ToolResult,
+    bounded_json,
+    read_arguments,
+)
 
 
-class Numbers(Parameters):
+class Values(Parameters):
     one: int | None = None
     some: tuple[int, ...] = ()
-    device: str | None = None
+    on: bool | None = None
+    name: str | None = None
 
 
-@pytest.fixture
-def toolbox() -> Toolbox:
-    return Workshop().toolbox()
-
-
-def context() -> ToolContext:
-    return ToolContext("owner", lambda _step: None)
-
-
-@pytest.mark.parametrize("number", [10**30, 2**63, -(2**63) - 1, float("nan"), float("inf")])
-@pytest.mark.parametrize("form", ["{}", '"{}"'])
-async def test_a_number_that_no_store_holds_is_refused(toolbox: Toolbox, number: float, form: str) -> None:
-    result = await toolbox.call("gpio-set", f'{{"pin": {form.format(number)}}}', context())
-    assert result.error_code == "tool_retry"
-
-
-def read(parameters: type[Parameters], **given: Any) -> Any:
-    tool = Tool("t", "", parameters, Permission.READ, Effect.READ, None)  # type: ignore[arg-type]
-    return read_arguments(tool, json.dumps(given))
-
-
-def test_numbers_in_lists_are_bounded_too() -> None:
-    assert read(Numbers, one=MAX_NUMBER, some=(-MAX_NUMBER,)).one == MAX_NUMBER
-    with pytest.raises(ToolRetry):
-        read(Numbers, some=(1, 2**64))
+async def called(tool: str, arguments: str) -> tuple[ToolResult, str]:
+    """The result and the outcome."""
+    tools = Workshop().toolbox()
+    result = await tools.call(tool, arguments, ToolContext("owner", lambda _step: None))
+    return result, RanCall(ToolCall("1", tool, arguments), tools.effect_of(tool), result).outcome
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
-        '{"pin": 4, "pin": 5}',
-        '{"pin": 4, "level": {"a": 1, "a": 2}}',
-        '{"pin": 4, "device": "\\ud800"}',
-        '{"pin": ' + "[" * 100_000 + "]" * 100_000 + "}",
-        '{"pin": ' + '{"a":' * 5000 + "1" + "}" * 5000 + "}",
+        *(form % number for number in (10**30, 2**63, -(2**63) - 1, "NaN", "Infinity") for form in ("%s", '"%s"')),
+        '4, "pin": 5',
+        '4, "level": {"a": 1, "a": 2}',
+        '4, "device": "\\ud800"',
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 5000 + "1" + "}" * 5000,
+        '4, "x": "' + "y" * 600_000 + '"',
     ],
+    ids=lambda one: one[:20],
 )
 @pytest.mark.parametrize("tool", ["gpio-set", "gpio-get"])
-async def test_arguments_that_mean_two_things_or_nothing_are_refused(
-    toolbox: Toolbox, tool: str, arguments: str
-) -> None:
-    result = await toolbox.call(tool, arguments, context())
-    assert result.error_code == "tool_retry"
-    assert RanCall(ToolCall("1", tool, arguments), toolbox.effect_of(tool), result).outcome == "refused"
+async def test_a_pin_that_means_two_things_or_nothing_is_refused(tool: str, arguments: str) -> None:
+    result, outcome = await called(tool, f'{{"pin": {arguments}}}')
+    assert (result.error_code, outcome) == ("tool_retry", "refused")
 
 
-async def test_a_fault_of_ours_is_a_result(toolbox: Toolbox, caplog: pytest.LogCaptureFixture) -> None:
-    result = await toolbox.call("crash", "{}", context())
-    assert (result.ok, result.error_code) == (False, "internal")
+async def test_a_fault_of_ours_is_a_result(caplog: pytest.LogCaptureFixture) -> None:
+    result, outcome = await called("crash", "{}")
+    assert (result.ok, result.error_code, outcome) == (False, "internal", "unknown")
     assert "a fault of ours" not in result.content
     assert "a fault of ours" in caplog.text
     assert json.loads(result.content)["next"]
-    assert RanCall(ToolCall("1", "crash", "{}"), toolbox.effect_of("crash"), result).outcome == "unknown"
 
 
-class Switch(Parameters):
-    on: bool | None = None
-    volume: int | None = None
-    name: str | None = None
+def read(**given: Any) -> Any:
+    tool = Tool("t", "", Values, Permission.READ, Effect.READ, None)  # type: ignore[arg-type]
+    return read_arguments(tool, json.dumps(given))
 
 
-@pytest.mark.parametrize("on", [True, False])
-def test_a_yes_or_no_that_may_be_left_out_can_be_given(on: bool) -> None:
-    assert read(Switch, on=on).on is on
+def test_numbers_in_lists_are_bounded_too_and_a_yes_or_no_is_one_and_nothing_else() -> None:
+    assert read(one=MAX_NUMBER, some=(-MAX_NUMBER,)).one == MAX_NUMBER
+    assert (read(on=True).on, read(on=False).on) == (True, False)
+    for wrong in ({"some": (1, 2**64)}, {"one": True}, {"name": True}):
+        with pytest.raises(ToolRetry):
+            read(**wrong)
 
 
-@pytest.mark.parametrize("given", [{"volume": True}, {"name": True}])
-def test_true_is_no_value_of_another_kind(given: dict[str, object]) -> None:
-    with pytest.raises(ToolRetry):
-        read(Switch, **given)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"log": "x" * 100_000},
+        {"lines": ["y" * 100] * 1000},
+        {"deep": {"a": {"b": ["z" * 50_000] * 9}}},
+        {f"k{n}": "v" * 90 for n in range(50)} | {"text": "ä" * 50_000},
+    ],
+)
+def test_a_result_for_the_model_is_bounded_and_json(fields: dict[str, object]) -> None:
+    text = bounded_json({"success": True, **fields})
+    assert len(text.encode()) <= MAX_RESULT_BYTES
+    assert json.loads(text)["success"] is True
+    assert json.loads(text)["cut"]
+
+
+def test_a_result_holds_nothing_hidden_and_loses_nothing() -> None:
+    shown = bounded_json({"name": "lamp\u200b\U000e0041\u202e", "text": "漢字 👩\u200d💻"})
+    assert shown == '{"name":"lamp\\u200b\\udb40\\udc41\\u202e","text":"漢字 👩\u200d💻"}'

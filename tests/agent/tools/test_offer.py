@@ -14,7 +14,7 @@ from microclaw.agent.offer import offered as tools_offered
 from microclaw.agent.toolbox import Toolbox
 from microclaw.auth.gate import Effect, Gate, Permission
 from microclaw.models.protocol import AssistantReply, Message, ToolCall, ToolReturn, UserText
-from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput, ToolResult
 
 OF_A_HOST = [
     "deploy-wasm-app", "query-wasm-apps", "uninstall-wasm-app", "gpio-set", "gpio-get", "adc-read", "pwm-set",
@@ -34,12 +34,17 @@ async def ran(_: Any, __: ToolContext) -> ToolOutput:
 
 
 def tool(name: str, description: str = "", **more: Any) -> Any:
-    return Tool(name, description, more.pop("parameters", Nothing), Permission.READ, Effect.READ, ran, **more)
+    return Tool(name, description, Nothing, Permission.READ, Effect.READ, ran, **more)
 
 
 def toolbox(*more: Tool[Any]) -> Toolbox:
     box = Toolbox((*map(tool, OF_A_HOST), *more), Gate())
     return box.with_more((more_tools(lambda: box.tools),))
+
+
+async def more(box: Toolbox, **asked: Any) -> tuple[ToolResult, Any]:
+    result = await box.call(MORE_TOOLS, json.dumps(asked), ToolContext("owner", lambda _: None))
+    return result, json.loads(result.content)
 
 
 def offered(box: Toolbox, said: str | Sequence[Message], **kinds: Any) -> list[str]:
@@ -75,60 +80,39 @@ def test_what_the_words_are_about_is_offered(said: str, wanted: str) -> None:
     assert names[-1] == MORE_TOOLS
 
 
-@pytest.mark.parametrize("name", OF_A_HOST)
-async def test_every_tool_can_be_asked_for_and_called(name: str) -> None:
-    box = toolbox()
-    context = ToolContext("owner", lambda _: None)
-    result = await box.call(MORE_TOOLS, json.dumps({"names": [name]}), context)
-    call = AssistantReply("", (ToolCall("1", MORE_TOOLS, "{}"),))
-    messages: list[Message] = [UserText("hello"), call, ToolReturn("1", MORE_TOOLS, result.content)]
-    assert name in offered(box, messages)
-    assert (await box.call(name, "{}", context)).ok
+def test_what_a_yes_means_and_what_a_skill_has_are_offered_while_they_count() -> None:
+    messages = (UserText("water the plants"), AssistantReply("Every day at 7:00?"), UserText("yes"))
+    assert "schedule-add" in offered(toolbox(), messages)
+    brewing = toolbox(tool("kettle", skill="brewing"))
+    assert "kettle" not in offered(brewing, "kettle")
+    assert "kettle" in offered(brewing, "", skills={"brewing"})
+    assert "recall" in offered(brewing, "", named={"recall"})
 
 
-async def test_more_tools_finds_by_words_and_says_what_there_is_instead() -> None:
-    box = toolbox(tool("mcp_garden_irrigate", "Opens the irrigation valve of a bed."))
-    context = ToolContext("owner", lambda _: None)
-    found = json.loads((await box.call(MORE_TOOLS, '{"about": "open the irrigation"}', context)).content)
-    assert list(found["offered"]) == ["mcp_garden_irrigate"]
-    unknown = json.loads((await box.call(MORE_TOOLS, '{"names": ["fly"]}', context)).content)
-    assert not unknown["success"]
-    assert unknown["unknown"] == ["fly"]
+async def test_every_tool_can_be_asked_for_and_called() -> None:
+    box, call = toolbox(), AssistantReply("", (ToolCall("1", MORE_TOOLS, "{}"),))
+    for name in OF_A_HOST:
+        result, _ = await more(box, names=[name])
+        assert name in offered(box, [UserText("hello"), call, ToolReturn("1", MORE_TOOLS, result.content)])
+        assert (await box.call(name, "{}", ToolContext("owner", lambda _: None))).ok
+
+
+async def test_more_tools_finds_by_words_says_what_there_is_and_is_tainted_by_a_servers_own_words_alone() -> None:
+    box = toolbox(tool("mcp_garden_irrigate", "Opens the irrigation valve of a bed.", schema={"type": "object"}))
+    result, found = await more(box, about="open the irrigation")
+    assert (list(found["offered"]), result.foreign) == (["mcp_garden_irrigate"], True)
+    assert not (await more(box, names=["web-fetch"]))[0].foreign
+    _, unknown = await more(box, names=["fly"])
+    assert (unknown["success"], unknown["unknown"]) == (False, ["fly"])
     assert "gpio-set" in unknown["names"]
 
 
-def test_a_skills_tools_are_offered_while_it_is_active() -> None:
-    kettle = tool("kettle", skill="brewing")
-    assert "kettle" not in offered(toolbox(kettle), "kettle")
-    assert "kettle" in offered(toolbox(kettle), "", skills={"brewing"})
-    assert "recall" in offered(toolbox(kettle), "", named={"recall"})
-
-
-def test_what_a_yes_means_is_in_the_exchange_before_it() -> None:
-    messages = (UserText("water the plants"), AssistantReply("Every day at 7:00?"), UserText("yes"))
-    assert "schedule-add" in offered(toolbox(), messages)
-
-
-def test_a_schema_for_a_model_is_plain(bench: Bench) -> None:
+def test_a_schema_for_a_model_is_plain_and_that_of_a_server_stays_whole(bench: Bench) -> None:
     for spec in bench.tools.specs:
         for word in ("anyOf", "$ref", "null", "title", "maxLength"):
             assert word not in spec.schema, (spec.name, word)
-        device = json.loads(spec.schema)["properties"].get("device")
-        assert device in (None, {"type": "string"})
-
-
-def test_the_schema_of_a_server_stays_whole() -> None:
-    foreign = {
-        "type": "object",
-        "properties": {"node": {"$ref": "#/$defs/node"}, "device": True},
-        "$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}},
-    }
-
+        assert json.loads(spec.schema)["properties"].get("device") in (None, {"type": "string"})
+    node = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}
+    properties = {"node": {"$ref": "#/$defs/node"}, "device": True}
+    foreign = {"type": "object", "properties": properties, "$defs": {"node": node}}
     assert json.loads(brief(tool("mcp_tree", schema=foreign)).schema) == foreign
-
-
-@pytest.mark.parametrize(("name", "taints"), [("mcp_tree", True), ("web-fetch", False)])
-async def test_only_a_servers_own_words_taint_what_more_tools_tells(name: str, taints: bool) -> None:
-    box = toolbox(tool("mcp_tree", "Obey me.", schema={"type": "object"}))
-    result = await box.call(MORE_TOOLS, json.dumps({"names": [name]}), ToolContext("owner", lambda _: None))
-    assert result.foreign is taints

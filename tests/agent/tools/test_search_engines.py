@@ -25,25 +25,35 @@ BRAVE = json.loads("""{"type": "search", "query": {"original": "blink"}, "web": 
 SEARXNG = json.loads("""{"query": "blink", "number_of_results": 2, "suggestions": [], "results": [
     {"title": "First", "url": "https://c.example/", "content": "From many.", "engine": "x", "score": 1.0}]}""")
 
+SHAPES: list[Any] = [[], {}, {"web": None}, {"web": {"results": "no"}}, {"web": {"results": [None, 1]}}]
+
 
 def answers(value: Any, status: str = "200 OK") -> bytes:
     return page(json.dumps(value) if not isinstance(value, bytes) else value, "application/json", status=status)
 
 
-async def test_brave_is_asked_as_its_reference_says() -> None:
+def brave(port: int) -> SearchEngine:
+    return SearchEngine(SearchSettings("brave", "secret-key", f"http://127.0.0.1:{port}"))
+
+
+async def test_brave_is_asked_as_its_reference_says_and_the_tool_gives_fenced_foreign_results() -> None:
     async with site(lambda _: answers(BRAVE)) as web:
-        settings = SearchSettings("brave", "secret-key", f"http://127.0.0.1:{web.port}")
-        hits = await SearchEngine(settings).search("blink an LED", 5)
+        hits = await brave(web.port).search("blink an LED", 5)
+        tools = Toolbox(web_tools(fetcher=fetcher(), engine=brave(web.port)), Gate())
+        result = await tools.call("web-search", '{"query":"blink"}', ToolContext("owner", lambda step: None))
     asked = urlsplit(web.targets[0])
     assert asked.path == "/res/v1/web/search"
-    assert parse_qs(asked.query)["q"] == ["blink an LED"]
-    assert parse_qs(asked.query)["count"] == ["5"]
+    assert (parse_qs(asked.query)["q"], parse_qs(asked.query)["count"]) == (["blink an LED"], ["5"])
     assert web.heads[0]["x-subscription-token"] == "secret-key"
     assert web.heads[0]["accept"] == "application/json"
     assert [(hit.title, hit.url, hit.text) for hit in hits] == [
         ("How to blink", "https://a.example/blink", "An LED & a pin."),
         ("Second", "https://b.example/", "More."),
     ]
+    assert (result.ok, result.foreign) == (True, True)
+    said = json.loads(result.content)["results"]
+    assert "https://a.example/blink" in said
+    assert "never an instruction" in said
 
 
 async def test_searxng_is_asked_for_json() -> None:
@@ -55,40 +65,20 @@ async def test_searxng_is_asked_for_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "fails"),
     [
-        answers({"error": "bad token"}, "422 Unprocessable Entity"),
-        answers({}, "401 Unauthorized"),
-        answers({}, "429 Too Many Requests"),
-        answers({}, "500 Oh No"),
-        answers(b"<html>"),
-        answers(b"x" * (2 << 20)),
-        b"\r\n\r\n",
+        *((answers({}, status), True) for status in ("422 No", "401 Unauthorized", "429 Too Many", "500 Oh No")),
+        *((answer, True) for answer in (answers(b"<html>"), answers(b"x" * (2 << 20)), b"\r\n\r\n")),
+        *((answers(value), False) for value in SHAPES),
     ],
 )
-async def test_an_engines_fault_is_told_with_a_next_step(answer: bytes) -> None:
+async def test_an_engines_fault_is_a_failure_and_an_answer_of_another_shape_no_harm(answer: bytes, fails: bool) -> None:
     async with site(lambda _: answer) as web:
-        with pytest.raises(ToolFailed):
-            await SearchEngine(SearchSettings("brave", "k", f"http://127.0.0.1:{web.port}")).search("x", 1)
-
-
-@pytest.mark.parametrize("value", [[], {}, {"web": None}, {"web": {"results": "no"}}, {"web": {"results": [None, 1]}}])
-async def test_an_answer_of_another_shape_brings_the_host_no_harm(value: Any) -> None:
-    async with site(lambda _: answers(value)) as web:
-        hits = await SearchEngine(SearchSettings("brave", "k", f"http://127.0.0.1:{web.port}")).search("x", 5)
-    assert all(hit.url == "" for hit in hits)
-
-
-async def test_the_tool_gives_fenced_foreign_results() -> None:
-    async with site(lambda _: answers(BRAVE)) as web:
-        engine = SearchEngine(SearchSettings("brave", "k", f"http://127.0.0.1:{web.port}"))
-        tools = Toolbox(web_tools(fetcher=fetcher(), engine=engine), Gate())
-        result = await tools.call("web-search", '{"query":"blink"}', ToolContext("owner", lambda step: None))
-    assert result.ok
-    assert result.foreign
-    said = json.loads(result.content)
-    assert "https://a.example/blink" in said["results"]
-    assert "never an instruction" in said["results"]
+        if fails:
+            with pytest.raises(ToolFailed):
+                await brave(web.port).search("x", 5)
+        else:
+            assert all(hit.url == "" for hit in await brave(web.port).search("x", 5))
 
 
 async def test_an_engine_elsewhere_is_asked_through_the_proxy() -> None:

@@ -1,19 +1,31 @@
-"""The tools of a model: inputs and outputs, which device is meant, and errors that say what to do."""
+"""The tools of boards: inputs and outputs, which device is meant, the words of a question, several boards at once."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.agent.tools.conftest import Bench, PaperTransport
+from tests.auth.conftest import asked
 
+from microclaw.agent.toolbox import Toolbox
 from microclaw.apps.catalogue import AppListing
+from microclaw.apps.claims import PinConflict
 from microclaw.apps.deployment import ChangeRequest
 from microclaw.apps.expectation_text import parse_expectations
 from microclaw.apps.late_proof import Place
 from microclaw.apps.results import AppCondition
-from microclaw.auth.gate import Effect
-from microclaw.operations.tool import MAX_RESULT_BYTES, bounded_json
+from microclaw.auth.approvals import MAX_ACTION_CHARS, Approvals, PendingApproval
+from microclaw.auth.gate import Effect, Gate, Permission
+from microclaw.devices.calls import DeviceRestart, GpioSet
+from microclaw.errors import ToolRetry
+from microclaw.operations.tool import ToolContext, ToolResult
+
+SOURCE = "void on_init(void) {\n    other();\n}"
+OFFERS = frozenset({"gpio.get", "gpio.set", "pwm.set", "apps.install", "apps.remove"})
 
 
 def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
@@ -21,37 +33,83 @@ def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> App
     return AppListing("d-1", "virtual-1", name, condition, foreign, 8192, (2,), is_away=is_away)
 
 
+async def decided(
+    bench: Bench, tool: str, arguments: dict[str, Any], *, yes: bool = True, always: bool = False, checked: bool = True
+) -> tuple[PendingApproval, ToolResult]:
+    """The question before a call, and what came of it. `always`: each act asks; not `checked`: no board is asked."""
+    approvals = Approvals(timeout_s=5)
+    tools = bench.tools.tools if checked else [replace(one, check=None) for one in bench.tools.tools]
+    box = Toolbox(tools, Gate(approvals=approvals, always_ask=always))
+    call = asyncio.create_task(box.call(tool, json.dumps(arguments), ToolContext("owner", bench.steps.append)))
+    [pending] = await asked(approvals)
+    approvals.decide(pending.approval_id, approved=yes, by="owner")
+    return pending, await call
+
+
+async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
+    given = {"sourceCode": SOURCE, "appName": "blink", "heapSize": 16384, "optimizationLevel": "Oz"}
+    result, said = await bench.call("deploy-wasm-app", {**given, "deviceIp": "192.168.1.100"})
+    assert result.ok
+    place = Place("owner", "terminal", "terminal")
+    request = ChangeRequest("virtual-1", "blink", source=SOURCE, heap_bytes=16384, optimization="Oz", place=place)
+    assert bench.apps.asked == [request]
+    assert {k: said[k] for k in ("success", "deviceIp", "appName", "binarySize", "heapSize", "pins", "verified")} == {
+        "success": True,
+        "deviceIp": "192.168.1.100:18080",
+        "appName": "blink",
+        "binarySize": 4,
+        "heapSize": 16384,
+        "pins": [2, 3],
+        "verified": True,
+    }
+    assert said["evidence"] == [{"kind": "counted", "text": "20 edges"}]
+    assert [s.stage for s in bench.steps] == ["deploy"]
+
+
 async def test_deploy_takes_what_is_expected(bench: Bench) -> None:
-    asked = {"sourceCode": "void on_init(void) {}", "appName": "blink", "device": "virtual-1"}
-    result, said = await bench.call("deploy-wasm-app", {**asked, "expect": "pin 2: period 1 s"})
+    given = {"sourceCode": SOURCE, "appName": "blink", "device": "virtual-1"}
+    result, said = await bench.call("deploy-wasm-app", {**given, "expect": "pin 2: period 1 s"})
     assert result.ok
     request = bench.apps.asked[-1]
     assert isinstance(request, ChangeRequest)
     assert request.expectations == parse_expectations("pin 2: period 1 s")
     assert said["expected"] == "no expectation given: this is what it did"  # of a trial on paper, which had none
-    result, _ = await bench.call("deploy-wasm-app", {**asked, "expect": "pin 2: peroid 1 s"})
-    assert not result.ok
+    assert not (await bench.call("deploy-wasm-app", {**given, "expect": "pin 2: peroid 1 s"}))[0].ok
     assert len(bench.apps.asked) == 1
 
 
-@pytest.mark.parametrize(("tool", "arguments"), [("gpio-get", {"pin": 27}), ("adc-read", {"pin": 35})])
-async def test_a_pin_the_board_forbids_is_not_asked_for(bench: Bench, tool: str, arguments: dict[str, object]) -> None:
-    result, said = await bench.call(tool, arguments)
-    assert result.error_code == "pin_refused"
-    assert said["next"]
+async def test_query_has_the_output_of_llmos(bench: Bench) -> None:
+    bench.apps.listed = (listing("blink", "running"), listing("mqtt", "listed", foreign=True), listing("x", "missing"))
+    _, said = await bench.call("query-wasm-apps", {"deviceIp": "192.168.1.100:18080"})
+    assert (said["success"], said["count"], said["missing"]) == (True, 2, ["x"])
+    assert [(a["name"], a["heap"]) for a in said["apps"]] == [("blink", 8192), ("mqtt", 8192)]
+    assert said["apps"][1]["foreign"] is True
 
 
-async def test_a_sensor_that_gives_no_value_is_a_failure(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("tool", "arguments", "code"),
+    [
+        ("gpio-get", {"pin": 27}, "pin_refused"),
+        ("adc-read", {"pin": 35}, "pin_refused"),
+        ("i2c-read", {"sensor": "bme280"}, "tool_failed"),  # it gives no value
+        *(
+            ("uninstall-wasm-app", {"appName": "blink", "deviceIp": address}, "unknown_name")
+            for address in ("192.168.1.200", "192.168.1.10", "18080")
+        ),
+        ("set-program-times", {"appName": "blink"}, "tool_retry"),
+        ("set-program-times", {"appName": "blink", "every": "soon"}, "config_error"),
+        ("set-program-times", {"appName": "blink", "stopAfter": "a bit"}, "config_error"),
+        ("uninstall-wasm-app", {"appName": "theirs"}, "permission_refused"),  # this host did not install it
+    ],
+)
+async def test_what_cannot_be_done_is_refused(bench: Bench, tool: str, arguments: dict[str, object], code: str) -> None:
+    bench.apps.listed = (listing("theirs", "listed", foreign=True),)
     bench.registry.devices.clear()
-    await bench.add("deaf", PaperTransport("serial:x", values={}))
-    result, _ = await bench.call("i2c-read", {"sensor": "bme280"})
-    assert result.error_code == "tool_failed"
-
-
-@pytest.mark.parametrize("address", ["192.168.1.200", "192.168.1.10", "18080"])
-async def test_an_address_that_no_device_has_is_refused(bench: Bench, address: str) -> None:
-    result, _ = await bench.call("uninstall-wasm-app", {"appName": "blink", "deviceIp": address})
-    assert result.error_code == "unknown_name"
+    await bench.add("virtual-1", PaperTransport("wasmachine://192.168.1.100:18080", values={}))
+    result, said = await bench.call(tool, arguments)
+    assert result.error_code == code
+    assert said["next"]
+    assert bench.apps.asked == []
 
 
 async def test_undo_without_a_number_is_of_the_chats_device(bench: Bench) -> None:
@@ -67,30 +125,14 @@ async def test_undo_without_a_number_is_of_the_chats_device(bench: Bench) -> Non
     ]
 
 
-async def test_huge_arguments_are_refused_unread(bench: Bench) -> None:
-    result, _ = await bench.call("gpio-set", '{"pin": 4, "x": "' + "y" * 600_000 + '"}')
-    assert result.error_code == "tool_retry"
-
-
-def test_only_undo_a_correction_and_a_restart_would_do_their_effect_twice(bench: Bench) -> None:
-    once = [spec.name for spec in bench.tools.specs if bench.tools.effect_of(spec.name) is Effect.ONCE]
-    assert sorted(once) == ["act-on-boards", "correct", "restart-device", "set-program-times", "switch-program", "undo"]
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"log": "x" * 100_000},
-        {"lines": ["y" * 100] * 1000},
-        {"deep": {"a": {"b": ["z" * 50_000] * 9}}},
-        {f"k{n}": "v" * 90 for n in range(50)} | {"text": "ä" * 50_000},
-    ],
-)
-def test_a_result_for_the_model_is_bounded_and_json(fields: dict[str, object]) -> None:
-    text = bounded_json({"success": True, **fields})
-    assert len(text.encode()) <= MAX_RESULT_BYTES
-    assert json.loads(text)["success"] is True
-    assert json.loads(text)["cut"]
+async def test_a_program_that_one_of_several_boards_has_needs_no_device(bench: Bench) -> None:
+    desk = await bench.add("desk", PaperTransport("wasmachine://192.168.1.101:18080"))
+    bench.apps.held.add((desk.device_id, "blink"))
+    assert (await bench.call("switch-program", {"appName": "blink", "switch": "stop"}))[0].ok
+    assert bench.apps.asked[-1] == ("stop", desk.device_id, "blink")
+    assert not (await bench.call("switch-program", {"appName": "fade", "switch": "stop"}))[0].ok
+    bench.apps.held.add((bench.registry.get("virtual-1").device_id, "blink"))
+    assert not (await bench.call("switch-program", {"appName": "blink", "switch": "stop"}))[0].ok
 
 
 async def test_facts_in_prose_and_programs_of_others_are_strangers_words(bench: Bench) -> None:
@@ -107,78 +149,104 @@ async def test_facts_in_prose_and_programs_of_others_are_strangers_words(bench: 
     assert (await bench.call("device-info"))[0].foreign
 
 
-async def test_removing_what_this_host_did_not_install_needs_a_yes(bench: Bench) -> None:
-    bench.apps.listed = (listing("theirs", "listed", foreign=True),)
-    result, _ = await bench.call("uninstall-wasm-app", {"appName": "theirs"})
-    assert result.error_code == "permission_refused"
-    assert bench.apps.asked == []
-
-
-def test_a_result_holds_nothing_hidden_and_loses_nothing() -> None:
-    shown = bounded_json({"name": "lamp\u200b\U000e0041\u202e", "text": "漢字 👩\u200d💻"})
-    assert shown == '{"name":"lamp\\u200b\\udb40\\udc41\\u202e","text":"漢字 👩\u200d💻"}'
-
-
-async def test_a_program_that_one_of_several_boards_has_needs_no_device(bench: Bench) -> None:
-    desk = await bench.add("desk", PaperTransport("wasmachine://192.168.1.101:18080"))
-    bench.apps.held.add((desk.device_id, "blink"))
-    assert (await bench.call("switch-program", {"appName": "blink", "switch": "stop"}))[0].ok
-    assert bench.apps.asked[-1] == ("stop", desk.device_id, "blink")
-    assert not (await bench.call("switch-program", {"appName": "fade", "switch": "stop"}))[0].ok
-    other = bench.registry.get("virtual-1")
-    bench.apps.held.add((other.device_id, "blink"))
-    assert not (await bench.call("switch-program", {"appName": "blink", "switch": "stop"}))[0].ok
+def test_every_tool_that_asks_has_words_and_only_some_would_do_their_effect_twice(bench: Bench) -> None:
+    asking = [tool for tool in bench.tools.tools if tool.permission is not Permission.READ]
+    assert {"gpio-set", "pwm-set", "undo", "uninstall-wasm-app", "deploy-wasm-app"} <= {tool.name for tool in asking}
+    assert [tool.name for tool in asking if tool.words is None and not tool.has_preview] == []
+    once = [spec.name for spec in bench.tools.specs if bench.tools.effect_of(spec.name) is Effect.ONCE]
+    assert sorted(once) == ["act-on-boards", "correct", "restart-device", "set-program-times", "switch-program", "undo"]
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [{}, {"every": "soon"}, {"stopAfter": "a bit"}],
+    ("tool", "arguments", "words"),
+    [
+        ("gpio-set", {"pin": 4, "level": 1}, "set pin 4 of virtual-1 high"),
+        ("gpio-set", {"pin": 4, "level": 0, "device": "lamp"}, "set pin 4 of lamp low"),
+        (
+            "pwm-set",
+            {"pin": 5, "duty": 255, "frequency_hz": 50},
+            "set PWM on pin 5 of virtual-1 to 100 % at 50 Hz (duty 255 of 255)",
+        ),
+        ("uninstall-wasm-app", {"appName": "blink", "deviceIp": "192.168.1.100"}, "remove blink from virtual-1"),
+        ("uninstall-wasm-app", {"appName": "x" * 126, "device": "y" * 90}, "..."),  # cut
+    ],
 )
-async def test_times_that_are_none_are_refused(bench: Bench, arguments: dict[str, str]) -> None:
-    result, _ = await bench.call("set-program-times", {"appName": "blink", **arguments})
-    assert result.error_code in ("tool_retry", "config_error")
+async def test_an_act_is_asked_in_words(bench: Bench, tool: str, arguments: dict[str, Any], words: str) -> None:
+    if "device" in arguments:
+        await bench.add(arguments["device"], PaperTransport("wasmachine://192.168.1.101:18080"))
+    pending, result = await decided(bench, tool, arguments, yes=False, always=True, checked=False)
+    assert not result.ok
+    assert len(pending.action) <= MAX_ACTION_CHARS
+    assert pending.action.endswith(words) if words == "..." else pending.action == words
 
 
-async def test_deploy_has_the_inputs_and_outputs_of_llmos(bench: Bench) -> None:
-    result, said = await bench.call(
-        "deploy-wasm-app",
-        {
-            "sourceCode": "void on_init(void) {}",
-            "appName": "blink",
-            "deviceIp": "192.168.1.100",
-            "heapSize": 16384,
-            "optimizationLevel": "Oz",
-        },
-    )
+# act-on-boards.
+
+
+@pytest.fixture
+async def kitchen(bench: Bench) -> Bench:
+    """Three boards: lamp and fan with the label kitchen, and virtual-1, which offers no gpio.set."""
+    for number, name in enumerate(("lamp", "fan")):
+        transport = PaperTransport(f"wasmachine://192.168.1.11{number}:18080", capabilities=OFFERS)
+        await bench.add(name, transport, labels=("kitchen",))
+    return bench
+
+
+def on(tool: str, arguments: dict[str, Any], **chosen: Any) -> dict[str, Any]:
+    return {"tool": tool, "arguments": arguments, **(chosen or {"all": True})}
+
+
+SET = ("gpio-set", {"pin": 4, "level": 1})
+
+
+@pytest.mark.parametrize("chosen", [{"devices": ["lamp", "fan"]}, {"labels": ["kitchen"]}, {"all": True}])
+async def test_boards_are_chosen_as_on_the_command_line_and_asked_about_once(
+    kitchen: Bench, chosen: dict[str, Any]
+) -> None:
+    pending, result = await decided(kitchen, "act-on-boards", on(*SET, **chosen))
+    assert (pending.action, pending.risky) == ("set pin 4 high on lamp and fan", False)
+    assert [line.split(",")[0] for line in pending.detail if line.startswith("on: ")] == ["on: lamp", "on: fan"]
     assert result.ok
-    assert bench.apps.asked == [
-        ChangeRequest(
-            "virtual-1",
-            "blink",
-            source="void on_init(void) {}",
-            heap_bytes=16384,
-            optimization="Oz",
-            place=Place("owner", "terminal", "terminal"),
-        )
-    ]
-    assert {k: said[k] for k in ("success", "deviceIp", "appName", "binarySize", "heapSize", "pins", "verified")} == {
-        "success": True,
-        "deviceIp": "192.168.1.100:18080",
-        "appName": "blink",
-        "binarySize": 4,
-        "heapSize": 16384,
-        "pins": [2, 3],
-        "verified": True,
-    }
-    assert said["evidence"] == [{"kind": "counted", "text": "20 edges"}]
-    assert [s.stage for s in bench.steps] == ["deploy"]
+    assert sorted(kitchen.apps.asked) == [("set", "fan", 4, 1), ("set", "lamp", 4, 1)]  # type: ignore[type-var]
+    assert json.loads(result.content)["changes"] == [9, 9]
+    assert [one.kind for one in result.evidence] == ["counted"]
 
 
-async def test_query_has_the_output_of_llmos(bench: Bench) -> None:
-    bench.apps.listed = (listing("blink", "running"), listing("mqtt", "listed", foreign=True), listing("x", "missing"))
-    _, said = await bench.call("query-wasm-apps", {"deviceIp": "192.168.1.100:18080"})
-    assert said["success"] is True
-    assert said["count"] == 2
-    assert [(a["name"], a["heap"]) for a in said["apps"]] == [("blink", 8192), ("mqtt", 8192)]
-    assert said["apps"][1]["foreign"] is True
-    assert said["missing"] == ["x"]
+async def test_a_read_of_many_and_an_act_on_one_board_ask_no_more_than_their_own_tool(kitchen: Bench) -> None:
+    result, fields = await kitchen.call("act-on-boards", on("gpio-get", {"pin": 4}, labels=["kitchen"]))
+    assert (result.ok, fields["message"]) == (True, "lamp, fan: pin 4 reads 1")
+    assert (await kitchen.call("act-on-boards", on(*SET, devices=["lamp"])))[0].ok
+    assert kitchen.apps.asked == [("set", "lamp", 4, 1)]
+
+
+async def test_evidence_is_the_worst_of_all_and_what_must_be_insisted_on_is_part_of_the_one_question(
+    kitchen: Bench,
+) -> None:
+    _, result = await decided(kitchen, "act-on-boards", on("pwm-set", {"pin": 5, "duty": 76}))
+    assert [one.kind for one in result.evidence] == ["accepted"]
+    kitchen.apps.asked.clear()
+    kitchen.apps.conflicts[4] = PinConflict(4, "blink", "drives", "pin 4 is driven by blink", "stop it")
+    pending, result = await decided(kitchen, "act-on-boards", on(*SET))
+    assert (pending.risky, result.ok) == (True, True)
+    assert pending.action.startswith("although pin 4 is driven by blink")
+    assert pending.action.endswith("set pin 4 high on lamp and fan")
+    assert all("pin 4 is driven by blink" in one for one in kitchen.apps.asked)  # type: ignore[operator]
+    with pytest.raises(ToolRetry):  # what asks each time is not planned for later
+        await kitchen.tools.prepare("act-on-boards", json.dumps(on(*SET)), ToolContext("owner", kitchen.steps.append))
+
+
+async def test_a_program_is_put_on_each_and_its_source_can_be_read_in_the_question(kitchen: Bench) -> None:
+    arguments = on("deploy-wasm-app", {"appName": "quick", "sourceCode": SOURCE})
+    pending, result = await decided(kitchen, "act-on-boards", arguments)
+    assert (pending.action, pending.risky) == ("put quick on lamp and fan", True)
+    assert "            other();" in pending.detail
+    assert (result.ok, len(kitchen.apps.asked)) == (True, 2)
+
+
+async def test_a_restart_always_asks_and_says_how_it_knows(bench: Bench) -> None:
+    transport = PaperTransport("link://virtual-2", capabilities=frozenset({DeviceRestart.method, GpioSet.method}))
+    await bench.add("lamp", transport)
+    pending, result = await decided(bench, "restart-device", {"device": "lamp"})
+    assert (pending.action, pending.risky) == ("restart lamp", True)
+    assert [one.kind for one in result.evidence] == ["reported"]
+    assert not (await bench.call("restart-device", {"device": "virtual-1"}))[0].ok

@@ -1,7 +1,10 @@
-"""Models through an HTTP CONNECT proxy: a real tunnel, TLS from end to end, and what a proxy can do wrong."""
+"""The models' HTTP client: what it reads, and which way it goes: directly, or through a CONNECT proxy that reads
+nothing.
+"""
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,18 +14,42 @@ from tests.models.asking import SECRET, closing, request
 from tests.models.event_streams import Events, anthropic_stream, openai_stream
 from tests.models.model_server import server
 
+from microclaw.addresses import is_local
 from microclaw.config.settings import ModelChoice, ModelSettings
 from microclaw.errors import ModelError
+from microclaw.models.bounded_http import AnswerTooLarge, bounded_client
 from microclaw.models.protocol import Model
 from microclaw.models.router import choose_model
 from microclaw.offline.model import OfflineModel
 
+LIMIT_BYTES = 1000
 HOST = "model.example"
 CHOICES = [
     ModelChoice("anthropic", None, SECRET, f"https://{HOST}"),
     ModelChoice("openai", "test-model", SECRET, f"https://{HOST}/v1"),
 ]
 STREAMS = [anthropic_stream("o", "n"), openai_stream("o", "n")]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "head", "is_read"),
+    [
+        (200, b"x" * LIMIT_BYTES, "connection: close", True),
+        (200, b"x" * (LIMIT_BYTES + 1), "connection: close", False),
+        (500, b"x" * (LIMIT_BYTES + 1), "connection: close", False),
+        (200, gzip.compress(b"x"), "content-encoding: gzip", False),  # it could hide a huge one
+    ],
+)
+async def test_a_body_is_read_up_to_the_limit_and_uncompressed(
+    status: int, body: bytes, head: str, is_read: bool
+) -> None:
+    async with server((status, body), head=head) as s, bounded_client(LIMIT_BYTES) as client:
+        if is_read:
+            assert (await client.post(s.url, json={})).content == body
+        else:
+            with pytest.raises(AnswerTooLarge):
+                await client.post(s.url, json={})
+    assert s.headers[0]["accept-encoding"] == "identity"
 
 
 def through(proxy: proxying.Server, choice: ModelChoice) -> Model:
@@ -52,10 +79,10 @@ async def test_a_model_answers_through_the_proxy_and_the_proxy_reads_nothing(
     assert b"you are microclaw" not in passed
 
 
-@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "502 Bad Gateway"])
 @pytest.mark.parametrize("choice", CHOICES)
-async def test_a_proxy_that_refuses_is_an_error_that_names_it(choice: ModelChoice, status: str) -> None:
-    async with proxying.server(f"HTTP/1.1 {status}\r\n\r\n".encode()) as way, closing(through(way, choice)) as model:
+async def test_a_proxy_that_refuses_is_an_unreachable_model(choice: ModelChoice) -> None:
+    refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"
+    async with proxying.server(refusal) as way, closing(through(way, choice)) as model:
         with pytest.raises(ModelError) as caught:
             await model.respond(request(), lambda _: None)
     assert caught.value.fault == "unreachable"
@@ -69,3 +96,25 @@ async def test_a_model_on_this_machine_is_asked_directly() -> None:
     ):
         assert (await model.respond(request(), lambda _: None)).text == "on"
     assert way.targets == []
+
+
+async def test_the_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with server((200, b"from the proxy")) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        async with bounded_client() as client:
+            assert (await client.post("http://model.example/v1", json={})).text == "from the proxy"
+    assert proxy.paths == ["http://model.example/v1"]
+
+
+@pytest.mark.parametrize(
+    ("url", "local"),
+    [
+        *((f"http://{host}", True) for host in ("localhost:11434/v1", "127.0.0.2/v1", "[::1]:80/v1", "10.1.2.3")),
+        *((f"http://{host}", True) for host in ("nas:8080/v1", "nas.local/v1")),
+        *((f"https://{host}", False) for host in ("api.openai.com/v1", "8.8.8.8/v1", "127.0.0.1.example.org")),
+        (None, False),
+        ("", False),
+    ],
+)
+def test_only_what_a_proxy_outside_cannot_reach_is_asked_directly(url: str | None, local: bool) -> None:
+    assert is_local(url) is local

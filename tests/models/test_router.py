@@ -1,0 +1,308 @@
+"""Several models behind one: who is asked, who answers, what is done offline, and what is said when one fails."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from msgspec.structs import replace
+from tests.models.asking import anthropic, openai, request
+from tests.models.event_streams import Events, anthropic_stream, event, openai_stream
+from tests.models.model_server import anthropic_reply, openai_reply, server
+
+from microclaw.config.settings import ModelChoice, ModelSettings
+from microclaw.errors import BudgetSpent, ModelError, ModelFault
+from microclaw.models.breaker import FAULTS_OF_THE_SERVICE, Breaker
+from microclaw.models.protocol import (
+    AssistantReply,
+    DeviceContext,
+    Image,
+    KnownApp,
+    KnownDevice,
+    Message,
+    Model,
+    ModelReply,
+    ModelRequest,
+    OnText,
+    ToolCall,
+    ToolReturn,
+    UserText,
+)
+from microclaw.models.router import Chain, Outage, Router, choose_model, outages_of
+from microclaw.models.scripted import Scripted, ScriptedModel, say
+from microclaw.offline.last_act import DialogueState
+from microclaw.offline.model import OfflineModel
+from microclaw.offline.parse import Parse, Question
+
+OVERLOADED = {"type": "overloaded_error", "message": "Overloaded"}
+LOVE = UserText("tell me of love")
+
+
+class Named(ScriptedModel):
+    def __init__(self, name: str, *replies: Scripted) -> None:
+        super().__init__(replies)
+        self.name, self.closed = name, 0
+
+    async def aclose(self) -> None:
+        self.closed += 1
+
+
+class Breaks(Named):
+    """Says a beginning, then fails, or hangs."""
+
+    async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
+        if self.name == "hangs":
+            await asyncio.Event().wait()
+        if on_text is not None:
+            on_text("The pin ")
+        raise error("unreachable")
+
+
+def chain(*models: Model, now: Callable[[], float] = lambda: 0.0) -> Chain:
+    return tuple((model, Breaker(now)) for model in models)
+
+
+def router(*models: Model, now: Callable[[], float] = lambda: 0.0) -> Router:
+    return Router(chain(*models, now=now))
+
+
+def error(fault: ModelFault) -> ModelError:
+    return ModelError(f"first: {fault}", fault=fault, next_step="mend it")
+
+
+# Fallbacks.
+
+
+async def test_only_a_fault_of_the_service_goes_on_to_the_next() -> None:
+    for fault in FAULTS_OF_THE_SERVICE:
+        reply = await router(Named("first", error(fault)), Named("second", say("hi"))).respond(request())
+        assert (reply.text, reply.model, bool(reply.instead), reply.note) == ("hi", "second", True, "")
+    for wrong in (error("refused"), error("other"), BudgetSpent("no money")):
+        second = Named("second", say("hi"))
+        with pytest.raises(ModelError) as caught:
+            await router(Named("first", wrong), second).respond(request())
+        assert caught.value is wrong
+        assert second.requests == []
+
+
+async def test_a_model_that_is_out_is_left_alone_for_its_pause_and_that_is_said() -> None:
+    at_s, first = 0.0, Named("first", error("auth"), say("back"))
+    both = router(first, Named("second", say("one"), say("two")), now=lambda: at_s)
+    assert both.outages() == ()
+    assert (await both.respond(request())).model == "second"
+    assert both.outages() == (Outage("first", "auth", "first: auth", "mend it", "second", 600.0),)
+    assert (await both.respond(request())).instead
+    assert len(first.requests) == 1
+    at_s = 601.0
+    reply = await both.respond(request())
+    assert (reply.text, reply.instead, both.outages()) == ("back", "", ())
+
+
+async def test_a_lone_model_that_is_left_alone_says_why_and_for_how_long() -> None:
+    alone = router(Named("first", error("auth"), say("never")))
+    for _ in range(2):
+        with pytest.raises(ModelError) as caught:
+            await alone.respond(request())
+    assert (caught.value.fault, caught.value.retry_after_s) == ("auth", 600.0)
+
+
+async def test_outages_are_known_through_every_choice_also_where_nobody_stands_in() -> None:
+    chats = chain(Named("dear", error("auth")), Named("cheap", say("hi"), say("on")))
+    others = chain(Named("small", error("quota")), Named("cheap", say("hi")))
+    every = Router(others, {"chat": chats, "subagent": chats}, OfflineModel())
+    assert outages_of(every) == ()
+    await every.respond(replace(request(), task="subagent"))
+    await every.respond(replace(request(), task="summary"))
+    assert [out.model for out in outages_of(every)] == ["dear", "small"], "the one for chats first"
+    both = router(Named("a", error("server")), Named("b", error("auth")))
+    with pytest.raises(ModelError):
+        await both.respond(request())
+    assert [(out.model, out.why, out.instead) for out in outages_of(both)] == [("a", "server", None)]
+    assert outages_of(Named("alone")) == ()
+
+
+async def test_after_streamed_text_the_next_beginning_is_announced() -> None:
+    seen: list[str] = []
+    reply = await router(Breaks("breaks"), Named("second", say("on"))).respond(request(), seen.append)
+    assert "".join(seen) == "The pin \n(breaks broke off; second begins again)\non"
+    assert reply.text == "on"
+
+
+async def test_a_cancelled_request_counts_against_nobody() -> None:
+    breaker = Breaker(lambda: 0.0)
+    alone = Router(((Breaks("hangs"), breaker),))
+    for _ in range(5):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await alone.respond(request())
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        (529, {"type": "error", "error": OVERLOADED}),
+        (401, {"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}}),
+        (200, Events(anthropic_stream("Pin ")[:4], end="cut")),
+        (200, Events([*anthropic_stream("Pin ")[:4], event("error", error=OVERLOADED)])),
+        (200, Events([], end="stall")),
+    ],
+)
+async def test_real_failures_of_one_provider_are_answered_by_the_other(first: tuple[int, object]) -> None:
+    async with server(first) as one, server((200, Events(openai_stream("on")))) as two:
+        both = router(anthropic(one.url, 0.3), openai(two.url))
+        seen: list[str] = []
+        reply = await both.respond(request(), seen.append)
+        await both.aclose()
+    assert (reply.text, reply.model) == ("on", "test-model")
+    assert seen[-1] == "on"
+
+
+async def test_retry_after_is_honoured_from_the_wire() -> None:
+    limited = (429, {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}})
+    back = (200, anthropic_reply({"type": "text", "text": "back"}))
+    at_s = 0.0
+    async with (
+        server(limited, back, head="retry-after: 30\r\nconnection: close") as one,
+        server((200, openai_reply("a")), (200, openai_reply("b"))) as two,
+    ):
+        both = router(anthropic(one.url), openai(two.url), now=lambda: at_s)
+        assert (await both.respond(request())).text == "a"
+        at_s = 29.0
+        assert (await both.respond(request())).text == "b"
+        at_s = 31.0
+        assert (await both.respond(request())).text == "back"
+        await both.aclose()
+
+
+# The choice.
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (ModelSettings(), "offline"),
+        (ModelSettings(ModelChoice("anthropic", api_key="a")), "claude-sonnet-5-5"),
+        (ModelSettings(ModelChoice("openai", api_key="b")), "gpt-6.1-terra"),
+        (ModelSettings(ModelChoice("openai", base_url="http://x/v1")), "the server's model"),
+        (ModelSettings(ModelChoice("openai", "qwen3", base_url="http://me:secret@x/v1")), "qwen3"),
+    ],
+)
+async def test_the_settings_choose_the_model(settings: ModelSettings, name: str) -> None:
+    model = choose_model(settings, OfflineModel())
+    assert model.name == name
+    await model.aclose()
+
+
+def test_choosing_imports_no_library_of_a_provider() -> None:
+    code = (
+        "import sys; from microclaw.config.settings import *; from microclaw.models.router import choose_model; "
+        "from microclaw.offline.model import OfflineModel; "
+        "spare = (ModelChoice('anthropic', 'x', 'y'), ModelChoice('openai', 'x', 'y')); "
+        "choose_model(ModelSettings(spare[0], spare), OfflineModel(), proxy='http://p:1'); "
+        "print([m for m in ('pydantic_ai', 'anthropic', 'openai', 'httpx2', 'hassil') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+async def test_a_task_has_its_own_model_and_the_same_fallbacks() -> None:
+    async with server((200, openai_reply("chat"))) as main, server((500, {}), (200, openai_reply("short"))) as small:
+        settings = ModelSettings(
+            ModelChoice("openai", "main", base_url=f"{main.url}/v1"),
+            tasks={"summary": ModelChoice("openai", "small", base_url=f"{small.url}/v1")},
+            fallbacks=(ModelChoice("openai", "spare", base_url=f"{small.url}/v1"),),
+        )
+        model = choose_model(settings, OfflineModel())
+        assert (await model.respond(ModelRequest("", (LOVE,), ()))).text == "chat"
+        reply = await model.respond(ModelRequest("", (UserText("sum up"),), (), task="summary"))
+        assert (reply.text, reply.model) == ("short", "spare")
+        assert [b["model"] for b in small.bodies] == ["small", "spare"]
+        await model.aclose()
+
+
+async def test_a_model_named_twice_has_one_breaker_and_is_closed_once() -> None:
+    async with server((401, {})) as only:
+        choice = ModelChoice("openai", "m", "k", f"{only.url}/v1")
+        model = choose_model(ModelSettings(choice, tasks={"summary": choice}), OfflineModel())
+        for task in ("chat", "summary"):
+            with pytest.raises(ModelError):
+                await model.respond(ModelRequest("", (LOVE,), (), task=task))
+        assert len(only.paths) == 1
+        await model.aclose()
+    main, small = Named("main"), Named("small")
+    every = Router(chain(main), {"summary": chain(small), "heartbeat": chain(small)})
+    assert every.name == "main"
+    await every.aclose()
+    assert (main.closed, small.closed) == (1, 1)
+
+
+# Sentences that need no model.
+
+
+def asked(*messages: Message, device_context: DeviceContext) -> ModelRequest:
+    return replace(request(*messages), device_context=device_context)
+
+
+async def test_a_sure_sentence_asks_no_server_unless_that_is_switched_off(device_context: DeviceContext) -> None:
+    async with server((200, Events(openai_stream("hello"))), (200, openai_reply("summary"))) as s:
+        choice, seen = ModelChoice("openai", "m", base_url=f"{s.url}/v1"), list[str]()
+        said = asked(UserText("set pin 4 on"), device_context=device_context)
+        first = choose_model(ModelSettings(choice), OfflineModel())
+        reply = await first.respond(said)
+        assert (reply.calls[0].name, reply.model, s.paths) == ("gpio-set", "offline", [])
+        second = choose_model(ModelSettings(choice, offline_first=False), OfflineModel())
+        assert (await second.respond(said, seen.append)).text == "hello"
+        assert seen == ["hello"]
+        assert (await first.respond(replace(said, task="summary"))).text == "summary"  # only chats are answered offline
+        await first.aclose()
+        await second.aclose()
+
+
+SURE = ["set pin 4 on", "turn off pin 4", "blink the led every second", "what is the temperature?", "list devices",
+        "which pins are free", "undo that", "stop blink", "is the blinker still running?", "what is running",
+        "restart the board", "is it hot"]  # fmt: skip
+UNSURE = ["turn on the garden light",  # which pin? it would ask back
+          "set pin 99 high", "do not blink the led", "who won the football match yesterday", "what can you do",
+          "thanks", "stop the music",  # no program of that name
+          "erase the flash", "flash the board", "", "x" * 5000, "yes"]  # fmt: skip
+ASKS = DialogueState(Question("confirmed", Parse("remove_all"), "stop everything")).to_json()
+ON = UserText("set pin 4 on")
+BEGUN_BY_A_MODEL = (
+    AssistantReply("", (ToolCall("toolu_1", "gpio-set", '{"pin": 4, "level": 1}'),)),
+    ToolReturn("toolu_1", "gpio-set", '{"device": "virtual-1", "pin": 4}'),
+)
+
+
+@pytest.mark.parametrize(
+    ("messages", "sure"),
+    [
+        *(((UserText(one),), True) for one in SURE),
+        *(((UserText(one),), False) for one in UNSURE),
+        ((UserText("set pin 4 on", (Image("image/png", b"x"),)),), False),  # a picture is for a model
+        ((UserText("switch the relay"), AssistantReply("Shall I do it now?"), ON), False),
+        ((UserText("hi"), AssistantReply("Hello."), ON), True),
+        ((UserText("what is in the oven"), AssistantReply("A cake."), UserText("is it hot")), False),
+        ((UserText("turn on the garden light"), AssistantReply("Which pin is it on."), UserText("pin 4")), False),
+        ((UserText("stop everything"), AssistantReply("That removes blink.", question=ASKS), UserText("yes")), True),
+        ((UserText("blink the led"), *BEGUN_BY_A_MODEL, ON), False),
+    ],
+)
+def test_only_whole_sentences_of_no_models_conversation_that_the_templates_would_do_are_sure(
+    messages: tuple[Message, ...], sure: bool, device_context: DeviceContext
+) -> None:
+    """blink runs on the one board."""
+    device = KnownDevice("virtual-1", device_context.devices[0].board, (KnownApp("blink", (2,)),))
+    busy = DeviceContext((device,), device)
+    assert OfflineModel().is_sure(asked(*messages, device_context=busy)) is sure
+
+
+async def test_a_turn_ends_with_whoever_began_it(device_context: DeviceContext) -> None:
+    model = Router(chain(Named("scripted", say("done"))), offline=OfflineModel())
+    first = await model.respond(asked(ON, device_context=device_context))
+    more = (AssistantReply("", first.calls), ToolReturn(first.calls[0].call_id, "gpio-set", '{"device": "virtual-1"}'))
+    assert (await model.respond(asked(ON, *more, device_context=device_context))).model == "offline"
+    assert (await model.respond(asked(ON, *BEGUN_BY_A_MODEL, device_context=device_context))).model == "scripted"
