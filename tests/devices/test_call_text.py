@@ -1,4 +1,4 @@
-"""Device methods as words and as JSON."""
+"""Device methods as words."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ from typing import Any
 
 import pytest
 
-from microclaw.devices.call_text import arguments_from_words, call_from, call_words, result_value
+from microclaw.devices.call_text import arguments_from_words, call_from, call_words
 from microclaw.devices.calls import (
-    AdcReading,
-    AppEntry,
-    AppReply,
     AppRequest,
     AppUndo,
     Call,
@@ -50,18 +47,6 @@ def test_wifi_is_no_direct_call_and_its_password_is_not_shown(method: str) -> No
     with pytest.raises(UnknownName):
         call_from(method, {"ssid": "attic", "password": "zyx98765"})
     assert "zyx" not in repr(WifiSet("attic", "zyx98765"))
-
-
-@pytest.mark.parametrize(
-    ("result", "value"),
-    [
-        (AdcReading(1, 2048, 1.65), {"pin": 1, "raw": 2048, "volts": 1.65}),
-        ((AppEntry("blink", 8192),), [{"name": "blink", "heap_bytes": 8192}]),
-        (AppReply(69, {"b": b"\x00\x01"}), {"status": 69, "values": {"b": "AAE="}}),
-    ],
-)
-def test_answers_become_json_values(result: object, value: Any) -> None:
-    assert result_value(result) == value
 
 
 @pytest.mark.parametrize(
