@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.devices.call_text import arguments_from_words, call_from, call_words
+from microclaw.devices.call_text import arguments_from_words, call_from, call_words, what_offers
 from microclaw.devices.calls import (
     AppRequest,
     AppUndo,
@@ -60,3 +60,16 @@ def test_wifi_is_no_direct_call_and_its_password_is_not_shown(method: str) -> No
 )
 def test_a_call_is_asked_in_words(call: Call[Any], words: str) -> None:
     assert call_words(call, "lamp") == words
+
+
+def test_each_method_says_what_would_offer_it() -> None:
+    for method, needs in {
+        "edges.read": "virtual board",
+        "apps.states": "virtual board",
+        "apps.list": "--wasmachine HOST",
+        "i2c.scan": "--serial",
+        "device.restart": "microclaw's own link",
+        "wifi.set": "own firmware and a radio",
+        "display.show": "device show",
+    }.items():
+        assert needs in what_offers(method, "bench"), method

@@ -304,6 +304,11 @@ async def test_what_cannot_be_a_device_adds_nothing(registry: Registry, device: 
         with pytest.raises((ConfigError, UnknownName)):
             await registry.add(name, board, [endpoint])
         assert registry.list() == (device,)
+    with pytest.raises(UnknownName):
+        registry.get("bnech")
+    await registry.remove("bench")
+    with pytest.raises(UnknownName):
+        registry.get("bench")
 
 
 async def test_transports_are_added_once_replaced_and_the_dropped_ones_closed(
