@@ -22,7 +22,7 @@ from tests.models.model_server import Server, server
 from microclaw.devices.calls import AppInstall, AppUninstall
 from microclaw.egress.destinations import Address, Egress, is_public
 from microclaw.events import Answer, ApprovalSettled, Delta, Step
-from microclaw.wasm import compile_module
+from microclaw.wasm.compile import compile_module
 from microclaw.wire.host_api import StreamEvent
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -109,7 +109,9 @@ async def test_what_is_wrong_is_told_when_it_is_ordered(lab: Any, notes: Notes) 
     assert await lab.deferrals.log.waiting() == ()
 
 
-async def test_the_question_is_asked_when_it_is_ordered_and_not_again(lab: Any, notes: Notes) -> None:
+async def test_the_question_is_asked_when_it_is_ordered_and_a_pin_taken_since_is_not_forced(
+    lab: Any, notes: Notes
+) -> None:
     asked: list[str] = []
 
     async def no(text: str, _detail: Sequence[str], _program: object) -> None:
@@ -125,15 +127,9 @@ async def test_the_question_is_asked_when_it_is_ordered_and_not_again(lab: Any, 
         asked.append(text)
 
     await order(lab, approve=yes)
+    await meanwhile(lab, name="other")  # it takes the pin
     await back(lab)
     assert len(asked) == 2
-    assert "blink" in lab.running()
-
-
-async def test_a_pin_that_was_taken_meanwhile_is_told_and_not_forced(lab: Any, notes: Notes) -> None:
-    await order(lab)
-    await meanwhile(lab, name="other")
-    await back(lab)
     [(note, is_well)] = notes.told
     assert "deferred: install blink on paper: failed. pin 2 is driven by other on paper" in note
     assert not is_well
@@ -181,31 +177,16 @@ async def test_a_program_that_shall_go_is_not_put_back_first_and_a_stopped_one_i
         assert "start blink on paper: done. counted" in notes.told[-1][0]
 
 
-async def test_an_upgrade_that_is_not_verified_leaves_the_former_version(lab: Any, notes: Notes) -> None:
-    await meanwhile(lab)
-    lab.trials["blink"] = make_trial(pins=(4,), driven=(4,), edges=())
-    await order(lab, act="upgrade")
-    lab.trials["blink"] = make_trial(ok=False, error="trapped")
-    lab.transport.away = None
-    await lab.reconciler.check_due()
-    assert notes.went_well() == [False]
-    assert lab.running() == {"blink": "v0"}
-
-
-async def test_a_newer_act_on_the_program_replaces_it(lab: Any, notes: Notes) -> None:
+async def test_a_newer_act_replaces_it_and_what_is_cancelled_is_not_done(lab: Any, notes: Notes) -> None:
     assert [(await order(lab, source=source)).replaces for source in ("v1", "v2")] == [False, True]
     await meanwhile(lab, source="v3")
+    lab.plays("other", 4)
+    await order(lab, "other")
+    await lab.deferrals.cancel("paper", "other")
+    with pytest.raises(AppNotFound):
+        await lab.deferrals.cancel("paper", "other")
     await back(lab)
     assert (lab.running(), notes.told, await lab.states()) == ({"blink": "v3"}, [], ["done"])
-
-
-async def test_what_is_cancelled_is_not_done(lab: Any, notes: Notes) -> None:
-    await order(lab)
-    await lab.deferrals.cancel("paper", "blink")
-    with pytest.raises(AppNotFound):
-        await lab.deferrals.cancel("paper", "blink")
-    await back(lab)
-    assert (lab.running(), notes.told) == ({}, [])
 
 
 async def test_undo_does_not_take_back_an_older_act_instead(lab: Any, notes: Notes) -> None:
@@ -242,24 +223,24 @@ async def test_an_installation_that_is_cut_short_is_done_once(lab: Any, notes: N
     assert await lab.conditions() == {"blink": "listed"}
 
 
-async def test_one_that_is_cut_short_again_and_again_is_given_up(lab: Any, notes: Notes) -> None:
+@pytest.mark.parametrize(
+    ("error", "tries", "words"),
+    [
+        (CUT, MAX_TRIES, f"failed. it was cut short {MAX_TRIES} times"),
+        (InvalidModule("invalid WASM version."), 1, "failed. invalid WASM version."),
+    ],
+)
+async def test_one_that_is_refused_or_cut_short_again_and_again_is_given_up_and_told(
+    lab: Any, notes: Notes, error: Exception, tries: int, words: str
+) -> None:
     await order(lab)
     for _ in range(MAX_TRIES + 1):
-        lab.transport.fail["apps.install"] = CUT
+        lab.transport.fail["apps.install"] = error
         await back(lab)
     [(note, is_well)] = notes.told
-    assert f"failed. it was cut short {MAX_TRIES} times" in note
+    assert words in note
     assert not is_well
-    assert lab.transport.calls.count("apps.install") == MAX_TRIES
-
-
-async def test_a_refusal_of_the_board_is_told_and_is_the_end(lab: Any, notes: Notes) -> None:
-    await order(lab)
-    lab.transport.fail["apps.install"] = InvalidModule("invalid WASM version.")
-    for _ in range(2):
-        await back(lab)
-        assert (notes.went_well(), await lab.states()) == ([False], ["failed"])
-    assert lab.transport.calls.count("apps.install") == 1
+    assert lab.transport.calls.count("apps.install") == tries
 
 
 async def test_an_outcome_that_could_not_be_told_is_told_later(lab: Any, notes: Notes) -> None:

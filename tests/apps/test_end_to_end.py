@@ -7,10 +7,7 @@ import asyncio
 import pytest
 from tests.apps.conftest import Bench
 
-from microclaw.apps.change_log import made_by
-from microclaw.devices.calls import GpioGet
-from microclaw.errors import DeviceError, TooManyApps, UndoIncomplete
-from microclaw.wire import board_control as wire
+from microclaw.errors import TooManyApps
 
 
 def blink_source(pin: int = 2, half_period_ms: int = 200) -> str:
@@ -62,30 +59,3 @@ async def test_three_apps_run_a_fourth_is_refused_and_removed_ones_stand_still(b
     await edges_seen(bench, 7, 4)  # longer than the others' period
     moved = {edge.pin for edge in (await bench.board.control.edges()).edges if edge.t_ms > removed_ms}
     assert moved == {7}
-
-
-@pytest.mark.parametrize("after_bytes", [90, 600, 1500])
-async def test_a_connection_lost_mid_install_leaves_nothing_undecided(bench: Bench, after_bytes: int) -> None:
-    await bench.names()  # the connection is open from here on
-    await bench.board.control.request(wire.Fault("cut", 1, after_bytes))
-    with pytest.raises(DeviceError):
-        await bench.deploy(source=blink_source())
-    kept = await bench.reconciler.check("d-1")
-    assert kept.problem is None
-    assert await bench.change_log.unfinished() == []
-    listed = await bench.names()
-    assert await bench.wanted() == listed
-
-
-async def test_a_board_that_restarted_gets_no_level_of_before_back(bench: Bench) -> None:
-    await bench.set_pin(4)
-    with made_by("m1"):
-        await bench.set_pin(4, 0)
-        await bench.deploy(source=blink_source())
-    await bench.board.control.power("cut")
-    await bench.board.control.power("on")
-    await bench.reconciler.check("d-1")
-    with pytest.raises(UndoIncomplete):
-        await bench.take_back()
-    assert (await bench.device.call(GpioGet(4))).level == 0
-    assert await bench.names() == []

@@ -33,16 +33,13 @@ FLOOD = ((100.0, "a"), (120.0, "a"), (1_100.0, "(7 lines were left out)"), (1_20
         ('log never ~ "ERROR.*"', "untried"),
         ('log never ~ "b"', "not met"),  # a line that was found
         ('log never ~ "ERROR.*" from 2 s', "met"),  # nothing is missing there
-        ('log never ~ "ERROR.*" until 50 ms', "met"),
         ('log never ~ "ERROR.*" from 500 ms until 600 ms', "untried"),
         ('log 2 times ~ "a"', "untried"),
         ('log 1 times ~ "a"', "not met"),
-        ('log 3 times ~ "a"', "untried"),
         ('log 1 times ~ "late" from 2 s', "met"),
         ('log ~ "a"', "met"),
         ('log ~ "DONE"', "untried"),
         ('log ~ "DONE" from 2 s', "not met"),
-        ('log ~ "b" within 1500 ms', "met"),
         ('log every 1 s ~ "a|b|late"', "untried"),
     ],
 )
@@ -53,20 +50,11 @@ def test_missing_lines_leave_untried_what_they_could_change(line: str, state: st
         assert finding.next_step
 
 
-BEHIND = [('log ~ "DONE"', "met"), ('log never ~ "DONE"', "not met"), ('log never ~ "ERROR"', "untried")]
-
-
-@pytest.mark.parametrize(
-    ("line", "lines", "state"),
-    [
-        *[(line, ((100.0, "a"), (2_000.0, "(10 lines were left out) DONE")), state) for line, state in BEHIND],
-        ('log never ~ ".*left out.*"', ((50.0, "a"), (60.0, "(1 line was left out)")), "untried"),
-    ],
-)
-def test_a_line_behind_the_word_of_missing_ones_is_read_and_that_is_no_line_of_the_program(
-    line: str, lines: tuple[tuple[float, str], ...], state: str
-) -> None:
-    assert found(line, log(*lines)).state == state
+def test_a_line_behind_the_word_of_missing_ones_is_read_and_that_is_no_line_of_the_program() -> None:
+    behind = log((100.0, "a"), (2_000.0, "(10 lines were left out) DONE"))
+    for line, state in (('log ~ "DONE"', "met"), ('log never ~ "DONE"', "not met"), ('log never ~ "ERROR"', "untried")):
+        assert found(line, behind).state == state
+    assert found('log never ~ ".*left out.*"', log((50.0, "a"), (60.0, "(1 line was left out)"))).state == "untried"
 
 
 def test_a_reaction_in_lines_is_untried_where_lines_are_missing() -> None:
@@ -106,11 +94,6 @@ def test_two_changes_of_one_time_stamp(line: str, seen: Record, state: str) -> N
     assert found(line, seen).state == state
 
 
-def test_a_longer_overlap_is_told_with_its_length() -> None:
-    finding = found(INTERLOCK, pins((5, 7, 1), (505, 8, 1), (515, 7, 0), (1_005, 8, 0)))
-    assert (finding.state, "0.01 s" in finding.text) == ("not met", True)
-
-
 def square_wave(half_ms: float, count: int = 400) -> Record:
     return Record(board_ms=half_ms * count, edges=tuple(Edge(n * half_ms, 2, n % 2) for n in range(1, count)))
 
@@ -122,7 +105,6 @@ def square_wave(half_ms: float, count: int = 400) -> Record:
         ("pin 2: period 3.333 ms", 1.667, "met"),
         ("pin 2: high for 1.5 ms, low for 1.5 ms", 2.0, "not met"),
         ("pin 2: high for 1 ms, low for 1 ms", 1.02, "met"),
-        ("pin 2: period 20 ms +- 2 %", 10.5, "not met"),
     ],
 )
 def test_a_rhythm_of_some_milliseconds_is_held_against_its_mean(line: str, half_ms: float, state: str) -> None:
@@ -148,40 +130,27 @@ BLINK = leds((10, (RED,)), (510, (OFF,)), (1010, (RED,)), (1510, (OFF,)))
     ("line", "seen", "state"),
     [
         ("led 48: red within 100 ms", leds((10, (RED,))), "met"),
-        ("led 48: red within 5 ms", leds((10, (RED,))), "not met"),
         ("led 48: red within 100 ms", leds((10, ((40, 0, 0),))), "met"),
         ("led 48: 255,0,0 within 100 ms", leds((10, ((40, 0, 0),))), "not met"),
-        ("led 48: 50,0,0 within 100 ms", leds((10, ((40, 0, 0),))), "met"),
         ("led 48: 50,0,0 +- 1 % within 100 ms", leds((10, ((40, 0, 0),))), "not met"),
         ("led 48: red within 100 ms", leds((10, (GREEN,))), "not met"),
-        ("led 48: red within 100 ms", leds((10, (RED,)), pin=47), "not met"),
         ("led 48: red within 20 s", leds((10, (RED,))), "untried"),
         ("led 48: red at 1 s, off at 3 s", leds((10, (RED,)), (2000, (OFF,))), "met"),
-        ("led 48: red at 3 s", leds((10, (RED,)), (2000, (OFF,))), "not met"),
-        ("led 48: on at 1 s", leds((10, ((0, 3, 9),))), "met"),
         ("led 48: off at 1 s", leds((10, ((0, 3, 9),))), "not met"),
-        ("led 48: off at 1 s", Record(board_ms=10_000.0), "not met"),
-        ("led 48: red at 1 s", leds((10, (RED, RED))), "met"),
         ("led 48: red at 1 s", leds((10, (RED, OFF))), "not met"),
         ("led 48[0]: red at 1 s", leds((10, (RED, OFF))), "met"),
-        ("led 48[1]: off at 1 s", leds((10, (RED, OFF))), "met"),
         ("led 48[2]: off at 1 s", leds((10, (RED, OFF))), "not met"),
         ("led 48: red for 500 ms, off for 500 ms", BLINK, "met"),
         ("led 48: red for 600 ms", BLINK, "not met"),
         ("led 48: red for 600 ms +- 20 %", BLINK, "met"),
-        ("led 48: green for 500 ms", BLINK, "not met"),
         ("led 48: red for 500 ms", leds((10, (RED,)), (300, (RED,)), (510, (OFF,))), "met"),
         ("servo 4: 90 deg at 1 s", servo((5, 1500)), "met"),
-        ("servo 4: 90 deg at 1 s", servo((5, 1472)), "met"),
         ("servo 4: 90 deg at 1 s", servo((5, 1600)), "not met"),
-        ("servo 4: 180 deg at 1 s", servo((5, 2400)), "met"),
         ("servo 4: 0 deg at 1 s, 180 deg at 3 s", servo((5, 544), (2000, 2500)), "met"),
         ("servo 4: 2000 us +- 2 % at 1 s", servo((5, 2030)), "met"),
         ("servo 4: 2000 us +- 2 % at 1 s", servo((5, 2050)), "not met"),
         ("servo 4: 90 deg at 1 s", servo((5, 1500), hz=1000), "not met"),
         ("servo 4: off at 1 s", servo((5, 1500), (500, 0)), "met"),
-        ("servo 4: off at 1 s", servo((5, 1500)), "not met"),
-        ("servo 5: 90 deg at 1 s", servo((5, 1500)), "not met"),
         ("servo 4: 90 deg at 11 s", servo((5, 1500)), "untried"),
     ],
 )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 
 import pytest
 from tests.apps.conftest import Lab, PaperTransport
+from tests.cluster.hosts import Leases, Seat
 from tests.store.two_hosts import hold_news, two_hosts
 
 from microclaw.apps.change_log import AppVersion, ChangeLog, PutApp, RemoveApp, SetLevel
@@ -21,19 +21,6 @@ from microclaw.operations.operation import Permission
 from microclaw.store.devices import DeviceTable
 from microclaw.store.postgres import SharedDatabase
 from microclaw.store.schedules import Every, Prompt, Schedule, ScheduleTable
-
-
-@dataclass
-class Seat:
-    """A `microclaw.live_hosts.Fleet` of hosts that are all alive."""
-
-    host_id: str
-
-    def is_live(self, host_id: str) -> bool:
-        return host_id != ""
-
-    def listen(self, changed: Callable[[], object]) -> None:
-        """Nobody comes or leaves."""
 
 
 @pytest.fixture
@@ -56,7 +43,7 @@ async def labs(copies: tuple[SharedDatabase, SharedDatabase]) -> AsyncIterator[t
             await stack.enter_async_context(registry)
             if not made:
                 await registry.add("paper", "virtual", ["paper:1"])
-            made.append(Lab(registry, ChangeLog(copy, fleet=Seat(host_id)), transport))
+            made.append(Lab(registry, ChangeLog(copy, fleet=Seat(host_id, Leases())), transport))
         yield made[0], made[1]
 
 
@@ -111,16 +98,6 @@ async def test_a_program_that_another_host_is_installing_is_named_so(
     here.foreign("other")
     with pytest.raises(DeployRejected):
         await there.installer.check_place(await standing(there.change_log, device, "other"), take_over=False)
-
-
-async def test_a_device_that_two_hosts_remove_at_once_is_removed_once(
-    labs: tuple[Lab, Lab], copies: tuple[SharedDatabase, SharedDatabase]
-) -> None:
-    for copy in copies:
-        hold_news(copy)
-    found = await asyncio.gather(*(lab.registry.remove("paper") for lab in labs), return_exceptions=True)
-    assert sorted(type(one).__name__ for one in found) == ["NoneType", "UnknownName"]
-    assert [lab.registry.list() for lab in labs] == [(), ()]
 
 
 async def test_a_schedule_that_two_hosts_remove_at_once_is_removed_once(

@@ -165,16 +165,13 @@ async def test_a_board_that_does_not_answer_keeps_its_changes_open(lab: Any, err
     assert [change.change_id for change in await lab.change_log.unfinished()] == [change_id] * (error is not None)
 
 
-async def test_an_upgrade_of_a_forced_program_cut_short_leaves_none_there(lab: Any) -> None:
+async def test_an_upgrade_of_a_forced_program_cut_short_leaves_none_and_an_unknown_pwm_is_told(lab: Any) -> None:
     await lab.deploy()
     before = structs.replace((await lab.change_log.desired())[0].version, claims=Claims(forced=True))
     after = AppVersion("f" * 64, 8192, 20, 180_000, (2,))
     await lab.change_log.plan(lab.device_id, "app.upgrade", "upgrade", PutApp("blink", after), PutApp("blink", before))
     await recover_changes(lab.registry.get("paper"), lab.change_log)
     assert lab.running() == {}
-
-
-async def test_an_unknown_pwm_is_said_to_be_unknown(lab: Any) -> None:
     await lab.change_log.plan(lab.device_id, "pwm.set", "pwm", SetPwm(5, 100, 5000), None)
     [told] = await recover_changes(lab.registry.get("paper"), lab.change_log)
     assert "unknown" in told

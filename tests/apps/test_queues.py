@@ -1,12 +1,16 @@
-"""Work that takes the machine for a while is done by few at a time, whoever asks."""
+"""Work that takes the machine for a while, and an act on many devices, are done by few at a time, whoever asks."""
 
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from microclaw.apps.many import on_each
 from microclaw.apps.queues import Turns
+from microclaw.devices.device import Device
 from microclaw.errors import Overloaded
 
 EACH, ALL = 3, 10
@@ -59,3 +63,24 @@ async def test_places_are_bounded_and_a_cancelled_one_gives_its_own_back(nameles
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     turns.check("mem")
+
+
+async def test_an_act_on_many_runs_on_so_many_at_once_and_ends_when_it_is_cancelled() -> None:
+    begun, ended, running = asyncio.Event(), list[str](), list[str]()
+
+    async def act(device: Device) -> None:
+        running.append(device.name)
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(device.name)
+
+    devices = [cast(Device, SimpleNamespace(name=f"board-{number}")) for number in range(20)]
+    work = asyncio.create_task(on_each(devices, act, parallel=3))
+    await begun.wait()
+    await asyncio.sleep(0)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert sorted(ended) == running == ["board-0", "board-1", "board-2"], "no more than so many at once"

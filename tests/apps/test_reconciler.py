@@ -17,15 +17,6 @@ async def test_a_lost_app_is_put_back_from_its_image_and_a_removed_one_is_not(la
     assert [change.kind for change in await lab.change_log.changes()][:2] == ["app.restore", "app.deploy"]
 
 
-async def test_foreign_apps_are_never_fought(lab: Any) -> None:
-    await lab.deploy()
-    lab.transport.apps.clear()
-    lab.foreign("a", "b", "c")
-    kept = await lab.reconciler.check(lab.device_id)
-    assert kept.problem
-    assert sorted(lab.transport.apps) == ["a", "b", "c"]
-
-
 async def test_a_board_that_is_off_is_unreachable_since_then(lab: Any) -> None:
     await lab.deploy()
     lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")
@@ -62,6 +53,10 @@ async def test_one_app_that_is_refused_does_not_stop_the_others(lab: Any) -> Non
     kept = await lab.reconciler.check(lab.device_id)
     assert kept.put_back == ("b",)
     assert kept.problem
+    lab.transport.apps.clear()
+    lab.foreign("x", "y", "z")
+    assert (await lab.reconciler.check(lab.device_id)).problem
+    assert sorted(lab.transport.apps) == ["x", "y", "z"], "foreign apps are never fought"
 
 
 async def test_an_app_that_its_board_loses_again_and_again_is_left_off(lab: Any) -> None:
@@ -78,13 +73,7 @@ async def test_an_app_that_its_board_loses_again_and_again_is_left_off(lab: Any)
     assert [name for name, _ in lab.alarms] == ["paper"]
     lab.clock_ms += 1
     await lab.deploy()
-    lab.transport.apps.clear()
-    assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
-
-
-async def test_an_app_that_is_lost_now_and_then_is_put_back_for_ever(lab: Any) -> None:
-    await lab.deploy()
-    for _ in range(2 * MAX_PUT_BACKS):
+    for _ in range(2 * MAX_PUT_BACKS):  # now and then is not again and again
         lab.transport.apps.clear()
         assert (await lab.reconciler.check(lab.device_id)).put_back == ("blink",)
         lab.monotonic_s += PUT_BACK_WINDOW_S / MAX_PUT_BACKS

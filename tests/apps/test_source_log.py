@@ -68,21 +68,9 @@ async def test_a_traceback_has_the_sources_lines_and_no_frames_of_the_firmware(l
     ]
 
 
-async def test_an_older_line_is_told_in_the_lines_of_its_own_version(
+async def test_a_line_is_told_in_the_lines_of_the_version_that_ran_then(
     lab: Any, journal_clock: Any, tmp_path: Path
 ) -> None:
-    old, new = await image_of(BLINK, tmp_path), await image_of("x = 1\n\n\n" + BLINK, tmp_path)
-    await put(lab.change_log, lab.device_id, old)
-    then = journal_clock.now_ms()
-    journal_clock.later(5_000)
-    await put(lab.change_log, lab.device_id, new)
-    now = journal_clock.now_ms()
-    assert await printed(
-        lab, LogLine(1.0, "blink", frame(old, 9), then), LogLine(2.0, "blink", frame(new, 12), now)
-    ) == ['  File "blink.py", line 9, in wait', '  File "blink.py", line 12, in wait']
-
-
-async def test_a_version_that_failed_is_not_what_prints_later(lab: Any, journal_clock: Any, tmp_path: Path) -> None:
     old, bad = await image_of(BLINK, tmp_path), await image_of("x = 1\n\n\n" + BLINK, tmp_path)
     await put(lab.change_log, lab.device_id, old)
     await put(lab.change_log, lab.device_id, bad, fails=True)
@@ -90,3 +78,7 @@ async def test_a_version_that_failed_is_not_what_prints_later(lab: Any, journal_
     assert await printed(lab, LogLine(1.0, "blink", frame(bad, 12), soon)) == ['  File "blink.py", line 12, in wait']
     later = LogLine(1.0, "blink", frame(old, 9), soon + 3_600_000)
     assert await printed(lab, later) == ['  File "blink.py", line 9, in wait']
+    journal_clock.later(7_200_000)
+    await put(lab.change_log, lab.device_id, bad)
+    lines = (later, LogLine(2.0, "blink", frame(bad, 12), journal_clock.now_ms()))
+    assert await printed(lab, *lines) == [f'  File "blink.py", line {line}, in wait' for line in (9, 12)]

@@ -52,21 +52,6 @@ fan.value(1)
 while True:
     time.sleep(1)
 """
-EVENTS_PY = """
-from microclaw import on, pin
-led = pin(4)
-on(pin(14, "in", pull="up"), "falling", led.toggle)
-"""
-
-
-NEG_PY = """
-from machine import Pin
-from time import sleep
-p = Pin(18, Pin.OUT)
-p.on()
-sleep(3)
-p.off()
-"""
 LATER_INPUT_PY = """
 from machine import Pin
 from time import sleep
@@ -102,22 +87,22 @@ async def test_each_run_is_stopped_after_its_time_and_the_pin_stays_claimed(buil
     assert trial.to_json()["runs"]["runs"] == 2
 
 
-@pytest.mark.parametrize("source", [FAN_C, EVENTS_PY], ids=["c", "events"])
-async def test_one_that_never_ends_needs_a_time_to_be_stopped_after(build_cache: Path, source: str) -> None:
-    trial = await tried(source, build_cache, times=RunTimes(60_000))
+async def test_one_that_never_ends_needs_a_time_to_be_stopped_after_and_one_that_traps_fails(build_cache: Path) -> None:
+    trial = await tried(FAN_C, build_cache, times=RunTimes(60_000))
     assert not trial.ok
     assert trial.next_step
+    trial = await tried(TRAP_C, build_cache, times=RunTimes(60_000, 30_000))
+    assert not trial.ok
+    assert "trapped" in (trial.error or "")
 
 
-@pytest.mark.parametrize("times", [RunTimes(10_000, 5_000), RunTimes(None, 5_000)], ids=["interval", "once"])
-async def test_what_a_run_drove_counts_after_the_stop_made_its_pins_inputs(build_cache: Path, times: RunTimes) -> None:
-    trial = await tried(NEG_PY, build_cache, "pin 18: low at 1 s\npin 18: never high", times=times)
+async def test_what_a_run_drove_counts_after_the_stop_made_its_pins_inputs(build_cache: Path) -> None:
+    times = RunTimes(10_000, 5_000)
+    trial = await tried(PULSE_PY, build_cache, "pin 4: low at 1 s\npin 4: never high", times=times)
     assert [result.trial for result in trial.expected] == ["not met", "not met"]
     assert not trial.ok
-    assert [(round(e.t_ms / 1000), e.level) for e in trial.edges][:2] == [(0, 1), (3, 0)]
-    assert trial.driven == (18,)
-    assert not trial.waits_for_input
-    trial = await tried(NEG_PY, build_cache, "pin 18: rises at 0 s\npin 18: high for 3 s", times=times)
+    assert (trial.driven, trial.waits_for_input) == ((4,), False)
+    trial = await tried(PULSE_PY, build_cache, "pin 4: rises at 0 s\npin 4: high for 2 s", times=times)
     assert trial.ok, trial.error
 
 
@@ -128,9 +113,3 @@ async def test_a_pin_that_was_moved_before_it_became_an_input_counts_and_a_butto
     assert {edge.pin for edge in trial.edges} == {18}
     assert trial.read == (14,)
     assert trial.driven == (18,)
-
-
-async def test_a_run_that_traps_fails_the_trial(build_cache: Path) -> None:
-    trial = await tried(TRAP_C, build_cache, times=RunTimes(60_000, 30_000))
-    assert not trial.ok
-    assert "trapped" in (trial.error or "")

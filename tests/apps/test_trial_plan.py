@@ -1,11 +1,15 @@
-"""The trial's own acts at pins: bounces that a program must not see, whatever the period of its polling."""
+"""Times of runs as a person gives them, and the trial's own acts at pins: bounces that a program must not see."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from microclaw.apps.expectation_text import parse_expectations
+from microclaw.apps.run_times import LEAST_MS, MOST_MS, parse_time_ms, time_word, times_body
 from microclaw.apps.trial_plan import TrialOptions, levels_over_time, plan
+from microclaw.errors import ConfigError
 
 ASKED = {
     "toggle": "when pin 4 falls: pin 2 toggles within 60 ms",
@@ -32,19 +36,25 @@ def _polled(expect: str, period_ms: float, phase_ms: float) -> int:
 
 
 @pytest.mark.parametrize("expect", ASKED.values(), ids=ASKED.keys())
-@pytest.mark.parametrize("period_ms", [1, 2, 3, 5, 7, 10])
-def test_a_poll_without_debounce_sees_a_bounce(expect: str, period_ms: int) -> None:
+@pytest.mark.parametrize("period_ms", [1, 2, 3, 5, 7, 10, 20, 25, 50])
+def test_a_poll_sees_a_bounce_without_debounce_and_each_20_ms_presses_alone(expect: str, period_ms: int) -> None:
     for phase in range(10):
-        assert _polled(expect, period_ms, period_ms * phase / 10) > 2 * 8
-
-
-@pytest.mark.parametrize("expect", ASKED.values(), ids=ASKED.keys())
-@pytest.mark.parametrize("period_ms", [20, 25, 50])
-def test_a_poll_each_20_ms_sees_presses_alone(expect: str, period_ms: int) -> None:
-    for phase in range(10):
-        assert _polled(expect, period_ms, period_ms * phase / 10) in (2 * 8, 2 * 8 - 1)
+        seen = _polled(expect, period_ms, period_ms * phase / 10)
+        assert seen > 2 * 8 if period_ms <= 10 else seen in (2 * 8, 2 * 8 - 1)
 
 
 def test_no_bounce_is_longer_than_a_debounce_of_20_ms() -> None:
     bursts = levels_over_time(plan(TrialOptions(expectations=parse_expectations(ASKED["toggle"]))).stimuli).bursts[4]
     assert max(last - first for first, last, _ in bursts) == pytest.approx(18)
+
+
+def test_times_that_cannot_be_are_refused() -> None:
+    for times in (("0", None), ("10m", "500ms"), (None, "50d"), ("10m", "11m"), ("soon", None), ("1e9", None)):
+        with pytest.raises(ConfigError) as caught:
+            times_body(*times)
+        assert caught.value.next_step, times
+
+
+@given(st.integers(LEAST_MS, MOST_MS))
+def test_a_written_time_is_read_back_as_it_was(ms: int) -> None:
+    assert parse_time_ms(time_word(ms)) == ms

@@ -6,19 +6,20 @@ import re
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from microclaw.boards.firmware import (
     FirmwareDescription,
     NameChange,
-    firmware_help,
-    firmware_object,
     for_trial,
     parse_firmware,
     words_of_toml,
 )
+from microclaw.boards.micropython import MAX_PROGRAM_BYTES, MAX_PROGRAMS, with_micropython
 from microclaw.boards.profile import Firmware
-from microclaw.boards.reader import load_board
+from microclaw.boards.reader import board_ids, load_board
 from microclaw.errors import ConfigError
+from microclaw.py.compile import MAX_MPY_BYTES
 
 STOCK = load_board("virtual")
 
@@ -43,24 +44,14 @@ def test_words_make_of_the_profile_what_they_say() -> None:
     assert lesser.attribute_generation == "old"
 
 
-@pytest.mark.parametrize(
-    ("word", "has", "lacks"),
-    [
-        (  # singly and by group
-            "natives=-usleep,-libm,+mqtt,+pthread_self",
-            [("sleep", "libc_ext"), ("wasm_mqtt_init", "mqtt"), ("pthread_self", "pthread")],
-            [("usleep", "libc_ext"), ("sinf", "libm"), ("pthread_create", "pthread")],
-        ),
-        (  # a list is all there is
-            "natives=libc_builtin,usleep",
-            [("printf", "libc_builtin"), ("usleep", "libc_ext")],
-            [("open", "libc_ext"), ("wasm_create_timer", "app_framework")],
-        ),
-    ],
-)
-def test_natives_are_named(word: str, has: list[tuple[str, str]], lacks: list[tuple[str, str]]) -> None:
-    firmware = parse_firmware([word]).applied(STOCK).firmware
-    assert [native for native in has + lacks if firmware.has_native(*native)] == has
+def test_natives_are_named_singly_and_by_group_and_a_list_is_all_there_is() -> None:
+    lesser = parse_firmware(["natives=-usleep,-libm,+mqtt,+pthread_self"]).applied(STOCK).firmware
+    has = [("sleep", "libc_ext"), ("wasm_mqtt_init", "mqtt"), ("pthread_self", "pthread")]
+    lacks = [("usleep", "libc_ext"), ("sinf", "libm"), ("pthread_create", "pthread")]
+    assert [native for native in has + lacks if lesser.has_native(*native)] == has
+    listed = parse_firmware(["natives=libc_builtin,usleep"]).applied(STOCK).firmware
+    has = [("printf", "libc_builtin"), ("usleep", "libc_ext")]
+    assert [native for native in [*has, ("open", "libc_ext")] if listed.has_native(*native)] == has
 
 
 @pytest.mark.parametrize(
@@ -92,22 +83,14 @@ def test_wrong_words_are_refused_with_the_valid_ones(words: list[str]) -> None:
     assert refused.value.next_step
 
 
-def test_help_names_every_key() -> None:
-    keys = set(FirmwareDescription.__struct_fields__)
-    assert all(key in firmware_help() for key in keys)
-
-
-def test_file_has_the_same_keys() -> None:
+def test_a_file_has_the_same_keys_and_a_wrong_one_is_refused() -> None:
     text = 'plain = true\nnodes = ["+gpio"]\nmax_apps = 2\nheap = "4k"\nfiles = false\n'
     words = words_of_toml(text, "board.toml")
     assert parse_firmware(words) == parse_firmware(["plain", "nodes=+gpio", "max_apps=2", "heap=4k", "files=no"])
     assert parse_firmware(words_of_toml("nodes = []", "a")).nodes == NameChange(only=frozenset())
-
-
-@pytest.mark.parametrize("text", ["nodes = [1]", "nodes = [", "heap = 1.5", 'nose = "x"'])
-def test_wrong_file_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError):
-        parse_firmware(words_of_toml(text, "board.toml"))
+    for wrong in ("nodes = [1]", "nodes = [", "heap = 1.5", 'nose = "x"'):
+        with pytest.raises(ConfigError):
+            parse_firmware(words_of_toml(wrong, "board.toml"))
 
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "firmware.md").read_text(encoding="utf-8")
@@ -131,9 +114,17 @@ def test_trial_board_has_no_described_limit_of_image_and_apps() -> None:
     assert for_trial(STOCK) is STOCK
 
 
-def test_firmware_is_told_whole() -> None:
-    told = firmware_object(parse_firmware(["nodes=-i2c", "natives=-usleep"]).applied(STOCK).firmware)
-    assert told["described"] == ["nodes=-i2c", "natives=-usleep"]
-    assert told["nodes"] == ["gpio", "ledc"]
-    assert told["natives_lacking"] == ["usleep"]
-    assert told["max_apps"] == 3
+MICROPYTHON = Path(__file__).parents[2] / "firmware/fw/board.py"
+
+
+def test_a_board_with_our_micropython_has_other_limits_and_the_same_pins() -> None:
+    found = re.search(r'facts\.get\("max_programs", (\d+)\)', MICROPYTHON.read_text(encoding="utf-8"))
+    assert found is not None
+    assert int(found[1]) == MAX_PROGRAMS
+    assert MAX_PROGRAM_BYTES == MAX_MPY_BYTES
+    for board_id in board_ids():
+        board = load_board(board_id)
+        ours = with_micropython(board)
+        assert replace(ours, firmware=board.firmware, power_cut=board.power_cut) == board
+        assert (ours.firmware.max_apps, ours.firmware.apps_survive_reset) == (MAX_PROGRAMS, True)
+    assert with_micropython(parse_firmware(["max_apps=2"]).applied(STOCK)).firmware.max_apps == 2, "as described"

@@ -51,23 +51,6 @@ def test_every_exposed_gpio_has_one_place_on_headers_as_long_as_the_boards(board
 
 
 @pytest.mark.parametrize(
-    ("board_id", "label", "gpio"),
-    [
-        ("esp32-devkitc-v4", "VN", 39),
-        ("esp32-devkitc-v4", "IO12", 12),
-        ("esp32-s3-devkitc-1-v1.1", "TX", 43),
-        ("esp32-s3-devkitc-1-v1.1", "38", 38),
-        ("esp32-c3-devkitm-1", "RX", 20),
-        ("esp32-c6-devkitc-1", "RX", 17),
-        ("xiao-esp32s3", "D10", 9),
-        ("xiao-esp32s3", "3V3", None),
-    ],
-)
-def test_a_print_on_the_board_is_its_gpio(board_id: str, label: str, gpio: int | None) -> None:
-    assert {p.gpio for header in headers(board_id) for p in header.pins if p.label == label} == {gpio}
-
-
-@pytest.mark.parametrize(
     "layout",
     [
         'usb = "left"\nsource = "s"\nheaders = []',

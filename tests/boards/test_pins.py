@@ -16,18 +16,12 @@ BOARD = load_board("virtual")
     [
         ("virtual", 27, "output"),
         ("virtual", 35, "input"),
-        ("virtual", 23, "output"),
         ("virtual", -1, "output"),
         ("virtual", 12, "adc"),
-        ("esp32-s3-devkitc-1-v1.1", 33, "output"),
-        ("xiao-esp32s3", 20, "input"),
         ("esp32-s3-touch-lcd-1.85c", 21, "output"),
         ("esp32-devkitc-v4", 34, "output"),
         ("esp32-devkitc-v4", 39, "i2c"),
         ("esp32-devkitc-v4", 6, "input"),
-        ("esp32-devkitc-v4", 20, "output"),
-        ("esp32-devkitc-v4", 25, "adc"),
-        ("esp32-c3-devkitm-1", 12, "output"),
         ("esp32-c6-devkitc-1", 14, "output"),
     ],
 )
@@ -48,25 +42,13 @@ def test_suggested_pins_are_the_nearest_without_a_caution() -> None:
     assert nearest_free_pins(BOARD, 0, "output") == (1, 2, 4, 5)
 
 
-def test_strapping_pin_is_cautioned_and_a_plain_one_not() -> None:
-    assert BOARD.pins[45].caution is not None
-    assert BOARD.pins[4].caution is None
-
-
 @pytest.mark.parametrize(
     ("board_id", "pin", "use"),
     [
         ("virtual", 2, "output"),
-        ("virtual", 4, "input"),
-        ("virtual", 5, "pwm"),
-        ("virtual", 1, "adc"),
         ("virtual", 8, "i2c"),
-        ("virtual", 0, "input"),
         ("esp32-devkitc-v4", 34, "adc"),
-        ("esp32-devkitc-v4", 36, "input"),
-        ("esp32-devkitc-v4", 16, "output"),
         ("esp32-s3-touch-lcd-1.85c", 5, "pwm"),
-        ("xiao-esp32s3", 43, "output"),
         ("esp32-c6-devkitc-1", 23, "i2c"),
     ],
 )

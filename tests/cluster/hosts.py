@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,6 +48,33 @@ async def host_in(
         Hosts.joined(database, facts, host_id=host_id, home=home or host_id) as hosts,
     ):
         yield database, hosts
+
+
+@dataclass
+class Leases:
+    """The living hosts, as all hosts see them. `end` is the end of a lease."""
+
+    dead: set[str] = field(default_factory=set)
+    listeners: list[Callable[[], object]] = field(default_factory=list)
+
+    def end(self, host_id: str) -> None:
+        self.dead.add(host_id)
+        for changed in self.listeners:
+            changed()
+
+
+@dataclass
+class Seat:
+    """A `microclaw.live_hosts.Fleet`."""
+
+    host_id: str
+    leases: Leases
+
+    def is_live(self, host_id: str) -> bool:
+        return host_id not in self.leases.dead
+
+    def listen(self, changed: Callable[[], object]) -> None:
+        self.leases.listeners.append(changed)
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeAlias
 
 import psycopg
 import pytest
-from tests.cluster.hosts import PATIENCE_S
+from tests.cluster.hosts import PATIENCE_S, Leases, Seat
 from tests.schedules.conftest import START, Clock, Hands, MakeWorld, World, world_of
 from tests.store.two_hosts import until
 
@@ -28,36 +27,9 @@ from microclaw.store.schedules import ToolAct
 
 A_MINUTE = timedelta(minutes=1)
 BLINK = PutApp("blink", AppVersion("ab", 8192, 20, 180_000, (2,)))
-Opened: TypeAlias = Callable[[str], Awaitable[tuple[SharedDatabase, "Seat"]]]
+Opened: TypeAlias = Callable[[str], Awaitable[tuple[SharedDatabase, Seat]]]
 OneHost: TypeAlias = Callable[..., AbstractAsyncContextManager[World]]
 __all__ = ["world_of"]
-
-
-@dataclass
-class Leases:
-    """The living hosts, as all hosts see them. `end` is the end of a lease."""
-
-    dead: set[str] = field(default_factory=set)
-    listeners: list[Callable[[], object]] = field(default_factory=list)
-
-    def end(self, host_id: str) -> None:
-        self.dead.add(host_id)
-        for changed in self.listeners:
-            changed()
-
-
-@dataclass
-class Seat:
-    """A `microclaw.live_hosts.Fleet`."""
-
-    host_id: str
-    leases: Leases
-
-    def is_live(self, host_id: str) -> bool:
-        return host_id not in self.leases.dead
-
-    def listen(self, changed: Callable[[], object]) -> None:
-        self.leases.listeners.append(changed)
 
 
 @pytest.fixture

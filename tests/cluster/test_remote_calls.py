@@ -6,7 +6,6 @@ import asyncio
 import secrets
 from contextlib import AsyncExitStack
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,6 @@ from tests.cluster.hosts import WholeHost, paired, whole_host
 from tests.link_server.scripted import ScriptedDevice
 from tests.store.two_hosts import until
 
-from microclaw.app.cluster import UNCONNECTED, HostCluster
 from microclaw.devices.calls import AppInstall, AppUninstall, DeviceRestart, GpioGet, GpioSet, PinLevel
 from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable, OutcomeUnknown
 from microclaw.operations.connection import HostError
@@ -62,8 +60,15 @@ async def test_a_device_of_another_host_is_called(east: WholeHost, west: WholeHo
         assert await waiting == PinLevel(4, 1), "it came back, to the other host"
 
 
-@pytest.mark.parametrize("call", [GpioSet(4, 1), AppUninstall("x")])
-@pytest.mark.parametrize("how", ["it goes elsewhere", "its host is cut off", "its host stops"])
+@pytest.mark.parametrize(
+    ("call", "how"),
+    [
+        (GpioSet(4, 1), "it goes elsewhere"),
+        (AppUninstall("x"), "it goes elsewhere"),
+        (AppUninstall("x"), "its host is cut off"),
+        (GpioSet(4, 1), "its host stops"),
+    ],
+)
 async def test_a_device_that_its_host_loses_in_mid_call(
     east: WholeHost, database_url: str, tmp_path: Path, call: Any, how: str
 ) -> None:
@@ -134,19 +139,6 @@ async def test_a_board_that_comes_back_to_another_host_tells_by_its_uptime_wheth
     async with lamp.connected():
         (outcome,) = await asyncio.gather(waiting, return_exceptions=True)
         assert isinstance(outcome, OutcomeUnknown) is not restarted
-
-
-def test_a_host_looks_after_the_boards_of_its_machine_and_one_after_those_that_are_nowhere() -> None:
-    no: Any = None
-    places = {"desk": ("west", ()), "roof": (None, ()), "lamp": (None, ("here",)), "far": (None, ("far",))}
-    devices = {name: SimpleNamespace(host=host, link_ids=links) for name, (host, links) in places.items()}
-    registry: Any = SimpleNamespace(get=devices.__getitem__)
-    for name, flag, ours in (("west", False, {"desk", "lamp"}), ("east", True, {"roof", "lamp"})):
-        hosts: Any = SimpleNamespace(host_id=f"{name}-0001")
-        holding: Any = SimpleNamespace(place_of={"here": f"{name}-0001", "far": "north-0001"}.get)
-        duties: Any = SimpleNamespace(here={UNCONNECTED} if flag else ())
-        cluster = HostCluster(no, no, no, hosts, duties, holding, no, no, no)
-        assert set(filter(cluster.looks_after(registry), devices)) == ours
 
 
 async def test_a_device_stays_connected_while_its_host_has_no_database(

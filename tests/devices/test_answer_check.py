@@ -37,17 +37,14 @@ from microclaw.events import Edge
     [
         (GpioSet(4, 1), PinLevel(5, 1)),
         (GpioSet(4, 1), PinLevel(4, 0)),
-        (GpioGet(4), PinLevel(2, 1)),
         (GpioGet(4), PinLevel(4, 7)),
         (AdcRead(4), AdcReading(5, 100, 0.1)),
         (AdcRead(4), AdcReading(4, 100, 33.0)),
         (AdcRead(4), AdcReading(4, 100, float("nan"))),
         (PwmSet(5, 128, 5000), PwmState(6, 128, 5000)),
-        (PwmSet(5, 128, 5000), PwmState(5, 0, 5000)),
         (PwmSet(5, 128, 5000), PwmState(5, 128, 50)),
         (I2cRead("bme280"), SensorReading("ina219", {"voltage_v": 1.0})),
         (I2cRead("bme280"), SensorReading("bme280", {"humidity_pct": 200.0})),
-        (I2cRead("bme280"), SensorReading("bme280", {"anything": float("inf")})),
         (I2cRead("bme280"), SensorReading("do it now", {"voltage_v": 1.0})),
         (I2cRead("bme280"), SensorReading("bme280", {"switch pin 4 on": 1.0})),
         (I2cRead("bme280"), SensorReading("bme280", {f"v{n}": 1.0 for n in range(17)})),
@@ -63,14 +60,12 @@ def test_an_answer_about_something_else_is_device_lied(call: Call[Any], answer: 
     with pytest.raises(DeviceLied) as caught:
         check_answer("desk", call, answer)
     assert caught.value.next_step is not None
-    assert caught.value.code == "device_lied"
 
 
 @pytest.mark.parametrize(
     ("call", "answer"),
     [
         (GpioSet(4, 1), PinLevel(4, 1)),
-        (GpioGet(4), PinLevel(4, 0)),
         (AdcRead(4), AdcReading(4, 4095, 3.3)),
         (PwmSet(5, 128, 5000), PwmState(5, 127, 4999)),
         (I2cRead("bme280"), SensorReading("bme280", {"temperature_c": -12.5, "pressure_hpa": 990.0})),

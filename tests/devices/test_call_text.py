@@ -1,4 +1,4 @@
-"""Device methods as words and as JSON."""
+"""Device methods as words."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ from typing import Any
 
 import pytest
 
-from microclaw.devices.call_text import arguments_from_words, call_from, call_words, result_value
+from microclaw.devices.call_text import arguments_from_words, call_from, call_words, what_offers
 from microclaw.devices.calls import (
-    AdcReading,
-    AppEntry,
-    AppReply,
     AppRequest,
-    AppStart,
-    AppStop,
     AppUndo,
     Call,
-    DeviceRestart,
     GpioSet,
     I2cRead,
     I2cScan,
@@ -31,8 +25,6 @@ from microclaw.errors import ConfigError, UnknownName
     [
         ("gpio.set", ["pin=2", "level=1"], GpioSet(2, 1)),
         ("gpio.set", ["2", "1"], GpioSet(2, 1)),
-        ("gpio.set", ["0x10", "level=0"], GpioSet(16, 0)),
-        ("pwm.set", ["5", "128"], PwmSet(5, 128)),
         ("pwm.set", ["5", "128", "frequency_hz=100"], PwmSet(5, 128, 100)),
         ("i2c.read", ["bme280"], I2cRead("bme280")),
         ("apps.request", ["name=echo", "url=/x", 'values={"a": 1}'], AppRequest("echo", "/x", {"a": 1})),
@@ -42,25 +34,10 @@ def test_words_become_the_typed_call(method: str, words: list[str], call: object
     assert call_from(method, arguments_from_words(method, words)) == call
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["1", "2", "3"],
-        ["x"],
-        ["pin=x"],
-        ["2", "high"],
-        ["pin=2", "colour=red"],
-        [],
-        ["pin=2.5", "1"],
-        ["pin=2", "level=1.5"],
-    ],
-)
-def test_wrong_words_are_refused_with_the_right_form(words: list[str]) -> None:
+@pytest.mark.parametrize("words", ["1 2 3", "pin=x", "2 high", "pin=2 colour=red", "", "pin=2.5 1", "pin=2 level=1.5"])
+def test_wrong_words_are_refused(words: str) -> None:
     with pytest.raises(ConfigError):
-        call_from("gpio.set", arguments_from_words("gpio.set", words))
-
-
-def test_true_is_no_level() -> None:
+        call_from("gpio.set", arguments_from_words("gpio.set", words.split()))
     with pytest.raises(ConfigError):
         call_from("gpio.set", {"pin": 2, "level": True})
 
@@ -73,30 +50,26 @@ def test_wifi_is_no_direct_call_and_its_password_is_not_shown(method: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("result", "value"),
-    [
-        (None, None),
-        (AdcReading(1, 2048, 1.65), {"pin": 1, "raw": 2048, "volts": 1.65}),
-        ((AppEntry("blink", 8192),), [{"name": "blink", "heap_bytes": 8192}]),
-        (AppReply(69, {"b": b"\x00\x01"}), {"status": 69, "values": {"b": "AAE="}}),
-    ],
-)
-def test_answers_become_json_values(result: object, value: Any) -> None:
-    assert result_value(result) == value
-
-
-@pytest.mark.parametrize(
     ("call", "words"),
     [
         (GpioSet(2, 1), "set pin 2 of lamp high"),
-        (PwmSet(5, 51), "set PWM on pin 5 of lamp to 20 % (duty 51 of 255)"),
         (PwmSet(5, 1, 2_000), "set PWM on pin 5 of lamp to about 0 % at 2,000 Hz (duty 1 of 255)"),
-        (DeviceRestart(), "restart lamp"),
-        (AppStart("blink"), "start blink on lamp"),
-        (AppStop("blink"), "stop blink on lamp"),
         (AppUndo("blink"), "go back to the earlier blink on lamp"),
         (I2cScan(), "i2c.scan on lamp"),
     ],
 )
 def test_a_call_is_asked_in_words(call: Call[Any], words: str) -> None:
     assert call_words(call, "lamp") == words
+
+
+def test_each_method_says_what_would_offer_it() -> None:
+    for method, needs in {
+        "edges.read": "virtual board",
+        "apps.states": "virtual board",
+        "apps.list": "--wasmachine HOST",
+        "i2c.scan": "--serial",
+        "device.restart": "microclaw's own link",
+        "wifi.set": "own firmware and a radio",
+        "display.show": "device show",
+    }.items():
+        assert needs in what_offers(method, "bench"), method

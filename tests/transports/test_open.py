@@ -1,4 +1,4 @@
-"""Addresses become transports, and nothing else does."""
+"""Addresses become transports, a USB id finds its port, and nothing else is an address."""
 
 from __future__ import annotations
 
@@ -7,19 +7,29 @@ from pathlib import Path
 import pytest
 
 from microclaw.boards import load_board
-from microclaw.errors import ConfigError
+from microclaw.devices.calls import DeviceInfo
+from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.transports.open import open_transport
+from microclaw.transports.serial import SerialTransport
+from microclaw.transports.serial_address import PortInfo, UsbId, find_usb_port
+
+S3 = PortInfo("/dev/ttyACM0", UsbId(0x303A, 0x1001, "F4:12:FA:01:02:03"))
+OTHER_S3 = PortInfo("/dev/ttyACM1", UsbId(0x303A, 0x1001, "F4:12:FA:0A:0B:0C"))
+BRIDGE = PortInfo("/dev/ttyUSB0", UsbId(0x10C4, 0xEA60, "0001"))
+PORTS = (S3, OTHER_S3, BRIDGE, PortInfo("/dev/ttyS0"))
 
 
 @pytest.mark.parametrize(
     ("typed", "endpoint"),
     [
-        ("wasmachine://board.lan:8080", "wasmachine://board.lan:8080"),
         ("wasmachine://192.168.1.20", "wasmachine://192.168.1.20:8080"),
         ("192.168.1.20:8888", "wasmachine://192.168.1.20:8888"),
-        ("wasmachine://[fe80::1]:8080", "wasmachine://[fe80::1]:8080"),
+        ("wasmachine://[fe80::1%eth0]:8080", "wasmachine://[fe80::1%eth0]:8080"),
+        ("wasmachine://board_1.local:80", "wasmachine://board_1.local:80"),
         ("serial:/dev/ttyACM0", "serial:/dev/ttyACM0"),
         ("serial:tcp://127.0.0.1:5000", "serial:tcp://127.0.0.1:5000"),
+        ("serial:usb-303A:1001:F4:12:FA:01:02:03", "serial:usb-303a:1001:F4:12:FA:01:02:03"),
+        ("serial:usb-10c4:EA60", "serial:usb-10c4:ea60"),
         ("virtual:/run/c.sock", "virtual:/run/c.sock"),
     ],
 )
@@ -27,8 +37,27 @@ def test_each_form_of_address_opens_its_transport(typed: str, endpoint: str, tmp
     assert open_transport(typed, load_board("virtual"), lock_folder=tmp_path).endpoint == endpoint
 
 
-@pytest.mark.parametrize("typed", ["", "http://x", "board:port", "a:0", "a:70000", "a b:1", "xiaozhi:11:22"])
-def test_nonsense_is_refused_with_the_known_forms(typed: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "", "http://x", "board:port", "a:0", "a:70000", "a b:1", "xiaozhi:11:22", "serial:ttyUSB0", "serial:COM3",
+        "serial:usb-303a", "serial:usb-303a:1001:", "serial:usb-x:y", "224.0.0.251:8080", "255.255.255.255:8080",
+        "0.0.0.0:8080", "[::]:8080", "[ff02::1]:8080", "240.0.0.1:8080", "999.1.1.1:8080", "1.2.3:8080", "-board:8080",
+        "a..b:8080", f"{'a' * 64}:8080",
+    ],
+)  # fmt: skip
+def test_what_no_board_has_as_its_address_is_refused(typed: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         open_transport(typed, load_board("virtual"), lock_folder=tmp_path)
     assert caught.value.next_step
+
+
+async def test_a_usb_id_finds_its_port_and_that_of_two_ports_or_none_is_refused(tmp_path: Path) -> None:
+    assert find_usb_port(UsbId(0x303A, 0x1001, "F4:12:FA:0A:0B:0C"), PORTS) == "/dev/ttyACM1"
+    assert find_usb_port(UsbId(0x303A, 0x1001, "f4:12:fa:01:02:03"), PORTS) == "/dev/ttyACM0"
+    assert find_usb_port(UsbId(0x10C4, 0xEA60), PORTS) == "/dev/ttyUSB0"
+    for wanted in ("usb-303a:1001", "usb-1a86:7523"):
+        transport = SerialTransport(f"serial:{wanted}", lock_folder=tmp_path, list_ports=lambda: PORTS)
+        with pytest.raises(DeviceUnreachable):
+            await transport.call(DeviceInfo(), 5.0)
+        await transport.close()

@@ -11,7 +11,6 @@ import pytest
 
 from microclaw.transports.serial_address import PortInfo, UsbId
 from microclaw.transports.serial_survey import survey_ports
-from microclaw.virtual_boards.process import VirtualBoardProcess
 
 
 async def test_a_port_that_is_only_listed_is_not_opened(tmp_path: Path) -> None:
@@ -20,14 +19,6 @@ async def test_a_port_that_is_only_listed_is_not_opened(tmp_path: Path) -> None:
     assert (usb.name, usb.address) == ("serial:usb-303a:1001:F4:12", "/nowhere/ttyACM0")
     assert usb.facts == {"usb": "usb-303a:1001:F4:12", "looks like": "an ESP32's own USB port"}
     assert (plain.name, plain.facts) == ("serial:/nowhere/ttyS0", {})
-
-
-async def test_firmware_with_json_lines_answers(tmp_path: Path) -> None:
-    async with VirtualBoardProcess(name="board-1", serial="pty", control=tmp_path / "control.sock") as board:
-        path = board.ready.pty
-        assert path is not None
-        [found] = await survey_ports(tmp_path, ask=True, ports=lambda: (PortInfo(path),))
-    assert found.facts["answers"]
 
 
 @pytest.mark.parametrize(

@@ -6,19 +6,28 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.transports.wasmachine_events import event_client
 
 from microclaw.boards import load_board
-from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall
-from microclaw.errors import AppExists, AppNotFound, DeviceTimeout, DeviceUnreachable, InvalidModule, TooManyApps
+from microclaw.devices.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall, Call
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    DeviceSilent,
+    DeviceTimeout,
+    DeviceUnreachable,
+    InstallInterrupted,
+    InvalidModule,
+    TooManyApps,
+)
 from microclaw.transports.address import AddressLock
 from microclaw.transports.installs import InstallMark, InterruptedInstall
 from microclaw.transports.wasmachine import WasmachineTransport
 from microclaw.transports.wasmachine_connection import Timeouts
 from microclaw.virtual_boards.process import VirtualBoardProcess
-from microclaw.wire.wasmachine.attributes import AttributeContainer
+from microclaw.wire import board_control as wire
 from microclaw.wire.wasmachine.frame import FrameType, encode_frame
 from microclaw.wire.wasmachine.request import Request, install_request
 
@@ -50,19 +59,6 @@ async def test_app_is_installed_asked_listed_and_removed(transport: WasmachineTr
     assert await transport.call(AppList(), LIMIT_S) == ()
 
 
-async def test_events_of_an_app_arrive_while_connected(transport: WasmachineTransport) -> None:
-    await transport.call(AppInstall("echo", ECHO), LIMIT_S)
-    await transport.close()
-    async with event_client(transport.endpoint) as client:
-        assert (await client.watch("log")).status == 69
-        event = await client.next_event(LIMIT_S)
-        assert event is not None
-        assert event.url == "log"
-        assert AttributeContainer.decode(event.body).as_mapping()
-        await client.watch("log", register=False)
-        assert await client.next_event(1.5) is None
-
-
 async def test_each_wrong_order_has_its_own_error(transport: WasmachineTransport) -> None:
     for name in ("a", "b", "c"):
         await transport.call(AppInstall(name, ECHO), LIMIT_S)
@@ -84,7 +80,7 @@ def marks(folder: Path) -> list[Path]:
     return list(folder.glob("*.install"))
 
 
-@pytest.mark.parametrize("sent_bytes", [1, 8, 600, 10**9])
+@pytest.mark.parametrize("sent_bytes", [1, 600, 10**9])
 async def test_a_new_process_clears_what_one_that_died_left_half_sent(
     sent_bytes: int, board: VirtualBoardProcess, tmp_path: Path
 ) -> None:
@@ -106,6 +102,55 @@ async def test_a_new_process_clears_what_one_that_died_left_half_sent(
         assert "second" in [app.name for app in await transport.call(AppList(), LIMIT_S)]
     finally:
         await transport.close()
+
+
+async def test_an_install_cut_anywhere_leaves_no_corrupt_app_and_a_working_device(
+    transport: WasmachineTransport, board: VirtualBoardProcess
+) -> None:
+    await transport.call(AppInstall("other", ECHO), LIMIT_S)
+    for after_bytes in (1, 8, 600):
+        await board.control.request(wire.Fault("cut", 1, after_bytes))
+        with pytest.raises(InstallInterrupted) as caught:
+            await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+        assert caught.value.outcome == "not_installed"
+        assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["other"]
+    # The answer alone is lost: of a query, of a removal, of an install.
+    await board.control.request(wire.Fault("mute"))
+    assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["other"]
+    await board.control.request(wire.Fault("mute"))
+    await transport.call(AppUninstall("other"), LIMIT_S)
+    await board.control.request(wire.Fault("mute"))
+    with pytest.raises(InstallInterrupted) as caught:
+        await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert caught.value.outcome == "listed"
+    assert [app.name for app in await transport.call(AppList(), LIMIT_S)] == ["echo"]
+
+
+async def test_a_board_that_stays_mute_is_diagnosed_as_silent_and_what_was_sent_is_mended_when_it_is_back(
+    board: VirtualBoardProcess, tmp_path: Path
+) -> None:
+    mute = Timeouts(answer_s=0.5, first_query_s=0.3, idle_s=0.05)
+    transport = WasmachineTransport(
+        board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path, timeouts=mute
+    )
+    await board.control.request(wire.Fault("mute", 1000))
+    calls: tuple[Call[Any], ...] = (AppList(), AppUninstall("echo"))
+    for call in calls:
+        with pytest.raises(DeviceSilent):
+            await transport.call(call, LIMIT_S)
+    with pytest.raises(InstallInterrupted) as caught:
+        await transport.call(AppInstall("echo", ECHO), LIMIT_S)
+    assert (caught.value.outcome, caught.value.silent) == ("unknown", True)
+    with pytest.raises((InstallInterrupted, DeviceSilent)):
+        await transport.call(AppInstall("echo", ECHO), 0.1)  # its caller gives up
+    await transport.close()
+    await board.control.request(wire.Fault("mute", 0))
+    transport = WasmachineTransport(
+        board.ready.transports[0], load_board("virtual"), lock_folder=tmp_path, timeouts=QUICK
+    )
+    await transport.call(AppList(), LIMIT_S)
+    assert marks(tmp_path) == []
+    await transport.close()
 
 
 async def test_a_mark_is_there_only_while_an_install_is_under_way(

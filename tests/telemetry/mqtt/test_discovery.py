@@ -56,8 +56,9 @@ def test_home_assistant_takes_every_message(view: DeviceView, takes_commands: bo
         assert platforms == set()
 
 
-def test_entities_read_topics_that_are_published() -> None:
+def test_entities_read_topics_that_are_published_and_no_version_is_told_that_nobody_knows() -> None:
     made = discovery()
+    assert json.loads(device_messages(FULL)["desk/firmware"]) == {"title": "microclaw", "installed_version": "0.1.0"}
     told = {made.topics.of_host(""), *(f"{made.topics.root}/{topic}" for topic in device_messages(FULL))}
     told.add(made.topics.of_device("desk", "telemetry"))
     for component in made.components(FULL).values():
@@ -71,14 +72,6 @@ def test_names_from_outside_stay_one_part_of_a_topic_and_steer_no_template() -> 
     assert component["command_topic"] == f"home/microclaw/h-1/desk/program/{part}/set"
     assert component["value_template"] == "{{ value_json.state }}"
     assert component["name"] == 'Program a+b/#"}} {% set x %} ü'
-
-
-def test_no_update_is_told_that_nobody_knows() -> None:
-    topic = "desk/firmware"
-    assert json.loads(device_messages(FULL)[topic]) == {"title": "microclaw", "installed_version": "0.1.0"}
-    newer = structs.replace(FULL, firmware=FirmwareVersions("microclaw", "0.1.0", "0.2.0"))
-    assert json.loads(device_messages(newer)[topic])["latest_version"] == "0.2.0"
-    assert "update_firmware" not in discovery().components(PLAIN)
 
 
 async def test_entities_follow_what_there_is_and_nothing_is_left_at_the_broker(
