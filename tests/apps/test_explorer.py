@@ -15,7 +15,7 @@ from microclaw.apps.explorer_program import NODES, TRIED, read_findings
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.reader import load_board
 from microclaw.devices.calls import AppInstall
-from microclaw.errors import ProtocolError
+from microclaw.errors import DeviceUnreachable, ProtocolError, TooManyApps
 from microclaw.wasm.compile import compile_module
 
 STOCK = load_board("virtual")
@@ -56,6 +56,14 @@ async def test_board_without_espressifs_extensions_is_found_out(tmp_path: Path, 
         assert described.device_nodes == set()
 
 
+async def test_full_board_is_left_alone_with_the_reason(bench: Bench) -> None:
+    await bench.registry.describe_firmware("board-1", parse_firmware(["max_apps=2"]))
+    await install(bench, "one", "two")
+    with pytest.raises(TooManyApps):
+        await explore(bench)
+    assert (await bench.names(), await bench.states()) == (["one", "two"], [])
+
+
 async def test_explorer_that_a_dead_host_left_is_taken_off_by_the_next(bench: Bench) -> None:
     await install(bench, "one")
     arrived, never = asyncio.Event(), asyncio.Event()
@@ -76,14 +84,26 @@ async def test_explorer_that_a_dead_host_left_is_taken_off_by_the_next(bench: Be
         await exploring
 
 
+async def test_board_that_goes_away_leaves_the_change_open(bench: Bench) -> None:
+    async def cut(_seconds: float) -> None:
+        await bench.board.kill()
+
+    with pytest.raises(DeviceUnreachable):
+        await explore(bench, cut)
+    assert [change.kind for change in await bench.change_log.unfinished()] == ["app.explore"]
+
+
 def answer(natives: dict[str, str], nodes: dict[str, str]) -> str:
     return "".join((*(natives.get(name, "y") for name in TRIED), *(nodes.get(node, "y") for node in NODES)))
 
 
-def test_an_answer_of_another_form_is_refused_and_a_file_with_another_error_is_not_known() -> None:
+def test_answer_of_another_length_or_with_other_marks_is_refused() -> None:
     for wrong in (None, "", "y", answer({}, {})[:-1] + "z", 5):
         with pytest.raises(ProtocolError):
             read_findings(wrong)
+
+
+def test_device_file_with_another_error_is_not_known() -> None:
     findings = read_findings(answer({}, {"i2c": "?"}))
     assert "i2c" not in findings.nodes | findings.lacking_nodes
     assert any("device files i2c" in line for line in unknown_of(findings))

@@ -9,8 +9,9 @@ import pytest
 from msgspec import structs
 from tests.apps.conftest import make_trial
 
-from microclaw.apps.late_proof import SLACK_S, LateProofs, Place
+from microclaw.apps.late_proof import SLACK_S, TRIES, TRY_EVERY_S, LateProofs, Place
 from microclaw.apps.verify import LATEST_MS, late_due_ms
+from microclaw.errors import DeviceUnreachable
 from microclaw.events import Edge
 
 PLACE = Place("ann", "tg", "7")
@@ -84,3 +85,17 @@ async def test_a_program_that_was_taken_back_meanwhile_is_not_looked_at(lab: Any
             await asyncio.sleep(0)
     assert proofs.told == []
     assert lab.transport.calls.count("edges.read") == reads
+
+
+async def test_a_board_that_is_away_is_asked_again(lab: Any) -> None:
+    class Away(_Proofs):
+        async def sleep(self, seconds: float) -> None:
+            await super().sleep(seconds)
+            lab.transport.away = DeviceUnreachable("gone") if len(self.slept) < TRIES else None
+
+    async with Away(lab) as proofs:
+        await _deploy(lab, *MINUTE)
+        async with asyncio.timeout(5):
+            await proofs.news.wait()
+    assert [agrees for _, agrees in proofs.told] == [True]
+    assert proofs.slept[1:] == [TRY_EVERY_S] * (TRIES - 1)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.apps.conftest import Clock
+from tests.apps.conftest import Bench, Clock, make_trial, opened_bench
 
 from microclaw.apps.change_log import ChangeLog
+from microclaw.apps.reconciler import DeviceCheck
 from microclaw.apps.silence import SOON_MS
+from microclaw.apps.verify import Baseline, verify
+from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppList
+from microclaw.devices.transport import Transport
 from microclaw.errors import DeviceSilent, DeviceTimeout, InstallInterrupted
 from microclaw.store.database import Database
+from microclaw.transports.open import open_transport
+from microclaw.transports.wasmachine import WasmachineTransport
+from microclaw.transports.wasmachine_connection import Timeouts
+from microclaw.wasm.compile import compile_module
 
 SILENT = DeviceSilent("listing its apps on 10.0.0.7:8080: no answer within 4 s", next_step="reset it")
 
@@ -58,6 +69,32 @@ async def test_a_silence_long_after_a_program_was_put_there_blames_nobody(lab: A
     assert not any(app.suspect_ms for app in await lab.change_log.desired())
 
 
+async def test_a_board_that_answers_again_with_it_clears_it_and_it_can_be_dropped_after_a_reset(lab: Any) -> None:
+    await lab.deploy("two", pin=5)
+    lab.transport.away = SILENT
+    await told(lab)
+    lab.transport.away = None
+    await lab.reconciler.check(lab.device_id)
+    lab.transport.apps.clear()
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ("two",)
+    lab.transport.away = SILENT
+    await told(lab)
+    lab.transport.away = None
+    lab.transport.apps.clear()
+    await lab.act("uninstall", "two")
+    assert (await lab.reconciler.check(lab.device_id)).problem is None
+
+
+async def test_an_uninstall_without_an_answer_names_its_program(lab: Any) -> None:
+    await lab.deploy("one", pin=4)
+    await lab.deploy("two", pin=5)
+    lab.transport.fail["apps.remove"] = DeviceSilent("removing one on 10.0.0.7:8080: no answer within 10 s")
+    with pytest.raises(DeviceSilent):
+        await lab.act("uninstall", "one")
+    lab.transport.away = DeviceTimeout("no answer on its serial port")
+    await told(lab)
+
+
 async def test_a_program_that_hangs_as_it_starts_leaves_the_former_one_wanted(lab: Any) -> None:
     await lab.deploy("one", pin=4)
     silent = InstallInterrupted("installing one broke off", outcome="unknown", silent=True)
@@ -87,10 +124,76 @@ async def test_a_put_back_that_breaks_off_accuses_no_program(lab: Any, journal_c
         await lab.reconciler.check(lab.device_id)
 
 
-async def test_neither_an_empty_board_nor_a_plain_time_out_blames_a_program(lab: Any) -> None:
+async def test_a_board_without_programs_is_silent_without_a_name(lab: Any) -> None:
     lab.transport.away = SILENT
     assert (await told(lab)).message == SILENT.message
-    lab.transport.away = None
+    lab.transport.away = DeviceTimeout("slow")
+    await told(lab)
+
+
+async def test_a_plain_time_out_blames_nobody(lab: Any) -> None:
     await lab.deploy("one", pin=4)
     lab.transport.away = DeviceTimeout("slow")
     assert (await told(lab)).message == "slow"
+
+
+LATE_HANG = """
+#include "microclaw.h"
+static int led;
+static volatile int stays = 1;
+static void toggle(void) { gpio_toggle(led); }
+static void hang(void) { while (stays) {} }
+void on_init(void) { led = gpio_open(2, GPIO_OUT); every(100, toggle); after(4000, hang); }
+"""
+QUICK = Timeouts(answer_s=4.0, first_query_s=1.5)  # the firmware waits a second between two clients
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, build_cache: Path) -> AsyncIterator[Bench]:
+    """With a transport that does not wait long."""
+
+    def open_quick(endpoint: str, board: BoardProfile, lock_folder: Path) -> Transport:
+        if endpoint.startswith("wasmachine:"):
+            return WasmachineTransport(endpoint, board, lock_folder=lock_folder, timeouts=QUICK)
+        return open_transport(endpoint, board, lock_folder=lock_folder)
+
+    async with opened_bench(tmp_path, build_cache, open_with=open_quick) as opened:
+        yield opened
+
+
+async def after_a_reset(bench: Bench) -> DeviceCheck:
+    """The reconciler's first check that the board answers."""
+    await bench.board.control.power("cut")
+    await bench.board.control.power("on")
+    async with asyncio.timeout(60):
+        while (kept := await bench.reconciler.check("d-1")).unreachable_since_ms is not None:
+            pass
+    return kept
+
+
+async def until_it_hangs(bench: Bench) -> None:
+    async with asyncio.timeout(60):
+        while (await bench.board.control.app_rows())[0].longest_call_ms < 500:
+            pass  # each look takes the board a moment
+
+
+async def test_a_module_that_hangs_again_once_put_back_is_left_off(bench: Bench) -> None:
+    image = await compile_module(LATE_HANG, bench.device.board, cache=bench.cache)
+    await bench.act("install", "late", wasm=image.wasm, try_for_ms=2000)
+    for put_back in (("late",), ()):
+        await until_it_hangs(bench)
+        with pytest.raises(DeviceSilent):  # an upgrade removes it first
+            await bench.act("install", "late", wasm=image.wasm, try_for_ms=1000)
+        kept = await after_a_reset(bench)
+        assert kept.put_back == put_back
+    assert kept.problem
+    assert await bench.names() == []
+
+
+async def test_a_board_that_falls_silent_while_it_is_watched_names_the_new_program(lab: Any) -> None:
+    lab.trials["two"] = make_trial(edges=(), pins=(), driven=(), log=("up",))
+    lab.transport.fail["logs.read"] = SILENT
+    lab.transport.lines = []
+    baseline = Baseline(log_cursor=0)
+    found = await verify(lab.registry.get("paper"), "two", lab.trials["two"], baseline, sleep=lab.transport.wait)
+    assert found.next_step == SILENT.next_step

@@ -142,13 +142,19 @@ async def test_between_runs_the_board_begins_none_and_its_pin_is_its_own(lab: An
     assert await live_conflict(lab.registry.get("paper"), 4, wanted) is not None
 
 
+async def test_stop_ends_its_runs_and_start_begins_them_anew(lab: Any, journal_clock: Clock) -> None:
+    await deploy(lab)
+    await at(lab, journal_clock, 30_000)
+    await lab.act("stop", "fan")
+    assert await at(lab, journal_clock, 600_000) is None
+    assert there(lab) == []
+    await lab.act("start", "fan")
+    runs = await at(lab, journal_clock, 30_000)
+    assert (there(lab), runs.runs, runs.last_how) == ([], 1, "stopped")
+
+
 async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back(lab: Any) -> None:
     await deploy(lab)
-    lab.transport.calls.clear()
-    assert (await lab.changes.set_times("paper", "fan", lab.steps.append, every_ms=600_000)).unchanged
-    with pytest.raises(ConfigError):
-        await lab.changes.set_times("paper", "fan", lab.steps.append, stop_after_ms=660_000)
-    assert not lab.transport.changed
 
     async def times() -> RunTimes | None:
         found: RunTimes | None = (await lab.change_log.desired())[0].version.times
@@ -169,6 +175,17 @@ async def test_upgrade_keeps_the_times_set_changes_them_and_undo_takes_them_back
         assert await times() == expected
 
 
+async def test_times_that_are_there_already_are_nothing_to_do_and_others_that_cannot_be_are_refused(lab: Any) -> None:
+    await deploy(lab)
+    lab.transport.calls.clear()
+    same = await lab.changes.set_times("paper", "fan", lab.steps.append, every_ms=600_000)
+    text = "fan on paper has these times already (every 10 min, stopped after 30 s): nothing to do"
+    assert (same.instead, same.told, same.unchanged) == (text, text, True)
+    with pytest.raises(ConfigError):
+        await lab.changes.set_times("paper", "fan", lab.steps.append, stop_after_ms=660_000)
+    assert not lab.transport.changed
+
+
 async def test_an_interval_too_short_for_the_host_and_a_forced_program_are_refused(lab: Any) -> None:
     with pytest.raises(DeployRejected):
         await deploy(lab, RunTimes(5_000, 1_000))
@@ -176,6 +193,18 @@ async def test_an_interval_too_short_for_the_host_and_a_forced_program_are_refus
     with pytest.raises(DeployRejected):
         await lab.deploy("fan", pin=None, times=FAN, force=True)
     assert there(lab) == []
+
+
+async def test_a_deferred_installation_carries_the_times(lab: Any, journal_clock: Clock) -> None:
+    lab.transport.away = DeviceUnreachable("no route", next_step="look")
+    lab.plays("fan", 4)
+    await lab.deferrals.keep(lab.request("fan", source="v1", times=FAN), "no route", lab.steps.append)
+    lab.transport.away = None
+    lab.rebuild()
+    play(lab)
+    await lab.deferrals.do_waiting(lab.registry.get("paper"))
+    assert (await lab.change_log.desired())[0].version.times == FAN
+    assert (await at(lab, journal_clock, 30_000)).last_how == "stopped"
 
 
 async def test_a_first_run_that_failed_on_the_board_is_no_installation(lab: Any) -> None:
@@ -186,6 +215,15 @@ async def test_a_first_run_that_failed_on_the_board_is_no_installation(lab: Any)
     assert there(lab) == []
 
 
+async def test_a_full_board_gives_no_place_of_a_program_between_its_runs(lab: Any) -> None:
+    await deploy(lab, RunTimes(600_000))
+    lab.foreign("a", "b")
+    lab.transport.states["fan"] = AppState("fan", "returned", None, 8192, 0, 0, (4,), tells_end=True)
+    with pytest.raises(TooManyApps):
+        await deploy(lab, None, "lamp", "v2", 5)
+    assert "fan" in there(lab)
+
+
 async def test_a_run_that_is_over_and_still_on_its_board_waits_for_the_next(lab: Any) -> None:
     await deploy(lab, RunTimes(600_000))
     await lab.timed_runs.check_due()
@@ -193,7 +231,3 @@ async def test_a_run_that_is_over_and_still_on_its_board_waits_for_the_next(lab:
     shown = await lab.catalogue.show("paper", "fan")
     assert (shown.condition, shown.runs.running_since_ms, shown.runs.last_how) == ("waiting", None, "returned")
     assert shown.runs.last_ms == lab.installer.begun_ms[lab.device_id, "fan"]
-    lab.foreign("a", "b")
-    with pytest.raises(TooManyApps):  # a full board gives nobody its place
-        await deploy(lab, None, "lamp", "v2", 5)
-    assert "fan" in there(lab)

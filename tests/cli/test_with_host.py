@@ -17,7 +17,9 @@ import pytest
 from tests.cli.conftest import Run, clean_environ, run_in
 from tests.stories.conftest import blink
 
+from microclaw.apps.device_calls import call_permission
 from microclaw.devices.call_text import CALLS, METHOD_HELP
+from microclaw.operations.operation import Permission
 
 
 def test_a_narrow_terminal_and_an_old_locale_break_no_screen(ask: Run, home: Path, tmp_path: Path) -> None:
@@ -59,8 +61,15 @@ def test_devices_are_labelled_checked_and_looked_for(host: dict[str, Any], ask: 
         assert (ran.code, "next: " in ran.err) == (code, True)
 
 
-def test_methods_are_called_line_by_line_and_a_refusal_ends_nothing(ask: Run) -> None:
+def test_every_method_has_help_and_one_that_nobody_named_acts() -> None:
     assert sorted(METHOD_HELP) == sorted(CALLS)
+    acting = {method for method in CALLS if call_permission(method) is Permission.ACT}
+    assert acting == {"gpio.set", "pwm.set", "apps.request", "apps.start", "apps.stop", "apps.undo"}
+    assert call_permission("device.restart") is Permission.RISKY
+    assert call_permission("dac.write") is Permission.ACT
+
+
+def test_methods_are_called_line_by_line_and_a_refusal_ends_nothing(ask: Run) -> None:
     lines = "help\ngpio.set 12 1\ngpio.set pin=27 level=1\nfrobnicate\ngpio.get 'pin\ngpio.get pin=12\nexit\n"
     ran = ask("exec", "virtual-1", stdin=lines)
     assert ran.code == 1  # a line was refused, and nobody saw it
