@@ -24,6 +24,7 @@ from microclaw.devices.device import Device
 from microclaw.events import AskedProgram, Edge, Evidence
 from microclaw.operations.operation import Approve
 from microclaw.store.apps import ProofRow
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ class ChangeRequest:
     language: ProgramLanguage | None = None  # None: the source says it
     wasm: bytes | None = None
     version: AppVersion | None = None
-    heap_bytes: int = 8192
+    heap_bytes: int = DEFAULT_HEAP_BYTES
     timers: int = 20
-    watchdog_ms: int = 180_000
+    watchdog_ms: int = DEFAULT_WATCHDOG_MS
     optimization: str = "O3"
     replace: bool = False
     try_for_ms: float = 10_000

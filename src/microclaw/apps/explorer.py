@@ -27,7 +27,7 @@ from microclaw.apps.explorer_program import (
     explorer_source,
     read_findings,
 )
-from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
+from microclaw.apps.firmware_fit import fit_limits
 from microclaw.apps.installer import Installer, check_room
 from microclaw.boards.firmware import FirmwareDescription, NameChange, parse_firmware
 from microclaw.boards.profile import BoardProfile
@@ -37,6 +37,7 @@ from microclaw.devices.device import Device
 from microclaw.errors import AppNotFound, DeviceTimeout
 from microclaw.events import Report, Step
 from microclaw.wire.wasmachine.natives import NATIVES, NativeGroup
+from microclaw.wire.wasmachine.request import DEFAULT_TIMERS
 
 EXPLORER: Final = "microclaw-explore"
 _HEAP_BYTES: Final = 2048

@@ -11,16 +11,17 @@ from typing import Final
 from microclaw.apps.building import ProgramImage
 from microclaw.boards.profile import BoardProfile
 from microclaw.errors import DeployRejected
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
-DEFAULT_HEAP_BYTES: Final = 8192
-DEFAULT_TIMERS: Final = 20
-"""What an installation asks for when nobody says otherwise: these shrink to what the firmware gives."""
 PY_CLAIM_BYTES: Final = 4096
 """Eight such programs fit onto a board without PSRAM (firmware/fw/board.py)."""
 
 
 def fit_limits(board: BoardProfile, heap_bytes: int, timers: int) -> tuple[int, int]:
-    """Heap and timers to install with. DeployRejected when more was asked for than the firmware gives."""
+    """Heap and timers to install with. DeployRejected when more was asked for than the firmware gives.
+
+    The defaults, which nobody asked for, shrink to that.
+    """
     firmware = board.firmware
     limits = (
         ("bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, firmware.max_heap_bytes),

@@ -10,11 +10,12 @@ import yaml
 
 from microclaw.apps.building import stored_program
 from microclaw.apps.change_log import DesiredApp
-from microclaw.apps.firmware_fit import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, fit_claim
+from microclaw.apps.firmware_fit import fit_claim
 from microclaw.apps.run_times import RunTimes, time_word
 from microclaw.errors import BuildError, UnknownName
 from microclaw.operations.result import Result
 from microclaw.wasm.source_language import SUFFIX, Language
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 if TYPE_CHECKING:
     from microclaw.apps.parts import Apps
@@ -67,7 +68,7 @@ def _terms(app: DesiredApp, usual_heap_bytes: int, level: str) -> dict[str, Any]
     values = (
         ("heap_bytes", version.heap_bytes, usual_heap_bytes),
         ("timers", version.timers, DEFAULT_TIMERS),
-        ("watchdog_ms", version.watchdog_ms, 180_000),
+        ("watchdog_ms", version.watchdog_ms, DEFAULT_WATCHDOG_MS),
         ("optimization", level, LEVELS[0]),
         ("every", times.every_ms and time_word(times.every_ms), None),
         ("stop_after", times.stop_after_ms and time_word(times.stop_after_ms), None),

@@ -21,6 +21,7 @@ from microclaw.errors import ConfigError, DeployRejected, PermissionRefused
 from microclaw.operations.operation import Call, Effect, Permission, operation
 from microclaw.operations.result import Listing, Result
 from microclaw.text import MAX_PROGRAM_CHARS, count_text
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
 
 _MOST: Final = 1_000
 MAX_ACTS: Final = 1_000
@@ -34,9 +35,9 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     source: Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS)] | None = None
     wasm: bytes | None = None
     language: Language = None
-    heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20)] = 8192
+    heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20)] = DEFAULT_HEAP_BYTES
     timers: Annotated[int, Meta(ge=1, le=255)] = 20
-    watchdog_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] = 180_000
+    watchdog_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] = DEFAULT_WATCHDOG_MS
     optimization: Optimization = "O3"
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS)] | None = None
     every_ms: int | None = None

@@ -14,6 +14,7 @@ from microclaw.operations.operation import Call, operation
 from microclaw.operations.result import Finding, Result, findings
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import evidence_object
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,7 +73,7 @@ async def check(
     device: Device = None,
     board: Board = None,
     optimization: Optimization = "O3",
-    heap_bytes: Heap = 8192,
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES,
 ) -> CheckedProgram:
     """Check a program, before anything is done."""
     from microclaw.apps.firmware_fit import fit_claim
@@ -114,7 +115,7 @@ async def try_out(
     device: Device = None,
     board: Board = None,
     optimization: Optimization = "O3",
-    heap_bytes: Heap = 8192,
+    heap_bytes: Heap = DEFAULT_HEAP_BYTES,
     for_ms: Annotated[int, Meta(ge=1, le=3_600_000, description="Board time, which passes quickly.")] = 10_000,
     inputs: Annotated[list[Level], Meta(max_length=64, description="Levels that come in from outside.")] = [],  # noqa: B006  msgspec makes a list for each
     expect: Expect = None,
@@ -124,7 +125,7 @@ async def try_out(
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
     from microclaw.apps.expectation_text import parse_expectations
     from microclaw.apps.expectations import PinStimulus
-    from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_claim, fit_limits
+    from microclaw.apps.firmware_fit import fit_claim, fit_limits
     from microclaw.apps.run_times import check_keeper, run_times
     from microclaw.apps.stage_text import built, check_text, fail
     from microclaw.apps.trial import TrialOptions

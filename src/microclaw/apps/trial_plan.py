@@ -14,6 +14,7 @@ from microclaw.apps.run_times import RunTimes, trial_ms
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
 from microclaw.text import read_duration_ms
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
 
 MIN_MS = 10_000.0
 HOLD_MS = 600.0
@@ -121,9 +122,9 @@ class TrialOptions(Struct, frozen=True):
     inputs: tuple[PinStimulus | AdcStimulus, ...] = ()
     expectations: Expectations | None = None
     slow_ms: float = 0.0
-    heap_bytes: int = 8192
+    heap_bytes: int = DEFAULT_HEAP_BYTES
     timers: int = 20
-    watchdog_ms: int = 180_000
+    watchdog_ms: int = DEFAULT_WATCHDOG_MS
     host_s: float = 60.0
     times: RunTimes | None = None
 

@@ -21,12 +21,17 @@ from microclaw.cli.options import INTERRUPTED, GlobalOptions
 from microclaw.cli.program_files import files_beside, name_of_file, optimization_level, program_values
 from microclaw.cli.targets import is_address
 from microclaw.errors import MicroclawError, NoHost
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
 when_back_option = click.option(
     "--when-back", is_flag=True, help="Where the device does not answer: done when it is back, and told then."
 )
 heap_option = click.option(
-    "--heap", "heap_bytes", default=8192, type=click.IntRange(256, 16 << 20), help="The app's heap in bytes."
+    "--heap",
+    "heap_bytes",
+    default=DEFAULT_HEAP_BYTES,
+    type=click.IntRange(256, 16 << 20),
+    help="The app's heap in bytes.",
 )
 replace_option = click.option("--replace", is_flag=True, help="Take over a name that another host's app holds.")
 force_option = click.option("--force", is_flag=True, help="Install it although its trial failed.")

@@ -12,7 +12,7 @@ from click.exceptions import Exit
 from microclaw.apps.building import ProgramImage, cached_compiler
 from microclaw.apps.expectation_result import NO_EXPECTATION
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.firmware_fit import DEFAULT_TIMERS, fit_limits
+from microclaw.apps.firmware_fit import fit_limits
 from microclaw.apps.run_times import check_keeper, run_times
 from microclaw.apps.stage_text import check_text, compile_text
 from microclaw.apps.trial import Trial, TrialOptions, try_image
@@ -26,6 +26,7 @@ from microclaw.text import count_text
 from microclaw.wasm.checks import memory_map
 from microclaw.wasm.compile import read_module
 from microclaw.wasm.wasm_image import Image
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
 MAX_LOG_LINES: Final = 20
 
@@ -66,7 +67,7 @@ def build_program(options: GlobalOptions, values: Mapping[str, Any], board: Boar
         build = cached_compiler(BuildCache(options.settings().cache))
         image = asyncio.run(build(values["source"], board, name, level, values["language"], PROGRAM_KINDS))
     if not options.json and not options.quiet:
-        terminal, heap_bytes = options.terminal(), values.get("heap_bytes", 8192)
+        terminal, heap_bytes = options.terminal(), values.get("heap_bytes", DEFAULT_HEAP_BYTES)
         took_ms = None if image.cached or not image.compile_ms else image.compile_ms
         terminal.step(Step("compile", compile_text(image, level), took_ms=took_ms))
         terminal.row("check", check_text(image, heap_bytes))

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 from msgspec import Struct
 
 from microclaw.events import Edge, ProgramKind
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
 
 MAX_DUTY: Final = 255
 DEFAULT_PWM_HZ: Final = 5000
@@ -300,9 +301,9 @@ class AppInstall(Call[None], frozen=True):
     idempotent = False
     name: str
     code: bytes
-    heap_bytes: int = 8192
+    heap_bytes: int = DEFAULT_HEAP_BYTES
     timers: int = 20
-    watchdog_ms: int = 180_000
+    watchdog_ms: int = DEFAULT_WATCHDOG_MS
     kind: ProgramKind = "wasm"
     every_ms: int | None = None
     stop_after_ms: int | None = None

@@ -25,6 +25,7 @@ from microclaw.events import Edge, Evidence
 from microclaw.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.text import fence_text
 from microclaw.transports import virtual_board
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
 _USES: Final = tuple(get_args(PinUse))
 MAX_EDGES: Final = 100
@@ -47,7 +48,7 @@ class TryParameters(Parameters, kw_only=True, rename="camel"):
     for_s: Annotated[float, Meta(gt=0, le=3600, description="Board time; it passes quickly.")] = field(
         name="forSeconds", default=10.0
     )
-    heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = 8192
+    heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = DEFAULT_HEAP_BYTES
     inputs: Annotated[
         tuple[InputParameters, ...], Meta(max_length=64, description="Levels that come in from outside.")
     ] = ()

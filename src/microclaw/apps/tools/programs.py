@@ -35,6 +35,7 @@ from microclaw.errors import DeviceSilent, DeviceUnreachable, ToolRetry
 from microclaw.events import Evidence
 from microclaw.operations.tool import Tool, ToolContext, ToolOutput
 from microclaw.text import MAX_PROGRAM_CHARS
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
 EXPECT: Final = (
     "What the person wants to see, one a line, written before the program: `pin 2: period 1 s +- 5 %, duty 50 %`, "
@@ -67,7 +68,7 @@ class DeployParameters(_OnAddress, kw_only=True, rename="camel"):
     ]
     heap_size: Annotated[
         int, Meta(ge=1024, le=131_072, description="App heap in bytes; the memory that a Python program claims.")
-    ] = 8192
+    ] = DEFAULT_HEAP_BYTES
     optimization_level: Literal["O0", "O1", "O2", "O3", "Os", "Oz"] = "O3"
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS, description=EXPECT)] | None = None
 
