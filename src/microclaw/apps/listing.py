@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-from microclaw.devices.calls import AppList, Call
+from microclaw.devices.calls import AppList
 from microclaw.errors import DeployRejected
 from microclaw.text import program_name
+
+if TYPE_CHECKING:
+    from microclaw.devices.device import Device
 
 _AGAIN_S = 1.0
 """Firmware may list a program a moment after it answered the installation, or the removal."""
 
 
-class ListingDevice(Protocol):
-    """A device of the host, or a board at an address."""
-
-    @property
-    def name(self) -> str: ...
-    async def call(self, call: Call[Any]) -> Any: ...
-
-
 async def names_after_change(
-    device: ListingDevice, name: str, *, there: bool, sleep: Callable[[float], Awaitable[None]]
+    device: Device, name: str, *, there: bool, sleep: Callable[[float], Awaitable[None]]
 ) -> tuple[str, ...]:
     """The listed names, sorted; asked twice unless `name` is among them just as `there` says."""
     names = await _names(device)
@@ -32,9 +27,7 @@ async def names_after_change(
     return names
 
 
-async def removal_text(
-    device: ListingDevice, name: str, sleep: Callable[[float], Awaitable[None]], *, next_step: str
-) -> str:
+async def removal_text(device: Device, name: str, sleep: Callable[[float], Awaitable[None]], *, next_step: str) -> str:
     """The device's list without `name`; DeployRejected when it says that it removed it and goes on listing it."""
     left = await names_after_change(device, name, there=False, sleep=sleep)
     if name in left:
@@ -44,5 +37,5 @@ async def removal_text(
     return f"{device.name} no longer lists {name}; {runs}"
 
 
-async def _names(device: ListingDevice) -> tuple[str, ...]:
+async def _names(device: Device) -> tuple[str, ...]:
     return tuple(sorted(app.name for app in await device.call(AppList())))
