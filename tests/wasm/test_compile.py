@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from microclaw.boards.profile import BoardProfile
 from microclaw.boards.reader import board_ids, load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import BuildError, ConfigError, Diagnostic
-from microclaw.wasm.compile import compile_module, read_module
+from microclaw.wasm.compile import compile_module
 from microclaw.wasm.toolchain import LOG_NATIVES, compiler_chosen, find_toolchain, list_compilers
 from microclaw.wire.wasmachine.natives import NATIVES
 
@@ -90,13 +89,6 @@ async def test_odd_options_are_refused(compile_c: Any, options: dict[str, Any]) 
     with pytest.raises(BuildError) as caught:
         await compile_c(BLINK, **options)
     assert caught.value.stage == "options"
-
-
-async def test_heap_that_does_not_fit_is_refused(compile_c: Any, board: BoardProfile) -> None:
-    image = await compile_c(BLINK, heap_bytes=60_000)
-    await refused(compile_c, BLINK, heap_bytes=200_000)
-    with pytest.raises(BuildError):
-        read_module(image.wasm, board, name="blink", heap_bytes=200_000)
 
 
 async def test_optimizer_calls_nothing_that_firmware_lacks(compile_c: Any) -> None:

@@ -257,12 +257,11 @@ def check_size(
     size_bytes: int,
     board: BoardProfile,
     source: SourceText,
-    heap_bytes: int | None,
     largest: Variable | None,
 ) -> Iterator[Diagnostic]:
     """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
     firmware = board.firmware
-    heap_bytes = firmware.app_heap_bytes if heap_bytes is None else heap_bytes
+    heap_bytes = firmware.app_heap_bytes
     if size_bytes > firmware.max_module_bytes:
         message = f"the module has {size_bytes} bytes; {board.title} takes {firmware.max_module_bytes}"
         yield at(source, None, message, "make tables smaller, or compile with -Os")
@@ -274,7 +273,7 @@ def check_size(
             f"{board.title} gives {firmware.max_memory_bytes // 1024} KB"
         )
         if largest is None:
-            yield at(source, None, message, "ask for a smaller heap")
+            yield at(source, None, message, "use less memory: its tables, or its stack")
             return
         place = source.find_name(largest.title)
         hint = f"make {largest.title} smaller: it is the largest variable, {kilobytes(largest.size_bytes)}"

@@ -89,13 +89,12 @@ async def compile_module(
     language: Language | None = None,
     optimization: str = "O3",
     stack_bytes: int = STACK_BYTES,
-    heap_bytes: int | None = None,
     cache: BuildCache | None = None,
 ) -> Image:
     """Compile a C or C++ program or a sketch for a board and check everything that can be checked before sending.
 
     Without a `language` the source says which it is, and a warning which was taken when that is not C.
-    `heap_bytes` is what the app will be installed with, the firmware's default if None. Equal input gives equal bytes.
+    Equal input gives equal bytes; the memory is checked with the heap that the firmware gives by default.
     Raises BuildError with its diagnostics, ConfigError without a compiler.
     """
     _check_options(name, optimization, stack_bytes)
@@ -104,7 +103,7 @@ async def compile_module(
         toolchain = find_toolchain()
         _check_standard_headers(text, toolchain)
         build = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
-        image = _checked_image(build, board, text, name, toolchain.name, heap_bytes)
+        image = _checked_image(build, board, text, name, toolchain.name)
     return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
 
 
@@ -143,13 +142,11 @@ async def _cached_build(
     return build
 
 
-def read_module(
-    wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None, heap_bytes: int | None = None
-) -> Image:
+def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> Image:
     """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
     text = read_source(source, name) if source is not None else SourceText(f"{name}.wasm", "", (), ())
     build = _Build(with_main_called(wasm, text.file), (), ())
-    return _checked_image(build, board, text, name, "none", heap_bytes)
+    return _checked_image(build, board, text, name, "none")
 
 
 def board_defines(board: BoardProfile) -> tuple[str, ...]:
@@ -268,9 +265,7 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
             raise BuildError((Diagnostic("error", message, text.file),), stage="compile")
 
 
-def _checked_image(
-    build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str, heap_bytes: int | None
-) -> Image:
+def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> Image:
     module = _parse(build.wasm, text.file)
     pins, pin_errors = check_pins(build.marks, (s.data for s in module.data), board, text)
     errors = (
@@ -278,7 +273,7 @@ def _checked_image(
         *check_exports(module, text),
         *check_nodes(module, board, text),
         *check_formats(text),
-        *check_size(module, len(build.wasm), board, text, heap_bytes, build.largest),
+        *check_size(module, len(build.wasm), board, text, build.largest),
         *pin_errors,
     )
     if errors:
