@@ -14,6 +14,7 @@ and Wales are spelt with tags: they become a black flag.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import json
@@ -22,7 +23,7 @@ import re
 import textwrap
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from microclaw.errors import Diagnostic
@@ -64,8 +65,11 @@ _WANTED: Final = (
     rf"|(?:(?<=[{_PICTURES}])|(?<=[{_PICTURES}]\ufe0f))\u200d(?=[{_PICTURES}])"
 )
 _ANY_HIDDEN: Final = re.compile(f"[{_HIDDEN_CHARS}]")
-_HIDDEN: Final = re.compile(rf"(?:(?!{_WANTED})[{_HIDDEN_CHARS}])+")
-_HIDDEN_IN_A_LINE: Final = re.compile(rf"(?!{_WANTED})[\t\n{_HIDDEN_CHARS}]")
+_HIDDEN: Final = rf"(?:(?!{_WANTED})[{_HIDDEN_CHARS}])+"
+_HIDDEN_IN_A_LINE: Final = rf"(?!{_WANTED})[\t\n{_HIDDEN_CHARS}]"
+_at_first_use: Final[Callable[[str], re.Pattern[str]]] = functools.cache(
+    re.compile
+)  # these two take a process 10 ms at its start
 # Marks in a heap draw over the lines above and below: no writing needs more than four accents, or eight of its own.
 _MAX_MARKS: Final = 8
 _ACCENTS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"
@@ -94,7 +98,7 @@ def clean_text(text: str, *, one_line: bool = False, limit: int | None = None, m
         text = _ESCAPE.sub("", text)
     text = _SPACE.sub(" ", text)
     if _ANY_HIDDEN.search(text):  # much faster for a text that holds none
-        text = _HIDDEN.sub(mark, text)
+        text = _at_first_use(_HIDDEN).sub(mark, text)
     if not text.isascii():
         text = _without_heaps(_HEAP.sub(rf"\1{mark}", text), mark)
     if one_line:
@@ -171,7 +175,7 @@ def _without_heaps(text: str, mark: str) -> str:
 
 def escape_hidden(text: str) -> str:
     """`text` on one line with hidden characters, newlines and tabs as in JSON ("\\u001b"): for a log, and for JSON."""
-    return _HIDDEN_IN_A_LINE.sub(lambda found: json.dumps(found[0])[1:-1], text)
+    return _at_first_use(_HIDDEN_IN_A_LINE).sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def one_line(text: str) -> str:
