@@ -82,7 +82,7 @@ async def test_what_is_negated_doubtful_told_or_supposed_does_not_act() -> None:
 
 @settings(max_examples=150)
 @given(
-    st.sampled_from(SAID),
+    st.sampled_from([said for said in SAID if "remind" not in said.lower()]),  # what that is about may have a "not"
     st.sampled_from(
         ("not", "don't", "do not", "never", "dont", "Don’t", "no", "cannot", "won't", "must not", "DO NOT", "unless")
     ),

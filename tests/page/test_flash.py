@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from tests.flash.images import whole_image
 from tests.flash.pty_board import FILES_AT, FILES_BYTES, MICROPYTHON, MODULES, ON_BOARD
 from tests.flash.rom_loader import ESP32, ESP32_S3, ChipKind, RomLoader
-from tests.page.conftest import OpenPage, PageHost, go
+from tests.page.conftest import WAIT_MS, OpenPage, PageHost, go
 
 USB_PORT = (Path(__file__).parent / "usb_port.js").read_text()
 IMAGE = "ESP32_GENERIC-20991231-v1.26.1.bin"
@@ -134,7 +134,7 @@ def test_an_empty_chip_is_written_in_the_browser_and_its_firmware_is_paired(
     cable, context = plug()
     page, part = open_flash(open_page, link_host, context)
     write(part, "esp32-devkitc-v4")
-    expect(part).to_contain_text("what it has was compared")
+    expect(part).to_contain_text("what it has was compared", timeout=3 * WAIT_MS)
     image, flash = whole_image(vfs_end=FILES_AT + FILES_BYTES), cable.rom.flash
     assert bytes(flash[0x1000 : 0x1000 + len(image)]) == image
     assert bytes(flash[:0x1000]) == b"\xff" * 0x1000
@@ -168,7 +168,7 @@ def test_another_chip_is_not_erased_and_the_right_one_gets_the_image_for_its_psr
     expect(part.get_by_role("alert")).to_contain_text("this board's chip is an ESP32-S3")
     assert cable.rom.flash == b"\x5a" * CHIP_BYTES
     write(part, "esp32-s3-devkitc-1-v1.1")
-    expect(part).to_contain_text("what it has was compared")
+    expect(part).to_contain_text("what it has was compared", timeout=3 * WAIT_MS)
     assert bytes(cable.rom.flash).startswith(whole_image(9))
     assert cable.rom.flash[FILES_AT + 8 : FILES_AT + 16] == b"littlefs"
 

@@ -40,7 +40,7 @@ _TELLING = re.compile(
     r"(?<!be )(?<!get )(?<!is )\w+ed)\b"
 )
 _WORD = re.compile(r"[a-z]{4,}")
-_NOT = re.compile(r"\b(?:not?|never|cannot|dont|\w+n['’]t)\b")
+_NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
 _ALIKE = 70
 _COMMON = frozenset({"the", "and", "what", "you", "can", "when", "for", "with"})
 
@@ -133,6 +133,8 @@ class Sentences:
         meant = self._recognize(what)
         if meant is not None and meant.kind in NEVER_LATER:
             return replace(meant, when=when)
+        if meant is not None and meant.kind in _WITH_ANY_NAME and _NOT.search(what):
+            return None
         if (meant is None and not _REMINDER.search(what)) or (meant is not None and of_two_times(meant, said, what)):
             return None
         return Parse("schedule", {"what": what}, when=when)
