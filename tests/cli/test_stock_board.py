@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Run
-from tests.stories.conftest import running_board
+from tests.stories.conftest import running_board, until
 
 TALKER = """#include <stdio.h>
 #include <unistd.h>
@@ -48,10 +48,12 @@ def _run(ask: Run, folder: Path, name: str, source: str, *words: str) -> str:
 
 def test_what_a_program_prints_proves_it_and_is_in_the_logs(ask: Run, kitchen: str, tmp_path: Path) -> None:
     _run(ask, tmp_path, "flood", FLOOD)
-    lines = [json.loads(line) for line in ask("logs", f"{kitchen}/flood", "--json").out.splitlines()]
-    texts = [line["text"] for line in lines]
-    assert texts[-1] == "line 499"
-    assert {line["app"] for line in lines} == {"flood"}
+
+    def lines() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in ask("logs", f"{kitchen}/flood", "--json").out.splitlines()]
+
+    until(lambda: lines()[-1]["text"] == "line 499")
+    assert {line["app"] for line in lines()} == {"flood"}
     tail = ask("logs", kitchen, "--tail", "3").out.splitlines()
     assert len(tail) == 3
     assert "line 0" not in ask("logs", f"{kitchen}/flood", "--since", "1h").out
