@@ -27,11 +27,7 @@ when_back_option = click.option(
     "--when-back", is_flag=True, help="Where the device does not answer: done when it is back, and told then."
 )
 heap_option = click.option(
-    "--heap",
-    "heap_bytes",
-    default=DEFAULT_HEAP_BYTES,
-    type=click.IntRange(256, 16 << 20),
-    help="The app's heap in bytes.",
+    "--heap", "heap_bytes", default=DEFAULT_HEAP_BYTES, type=click.IntRange(256, 16 << 20), help="The heap in bytes."
 )
 replace_option = click.option("--replace", is_flag=True, help="Take over a name that another host's app holds.")
 force_option = click.option("--force", is_flag=True, help="Install it although its trial failed.")
