@@ -44,6 +44,12 @@ async def test_an_edge_exactly_at_the_end_belongs_to_the_next_trial(build_cache:
         assert (trial.ok, trial.ended, trial.board_ms, trial.pins, trial.driven) == (True, "running", 2_000, (2,), (2,))
 
 
+async def test_a_heap_that_does_not_fit_fails_before_anything_is_sent(build_cache: Path) -> None:
+    trial = await attempt(BLINK, build_cache, TrialOptions(heap_bytes=16 << 20))
+    assert (trial.ok, trial.edges) == (False, ())
+    assert trial.error
+
+
 def _storm(task: str, *, timers: int) -> str:
     begin = f"led = gpio_open(13, GPIO_OUT); for (int i = 0; i < {timers}; i++) every(1, t);"
     return (
