@@ -87,7 +87,8 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     page.route(re.compile(r"/v1/events"), lambda route: route.abort())
     page.route(re.compile(r"/v1/devices/virtual-1/edges"), lambda route: route.fulfill(status=503, json=failure))
     host.client.post("/v1/devices/virtual-1/call", call | {"arguments": {"pin": 41, "level": 0}})
-    page.get_by_role("link", name="facts", exact=True).click()  # the stream is opened again, and blocked
+    with page.expect_request(re.compile(r"/v1/events")):  # the stream is opened again, and blocked
+        page.get_by_role("link", name="facts", exact=True).click()
     page.get_by_role("link", name="pins", exact=True).click()
     expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
     expect(page.locator("h1 .badge")).to_have_text("not known")
