@@ -67,9 +67,8 @@ _WANTED: Final = (
 _ANY_HIDDEN: Final = re.compile(f"[{_HIDDEN_CHARS}]")
 _HIDDEN: Final = rf"(?:(?!{_WANTED})[{_HIDDEN_CHARS}])+"
 _HIDDEN_IN_A_LINE: Final = rf"(?!{_WANTED})[\t\n{_HIDDEN_CHARS}]"
-_at_first_use: Final[Callable[[str], re.Pattern[str]]] = functools.cache(
-    re.compile
-)  # these two take a process 10 ms at its start
+# Those two take 10 ms, which not every process needs at its start.
+_at_first_use: Final[Callable[[str], re.Pattern[str]]] = functools.cache(re.compile)
 # Marks in a heap draw over the lines above and below: no writing needs more than four accents, or eight of its own.
 _MAX_MARKS: Final = 8
 _ACCENTS: Final = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20f0\ufe20-\ufe2f"

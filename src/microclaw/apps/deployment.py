@@ -24,7 +24,7 @@ from microclaw.devices.device import Device
 from microclaw.events import AskedProgram, Edge, Evidence
 from microclaw.operations.operation import Approve
 from microclaw.store.apps import ProofRow
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ChangeRequest:
     wasm: bytes | None = None
     version: AppVersion | None = None
     heap_bytes: int = DEFAULT_HEAP_BYTES
-    timers: int = 20
+    timers: int = DEFAULT_TIMERS
     watchdog_ms: int = DEFAULT_WATCHDOG_MS
     optimization: str = "O3"
     replace: bool = False

@@ -21,7 +21,7 @@ from microclaw.errors import ConfigError, DeployRejected, PermissionRefused
 from microclaw.operations.operation import Call, Effect, Permission, operation
 from microclaw.operations.result import Listing, Result
 from microclaw.text import MAX_PROGRAM_CHARS, count_text
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 _MOST: Final = 1_000
 MAX_ACTS: Final = 1_000
@@ -36,7 +36,7 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     wasm: bytes | None = None
     language: Language = None
     heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20)] = DEFAULT_HEAP_BYTES
-    timers: Annotated[int, Meta(ge=1, le=255)] = 20
+    timers: Annotated[int, Meta(ge=1, le=255)] = DEFAULT_TIMERS
     watchdog_ms: Annotated[int, Meta(ge=1000, le=86_400_000)] = DEFAULT_WATCHDOG_MS
     optimization: Optimization = "O3"
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS)] | None = None

@@ -38,7 +38,7 @@ from microclaw.audit.event import AuditKind
 from microclaw.errors import ConfigError, DeviceTimeout, DeviceUnreachable, PermissionRefused
 from microclaw.operations.operation import Access, Call, Option, Permission, operation
 from microclaw.operations.result import filled
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 if TYPE_CHECKING:
     from microclaw.apps.parts import Apps
@@ -112,7 +112,7 @@ async def install(
     wasm: Wasm = None,
     language: Language = None,
     heap_bytes: Annotated[int, Meta(ge=256, le=16 << 20, description="Of its own.")] = DEFAULT_HEAP_BYTES,
-    timers: Annotated[int, Meta(ge=1, le=255, description="At most so many.")] = 20,
+    timers: Annotated[int, Meta(ge=1, le=255, description="At most so many.")] = DEFAULT_TIMERS,
     watchdog_ms: Annotated[
         int, Meta(ge=1000, le=86_400_000, description="How long one of its callbacks may take.")
     ] = DEFAULT_WATCHDOG_MS,

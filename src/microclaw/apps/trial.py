@@ -270,9 +270,9 @@ class _Bench:
 
     async def _traced_trap(self, image: Image, kind: BoardKind, board: BoardProfile, run: Run) -> str | None:
         """The trap of a build that names the line, on another board."""
-        try:
-            from microclaw.wasm.compile import compile_traced
+        from microclaw.wasm.compile import compile_traced
 
+        try:
             traced = replace(image, wasm=await compile_traced(image, board=board, cache=self.cache))
         except BuildError as exc:
             _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)

@@ -14,7 +14,7 @@ from microclaw.apps.run_times import RunTimes, trial_ms
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
 from microclaw.text import read_duration_ms
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 MIN_MS = 10_000.0
 HOLD_MS = 600.0
@@ -123,7 +123,7 @@ class TrialOptions(Struct, frozen=True):
     expectations: Expectations | None = None
     slow_ms: float = 0.0
     heap_bytes: int = DEFAULT_HEAP_BYTES
-    timers: int = 20
+    timers: int = DEFAULT_TIMERS
     watchdog_ms: int = DEFAULT_WATCHDOG_MS
     host_s: float = 60.0
     times: RunTimes | None = None

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 from msgspec import Struct
 
 from microclaw.events import Edge, ProgramKind
-from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_WATCHDOG_MS
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 MAX_DUTY: Final = 255
 DEFAULT_PWM_HZ: Final = 5000
@@ -302,7 +302,7 @@ class AppInstall(Call[None], frozen=True):
     name: str
     code: bytes
     heap_bytes: int = DEFAULT_HEAP_BYTES
-    timers: int = 20
+    timers: int = DEFAULT_TIMERS
     watchdog_ms: int = DEFAULT_WATCHDOG_MS
     kind: ProgramKind = "wasm"
     every_ms: int | None = None
