@@ -16,7 +16,7 @@ from bench.wasm import POLLS
 from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards import load_board
 from microclaw.devices.calls import AppInstall
-from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
+from microclaw.virtual_boards.trial_board import trial_board
 from microclaw.wasm.compile import compile_module
 
 RUNS = 7
@@ -79,11 +79,11 @@ async def _wake_ups() -> list[Metric]:
     """The lateness of a program that sleeps in main on the real clock, beside a bare sleep on this machine."""
     board = load_board("virtual")
     image = await compile_module(_SLEEPER, board, name="sleeper")
-    async with TrialBoard(BoardKind("virtual", clock="real"), board) as trial_board, asyncio.TaskGroup() as tasks:
+    async with trial_board(board, clock="real") as bench, asyncio.TaskGroup() as tasks:
         bare = tasks.create_task(asyncio.to_thread(_bare_sleeps), name="bare sleeps")
-        await trial_board.install(AppInstall(image.name, image.code), 30.0)
+        await bench.install(AppInstall(image.name, image.code), 30.0)
         await asyncio.sleep(WAKE_UPS * PERIOD_MS / 1000)
-        edges = (await trial_board.control.edges()).edges
+        edges = (await bench.control.edges()).edges
     late_ms = [b.t_ms - a.t_ms - PERIOD_MS for a, b in pairwise(edges)][STARTING:]
     own, machine = _p99(late_ms), _p99(bare.result())
     return [

@@ -14,7 +14,6 @@ from microclaw.apps.trial_run import TWO_PERIODS
 from microclaw.boards.reader import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.errors import ConfigError, TrialFailed
-from microclaw.virtual_boards.trial_pool import TrialPool
 from microclaw.wasm.compile import compile_module
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
 
@@ -28,12 +27,10 @@ void on_init(void) { led = gpio_open(2, GPIO_OUT); gpio_set(led, 1); every(500, 
 """
 
 
-async def attempt(
-    source: str, cache: Path, options: TrialOptions | None = None, trial_pool: TrialPool | None = None
-) -> Trial:
+async def attempt(source: str, cache: Path, options: TrialOptions | None = None) -> Trial:
     builds = BuildCache(cache)
     image = await compile_module(source, BOARD, name="tried", cache=builds)
-    return await try_image(image, BOARD, options, trial_pool=trial_pool, cache=builds)
+    return await try_image(image, BOARD, options, cache=builds)
 
 
 async def test_an_edge_exactly_at_the_end_belongs_to_the_next_trial(build_cache: Path) -> None:
@@ -154,16 +151,14 @@ async def test_inputs_come_in_at_their_time(build_cache: Path) -> None:
     assert trial.driven == (2,)
 
 
-async def test_a_standby_gives_each_trial_a_board_of_its_own_also_after_a_cancelled_one(build_cache: Path) -> None:
-    async with TrialPool(BOARD) as trial_pool:
-        task = asyncio.create_task(attempt(BLINK, build_cache, trial_pool=trial_pool))
-        await asyncio.sleep(0)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        first = await attempt(BLINK, build_cache, trial_pool=trial_pool)
-        trial_pool.refill()
-        others = await asyncio.gather(*(attempt(BLINK, build_cache, trial_pool=trial_pool) for _ in range(2)))
+async def test_a_trial_after_a_cancelled_one_and_those_beside_it_have_boards_of_their_own(build_cache: Path) -> None:
+    task = asyncio.create_task(attempt(BLINK, build_cache))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    first = await attempt(BLINK, build_cache)
+    others = await asyncio.gather(*(attempt(BLINK, build_cache) for _ in range(2)))
     assert first.ok
     assert [trial.edges for trial in others] == [first.edges] * 2
 

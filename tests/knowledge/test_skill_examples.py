@@ -7,17 +7,15 @@ must not pass. An `expect` block right behind a program (docs/proof.md) has to b
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pytest
-import pytest_asyncio
 
-from microclaw.apps.building import Compile, ProgramImage, cached_compiler, program_language
+from microclaw.apps.building import Compile, cached_compiler, program_language
 from microclaw.apps.expectation_text import parse_expectations
-from microclaw.apps.trial import Trial, TrialOptions, try_image
+from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.firmware import parse_firmware
 from microclaw.boards.micropython import with_micropython
 from microclaw.boards.profile import BoardProfile
@@ -27,7 +25,6 @@ from microclaw.errors import BuildError
 from microclaw.events import ProgramKind
 from microclaw.knowledge.skills import shipped_skills
 from microclaw.py.stock import stock_names
-from microclaw.virtual_boards.trial_pool import TrialPool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -79,41 +76,24 @@ def examples_of(path: Path) -> list[Example]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """One compiler cache and one pool of trial boards for all examples."""
-
-    compile_source: Compile
-    trial_pool: TrialPool
-
-    async def build(self, example: Example) -> ProgramImage:
-        kinds: tuple[ProgramKind, ...] = ("py",) if example.language == "python" else ("wasm",)
-        language = program_language("example." + ("py" if kinds == ("py",) else example.language))
-        return await self.compile_source(example.source, example.board, "example", "O3", language, kinds)
-
-    async def attempt(self, example: Example, image: ProgramImage) -> Trial:
-        expectations = parse_expectations(example.expect) if example.expect is not None else None
-        options = TrialOptions(expectations=expectations)
-        return await try_image(image, example.board, options, trial_pool=self.trial_pool)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def workshop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Workshop]:
-    cache = BuildCache(tmp_path_factory.mktemp("skill-builds"))
-    async with TrialPool(BOARD, refill_after_s=0) as trial_pool:
-        yield Workshop(cached_compiler(cache), trial_pool)
+@pytest.fixture(scope="module")
+def compile_source(tmp_path_factory: pytest.TempPathFactory) -> Compile:
+    return cached_compiler(BuildCache(tmp_path_factory.mktemp("skill-builds")))
 
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.place)
-async def test_an_example_of_a_skill_does_what_stands_beside_it(example: Example, workshop: Workshop) -> None:
+async def test_an_example_of_a_skill_does_what_stands_beside_it(example: Example, compile_source: Compile) -> None:
     try:
-        image = await workshop.build(example)
+        kinds: tuple[ProgramKind, ...] = ("py",) if example.language == "python" else ("wasm",)
+        language = program_language("example." + ("py" if kinds == ("py",) else example.language))
+        image = await compile_source(example.source, example.board, "example", "O3", language, kinds)
     except BuildError as refusal:
         text = "\n".join(diagnostic.render() for diagnostic in refusal.diagnostics)
         assert example.refused is not None, text
         assert example.refused in text
         return
-    trial = await workshop.attempt(example, image)
+    expectations = parse_expectations(example.expect) if example.expect is not None else None
+    trial = await try_image(image, example.board, TrialOptions(expectations=expectations))
     if example.refused is not None:
         assert not trial.ok
         assert example.refused in (trial.error or "")

@@ -16,7 +16,7 @@ from microclaw.apps.trial import TrialOptions, try_image
 from microclaw.boards.profile import BoardProfile
 from microclaw.devices.calls import AppInstall, AppRequest
 from microclaw.errors import BuildError
-from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard
+from microclaw.virtual_boards.trial_board import trial_board
 from microclaw.wasm.wasm_image import Image
 
 HEAD = "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
@@ -139,8 +139,8 @@ async def test_requests_are_answered_while_main_is_paused_and_its_end_is_an_even
     compile_c: Any, board: BoardProfile
 ) -> None:
     image: Image = await compile_c(HEAD + ANSWERING, name="asked")
-    async with TrialBoard(BoardKind("virtual"), board) as trial_board:
-        control, wasmachine = trial_board.control, trial_board.wasmachine
+    async with trial_board(board) as bench:
+        control, wasmachine = bench.control, bench.wasmachine
         await wasmachine.call(AppInstall(image.name, image.wasm, 8192, 20), 20)
         for _ in range(3):
             await control.advance(1_500)

@@ -262,7 +262,6 @@ async def running_host(
             cluster.addresses.update({"api": host.http, "link": None if link is None else link.address})
         await enter(host.boards.running(virtual_boards))
         await enter(mcp.serving())
-        await enter(apps.trial_pool)  # last: its board's start must not delay the others
         recovered = asyncio.Event()
         stack.push_async_callback(history.flush)  # what waits when the tasks have ended
         stack.push_async_callback(tasks.stop)

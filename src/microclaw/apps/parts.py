@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from datetime import tzinfo
 from functools import partial
-from typing import Final
 
 from microclaw.apps.building import cached_compiler
 from microclaw.apps.catalogue import Catalogue
@@ -25,20 +24,17 @@ from microclaw.apps.timed_runs import TimedRuns
 from microclaw.apps.trial import Try, try_image
 from microclaw.apps.undo import Undo
 from microclaw.auth.gate import Gate
-from microclaw.boards import load_board
 from microclaw.builds.cache import BuildCache
 from microclaw.clock import find_zone, machine_zone, now_ms
 from microclaw.config.settings import Settings
 from microclaw.devices.registry import Registry
 from microclaw.events import Alarm, LiveEvent, Step
-from microclaw.virtual_boards.trial_pool import TrialPool
 
-TRIAL_BOARD: Final = "virtual"
 _log = logging.getLogger(__name__)
 
 
 class Apps:
-    """`looks_after` says which devices, by id, are this host's. `late` and `trial_pool` are to be entered."""
+    """`looks_after` says which devices, by id, are this host's. `late` is to be entered."""
 
     def __init__(
         self,
@@ -55,8 +51,7 @@ class Apps:
         installer, cache = Installer(devices, change_log), BuildCache(settings.cache)
         devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
-        self.trial_pool = TrialPool(load_board(TRIAL_BOARD), zone=local_zone(settings))
-        self.try_image: Try = partial(try_image, trial_pool=self.trial_pool, cache=cache)
+        self.try_image: Try = partial(try_image, zone=local_zone(settings), cache=cache)
         self.late = LateProofs(devices=devices, change_log=change_log, tell=tell)
         self.deployer = Deployer(installer, compile=self.compile, try_image=self.try_image, look_later=self.late.watch)
         self.changes = ProgramChanges(installer, self.deployer)

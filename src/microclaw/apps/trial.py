@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import structs
@@ -41,7 +42,7 @@ from microclaw.errors import BuildError, TrialFailed
 from microclaw.events import Edge
 from microclaw.py.py_image import PyImage
 from microclaw.text import count_text, format_duration
-from microclaw.virtual_boards.trial_pool import BoardKind, TrialBoard, TrialPool
+from microclaw.virtual_boards.trial_board import trial_board
 from microclaw.wasm.source_files import LINE_SAID
 from microclaw.wasm.wasm_image import Image
 
@@ -192,7 +193,7 @@ async def try_image(
     board: BoardProfile,
     options: TrialOptions | None = None,
     *,
-    trial_pool: TrialPool | None = None,
+    zone: tzinfo | None = None,
     cache: BuildCache | None = None,
 ) -> Trial:
     """Install `image` on a throw-away virtual board through the real protocol and let the board's time run.
@@ -204,7 +205,7 @@ async def try_image(
     options = structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
     _check_levels(image, options)
     started = time.perf_counter()
-    run, bench = plan(options, _uptime_ms(options, image)), _Bench(image, board, trial_pool, cache)
+    run, bench = plan(options, _uptime_ms(options, image)), _Bench(image, board, zone, cache)
     record = await bench.record(run)
     verdict = judge(record, board, heap_bytes=run.heap_bytes)
     expected: tuple[ExpectationResult, ...] = ()
@@ -248,27 +249,26 @@ class _Bench:
 
     image: ProgramImage
     board: BoardProfile
-    trial_pool: TrialPool | None
+    zone: tzinfo | None
     cache: BuildCache | None
 
     async def record(self, run: Run) -> Record:
         """Run it on a board of its own; where it traps, name the place."""
         image, board = self.image, for_trial(self.board)
-        kind = BoardKind(board.board_id, firmware=board.firmware.described)
-        async with self.trial_pool.take(kind, board) if self.trial_pool else TrialBoard(kind, board) as trial_board:
-            record = await BoardRun(trial_board, image, run).record()
+        async with trial_board(board, self.zone) as first:
+            record = await BoardRun(first, image, run).record()
             if not isinstance(image, Image):  # the interpreter finds faults by itself
                 return _in_source_lines(record, image)
             is_whole = record.refused is None and record.storm is None and record.unfinished is None
             has_source = image.source is not None and image.optimization is not None
             if record.trap is None or not has_source or not is_whole:
                 return record
-            trap = await self._traced_trap(image, kind, board, run)
+            trap = await self._traced_trap(image, board, run)
         # The device's own bytes are what is judged; the traced build only adds the place.
         is_same = trap is not None and trap.partition(" (")[0] == record.trap
         return structs.replace(record, trap=trap) if is_same else record
 
-    async def _traced_trap(self, image: Image, kind: BoardKind, board: BoardProfile, run: Run) -> str | None:
+    async def _traced_trap(self, image: Image, board: BoardProfile, run: Run) -> str | None:
         """The trap of a build that names the line, on another board."""
         from microclaw.wasm.compile import compile_traced
 
@@ -277,8 +277,8 @@ class _Bench:
         except BuildError as exc:
             _log.warning("no build of %s that names the line of a trap: %s", image.name, exc)
             return None
-        async with TrialBoard(kind, board) as other_board:
-            return await BoardRun(other_board, traced, run).first_exception()
+        async with trial_board(board, self.zone) as other:
+            return await BoardRun(other, traced, run).first_exception()
 
     async def fault_of_age(self, clocks: Sequence[WrappingClock], run: Run, record: Record) -> AgedFault | None:
         """The fault where a clock starts again.
@@ -294,7 +294,7 @@ class _Bench:
             image = await compile_module(
                 source, self.board, name=image.name, language=image.language, optimization=level, cache=self.cache
             )
-        bench = replace(self, image=image, trial_pool=None)
+        bench = replace(self, image=image)
 
         async def fault_at(late: Run, clock: WrappingClock) -> AgedFault | None:
             assert run.expectations is not None
@@ -367,4 +367,4 @@ def _check_levels(image: ProgramImage, options: TrialOptions) -> None:
 
 
 Try: TypeAlias = Callable[[ProgramImage, BoardProfile, TrialOptions], Awaitable[Trial]]
-"""`try_image` with its trial pool."""
+"""`try_image` with its zone and cache."""

@@ -27,7 +27,7 @@ from microclaw.apps.verdict import SHIM_SAYS, describe
 from microclaw.devices.calls import NEWEST, AppInstall, AppUninstall, PwmChange
 from microclaw.errors import AppNotFound, CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.text import count_text, format_duration
-from microclaw.virtual_boards.trial_pool import TrialBoard
+from microclaw.virtual_boards.trial_board import TrialBoard
 from microclaw.wire.board_control import MAX_ADVANCE_MS
 from microclaw.wire.board_replies import AppRow, PinRow
 

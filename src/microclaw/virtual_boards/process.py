@@ -70,6 +70,7 @@ class VirtualBoardProcess:
         wasmachine_port: int = 0,
         serial: int | Literal["pty", "none"] = 0,
         control: Path | None = None,
+        flash: Path | None = None,
         clock: Literal["real", "virtual"] = "real",
         firmware: Sequence[str] = (),
     ) -> None:
@@ -78,6 +79,8 @@ class VirtualBoardProcess:
         arguments += ["--clock", clock, "--die-with-parent"]
         if control is not None:
             arguments += ["--control", str(control)]
+        if flash is not None:
+            arguments += ["--flash", str(flash)]
         arguments += [f"--firmware={word}" for word in firmware]
         self._command: Sequence[str] = (sys.executable, "-m", "microclaw.virtual", *arguments)
         self._process: asyncio.subprocess.Process | None = None
