@@ -21,7 +21,7 @@ help:            ## this list
 demo: setup $(if $(findstring --voice,$(ARGS)),voice) $(if $(findstring --cluster,$(ARGS)),postgres)      ## a sentence becomes a program on a virtual board; ARGS=--once for no questions
 	@$(BIN)/microclaw demo $(ARGS)
 
-test: check page-check quick  ## lint, types, import order, all tests but the slow ones; CI runs test-slow besides
+test: check page-check quick  ## lint, types, import order, all tests but the slow ones; CI runs those too
 test-slow: slow wheel-check  ## the slow tests, the wheel in empty environments
 
 setup:
